@@ -1,0 +1,48 @@
+//! Ports with a fixed meaning and the mesh-only address range (design, section 5).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Admin, loopback only.
+pub const PORT_ADMIN: u16 = 15000;
+/// Outbound capture.
+pub const PORT_OUTBOUND: u16 = 15001;
+/// Inbound capture.
+pub const PORT_INBOUND: u16 = 15006;
+/// Mesh transport: mTLS and HTTP/2.
+pub const PORT_MESH: u16 = 15008;
+/// Control stream over mutual TLS.
+pub const PORT_CONTROL: u16 = 15012;
+/// Metrics of the control plane.
+pub const PORT_CONTROL_METRICS: u16 = 15014;
+/// Health.
+pub const PORT_HEALTH: u16 = 15021;
+/// DNS, on 127.0.0.1.
+pub const PORT_DNS: u16 = 15053;
+/// Metrics of the proxy.
+pub const PORT_METRICS: u16 = 15090;
+/// `SO_MARK` of the proxy's own sockets, so that capture leaves them alone.
+pub const SOCKET_MARK: u32 = 1337;
+
+/// Ports of the proxy itself: never a destination of forwarded traffic (bad inputs P24).
+pub fn is_proxy_port(port: u16) -> bool {
+    matches!(port, 15000..=15099)
+}
+
+/// Whether `ip` lies in the mesh-only range: 240.0.0.0/4 without 255.0.0.0/8.
+pub fn is_mesh_only(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(v4) if (240..255).contains(&v4.octets()[0]))
+}
+
+/// The `attempt`-th candidate of a mesh-only address for `host`: FNV-1a over the name, the same in every
+/// cluster. Collisions are resolved by the caller counting `attempt` up, and the result is stored.
+pub fn mesh_only_candidate(host: &str, attempt: u32) -> Ipv4Addr {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in host.bytes().chain(attempt.to_be_bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    // 15 usable /8 blocks (240 to 254); the last octet avoids .0 and .255, which some stacks mistreat.
+    let block = 240 + (hash >> 40) % 15;
+    let rest = (hash >> 8) as u32;
+    let last = 1 + (hash & 0xff) % 254;
+    Ipv4Addr::new(block as u8, (rest >> 8) as u8, rest as u8, last as u8)
+}

@@ -1,0 +1,90 @@
+//! What is wrong with configuration, told so that a person can mend it.
+
+use crate::origin::Origin;
+use std::fmt;
+
+/// How bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// Worth knowing.
+    Info,
+    /// Works, but hardly as meant.
+    Warning,
+    /// Refused; the last good configuration stays in force.
+    Error,
+}
+
+/// One thing that is wrong: object, place, cause, fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Stable code; `leno explain CODE` tells more.
+    pub code: Code,
+    /// Object, file and line.
+    pub origin: Origin,
+    /// What is wrong, lower case, no full stop.
+    pub cause: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+macro_rules! codes {
+    ($($name:ident: $code:literal $level:ident $text:literal;)*) => {
+        /// Stable codes of findings, append-only.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $(#[doc = $text] $name,)* }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+            /// For example `LENO0001`.
+            pub const fn as_str(self) -> &'static str { match self { $(Code::$name => $code,)* } }
+            /// How bad.
+            pub const fn level(self) -> Level { match self { $(Code::$name => Level::$level,)* } }
+            /// What it means and how it is mended, for `leno explain`.
+            pub const fn text(self) -> &'static str { match self { $(Code::$name => $text,)* } }
+            /// The code with this text form.
+            pub fn by_str(text: &str) -> Option<Code> { match text { $($code => Some(Code::$name),)* _ => None } }
+        }
+    };
+}
+
+codes! {
+    Syntax: "LENO0001" Error "The file is not valid YAML. Nothing of this document is used; what was in force before stays in force.";
+    UnknownKind: "LENO0002" Error "The document's apiVersion and kind are not among those that Leno reads.";
+    UnknownField: "LENO0003" Error "A field does not exist in this kind. Unknown fields are refused, because a policy with an ignored field can mean the opposite.";
+    BadValue: "LENO0004" Error "A field's value is out of its range or form.";
+    MissingField: "LENO0005" Error "A required field is missing.";
+    Duplicate: "LENO0006" Error "The same object is defined twice. The first one found in file order stays in force.";
+    TwoSources: "LENO0007" Error "The same object comes from the directory and from the API. The directory wins.";
+    ReadOnly: "LENO0008" Error "The object comes from the directory and cannot be changed over the API. Change the file.";
+    ReferenceNotFound: "LENO0101" Error "A reference points to an object that does not exist. Requests to it get a 500.";
+    ParentNotFound: "LENO0102" Warning "A route's parentRef points to an object that does not exist, so the route has no effect.";
+    Unsupported: "LENO0103" Error "The field is valid but not supported yet. The object is refused rather than approximated.";
+    PortNotFound: "LENO0104" Error "A reference names a port that the service does not have.";
+    NoWorkloads: "LENO0105" Warning "A service's selector matches no WorkloadGroup.";
+    HttpFieldOnTcp: "LENO0106" Error "An AuthorizationPolicy has an HTTP condition for a port that is TCP; it would deny or allow more than meant.";
+    Replaced: "LENO0107" Error "This kind is not read by Leno; the finding names what replaces it.";
+    HostConflict: "LENO0108" Error "Two GlobalServices claim the same host. The older one stays in force.";
+}
+
+impl Finding {
+    /// Shorthand.
+    pub fn new(code: Code, origin: &Origin, cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { code, origin: origin.clone(), cause: cause.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.code.level() {
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        write!(f, "{level}[{}] {}", self.code.as_str(), self.origin.object)?;
+        if !self.origin.file.is_empty() {
+            write!(f, " ({}:{})", self.origin.file, self.origin.line)?;
+        }
+        write!(f, ": {}; {}", self.cause, self.fix)
+    }
+}

@@ -1,0 +1,62 @@
+//! What a proxy accepts: a workload's own ports, a gateway's listeners, an east-west gateway's exports.
+
+use crate::id::Hostname;
+use crate::route::HostMatch;
+use crate::service::Protocol;
+use std::sync::Arc;
+
+/// The inbound side of every workload of one `WorkloadGroup`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inbound {
+    /// Namespace of the group.
+    pub namespace: Arc<str>,
+    /// Name of the group.
+    pub group: Arc<str>,
+    /// Labels of the group's template (metrics: `app`, `version`).
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+    /// The application's ports that services point to. Other ports of the workload are opaque TCP.
+    pub ports: Vec<InboundPort>,
+}
+
+/// One port of the application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboundPort {
+    /// The port that the application listens on.
+    pub port: u16,
+    /// What it speaks there.
+    pub protocol: Protocol,
+    /// Names by which it is called: `(service host, service port)`; what arrives through a gateway
+    /// names its destination so.
+    pub names: Vec<(Hostname, u16)>,
+}
+
+/// A `Gateway` (Gateway API).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Its listeners.
+    pub listeners: Vec<GatewayListener>,
+}
+
+/// One listener of a gateway. HTTP only so far; others come with a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayListener {
+    /// `name`.
+    pub name: Arc<str>,
+    /// Port, 1 to 65535.
+    pub port: u16,
+    /// `hostname`; `None`: all.
+    pub host: Option<HostMatch>,
+    /// `Some`: listen on this address only (short form `leno gateway --from`).
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// What an east-west gateway may be asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exports {
+    /// `(service host, service port)`, sorted. The gateway subscribes to these hosts.
+    pub hosts: Vec<(Hostname, u16)>,
+}

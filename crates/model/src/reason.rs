@@ -1,0 +1,113 @@
+//! Why a request or connection ended as it did: one flat, append-only table.
+//!
+//! A row answers what happened, whose fault it was, and whether it may be tried again; it gives the HTTP
+//! and gRPC status and Envoy's response flag (Envoy documentation, "Access logging", `%RESPONSE_FLAGS%`).
+
+/// Whose fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The caller.
+    Downstream,
+    /// The callee or the way to it.
+    Upstream,
+    /// What somebody configured.
+    Configuration,
+    /// A policy said no.
+    Policy,
+    /// Leno itself.
+    Proxy,
+}
+
+/// Whether an attempt that failed so may be repeated elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Nothing of the request reached an application: any method may be repeated.
+    Safe,
+    /// It may have reached an application: idempotent methods only (RFC 9110 section 9.2.2).
+    IfIdempotent,
+    /// Repeating cannot help or is forbidden.
+    Never,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Stable code, also `response_code_details` in the access log.
+    pub code: &'static str,
+    /// HTTP status of the local reply; 0: none is sent.
+    pub status: u16,
+    /// gRPC status of the local reply.
+    pub grpc: u8,
+    /// Envoy's response flag; empty: none.
+    pub flag: &'static str,
+    /// Whose fault.
+    pub blame: Blame,
+    /// May it be repeated.
+    pub retry: Retry,
+    /// What to do about it, one sentence.
+    pub advice: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident: $code:literal $status:literal $grpc:literal $flag:literal $blame:ident $retry:ident $advice:literal;)*) => {
+        /// Why it ended so. See the module's head.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $(#[doc = $advice] $name,)* }
+
+        impl Reason {
+            /// All rows, in the order of the table.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
+
+            /// The row of this reason.
+            pub const fn row(self) -> Row {
+                match self { $(Reason::$name => Row {
+                    code: $code, status: $status, grpc: $grpc, flag: $flag,
+                    blame: Blame::$blame, retry: Retry::$retry, advice: $advice,
+                },)* }
+            }
+
+            /// The reason with this code.
+            pub fn by_code(code: &str) -> Option<Reason> {
+                match code { $($code => Some(Reason::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    NoRoute: "route_not_found" 404 12 "NR" Configuration Never "No rule matches this host and path; add a route or correct its match.";
+    NoBackend: "no_backend" 500 13 "NR" Configuration Never "The rule has no valid backend; correct its backendRefs.";
+    UnknownHost: "cluster_not_found" 503 14 "NC" Configuration Never "The backend's service is not known here; create the Service or GlobalService.";
+    NoEndpoint: "no_healthy_upstream" 503 14 "UH" Upstream Safe "The service has no ready endpoint in any cluster; check its workloads.";
+    ConnectFailed: "upstream_connect_failure" 503 14 "UF" Upstream Safe "The endpoint refused or could not be reached; check that the workload listens.";
+    ConnectTimeout: "upstream_connect_timeout" 503 14 "UF" Upstream Safe "The endpoint did not answer in time; check the network between the hosts.";
+    TlsFailed: "upstream_tls_failure" 503 14 "UF" Upstream Safe "The endpoint could not prove the expected identity; check its certificate and trust domain.";
+    GatewayRefused: "gateway_refused" 503 14 "UF" Upstream Safe "The remote network's gateway has no endpoint for the service, or it is not exported.";
+    Refused: "upstream_refused_stream" 503 14 "UF" Upstream Safe "The callee's proxy refused before its application saw anything.";
+    UpstreamReset: "upstream_reset_before_response" 503 14 "UC" Upstream IfIdempotent "The upstream connection ended before a response; look at the callee.";
+    UpstreamProtocol: "upstream_protocol_error" 502 14 "UPE" Upstream IfIdempotent "The upstream sent a malformed response; look at the callee.";
+    ResponseReset: "upstream_reset_after_response_started" 0 14 "UC" Upstream Never "The upstream connection ended in the middle of the response.";
+    RequestTimeout: "response_timeout" 504 4 "UT" Upstream Never "The route's request timeout passed; raise it or speed up the callee.";
+    AttemptTimeout: "per_try_timeout" 504 4 "UT" Upstream IfIdempotent "The route's backendRequest timeout passed; raise it or speed up the callee.";
+    RetriesExhausted: "retry_limit_exceeded" 503 14 "URX" Upstream Never "All attempts failed; look at the callee.";
+    Denied: "rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy denies this; the access log names it.";
+    DownstreamReset: "downstream_remote_disconnect" 0 1 "DC" Downstream Never "The caller went away before the response was complete.";
+    BadRequest: "downstream_protocol_error" 400 3 "DPE" Downstream Never "The caller's request is malformed.";
+    HeadersTooLarge: "request_headers_too_large" 431 8 "DPE" Downstream Never "The request's headers exceed the limit.";
+    BadPath: "path_normalization_failed" 400 3 "DPE" Downstream Never "The path cannot be normalised without loss; remove encoded slashes, dots or control characters.";
+    HeaderTimeout: "request_header_timeout" 408 4 "DT" Downstream Never "The caller did not finish its headers in time.";
+    BudgetExhausted: "connection_budget_exhausted" 0 8 "DPE" Downstream Never "The connection used up its budget of frames, resets or bytes.";
+    Plaintext: "plaintext_refused" 0 16 "NONE" Policy Never "Plaintext reached a workload that accepts mutual TLS only; call it through the mesh.";
+    NoPeerCertificate: "peer_without_certificate" 0 16 "NONE" Policy Never "The caller showed no certificate; it must join the mesh.";
+    PeerUntrusted: "peer_certificate_untrusted" 0 16 "NONE" Policy Never "The caller's certificate does not chain to a trusted root.";
+    PeerExpired: "peer_certificate_expired" 0 16 "NONE" Policy Never "The caller's certificate has expired; check its renewal.";
+    PeerWrongDomain: "peer_trust_domain_unknown" 0 16 "NONE" Policy Never "The caller belongs to a trust domain that is not trusted here.";
+    PeerHandshake: "peer_handshake_failed" 0 16 "NONE" Downstream Never "The caller's TLS handshake failed.";
+    NotMyDestination: "destination_not_local" 503 14 "NR" Policy Never "A tunnel asked for a destination that is not this workload's.";
+    NotExported: "service_not_exported" 403 7 "NR" Policy Never "The east-west gateway was asked for a service that is not exported.";
+    UnknownAddress: "mesh_address_unknown" 0 14 "NC" Configuration Never "The mesh-only address belongs to no known service.";
+    NotSynced: "configuration_unavailable" 503 14 "NC" Proxy Safe "The proxy has not received its configuration yet.";
+    Draining: "draining" 503 14 "UO" Proxy Safe "This proxy is draining and takes nothing new.";
+    TooManyConnections: "connection_limit" 503 14 "UO" Proxy Safe "A limit on connections or streams was reached.";
+    Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
+}

@@ -1,0 +1,196 @@
+//! What travels from a control plane to a proxy: keys, subscriptions and contents.
+//!
+//! A proxy subscribes to a [`Subscription`] (a host, its own inbound side, a gateway); the control plane
+//! answers with all [`Resource`]s that belong to it, each under its [`ResourceKey`], in one message.
+
+use crate::authz::Policy;
+use crate::federation::RemoteCluster;
+use crate::id::Hostname;
+use crate::listener::{Exports, Gateway, Inbound};
+use crate::names::Names;
+use crate::route::RouteRule;
+use crate::service::{EndpointSlice, Service};
+use crate::trust::TrustBundle;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// What a proxy may ask for. Its text form is the resource name of the subscription.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subscription {
+    /// `mesh`: names and trust bundles; implied for every proxy.
+    Mesh,
+    /// `host/HOST`: a service, its slices, its rules, and the services that its rules lead to.
+    Host(Hostname),
+    /// `address/IP`: the service that owns a mesh-only address (applications cache addresses).
+    Address(Ipv4Addr),
+    /// `inbound/NAMESPACE/GROUP`: the inbound side of a workload group and the policies on it.
+    Inbound {
+        /// Namespace of the group.
+        namespace: Arc<str>,
+        /// Name of the group.
+        group: Arc<str>,
+    },
+    /// `gateway/NAMESPACE/NAME`: a gateway, its rules, the services that they lead to, its policies.
+    Gateway {
+        /// Namespace of the gateway.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// `exports`: what an east-west gateway may forward to, with the services behind it.
+    Exports,
+    /// `clusters`: all remote clusters (management plane to control plane only).
+    Clusters,
+}
+
+impl fmt::Display for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mesh => f.write_str("mesh"),
+            Self::Host(host) => write!(f, "host/{host}"),
+            Self::Address(ip) => write!(f, "address/{ip}"),
+            Self::Inbound { namespace, group } => write!(f, "inbound/{namespace}/{group}"),
+            Self::Gateway { namespace, name } => write!(f, "gateway/{namespace}/{name}"),
+            Self::Exports => f.write_str("exports"),
+            Self::Clusters => f.write_str("clusters"),
+        }
+    }
+}
+
+impl Subscription {
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once('/').unwrap_or((text, ""));
+        let pair = || rest.split_once('/').map(|(a, b)| (Arc::<str>::from(a), Arc::<str>::from(b)));
+        Some(match kind {
+            "mesh" if rest.is_empty() => Self::Mesh,
+            "exports" if rest.is_empty() => Self::Exports,
+            "clusters" if rest.is_empty() => Self::Clusters,
+            "host" => Self::Host(Hostname::parse(rest)?),
+            "address" => Self::Address(rest.parse().ok()?),
+            "inbound" => pair().map(|(namespace, group)| Self::Inbound { namespace, group })?,
+            "gateway" => pair().map(|(namespace, name)| Self::Gateway { namespace, name })?,
+            _ => return None,
+        })
+    }
+}
+
+/// The name of one resource. Its text form is the resource name on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ResourceKey {
+    /// `names`.
+    Names,
+    /// `trust/DOMAIN`.
+    Trust(Arc<str>),
+    /// `service/HOST`.
+    Service(Hostname),
+    /// `slice/HOST/INDEX`.
+    Slice(Hostname, u32),
+    /// `rule/PARENT/NAMESPACE/ROUTE/INDEX`, PARENT being `s:HOST:PORT` or `g:NAMESPACE:NAME:LISTENER`.
+    Rule {
+        /// What it hangs on.
+        parent: crate::route::Parent,
+        /// Namespace of the route.
+        namespace: Arc<str>,
+        /// Name of the route.
+        route: Arc<str>,
+        /// Which rule.
+        index: u32,
+    },
+    /// `address/IP`.
+    Address(Ipv4Addr),
+    /// `inbound/NAMESPACE/GROUP`.
+    Inbound(Arc<str>, Arc<str>),
+    /// `policy/NAMESPACE/NAME`.
+    Policy(Arc<str>, Arc<str>),
+    /// `gateway/NAMESPACE/NAME`.
+    Gateway(Arc<str>, Arc<str>),
+    /// `exports`.
+    Exports,
+    /// `cluster/NAME`.
+    Cluster(Arc<str>),
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::route::Parent;
+        match self {
+            Self::Names => f.write_str("names"),
+            Self::Trust(domain) => write!(f, "trust/{domain}"),
+            Self::Service(host) => write!(f, "service/{host}"),
+            Self::Slice(host, index) => write!(f, "slice/{host}/{index}"),
+            Self::Rule { parent: Parent::Service { host, port }, namespace, route, index } => {
+                write!(f, "rule/s:{host}:{port}/{namespace}/{route}/{index}")
+            }
+            Self::Rule { parent: Parent::Gateway { namespace: ns, name, listener }, namespace, route, index } => {
+                write!(f, "rule/g:{ns}:{name}:{listener}/{namespace}/{route}/{index}")
+            }
+            Self::Address(ip) => write!(f, "address/{ip}"),
+            Self::Inbound(namespace, group) => write!(f, "inbound/{namespace}/{group}"),
+            Self::Policy(namespace, name) => write!(f, "policy/{namespace}/{name}"),
+            Self::Gateway(namespace, name) => write!(f, "gateway/{namespace}/{name}"),
+            Self::Exports => f.write_str("exports"),
+            Self::Cluster(name) => write!(f, "cluster/{name}"),
+        }
+    }
+}
+
+impl ResourceKey {
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        use crate::route::Parent;
+        let parts: Vec<&str> = text.split('/').collect();
+        let arc = |s: &str| Arc::<str>::from(s);
+        Some(match parts.as_slice() {
+            ["names"] => Self::Names,
+            ["exports"] => Self::Exports,
+            ["trust", domain] => Self::Trust(arc(domain)),
+            ["service", host] => Self::Service(Hostname::parse(host)?),
+            ["slice", host, index] => Self::Slice(Hostname::parse(host)?, index.parse().ok()?),
+            ["address", ip] => Self::Address(ip.parse().ok()?),
+            ["inbound", ns, group] => Self::Inbound(arc(ns), arc(group)),
+            ["policy", ns, name] => Self::Policy(arc(ns), arc(name)),
+            ["gateway", ns, name] => Self::Gateway(arc(ns), arc(name)),
+            ["cluster", name] => Self::Cluster(arc(name)),
+            ["rule", parent, ns, route, index] => {
+                let parent = match parent.split(':').collect::<Vec<_>>().as_slice() {
+                    ["s", host, port] => Parent::Service { host: Hostname::parse(host)?, port: port.parse().ok()? },
+                    ["g", ns, name, listener] => {
+                        Parent::Gateway { namespace: arc(ns), name: arc(name), listener: arc(listener) }
+                    }
+                    _ => return None,
+                };
+                Self::Rule { parent, namespace: arc(ns), route: arc(route), index: index.parse().ok()? }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The content of one resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resource {
+    /// See [`Names`].
+    Names(Names),
+    /// See [`TrustBundle`].
+    Trust(TrustBundle),
+    /// See [`Service`].
+    Service(Service),
+    /// See [`EndpointSlice`].
+    Slice(EndpointSlice),
+    /// See [`RouteRule`].
+    Rule(RouteRule),
+    /// The host that owns a mesh-only address.
+    Address(Ipv4Addr, Hostname),
+    /// See [`Inbound`].
+    Inbound(Inbound),
+    /// See [`Policy`].
+    Policy(Policy),
+    /// See [`Gateway`].
+    Gateway(Gateway),
+    /// See [`Exports`].
+    Exports(Exports),
+    /// See [`RemoteCluster`].
+    Cluster(RemoteCluster),
+}

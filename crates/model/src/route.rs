@@ -1,0 +1,190 @@
+//! Routing rules: one resource for each rule of an `HTTPRoute`, pointing to its parent.
+
+use crate::id::Hostname;
+use crate::origin::Origin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a rule is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Parent {
+    /// All traffic of the mesh to a service (GAMMA: `parentRefs` of kind `Service` or `GlobalService`).
+    /// `port` 0: every port of it.
+    Service {
+        /// The service.
+        host: Hostname,
+        /// Service port, or 0 for all.
+        port: u16,
+    },
+    /// Traffic entering through a `Gateway`. `listener` empty: every HTTP listener of it.
+    Gateway {
+        /// Namespace of the gateway.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+        /// `sectionName`, or empty.
+        listener: Arc<str>,
+    },
+}
+
+/// One rule of one route under one parent. Gateway API `HTTPRouteRule`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteRule {
+    /// What it is attached to.
+    pub parent: Parent,
+    /// Route object and line; also the access log's `route_name`.
+    pub origin: Origin,
+    /// Index of the rule in its route, from 0.
+    pub index: u32,
+    /// `creationTimestamp` as seconds since the epoch, for precedence among equals; 0 when unknown.
+    pub created_s: u64,
+    /// Host names of the route (gateways only); empty: all. `*.example.com` is [`HostMatch::Suffix`].
+    pub hosts: Vec<HostMatch>,
+    /// Any of these must match; empty: every request (Gateway API: prefix `/`).
+    pub matches: Vec<RouteMatch>,
+    /// What is done to the request and the response, in order.
+    pub filters: Vec<RouteFilter>,
+    /// Weighted destinations; empty without a redirect: 500 as Gateway API demands.
+    pub backends: Vec<RouteBackend>,
+    /// `timeouts.request`: the whole exchange; `None`: no limit.
+    pub request_timeout: Option<Duration>,
+    /// `timeouts.backendRequest`: each attempt; `None`: the request timeout.
+    pub backend_timeout: Option<Duration>,
+    /// `retry`; `None`: only what is always safe (see `decide::retry`).
+    pub retry: Option<RetryPolicy>,
+}
+
+/// How a host name is matched.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostMatch {
+    /// Exactly this name.
+    Exact(Hostname),
+    /// At least one label before this suffix (`*.example.com` is `example.com`).
+    Suffix(Hostname),
+}
+
+/// One set of conditions; all must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteMatch {
+    /// On the canonical path.
+    pub path: PathMatch,
+    /// Exact method; `None`: any.
+    pub method: Option<Arc<str>>,
+    /// All must hold.
+    pub headers: Vec<ValueMatch>,
+    /// All must hold.
+    pub query: Vec<ValueMatch>,
+}
+
+/// How a path is matched.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PathMatch {
+    /// Byte for byte.
+    Exact(Arc<str>),
+    /// By whole segments: `/a` matches `/a` and `/a/b`, not `/ab`. Stored without a trailing slash; `/` is "".
+    Prefix(Arc<str>),
+    /// RE2-like expression over the whole path.
+    Regex(Pattern),
+}
+
+/// A header or query condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueMatch {
+    /// Lower case for headers, as written for query parameters.
+    pub name: Arc<str>,
+    /// What the value must be.
+    pub value: StringMatch,
+}
+
+/// How a value is matched.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StringMatch {
+    /// Equal.
+    Exact(Arc<str>),
+    /// RE2-like expression over the whole value.
+    Regex(Pattern),
+}
+
+/// The text of a regular expression that `translate` has checked. It is compiled by `decide` when a table
+/// is built; one that fails there matches nothing in a route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern(pub Arc<str>);
+
+/// What a rule does beside choosing a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RouteFilter {
+    /// `RequestHeaderModifier`.
+    RequestHeaders(HeaderEdit),
+    /// `ResponseHeaderModifier`.
+    ResponseHeaders(HeaderEdit),
+    /// `RequestRedirect`; no backend is called.
+    Redirect(Redirect),
+    /// `URLRewrite`.
+    Rewrite(Rewrite),
+}
+
+/// Applied in the order set, add, remove (Gateway API `HTTPHeaderFilter`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeaderEdit {
+    /// Replace.
+    pub set: Vec<(Arc<str>, Arc<str>)>,
+    /// Append.
+    pub add: Vec<(Arc<str>, Arc<str>)>,
+    /// Delete.
+    pub remove: Vec<Arc<str>>,
+}
+
+/// `HTTPRequestRedirectFilter`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redirect {
+    /// `None`: keep.
+    pub scheme: Option<Arc<str>>,
+    /// `None`: keep.
+    pub hostname: Option<Arc<str>>,
+    /// `None`: Gateway API's rule (port of the scheme, else the listener's).
+    pub port: Option<u16>,
+    /// `None`: keep.
+    pub path: Option<PathRewrite>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// `HTTPURLRewriteFilter`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewrite {
+    /// New host; `None`: keep.
+    pub hostname: Option<Arc<str>>,
+    /// New path; `None`: keep.
+    pub path: Option<PathRewrite>,
+}
+
+/// `HTTPPathModifier`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PathRewrite {
+    /// Replace all of it.
+    Full(Arc<str>),
+    /// Replace the matched prefix.
+    Prefix(Arc<str>),
+}
+
+/// One weighted destination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteBackend {
+    /// Where to; `None`: a reference that could not be resolved, answered with 500 (Gateway API).
+    pub host: Option<Hostname>,
+    /// Service port.
+    pub port: u16,
+    /// Share, from 0.
+    pub weight: u32,
+}
+
+/// Gateway API `HTTPRouteRetry`. Limits what may be tried again beyond what is always safe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Further attempts after the first.
+    pub attempts: u32,
+    /// Response codes to try again on, beside connection errors.
+    pub codes: Vec<u16>,
+    /// Smallest wait before a further attempt.
+    pub backoff: Duration,
+}

@@ -1,0 +1,1 @@
+//! Layer 2, pure. Users' objects to the model. Own crate so that the compiler keeps time and sockets out.
