@@ -1,0 +1,34 @@
+# Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
+.PHONY: demo test unit e2e bench tidy packages-demo packages-test
+
+demo: packages-demo
+	cargo build --release --locked -p leno
+	./target/release/leno demo
+
+test: unit e2e
+
+unit:
+	cargo test --workspace --locked --exclude leno
+
+# End-to-end: real processes in network namespaces, at most two labs at a time.
+e2e: packages-test
+	cargo build --profile e2e --locked -p leno -p leno-proxy
+	cargo test --profile e2e --locked -p leno --test it -- --test-threads=2
+
+bench: packages-bench
+	cargo build --release --locked -p leno -p leno-proxy -p bench
+	./target/release/bench
+
+tidy:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo xtask tidy
+
+packages-demo:
+	@.ci/packages nftables curl
+
+packages-test:
+	@.ci/packages nftables curl tcpdump
+
+packages-bench:
+	@.ci/packages wrk nginx-light haproxy strace python3-venv
