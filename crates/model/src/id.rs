@@ -100,7 +100,12 @@ impl SpiffeId {
                 && s != ".."
                 && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         };
-        if ns != "ns" || sa != "sa" || segments.next().is_some() || !segment_ok(namespace) || !segment_ok(account) {
+        if ns != "ns"
+            || sa != "sa"
+            || segments.next().is_some()
+            || !segment_ok(namespace)
+            || !segment_ok(account)
+        {
             return None;
         }
         Some(Self {

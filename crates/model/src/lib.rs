@@ -3,19 +3,19 @@
 //! Plain data: no I/O, no clock, no serde of foreign formats. `translate` makes these from users'
 //! objects, `xds` carries them, `decide` reads them, `proxy` acts on them. Read `resource` next.
 
-pub mod id;
 pub mod address;
-pub mod origin;
-pub mod service;
-pub mod route;
 pub mod authz;
-pub mod listener;
-pub mod trust;
-pub mod names;
 pub mod federation;
-pub mod resource;
-pub mod reason;
 pub mod finding;
+pub mod id;
+pub mod listener;
+pub mod names;
+pub mod origin;
+pub mod reason;
+pub mod resource;
+pub mod route;
+pub mod service;
+pub mod trust;
 
 pub use authz::{Action, Policy};
 pub use finding::{Code, Finding, Level};
@@ -23,3 +23,6 @@ pub use id::{Hostname, Locality, ObjectRef, SpiffeId, TrustDomain};
 pub use origin::Origin;
 pub use reason::Reason;
 pub use resource::{Resource, ResourceKey, Subscription};
+
+#[cfg(test)]
+mod tests;

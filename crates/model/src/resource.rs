@@ -123,7 +123,12 @@ impl fmt::Display for ResourceKey {
             Self::Rule { parent: Parent::Service { host, port }, namespace, route, index } => {
                 write!(f, "rule/s:{host}:{port}/{namespace}/{route}/{index}")
             }
-            Self::Rule { parent: Parent::Gateway { namespace: ns, name, listener }, namespace, route, index } => {
+            Self::Rule {
+                parent: Parent::Gateway { namespace: ns, name, listener },
+                namespace,
+                route,
+                index,
+            } => {
                 write!(f, "rule/g:{ns}:{name}:{listener}/{namespace}/{route}/{index}")
             }
             Self::Address(ip) => write!(f, "address/{ip}"),
@@ -155,7 +160,9 @@ impl ResourceKey {
             ["cluster", name] => Self::Cluster(arc(name)),
             ["rule", parent, ns, route, index] => {
                 let parent = match parent.split(':').collect::<Vec<_>>().as_slice() {
-                    ["s", host, port] => Parent::Service { host: Hostname::parse(host)?, port: port.parse().ok()? },
+                    ["s", host, port] => {
+                        Parent::Service { host: Hostname::parse(host)?, port: port.parse().ok()? }
+                    }
                     ["g", ns, name, listener] => {
                         Parent::Gateway { namespace: arc(ns), name: arc(name), listener: arc(listener) }
                     }
