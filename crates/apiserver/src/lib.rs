@@ -1,1 +1,18 @@
-//! Layer 4. The Kubernetes-shaped API and its store for meshes without Kubernetes. Own crate: redb and axum stay here.
+//! Layer 4. The Kubernetes-shaped API for meshes without Kubernetes, and its store.
+//!
+//! Holds no mesh semantics: what an object means and whether it may be applied is asked of a
+//! [`Backend`]. The store keeps bytes under names, durably, and never a private key.
+//! Read `store` first, then `backend`, then `http`.
+
+pub mod store;
+pub mod disk;
+pub mod memory;
+pub mod backend;
+mod path;
+mod reply;
+pub mod http;
+
+pub use backend::{Applied, Backend, Item, Kind, Refusal, Target};
+pub use disk::DiskStore;
+pub use memory::MemoryStore;
+pub use store::{Change, Row, Store, StoreError, Swap, Table};

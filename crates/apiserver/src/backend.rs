@@ -1,0 +1,127 @@
+//! The seam between the API's shape and what its objects mean.
+
+use model::Finding;
+use serde_json::Value;
+use std::future::Future;
+use thiserror::Error;
+
+/// A kind of objects as the API names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// For example `v1`.
+    pub version: &'static str,
+    /// For example `HTTPRoute`.
+    pub kind: &'static str,
+    /// As in paths, for example `httproutes`.
+    pub plural: &'static str,
+    /// Whether its objects live in namespaces.
+    pub scope: Scope,
+}
+
+/// Where objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// In the cluster itself.
+    Cluster,
+}
+
+impl Kind {
+    /// `group/version`, or the version alone for the core group.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
+/// One object as a path names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its kind.
+    pub kind: Kind,
+    /// Empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Empty when the path names none (`POST` to a list).
+    pub name: String,
+}
+
+/// One object as the API shows it.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The whole object; `metadata.resourceVersion` is filled in from `revision`.
+    pub value: Value,
+    /// Revision of its last change; 0 for objects that come from a file.
+    pub revision: u64,
+}
+
+/// What came of an apply.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The object as it is now.
+    pub item: Item,
+    /// Whether it is new.
+    pub change: Applies,
+    /// Warnings; an error would have refused the object.
+    pub findings: Vec<Finding>,
+}
+
+/// What an apply did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// There was no such object.
+    Created,
+    /// There was one.
+    Updated,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// No such kind, object or call.
+    #[error("{0} not found")]
+    NotFound(String),
+    /// The body is not an object that can be used (422).
+    #[error("the object was refused")]
+    Invalid(Vec<Finding>),
+    /// The object cannot be changed here (409).
+    #[error("the object comes from the directory")]
+    ReadOnly(Finding),
+    /// The request itself makes no sense (400).
+    #[error("{0}")]
+    BadRequest(String),
+    /// More than the plane takes on (429).
+    #[error("{0}")]
+    TooMany(String),
+    /// The plane cannot do it now (503); nothing was changed.
+    #[error("{what}")]
+    Unavailable {
+        /// What failed.
+        what: String,
+        /// Why.
+        #[source]
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+/// What stands behind the API.
+pub trait Backend: Send + Sync + 'static {
+    /// The kinds served.
+    fn kinds(&self) -> &[Kind];
+    /// All objects of a kind, in one namespace or in all.
+    fn list(&self, kind: Kind, namespace: Option<String>) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
+    /// Checks and takes over one object; refused ones leave everything as it was. Durable when it returns.
+    fn apply(&self, target: Target, body: String) -> impl Future<Output = Result<Applied, Refusal>> + Send;
+    /// Removes an object. Durable when it returns.
+    fn delete(&self, target: Target) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// `POST` to a subresource of an object, for example a WorkloadGroup's `token`.
+    fn call(
+        &self,
+        target: Target,
+        subresource: String,
+        body: String,
+    ) -> impl Future<Output = Result<Value, Refusal>> + Send;
+    /// `GET /leno/v1/NAME`; `None`: there is no such report.
+    fn report(&self, name: String) -> impl Future<Output = Option<Value>> + Send;
+}

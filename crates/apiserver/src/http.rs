@@ -1,0 +1,153 @@
+//! The API over HTTP: paths of Kubernetes, JSON or YAML both ways, errors as `Status` with findings.
+//!
+//! Knows no kind by name; what is behind a path is asked of a [`Backend`]. It has no authentication yet:
+//! callers bind it to loopback.
+
+use crate::backend::{Applies, Backend, Refusal, Target};
+use crate::path::{Place, parse};
+use crate::reply::{self, Form};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Method, StatusCode};
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Largest body of a request, in bytes; more is answered with 413.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Requests answered at once; more are answered with 429.
+pub const REQUESTS_MAX: usize = 64;
+
+struct Shared<B> {
+    backend: B,
+    permits: Semaphore,
+}
+
+/// Serves `backend` on `listener` until `stop` is done and the answers under way are out.
+pub async fn serve<B: Backend>(
+    listener: TcpListener,
+    backend: B,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let shared = Arc::new(Shared { backend, permits: Semaphore::new(REQUESTS_MAX) });
+    let router = Router::new().fallback(answer::<B>).with_state(shared);
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Request) -> Response {
+    let form = Form::of(request.headers());
+    let Ok(_permit) = shared.permits.try_acquire() else {
+        return reply::refusal(form, &Refusal::TooMany("too many requests at once".into()));
+    };
+    let (head, body) = request.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
+        let message = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
+        return reply::status(form, StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message, &[]);
+    };
+    let Ok(text) = String::from_utf8(bytes.into()) else {
+        return reply::refusal(form, &Refusal::BadRequest("the body is not UTF-8".into()));
+    };
+    let place = parse(head.uri.path(), shared.backend.kinds());
+    match act(&shared.backend, form, &head.method, &head.headers, place, text).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            if let Refusal::Unavailable { what, cause } = &refusal {
+                tracing::warn!(%what, cause = cause.as_ref().map(tracing::field::display), "API call failed");
+            }
+            reply::refusal(form, &refusal)
+        }
+    }
+}
+
+async fn act<B: Backend>(
+    backend: &B,
+    form: Form,
+    method: &Method,
+    headers: &HeaderMap,
+    place: Place,
+    body: String,
+) -> Result<Response, Refusal> {
+    let read = matches!(*method, Method::GET | Method::HEAD);
+    let write = matches!(*method, Method::PUT | Method::POST);
+    let ok = |value| Ok(reply::value(form, StatusCode::OK, &value));
+    match place {
+        Place::Health if read => Ok(Response::new("ok".into())),
+        Place::Versions if read => ok(reply::versions()),
+        Place::Groups if read => ok(reply::groups(backend.kinds())),
+        Place::Resources { group, version } if read => ok(reply::resources(backend.kinds(), &group, &version)),
+        Place::List(kind, namespace) if read => {
+            let items = backend.list(kind, namespace).await?;
+            ok(reply::list(&kind, items))
+        }
+        Place::List(kind, namespace) if *method == Method::POST => {
+            let target = Target { kind, namespace: namespace.unwrap_or_default(), name: String::new() };
+            apply(backend, form, headers, target, body).await
+        }
+        Place::Object(target) if read => ok(find(backend, &target).await?),
+        Place::Object(target) if write => apply(backend, form, headers, target, body).await,
+        Place::Object(target) if *method == Method::DELETE => {
+            let what = format!("{} {} deleted", target.kind.plural, target.name);
+            backend.delete(target).await?;
+            Ok(reply::status(form, StatusCode::OK, "", &what, &[]))
+        }
+        Place::Below(target, below) if *method == Method::POST => {
+            let value = backend.call(target, below, body).await?;
+            Ok(reply::value(form, StatusCode::CREATED, &value))
+        }
+        Place::Report(name) if read => match backend.report(name.clone()).await {
+            Some(value) => ok(value),
+            None => Err(Refusal::NotFound(name)),
+        },
+        Place::Unknown => Err(Refusal::NotFound("path".into())),
+        _ => {
+            let message = format!("{method} is not possible here");
+            Ok(reply::status(form, StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message, &[]))
+        }
+    }
+}
+
+async fn find<B: Backend>(backend: &B, target: &Target) -> Result<serde_json::Value, Refusal> {
+    let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
+    let items = backend.list(target.kind, namespace).await?;
+    let named = |item: &crate::Item| item.value.pointer("/metadata/name").and_then(|v| v.as_str()) == Some(&target.name);
+    match items.into_iter().find(named) {
+        Some(item) => Ok(reply::item(item)),
+        None => Err(Refusal::NotFound(format!("{} {}", target.kind.plural, target.name))),
+    }
+}
+
+async fn apply<B: Backend>(
+    backend: &B,
+    form: Form,
+    headers: &HeaderMap,
+    target: Target,
+    body: String,
+) -> Result<Response, Refusal> {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    // No type at all is read as YAML, of which JSON is a part.
+    if !(kind.is_empty() || kind.contains("json") || kind.contains("yaml")) {
+        return Err(Refusal::BadRequest(format!("a body of type {kind} is not read; send application/yaml or JSON")));
+    }
+    let applied = backend.apply(target, body).await?;
+    let status = match applied.change {
+        Applies::Created => StatusCode::CREATED,
+        Applies::Updated => StatusCode::OK,
+    };
+    let mut response = reply::value(form, status, &reply::item(applied.item));
+    for finding in &applied.findings {
+        // RFC 7234 warn-code 299, as kubectl prints it.
+        let text: String = finding.to_string().chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { ' ' }).collect();
+        if let Ok(value) = http::HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(http::header::WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+pub use crate::reply::finding as finding_json;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::backend::{Applied, Item, Kind, Scope};
+use model::{Code, Finding, ObjectRef, Origin};
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const SERVICE: Kind = Kind { group: "", version: "v1", kind: "Service", plural: "services", scope: Scope::Namespaced };
+
+#[derive(Default)]
+struct Fake {
+    objects: Mutex<Vec<Value>>,
+}
+
+fn origin(name: &str) -> Origin {
+    Origin { object: ObjectRef::new("Service", "n", name), file: "a.yaml".into(), line: 7 }
+}
+
+impl Backend for Fake {
+    fn kinds(&self) -> &[Kind] {
+        &[SERVICE]
+    }
+    async fn list(&self, _: Kind, _: Option<String>) -> Result<Vec<Item>, Refusal> {
+        let objects = self.objects.lock().unwrap().clone();
+        Ok(objects.into_iter().map(|value| Item { value, revision: 3 }).collect())
+    }
+    async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
+        match target.name.as_str() {
+            "file" => Err(Refusal::ReadOnly(Finding::new(Code::ReadOnly, &origin("file"), "is in a.yaml", "edit it"))),
+            "bad" => Err(Refusal::Invalid(vec![Finding::new(Code::BadValue, &origin("bad"), "no", "yes")])),
+            _ => {
+                let value: Value = serde_saphyr::from_str(&body).unwrap();
+                self.objects.lock().unwrap().push(value.clone());
+                Ok(Applied { item: Item { value, revision: 3 }, change: Applies::Created, findings: Vec::new() })
+            }
+        }
+    }
+    async fn delete(&self, target: Target) -> Result<(), Refusal> {
+        Err(Refusal::NotFound(target.name))
+    }
+    async fn call(&self, target: Target, subresource: String, _: String) -> Result<Value, Refusal> {
+        Ok(json!({ "name": target.name, "sub": subresource }))
+    }
+    async fn report(&self, name: String) -> Option<Value> {
+        (name == "status").then(|| json!({ "proxies": [] }))
+    }
+}
+
+/// Sends one request, gives back status, headers and body.
+async fn ask(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String, String) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let text = format!("{head}\r\nhost: api\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn the_api_speaks_kubernetes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, Fake::default(), async move {
+        let _ = stopped.await;
+    }));
+
+    let (status, _, body) = ask(address, "GET /healthz HTTP/1.1", "").await;
+    assert_eq!((status, body.as_str()), (200, "ok"));
+
+    let yaml = "metadata:\n  name: a\n  namespace: n\n";
+    let put = "PUT /api/v1/namespaces/n/services/a HTTP/1.1\r\ncontent-type: application/yaml";
+    assert_eq!(ask(address, put, yaml).await.0, 201);
+    let (status, _, body) = ask(address, "GET /api/v1/namespaces/n/services/a HTTP/1.1", "").await;
+    let value: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &value["metadata"]["resourceVersion"]), (200, &json!("3")));
+    let get = "GET /api/v1/services HTTP/1.1\r\naccept: application/yaml";
+    let (_, head, body) = ask(address, get, "").await;
+    assert!(head.contains("application/yaml") && body.contains("kind: ServiceList"), "{head} {body}");
+
+    let (status, _, body) = ask(address, "PUT /api/v1/namespaces/n/services/bad HTTP/1.1", "{}").await;
+    let value: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &value["kind"], &value["reason"]), (422, &json!("Status"), &json!("Invalid")));
+    let finding = &value["details"]["findings"][0];
+    assert_eq!((&finding["code"], &finding["line"]), (&json!("LENO0004"), &json!(7)));
+
+    let (status, _, body) = ask(address, "PUT /api/v1/namespaces/n/services/file HTTP/1.1", "{}").await;
+    assert!(status == 409 && body.contains("LENO0008"), "{body}");
+    assert_eq!(ask(address, "DELETE /api/v1/namespaces/n/services/x HTTP/1.1", "").await.0, 404);
+    assert_eq!(ask(address, "DELETE /api/v1/services HTTP/1.1", "").await.0, 405);
+    assert_eq!(ask(address, "GET /leno/v1/nothing HTTP/1.1", "").await.0, 404);
+    let (status, _, body) = ask(address, "POST /api/v1/namespaces/n/services/x/token HTTP/1.1", "").await;
+    assert!(status == 201 && body.contains("token"), "{body}");
+    let png = "PUT /api/v1/namespaces/n/services/a HTTP/1.1\r\ncontent-type: image/png";
+    assert_eq!(ask(address, png, "").await.0, 400);
+    let large = "x".repeat(BODY_BYTES_MAX + 1);
+    assert_eq!(ask(address, put, &large).await.0, 413);
+
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+}
