@@ -1,1 +1,25 @@
-//! Layer 3. SVIDs, trust bundles, the TLS verifier and resolver, rotation. Own crate: security invariants in one place.
+//! Who we are and whom we believe: SVIDs, trust bundles, the TLS verifier and resolver, rotation.
+//!
+//! Invariants kept here: TLS 1.3 only, no tickets, no resumption, no early data; a root vouches for its own
+//! trust domain and no other; keys are made in memory and cannot be read out. Nothing here signs
+//! certificates (that is `ca`), dials, or decides what an identity may do. Read `verify` next.
+
+mod config;
+mod key;
+mod leaf;
+mod refusal;
+pub mod rotate;
+mod svid;
+mod verify;
+
+pub use config::{Clients, Expect, Identity, server_name};
+pub use key::{Key, KeyError};
+pub use leaf::{Flaw, URI_BYTES_MAX, expires, peer};
+pub use refusal::{Refused, refusal};
+pub use rustls;
+pub use rustls::pki_types::CertificateDer;
+pub use svid::{Svid, SvidError};
+pub use verify::{CHAIN_CERTIFICATES_MAX, CONTROL_ACCOUNT, SYSTEM_NAMESPACE};
+
+#[cfg(test)]
+mod tests;

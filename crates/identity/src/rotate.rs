@@ -1,0 +1,145 @@
+//! Renews the certificate before half its life is over. Swaps only; open connections live on.
+
+use crate::config::Identity;
+use crate::key::Key;
+use crate::svid::Svid;
+use model::trust::TrustBundle;
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+/// First wait after a failed renewal; doubles up to [`RETRY_WAIT_MAX`].
+pub const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
+/// Longest wait between attempts.
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// An attempt that takes longer has failed.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest single sleep: the wall clock may be set, or the machine suspended, while we sleep.
+const NAP_MAX: Duration = Duration::from_secs(30);
+
+/// What a signer gives back.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// DER, leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// Trust bundles of the moment; empty: no change.
+    pub bundles: Vec<TrustBundle>,
+}
+
+/// What happened, for metrics and logs.
+#[derive(Debug)]
+pub enum Event {
+    /// A new certificate is in use.
+    Renewed {
+        /// Until when.
+        not_after: SystemTime,
+    },
+    /// An attempt failed; another follows.
+    Failed {
+        /// Why, with causes.
+        error: String,
+        /// Wait before the next attempt.
+        retry_after: Duration,
+        /// The current certificate has expired.
+        expired: bool,
+    },
+}
+
+/// How long to wait from `now` until renewal: the moment lies between 40 % and 50 % of the certificate's
+/// life, spread by `jitter01` (0.0 to 1.0), so that a fleet does not renew at once.
+pub fn renew_after(not_before: SystemTime, not_after: SystemTime, now: SystemTime, jitter01: f64) -> Duration {
+    let life = not_after.duration_since(not_before).unwrap_or_default();
+    let at = not_before + life.mul_f64(0.4 + 0.1 * jitter01.clamp(0.0, 1.0));
+    at.duration_since(now).unwrap_or_default()
+}
+
+/// Renews for ever. `sign` sends a CSR (DER) to whoever signs; `wall` is the wall clock; `jitter` gives
+/// numbers from 0.0 to 1.0; `on_event` hears what happened.
+pub async fn run<S, F, E>(
+    identity: Identity,
+    sign: S,
+    wall: impl Fn() -> SystemTime,
+    mut jitter: impl FnMut() -> f64,
+    mut on_event: impl FnMut(Event),
+) -> !
+where
+    S: Fn(Vec<u8>) -> F,
+    F: Future<Output = Result<Signed, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut wait = RETRY_WAIT_FIRST;
+    loop {
+        if let Some(svid) = identity.svid() {
+            let due = wall() + renew_after(svid.not_before, svid.not_after, wall(), jitter());
+            sleep_until(due, &wall).await;
+        }
+        loop {
+            match renew(&identity, &sign).await {
+                Ok(not_after) => {
+                    wait = RETRY_WAIT_FIRST;
+                    on_event(Event::Renewed { not_after });
+                    // A certificate that is due again at once must not make this a busy loop.
+                    tokio::time::sleep(RETRY_WAIT_FIRST).await;
+                    break;
+                }
+                Err(error) => {
+                    let retry_after = wait.mul_f64(0.5 + 0.5 * jitter().clamp(0.0, 1.0));
+                    let expired = identity.svid().is_none_or(|svid| svid.not_after <= wall());
+                    on_event(Event::Failed { error, retry_after, expired });
+                    tokio::time::sleep(retry_after).await;
+                    wait = (wait * 2).min(RETRY_WAIT_MAX);
+                }
+            }
+        }
+    }
+}
+
+async fn sleep_until(due: SystemTime, wall: &impl Fn() -> SystemTime) {
+    while let Ok(left) = due.duration_since(wall())
+        && !left.is_zero()
+    {
+        tokio::time::sleep(left.min(NAP_MAX)).await;
+    }
+}
+
+/// One attempt, with a new key.
+async fn renew<S, F, E>(identity: &Identity, sign: &S) -> Result<SystemTime, String>
+where
+    S: Fn(Vec<u8>) -> F,
+    F: Future<Output = Result<Signed, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let key = Key::generate().map_err(|error| chain_of(&error))?;
+    let csr = key.csr().map_err(|error| chain_of(&error))?;
+    let signed = match tokio::time::timeout(ATTEMPT_TIMEOUT, sign(csr)).await {
+        Ok(Ok(signed)) => signed,
+        Ok(Err(error)) => return Err(chain_of(error.into().as_ref())),
+        Err(_) => return Err(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs())),
+    };
+    let svid = Svid::new(key, signed.chain).map_err(|error| chain_of(&error))?;
+    if let Some(id) = identity.id()
+        && id != svid.id
+    {
+        return Err(format!("got a certificate for {}, not for {id}", svid.id));
+    }
+    let not_after = svid.not_after;
+    if !signed.bundles.is_empty() {
+        identity.set_trust(signed.bundles);
+    }
+    identity.install(svid);
+    Ok(not_after)
+}
+
+/// An error with its causes on one line.
+fn chain_of(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
