@@ -1,1 +1,21 @@
-//! Layer 1, pure. Every decision on a request. Own crate so that the compiler keeps sockets, clocks and locks out.
+//! Every decision on a request: which route, may it, which backend, which endpoint, once more, and why.
+//!
+//! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy, the
+//! command line and the control plane ask the same functions and cannot disagree. The order in which a
+//! request asks them: `listener`, `path`, `route`, `authz`, `split`, `balance`, then `retry` on failure.
+
+pub mod authz;
+pub mod balance;
+pub mod dice;
+pub mod explain;
+pub mod health;
+pub mod host;
+pub mod listener;
+pub mod path;
+pub mod request;
+pub mod retry;
+pub mod route;
+pub mod split;
+
+pub use dice::Dice;
+pub use request::{Headers, RequestView};

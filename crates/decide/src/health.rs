@@ -1,0 +1,63 @@
+//! When an endpoint that failed is set aside, and for how long: packed into 64 bits for an atomic.
+
+#[cfg(test)]
+mod tests;
+
+use crate::Dice;
+
+/// Shortest time aside, in milliseconds, after a first failure.
+pub const ASIDE_MS_MIN: u64 = 1_000;
+/// Longest time aside, in milliseconds; each further failure doubles the time until here.
+pub const ASIDE_MS_MAX: u64 = 30_000;
+/// This long, in milliseconds, after it was aside last, an endpoint starts with a clean record.
+pub const FORGET_MS: u64 = 60_000;
+
+/// Failures in a row (8 bits) and the millisecond until which the endpoint is aside (56 bits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health(u64);
+
+impl Health {
+    /// For an `AtomicU64`.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// Back from an `AtomicU64`.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Failures in a row, at most 255.
+    pub fn failures(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Aside until this millisecond; 0: never was.
+    pub fn until_ms(self) -> u64 {
+        self.0 >> 8
+    }
+}
+
+/// The health after a failed attempt at `now_ms` (monotonic). Failures while it is aside already change
+/// nothing: they are the same incident seen by requests that were under way.
+pub fn after_failure(health: Health, now_ms: u64, dice: &mut dyn Dice) -> Health {
+    if is_aside(health, now_ms) {
+        return health;
+    }
+    let before = if now_ms.saturating_sub(health.until_ms()) > FORGET_MS { 0 } else { health.failures() };
+    let base = (ASIDE_MS_MIN << before.min(5)).min(ASIDE_MS_MAX);
+    // Jitter, so that workers and proxies do not all come back at the same moment.
+    let aside = (base + dice.below(base / 4)).min(ASIDE_MS_MAX);
+    let until = (now_ms + aside) & (u64::MAX >> 8);
+    Health(until << 8 | u64::from(before.saturating_add(1)))
+}
+
+/// The health after a success: a clean record.
+pub fn after_success(_health: Health) -> Health {
+    Health::default()
+}
+
+/// Whether it is skipped at `now_ms`.
+pub fn is_aside(health: Health, now_ms: u64) -> bool {
+    now_ms < health.until_ms()
+}

@@ -1,0 +1,155 @@
+//! Where a connection belongs: outbound by original address, inbound by destination, gateway by port and
+//! host. What is not ours is refused by name (bad inputs P09, P24).
+
+#[cfg(test)]
+mod tests;
+
+use crate::host;
+use model::address::{is_mesh_only, is_proxy_port};
+use model::listener::{Gateway, Inbound};
+use model::route::HostMatch;
+use model::service::Protocol;
+use model::{Hostname, Reason};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What a captured outbound connection is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    /// To a service of the mesh.
+    Service {
+        /// Its host.
+        host: Hostname,
+        /// Service port.
+        port: u16,
+    },
+    /// To somewhere outside the mesh: relayed as it is.
+    Passthrough,
+    /// Must not go on.
+    Refuse(Reason),
+    /// A mesh-only address that the snapshot does not know: ask the control plane, then decide again.
+    Unknown,
+}
+
+/// Judges an outbound connection by the address that the application called. `by_address` looks a mesh-only
+/// address up in the snapshot.
+pub fn outbound(original: SocketAddr, by_address: impl Fn(Ipv4Addr) -> Option<Hostname>) -> Outbound {
+    let (ip, port) = (original.ip().to_canonical(), original.port());
+    match ip {
+        IpAddr::V4(v4) if is_mesh_only(ip) => match by_address(v4) {
+            Some(host) => Outbound::Service { host, port },
+            None => Outbound::Unknown,
+        },
+        // The proxy would call itself, without end.
+        _ if is_proxy_port(port) || port == 0 => Outbound::Refuse(Reason::NotMyDestination),
+        _ => Outbound::Passthrough,
+    }
+}
+
+/// Where a mesh request wants to go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// `IP:PORT`, within one network.
+    Address(SocketAddr),
+    /// `HOST:PORT`, service host and service port, through a gateway.
+    Name(Hostname, u16),
+}
+
+/// What the callee's proxy speaks to its application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speak {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
+/// Reads `IP:PORT`, `[IPv6]:PORT` or `HOST:PORT`; `None` for anything else: a missing or zero port, a scoped
+/// IPv6 address, user information.
+pub fn parse_destination(text: &str) -> Option<Destination> {
+    if text.contains('%') {
+        return None;
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        return (address.port() != 0).then_some(Destination::Address(address));
+    }
+    let (name, port) = text.rsplit_once(':')?;
+    if !port.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
+    Some(Destination::Name(Hostname::parse(name)?, port))
+}
+
+/// Reads the value of `x-leno-destination`: a destination, then `;h2` when the application must be spoken to
+/// in HTTP/2.
+pub fn parse_destination_header(text: &str) -> Option<(Destination, Speak)> {
+    match text.strip_suffix(";h2") {
+        Some(rest) => Some((parse_destination(rest)?, Speak::Http2)),
+        None => Some((parse_destination(text)?, Speak::Http1)),
+    }
+}
+
+/// The application's port that a destination means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// On which the application listens.
+    pub port: u16,
+    /// What it speaks there; ports that no service points to are opaque.
+    pub protocol: Protocol,
+}
+
+/// Finds the local port of an inbound destination, or refuses what is not this workload's.
+///
+/// # Errors
+/// [`Reason::NotMyDestination`] for another host's address, a name that no port here has, and the
+/// proxy's own ports.
+pub fn inbound(inbound: &Inbound, own: &[IpAddr], to: &Destination) -> Result<Local, Reason> {
+    let refused = Err(Reason::NotMyDestination);
+    match to {
+        Destination::Address(address) => {
+            let (ip, port) = (address.ip().to_canonical(), address.port());
+            if ip.is_loopback() || ip.is_unspecified() || is_proxy_port(port) || port == 0 {
+                return refused;
+            }
+            if !own.iter().any(|own| own.to_canonical() == ip) {
+                return refused;
+            }
+            let known = inbound.ports.iter().find(|known| known.port == port);
+            Ok(Local { port, protocol: known.map_or(Protocol::Tcp, |known| known.protocol) })
+        }
+        Destination::Name(host, port) => {
+            let named = |names: &[(Hostname, u16)]| names.iter().any(|(h, p)| h == host && p == port);
+            match inbound.ports.iter().find(|known| named(&known.names)) {
+                Some(known) if !is_proxy_port(known.port) => {
+                    Ok(Local { port: known.port, protocol: known.protocol })
+                }
+                _ => refused,
+            }
+        }
+    }
+}
+
+/// Index of the gateway's listener for a request on `port` with this authority: an exact host before the
+/// longest wildcard before no host (Gateway API, `Listener.hostname`).
+pub fn gateway_listener(gateway: &Gateway, port: u16, authority: &str) -> Option<usize> {
+    let host = host::canonical(authority);
+    let fits = gateway.listeners.iter().enumerate().filter(|(_, listener)| listener.port == port);
+    let ranked = fits.filter_map(|(index, listener)| {
+        Some((host_rank(listener.host.as_ref(), &host)?, std::cmp::Reverse(index)))
+    });
+    ranked.max().map(|(_, std::cmp::Reverse(index))| index)
+}
+
+/// How specifically a host match meets a canonical host: exact, then the longest suffix, then none at all.
+/// `None`: it does not.
+pub(crate) fn host_rank(pattern: Option<&HostMatch>, host: &str) -> Option<(u8, usize)> {
+    match pattern {
+        None => Some((0, 0)),
+        Some(HostMatch::Exact(name)) => (name.as_str() == host).then_some((2, name.as_str().len())),
+        Some(HostMatch::Suffix(suffix)) => {
+            let below = host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+            below.then_some((1, suffix.as_str().len()))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Whether a failed attempt is followed by another (design, D7).
+//!
+//! The rule above all: once bytes of a request that is not idempotent may have reached an application, it is
+//! never sent again, whatever a policy says. Who calls this asks `balance` for an endpoint not tried yet.
+
+#[cfg(test)]
+mod tests;
+
+use crate::Dice;
+use model::Reason;
+use model::reason::Retry;
+use model::route::RetryPolicy;
+use std::time::Duration;
+
+/// Further attempts after the first when no policy says otherwise.
+pub const ATTEMPTS_DEFAULT: u32 = 2;
+/// Smallest wait before a second and later further attempt without a policy.
+pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(25);
+/// Longest wait before any further attempt.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try again after this long.
+    Again {
+        /// Zero: at once.
+        after: Duration,
+    },
+    /// The last outcome is the answer.
+    GiveUp,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Without a usable response.
+    Failed(Reason),
+    /// With a response of this status, of which nothing was passed on yet.
+    Status(u16),
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The rule's policy.
+    pub policy: Option<&'a RetryPolicy>,
+    /// Method.
+    pub method: &'a str,
+    /// 1 for the first.
+    pub number: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the request can be sent again from its first byte to its last.
+    pub replayable: bool,
+}
+
+/// Decides on a further attempt.
+pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
+    let further_max = attempt.policy.map_or(ATTEMPTS_DEFAULT, |policy| policy.attempts);
+    if !attempt.replayable || attempt.number > further_max {
+        return Next::GiveUp;
+    }
+    let allowed = match attempt.outcome {
+        Outcome::Failed(reason) => match reason.row().retry {
+            Retry::Safe => true,
+            Retry::IfIdempotent => is_idempotent(attempt.method),
+            Retry::Never => false,
+        },
+        // A status proves that the application has seen the request.
+        Outcome::Status(status) => {
+            is_idempotent(attempt.method) && attempt.policy.is_some_and(|p| p.codes.contains(&status))
+        }
+    };
+    if allowed { Next::Again { after: wait(attempt, dice) } } else { Next::GiveUp }
+}
+
+/// RFC 9110 section 9.2.2.
+pub fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+fn wait(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Duration {
+    let base = match attempt.policy {
+        Some(policy) => policy.backoff,
+        // Another endpoint is waiting, so go at once; without any endpoint only time can help.
+        None if attempt.number <= 1 && attempt.outcome != Outcome::Failed(Reason::NoEndpoint) => {
+            return Duration::ZERO;
+        }
+        None => BACKOFF_DEFAULT,
+    };
+    let doubled = base.saturating_mul(1 << attempt.number.saturating_sub(1).min(16));
+    let jitter = Duration::from_micros(dice.below((doubled.as_micros() / 2) as u64));
+    (doubled + jitter).min(BACKOFF_MAX)
+}
