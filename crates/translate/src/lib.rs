@@ -1,1 +1,12 @@
-//! Layer 2, pure. Users' objects to the model. Own crate so that the compiler keeps time and sockets out.
+//! Layer 2, pure. What users wrote, who is there and what other clusters offer, to the model that proxies
+//! get: which resources exist, which belong to which subscription, and what is wrong.
+//!
+//! No clock, no socket, no task: [`World`] changes only by [`World::apply`], and [`members`] and
+//! [`resource`] depend on their arguments alone. Read `world`, then `lookup`.
+
+pub mod world;
+pub mod lookup;
+pub mod gateway;
+
+pub use lookup::{ProxyKey, Translated, members, resource, visible};
+pub use world::{Change, ClusterPlace, Group, Registration, Touched, World};

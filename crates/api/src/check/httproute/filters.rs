@@ -1,0 +1,156 @@
+//! Rules for the filters of an `HTTPRoute` rule.
+
+use super::super::{Report, is_host, is_token};
+use super::path_fault;
+use crate::httproute::{
+    FilterType, HeaderFilter, HttpRouteFilter, HttpRouteRule, PathMatchType, PathModifier, PathModifierType,
+    RedirectFilter,
+};
+use model::Code;
+
+const FILTERS_MAX: usize = 16;
+const HEADERS_MAX: usize = 16;
+const HEADER_VALUE_BYTES_MAX: usize = 4096;
+
+pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
+    report.at_most(&format!("{at}.filters"), rule.filters.len(), FILTERS_MAX);
+    let has = |wanted| rule.filters.iter().any(|filter| filter.filter_type == wanted);
+    if has(FilterType::RequestRedirect) && has(FilterType::UrlRewrite) {
+        report.bad(&format!("{at}.filters"), "has both RequestRedirect and URLRewrite", "use one of them");
+    }
+    if has(FilterType::RequestRedirect) && !rule.backend_refs.is_empty() {
+        let fix = "remove backendRefs or the redirect";
+        report.bad(&format!("{at}.backendRefs"), "cannot stand beside a RequestRedirect", fix);
+    }
+    for (index, filter) in rule.filters.iter().enumerate() {
+        let path = format!("{at}.filters[{index}]");
+        if rule.filters[..index].iter().any(|before| before.filter_type == filter.filter_type) {
+            report.bad(&format!("{path}.type"), "occurs twice", "merge the two filters");
+        }
+        one_filter(filter, &path, rule, report);
+    }
+}
+
+fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
+    let fields = [
+        (FilterType::RequestHeaderModifier, "requestHeaderModifier", filter.request_header_modifier.is_some()),
+        (FilterType::ResponseHeaderModifier, "responseHeaderModifier", filter.response_header_modifier.is_some()),
+        (FilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
+        (FilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
+    ];
+    for (filter_type, field, is_set) in fields {
+        let wanted = filter.filter_type == filter_type;
+        let path = format!("{at}.{field}");
+        if wanted && !is_set {
+            report.refuse(Code::MissingField, &path, "is missing", format!("add `{field}`"));
+        } else if is_set && !wanted {
+            report.bad(&path, "does not belong to the filter's type", "remove it or correct `type`");
+        }
+    }
+    match filter.filter_type {
+        FilterType::RequestMirror | FilterType::Cors | FilterType::ExternalAuth | FilterType::ExtensionRef => {
+            report.later(&format!("{at}.type"), "this filter");
+        }
+        FilterType::RequestHeaderModifier
+        | FilterType::ResponseHeaderModifier
+        | FilterType::RequestRedirect
+        | FilterType::UrlRewrite => {}
+    }
+    if let Some(edit) = &filter.request_header_modifier {
+        headers(edit, &format!("{at}.requestHeaderModifier"), report);
+    }
+    if let Some(edit) = &filter.response_header_modifier {
+        headers(edit, &format!("{at}.responseHeaderModifier"), report);
+    }
+    if let Some(redirect) = &filter.request_redirect {
+        one_redirect(redirect, &format!("{at}.requestRedirect"), rule, report);
+    }
+    if let Some(rewrite) = &filter.url_rewrite {
+        let at = format!("{at}.urlRewrite");
+        host(rewrite.hostname.as_deref(), &at, report);
+        modifier(rewrite.path.as_ref(), &at, rule, report);
+    }
+}
+
+fn headers(edit: &HeaderFilter, at: &str, report: &mut Report<'_>) {
+    for (field, headers) in [("set", &edit.set), ("add", &edit.add)] {
+        report.at_most(&format!("{at}.{field}"), headers.len(), HEADERS_MAX);
+        for (index, header) in headers.iter().enumerate() {
+            let path = format!("{at}.{field}[{index}]");
+            name(&header.name, &format!("{path}.name"), report);
+            let printable = header.value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b));
+            if !printable || header.value.len() > HEADER_VALUE_BYTES_MAX || header.value.trim() != header.value {
+                report.bad(&format!("{path}.value"), "is no header value", "write printable characters only");
+            }
+        }
+    }
+    report.at_most(&format!("{at}.remove"), edit.remove.len(), HEADERS_MAX);
+    for (index, header) in edit.remove.iter().enumerate() {
+        name(header, &format!("{at}.remove[{index}]"), report);
+    }
+}
+
+fn name(header: &str, at: &str, report: &mut Report<'_>) {
+    if !is_token(header) {
+        report.bad(at, &format!("cannot be `{header}`"), "write a header name");
+    } else if header.to_ascii_lowercase().starts_with("x-leno-") {
+        report.bad(at, "is one of the mesh's own headers", "use another name");
+    }
+}
+
+fn one_redirect(redirect: &RedirectFilter, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
+    if let Some(scheme) = redirect.scheme.as_deref()
+        && !matches!(scheme, "http" | "https")
+    {
+        report.bad(&format!("{at}.scheme"), &format!("cannot be `{scheme}`"), "write `http` or `https`");
+    }
+    if let Some(port) = redirect.port {
+        report.port(&format!("{at}.port"), port);
+    }
+    if let Some(status) = redirect.status_code
+        && !matches!(status, 301 | 302 | 303 | 307 | 308)
+    {
+        report.bad(&format!("{at}.statusCode"), &format!("cannot be {status}"), "write 301, 302, 303, 307 or 308");
+    }
+    host(redirect.hostname.as_deref(), at, report);
+    modifier(redirect.path.as_ref(), at, rule, report);
+}
+
+fn host(hostname: Option<&str>, at: &str, report: &mut Report<'_>) {
+    if let Some(hostname) = hostname
+        && !is_host(hostname, false)
+    {
+        report.bad(&format!("{at}.hostname"), &format!("cannot be `{hostname}`"), "write a lower-case host name");
+    }
+}
+
+fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
+    let Some(path) = path else { return };
+    let at = format!("{at}.path");
+    let (full, prefix) = (path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref());
+    let (wanted, other, field) = match path.modifier_type {
+        PathModifierType::ReplaceFullPath => (full, prefix, "replaceFullPath"),
+        PathModifierType::ReplacePrefixMatch => (prefix, full, "replacePrefixMatch"),
+    };
+    if other.is_some() {
+        report.bad(&at, "has a field that does not belong to its type", format!("keep `{field}` only"));
+    }
+    match wanted {
+        None => report.refuse(Code::MissingField, &format!("{at}.{field}"), "is missing", format!("add `{field}`")),
+        // An empty replacement of a prefix means `/`.
+        Some("") if path.modifier_type == PathModifierType::ReplacePrefixMatch => {}
+        Some(text) => {
+            if let Some(cause) = path_fault(text) {
+                report.bad(&format!("{at}.{field}"), cause, "write a normalised path such as /a/b");
+            }
+        }
+    }
+    if path.modifier_type == PathModifierType::ReplacePrefixMatch {
+        let prefix = |m: &crate::httproute::HttpRouteMatch| {
+            m.path.as_ref().is_none_or(|path| matches!(path.match_type, None | Some(PathMatchType::PathPrefix)))
+        };
+        if !rule.matches.iter().all(prefix) {
+            report.bad(&at, "replaces a prefix, but a match of the rule has none", "match by PathPrefix");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Rules for Istio's kinds. What is not understood in a policy is kept, and fails closed in `translate`.
+
+use super::{Report, is_subdomain};
+use crate::istio::{
+    AuthorizationPolicySpec, Operation, PolicyAction, PolicyRule, Source, When, WorkloadGroupSpec, header_of,
+};
+use crate::object::Meta;
+use model::Code;
+use model::authz::Cidr;
+
+const RULES_MAX: usize = 512;
+const TARGETS_MAX: usize = 16;
+
+pub(super) fn workload_group(spec: &WorkloadGroupSpec, report: &mut Report<'_>) {
+    super::labels("spec.metadata.labels", &spec.metadata.labels, report);
+    super::labels("spec.template.labels", &spec.template.labels, report);
+    if let Some(account) = &spec.template.service_account {
+        report.subdomain("spec.template.serviceAccount", account);
+    }
+}
+
+pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, report: &mut Report<'_>) {
+    let targets = spec.target_refs.len() + usize::from(spec.target_ref.is_some());
+    if targets > 0 && spec.selector.is_some() {
+        report.bad("spec.selector", "cannot stand beside targetRefs", "use one of them");
+    }
+    if spec.target_ref.is_some() && !spec.target_refs.is_empty() {
+        report.bad("spec.targetRef", "cannot stand beside targetRefs", "use targetRefs");
+    }
+    report.at_most("spec.targetRefs", spec.target_refs.len(), TARGETS_MAX);
+    let named = spec.target_refs.iter().enumerate().map(|(index, target)| (format!("spec.targetRefs[{index}]"), target));
+    for (path, target) in named.chain(spec.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target))) {
+        if target.kind != "Gateway" {
+            report.later(&format!("{path}.kind"), &format!("target kind {}", target.kind));
+        }
+        if target.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty() && namespace != &*meta.namespace) {
+            report.bad(&format!("{path}.namespace"), "is not the policy's own", "remove it");
+        }
+    }
+    if let Some(selector) = &spec.selector {
+        super::labels("spec.selector.matchLabels", &selector.match_labels, report);
+    }
+    if spec.action == Some(PolicyAction::Custom) {
+        let fix = "use ALLOW or DENY; until then what it matches is denied";
+        report.keep(Code::Unsupported, "spec.action", "CUSTOM is not supported yet", fix);
+    }
+    if spec.action == Some(PolicyAction::Deny) && spec.rules.is_empty() {
+        report.bad("spec.rules", "is missing, so the DENY policy has no effect", "add rules");
+    }
+    report.at_most("spec.rules", spec.rules.len(), RULES_MAX);
+    for (index, rule) in spec.rules.iter().enumerate() {
+        one_rule(rule, &format!("spec.rules[{index}]"), report);
+    }
+}
+
+fn one_rule(rule: &PolicyRule, at: &str, report: &mut Report<'_>) {
+    for (index, from) in rule.from.iter().enumerate() {
+        source(&from.source, &format!("{at}.from[{index}].source"), report);
+    }
+    for (index, to) in rule.to.iter().enumerate() {
+        operation(&to.operation, &format!("{at}.to[{index}].operation"), report);
+    }
+    for (index, when) in rule.when.iter().enumerate() {
+        condition(when, &format!("{at}.when[{index}]"), report);
+    }
+}
+
+/// Not understood, kept, fails closed.
+fn closed(code: Code, path: &str, cause: &str, report: &mut Report<'_>) {
+    report.keep(code, path, cause, "correct or remove it; until then it allows nothing and denies everything");
+}
+
+fn source(source: &Source, at: &str, report: &mut Report<'_>) {
+    let unsupported = [
+        ("requestPrincipals", &source.request_principals),
+        ("notRequestPrincipals", &source.not_request_principals),
+        ("trustDomains", &source.trust_domains),
+        ("notTrustDomains", &source.not_trust_domains),
+        ("remoteIpBlocks", &source.remote_ip_blocks),
+        ("notRemoteIpBlocks", &source.not_remote_ip_blocks),
+    ];
+    let supported = [
+        ("principals", &source.principals),
+        ("notPrincipals", &source.not_principals),
+        ("namespaces", &source.namespaces),
+        ("notNamespaces", &source.not_namespaces),
+        ("serviceAccounts", &source.service_accounts),
+        ("notServiceAccounts", &source.not_service_accounts),
+        ("ipBlocks", &source.ip_blocks),
+        ("notIpBlocks", &source.not_ip_blocks),
+    ];
+    let mut lists = unsupported.iter().chain(&supported);
+    if lists.all(|(_, values)| values.is_empty()) {
+        report.bad(at, "is empty", "say who, or remove `from` to mean everybody");
+    }
+    for (field, values) in unsupported {
+        if !values.is_empty() {
+            closed(Code::Unsupported, &format!("{at}.{field}"), "is not supported yet", report);
+        }
+    }
+    for (field, values) in supported {
+        not_empty(&format!("{at}.{field}"), values, report);
+    }
+    for (field, blocks) in [("ipBlocks", &source.ip_blocks), ("notIpBlocks", &source.not_ip_blocks)] {
+        for (index, block) in blocks.iter().enumerate().filter(|(_, block)| Cidr::parse(block).is_none()) {
+            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{block}`"), report);
+        }
+    }
+    let accounts =
+        [("serviceAccounts", &source.service_accounts), ("notServiceAccounts", &source.not_service_accounts)];
+    for (field, accounts) in accounts {
+        for (index, account) in accounts.iter().enumerate().filter(|(_, account)| !is_account(account)) {
+            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{account}`"), report);
+        }
+    }
+}
+
+fn is_account(text: &str) -> bool {
+    let (namespace, name) = text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
+    namespace.is_none_or(super::is_label) && is_subdomain(name)
+}
+
+fn operation(operation: &Operation, at: &str, report: &mut Report<'_>) {
+    let lists = [
+        ("hosts", &operation.hosts),
+        ("notHosts", &operation.not_hosts),
+        ("ports", &operation.ports),
+        ("notPorts", &operation.not_ports),
+        ("methods", &operation.methods),
+        ("notMethods", &operation.not_methods),
+        ("paths", &operation.paths),
+        ("notPaths", &operation.not_paths),
+    ];
+    if lists.iter().all(|(_, values)| values.is_empty()) {
+        report.bad(at, "is empty", "say what, or remove `to` to mean everything");
+    }
+    for (field, values) in lists {
+        not_empty(&format!("{at}.{field}"), values, report);
+    }
+    for (field, ports) in [("ports", &operation.ports), ("notPorts", &operation.not_ports)] {
+        for (index, port) in ports.iter().enumerate().filter(|(_, port)| !port.parse().is_ok_and(|port: u16| port > 0)) {
+            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{port}`"), report);
+        }
+    }
+    for (field, paths) in [("paths", &operation.paths), ("notPaths", &operation.not_paths)] {
+        for (index, path) in paths.iter().enumerate().filter(|(_, path)| path.contains(['{', '}'])) {
+            let cause = format!("is a template (`{path}`), which is not supported yet");
+            closed(Code::Unsupported, &format!("{at}.{field}[{index}]"), &cause, report);
+        }
+    }
+}
+
+fn not_empty(at: &str, values: &[String], report: &mut Report<'_>) {
+    for (index, _) in values.iter().enumerate().filter(|(_, value)| value.is_empty()) {
+        report.bad(&format!("{at}[{index}]"), "is empty", "write a value, or `*` for any");
+    }
+}
+
+/// Keys of `when` that are valid in Istio but not understood yet.
+const KEYS_LATER: &[&str] = &[
+    "remote.ip", "request.auth.principal", "request.auth.audiences", "request.auth.presenter", "destination.ip",
+    "connection.sni", "source.serviceAccount",
+];
+
+fn condition(when: &When, at: &str, report: &mut Report<'_>) {
+    let path = format!("{at}.key");
+    match when.key.as_str() {
+        "source.ip" | "source.namespace" | "source.principal" | "destination.port" => {}
+        key if header_of(key).is_some() => {}
+        key if KEYS_LATER.contains(&key) || key.starts_with("request.auth.claims[") || key.starts_with("experimental.") => {
+            closed(Code::Unsupported, &path, &format!("`{key}` is not supported yet"), report);
+        }
+        key => closed(Code::BadValue, &path, &format!("cannot be `{key}`"), report),
+    }
+    if when.values.is_empty() && when.not_values.is_empty() {
+        report.bad(at, "has neither `values` nor `notValues`", "add one of them");
+    }
+    let values = when.values.iter().chain(&when.not_values);
+    let wrong = match when.key.as_str() {
+        "source.ip" => values.into_iter().find(|value| Cidr::parse(value).is_none()),
+        "destination.port" => values.into_iter().find(|value| !value.parse().is_ok_and(|port: u16| port > 0)),
+        _ => None,
+    };
+    if let Some(value) = wrong {
+        closed(Code::BadValue, at, &format!("has the value `{value}`, which does not fit its key"), report);
+    }
+}

@@ -1,0 +1,91 @@
+//! Rules for our own kinds.
+
+use super::Report;
+use crate::leno::{
+    BackendSpec, ClusterSpec, GlobalServiceSpec, MeshSettingsSpec, MtlsMode, OutboundMode, gateway_address,
+};
+use model::{Code, TrustDomain};
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
+    if let Some(domain) = &spec.trust_domain
+        && TrustDomain::parse(domain).is_none()
+    {
+        let cause = format!("cannot be `{domain}`");
+        report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
+    }
+    if spec.mtls == Some(MtlsMode::Permissive) {
+        report.later("spec.mtls", "Permissive");
+    }
+    if spec.outbound == Some(OutboundMode::RegistryOnly) {
+        report.later("spec.outbound", "RegistryOnly");
+    }
+    for (index, suffix) in spec.dns.suffixes.iter().enumerate() {
+        report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
+    }
+}
+
+pub(super) fn cluster(spec: &ClusterSpec, report: &mut Report<'_>) {
+    for (index, gateway) in spec.gateways.iter().enumerate() {
+        if gateway_address(gateway).is_none() {
+            let path = format!("spec.gateways[{index}]");
+            report.bad(&path, &format!("cannot be `{gateway}`"), "write IP or IP:PORT");
+        }
+    }
+}
+
+pub(super) fn global_service(spec: &GlobalServiceSpec, report: &mut Report<'_>) {
+    const HOSTS_MAX: usize = 16;
+    if spec.hosts.is_empty() {
+        report.refuse(Code::MissingField, "spec.hosts", "is empty", "add a name such as shop.mesh.internal");
+    }
+    report.at_most("spec.hosts", spec.hosts.len(), HOSTS_MAX);
+    let mut seen = HashSet::new();
+    for (index, host) in spec.hosts.iter().enumerate() {
+        let path = format!("spec.hosts[{index}]");
+        if !super::is_host(host, false) {
+            report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case DNS name");
+        } else if host.ends_with(".svc.cluster.local") || host.ends_with(".backend.leno") {
+            report.bad(&path, "lies below a suffix of Leno's own", "use another name, for example below mesh.internal");
+        }
+        if !seen.insert(host) {
+            report.bad(&path, "occurs twice", "remove one of the two");
+        }
+    }
+    super::core::ports("spec.ports", &spec.ports, report);
+    for (index, backend) in spec.backends.iter().enumerate() {
+        let path = format!("spec.backends[{index}].service");
+        report.label(&format!("{path}.name"), &backend.service.name);
+        if let Some(namespace) = &backend.service.namespace {
+            report.label(&format!("{path}.namespace"), namespace);
+        }
+    }
+    for (index, cluster) in spec.failover.order.iter().enumerate() {
+        report.subdomain(&format!("spec.failover.order[{index}]"), cluster);
+    }
+}
+
+pub(super) fn backend(spec: &BackendSpec, report: &mut Report<'_>) {
+    const ADDRESSES_MAX: usize = 1024;
+    if spec.addresses.is_empty() {
+        report.refuse(Code::MissingField, "spec.addresses", "is empty", "add an address");
+    }
+    report.at_most("spec.addresses", spec.addresses.len(), ADDRESSES_MAX);
+    let mut seen = HashSet::new();
+    for (index, address) in spec.addresses.iter().enumerate() {
+        let path = format!("spec.addresses[{index}]");
+        if address.host.parse::<IpAddr>().is_err() {
+            report.bad(&format!("{path}.host"), &format!("cannot be `{}`", address.host), "write an IP address");
+        }
+        report.port(&format!("{path}.port"), address.port);
+        if !seen.insert((&address.host, address.port)) {
+            report.bad(&path, "occurs twice", "remove one of the two");
+        }
+    }
+    if let Some(protocol) = &spec.protocol
+        && !matches!(protocol.as_str(), "http" | "http2" | "grpc" | "tcp")
+    {
+        report.bad("spec.protocol", &format!("cannot be `{protocol}`"), "write http, http2, grpc or tcp");
+    }
+}

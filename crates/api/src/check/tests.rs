@@ -1,0 +1,23 @@
+use super::*;
+
+#[test]
+fn timestamps_are_seconds_since_the_epoch() {
+    let check = |text: &str, expected: Option<u64>| assert_eq!(timestamp(text), expected, "{text}");
+    check("1970-01-01T00:00:00Z", Some(0));
+    check("2000-03-01T00:00:00Z", Some(951_868_800));
+    check("2026-11-22T23:36:00.5Z", Some(1_795_390_560));
+    for text in ["", "2026-11-22", "2026-13-01T00:00:00Z", "2026-11-22T25:00:00Z", "2026-11-22T00:00:00+01:00"] {
+        check(text, None);
+    }
+}
+
+#[test]
+fn names_are_dns_names() {
+    for good in ["a", "a-b", "a1.b2"] {
+        assert!(is_subdomain(good), "{good}");
+    }
+    for bad in ["", "-a", "a-", "A", "a_b", "a..b", ".a"] {
+        assert!(!is_subdomain(bad), "{bad}");
+    }
+    assert!(is_host("*.example.com", true) && !is_host("*.example.com", false) && !is_host("10.0.0.1", false));
+}

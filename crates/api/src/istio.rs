@@ -1,0 +1,210 @@
+//! Istio kinds: `WorkloadGroup` and `AuthorizationPolicy`.
+
+use crate::decode::{Accepted, Later};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// `WorkloadGroup` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadGroupSpec {
+    /// Labels and annotations of every workload of the group.
+    #[serde(default)]
+    pub metadata: GroupMetadata,
+    /// What all have in common.
+    pub template: WorkloadTemplate,
+    /// Accepted; health is the proxy's readiness so far.
+    #[serde(default)]
+    pub probe: Option<Accepted>,
+    /// Line of `spec`.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// `WorkloadGroup` `spec.metadata`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GroupMetadata {
+    /// What services and policies select by.
+    pub labels: BTreeMap<String, String>,
+    /// Free.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// `WorkloadGroup` `spec.template`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadTemplate {
+    /// Absent: `default`.
+    pub service_account: Option<String>,
+    /// Labels beside `spec.metadata.labels` (both select).
+    pub labels: BTreeMap<String, String>,
+    /// Accepted; services name numbers.
+    pub ports: Option<Accepted>,
+    /// Accepted; the address comes from the registration.
+    pub address: Option<Accepted>,
+    /// `region/zone`; absent: the cluster's.
+    pub locality: Option<String>,
+    /// Accepted; the network is the cluster's.
+    pub network: Option<Accepted>,
+    /// Share of traffic; absent: 1.
+    pub weight: Option<u32>,
+}
+
+/// `AuthorizationPolicy` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AuthorizationPolicySpec {
+    /// Absent: the whole namespace; in the root namespace: the whole mesh.
+    pub selector: Option<WorkloadSelector>,
+    /// One target.
+    pub target_ref: Option<PolicyTarget>,
+    /// At most 16 targets.
+    pub target_refs: Vec<PolicyTarget>,
+    /// Absent: `ALLOW`.
+    pub action: Option<PolicyAction>,
+    /// Any may match; absent: none does.
+    pub rules: Vec<PolicyRule>,
+    /// With `CUSTOM`; not supported yet.
+    pub provider: Option<Later>,
+    /// Line of `spec`.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// Selects by labels.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadSelector {
+    /// All must be there.
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// What a policy is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyTarget {
+    /// For example `gateway.networking.k8s.io`.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// `Gateway`; others are not supported yet.
+    pub kind: String,
+    /// Name in the policy's namespace.
+    pub name: String,
+    /// Only the policy's own.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PolicyAction {
+    /// The default.
+    Allow,
+    /// Wins.
+    Deny,
+    /// Recorded.
+    Audit,
+    /// Not supported yet: treated as a denial of what it matches, because an unasked authority never said yes.
+    Custom,
+}
+
+/// One rule; all parts must match.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyRule {
+    /// Any of these.
+    pub from: Vec<From>,
+    /// Any of these.
+    pub to: Vec<To>,
+    /// All of these.
+    pub when: Vec<When>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `from[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct From {
+    /// Who.
+    pub source: Source,
+}
+
+/// `from[].source`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the names are Istio's")]
+pub struct Source {
+    pub principals: Vec<String>,
+    pub not_principals: Vec<String>,
+    pub request_principals: Vec<String>,
+    pub not_request_principals: Vec<String>,
+    pub namespaces: Vec<String>,
+    pub not_namespaces: Vec<String>,
+    pub service_accounts: Vec<String>,
+    pub not_service_accounts: Vec<String>,
+    pub trust_domains: Vec<String>,
+    pub not_trust_domains: Vec<String>,
+    pub ip_blocks: Vec<String>,
+    pub not_ip_blocks: Vec<String>,
+    pub remote_ip_blocks: Vec<String>,
+    pub not_remote_ip_blocks: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `to[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct To {
+    /// What.
+    pub operation: Operation,
+}
+
+/// `to[].operation`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the names are Istio's")]
+pub struct Operation {
+    pub hosts: Vec<String>,
+    pub not_hosts: Vec<String>,
+    pub ports: Vec<String>,
+    pub not_ports: Vec<String>,
+    pub methods: Vec<String>,
+    pub not_methods: Vec<String>,
+    pub paths: Vec<String>,
+    pub not_paths: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `when[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct When {
+    /// For example `request.headers[x-token]`.
+    pub key: String,
+    /// Any must match.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// None may match.
+    #[serde(default)]
+    pub not_values: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// `NAME` of `request.headers[NAME]`.
+pub fn header_of(key: &str) -> Option<&str> {
+    let name = key.strip_prefix("request.headers[")?.strip_suffix(']')?;
+    crate::check::is_token(name).then_some(name)
+}

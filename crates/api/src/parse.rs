@@ -1,0 +1,277 @@
+//! Text to objects: cut into documents, find each one's kind, decode, check.
+//!
+//! An object that is returned may be used even if there are findings about it: the only such case is an
+//! `AuthorizationPolicy` with a condition that is not understood, which then fails closed. Whoever has a
+//! last good version keeps that one instead.
+
+use crate::check::{self, Report};
+use crate::decode::{self, Accepted, Problem};
+use crate::kinds::{self, Kind};
+use crate::node::{self, Node, Value};
+use crate::object::{Object, Spec};
+use crate::scan::{self, Piece};
+use crate::suggest;
+use model::{Code, Finding, ObjectRef, Origin};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Largest file, in bytes; more: one finding, nothing is read.
+pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest document, in bytes; more: a finding for this document (Kubernetes stores at most 1.5 MiB).
+pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting; more: a finding for this document.
+pub const NESTING_MAX: usize = 64;
+
+/// Parses all documents of `text`, which came from `file` (empty: from the API). One bad document does not
+/// hide the others. Lines in findings are those of the file.
+pub fn documents(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
+    files([(file, text)])
+}
+
+/// The same for several files, as `(name, text)`: an object that occurs twice is used as first found.
+pub fn files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Object>, Vec<Finding>) {
+    let mut batch = Batch::default();
+    for (file, text) in files {
+        batch.file(&Arc::from(file), text);
+    }
+    (batch.objects, batch.findings)
+}
+
+#[derive(Default)]
+struct Batch {
+    objects: Vec<Object>,
+    findings: Vec<Finding>,
+    seen: HashMap<ObjectRef, Origin>,
+}
+
+impl Batch {
+    fn file(&mut self, file: &Arc<str>, text: &str) {
+        let nowhere = Origin { object: ObjectRef::new("", "", ""), file: file.clone(), line: 1 };
+        if text.len() > FILE_BYTES_MAX {
+            let cause = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", text.len());
+            self.findings.push(Finding::new(Code::Syntax, &nowhere, cause, "split it into several files"));
+            return;
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for piece in scan::pieces(text) {
+            match read(piece) {
+                Ok(node) => self.node(&node, file, piece.text),
+                Err(problem) => self.problems(&nowhere, vec![problem]),
+            }
+        }
+    }
+
+    fn node(&mut self, node: &Node, file: &Arc<str>, text: &str) {
+        let is_list = node.get("kind").and_then(Node::as_str) == Some("List");
+        if let (true, Some(Value::Sequence(items))) = (is_list, node.get("items").map(|items| &items.value)) {
+            for item in items {
+                self.node(item, file, &item.to_json().to_string());
+            }
+            return;
+        }
+        let origin = Origin { object: reference(node), file: file.clone(), line: node.line };
+        let (object, problems) = object(node, &origin, text);
+        self.problems(&origin, problems);
+        let Some(object) = object else { return };
+        match self.seen.get(&object.object) {
+            Some(first) => {
+                let cause = format!("{} is already defined at {}:{}", object.object, first.file, first.line);
+                self.findings.push(Finding::new(Code::Duplicate, &object.origin, cause, "remove one of the two"));
+            }
+            None => {
+                self.seen.insert(object.object.clone(), object.origin.clone());
+                self.objects.push(object);
+            }
+        }
+    }
+
+    fn problems(&mut self, origin: &Origin, problems: Vec<Problem>) {
+        for Problem { code, line, cause, fix } in problems {
+            let origin = Origin { line, ..origin.clone() };
+            self.findings.push(Finding { code, origin, cause, fix });
+        }
+    }
+}
+
+/// YAML (or JSON) to a tree with the file's lines.
+fn read(piece: Piece<'_>) -> Result<Node, Problem> {
+    let first = piece.lines_before + scan::first_content_line(piece.text).unwrap_or(1);
+    let syntax = |line, cause, fix: &str| Problem { code: Code::Syntax, line, cause, fix: fix.to_owned() };
+    if piece.text.len() > DOCUMENT_BYTES_MAX {
+        let cause = format!("the document has {} bytes, more than {DOCUMENT_BYTES_MAX}", piece.text.len());
+        return Err(syntax(first, cause, "split it into several objects"));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: NESTING_MAX,
+            flow_nesting_limit: NESTING_MAX,
+        },
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<Value>>(piece.text, options) {
+        Ok(spanned) => {
+            let mut node = node::from_spanned(spanned);
+            node.shift(piece.lines_before);
+            Ok(node)
+        }
+        Err(error) => {
+            let line = error.location().and_then(|place| u32::try_from(place.line()).ok()).filter(|line| *line > 0);
+            let line = line.map_or(first, |line| line + piece.lines_before);
+            let cause = error.without_snippet().to_string().lines().next().unwrap_or_default().to_owned();
+            Err(syntax(line, cause, "correct the syntax at this line"))
+        }
+    }
+}
+
+/// What the document calls itself, for findings about documents that cannot be read.
+fn reference(node: &Node) -> ObjectRef {
+    let text = |node: Option<&Node>| node.and_then(Node::as_str).unwrap_or_default().to_owned();
+    let kind = text(node.get("kind"));
+    let meta = node.get("metadata");
+    let namespace = text(meta.and_then(|meta| meta.get("namespace")));
+    let name = text(meta.and_then(|meta| meta.get("name")));
+    match kinds::by_kind(&kind) {
+        Some(Kind { namespaced: false, .. }) => ObjectRef::new(&kind, "", &name),
+        Some(_) if namespace.is_empty() => ObjectRef::new(&kind, DEFAULT_NAMESPACE, &name),
+        _ => ObjectRef::new(&kind, &namespace, &name),
+    }
+}
+
+/// Where objects without a namespace go.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Problem>) {
+    let kind = match find_kind(node) {
+        Ok(kind) => kind,
+        Err(problem) => return (None, vec![problem]),
+    };
+    let mut report = Report::new(node);
+    let read = read_spec(kind, node, &mut report);
+    let Some((raw, spec, api_version)) = read else { return (None, report.into_problems()) };
+    let meta = check::meta(raw, kind, &mut report);
+    check::spec(&spec, &meta, &mut report);
+    if report.is_refused() {
+        return (None, report.into_problems());
+    }
+    let object = Object {
+        object: ObjectRef { kind: kind.kind.into(), namespace: meta.namespace.clone(), name: meta.name.clone() },
+        api_version: api_version.into(),
+        origin: origin.clone(),
+        meta,
+        spec,
+        text: text.into(),
+        value: node.to_json(),
+    };
+    (Some(object), report.into_problems())
+}
+
+fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
+    let problem = |code, line, cause: String, fix: String| Problem { code, line, cause, fix };
+    let field = |name: &str| match node.get(name) {
+        Some(found) => found.as_str().map(|text| (text, found.line)).ok_or_else(|| {
+            problem(Code::BadValue, found.line, format!("`{name}` is not a string"), "put it in quotes".to_owned())
+        }),
+        None => {
+            Err(problem(Code::MissingField, node.line, format!("`{name}` is missing"), format!("add `{name}`")))
+        }
+    };
+    let (api_version, version_line) = field("apiVersion")?;
+    let (name, kind_line) = field("kind")?;
+    let (group, version) = kinds::split_api_version(api_version);
+    let replaced = |r: &&(&str, &str, &str)| r.0 == group && r.1 == name;
+    if let Some((_, _, advice)) = kinds::REPLACED.iter().find(replaced) {
+        let cause = format!("kind {name} of {group} is not read by Leno");
+        return Err(problem(Code::Replaced, kind_line, cause, (*advice).to_owned()));
+    }
+    let Some(kind) = kinds::by_kind(name) else {
+        let known: Vec<&str> = kinds::ALL.iter().map(|kind| kind.kind).collect();
+        let fix = match suggest::nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("kinds that are read: {}", known.join(", ")),
+        };
+        return Err(problem(Code::UnknownKind, kind_line, format!("unknown kind `{name}` of `{api_version}`"), fix));
+    };
+    if kind.group != group || !kind.versions.contains(&version) {
+        let cause = format!("kind {name} has no apiVersion `{api_version}`");
+        let fix = format!("write `{}`", kind.api_version());
+        return Err(problem(Code::UnknownKind, version_line, cause, fix));
+    }
+    Ok(kind)
+}
+
+/// A whole document.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<T> {
+    api_version: String,
+    #[serde(rename = "kind")]
+    _kind: Accepted,
+    metadata: RawMeta,
+    spec: T,
+    #[serde(rename = "status", default)]
+    _status: Option<Accepted>,
+}
+
+/// `metadata` as written; what the server sets is accepted.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RawMeta {
+    pub(crate) name: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) creation_timestamp: Option<String>,
+    pub(crate) generation: Option<u64>,
+    #[serde(rename = "uid")]
+    _uid: Option<Accepted>,
+    #[serde(rename = "resourceVersion")]
+    _resource_version: Option<Accepted>,
+    #[serde(rename = "managedFields")]
+    _managed_fields: Option<Accepted>,
+    #[serde(rename = "finalizers")]
+    _finalizers: Option<Accepted>,
+    #[serde(rename = "ownerReferences")]
+    _owner_references: Option<Accepted>,
+    #[serde(rename = "deletionTimestamp")]
+    _deletion_timestamp: Option<Accepted>,
+    #[serde(rename = "deletionGracePeriodSeconds")]
+    _deletion_grace_period_seconds: Option<Accepted>,
+    #[serde(rename = "generateName")]
+    _generate_name: Option<Accepted>,
+    #[serde(rename = "selfLink")]
+    _self_link: Option<Accepted>,
+}
+
+type Read = (RawMeta, Spec, String);
+
+fn read_spec(kind: &Kind, node: &Node, report: &mut Report<'_>) -> Option<Read> {
+    match kind.kind {
+        "Service" => typed(node, report, Spec::Service),
+        "Namespace" => typed::<Option<Accepted>>(node, report, |_| Spec::Namespace),
+        "Gateway" => typed(node, report, Spec::Gateway),
+        "HTTPRoute" => typed(node, report, Spec::HttpRoute),
+        "WorkloadGroup" => typed(node, report, Spec::WorkloadGroup),
+        "AuthorizationPolicy" => {
+            typed::<Option<_>>(node, report, |spec| Spec::AuthorizationPolicy(spec.unwrap_or_default()))
+        }
+        "MeshSettings" => typed(node, report, Spec::MeshSettings),
+        "Cluster" => typed(node, report, Spec::Cluster),
+        "GlobalService" => typed(node, report, Spec::GlobalService),
+        "Backend" => typed(node, report, Spec::Backend),
+        _ => None,
+    }
+}
+
+fn typed<T: DeserializeOwned>(node: &Node, report: &mut Report<'_>, spec: impl FnOnce(T) -> Spec) -> Option<Read> {
+    let (document, problems) = decode::decode::<Document<T>>(node);
+    report.refuse_all(problems);
+    document.map(|document| (document.metadata, spec(document.spec), document.api_version))
+}
+
+#[cfg(test)]
+mod tests;

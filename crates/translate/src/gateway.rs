@@ -1,0 +1,95 @@
+//! The short form of `leno gateway`, always as the documents that it stands for.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Namespace and name of the objects of the short form; a proxy of this group serves them.
+pub const SHORTHAND_NAMESPACE: &str = "default";
+/// See [`SHORTHAND_NAMESPACE`].
+pub const SHORTHAND_NAME: &str = "gateway";
+
+/// Why the short form cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadAddress {
+    /// `--from` or `--to`.
+    pub option: &'static str,
+    /// What was given.
+    pub text: String,
+}
+
+impl fmt::Display for BadAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} is neither IP:PORT nor :PORT", self.option, self.text)
+    }
+}
+
+impl std::error::Error for BadAddress {}
+
+/// The YAML that `leno gateway --from FROM --to TO` stands for. Both are `IP:PORT` or `:PORT`; a missing IP
+/// means all addresses for `from` and 127.0.0.1 for `to`. `localhost` is understood as 127.0.0.1.
+pub fn shorthand(from: &str, to: &str) -> Result<String, BadAddress> {
+    let (bind, port) = address("--from", from)?;
+    let (host, target) = address("--to", to)?;
+    let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let annotation = match bind {
+        Some(ip) => format!("\n  annotations:\n    leno.dev/bind-address: \"{ip}\""),
+        None => String::new(),
+    };
+    let (namespace, name) = (SHORTHAND_NAMESPACE, SHORTHAND_NAME);
+    Ok(format!(
+        r#"apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: {name}
+  namespace: {namespace}{annotation}
+spec:
+  gatewayClassName: leno
+  listeners:
+    - name: http
+      port: {port}
+      protocol: HTTP
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: {name}
+  namespace: {namespace}
+spec:
+  parentRefs:
+    - name: {name}
+  rules:
+    - backendRefs:
+        - group: leno.dev
+          kind: Backend
+          name: {name}
+---
+apiVersion: leno.dev/v1alpha1
+kind: Backend
+metadata:
+  name: {name}
+  namespace: {namespace}
+spec:
+  type: Static
+  protocol: http
+  addresses:
+    - host: "{host}"
+      port: {target}
+"#
+    ))
+}
+
+fn address(option: &'static str, text: &str) -> Result<(Option<IpAddr>, u16), BadAddress> {
+    let bad = || BadAddress { option, text: text.to_owned() };
+    let parsed = if let Some(port) = text.strip_prefix(':') {
+        (None, port.parse().map_err(|_| bad())?)
+    } else if let Some(port) = text.strip_prefix("localhost:") {
+        (Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port.parse().map_err(|_| bad())?)
+    } else {
+        let address: SocketAddr = text.parse().map_err(|_| bad())?;
+        (Some(address.ip()), address.port())
+    };
+    if parsed.1 == 0 { Err(bad()) } else { Ok(parsed) }
+}
+
+#[cfg(test)]
+mod tests;
