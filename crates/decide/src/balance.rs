@@ -106,7 +106,8 @@ fn choose_in(
     usable: &dyn Fn(usize) -> bool,
     dice: &mut dyn Dice,
 ) -> Option<usize> {
-    let (first, second) = draw_pair(level, usable, dice).or_else(|| scan_pair(level, endpoints, usable, dice))?;
+    let (first, second) =
+        draw_pair(level, usable, dice).or_else(|| scan_pair(level, endpoints, usable, dice))?;
     // Load relative to weight; on a tie the first draw stands, so that an idle service follows its weights.
     let busy = |a: usize, b: usize| u64::from(load(a).active) * weight(&endpoints[b]);
     Some(if first != second && busy(second, first) < busy(first, second) { second } else { first })

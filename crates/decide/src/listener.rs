@@ -148,7 +148,8 @@ pub(crate) fn host_rank(pattern: Option<&HostMatch>, host: &str) -> Option<(u8, 
         None => Some((0, 0)),
         Some(HostMatch::Exact(name)) => (name.as_str() == host).then_some((2, name.as_str().len())),
         Some(HostMatch::Suffix(suffix)) => {
-            let below = host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+            let below =
+                host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
             below.then_some((1, suffix.as_str().len()))
         }
     }

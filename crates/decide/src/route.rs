@@ -1,13 +1,33 @@
-//! Which rule a request follows.
+//! Which rule a request follows: Gateway API's precedence, compiled so that a lookup costs a few hashes.
+//!
+//! Order: the rule's host (exact, longest wildcard, none); then the path (exact, regex with the longer text
+//! first, longest prefix); then a method, more headers, more query parameters; then the older route, its
+//! `namespace/name`, the rule's and the match's place. Where a rule loses on a later condition the next in
+//! this order is asked. Read `compile` for the tables, `conditions` for what is compared.
 
-use crate::RequestView;
-use model::route::{PathRewrite, Redirect, RouteRule};
+mod compile;
+mod conditions;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+pub use rewrite::{Redirected, redirect_location, rewrite_path};
+
+use crate::{RequestView, host};
+use compile::Group;
+use model::Hostname;
+use model::id::HOSTNAME_BYTES_MAX;
+use model::route::RouteRule;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Rules of one parent, compiled.
+/// The rules of one parent (a service or a gateway's listener), compiled. Made by [`Table::compile`].
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rules: Vec<Arc<RouteRule>>,
+    by_host: HashMap<Hostname, Group>,
+    by_suffix: HashMap<Hostname, Group>,
+    any_host: Group,
 }
 
 /// The rule that a request follows.
@@ -20,14 +40,10 @@ pub struct Match<'t> {
 }
 
 impl Table {
-    /// Compiles rules.
-    pub fn compile(rules: impl IntoIterator<Item = Arc<RouteRule>>) -> Self {
-        Self { rules: rules.into_iter().collect() }
-    }
-
-    /// The rule that `request` on service port `port` follows.
-    pub fn find(&self, _port: u16, _request: &RequestView<'_>) -> Option<Match<'_>> {
-        None
+    /// The rule for `request` on service port `port`. Rules of a service count when their parent names this
+    /// port or 0; rules of a gateway count on every port, the listener having been chosen before.
+    pub fn find(&self, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {
+        self.find_by_host(port, request).or_else(|| self.find_in(&self.any_host, port, request))
     }
 
     /// Whether there is no rule at all.
@@ -35,35 +51,37 @@ impl Table {
         self.rules.is_empty()
     }
 
-    /// All rules, in no particular order.
+    /// All rules, in the order in which they were given.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<RouteRule>> {
         self.rules.iter()
     }
-}
 
-/// The path after a rewrite.
-pub fn rewrite_path(_rewrite: &PathRewrite, path: &str, _prefix_len: usize) -> String {
-    path.to_owned()
-}
+    fn find_by_host(&self, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {
+        if self.by_host.is_empty() && self.by_suffix.is_empty() {
+            return None;
+        }
+        let host = host::canonical(request.host);
+        if host.len() > HOSTNAME_BYTES_MAX {
+            return None; // no rule can name it, and looking up each of its suffixes would cost
+        }
+        let exact = self.by_host.get(&*host);
+        if let Some(found) = exact.and_then(|group| self.find_in(group, port, request)) {
+            return Some(found);
+        }
+        let mut rest = &*host;
+        while let Some((label, tail)) = rest.split_once('.') {
+            let suffix =
+                if label.is_empty() && rest.len() == host.len() { None } else { self.by_suffix.get(tail) };
+            if let Some(found) = suffix.and_then(|group| self.find_in(group, port, request)) {
+                return Some(found);
+            }
+            rest = tail;
+        }
+        None
+    }
 
-/// The request that a redirect answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Redirected<'a> {
-    /// Scheme by which the request came, `http` or `https`.
-    pub scheme: &'a str,
-    /// Authority as sent.
-    pub host: &'a str,
-    /// Port of the listener (gateway) or service.
-    pub port: u16,
-    /// Canonical path.
-    pub path: &'a str,
-    /// Query without `?`.
-    pub query: Option<&'a str>,
-    /// From the [`Match`].
-    pub prefix_len: usize,
-}
-
-/// The `location` of a redirect.
-pub fn redirect_location(_redirect: &Redirect, _request: &Redirected<'_>) -> String {
-    String::new()
+    fn find_in(&self, group: &Group, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {
+        let (rule, prefix_len) = group.find(port, request)?;
+        Some(Match { rule: self.rules.get(rule)?, prefix_len })
+    }
 }

@@ -1,0 +1,237 @@
+//! Whether one rule matches. Every leaf that cannot be answered returns the leaning of its policy's action;
+//! since nothing above a leaf negates, that leaning is the rule's.
+
+use super::Facts;
+use crate::{RequestView, host, path};
+use model::Policy;
+use model::authz::{Cidr, Condition, ConditionKey, Glob, Operation, Rule, Source};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// What an unanswerable question counts as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaning {
+    /// In DENY rules.
+    Match,
+    /// In ALLOW rules.
+    NoMatch,
+}
+
+impl Leaning {
+    fn unknown(self) -> bool {
+        self == Self::Match
+    }
+}
+
+/// The facts, with what is derived from them made at most once.
+pub(super) struct Subject<'a> {
+    facts: Facts<'a>,
+    principal: OnceCell<String>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(facts: &Facts<'a>) -> Self {
+        Self { facts: *facts, principal: OnceCell::new() }
+    }
+
+    /// Index of the first rule of `policy` that matches.
+    pub(super) fn matched_rule(&self, policy: &Policy, leaning: Leaning) -> Option<usize> {
+        policy.rules.iter().position(|rule| self.rule(rule, leaning))
+    }
+
+    fn rule(&self, rule: &Rule, leaning: Leaning) -> bool {
+        (rule.from.is_empty() || rule.from.iter().any(|source| self.source(source, leaning)))
+            && (rule.to.is_empty() || rule.to.iter().any(|operation| self.operation(operation, leaning)))
+            && rule.when.iter().all(|condition| self.condition(condition, leaning))
+    }
+
+    fn source(&self, source: &Source, leaning: Leaning) -> bool {
+        let principal = |globs: &[Glob]| self.principal().is_some_and(|p| any_glob(globs, p));
+        let namespace = |globs: &[Glob]| self.facts.peer.is_some_and(|p| any_glob(globs, &p.namespace));
+        let account = |accounts: &[Arc<str>]| accounts.iter().any(|account| self.is_account(account));
+        let ip = |blocks: &[Cidr]| {
+            self.facts.peer_ip.map(|ip| blocks.iter().any(|block| block.contains(ip.to_canonical())))
+        };
+        demand(&source.principals, principal)
+            && demand_not(&source.not_principals, principal)
+            && demand(&source.namespaces, namespace)
+            && demand_not(&source.not_namespaces, namespace)
+            && demand(&source.service_accounts, account)
+            && demand_not(&source.not_service_accounts, account)
+            && demand(&source.ip_blocks, |blocks| ip(blocks).unwrap_or(leaning.unknown()))
+            && demand_not(&source.not_ip_blocks, |blocks| ip(blocks).unwrap_or(!leaning.unknown()))
+    }
+
+    fn operation(&self, operation: &Operation, leaning: Leaning) -> bool {
+        let port = |ports: &[u16]| ports.contains(&self.facts.port);
+        if !demand(&operation.ports, port) || !demand_not(&operation.not_ports, port) {
+            return false;
+        }
+        if !operation.needs_http() {
+            return true;
+        }
+        let Some(http) = self.facts.http else { return leaning.unknown() };
+        let method = |globs: &[Glob]| any_glob(globs, http.method);
+        // A path template is refused by `translate`; one that slips in is not taken for literal text.
+        let has_template = |globs: &[Glob]| globs.iter().any(is_template);
+        if has_template(&operation.paths) || has_template(&operation.not_paths) {
+            return leaning.unknown();
+        }
+        demand(&operation.hosts, |globs| any_host(globs, http.host))
+            && demand_not(&operation.not_hosts, |globs| any_host(globs, http.host))
+            && demand(&operation.methods, method)
+            && demand_not(&operation.not_methods, method)
+            && demand(&operation.paths, |globs| any_path(globs, http.path))
+            && demand_not(&operation.not_paths, |globs| any_path(globs, http.path))
+    }
+
+    fn condition(&self, condition: &Condition, leaning: Leaning) -> bool {
+        let text = |value: Option<&str>| {
+            let matches = |globs: &[Glob]| value.is_some_and(|value| any_glob(globs, value));
+            demand(&condition.values, matches) && demand_not(&condition.not_values, matches)
+        };
+        match &condition.key {
+            ConditionKey::Invalid => leaning.unknown(),
+            ConditionKey::SourcePrincipal => text(self.principal()),
+            ConditionKey::SourceNamespace => text(self.facts.peer.map(|peer| &*peer.namespace)),
+            ConditionKey::DestinationPort => text(Some(&self.facts.port.to_string())),
+            ConditionKey::SourceIp => self.source_ip(condition).unwrap_or(leaning.unknown()),
+            ConditionKey::Header(name) => match self.facts.http {
+                Some(http) => header(http, name, condition, leaning),
+                None => leaning.unknown(),
+            },
+        }
+    }
+
+    /// `None`: the address is unknown or a value is no address.
+    fn source_ip(&self, condition: &Condition) -> Option<bool> {
+        let ip = self.facts.peer_ip?.to_canonical();
+        let matches = |globs: &[Glob]| {
+            let mut any = false;
+            for glob in globs {
+                any |= match glob {
+                    Glob::Present => true,
+                    Glob::Exact(block) => Cidr::parse(block)?.contains(ip),
+                    Glob::Prefix(_) | Glob::Suffix(_) => return None,
+                };
+            }
+            Some(any)
+        };
+        let (wanted, unwanted) = (matches(&condition.values)?, matches(&condition.not_values)?);
+        Some((condition.values.is_empty() || wanted) && !unwanted)
+    }
+
+    fn principal(&self) -> Option<&str> {
+        let peer = self.facts.peer?;
+        Some(self.principal.get_or_init(|| peer.principal()))
+    }
+
+    fn is_account(&self, account: &str) -> bool {
+        let parts = account.split_once('/');
+        self.facts.peer.is_some_and(|peer| parts == Some((&peer.namespace, &peer.service_account)))
+    }
+}
+
+/// An empty list demands nothing.
+fn demand<T>(wanted: &[T], matches: impl FnOnce(&[T]) -> bool) -> bool {
+    wanted.is_empty() || matches(wanted)
+}
+
+fn demand_not<T>(unwanted: &[T], matches: impl FnOnce(&[T]) -> bool) -> bool {
+    unwanted.is_empty() || !matches(unwanted)
+}
+
+fn glob(glob: &Glob, value: &str) -> bool {
+    match glob {
+        Glob::Exact(text) => value == &**text,
+        Glob::Prefix(text) => value.starts_with(&**text),
+        Glob::Suffix(text) => value.ends_with(&**text),
+        Glob::Present => !value.is_empty(),
+    }
+}
+
+fn any_glob(globs: &[Glob], value: &str) -> bool {
+    globs.iter().any(|each| glob(each, value))
+}
+
+/// Globs of paths are spelled as canonical paths are.
+fn any_path(globs: &[Glob], value: &str) -> bool {
+    globs.iter().any(|each| match each {
+        Glob::Exact(text) => value == path::pattern(text),
+        Glob::Prefix(text) => value.starts_with(&*path::pattern(text)),
+        Glob::Suffix(text) => value.ends_with(&*path::pattern(text)),
+        Glob::Present => !value.is_empty(),
+    })
+}
+
+fn is_template(glob: &Glob) -> bool {
+    match glob {
+        Glob::Exact(text) | Glob::Prefix(text) | Glob::Suffix(text) => {
+            text.contains("{*}") || text.contains("{**}")
+        }
+        Glob::Present => false,
+    }
+}
+
+/// Hosts are compared without case, both with and without the request's port.
+fn any_host(globs: &[Glob], authority: &str) -> bool {
+    let (bare, full) = (host::canonical(authority), host::with_port(authority));
+    globs.iter().any(|each| {
+        let lower = match each {
+            Glob::Exact(text) => Glob::Exact(text.to_ascii_lowercase().into()),
+            Glob::Prefix(text) => Glob::Prefix(text.to_ascii_lowercase().into()),
+            Glob::Suffix(text) => Glob::Suffix(text.to_ascii_lowercase().into()),
+            Glob::Present => Glob::Present,
+        };
+        glob(&lower, &bare) || glob(&lower, &full)
+    })
+}
+
+/// What the field lines of one header say about a list of globs.
+#[derive(Default)]
+struct Seen {
+    /// There was a line.
+    present: bool,
+    /// Some line, or some member of one, or all lines joined, matches.
+    any: bool,
+    /// Some line has a member that matches nothing.
+    stranger: bool,
+}
+
+/// Looks at every line and every member of its list (bad inputs P11). In doubt a header has the value in a
+/// DENY rule and has not in an ALLOW rule: there, all of it must match. A value that is no text cannot be
+/// judged (P12).
+fn header(http: &RequestView<'_>, name: &str, condition: &Condition, leaning: Leaning) -> bool {
+    let Some(wanted) = look(http, name, &condition.values) else { return leaning.unknown() };
+    let Some(unwanted) = look(http, name, &condition.not_values) else { return leaning.unknown() };
+    let all = |seen: &Seen| seen.present && !seen.stranger;
+    let (has_wanted, has_unwanted) = match leaning {
+        Leaning::Match => (wanted.any, all(&unwanted)),
+        Leaning::NoMatch => (all(&wanted), unwanted.any),
+    };
+    (condition.values.is_empty() || has_wanted) && (condition.not_values.is_empty() || !has_unwanted)
+}
+
+/// `None`: some value is not text.
+fn look(http: &RequestView<'_>, name: &str, globs: &[Glob]) -> Option<Seen> {
+    let mut seen = Seen::default();
+    let mut joined = String::new();
+    let mut is_text = true;
+    http.headers.visit(name, &mut |line| {
+        let Ok(line) = std::str::from_utf8(line) else {
+            is_text = false;
+            return;
+        };
+        let whole = any_glob(globs, line);
+        let mut members = line.split(',').map(|member| any_glob(globs, member.trim_matches([' ', '\t'])));
+        seen.any |= whole || members.clone().any(|matched| matched);
+        seen.stranger |= !whole && !members.all(|matched| matched);
+        if seen.present {
+            joined.push(',');
+        }
+        joined.push_str(line);
+        seen.present = true;
+    });
+    seen.any |= seen.present && any_glob(globs, &joined);
+    is_text.then_some(seen)
+}
