@@ -1,1 +1,28 @@
-//! Layer 1. Bytes and messages: HTTP/1, HTTP/2, tunnels, relay. Own crate so that only it names hyper and h2.
+//! Layer 1. Bytes and messages: HTTP/1 (hyper), HTTP/2 (`h2`), tunnels, relay, the connection's budget.
+//!
+//! One `Body` for all versions, one `Reply` for all servers, one `SendError` for all clients. It never routes
+//! and knows no policy; nobody else names hyper or h2. After a server handed out a request, the `host` header is
+//! the one authority, and the target is in origin form except for CONNECT. Everything suits single-threaded
+//! runtimes: nothing is `Send` except `client`. Read next: `http1::server`, `http2::server`.
+
+#![allow(clippy::module_name_repetitions)]
+
+pub mod body; // one body for both versions
+mod error; // why serving or sending failed
+pub mod headers; // hop-by-hop and protected names
+mod options; // limits with names
+mod reply; // what a service answers
+pub mod sniff; // first bytes -> protocol
+pub mod stream; // erased io, prefixed io, tunnels
+
+pub mod client; // one-shot HTTP/1.1 client
+pub mod http1;
+pub mod http2;
+pub mod relay; // bytes both ways
+
+pub use body::{Body, BodyEnd, BodyError, Watch};
+pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
+pub use options::{ClientOptions, FloodLimits, ServerOptions};
+pub use reply::{Reply, ResetCode, TunnelRun};
+pub use sniff::{HTTP2_PREFACE, Sniff, sniff};
+pub use stream::{BoxIo, Io, Prefixed, Tunnel};

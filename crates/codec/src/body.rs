@@ -1,0 +1,314 @@
+//! One body for both versions: nothing, bytes in hand, hyper's, h2's, or anybody's in a box.
+//!
+//! An ordinary message is never boxed. Whoever wants to know what passed, and how it ended, attaches a `Watch`:
+//! giving up on a body is only visible as its drop, so the watch is called from there too.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::error::BoxError;
+use crate::http2::recv::RecvBody;
+use crate::reply::ResetCode;
+
+/// A body of a request or a response.
+pub struct Body {
+    kind: Kind,
+    watch: Option<Rc<dyn Watch>>,
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Hyper(hyper::body::Incoming),
+    H2(RecvBody),
+    Other(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
+}
+
+/// Sees a body pass.
+pub trait Watch {
+    /// A piece of `len` bytes passed.
+    fn data(&self, len: usize);
+    /// The body ended; called exactly once.
+    fn end(&self, end: BodyEnd);
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// Read to its end.
+    Complete,
+    /// The sender failed.
+    Failed,
+    /// The reader gave up.
+    Dropped,
+}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The peer reset the stream.
+    #[error("stream reset by peer: {0:?}")]
+    Reset(ResetCode),
+    /// The connection ended or failed before the body did, or its framing broke.
+    #[error("body broke off")]
+    Broken(#[source] BoxError),
+    /// More than the reader wanted.
+    #[error("body of more than {limit} bytes")]
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The maker of a boxed body failed.
+    #[error("body failed")]
+    Other(#[source] BoxError),
+}
+
+impl Body {
+    /// No bytes.
+    pub const fn empty() -> Self {
+        Body { kind: Kind::Empty, watch: None }
+    }
+
+    /// Bytes in hand.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
+        Body { kind, watch: None }
+    }
+
+    /// Any other body; costs a box.
+    pub fn boxed(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Body { kind: Kind::Other(Box::pin(body)), watch: None }
+    }
+
+    pub(crate) fn hyper(body: hyper::body::Incoming) -> Self {
+        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::Hyper(body) };
+        Body { kind, watch: None }
+    }
+
+    pub(crate) fn h2(body: RecvBody) -> Self {
+        // Kept even when it ended: it counts as an open stream until it is dropped.
+        Body { kind: Kind::H2(body), watch: None }
+    }
+
+    /// Attaches an observer; a second one replaces the first, which then sees the end as `Dropped`.
+    #[must_use]
+    pub fn watched(mut self, watch: Rc<dyn Watch>) -> Self {
+        self.settle(BodyEnd::Dropped);
+        if self.is_end_stream() {
+            watch.end(BodyEnd::Complete);
+        } else {
+            self.watch = Some(watch);
+        }
+        self
+    }
+
+    /// The same body once more, if its bytes are in hand. The copy is not watched.
+    pub fn replay(&self) -> Option<Body> {
+        match &self.kind {
+            Kind::Empty => Some(Body::empty()),
+            Kind::Full(bytes) => Some(Body::full(bytes.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Hyper(body) => body.is_end_stream(),
+            Kind::H2(body) => body.is_end_stream(),
+            Kind::Other(body) => body.is_end_stream(),
+        }
+    }
+
+    /// Takes the bytes if they are in hand and nothing else follows.
+    pub(crate) fn take_full(&mut self) -> Option<Bytes> {
+        let Kind::Full(bytes) = &mut self.kind else { return None };
+        let bytes = std::mem::take(bytes);
+        self.kind = Kind::Empty;
+        self.saw(bytes.len());
+        self.settle(BodyEnd::Complete);
+        Some(bytes)
+    }
+
+    /// All bytes; trailers are dropped.
+    ///
+    /// # Errors
+    /// `TooLarge` beyond `limit` bytes (what was read is lost), else what the sender did.
+    pub async fn collect(self, limit: usize) -> Result<Bytes, BodyError> {
+        Ok(self.collect_with_trailers(limit).await?.0)
+    }
+
+    /// All bytes, and the trailers.
+    ///
+    /// # Errors
+    /// As [`Body::collect`].
+    pub async fn collect_with_trailers(
+        mut self,
+        limit: usize,
+    ) -> Result<(Bytes, Option<HeaderMap>), BodyError> {
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        let mut trailers = None;
+        while let Some(frame) = self.frame().await {
+            match frame?.into_data() {
+                Ok(data) => {
+                    if first.len() + rest.len() + data.len() > limit {
+                        return Err(BodyError::TooLarge { limit });
+                    }
+                    if first.is_empty() {
+                        first = data;
+                    } else {
+                        rest.extend_from_slice(&data);
+                    }
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        if rest.is_empty() {
+            return Ok((first, trailers));
+        }
+        let mut all = BytesMut::with_capacity(first.len() + rest.len());
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&rest);
+        Ok((all.freeze(), trailers))
+    }
+
+    /// The next piece, or nothing at the end.
+    pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await
+    }
+
+    fn saw(&self, len: usize) {
+        if let Some(watch) = &self.watch {
+            watch.data(len);
+        }
+    }
+
+    fn settle(&mut self, end: BodyEnd) {
+        if let Some(watch) = self.watch.take() {
+            watch.end(end);
+        }
+    }
+
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Hyper(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|cause| BodyError::Broken(cause.into()))))
+            }
+            Kind::H2(body) => body.poll_frame(cx),
+            Kind::Other(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        let frame = ready!(body.poll_kind(cx));
+        if body.watch.is_some() {
+            match &frame {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        body.saw(data.len());
+                    }
+                    // Readers that know the length do not ask again after the last byte.
+                    if body.is_end_stream() {
+                        body.settle(BodyEnd::Complete);
+                    }
+                }
+                Some(Err(_)) => body.settle(BodyEnd::Failed),
+                None => body.settle(BodyEnd::Complete),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        Body::is_end_stream(self)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Hyper(body) => body.size_hint(),
+            Kind::H2(body) => body.size_hint(),
+            Kind::Other(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if self.watch.is_some() {
+            self.settle(BodyEnd::Dropped);
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Body::empty()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Body::full(bytes)
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::full(text)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::full(text)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Empty => "empty",
+            Kind::Full(_) => "full",
+            Kind::Hyper(_) => "http1",
+            Kind::H2(_) => "http2",
+            Kind::Other(_) => "boxed",
+        };
+        write!(f, "Body({kind})")
+    }
+}
+
+/// The value of `content-length`, if it is there once and is a number.
+pub(crate) fn content_length(headers: &HeaderMap<HeaderValue>) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Why serving a connection or sending a request failed, told truthfully enough to decide on a retry.
+
+use std::fmt;
+
+use http::Request;
+
+use crate::Body;
+
+/// A cause whose type is of no interest.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a failed attempt may have left behind at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendErrorKind {
+    /// Nothing was written. `SendError::request` holds the request.
+    NotSent,
+    /// The peer says that it processed nothing (`REFUSED_STREAM`, or a GOAWAY below this stream).
+    Refused,
+    /// The peer reset the stream; it may have processed the request.
+    Reset,
+    /// The connection ended; the peer may have processed the request.
+    Closed,
+    /// The peer broke the protocol; it may have processed the request.
+    Protocol,
+    /// A tunnel was answered with this status instead of 2xx (or 101).
+    Status(u16),
+}
+
+/// A request that got no response.
+pub struct SendError {
+    /// What may have happened at the peer.
+    pub kind: SendErrorKind,
+    /// The untouched request, if nothing of it was written (`NotSent`).
+    pub request: Option<Box<Request<Body>>>,
+    /// What the library said.
+    pub cause: Option<BoxError>,
+}
+
+impl SendError {
+    /// An error of `kind` with its cause.
+    pub fn new(kind: SendErrorKind, cause: impl Into<BoxError>) -> Self {
+        SendError { kind, request: None, cause: Some(cause.into()) }
+    }
+
+    pub(crate) fn not_sent(request: Request<Body>, cause: impl Into<BoxError>) -> Self {
+        SendError {
+            kind: SendErrorKind::NotSent,
+            request: Some(Box::new(request)),
+            cause: Some(cause.into()),
+        }
+    }
+}
+
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("kind", &self.kind).field("cause", &self.cause).finish()
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            SendErrorKind::NotSent => f.write_str("request not sent"),
+            SendErrorKind::Refused => f.write_str("request refused before it was processed"),
+            SendErrorKind::Reset => f.write_str("stream reset by peer"),
+            SendErrorKind::Closed => f.write_str("connection closed before the response"),
+            SendErrorKind::Protocol => f.write_str("peer broke the protocol"),
+            SendErrorKind::Status(status) => write!(f, "tunnel answered with status {status}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause.as_ref() as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Which rule of HTTP/1 framing a client broke; answered with 400 and the end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// LF without CR, or CR without LF.
+    LineEnd,
+    /// Not `METHOD SP target SP HTTP/1.x`.
+    RequestLine,
+    /// No colon, blank before the colon, a folded line, or an underscore spelling of a framing header.
+    HeaderLine,
+    /// `Content-Length` repeated or not plain digits.
+    ContentLength,
+    /// `Transfer-Encoding` repeated or not exactly `chunked`.
+    TransferEncoding,
+    /// `Content-Length` and `Transfer-Encoding` in one message.
+    BothLengths,
+    /// `Transfer-Encoding` in HTTP/1.0.
+    OldVersion,
+    /// `Host` absent, repeated, or not a host.
+    Host,
+    /// A chunk's size line, extension, data or trailer.
+    Chunk,
+    /// The parser's own complaint: method, target, version or header characters.
+    Syntax,
+}
+
+/// Which frames flooded an HTTP/2 connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// `RST_STREAM` from the peer (rapid reset).
+    Resets,
+    /// `PING`.
+    Pings,
+    /// `SETTINGS`.
+    Settings,
+    /// `DATA`, `HEADERS` or `CONTINUATION` without content.
+    EmptyFrames,
+    /// `CONTINUATION` frames, or bytes of one header block.
+    Continuation,
+    /// `WINDOW_UPDATE` out of proportion to what we send.
+    WindowUpdates,
+    /// `PRIORITY`.
+    Priorities,
+    /// Frames of unknown types, `PUSH_PROMISE` or `GOAWAY`.
+    Others,
+}
+
+/// Why a server connection ended other than by plan.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The head of a request, or the preface, took longer than `header_timeout`.
+    #[error("request head not complete in time")]
+    HeaderTimeout,
+    /// Answered with 400.
+    #[error("malformed request: {0:?}")]
+    Malformed(Violation),
+    /// Answered with 431 (414 for the target).
+    #[error("request head too large")]
+    HeadTooLarge,
+    /// Cut with GOAWAY `ENHANCE_YOUR_CALM`.
+    #[error("flood of frames: {0:?}")]
+    Flood(Flood),
+    /// The client went away in the middle of a message.
+    #[error("client closed the connection in the middle of a message")]
+    Aborted(#[source] BoxError),
+    /// The peer broke HTTP/2, or another failure of the protocol.
+    #[error("protocol failure")]
+    Protocol(#[source] BoxError),
+    /// The transport failed.
+    #[error("connection failed")]
+    Io(#[source] BoxError),
+}

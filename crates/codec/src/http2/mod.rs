@@ -1,0 +1,14 @@
+//! HTTP/2: a server and a client on the `h2` crate, each with a meter that counts the peer's frames.
+
+mod client;
+mod meter;
+mod pump;
+pub(crate) mod recv;
+mod server;
+pub(crate) mod tunnel;
+
+pub use client::{Sender, connect};
+pub use server::serve;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The receiving half of a stream as a body.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::{Frame, SizeHint};
+
+use crate::{BodyError, ResetCode};
+
+/// Counts an open stream until it is dropped.
+#[derive(Debug)]
+pub(crate) struct StreamGuard(Rc<Cell<usize>>);
+
+impl StreamGuard {
+    pub(crate) fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        StreamGuard(Rc::clone(count))
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        debug_assert!(self.0.get() > 0, "stream counted twice");
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// A body that arrives on a stream.
+pub(crate) struct RecvBody {
+    stream: RecvStream,
+    /// Bytes still to come, if declared.
+    remaining: Option<u64>,
+    data_ended: bool,
+    /// Released with the body: it is what keeps the stream open.
+    _open: Option<StreamGuard>,
+}
+
+impl RecvBody {
+    pub(crate) fn new(stream: RecvStream, length: Option<u64>, open: Option<StreamGuard>) -> Self {
+        let data_ended = stream.is_end_stream();
+        RecvBody { stream, remaining: length, data_ended, _open: open }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.data_ended || self.stream.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match (self.is_end_stream(), self.remaining) {
+            (true, _) => SizeHint::with_exact(0),
+            (false, Some(remaining)) => SizeHint::with_exact(remaining),
+            (false, None) => SizeHint::default(),
+        }
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if self.data_ended {
+                return Poll::Ready(None);
+            }
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Given back when handed over: a reader that does not read gives nothing back.
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    if data.is_empty() && !self.stream.is_end_stream() {
+                        continue;
+                    }
+                    if let Some(remaining) = &mut self.remaining {
+                        *remaining = remaining.saturating_sub(data.len() as u64);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(cause)) => {
+                    self.data_ended = true;
+                    return Poll::Ready(Some(Err(body_error(cause))));
+                }
+                None => {
+                    let trailers = ready!(self.stream.poll_trailers(cx));
+                    self.data_ended = true;
+                    return Poll::Ready(match trailers {
+                        Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                        Ok(None) => None,
+                        Err(cause) => Some(Err(body_error(cause))),
+                    });
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn body_error(cause: h2::Error) -> BodyError {
+    match cause.reason() {
+        Some(reason) if cause.is_reset() => BodyError::Reset(ResetCode::from_h2(reason)),
+        _ => BodyError::Broken(cause.into()),
+    }
+}

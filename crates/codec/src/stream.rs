@@ -1,0 +1,163 @@
+//! Byte streams: erased, with bytes read before, and tunnels through HTTP.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http2::tunnel::StreamIo;
+
+/// Anything that carries bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Io for T {}
+
+/// An erased [`Io`].
+pub type BoxIo = Box<dyn Io>;
+
+/// A stream of which some bytes were read already; they are read first.
+#[derive(Debug)]
+pub struct Prefixed<S> {
+    prefix: Bytes,
+    io: S,
+}
+
+impl<S> Prefixed<S> {
+    /// `prefix` comes before what `io` still holds.
+    pub fn new(prefix: impl Into<Bytes>, io: S) -> Self {
+        Prefixed { prefix: prefix.into(), io }
+    }
+
+    /// The stream behind.
+    pub fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// What was read before and not yet again, and the stream.
+    pub fn into_parts(self) -> (Bytes, S) {
+        (self.prefix, self.io)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let len = self.prefix.len().min(buf.remaining());
+        buf.put_slice(&self.prefix[..len]);
+        self.prefix.advance(len);
+        if self.prefix.is_empty() {
+            self.prefix = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Bytes through CONNECT or an upgrade. Dropping it without shutdown resets it.
+pub struct Tunnel(Kind);
+
+enum Kind {
+    Stream(StreamIo),
+    Io(Prefixed<BoxIo>),
+}
+
+impl Tunnel {
+    pub(crate) fn stream(stream: StreamIo) -> Self {
+        Tunnel(Kind::Stream(stream))
+    }
+
+    /// A tunnel over a connection of its own; `prefix` was read already.
+    pub fn io(prefix: Bytes, io: BoxIo) -> Self {
+        Tunnel(Kind::Io(Prefixed::new(prefix, io)))
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tunnel")
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Stream(io) => Pin::new(io).poll_read(cx, buf),
+            Kind::Io(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Stream(io) => Pin::new(io).poll_write(cx, buf),
+            Kind::Io(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Stream(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Kind::Io(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.0 {
+            Kind::Stream(io) => io.is_write_vectored(),
+            Kind::Io(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Stream(io) => Pin::new(io).poll_flush(cx),
+            Kind::Io(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Stream(io) => Pin::new(io).poll_shutdown(cx),
+            Kind::Io(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
