@@ -1,0 +1,264 @@
+//! The client's side of a control stream, sans-IO. It outlives connections: what it holds and wants is said
+//! again after a reconnect, and only differences come back.
+//!
+//! A resource that cannot be read is refused by itself: the last good one stays, the error is reported until
+//! it is mended, and a policy that was never readable stands as one that denies everything.
+
+use crate::TYPE_URL;
+use crate::proto::google::rpc;
+use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, ProxyNode, Resource as WireResource};
+use crate::status::Code;
+use crate::wire::{self, Combined};
+use model::authz::{Action, Policy, Rule};
+use model::{ObjectRef, Origin, Resource, ResourceKey, Subscription};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Refused resources named in one report; the rest is counted.
+const REFUSALS_NAMED_MAX: usize = 8;
+
+/// What one response changes. Apply all of it, then send [`Session::ack`].
+#[derive(Debug, Default, PartialEq)]
+pub struct Update {
+    /// Of the response; for [`Session::ack`].
+    pub nonce: String,
+    /// New or changed.
+    pub upserts: Vec<(ResourceKey, Resource)>,
+    /// Gone.
+    pub removed: Vec<ResourceKey>,
+    /// Subscriptions that lead to nothing now.
+    pub absent: Vec<Subscription>,
+    /// Subscriptions answered for the first time since they were asked for.
+    pub answered: Vec<Subscription>,
+    /// All subscriptions that the server adds by itself, as far as told.
+    pub implied: Vec<Subscription>,
+    /// Resource names that were refused, and why.
+    pub refused: Vec<(String, String)>,
+}
+
+/// The whole response was refused; `request` tells the server so.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Refusal {
+    /// To be sent.
+    pub request: Box<DeltaDiscoveryRequest>,
+    /// Why.
+    pub cause: String,
+}
+
+/// What a client wants and holds.
+#[derive(Default)]
+pub struct Session {
+    connected: bool,
+    wanted: BTreeSet<Subscription>,
+    implied: Vec<Subscription>,
+    held: HashMap<Arc<str>, Arc<str>>,
+    hash: Combined,
+    refused: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// Holds nothing, wants nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Holds what was kept from an earlier run, with the versions that it came with.
+    pub fn restore(held: impl IntoIterator<Item = (ResourceKey, Arc<str>)>) -> Self {
+        let mut session = Self::default();
+        for (key, version) in held {
+            session.hold(key.to_string().into(), version);
+        }
+        session
+    }
+
+    /// The first request on a new stream: everything wanted, and what is held.
+    pub fn on_connect(&mut self, node: ProxyNode) -> DeltaDiscoveryRequest {
+        self.connected = true;
+        // Refused ones are named too, without a true version, so that the server resends or removes them.
+        let refused = self.refused.keys().map(|name| (name.clone(), "refused".to_owned()));
+        let held = self.held.iter().map(|(name, version)| (name.to_string(), version.to_string()));
+        DeltaDiscoveryRequest {
+            node: Some(Node {
+                id: node.uid.clone(),
+                user_agent_name: "leno".to_owned(),
+                proxy: Some(node),
+                ..Node::default()
+            }),
+            resource_names_subscribe: texts(&self.wanted),
+            initial_resource_versions: refused.chain(held).collect(),
+            applied: self.hash.to_bytes(),
+            ..request()
+        }
+    }
+
+    /// The stream broke. What is held and wanted stays.
+    pub fn on_disconnect(&mut self) {
+        self.connected = false;
+    }
+
+    /// Wants more. The request, if any, must be sent; without a connection it is said at the next one.
+    pub fn subscribe(&mut self, subscriptions: &[Subscription]) -> Option<DeltaDiscoveryRequest> {
+        let new: BTreeSet<_> = subscriptions.iter().filter(|s| self.wanted.insert((*s).clone())).collect();
+        (self.connected && !new.is_empty())
+            .then(|| DeltaDiscoveryRequest { resource_names_subscribe: texts(new), ..request() })
+    }
+
+    /// Wants less. What belonged to nothing else comes back as removed.
+    pub fn unsubscribe(&mut self, subscriptions: &[Subscription]) -> Option<DeltaDiscoveryRequest> {
+        let gone: BTreeSet<_> = subscriptions.iter().filter(|s| self.wanted.remove(*s)).collect();
+        (self.connected && !gone.is_empty())
+            .then(|| DeltaDiscoveryRequest { resource_names_unsubscribe: texts(gone), ..request() })
+    }
+
+    /// Reads a response. `Err`: none of it counts.
+    pub fn on_response(&mut self, response: DeltaDiscoveryResponse) -> Result<Update, Refusal> {
+        if response.type_url != TYPE_URL {
+            let cause = format!("unknown type url {:?}", response.type_url);
+            return Err(Refusal { request: Box::new(self.nack(&response.nonce, cause.clone())), cause });
+        }
+        if let Some(implied) = &response.implied {
+            self.implied = parse_all(&implied.subscriptions);
+        }
+        let mut update = Update {
+            nonce: response.nonce,
+            absent: parse_all(&response.absent),
+            answered: parse_all(&response.answered),
+            implied: self.implied.clone(),
+            ..Update::default()
+        };
+        for resource in response.resources {
+            self.take(resource, &mut update);
+        }
+        for name in response.removed_resources {
+            let known = self.refused.remove(&name).is_some() | self.release(&name);
+            if let (true, Some(key)) = (known, ResourceKey::parse(&name)) {
+                update.removed.push(key);
+            }
+        }
+        Ok(update)
+    }
+
+    /// Confirms the response with this nonce: `applied` is what really runs now. As long as a resource is
+    /// refused this is a complaint, and the server does not count us as in sync.
+    pub fn ack(&self, nonce: &str, applied: Combined) -> DeltaDiscoveryRequest {
+        let error_detail = (!self.refused.is_empty()).then(|| {
+            let named = self.refused.iter().take(REFUSALS_NAMED_MAX);
+            let mut message = named.map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ");
+            if self.refused.len() > REFUSALS_NAMED_MAX {
+                message.push_str(&format!("; and {} more", self.refused.len() - REFUSALS_NAMED_MAX));
+            }
+            rpc::Status { code: Code::InvalidArgument as i32, message }
+        });
+        DeltaDiscoveryRequest {
+            response_nonce: nonce.to_owned(),
+            applied: applied.to_bytes(),
+            error_detail,
+            ..request()
+        }
+    }
+
+    /// Refuses the response with this nonce for a reason outside this session (it could not be applied).
+    pub fn nack(&self, nonce: &str, cause: String) -> DeltaDiscoveryRequest {
+        DeltaDiscoveryRequest {
+            response_nonce: nonce.to_owned(),
+            applied: self.hash.to_bytes(),
+            error_detail: Some(rpc::Status { code: Code::InvalidArgument as i32, message: cause }),
+            ..request()
+        }
+    }
+
+    /// The combined hash of what was accepted so far: what [`Session::ack`] should carry once it is applied.
+    pub fn held_hash(&self) -> Combined {
+        self.hash
+    }
+
+    /// Names and versions of all that is held, for keeping it on disk.
+    pub fn held(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.held.iter()
+    }
+
+    /// What is asked for (without what is implied).
+    pub fn wanted(&self) -> impl Iterator<Item = &Subscription> {
+        self.wanted.iter()
+    }
+
+    fn take(&mut self, resource: WireResource, update: &mut Update) {
+        let name = resource.name;
+        let Some(key) = ResourceKey::parse(&name) else {
+            return self.refuse(name, "unknown kind of name".to_owned(), update);
+        };
+        let decoded = match &resource.resource {
+            Some(any) => wire::decode(any).map_err(|error| error.to_string()),
+            None => Err("no content".to_owned()),
+        };
+        let decoded = decoded.and_then(|content| match wire::is_under(&key, &content) {
+            true => Ok(content),
+            false => Err("content of another kind or name".to_owned()),
+        });
+        match decoded {
+            Ok(content) => {
+                self.refused.remove(&name);
+                self.hold(name.into(), resource.version.into());
+                update.upserts.push((key, content));
+            }
+            Err(why) => {
+                if let (ResourceKey::Policy(namespace, policy), false) = (&key, self.held.contains_key(name.as_str())) {
+                    let content = Resource::Policy(deny_all(namespace, policy));
+                    update.upserts.push((key, content));
+                }
+                self.refuse(name, why, update);
+            }
+        }
+    }
+
+    fn refuse(&mut self, name: String, why: String, update: &mut Update) {
+        self.refused.insert(name.clone(), why.clone());
+        update.refused.push((name, why));
+    }
+
+    fn hold(&mut self, name: Arc<str>, version: Arc<str>) {
+        self.release(&name);
+        self.hash.toggle(&name, &version);
+        self.held.insert(name, version);
+    }
+
+    fn release(&mut self, name: &str) -> bool {
+        match self.held.remove(name) {
+            Some(version) => {
+                self.hash.toggle(name, &version);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn request() -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest { type_url: TYPE_URL.to_owned(), ..DeltaDiscoveryRequest::default() }
+}
+
+fn texts<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Vec<String> {
+    subscriptions.into_iter().map(Subscription::to_string).collect()
+}
+
+fn parse_all(names: &[String]) -> Vec<Subscription> {
+    names.iter().filter_map(|name| Subscription::parse(name)).collect()
+}
+
+/// Stands for a policy that we cannot read and of which there is no earlier version.
+fn deny_all(namespace: &str, name: &str) -> Policy {
+    Policy {
+        origin: Origin {
+            object: ObjectRef::new("AuthorizationPolicy", namespace, name),
+            file: "".into(),
+            line: 0,
+        },
+        action: Action::Deny,
+        rules: vec![Rule::default()],
+        dry_run: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! The server's shell: our own accept loop, so that handlers know who called and refusals can be logged.
+
+use super::{
+    ENROLLMENT_BYTES_MAX, Join, Joined, PING_INTERVAL, PING_TIMEOUT, REQUEST_BYTES_MAX, Signed,
+    Withdrawn,
+};
+use crate::link::ServerEnd;
+use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+use crate::proto::leno::mesh::v1::enrollment_server::EnrollmentServer;
+use crate::proto::leno::mesh::v1::federation_server::FederationServer;
+use crate::status::Status;
+use accept::Connection;
+use dispatch::{Dispatch, Handlers};
+use futures_util::future::BoxFuture;
+use model::SpiffeId;
+use model::federation::RemoteCluster;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_stream::wrappers::ReceiverStream;
+
+mod accept;
+mod dispatch;
+
+/// Streams and calls at once on one connection; a client waits when it wants more.
+const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// Header bytes of one call; more is refused by the HTTP/2 layer.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+
+/// Who called, as proven by the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// `None`: no client certificate.
+    pub id: Option<SpiffeId>,
+    /// Where from.
+    pub address: SocketAddr,
+}
+
+/// Serves control streams.
+pub trait Discovery: Send + Sync + 'static {
+    /// Takes a new stream over. It must not do the work itself but hand `end` to a task of its own; dropping
+    /// `end` closes the stream. An error refuses the stream.
+    fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status>;
+}
+
+/// Serves joining, renewal and leaving.
+pub trait Enrollment: Send + Sync + 'static {
+    /// The only call that may come without a client certificate.
+    fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>>;
+    /// Certifies a new key for the peer's own identity.
+    fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>>;
+    /// Marks an endpoint as draining and waits until its callers know.
+    fn withdraw(&self, peer: Peer, uid: String, deadline: Duration) -> BoxFuture<'_, Result<Withdrawn, Status>>;
+}
+
+/// Takes reports of clusters.
+pub trait Federation: Send + Sync + 'static {
+    /// Takes a new report stream over, as [`Discovery::open`] does.
+    fn report(&self, peer: Peer, end: ReportEnd) -> Result<(), Status>;
+}
+
+/// The receiving end of a report.
+#[derive(Debug)]
+pub struct ReportEnd {
+    /// The cluster, whenever it changed.
+    pub rx: crate::link::Inbox<RemoteCluster>,
+    /// One for each report taken.
+    pub acks: mpsc::Sender<()>,
+}
+
+/// What one listener serves; calls to the rest are answered as unimplemented.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// Control streams.
+    pub discovery: Option<Arc<dyn Discovery>>,
+    /// Joining, renewal, leaving.
+    pub enrollment: Option<Arc<dyn Enrollment>>,
+    /// Reports of clusters.
+    pub federation: Option<Arc<dyn Federation>>,
+}
+
+/// How a listener is secured.
+#[derive(Clone)]
+pub struct Tls {
+    /// Its ALPN must offer `h2`.
+    pub config: Arc<ServerConfig>,
+    /// Reads the identity from a verified chain (`identity::peer`).
+    pub peer: fn(&[CertificateDer<'_>]) -> Option<SpiffeId>,
+}
+
+/// Hears of connections whose handshake failed, with the error of the TLS library (`identity::refusal`).
+pub type Refused = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
+
+/// Serves until `drain` ends, then finishes open calls; streams must be closed by their owners. Without
+/// `tls` everything is plaintext and nobody is identified: loopback and tests only.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    services: Services,
+    refused: Refused,
+    drain: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let dispatch = Dispatch {
+        discovery: services.discovery.map(|discovery| {
+            AggregatedDiscoveryServiceServer::new(Handlers(discovery)).max_decoding_message_size(REQUEST_BYTES_MAX)
+        }),
+        enrollment: services.enrollment.map(|enrollment| {
+            EnrollmentServer::new(Handlers(enrollment)).max_decoding_message_size(ENROLLMENT_BYTES_MAX)
+        }),
+        federation: services.federation.map(|federation| {
+            FederationServer::new(Handlers(federation)).max_decoding_message_size(REQUEST_BYTES_MAX)
+        }),
+    };
+    let (connections_tx, connections) = mpsc::channel::<io::Result<Connection>>(1);
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .serve_with_incoming_shutdown(dispatch, ReceiverStream::new(connections), drain);
+    let accepting = accept::run(listener, tls, refused, connections_tx);
+    // Once draining, the server drops its receiver and the accept loop ends by itself.
+    let (served, ()) = tokio::join!(server, accepting);
+    served.map_err(io::Error::other)
+}
+

@@ -1,0 +1,255 @@
+//! Route rules and gateways.
+
+use super::{DecodeError, arcs, host, ip_in, ip_out, list, needed, origin_in, origin_out, pairs_in, pairs_out};
+use super::{small, span_in, span_out, strings, within};
+use crate::proto::leno::mesh::v1 as p;
+use model::Hostname;
+use model::listener::{Gateway, GatewayListener};
+use model::route::{
+    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite, RouteBackend,
+    RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+};
+
+pub fn rule_out(rule: &RouteRule) -> p::RouteRule {
+    let parent = match &rule.parent {
+        Parent::Service { host, port } => {
+            p::route_rule::Parent::Service(p::ServiceParent { host: host.to_string(), port: (*port).into() })
+        }
+        Parent::Gateway { namespace, name, listener } => p::route_rule::Parent::Gateway(p::GatewayParent {
+            namespace: namespace.to_string(),
+            name: name.to_string(),
+            listener: listener.to_string(),
+        }),
+    };
+    p::RouteRule {
+        parent: Some(parent),
+        origin: Some(origin_out(&rule.origin)),
+        index: rule.index,
+        created_s: rule.created_s,
+        hosts: rule.hosts.iter().map(host_match_out).collect(),
+        matches: rule.matches.iter().map(match_out).collect(),
+        filters: rule.filters.iter().map(filter_out).collect(),
+        backends: rule.backends.iter().map(backend_out).collect(),
+        request_timeout: rule.request_timeout.map(span_out),
+        backend_timeout: rule.backend_timeout.map(span_out),
+        retry: rule.retry.as_ref().map(|retry| p::RetryPolicy {
+            attempts: retry.attempts,
+            codes: retry.codes.iter().map(|code| (*code).into()).collect(),
+            backoff: Some(span_out(retry.backoff)),
+        }),
+    }
+}
+
+pub fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
+    let parent = match needed("parent", &rule.parent)? {
+        p::route_rule::Parent::Service(parent) => Parent::Service {
+            host: host("parent.host", &parent.host)?,
+            port: small("parent.port", parent.port)?,
+        },
+        p::route_rule::Parent::Gateway(parent) => Parent::Gateway {
+            namespace: parent.namespace.as_str().into(),
+            name: parent.name.as_str().into(),
+            listener: parent.listener.as_str().into(),
+        },
+    };
+    let span = |field, span: &Option<p::Span>| span.as_ref().map(|span| span_in(field, span)).transpose();
+    Ok(RouteRule {
+        parent,
+        origin: origin_in(&rule.origin)?,
+        index: rule.index,
+        created_s: rule.created_s,
+        hosts: list("hosts", &rule.hosts, host_match_in)?,
+        matches: list("matches", &rule.matches, match_in)?,
+        filters: list("filters", &rule.filters, filter_in)?,
+        backends: list("backends", &rule.backends, backend_in)?,
+        request_timeout: span("request_timeout", &rule.request_timeout)?,
+        backend_timeout: span("backend_timeout", &rule.backend_timeout)?,
+        retry: rule.retry.as_ref().map(|retry| within("retry", retry_in(retry))).transpose()?,
+    })
+}
+
+fn retry_in(retry: &p::RetryPolicy) -> Result<RetryPolicy, DecodeError> {
+    Ok(RetryPolicy {
+        attempts: retry.attempts,
+        codes: list("codes", &retry.codes, |code| small("", *code))?,
+        backoff: span_in("backoff", needed("backoff", &retry.backoff)?)?,
+    })
+}
+
+fn host_match_out(host: &HostMatch) -> p::HostMatch {
+    use p::host_match::Match;
+    let matching = match host {
+        HostMatch::Exact(host) => Match::Exact(host.to_string()),
+        HostMatch::Suffix(host) => Match::Suffix(host.to_string()),
+    };
+    p::HostMatch { r#match: Some(matching) }
+}
+
+fn host_match_in(matching: &p::HostMatch) -> Result<HostMatch, DecodeError> {
+    use p::host_match::Match;
+    Ok(match needed("match", &matching.r#match)? {
+        Match::Exact(text) => HostMatch::Exact(host("exact", text)?),
+        Match::Suffix(text) => HostMatch::Suffix(host("suffix", text)?),
+    })
+}
+
+fn match_out(matching: &RouteMatch) -> p::RouteMatch {
+    use p::path_match::Match;
+    let path = match &matching.path {
+        PathMatch::Exact(path) => Match::Exact(path.to_string()),
+        PathMatch::Prefix(path) => Match::Prefix(path.to_string()),
+        PathMatch::Regex(pattern) => Match::Regex(pattern.0.to_string()),
+    };
+    p::RouteMatch {
+        path: Some(p::PathMatch { r#match: Some(path) }),
+        method: matching.method.as_ref().map(|method| method.to_string()),
+        headers: matching.headers.iter().map(value_out).collect(),
+        query: matching.query.iter().map(value_out).collect(),
+    }
+}
+
+fn match_in(matching: &p::RouteMatch) -> Result<RouteMatch, DecodeError> {
+    use p::path_match::Match;
+    let path = match needed("path.match", &needed("path", &matching.path)?.r#match)? {
+        Match::Exact(path) => PathMatch::Exact(path.as_str().into()),
+        Match::Prefix(path) => PathMatch::Prefix(path.as_str().into()),
+        Match::Regex(text) => PathMatch::Regex(Pattern(text.as_str().into())),
+    };
+    Ok(RouteMatch {
+        path,
+        method: matching.method.as_deref().map(Into::into),
+        headers: list("headers", &matching.headers, value_in)?,
+        query: list("query", &matching.query, value_in)?,
+    })
+}
+
+fn value_out(value: &ValueMatch) -> p::ValueMatch {
+    use p::value_match::Match;
+    let matching = match &value.value {
+        StringMatch::Exact(text) => Match::Exact(text.to_string()),
+        StringMatch::Regex(pattern) => Match::Regex(pattern.0.to_string()),
+    };
+    p::ValueMatch { name: value.name.to_string(), r#match: Some(matching) }
+}
+
+fn value_in(value: &p::ValueMatch) -> Result<ValueMatch, DecodeError> {
+    use p::value_match::Match;
+    let matching = match needed("match", &value.r#match)? {
+        Match::Exact(text) => StringMatch::Exact(text.as_str().into()),
+        Match::Regex(text) => StringMatch::Regex(Pattern(text.as_str().into())),
+    };
+    Ok(ValueMatch { name: value.name.as_str().into(), value: matching })
+}
+
+fn filter_out(filter: &RouteFilter) -> p::RouteFilter {
+    use p::route_filter::Filter;
+    let filter = match filter {
+        RouteFilter::RequestHeaders(edit) => Filter::RequestHeaders(edit_out(edit)),
+        RouteFilter::ResponseHeaders(edit) => Filter::ResponseHeaders(edit_out(edit)),
+        RouteFilter::Redirect(redirect) => Filter::Redirect(p::Redirect {
+            scheme: redirect.scheme.as_ref().map(|scheme| scheme.to_string()),
+            hostname: redirect.hostname.as_ref().map(|hostname| hostname.to_string()),
+            port: redirect.port.map(u32::from),
+            path: redirect.path.as_ref().map(path_out),
+            status: redirect.status.into(),
+        }),
+        RouteFilter::Rewrite(rewrite) => Filter::Rewrite(p::Rewrite {
+            hostname: rewrite.hostname.as_ref().map(|hostname| hostname.to_string()),
+            path: rewrite.path.as_ref().map(path_out),
+        }),
+    };
+    p::RouteFilter { filter: Some(filter) }
+}
+
+fn filter_in(filter: &p::RouteFilter) -> Result<RouteFilter, DecodeError> {
+    use p::route_filter::Filter;
+    Ok(match needed("filter", &filter.filter)? {
+        Filter::RequestHeaders(edit) => RouteFilter::RequestHeaders(edit_in(edit)),
+        Filter::ResponseHeaders(edit) => RouteFilter::ResponseHeaders(edit_in(edit)),
+        Filter::Redirect(redirect) => RouteFilter::Redirect(Redirect {
+            scheme: redirect.scheme.as_deref().map(Into::into),
+            hostname: redirect.hostname.as_deref().map(Into::into),
+            port: redirect.port.map(|port| small("redirect.port", port)).transpose()?,
+            path: redirect.path.as_ref().map(path_in).transpose()?,
+            status: small("redirect.status", redirect.status)?,
+        }),
+        Filter::Rewrite(rewrite) => RouteFilter::Rewrite(Rewrite {
+            hostname: rewrite.hostname.as_deref().map(Into::into),
+            path: rewrite.path.as_ref().map(path_in).transpose()?,
+        }),
+    })
+}
+
+fn edit_out(edit: &HeaderEdit) -> p::HeaderEdit {
+    p::HeaderEdit { set: pairs_out(&edit.set), add: pairs_out(&edit.add), remove: strings(&edit.remove) }
+}
+
+fn edit_in(edit: &p::HeaderEdit) -> HeaderEdit {
+    HeaderEdit { set: pairs_in(&edit.set), add: pairs_in(&edit.add), remove: arcs(edit.remove.clone()) }
+}
+
+fn path_out(path: &PathRewrite) -> p::PathRewrite {
+    use p::path_rewrite::Rewrite;
+    let rewrite = match path {
+        PathRewrite::Full(path) => Rewrite::Full(path.to_string()),
+        PathRewrite::Prefix(path) => Rewrite::Prefix(path.to_string()),
+    };
+    p::PathRewrite { rewrite: Some(rewrite) }
+}
+
+fn path_in(path: &p::PathRewrite) -> Result<PathRewrite, DecodeError> {
+    use p::path_rewrite::Rewrite;
+    Ok(match needed("path.rewrite", &path.rewrite)? {
+        Rewrite::Full(path) => PathRewrite::Full(path.as_str().into()),
+        Rewrite::Prefix(path) => PathRewrite::Prefix(path.as_str().into()),
+    })
+}
+
+fn backend_out(backend: &RouteBackend) -> p::RouteBackend {
+    p::RouteBackend {
+        host: backend.host.as_ref().map(Hostname::to_string),
+        port: backend.port.into(),
+        weight: backend.weight,
+    }
+}
+
+fn backend_in(backend: &p::RouteBackend) -> Result<RouteBackend, DecodeError> {
+    Ok(RouteBackend {
+        host: backend.host.as_deref().map(|text| host("host", text)).transpose()?,
+        port: small("port", backend.port)?,
+        weight: backend.weight,
+    })
+}
+
+pub fn gateway_out(gateway: &Gateway) -> p::Gateway {
+    let listener = |listener: &GatewayListener| p::GatewayListener {
+        name: listener.name.to_string(),
+        port: listener.port.into(),
+        host: listener.host.as_ref().map(host_match_out),
+        address: listener.address.map(ip_out).unwrap_or_default(),
+    };
+    p::Gateway {
+        namespace: gateway.namespace.to_string(),
+        name: gateway.name.to_string(),
+        listeners: gateway.listeners.iter().map(listener).collect(),
+    }
+}
+
+pub fn gateway_in(gateway: p::Gateway) -> Result<Gateway, DecodeError> {
+    let listener = |listener: &p::GatewayListener| {
+        Ok(GatewayListener {
+            name: listener.name.as_str().into(),
+            port: small("port", listener.port)?,
+            host: listener.host.as_ref().map(|host| within("host", host_match_in(host))).transpose()?,
+            address: match listener.address.is_empty() {
+                true => None,
+                false => Some(ip_in("address", &listener.address)?),
+            },
+        })
+    };
+    Ok(Gateway {
+        namespace: gateway.namespace.into(),
+        name: gateway.name.into(),
+        listeners: list("listeners", &gateway.listeners, listener)?,
+    })
+}
