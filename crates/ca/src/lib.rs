@@ -1,1 +1,14 @@
-//! Layer 4. Issuing certificates and rotating issuers. Own crate: the proxy must not contain a signing CA.
+//! Issuing certificates: roots, short-lived intermediates, leaves for exactly the identity that was granted.
+//!
+//! Names in a CSR are never looked at; whoever calls [`sign::Signer::sign`] says who asks. Keys live in
+//! memory only. Nothing here knows tokens' bookkeeping or workloads (that is `control`).
+
+pub mod sign;
+pub mod root;
+pub mod issuer;
+pub mod token;
+
+pub use issuer::{Grant, Issuer, SocketIssuer};
+pub use root::Root;
+pub use sign::{SignError, Signer};
+pub use token::Token;

@@ -1,0 +1,114 @@
+//! Join tokens: `lj1.<id>.<secret>.<SHA-256 of the root>`. Remembering which are spent is `control`'s part,
+//! and it keeps [`Token::hash`], never the token.
+
+use aws_lc_rs::{constant_time, digest};
+use std::fmt;
+
+/// What every token begins with; the number is the format's version.
+const PREFIX: &str = "lj1";
+const ID_BYTES: usize = 8;
+const SECRET_BYTES: usize = 16;
+/// Longer texts are no tokens.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// A join token. Whoever holds the text may use it, once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Names the token in the control plane's books and in logs; 16 hex digits, not secret.
+    pub id: String,
+    secret: [u8; SECRET_BYTES],
+    /// SHA-256 of the DER of the root that the control plane must show.
+    pub root_pin: [u8; 32],
+}
+
+/// Why a text is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not of the shape.
+    #[error("not a join token")]
+    Malformed,
+    /// Made by a newer or older program.
+    #[error("a join token of an unknown version")]
+    Version,
+    /// No random numbers.
+    #[error("no random numbers")]
+    Random,
+}
+
+impl Token {
+    /// A new random token for a root.
+    pub fn generate(root_pin: [u8; 32]) -> Result<Self, TokenError> {
+        let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| TokenError::Random)?;
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| TokenError::Random)?;
+        Ok(Self { id: hex(&id), secret, root_pin })
+    }
+
+    /// Reads the text; surrounding white space is ignored.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let parts: Vec<&str> = text.split('.').collect();
+        match parts.as_slice() {
+            [PREFIX, id, secret, pin] => Ok(Self {
+                id: hex(&unhex::<ID_BYTES>(id)?),
+                secret: unhex(secret)?,
+                root_pin: unhex(pin)?,
+            }),
+            [other, _, _, _] if other.starts_with("lj") => Err(TokenError::Version),
+            _ => Err(TokenError::Malformed),
+        }
+    }
+
+    /// The text that is handed out. Never log it.
+    pub fn text(&self) -> String {
+        format!("{PREFIX}.{}.{}.{}", self.id, hex(&self.secret), hex(&self.root_pin))
+    }
+
+    /// What may be stored instead of the token: SHA-256 over id and secret, 64 hex digits.
+    pub fn hash(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(self.id.as_bytes());
+        context.update(&self.secret);
+        hex(context.finish().as_ref())
+    }
+
+    /// Whether `hash` is this token's; takes the same time for every wrong one.
+    pub fn is_hash(&self, hash: &str) -> bool {
+        constant_time::verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", self.id)
+    }
+}
+
+/// SHA-256 of a root's DER.
+pub fn pin_of(root_der: &[u8]) -> [u8; 32] {
+    let mut pin = [0; 32];
+    pin.copy_from_slice(digest::digest(&digest::SHA256, root_der).as_ref());
+    pin
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex<const N: usize>(text: &str) -> Result<[u8; N], TokenError> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(TokenError::Malformed);
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| TokenError::Malformed)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| TokenError::Malformed)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
