@@ -1,112 +1,141 @@
-//! The admin server: a few GET and POST paths over HTTP/1.1, for operators and their tools.
-//!
-//! It runs on a thread of its own, so that a stuck handler stalls neither traffic nor the control stream.
-//! Who may reach it is decided by the address it is bound to: loopback unless somebody asked for more.
+//! The operators' port: small HTTP/1.1 answers, on a thread of its own so that a large dump delays nobody.
 
-use crate::drain::Drain;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use codec::{Body, Reply, ServerOptions};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use std::net::TcpListener;
-use std::rc::Rc;
-use std::sync::Arc;
-use tokio::task::LocalSet;
+use http::{Request, Response, StatusCode};
+use tokio::net::TcpListener;
 
-/// What is asked.
+use crate::{Drain, Tasks};
+
+/// Connections at a time. More: they wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+/// How long open connections may take to end in a drain.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What an operator asks.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminRequest<'a> {
-    /// GET or POST; everything else was answered with 405.
-    pub method: &'a Method,
-    /// For example `/ready`.
+    /// Without the query.
     pub path: &'a str,
-    /// What follows the question mark; empty without one.
-    pub query: &'a str,
+    /// Upper case.
+    pub method: &'a str,
+    /// What follows the question mark, not decoded.
+    pub query: Option<&'a str>,
 }
 
-/// What is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an operator gets.
+#[derive(Clone, Debug)]
 pub struct AdminReply {
     /// HTTP status.
-    pub status: StatusCode,
-    /// For example `application/json`.
+    pub status: u16,
+    /// Media type.
     pub content_type: &'static str,
-    /// The body.
+    /// Content.
     pub body: Bytes,
 }
 
+/// Answers; called on the admin thread, may take its time.
+pub type AdminHandler = Arc<dyn Fn(&AdminRequest<'_>) -> AdminReply + Send + Sync>;
+
 impl AdminReply {
-    /// 200 with plain text.
-    pub fn text(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, content_type: "text/plain; charset=utf-8", body: body.into() }
+    /// Plain text.
+    pub fn text(status: u16, body: impl Into<Bytes>) -> Self {
+        AdminReply { status, content_type: "text/plain; charset=utf-8", body: body.into() }
     }
 
-    /// 200 with JSON.
-    pub fn json(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, content_type: "application/json", body: body.into() }
+    /// JSON text.
+    pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
+        AdminReply { status, content_type: "application/json", body: body.into() }
     }
 
-    /// Another status with plain text.
-    pub fn status(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, ..Self::text(body) }
+    /// Prometheus text exposition.
+    pub fn metrics(body: impl Into<Bytes>) -> Self {
+        AdminReply {
+            status: 200,
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            body: body.into(),
+        }
     }
 
     /// 404.
     pub fn not_found() -> Self {
-        Self::status(StatusCode::NOT_FOUND, "not found\n")
+        AdminReply::text(404, "not found\n")
+    }
+
+    /// 405, with the method that is wanted instead.
+    pub fn use_method(method: &str) -> Self {
+        AdminReply::text(405, format!("use {method}\n"))
     }
 }
 
-/// Answers one request. Quick and without waiting: it only reads state.
-pub type Handler = Arc<dyn Fn(&AdminRequest<'_>) -> AdminReply + Send + Sync>;
-
-/// Serves until the drain starts. Returns when the thread has ended; the error is that of starting it.
-pub async fn serve(listener: TcpListener, handler: Handler, drain: Drain) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let (ended, end) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("admin".into()).spawn(move || {
-        let _ = ended.send(run(listener, handler, drain));
+/// Serves until `drain` starts and the connections have ended. May be awaited on any tokio runtime.
+///
+/// # Errors
+/// The thread or its runtime cannot be made.
+pub async fn serve(listener: TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        // The other side is gone if nobody waits any more.
+        let _ = done.send(run(listener, handler, drain));
     })?;
-    end.await.unwrap_or(Ok(()))
+    ended.await.unwrap_or_else(|_| Err(io::Error::other("admin thread panicked")))
 }
 
-fn run(listener: TcpListener, handler: Handler, drain: Drain) -> std::io::Result<()> {
+fn run(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let options = Rc::new(ServerOptions::default());
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = drain.started() => return Ok(()),
-            };
-            let Ok((socket, _)) = accepted else {
-                // Out of descriptors, most likely: give the rest of the process a chance to return some.
-                tokio::task::yield_now().await;
-                continue;
-            };
-            let (handler, drain, options) = (Arc::clone(&handler), drain.clone(), Rc::clone(&options));
-            tokio::task::spawn_local(async move {
-                let answer = |request: Request<Body>| {
-                    let reply = answer(&handler, &request);
-                    async move { Reply::Response(reply) }
-                };
-                if let Err(error) = codec::http1::serve(socket, &options, drain.started(), answer).await {
-                    tracing::debug!(%error, "admin connection ended");
-                }
-            });
-        }
-    })
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, accept(TcpListener::from_std(listener)?, handler, drain))
 }
 
-fn answer(handler: &Handler, request: &Request<Body>) -> Response<Body> {
-    let reply = if matches!(*request.method(), Method::GET | Method::POST) {
-        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or(""));
-        handler(&AdminRequest { method: request.method(), path, query })
-    } else {
-        AdminReply::status(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
-    };
-    let mut response = Response::new(Body::full(reply.body));
-    *response.status_mut() = reply.status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    response
+async fn accept(listener: TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
+    let tasks = Tasks::new();
+    let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        // Closed never happens: the semaphore lives as long as this function.
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+        let stream = tokio::select! {
+            () = drain.started() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(cause) => {
+                    tracing::warn!(%cause, "admin connection not accepted");
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            },
+        };
+        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        tasks.spawn_local("admin connection", async move {
+            let _permit = permit;
+            let options = ServerOptions::default();
+            let answer = |request: Request<Body>| std::future::ready(answer(&handler, &request));
+            if let Err(cause) = codec::http1::serve(stream, &options, drain.started(), answer).await {
+                tracing::debug!(%cause, "admin connection ended");
+            }
+        });
+    }
+    tasks.drain(DRAIN_DEADLINE).await;
+    Ok(())
 }
+
+fn answer(handler: &AdminHandler, request: &Request<Body>) -> Reply {
+    let reply = handler(&AdminRequest {
+        path: request.uri().path(),
+        method: request.method().as_str(),
+        query: request.uri().query(),
+    });
+    let mut response = Response::new(Body::full(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(reply.content_type));
+    Reply::Response(response)
+}
+
+#[cfg(test)]
+mod tests;

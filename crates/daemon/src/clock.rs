@@ -1,16 +1,16 @@
-//! The seam for time: production passes [`System`], tests pass their own.
+//! Time as a seam: production passes `System`, the lab its own.
 
 use std::time::{Instant, SystemTime};
 
-/// Where time comes from.
-pub trait Clock: Send + Sync + 'static {
-    /// Monotonic time.
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// For measuring durations.
     fn now(&self) -> Instant;
-    /// Wall-clock time, for certificates and logs.
+    /// For comparing with dates, such as those in certificates.
     fn wall(&self) -> SystemTime;
 }
 
-/// The machine's clock.
+/// The clocks of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 

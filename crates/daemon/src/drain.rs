@@ -1,71 +1,54 @@
-//! One signal, many listeners: finish what has begun, take nothing new.
+//! The wish to end: started once, seen by everybody who holds a `Drain`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch;
 
-/// Held by whoever decides to drain. Dropping it does not start a drain.
-#[derive(Clone, Debug)]
-pub struct DrainTrigger(Arc<watch::Sender<bool>>);
-
-/// Held by whoever must react.
+/// Sees whether the process (or a part of it) wants to end.
 #[derive(Clone, Debug)]
 pub struct Drain {
+    flag: Arc<AtomicBool>,
     started: watch::Receiver<bool>,
-    // Keeps the channel open when every trigger is gone, so that waiting never ends by accident.
-    _open: Arc<watch::Sender<bool>>,
 }
 
-impl DrainTrigger {
-    /// Starts the drain; later calls change nothing.
-    pub fn start(&self) {
-        self.0.send_replace(true);
-    }
-
-    /// A further listener.
-    pub fn drain(&self) -> Drain {
-        Drain { started: self.0.subscribe(), _open: Arc::clone(&self.0) }
-    }
+/// Starts a drain.
+#[derive(Debug)]
+pub struct DrainTrigger {
+    flag: Arc<AtomicBool>,
+    started: watch::Sender<bool>,
 }
 
 impl Drain {
-    /// A trigger and its first listener.
+    /// A drain that was not started.
     #[allow(clippy::new_ret_no_self)]
     pub fn new() -> (DrainTrigger, Drain) {
-        let trigger = DrainTrigger(Arc::new(watch::Sender::new(false)));
-        let drain = trigger.drain();
-        (trigger, drain)
+        let flag = Arc::new(AtomicBool::new(false));
+        let (sender, receiver) = watch::channel(false);
+        (DrainTrigger { flag: Arc::clone(&flag), started: sender }, Drain { flag, started: receiver })
     }
 
-    /// Returns once the drain has started; at once if it already has. Cancel-safe.
+    /// Completes when the drain starts; never if its trigger was dropped before.
     pub async fn started(&self) {
+        if self.is_started() {
+            return;
+        }
         let mut started = self.started.clone();
         if started.wait_for(|started| *started).await.is_err() {
-            // Cannot happen: `_open` keeps the sender alive. Waiting for ever is the safe answer.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Whether it has started.
+    /// Whether it has started; one relaxed load.
     pub fn is_started(&self) -> bool {
-        *self.started.borrow()
+        self.flag.load(Ordering::Relaxed)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn every_listener_hears_it_early_or_late() {
-        let (trigger, early) = Drain::new();
-        assert!(!early.is_started());
-        let waiting = tokio::spawn({
-            let early = early.clone();
-            async move { early.started().await }
-        });
-        trigger.start();
-        waiting.await.expect("listener returns");
-        trigger.drain().started().await;
-        assert!(early.is_started());
+impl DrainTrigger {
+    /// Starts the drain; again does nothing.
+    pub fn start(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+        self.started.send_replace(true);
     }
 }

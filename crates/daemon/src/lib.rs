@@ -1,18 +1,17 @@
-//! How every Leno process starts, reports, drains and stops.
+//! Layer 3. How every process starts, reports, drains and stops. It knows nothing of what the process is for.
 //!
-//! Knows nothing of the product: no routes, no certificates. `tasks` owns what runs, `drain` tells it to
-//! finish, `readiness` says whether the process may be used, `metrics` and `admin` say how it does,
-//! `process` talks to the kernel, `clock` is the seam for time.
+//! Read in the order of the modules: a process hardens itself, starts logging, owns its tasks, opens readiness
+//! gates as its parts come up, and on SIGTERM starts the drain.
 
-pub mod admin;
-pub mod clock;
-pub mod drain;
-pub mod logging;
-pub mod metrics;
-pub mod process;
-pub mod readiness;
-pub mod tasks;
+pub mod admin; // operators' HTTP port
+pub mod clock; // time as a seam
+mod drain; // begin to end
+pub mod logging; // JSON to stderr
+pub mod metrics; // counters and their exposition
+pub mod process; // signals, hardening
+mod readiness; // what is still missing
+mod tasks; // who owns a task
 
 pub use drain::{Drain, DrainTrigger};
 pub use readiness::{Gate, Readiness};
-pub use tasks::Tasks;
+pub use tasks::{Drained, Tasks};

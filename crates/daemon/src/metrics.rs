@@ -1,17 +1,63 @@
-//! Counters, gauges and histograms, and their Prometheus text form.
-//!
-//! A handle is an `Arc` of atomics: get it once, keep it, add to it. The number of series is bounded; what
-//! comes beyond goes into one overflow series per family, so that no client can fill memory with labels.
+//! Counters, gauges, histograms and their Prometheus text. Handles are shared atomics: resolve them once, keep
+//! them. A family holds a limited number of series; further label sets share one series with `overflow="true"`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Series of one family; more: the series with `overflow="true"`.
-pub const SERIES_MAX: usize = 4096;
+/// Series of one family. More: they are added up in its overflow series.
+pub const SERIES_MAX: usize = 2_000;
 
-/// Counts up.
+/// Bounds of the buckets of [`Registry::histogram`]: Envoy's, for milliseconds and for bytes.
+pub const BUCKETS: [f64; 19] = [
+    0.5,
+    1.0,
+    5.0,
+    10.0,
+    25.0,
+    50.0,
+    100.0,
+    250.0,
+    500.0,
+    1_000.0,
+    2_500.0,
+    5_000.0,
+    10_000.0,
+    30_000.0,
+    60_000.0,
+    300_000.0,
+    600_000.0,
+    1_800_000.0,
+    3_600_000.0,
+];
+
+/// All metrics of a process. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<Mutex<BTreeMap<String, Family>>>);
+
+#[derive(Debug)]
+struct Family {
+    help: String,
+    kind: Kind,
+    series: BTreeMap<Box<str>, Series>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+#[derive(Clone, Debug)]
+enum Series {
+    Counter(Counter),
+    Gauge(Gauge),
+    Histogram(Histogram),
+}
+
+/// Only goes up.
 #[derive(Clone, Debug, Default)]
 pub struct Counter(Arc<AtomicU64>);
 
@@ -19,228 +65,212 @@ pub struct Counter(Arc<AtomicU64>);
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<AtomicI64>);
 
-/// Counts observations by upper bound.
-#[derive(Clone, Debug)]
+/// Counts values by size.
+#[derive(Clone, Debug, Default)]
 pub struct Histogram(Arc<Buckets>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Buckets {
-    bounds: &'static [f64],
-    // One more than `bounds`: the last is +Inf.
-    counts: Box<[AtomicU64]>,
-    // In thousandths, so that it can be an atomic integer.
-    sum_thousandths: AtomicU64,
+    /// Per bucket, not cumulative; the last is for everything above the last bound.
+    counts: [AtomicU64; BUCKETS.len() + 1],
+    /// In thousandths.
+    sum: AtomicU64,
 }
 
 impl Counter {
-    /// Adds `n`.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
-    }
-
-    /// Adds 1.
+    /// Adds one.
     pub fn inc(&self) {
         self.add(1);
     }
 
-    /// The count so far.
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count.
     pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Gauge {
     /// Sets it.
     pub fn set(&self, value: i64) {
-        self.0.store(value, Relaxed);
+        self.0.store(value, Ordering::Relaxed);
     }
 
     /// Adds `n`, which may be negative.
     pub fn add(&self, n: i64) {
-        self.0.fetch_add(n, Relaxed);
+        self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// The present value.
+    /// The value.
     pub fn get(&self) -> i64 {
-        self.0.load(Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64]) -> Self {
-        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Buckets { bounds, counts, sum_thousandths: AtomicU64::new(0) }))
-    }
-
-    /// Records one observation, in the unit of the family's name.
+    /// Counts `value` (milliseconds, or bytes); below zero counts as zero.
     pub fn observe(&self, value: f64) {
-        let bucket = self.0.bounds.partition_point(|bound| *bound < value);
-        self.0.counts[bucket].fetch_add(1, Relaxed);
-        self.0.sum_thousandths.fetch_add((value.max(0.0) * 1000.0) as u64, Relaxed);
+        let bucket = BUCKETS.partition_point(|bound| *bound < value);
+        self.0.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.0.sum.fetch_add((value.max(0.0) * 1_000.0) as u64, Ordering::Relaxed);
     }
 
-    /// How many observations so far.
+    /// How many values were counted.
     pub fn count(&self) -> u64 {
-        self.0.counts.iter().map(|count| count.load(Relaxed)).sum()
+        self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
-
-#[derive(Clone, Debug)]
-enum Cell {
-    Counter(Counter),
-    Gauge(Gauge),
-    Histogram(Histogram),
-}
-
-#[derive(Debug)]
-struct Family {
-    help: &'static str,
-    kind: &'static str,
-    series: HashMap<Box<str>, Cell>,
-}
-
-/// All families of a process. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Registry(Arc<Mutex<BTreeMap<&'static str, Family>>>);
 
 impl Registry {
-    /// An empty registry.
+    /// Without metrics.
     pub fn new() -> Self {
-        Self::default()
+        Registry::default()
     }
 
-    /// The counter with these labels, made if need be. `name` should end in `_total`.
-    pub fn counter(&self, name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
-        match self.cell(name, help, "counter", labels, || Cell::Counter(Counter::default())) {
-            Cell::Counter(counter) => counter,
+    /// The counter of these labels; the same handle for the same labels.
+    pub fn counter(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Counter {
+        let fresh = || Series::Counter(Counter::default());
+        match self.series(name, help, Kind::Counter, labels, fresh) {
+            Some(Series::Counter(counter)) => counter,
             _ => Counter::default(),
         }
     }
 
-    /// The gauge with these labels, made if need be.
-    pub fn gauge(&self, name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Gauge {
-        match self.cell(name, help, "gauge", labels, || Cell::Gauge(Gauge::default())) {
-            Cell::Gauge(gauge) => gauge,
+    /// The gauge of these labels; the same handle for the same labels.
+    pub fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Gauge {
+        let fresh = || Series::Gauge(Gauge::default());
+        match self.series(name, help, Kind::Gauge, labels, fresh) {
+            Some(Series::Gauge(gauge)) => gauge,
             _ => Gauge::default(),
         }
     }
 
-    /// The histogram with these labels and ascending upper `bounds`, made if need be.
-    pub fn histogram(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        bounds: &'static [f64],
-        labels: &[(&str, &str)],
-    ) -> Histogram {
-        match self.cell(name, help, "histogram", labels, || Cell::Histogram(Histogram::new(bounds))) {
-            Cell::Histogram(histogram) => histogram,
-            _ => Histogram::new(bounds),
+    /// The histogram of these labels, with [`BUCKETS`]; the same handle for the same labels.
+    pub fn histogram(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Histogram {
+        let fresh = || Series::Histogram(Histogram::default());
+        match self.series(name, help, Kind::Histogram, labels, fresh) {
+            Some(Series::Histogram(histogram)) => histogram,
+            _ => Histogram::default(),
         }
     }
 
-    fn cell(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        kind: &'static str,
-        labels: &[(&str, &str)],
-        make: impl Fn() -> Cell,
-    ) -> Cell {
-        let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let family = families.entry(name).or_insert_with(|| Family { help, kind, series: HashMap::new() });
-        debug_assert_eq!(family.kind, kind, "{name} is used with two kinds");
-        let mut key = label_text(labels);
-        if family.series.len() >= SERIES_MAX && !family.series.contains_key(key.as_str()) {
-            key = label_text(&[("overflow", "true")]);
+    /// Removes all series of `name` that carry this label; handles still held count into nothing.
+    pub fn forget(&self, name: &str, label: (&str, &str)) {
+        let wanted = render_labels(&[label]);
+        if let Some(family) = self.lock().get_mut(name) {
+            family.series.retain(|labels, _| !has_label(labels, &wanted));
         }
-        family.series.entry(key.into_boxed_str()).or_insert_with(make).clone()
     }
 
-    /// Prometheus text format 0.0.4.
+    /// Prometheus text exposition, version 0.0.4.
     pub fn render(&self) -> String {
-        let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut out = String::new();
+        let families = self.lock();
+        let mut out = String::with_capacity(families.len() * 256);
         for (name, family) in families.iter() {
-            let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {}", family.help, family.kind);
-            let mut series: Vec<_> = family.series.iter().collect();
-            series.sort_by_key(|(labels, _)| *labels);
-            for (labels, cell) in series {
-                render_cell(&mut out, name, labels, cell);
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, series) in &family.series {
+                render_series(&mut out, name, labels, series);
             }
         }
         out
     }
-}
 
-fn render_cell(out: &mut String, name: &str, labels: &str, cell: &Cell) {
-    let braced = |labels: &str| if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-    let _ = match cell {
-        Cell::Counter(counter) => writeln!(out, "{name}{} {}", braced(labels), counter.get()),
-        Cell::Gauge(gauge) => writeln!(out, "{name}{} {}", braced(labels), gauge.get()),
-        Cell::Histogram(histogram) => {
-            let separator = if labels.is_empty() { "" } else { "," };
-            let mut total = 0;
-            for (index, count) in histogram.0.counts.iter().enumerate() {
-                total += count.load(Relaxed);
-                let bound = histogram.0.bounds.get(index).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-                let _ = writeln!(out, "{name}_bucket{{{labels}{separator}le=\"{bound}\"}} {total}");
-            }
-            let sum = histogram.0.sum_thousandths.load(Relaxed) as f64 / 1000.0;
-            writeln!(out, "{name}_sum{0} {sum}\n{name}_count{0} {total}", braced(labels))
-        }
-    };
-}
-
-/// `a="x",b="y"` with values escaped as the text format demands.
-fn label_text(labels: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (index, (name, value)) in labels.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "," };
-        let _ = write!(text, "{separator}{name}=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
-        }
-        text.push('"');
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Family>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    text
+
+    /// Nothing if the name is taken by another kind: a mistake of ours that must not stop traffic.
+    fn series(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        labels: &[(&str, &str)],
+        fresh: impl FnOnce() -> Series,
+    ) -> Option<Series> {
+        let labels = render_labels(labels);
+        let mut families = self.lock();
+        let family = families.entry(name.to_owned()).or_insert_with(|| Family {
+            help: help.to_owned(),
+            kind,
+            series: BTreeMap::new(),
+        });
+        debug_assert!(family.kind == kind, "metric {name} registered twice with different kinds");
+        if family.kind != kind {
+            return None;
+        }
+        if let Some(series) = family.series.get(labels.as_str()) {
+            return Some(series.clone());
+        }
+        let full = family.series.len() >= SERIES_MAX;
+        let key = if full { "overflow=\"true\"".to_owned() } else { labels };
+        Some(family.series.entry(key.into_boxed_str()).or_insert_with(fresh).clone())
+    }
+}
+
+fn has_label(labels: &str, wanted: &str) -> bool {
+    labels.match_indices(wanted).any(|(at, _)| {
+        (at == 0 || labels.as_bytes()[at - 1] == b',') && ends_label(&labels[at + wanted.len()..])
+    })
+}
+
+fn ends_label(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(',')
+}
+
+fn render_labels(labels: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(labels.len() * 32);
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(name);
+        out.push_str("=\"");
+        for letter in value.chars() {
+            match letter {
+                '\\' => out.push_str("\\\\"),
+                '"' => out.push_str("\\\""),
+                '\n' => out.push_str("\\n"),
+                other => out.push(other),
+            }
+        }
+        out.push('"');
+    }
+    out
+}
+
+fn render_series(out: &mut String, name: &str, labels: &str, series: &Series) {
+    let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+    match series {
+        Series::Counter(counter) => {
+            let _ = writeln!(out, "{name}{braced} {}", counter.get());
+        }
+        Series::Gauge(gauge) => {
+            let _ = writeln!(out, "{name}{braced} {}", gauge.get());
+        }
+        Series::Histogram(histogram) => {
+            let comma = if labels.is_empty() { "" } else { "," };
+            let mut below = 0;
+            for (index, count) in histogram.0.counts.iter().enumerate() {
+                below += count.load(Ordering::Relaxed);
+                let bound = BUCKETS.get(index).map_or("+Inf".to_owned(), ToString::to_string);
+                let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {below}");
+            }
+            let sum = histogram.0.sum.load(Ordering::Relaxed) as f64 / 1_000.0;
+            let _ = writeln!(out, "{name}_sum{braced} {sum}\n{name}_count{braced} {below}");
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_form_of_each_kind() {
-        let registry = Registry::new();
-        registry.counter("c_total", "Counts.", &[("who", "a\"b\n")]).add(2);
-        registry.counter("c_total", "Counts.", &[("who", "a\"b\n")]).inc();
-        registry.gauge("g", "Goes.", &[]).set(-4);
-        let histogram = registry.histogram("h_ms", "Times.", &[1.0, 5.0], &[("x", "y")]);
-        for value in [0.5, 1.0, 4.0, 100.0] {
-            histogram.observe(value);
-        }
-        assert_eq!(
-            registry.render(),
-            "# HELP c_total Counts.\n# TYPE c_total counter\nc_total{who=\"a\\\"b\\n\"} 3\n\
-             # HELP g Goes.\n# TYPE g gauge\ng -4\n\
-             # HELP h_ms Times.\n# TYPE h_ms histogram\n\
-             h_ms_bucket{x=\"y\",le=\"1\"} 2\nh_ms_bucket{x=\"y\",le=\"5\"} 3\nh_ms_bucket{x=\"y\",le=\"+Inf\"} 4\n\
-             h_ms_sum{x=\"y\"} 105.5\nh_ms_count{x=\"y\"} 4\n"
-        );
-    }
-
-    #[test]
-    fn series_are_bounded() {
-        let registry = Registry::new();
-        for n in 0..SERIES_MAX + 10 {
-            registry.counter("c_total", "Counts.", &[("n", &n.to_string())]).inc();
-        }
-        assert!(registry.render().contains("c_total{overflow=\"true\"} 10\n"));
-    }
-}
+mod tests;

@@ -1,49 +1,64 @@
-//! What the kernel must know about a Leno process.
+//! The process itself: hardening, signals, its parent.
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
-use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal as NixSignal;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What hardening achieved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What of the hardening worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardened {
-    /// No core dump can hold a key.
+    /// No core dump will be written.
     pub core_dumps_off: bool,
-    /// Memory cannot be swapped out; `false` without the privilege, which `leno check` reports.
+    /// No page will be swapped out.
     pub memory_locked: bool,
 }
 
-/// Which memory is locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// Everything that is or will be touched (processes that hold signing keys).
-    Lock,
-    /// Left to the kernel (tools, tests).
-    Leave,
-}
-
-/// Keeps secrets out of core dumps, other processes of the same user and swap, as far as permitted.
-pub fn harden(memory: Memory) -> Hardened {
-    let core_dumps_off = setrlimit(Resource::RLIMIT_CORE, 0, 0).is_ok() && prctl::set_dumpable(false).is_ok();
-    // MCL_ONFAULT: pages count when touched, so that reserved stacks do not become resident.
-    let flags = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(4);
-    let memory_locked = memory == Memory::Lock && mlockall(flags).is_ok();
+/// Keeps keys out of core dumps and of swap, as far as permitted.
+pub fn harden() -> Hardened {
+    let core_dumps_off = setrlimit(Resource::RLIMIT_CORE, 0, 0).is_ok();
+    // Under a limit, locking would succeed now and make a later allocation fail.
+    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
+    // On fault: locking must not make untouched stacks and heaps resident.
+    let flags = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault();
+    let memory_locked = unlimited && mlockall(flags).is_ok();
+    if !memory_locked {
+        tracing::warn!("memory is not locked: raise RLIMIT_MEMLOCK to unlimited to keep keys out of swap");
+    }
     Hardened { core_dumps_off, memory_locked }
 }
 
-/// Ends this process with SIGKILL when its parent dies.
-pub fn die_with_parent() -> std::io::Result<()> {
-    Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+fn on_fault() -> MlockAllFlags {
+    const MCL_ONFAULT: i32 = 4;
+    MlockAllFlags::from_bits_retain(MCL_ONFAULT)
 }
 
-/// Returns on the first SIGTERM or SIGINT.
-pub async fn wait_for_stop() -> std::io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+/// Asks the kernel to kill this process when the thread that started it ends.
+///
+/// # Errors
+/// The kernel refused.
+pub fn die_with_parent() -> std::io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(NixSignal::SIGKILL).map_err(std::io::Error::from)
+}
+
+/// Which signal asked the process to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT.
+    Interrupt,
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// The handlers cannot be installed.
+pub async fn wait_for_stop() -> std::io::Result<Stop> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => Stop::Terminate,
+        _ = interrupt.recv() => Stop::Interrupt,
+    })
 }

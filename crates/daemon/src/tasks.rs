@@ -1,112 +1,145 @@
-//! Owned tasks: what is spawned here is waited for, and cut off at a deadline.
+//! Tasks with an owner: counted, named, waited for, and aborted when the deadline of a drain has passed.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::task::{AbortHandle, JoinError};
-use tokio::time::Instant;
 
-/// What a drain found at its deadline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// Owns tasks. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(Arc<Owned>);
+
+#[derive(Debug, Default)]
+struct Owned {
+    running: Mutex<Running>,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    next_id: u64,
+    by_id: HashMap<u64, (&'static str, AbortHandle)>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Names of the tasks that had to be cut off.
+    /// Names of the tasks that had not ended by the deadline and were aborted.
     pub aborted: Vec<&'static str>,
 }
 
-/// A set of named tasks. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Tasks(Arc<Mutex<Vec<Joined>>>);
-
-/// Finished tasks are swept out of the list whenever it has grown to a multiple of this.
-const SWEEP_EVERY: usize = 256;
-
-/// One task: its name, how to stop it, whether it is done.
-#[derive(Debug)]
-struct Joined {
+/// Removes a task from its owner's books when it ends, in whatever way.
+struct Entry {
+    owner: Arc<Owned>,
+    id: u64,
     name: &'static str,
-    abort: AbortHandle,
-    done: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(task = self.name, "task panicked");
+        }
+        let mut running = self.owner.lock();
+        running.by_id.remove(&self.id);
+        if running.by_id.is_empty() {
+            self.owner.ended.notify_waiters();
+        }
+    }
+}
+
+impl Owned {
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Tasks {
-    /// An empty set.
+    /// No tasks yet.
     pub fn new() -> Self {
-        Self::default()
+        Tasks::default()
     }
 
-    /// Spawns on the current runtime. A panic is logged and costs this task only.
-    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let (finished, done) = tokio::sync::watch::channel(false);
-        let inner = tokio::spawn(task);
-        let abort = inner.abort_handle();
-        tokio::spawn(async move {
-            report(name, inner.await);
-            finished.send_replace(true);
-        });
-        self.keep(Joined { name, abort, done });
+    /// Runs `future` on the runtime at hand.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        self.enter(name, |entry| {
+            tokio::spawn(async move {
+                let _entry = entry;
+                future.await;
+            })
+            .abort_handle()
+        })
     }
 
-    /// Spawns on the current `LocalSet`.
-    pub fn spawn_local(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
-        let (finished, done) = tokio::sync::watch::channel(false);
-        let inner = tokio::task::spawn_local(task);
-        let abort = inner.abort_handle();
-        tokio::task::spawn_local(async move {
-            report(name, inner.await);
-            finished.send_replace(true);
-        });
-        self.keep(Joined { name, abort, done });
+    /// Runs `future` on the `LocalSet` at hand (or local runtime); panics without one, as tokio does.
+    pub fn spawn_local(&self, name: &'static str, future: impl Future<Output = ()> + 'static) -> AbortHandle {
+        self.enter(name, |entry| {
+            tokio::task::spawn_local(async move {
+                let _entry = entry;
+                future.await;
+            })
+            .abort_handle()
+        })
     }
 
-    fn keep(&self, task: Joined) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tasks.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
-            tasks.retain(|task| !*task.done.borrow());
-        }
-        tasks.push(task);
+    fn enter(&self, name: &'static str, start: impl FnOnce(Entry) -> AbortHandle) -> AbortHandle {
+        // Held over the start, so that a task which ends at once finds itself in the books.
+        let mut running = self.0.lock();
+        let id = running.next_id;
+        running.next_id += 1;
+        let handle = start(Entry { owner: Arc::clone(&self.0), id, name });
+        running.by_id.insert(id, (name, handle.clone()));
+        handle
     }
 
-    /// Waits for all tasks to end by themselves, at most `deadline`; what is left is aborted and named.
-    pub async fn drain(&self, deadline: Duration) -> Drained {
-        let until = Instant::now() + deadline;
-        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut aborted = Vec::new();
-        for mut task in tasks {
-            let finished = tokio::time::timeout_at(until, task.done.wait_for(|done| *done)).await;
-            if finished.is_err() {
-                task.abort.abort();
-                aborted.push(task.name);
+    /// How many run.
+    pub fn len(&self) -> usize {
+        self.0.lock().by_id.len()
+    }
+
+    /// Whether none runs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Waits until all tasks have ended.
+    pub async fn ended(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            tokio::pin!(ended);
+            // Registered before looking, so that no end is missed in between.
+            ended.as_mut().enable();
+            if self.is_empty() {
+                return;
             }
+            ended.await;
         }
+    }
+
+    /// Waits up to `deadline` for all tasks to end by themselves, then aborts the rest and waits for that.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        if tokio::time::timeout(deadline, self.ended()).await.is_ok() {
+            return Drained::default();
+        }
+        let late: Vec<(&'static str, AbortHandle)> = self.0.lock().by_id.values().cloned().collect();
+        let mut aborted = Vec::with_capacity(late.len());
+        for (name, handle) in late {
+            tracing::warn!(task = name, "task aborted: it did not end before the deadline");
+            handle.abort();
+            aborted.push(name);
+        }
+        aborted.sort_unstable();
+        self.ended().await;
         Drained { aborted }
     }
 }
 
-fn report(name: &'static str, result: Result<(), JoinError>) {
-    match result {
-        Err(error) if error.is_panic() => tracing::error!(task = name, "task panicked"),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_drain_waits_then_aborts_and_names() {
-        let tasks = Tasks::new();
-        tasks.spawn("short", async {});
-        tasks.spawn("for ever", std::future::pending());
-        let drained = tasks.drain(Duration::from_millis(20)).await;
-        assert_eq!(drained.aborted, ["for ever"]);
-    }
-
-    #[tokio::test]
-    async fn a_panic_costs_its_own_task_only() {
-        let tasks = Tasks::new();
-        tasks.spawn("bad", async { panic!("planted") });
-        tasks.spawn("good", async {});
-        assert!(tasks.drain(Duration::from_secs(10)).await.aborted.is_empty());
-    }
-}
+mod tests;
