@@ -1,0 +1,160 @@
+//! The smallest use, without a mesh: `leno gateway`.
+
+use crate::demo::{LENO, text, wait_until};
+use crate::entry::get;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+/// A backend that answers every request with its own name and the request's head.
+fn backend(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(socket.try_clone().expect("cloned"));
+                loop {
+                    let mut head = String::new();
+                    while !head.ends_with("\r\n\r\n") {
+                        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let body = format!("{name}\n{head}");
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    if socket.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A loopback address that is free now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    listener.local_addr().expect("bound").to_string()
+}
+
+struct Gateway(Child);
+
+impl Gateway {
+    fn start(arguments: &[&str]) -> Self {
+        let mut leno = Command::new(LENO);
+        leno.arg("gateway").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+        Self(leno.spawn().expect("leno runs"))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let mut said = String::new();
+        if let Some(mut stderr) = self.0.stderr.take().filter(|_| std::thread::panicking()) {
+            let _ = stderr.read_to_string(&mut said);
+            println!("the gateway said: {said}");
+        }
+        let _ = self.0.wait();
+    }
+}
+
+fn answers(address: &str, path: &str) -> Option<String> {
+    std::net::TcpStream::connect(address).ok()?;
+    let (status, body) = get(address, path);
+    (status == 200).then_some(body)
+}
+
+#[test]
+fn a_gateway_by_two_addresses_proxies_at_once_and_prints_what_it_stands_for() {
+    let (from, to) = (free_address(), backend("one").to_string());
+    let _gateway = Gateway::start(&["--from", &from, "--to", &to, "--workers", "1"]);
+    wait_until("the gateway answers", || answers(&from, "/a?b=c").is_some());
+    let body = answers(&from, "/a?b=c").expect("an answer");
+    assert!(body.starts_with("one\nGET /a?b=c HTTP/1.1"), "{body}");
+    for field in ["x-forwarded-for: 127.0.0.1", "x-request-id:"] {
+        assert!(body.to_lowercase().contains(field), "{field} in {body}");
+    }
+
+    let printed = Command::new(LENO).args(["gateway", "--from", &from, "--to", &to, "--print"]).output();
+    let yaml = String::from_utf8(printed.expect("leno runs").stdout).expect("text");
+    for part in ["kind: Gateway", "kind: HTTPRoute", "kind: Backend"] {
+        assert!(yaml.contains(part), "{part} in {yaml}");
+    }
+    // What is printed works as a directory.
+    let (again, directory) = (free_address(), tempfile::tempdir().expect("a directory"));
+    let port = |address: &str| address.rsplit_once(':').expect("a port").1.to_owned();
+    let yaml = yaml.replace(&port(&from), &port(&again));
+    std::fs::write(directory.path().join("gateway.yaml"), yaml).expect("written");
+    let _second = Gateway::start(&["-f", directory.path().to_str().expect("UTF-8")]);
+    wait_until("the second gateway answers", || answers(&again, "/").is_some());
+}
+
+fn documents(from: &str, one: SocketAddr, two: SocketAddr, rules: &str) -> String {
+    let port = from.rsplit_once(':').expect("a port").1;
+    let backend = |name: &str, to: SocketAddr| {
+        format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: {name}}}\nspec:\n  type: Static\n  \
+             addresses: [{{host: {}, port: {}}}]\n---\n",
+            to.ip(),
+            to.port()
+        )
+    };
+    format!(
+        "{}{}apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata:\n  name: g\n  annotations:\n    \
+         leno.dev/bind-address: 127.0.0.1\nspec:\n  gatewayClassName: leno\n  listeners:\n  \
+         - {{name: http, protocol: HTTP, port: {port}}}\n---\napiVersion: gateway.networking.k8s.io/v1\n\
+         kind: HTTPRoute\nmetadata: {{name: r}}\nspec:\n  parentRefs: [{{name: g}}]\n  rules:\n{rules}",
+        backend("one", one),
+        backend("two", two)
+    )
+}
+
+#[test]
+fn a_directory_is_watched_and_a_broken_file_changes_nothing() {
+    let from = free_address();
+    let (one, two) = (backend("one"), backend("two"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("all.yaml");
+    let to = |name: &str| {
+        let rules = format!(
+            "  - matches: [{{path: {{type: PathPrefix, value: /x}}}}]\n    backendRefs:\n    \
+             - {{group: leno.dev, kind: Backend, name: {name}}}\n"
+        );
+        documents(&from, one, two, &rules)
+    };
+    std::fs::write(&file, to("one")).expect("written");
+    let _gateway = Gateway::start(&["-f", directory.path().to_str().expect("UTF-8")]);
+    let starts = |name: &str| answers(&from, "/x/y").is_some_and(|body| body.starts_with(name));
+    wait_until("one answers", || starts("one"));
+    assert_eq!(get(&from, "/other").0, 404, "no route");
+    assert_eq!(get(&from, "/xy").0, 404, "a prefix matches whole segments");
+
+    std::fs::write(&file, to("two")).expect("written");
+    wait_until("two answers", || starts("two"));
+    std::fs::write(&file, to("one").replace("rules:", "rulez:")).expect("written");
+    let other = directory.path().join("other.yaml");
+    // A second, good file is seen after the broken one, so the broken one has been looked at.
+    let more = documents(&from, one, two, "").split("---\n").nth(1).expect("a document").replace("two", "three");
+    std::fs::write(&other, more).expect("written");
+    for _ in 0..20 {
+        assert!(starts("two"), "the last good configuration stays in force");
+    }
+    std::fs::write(&file, to("one")).expect("written");
+    wait_until("one answers again", || starts("one"));
+}
+
+#[test]
+fn bad_arguments_and_bad_files_are_refused_with_the_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("bad.yaml");
+    std::fs::write(&file, "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {name: b}\nspec:\n  typ: Static\n")
+        .expect("written");
+    let output = Command::new(LENO).args(["analyze", "-f"]).arg(&file).output().expect("leno runs");
+    assert_eq!(output.status.code(), Some(79), "{}", text(&output));
+    assert!(text(&output).contains("bad.yaml:5"), "{}", text(&output));
+    let output = Command::new(LENO).args(["gateway", "--from", "nonsense"]).output().expect("leno runs");
+    assert!(matches!(output.status.code(), Some(2 | 64)), "{}", text(&output));
+}

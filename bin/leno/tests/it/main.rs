@@ -1,0 +1,24 @@
+//! The ten truths of the mesh, each as a test with real processes in network namespaces.
+//!
+//! Every test starts a lab of its own (`leno demo --detach`), drives it as a user would, and ends it. Each
+//! truth has a control run that breaks it and must be caught, so that a test that sees nothing cannot pass.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod demo; // a running lab
+mod keys; // finds private keys in bytes
+mod pcap; // reads captures
+mod rogue; // a member that keeps its key
+
+mod entry; // 1: from outside to both clusters
+mod names; // 2: global names and mesh-only addresses
+mod failover; // 3 and 4: to the other cluster and back
+mod planes; // 5: control and management planes die and return
+mod wire; // 6: nothing in plaintext, nobody without an identity
+mod secrets; // 7: no private key anywhere
+mod routes; // 8: routes and retries, live
+mod authz; // 9: authorization, live
+mod status; // 10: who runs what
+mod gateway; // leno gateway, without a mesh
+mod memory; // what a proxy costs
+mod life; // the demo comes and goes without a trace

@@ -1,0 +1,84 @@
+//! What one `leno-proxy` costs in memory, and that it does not grow with a mesh that it does not use.
+
+use crate::demo::{Demo, assert_no_failure, wait_until};
+use lab::protocol::{Reply, Request};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+const LENO_PROXY: &str = concat!(env!("CARGO_BIN_EXE_leno"), "-proxy");
+const HOST: &str = "west/client";
+/// Under load, as the issue demands.
+const RESIDENT_KIB_MAX: u64 = 20 * 1024;
+/// For 1,000 further services.
+const GROWTH_KIB_MAX: u64 = 256;
+
+/// Runs `leno-proxy` with two workers in a host whose own proxy has been killed.
+fn small_proxy(demo: &Demo) -> Child {
+    let built = std::path::Path::new(LENO_PROXY).exists();
+    assert!(built, "{LENO_PROXY} is not built; run: cargo build --profile e2e -p leno-proxy");
+    let Reply::Token { token } = demo.ask(&Request::Token { cluster: "west".into(), group: "client".into() }) else {
+        panic!("a token expected")
+    };
+    demo.kill(HOST);
+    let mut child = Command::new(crate::demo::LENO)
+        .args(["demo", "--name", &demo.name, "exec", HOST, "--", LENO_PROXY])
+        .args(["--control=10.244.0.2:15012", "--join-token-file=-", "--workers=2", "--address=10.244.0.14"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("leno runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(token.as_bytes()).expect("written");
+    drop(stdin);
+    wait_until("leno-proxy is ready", || {
+        demo.exec(HOST, &["curl", "-sf", "http://127.0.0.1:15000/ready"]).status.success()
+    });
+    child
+}
+
+fn resident_kib(demo: &Demo) -> u64 {
+    let is_it = |arguments: &[String]| arguments.first().is_some_and(|program| program == LENO_PROXY);
+    let process = demo.processes().into_iter().find(|process| is_it(&process.arguments)).expect("it runs");
+    let status = demo.run(HOST, &["cat", &format!("/proc/{}/status", process.pid)]);
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_proxy_stays_small_under_load_and_does_not_grow_with_the_mesh() {
+    let demo = Demo::start("mem");
+    let mut proxy = small_proxy(&demo);
+    let idle = resident_kib(&demo);
+    let url = "http://web-api.mesh.internal/";
+    let mut load = demo.load(HOST, 500, "60s", &[url]);
+    load.wait("10,000 requests", |lines| lines.len() >= 10_000);
+    assert_no_failure(&load.end());
+    let loaded = resident_kib(&demo);
+    println!("resident: {idle} KiB idle, {loaded} KiB after 10,000 requests");
+    assert!(loaded < RESIDENT_KIB_MAX, "{loaded} KiB");
+
+    let many: String = (0..1000).map(service).collect();
+    demo.configure("west", "many.yaml", Some(&many));
+    wait_until("the last of 1,000 services resolves", || {
+        demo.exec(HOST, &["getent", "ahostsv4", "s999.default.svc.cluster.local"]).status.success()
+    });
+    let grown = resident_kib(&demo).saturating_sub(loaded);
+    println!("grown by {grown} KiB with 1,000 further services");
+    assert!(grown <= GROWTH_KIB_MAX, "{grown} KiB");
+
+    // The control run: services that it does call cost something, which this measurement sees.
+    for n in 0..400 {
+        demo.exec(HOST, &["getent", "ahostsv4", &format!("s{n}.default.svc.cluster.local")]);
+    }
+    let used = resident_kib(&demo).saturating_sub(loaded);
+    println!("grown by {used} KiB after using 400 of them");
+    assert!(used > grown, "{used} KiB against {grown} KiB");
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+}
+
+fn service(n: usize) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: s{n}, namespace: default}}\nspec:\n  \
+         selector: {{app: s{n}}}\n  ports: [{{name: http, port: 80, targetPort: 8080}}]\n---\n"
+    )
+}
