@@ -106,17 +106,26 @@ fn choose_in(
     usable: &dyn Fn(usize) -> bool,
     dice: &mut dyn Dice,
 ) -> Option<usize> {
-    let (first, second) =
-        draw_pair(level, usable, dice).or_else(|| scan_pair(level, endpoints, usable, dice))?;
+    let drawn = draw_pair(level, usable, dice);
+    // What was drawn stands: drawing anew here would favour those that luck passed over.
+    let first = drawn.first.or_else(|| scan(level, endpoints, usable, None, dice))?;
+    let second = drawn.second.or_else(|| scan(level, endpoints, usable, Some(first), dice)).unwrap_or(first);
     // Load relative to weight; on a tie the first draw stands, so that an idle service follows its weights.
     let busy = |a: usize, b: usize| u64::from(load(a).active) * weight(&endpoints[b]);
     Some(if first != second && busy(second, first) < busy(first, second) { second } else { first })
 }
 
-/// Two usable members drawn by weight, the same one twice when there is only one; `None` when luck failed.
-fn draw_pair(level: &Level, usable: &dyn Fn(usize) -> bool, dice: &mut dyn Dice) -> Option<(usize, usize)> {
+/// What a few draws gave; `None` where luck failed.
+struct Drawn {
+    first: Option<usize>,
+    second: Option<usize>,
+}
+
+/// Two different usable members drawn by weight; the same one twice when there is only one.
+fn draw_pair(level: &Level, usable: &dyn Fn(usize) -> bool, dice: &mut dyn Dice) -> Drawn {
     if let [only] = level.members[..] {
-        return usable(only as usize).then_some((only as usize, only as usize));
+        let only = usable(only as usize).then_some(only as usize);
+        return Drawn { first: only, second: only };
     }
     let total = level.up_to.last().copied().unwrap_or(0);
     let mut first = None;
@@ -128,33 +137,30 @@ fn draw_pair(level: &Level, usable: &dyn Fn(usize) -> bool, dice: &mut dyn Dice)
         }
         match first {
             None => first = Some(drawn),
-            Some(first) => return Some((first, drawn)),
+            Some(_) => return Drawn { first, second: Some(drawn) },
         }
     }
-    None
+    Drawn { first, second: None }
 }
 
-/// The same, looking at every member.
-fn scan_pair(
+/// One usable member other than `except`, drawn by weight after looking at all of them.
+fn scan(
     level: &Level,
     endpoints: &[Endpoint],
     usable: &dyn Fn(usize) -> bool,
+    except: Option<usize>,
     dice: &mut dyn Dice,
-) -> Option<(usize, usize)> {
-    let pick = |except: Option<usize>, dice: &mut dyn Dice| {
-        let members = || level.members.iter().map(|index| *index as usize);
-        let wanted = || members().filter(|index| Some(*index) != except && usable(*index));
-        let total: u64 = wanted().map(|index| weight(&endpoints[index])).sum();
-        let mut left = dice.below(total);
-        wanted().find(|index| {
-            let weight = weight(&endpoints[*index]);
-            let here = left < weight;
-            left = left.saturating_sub(weight);
-            here
-        })
-    };
-    let first = pick(None, dice)?;
-    Some((first, pick(Some(first), dice).unwrap_or(first)))
+) -> Option<usize> {
+    let members = || level.members.iter().map(|index| *index as usize);
+    let wanted = || members().filter(|index| Some(*index) != except && usable(*index));
+    let total: u64 = wanted().map(|index| weight(&endpoints[index])).sum();
+    let mut left = dice.below(total);
+    wanted().find(|index| {
+        let weight = weight(&endpoints[*index]);
+        let here = left < weight;
+        left = left.saturating_sub(weight);
+        here
+    })
 }
 
 fn weight(endpoint: &Endpoint) -> u64 {

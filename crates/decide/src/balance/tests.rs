@@ -1,1 +1,132 @@
 #![allow(clippy::unwrap_used)]
+//! Priorities and choices. An endpoint is a letter, its cluster and what is known of it.
+
+use super::{Load, Place, Priorities, choose, prioritize};
+use crate::dice::Pcg;
+use model::Locality;
+use model::service::{Endpoint, EndpointState, Reach};
+use proptest::prelude::*;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+fn endpoint(cluster: &str, region: &str, weight: u32, state: EndpointState) -> Endpoint {
+    Endpoint {
+        uid: "".into(),
+        address: [10, 0, 0, 1].into(),
+        port: 0,
+        reach: Reach::Native,
+        cluster: cluster.into(),
+        locality: Locality { region: region.into(), zone: "".into() },
+        identities: Vec::new(),
+        gateway_identity: None,
+        weight,
+        state,
+    }
+}
+
+fn ready(cluster: &str, region: &str) -> Endpoint {
+    endpoint(cluster, region, 1, EndpointState::Ready)
+}
+
+fn me() -> Place {
+    Place { cluster: "west".into(), locality: Locality { region: "eu".into(), zone: "".into() } }
+}
+
+fn levels(priorities: &Priorities) -> Vec<Vec<u32>> {
+    priorities.levels().map(<[u32]>::to_vec).collect()
+}
+
+#[test]
+fn own_cluster_then_the_order_then_the_region_then_the_rest() {
+    let endpoints =
+        [ready("far", "us"), ready("near", "eu"), ready("west", "eu"), ready("b", "us"), ready("a", "us")];
+    let order: [Arc<str>; 2] = ["a".into(), "b".into()];
+    assert_eq!(levels(&prioritize(&endpoints, &me(), &order)), [[2], [4], [3], [1], [0]]);
+    assert_eq!(levels(&prioritize(&endpoints, &me(), &[])), [vec![2], vec![1], vec![0, 3, 4]]);
+}
+
+#[test]
+fn draining_endpoints_have_no_priority() {
+    let endpoints = [endpoint("west", "eu", 1, EndpointState::Draining)];
+    let priorities = prioritize(&endpoints, &me(), &[]);
+    assert!(priorities.is_empty());
+    assert_eq!(choose(&priorities, &endpoints, &|_| Load::default(), &[], &mut Pcg::new(1)), None);
+}
+
+/// What 4,000 choices among `endpoints` with `loads` and `tried` fall on, sorted.
+fn check(endpoints: &[Endpoint], loads: &[Load], tried: &[usize], expected: &[usize]) {
+    let priorities = prioritize(endpoints, &me(), &[]);
+    let mut dice = Pcg::new(7);
+    let mut chosen: Vec<_> = (0..4_000)
+        .map(|_| choose(&priorities, endpoints, &|at| loads[at], tried, &mut dice).unwrap())
+        .collect::<HashSet<_>>()
+        .into_iter()
+        .collect();
+    chosen.sort_unstable();
+    assert_eq!(chosen, expected);
+}
+
+const IDLE: Load = Load { active: 0, aside: false };
+const BUSY: Load = Load { active: 9, aside: false };
+const ASIDE: Load = Load { active: 0, aside: true };
+
+#[test]
+fn the_next_priority_is_used_when_the_best_has_none() {
+    let endpoints = [ready("west", "eu"), ready("west", "eu"), ready("east", "eu")];
+    check(&endpoints, &[IDLE, IDLE, IDLE], &[], &[0, 1]);
+    check(&endpoints, &[ASIDE, IDLE, IDLE], &[], &[1]);
+    check(&endpoints, &[ASIDE, ASIDE, IDLE], &[], &[2]);
+    check(&endpoints, &[ASIDE, IDLE, IDLE], &[1], &[2]);
+    check(&endpoints, &[ASIDE, ASIDE, ASIDE], &[], &[0, 1]);
+    check(&endpoints, &[ASIDE, ASIDE, ASIDE], &[0, 1], &[2]);
+    check(&endpoints, &[ASIDE, IDLE, ASIDE], &[0, 1, 2], &[1]);
+}
+
+#[test]
+fn the_less_busy_of_two_is_chosen() {
+    let endpoints = [ready("west", "eu"), ready("west", "eu")];
+    check(&endpoints, &[BUSY, IDLE], &[], &[1]);
+}
+
+#[test]
+fn an_idle_service_follows_its_weights() {
+    let endpoints =
+        [endpoint("east", "", 3, EndpointState::Ready), endpoint("east", "", 1, EndpointState::Ready)];
+    let priorities = prioritize(&endpoints, &me(), &[]);
+    let mut dice = Pcg::new(3);
+    let mut firsts = 0;
+    for _ in 0..10_000 {
+        firsts += i32::from(choose(&priorities, &endpoints, &|_| IDLE, &[], &mut dice) == Some(0));
+    }
+    assert!((7_300..7_700).contains(&firsts), "{firsts} of 10,000 at weight 3 to 1");
+}
+
+proptest! {
+    #[test]
+    fn what_is_draining_or_tried_is_left_alone_while_another_is_there(
+        given in prop::collection::vec((0..3usize, 1..4u32, any::<bool>(), 0..5u32, any::<bool>()), 1..20),
+        tried in prop::collection::vec(0..20usize, 0..5),
+        seed in any::<u64>(),
+    ) {
+        let endpoints: Vec<_> = given.iter().map(|(cluster, weight, draining, ..)| {
+            let state = if *draining { EndpointState::Draining } else { EndpointState::Ready };
+            endpoint(["west", "east", "far"][*cluster], "", *weight, state)
+        }).collect();
+        let load = |at: usize| Load { active: given[at].3, aside: given[at].4 };
+        let priorities = prioritize(&endpoints, &me(), &[Arc::from("east")]);
+        let chosen = choose(&priorities, &endpoints, &load, &tried, &mut Pcg::new(seed));
+        let is_ready = |at: &usize| endpoints[*at].state == EndpointState::Ready;
+        let candidates: Vec<usize> = (0..endpoints.len()).filter(is_ready).collect();
+        prop_assert_eq!(chosen.is_some(), !candidates.is_empty());
+        let Some(chosen) = chosen else { return Ok(()) };
+        prop_assert!(is_ready(&chosen));
+        let untried = |at: &usize| !tried.contains(at);
+        prop_assert!(untried(&chosen) || !candidates.iter().any(untried));
+        let fresh: Vec<_> = candidates.iter().filter(|at| untried(at) && !load(**at).aside).collect();
+        if !fresh.is_empty() {
+            let rank = |at: usize| ["west", "east", "far"].iter().position(|c| **c == *endpoints[at].cluster);
+            prop_assert!(!load(chosen).aside);
+            prop_assert_eq!(rank(chosen), fresh.iter().map(|at| rank(**at)).min().unwrap());
+        }
+    }
+}

@@ -1,1 +1,47 @@
-#![allow(clippy::unwrap_used)]
+//! How long an endpoint stays aside. Jitter adds up to a quarter.
+
+use super::{ASIDE_MS_MAX, FORGET_MS, Health, after_failure, after_success, is_aside};
+use crate::dice::Pcg;
+
+/// Fails as soon as it may be used again; the waits in milliseconds.
+fn waits(times: usize) -> Vec<u64> {
+    let (mut health, mut now) = (Health::default(), 1_000_000);
+    let mut dice = Pcg::new(5);
+    (0..times)
+        .map(|_| {
+            health = after_failure(health, now, &mut dice);
+            assert!(is_aside(health, now));
+            let wait = health.until_ms() - now;
+            now = health.until_ms();
+            assert!(!is_aside(health, now));
+            wait
+        })
+        .collect()
+}
+
+#[test]
+fn the_wait_doubles_up_to_its_limit() {
+    for (at, wait) in waits(300).into_iter().enumerate() {
+        let base = (1_000 << at.min(5)).min(ASIDE_MS_MAX);
+        assert!((base..=(base + base / 4).min(ASIDE_MS_MAX)).contains(&wait), "wait {at} is {wait} ms");
+    }
+}
+
+#[test]
+fn failures_of_one_incident_count_once() {
+    let mut dice = Pcg::new(5);
+    let once = after_failure(Health::default(), 1_000, &mut dice);
+    assert_eq!(after_failure(once, 1_001, &mut dice), once);
+}
+
+#[test]
+fn success_and_time_clear_the_record() {
+    let mut dice = Pcg::new(5);
+    let first = after_failure(Health::default(), 100_000, &mut dice);
+    let second = after_failure(first, first.until_ms(), &mut dice);
+    assert_eq!(second.failures(), 2);
+    assert_eq!(after_success(second), Health::default());
+    let later = after_failure(second, second.until_ms() + FORGET_MS + 1, &mut dice);
+    assert_eq!(later.failures(), 1);
+    assert_eq!(Health::from_bits(later.to_bits()), later);
+}

@@ -1,1 +1,102 @@
 #![allow(clippy::unwrap_used)]
+//! Where connections belong.
+
+use super::*;
+use model::listener::{GatewayListener, InboundPort};
+
+fn host(text: &str) -> Hostname {
+    Hostname::parse(text).unwrap()
+}
+
+#[test]
+fn outbound_goes_by_the_address_that_was_called() {
+    let known = |ip: Ipv4Addr| (ip == Ipv4Addr::new(240, 0, 0, 1)).then(|| host("a.mesh.internal"));
+    let check = |original: &str, expected| assert_eq!(outbound(original.parse().unwrap(), known), expected);
+    check("240.0.0.1:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
+    check("[::ffff:240.0.0.1]:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
+    check("240.0.0.2:80", Outbound::Unknown);
+    check("93.184.216.34:443", Outbound::Passthrough);
+    check("[2001:db8::1]:443", Outbound::Passthrough);
+    check("10.0.0.1:15001", Outbound::Refuse(Reason::NotMyDestination));
+    check("127.0.0.1:15000", Outbound::Refuse(Reason::NotMyDestination));
+}
+
+#[test]
+fn destinations_have_an_address_or_a_name_and_a_port() {
+    let address = |text: &str| Some(Destination::Address(text.parse().unwrap()));
+    let check = |text: &str, expected| assert_eq!(parse_destination(text), expected, "{text}");
+    check("10.0.0.1:80", address("10.0.0.1:80"));
+    check("[2001:db8::1]:80", address("[2001:db8::1]:80"));
+    check("[::ffff:10.0.0.1]:80", address("10.0.0.1:80"));
+    check("A.mesh.internal.:80", Some(Destination::Name(host("a.mesh.internal"), 80)));
+    let bad = [
+        "",
+        ":80",
+        "a",
+        "a:",
+        "a:0",
+        "a:65536",
+        "a:+80",
+        "10.0.0.1",
+        "10.0.0.1:0",
+        "u@a:80",
+        "[fe80::1%1]:80",
+        "[fe80::1%eth0]:80",
+        "2001:db8::1",
+        "a b:80",
+        "a:80;h2",
+    ];
+    for text in bad {
+        check(text, None);
+    }
+    let header = |text: &str| parse_destination_header(text).map(|(_, speak)| speak);
+    assert_eq!(header("10.0.0.1:80"), Some(Speak::Http1));
+    assert_eq!(header("10.0.0.1:80;h2"), Some(Speak::Http2));
+    assert_eq!(header("10.0.0.1:80;h3"), None);
+}
+
+#[test]
+fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
+    let names = vec![(host("web.mesh.internal"), 80)];
+    let port = InboundPort { port: 8080, protocol: Protocol::Http1, names };
+    let side = Inbound { namespace: "n".into(), group: "g".into(), labels: Vec::new(), ports: vec![port] };
+    let own = ["10.0.0.5".parse().unwrap()];
+    let check = |to: &str, expected: Option<(u16, Protocol)>| {
+        let local = inbound(&side, &own, &parse_destination(to).unwrap());
+        assert_eq!(local.ok().map(|local| (local.port, local.protocol)), expected, "{to}");
+    };
+    check("10.0.0.5:8080", Some((8080, Protocol::Http1)));
+    check("10.0.0.5:9999", Some((9999, Protocol::Tcp)));
+    check("web.mesh.internal:80", Some((8080, Protocol::Http1)));
+    for to in ["10.0.0.6:8080", "127.0.0.1:8080", "10.0.0.5:15000", "127.0.0.1:15000", "0.0.0.0:80"] {
+        check(to, None);
+    }
+    for to in ["web.mesh.internal:81", "localhost:8080", "other.mesh.internal:80"] {
+        check(to, None);
+    }
+}
+
+#[test]
+fn the_most_specific_listener_takes_the_request() {
+    let listener =
+        |port, host: Option<HostMatch>| GatewayListener { name: "".into(), port, host, address: None };
+    let listeners = vec![
+        listener(80, None),
+        listener(80, Some(HostMatch::Suffix(host("com")))),
+        listener(80, Some(HostMatch::Suffix(host("a.com")))),
+        listener(80, Some(HostMatch::Exact(host("x.a.com")))),
+        listener(81, Some(HostMatch::Exact(host("only.com")))),
+    ];
+    let gateway = Gateway { namespace: "n".into(), name: "g".into(), listeners };
+    let check = |port, authority, expected| {
+        assert_eq!(gateway_listener(&gateway, port, authority), expected, "{authority}:{port}");
+    };
+    check(80, "X.A.com:80", Some(3));
+    check(80, "y.a.com", Some(2));
+    check(80, "a.com", Some(1));
+    check(80, "com", Some(0));
+    check(80, "", Some(0));
+    check(81, "only.com.", Some(4));
+    check(81, "other.com", None);
+    check(82, "only.com", None);
+}
