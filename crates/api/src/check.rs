@@ -102,23 +102,26 @@ impl<'a> Report<'a> {
 
 /// DNS-1123 label.
 pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_part(text)
+}
+
+fn is_part(text: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && edge(bytes.first())
+    edge(bytes.first())
         && edge(bytes.last())
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
-/// DNS-1123 subdomain.
+/// DNS-1123 subdomain; Kubernetes limits the whole, not each part.
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(|part| part.len() <= 63 && is_label(part))
+    text.len() <= 253 && text.split('.').all(is_part)
 }
 
 /// A host name that a person writes: lower case, no address; with `wildcard` also `*.example.com`.
 pub(crate) fn is_host(text: &str, wildcard: bool) -> bool {
     let name = if wildcard { text.strip_prefix("*.").unwrap_or(text) } else { text };
-    is_subdomain(name) && name.parse::<std::net::IpAddr>().is_err()
+    name.len() <= 253 && name.split('.').all(is_label) && name.parse::<std::net::IpAddr>().is_err()
 }
 
 /// An RFC 9110 token: the name of a header or method.

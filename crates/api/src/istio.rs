@@ -1,6 +1,6 @@
 //! Istio kinds: `WorkloadGroup` and `AuthorizationPolicy`.
 
-use crate::decode::{Accepted, Later};
+use crate::decode::Accepted;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -65,8 +65,8 @@ pub struct AuthorizationPolicySpec {
     pub action: Option<PolicyAction>,
     /// Any may match; absent: none does.
     pub rules: Vec<PolicyRule>,
-    /// With `CUSTOM`; not supported yet.
-    pub provider: Option<Later>,
+    /// With `CUSTOM`, which is not supported yet.
+    pub provider: Option<Accepted>,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,

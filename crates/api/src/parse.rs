@@ -87,7 +87,8 @@ impl Batch {
         }
     }
 
-    fn problems(&mut self, origin: &Origin, problems: Vec<Problem>) {
+    fn problems(&mut self, origin: &Origin, mut problems: Vec<Problem>) {
+        problems.sort_by_key(|problem| problem.line);
         for Problem { code, line, cause, fix } in problems {
             let origin = Origin { line, ..origin.clone() };
             self.findings.push(Finding { code, origin, cause, fix });
@@ -122,7 +123,10 @@ fn read(piece: Piece<'_>) -> Result<Node, Problem> {
         Err(error) => {
             let line = error.location().and_then(|place| u32::try_from(place.line()).ok()).filter(|line| *line > 0);
             let line = line.map_or(first, |line| line + piece.lines_before);
-            let cause = error.without_snippet().to_string().lines().next().unwrap_or_default().to_owned();
+            let cause = error.without_snippet().to_string();
+            // The place is in the finding, with the file's line instead of the document's.
+            let cause = cause.lines().next().unwrap_or_default();
+            let cause = cause.split_once(" at line ").map_or(cause, |(cause, _)| cause).to_owned();
             Err(syntax(line, cause, "correct the syntax at this line"))
         }
     }

@@ -1,1 +1,178 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+use std::path::{Path, PathBuf};
 
+fn check(text: &str, expected: &[&str]) {
+    let (_, findings) = documents(text, "f.yaml");
+    let got: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(got, expected, "{text}");
+}
+
+const ROUTE: &str = "apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r}
+spec:
+  rules:
+    - ";
+
+fn rule(text: &str, expected: &[&str]) {
+    check(&format!("{ROUTE}{}\n", text.replace('\n', "\n      ")), expected);
+}
+
+#[test]
+fn a_slip_is_found_with_its_line_and_what_was_meant() {
+    rule(
+        "tiemouts:\n  request: 1s\nmatches:\n  - method: GETT",
+        &[
+            "error[LENO0003] HTTPRoute/r.default (f.yaml:6): unknown field `spec.rules[0].tiemouts`; did you mean `timeouts`?",
+            "error[LENO0004] HTTPRoute/r.default (f.yaml:9): `spec.rules[0].matches[0].method` cannot be `GETT`; did you mean `GET`?",
+        ],
+    );
+}
+
+#[test]
+fn all_unknown_fields_are_found_at_once() {
+    let (objects, findings) = documents(
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n  lables: {}\nspec:\n  ports:\n    - port: 80\n      targetport: 1\n  x: 1\n",
+        "f.yaml",
+    );
+    assert_eq!(findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(), [5, 9, 10].map(|line| (Code::UnknownField, line)));
+    assert!(objects.is_empty());
+}
+
+#[test]
+fn a_bad_document_hides_no_other() {
+    let good = |name: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n");
+    let text = format!("{}---\na: [\n---\n{}---\n# nothing\n---\n{}", good("a"), good("b"), good("a"));
+    let (objects, findings) = documents(&text, "f.yaml");
+    assert_eq!(objects.iter().map(|o| (&*o.meta.name, o.origin.line)).collect::<Vec<_>>(), [("a", 1), ("b", 8)]);
+    let got: Vec<_> = findings.iter().map(|f| (f.code, f.origin.line)).collect();
+    assert_eq!(got, [(Code::Syntax, 6), (Code::Duplicate, 15)]);
+}
+
+#[test]
+fn each_code_with_its_line() {
+    let head = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: s}}\n");
+    let line = |text: String, code, line| {
+        let (objects, findings) = documents(&text, "f.yaml");
+        assert_eq!(findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(), [(code, line)], "{text}\n{findings:?}");
+        assert!(objects.is_empty(), "{text}");
+    };
+    line("a: {\n".into(), Code::Syntax, 1);
+    line("a: 1\na: 2\n".into(), Code::Syntax, 2);
+    line("a: 1\n".into(), Code::MissingField, 1);
+    line(head("Servce"), Code::UnknownKind, 2);
+    line("apiVersion: v2\nkind: Service\n".into(), Code::UnknownKind, 1);
+    line("apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\n".into(), Code::Replaced, 2);
+    line(head("Service"), Code::MissingField, 1);
+    line(head("Service") + "spec:\n  ports:\n    - port: 70000\n", Code::BadValue, 6);
+    line(head("Service") + "spec:\n  ports:\n    - port: 80\n      targetPort: http\n", Code::BadValue, 7);
+    line(head("Service") + "spec:\n  type: ExternalName\n  ports:\n    - port: 80\n", Code::Unsupported, 5);
+    rule("sessionPersistence:\n  type: Cookie", &[
+        "error[LENO0103] HTTPRoute/r.default (f.yaml:6): `spec.rules[0].sessionPersistence` is not supported yet; remove `spec.rules[0].sessionPersistence`",
+    ]);
+}
+
+#[test]
+fn fields_of_a_route_are_checked() {
+    let bad = |text: &str, line: u32, cause: &str| {
+        let (objects, findings) = documents(&format!("{ROUTE}{}\n", text.replace('\n', "\n      ")), "f.yaml");
+        assert!(objects.is_empty(), "{text}");
+        assert!(
+            findings.iter().any(|f| f.origin.line == line && f.cause.contains(cause)),
+            "{text}: {:?}",
+            findings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        );
+    };
+    bad("matches:\n  - path:\n      value: a", 8, "does not begin");
+    bad("matches:\n  - path:\n      value: /a//b", 8, "`//`");
+    bad("matches:\n  - path:\n      value: /a/../b", 8, "segment");
+    bad("matches:\n  - path:\n      type: RegularExpression\n      value: '/a('", 9, "regular expression");
+    bad("timeouts:\n  request: 1.5s", 7, "cannot be `1.5s`");
+    bad("timeouts:\n  request: 1s\n  backendRequest: 2s", 8, "longer");
+    bad("retry:\n  codes: [500, 302]", 7, "cannot be 302");
+    bad("retry:\n  attempts: 0", 7, "cannot be 0");
+    bad("backendRefs:\n  - name: s", 7, "missing");
+    bad("backendRefs:\n  - name: s\n    port: 80\n    weight: 1000001", 9, "more than");
+    bad("filters:\n  - type: URLRewrite", 7, "missing");
+    bad("filters:\n  - type: RequestMirror", 7, "not supported");
+    bad("filters:\n  - type: RequestHeaderModifier\n    requestHeaderModifier:\n      set:\n        - name: x-leno-a\n          value: b", 10, "own headers");
+    bad("filters:\n  - type: RequestRedirect\n    requestRedirect: {port: 1}\nbackendRefs:\n  - name: s\n    port: 80", 9, "beside");
+}
+
+#[test]
+fn a_policy_that_is_understood_in_part_is_kept() {
+    let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p}\nspec:\n  rules:\n    - when:\n        - key: request.auth.claims[iss]\n          values: [a]\n";
+    let (objects, findings) = documents(text, "f.yaml");
+    assert_eq!(objects.len(), 1);
+    assert_eq!(findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(), [(Code::Unsupported, 7)]);
+}
+
+#[test]
+fn json_lists_and_server_set_metadata_are_read() {
+    let text = r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Service",
+      "metadata":{"name":"s","namespace":"n","uid":"u","resourceVersion":"7","generation":3,"creationTimestamp":"1970-01-02T00:00:00Z","labels":{"a":"b"}},
+      "spec":{"ports":[{"port":80}],"clusterIP":"None"},"status":{"loadBalancer":{}}}]}"#;
+    let (objects, findings) = documents(text, "");
+    assert_eq!(findings, []);
+    let meta = &objects[0].meta;
+    assert_eq!((meta.created, meta.generation, &*meta.namespace, meta.labels["a"].as_str()), (86_400, 3, "n", "b"));
+    assert_eq!(objects[0].value["metadata"]["uid"], "u");
+}
+
+#[test]
+fn bombs_and_depth_are_refused() {
+    let deep = format!("a: {}1{}", "[".repeat(500), "]".repeat(500));
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    let long = "a".repeat(DOCUMENT_BYTES_MAX + 1);
+    for text in [deep.as_str(), bomb, long.as_str()] {
+        let (objects, findings) = documents(text, "f");
+        assert!(objects.is_empty());
+        assert_eq!(findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Syntax]);
+    }
+}
+
+#[test]
+fn every_document_of_the_corpus_parses_or_gives_a_finding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    if !root.is_dir() {
+        eprintln!("skipped: {} is absent", root.display());
+        return;
+    }
+    let (mut files, mut parsed, mut refused) = (0, 0, 0);
+    for folder in ["gateway-conformance", "istio-authz", "istio-samples"] {
+        for path in yaml_files(&root.join(folder)) {
+            let text = std::fs::read_to_string(&path).unwrap().replace("{GATEWAY_CLASS_NAME}", "leno");
+            // A CRLF file or one with other oddities must do the same.
+            for text in [text.replace('\n', "\r\n"), text] {
+                for piece in crate::scan::pieces(&text) {
+                    let (objects, findings) = documents(piece.text, "f");
+                    assert!(!objects.is_empty() || !findings.is_empty(), "{}:\n{}", path.display(), piece.text);
+                    parsed += objects.len();
+                    refused += usize::from(objects.is_empty());
+                    if std::env::var_os("LENO_CORPUS").is_some() {
+                        for finding in findings.iter().filter(|f| !matches!(f.code, Code::UnknownKind | Code::Replaced)) {
+                            eprintln!("{}: {finding}", path.display());
+                        }
+                    }
+                }
+            }
+            files += 1;
+        }
+    }
+    eprintln!("corpus: {files} files; {} documents parsed, {} refused with a finding", parsed / 2, refused / 2);
+    assert!(files > 100 && parsed > 500);
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(yaml_files(&path));
+        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+            found.push(path);
+        }
+    }
+    found
+}

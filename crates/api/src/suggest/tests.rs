@@ -9,7 +9,6 @@ fn a_slip_of_the_finger_is_recognised() {
     check("tiemouts", Some("timeouts"));
     check("backendrefs", Some("backendRefs"));
     check("matchs", Some("matches"));
-    check("retries", Some("retry"));
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
     }
     for (index, filter) in rule.filters.iter().enumerate() {
         let path = format!("{at}.filters[{index}]");
-        if rule.filters[..index].iter().any(|before| before.filter_type == filter.filter_type) {
+        let repeats = rule.filters[..index].iter().any(|before| before.filter_type == filter.filter_type);
+        if repeats && filter.filter_type != FilterType::RequestMirror {
             report.bad(&format!("{path}.type"), "occurs twice", "merge the two filters");
         }
         one_filter(filter, &path, rule, report);
