@@ -93,8 +93,8 @@ impl Body {
     }
 
     pub(crate) fn h2(body: RecvBody) -> Self {
-        // Kept even when it ended: it counts as an open stream until it is dropped.
-        Body { kind: Kind::H2(body), watch: None }
+        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::H2(body) };
+        Body { kind, watch: None }
     }
 
     /// Attaches an observer; a second one replaces the first, which then sees the end as `Dropped`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::Request;
+use http::{HeaderMap, Request};
 
 use crate::Body;
 
@@ -32,6 +32,8 @@ pub struct SendError {
     pub kind: SendErrorKind,
     /// The untouched request, if nothing of it was written (`NotSent`).
     pub request: Option<Box<Request<Body>>>,
+    /// Fields of the answer that came instead of a tunnel (`Status`).
+    pub headers: Option<Box<HeaderMap>>,
     /// What the library said.
     pub cause: Option<BoxError>,
 }
@@ -39,13 +41,14 @@ pub struct SendError {
 impl SendError {
     /// An error of `kind` with its cause.
     pub fn new(kind: SendErrorKind, cause: impl Into<BoxError>) -> Self {
-        SendError { kind, request: None, cause: Some(cause.into()) }
+        SendError { kind, request: None, headers: None, cause: Some(cause.into()) }
     }
 
     pub(crate) fn not_sent(request: Request<Body>, cause: impl Into<BoxError>) -> Self {
         SendError {
             kind: SendErrorKind::NotSent,
             request: Some(Box::new(request)),
+            headers: None,
             cause: Some(cause.into()),
         }
     }

@@ -16,6 +16,8 @@ pub mod sniff; // first bytes -> protocol
 pub mod stream; // erased io, prefixed io, tunnels
 
 pub mod client; // one-shot HTTP/1.1 client
+mod watchdog; // deadlines of a connection
+
 pub mod http1;
 pub mod http2;
 pub mod relay; // bytes both ways

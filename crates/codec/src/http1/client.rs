@@ -1,43 +1,135 @@
-use crate::{Body, Io, SendError, SendErrorKind, Tunnel};
-use http::{Request, Response};
+//! Sending requests over one HTTP/1.1 connection.
+
+use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::header::{HOST, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, Uri, Version};
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
+
+use crate::{Body, Io, SendError, SendErrorKind, Tunnel};
+
 /// Sends requests over one HTTP/1.1 connection, one at a time.
-pub struct Sender(());
+///
+/// Dropping it closes the connection once the exchange at hand has ended.
+pub struct Sender {
+    requests: SendRequest<Body>,
+    /// Tells the connection to hand its stream over instead of closing it.
+    may_tunnel: Rc<Cell<bool>>,
+    tunnel: oneshot::Receiver<Tunnel>,
+}
 
 /// Starts HTTP/1.1 on `io`. The future drives the connection and must be polled (spawned) by the caller.
 ///
 /// # Errors
 /// `NotSent` if the connection cannot be set up.
 pub async fn connect<I: Io>(io: I) -> Result<(Sender, impl Future<Output = ()>), SendError> {
-    let _ = io;
-    Ok((Sender(()), async {}))
+    let (requests, connection) = Builder::new()
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
+    let may_tunnel = Rc::new(Cell::new(false));
+    let (handover, tunnel) = oneshot::channel();
+    let driver = drive(connection, Rc::clone(&may_tunnel), handover);
+    Ok((Sender { requests, may_tunnel, tunnel }, driver))
+}
+
+async fn drive<I: Io>(
+    mut connection: Connection<TokioIo<I>, Body>,
+    may_tunnel: Rc<Cell<bool>>,
+    handover: oneshot::Sender<Tunnel>,
+) {
+    let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    if let Err(cause) = &ended {
+        // Whoever waits for a response was told.
+        tracing::trace!(%cause, "upstream connection ended");
+    }
+    let parts = connection.into_parts();
+    let mut io = parts.io.into_inner();
+    if ended.is_ok() && may_tunnel.get() {
+        // Gone if nobody wants it any more.
+        let _ = handover.send(Tunnel::io(parts.read_buf, Box::new(io)));
+    } else {
+        let _ = io.shutdown().await;
+    }
 }
 
 impl Sender {
-    /// Sends one request and waits for the head of its response.
-    pub async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        Err(SendError::not_sent(request, "not built yet"))
+    /// Sends one request and waits for the head of its response. The target is written in origin form, `host`
+    /// is filled in from the target if it is missing.
+    ///
+    /// Dropping the future after the first poll closes the connection, for HTTP/1 cannot take a request back.
+    ///
+    /// # Errors
+    /// `NotSent` (with the request) if the connection was busy or had ended, `Protocol` if the response makes no
+    /// sense, else `Closed`.
+    pub async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
+        prepare(&mut request);
+        self.may_tunnel.set(request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE));
+        match self.requests.try_send_request(request).await {
+            Ok(response) => Ok(response.map(Body::hyper)),
+            Err(mut refused) => Err(match refused.take_message() {
+                Some(request) => SendError::not_sent(request, refused.into_error()),
+                None => map_error(refused.into_error()),
+            }),
+        }
     }
+
     /// Whether the last exchange ended cleanly in both directions, so that the next request may be sent.
     pub fn is_ready(&self) -> bool {
-        false
+        self.requests.is_ready() && !self.requests.is_closed()
     }
+
     /// Whether the connection ended.
     pub fn is_closed(&self) -> bool {
-        true
+        self.requests.is_closed()
     }
+
     /// Polls for [`Sender::ready`].
-    pub fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        Poll::Pending
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.requests.poll_ready(cx).map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))
     }
-    /// Waits until the connection may carry another request; fails if it never will.
+
+    /// Waits until the connection may carry another request: the response was read to its end, the request was
+    /// written to its end, and no byte was left over. Fails if that will never be.
+    ///
+    /// # Errors
+    /// `NotSent` if the connection ended.
     pub async fn ready(&mut self) -> Result<(), SendError> {
         std::future::poll_fn(|cx| self.poll_ready(cx)).await
     }
+
     /// After a response with status 101 (or 2xx to CONNECT): the bytes behind it.
+    ///
+    /// # Errors
+    /// `Protocol` if the connection did not change its protocol.
     pub async fn into_tunnel(self) -> Result<Tunnel, SendError> {
-        Err(SendError::new(SendErrorKind::Closed, "not built yet"))
+        drop(self.requests);
+        self.tunnel.await.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))
     }
+}
+
+fn prepare(request: &mut Request<Body>) {
+    *request.version_mut() = Version::HTTP_11;
+    if let Some(authority) = request.uri().authority() {
+        if !request.headers().contains_key(HOST)
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(HOST, host);
+        }
+        if request.method() != Method::CONNECT {
+            let path = request.uri().path_and_query().cloned();
+            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        }
+    }
+}
+
+fn map_error(cause: hyper::Error) -> SendError {
+    let kind = if cause.is_parse() { SendErrorKind::Protocol } else { SendErrorKind::Closed };
+    SendError::new(kind, cause)
 }

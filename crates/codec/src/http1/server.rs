@@ -1,7 +1,38 @@
-use crate::{Body, Io, Reply, ServeError, ServerOptions};
-use http::Request;
+//! Serving one HTTP/1.1 connection.
+
 use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::gate::Place;
+use super::gated::{Gated, Line};
+use crate::options::HEADERS_MAX;
+use crate::watchdog::{Stage, Watchdog};
+use crate::{Body, BodyError, Io, Reply, ServeError, ServerOptions, Tunnel, Violation};
+
+/// Smallest buffer that hyper takes.
+const BUFFER_BYTES_MIN: usize = 8 * 1024;
+/// How long, and for how many bytes, the end of a connection waits for the client to read our last words.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+const CLOSE_BYTES_MAX: usize = 256 * 1024;
+
 /// Serves HTTP/1.1 on `io` until the client leaves, the idle timeout, or `drain` completes.
+///
+/// In a drain the request at hand (or the next one, if it comes within `drain_linger`) is answered with
+/// `connection: close`. A half-closed client still gets its answers.
 ///
 /// # Errors
 /// See [`ServeError`]; the connection is closed in every case.
@@ -16,6 +47,234 @@ where
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Reply>,
 {
-    let _ = (io, options, drain, service);
-    Ok(())
+    let line = Line::new();
+    let gated = TokioIo::new(Gated::new(io, Rc::clone(&line)));
+    let answer = |request: Request<Incoming>| answer(request, &service, Rc::clone(&line));
+    let mut connection = builder(options).serve_connection(gated, service_fn(answer));
+
+    // In a set of its own, so that it is polled when it was woken and not for every request.
+    let mut drain = FuturesUnordered::from_iter([drain]);
+    let mut watchdog = Watchdog::new(options.idle_timeout, options.header_timeout);
+    let ended = std::future::poll_fn(|cx| {
+        loop {
+            // Before the rest: bytes that have arrived make a request, even when the drain has begun.
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(ended.map_err(map_error));
+            }
+            if !line.closing.get() && drain.poll_next_unpin(cx).is_ready() {
+                line.closing.set(true);
+                watchdog.shorten_idle(options.drain_linger);
+            }
+            match watchdog.poll(cx, stage(&line), line.served.get()) {
+                Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
+                Poll::Ready(_) => Pin::new(&mut connection).graceful_shutdown(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+
+    let parts = connection.into_parts();
+    let (held, io) = parts.io.into_inner().into_parts();
+    let run = line.tunnel.borrow_mut().take();
+    if let (Some(run), Ok(())) = (run, &ended) {
+        run(Tunnel::io(join(parts.read_buf, held), Box::new(io))).await;
+        return Ok(());
+    }
+    finish(io, ended, line.place.get()).await
+}
+
+fn builder(options: &ServerOptions) -> Builder {
+    let mut builder = Builder::new();
+    builder.half_close(true).max_buf_size(options.max_header_bytes.max(BUFFER_BYTES_MIN));
+    if options.max_headers != HEADERS_MAX {
+        builder.max_headers(options.max_headers);
+    }
+    builder
+}
+
+fn stage(line: &Line) -> Stage {
+    match line.place.get() {
+        _ if line.busy.get() => Stage::Busy,
+        Place::Rest => Stage::Idle,
+        _ => Stage::Head,
+    }
+}
+
+/// Closes so that the client can read what was sent last: a close with unread bytes would be a reset.
+async fn finish<I: Io>(mut io: I, ended: Result<(), ServeError>, place: Place) -> Result<(), ServeError> {
+    let ended = match (ended, place) {
+        (_, Place::Broken(violation)) => Err(ServeError::Malformed(violation)),
+        (ended, _) => ended,
+    };
+    if matches!(ended, Err(ServeError::HeaderTimeout | ServeError::Io(_))) {
+        return ended;
+    }
+    let unread = place != Place::Rest || ended.is_err();
+    let close = async {
+        // Fails if hyper did it already.
+        let _ = io.shutdown().await;
+        if !unread {
+            return;
+        }
+        let mut buffer = [0; 4096];
+        let mut left = CLOSE_BYTES_MAX;
+        while let Ok(len @ 1..) = io.read(&mut buffer).await {
+            left = left.saturating_sub(len);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(CLOSE_WAIT, pin!(close)).await;
+    ended
+}
+
+fn join(first: Bytes, second: Bytes) -> Bytes {
+    if second.is_empty() {
+        return first;
+    }
+    if first.is_empty() {
+        return second;
+    }
+    let mut both = BytesMut::with_capacity(first.len() + second.len());
+    both.extend_from_slice(&first);
+    both.extend_from_slice(&second);
+    both.freeze()
+}
+
+fn map_error(cause: hyper::Error) -> ServeError {
+    if cause.is_parse_too_large() {
+        ServeError::HeadTooLarge
+    } else if cause.is_parse() {
+        ServeError::Malformed(Violation::Syntax)
+    } else if cause.is_incomplete_message() || cause.is_body_write_aborted() {
+        ServeError::Aborted(cause.into())
+    } else if cause.is_user() {
+        ServeError::Protocol(cause.into())
+    } else {
+        ServeError::Io(cause.into())
+    }
+}
+
+/// The service wants the connection to end without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("reset by the service")]
+struct ResetByService;
+
+async fn answer<S, F>(
+    request: Request<Incoming>,
+    service: &S,
+    line: Rc<Line>,
+) -> Result<Response<Answer>, ResetByService>
+where
+    S: Fn(Request<Body>) -> F,
+    F: Future<Output = Reply>,
+{
+    line.busy.set(true);
+    line.served.set(line.served.get() + 1);
+    let mut exchange = Exchange(Some(Rc::clone(&line)));
+    let request = request.map(Body::hyper);
+    let connect = request.method() == Method::CONNECT;
+    let reply = match admit(request) {
+        Ok(request) => service(request).await,
+        Err(status) => {
+            line.closing.set(true);
+            Reply::Response(status_only(status))
+        }
+    };
+    let mut response = match reply {
+        Reply::Response(response) => response,
+        Reply::Reset(_) => return Err(ResetByService),
+        Reply::Tunnel { headers, run } => {
+            *line.tunnel.borrow_mut() = Some(run);
+            exchange.0 = None;
+            let status = if connect { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
+            let mut response = status_only(status);
+            *response.headers_mut() = headers;
+            return Ok(response.map(|body| Answer { body, _exchange: exchange }));
+        }
+    };
+    line.release();
+    if line.closing.get() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Answer { body, _exchange: exchange }))
+}
+
+fn status_only(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Makes the request canonical: one authority, in `host`; the target in origin form except for CONNECT.
+fn admit(mut request: Request<Body>) -> Result<Request<Body>, StatusCode> {
+    if let Some(authority) = request.uri().authority() {
+        if !super::is_host(authority.as_str().as_bytes()) {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        // The target wins over the field, everywhere.
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| StatusCode::BAD_REQUEST)?;
+        request.headers_mut().insert(HOST, host);
+        if request.method() != Method::CONNECT {
+            let path = request.uri().path_and_query().cloned();
+            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        }
+    } else if request.method() == Method::CONNECT {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let path = request.uri().path();
+    if request.method() != Method::CONNECT
+        && !path.starts_with('/')
+        && !(path == "*" && request.method() == Method::OPTIONS)
+    {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    // Leading zeros are read as what they are, and not passed on.
+    if let Some(length) = request.headers().get(CONTENT_LENGTH)
+        && length.len() > 1
+        && length.as_bytes()[0] == b'0'
+    {
+        let length = crate::body::content_length(request.headers()).ok_or(StatusCode::BAD_REQUEST)?;
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(request)
+}
+
+/// Says, when dropped, that an exchange is over.
+struct Exchange(Option<Rc<Line>>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(line) = &self.0 {
+            line.busy.set(false);
+        }
+    }
+}
+
+/// A response's body, until hyper has taken its last byte.
+struct Answer {
+    body: Body,
+    _exchange: Exchange,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        http_body::Body::size_hint(&self.body)
+    }
 }

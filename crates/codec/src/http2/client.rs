@@ -1,10 +1,44 @@
-use crate::{Body, ClientOptions, Io, SendError, SendErrorKind, Tunnel};
-use http::{HeaderMap, Request, Response};
-use std::future::Future;
+//! Opening streams on one HTTP/2 connection.
 
-/// Opens streams on one HTTP/2 connection; cheap to clone.
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, Method, Request, Response, Version};
+
+use super::meter::{Findings, Metered};
+use super::pump::{Cancel, CancelOnDrop, Pump};
+use super::recv::{RecvBody, StreamGuard};
+use super::tunnel::StreamIo;
+use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel};
+
+/// Opens streams on one HTTP/2 connection; cheap to clone. The connection ends when all clones and all streams
+/// are gone.
 #[derive(Clone)]
-pub struct Sender(());
+pub struct Sender {
+    streams: SendRequest<Bytes>,
+    shared: Rc<Shared>,
+}
+
+/// What the senders and the connection share.
+struct Shared {
+    findings: Rc<Findings>,
+    open: Rc<Cell<usize>>,
+    ended: Cell<bool>,
+    /// Bodies to send, on their way to the connection's task.
+    pumps: RefCell<Vec<Pump>>,
+    connection: RefCell<Option<Waker>>,
+    scheme: Scheme,
+    stall_timeout: Duration,
+}
 
 /// Starts HTTP/2 on `io`. The future drives the connection and its bodies; the caller must poll (spawn) it.
 ///
@@ -14,31 +48,205 @@ pub async fn connect<I: Io>(
     io: I,
     options: &ClientOptions,
 ) -> Result<(Sender, impl Future<Output = ()> + use<I>), SendError> {
-    let _ = (io, options);
-    Ok((Sender(()), async {}))
+    let findings = Rc::new(Findings::default());
+    let io = Metered::new(io, options.floods, false, Rc::clone(&findings));
+    let (streams, connection) = builder(options)
+        .handshake::<_, Bytes>(io)
+        .await
+        .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
+    let shared = Rc::new(Shared {
+        findings,
+        open: Rc::default(),
+        ended: Cell::new(false),
+        pumps: RefCell::default(),
+        connection: RefCell::default(),
+        scheme: options.scheme.clone(),
+        stall_timeout: options.stall_timeout,
+    });
+    Ok((Sender { streams, shared: Rc::clone(&shared) }, drive(connection, shared)))
+}
+
+fn builder(options: &ClientOptions) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(options.stream_window)
+        .initial_connection_window_size(options.connection_window)
+        .max_frame_size(options.max_frame_bytes.clamp(16 * 1024, (1 << 24) - 1))
+        .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(options.max_send_buffer_bytes);
+    builder
+}
+
+async fn drive<I: Io>(connection: Connection<Metered<I>, Bytes>, shared: Rc<Shared>) {
+    let mut connection = connection;
+    let mut pumps = FuturesUnordered::new();
+    std::future::poll_fn(|cx| {
+        shared.listen(cx);
+        pumps.extend(shared.pumps.borrow_mut().drain(..));
+        while let Poll::Ready(Some(())) = pumps.poll_next_unpin(cx) {}
+        if shared.findings.flood.get().is_some() {
+            return Poll::Ready(());
+        }
+        std::pin::Pin::new(&mut connection).poll(cx).map(|ended| {
+            if let Err(cause) = ended {
+                // Whoever waits for a response was told.
+                tracing::trace!(%cause, "upstream connection ended");
+            }
+        })
+    })
+    .await;
+    shared.ended.set(true);
+    shared.pumps.borrow_mut().clear();
+}
+
+impl Shared {
+    fn listen(&self, cx: &Context<'_>) {
+        let mut waker = self.connection.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn pump(&self, stream: SendStream<Bytes>, body: Body, cancel: &Rc<Cancel>) {
+        let pump = Pump::new(stream, body, self.stall_timeout, Some(Rc::clone(cancel)));
+        self.pumps.borrow_mut().push(pump);
+        if let Some(connection) = &*self.connection.borrow() {
+            connection.wake_by_ref();
+        }
+    }
+
+    /// What the peer made of a stream that failed.
+    fn judge(&self, stream: u32, cause: h2::Error) -> SendError {
+        let unprocessed = self.findings.last_stream.get().is_some_and(|last| stream > last);
+        let kind = if unprocessed || (cause.is_remote() && cause.reason() == Some(Reason::REFUSED_STREAM)) {
+            SendErrorKind::Refused
+        } else if cause.is_reset() && cause.is_remote() {
+            SendErrorKind::Reset
+        } else if cause.is_library() {
+            SendErrorKind::Protocol
+        } else {
+            SendErrorKind::Closed
+        };
+        SendError::new(kind, cause)
+    }
 }
 
 impl Sender {
     /// Sends a request on a new stream and waits for the head of its response. `:authority` is the `host` field,
-    /// or the authority of the target.
+    /// or the authority of the target. Dropping the future resets the stream.
+    ///
+    /// # Errors
+    /// `NotSent` (with the request) if no stream was opened; else what the peer made of it.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        Err(SendError::not_sent(request, "not built yet"))
+        let mut streams = match self.ready().await {
+            Ok(streams) => streams,
+            Err(cause) => return Err(SendError::not_sent(request, cause)),
+        };
+        let target = match target(&request, &self.shared.scheme) {
+            Ok(target) => target,
+            Err(cause) => return Err(SendError::not_sent(request, cause)),
+        };
+        let (mut parts, mut body) = request.into_parts();
+        parts.uri = target;
+        parts.version = Version::HTTP_2;
+        crate::headers::strip_hop_by_hop(&mut parts.headers);
+        parts.headers.remove(HOST);
+
+        let open = StreamGuard::new(&self.shared.open);
+        let (response, mut stream) = streams
+            .send_request(Request::from_parts(parts, ()), body.is_end_stream())
+            .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
+        let mut cancel = None;
+        if !body.is_end_stream() {
+            if let Some(bytes) = body.take_full() {
+                // Fails only if the stream is gone, which the response tells.
+                let _ = stream.send_data(bytes, true);
+            } else {
+                let asked = Rc::default();
+                cancel = Some(CancelOnDrop::new(&asked));
+                self.shared.pump(stream, body, &asked);
+            }
+        }
+        let response = self.response(response).await?;
+        let length = crate::body::content_length(response.headers());
+        Ok(response.map(|recv| Body::h2(RecvBody::new(recv, length, Some(open)).cancelling(cancel))))
     }
-    /// Opens a tunnel with CONNECT.
+
+    /// Opens a tunnel to `authority` with CONNECT and waits until the peer accepts it.
+    ///
+    /// # Errors
+    /// `Status` (with the answer's fields) if the peer answered something else than 2xx, else as [`Sender::send`].
     pub async fn tunnel(&self, authority: &str, headers: HeaderMap) -> Result<Tunnel, SendError> {
-        let _ = (authority, headers);
-        Err(SendError::new(SendErrorKind::NotSent, "not built yet"))
+        let not_sent = |cause: BoxError| SendError::new(SendErrorKind::NotSent, cause);
+        let mut streams = self.ready().await.map_err(not_sent)?;
+        let authority = Authority::try_from(authority).map_err(|cause| not_sent(cause.into()))?;
+        let mut request = Request::new(());
+        *request.method_mut() = Method::CONNECT;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = Uri::from(authority);
+        *request.headers_mut() = headers;
+
+        let open = StreamGuard::new(&self.shared.open);
+        let (response, send) =
+            streams.send_request(request, false).map_err(|cause| not_sent(cause.into()))?;
+        let response = self.response(response).await?;
+        if !response.status().is_success() {
+            let (parts, _) = response.into_parts();
+            return Err(SendError {
+                kind: SendErrorKind::Status(parts.status.as_u16()),
+                request: None,
+                headers: Some(Box::new(parts.headers)),
+                cause: None,
+            });
+        }
+        Ok(Tunnel::stream(StreamIo::new(send, response.into_body(), Some(open))))
     }
+
+    async fn ready(&self) -> Result<SendRequest<Bytes>, BoxError> {
+        if self.is_closed() {
+            return Err("connection is closed or closing".into());
+        }
+        let mut streams = self.streams.clone();
+        std::future::poll_fn(|cx| streams.poll_ready(cx)).await?;
+        Ok(streams)
+    }
+
+    async fn response(&self, response: ResponseFuture) -> Result<Response<RecvStream>, SendError> {
+        let stream = response.stream_id().as_u32();
+        response.await.map_err(|cause| self.shared.judge(stream, cause))
+    }
+
     /// Streams open now: until their response body is read or dropped.
     pub fn active_streams(&self) -> usize {
-        0
+        self.shared.open.get()
     }
+
     /// Streams that the peer allows at once.
     pub fn max_streams(&self) -> usize {
-        0
+        self.streams.current_max_send_streams()
     }
+
     /// Whether no new stream can be opened: the connection ended or the peer sent GOAWAY.
     pub fn is_closed(&self) -> bool {
-        true
+        self.shared.ended.get() || self.shared.findings.last_stream.get().is_some()
     }
+}
+
+/// Scheme, authority and path, as HTTP/2 wants them.
+fn target(request: &Request<Body>, scheme: &Scheme) -> Result<Uri, BoxError> {
+    let authority = match (request.headers().get(HOST), request.uri().authority()) {
+        (Some(host), _) => Authority::try_from(host.as_bytes())?,
+        (None, Some(authority)) => authority.clone(),
+        (None, None) => return Err("request without host".into()),
+    };
+    if request.method() == Method::CONNECT {
+        return Ok(Uri::from(authority));
+    }
+    let path = request.uri().path_and_query().cloned();
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme.clone());
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    Ok(Uri::from_parts(parts)?)
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Frame, SizeHint};
 
+use super::pump::CancelOnDrop;
 use crate::{BodyError, ResetCode};
 
 /// Counts an open stream until it is dropped.
@@ -34,14 +35,35 @@ pub(crate) struct RecvBody {
     /// Bytes still to come, if declared.
     remaining: Option<u64>,
     data_ended: bool,
-    /// Released with the body: it is what keeps the stream open.
-    _open: Option<StreamGuard>,
+    /// Released at the body's end, or with it.
+    open: Option<StreamGuard>,
+    /// Stops sending the request when its response is given up.
+    cancel: Option<CancelOnDrop>,
 }
 
 impl RecvBody {
     pub(crate) fn new(stream: RecvStream, length: Option<u64>, open: Option<StreamGuard>) -> Self {
-        let data_ended = stream.is_end_stream();
-        RecvBody { stream, remaining: length, data_ended, _open: open }
+        let mut body = RecvBody { stream, remaining: length, data_ended: false, open, cancel: None };
+        if body.stream.is_end_stream() {
+            body.end();
+        }
+        body
+    }
+
+    pub(super) fn cancelling(mut self, cancel: Option<CancelOnDrop>) -> Self {
+        self.cancel = cancel;
+        if self.data_ended {
+            self.end();
+        }
+        self
+    }
+
+    fn end(&mut self) {
+        self.data_ended = true;
+        self.open = None;
+        if let Some(mut cancel) = self.cancel.take() {
+            cancel.disarm();
+        }
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -68,21 +90,25 @@ impl RecvBody {
                 Some(Ok(data)) => {
                     // Given back when handed over: a reader that does not read gives nothing back.
                     let _ = self.stream.flow_control().release_capacity(data.len());
-                    if data.is_empty() && !self.stream.is_end_stream() {
+                    if data.is_empty() {
+                        // The end, if this was it, is found by the next turn.
                         continue;
                     }
                     if let Some(remaining) = &mut self.remaining {
                         *remaining = remaining.saturating_sub(data.len() as u64);
                     }
+                    if self.stream.is_end_stream() {
+                        self.end();
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(cause)) => {
-                    self.data_ended = true;
+                    self.end();
                     return Poll::Ready(Some(Err(body_error(cause))));
                 }
                 None => {
                     let trailers = ready!(self.stream.poll_trailers(cx));
-                    self.data_ended = true;
+                    self.end();
                     return Poll::Ready(match trailers {
                         Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
                         Ok(None) => None,

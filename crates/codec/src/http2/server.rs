@@ -1,7 +1,31 @@
-use crate::{Body, Io, Reply, ServeError, ServerOptions};
-use http::Request;
+//! Serving one HTTP/2 connection: every stream is a future inside the connection's own.
+
 use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::header::{COOKIE, HOST, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
+
+use super::meter::{Findings, Metered};
+use super::pump::Pump;
+use super::recv::RecvBody;
+use super::tunnel::StreamIo;
+use crate::watchdog::{Stage, Watchdog};
+use crate::{Body, Io, Reply, ServeError, ServerOptions, Tunnel, TunnelRun};
+
+/// How long the last words to a peer that is cut may take.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
 /// Serves HTTP/2 on `io` (from the preface on) until the client leaves, the idle timeout, or `drain` completes.
+///
+/// A drain sends GOAWAY, serves the streams that are open or on their way, and ends. Tunnels count as streams.
 ///
 /// # Errors
 /// See [`ServeError`]; the connection is closed in every case.
@@ -16,6 +40,220 @@ where
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Reply>,
 {
-    let _ = (io, options, drain, service);
+    let findings = Rc::new(Findings::default());
+    let io = Metered::new(io, options.floods, true, Rc::clone(&findings));
+    let handshake = builder(options).handshake::<_, Bytes>(io);
+    let mut connection = match tokio::time::timeout(options.header_timeout, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(cause)) => return Err(map_error(cause, &findings)),
+        Err(_) => return Err(ServeError::HeaderTimeout),
+    };
+
+    let mut streams = FuturesUnordered::new();
+    // In a set of its own, so that it is polled when it was woken and not for every request.
+    let mut drain = FuturesUnordered::from_iter([drain]);
+    let mut watchdog = Watchdog::new(options.idle_timeout, options.header_timeout);
+    let (mut served, mut leaving) = (0, false);
+    let ended = std::future::poll_fn(|cx| {
+        loop {
+            while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    served += 1;
+                    streams.push(handle(request, respond, &service, options.stall_timeout));
+                    continue;
+                }
+                Poll::Ready(Some(Err(cause))) => return Poll::Ready(Err(map_error(cause, &findings))),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => {}
+            }
+            if let Some(flood) = findings.flood.get() {
+                return Poll::Ready(Err(ServeError::Flood(flood)));
+            }
+            if let Poll::Ready(Some(())) = drain.poll_next_unpin(cx) {
+                connection.graceful_shutdown();
+                watchdog.shorten_idle(CLOSE_WAIT);
+                leaving = true;
+                continue;
+            }
+            let stage = match (findings.block_open.get(), streams.is_empty()) {
+                (true, _) => Stage::Head,
+                (false, true) => Stage::Idle,
+                (false, false) => Stage::Busy,
+            };
+            match watchdog.poll(cx, stage, served) {
+                Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
+                // A peer that does not answer the farewell is left.
+                Poll::Ready(_) if leaving => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {
+                    connection.graceful_shutdown();
+                    watchdog.shorten_idle(CLOSE_WAIT);
+                    leaving = true;
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    drop(streams);
+    if let Err(ServeError::Flood(_) | ServeError::HeaderTimeout) = ended {
+        part(&mut connection).await;
+    }
+    ended
+}
+
+fn builder(options: &ServerOptions) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(options.stream_window)
+        .initial_connection_window_size(options.connection_window)
+        .max_frame_size(options.max_frame_bytes.clamp(16 * 1024, (1 << 24) - 1))
+        .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .max_send_buffer_size(options.max_send_buffer_bytes);
+    builder
+}
+
+/// Tells a peer that is cut why, if it listens.
+async fn part<I: Io>(connection: &mut Connection<Metered<I>, Bytes>) {
+    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    let closed = std::future::poll_fn(|cx| connection.poll_closed(cx));
+    let _ = tokio::time::timeout(CLOSE_WAIT, pin!(closed)).await;
+}
+
+fn map_error(cause: h2::Error, findings: &Findings) -> ServeError {
+    if let Some(flood) = findings.flood.get() {
+        ServeError::Flood(flood)
+    } else if cause.is_io() {
+        ServeError::Io(cause.into())
+    } else {
+        ServeError::Protocol(cause.into())
+    }
+}
+
+/// One stream from its request to the last byte of its answer.
+async fn handle<S, F>(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    service: &S,
+    stall_timeout: Duration,
+) where
+    S: Fn(Request<Body>) -> F,
+    F: Future<Output = Reply>,
+{
+    let (mut parts, recv) = request.into_parts();
+    if let Err(status) = admit(&mut parts) {
+        // Fails only if the stream is gone, here and below.
+        let _ = respond.send_response(status_only(status), true);
+        return;
+    }
+    let head = parts.method == Method::HEAD;
+    let (body, tunnel) = if parts.method == Method::CONNECT {
+        (Body::empty(), Some(recv))
+    } else {
+        let length = crate::body::content_length(&parts.headers);
+        (Body::h2(RecvBody::new(recv, length, None)), None)
+    };
+    let reply = {
+        let mut answer = pin!(service(Request::from_parts(parts, body)));
+        let wanted = |cx: &mut Context<'_>| match respond.poll_reset(cx) {
+            // The client gave up: so does the service.
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => answer.as_mut().poll(cx).map(Some),
+        };
+        std::future::poll_fn(wanted).await
+    };
+    match (reply, tunnel) {
+        (None, _) => {}
+        (Some(Reply::Response(response)), _) => send(response, head, respond, stall_timeout).await,
+        (Some(Reply::Tunnel { headers, run }), Some(recv)) => {
+            run_tunnel(headers, run, respond, recv).await;
+        }
+        (Some(Reply::Tunnel { .. }), None) => respond.send_reset(Reason::INTERNAL_ERROR),
+        (Some(Reply::Reset(code)), _) => respond.send_reset(code.to_h2()),
+    }
+}
+
+async fn send(
+    response: Response<Body>,
+    head: bool,
+    mut respond: SendResponse<Bytes>,
+    stall_timeout: Duration,
+) {
+    let (mut parts, mut body) = response.into_parts();
+    parts.version = Version::HTTP_2;
+    crate::headers::strip_hop_by_hop(&mut parts.headers);
+    let bodiless = head || body.is_end_stream();
+    let Ok(mut stream) = respond.send_response(Response::from_parts(parts, ()), bodiless) else { return };
+    if bodiless {
+        return;
+    }
+    if let Some(bytes) = body.take_full() {
+        let _ = stream.send_data(bytes, true);
+        return;
+    }
+    Pump::new(stream, body, stall_timeout, None).await;
+}
+
+async fn run_tunnel(
+    mut headers: HeaderMap,
+    run: TunnelRun,
+    mut respond: SendResponse<Bytes>,
+    recv: RecvStream,
+) {
+    crate::headers::strip_hop_by_hop(&mut headers);
+    let mut response = status_only(StatusCode::OK);
+    *response.headers_mut() = headers;
+    if let Ok(send) = respond.send_response(response, false) {
+        run(Tunnel::stream(StreamIo::new(send, recv, None))).await;
+    }
+}
+
+fn status_only(status: StatusCode) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    response
+}
+
+/// Makes the request canonical: one authority, in `host`; the target in origin form except for CONNECT; one
+/// `cookie` field.
+fn admit(parts: &mut request::Parts) -> Result<(), StatusCode> {
+    let bad = StatusCode::BAD_REQUEST;
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let authority = match (parts.uri.authority(), host, more) {
+        (_, _, Some(_)) | (None, None, None) => return Err(bad),
+        (Some(authority), Some(host), None)
+            if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
+        {
+            return Err(bad);
+        }
+        (Some(authority), _, None) => HeaderValue::from_str(authority.as_str()).map_err(|_| bad)?,
+        (None, Some(host), None) => host.clone(),
+    };
+    if !crate::http1::is_host(authority.as_bytes()) {
+        return Err(bad);
+    }
+    parts.headers.insert(HOST, authority);
+    if parts.method != Method::CONNECT {
+        let path = parts.uri.path_and_query().cloned().ok_or(bad)?;
+        let any = path.as_str() == "*" && parts.method == Method::OPTIONS;
+        if !path.as_str().starts_with('/') && !any {
+            return Err(bad);
+        }
+        parts.uri = Uri::from(path);
+    }
+    join_cookies(&mut parts.headers);
     Ok(())
+}
+
+/// HTTP/2 lets a client split its cookies into crumbs; nothing behind us expects that.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
+    }
 }

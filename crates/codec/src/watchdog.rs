@@ -1,0 +1,89 @@
+//! Deadlines of a connection with one timer and no timer work per request: the timer stays where it was and is
+//! moved when it fires too early.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The first byte of the next request.
+    Idle,
+    /// The rest of something that must come soon.
+    Head,
+    /// Our side, or bodies, which have deadlines elsewhere.
+    Busy,
+}
+
+/// Watches the stages of one connection.
+pub(crate) struct Watchdog {
+    timer: Pin<Box<Sleep>>,
+    stage: Stage,
+    /// Changes whenever the stage was left and entered again in between.
+    turn: u64,
+    deadline: Option<Instant>,
+    idle: Duration,
+    head: Duration,
+}
+
+impl Watchdog {
+    pub(crate) fn new(idle: Duration, head: Duration) -> Self {
+        let deadline = Instant::now() + idle;
+        Watchdog {
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
+            stage: Stage::Idle,
+            turn: 0,
+            deadline: Some(deadline),
+            idle,
+            head,
+        }
+    }
+
+    /// From now on idling is allowed for `idle` only.
+    pub(crate) fn shorten_idle(&mut self, idle: Duration) {
+        self.idle = idle;
+        if self.stage == Stage::Idle {
+            let deadline = Instant::now() + idle;
+            self.deadline = Some(deadline);
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Notes the stage; ready with it when it has lasted too long.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, stage: Stage, turn: u64) -> Poll<Stage> {
+        if stage != self.stage || turn != self.turn {
+            self.enter(stage, turn);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            match self.deadline {
+                Some(deadline) if deadline <= now => {
+                    self.deadline = None;
+                    self.timer.as_mut().reset(now + self.idle);
+                    return Poll::Ready(stage);
+                }
+                Some(deadline) => self.timer.as_mut().reset(deadline),
+                None => self.timer.as_mut().reset(now + self.idle),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn enter(&mut self, stage: Stage, turn: u64) {
+        (self.stage, self.turn) = (stage, turn);
+        self.deadline = match stage {
+            Stage::Busy => None,
+            Stage::Idle => Some(Instant::now() + self.idle),
+            Stage::Head => Some(Instant::now() + self.head),
+        };
+        // A later deadline is found when the timer fires; an earlier one must move it now.
+        if let Some(deadline) = self.deadline
+            && deadline < self.timer.deadline()
+        {
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+}
