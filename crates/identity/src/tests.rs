@@ -1,1 +1,432 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::{Clients, Expect, Identity, Key, Svid, peer, refusal, server_name};
+use aws_lc_rs::digest;
+use model::trust::TrustBundle;
+use model::{Reason, SpiffeId, TrustDomain};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    SanType, date_time_ymd,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig};
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+pub const ALICE: &str = "spiffe://a.test/ns/shop/sa/alice";
+pub const BOB: &str = "spiffe://a.test/ns/shop/sa/bob";
+const CONTROL: &str = "spiffe://a.test/ns/leno-system/sa/control";
+
+/// A signing certificate with its key.
+pub struct Authority {
+    pub issuer: rcgen::Issuer<'static, Key>,
+    pub chain: Vec<Vec<u8>>,
+}
+
+impl Authority {
+    pub fn root(name: &str) -> Self {
+        let key = Key::generate().unwrap();
+        let der = ca_params(name).self_signed(&key).unwrap().der().to_vec();
+        Self::with(key, vec![der])
+    }
+
+    fn below(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = Key::generate().unwrap();
+        let mut params = ca_params(name);
+        edit(&mut params);
+        let mut chain = vec![params.signed_by(&key, &self.issuer).unwrap().der().to_vec()];
+        chain.extend(self.chain.clone());
+        Self::with(key, chain)
+    }
+
+    fn with(key: Key, chain: Vec<Vec<u8>>) -> Self {
+        let der = CertificateDer::from(chain[0].clone());
+        Self { issuer: rcgen::Issuer::from_ca_cert_der(&der, key).unwrap(), chain }
+    }
+
+    pub fn root_der(&self) -> Vec<u8> {
+        self.chain.last().unwrap().clone()
+    }
+
+    /// A chain for a key, with a leaf that a test may spoil.
+    pub fn leaf_for(&self, key: &Key, id: &str, edit: impl FnOnce(&mut CertificateParams)) -> Vec<Vec<u8>> {
+        let mut params = leaf_params(id);
+        edit(&mut params);
+        let mut chain = vec![params.signed_by(key, &self.issuer).unwrap().der().to_vec()];
+        chain.extend(self.chain.clone());
+        chain
+    }
+
+    fn leaf(&self, id: &str, edit: impl FnOnce(&mut CertificateParams)) -> (Key, Vec<Vec<u8>>) {
+        let key = Key::generate().unwrap();
+        let chain = self.leaf_for(&key, id, edit);
+        (key, chain)
+    }
+
+    fn svid(&self, id: &str) -> Svid {
+        let (key, chain) = self.leaf(id, |_| {});
+        Svid::new(key, chain).unwrap()
+    }
+}
+
+fn ca_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn leaf_params(id: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.subject_alt_names = vec![uri(id)];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+fn uri(text: &str) -> SanType {
+    SanType::URI(Ia5String::try_from(text).unwrap())
+}
+
+fn id(text: &str) -> SpiffeId {
+    SpiffeId::parse(text).unwrap()
+}
+
+pub fn bundle(domain: &str, roots: &[&Authority]) -> TrustBundle {
+    let roots = roots.iter().map(|root| root.root_der()).collect();
+    TrustBundle { trust_domain: TrustDomain::parse(domain).unwrap(), roots }
+}
+
+/// A certificate that `Svid` would not take, as an attacker shows it.
+fn forged(config: &ClientConfig, (key, chain): (Key, Vec<Vec<u8>>)) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::new(single(key, chain));
+    Arc::new(config)
+}
+
+fn single(key: Key, chain: Vec<Vec<u8>>) -> SingleCertAndKey {
+    let chain = chain.into_iter().map(CertificateDer::from).collect();
+    SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(key)))
+}
+
+type Both = (io::Result<server::TlsStream<DuplexStream>>, io::Result<client::TlsStream<DuplexStream>>);
+
+async fn handshake(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> Both {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let accept = TlsAcceptor::from(server).accept(near);
+    tokio::join!(accept, TlsConnector::from(client).connect(server_name(), far))
+}
+
+/// Bob serves and trusts `a.test`; the client shows what `leaf` makes. What does Bob say?
+async fn bob_judges(trust: &[TrustBundle], leaf: (Key, Vec<Vec<u8>>)) -> Result<String, Reason> {
+    let root = Authority::root("own");
+    let bob = Identity::new([trust, &[bundle("b.test", &[&root])]].concat());
+    bob.install(root.svid("spiffe://b.test/ns/shop/sa/bob"));
+    let expect = Expect::OneOf(vec![id("spiffe://b.test/ns/shop/sa/bob")]);
+    let client = forged(&bob.client_config(expect, &[b"h2"]), leaf);
+    let (server, _) = handshake(bob.server_config(Clients::Required, &[b"h2"]), client).await;
+    match server {
+        Ok(stream) => Ok(peer(stream.get_ref().1.peer_certificates().unwrap()).unwrap().to_string()),
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
+async fn check_leaf(edit: impl FnOnce(&mut CertificateParams), expected: Result<&str, Reason>) {
+    let root = Authority::root("a");
+    let judged = bob_judges(&[bundle("a.test", &[&root])], root.leaf(ALICE, edit)).await;
+    assert_eq!(judged, expected.map(str::to_owned));
+}
+
+#[tokio::test]
+async fn a_good_leaf_is_believed() {
+    check_leaf(|_| {}, Ok(ALICE)).await;
+}
+
+#[tokio::test]
+async fn a_dns_name_beside_the_uri_does_not_matter() {
+    check_leaf(|leaf| leaf.subject_alt_names.push(SanType::DnsName("x.test".try_into().unwrap())), Ok(ALICE)).await;
+}
+
+#[tokio::test]
+async fn two_uri_names_are_refused() {
+    check_leaf(|leaf| leaf.subject_alt_names.push(uri(BOB)), Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn no_uri_name_is_refused() {
+    check_leaf(|leaf| leaf.subject_alt_names.clear(), Err(Reason::PeerUntrusted)).await;
+    let dns = |leaf: &mut CertificateParams| {
+        leaf.subject_alt_names = vec![SanType::DnsName("alice.a.test".try_into().unwrap())];
+    };
+    check_leaf(dns, Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn other_shapes_of_uri_are_refused() {
+    for text in [
+        "spiffe://a.test",
+        "spiffe://a.test/ns/shop/sa/alice/",
+        "spiffe://a.test/ns/shop/sa/bob/../alice",
+        "spiffe://a.test/ns/shop/sa/%61lice",
+        "spiffe://A.test/ns/shop/sa/alice",
+        "spiffe://a.test:8080/ns/shop/sa/alice",
+        "spiffe://a.test/ns/shop/sa/alice?x",
+        "https://a.test/ns/shop/sa/alice",
+    ] {
+        check_leaf(|leaf| leaf.subject_alt_names = vec![uri(text)], Err(Reason::PeerUntrusted)).await;
+    }
+    let long = format!("spiffe://a.test/ns/shop/sa/{}", "a".repeat(2048));
+    check_leaf(|leaf| leaf.subject_alt_names = vec![uri(&long)], Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn an_expired_leaf_is_refused_as_such() {
+    let expired = |leaf: &mut CertificateParams| {
+        leaf.not_before = date_time_ymd(2020, 1, 1);
+        leaf.not_after = date_time_ymd(2021, 1, 1);
+    };
+    check_leaf(expired, Err(Reason::PeerExpired)).await;
+}
+
+#[tokio::test]
+async fn a_leaf_from_the_future_is_refused() {
+    check_leaf(|leaf| leaf.not_before = date_time_ymd(3000, 1, 1), Err(Reason::PeerExpired)).await;
+}
+
+#[tokio::test]
+async fn a_ca_as_leaf_is_refused() {
+    let ca = |leaf: &mut CertificateParams| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    check_leaf(ca, Err(Reason::PeerUntrusted)).await;
+    let signs = |leaf: &mut CertificateParams| leaf.key_usages.push(KeyUsagePurpose::KeyCertSign);
+    check_leaf(signs, Err(Reason::PeerUntrusted)).await;
+    let revokes = |leaf: &mut CertificateParams| leaf.key_usages.push(KeyUsagePurpose::CrlSign);
+    check_leaf(revokes, Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn key_usage_must_say_digital_signature() {
+    check_leaf(|leaf| leaf.key_usages.clear(), Err(Reason::PeerUntrusted)).await;
+    let other = |leaf: &mut CertificateParams| leaf.key_usages = vec![KeyUsagePurpose::KeyAgreement];
+    check_leaf(other, Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn extended_key_usage_is_for_both_sides_or_absent() {
+    check_leaf(|leaf| leaf.extended_key_usages.clear(), Ok(ALICE)).await;
+    let client_only =
+        |leaf: &mut CertificateParams| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    check_leaf(client_only, Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn an_unknown_root_is_refused() {
+    let (ours, theirs) = (Authority::root("a"), Authority::root("a"));
+    let judged = bob_judges(&[bundle("a.test", &[&ours])], theirs.leaf(ALICE, |_| {})).await;
+    assert_eq!(judged, Err(Reason::PeerUntrusted));
+}
+
+#[tokio::test]
+async fn a_trust_domain_without_a_bundle_is_refused_as_such() {
+    let root = Authority::root("c");
+    let judged = bob_judges(&[], root.leaf("spiffe://c.test/ns/shop/sa/alice", |_| {})).await;
+    assert_eq!(judged, Err(Reason::PeerWrongDomain));
+}
+
+#[tokio::test]
+async fn a_federated_root_cannot_vouch_for_another_domain() {
+    let (ours, federated) = (Authority::root("a"), Authority::root("c"));
+    let trust = [bundle("a.test", &[&ours]), bundle("c.test", &[&federated])];
+    let own = bob_judges(&trust, federated.leaf("spiffe://c.test/ns/shop/sa/alice", |_| {})).await;
+    assert_eq!(own, Ok("spiffe://c.test/ns/shop/sa/alice".to_owned()));
+    assert_eq!(bob_judges(&trust, federated.leaf(ALICE, |_| {})).await, Err(Reason::PeerUntrusted));
+}
+
+#[tokio::test]
+async fn an_intermediate_is_fine_unless_it_expired_or_goes_too_deep() {
+    let root = Authority::root("a");
+    let trust = [bundle("a.test", &[&root])];
+    let last = |ca: &mut CertificateParams| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let cluster = root.below("cluster", last);
+    assert_eq!(bob_judges(&trust, cluster.leaf(ALICE, |_| {})).await, Ok(ALICE.to_owned()));
+    let deeper = cluster.below("rogue", |_| {});
+    assert_eq!(bob_judges(&trust, deeper.leaf(ALICE, |_| {})).await, Err(Reason::PeerUntrusted));
+    let expired = root.below("old", |ca| ca.not_after = date_time_ymd(2020, 1, 1));
+    assert_eq!(bob_judges(&trust, expired.leaf(ALICE, |_| {})).await, Err(Reason::PeerExpired));
+}
+
+#[tokio::test]
+async fn a_leaf_cannot_sign_another() {
+    let root = Authority::root("a");
+    let (key, chain) = root.leaf(ALICE, |_| {});
+    let rogue = Authority::with(key, chain);
+    assert_eq!(bob_judges(&[bundle("a.test", &[&root])], rogue.leaf(BOB, |_| {})).await, Err(Reason::PeerUntrusted));
+}
+
+#[tokio::test]
+async fn a_long_chain_is_refused_before_any_work() {
+    let root = Authority::root("a");
+    let (key, mut chain) = root.leaf(ALICE, |_| {});
+    chain.resize(100, root.root_der());
+    assert_eq!(bob_judges(&[bundle("a.test", &[&root])], (key, chain)).await, Err(Reason::PeerUntrusted));
+}
+
+#[tokio::test]
+async fn without_a_certificate_there_is_no_connection_unless_only_requested() {
+    let root = Authority::root("a");
+    let bob = Identity::new(vec![bundle("a.test", &[&root])]);
+    bob.install(root.svid(BOB));
+    let stranger = Identity::new(vec![bundle("a.test", &[&root])]);
+    let client = || stranger.client_config(Expect::OneOf(vec![id(BOB)]), &[]);
+    let (server, _) = handshake(bob.server_config(Clients::Required, &[]), client()).await;
+    assert_eq!(refusal(&server.unwrap_err()), Reason::NoPeerCertificate);
+    let (server, answered) = handshake(bob.server_config(Clients::Requested, &[]), client()).await;
+    assert!(server.unwrap().get_ref().1.peer_certificates().is_none() && answered.is_ok());
+    let expired = root.leaf(ALICE, |leaf| leaf.not_after = date_time_ymd(2020, 1, 1));
+    let (server, _) = handshake(bob.server_config(Clients::Requested, &[]), forged(&client(), expired)).await;
+    assert_eq!(refusal(&server.unwrap_err()), Reason::PeerExpired);
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_is_refused() {
+    let root = Authority::root("a");
+    let (_, chain) = root.leaf(ALICE, |_| {});
+    let stolen = (Key::generate().unwrap(), chain);
+    assert!(bob_judges(&[bundle("a.test", &[&root])], stolen).await.is_err());
+}
+
+/// A client that expects `expect` calls a server that shows `shown`, signed below a root or not.
+async fn check_expect(root: &Authority, shown: &str, expect: Expect, expected: Result<(), Reason>) {
+    let server = Identity::new(vec![bundle("a.test", &[root])]);
+    server.install(root.svid(shown));
+    let client = Identity::new(vec![bundle("a.test", &[root])]);
+    let (_, answered) =
+        handshake(server.server_config(Clients::Requested, &[]), client.client_config(expect, &[])).await;
+    assert_eq!(answered.map(|_| ()).map_err(|error| refusal(&error)), expected, "{shown}");
+}
+
+#[tokio::test]
+async fn a_client_accepts_only_whom_it_expects() {
+    let root = Authority::root("a");
+    check_expect(&root, BOB, Expect::OneOf(vec![id(ALICE), id(BOB)]), Ok(())).await;
+    check_expect(&root, BOB, Expect::OneOf(vec![id(ALICE)]), Err(Reason::PeerUntrusted)).await;
+    check_expect(&root, BOB, Expect::OneOf(vec![]), Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn a_pinned_root_admits_the_control_plane_and_nobody_else() {
+    let root = Authority::root("a");
+    let cluster = root.below("cluster", |_| {});
+    let hash = |der: &[u8]| <[u8; 32]>::try_from(digest::digest(&digest::SHA256, der).as_ref()).unwrap();
+    let pin = Expect::PinnedRoot(hash(&root.root_der()));
+    check_expect(&cluster, CONTROL, pin.clone(), Ok(())).await;
+    check_expect(&cluster, BOB, pin, Err(Reason::PeerUntrusted)).await;
+    check_expect(&cluster, CONTROL, Expect::PinnedRoot([7; 32]), Err(Reason::PeerUntrusted)).await;
+}
+
+#[tokio::test]
+async fn a_pinned_root_that_only_stands_in_the_chain_proves_nothing() {
+    let (root, rogue) = (Authority::root("a"), Authority::root("a"));
+    let (key, mut chain) = rogue.leaf(CONTROL, |_| {});
+    chain.push(root.root_der());
+    let server = Identity::new(vec![]);
+    let mut config = (*server.server_config(Clients::None, &[])).clone();
+    config.cert_resolver = Arc::new(single(key, chain));
+    let pin = <[u8; 32]>::try_from(digest::digest(&digest::SHA256, &root.root_der()).as_ref()).unwrap();
+    let client = Identity::new(vec![]).client_config(Expect::PinnedRoot(pin), &[]);
+    let (_, answered) = handshake(Arc::new(config), client).await;
+    assert_eq!(refusal(&answered.map(|_| ()).unwrap_err()), Reason::PeerUntrusted);
+}
+
+#[tokio::test]
+async fn rotation_keeps_connections_and_shows_the_new_certificate_to_new_ones() {
+    let (old, new) = (Authority::root("old"), Authority::root("new"));
+    let both = || vec![bundle("a.test", &[&old, &new])];
+    let (alice, bob) = (Identity::new(both()), Identity::new(both()));
+    alice.install(old.svid(ALICE));
+    bob.install(old.svid(BOB));
+    let server = bob.server_config(Clients::Required, &[b"h2"]);
+    let client = alice.client_config(Expect::OneOf(vec![id(BOB)]), &[b"h2"]);
+    let (near, far) = handshake(server.clone(), client.clone()).await;
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+
+    let fresh = new.svid(BOB);
+    let leaf = fresh.chain()[0].clone();
+    bob.install(fresh);
+    bob.set_trust(vec![bundle("a.test", &[&new])]);
+    alice.install(new.svid(ALICE));
+    far.write_all(b"still here").await.unwrap();
+    let mut read = [0; 10];
+    near.read_exact(&mut read).await.unwrap();
+    assert_eq!(&read, b"still here");
+
+    let (near, far) = handshake(server, client).await;
+    assert!(near.is_ok());
+    assert_eq!(far.unwrap().get_ref().1.peer_certificates().unwrap()[0], leaf);
+}
+
+#[tokio::test]
+async fn every_handshake_is_a_full_one() {
+    let root = Authority::root("a");
+    let bob = Identity::new(vec![bundle("a.test", &[&root])]);
+    bob.install(root.svid(BOB));
+    let server = bob.server_config(Clients::Required, &[]);
+    let client = bob.client_config(Expect::OneOf(vec![id(BOB)]), &[]);
+    for _ in 0..3 {
+        let (near, far) = handshake(server.clone(), client.clone()).await;
+        let (mut near, mut far) = (near.unwrap(), far.unwrap());
+        assert_eq!(near.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        near.write_all(b"x").await.unwrap();
+        assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_common_protocol_is_no_connection() {
+    let root = Authority::root("a");
+    let bob = Identity::new(vec![bundle("a.test", &[&root])]);
+    bob.install(root.svid(BOB));
+    let server = bob.server_config(Clients::Required, &[b"h2"]);
+    let client = bob.client_config(Expect::OneOf(vec![id(BOB)]), &[b"smtp"]);
+    let (near, _) = handshake(server, client).await;
+    assert_eq!(refusal(&near.unwrap_err()), Reason::PeerHandshake);
+}
+
+#[tokio::test]
+async fn noise_is_a_failed_handshake() {
+    let root = Authority::root("a");
+    let bob = Identity::new(vec![bundle("a.test", &[&root])]);
+    bob.install(root.svid(BOB));
+    let (near, mut far) = tokio::io::duplex(1024);
+    let accept = TlsAcceptor::from(bob.server_config(Clients::Required, &[])).accept(near);
+    let (accepted, _) = tokio::join!(accept, far.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"));
+    assert_eq!(refusal(&accepted.map(|_| ()).unwrap_err()), Reason::PeerHandshake);
+}
+
+#[test]
+fn a_key_and_another_keys_certificate_make_no_svid() {
+    let root = Authority::root("a");
+    let (_, chain) = root.leaf(ALICE, |_| {});
+    assert!(Svid::new(Key::generate().unwrap(), chain).is_err());
+    assert!(Svid::new(Key::generate().unwrap(), vec![]).is_err());
+    assert!(Svid::new(Key::generate().unwrap(), vec![vec![1, 2, 3]]).is_err());
+}
+
+#[test]
+fn debug_output_tells_no_key() {
+    let root = Authority::root("a");
+    let key = Key::generate().unwrap();
+    assert_eq!(format!("{key:?}"), "Key(secret)");
+    let bob = Identity::new(vec![]);
+    bob.install(root.svid(BOB));
+    let text = format!("{bob:?}");
+    assert!(text.contains("bob") && !text.to_lowercase().contains("key"), "{text}");
+}

@@ -1,1 +1,100 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::{Event, Signed, renew_after, run};
+use crate::tests::{ALICE, Authority, BOB, bundle};
+use crate::{Identity, Key, Svid};
+use rcgen::{CertificateParams, CertificateSigningRequestParams, date_time_ymd};
+use std::cell::Cell;
+use std::future::ready;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// 2030-01-01.
+const START: Duration = Duration::from_secs(1_893_456_000);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn two_days(leaf: &mut CertificateParams) {
+    leaf.not_before = date_time_ymd(2030, 1, 1);
+    leaf.not_after = date_time_ymd(2030, 1, 3);
+}
+
+#[test]
+fn renewal_lies_between_two_fifths_and_half_of_a_life() {
+    let at = |s| UNIX_EPOCH + Duration::from_secs(s);
+    let check = |now, jitter, expected| {
+        assert_eq!(renew_after(at(1000), at(2000), at(now), jitter).as_secs_f64().round(), expected);
+    };
+    check(1000, 0.0, 400.0);
+    check(1000, 1.0, 500.0);
+    check(1450, 1.0, 50.0);
+    check(1450, 0.0, 0.0);
+    check(9999, 0.5, 0.0);
+    check(1000, f64::INFINITY, 500.0);
+    assert_eq!(renew_after(at(2000), at(1000), at(3000), 0.5), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn renews_at_half_life_after_failed_attempts_and_a_stranger() {
+    let root = Authority::root("a");
+    let identity = Identity::new(vec![bundle("a.test", &[&root])]);
+    let key = Key::generate().unwrap();
+    let chain = root.leaf_for(&key, ALICE, two_days);
+    identity.install(Svid::new(key, chain).unwrap());
+    let first = identity.svid().unwrap().chain()[0].clone();
+
+    let began = Instant::now();
+    let wall = move || SystemTime::UNIX_EPOCH + START + began.elapsed();
+    let attempts = Cell::new(0);
+    let sign = |csr: Vec<u8>| {
+        attempts.set(attempts.get() + 1);
+        let request = CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
+        let id = if attempts.get() == 2 { BOB } else { ALICE };
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![rcgen::SanType::URI(id.try_into().unwrap())];
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+        two_days(&mut params);
+        let leaf = params.signed_by(&request.public_key, &root.issuer).unwrap();
+        ready(match attempts.get() {
+            1 => Err(std::io::Error::other("nobody there")),
+            _ => Ok(Signed { chain: vec![leaf.der().to_vec()], bundles: vec![] }),
+        })
+    };
+    let (events_tx, mut events) = mpsc::unbounded_channel();
+    let rotating = run(identity.clone(), sign, wall, || 1.0, |event| events_tx.send(event).unwrap());
+    let watching = async {
+        let Some(Event::Failed { error, expired: false, .. }) = events.recv().await else { panic!("not failed") };
+        assert_eq!(error, "nobody there");
+        assert!(began.elapsed() >= DAY && began.elapsed() < DAY + Duration::from_secs(1));
+        let Some(Event::Failed { error, .. }) = events.recv().await else { panic!("not failed") };
+        assert!(error.contains("bob"), "{error}");
+        let Some(Event::Renewed { .. }) = events.recv().await else { panic!("not renewed") };
+        assert_ne!(identity.svid().unwrap().chain()[0], first);
+    };
+    tokio::select! {
+        _ = rotating => {}
+        () = watching => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn goes_on_asking_after_expiry() {
+    let root = Authority::root("a");
+    let identity = Identity::new(vec![]);
+    let key = Key::generate().unwrap();
+    let chain = root.leaf_for(&key, ALICE, two_days);
+    identity.install(Svid::new(key, chain).unwrap());
+    let began = Instant::now();
+    let wall = move || SystemTime::UNIX_EPOCH + START + began.elapsed();
+    let (events_tx, mut events) = mpsc::unbounded_channel();
+    let sign = |_| ready(Err::<Signed, _>("no"));
+    let rotating = run(identity.clone(), sign, wall, || 0.0, |event| events_tx.send(event).unwrap());
+    let watching = async {
+        while !matches!(events.recv().await, Some(Event::Failed { expired: true, .. })) {}
+        assert!(began.elapsed() >= 2 * DAY);
+    };
+    tokio::select! {
+        _ = rotating => {}
+        () = watching => {}
+    }
+}
