@@ -1,1 +1,23 @@
-//! Layer 4. The data plane. Own crate: the small leno-proxy binary is made of it alone.
+//! The data plane: one proxy beside every workload, and the same proxy as every gateway.
+//!
+//! Threads: N workers, each with its own sockets, pools and counters (`worker`), and one control thread
+//! for the stream from the control plane, DNS and admin (`start`). They share a [`snapshot::Store`] and
+//! nothing that locks while a request is served. It never decides: it asks `decide`. Read `start` next.
+
+pub mod options;
+pub mod start;
+pub mod snapshot;
+pub mod lookup;
+pub mod dns;
+pub mod admin;
+pub mod observe;
+#[cfg(test)]
+mod testing;
+pub mod worker; // one thread: runtime, listeners, pools
+mod accept; // sockets in and out
+mod detect; // first bytes -> protocol
+mod secure; // TLS on and off
+mod flow; // the stories of requests and connections
+mod stream; // bodies with memory
+mod upstream; // choose, connect, send, once more
+mod failure; // reason -> reply

@@ -1,0 +1,132 @@
+//! Sockets: listeners of one worker, and dialing out. Every worker has listeners of its own on the same
+//! ports (`SO_REUSEPORT`), so that accepting needs no lock. Read `worker` for who uses them, `detect` next.
+
+#[cfg(test)]
+mod tests;
+
+use model::address::SOCKET_MARK;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that the kernel holds for us before we accept them; more are dropped and tried again by the
+/// caller's kernel.
+const BACKLOG: i32 = 4096;
+/// Idle time before the kernel asks whether a peer still exists.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// Between such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// Unanswered questions before the connection is given up.
+const KEEPALIVE_PROBES: u32 = 3;
+/// Sent bytes unacknowledged for so long end a connection: a vanished host is noticed within this time.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(8);
+/// After an error of `accept` that is about this process (no descriptors left), wait so long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether our sockets carry the mark that keeps them from being captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Beside an application whose traffic is captured.
+    Captured,
+    /// A gateway; setting marks needs a privilege that it may not have.
+    Free,
+}
+
+/// Opens a listener of this worker at `address`.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// This worker's copy of a listening socket that was handed in. The descriptor itself stays open: other
+/// workers copy it too, and its owner outside decides when it ends.
+pub(crate) fn inherit(fd: RawFd) -> io::Result<TcpListener> {
+    // SAFETY: the descriptor was named on the command line as open for the life of the process; nothing in
+    // this program closes it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let socket = SockRef::from(&borrowed).try_clone()?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// All addresses, this port.
+pub(crate) fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
+/// Accepts until `stop`, then takes what the kernel has already completed, so that closing the listener
+/// resets nobody; `take` must not wait.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    mut take: impl FnMut(TcpStream, SocketAddr),
+) {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => admit(stream, peer, &mut take),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
+        admit(stream, peer, &mut take);
+    }
+}
+
+fn admit(stream: TcpStream, peer: SocketAddr, take: &mut impl FnMut(TcpStream, SocketAddr)) {
+    if let Err(error) = prepare(&SockRef::from(&stream)) {
+        tracing::debug!(%error, %peer, "options of an accepted socket");
+    }
+    take(stream, peer);
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+}
+
+/// Connects, at most as long as `timeout`.
+pub(crate) async fn dial(to: SocketAddr, mark: Mark, timeout: Duration) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if mark == Mark::Captured {
+        socket.set_mark(SOCKET_MARK)?;
+    }
+    prepare(&SockRef::from(&socket))?;
+    let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
+    tokio::time::timeout(timeout, socket.connect(to)).await?
+}
+
+/// Where a captured connection wanted to go; `None`: it was not captured but came to us directly.
+pub(crate) fn original_destination(stream: &TcpStream) -> Option<SocketAddr> {
+    let socket = SockRef::from(stream);
+    let is_v4 = stream.local_addr().is_ok_and(|local| local.is_ipv4());
+    let original = if is_v4 { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    let original = original.ok()?.as_socket()?;
+    // Without redirection the kernel may answer with the address that was connected.
+    (stream.local_addr().ok() != Some(original)).then_some(original)
+}

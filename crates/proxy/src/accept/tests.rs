@@ -1,0 +1,46 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+//! Real sockets on the loopback.
+
+use super::{Mark, accept, dial, inherit, listen, original_destination};
+use std::cell::Cell;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn local() -> std::net::SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn two_workers_listen_on_one_port() {
+    let first = listen(local()).unwrap();
+    let second = listen(first.local_addr().unwrap()).unwrap();
+    assert_eq!(first.local_addr().unwrap(), second.local_addr().unwrap());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_inherited_socket_outlives_its_copy() {
+    let outside = std::net::TcpListener::bind(local()).unwrap();
+    let address = outside.local_addr().unwrap();
+    for _ in 0..2 {
+        let copy = inherit(outside.as_raw_fd()).unwrap();
+        let (client, served) = tokio::join!(dial(address, Mark::Free, SOON), copy.accept());
+        assert_eq!(client.unwrap().local_addr().unwrap(), served.unwrap().1);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn who_was_accepted_by_the_kernel_is_served_after_the_stop() {
+    let listener = listen(local()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _clients = [dial(address, Mark::Free, SOON).await.unwrap(), dial(address, Mark::Free, SOON).await.unwrap()];
+    let seen = Cell::new(0);
+    accept(listener, async {}, |stream, _| {
+        assert_eq!(original_destination(&stream), None);
+        seen.set(seen.get() + 1);
+    })
+    .await;
+    assert_eq!(seen.get(), 2);
+    assert!(dial(address, Mark::Free, SOON).await.is_err());
+}

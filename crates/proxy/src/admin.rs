@@ -1,0 +1,160 @@
+//! The admin port, on loopback: Envoy's paths, because tools and people know them.
+//!
+//! It only reads, but for the log level and the start of a drain. It never shows a key, a token or the
+//! content of traffic. [`dump`] makes the JSON of the configuration in force.
+
+mod clusters;
+mod dump;
+#[cfg(test)]
+mod tests;
+
+use crate::observe::Observe;
+use crate::snapshot::{Me, Store};
+use daemon::admin::{AdminReply, AdminRequest};
+use daemon::clock::Clock;
+use daemon::{Drain, DrainTrigger, Readiness};
+use identity::Identity;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+const HELP: &str = "\
+GET  /ready              200 when joined, configured and listening
+GET  /config_dump        configuration in force, JSON
+GET  /clusters           endpoints with their health
+GET  /listeners          what is listened on
+GET  /certs              own certificate and trust, never keys
+GET  /stats/prometheus   metrics
+GET  /server_info        version and state
+POST /logging?level=L    change the log level
+POST /drain_listeners    stop taking new work
+";
+
+/// What the admin port reads. It is there before the proxy has joined, so parts arrive later.
+pub(crate) struct Admin {
+    pub(crate) readiness: Readiness,
+    pub(crate) identity: Identity,
+    pub(crate) observe: Arc<Observe>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) trigger: Arc<DrainTrigger>,
+    pub(crate) drain: Drain,
+    pub(crate) started: Instant,
+    /// Known once joined.
+    pub(crate) joined: OnceLock<Joined>,
+}
+
+/// What is known once the proxy has joined.
+pub(crate) struct Joined {
+    pub(crate) me: Me,
+    pub(crate) store: Arc<Store>,
+    /// `address:port` with what it is for.
+    pub(crate) listeners: Vec<(String, &'static str)>,
+    /// When the workers started, from which they count the milliseconds of `decide::health`.
+    pub(crate) serving_since: Instant,
+}
+
+impl Admin {
+    /// Answers one request.
+    pub(crate) fn answer(&self, request: &AdminRequest<'_>) -> AdminReply {
+        let is_post = request.method == "POST";
+        match request.path {
+            "/" | "/help" => AdminReply::text(200, HELP),
+            "/ready" => self.ready(),
+            "/config_dump" => self.with_joined(|joined| {
+                json(&dump::config(&joined.me, &joined.store.snapshot()))
+            }),
+            "/clusters" => self.with_joined(|joined| {
+                let now_ms = self.clock.now().duration_since(joined.serving_since).as_millis() as u64;
+                AdminReply::text(200, clusters::render(&joined.store.snapshot(), now_ms))
+            }),
+            "/listeners" => self.with_joined(|joined| AdminReply::text(200, listeners(joined))),
+            "/certs" => json(&dump::certificates(&self.identity, self.clock.wall())),
+            "/stats/prometheus" | "/metrics" => self.metrics(),
+            "/server_info" => json(&self.server_info()),
+            "/logging" if is_post => set_level(request.query),
+            "/drain_listeners" if is_post => {
+                self.trigger.start();
+                AdminReply::text(200, "OK\n")
+            }
+            "/logging" | "/drain_listeners" => AdminReply::use_method("POST"),
+            _ => AdminReply::not_found(),
+        }
+    }
+
+    /// Answers on the metrics port: the same metrics, and nothing else.
+    pub(crate) fn answer_metrics(&self, request: &AdminRequest<'_>) -> AdminReply {
+        match request.path {
+            "/metrics" | "/stats/prometheus" => self.metrics(),
+            _ => AdminReply::not_found(),
+        }
+    }
+
+    fn metrics(&self) -> AdminReply {
+        let (epoch, hosts) = self.joined.get().map_or((0, 0), |joined| {
+            let snapshot = joined.store.snapshot();
+            (snapshot.epoch, snapshot.hosts().count())
+        });
+        AdminReply::metrics(self.observe.render(epoch, hosts))
+    }
+
+    fn ready(&self) -> AdminReply {
+        if self.readiness.is_ready() {
+            return AdminReply::text(200, "LIVE\n");
+        }
+        let pending = self.readiness.pending().join(", ");
+        AdminReply::text(503, format!("PRE_INITIALIZING: waiting for {pending}\n"))
+    }
+
+    fn server_info(&self) -> serde_json::Value {
+        let state = if self.drain.is_started() {
+            "DRAINING"
+        } else if self.readiness.is_ready() {
+            "LIVE"
+        } else {
+            "PRE_INITIALIZING"
+        };
+        let node = self.joined.get().map(|joined| dump::node(&joined.me));
+        serde_json::json!({
+            "version": format!("leno/{}", env!("CARGO_PKG_VERSION")),
+            "state": state,
+            "uptime_current_epoch": format!("{}s", self.started.elapsed().as_secs()),
+            "node": node,
+        })
+    }
+
+    fn with_joined(&self, answer: impl FnOnce(&Joined) -> AdminReply) -> AdminReply {
+        match self.joined.get() {
+            Some(joined) => answer(joined),
+            None => AdminReply::text(503, "not joined yet\n"),
+        }
+    }
+}
+
+fn json(value: &serde_json::Value) -> AdminReply {
+    let mut text = format!("{value:#}");
+    text.push('\n');
+    AdminReply::json(200, text)
+}
+
+/// The proxy's own ports, then those of the gateway in force.
+fn listeners(joined: &Joined) -> String {
+    let mut text = String::new();
+    for (address, purpose) in &joined.listeners {
+        text.push_str(&format!("{purpose}::{address}\n"));
+    }
+    if let Some(gateway) = &joined.store.snapshot().gateway {
+        for listener in &gateway.gateway.listeners {
+            let address = listener.address.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
+            text.push_str(&format!("gateway/{}::{address}:{}\n", listener.name, listener.port));
+        }
+    }
+    text
+}
+
+fn set_level(query: Option<&str>) -> AdminReply {
+    let level = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("level="));
+    match level.map(daemon::logging::set_filter) {
+        Some(Ok(())) => AdminReply::text(200, "OK\n"),
+        Some(Err(error)) => AdminReply::text(400, format!("{error}\n")),
+        None => AdminReply::text(400, "use /logging?level=debug\n"),
+    }
+}

@@ -1,0 +1,183 @@
+//! JSON of the configuration in force and of the certificates. Written by hand, field by field: what is not
+//! named here is not shown.
+
+use crate::observe::rfc3339;
+use crate::snapshot::{HostEntry, Me, Snapshot};
+use decide::route::Table;
+use identity::Identity;
+use model::route::{HeaderEdit, RouteFilter, RouteRule};
+use model::service::Endpoint;
+use model::{Hostname, Policy, SpiffeId};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// `/config_dump`.
+pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
+    let mut hosts: Vec<_> = snapshot.hosts().collect();
+    hosts.sort_by(|a, b| a.service.host.cmp(&b.service.host));
+    json!({
+        "node": node(me),
+        "epoch": snapshot.epoch,
+        "names": {
+            "suffixes": snapshot.names.suffixes.iter().map(|s| s.to_string()).collect::<Vec<_>>(),
+            "hosts": snapshot.names.hosts.iter().map(Hostname::as_str).collect::<Vec<_>>(),
+        },
+        "hosts": hosts.into_iter().map(|entry| host(entry)).collect::<Vec<_>>(),
+        "inbound": snapshot.inbound.as_ref().map(|inbound| json!({
+            "group": format!("{}/{}", inbound.namespace, inbound.group),
+            "labels": inbound.labels.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect::<serde_json::Map<_, _>>(),
+            "ports": inbound.ports.iter().map(|port| json!({
+                "port": port.port,
+                "protocol": format!("{:?}", port.protocol),
+                "names": port.names.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+        })),
+        "gateway": snapshot.gateway.as_ref().map(|gateway| json!({
+            "name": format!("{}/{}", gateway.gateway.namespace, gateway.gateway.name),
+            "listeners": gateway.listeners().map(|(listener, table)| json!({
+                "name": &*listener.name,
+                "port": listener.port,
+                "address": listener.address.map(|ip| ip.to_string()),
+                "host": listener.host.as_ref().map(|host| format!("{host:?}")),
+                "rules": rules(table),
+            })).collect::<Vec<_>>(),
+        })),
+        "exports": snapshot.exports.as_ref().map(|exports| {
+            exports.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>()
+        }),
+        "policies": snapshot.policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
+        "trust_domains": snapshot.trust.iter().map(|bundle| json!({
+            "trust_domain": bundle.trust_domain.as_str(),
+            "roots": bundle.roots.len(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// Who this proxy is.
+pub(super) fn node(me: &Me) -> Value {
+    json!({
+        "id": &*me.uid,
+        "group": format!("{}/{}", me.namespace, me.group),
+        "cluster": &*me.place.cluster,
+        "network": &*me.network,
+        "region": &*me.place.locality.region,
+        "zone": &*me.place.locality.zone,
+        "addresses": me.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// `/certs`: subjects and validity. The own chain and the roots believed in.
+pub(super) fn certificates(identity: &Identity, now: SystemTime) -> Value {
+    let own = identity.svid().map(|svid| {
+        let left = svid.not_after.duration_since(now).unwrap_or_default();
+        json!({
+            "spiffe_id": svid.id.to_string(),
+            "valid_from": rfc3339(svid.not_before),
+            "expiration_time": rfc3339(svid.not_after),
+            "seconds_until_expiration": left.as_secs(),
+            "chain": svid.chain().iter().map(|der| fingerprint(der)).collect::<Vec<_>>(),
+        })
+    });
+    let trust: Vec<Value> = identity
+        .bundles()
+        .iter()
+        .map(|bundle| {
+            json!({
+                "trust_domain": bundle.trust_domain.as_str(),
+                "roots": bundle.roots.iter().map(|der| fingerprint(der)).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "certificates": [{ "cert_chain": own, "ca_cert": trust }] })
+}
+
+/// A certificate by its size and SHA-256, which `openssl x509 -fingerprint` prints too.
+fn fingerprint(der: &[u8]) -> Value {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({ "sha256": hex, "bytes": der.len() })
+}
+
+fn host(entry: &HostEntry) -> Value {
+    let service = &entry.service;
+    json!({
+        "host": service.host.as_str(),
+        "object": format!("{}/{}", service.namespace, service.name),
+        "address": service.address.map(|ip| ip.to_string()),
+        "global": service.global,
+        "failover_order": service.failover_order.iter().map(|c| c.to_string()).collect::<Vec<_>>(),
+        "ports": service.ports.iter().map(|port| json!({
+            "port": port.port,
+            "target_port": port.target_port,
+            "protocol": format!("{:?}", port.protocol),
+            "name": &*port.name,
+        })).collect::<Vec<_>>(),
+        "rules": rules(&entry.rules),
+        "endpoints": entry.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+fn endpoint(endpoint: &Endpoint) -> Value {
+    json!({
+        "uid": &*endpoint.uid,
+        "address": endpoint.address.to_string(),
+        "port": endpoint.port,
+        "reach": format!("{:?}", endpoint.reach),
+        "state": format!("{:?}", endpoint.state),
+        "cluster": &*endpoint.cluster,
+        "region": &*endpoint.locality.region,
+        "zone": &*endpoint.locality.zone,
+        "weight": endpoint.weight,
+        "identities": endpoint.identities.iter().map(SpiffeId::to_string).collect::<Vec<_>>(),
+        "gateway_identity": endpoint.gateway_identity.as_ref().map(SpiffeId::to_string),
+    })
+}
+
+fn rules(table: &Table) -> Vec<Value> {
+    let rule = |rule: &Arc<RouteRule>| {
+        json!({
+            "route": rule.origin.object.to_string(),
+            "file": &*rule.origin.file,
+            "line": rule.origin.line,
+            "index": rule.index,
+            "matches": rule.matches.iter().map(|m| format!("{m:?}")).collect::<Vec<_>>(),
+            "filters": rule.filters.iter().map(filter).collect::<Vec<_>>(),
+            "backends": rule.backends.iter().map(|backend| json!({
+                "host": backend.host.as_ref().map(Hostname::as_str),
+                "port": backend.port,
+                "weight": backend.weight,
+            })).collect::<Vec<_>>(),
+            "request_timeout_ms": rule.request_timeout.map(|t| t.as_millis() as u64),
+            "backend_timeout_ms": rule.backend_timeout.map(|t| t.as_millis() as u64),
+            "retry": rule.retry.as_ref().map(|retry| format!("{retry:?}")),
+        })
+    };
+    table.rules().map(rule).collect()
+}
+
+/// Names of headers only: values may be credentials.
+fn filter(filter: &RouteFilter) -> Value {
+    let names = |pairs: &[(Arc<str>, Arc<str>)]| pairs.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    let edit = |kind: &str, edit: &HeaderEdit| {
+        let remove: Vec<_> = edit.remove.iter().map(|name| name.to_string()).collect();
+        json!({ "kind": kind, "set": names(&edit.set), "add": names(&edit.add), "remove": remove })
+    };
+    match filter {
+        RouteFilter::RequestHeaders(headers) => edit("RequestHeaderModifier", headers),
+        RouteFilter::ResponseHeaders(headers) => edit("ResponseHeaderModifier", headers),
+        RouteFilter::Redirect(redirect) => json!({ "kind": "RequestRedirect", "as": format!("{redirect:?}") }),
+        RouteFilter::Rewrite(rewrite) => json!({ "kind": "URLRewrite", "as": format!("{rewrite:?}") }),
+    }
+}
+
+fn policy(policy: &Policy) -> Value {
+    json!({
+        "name": format!("{}/{}", policy.origin.object.namespace, policy.origin.object.name),
+        "action": format!("{:?}", policy.action),
+        "rules": policy.rules.len(),
+        "dry_run": policy.dry_run,
+        "file": &*policy.origin.file,
+        "line": policy.origin.line,
+    })
+}

@@ -1,0 +1,41 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+//! What a connection is taken for, and that no byte is lost.
+
+use super::{SNIFF_TIMEOUT, Spoken, detect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+async fn check(pieces: &[&str], expected: Spoken) {
+    let (mut client, server) = tokio::io::duplex(64);
+    let sent = pieces.concat();
+    let say = async {
+        for piece in pieces {
+            client.write_all(piece.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        client.shutdown().await.unwrap();
+    };
+    let hear = async {
+        let (spoken, mut io) = detect(server, SNIFF_TIMEOUT).await.unwrap();
+        let mut heard = String::new();
+        io.read_to_string(&mut heard).await.unwrap();
+        assert_eq!((spoken, heard), (expected, sent.clone()));
+    };
+    tokio::join!(say, hear);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn first_bytes_tell_the_protocol() {
+    check(&["GET / HTTP/1.1\r\n\r\n"], Spoken::Http1).await;
+    check(&["PO", "ST", " /x", " HTTP/1.1\r\n"], Spoken::Http1).await;
+    check(&["PRI * HTTP/2.0\r\n", "\r\nSM\r\n\r\n"], Spoken::Http2).await;
+    check(&["\u{16}\u{3}\u{1}"], Spoken::Opaque).await;
+    check(&["EHLO there\r\n"], Spoken::Opaque).await;
+    check(&["GE"], Spoken::Opaque).await;
+    check(&[], Spoken::Opaque).await;
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_silent_client_is_opaque_after_a_while() {
+    let (_client, server) = tokio::io::duplex(64);
+    assert_eq!(detect(server, SNIFF_TIMEOUT).await.unwrap().0, Spoken::Opaque);
+}

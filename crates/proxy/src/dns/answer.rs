@@ -1,0 +1,134 @@
+//! From a query's bytes to what is done with it, and from a finding to an answer's bytes. No I/O.
+
+use crate::snapshot::Snapshot;
+use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use model::Hostname;
+use std::net::Ipv4Addr;
+
+/// How long a mesh-only address may be cached. They are stable, but a service may go.
+const TTL_S: u32 = 30;
+/// How long an absence may be cached: the service may be created in a moment.
+const ABSENT_TTL_S: u32 = 2;
+/// Largest datagram that we take, told in EDNS (the value of the 2020 DNS flag day).
+const UDP_PAYLOAD_BYTES: u16 = 1232;
+/// A message is at least its header.
+const HEADER_BYTES: usize = 12;
+
+/// What is done with a query.
+pub(super) enum Verdict {
+    /// Nothing: it is too short, or itself an answer.
+    Drop,
+    /// This is the answer.
+    Reply(Vec<u8>),
+    /// Somebody else knows.
+    Forward(Box<Question>),
+    /// The mesh knows.
+    Mesh(Box<Question>),
+}
+
+/// A well-formed query with one question.
+pub(super) struct Question {
+    /// The name asked for, when it is a host name of the mesh; otherwise unused.
+    pub(super) host: Hostname,
+    query: Message,
+}
+
+/// Looks at a query.
+pub(super) fn judge(bytes: &[u8], snapshot: &Snapshot) -> Verdict {
+    let (Some(id), Some(flags)) = (bytes.first_chunk::<2>(), bytes.get(2)) else { return Verdict::Drop };
+    if bytes.len() < HEADER_BYTES || flags & 0x80 != 0 {
+        return Verdict::Drop;
+    }
+    let id = u16::from_be_bytes(*id);
+    let Ok(query) = Message::from_vec(bytes) else { return error(id, OpCode::Query, ResponseCode::FormErr) };
+    if query.metadata.op_code != OpCode::Query {
+        return error(id, query.metadata.op_code, ResponseCode::NotImp);
+    }
+    let [question] = query.queries.as_slice() else { return error(id, OpCode::Query, ResponseCode::FormErr) };
+    let text = question.name().to_ascii().to_ascii_lowercase();
+    let text = text.strip_suffix('.').unwrap_or(&text);
+    let host = Hostname::parse(text);
+    let is_mesh = match &host {
+        Some(host) => snapshot.is_mesh_name(host),
+        // Not a host name (`*.mesh.internal`), but below a suffix all the same: not for others to see.
+        None => snapshot.names.suffixes.iter().any(|suffix| text.ends_with(&format!(".{suffix}"))),
+    };
+    let class = question.query_class();
+    let Some(host) = host.or_else(|| Hostname::parse("invalid")) else { return Verdict::Drop };
+    let is_host_name = host.as_str() == text;
+    let question = Box::new(Question { host, query });
+    let reply = |bytes: Option<Vec<u8>>| bytes.map_or(Verdict::Drop, Verdict::Reply);
+    match (is_mesh, is_host_name) {
+        // Which names are the mesh's is not known yet; guessing would leak them, or deny them for long.
+        _ if !snapshot.is_configured() => reply(question.servfail()),
+        (false, _) => Verdict::Forward(question),
+        (true, _) if class != DNSClass::IN && class != DNSClass::ANY => reply(question.refused()),
+        (true, true) => Verdict::Mesh(question),
+        (true, false) => reply(question.nxdomain()),
+    }
+}
+
+impl Question {
+    /// The host exists: its address if that is what was asked for, else NODATA.
+    pub(super) fn found(&self, address: Option<Ipv4Addr>) -> Option<Vec<u8>> {
+        let mut reply = self.reply(ResponseCode::NoError);
+        let question = self.query.queries.first()?;
+        let wants_address = matches!(question.query_type(), RecordType::A | RecordType::ANY);
+        match address {
+            Some(ip) if wants_address => {
+                // The name as the client spelled it: some check the case (RFC 9619 and draft-vixie-dnsext-dns0x20).
+                let record = Record::from_rdata(question.name().clone(), TTL_S, RData::A(A(ip)));
+                reply.add_answer(record);
+            }
+            _ => self.add_authority(&mut reply),
+        }
+        reply.to_vec().ok()
+    }
+
+    /// There is no such host.
+    pub(super) fn nxdomain(&self) -> Option<Vec<u8>> {
+        let mut reply = self.reply(ResponseCode::NXDomain);
+        self.add_authority(&mut reply);
+        reply.to_vec().ok()
+    }
+
+    /// It cannot be known now.
+    pub(super) fn servfail(&self) -> Option<Vec<u8>> {
+        self.reply(ResponseCode::ServFail).to_vec().ok()
+    }
+
+    fn refused(&self) -> Option<Vec<u8>> {
+        self.reply(ResponseCode::Refused).to_vec().ok()
+    }
+
+    fn reply(&self, code: ResponseCode) -> Message {
+        let asked = &self.query.metadata;
+        let mut reply = Message::new(asked.id, MessageType::Response, asked.op_code);
+        reply.metadata = Metadata::response_from_request(asked);
+        reply.metadata.response_code = code;
+        // Both set: glibc takes an empty answer with neither for a lame server and goes to the next one.
+        reply.metadata.authoritative = true;
+        reply.metadata.recursion_available = true;
+        reply.add_queries(self.query.queries.iter().cloned());
+        if self.query.edns.is_some() {
+            let mut edns = Edns::new();
+            edns.set_max_payload(UDP_PAYLOAD_BYTES);
+            reply.set_edns(edns);
+        }
+        reply
+    }
+
+    /// Negative answers carry how long they hold (RFC 2308).
+    fn add_authority(&self, reply: &mut Message) {
+        let Some(question) = self.query.queries.first() else { return };
+        let zone = question.name().base_name();
+        let soa = SOA::new(Name::root(), Name::root(), 1, 3600, 600, 86_400, ABSENT_TTL_S);
+        reply.add_authority(Record::from_rdata(zone, ABSENT_TTL_S, RData::SOA(soa)));
+    }
+}
+
+fn error(id: u16, op_code: OpCode, code: ResponseCode) -> Verdict {
+    Message::error_msg(id, op_code, code).to_vec().map_or(Verdict::Drop, Verdict::Reply)
+}

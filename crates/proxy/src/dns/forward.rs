@@ -1,0 +1,194 @@
+//! Passing queries on to the host's own name servers.
+//!
+//! Each query gets a fresh socket (a random port, and the kernel drops what comes from elsewhere) and a
+//! fresh id; the answer must carry that id and the same question. Sockets are marked, or capture would
+//! send the query back to us.
+
+use super::Transport;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+
+/// Wait for one name server; two of them fit into the five seconds that a stub resolver waits.
+const SERVER_TIMEOUT: Duration = Duration::from_millis(2200);
+/// Name servers that are tried for one query.
+const SERVERS_MAX: usize = 2;
+/// `/etc/resolv.conf` is read again after this.
+const REREAD_AFTER: Duration = Duration::from_secs(30);
+/// Largest answer in one datagram; clients announce 1232 to 4096.
+const DATAGRAM_BYTES_MAX: usize = 8192;
+/// Datagrams that are not the answer; then the server is given up.
+const STRAYS_MAX: usize = 16;
+
+/// Where other names are asked for.
+pub struct Forwarder {
+    source: Source,
+    known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+}
+
+enum Source {
+    /// `nameserver` lines of this file.
+    File(PathBuf),
+    /// These.
+    Fixed(Vec<SocketAddr>),
+}
+
+impl Forwarder {
+    /// The name servers of `/etc/resolv.conf`, or, when given, these instead.
+    pub fn new(fixed: Vec<SocketAddr>) -> Self {
+        let source =
+            if fixed.is_empty() { Source::File(PathBuf::from("/etc/resolv.conf")) } else { Source::Fixed(fixed) };
+        Self { source, known: Mutex::new(None) }
+    }
+
+    /// The answer of the first name server that gives one; `None`: none did.
+    pub async fn ask(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+        for server in self.servers().into_iter().take(SERVERS_MAX) {
+            let asked = async {
+                match transport {
+                    Transport::Udp => ask_udp(query, server).await,
+                    Transport::Tcp => ask_tcp(query, server).await,
+                }
+            };
+            match tokio::time::timeout(SERVER_TIMEOUT, asked).await {
+                Ok(Ok(reply)) => return Some(reply),
+                Ok(Err(error)) => tracing::debug!(%server, %error, "ask a name server"),
+                Err(_) => tracing::debug!(%server, "a name server did not answer in time"),
+            }
+        }
+        None
+    }
+
+    fn servers(&self) -> Vec<SocketAddr> {
+        let path = match &self.source {
+            Source::Fixed(servers) => return servers.clone(),
+            Source::File(path) => path,
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((read, servers)) if read.elapsed() < REREAD_AFTER => servers.clone(),
+            _ => {
+                let servers = read_resolv_conf(path);
+                *known = Some((Instant::now(), servers.clone()));
+                servers
+            }
+        }
+    }
+}
+
+fn read_resolv_conf(path: &Path) -> Vec<SocketAddr> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse_resolv_conf(&text),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "cannot read the host's name servers");
+            Vec::new()
+        }
+    }
+}
+
+/// The `nameserver` lines, port 53.
+pub(super) fn parse_resolv_conf(text: &str) -> Vec<SocketAddr> {
+    let server = |line: &str| {
+        let mut words = line.split_whitespace();
+        let is_server = words.next() == Some("nameserver");
+        let ip: IpAddr = words.next()?.parse().ok()?;
+        is_server.then_some(SocketAddr::new(ip, 53))
+    };
+    text.lines().filter_map(server).collect()
+}
+
+async fn ask_udp(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
+    mark(&socket);
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::from(server))?;
+    let socket = UdpSocket::from_std(socket.into())?;
+    let sent = with_fresh_id(query)?;
+    socket.send(&sent).await?;
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    for _ in 0..STRAYS_MAX {
+        let length = socket.recv(&mut buffer).await?;
+        if let Some(reply) = buffer.get(..length)
+            && is_answer(&sent, reply)
+        {
+            return Ok(with_id_of(query, reply));
+        }
+    }
+    Err(io::Error::other("too many datagrams that are not the answer"))
+}
+
+async fn ask_tcp(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
+    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    mark(&socket2::SockRef::from(&socket));
+    let mut stream: TcpStream = socket.connect(server).await?;
+    let sent = with_fresh_id(query)?;
+    let length = u16::try_from(sent.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    let mut framed = length.to_be_bytes().to_vec();
+    framed.extend_from_slice(&sent);
+    stream.write_all(&framed).await?;
+    let length = usize::from(stream.read_u16().await?);
+    let mut reply = vec![0; length];
+    stream.read_exact(&mut reply).await?;
+    if !is_answer(&sent, &reply) {
+        return Err(io::Error::other("the reply is not an answer to this query"));
+    }
+    Ok(with_id_of(query, &reply))
+}
+
+/// Exempts a socket from capture. Fails without the privilege, and then there is no capture either.
+fn mark(socket: &Socket) {
+    if let Err(error) = socket.set_mark(model::address::SOCKET_MARK) {
+        tracing::debug!(%error, "mark a DNS socket");
+    }
+}
+
+fn with_fresh_id(query: &[u8]) -> io::Result<Vec<u8>> {
+    let mut sent = query.to_vec();
+    let id = sent.first_chunk_mut::<2>().ok_or(io::ErrorKind::InvalidData)?;
+    aws_lc_rs::rand::fill(id).map_err(|_| io::Error::other("no randomness"))?;
+    Ok(sent)
+}
+
+fn with_id_of(query: &[u8], reply: &[u8]) -> Vec<u8> {
+    let mut reply = reply.to_vec();
+    if let (Some(id), Some(to)) = (query.first_chunk::<2>(), reply.first_chunk_mut::<2>()) {
+        *to = *id;
+    }
+    reply
+}
+
+/// Same id, the answer bit, and the same question (compared without case).
+fn is_answer(sent: &[u8], reply: &[u8]) -> bool {
+    let is_response = reply.get(2).is_some_and(|flags| flags & 0x80 != 0);
+    let is_same_id = reply.len() >= 12 && reply.get(..2) == sent.get(..2);
+    let same_question = match (question(sent), question(reply)) {
+        (Some(asked), Some(answered)) => asked.eq_ignore_ascii_case(answered),
+        // Some servers answer errors without the question.
+        (Some(_), None) => reply.get(4..6) == Some(&[0, 0]),
+        _ => false,
+    };
+    is_response && is_same_id && same_question
+}
+
+/// The first question's bytes: labels without compression, type and class.
+fn question(message: &[u8]) -> Option<&[u8]> {
+    if message.get(4..6)? == [0, 0] {
+        return None;
+    }
+    let mut at = 12;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        if length > 63 {
+            return None;
+        }
+        at += 1 + length;
+        if length == 0 {
+            return message.get(12..at + 4);
+        }
+    }
+}

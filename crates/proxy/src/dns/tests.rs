@@ -1,0 +1,209 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::lookup::Ask;
+use crate::lookup::desk::{Desk, Stream};
+use crate::snapshot::Change;
+use crate::testing::{configured, host, service};
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use model::address::mesh_only_candidate;
+use model::Subscription;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+use tokio::sync::mpsc;
+
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+
+/// A server of ours on real sockets, before a name server of the "host".
+struct Bench {
+    address: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+async fn bench(stream: Stream) -> Bench {
+    let store = configured("mesh.internal");
+    store.apply(Change { upserts: vec![service("web.mesh.internal")], ..Change::default() });
+    let (lookup, asks) = Lookup::new(Arc::clone(&store));
+    let mut desk = Desk::new(Arc::clone(&store), &lookup);
+    desk.set_stream(stream);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(control_plane(desk, asks, Arc::clone(&store)));
+    let (udp, tcp) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let outside = udp.local_addr().unwrap();
+    tasks.spawn(name_server(udp, tcp));
+    let (udp, tcp) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let address = udp.local_addr().unwrap();
+    tasks.spawn(serve(udp, tcp, Dns::new(store, lookup, Forwarder::new(vec![outside]))));
+    Bench { address, tasks }
+}
+
+/// Knows `late.mesh.internal`, and that there is nothing else.
+async fn control_plane(mut desk: Desk, mut asks: mpsc::Receiver<Ask>, store: Arc<Store>) {
+    while let Some(ask) = asks.recv().await {
+        let change = match desk.ask(ask).0 {
+            Some(Subscription::Host(name)) if name == host("late.mesh.internal") => {
+                Change { upserts: vec![service("late.mesh.internal")], ..Change::default() }
+            }
+            Some(other) => Change { absent: vec![other], ..Change::default() },
+            None => continue,
+        };
+        desk.settle(&store.apply(change));
+    }
+}
+
+/// Answers everything with [`OUTSIDE`], after a datagram with a wrong id.
+async fn name_server(udp: UdpSocket, tcp: TcpListener) {
+    let answer = |query: &[u8]| {
+        let mut message = Message::from_vec(query).unwrap();
+        message.metadata.message_type = MessageType::Response;
+        let name = message.queries[0].name().clone();
+        message.add_answer(Record::from_rdata(name, 60, RData::A(OUTSIDE.into())));
+        message
+    };
+    let datagrams = async {
+        let mut buffer = [0; 512];
+        loop {
+            let (length, from) = udp.recv_from(&mut buffer).await.unwrap();
+            let mut message = answer(&buffer[..length]);
+            let right = message.to_vec().unwrap();
+            message.metadata.id ^= 1;
+            udp.send_to(&message.to_vec().unwrap(), from).await.unwrap();
+            udp.send_to(&right, from).await.unwrap();
+        }
+    };
+    let streams = async {
+        loop {
+            let (mut stream, _) = tcp.accept().await.unwrap();
+            let length = stream.read_u16().await.unwrap();
+            let mut query = vec![0; usize::from(length)];
+            stream.read_exact(&mut query).await.unwrap();
+            let reply = answer(&query).to_vec().unwrap();
+            stream.write_u16(reply.len() as u16).await.unwrap();
+            stream.write_all(&reply).await.unwrap();
+        }
+    };
+    tokio::join!(datagrams, streams);
+}
+
+fn query(name: &str, kind: RecordType) -> Vec<u8> {
+    let mut message = Message::new(4711, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_str(name).unwrap(), kind));
+    message.to_vec().unwrap()
+}
+
+async fn ask_udp(bench: &Bench, query: &[u8]) -> Message {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.send_to(query, bench.address).await.unwrap();
+    let mut buffer = [0; 2048];
+    let length = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut buffer)).await.unwrap().unwrap();
+    Message::from_vec(&buffer[..length]).unwrap()
+}
+
+async fn ask_tcp(bench: &Bench, query: &[u8]) -> Message {
+    let mut stream = TcpStream::connect(bench.address).await.unwrap();
+    stream.write_u16(query.len() as u16).await.unwrap();
+    stream.write_all(query).await.unwrap();
+    let length = stream.read_u16().await.unwrap();
+    let mut reply = vec![0; usize::from(length)];
+    stream.read_exact(&mut reply).await.unwrap();
+    Message::from_vec(&reply).unwrap()
+}
+
+/// Code, addresses, and that the answer belongs to the query.
+fn read(reply: &Message) -> (ResponseCode, Vec<Ipv4Addr>) {
+    assert_eq!((reply.metadata.id, reply.metadata.message_type), (4711, MessageType::Response));
+    let address = |record: &Record| match &record.data {
+        RData::A(a) => Some(a.0),
+        _ => None,
+    };
+    (reply.metadata.response_code, reply.answers.iter().filter_map(address).collect())
+}
+
+async fn check(name: &str, kind: RecordType, code: ResponseCode, addresses: &[Ipv4Addr]) {
+    let mut bench = bench(Stream::Open).await;
+    let query = query(name, kind);
+    for reply in [ask_udp(&bench, &query).await, ask_tcp(&bench, &query).await] {
+        assert_eq!(read(&reply), (code, addresses.to_vec()), "{name} {kind}");
+    }
+    bench.tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_mesh_name_has_its_mesh_address() {
+    let ip = mesh_only_candidate("web.mesh.internal", 0);
+    check("web.mesh.internal.", RecordType::A, ResponseCode::NoError, &[ip]).await;
+    check("WEB.Mesh.Internal.", RecordType::A, ResponseCode::NoError, &[ip]).await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_asked_for_the_first_time_is_looked_up() {
+    let ip = mesh_only_candidate("late.mesh.internal", 0);
+    check("late.mesh.internal.", RecordType::A, ResponseCode::NoError, &[ip]).await;
+}
+
+#[tokio::test]
+async fn a_missing_family_is_no_data_with_how_long_it_holds() {
+    check("web.mesh.internal.", RecordType::AAAA, ResponseCode::NoError, &[]).await;
+    let mut bench = bench(Stream::Open).await;
+    let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::AAAA)).await;
+    assert_eq!(reply.authorities.len(), 1);
+    assert!(reply.metadata.authoritative && reply.metadata.recursion_available);
+    bench.tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_absent_name_is_nxdomain() {
+    check("nope.mesh.internal.", RecordType::A, ResponseCode::NXDomain, &[]).await;
+    check("\\*.mesh.internal.", RecordType::A, ResponseCode::NXDomain, &[]).await;
+}
+
+#[tokio::test]
+async fn another_name_is_forwarded_and_a_forged_answer_is_not_believed() {
+    check("example.com.", RecordType::A, ResponseCode::NoError, &[OUTSIDE]).await;
+    check("notmesh.internal.", RecordType::A, ResponseCode::NoError, &[OUTSIDE]).await;
+}
+
+#[tokio::test]
+async fn an_unknown_name_without_a_stream_is_servfail_and_a_known_one_is_answered() {
+    let mut bench = bench(Stream::Down).await;
+    let reply = ask_udp(&bench, &query("nope.mesh.internal.", RecordType::A)).await;
+    assert_eq!(read(&reply), (ResponseCode::ServFail, Vec::new()));
+    let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::A)).await;
+    assert_eq!(read(&reply).1, [mesh_only_candidate("web.mesh.internal", 0)]);
+    bench.tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_no_query_is_refused_or_dropped() {
+    let mut bench = bench(Stream::Open).await;
+    let mut truncated = query("web.mesh.internal.", RecordType::A);
+    truncated.truncate(20);
+    let reply = ask_udp(&bench, &truncated).await;
+    assert_eq!(read(&reply).0, ResponseCode::FormErr);
+    let mut update = query("web.mesh.internal.", RecordType::A);
+    update[2] = (update[2] & 0x87) | (4 << 3);
+    let reply = ask_udp(&bench, &update).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NotImp);
+    // An answer sent to us, and a scrap: nothing comes back, so the next reply is for the next query.
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut response = query("web.mesh.internal.", RecordType::A);
+    response[2] |= 0x80;
+    socket.send_to(&response, bench.address).await.unwrap();
+    socket.send_to(&[1, 2, 3], bench.address).await.unwrap();
+    let mut good = query("web.mesh.internal.", RecordType::A);
+    good[1] = 0;
+    socket.send_to(&good, bench.address).await.unwrap();
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).await.unwrap();
+    assert_eq!(buffer[..length][..2], good[..2]);
+    bench.tasks.shutdown().await;
+}
+
+#[test]
+fn resolv_conf_gives_its_name_servers() {
+    let text = "# c\nsearch a b\nnameserver 10.0.0.1\nnameserver nonsense\n nameserver ::1 \noptions ndots:5\n";
+    let expected: Vec<SocketAddr> = vec!["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()];
+    assert_eq!(forward::parse_resolv_conf(text), expected);
+}

@@ -1,0 +1,106 @@
+//! Between networks: a caller from another network asks for an exported service, and the bytes of its inner
+//! handshake and everything after go to one of this cluster's own workloads. This proxy sees no plaintext.
+
+use crate::accept::dial;
+use crate::failure::{Failure, ReplyTo, Spoken};
+use crate::flow::inbound::Visitor;
+use crate::flow::tcp::Connection;
+use crate::observe::Direction;
+use crate::snapshot::{Active, HostEntry, Snapshot};
+use crate::upstream::attempt::Missed;
+use crate::upstream::pool1::connect_reason;
+use crate::upstream::{CONNECT_TIMEOUT, judge};
+use codec::Reply;
+use decide::balance::{self, Load};
+use http::HeaderMap;
+use model::address::PORT_MESH;
+use model::listener::Exports;
+use model::service::{Endpoint, Reach};
+use model::{Hostname, Reason};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// Workloads tried for one tunnel; then the caller is refused and may try another gateway.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Answers a CONNECT for `host:port`.
+pub(super) async fn forward(
+    visitor: &Rc<Visitor>,
+    snapshot: &Snapshot,
+    exports: &Exports,
+    host: Hostname,
+    port: u16,
+) -> Reply {
+    let mut connection = Connection::begin(&visitor.worker, Direction::Gateway, visitor.address);
+    let is_exported = exports.hosts.iter().any(|(own, own_port)| *own == host && *own_port == port);
+    let entry = snapshot.host(host.as_str());
+    connection.host = Some(host);
+    let opened = match (is_exported, entry) {
+        (false, _) => Err(Reason::NotExported),
+        (true, None) => Err(Reason::NoEndpoint),
+        (true, Some(entry)) => open(visitor, snapshot, entry, &mut connection).await,
+    };
+    match opened {
+        Ok((upstream, active)) => {
+            connection.peer = Some(visitor.peer.clone());
+            Reply::Tunnel {
+                headers: HeaderMap::new(),
+                run: Box::new(move |tunnel| {
+                    Box::pin(async move {
+                        connection.carry(tunnel, upstream).await;
+                        drop(active);
+                    })
+                }),
+            }
+        }
+        Err(reason) => {
+            connection.refused(reason);
+            Failure::from(reason).reply(ReplyTo::Proxy, Spoken::Http)
+        }
+    }
+}
+
+/// Connects to one of the own workloads of the service.
+async fn open(
+    visitor: &Visitor,
+    snapshot: &Snapshot,
+    entry: &Arc<HostEntry>,
+    connection: &mut Connection,
+) -> Result<(TcpStream, Active), Reason> {
+    let worker = &visitor.worker;
+    // Endpoints that are not ours to hand out count as tried already, so that they are never chosen.
+    let is_own = |endpoint: &Endpoint| endpoint.reach == Reach::Native && endpoint.cluster == snapshot.me.cluster;
+    let mut tried: Vec<usize> =
+        (0..entry.endpoints.len()).filter(|index| !is_own(&entry.endpoints[*index])).collect();
+    let mut last = Reason::NoEndpoint;
+    for _ in 0..ATTEMPTS_MAX {
+        let now_ms = worker.now_ms();
+        let load = |index: usize| {
+            let state = &entry.states[index];
+            Load { active: state.active(), aside: state.is_aside(now_ms) }
+        };
+        let chosen = {
+            let dice = &mut *worker.dice.borrow_mut();
+            balance::choose(&entry.priorities, &entry.endpoints, &load, &tried, dice)
+        };
+        let Some(index) = chosen else { break };
+        let (endpoint, active) = (&entry.endpoints[index], entry.states[index].begin());
+        let address = SocketAddr::new(endpoint.address, PORT_MESH);
+        connection.target = Some((Arc::clone(entry), index));
+        connection.upstream = Some(address);
+        connection.attempts += 1;
+        let dialed = dial(address, worker.mark(), CONNECT_TIMEOUT).await;
+        let outcome = dialed.map_err(|error| Missed::from(connect_reason(&error)));
+        judge(worker, entry, index, &outcome);
+        match outcome {
+            Ok(stream) => return Ok((stream, active)),
+            Err(missed) => {
+                last = missed.reason;
+                tried.push(index);
+            }
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,94 @@
+//! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
+
+use super::{Authority, Head, strip, with_path};
+use codec::Body;
+use decide::route::{self, Match, Redirected};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use model::Reason;
+use model::route::{HeaderEdit, Redirect, RouteFilter};
+
+/// Headers that frame or address a message: no edit of configuration may touch them.
+fn is_framing(name: &HeaderName) -> bool {
+    matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION)
+}
+
+fn edit(headers: &mut HeaderMap, edit: &HeaderEdit) {
+    let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| !is_framing(name));
+    for (key, value) in &edit.set {
+        if let (Some(name), Ok(value)) = (name(key), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
+    for (key, value) in &edit.add {
+        if let (Some(name), Ok(value)) = (name(key), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    for key in &edit.remove {
+        if let Some(name) = name(key) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Applies a rule's filters to the request, in order.
+///
+/// # Errors
+/// [`Reason::BadPath`] when a rewrite makes something that is no request target.
+pub(crate) fn edit_request(head: &mut Head, matched: &Match<'_>) -> Result<(), Reason> {
+    for filter in &matched.rule.filters {
+        match filter {
+            RouteFilter::RequestHeaders(changes) => edit(&mut head.headers, changes),
+            RouteFilter::Rewrite(rewrite) => {
+                if let Some(host) = &rewrite.hostname {
+                    let value = HeaderValue::from_str(host).ok();
+                    head.authority = value.and_then(|v| Authority::parse(&v)).ok_or(Reason::BadRequest)?;
+                    head.headers.insert(header::HOST, head.authority.value().clone());
+                }
+                if let Some(path) = &rewrite.path {
+                    let path = route::rewrite_path(path, head.target.path(), matched.prefix_len);
+                    head.target = with_path(&path, head.target.query()).ok_or(Reason::BadPath)?;
+                }
+            }
+            RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The rule's redirect as a response, when it has one. `port` is the listener's or service's.
+pub(crate) fn redirect(head: &Head, matched: &Match<'_>, port: u16) -> Option<Response<Body>> {
+    let redirect = matched.rule.filters.iter().find_map(|filter| match filter {
+        RouteFilter::Redirect(redirect) => Some(redirect),
+        _ => None,
+    })?;
+    Some(redirect_response(redirect, head, matched.prefix_len, port))
+}
+
+fn redirect_response(redirect: &Redirect, head: &Head, prefix_len: usize, port: u16) -> Response<Body> {
+    let request = Redirected {
+        scheme: "http",
+        host: head.authority.as_str(),
+        port,
+        path: head.target.path(),
+        query: head.target.query(),
+        prefix_len,
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
+    if let Ok(location) = HeaderValue::try_from(route::redirect_location(redirect, &request)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Makes an upstream's response fit to pass on: no hop-by-hop and no protected header, then the rule's edits.
+pub(crate) fn edit_response(headers: &mut HeaderMap, filters: &[RouteFilter]) {
+    strip(headers);
+    for filter in filters {
+        if let RouteFilter::ResponseHeaders(changes) = filter {
+            edit(headers, changes);
+        }
+    }
+}

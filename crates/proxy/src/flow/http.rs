@@ -1,0 +1,151 @@
+//! The life of a request that leaves an application or enters at the edge, told from top to bottom. Each
+//! step lives in its own file: `head`, `decide::route`, `decide::split`, `upstream`, `exchange`.
+
+use crate::failure::{Failure, ReplyTo};
+use crate::flow::exchange::{Exchange, Unfinished};
+use crate::flow::head::{self, Edge, Fields, Head};
+use crate::flow::{Caller, Side, find_entry};
+use crate::observe::Direction;
+use crate::snapshot::{HostEntry, Snapshot};
+use crate::upstream::{self, Target};
+use codec::{Body, Reply};
+use decide::route::{Match, Table};
+use decide::{Dice, listener, split};
+use http::{Request, Response};
+use model::Reason;
+use model::route::RouteRule;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Answers one request.
+pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
+    let direction = match caller.side {
+        Side::Outbound { .. } => Direction::Outbound,
+        Side::Gateway { .. } => Direction::Gateway,
+    };
+    let exchange = Exchange::begin(&caller.worker, direction, caller.address, &request);
+    let _unfinished = Unfinished(&exchange);
+    let spoken = head::spoken(request.headers());
+    match follow(&caller, &exchange, request).await {
+        Ok(response) => Reply::Response(exchange.watch(response)),
+        Err(failure) => exchange.fail(&failure, ReplyTo::Application, spoken),
+    }
+}
+
+/// The story: canonical request, rule, backend, endpoint, response.
+async fn follow(
+    caller: &Caller,
+    exchange: &Rc<Exchange>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
+    let worker = &caller.worker;
+    let snapshot = worker.snapshot();
+    let (mut head, body) = head::receive(request, caller.edge())?;
+    head::ensure_request_id(&mut head.headers, || worker.random());
+    exchange.is_called(&head.headers);
+
+    let entrance = enter(caller, &snapshot, &head).await?;
+    let matched = entrance.find_rule(&snapshot, &head)?;
+    if let Some(matched) = &matched {
+        exchange.follows(route_name(matched.rule));
+        if let Some(redirect) = head::redirect(&head, matched, entrance.port()) {
+            return Ok(redirect);
+        }
+        head::edit_request(&mut head, matched)?;
+    }
+    let rule = matched.as_ref().map(|matched| &**matched.rule);
+    let target = choose_backend(caller, &snapshot, &entrance, rule).await?;
+
+    let body = exchange.counting(body);
+    let mut response = upstream::send(worker, &target, rule, head, body, exchange).await?;
+    head::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));
+    Ok(response)
+}
+
+/// Where a request comes in: this says which rules apply to it.
+enum Entrance {
+    /// By a service's mesh-only address.
+    Service { entry: Arc<HostEntry>, port: u16 },
+    /// By this listener of the gateway.
+    Listener { index: usize, port: u16 },
+}
+
+async fn enter(caller: &Caller, snapshot: &Snapshot, head: &Head) -> Result<Entrance, Reason> {
+    match &caller.side {
+        Side::Outbound { host, port } => {
+            let entry = find_entry(&caller.worker, snapshot, host).await?;
+            Ok(Entrance::Service { entry, port: *port })
+        }
+        Side::Gateway { port } => {
+            let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
+            let found = listener::gateway_listener(&gateway.gateway, *port, head.authority.as_str());
+            Ok(Entrance::Listener { index: found.ok_or(Reason::NoRoute)?, port: *port })
+        }
+    }
+}
+
+impl Entrance {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Service { port, .. } | Self::Listener { port, .. } => *port,
+        }
+    }
+
+    fn table<'a>(&'a self, snapshot: &'a Snapshot) -> Option<&'a Table> {
+        match self {
+            Self::Service { entry, .. } => Some(&entry.rules),
+            Self::Listener { index, .. } => snapshot.gateway.as_ref()?.rules.get(*index),
+        }
+    }
+
+    /// The rule to follow. A service without any rule is its own backend; with rules, one must match.
+    fn find_rule<'a>(&'a self, snapshot: &'a Snapshot, head: &Head) -> Result<Option<Match<'a>>, Reason> {
+        let table = self.table(snapshot).ok_or(Reason::NoRoute)?;
+        let matched = table.find(self.port(), &head.view(&Fields(&head.headers)));
+        match (matched, self) {
+            (Some(matched), _) => Ok(Some(matched)),
+            (None, Self::Service { entry, port }) if !has_rules(entry, *port) => Ok(None),
+            (None, _) => Err(Reason::NoRoute),
+        }
+    }
+}
+
+/// Whether any rule applies to this port of a service.
+fn has_rules(entry: &HostEntry, port: u16) -> bool {
+    use model::route::Parent;
+    entry.rules.rules().any(|rule| matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port))
+}
+
+/// The service and port that the request goes to: by weight among the rule's backends, else the service
+/// that was called.
+async fn choose_backend(
+    caller: &Caller,
+    snapshot: &Snapshot,
+    entrance: &Entrance,
+    rule: Option<&RouteRule>,
+) -> Result<Target, Reason> {
+    let Some(rule) = rule else {
+        return match entrance {
+            Entrance::Service { entry, port } => Target::new(entry, *port).ok_or(Reason::NoRoute),
+            Entrance::Listener { .. } => Err(Reason::NoRoute),
+        };
+    };
+    let picked = split::pick(&rule.backends, &mut *caller.worker.dice.borrow_mut() as &mut dyn Dice);
+    let backend = picked.and_then(|index| rule.backends.get(index)).ok_or(Reason::NoBackend)?;
+    let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
+    let entry = find_entry(&caller.worker, snapshot, host).await?;
+    Target::new(&entry, backend.port).ok_or(Reason::NoBackend)
+}
+
+fn route_name(rule: &RouteRule) -> Arc<str> {
+    Arc::clone(&rule.origin.object.name)
+}
+
+impl Caller {
+    fn edge(&self) -> Option<Edge<'_>> {
+        match self.side {
+            Side::Gateway { .. } => Some(Edge { forwarded_for: &self.forwarded_for }),
+            Side::Outbound { .. } => None,
+        }
+    }
+}

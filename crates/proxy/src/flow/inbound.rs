@@ -1,0 +1,223 @@
+//! The callee's side: who calls is known from the handshake, what may be reached is decided by `decide`, and
+//! what was not delivered is refused so that the caller may go elsewhere (design, D4).
+
+mod tunnel;
+
+use crate::failure::{Failure, ReplyTo};
+use crate::flow::exchange::{Exchange, Unfinished};
+use crate::flow::head::{self, Fields, HEADER_DESTINATION, Head};
+use crate::flow::{eastwest, report};
+use crate::observe::Direction;
+use crate::secure;
+use crate::snapshot::Snapshot;
+use crate::stream::Replay;
+use crate::upstream::attempt::{self, Answer, Missed, Standing};
+use crate::worker::Worker;
+use codec::{Body, Reply, ServerOptions};
+use daemon::Drain;
+use decide::authz::{Decision, Facts, authorize};
+use decide::listener::{self, Destination, Local, Speak};
+use decide::retry::is_idempotent;
+use http::{HeaderMap, Method, Request, Response};
+use model::service::Protocol;
+use model::{Hostname, Reason, SpiffeId};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use tokio::net::TcpStream;
+
+/// Another proxy, proved by its certificate.
+pub(crate) struct Visitor {
+    /// The worker that serves it.
+    pub(crate) worker: Rc<Worker>,
+    /// Who it is.
+    pub(crate) peer: SpiffeId,
+    /// Where it comes from; through a gateway: the gateway.
+    pub(crate) address: SocketAddr,
+}
+
+/// A port of the own application that somebody asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    /// The port and its protocol.
+    pub(crate) local: Local,
+    /// Where the application listens.
+    pub(crate) application: SocketAddr,
+    /// By which name it was asked for, or the first that it has.
+    pub(crate) host: Option<Hostname>,
+    /// What to speak to it.
+    pub(crate) speak: Speak,
+}
+
+/// A connection at the mesh port.
+pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
+    let (tls, peer) = match secure::accept(worker.mesh_tls.clone(), stream).await {
+        Ok(accepted) => accepted,
+        Err(reason) => return worker.recorder.refused(address, reason),
+    };
+    let visitor = Rc::new(Visitor { worker, peer, address });
+    let service = |request| serve(Rc::clone(&visitor), request);
+    let served = codec::http2::serve(tls, &ServerOptions::default(), drain.started(), service).await;
+    if let Err(error) = served {
+        report(&visitor.worker, address, &error);
+    }
+}
+
+/// A captured connection that came past the mesh: STRICT, so it is refused.
+pub(crate) fn plaintext(worker: &Worker, address: SocketAddr) {
+    worker.recorder.refused(address, Reason::Plaintext);
+}
+
+async fn serve(visitor: Rc<Visitor>, request: Request<Body>) -> Reply {
+    if request.method() != Method::CONNECT {
+        return serve_request(&visitor, request, None).await;
+    }
+    let snapshot = visitor.worker.snapshot();
+    let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
+    match (listener::parse_destination(authority), &snapshot.exports) {
+        (Some(Destination::Name(host, port)), Some(exports)) => {
+            eastwest::forward(&visitor, &snapshot, exports, host, port).await
+        }
+        (Some(destination), _) => tunnel::serve(&visitor, &snapshot, &destination).await,
+        (None, _) => Failure::from(Reason::BadRequest).reply(ReplyTo::Proxy, crate::failure::Spoken::Http),
+    }
+}
+
+/// Answers one request. `within`: it came inside a tunnel to this port; otherwise its destination header says
+/// where to.
+pub(super) async fn serve_request(
+    visitor: &Rc<Visitor>,
+    request: Request<Body>,
+    within: Option<&Arrival>,
+) -> Reply {
+    let exchange = Exchange::begin(&visitor.worker, Direction::Inbound, visitor.address, &request);
+    exchange.is_from(visitor.peer.clone());
+    let _unfinished = Unfinished(&exchange);
+    let spoken = head::spoken(request.headers());
+    let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
+    match follow(visitor, &exchange, request, within).await {
+        Ok(response) => Reply::Response(exchange.watch(response)),
+        Err(failure) => exchange.fail(&failure, to, spoken),
+    }
+}
+
+/// The story: where to, canonical request, may it, the application's response.
+async fn follow(
+    visitor: &Visitor,
+    exchange: &Rc<Exchange>,
+    request: Request<Body>,
+    within: Option<&Arrival>,
+) -> Result<Response<Body>, Failure> {
+    let worker = &visitor.worker;
+    let snapshot = worker.snapshot();
+    let arrival = match within {
+        Some(arrival) => arrival.clone(),
+        None => arrive_by_header(&snapshot, request.headers())?,
+    };
+    if let Some(host) = &arrival.host {
+        exchange.is_for(host.clone());
+    }
+    let (head, body) = head::receive(request, None)?;
+    exchange.is_called(&head.headers);
+    may_request(visitor, &snapshot, &arrival, &head)?;
+
+    exchange.asks(arrival.application);
+    let answer = deliver(worker, &arrival, &head, exchange.counting(body)).await?;
+    exchange.answered(None, answer.lease);
+    let mut response = answer.response;
+    head::edit_response(response.headers_mut(), &[]);
+    Ok(response)
+}
+
+fn arrive_by_header(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Arrival, Reason> {
+    let mut values = headers.get_all(HEADER_DESTINATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BadRequest) };
+    let text = value.to_str().map_err(|_| Reason::BadRequest)?;
+    let (destination, speak) = listener::parse_destination_header(text).ok_or(Reason::BadRequest)?;
+    arrive(snapshot, &destination, speak)
+}
+
+/// The own port that a destination means.
+pub(super) fn arrive(
+    snapshot: &Snapshot,
+    destination: &Destination,
+    speak: Speak,
+) -> Result<Arrival, Reason> {
+    let Some(inbound) = &snapshot.inbound else {
+        return Err(if snapshot.is_configured() { Reason::NotMyDestination } else { Reason::NotSynced });
+    };
+    let local = listener::inbound(inbound, &snapshot.own, destination)?;
+    let (ip, host) = match destination {
+        Destination::Address(address) => (address.ip(), None),
+        Destination::Name(host, _) => (own_address(snapshot), Some(host.clone())),
+    };
+    let first_name = || {
+        let port = inbound.ports.iter().find(|port| port.port == local.port)?;
+        port.names.first().map(|(host, _)| host.clone())
+    };
+    let speak = if local.protocol == Protocol::Http2 { Speak::Http2 } else { speak };
+    Ok(Arrival { local, application: SocketAddr::new(ip, local.port), host: host.or_else(first_name), speak })
+}
+
+fn own_address(snapshot: &Snapshot) -> IpAddr {
+    snapshot.own.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+fn may_request(visitor: &Visitor, snapshot: &Snapshot, arrival: &Arrival, head: &Head) -> Result<(), Failure> {
+    let fields = Fields(&head.headers);
+    let view = head.view(&fields);
+    let facts = Facts {
+        peer: Some(&visitor.peer),
+        peer_ip: Some(visitor.address.ip()),
+        port: arrival.local.port,
+        http: Some(&view),
+    };
+    judge(snapshot, &facts)
+}
+
+/// Whether opaque bytes may pass: no condition on HTTP can hold for them.
+pub(super) fn may_connect(visitor: &Visitor, snapshot: &Snapshot, arrival: &Arrival) -> Result<(), Failure> {
+    let facts = Facts {
+        peer: Some(&visitor.peer),
+        peer_ip: Some(visitor.address.ip()),
+        port: arrival.local.port,
+        http: None,
+    };
+    judge(snapshot, &facts)
+}
+
+fn judge(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(), Failure> {
+    match authorize(&snapshot.policies, facts) {
+        Decision::Allow => Ok(()),
+        Decision::Deny { policy, .. } => Err(Failure { reason: Reason::Denied, policy }),
+    }
+}
+
+/// Hands the request to the application; once more when only an old connection had ended.
+async fn deliver(
+    worker: &Rc<Worker>,
+    arrival: &Arrival,
+    head: &Head,
+    body: Body,
+) -> Result<Answer, Failure> {
+    let body = Replay::new(body);
+    let first = once(worker, arrival, head, body.next()).await;
+    let outcome = match first {
+        Err(Missed { standing: Standing::Stale, .. })
+            if is_idempotent(head.method.as_str()) && body.is_replayable() =>
+        {
+            worker.plain.forget(arrival.application);
+            once(worker, arrival, head, body.next()).await
+        }
+        outcome => outcome,
+    };
+    body.forget();
+    outcome.map_err(|missed| missed.reason.into())
+}
+
+async fn once(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Missed> {
+    let request = attempt::outgoing(head, body);
+    match arrival.speak {
+        Speak::Http1 => attempt::plain1(worker, arrival.application, request).await,
+        Speak::Http2 => attempt::plain2(worker, arrival.application, request).await,
+    }
+}

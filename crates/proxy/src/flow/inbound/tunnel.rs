@@ -1,0 +1,117 @@
+//! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is spoken
+//! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
+
+use super::{Arrival, Visitor, arrive, may_connect, serve_request};
+use crate::accept::dial;
+use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
+use crate::failure::{Failure, ReplyTo};
+use crate::flow::report;
+use crate::flow::tcp::Connection;
+use crate::observe::Direction;
+use crate::snapshot::Snapshot;
+use crate::upstream::CONNECT_TIMEOUT;
+use crate::upstream::pool1::connect_reason;
+use codec::{Io, Reply, ServerOptions, Tunnel};
+use decide::listener::{Destination, Speak};
+use http::HeaderMap;
+use model::authz::ConditionKey;
+use model::service::Protocol;
+use model::{Policy, Reason};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Answers a CONNECT.
+pub(super) async fn serve(visitor: &Rc<Visitor>, snapshot: &Snapshot, to: &Destination) -> Reply {
+    let mut connection = Connection::begin(&visitor.worker, Direction::Inbound, visitor.address);
+    connection.peer = Some(visitor.peer.clone());
+    match open(visitor, snapshot, to, &mut connection).await {
+        Ok(reply) => reply,
+        Err(failure) => {
+            connection.policy.clone_from(&failure.policy);
+            connection.refused(failure.reason);
+            failure.reply(ReplyTo::Proxy, crate::failure::Spoken::Http)
+        }
+    }
+}
+
+async fn open(
+    visitor: &Rc<Visitor>,
+    snapshot: &Snapshot,
+    to: &Destination,
+    connection: &mut Connection,
+) -> Result<Reply, Failure> {
+    let arrival = arrive(snapshot, to, Speak::Http1)?;
+    connection.host.clone_from(&arrival.host);
+    connection.upstream = Some(arrival.application);
+    connection.attempts = 1;
+    if is_http(snapshot, &arrival) {
+        let visitor = Rc::clone(visitor);
+        return Ok(reply(move |tunnel| serve_inside(visitor, arrival, tunnel)));
+    }
+    may_connect(visitor, snapshot, &arrival)?;
+    // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
+    let dialed = dial(arrival.application, visitor.worker.mark(), CONNECT_TIMEOUT).await;
+    let upstream = dialed.map_err(|error| connect_reason(&error))?;
+    let connection = std::mem::replace(
+        connection,
+        Connection::begin(&visitor.worker, Direction::Inbound, visitor.address),
+    );
+    Ok(reply(move |tunnel| async move { connection.carry(tunnel, upstream).await }))
+}
+
+fn reply<F: Future<Output = ()> + 'static>(run: impl FnOnce(Tunnel) -> F + 'static) -> Reply {
+    Reply::Tunnel { headers: HeaderMap::new(), run: Box::new(move |tunnel| Box::pin(run(tunnel))) }
+}
+
+/// Whether bytes for this port must be looked at as HTTP.
+fn is_http(snapshot: &Snapshot, arrival: &Arrival) -> bool {
+    match arrival.local.protocol {
+        Protocol::Http1 | Protocol::Http2 => true,
+        Protocol::Undeclared => snapshot.policies.iter().any(needs_http),
+        Protocol::Tcp => false,
+    }
+}
+
+fn needs_http(policy: &Arc<Policy>) -> bool {
+    let looks_at_headers = |key: &ConditionKey| matches!(key, ConditionKey::Header(_));
+    policy.rules.iter().any(|rule| {
+        rule.to.iter().any(model::authz::Operation::needs_http)
+            || rule.when.iter().any(|condition| looks_at_headers(&condition.key))
+    })
+}
+
+/// HTTP in a tunnel; what turns out to be none is judged as opaque.
+async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
+    let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
+    let options = ServerOptions::default();
+    let never = std::future::pending();
+    let service = |request| {
+        let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
+        async move { serve_request(&visitor, request, Some(&arrival)).await }
+    };
+    let served = match spoken {
+        Spoken::Http1 => codec::http1::serve(io, &options, never, service).await,
+        Spoken::Http2 => codec::http2::serve(io, &options, never, service).await,
+        Spoken::Opaque => return relay_opaque(&visitor, &arrival, io).await,
+    };
+    if let Err(error) = served {
+        report(&visitor.worker, visitor.address, &error);
+    }
+}
+
+async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
+    let mut connection = Connection::begin(&visitor.worker, Direction::Inbound, visitor.address);
+    connection.peer = Some(visitor.peer.clone());
+    connection.host.clone_from(&arrival.host);
+    connection.upstream = Some(arrival.application);
+    connection.attempts = 1;
+    let snapshot = visitor.worker.snapshot();
+    if let Err(failure) = may_connect(visitor, &snapshot, arrival) {
+        connection.policy = failure.policy;
+        return connection.refused(Reason::Denied);
+    }
+    match dial(arrival.application, visitor.worker.mark(), CONNECT_TIMEOUT).await {
+        Ok(upstream) => connection.carry(io, upstream).await,
+        Err(error) => connection.refused(connect_reason(&error)),
+    }
+}

@@ -1,0 +1,133 @@
+//! The life of an opaque connection that leaves an application: to a service through the mesh, or straight
+//! to where it was going when that is outside the mesh.
+
+use crate::accept::dial;
+use crate::observe::{Direction, Security, TcpRecord};
+use crate::snapshot::HostEntry;
+use crate::upstream::pool1::connect_reason;
+use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
+use crate::worker::Worker;
+use codec::Io;
+use codec::relay::{Counts, End, relay};
+use model::{Hostname, Policy, Reason, SpiffeId};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A relayed connection on which nothing moves for so long is closed (Envoy's default).
+pub(crate) const TCP_IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// The facts of one opaque connection, as they become known.
+pub(crate) struct Connection {
+    worker: Rc<Worker>,
+    direction: Direction,
+    downstream: SocketAddr,
+    started: SystemTime,
+    clock: Instant,
+    /// The destination by name, where there is no entry.
+    pub(crate) host: Option<Hostname>,
+    /// The service and the endpoint in use.
+    pub(crate) target: Option<(Arc<HostEntry>, usize)>,
+    /// Who is at the other side.
+    pub(crate) peer: Option<SpiffeId>,
+    /// Where it was connected to, or tried last.
+    pub(crate) upstream: Option<SocketAddr>,
+    /// Attempts made.
+    pub(crate) attempts: u32,
+    /// Who denied it.
+    pub(crate) policy: Option<Arc<Policy>>,
+}
+
+impl Connection {
+    /// A connection accepted just now.
+    pub(crate) fn begin(worker: &Rc<Worker>, direction: Direction, downstream: SocketAddr) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            direction,
+            downstream,
+            started: worker.shared.clock.wall(),
+            clock: worker.shared.clock.now(),
+            host: None,
+            target: None,
+            peer: None,
+            upstream: None,
+            attempts: 0,
+            policy: None,
+        }
+    }
+
+    /// Tells that it never came to be, or was refused.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.worker.recorder.tcp(&self.record(Some(reason), 0, 0));
+    }
+
+    /// Carries bytes both ways until the end, and tells of it.
+    pub(crate) async fn carry(&self, down: impl Io, up: impl Io) {
+        self.worker.recorder.tcp_opened(&self.record(None, 0, 0));
+        let Counts { to_upstream, to_downstream, end } = relay(down, up, TCP_IDLE_MAX).await;
+        let reason = match end {
+            End::DownstreamClosed | End::UpstreamClosed | End::Idle => None,
+            End::DownstreamFailed => Some(Reason::DownstreamReset),
+            End::UpstreamFailed => Some(Reason::ResponseReset),
+        };
+        self.worker.recorder.tcp(&self.record(reason, to_upstream, to_downstream));
+    }
+
+    fn record(&self, reason: Option<Reason>, received: u64, sent: u64) -> TcpRecord<'_> {
+        let endpoint = self.target.as_ref().and_then(|(entry, at)| entry.endpoints.get(*at));
+        let service = self.target.as_ref().map(|(entry, _)| &entry.service);
+        TcpRecord {
+            direction: self.direction,
+            host: self.host.as_ref().or(service.map(|service| &service.host)),
+            service,
+            peer: self.peer.as_ref(),
+            peer_cluster: endpoint.map(|endpoint| &*endpoint.cluster),
+            security: match (&self.peer, self.upstream) {
+                (Some(_), _) => Security::MutualTls,
+                (None, Some(_)) => Security::None,
+                (None, None) => Security::Unknown,
+            },
+            reason,
+            policy: self.policy.as_deref(),
+            started: self.started,
+            duration: self.worker.shared.clock.now().duration_since(self.clock),
+            bytes_received: received,
+            bytes_sent: sent,
+            downstream: Some(self.downstream),
+            upstream: self.upstream,
+            attempts: self.attempts,
+        }
+    }
+}
+
+/// Opaque bytes to a service.
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: impl Io, address: SocketAddr, target: &Target) {
+    let mut connection = Connection::begin(worker, Direction::Outbound, address);
+    let opening = tunnel::open(worker, target).await;
+    connection.attempts = opening.attempts;
+    connection.upstream = opening.last;
+    match opening.result {
+        Ok(opened) => {
+            connection.target = Some((Arc::clone(&target.entry), opened.index));
+            connection.peer = opened.peer;
+            connection.carry(stream, opened.io).await;
+            drop(opened.active);
+        }
+        Err(reason) => {
+            connection.target = Some((Arc::clone(&target.entry), usize::MAX));
+            connection.refused(reason);
+        }
+    }
+}
+
+/// To an address outside the mesh, as it is.
+pub(crate) async fn pass_through(worker: &Rc<Worker>, stream: impl Io, address: SocketAddr, to: SocketAddr) {
+    let mut connection = Connection::begin(worker, Direction::Outbound, address);
+    connection.upstream = Some(to);
+    connection.attempts = 1;
+    match dial(to, worker.mark(), CONNECT_TIMEOUT).await {
+        Ok(upstream) => connection.carry(stream, upstream).await,
+        Err(error) => connection.refused(connect_reason(&error)),
+    }
+}

@@ -1,0 +1,202 @@
+//! The control thread's side of lookups: what is subscribed on demand, who waits for it, what is unused.
+//!
+//! No I/O: it returns what to subscribe and unsubscribe. `start::stream` owns it.
+
+use super::{Ask, Found, Unavailable};
+use crate::snapshot::{Snapshot, Store};
+use model::Subscription;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::oneshot;
+
+/// Names and addresses subscribed on demand at once. At the limit the absent ones make room; then lookups
+/// fail with [`Unavailable::TooMany`].
+pub(crate) const WANTED_MAX: usize = 4096;
+/// Who waits for one name. More: [`Unavailable::TooMany`].
+const WAITERS_MAX: usize = 1024;
+/// A host is forgotten after so many minutes without use.
+const FORGET_AFTER_MIN: u32 = 5;
+/// The absence of a name is forgotten after so many minutes.
+const FORGET_ABSENT_AFTER_MIN: u32 = 2;
+
+/// Whether the control plane can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// The first connection is being made.
+    Starting,
+    /// Open.
+    Open,
+    /// Broken, or never made.
+    Down,
+}
+
+type Waiter = oneshot::Sender<Result<Found, Unavailable>>;
+
+/// One subscription on demand.
+struct Wanted {
+    since: u32,
+    waiters: Vec<Waiter>,
+}
+
+/// See the module's head.
+pub(crate) struct Desk {
+    store: Arc<Store>,
+    wanted: HashMap<Subscription, Wanted>,
+    minute: Arc<AtomicU32>,
+    stream: Stream,
+}
+
+impl Desk {
+    pub(crate) fn new(store: Arc<Store>, lookup: &super::Lookup) -> Self {
+        Self { store, wanted: HashMap::new(), minute: Arc::clone(&lookup.minute), stream: Stream::Starting }
+    }
+
+    /// Everything subscribed on demand.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Subscription> {
+        self.wanted.keys()
+    }
+
+    /// Takes over what the last good configuration held, so that it is renewed and forgotten like the rest.
+    pub(crate) fn adopt(&mut self, subscriptions: impl IntoIterator<Item = Subscription>) {
+        let since = self.minute();
+        for subscription in subscriptions.into_iter().take(WANTED_MAX) {
+            self.wanted.entry(subscription).or_insert(Wanted { since, waiters: Vec::new() });
+        }
+    }
+
+    /// Notes the state of the stream. When it breaks, everyone who waits is told.
+    pub(crate) fn set_stream(&mut self, stream: Stream) {
+        self.stream = stream;
+        if stream == Stream::Down {
+            for wanted in self.wanted.values_mut() {
+                for waiter in wanted.waiters.drain(..) {
+                    let _ = waiter.send(Err(Unavailable::NoStream));
+                }
+            }
+        }
+    }
+
+    /// Takes a question; returns what to subscribe now and what to unsubscribe to make room.
+    pub(crate) fn ask(&mut self, ask: Ask) -> (Option<Subscription>, Vec<Subscription>) {
+        let snapshot = self.store.snapshot();
+        if let Some(found) = find(&snapshot, &ask.what) {
+            let _ = ask.answer.send(Ok(found));
+            return (None, Vec::new());
+        }
+        if let Some(known) = self.wanted.get_mut(&ask.what) {
+            if self.stream == Stream::Down {
+                let _ = ask.answer.send(Err(Unavailable::NoStream));
+                return (None, Vec::new());
+            }
+            // Those whose deadline passed have gone; their places are free again.
+            known.waiters.retain(|waiter| !waiter.is_closed());
+            if known.waiters.len() < WAITERS_MAX {
+                known.waiters.push(ask.answer);
+            } else {
+                let _ = ask.answer.send(Err(Unavailable::TooMany));
+            }
+            return (None, Vec::new());
+        }
+        if self.stream == Stream::Down {
+            let _ = ask.answer.send(Err(Unavailable::NoStream));
+            return (None, Vec::new());
+        }
+        let gone = if self.wanted.len() >= WANTED_MAX { self.drop_absent(&snapshot) } else { Vec::new() };
+        if self.wanted.len() >= WANTED_MAX {
+            let _ = ask.answer.send(Err(Unavailable::TooMany));
+            return (None, gone);
+        }
+        let since = self.minute();
+        self.wanted.insert(ask.what.clone(), Wanted { since, waiters: vec![ask.answer] });
+        (Some(ask.what), gone)
+    }
+
+    /// After a new snapshot: answers everyone whose question it settles. Returns hosts that an address was
+    /// found to belong to but that were not sent with it.
+    pub(crate) fn settle(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Subscription> {
+        let mut more = Vec::new();
+        for (what, wanted) in &mut self.wanted {
+            if wanted.waiters.is_empty() {
+                continue;
+            }
+            if let Some(found) = find(snapshot, what) {
+                for waiter in wanted.waiters.drain(..) {
+                    let _ = waiter.send(Ok(found.clone()));
+                }
+            } else if let Subscription::Address(ip) = what
+                && let Some(host) = snapshot.by_address(*ip)
+            {
+                more.push(Subscription::Host(host.clone()));
+            }
+        }
+        more.retain(|subscription| !self.wanted.contains_key(subscription));
+        let since = self.minute();
+        for subscription in &more {
+            self.wanted.insert(subscription.clone(), Wanted { since, waiters: Vec::new() });
+        }
+        more
+    }
+
+    /// A minute has passed: returns what is to be unsubscribed. Nothing is forgotten without a stream,
+    /// because it could not be had again.
+    pub(crate) fn tick(&mut self) -> Vec<Subscription> {
+        if self.stream != Stream::Open {
+            return Vec::new();
+        }
+        let minute = self.minute.fetch_add(1, Ordering::Relaxed) + 1;
+        let snapshot = self.store.snapshot();
+        let is_stale = |what: &Subscription, wanted: &Wanted| {
+            let used = match what {
+                Subscription::Host(host) => snapshot.host(host.as_str()),
+                Subscription::Address(ip) => snapshot.by_address(*ip).and_then(|host| snapshot.host(host.as_str())),
+                _ => return false,
+            };
+            let last = used.map_or(0, |entry| entry.used.0.load(Ordering::Relaxed)).max(wanted.since);
+            let patience = if used.is_some() { FORGET_AFTER_MIN } else { FORGET_ABSENT_AFTER_MIN };
+            minute.saturating_sub(last) > patience && wanted.waiters.iter().all(oneshot::Sender::is_closed)
+        };
+        let stale: Vec<Subscription> =
+            self.wanted.iter().filter(|(what, wanted)| is_stale(what, wanted)).map(|(what, _)| what.clone()).collect();
+        for what in &stale {
+            self.wanted.remove(what);
+        }
+        stale
+    }
+
+    fn drop_absent(&mut self, snapshot: &Snapshot) -> Vec<Subscription> {
+        let is_absent = |what: &Subscription| match what {
+            Subscription::Host(host) => snapshot.is_host_absent(host.as_str()),
+            Subscription::Address(ip) => snapshot.is_address_absent(*ip),
+            _ => false,
+        };
+        let gone: Vec<Subscription> = self.wanted.keys().filter(|what| is_absent(what)).cloned().collect();
+        for what in &gone {
+            self.wanted.remove(what);
+        }
+        gone
+    }
+
+    fn minute(&self) -> u32 {
+        self.minute.load(Ordering::Relaxed)
+    }
+}
+
+/// What the snapshot says about a question; `None`: nothing yet.
+fn find(snapshot: &Arc<Snapshot>, what: &Subscription) -> Option<Found> {
+    let (is_present, is_absent) = match what {
+        Subscription::Host(host) => {
+            (snapshot.host(host.as_str()).is_some(), snapshot.is_host_absent(host.as_str()))
+        }
+        Subscription::Address(ip) => {
+            let owner = snapshot.by_address(*ip).and_then(|host| snapshot.host(host.as_str()));
+            (owner.is_some(), snapshot.is_address_absent(*ip))
+        }
+        _ => (false, false),
+    };
+    match (is_present, is_absent) {
+        (true, _) => Some(Found::Present(Arc::clone(snapshot))),
+        (_, true) => Some(Found::Absent),
+        _ => None,
+    }
+}

@@ -1,0 +1,137 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::desk::{Desk, Stream};
+use super::*;
+use crate::snapshot::Change;
+use crate::testing::{configured, host, service, slice};
+
+struct Bench {
+    store: Arc<Store>,
+    lookup: Lookup,
+    asks: mpsc::Receiver<Ask>,
+    desk: Desk,
+}
+
+fn bench() -> Bench {
+    let store = configured("mesh");
+    let (lookup, asks) = Lookup::new(Arc::clone(&store));
+    let mut desk = Desk::new(Arc::clone(&store), &lookup);
+    desk.set_stream(Stream::Open);
+    Bench { store, lookup, asks, desk }
+}
+
+impl Bench {
+    fn start(&self, name: &str) -> tokio::task::JoinHandle<Result<Found, Unavailable>> {
+        let (lookup, name) = (self.lookup.clone(), host(name));
+        tokio::spawn(async move { lookup.host(&name).await })
+    }
+
+    async fn take(&mut self) -> Option<Subscription> {
+        let ask = self.asks.recv().await.unwrap();
+        self.desk.ask(ask).0
+    }
+
+    fn arrive(&mut self, change: Change) -> Vec<Subscription> {
+        let snapshot = self.store.apply(change);
+        self.desk.settle(&snapshot)
+    }
+}
+
+fn present(name: &str) -> Change {
+    Change { upserts: vec![service(name), slice(name, 0, &["e"])], ..Change::default() }
+}
+
+fn absent(name: &str) -> Change {
+    Change { absent: vec![Subscription::Host(host(name))], ..Change::default() }
+}
+
+#[tokio::test]
+async fn all_who_wait_for_one_name_cost_one_subscription() {
+    let mut bench = bench();
+    let waiting: Vec<_> = (0..10).map(|_| bench.start("a.mesh")).collect();
+    let mut subscribed = Vec::new();
+    for _ in 0..10 {
+        subscribed.extend(bench.take().await);
+    }
+    assert_eq!(subscribed, [Subscription::Host(host("a.mesh"))]);
+    bench.arrive(present("a.mesh"));
+    for waiter in waiting {
+        let Found::Present(snapshot) = waiter.await.unwrap().unwrap() else { panic!("absent") };
+        assert!(snapshot.host("a.mesh").is_some());
+    }
+}
+
+#[tokio::test]
+async fn absence_is_an_answer_and_is_not_asked_for_again() {
+    let mut bench = bench();
+    let waiting = bench.start("nope.mesh");
+    bench.take().await;
+    bench.arrive(absent("nope.mesh"));
+    assert!(matches!(waiting.await.unwrap(), Ok(Found::Absent)));
+    assert!(matches!(bench.lookup.host(&host("nope.mesh")).await, Ok(Found::Absent)));
+    assert!(bench.asks.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_broken_stream_answers_those_who_wait_but_not_what_is_known() {
+    let mut bench = bench();
+    bench.arrive(present("known.mesh"));
+    let waiting = bench.start("a.mesh");
+    bench.take().await;
+    bench.desk.set_stream(Stream::Down);
+    assert!(matches!(waiting.await.unwrap(), Err(Unavailable::NoStream)));
+    let waiting = bench.start("b.mesh");
+    assert_eq!(bench.take().await, None);
+    assert!(matches!(waiting.await.unwrap(), Err(Unavailable::NoStream)));
+    assert!(matches!(bench.lookup.host(&host("known.mesh")).await, Ok(Found::Present(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_the_deadline() {
+    let mut bench = bench();
+    let waiting = bench.start("a.mesh");
+    bench.take().await;
+    assert!(matches!(waiting.await.unwrap(), Err(Unavailable::Deadline)));
+}
+
+#[tokio::test]
+async fn an_address_waits_for_its_host_too() {
+    let mut bench = bench();
+    let ip = "240.1.2.3".parse().unwrap();
+    let lookup = bench.lookup.clone();
+    let waiting = tokio::spawn(async move { lookup.address(ip).await });
+    assert_eq!(bench.take().await, Some(Subscription::Address(ip)));
+    let address = (model::ResourceKey::Address(ip), model::Resource::Address(ip, host("a.mesh")));
+    let more = bench.arrive(Change { upserts: vec![address], ..Change::default() });
+    assert_eq!(more, [Subscription::Host(host("a.mesh"))]);
+    bench.arrive(present("a.mesh"));
+    assert!(matches!(waiting.await.unwrap(), Ok(Found::Present(_))));
+}
+
+#[tokio::test]
+async fn unused_hosts_are_forgotten_and_used_ones_are_not() {
+    let mut bench = bench();
+    for name in ["used.mesh", "unused.mesh"] {
+        let waiting = bench.start(name);
+        bench.take().await;
+        bench.arrive(present(name));
+        waiting.await.unwrap().unwrap();
+    }
+    let mut forgotten = Vec::new();
+    for _ in 0..20 {
+        forgotten.extend(bench.desk.tick());
+        bench.lookup.touch(bench.store.snapshot().host("used.mesh").unwrap());
+    }
+    assert_eq!(forgotten, [Subscription::Host(host("unused.mesh"))]);
+}
+
+#[tokio::test]
+async fn nothing_is_forgotten_without_a_stream() {
+    let mut bench = bench();
+    let waiting = bench.start("a.mesh");
+    bench.take().await;
+    bench.arrive(present("a.mesh"));
+    waiting.await.unwrap().unwrap();
+    bench.desk.set_stream(Stream::Down);
+    assert!((0..20).all(|_| bench.desk.tick().is_empty()));
+}

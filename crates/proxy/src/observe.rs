@@ -1,0 +1,20 @@
+//! What is told about traffic: Istio-named metrics and the access log.
+//!
+//! Each worker has its own [`Recorder`] and is the only writer of its counters, so recording is a hash
+//! lookup and a few plain additions; [`Observe`] adds the workers up when somebody asks. Recording is an
+//! explicit call by `flow`, never a side effect of drop. No private data beyond what the log names.
+
+mod access_log;
+mod labels;
+mod metrics;
+mod record;
+mod render;
+mod series;
+#[cfg(test)]
+mod tests;
+
+pub use access_log::AccessLog;
+pub(crate) use access_log::rfc3339;
+pub use labels::Own;
+pub use metrics::{Observe, Recorder};
+pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};

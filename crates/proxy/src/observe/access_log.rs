@@ -1,0 +1,260 @@
+//! The access log: one line of JSON for each request or connection, with Envoy's field names.
+//!
+//! Workers format and hand over; a thread writes. A full queue drops lines and counts them: traffic never
+//! waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
+
+use super::labels::flag;
+use super::record::{Direction, RequestRecord, TcpRecord};
+use model::{Policy, Reason, SpiffeId};
+use serde::Serialize;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Lines on their way to the writer; more are dropped and counted.
+const QUEUE_LINES_MAX: usize = 2048;
+/// Bytes gathered before they are written.
+const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Longest path that is logged, in bytes; the rest is cut.
+const PATH_BYTES_MAX: usize = 2048;
+/// Longest other value that comes from a peer, in bytes; the rest is cut.
+const VALUE_BYTES_MAX: usize = 256;
+
+enum Message {
+    Line(Vec<u8>),
+    Stop,
+}
+
+/// The workers' end of the log.
+pub struct AccessLog {
+    lines: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl AccessLog {
+    /// Opens `path` for appending (`-`: standard output) and starts the writer thread.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let sink: Box<dyn Write + Send> = if path.as_os_str() == "-" {
+            Box::new(io::stdout())
+        } else {
+            Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+        };
+        Self::start(sink)
+    }
+
+    /// Starts the writer thread on any sink.
+    pub fn start(sink: Box<dyn Write + Send>) -> io::Result<Self> {
+        let (lines, queue) = mpsc::sync_channel(QUEUE_LINES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        let writer = std::thread::Builder::new()
+            .name("access-log".into())
+            .stack_size(128 * 1024)
+            .spawn(move || write_lines(&queue, sink, &counter))?;
+        Ok(Self { lines, dropped, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Lines lost to a full queue or a failing disk.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes what is queued and ends the thread. Lines that come later are dropped.
+    pub fn finish(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && self.lines.send(Message::Stop).is_ok()
+        {
+            let _ = writer.join();
+        }
+    }
+
+    pub(super) fn request(&self, record: &RequestRecord<'_>, own: Option<&SpiffeId>) {
+        let (source, destination) = principals(record.direction, own, record.peer);
+        self.send(&Line {
+            start_time: &rfc3339(record.started),
+            direction: direction(record.direction),
+            method: Some(cut(record.method, VALUE_BYTES_MAX)),
+            path: Some(cut(record.path, PATH_BYTES_MAX)),
+            protocol: Some(version(record.version)),
+            authority: Some(cut(record.authority, VALUE_BYTES_MAX)),
+            response_code: record.status,
+            response_flags: flag(record.reason),
+            response_code_details: record.reason.map_or("via_upstream", |reason| reason.row().code),
+            grpc_status: record.grpc_status,
+            duration: record.duration.as_millis() as u64,
+            bytes_received: record.bytes_received,
+            bytes_sent: record.bytes_sent,
+            downstream_remote_address: record.downstream.map(|address| address.to_string()),
+            upstream_host: record.upstream.map(|address| address.to_string()),
+            upstream_cluster: record.host.map(model::Hostname::as_str),
+            route_name: some(record.route_name),
+            request_id: some(cut(record.request_id, VALUE_BYTES_MAX)),
+            source_principal: source,
+            destination_principal: destination,
+            policy: record.policy.map(policy_name),
+            attempts: record.attempts,
+        });
+    }
+
+    pub(super) fn tcp(&self, record: &TcpRecord<'_>, own: Option<&SpiffeId>) {
+        let (source, destination) = principals(record.direction, own, record.peer);
+        self.send(&Line {
+            start_time: &rfc3339(record.started),
+            direction: direction(record.direction),
+            method: None,
+            path: None,
+            protocol: None,
+            authority: None,
+            response_code: 0,
+            response_flags: flag(record.reason),
+            response_code_details: record.reason.map_or("", |reason: Reason| reason.row().code),
+            grpc_status: None,
+            duration: record.duration.as_millis() as u64,
+            bytes_received: record.bytes_received,
+            bytes_sent: record.bytes_sent,
+            downstream_remote_address: record.downstream.map(|address| address.to_string()),
+            upstream_host: record.upstream.map(|address| address.to_string()),
+            upstream_cluster: record.host.map(model::Hostname::as_str),
+            route_name: None,
+            request_id: None,
+            source_principal: source,
+            destination_principal: destination,
+            policy: record.policy.map(policy_name),
+            attempts: record.attempts,
+        });
+    }
+
+    fn send(&self, line: &Line<'_>) {
+        let mut bytes = Vec::with_capacity(768);
+        // Writing plain values into memory cannot fail; a line that did would be counted as dropped.
+        let is_written = serde_json::to_writer(&mut bytes, line).is_ok();
+        bytes.push(b'\n');
+        if !is_written || self.lines.try_send(Message::Line(bytes)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One line. Field names are those of Envoy's default format and of Istio's JSON log.
+#[derive(Serialize)]
+struct Line<'a> {
+    start_time: &'a str,
+    direction: &'static str,
+    method: Option<&'a str>,
+    path: Option<&'a str>,
+    protocol: Option<&'static str>,
+    authority: Option<&'a str>,
+    response_code: u16,
+    response_flags: &'static str,
+    response_code_details: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<u16>,
+    duration: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+    downstream_remote_address: Option<String>,
+    upstream_host: Option<String>,
+    upstream_cluster: Option<&'a str>,
+    route_name: Option<&'a str>,
+    request_id: Option<&'a str>,
+    source_principal: Option<String>,
+    destination_principal: Option<String>,
+    policy: Option<String>,
+    attempts: u32,
+}
+
+fn write_lines(queue: &Receiver<Message>, mut sink: Box<dyn Write + Send>, dropped: &AtomicU64) {
+    let mut batch = Vec::with_capacity(BATCH_BYTES_MAX);
+    let mut is_open = true;
+    while is_open {
+        let mut lines = 0;
+        let mut next = queue.recv().map_err(|_| TryRecvError::Disconnected);
+        loop {
+            match next {
+                Ok(Message::Line(line)) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
+                }
+                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => {
+                    is_open = false;
+                    break;
+                }
+                Err(TryRecvError::Empty) => break,
+            }
+            if batch.len() >= BATCH_BYTES_MAX {
+                break;
+            }
+            next = queue.try_recv();
+        }
+        if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
+            dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+        batch.clear();
+    }
+}
+
+fn principals(
+    direction: Direction,
+    own: Option<&SpiffeId>,
+    peer: Option<&SpiffeId>,
+) -> (Option<String>, Option<String>) {
+    let (source, destination) = match direction {
+        Direction::Inbound => (peer, own),
+        Direction::Outbound | Direction::Gateway => (own, peer),
+    };
+    (source.map(SpiffeId::to_string), destination.map(SpiffeId::to_string))
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+        Direction::Gateway => "gateway",
+    }
+}
+
+fn policy_name(policy: &Policy) -> String {
+    format!("{}/{}", policy.origin.object.namespace, policy.origin.object.name)
+}
+
+fn version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        http::Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// At most `max` bytes of `text`, cut between characters.
+fn cut(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}
+
+/// UTC with milliseconds, for example `2026-11-22T10:11:12.345Z`.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Days since 0000-03-01, in eras of 400 years, so that the leap day is the last of its year.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", second % 60, since.subsec_millis())
+}

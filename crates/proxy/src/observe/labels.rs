@@ -1,0 +1,267 @@
+//! Istio's standard labels (istio.io, "Istio Standard Metrics") out of what a record knows.
+//!
+//! Workloads are named by the service account of their SPIFFE id: it is the one fact about the other side
+//! that the handshake proves and that needs no further lookup. What is not known is `unknown`, as in Istio.
+
+use super::record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
+use model::service::Service;
+use model::{Hostname, Reason, SpiffeId};
+use std::fmt::Write;
+use std::hash::{BuildHasher, Hash};
+
+const UNKNOWN: &str = "unknown";
+
+/// What this proxy says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Own {
+    /// Own identity; `None` in `leno gateway`.
+    pub id: Option<SpiffeId>,
+    /// Own cluster; may be empty.
+    pub cluster: String,
+    /// Label `app` of the own workload group; may be empty.
+    pub app: String,
+    /// Label `version` of the own workload group; may be empty.
+    pub version: String,
+}
+
+/// The part of a record that selects a series. Borrowed for a lookup, owned in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key<'a> {
+    pub(super) direction: Direction,
+    pub(super) host: Option<&'a str>,
+    pub(super) service: Option<(&'a str, &'a str)>,
+    pub(super) peer: Option<&'a SpiffeId>,
+    pub(super) peer_cluster: Option<&'a str>,
+    pub(super) security: Security,
+    pub(super) flag: &'static str,
+    /// `None`: an opaque connection.
+    pub(super) http: Option<HttpKey>,
+}
+
+/// The part that only requests have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HttpKey {
+    pub(super) protocol: RequestProtocol,
+    pub(super) status: u16,
+    pub(super) grpc_status: Option<u16>,
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn of_request(record: &RequestRecord<'a>) -> Self {
+        Self {
+            direction: record.direction,
+            host: record.host.map(Hostname::as_str),
+            service: record.service.map(name_and_namespace),
+            peer: record.peer,
+            peer_cluster: record.peer_cluster,
+            security: record.security,
+            flag: flag(record.reason),
+            http: Some(HttpKey {
+                protocol: record.protocol,
+                status: record.status,
+                grpc_status: record.grpc_status,
+            }),
+        }
+    }
+
+    pub(super) fn of_tcp(record: &TcpRecord<'a>) -> Self {
+        Self {
+            direction: record.direction,
+            host: record.host.map(Hostname::as_str),
+            service: record.service.map(name_and_namespace),
+            peer: record.peer,
+            peer_cluster: record.peer_cluster,
+            security: record.security,
+            flag: flag(record.reason),
+            http: None,
+        }
+    }
+
+    pub(super) fn hash_with(&self, hasher: &impl BuildHasher) -> u64 {
+        hasher.hash_one(self)
+    }
+
+    pub(super) fn keep(self) -> OwnedKey {
+        OwnedKey {
+            direction: self.direction,
+            host: self.host.map(Into::into),
+            service: self.service.map(|(name, namespace)| (name.into(), namespace.into())),
+            peer: self.peer.cloned(),
+            peer_cluster: self.peer_cluster.map(Into::into),
+            security: self.security,
+            flag: self.flag,
+            http: self.http,
+        }
+    }
+}
+
+/// A [`Key`] that lives in the cache.
+pub(super) struct OwnedKey {
+    direction: Direction,
+    host: Option<Box<str>>,
+    service: Option<(Box<str>, Box<str>)>,
+    peer: Option<SpiffeId>,
+    peer_cluster: Option<Box<str>>,
+    security: Security,
+    flag: &'static str,
+    http: Option<HttpKey>,
+}
+
+impl OwnedKey {
+    pub(super) fn borrow(&self) -> Key<'_> {
+        Key {
+            direction: self.direction,
+            host: self.host.as_deref(),
+            service: self.service.as_ref().map(|(name, namespace)| (&**name, &**namespace)),
+            peer: self.peer.as_ref(),
+            peer_cluster: self.peer_cluster.as_deref(),
+            security: self.security,
+            flag: self.flag,
+            http: self.http,
+        }
+    }
+}
+
+/// Envoy's response flag; `-` when there is none.
+pub(super) fn flag(reason: Option<Reason>) -> &'static str {
+    match reason.map(|reason| reason.row().flag) {
+        None | Some("" | "NONE") => "-",
+        Some(flag) => flag,
+    }
+}
+
+fn name_and_namespace(service: &Service) -> (&str, &str) {
+    (&service.name, &service.namespace)
+}
+
+/// The labels of a series as Prometheus text, without braces.
+pub(super) fn render(key: &Key<'_>, own: &Own) -> String {
+    let mut text = String::with_capacity(512);
+    let mut put = |name: &str, value: &str| put_label(&mut text, name, value);
+    let is_inbound = key.direction == Direction::Inbound;
+    put("reporter", if is_inbound { "destination" } else { "source" });
+    let own_party = Party {
+        id: own.id.as_ref(),
+        cluster: &own.cluster,
+        app: &own.app,
+        version: &own.version,
+    };
+    let peer = Party { id: key.peer, cluster: key.peer_cluster.unwrap_or(""), app: "", version: "" };
+    let (source, destination) = if is_inbound { (peer, own_party) } else { (own_party, peer) };
+    put_party(&mut put, &SOURCE, &source);
+    put_party(&mut put, &DESTINATION, &destination);
+    let (name, namespace) = service_labels(key, own);
+    put("destination_service", key.host.unwrap_or(UNKNOWN));
+    put("destination_service_name", name);
+    put("destination_service_namespace", namespace);
+    match key.http {
+        Some(http) => {
+            put("request_protocol", if http.protocol == RequestProtocol::Grpc { "grpc" } else { "http" });
+            put("response_code", itoa(http.status).as_str());
+            let grpc = http.grpc_status.map(itoa).unwrap_or_default();
+            put("grpc_response_status", &grpc);
+        }
+        None => put("request_protocol", "tcp"),
+    }
+    put("response_flags", key.flag);
+    put("connection_security_policy", match key.security {
+        Security::MutualTls => "mutual_tls",
+        Security::None => "none",
+        Security::Unknown => UNKNOWN,
+    });
+    text
+}
+
+/// The labels of the series that takes what exceeds the limit.
+pub(super) const OVERFLOW: &str = "reporter=\"overflow\"";
+
+struct Party<'a> {
+    id: Option<&'a SpiffeId>,
+    cluster: &'a str,
+    app: &'a str,
+    version: &'a str,
+}
+
+/// Label names of one side: workload, namespace, principal, app, version, service, revision, cluster.
+type PartyNames = [&'static str; 8];
+
+const SOURCE: PartyNames = [
+    "source_workload",
+    "source_workload_namespace",
+    "source_principal",
+    "source_app",
+    "source_version",
+    "source_canonical_service",
+    "source_canonical_revision",
+    "source_cluster",
+];
+const DESTINATION: PartyNames = [
+    "destination_workload",
+    "destination_workload_namespace",
+    "destination_principal",
+    "destination_app",
+    "destination_version",
+    "destination_canonical_service",
+    "destination_canonical_revision",
+    "destination_cluster",
+];
+
+fn put_party(put: &mut impl FnMut(&str, &str), names: &PartyNames, party: &Party<'_>) {
+    let workload = party.id.map_or(UNKNOWN, |id| &id.service_account);
+    put(names[0], workload);
+    put(names[1], party.id.map_or(UNKNOWN, |id| &id.namespace));
+    put(names[2], &party.id.map_or_else(|| UNKNOWN.to_owned(), SpiffeId::to_string));
+    put(names[3], known(party.app));
+    put(names[4], known(party.version));
+    put(names[5], if party.app.is_empty() { workload } else { party.app });
+    put(names[6], if party.version.is_empty() { "latest" } else { party.version });
+    put(names[7], known(party.cluster));
+}
+
+fn known(text: &str) -> &str {
+    if text.is_empty() { UNKNOWN } else { text }
+}
+
+/// Name and namespace of the destination service: from the object, else from the host name.
+fn service_labels<'a>(key: &Key<'a>, own: &'a Own) -> (&'a str, &'a str) {
+    if let Some(service) = key.service {
+        return service;
+    }
+    let Some(host) = key.host else { return (UNKNOWN, UNKNOWN) };
+    let mut labels = host.splitn(3, '.');
+    if let (Some(name), Some(namespace), Some(rest)) = (labels.next(), labels.next(), labels.next())
+        && rest.starts_with("svc.")
+    {
+        return (name, namespace);
+    }
+    // A global name: its object is the callee's own when this proxy is the callee.
+    let name = host.split('.').next().unwrap_or(host);
+    match (&own.id, key.direction) {
+        (Some(id), Direction::Inbound) => (name, &id.namespace),
+        _ => (host, UNKNOWN),
+    }
+}
+
+/// Appends `name="value"`, escaped as the text format demands.
+pub(super) fn put_label(text: &mut String, name: &str, value: &str) {
+    if !text.is_empty() {
+        text.push(',');
+    }
+    text.push_str(name);
+    text.push_str("=\"");
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+}
+
+fn itoa(number: u16) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{number}");
+    text
+}

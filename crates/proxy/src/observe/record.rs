@@ -1,0 +1,125 @@
+//! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
+
+use model::service::Service;
+use model::{Hostname, Policy, Reason, SpiffeId};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+/// Which side of a call this proxy is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Beside the callee; Istio's `reporter="destination"`.
+    Inbound,
+    /// Beside the caller; Istio's `reporter="source"`.
+    Outbound,
+    /// At the edge, for a caller from outside; Istio's `reporter="source"`.
+    Gateway,
+}
+
+/// Istio's `request_protocol` for requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestProtocol {
+    /// Any HTTP but gRPC.
+    Http,
+    /// `content-type: application/grpc…`.
+    Grpc,
+}
+
+/// Istio's `connection_security_policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Security {
+    /// The wire between the proxies is mutual TLS.
+    MutualTls,
+    /// Plaintext.
+    None,
+    /// Not known: nothing was connected.
+    Unknown,
+}
+
+/// One HTTP request, when it has ended.
+#[derive(Clone, Debug)]
+pub struct RequestRecord<'a> {
+    /// Which side.
+    pub direction: Direction,
+    /// The destination by name, as far as known. Inbound: the first of the port's names, or the one asked for.
+    pub host: Option<&'a Hostname>,
+    /// The same with all that is known of it (outbound and gateway); gives the service labels.
+    pub service: Option<&'a Service>,
+    /// Identity of the other side: the caller (inbound), who answered (outbound, gateway).
+    pub peer: Option<&'a SpiffeId>,
+    /// Cluster of the other side, when known; inbound: `None`.
+    pub peer_cluster: Option<&'a str>,
+    /// The wire between the proxies.
+    pub security: Security,
+    /// HTTP or gRPC.
+    pub protocol: RequestProtocol,
+    /// Version that the downstream spoke.
+    pub version: http::Version,
+    /// Method as received.
+    pub method: &'a str,
+    /// Path and query as received.
+    pub path: &'a str,
+    /// `:authority` or `Host` as received.
+    pub authority: &'a str,
+    /// Status sent downstream; 0: none was.
+    pub status: u16,
+    /// `grpc-status`, when seen.
+    pub grpc_status: Option<u16>,
+    /// Why it ended so; `None`: the upstream answered and all of it was delivered.
+    pub reason: Option<Reason>,
+    /// The policy that denied it.
+    pub policy: Option<&'a Policy>,
+    /// When its head had arrived.
+    pub started: SystemTime,
+    /// From then to the end of the response.
+    pub duration: Duration,
+    /// Body bytes from downstream.
+    pub bytes_received: u64,
+    /// Body bytes to downstream.
+    pub bytes_sent: u64,
+    /// Who called, by address.
+    pub downstream: Option<SocketAddr>,
+    /// Which endpoint answered, or was tried last.
+    pub upstream: Option<SocketAddr>,
+    /// Route object, `namespace/name`; empty: none.
+    pub route_name: &'a str,
+    /// `x-request-id`; empty: none.
+    pub request_id: &'a str,
+    /// Attempts made upstream, from 0.
+    pub attempts: u32,
+}
+
+/// One opaque connection, when it has ended.
+#[derive(Clone, Debug)]
+pub struct TcpRecord<'a> {
+    /// Which side.
+    pub direction: Direction,
+    /// The destination by name, as far as known.
+    pub host: Option<&'a Hostname>,
+    /// The same with all that is known of it.
+    pub service: Option<&'a Service>,
+    /// Identity of the other side.
+    pub peer: Option<&'a SpiffeId>,
+    /// Cluster of the other side, when known.
+    pub peer_cluster: Option<&'a str>,
+    /// The wire between the proxies.
+    pub security: Security,
+    /// Why it ended so; `None`: both sides closed.
+    pub reason: Option<Reason>,
+    /// The policy that denied it.
+    pub policy: Option<&'a Policy>,
+    /// When it was accepted.
+    pub started: SystemTime,
+    /// From then to its end.
+    pub duration: Duration,
+    /// Bytes from downstream (Istio: `istio_tcp_received_bytes_total`).
+    pub bytes_received: u64,
+    /// Bytes to downstream (Istio: `istio_tcp_sent_bytes_total`).
+    pub bytes_sent: u64,
+    /// Who called, by address.
+    pub downstream: Option<SocketAddr>,
+    /// Which endpoint was connected, or tried last.
+    pub upstream: Option<SocketAddr>,
+    /// Attempts made upstream, from 0.
+    pub attempts: u32,
+}

@@ -1,0 +1,148 @@
+//! Prometheus text of everything recorded.
+
+use super::metrics::Observe;
+use super::series::{BOUNDS, Certificate, Histogram, Http, Series, Tcp};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl Observe {
+    /// Notes the own certificate and when it is to be renewed.
+    pub fn set_certificate(&self, not_before: SystemTime, not_after: SystemTime, renew_at: Option<SystemTime>) {
+        let mut certificate = self.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        *certificate = Certificate { not_before: Some(not_before), not_after: Some(not_after), renew_at };
+    }
+
+    /// Counts a renewal of the own certificate, successful or failed.
+    pub fn renewed(&self, outcome: Result<(), ()>) {
+        match outcome {
+            Ok(()) => self.renewals.fetch_add(1, Ordering::Relaxed),
+            Err(()) => self.renewal_failures.fetch_add(1, Ordering::Relaxed),
+        };
+    }
+
+    /// Notes whether the control stream is open.
+    pub fn set_connected(&self, is_connected: bool) {
+        let before = self.is_connected.swap(u64::from(is_connected), Ordering::Relaxed);
+        if is_connected && before == 0 {
+            self.connects.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The Prometheus text of everything recorded. `epoch` and `hosts` describe the snapshot in force.
+    pub fn render(&self, epoch: u64, hosts: usize) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        let sums = self.sums();
+        http_families(&mut text, &sums);
+        tcp_families(&mut text, &sums);
+        head(&mut text, "leno_refused_connections_total", "counter", "Connections refused before anything was exchanged.");
+        for (reason, count) in self.refusals() {
+            let _ = writeln!(text, "leno_refused_connections_total{{reason=\"{}\"}} {count}", reason.row().code);
+        }
+        self.own_state(&mut text, epoch, hosts);
+        text
+    }
+
+    fn own_state(&self, text: &mut String, epoch: u64, hosts: usize) {
+        let certificate = *self.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock().wall();
+        let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed) as f64;
+        let seconds = |from: SystemTime, to: SystemTime| match to.duration_since(from) {
+            Ok(ahead) => ahead.as_secs_f64(),
+            Err(behind) => -behind.duration().as_secs_f64(),
+        };
+        let mut single = |name: &str, kind: &str, help: &str, value: f64| {
+            head(text, name, kind, help);
+            let _ = writeln!(text, "{name} {value}");
+        };
+        if let Some(not_before) = certificate.not_before {
+            single("leno_certificate_age_seconds", "gauge", "Age of the own certificate.", seconds(not_before, now));
+        }
+        if let Some(not_after) = certificate.not_after {
+            single(
+                "leno_certificate_expires_seconds",
+                "gauge",
+                "Time until the own certificate expires.",
+                seconds(now, not_after),
+            );
+        }
+        if let Some(at) = certificate.renew_at {
+            single(
+                "leno_certificate_next_renewal_seconds",
+                "gauge",
+                "Time until the own certificate is renewed.",
+                seconds(now, at),
+            );
+            let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            single("leno_certificate_next_renewal_timestamp_seconds", "gauge", "The same as a point in time.", at);
+        }
+        single("leno_certificate_renewals_total", "counter", "Renewals of the own certificate.", read(&self.renewals));
+        single(
+            "leno_certificate_renewal_failures_total",
+            "counter",
+            "Failed attempts to renew the own certificate.",
+            read(&self.renewal_failures),
+        );
+        single("leno_control_connected", "gauge", "1 while the control stream is open.", read(&self.is_connected));
+        single("leno_control_connects_total", "counter", "Control streams opened.", read(&self.connects));
+        single("leno_config_epoch", "gauge", "Counts configurations put in force.", epoch as f64);
+        single("leno_config_hosts", "gauge", "Hosts in the configuration in force.", hosts as f64);
+        if let Some(log) = self.log() {
+            let dropped = log.dropped() as f64;
+            single("leno_access_log_dropped_total", "counter", "Access log lines lost to a full queue.", dropped);
+        }
+    }
+}
+
+type Sums = [(Arc<str>, Series)];
+
+fn http_families(text: &mut String, sums: &Sums) {
+    let all = || sums.iter().filter_map(|(labels, series)| Some((labels, series.http.as_ref()?)));
+    head(text, "istio_requests_total", "counter", "Requests.");
+    for (labels, http) in all() {
+        let _ = writeln!(text, "istio_requests_total{{{labels}}} {}", http.requests.load(Ordering::Relaxed));
+    }
+    let families: [(&str, &str, fn(&Http) -> &Histogram); 3] = [
+        ("istio_request_duration_milliseconds", "Duration of requests.", |http| &http.duration_ms),
+        ("istio_request_bytes", "Body bytes of requests.", |http| &http.request_bytes),
+        ("istio_response_bytes", "Body bytes of responses.", |http| &http.response_bytes),
+    ];
+    for (name, help, histogram) in families {
+        head(text, name, "histogram", help);
+        for (labels, http) in all() {
+            histogram_lines(text, name, labels, histogram(http));
+        }
+    }
+}
+
+fn tcp_families(text: &mut String, sums: &Sums) {
+    let families: [(&str, &str, fn(&Tcp) -> &AtomicU64); 4] = [
+        ("istio_tcp_sent_bytes_total", "Bytes sent to the caller.", |tcp| &tcp.sent_bytes),
+        ("istio_tcp_received_bytes_total", "Bytes received from the caller.", |tcp| &tcp.received_bytes),
+        ("istio_tcp_connections_opened_total", "Connections opened.", |tcp| &tcp.opened),
+        ("istio_tcp_connections_closed_total", "Connections closed.", |tcp| &tcp.closed),
+    ];
+    for (name, help, cell) in families {
+        head(text, name, "counter", help);
+        for (labels, tcp) in sums.iter().filter_map(|(labels, series)| Some((labels, series.tcp.as_ref()?))) {
+            let _ = writeln!(text, "{name}{{{labels}}} {}", cell(tcp).load(Ordering::Relaxed));
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn histogram_lines(text: &mut String, name: &str, labels: &str, histogram: &Histogram) {
+    let (counts, sum) = histogram.cumulative();
+    for (bound, count) in BOUNDS.iter().zip(&counts) {
+        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
+    }
+    let total = counts.last().copied().unwrap_or_default();
+    let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}");
+    let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}");
+    let _ = writeln!(text, "{name}_count{{{labels}}} {total}");
+}

@@ -1,0 +1,109 @@
+//! What a proxy is told on its command line. Never a secret: the join token comes from a file or stdin.
+
+use clap::Args;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Most worker threads.
+pub const WORKERS_MAX: usize = 256;
+
+/// Options of `leno proxy` and `leno-proxy`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Control plane of the own cluster, HOST:PORT
+    #[arg(long, value_name = "ADDR")]
+    pub control: Option<String>,
+    /// File with the join token; `-` reads standard input
+    #[arg(long, value_name = "PATH")]
+    pub join_token_file: Option<PathBuf>,
+    /// Number of worker threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Own address in its network [default: the one that packets to the control plane leave from]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Admin port on 127.0.0.1; 0 opens none
+    #[arg(long, value_name = "PORT", default_value_t = model::address::PORT_ADMIN)]
+    pub admin_port: u16,
+    /// Address on which metrics are served
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub metrics_address: IpAddr,
+    /// Port of the metrics; 0 opens none
+    #[arg(long, value_name = "PORT", default_value_t = model::address::PORT_METRICS)]
+    pub metrics_port: u16,
+    /// A gateway: no captured traffic and no DNS
+    #[arg(long)]
+    pub no_capture: bool,
+    /// An inherited listening socket that stands for the gateway's listener PORT (repeatable)
+    #[arg(long, value_name = "PORT=FD")]
+    pub inherit_listener: Vec<InheritedListener>,
+    /// Write a line of JSON for each request to this file; `-` is standard output
+    #[arg(long, value_name = "PATH")]
+    pub access_log: Option<PathBuf>,
+    /// Directory for the last good configuration (never a key); none is kept without it
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Log level or filter, as in LENO_LOG
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Longest time for requests in flight when stopping, in seconds
+    #[arg(long, value_name = "S", default_value_t = 20)]
+    pub drain_seconds: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            control: None,
+            join_token_file: None,
+            workers: None,
+            address: None,
+            admin_port: model::address::PORT_ADMIN,
+            metrics_address: IpAddr::from([127, 0, 0, 1]),
+            metrics_port: model::address::PORT_METRICS,
+            no_capture: false,
+            inherit_listener: Vec::new(),
+            access_log: None,
+            state_dir: None,
+            log: None,
+            drain_seconds: 20,
+        }
+    }
+}
+
+impl Options {
+    /// How many workers to start: at least 1, at most [`WORKERS_MAX`].
+    pub fn worker_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.unwrap_or_else(cores).clamp(1, WORKERS_MAX)
+    }
+
+    /// Longest time for requests in flight when stopping.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drain_seconds))
+    }
+}
+
+/// `PORT=FD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InheritedListener {
+    /// The gateway listener's port that the socket stands for.
+    pub port: u16,
+    /// The inherited descriptor.
+    pub fd: RawFd,
+}
+
+impl FromStr for InheritedListener {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').and_then(|(port, fd)| Some((port.parse().ok()?, fd.parse().ok()?)));
+        match parts {
+            Some((port, fd)) if port != 0 && fd > 2 => Ok(Self { port, fd }),
+            _ => Err(format!("`{text}` is not PORT=FD with a descriptor above 2")),
+        }
+    }
+}

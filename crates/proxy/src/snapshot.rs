@@ -1,0 +1,215 @@
+//! What the proxy runs: compiled tables, immutable, shared by all workers.
+//!
+//! A snapshot is built aside on the control thread ([`build`]) and swapped in whole ([`store`]). A host that
+//! an update does not touch keeps its `Arc`. What must outlive a swap (health, active requests, last use)
+//! lies in atomics that snapshots only point to. Nothing here is written while a request is served except
+//! those atomics.
+
+mod build;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use store::{Change, Store};
+
+use decide::balance::{Place, Priorities};
+use decide::health::{self, Health};
+use decide::route::Table;
+use model::listener::{Exports, Gateway, GatewayListener, Inbound};
+use model::names::Names;
+use model::service::{Endpoint, Service};
+use model::trust::TrustBundle;
+use model::{Hostname, Policy};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// One immutable configuration. A request holds one from its first byte to its last.
+pub struct Snapshot {
+    /// Counts swaps; 0 is the empty snapshot before the first configuration.
+    pub epoch: u64,
+    /// Where this proxy runs.
+    pub me: Place,
+    /// Own addresses: what `decide::listener::inbound` accepts as a destination.
+    pub own: Vec<IpAddr>,
+    /// Names that the mesh answers for.
+    pub names: Arc<Names>,
+    /// The inbound side of the own workload group; `None`: not received, or a gateway of its own kind.
+    pub inbound: Option<Arc<Inbound>>,
+    /// The Gateway API gateway that this proxy serves.
+    pub gateway: Option<Arc<GatewayEntry>>,
+    /// What an east-west gateway may be asked for; `None`: this proxy is none.
+    pub exports: Option<Arc<Exports>>,
+    /// All policies that apply to this proxy, sorted by namespace and name.
+    pub policies: Arc<[Arc<Policy>]>,
+    /// Trust bundles received with the configuration (the verifier has its own copy).
+    pub trust: Arc<[TrustBundle]>,
+    hosts: HashMap<Hostname, Arc<HostEntry>>,
+    by_address: HashMap<Ipv4Addr, Hostname>,
+    absent_hosts: HashSet<Hostname>,
+    absent_addresses: HashSet<Ipv4Addr>,
+}
+
+impl Snapshot {
+    /// The entry of a canonical host name.
+    pub fn host(&self, host: &str) -> Option<&Arc<HostEntry>> {
+        self.hosts.get(host)
+    }
+
+    /// All hosts, in no order.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<HostEntry>> {
+        self.hosts.values()
+    }
+
+    /// The host that owns a mesh-only address, as far as known.
+    pub fn by_address(&self, ip: Ipv4Addr) -> Option<&Hostname> {
+        self.by_address.get(&ip)
+    }
+
+    /// Whether the control plane said that there is no such host.
+    pub fn is_host_absent(&self, host: &str) -> bool {
+        self.absent_hosts.contains(host)
+    }
+
+    /// Whether the control plane said that nothing owns this mesh-only address.
+    pub fn is_address_absent(&self, ip: Ipv4Addr) -> bool {
+        self.absent_addresses.contains(&ip)
+    }
+
+    /// Whether the mesh answers for this name: it lies below one of its suffixes, or is a listed host.
+    pub fn is_mesh_name(&self, host: &Hostname) -> bool {
+        self.names.suffixes.iter().any(|suffix| host.is_within(suffix)) || self.names.hosts.contains(host)
+    }
+
+    /// Whether any configuration has been received, from the control plane or from the last good file.
+    pub fn is_configured(&self) -> bool {
+        self.epoch > 0
+    }
+}
+
+/// One service, ready to be decided on.
+pub struct HostEntry {
+    /// The service.
+    pub service: Service,
+    /// Rules whose parent is this service.
+    pub rules: Table,
+    /// All endpoints, concatenated over slices in order of their index.
+    pub endpoints: Vec<Endpoint>,
+    /// The Ready ones by priority, as indexes into `endpoints`.
+    pub priorities: Priorities,
+    /// What is remembered of each endpoint across snapshots; same order and length as `endpoints`.
+    pub states: Vec<Arc<EndpointHealth>>,
+    /// When it was last used, for `Lookup::touch`.
+    pub(crate) used: Arc<LastUse>,
+}
+
+/// The minute in which something was last used, as the control thread counts them.
+#[derive(Debug, Default)]
+pub(crate) struct LastUse(pub(crate) AtomicU32);
+
+impl LastUse {
+    /// Notes a use. Writes only once a minute, so that the cache line is not passed between workers.
+    pub(crate) fn touch(&self, minute: u32) {
+        if self.0.load(Ordering::Relaxed) != minute {
+            self.0.store(minute, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is remembered of one endpoint as long as any snapshot knows its uid: whether it is aside after
+/// failures, and how many requests it has. Shared by all workers and by all hosts that list the endpoint.
+#[derive(Debug)]
+pub struct EndpointHealth {
+    /// Packed [`Health`].
+    bits: AtomicU64,
+    /// Requests and tunnels in flight from this proxy.
+    active: AtomicU32,
+}
+
+impl Default for EndpointHealth {
+    fn default() -> Self {
+        Self { bits: AtomicU64::new(Health::default().to_bits()), active: AtomicU32::new(0) }
+    }
+}
+
+impl EndpointHealth {
+    /// The health as of now.
+    pub fn health(&self) -> Health {
+        Health::from_bits(self.bits.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is set aside at `now_ms` (the worker's monotonic milliseconds).
+    pub fn is_aside(&self, now_ms: u64) -> bool {
+        health::is_aside(self.health(), now_ms)
+    }
+
+    /// Requests and tunnels in flight from this proxy.
+    pub fn active(&self) -> u32 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more in flight until the guard is dropped.
+    pub fn begin(self: &Arc<Self>) -> Active {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Active(Arc::clone(self))
+    }
+
+    /// Notes that it could not be reached or did not answer.
+    pub fn failed(&self, now_ms: u64, dice: &mut dyn decide::Dice) {
+        // Lost races between workers only lose one of several failures at the same moment.
+        let next = health::after_failure(self.health(), now_ms, dice);
+        self.bits.store(next.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Notes an answer. Writes only when that changes something.
+    pub fn succeeded(&self) {
+        let now = self.health();
+        let next = health::after_success(now).to_bits();
+        if next != now.to_bits() {
+            self.bits.store(next, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One request in flight to an endpoint.
+#[derive(Debug)]
+pub struct Active(Arc<EndpointHealth>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A gateway with its rules compiled, one table per listener.
+pub struct GatewayEntry {
+    /// The gateway as received.
+    pub gateway: Gateway,
+    /// One for each of `gateway.listeners`, in their order.
+    pub rules: Vec<Table>,
+}
+
+impl GatewayEntry {
+    /// Each listener with its rules.
+    pub fn listeners(&self) -> impl Iterator<Item = (&GatewayListener, &Table)> {
+        self.gateway.listeners.iter().zip(&self.rules)
+    }
+}
+
+/// What a proxy knows of itself once it has joined; fixed for the life of the process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Me {
+    /// Stable for the life of this registration.
+    pub uid: Arc<str>,
+    /// Namespace of the workload group.
+    pub namespace: Arc<str>,
+    /// Name of the workload group.
+    pub group: Arc<str>,
+    /// Network within which the own addresses are valid.
+    pub network: Arc<str>,
+    /// Cluster and locality.
+    pub place: Place,
+    /// Own addresses.
+    pub addresses: Vec<IpAddr>,
+}

@@ -1,0 +1,412 @@
+//! Makes the next snapshot out of the present one and a change. Runs on the control thread only.
+//!
+//! Nothing is stored twice: a host's service and endpoints live in its entry alone, and [`Parts`] only
+//! remembers how many endpoints each slice contributed.
+
+use super::store::Change;
+use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Snapshot};
+use decide::balance;
+use decide::route::Table;
+use model::listener::Gateway;
+use model::route::{Parent, RouteRule};
+use model::service::{Endpoint, Service};
+use model::{Hostname, Policy, Resource, ResourceKey, SpiffeId, Subscription};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Weak};
+
+/// Distinct texts and identities that are shared between endpoints; more: sharing starts anew.
+const SHARED_TEXTS_MAX: usize = 16 * 1024;
+/// Health of endpoints that are gone is swept once this many more than live ones are remembered.
+const STALE_HEALTH_MAX: usize = 64;
+
+type Rules = BTreeMap<ResourceKey, Arc<RouteRule>>;
+
+/// What belongs to one host beside its entry.
+#[derive(Default)]
+struct Parts {
+    /// A service that has not been built yet, or none.
+    service: Option<Service>,
+    slices: BTreeMap<u32, Slice>,
+    rules: Rules,
+}
+
+/// One slice of a host's endpoints.
+enum Slice {
+    /// So many endpoints of the built entry, in order of the index.
+    Built(usize),
+    /// Not built yet.
+    New(Vec<Endpoint>),
+}
+
+/// The state behind the snapshots.
+pub(super) struct Builder {
+    me: Me,
+    parts: HashMap<Hostname, Parts>,
+    gateways: BTreeMap<ResourceKey, Gateway>,
+    gateway_rules: Rules,
+    policies: BTreeMap<ResourceKey, Arc<Policy>>,
+    health: HashMap<Arc<str>, Weak<EndpointHealth>>,
+    texts: HashSet<Arc<str>>,
+    ids: HashSet<SpiffeId>,
+}
+
+impl Builder {
+    pub(super) fn new(me: &Me) -> Self {
+        Self {
+            me: me.clone(),
+            parts: HashMap::new(),
+            gateways: BTreeMap::new(),
+            gateway_rules: Rules::new(),
+            policies: BTreeMap::new(),
+            health: HashMap::new(),
+            texts: HashSet::new(),
+            ids: HashSet::new(),
+        }
+    }
+
+    pub(super) fn empty(&self) -> Snapshot {
+        Snapshot {
+            epoch: 0,
+            me: self.me.place.clone(),
+            own: self.me.addresses.clone(),
+            names: Arc::default(),
+            inbound: None,
+            gateway: None,
+            exports: None,
+            policies: Arc::from([]),
+            trust: Arc::from([]),
+            hosts: HashMap::new(),
+            by_address: HashMap::new(),
+            absent_hosts: HashSet::new(),
+            absent_addresses: HashSet::new(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, now: &Snapshot, change: Change) -> Snapshot {
+        let mut next = copy(now);
+        let mut touched = Touched::default();
+        for key in change.removed {
+            self.remove(&mut next, key, &mut touched);
+        }
+        for (key, resource) in change.upserts {
+            self.upsert(&mut next, key, resource, &mut touched);
+        }
+        for host in &touched.hosts {
+            self.build_host(&mut next, host);
+        }
+        if touched.gateway {
+            next.gateway = self.build_gateway();
+        }
+        if touched.policies {
+            next.policies = self.policies.values().cloned().collect();
+        }
+        for absent in change.absent {
+            match absent {
+                Subscription::Host(host) if !next.hosts.contains_key(&host) => {
+                    next.absent_hosts.insert(host);
+                }
+                Subscription::Address(ip) if !next.by_address.contains_key(&ip) => {
+                    next.absent_addresses.insert(ip);
+                }
+                _ => {}
+            }
+        }
+        for gone in change.forgotten {
+            match gone {
+                Subscription::Host(host) => {
+                    next.absent_hosts.remove(&host);
+                }
+                Subscription::Address(ip) => {
+                    next.absent_addresses.remove(&ip);
+                }
+                _ => {}
+            }
+        }
+        self.sweep(&next);
+        next
+    }
+
+    fn upsert(&mut self, next: &mut Snapshot, key: ResourceKey, resource: Resource, touched: &mut Touched) {
+        match resource {
+            Resource::Names(names) => next.names = Arc::new(names),
+            Resource::Trust(bundle) => {
+                let mut trust: Vec<_> =
+                    next.trust.iter().filter(|b| b.trust_domain != bundle.trust_domain).cloned().collect();
+                trust.push(bundle);
+                next.trust = trust.into();
+            }
+            Resource::Service(service) => {
+                let host = service.host.clone();
+                next.absent_hosts.remove(&host);
+                self.parts.entry(host.clone()).or_default().service = Some(service);
+                touched.hosts.insert(host);
+            }
+            Resource::Slice(slice) => {
+                let endpoints = slice.endpoints.into_iter().map(|endpoint| self.share(endpoint)).collect();
+                self.unbuild(next, &slice.host);
+                let parts = self.parts.entry(slice.host.clone()).or_default();
+                parts.slices.insert(slice.index, Slice::New(endpoints));
+                touched.hosts.insert(slice.host);
+            }
+            Resource::Rule(rule) => match &rule.parent {
+                Parent::Service { host, .. } => {
+                    touched.hosts.insert(host.clone());
+                    self.parts.entry(host.clone()).or_default().rules.insert(key, Arc::new(rule));
+                }
+                Parent::Gateway { .. } => {
+                    self.gateway_rules.insert(key, Arc::new(rule));
+                    touched.gateway = true;
+                }
+            },
+            Resource::Address(ip, host) => {
+                next.absent_addresses.remove(&ip);
+                next.by_address.insert(ip, host);
+            }
+            Resource::Inbound(inbound) => next.inbound = Some(Arc::new(inbound)),
+            Resource::Policy(policy) => {
+                self.policies.insert(key, Arc::new(policy));
+                touched.policies = true;
+            }
+            Resource::Gateway(gateway) => {
+                self.gateways.insert(key, gateway);
+                touched.gateway = true;
+            }
+            Resource::Exports(exports) => next.exports = Some(Arc::new(exports)),
+            // Between planes only; a proxy has no use for it.
+            Resource::Cluster(_) => {}
+        }
+    }
+
+    fn remove(&mut self, next: &mut Snapshot, key: ResourceKey, touched: &mut Touched) {
+        match key {
+            ResourceKey::Names => next.names = Arc::default(),
+            ResourceKey::Trust(domain) => {
+                next.trust = next.trust.iter().filter(|b| b.trust_domain.as_str() != &*domain).cloned().collect();
+            }
+            ResourceKey::Service(host) => {
+                self.unbuild(next, &host);
+                if let Some(parts) = self.parts.get_mut(&host) {
+                    parts.service = None;
+                }
+                if let Some(entry) = next.hosts.remove(&host)
+                    && let Some(ip) = entry.service.address
+                {
+                    next.by_address.remove(&ip);
+                }
+                touched.hosts.insert(host);
+            }
+            ResourceKey::Slice(host, index) => {
+                self.unbuild(next, &host);
+                if let Some(parts) = self.parts.get_mut(&host) {
+                    parts.slices.remove(&index);
+                }
+                touched.hosts.insert(host);
+            }
+            ResourceKey::Rule { parent: Parent::Service { ref host, .. }, .. } => {
+                if let Some(parts) = self.parts.get_mut(host) {
+                    parts.rules.remove(&key);
+                }
+                touched.hosts.insert(host.clone());
+            }
+            ResourceKey::Rule { parent: Parent::Gateway { .. }, .. } => {
+                touched.gateway |= self.gateway_rules.remove(&key).is_some();
+            }
+            // An address that a service still names stays: it is known from there too.
+            ResourceKey::Address(ip) => {
+                let owner = next.by_address.get(&ip).and_then(|host| next.hosts.get(host));
+                if owner.is_none_or(|entry| entry.service.address != Some(ip)) {
+                    next.by_address.remove(&ip);
+                }
+            }
+            ResourceKey::Inbound(..) => next.inbound = None,
+            ResourceKey::Policy(..) => touched.policies |= self.policies.remove(&key).is_some(),
+            ResourceKey::Gateway(..) => touched.gateway |= self.gateways.remove(&key).is_some(),
+            ResourceKey::Exports => next.exports = None,
+            ResourceKey::Cluster(_) => {}
+        }
+    }
+
+    /// Takes the endpoints of the built entry back into the parts, so that single slices can be replaced.
+    fn unbuild(&mut self, next: &Snapshot, host: &Hostname) {
+        let (Some(parts), Some(entry)) = (self.parts.get_mut(host), next.hosts.get(host)) else { return };
+        let mut rest = entry.endpoints.as_slice();
+        for slice in parts.slices.values_mut() {
+            if let Slice::Built(count) = *slice {
+                let (mine, after) = rest.split_at(count.min(rest.len()));
+                rest = after;
+                *slice = Slice::New(mine.to_vec());
+            }
+        }
+    }
+
+    fn build_host(&mut self, next: &mut Snapshot, host: &Hostname) {
+        let old = next.hosts.get(host).cloned();
+        let Some(parts) = self.parts.get_mut(host) else { return };
+        let Some(service) = parts.service.take().or_else(|| old.as_ref().map(|old| old.service.clone())) else {
+            next.hosts.remove(host);
+            if parts.slices.is_empty() && parts.rules.is_empty() {
+                self.parts.remove(host);
+            }
+            return;
+        };
+        let is_rebuilt = parts.slices.values().any(|slice| matches!(slice, Slice::New(_)));
+        let endpoints = match &old {
+            Some(old) if !is_rebuilt && !parts.slices.is_empty() => old.endpoints.clone(),
+            _ => take_endpoints(&mut parts.slices),
+        };
+        let rules = Table::compile(parts.rules.values().cloned());
+        let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order);
+        let states = endpoints.iter().map(|endpoint| state(&mut self.health, &endpoint.uid)).collect();
+        let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));
+        if let Some(ip) = service.address {
+            next.absent_addresses.remove(&ip);
+            next.by_address.insert(ip, host.clone());
+        }
+        if let Some(ip) = old.as_ref().and_then(|old| old.service.address)
+            && service.address != Some(ip)
+        {
+            next.by_address.remove(&ip);
+        }
+        let entry = HostEntry { service, rules, endpoints, priorities, states, used };
+        next.hosts.insert(host.clone(), Arc::new(entry));
+    }
+
+    /// All gateways held, as one: a proxy outside a mesh (`leno gateway`) may serve several.
+    fn build_gateway(&self) -> Option<Arc<GatewayEntry>> {
+        let first = self.gateways.values().next()?;
+        let mut merged =
+            Gateway { namespace: first.namespace.clone(), name: first.name.clone(), listeners: Vec::new() };
+        let mut rules = Vec::new();
+        for gateway in self.gateways.values() {
+            for listener in &gateway.listeners {
+                let hangs_here = |rule: &&Arc<RouteRule>| {
+                    matches!(&rule.parent, Parent::Gateway { namespace, name, listener: section }
+                        if *namespace == gateway.namespace && *name == gateway.name
+                            && (section.is_empty() || *section == listener.name))
+                };
+                rules.push(Table::compile(self.gateway_rules.values().filter(hangs_here).cloned()));
+                merged.listeners.push(listener.clone());
+            }
+        }
+        Some(Arc::new(GatewayEntry { gateway: merged, rules }))
+    }
+
+    /// The same endpoint with its repeated texts shared with those of others.
+    fn share(&mut self, mut endpoint: Endpoint) -> Endpoint {
+        if self.texts.len() > SHARED_TEXTS_MAX || self.ids.len() > SHARED_TEXTS_MAX {
+            self.texts.clear();
+            self.ids.clear();
+        }
+        for text in [&mut endpoint.cluster, &mut endpoint.locality.region, &mut endpoint.locality.zone] {
+            match self.texts.get(text) {
+                Some(known) => *text = Arc::clone(known),
+                None => {
+                    self.texts.insert(Arc::clone(text));
+                }
+            }
+        }
+        for id in endpoint.identities.iter_mut().chain(&mut endpoint.gateway_identity) {
+            match self.ids.get(id) {
+                Some(known) => *id = known.clone(),
+                None => {
+                    self.ids.insert(id.clone());
+                }
+            }
+        }
+        endpoint
+    }
+
+    fn sweep(&mut self, next: &Snapshot) {
+        let live: usize = next.hosts.values().map(|entry| entry.states.len()).sum();
+        if self.health.len() > live + STALE_HEALTH_MAX {
+            self.health.retain(|_, state| state.strong_count() > 0);
+        }
+    }
+
+    /// See [`super::Store::resources`].
+    pub(super) fn resources(&self, now: &Snapshot) -> Vec<(ResourceKey, Resource)> {
+        let mut all = vec![(ResourceKey::Names, Resource::Names((*now.names).clone()))];
+        for bundle in now.trust.iter() {
+            all.push((ResourceKey::Trust(bundle.trust_domain.as_str().into()), Resource::Trust(bundle.clone())));
+        }
+        for (host, entry) in &now.hosts {
+            all.push((ResourceKey::Service(host.clone()), Resource::Service(entry.service.clone())));
+            let Some(parts) = self.parts.get(host) else { continue };
+            let mut rest = entry.endpoints.as_slice();
+            for (&index, slice) in &parts.slices {
+                let Slice::Built(count) = *slice else { continue };
+                let (mine, after) = rest.split_at(count.min(rest.len()));
+                rest = after;
+                let slice =
+                    model::service::EndpointSlice { host: host.clone(), index, endpoints: mine.to_vec() };
+                all.push((ResourceKey::Slice(host.clone(), index), Resource::Slice(slice)));
+            }
+            all.extend(parts.rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))));
+        }
+        let address = |(ip, host): (&Ipv4Addr, &Hostname)| {
+            (ResourceKey::Address(*ip), Resource::Address(*ip, host.clone()))
+        };
+        all.extend(now.by_address.iter().map(address));
+        if let Some(inbound) = &now.inbound {
+            let key = ResourceKey::Inbound(inbound.namespace.clone(), inbound.group.clone());
+            all.push((key, Resource::Inbound((**inbound).clone())));
+        }
+        all.extend(self.policies.iter().map(|(key, policy)| (key.clone(), Resource::Policy((**policy).clone()))));
+        all.extend(self.gateways.iter().map(|(key, gateway)| (key.clone(), Resource::Gateway(gateway.clone()))));
+        all.extend(self.gateway_rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))));
+        if let Some(exports) = &now.exports {
+            all.push((ResourceKey::Exports, Resource::Exports((**exports).clone())));
+        }
+        all
+    }
+}
+
+/// What an update reaches.
+#[derive(Default)]
+struct Touched {
+    hosts: HashSet<Hostname>,
+    gateway: bool,
+    policies: bool,
+}
+
+fn copy(now: &Snapshot) -> Snapshot {
+    Snapshot {
+        epoch: now.epoch + 1,
+        me: now.me.clone(),
+        own: now.own.clone(),
+        names: Arc::clone(&now.names),
+        inbound: now.inbound.clone(),
+        gateway: now.gateway.clone(),
+        exports: now.exports.clone(),
+        policies: Arc::clone(&now.policies),
+        trust: Arc::clone(&now.trust),
+        hosts: now.hosts.clone(),
+        by_address: now.by_address.clone(),
+        absent_hosts: now.absent_hosts.clone(),
+        absent_addresses: now.absent_addresses.clone(),
+    }
+}
+
+/// Moves all slices into one list and remembers their lengths.
+fn take_endpoints(slices: &mut BTreeMap<u32, Slice>) -> Vec<Endpoint> {
+    let mut all = Vec::new();
+    for slice in slices.values_mut() {
+        if let Slice::New(endpoints) = slice {
+            let count = endpoints.len();
+            all.append(endpoints);
+            *slice = Slice::Built(count);
+        }
+    }
+    all
+}
+
+/// The remembered state of an endpoint, or a fresh one.
+fn state(health: &mut HashMap<Arc<str>, Weak<EndpointHealth>>, uid: &Arc<str>) -> Arc<EndpointHealth> {
+    if let Some(known) = health.get(uid).and_then(Weak::upgrade) {
+        return known;
+    }
+    let fresh = Arc::new(EndpointHealth::default());
+    health.insert(Arc::clone(uid), Arc::downgrade(&fresh));
+    fresh
+}

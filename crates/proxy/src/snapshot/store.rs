@@ -1,0 +1,78 @@
+//! Holds the snapshot in force and swaps it. One writer, the control thread; readers never wait.
+
+use super::build::Builder;
+use super::{Me, Snapshot};
+use arc_swap::ArcSwap;
+use model::{Resource, ResourceKey, Subscription};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The configuration in force.
+pub struct Store {
+    current: ArcSwap<Snapshot>,
+    epoch: AtomicU64,
+    moved: tokio::sync::watch::Sender<u64>,
+    // Only the control thread takes it, for the time of one build; it makes `apply` a shared-reference call.
+    builder: Mutex<Builder>,
+}
+
+/// What changes in one step.
+#[derive(Default)]
+pub struct Change {
+    /// New or changed.
+    pub upserts: Vec<(ResourceKey, Resource)>,
+    /// Gone.
+    pub removed: Vec<ResourceKey>,
+    /// Asked for and not there.
+    pub absent: Vec<Subscription>,
+    /// No longer asked for: what is known of their absence is forgotten.
+    pub forgotten: Vec<Subscription>,
+}
+
+impl Store {
+    /// An empty configuration, epoch 0.
+    pub fn new(me: &Me) -> Arc<Self> {
+        let builder = Builder::new(me);
+        let empty = builder.empty();
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(empty),
+            epoch: AtomicU64::new(0),
+            moved: tokio::sync::watch::Sender::new(0),
+            builder: Mutex::new(builder),
+        })
+    }
+
+    /// The snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Changes with every swap. A worker compares it with one relaxed load and refreshes its own `Rc` or
+    /// `Arc` of the snapshot when it moved.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Tells of every swap, for who opens and closes listeners; never used on the path of a request.
+    pub fn moves(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
+
+    /// Builds the next snapshot aside and swaps it in; returns it.
+    pub fn apply(&self, change: Change) -> Arc<Snapshot> {
+        let mut builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(builder.apply(&self.current.load(), change));
+        let epoch = next.epoch;
+        self.current.store(Arc::clone(&next));
+        // After the pointer, so that who sees the new epoch finds at least this snapshot.
+        self.epoch.store(epoch, Ordering::Release);
+        self.moved.send_replace(epoch);
+        next
+    }
+
+    /// All resources held, for the last good file. Copies them: call rarely.
+    pub fn resources(&self) -> Vec<(ResourceKey, Resource)> {
+        let builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
+        builder.resources(&self.current.load())
+    }
+}

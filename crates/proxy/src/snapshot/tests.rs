@@ -1,0 +1,159 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::testing::{host, me, service, slice};
+use decide::dice::Pcg;
+use model::route::{Parent, RouteRule};
+use model::{ObjectRef, Origin, Resource, ResourceKey, Subscription};
+
+fn apply(store: &Store, upserts: Vec<(ResourceKey, Resource)>) -> Arc<Snapshot> {
+    store.apply(Change { upserts, ..Change::default() })
+}
+
+fn two_hosts() -> Arc<Store> {
+    let store = Store::new(&me());
+    apply(&store, vec![service("a.mesh"), slice("a.mesh", 0, &["a1", "a2"]), service("b.mesh"), slice("b.mesh", 0, &["b1"])]);
+    store
+}
+
+fn uids(entry: &HostEntry) -> Vec<&str> {
+    entry.endpoints.iter().map(|endpoint| &*endpoint.uid).collect()
+}
+
+fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
+    let key = ResourceKey::Rule { parent: parent.clone(), namespace: "ns".into(), route: name.into(), index: 0 };
+    let rule = RouteRule {
+        parent,
+        origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", name), file: "".into(), line: 0 },
+        index: 0,
+        created_s: 0,
+        hosts: Vec::new(),
+        matches: Vec::new(),
+        filters: Vec::new(),
+        backends: Vec::new(),
+        request_timeout: None,
+        backend_timeout: None,
+        retry: None,
+    };
+    (key, Resource::Rule(rule))
+}
+
+#[test]
+fn an_untouched_host_keeps_its_arc_and_a_touched_one_does_not() {
+    let store = two_hosts();
+    let before = store.snapshot();
+    let after = apply(&store, vec![slice("b.mesh", 0, &["b1", "b2"])]);
+    assert!(Arc::ptr_eq(before.host("a.mesh").unwrap(), after.host("a.mesh").unwrap()));
+    assert!(!Arc::ptr_eq(before.host("b.mesh").unwrap(), after.host("b.mesh").unwrap()));
+    assert_eq!((before.epoch, after.epoch, store.epoch()), (1, 2, 2));
+}
+
+#[test]
+fn health_and_active_requests_survive_swaps_by_uid() {
+    let store = two_hosts();
+    let before = store.snapshot();
+    let state = Arc::clone(&before.host("a.mesh").unwrap().states[1]);
+    state.failed(1000, &mut Pcg::new(1));
+    let in_flight = state.begin();
+    let after = apply(&store, vec![slice("a.mesh", 0, &["a2", "a3"])]);
+    let entry = after.host("a.mesh").unwrap();
+    assert_eq!(uids(entry), ["a2", "a3"]);
+    assert!(Arc::ptr_eq(&state, &entry.states[0]));
+    assert_eq!((entry.states[0].active(), entry.states[0].health().failures()), (1, 1));
+    assert_eq!((entry.states[1].active(), entry.states[1].health().failures()), (0, 0));
+    drop(in_flight);
+    assert_eq!(entry.states[0].active(), 0);
+}
+
+#[test]
+fn a_new_registration_at_the_same_place_starts_clean() {
+    let store = two_hosts();
+    store.snapshot().host("b.mesh").unwrap().states[0].failed(1000, &mut Pcg::new(1));
+    apply(&store, vec![slice("b.mesh", 0, &[])]);
+    let after = apply(&store, vec![slice("b.mesh", 0, &["b1"])]);
+    assert_eq!(after.host("b.mesh").unwrap().states[0].health().failures(), 0);
+}
+
+#[test]
+fn slices_are_concatenated_by_index_and_replaced_one_by_one() {
+    let store = two_hosts();
+    let snapshot = apply(&store, vec![slice("a.mesh", 2, &["z"]), slice("a.mesh", 1, &["m1", "m2"])]);
+    assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "m1", "m2", "z"]);
+    let snapshot = apply(&store, vec![slice("a.mesh", 1, &["n"])]);
+    assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "n", "z"]);
+    let removed = vec![ResourceKey::Slice(host("a.mesh"), 0)];
+    let snapshot = store.apply(Change { removed, ..Change::default() });
+    assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["n", "z"]);
+}
+
+#[test]
+fn children_may_come_before_their_service_and_outlive_it() {
+    let store = Store::new(&me());
+    let snapshot = apply(&store, vec![slice("a.mesh", 0, &["a1"])]);
+    assert!(snapshot.host("a.mesh").is_none());
+    let snapshot = apply(&store, vec![service("a.mesh")]);
+    assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1"]);
+    let removed = vec![ResourceKey::Service(host("a.mesh"))];
+    assert!(store.apply(Change { removed, ..Change::default() }).host("a.mesh").is_none());
+    let snapshot = apply(&store, vec![service("a.mesh")]);
+    assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1"]);
+}
+
+#[test]
+fn an_address_leads_to_its_host_and_goes_with_it() {
+    let store = two_hosts();
+    let snapshot = store.snapshot();
+    let ip = snapshot.host("a.mesh").unwrap().service.address.unwrap();
+    assert_eq!(snapshot.by_address(ip), Some(&host("a.mesh")));
+    let removed = vec![ResourceKey::Address(ip)];
+    assert!(store.apply(Change { removed, ..Change::default() }).by_address(ip).is_some());
+    let removed = vec![ResourceKey::Service(host("a.mesh"))];
+    assert_eq!(store.apply(Change { removed, ..Change::default() }).by_address(ip), None);
+}
+
+#[test]
+fn absence_is_remembered_until_forgotten_or_disproved() {
+    let store = Store::new(&me());
+    let absent = vec![Subscription::Host(host("a.mesh")), Subscription::Host(host("b.mesh"))];
+    let snapshot = store.apply(Change { absent, ..Change::default() });
+    assert!(snapshot.is_host_absent("a.mesh") && snapshot.is_host_absent("b.mesh"));
+    let snapshot = apply(&store, vec![service("a.mesh")]);
+    assert!(!snapshot.is_host_absent("a.mesh"));
+    let forgotten = vec![Subscription::Host(host("b.mesh"))];
+    assert!(!store.apply(Change { forgotten, ..Change::default() }).is_host_absent("b.mesh"));
+}
+
+#[test]
+fn rules_hang_on_their_host_or_on_the_listener_they_name() {
+    let store = two_hosts();
+    let gateway = Gateway {
+        namespace: "ns".into(),
+        name: "edge".into(),
+        listeners: ["one", "two"]
+            .map(|name| GatewayListener { name: name.into(), port: 80, host: None, address: None })
+            .to_vec(),
+    };
+    let on = |listener: &str| Parent::Gateway { namespace: "ns".into(), name: "edge".into(), listener: listener.into() };
+    let snapshot = apply(&store, vec![
+        (ResourceKey::Gateway("ns".into(), "edge".into()), Resource::Gateway(gateway)),
+        rule("all", on("")),
+        rule("second", on("two")),
+        rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 }),
+    ]);
+    let counts: Vec<usize> =
+        snapshot.gateway.as_ref().unwrap().listeners().map(|(_, table)| table.rules().count()).collect();
+    assert_eq!(counts, [1, 2]);
+    assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
+    assert!(snapshot.host("b.mesh").unwrap().rules.is_empty());
+}
+
+#[test]
+fn what_is_held_can_be_listed_and_put_in_force_again() {
+    let store = two_hosts();
+    apply(&store, vec![slice("a.mesh", 1, &["m"]), rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 })]);
+    let other = Store::new(&me());
+    let snapshot = apply(&other, store.resources());
+    assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "m"]);
+    assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
+    assert_eq!(snapshot.host("b.mesh").unwrap().service, store.snapshot().host("b.mesh").unwrap().service);
+}

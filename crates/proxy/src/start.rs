@@ -1,0 +1,67 @@
+//! From options to a running proxy, and back to nothing: join, configure, serve, drain, stop.
+//!
+//! Order: harden, metrics, admin, identity, control stream, workers. Ready means: joined, first
+//! configuration, listeners bound. On SIGTERM: withdraw at the control plane, drain, exit 0.
+
+mod control;
+mod join;
+mod last_good;
+mod run;
+mod seams;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use run::{StartError, run, run_with_link};
+pub use seams::Seams;
+
+use crate::lookup::Lookup;
+use crate::observe::Observe;
+use crate::options::Options;
+use crate::snapshot::{Me, Store};
+use daemon::clock::Clock;
+use daemon::{Drain, Gate};
+use identity::Identity;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What all threads of one proxy share. Each worker holds it in an `Arc`.
+pub struct Shared {
+    /// As given on the command line.
+    pub options: Options,
+    /// Who this proxy is, fixed when it joined.
+    pub me: Me,
+    /// The configuration in force.
+    pub store: Arc<Store>,
+    /// Asks for what the configuration does not have.
+    pub lookup: Lookup,
+    /// Certificates and trust; without an SVID in `leno gateway`.
+    pub identity: Identity,
+    /// Metrics and access log; a worker takes its own recorder once, by `observe.recorder()`.
+    pub observe: Arc<Observe>,
+    /// Started when the proxy is to stop.
+    pub drain: Drain,
+    /// Each worker reports here, once, when all its listeners are bound.
+    pub listening: Listening,
+    /// Time, the real one or a test's.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Opens a gate when every worker has reported.
+pub struct Listening {
+    left: AtomicUsize,
+    gate: Gate,
+}
+
+impl Listening {
+    pub(crate) fn new(workers: usize, gate: Gate) -> Self {
+        Self { left: AtomicUsize::new(workers), gate }
+    }
+
+    /// One worker has bound all its listeners.
+    pub fn bound(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gate.open();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Calls to the control plane once the proxy has a certificate: stream, renewals, withdrawal.
+
+use identity::rotate::Signed;
+use identity::{Expect, Identity};
+use model::SpiffeId;
+use socket2::SockRef;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpSocket, TcpStream};
+use xds::grpc::{Channel, Dial, Withdrawn};
+use xds::link::{Link, LinkError};
+use xds::{Code, Status};
+
+/// Namespace and service account of every control plane (contract with `ca`).
+const CONTROL: (&str, &str) = ("leno-system", "control");
+
+/// The way to the control plane. Clones share the connection.
+#[derive(Clone)]
+pub(super) struct Control {
+    address: Arc<str>,
+    identity: Identity,
+    // The connection that the stream runs on; calls share it. Locked only to clone it.
+    open: Arc<Mutex<Option<Channel>>>,
+}
+
+impl Control {
+    pub(super) fn new(address: &str, identity: Identity) -> Self {
+        Self { address: address.into(), identity, open: Arc::default() }
+    }
+
+    /// A new connection and a control stream on it.
+    pub(super) async fn open(&self) -> Result<Link, LinkError> {
+        let channel = self.connect().await?;
+        let link = channel.open_ads();
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
+        Ok(link)
+    }
+
+    /// Has a new key certified.
+    pub(super) async fn sign(&self, csr: Vec<u8>) -> Result<Signed, Status> {
+        let signed = self.channel().await?.sign(csr).await?;
+        Ok(Signed { chain: signed.chain, bundles: signed.bundles })
+    }
+
+    /// Says that this proxy takes nothing new; returns when its callers know, or after `deadline`.
+    pub(super) async fn withdraw(&self, uid: &str, deadline: Duration) -> Result<Withdrawn, Status> {
+        self.channel().await?.withdraw(uid, deadline).await
+    }
+
+    async fn channel(&self) -> Result<Channel, Status> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match open {
+            Some(channel) => Ok(channel),
+            None => self.connect().await,
+        }
+    }
+
+    async fn connect(&self) -> Result<Channel, Status> {
+        let unavailable = |cause: io::Error| Status::new(Code::Unavailable, format!("{}: {cause}", self.address));
+        let address = resolve(&self.address).await.map_err(unavailable)?;
+        let own = self.identity.id().ok_or_else(|| Status::new(Code::Unauthenticated, "no certificate yet"))?;
+        let (namespace, account) = CONTROL;
+        let expected = SpiffeId {
+            trust_domain: own.trust_domain,
+            namespace: namespace.into(),
+            service_account: account.into(),
+        };
+        let config = self.identity.client_config(Expect::OneOf(vec![expected]), &[b"h2"]);
+        Channel::connect_via(dial(address), Some(config)).await
+    }
+}
+
+/// Resolves HOST:PORT. An address needs no name server, and a captured workload has none before it has joined.
+pub(super) async fn resolve(control: &str) -> io::Result<SocketAddr> {
+    if let Ok(address) = control.parse() {
+        return Ok(address);
+    }
+    let mut found = tokio::net::lookup_host(control).await?;
+    found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Opens sockets that capture leaves alone.
+pub(super) fn dial(address: SocketAddr) -> Dial {
+    Arc::new(move || Box::pin(connect_marked(address)))
+}
+
+async fn connect_marked(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Fails without the privilege, and then there is no capture either.
+    if let Err(error) = SockRef::from(&socket).set_mark(model::address::SOCKET_MARK) {
+        tracing::debug!(%error, "mark a control socket");
+    }
+    socket.connect(address).await
+}

@@ -1,0 +1,166 @@
+//! Joining the mesh: a token for a certificate, once.
+//!
+//! The token names the root's hash, so the control plane is known before anything is believed. The key is
+//! made here and stays in memory; the request for the certificate names nobody. The token is never logged.
+
+use super::control;
+use crate::snapshot::Me;
+use daemon::clock::Clock;
+use decide::Dice;
+use decide::balance::Place;
+use identity::{Expect, Identity, Key, KeyError, Svid, SvidError};
+use model::trust::TrustBundle;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+use xds::grpc::{Channel, Join, Joined};
+use xds::{Code, Status};
+
+/// Longest token text; longer files are none.
+const TOKEN_BYTES_MAX: u64 = 1024;
+/// How long a control plane that cannot be reached is tried.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// One attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait between attempts, with jitter up to twice as long.
+const RETRY_WAIT: Duration = Duration::from_millis(250);
+
+/// Why a proxy could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The file with the token.
+    #[error("read the join token")]
+    Token(#[source] io::Error),
+    /// The text is no token.
+    #[error("the join token is not of the form lj1.ID.SECRET.SHA256")]
+    Form,
+    /// The address of the control plane.
+    #[error("find the address of the control plane `{0}`")]
+    Resolve(String, #[source] io::Error),
+    /// No own address was given and none could be found.
+    #[error("find the own address; give one with --address")]
+    Address(#[source] io::Error),
+    /// The key could not be made.
+    #[error("make a key")]
+    Key(#[from] KeyError),
+    /// The control plane said no, or was not there in time.
+    #[error("join at the control plane")]
+    Refused(#[source] Status),
+    /// What came back is not for our key.
+    #[error("use the certificate that the control plane sent")]
+    Svid(#[from] SvidError),
+}
+
+/// A join token. Not `Debug`: it is a secret until it is spent.
+pub(super) struct Token {
+    text: String,
+    pin: [u8; 32],
+}
+
+impl Token {
+    /// Reads it from a file, or from standard input for `-`.
+    pub(super) fn read(path: &Path) -> Result<Self, JoinError> {
+        let mut text = String::new();
+        let source: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(io::stdin())
+        } else {
+            Box::new(File::open(path).map_err(JoinError::Token)?)
+        };
+        source.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(JoinError::Token)?;
+        Self::parse(text.trim()).ok_or(JoinError::Form)
+    }
+
+    /// `lj1.<id, 16 hex>.<secret, 32 hex>.<SHA-256 of the root, 64 hex>`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let ["lj1", id, secret, root] = parts.as_slice() else { return None };
+        let is_hex = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_hex(id, 16) || !is_hex(secret, 32) || !is_hex(root, 64) {
+            return None;
+        }
+        let mut pin = [0; 32];
+        for (byte, digits) in pin.iter_mut().zip(root.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self { text: text.to_owned(), pin })
+    }
+
+    #[cfg(test)]
+    pub(super) fn pin(&self) -> [u8; 32] {
+        self.pin
+    }
+}
+
+/// The address that packets to `control` leave from. Nothing is sent.
+pub(super) fn own_address(control: SocketAddr) -> io::Result<IpAddr> {
+    let any = if control.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(control)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Joins: afterwards `identity` has a certificate and trust.
+pub(super) async fn join(
+    control: &str,
+    token: &Token,
+    own: Option<IpAddr>,
+    identity: &Identity,
+    clock: &dyn Clock,
+    dice: &mut dyn Dice,
+) -> Result<Me, JoinError> {
+    let key = Key::generate()?;
+    let csr = key.csr()?;
+    let until = clock.now() + PATIENCE;
+    let (joined, own) = loop {
+        let address = control::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
+        let own = match own {
+            Some(own) => own,
+            None => own_address(address).map_err(JoinError::Address)?,
+        };
+        let attempt = ask(address, token, own, csr.clone(), identity);
+        let failed = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
+            Ok(Ok(joined)) => break (joined, own),
+            Ok(Err(status)) => status,
+            Err(_) => Status::new(Code::DeadlineExceeded, "no answer in time"),
+        };
+        let may_come = matches!(failed.code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted);
+        if !may_come || clock.now() >= until {
+            return Err(JoinError::Refused(failed));
+        }
+        tracing::info!(error = %failed, "cannot join yet");
+        tokio::time::sleep(RETRY_WAIT + RETRY_WAIT.mul_f64((dice.next_u64() % 1000) as f64 / 1000.0)).await;
+    };
+    install(identity, Svid::new(key, joined.chain)?, joined.bundles);
+    Ok(Me {
+        uid: joined.uid.into(),
+        namespace: joined.namespace.into(),
+        group: joined.group.into(),
+        network: joined.network.into(),
+        place: Place {
+            cluster: joined.cluster.into(),
+            locality: joined.locality,
+        },
+        addresses: vec![own],
+    })
+}
+
+fn install(identity: &Identity, svid: Svid, trust: Vec<TrustBundle>) {
+    identity.set_trust(trust);
+    identity.install(svid);
+}
+
+async fn ask(
+    address: SocketAddr,
+    token: &Token,
+    own: IpAddr,
+    csr: Vec<u8>,
+    identity: &Identity,
+) -> Result<Joined, Status> {
+    let config = identity.client_config(Expect::PinnedRoot(token.pin), &[b"h2"]);
+    let channel = Channel::connect_via(control::dial(address), Some(config)).await?;
+    let join =
+        Join { token: token.text.clone(), csr, addresses: vec![own], version: env!("CARGO_PKG_VERSION").to_owned() };
+    channel.join(&join).await
+}

@@ -1,0 +1,366 @@
+//! One proxy from its first line to its last.
+
+use super::control::Control;
+use super::join::{self, JoinError, Token};
+use super::last_good::LastGood;
+use super::stream::{Parts, Stream};
+use super::{Listening, Seams, Shared};
+use crate::admin::{Admin, Joined};
+use crate::dns::{self, Dns, Forwarder};
+use crate::lookup::Lookup;
+use crate::lookup::desk::Desk;
+use crate::observe::{AccessLog, Observe};
+use crate::options::Options;
+use crate::snapshot::{Me, Store};
+use crate::worker;
+use daemon::admin::{AdminHandler, AdminRequest};
+use daemon::process;
+use daemon::{Drain, DrainTrigger, Gate, Readiness, Tasks};
+use decide::Dice;
+use decide::balance::Place;
+use decide::dice::Pcg;
+use identity::{Identity, rotate};
+use model::address::{PORT_DNS, PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+use tokio::task::LocalSet;
+use xds::link::{Link, LinkError};
+
+/// Longest wait for callers to learn that this proxy leaves; then it drains all the same.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(5);
+/// What workers may take beyond the drain's own deadline before they are left behind.
+const WORKER_GRACE: Duration = Duration::from_secs(2);
+/// Threads for name resolution and file writing on the control runtime, and how long idle ones stay.
+const BLOCKING_THREADS_MAX: usize = 2;
+const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
+
+/// Why a proxy did not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A needed option is missing.
+    #[error("option {0} is needed")]
+    Option(&'static str),
+    /// The access log cannot be written.
+    #[error("open the access log {0}")]
+    AccessLog(PathBuf, #[source] io::Error),
+    /// A port is taken or not ours to take.
+    #[error("listen on {0}")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// Not let in.
+    #[error("join the mesh")]
+    Join(#[source] JoinError),
+    /// The embedded control plane did not start.
+    #[error("start the embedded control plane")]
+    Embedded(#[source] Box<dyn Error + Send + Sync>),
+    /// The system refused a thread, a runtime or a signal handler.
+    #[error("start {0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+/// Runs a proxy of a mesh until SIGTERM or SIGINT: `leno proxy` and `leno-proxy`. Blocks; call it on the
+/// main thread, outside of any runtime.
+pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
+    on_control_runtime(async move {
+        let address = options.control.clone().ok_or(StartError::Option("--control"))?;
+        let path = options.join_token_file.clone().ok_or(StartError::Option("--join-token-file"))?;
+        let mut base = Base::prepare(options, seams).await?;
+        let token = Token::read(&path).map_err(StartError::Join)?;
+        let is_joined = base.readiness.gate("joined");
+        let joining =
+            join::join(&address, &token, base.options.address, &base.identity, &*base.seams.clock, &mut base.dice);
+        let me = tokio::select! {
+            joined = joining => joined.map_err(StartError::Join)?,
+            stopped = process::wait_for_stop() => {
+                return stopped.map(drop).map_err(|cause| StartError::System("signals", cause));
+            }
+        };
+        drop(token);
+        is_joined.open();
+        tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
+        let control = Control::new(&address, base.identity.clone());
+        base.tasks.spawn_local("renewal", renew(&base, control.clone()));
+        let dns = if base.options.no_capture { None } else { Some(bind_dns().await?) };
+        let opener = control.clone();
+        let uid = Arc::clone(&me.uid);
+        base.serve(me, dns, async move || opener.open().await, async move || withdraw(&control, &uid).await).await
+    })
+}
+
+/// Runs a gateway outside of any mesh, fed over an in-process link: `leno gateway`. No identity, no
+/// capture, no DNS. `open` is called once, inside the control runtime.
+pub fn run_with_link<F>(options: Options, seams: Seams, open: F) -> Result<(), StartError>
+where
+    F: FnOnce() -> Result<Link, Box<dyn Error + Send + Sync>> + 'static,
+{
+    on_control_runtime(async move {
+        let options = Options { no_capture: true, ..options };
+        let base = Base::prepare(options, seams).await?;
+        let me = Me {
+            uid: "local".into(),
+            namespace: "default".into(),
+            group: "gateway".into(),
+            network: "local".into(),
+            place: Place { cluster: "local".into(), locality: model::Locality::default() },
+            addresses: base.options.address.into_iter().collect(),
+        };
+        let link = std::cell::RefCell::new(Some(open().map_err(StartError::Embedded)?));
+        // There is one link; when it ends, the last configuration stays.
+        let next = async move || {
+            let taken = link.borrow_mut().take();
+            match taken {
+                Some(link) => Ok(link),
+                None => std::future::pending().await,
+            }
+        };
+        base.serve(me, None, next, async || {}).await
+    })
+}
+
+/// What exists before the proxy knows who it is.
+struct Base {
+    options: Options,
+    seams: Seams,
+    dice: Pcg,
+    observe: Arc<Observe>,
+    identity: Identity,
+    readiness: Readiness,
+    trigger: Arc<DrainTrigger>,
+    drain: Drain,
+    admin: Arc<Admin>,
+    tasks: Tasks,
+    listening: Gate,
+    configured: Gate,
+}
+
+impl Base {
+    /// Hardens the process, then opens what tells about it.
+    async fn prepare(options: Options, seams: Seams) -> Result<Self, StartError> {
+        let hardened = process::harden();
+        tracing::debug!(?hardened, "hardened the process");
+        let log = match &options.access_log {
+            Some(path) => {
+                Some(AccessLog::open(path).map_err(|cause| StartError::AccessLog(path.clone(), cause))?)
+            }
+            None => None,
+        };
+        let observe = Observe::new(Arc::clone(&seams.clock), log);
+        let (trigger, drain) = Drain::new();
+        let trigger = Arc::new(trigger);
+        let readiness = Readiness::new();
+        let identity = Identity::new(Vec::new());
+        let admin = Arc::new(Admin {
+            readiness: readiness.clone(),
+            identity: identity.clone(),
+            observe: Arc::clone(&observe),
+            clock: Arc::clone(&seams.clock),
+            trigger: Arc::clone(&trigger),
+            drain: drain.clone(),
+            started: seams.clock.now(),
+            joined: OnceLock::new(),
+        });
+        let tasks = Tasks::new();
+        open_admin(&options, &admin, &tasks).await?;
+        Ok(Self {
+            dice: Pcg::new(seams.seed),
+            listening: readiness.gate("listening"),
+            configured: readiness.gate("configured"),
+            options,
+            seams,
+            observe,
+            identity,
+            readiness,
+            trigger,
+            drain,
+            admin,
+            tasks,
+        })
+    }
+
+    /// Configures, serves until told to stop, says goodbye, drains.
+    async fn serve(
+        mut self,
+        me: Me,
+        dns: Option<(tokio::net::UdpSocket, tokio::net::TcpListener)>,
+        open: impl AsyncFn() -> Result<Link, LinkError> + 'static,
+        goodbye: impl AsyncFnOnce(),
+    ) -> Result<(), StartError> {
+        let store = Store::new(&me);
+        let (lookup, asks) = Lookup::new(Arc::clone(&store));
+        let last_good = self.options.state_dir.as_deref().map(|directory| LastGood::new(directory, &me));
+        let stream = Stream::new(Parts {
+            me: me.clone(),
+            store: Arc::clone(&store),
+            desk: Desk::new(Arc::clone(&store), &lookup),
+            asks,
+            identity: self.identity.clone(),
+            observe: Arc::clone(&self.observe),
+            last_good,
+            configured: self.configured,
+            dice: Pcg::new(self.dice.next_u64()),
+        });
+        self.tasks.spawn_local("control stream", stream.run(open));
+        let _ = self.admin.joined.set(Joined {
+            me: me.clone(),
+            store: Arc::clone(&store),
+            listeners: own_listeners(&self.options),
+            serving_since: self.seams.clock.now(),
+        });
+        if let Some((udp, tcp)) = dns {
+            let forward = Forwarder::new(self.seams.nameservers.clone());
+            let dns = Dns::new(Arc::clone(&store), lookup.clone(), forward);
+            self.tasks.spawn_local("dns", dns::serve(udp, tcp, dns));
+        }
+        let count = self.options.worker_count();
+        let timeout = self.options.drain_timeout();
+        let shared = Arc::new(Shared {
+            options: self.options,
+            me,
+            store,
+            lookup,
+            identity: self.identity,
+            observe: Arc::clone(&self.observe),
+            drain: self.drain,
+            listening: Listening::new(count, self.listening),
+            clock: Arc::clone(&self.seams.clock),
+        });
+        // On another thread: it waits for the workers, and they may need this one.
+        let seed = self.dice.next_u64();
+        let workers = tokio::task::spawn_blocking(move || worker::spawn(count, &shared, seed));
+        let workers = workers.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let workers = workers.map_err(|cause| StartError::System("the workers", cause))?;
+        process::wait_for_stop().await.map_err(|cause| StartError::System("signals", cause))?;
+        tracing::info!("stopping: withdrawing, then draining");
+        goodbye().await;
+        self.trigger.start();
+        let joined = tokio::task::spawn_blocking(move || workers.join());
+        if tokio::time::timeout(timeout + WORKER_GRACE, joined).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        self.observe.finish();
+        Ok(())
+    }
+}
+
+/// The control thread's runtime: everything on this thread, and nothing left behind on return.
+fn on_control_runtime(main: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(BLOCKING_THREAD_IDLE)
+        .build()
+        .map_err(|cause| StartError::System("the control runtime", cause))?;
+    let result = LocalSet::new().block_on(&runtime, main);
+    // Not waited for: a name that is still being resolved must not keep a stopped proxy.
+    runtime.shutdown_background();
+    result
+}
+
+async fn open_admin(options: &Options, admin: &Arc<Admin>, tasks: &Tasks) -> Result<(), StartError> {
+    if options.admin_port != 0 {
+        let admin = Arc::clone(admin);
+        let handler: AdminHandler = Arc::new(move |request: &AdminRequest<'_>| admin.answer(request));
+        serve_admin((Ipv4Addr::LOCALHOST, options.admin_port).into(), handler, tasks).await?;
+    }
+    if options.metrics_port != 0 {
+        let admin = Arc::clone(admin);
+        let handler: AdminHandler = Arc::new(move |request: &AdminRequest<'_>| admin.answer_metrics(request));
+        serve_admin((options.metrics_address, options.metrics_port).into(), handler, tasks).await?;
+    }
+    Ok(())
+}
+
+async fn serve_admin(address: SocketAddr, handler: AdminHandler, tasks: &Tasks) -> Result<(), StartError> {
+    let bound = tokio::net::TcpListener::bind(address).await;
+    let listener = bound.map_err(|cause| StartError::Bind(address, cause))?;
+    // Never drained: what tells about a stopping proxy is the last to go.
+    let (_, drain) = Drain::new();
+    tasks.spawn_local("admin", async move {
+        if let Err(error) = daemon::admin::serve(listener, handler, drain).await {
+            tracing::error!(%error, %address, "the admin port ended");
+        }
+    });
+    Ok(())
+}
+
+async fn bind_dns() -> Result<(tokio::net::UdpSocket, tokio::net::TcpListener), StartError> {
+    // Loopback, not a wildcard: that would answer captured queries from the wrong source address.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DNS));
+    dns::bind(address).await.map_err(|cause| StartError::Bind(address, cause))
+}
+
+/// Renews the certificate for ever and keeps its gauges.
+fn renew(base: &Base, control: Control) -> impl Future<Output = ()> + use<> {
+    let (identity, observe, clock) = (base.identity.clone(), Arc::clone(&base.observe), Arc::clone(&base.seams.clock));
+    let mut dice = Pcg::new(base.seams.seed ^ 1);
+    let wall = {
+        let clock = Arc::clone(&clock);
+        move || clock.wall()
+    };
+    let jitter = {
+        let (identity, observe) = (identity.clone(), Arc::clone(&observe));
+        move || {
+            let jitter = (dice.next_u64() % 10_000) as f64 / 10_000.0;
+            // Drawn just before each wait, so this is when the next renewal is due.
+            if let Some(svid) = identity.svid() {
+                let now = clock.wall();
+                let due: SystemTime = now + rotate::renew_after(svid.not_before, svid.not_after, now, jitter);
+                observe.set_certificate(svid.not_before, svid.not_after, Some(due));
+            }
+            jitter
+        }
+    };
+    let on_event = move |event: rotate::Event| match event {
+        rotate::Event::Renewed { .. } => {
+            tracing::info!("renewed the certificate");
+            observe.renewed(Ok(()));
+        }
+        rotate::Event::Failed { error, retry_after, expired } => {
+            tracing::warn!(error, ?retry_after, expired, "cannot renew the certificate yet");
+            observe.renewed(Err(()));
+        }
+    };
+    async move {
+        let sign = move |csr| {
+            let control = control.clone();
+            async move { control.sign(csr).await }
+        };
+        rotate::run(identity, sign, wall, jitter, on_event).await;
+    }
+}
+
+async fn withdraw(control: &Control, uid: &str) {
+    let withdrawn = tokio::time::timeout(WITHDRAW_TIMEOUT, control.withdraw(uid, WITHDRAW_TIMEOUT)).await;
+    match withdrawn {
+        Ok(Ok(withdrawn)) => tracing::info!(
+            acknowledged = withdrawn.acknowledged,
+            outstanding = withdrawn.outstanding,
+            "withdrawn: callers know"
+        ),
+        Ok(Err(error)) => tracing::warn!(%error, "could not withdraw; draining all the same"),
+        Err(_) => tracing::warn!("the control plane did not confirm the withdrawal in time"),
+    }
+}
+
+fn own_listeners(options: &Options) -> Vec<(String, &'static str)> {
+    let mut all = Vec::new();
+    if options.admin_port != 0 {
+        all.push((format!("127.0.0.1:{}", options.admin_port), "admin"));
+    }
+    if options.metrics_port != 0 {
+        all.push((format!("{}:{}", options.metrics_address, options.metrics_port), "metrics"));
+    }
+    if !options.no_capture {
+        all.push((format!("0.0.0.0:{PORT_OUTBOUND}"), "outbound"));
+        all.push((format!("0.0.0.0:{PORT_INBOUND}"), "inbound"));
+        all.push((format!("127.0.0.1:{PORT_DNS}"), "dns"));
+    }
+    if options.control.is_some() {
+        all.push((format!("0.0.0.0:{PORT_MESH}"), "mesh"));
+    }
+    all
+}

@@ -1,0 +1,77 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+//! What a further attempt sends.
+
+use super::{REPLAY_BYTES_MAX, Replay, Timed};
+use bytes::Bytes;
+use codec::{Body, BodyError};
+use http_body::Frame;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A body of the given pieces.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+fn pieces(lengths: &[usize]) -> Body {
+    Body::boxed(Pieces(lengths.iter().map(|len| Bytes::from(vec![b'x'; *len])).collect()))
+}
+
+async fn read(body: Body) -> usize {
+    body.collect(usize::MAX).await.unwrap().len()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_small_body_is_sent_again_from_its_first_byte() {
+    let replay = Replay::new(pieces(&[10, 20]));
+    let mut first = replay.next();
+    first.frame().await.unwrap().unwrap();
+    let second = replay.next();
+    assert!(first.frame().await.unwrap().is_err(), "the first attempt broke off");
+    assert_eq!(read(second).await, 30);
+    assert!(replay.is_replayable());
+    assert_eq!(read(replay.next()).await, 30);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_large_body_is_sent_once() {
+    let replay = Replay::new(pieces(&[REPLAY_BYTES_MAX, 1]));
+    assert!(replay.is_replayable(), "nothing was sent yet");
+    assert_eq!(read(replay.next()).await, REPLAY_BYTES_MAX + 1);
+    assert!(!replay.is_replayable());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_empty_body_costs_nothing() {
+    let replay = Replay::new(Body::empty());
+    assert!(replay.next().is_end_stream() && replay.is_replayable());
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_timed_body_breaks_off() {
+    struct Silent;
+    impl http_body::Body for Silent {
+        type Data = Bytes;
+        type Error = BodyError;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Pending
+        }
+    }
+    let until = tokio::time::Instant::now() + Duration::from_secs(1);
+    assert!(Timed::body(Body::boxed(Silent), until).collect(1).await.is_err());
+}

@@ -1,0 +1,238 @@
+//! Sending a request, or opening a tunnel, to some endpoint of a service: choose, connect, send, judge, and
+//! once more where `decide::retry` says that this is safe. Pools are below: `pool1` (HTTP/1.1), `mesh`
+//! (HTTP/2 in mutual TLS), `connect` (how one of those is made).
+
+pub(crate) mod attempt;
+pub(crate) mod connect;
+pub(crate) mod mesh;
+pub(crate) mod pool1;
+pub(crate) mod tunnel;
+
+use crate::failure::Failure;
+use crate::flow::exchange::Exchange;
+use crate::flow::head::Head;
+use crate::snapshot::HostEntry;
+use crate::stream::{Replay, Timed};
+use crate::worker::Worker;
+use attempt::{Answer, Missed, Standing};
+use codec::Body;
+use decide::balance::{self, Load};
+use decide::retry::{self, Attempt, Next, Outcome};
+use http::Response;
+use model::Reason;
+use model::route::{RetryPolicy, RouteRule};
+use model::service::{Protocol, ServicePort};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// For a TCP connection to be made. Longer: the endpoint is put aside and another is tried.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the head of a response where the route sets no timeout. Longer: `Reason::RequestTimeout`.
+const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// A port of a service.
+pub(crate) struct Target {
+    /// The service and its endpoints.
+    pub(crate) entry: Arc<HostEntry>,
+    /// The port that clients use.
+    pub(crate) port: u16,
+    /// The application's port, where an endpoint does not name its own.
+    pub(crate) target_port: u16,
+    /// What the application speaks.
+    pub(crate) protocol: Protocol,
+}
+
+impl Target {
+    /// The service's port; `None`: it has no such port.
+    pub(crate) fn new(entry: &Arc<HostEntry>, port: u16) -> Option<Self> {
+        let known: &ServicePort = entry.service.ports.iter().find(|known| known.port == port)?;
+        Some(Self {
+            entry: Arc::clone(entry),
+            port,
+            target_port: known.target_port,
+            protocol: known.protocol,
+        })
+    }
+}
+
+/// Sends a request until somebody answers or nothing more may be tried. Facts go to `exchange` as they
+/// become known.
+///
+/// # Errors
+/// The last attempt's failure, or a timeout of the rule.
+pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    target: &Target,
+    rule: Option<&RouteRule>,
+    head: Head,
+    body: Body,
+    exchange: &Rc<Exchange>,
+) -> Result<Response<Body>, Failure> {
+    let limits = Limits::new(rule);
+    let policy = rule.and_then(|rule| rule.retry.as_ref());
+    let body = Replay::new(body);
+    let mut course = Course::default();
+    loop {
+        let Some(index) = course.choose(worker, &target.entry) else {
+            return Err(course.last.take().unwrap_or_else(|| Reason::NoEndpoint.into()));
+        };
+        exchange.tries(target, index);
+        let (until, reason) = limits.next();
+        let trying = attempt::request(worker, target, index, &head, body.next());
+        let outcome = match timeout_at(until, trying).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Missed { reason, standing: Standing::Unharmed }),
+        };
+        let verdict = match &outcome {
+            Ok(answer) => Outcome::Status(answer.response.status().as_u16()),
+            Err(missed) => Outcome::Failed(missed.reason),
+        };
+        judge(worker, &target.entry, index, &outcome);
+        let next = course.next(worker, policy, head.method.as_str(), verdict, body.is_replayable(), &outcome);
+        match (next, outcome) {
+            (Next::GiveUp, Ok(answer)) => {
+                body.forget();
+                return Ok(accept(answer, exchange, &limits));
+            }
+            (Next::GiveUp, Err(missed)) => return Err(missed.reason.into()),
+            (Next::Again { after }, outcome) => {
+                if Instant::now() + after >= limits.total {
+                    return Err(Reason::RequestTimeout.into());
+                }
+                course.again(index, &outcome);
+                if !after.is_zero() {
+                    tokio::time::sleep(after).await;
+                }
+            }
+        }
+    }
+}
+
+fn accept(answer: Answer, exchange: &Rc<Exchange>, limits: &Limits) -> Response<Body> {
+    exchange.answered(answer.peer, answer.lease);
+    if limits.has_total { answer.response.map(|body| Timed::body(body, limits.total)) } else { answer.response }
+}
+
+/// Remembers what the attempt says about the endpoint, for all requests to come.
+pub(crate) fn judge<T>(worker: &Worker, entry: &HostEntry, index: usize, outcome: &Result<T, Missed>) {
+    let Some(state) = entry.states.get(index) else { return };
+    match outcome {
+        Ok(_) => state.succeeded(),
+        Err(Missed { standing: Standing::Suspect, .. }) => {
+            state.failed(worker.now_ms(), &mut *worker.dice.borrow_mut());
+        }
+        Err(_) => {}
+    }
+}
+
+/// The rule's timeouts, as points in time.
+struct Limits {
+    total: Instant,
+    has_total: bool,
+    each: Option<Duration>,
+}
+
+impl Limits {
+    fn new(rule: Option<&RouteRule>) -> Self {
+        // Zero disables a timeout (Gateway API, `HTTPRouteTimeouts`).
+        let given = |timeout: Option<Duration>| timeout.filter(|timeout| !timeout.is_zero());
+        let total = rule.and_then(|rule| given(rule.request_timeout));
+        Self {
+            total: Instant::now() + total.unwrap_or(RESPONSE_WAIT_MAX),
+            has_total: total.is_some(),
+            each: rule.and_then(|rule| given(rule.backend_timeout)),
+        }
+    }
+
+    /// When the attempt that starts now must have an answer, and what it is called if it has none.
+    fn next(&self) -> (Instant, Reason) {
+        match self.each.map(|each| Instant::now() + each) {
+            Some(each) if each < self.total => (each, Reason::AttemptTimeout),
+            _ => (self.total, Reason::RequestTimeout),
+        }
+    }
+}
+
+/// What was tried so far.
+pub(crate) struct Course {
+    tried: Vec<usize>,
+    /// 1 for the first.
+    number: u32,
+    /// A stale connection is replaced once without counting as an attempt.
+    has_replaced: bool,
+    same: Option<usize>,
+    last: Option<Failure>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { tried: Vec::new(), number: 1, has_replaced: false, same: None, last: None }
+    }
+}
+
+impl Course {
+    /// The endpoint for the next attempt; `None`: there is none at all.
+    pub(crate) fn choose(&mut self, worker: &Worker, entry: &HostEntry) -> Option<usize> {
+        if let Some(same) = self.same.take() {
+            return Some(same);
+        }
+        let now_ms = worker.now_ms();
+        let load = |index: usize| {
+            let state = &entry.states[index];
+            Load { active: state.active(), aside: state.is_aside(now_ms) }
+        };
+        let dice = &mut *worker.dice.borrow_mut();
+        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice);
+        if chosen.is_some() || self.tried.is_empty() {
+            return chosen;
+        }
+        // All were tried once: begin anew.
+        self.tried.clear();
+        balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice)
+    }
+
+    fn next(
+        &self,
+        worker: &Worker,
+        policy: Option<&RetryPolicy>,
+        method: &str,
+        outcome: Outcome,
+        replayable: bool,
+        attempt: &Result<Answer, Missed>,
+    ) -> Next {
+        // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
+        let is_free = matches!(attempt, Err(missed) if missed.standing == Standing::Stale) && !self.has_replaced;
+        let number = if is_free { 0 } else { self.number };
+        let attempt = Attempt { policy, method, number, outcome, replayable };
+        match retry::decide(&attempt, &mut *worker.dice.borrow_mut()) {
+            Next::Again { .. } if is_free => Next::Again { after: Duration::ZERO },
+            next => next,
+        }
+    }
+
+    fn again<T>(&mut self, index: usize, outcome: &Result<T, Missed>) {
+        match outcome {
+            Err(missed) if missed.standing == Standing::Stale && !self.has_replaced => {
+                self.has_replaced = true;
+                self.same = Some(index);
+            }
+            _ => self.count(index),
+        }
+        if let Err(missed) = outcome {
+            self.last = Some(missed.reason.into());
+        }
+    }
+
+    /// Notes that an attempt at `index` failed.
+    pub(crate) fn count(&mut self, index: usize) {
+        self.tried.push(index);
+        self.number += 1;
+    }
+
+    /// Which attempt is next, from 1.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}

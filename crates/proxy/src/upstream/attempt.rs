@@ -1,0 +1,188 @@
+//! One attempt at one endpoint: over plain HTTP/1.1, or over the mesh.
+
+use crate::failure::HEADER_FAILURE;
+use crate::flow::head::{HEADER_DESTINATION, Head};
+use crate::upstream::pool1::{Age, Lease};
+use crate::upstream::{Target, mesh};
+use crate::worker::Worker;
+use codec::{Body, SendError, SendErrorKind};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use model::service::{Endpoint, Protocol, Reach};
+use model::{Reason, SpiffeId};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// An answer of which nothing was passed on yet.
+pub(crate) struct Answer {
+    /// Head and body.
+    pub(crate) response: Response<Body>,
+    /// Who gave it; `None`: plaintext.
+    pub(crate) peer: Option<SpiffeId>,
+    /// To be given back when the body was read.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// An attempt without an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Missed {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// What it says about the endpoint.
+    pub(crate) standing: Standing,
+}
+
+/// What a failed attempt says about the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing against it.
+    Unharmed,
+    /// It could not be reached or refused: put it aside for a while.
+    Suspect,
+    /// Only that an old connection to it had ended: try the same endpoint over a new one.
+    Stale,
+}
+
+impl From<Reason> for Missed {
+    fn from(reason: Reason) -> Self {
+        use Reason::{ConnectFailed, ConnectTimeout, GatewayRefused, Refused, TlsFailed};
+        let is_suspect =
+            matches!(reason, ConnectFailed | ConnectTimeout | GatewayRefused | Refused | TlsFailed);
+        Self { reason, standing: if is_suspect { Standing::Suspect } else { Standing::Unharmed } }
+    }
+}
+
+/// The request as it goes on the wire: origin form, `host` among the headers.
+pub(crate) fn outgoing(head: &Head, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = Uri::from(head.target.clone());
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = head.headers.clone();
+    request
+}
+
+/// Sends `head` and `body` to endpoint `index`.
+///
+/// # Errors
+/// See [`Missed`].
+pub(crate) async fn request(
+    worker: &Rc<Worker>,
+    target: &Target,
+    index: usize,
+    head: &Head,
+    body: Body,
+) -> Result<Answer, Missed> {
+    let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
+    let request = outgoing(head, body);
+    match endpoint.reach {
+        Reach::Plain if target.protocol == Protocol::Http2 => plain2(worker, address(endpoint, target), request).await,
+        Reach::Plain => plain1(worker, address(endpoint, target), request).await,
+        Reach::Native | Reach::Gateway => over_mesh(worker, target, endpoint, request).await,
+        // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
+        Reach::Hbone => Err(Reason::ConnectFailed.into()),
+    }
+}
+
+/// The application's address at an endpoint of this network.
+pub(crate) fn address(endpoint: &Endpoint, target: &Target) -> SocketAddr {
+    let port = if endpoint.port == 0 { target.target_port } else { endpoint.port };
+    SocketAddr::new(endpoint.address, port)
+}
+
+/// Over HTTP/1.1 without TLS. A request of which nothing was written goes on over a new connection.
+///
+/// # Errors
+/// See [`Missed`].
+pub(crate) async fn plain1(
+    worker: &Rc<Worker>,
+    address: SocketAddr,
+    request: Request<Body>,
+) -> Result<Answer, Missed> {
+    let mut lease = worker.plain.lease(address).await?;
+    let outcome = match lease.send(request).await {
+        Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. }) if lease.age == Age::Reused => {
+            lease = worker.plain.open(address).await?;
+            lease.send(*request).await
+        }
+        outcome => outcome,
+    };
+    match outcome {
+        Ok(response) => Ok(Answer { response, peer: None, lease: Some(lease) }),
+        Err(error) => Err(missed(&error, lease.age, Alive::No)),
+    }
+}
+
+/// Over HTTP/2 without TLS, for applications that want it.
+///
+/// # Errors
+/// See [`Missed`].
+pub(crate) async fn plain2(
+    worker: &Rc<Worker>,
+    address: SocketAddr,
+    request: Request<Body>,
+) -> Result<Answer, Missed> {
+    let leased = mesh::Pool::lease_application(worker, address).await.map_err(|failure| failure.reason)?;
+    match leased.connection.sender.send(request).await {
+        Ok(response) => Ok(Answer { response, peer: None, lease: None }),
+        Err(error) => Err(missed(&error, leased.age, Alive::of(leased.connection.is_closed()))),
+    }
+}
+
+async fn over_mesh(
+    worker: &Rc<Worker>,
+    target: &Target,
+    endpoint: &Endpoint,
+    mut request: Request<Body>,
+) -> Result<Answer, Missed> {
+    let host = &target.entry.service.host;
+    let leased =
+        mesh::Pool::lease(worker, endpoint, host, target.port).await.map_err(|failure| failure.reason)?;
+    let destination = destination(target, endpoint);
+    request.headers_mut().insert(HEADER_DESTINATION, destination);
+    let response = match leased.connection.sender.send(request).await {
+        Ok(response) => response,
+        Err(error) => return Err(missed(&error, leased.age, Alive::of(leased.connection.is_closed()))),
+    };
+    // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
+    if let Some(code) = response.headers().get(HEADER_FAILURE) {
+        let reason = code.to_str().ok().and_then(Reason::by_code).unwrap_or(Reason::UpstreamReset);
+        return Err(Missed { reason, standing: Standing::Unharmed });
+    }
+    Ok(Answer { response, peer: leased.connection.peer.clone(), lease: None })
+}
+
+/// The value of the destination header: an address within the network, a name across networks.
+fn destination(target: &Target, endpoint: &Endpoint) -> HeaderValue {
+    let suffix = if target.protocol == Protocol::Http2 { ";h2" } else { "" };
+    let text = match endpoint.reach {
+        Reach::Gateway => format!("{}:{}{suffix}", target.entry.service.host, target.port),
+        _ => format!("{}{suffix}", address(endpoint, target)),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Whether a connection outlived the error of one of its streams.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alive {
+    Yes,
+    No,
+}
+
+impl Alive {
+    fn of(is_closed: bool) -> Self {
+        if is_closed { Self::No } else { Self::Yes }
+    }
+}
+
+fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
+    let reason = match error.kind {
+        SendErrorKind::NotSent => Reason::ConnectFailed,
+        SendErrorKind::Refused => Reason::Refused,
+        SendErrorKind::Reset | SendErrorKind::Closed => Reason::UpstreamReset,
+        SendErrorKind::Protocol | SendErrorKind::Status(_) => Reason::UpstreamProtocol,
+    };
+    if age == Age::Reused && alive == Alive::No && error.kind != SendErrorKind::Protocol {
+        return Missed { reason, standing: Standing::Stale };
+    }
+    reason.into()
+}

@@ -1,0 +1,110 @@
+//! Making one HTTP/2 connection: TCP, TLS with the expected identity, and across networks both once more
+//! inside a tunnel through the gateway (design, D4).
+
+use crate::accept::dial;
+use crate::failure::Failure;
+use crate::secure;
+use crate::upstream::mesh::{Pool, Way};
+use crate::upstream::{CONNECT_TIMEOUT, pool1};
+use crate::worker::Worker;
+use codec::http2::Sender;
+use codec::{ClientOptions, Io, SendErrorKind, Tunnel};
+use http::HeaderMap;
+use model::{Hostname, Reason, SpiffeId};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+
+/// An open HTTP/2 connection.
+pub(crate) struct Connection {
+    /// Opens streams.
+    pub(crate) sender: Sender,
+    /// Who answered the handshake; `None`: no TLS.
+    pub(crate) peer: Option<SpiffeId>,
+}
+
+impl Connection {
+    /// Whether no new stream can be opened.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Streams open now.
+    pub(crate) fn active(&self) -> usize {
+        self.sender.active_streams()
+    }
+
+    /// Whether its peer is one of these.
+    pub(crate) fn is_one_of(&self, expected: &[SpiffeId]) -> bool {
+        self.peer.as_ref().is_some_and(|peer| expected.contains(peer))
+    }
+}
+
+/// Opens a connection along `way`.
+///
+/// # Errors
+/// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`], [`Reason::TlsFailed`], [`Reason::GatewayRefused`].
+/// Nothing of any request was sent in any of these cases.
+pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection>, Failure> {
+    match way {
+        Way::Direct { address, identities } => {
+            let tcp = dial_reason(worker, *address).await?;
+            let (tls, peer) = secure::connect(worker, tcp, identities).await?;
+            start(worker, tls, Some(peer)).await
+        }
+        Way::Through { gateway, gateway_identity, service, identities } => {
+            let tunnel = through(worker, *gateway, gateway_identity, service).await?;
+            let (tls, peer) = secure::connect(worker, tunnel, identities).await?;
+            start(worker, tls, Some(peer)).await
+        }
+        Way::Application { address } => {
+            let tcp = dial_reason(worker, *address).await?;
+            start(worker, tcp, None).await
+        }
+    }
+}
+
+async fn dial_reason(worker: &Worker, address: SocketAddr) -> Result<tokio::net::TcpStream, Failure> {
+    let dialed = dial(address, worker.mark(), CONNECT_TIMEOUT).await;
+    dialed.map_err(|error| pool1::connect_reason(&error).into())
+}
+
+/// A tunnel through a gateway to any workload behind `service`. Boxed: it needs the outer connection, whose
+/// making comes here again.
+fn through<'a>(
+    worker: &'a Rc<Worker>,
+    gateway: SocketAddr,
+    identity: &'a SpiffeId,
+    service: &'a (Hostname, u16),
+) -> Pin<Box<dyn Future<Output = Result<Tunnel, Failure>> + 'a>> {
+    Box::pin(async move {
+        let outer = Pool::lease_gateway(worker, gateway, identity).await?;
+        let authority = format!("{}:{}", service.0, service.1);
+        let opening = outer.connection.sender.tunnel(&authority, HeaderMap::new());
+        match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+            Ok(Ok(tunnel)) => Ok(tunnel),
+            Ok(Err(error)) => Err(tunnel_reason(error.kind).into()),
+            Err(_) => Err(Reason::ConnectTimeout.into()),
+        }
+    })
+}
+
+/// Why a gateway gave no tunnel; whatever it was, no request was sent yet.
+fn tunnel_reason(kind: SendErrorKind) -> Reason {
+    match kind {
+        SendErrorKind::Status(_) | SendErrorKind::Refused => Reason::GatewayRefused,
+        _ => Reason::ConnectFailed,
+    }
+}
+
+async fn start(
+    worker: &Rc<Worker>,
+    io: impl Io,
+    peer: Option<SpiffeId>,
+) -> Result<Rc<Connection>, Failure> {
+    let options = ClientOptions::default();
+    let (sender, connection) = codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
+    worker.background.spawn_local("http2 upstream", connection);
+    Ok(Rc::new(Connection { sender, peer }))
+}

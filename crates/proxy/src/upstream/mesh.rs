@@ -1,0 +1,255 @@
+//! HTTP/2 connections of one worker: to workloads, to gateways, through gateways to workloads, and without
+//! TLS to the own application. At most one per key; whoever comes while it is being made waits for the same.
+//!
+//! A worker has one source identity, so the key is where it goes: the endpoint, and for a connection through
+//! a gateway the service and one of a few lanes, because each lane may end at another workload.
+
+use crate::failure::Failure;
+use crate::upstream::connect::{self, Connection};
+use crate::worker::Worker;
+use model::service::{Endpoint, Reach};
+use model::{Hostname, Reason, SpiffeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Most inner connections of one worker to one service through one gateway; fewer when the endpoint's weight
+/// is smaller.
+const LANES_MAX: u32 = 4;
+/// A connection without streams for so long is closed.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// Where a connection goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// A workload's proxy on this network.
+    Direct {
+        /// Its mesh port.
+        address: SocketAddr,
+        /// Who must answer.
+        identities: Vec<SpiffeId>,
+    },
+    /// A workload of another network, through its gateway.
+    Through {
+        /// The gateway's mesh port.
+        gateway: SocketAddr,
+        /// Who must answer there.
+        gateway_identity: SpiffeId,
+        /// What is asked for.
+        service: (Hostname, u16),
+        /// Who must answer inside.
+        identities: Vec<SpiffeId>,
+    },
+    /// The own application, HTTP/2 without TLS.
+    Application {
+        /// Where it listens.
+        address: SocketAddr,
+    },
+}
+
+/// All HTTP/2 connections of a worker.
+#[derive(Default)]
+pub(crate) struct Pool {
+    slots: RefCell<HashMap<Rc<str>, Vec<Slot>>>,
+}
+
+struct Slot {
+    /// Service and port for a connection through a gateway.
+    service: Option<(Hostname, u16)>,
+    lane: u32,
+    state: State,
+}
+
+type Outcome = Option<Result<Rc<Connection>, Failure>>;
+
+enum State {
+    Connecting(watch::Receiver<Outcome>),
+    Ready { connection: Rc<Connection>, used: Instant },
+}
+
+/// A connection and whether it carried something before.
+pub(crate) struct Leased {
+    /// The connection.
+    pub(crate) connection: Rc<Connection>,
+    /// Whether it was there already.
+    pub(crate) age: super::pool1::Age,
+}
+
+/// The way to an endpoint that is reached by the mesh transport; `None` for one that is not.
+pub(crate) fn way(endpoint: &Endpoint, host: &Hostname, port: u16) -> Option<Way> {
+    match endpoint.reach {
+        Reach::Native => Some(Way::Direct {
+            address: SocketAddr::new(endpoint.address, model::address::PORT_MESH),
+            identities: endpoint.identities.clone(),
+        }),
+        Reach::Gateway => Some(Way::Through {
+            gateway: SocketAddr::new(endpoint.address, endpoint.port),
+            gateway_identity: endpoint.gateway_identity.clone()?,
+            service: (host.clone(), port),
+            identities: endpoint.identities.clone(),
+        }),
+        Reach::Hbone | Reach::Plain => None,
+    }
+}
+
+impl Pool {
+    /// The connection to `endpoint` for `service`, opened when there is none. A connection that shows an
+    /// identity no longer expected is not used any more.
+    ///
+    /// # Errors
+    /// Why it could not be opened; all who waited for it get the same.
+    pub(crate) async fn lease(
+        worker: &Rc<Worker>,
+        endpoint: &Endpoint,
+        host: &Hostname,
+        port: u16,
+    ) -> Result<Leased, Failure> {
+        let is_through = endpoint.reach == Reach::Gateway;
+        let lane = if is_through { worker.below(endpoint.weight.clamp(1, LANES_MAX)) } else { 0 };
+        let service = is_through.then_some((host, port));
+        let expected = Some(endpoint.identities.as_slice());
+        let make_way = || way(endpoint, host, port).ok_or(Reason::ConnectFailed.into());
+        Self::lease_slot(worker, &endpoint.uid, service, lane, expected, make_way).await
+    }
+
+    /// The connection to an application that wants HTTP/2.
+    ///
+    /// # Errors
+    /// As [`Pool::lease`].
+    pub(crate) async fn lease_application(worker: &Rc<Worker>, address: SocketAddr) -> Result<Leased, Failure> {
+        let key = format!("app:{address}");
+        Self::lease_slot(worker, &key, None, 0, None, || Ok(Way::Application { address })).await
+    }
+
+    /// The outer connection to a gateway.
+    ///
+    /// # Errors
+    /// As [`Pool::lease`].
+    pub(crate) async fn lease_gateway(
+        worker: &Rc<Worker>,
+        address: SocketAddr,
+        identity: &SpiffeId,
+    ) -> Result<Leased, Failure> {
+        let key = format!("gateway:{address}");
+        let identities = vec![identity.clone()];
+        let expected = identities.clone();
+        let make_way = || Ok(Way::Direct { address, identities });
+        Self::lease_slot(worker, &key, None, 0, Some(&expected), make_way).await
+    }
+
+    async fn lease_slot(
+        worker: &Rc<Worker>,
+        key: &str,
+        service: Option<(&Hostname, u16)>,
+        lane: u32,
+        expected: Option<&[SpiffeId]>,
+        make_way: impl FnOnce() -> Result<Way, Failure>,
+    ) -> Result<Leased, Failure> {
+        use super::pool1::Age;
+        let mut outcome = match worker.mesh.find(key, service, lane, expected) {
+            Some(Found::Ready(connection)) => return Ok(Leased { connection, age: Age::Reused }),
+            Some(Found::Connecting(outcome)) => outcome,
+            None => start(worker, key, service, lane, make_way()?),
+        };
+        let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
+        match &*connected {
+            Some(Ok(connection)) => Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh }),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(Reason::ConnectFailed.into()),
+        }
+    }
+
+    fn find(
+        &self,
+        key: &str,
+        service: Option<(&Hostname, u16)>,
+        lane: u32,
+        expected: Option<&[SpiffeId]>,
+    ) -> Option<Found> {
+        let mut slots = self.slots.borrow_mut();
+        let of_key = slots.get_mut(key)?;
+        let at = of_key.iter().position(|slot| slot.is_for(service, lane))?;
+        match &mut of_key[at].state {
+            State::Connecting(outcome) => Some(Found::Connecting(outcome.clone())),
+            State::Ready { connection, used } => {
+                let is_expected = expected.is_none_or(|expected| connection.is_one_of(expected));
+                if connection.is_closed() || !is_expected {
+                    of_key.swap_remove(at);
+                    return None;
+                }
+                *used = Instant::now();
+                Some(Found::Ready(Rc::clone(connection)))
+            }
+        }
+    }
+
+    /// Puts the outcome of a connect where the next request finds it.
+    fn settle(&self, key: &str, service: Option<(&Hostname, u16)>, lane: u32, outcome: &Outcome) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(of_key) = slots.get_mut(key) else { return };
+        let Some(at) = of_key.iter().position(|slot| slot.is_for(service, lane)) else { return };
+        match outcome {
+            Some(Ok(connection)) => {
+                of_key[at].state = State::Ready { connection: Rc::clone(connection), used: Instant::now() };
+            }
+            _ => drop(of_key.swap_remove(at)),
+        }
+    }
+
+    /// Closes what is unused or broken. Called now and then by the worker.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.slots.borrow_mut().retain(|_, of_key| {
+            of_key.retain(|slot| match &slot.state {
+                State::Connecting(_) => true,
+                State::Ready { connection, used } => {
+                    let is_idle = connection.active() == 0 && now.duration_since(*used) >= IDLE_MAX;
+                    !(connection.is_closed() || is_idle)
+                }
+            });
+            !of_key.is_empty()
+        });
+    }
+
+    /// Lets go of all; streams under way go on.
+    pub(crate) fn clear(&self) {
+        self.slots.borrow_mut().clear();
+    }
+}
+
+enum Found {
+    Ready(Rc<Connection>),
+    Connecting(watch::Receiver<Outcome>),
+}
+
+impl Slot {
+    fn is_for(&self, service: Option<(&Hostname, u16)>, lane: u32) -> bool {
+        self.lane == lane && self.service.as_ref().map(|(host, port)| (host, *port)) == service
+    }
+}
+
+/// Opens in a task of its own, so that the first request may be cancelled without hurting the others.
+fn start(
+    worker: &Rc<Worker>,
+    key: &str,
+    service: Option<(&Hostname, u16)>,
+    lane: u32,
+    way: Way,
+) -> watch::Receiver<Outcome> {
+    let (told, outcome) = watch::channel(None);
+    let service = service.map(|(host, port)| (host.clone(), port));
+    let key: Rc<str> = key.into();
+    let slot = Slot { service: service.clone(), lane, state: State::Connecting(outcome.clone()) };
+    worker.mesh.slots.borrow_mut().entry(Rc::clone(&key)).or_default().push(slot);
+    let opener = Rc::clone(worker);
+    worker.background.spawn_local("mesh connect", async move {
+        let connected = Some(connect::open(&opener, &way).await);
+        let service = service.as_ref().map(|(host, port)| (host, *port));
+        opener.mesh.settle(&key, service, lane, &connected);
+        told.send_replace(connected);
+    });
+    outcome
+}

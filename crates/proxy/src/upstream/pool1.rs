@@ -1,0 +1,146 @@
+//! HTTP/1.1 connections of one worker, by address: the way to plain backends and to the own application.
+//!
+//! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
+//! recently used one is leased first, so that the others may grow old and be closed.
+
+use crate::accept::{Mark, dial};
+use crate::upstream::CONNECT_TIMEOUT;
+use codec::http1::Sender;
+use codec::{Body, SendError};
+use daemon::Tasks;
+use http::{Request, Response};
+use model::Reason;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Idle connections kept for one address; more are closed.
+const IDLE_PER_ADDRESS_MAX: usize = 1024;
+/// Idle for so long: closed. Below the keep-alive timeout of common servers (nginx: 75 s), so that fewer
+/// requests meet a connection that is being closed.
+const IDLE_MAX: Duration = Duration::from_secs(55);
+
+/// All idle connections of a worker.
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
+    tasks: Tasks,
+    mark: Mark,
+}
+
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+/// Whether a connection has carried an exchange before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Opened for this exchange.
+    Fresh,
+    /// From the pool: it may have been closed by the other side without our knowing yet.
+    Reused,
+}
+
+/// A connection for one exchange.
+pub(crate) struct Lease {
+    pool: Rc<Pool>,
+    address: SocketAddr,
+    sender: Sender,
+    /// Where it came from.
+    pub(crate) age: Age,
+}
+
+impl Pool {
+    /// An empty pool whose connections live in `tasks`.
+    pub(crate) fn new(tasks: Tasks, mark: Mark) -> Rc<Self> {
+        Rc::new(Self { idle: RefCell::default(), tasks, mark })
+    }
+
+    /// An idle connection to `address`, else a new one.
+    ///
+    /// # Errors
+    /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
+    pub(crate) async fn lease(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
+        match self.find_idle(address) {
+            Some(sender) => Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Reused }),
+            None => self.open(address).await,
+        }
+    }
+
+    /// A new connection to `address`, whatever is idle.
+    ///
+    /// # Errors
+    /// As [`Pool::lease`].
+    pub(crate) async fn open(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
+        let stream = dial(address, self.mark, CONNECT_TIMEOUT).await.map_err(|e| connect_reason(&e))?;
+        let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
+        self.tasks.spawn_local("http1 upstream", connection);
+        Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Fresh })
+    }
+
+    fn find_idle(&self, address: SocketAddr) -> Option<Sender> {
+        let mut idle = self.idle.borrow_mut();
+        let connections = idle.get_mut(&address)?;
+        for at in (0..connections.len()).rev() {
+            if connections[at].sender.is_closed() {
+                connections.remove(at);
+            } else if connections[at].sender.is_ready() {
+                return Some(connections.remove(at).sender);
+            }
+            // Else it is still finishing its last exchange.
+        }
+        None
+    }
+
+    /// Closes what has been idle too long. Called now and then by the worker.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.idle.borrow_mut().retain(|_, connections| {
+            connections.retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX);
+            !connections.is_empty()
+        });
+    }
+
+    /// Closes what is idle to `address`: a connection that was as old had died.
+    pub(crate) fn forget(&self, address: SocketAddr) {
+        self.idle.borrow_mut().remove(&address);
+    }
+
+    /// Closes all that is idle.
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+}
+
+impl Lease {
+    /// Sends the one request.
+    ///
+    /// # Errors
+    /// See [`SendError`]; afterwards the connection must not be given back.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        self.sender.send(request).await
+    }
+
+    /// Puts the connection back. Call only when the response was read to its end.
+    pub(crate) fn give_back(self) {
+        if self.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.pool.idle.borrow_mut();
+        let connections = idle.entry(self.address).or_default();
+        if connections.len() < IDLE_PER_ADDRESS_MAX {
+            connections.push(Idle { sender: self.sender, since: Instant::now() });
+        }
+    }
+}
+
+/// What a failed `connect` means.
+pub(crate) fn connect_reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+        _ => Reason::ConnectFailed,
+    }
+}

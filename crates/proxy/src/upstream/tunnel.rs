@@ -1,0 +1,106 @@
+//! Opaque bytes to some endpoint of a service: straight TCP, or CONNECT through the mesh. Until the tunnel
+//! stands nothing of the application's was sent, so every failure may be followed by another attempt.
+
+use crate::accept::dial;
+use crate::snapshot::Active;
+use crate::upstream::attempt::{Missed, Standing, address};
+use crate::upstream::pool1::{Age, connect_reason};
+use crate::upstream::{CONNECT_TIMEOUT, Course, Target, judge, mesh};
+use crate::worker::Worker;
+use codec::{BoxIo, SendErrorKind};
+use decide::retry::ATTEMPTS_DEFAULT;
+use http::HeaderMap;
+use model::service::{Endpoint, Reach};
+use model::{Reason, SpiffeId};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// An open way to an endpoint.
+pub(crate) struct Opened {
+    /// The bytes.
+    pub(crate) io: BoxIo,
+    /// Which endpoint.
+    pub(crate) index: usize,
+    /// Who proved to be there; `None`: plaintext.
+    pub(crate) peer: Option<SpiffeId>,
+    /// Counts as in flight while it is held.
+    pub(crate) active: Active,
+}
+
+/// How an opening went, with the number of attempts made and the endpoint tried last.
+pub(crate) struct Opening {
+    /// The way, or why there is none.
+    pub(crate) result: Result<Opened, Reason>,
+    /// From 0.
+    pub(crate) attempts: u32,
+    /// Where to.
+    pub(crate) last: Option<SocketAddr>,
+}
+
+/// Opens a tunnel to any endpoint.
+pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
+    let mut course = Course::default();
+    let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None };
+    // One more than for a request: a connection that had died unnoticed costs an attempt here.
+    while course.number() <= ATTEMPTS_DEFAULT + 2 {
+        let Some(index) = course.choose(worker, &target.entry) else { break };
+        let (Some(endpoint), Some(state)) = (target.entry.endpoints.get(index), target.entry.states.get(index))
+        else {
+            break;
+        };
+        opening.attempts += 1;
+        opening.last = Some(address(endpoint, target));
+        let active = state.begin();
+        let outcome = one(worker, target, endpoint).await;
+        judge(worker, &target.entry, index, &outcome);
+        match outcome {
+            Ok((io, peer)) => {
+                opening.result = Ok(Opened { io, index, peer, active });
+                break;
+            }
+            Err(missed) => {
+                opening.result = Err(missed.reason);
+                course.count(index);
+            }
+        }
+    }
+    opening
+}
+
+async fn one(
+    worker: &Rc<Worker>,
+    target: &Target,
+    endpoint: &Endpoint,
+) -> Result<(BoxIo, Option<SpiffeId>), Missed> {
+    let host = &target.entry.service.host;
+    match endpoint.reach {
+        Reach::Plain => {
+            let dialed = dial(address(endpoint, target), worker.mark(), CONNECT_TIMEOUT).await;
+            let tcp = dialed.map_err(|error| connect_reason(&error))?;
+            Ok((Box::new(tcp), None))
+        }
+        Reach::Native | Reach::Gateway => {
+            let leased =
+                mesh::Pool::lease(worker, endpoint, host, target.port).await.map_err(|failure| failure.reason)?;
+            let authority = match endpoint.reach {
+                Reach::Gateway => format!("{host}:{}", target.port),
+                _ => address(endpoint, target).to_string(),
+            };
+            let opened = leased.connection.sender.tunnel(&authority, HeaderMap::new()).await;
+            match opened {
+                Ok(tunnel) => Ok((Box::new(tunnel), leased.connection.peer.clone())),
+                Err(error) => {
+                    let is_stale = leased.age == Age::Reused && leased.connection.is_closed();
+                    Err(Missed {
+                        reason: match error.kind {
+                            SendErrorKind::Status(403) => Reason::Denied,
+                            _ => Reason::Refused,
+                        },
+                        standing: if is_stale { Standing::Stale } else { Standing::Suspect },
+                    })
+                }
+            }
+        }
+        Reach::Hbone => Err(Reason::ConnectFailed.into()),
+    }
+}
