@@ -5,8 +5,16 @@
 //! [`resource`] depend on their arguments alone. Read `world`, then `lookup`.
 
 pub mod world;
+mod addresses;
+mod slices;
+mod hosts;
+mod routes;
+mod policies;
+mod gateways;
+mod problems;
 pub mod lookup;
 pub mod gateway;
 
 pub use lookup::{ProxyKey, Translated, members, resource, visible};
+pub use policies::ROOT_NAMESPACE;
 pub use world::{Change, ClusterPlace, Group, Registration, Touched, World};

@@ -1,7 +1,13 @@
 //! What a subscription consists of, and what each resource says.
 
+use crate::gateways;
 use crate::world::World;
-use model::{Finding, Resource, ResourceKey, Subscription};
+use crate::{policies, problems};
+use api::Spec;
+use api::gateway::{CLASS, EAST_WEST_CLASS};
+use model::service::EndpointSlice;
+use model::{Finding, Hostname, ObjectRef, Resource, ResourceKey, Subscription};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Which proxy asks: all proxies of a group see the same.
@@ -18,24 +24,132 @@ pub struct ProxyKey {
 pub struct Translated {
     /// The content.
     pub resource: Resource,
-    /// Findings about it.
+    /// Findings about the object that it came from.
     pub findings: Vec<Finding>,
 }
 
 /// The keys that belong to a subscription, sorted; empty when there is nothing by that name.
-pub fn members(_subscription: &Subscription, _world: &World) -> Vec<ResourceKey> {
-    Vec::new()
+pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
+    let mut keys = BTreeSet::new();
+    match subscription {
+        Subscription::Mesh => {
+            keys.insert(ResourceKey::Names);
+            keys.extend(world.trust.keys().cloned().map(ResourceKey::Trust));
+        }
+        Subscription::Host(host) => {
+            host_members(host, world, &mut keys);
+            // A rule without its service would be dead weight: the parent must exist.
+            if !keys.is_empty() {
+                rule_members(subscription, world, &mut keys);
+            }
+        }
+        Subscription::Address(address) => {
+            let owner = world.addresses.host(*address).filter(|host| world.hosts.contains_key(*host));
+            keys.extend(owner.map(|_| ResourceKey::Address(*address)));
+        }
+        Subscription::Inbound { namespace, group } => {
+            if let Some(state) = world.groups.get(&(namespace.clone(), group.clone())) {
+                keys.insert(ResourceKey::Inbound(namespace.clone(), group.clone()));
+                keys.extend(policies::on_group(namespace, &state.labels, world));
+            }
+        }
+        Subscription::Gateway { namespace, name } => {
+            if gateways::find_gateway(namespace, name, CLASS, world).is_some() {
+                keys.insert(ResourceKey::Gateway(namespace.clone(), name.clone()));
+                keys.extend(policies::on_gateway(namespace, name, world));
+                rule_members(subscription, world, &mut keys);
+            }
+        }
+        Subscription::Exports => {
+            keys.insert(ResourceKey::Exports);
+            for host in gateways::exported_hosts(world) {
+                host_members(host, world, &mut keys);
+            }
+        }
+        Subscription::Clusters => keys.extend(world.remotes.keys().cloned().map(ResourceKey::Cluster)),
+    }
+    keys.into_iter().collect()
+}
+
+/// A service and its slices.
+fn host_members(host: &Hostname, world: &World, keys: &mut BTreeSet<ResourceKey>) {
+    if let Some(entry) = world.hosts.get(host) {
+        keys.insert(ResourceKey::Service(host.clone()));
+        keys.extend(entry.slices.keys().map(|index| ResourceKey::Slice(host.clone(), *index)));
+    }
+}
+
+/// The rules of a parent, and the services that they lead to (rules of these are not followed).
+fn rule_members(parent: &Subscription, world: &World, keys: &mut BTreeSet<ResourceKey>) {
+    for key in world.rules.get(parent).into_iter().flatten() {
+        for backend in find_rule(key, world).into_iter().flat_map(|rule| &rule.backends) {
+            if let Some(host) = &backend.host {
+                host_members(host, world, keys);
+            }
+        }
+        keys.insert(key.clone());
+    }
+}
+
+fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a model::route::RouteRule> {
+    let ResourceKey::Rule { namespace, route, .. } = key else { return None };
+    world.routes.get(&(namespace.clone(), route.clone()))?.rules.get(key)
 }
 
 /// The content of a key; `None` when there is no such resource.
-pub fn resource(_key: &ResourceKey, _world: &World) -> Option<Translated> {
-    None
+pub fn resource(key: &ResourceKey, world: &World) -> Option<Translated> {
+    let (resource, object) = match key {
+        ResourceKey::Names => (Resource::Names(gateways::names(world)), None),
+        ResourceKey::Trust(domain) => (Resource::Trust(world.trust.get(domain)?.clone()), None),
+        ResourceKey::Service(host) => {
+            let entry = world.hosts.get(host)?;
+            (Resource::Service(entry.service.clone()), Some(entry.owner.clone()))
+        }
+        ResourceKey::Slice(host, index) => {
+            let endpoints = world.hosts.get(host)?.slices.get(index)?.clone();
+            (Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints }), None)
+        }
+        ResourceKey::Rule { namespace, route, .. } => {
+            let rule = find_rule(key, world)?.clone();
+            (Resource::Rule(rule), Some(ObjectRef::new("HTTPRoute", namespace, route)))
+        }
+        ResourceKey::Address(address) => {
+            let host = world.addresses.host(*address).filter(|host| world.hosts.contains_key(*host))?;
+            (Resource::Address(*address, host.clone()), None)
+        }
+        ResourceKey::Inbound(namespace, group) => {
+            let inbound = gateways::inbound(&(namespace.clone(), group.clone()), world)?;
+            (Resource::Inbound(inbound), Some(ObjectRef::new("WorkloadGroup", namespace, group)))
+        }
+        ResourceKey::Policy(namespace, name) => {
+            let object = world.objects.get(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
+            let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
+            let policy = policies::compile(object, spec, &world.place.trust_domain);
+            (Resource::Policy(policy), Some(object.object.clone()))
+        }
+        ResourceKey::Gateway(namespace, name) => {
+            let gateway = gateways::gateway(namespace, name, world)?;
+            (Resource::Gateway(gateway), Some(ObjectRef::new("Gateway", namespace, name)))
+        }
+        ResourceKey::Exports => (Resource::Exports(gateways::exports(world)), None),
+        ResourceKey::Cluster(name) => (Resource::Cluster(world.remotes.get(name)?.clone()), None),
+    };
+    let object = object.and_then(|object| world.objects.get(&object));
+    Some(Translated { resource, findings: object.map(|object| problems::of(object, world)).unwrap_or_default() })
 }
 
-/// What a proxy sees without asking.
-pub fn visible(proxy: &ProxyKey, _world: &World) -> Vec<Subscription> {
-    vec![
+/// What a proxy sees without asking. It changes only with the `Gateway` of the proxy's name.
+pub fn visible(proxy: &ProxyKey, world: &World) -> Vec<Subscription> {
+    let (namespace, name) = (&proxy.namespace, &proxy.group);
+    let mut seen = vec![
         Subscription::Mesh,
-        Subscription::Inbound { namespace: proxy.namespace.clone(), group: proxy.group.clone() },
-    ]
+        Subscription::Inbound { namespace: namespace.clone(), group: name.clone() },
+    ];
+    if gateways::find_gateway(namespace, name, CLASS, world).is_some() {
+        seen.push(Subscription::Gateway { namespace: namespace.clone(), name: name.clone() });
+    }
+    if gateways::find_gateway(namespace, name, EAST_WEST_CLASS, world).is_some() {
+        seen.push(Subscription::Exports);
+    }
+    seen
 }

@@ -1,11 +1,20 @@
-//! The state that is translated, and how it changes. (Signatures first; bodies follow within minutes.)
+//! The state that is translated. It changes by [`World::apply`] alone, which says who is concerned.
+//!
+//! Hosts and routes are kept compiled and are recompiled when something that they read has changed
+//! (`settle`); the rest is made when asked for (`lookup`). Read `settle` next.
 
-use api::Object;
-use model::federation::RemoteCluster;
+mod settle;
+
+use crate::addresses::Addresses;
+use crate::hosts::{self, HostEntry};
+use crate::routes::RouteEntry;
+use api::istio::WorkloadGroupSpec;
+use api::{Object, Spec};
+use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::service::EndpointState;
 use model::trust::TrustBundle;
 use model::{Finding, Hostname, Locality, ObjectRef, SpiffeId, Subscription, TrustDomain};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -80,72 +89,230 @@ pub struct Group {
     pub service_account: Arc<str>,
     /// Empty: the cluster's.
     pub locality: Locality,
+    /// Share of traffic of each workload, from 1.
+    pub weight: u32,
 }
+
+/// Namespace and name.
+pub(crate) type Pair = (Arc<str>, Arc<str>);
+
+/// When it was created, then namespace and name: the smallest claim on a host wins.
+pub(crate) type Claim = (u64, Arc<str>, Arc<str>);
 
 /// All that is known.
 pub struct World {
-    place: ClusterPlace,
+    pub(crate) place: ClusterPlace,
+    pub(crate) objects: BTreeMap<ObjectRef, Arc<Object>>,
+    pub(crate) groups: BTreeMap<Pair, Group>,
+    workloads: BTreeMap<Arc<str>, Registration>,
+    workloads_by_group: HashMap<Pair, BTreeSet<Arc<str>>>,
+    pub(crate) remotes: BTreeMap<Arc<str>, RemoteCluster>,
+    pub(crate) trust: BTreeMap<Arc<str>, TrustBundle>,
+    pub(crate) addresses: Addresses,
+    /// Compiled hosts.
+    pub(crate) hosts: HashMap<Hostname, HostEntry>,
+    /// Which `GlobalService`s want a host.
+    pub(crate) claims: BTreeMap<Hostname, BTreeSet<Claim>>,
+    /// Which `GlobalService`s (namespace, name) stand on a `Service` (namespace, name).
+    pub(crate) globals_of_service: HashMap<Pair, BTreeSet<Pair>>,
+    /// Names of the services of its namespace that select a group.
+    pub(crate) services_of_group: HashMap<Pair, BTreeSet<Arc<str>>>,
+    /// Compiled routes.
+    pub(crate) routes: HashMap<Pair, RouteEntry>,
+    /// Which routes mention an object, existing or not.
+    routes_of: HashMap<ObjectRef, BTreeSet<Pair>>,
+    /// Rules by the subscription of their parent.
+    pub(crate) rules: HashMap<Subscription, BTreeSet<model::ResourceKey>>,
+    /// Which subscriptions lead to a host, by which route.
+    leads: HashMap<Hostname, BTreeSet<(Subscription, Pair)>>,
 }
 
 impl World {
     /// Nothing known yet.
     pub fn new(place: ClusterPlace) -> Self {
-        Self { place }
+        Self {
+            place,
+            objects: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            workloads_by_group: HashMap::new(),
+            remotes: BTreeMap::new(),
+            trust: BTreeMap::new(),
+            addresses: Addresses::default(),
+            hosts: HashMap::new(),
+            claims: BTreeMap::new(),
+            globals_of_service: HashMap::new(),
+            services_of_group: HashMap::new(),
+            routes: HashMap::new(),
+            routes_of: HashMap::new(),
+            rules: HashMap::new(),
+            leads: HashMap::new(),
+        }
     }
 
-    /// Takes in one change. Cost grows with what the change concerns, not with the mesh.
-    pub fn apply(&mut self, _change: Change) -> Touched {
-        Touched::new()
-    }
-
-    /// What is wrong with the objects as a whole, sorted.
+    /// What is wrong with the objects as a whole, sorted by file and line.
     pub fn findings(&self) -> Vec<Finding> {
-        Vec::new()
+        crate::problems::all(self)
     }
 
     /// This cluster as the others shall see it.
     pub fn export(&self) -> RemoteCluster {
+        let place = self.place();
+        let exported = self.claims.keys().filter_map(|host| self.hosts.get(host)).filter(|entry| entry.exported);
+        let exports = exported.map(|entry| Export {
+            host: entry.service.host.clone(),
+            ports: entry.service.ports.clone(),
+            weight: u32::try_from(entry.local_ready(&place.cluster)).unwrap_or(u32::MAX),
+            identities: entry.groups.iter().filter_map(|group| hosts::identity(group, self)).collect::<BTreeSet<_>>().into_iter().collect(),
+        });
         RemoteCluster {
-            cluster: self.place.cluster.clone(),
-            network: self.place.network.clone(),
-            locality: self.place.locality.clone(),
-            gateways: Vec::new(),
-            exports: Vec::new(),
+            cluster: place.cluster.clone(),
+            network: place.network.clone(),
+            locality: place.locality.clone(),
+            gateways: self.gateways(&place),
+            exports: exports.collect(),
+        }
+    }
+
+    /// The `Cluster` object's gateways, with the identity of the first east-west gateway's group.
+    fn gateways(&self, place: &ClusterPlace) -> Vec<RemoteGateway> {
+        let identity = self.objects_of("Gateway", None).find_map(|object| match &object.spec {
+            Spec::Gateway(spec) if spec.gateway_class_name == api::gateway::EAST_WEST_CLASS => {
+                self.identity(&object.meta.namespace, &object.meta.name)
+            }
+            _ => None,
+        });
+        let Some(identity) = identity else { return Vec::new() };
+        match self.objects.get(&ObjectRef::new("Cluster", "", &place.cluster)).map(|object| &object.spec) {
+            Some(Spec::Cluster(spec)) => {
+                let addresses = spec.gateways.iter().filter_map(|text| api::leno::gateway_address(text));
+                let gateway = |address: std::net::SocketAddr| RemoteGateway {
+                    address: address.ip(),
+                    port: address.port(),
+                    identity: identity.clone(),
+                };
+                addresses.map(gateway).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
     /// All mesh-only addresses, to be stored.
     pub fn addresses(&self) -> BTreeMap<Hostname, Ipv4Addr> {
-        BTreeMap::new()
+        self.addresses.all().clone()
     }
 
     /// Where this cluster is, `Cluster` object included.
     pub fn place(&self) -> ClusterPlace {
-        self.place.clone()
+        let mut place = self.place.clone();
+        let own = self.objects.get(&ObjectRef::new("Cluster", "", &place.cluster));
+        if let Some(Spec::Cluster(spec)) = own.map(|object| &object.spec) {
+            let replace = |part: &mut Arc<str>, text: &Option<String>| {
+                if let Some(text) = text {
+                    *part = text.as_str().into();
+                }
+            };
+            replace(&mut place.network, &spec.network);
+            replace(&mut place.locality.region, &spec.region);
+            replace(&mut place.locality.zone, &spec.zone);
+        }
+        place
     }
 
     /// A workload group.
-    pub fn group(&self, _namespace: &str, _name: &str) -> Option<Group> {
-        None
+    pub fn group(&self, namespace: &str, name: &str) -> Option<Group> {
+        self.groups.get(&(namespace.into(), name.into())).cloned()
     }
 
     /// The identity of a group's workloads.
-    pub fn identity(&self, _namespace: &str, _name: &str) -> Option<SpiffeId> {
-        None
+    pub fn identity(&self, namespace: &str, name: &str) -> Option<SpiffeId> {
+        hosts::identity(&(namespace.into(), name.into()), self)
     }
 
     /// A registered workload.
-    pub fn workload(&self, _uid: &str) -> Option<&Registration> {
-        None
+    pub fn workload(&self, uid: &str) -> Option<&Registration> {
+        self.workloads.get(uid)
     }
 
     /// All registered workloads, by uid.
-    pub fn workloads(&self) -> Vec<&Registration> {
-        Vec::new()
+    pub fn workloads(&self) -> impl Iterator<Item = &Registration> {
+        self.workloads.values()
     }
 
     /// An object as it is in force.
-    pub fn object(&self, _object: &ObjectRef) -> Option<&Arc<Object>> {
-        None
+    pub fn object(&self, object: &ObjectRef) -> Option<&Arc<Object>> {
+        self.objects.get(object)
+    }
+
+    /// All objects as they are in force, by kind, namespace and name.
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// Objects of one kind, of one namespace or of all.
+    pub(crate) fn objects_of<'a>(&'a self, kind: &'a str, namespace: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Object>> {
+        let start = ObjectRef::new(kind, namespace.unwrap_or_default(), "");
+        let within = move |object: &ObjectRef| {
+            &*object.kind == kind && namespace.is_none_or(|namespace| &*object.namespace == namespace)
+        };
+        self.objects.range(start..).take_while(move |(object, _)| within(object)).map(|(_, object)| object)
+    }
+
+    pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &Registration> {
+        let uids = self.workloads_by_group.get(group).into_iter().flatten();
+        uids.filter_map(|uid| self.workloads.get(uid))
+    }
+
+    /// Groups of `namespace` with all labels of `selector`; none for an empty one, as in Kubernetes.
+    pub(crate) fn groups_selected(&self, namespace: &Arc<str>, selector: &BTreeMap<String, String>) -> BTreeSet<Pair> {
+        if selector.is_empty() {
+            return BTreeSet::new();
+        }
+        let selected = self.groups_in(namespace).filter(|group| selects(selector, &group.labels));
+        selected.map(|group| (group.namespace.clone(), group.name.clone())).collect()
+    }
+
+    pub(crate) fn groups_in<'a>(&'a self, namespace: &'a Arc<str>) -> impl Iterator<Item = &'a Group> {
+        let range = self.groups.range((namespace.clone(), Arc::from(""))..);
+        range.take_while(move |((ns, _), _)| ns == namespace).map(|(_, group)| group)
+    }
+
+    /// The hosts that a `GlobalService` has won.
+    pub(crate) fn hosts_won(&self, object: &Object) -> Vec<Hostname> {
+        let Spec::GlobalService(spec) = &object.spec else { return Vec::new() };
+        let hosts = spec.hosts.iter().filter_map(|host| Hostname::parse(host));
+        hosts.filter(|host| self.winner(host).is_some_and(|winner| winner.object == object.object)).collect()
+    }
+
+    /// The `GlobalService` that has a host.
+    pub(crate) fn winner(&self, host: &Hostname) -> Option<&Arc<Object>> {
+        let (_, namespace, name) = self.claims.get(host)?.first()?;
+        self.objects.get(&ObjectRef::new("GlobalService", namespace, name))
     }
 }
+
+/// Whether all of `selector` is in `labels`.
+pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// What a `WorkloadGroup` says.
+fn group_of(object: &Object, spec: &WorkloadGroupSpec) -> Group {
+    let template = &spec.template;
+    let mut labels = template.labels.clone();
+    labels.extend(spec.metadata.labels.clone());
+    let locality = template.locality.as_deref().unwrap_or_default();
+    let mut parts = locality.split('/');
+    let mut part = || Arc::from(parts.next().unwrap_or_default());
+    Group {
+        namespace: object.meta.namespace.clone(),
+        name: object.meta.name.clone(),
+        labels,
+        service_account: template.service_account.as_deref().unwrap_or("default").into(),
+        locality: Locality { region: part(), zone: part() },
+        weight: template.weight.unwrap_or(1).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! `AuthorizationPolicy`: what it says, and whom it concerns.
+//!
+//! What was not understood fails closed: a list with such an entry is dropped, which widens a DENY rule,
+//! and its rule gets a condition [`ConditionKey::Invalid`], which keeps an ALLOW rule from matching.
+
+use crate::gateways::inbound_subscription;
+use crate::world::{World, selects};
+use api::istio::{self, AuthorizationPolicySpec, PolicyAction, PolicyRule, PolicyTarget, When};
+use api::{Object, Spec};
+use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
+use model::{ResourceKey, Subscription, TrustDomain};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Policies of this namespace without a selector hold for the whole mesh.
+pub const ROOT_NAMESPACE: &str = "leno-system";
+
+/// Istio's annotation for trying a policy.
+const DRY_RUN: &str = "istio.io/dry-run";
+
+/// A policy's content.
+pub(crate) fn compile(object: &Object, spec: &AuthorizationPolicySpec, trust_domain: &TrustDomain) -> Policy {
+    Policy {
+        origin: object.origin.clone(),
+        action: match spec.action.unwrap_or(PolicyAction::Allow) {
+            PolicyAction::Allow => Action::Allow,
+            // Nobody asked the authority that CUSTOM names, so it did not say yes.
+            PolicyAction::Deny | PolicyAction::Custom => Action::Deny,
+            PolicyAction::Audit => Action::Audit,
+        },
+        rules: spec.rules.iter().map(|one| rule(one, &object.meta.namespace, trust_domain)).collect(),
+        dry_run: object.meta.annotations.get(DRY_RUN).is_some_and(|value| value == "true"),
+    }
+}
+
+/// Reads lists and remembers whether all was understood.
+struct Reading<'a> {
+    namespace: &'a str,
+    trust_domain: &'a TrustDomain,
+    understood: bool,
+}
+
+impl Reading<'_> {
+    /// All entries, or none if one of them was not understood.
+    fn list<T>(&mut self, texts: &[String], read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let values: Option<Vec<T>> = texts.iter().map(|text| read(text)).collect();
+        self.understood &= values.is_some();
+        values.unwrap_or_default()
+    }
+
+    fn globs(&mut self, texts: &[String]) -> Vec<Glob> {
+        self.list(texts, |text| (!text.is_empty()).then(|| Glob::parse(text)))
+    }
+
+    /// Istio: the trust domain `cluster.local` in a policy means the mesh's own.
+    fn principals(&mut self, texts: &[String]) -> Vec<Glob> {
+        let own = self.trust_domain.as_str().to_owned();
+        self.list(texts, |text| {
+            let path = text.strip_prefix("cluster.local/");
+            Some(path.map_or_else(|| Glob::parse(text), |path| Glob::parse(&format!("{own}/{path}"))))
+        })
+    }
+
+    fn accounts(&mut self, texts: &[String]) -> Vec<Arc<str>> {
+        let own = self.namespace.to_owned();
+        self.list(texts, |text| {
+            let full = if text.contains('/') { text.to_owned() } else { format!("{own}/{text}") };
+            (!text.is_empty()).then(|| full.into())
+        })
+    }
+
+    fn unsupported(&mut self, texts: &[String]) {
+        self.understood &= texts.is_empty();
+    }
+
+    fn source(&mut self, source: &istio::Source) -> Source {
+        self.unsupported(&source.request_principals);
+        self.unsupported(&source.not_request_principals);
+        self.unsupported(&source.trust_domains);
+        self.unsupported(&source.not_trust_domains);
+        self.unsupported(&source.remote_ip_blocks);
+        self.unsupported(&source.not_remote_ip_blocks);
+        Source {
+            principals: self.principals(&source.principals),
+            not_principals: self.principals(&source.not_principals),
+            namespaces: self.globs(&source.namespaces),
+            not_namespaces: self.globs(&source.not_namespaces),
+            service_accounts: self.accounts(&source.service_accounts),
+            not_service_accounts: self.accounts(&source.not_service_accounts),
+            ip_blocks: self.list(&source.ip_blocks, Cidr::parse),
+            not_ip_blocks: self.list(&source.not_ip_blocks, Cidr::parse),
+        }
+    }
+
+    fn operation(&mut self, operation: &istio::Operation) -> Operation {
+        let path = |text: &str| (!text.is_empty() && !text.contains(['{', '}'])).then(|| Glob::parse(text));
+        let port = |text: &str| text.parse().ok().filter(|port: &u16| *port > 0);
+        Operation {
+            hosts: self.globs(&operation.hosts),
+            not_hosts: self.globs(&operation.not_hosts),
+            ports: self.list(&operation.ports, port),
+            not_ports: self.list(&operation.not_ports, port),
+            methods: self.globs(&operation.methods),
+            not_methods: self.globs(&operation.not_methods),
+            paths: self.list(&operation.paths, path),
+            not_paths: self.list(&operation.not_paths, path),
+        }
+    }
+
+    fn condition(&mut self, when: &When) -> Condition {
+        let values = || when.values.iter().chain(&when.not_values);
+        let fits = |read: fn(&str) -> bool| values().all(|value| read(value));
+        let key = match when.key.as_str() {
+            "source.ip" if fits(|value| Cidr::parse(value).is_some()) => ConditionKey::SourceIp,
+            "source.namespace" => ConditionKey::SourceNamespace,
+            "source.principal" => ConditionKey::SourcePrincipal,
+            "destination.port" if fits(|value| value.parse::<u16>().is_ok()) => ConditionKey::DestinationPort,
+            key => match istio::header_of(key) {
+                Some(name) => ConditionKey::Header(name.to_ascii_lowercase().into()),
+                None => ConditionKey::Invalid,
+            },
+        };
+        let (values, not_values) = match key {
+            ConditionKey::SourcePrincipal => (self.principals(&when.values), self.principals(&when.not_values)),
+            _ => (self.globs(&when.values), self.globs(&when.not_values)),
+        };
+        Condition { key, values, not_values }
+    }
+}
+
+fn rule(rule: &PolicyRule, namespace: &str, trust_domain: &TrustDomain) -> Rule {
+    let mut reading = Reading { namespace, trust_domain, understood: true };
+    let from = rule.from.iter().map(|from| reading.source(&from.source)).collect();
+    let to = rule.to.iter().map(|to| reading.operation(&to.operation)).collect();
+    let mut when: Vec<Condition> = rule.when.iter().map(|when| reading.condition(when)).collect();
+    if !reading.understood {
+        when.push(Condition { key: ConditionKey::Invalid, values: Vec::new(), not_values: Vec::new() });
+    }
+    Rule { from, to, when }
+}
+
+fn target_refs(spec: &AuthorizationPolicySpec) -> impl Iterator<Item = &PolicyTarget> {
+    spec.target_refs.iter().chain(&spec.target_ref)
+}
+
+/// Whether a policy concerns the workloads of a group, by its selector.
+fn selects_group(policy: &Object, spec: &AuthorizationPolicySpec, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    let near = *policy.meta.namespace == *namespace || &*policy.meta.namespace == ROOT_NAMESPACE;
+    let selected = spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels));
+    near && selected && target_refs(spec).next().is_none()
+}
+
+/// Whether a policy concerns a gateway: by target, or by the labels of its group.
+fn selects_gateway(policy: &Object, spec: &AuthorizationPolicySpec, namespace: &str, name: &str, world: &World) -> bool {
+    let targeted = target_refs(spec).any(|target| target.kind == "Gateway" && target.name == name);
+    if targeted && *policy.meta.namespace == *namespace {
+        return true;
+    }
+    let labels = world.group(namespace, name).map(|group| group.labels).unwrap_or_default();
+    selects_group(policy, spec, namespace, &labels)
+}
+
+fn near<'a>(namespace: &'a str, world: &'a World) -> impl Iterator<Item = (&'a Object, &'a AuthorizationPolicySpec)> {
+    let root = (namespace != ROOT_NAMESPACE).then_some(ROOT_NAMESPACE);
+    let namespaces = [Some(namespace), root].into_iter().flatten();
+    let objects = namespaces.flat_map(|namespace| world.objects_of("AuthorizationPolicy", Some(namespace)));
+    objects.filter_map(|object| match &object.spec {
+        Spec::AuthorizationPolicy(spec) => Some((&**object, spec)),
+        _ => None,
+    })
+}
+
+fn key(policy: &Object) -> ResourceKey {
+    ResourceKey::Policy(policy.meta.namespace.clone(), policy.meta.name.clone())
+}
+
+/// The policies on the inbound side of a group.
+pub(crate) fn on_group<'a>(namespace: &'a str, labels: &'a BTreeMap<String, String>, world: &'a World) -> impl Iterator<Item = ResourceKey> + 'a {
+    near(namespace, world).filter(|(policy, spec)| selects_group(policy, spec, namespace, labels)).map(|(policy, _)| key(policy))
+}
+
+/// The policies on a gateway.
+pub(crate) fn on_gateway<'a>(namespace: &'a str, name: &'a str, world: &'a World) -> impl Iterator<Item = ResourceKey> + 'a {
+    near(namespace, world)
+        .filter(move |(policy, spec)| selects_gateway(policy, spec, namespace, name, world))
+        .map(|(policy, _)| key(policy))
+}
+
+/// Every subscription that a policy belongs to.
+pub(crate) fn targets(policy: &Object, world: &World) -> Vec<Subscription> {
+    let Spec::AuthorizationPolicy(spec) = &policy.spec else { return Vec::new() };
+    let groups = world.groups.iter().filter(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels));
+    let gateways = world.objects_of("Gateway", None).map(|object| &object.meta);
+    let gateways = gateways.filter(|meta| selects_gateway(policy, spec, &meta.namespace, &meta.name, world));
+    let gateways =
+        gateways.map(|meta| Subscription::Gateway { namespace: meta.namespace.clone(), name: meta.name.clone() });
+    groups.map(|(group, _)| inbound_subscription(group)).chain(gateways).collect()
+}

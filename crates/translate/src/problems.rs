@@ -1,0 +1,118 @@
+//! What is wrong with objects as a whole: references, conflicts, policies that cannot mean what they say.
+
+use crate::hosts::{find_export, service_host};
+use crate::policies;
+use crate::routes::nearest;
+use crate::world::World;
+use api::gateway::{CLASS, EAST_WEST_CLASS};
+use api::istio::AuthorizationPolicySpec;
+use api::leno::GlobalServiceSpec;
+use api::{Object, Spec};
+use model::service::Protocol;
+use model::{Code, Finding, Hostname, ObjectRef, Subscription};
+use std::collections::BTreeSet;
+
+/// All findings, sorted by file, line and code.
+pub(crate) fn all(world: &World) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = world.objects.values().flat_map(|object| of(object, world)).collect();
+    findings.sort_by(|a, b| {
+        let place = |f: &Finding| (f.origin.file.clone(), f.origin.line, f.code, f.origin.object.clone());
+        place(a).cmp(&place(b))
+    });
+    findings
+}
+
+/// The findings about one object.
+pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
+    match &object.spec {
+        Spec::Service(spec) => {
+            if !world.groups_selected(&object.meta.namespace, &spec.selector).is_empty() {
+                return Vec::new();
+            }
+            let cause = match spec.selector.is_empty() {
+                true => "the service has no selector, so it has no workloads",
+                false => "the selector matches no WorkloadGroup",
+            };
+            let fix = "let it match `spec.metadata.labels` of a WorkloadGroup of the namespace";
+            vec![Finding::new(Code::NoWorkloads, &object.at(spec.line), cause, fix)]
+        }
+        Spec::HttpRoute(_) => {
+            let route = world.routes.get(&(object.meta.namespace.clone(), object.meta.name.clone()));
+            route.map(|route| route.findings.clone()).unwrap_or_default()
+        }
+        Spec::Gateway(spec) => {
+            let class = spec.gateway_class_name.as_str();
+            if class == CLASS || class == EAST_WEST_CLASS {
+                return Vec::new();
+            }
+            let cause = format!("gatewayClassName `{class}` is none of Leno's, so nothing serves this gateway");
+            let fix = "write `leno`, or `leno-east-west` for a gateway between networks";
+            vec![Finding::new(Code::ReferenceNotFound, &object.at(spec.line), cause, fix)]
+        }
+        Spec::GlobalService(spec) => global_service(object, spec, world),
+        Spec::AuthorizationPolicy(spec) => http_on_tcp(object, spec, world),
+        Spec::MeshSettings(spec) => {
+            let own = world.place.trust_domain.as_str();
+            match spec.trust_domain.as_deref() {
+                Some(domain) if domain != own => {
+                    let cause = format!("trustDomain `{domain}` is not that of the running control plane, `{own}`");
+                    let fix = "write that one, or restart the control plane with the new one";
+                    vec![Finding::new(Code::BadValue, &object.at(spec.line), cause, fix)]
+                }
+                _ => Vec::new(),
+            }
+        }
+        Spec::Namespace | Spec::WorkloadGroup(_) | Spec::Cluster(_) | Spec::Backend(_) => Vec::new(),
+    }
+}
+
+fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let hosts: Vec<Hostname> = spec.hosts.iter().filter_map(|host| Hostname::parse(host)).collect();
+    for host in &hosts {
+        match world.winner(host) {
+            Some(winner) if winner.object != object.object => {
+                let cause = format!("host {host} already belongs to {}", winner.object);
+                let fix = "use another host, or remove one of the two";
+                findings.push(Finding::new(Code::HostConflict, &object.at(spec.line), cause, fix));
+            }
+            _ => {}
+        }
+    }
+    // The same document goes to every cluster: a service that is missing here may well be elsewhere.
+    let elsewhere = hosts.iter().any(|host| world.remotes.values().any(|remote| find_export(remote, host).is_some()));
+    for backend in spec.backends.iter().filter(|_| !elsewhere) {
+        let namespace = backend.service.namespace.as_deref().unwrap_or(&object.meta.namespace);
+        let target = ObjectRef::new("Service", namespace, &backend.service.name);
+        let known = service_host(namespace, &backend.service.name).is_some_and(|host| world.hosts.contains_key(&host));
+        if !known {
+            let cause = format!("{target} exists neither here nor in another cluster");
+            findings.push(Finding::new(Code::ReferenceNotFound, &object.at(backend.line), cause, nearest(&target, world)));
+        }
+    }
+    findings
+}
+
+/// HTTP conditions on ports that are declared as TCP: they can never match there (TS-07).
+fn http_on_tcp(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Vec<Finding> {
+    let policy = policies::compile(object, spec, &world.place.trust_domain);
+    let mut tcp = BTreeSet::new();
+    for target in policies::targets(object, world) {
+        let Subscription::Inbound { namespace, group } = target else { continue };
+        let ports = crate::gateways::inbound(&(namespace, group), world).map(|inbound| inbound.ports).unwrap_or_default();
+        tcp.extend(ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.port));
+    }
+    let mut findings = Vec::new();
+    for (rule, written) in policy.rules.iter().zip(&spec.rules) {
+        let headers = rule.when.iter().any(|when| matches!(when.key, model::authz::ConditionKey::Header(_)));
+        for (operation, to) in rule.to.iter().zip(&written.to) {
+            let wrong: Vec<String> = operation.ports.iter().filter(|port| tcp.contains(port)).map(u16::to_string).collect();
+            if !wrong.is_empty() && (headers || operation.needs_http()) {
+                let cause = format!("an HTTP condition stands beside port {}, which is TCP", wrong.join(", "));
+                let fix = "remove the port or the HTTP condition, or declare the port's protocol as http";
+                findings.push(Finding::new(Code::HttpFieldOnTcp, &object.at(to.operation.line), cause, fix));
+            }
+        }
+    }
+    findings
+}

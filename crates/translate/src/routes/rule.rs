@@ -1,0 +1,198 @@
+//! The rules of an `HTTPRoute`, independent of their parents.
+
+use super::{RouteEntry, nearest};
+use crate::hosts::{backend_host, service_host};
+use crate::world::World;
+use api::httproute::{
+    HeaderFilter, HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, PathMatchType,
+    PathModifier, PathModifierType, Retry, ValueMatchType,
+};
+use api::kinds::LENO_GROUP;
+use api::{Object, Spec, duration};
+use model::route::{
+    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite, RouteBackend,
+    RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+};
+use model::{Code, Finding, Hostname, ObjectRef};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Smallest wait before a retry when the route names none, as Envoy's.
+const BACKOFF_DEFAULT: Duration = Duration::from_millis(25);
+const STATUS_REDIRECT_DEFAULT: u16 = 302;
+
+/// All rules, under a parent that the caller replaces.
+pub(super) fn compile(object: &Object, spec: &HttpRouteSpec, world: &World, entry: &mut RouteEntry) -> Vec<RouteRule> {
+    let hosts: Vec<HostMatch> = spec.hostnames.iter().filter_map(|host| host_match(host)).collect();
+    // Without rules a route still takes its requests, and answers them with 500.
+    let default = [HttpRouteRule { line: spec.line, ..HttpRouteRule::default() }];
+    let rules = if spec.rules.is_empty() { &default[..] } else { &spec.rules };
+    let compiled = rules.iter().zip(0..).map(|(rule, index)| {
+        let limits = rule.timeouts.as_ref();
+        let limit = |text: Option<&String>| text.and_then(|text| duration::parse(text)).filter(|limit| !limit.is_zero());
+        RouteRule {
+            parent: Parent::Gateway { namespace: "".into(), name: "".into(), listener: "".into() },
+            origin: object.at(rule.line),
+            index,
+            created_s: object.meta.created,
+            hosts: hosts.clone(),
+            matches: rule.matches.iter().map(route_match).collect(),
+            filters: rule.filters.iter().filter_map(filter).collect(),
+            backends: rule.backend_refs.iter().map(|backend| route_backend(backend, object, world, entry)).collect(),
+            request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
+            backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
+            retry: rule.retry.as_ref().map(retry),
+        }
+    });
+    compiled.collect()
+}
+
+/// `*.example.com` or a name.
+pub(crate) fn host_match(text: &str) -> Option<HostMatch> {
+    match text.strip_prefix("*.") {
+        Some(suffix) => Hostname::parse(suffix).map(HostMatch::Suffix),
+        None => Hostname::parse(text).map(HostMatch::Exact),
+    }
+}
+
+fn route_match(one: &HttpRouteMatch) -> RouteMatch {
+    let path = one.path.as_ref();
+    let value = path.and_then(|path| path.value.as_deref()).unwrap_or("/");
+    let path = match path.and_then(|path| path.match_type).unwrap_or(PathMatchType::PathPrefix) {
+        PathMatchType::Exact => PathMatch::Exact(value.into()),
+        PathMatchType::PathPrefix => PathMatch::Prefix(value.trim_end_matches('/').into()),
+        PathMatchType::RegularExpression => PathMatch::Regex(Pattern(value.into())),
+    };
+    let conditions = |list: &[api::httproute::ValueMatch], name: fn(&str) -> Arc<str>| {
+        let value = |one: &api::httproute::ValueMatch| match one.match_type.unwrap_or(ValueMatchType::Exact) {
+            ValueMatchType::Exact => StringMatch::Exact(one.value.as_str().into()),
+            ValueMatchType::RegularExpression => StringMatch::Regex(Pattern(one.value.as_str().into())),
+        };
+        list.iter().map(|one| ValueMatch { name: name(&one.name), value: value(one) }).collect()
+    };
+    RouteMatch {
+        path,
+        method: one.method.map(|method| method.as_str().into()),
+        headers: conditions(&one.headers, |name| name.to_ascii_lowercase().into()),
+        query: conditions(&one.query_params, |name| name.into()),
+    }
+}
+
+fn filter(filter: &HttpRouteFilter) -> Option<RouteFilter> {
+    if let Some(edit) = &filter.request_header_modifier {
+        return Some(RouteFilter::RequestHeaders(header_edit(edit)));
+    }
+    if let Some(edit) = &filter.response_header_modifier {
+        return Some(RouteFilter::ResponseHeaders(header_edit(edit)));
+    }
+    if let Some(redirect) = &filter.request_redirect {
+        return Some(RouteFilter::Redirect(Redirect {
+            scheme: redirect.scheme.as_deref().map(Arc::from),
+            hostname: redirect.hostname.as_deref().map(Arc::from),
+            port: redirect.port,
+            path: redirect.path.as_ref().map(path_rewrite),
+            status: redirect.status_code.unwrap_or(STATUS_REDIRECT_DEFAULT),
+        }));
+    }
+    filter.url_rewrite.as_ref().map(|rewrite| {
+        RouteFilter::Rewrite(Rewrite {
+            hostname: rewrite.hostname.as_deref().map(Arc::from),
+            path: rewrite.path.as_ref().map(path_rewrite),
+        })
+    })
+}
+
+fn header_edit(edit: &HeaderFilter) -> HeaderEdit {
+    let lower = |name: &str| Arc::<str>::from(name.to_ascii_lowercase());
+    let pairs = |headers: &[api::httproute::Header]| {
+        headers.iter().map(|header| (lower(&header.name), header.value.as_str().into())).collect()
+    };
+    HeaderEdit {
+        set: pairs(&edit.set),
+        add: pairs(&edit.add),
+        remove: edit.remove.iter().map(|name| lower(name)).collect(),
+    }
+}
+
+fn path_rewrite(path: &PathModifier) -> PathRewrite {
+    match path.modifier_type {
+        PathModifierType::ReplaceFullPath => PathRewrite::Full(path.replace_full_path.as_deref().unwrap_or("/").into()),
+        PathModifierType::ReplacePrefixMatch => {
+            PathRewrite::Prefix(path.replace_prefix_match.as_deref().unwrap_or_default().into())
+        }
+    }
+}
+
+fn retry(retry: &Retry) -> RetryPolicy {
+    RetryPolicy {
+        attempts: retry.attempts.unwrap_or(1),
+        codes: retry.codes.clone(),
+        backoff: retry.backoff.as_deref().and_then(duration::parse).unwrap_or(BACKOFF_DEFAULT),
+    }
+}
+
+fn route_backend(backend: &HttpBackendRef, object: &Object, world: &World, entry: &mut RouteEntry) -> RouteBackend {
+    let weight = backend.weight.unwrap_or(1);
+    match resolve(backend, object, world, entry) {
+        Ok((host, port)) => RouteBackend { host: Some(host), port, weight },
+        Err((code, cause, fix)) => {
+            entry.findings.push(Finding::new(code, &object.at(backend.line), cause, fix));
+            RouteBackend { host: None, port: backend.port.unwrap_or(0), weight }
+        }
+    }
+}
+
+type Refusal = (Code, String, String);
+
+fn resolve(
+    backend: &HttpBackendRef,
+    object: &Object,
+    world: &World,
+    entry: &mut RouteEntry,
+) -> Result<(Hostname, u16), Refusal> {
+    let own = &*object.meta.namespace;
+    let namespace = backend.namespace.as_deref().unwrap_or(own);
+    let (group, kind) = (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
+    let target = ObjectRef::new(kind, namespace, &backend.name);
+    entry.mentions.insert(target.clone());
+    let refuse = |code, cause: String, fix: String| (code, cause, fix);
+    if !matches!((group, kind), ("", "Service") | (LENO_GROUP, "GlobalService" | "Backend")) {
+        let cause = format!("backend kind {kind} of group `{group}` is not known");
+        let fix = "use Service, or GlobalService or Backend of group leno.dev".to_owned();
+        return Err(refuse(Code::ReferenceNotFound, cause, fix));
+    }
+    if namespace != own {
+        let cause = format!("backend {target} is in another namespace, which no ReferenceGrant can allow yet");
+        return Err(refuse(Code::ReferenceNotFound, cause, "put the route into the backend's namespace".to_owned()));
+    }
+    let Some(found) = world.objects.get(&target) else {
+        let cause = format!("backend {target} does not exist");
+        return Err(refuse(Code::ReferenceNotFound, cause, nearest(&target, world)));
+    };
+    let host = match &found.spec {
+        Spec::Service(_) => service_host(namespace, &backend.name),
+        Spec::Backend(_) => backend_host(namespace, &backend.name),
+        _ => world.hosts_won(found).into_iter().next(),
+    };
+    let known = host.and_then(|host| world.hosts.get(&host));
+    let Some(service) = known.map(|known| &known.service) else {
+        let cause = format!("backend {target} has no port that the mesh carries");
+        return Err(refuse(Code::ReferenceNotFound, cause, "give it a TCP port, or wait for a cluster that has it".to_owned()));
+    };
+    let port = match backend.port {
+        Some(port) if service.ports.iter().any(|known| known.port == port) => port,
+        Some(port) => {
+            let ports: Vec<String> = service.ports.iter().map(|known| known.port.to_string()).collect();
+            let cause = format!("backend {target} has no port {port}");
+            return Err(refuse(Code::PortNotFound, cause, format!("its ports: {}", ports.join(", "))));
+        }
+        None => match service.ports.as_slice() {
+            [only] => only.port,
+            _ => {
+                let cause = format!("backend {target} has several ports, and none is named");
+                return Err(refuse(Code::PortNotFound, cause, "add `port`".to_owned()));
+            }
+        },
+    };
+    Ok((service.host.clone(), port))
+}

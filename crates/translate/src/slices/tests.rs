@@ -1,0 +1,42 @@
+use super::*;
+use model::Locality;
+use model::service::{EndpointState, Reach};
+use std::net::{IpAddr, Ipv4Addr};
+
+fn endpoint(number: usize) -> Endpoint {
+    Endpoint {
+        uid: format!("workload-{number}").into(),
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 0,
+        reach: Reach::Plain,
+        cluster: "west".into(),
+        locality: Locality::default(),
+        identities: Vec::new(),
+        gateway_identity: None,
+        weight: 1,
+        state: EndpointState::Ready,
+    }
+}
+
+#[test]
+fn a_small_service_is_one_slice() {
+    let slices = layout((0..SLICE_ENDPOINTS_MAX).map(endpoint));
+    assert_eq!(slices.keys().copied().collect::<Vec<_>>(), [0]);
+    assert!(layout([]).is_empty());
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    assert_eq!(layout((0..500).map(endpoint)), layout((0..500).rev().map(endpoint)));
+}
+
+#[test]
+fn one_arrival_changes_few_slices_and_none_is_too_large() {
+    for count in [10, 48, 49, 500, 2000] {
+        let (before, after) = (layout((0..count).map(endpoint)), layout((0..=count).map(endpoint)));
+        assert!(after.values().all(|slice| slice.len() <= SLICE_ENDPOINTS_MAX));
+        assert_eq!(after.values().map(Vec::len).sum::<usize>(), count + 1);
+        let changed = after.iter().filter(|(index, slice)| before.get(index) != Some(slice)).count();
+        assert!(changed <= 2, "{count}: {changed} slices changed");
+    }
+}
