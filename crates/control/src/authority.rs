@@ -1,0 +1,183 @@
+//! The signing certificate of this cluster: made anew at each start, key in memory only, renewed in time.
+//!
+//! Whoever holds the root signs it (`ca::issuer`); this keeps asking until it is there.
+
+use crate::task::Handle;
+use ca::{Issuer, SignError, Signer};
+use daemon::clock::Clock;
+use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
+use model::trust::TrustBundle;
+use model::{SpiffeId, TrustDomain};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+use xds::grpc::Signed;
+use xds::{Code, Status};
+
+/// First wait after the holder of the root did not sign; doubles up to [`RETRY_WAIT_MAX`].
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest sleep: the wall clock may be set, or the machine suspended, while we sleep.
+const NAP_MAX: Duration = Duration::from_secs(30);
+/// Life of the control plane's own certificate.
+const OWN_TTL: Duration = Duration::from_secs(600);
+
+/// Why there is no signing certificate yet.
+#[derive(Debug, Error)]
+pub enum AuthorityError {
+    /// No key.
+    #[error("make a signing key")]
+    Key(#[source] identity::KeyError),
+    /// The holder of the root did not sign.
+    #[error("have the signing certificate signed")]
+    Issue(#[source] ca::issuer::IssueError),
+    /// What came back cannot be used.
+    #[error("use the signing certificate")]
+    Sign(#[source] SignError),
+}
+
+struct Current {
+    signer: Signer,
+    bundles: Vec<TrustBundle>,
+    since: SystemTime,
+}
+
+/// The cluster's signing CA. Copies share it.
+#[derive(Clone)]
+pub struct Authority {
+    issuer: Arc<dyn Issuer>,
+    clock: Arc<dyn Clock>,
+    current: Arc<RwLock<Arc<Current>>>,
+}
+
+async fn obtain(issuer: &dyn Issuer, clock: &dyn Clock) -> Result<Current, AuthorityError> {
+    let key = Key::generate().map_err(AuthorityError::Key)?;
+    let csr = key.csr().map_err(AuthorityError::Key)?;
+    let since = clock.wall();
+    let issued = issuer.sign_intermediate(&csr).await.map_err(AuthorityError::Issue)?;
+    let signer = Signer::new(issued.trust_domain, key, issued.chain).map_err(AuthorityError::Sign)?;
+    Ok(Current { signer, bundles: issued.bundles, since })
+}
+
+/// Asks until it is answered.
+async fn obtain_in_the_end(issuer: &dyn Issuer, clock: &dyn Clock) -> Current {
+    let mut wait = RETRY_WAIT_FIRST;
+    loop {
+        match obtain(issuer, clock).await {
+            Ok(current) => return current,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "no signing certificate yet; trying again");
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_WAIT_MAX);
+    }
+}
+
+impl Authority {
+    /// Waits for the first signing certificate.
+    pub async fn start(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
+        let current = obtain_in_the_end(&*issuer, &*clock).await;
+        Self { issuer, clock, current: Arc::new(RwLock::new(Arc::new(current))) }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whom it signs for.
+    pub fn trust_domain(&self) -> TrustDomain {
+        self.current().signer.trust_domain().clone()
+    }
+
+    /// Whom everybody should trust.
+    pub fn bundles(&self) -> Vec<TrustBundle> {
+        self.current().bundles.clone()
+    }
+
+    /// SHA-256 of the root: what join tokens pin.
+    pub fn root_pin(&self) -> [u8; 32] {
+        ca::token::pin_of(self.current().signer.root())
+    }
+
+    /// The identity of a program of the mesh's own in this trust domain.
+    pub fn system_id(&self, account: &str) -> SpiffeId {
+        SpiffeId {
+            trust_domain: self.trust_domain(),
+            namespace: SYSTEM_NAMESPACE.into(),
+            service_account: account.into(),
+        }
+    }
+
+    /// Certifies the key in `csr` for `id`.
+    pub fn sign(&self, csr: &[u8], id: &SpiffeId, ttl: Duration) -> Result<Signed, Status> {
+        let current = self.current();
+        let chain = current.signer.sign(csr, id, ttl).map_err(|error| {
+            let code = match &error {
+                SignError::TooLarge(_) | SignError::Request(_) | SignError::KeyKind => Code::InvalidArgument,
+                SignError::OtherDomain { .. } => Code::PermissionDenied,
+                SignError::Expired => Code::Unavailable,
+                _ => Code::Internal,
+            };
+            Status::new(code, error.to_string())
+        })?;
+        Ok(Signed { chain, bundles: current.bundles.clone() })
+    }
+
+    /// Renews the signing certificate at half its life, for ever. New bundles go to `identity` and the plane.
+    pub async fn renew(self, identity: Identity, handle: Handle) {
+        loop {
+            let current = self.current();
+            let life = current.signer.not_after().duration_since(current.since).unwrap_or_default();
+            let due = current.since + life / 2;
+            while let Ok(left) = due.duration_since(self.clock.wall())
+                && !left.is_zero()
+            {
+                tokio::time::sleep(left.min(NAP_MAX)).await;
+            }
+            let next = obtain_in_the_end(&*self.issuer, &*self.clock).await;
+            let bundles = next.bundles.clone();
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+            tracing::info!("signing certificate renewed");
+            identity.set_trust(bundles.clone());
+            if handle.run(move |plane, _| plane.trust(bundles)).await.is_err() {
+                return;
+            }
+            // A certificate that is due again at once must not make this a busy loop.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Keeps the control plane's own certificate fresh, for ever.
+    pub async fn renew_own(self, identity: Identity) {
+        let id = self.system_id(CONTROL_ACCOUNT);
+        let clock = self.clock.clone();
+        let sign = move |csr: Vec<u8>| {
+            let signed = self.sign(&csr, &id, OWN_TTL);
+            std::future::ready(signed.map(|signed| identity::rotate::Signed { chain: signed.chain, bundles: signed.bundles }))
+        };
+        let on_event = |event| match event {
+            identity::rotate::Event::Renewed { .. } => tracing::debug!("own certificate renewed"),
+            identity::rotate::Event::Failed { error, .. } => tracing::warn!(error, "own certificate not renewed"),
+        };
+        identity::rotate::run(identity, sign, move || clock.wall(), jitter, on_event).await;
+    }
+
+    /// The control plane's first own certificate.
+    pub fn install_own(&self, identity: &Identity) -> Result<(), anyhow::Error> {
+        let key = Key::generate()?;
+        let signed = self.sign(&key.csr()?, &self.system_id(CONTROL_ACCOUNT), OWN_TTL)?;
+        identity.install(identity::Svid::new(key, signed.chain)?);
+        Ok(())
+    }
+}
+
+/// A number from 0.0 to 1.0.
+pub(crate) fn jitter() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness everybody renews at the same moment: no harm in one process.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,225 @@
+//! What stands behind the API: objects of both sources, tokens, reports.
+
+use crate::objects;
+use crate::status;
+use crate::task::{Ended, Handle};
+use crate::tokens::{Binding, TokenError, Tokens};
+use api::Object;
+use api::kinds;
+use apiserver::backend::{Applied, Applies, Backend, Item, Kind, Refusal, Scope, Target};
+use apiserver::{Change, Store, StoreError, Table};
+use model::{Code, Finding, Level, ObjectRef, Origin};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::sync::Mutex;
+
+/// Gives the SHA-256 of the root that tokens pin; `None` until there is a signing certificate.
+pub type RootHash = Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>;
+
+/// The API of one cluster.
+pub struct ClusterApi {
+    kinds: Vec<Kind>,
+    handle: Handle,
+    store: Arc<dyn Store>,
+    tokens: Tokens,
+    root: RootHash,
+    /// Writes go one after the other, so that store and plane see the same order.
+    writing: Mutex<()>,
+}
+
+impl ClusterApi {
+    /// The API over `handle`'s plane, with objects kept in `store`.
+    pub fn new(handle: Handle, store: Arc<dyn Store>, tokens: Tokens, root: RootHash) -> Self {
+        Self { kinds: all_kinds(), handle, store, tokens, root, writing: Mutex::new(()) }
+    }
+
+    async fn commit(&self, change: Change) -> Result<u64, Refusal> {
+        let store = self.store.clone();
+        blocking(move || store.commit(&[change]).map_err(unstored)).await
+    }
+
+    /// Refuses changes of what comes from a file.
+    async fn check_writable(&self, object: &ObjectRef) -> Result<(), Refusal> {
+        let wanted = object.clone();
+        let file = self.handle.run(move |plane, _| plane.objects.find_file(&wanted).map(|file| file.origin.clone()));
+        match file.await.map_err(stopping)? {
+            None => Ok(()),
+            Some(origin) => {
+                let cause = format!("it is defined in {}:{}", origin.file, origin.line);
+                let fix = format!("change {} instead", origin.file);
+                Err(Refusal::ReadOnly(Finding::new(Code::ReadOnly, &origin, cause, fix)))
+            }
+        }
+    }
+}
+
+/// Every kind in every version that is read.
+fn all_kinds() -> Vec<Kind> {
+    let versions = |kind: &'static kinds::Kind| {
+        let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
+        kind.versions.iter().map(move |version| Kind {
+            group: kind.group,
+            version,
+            kind: kind.kind,
+            plural: kind.plural,
+            scope,
+        })
+    };
+    kinds::ALL.iter().flat_map(versions).collect()
+}
+
+/// Runs store work where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(cause) => Err(Refusal::Unavailable { what: "the store's thread failed".into(), cause: Some(Box::new(cause)) }),
+    }
+}
+
+fn unstored(cause: StoreError) -> Refusal {
+    Refusal::Unavailable { what: "the change could not be stored".into(), cause: Some(Box::new(cause)) }
+}
+
+fn stopping(cause: Ended) -> Refusal {
+    Refusal::Unavailable { what: cause.to_string(), cause: None }
+}
+
+fn item(object: &Object, revision: u64) -> Item {
+    Item { value: object.value.clone(), revision }
+}
+
+/// The one object of a body, checked to be the one that the path names.
+fn parse_body(target: &Target, body: &str) -> Result<(Object, Vec<Finding>), Refusal> {
+    let (mut objects, findings) = api::parse::documents(body, "");
+    if findings.iter().any(|finding| finding.code.level() == Level::Error) {
+        return Err(Refusal::Invalid(findings));
+    }
+    let wanted = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
+    let refuse = |cause: String| {
+        let origin = Origin { object: wanted.clone(), file: "".into(), line: 1 };
+        let fix = "send one object, of the kind, namespace and name of the path";
+        Refusal::Invalid(vec![Finding::new(Code::BadValue, &origin, cause, fix)])
+    };
+    let object = match (objects.pop(), objects.is_empty()) {
+        (Some(object), true) => object,
+        (None, _) => return Err(refuse("the body holds no object".into())),
+        (Some(_), false) => return Err(refuse("the body holds several objects".into())),
+    };
+    let same = object.object.kind == wanted.kind
+        && (wanted.namespace.is_empty() || object.object.namespace == wanted.namespace)
+        && (wanted.name.is_empty() || object.object.name == wanted.name);
+    if !same {
+        return Err(refuse(format!("the body is {}, the path names {wanted}", object.object)));
+    }
+    Ok((object, findings))
+}
+
+impl Backend for ClusterApi {
+    fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    async fn list(&self, kind: Kind, namespace: Option<String>) -> Result<Vec<Item>, Refusal> {
+        let list = self.handle.run(move |plane, _| {
+            let wanted = |object: &ObjectRef| {
+                *object.kind == *kind.kind && namespace.as_deref().is_none_or(|namespace| *object.namespace == *namespace)
+            };
+            let found = plane.in_force().iter().filter(|(object, _)| wanted(object));
+            let revision = |object: &ObjectRef| plane.objects.find_stored(object).map_or(0, |stored| stored.revision);
+            found.map(|(key, object)| item(object, if object.origin.file.is_empty() { revision(key) } else { 0 })).collect()
+        });
+        list.await.map_err(stopping)
+    }
+
+    async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
+        let (object, mut findings) = parse_body(&target, &body)?;
+        let _writing = self.writing.lock().await;
+        self.check_writable(&object.object).await?;
+        let revision = self.commit(objects::put(&object)).await?;
+        let shown = item(&object, revision);
+        let took = self.handle.run(move |plane, _| {
+            let key = object.object.clone();
+            let change = match plane.objects.find_stored(&key) {
+                Some(_) => Applies::Updated,
+                None => Applies::Created,
+            };
+            plane.objects.store(object, revision);
+            plane.sync_objects();
+            let about: Vec<Finding> = plane.findings().into_iter().filter(|f| f.origin.object == key).collect();
+            (change, about)
+        });
+        let (change, about) = took.await.map_err(stopping)?;
+        findings.extend(about);
+        Ok(Applied { item: shown, change, findings })
+    }
+
+    async fn delete(&self, target: Target) -> Result<(), Refusal> {
+        let object = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
+        let _writing = self.writing.lock().await;
+        self.check_writable(&object).await?;
+        let wanted = object.clone();
+        let known = self.handle.run(move |plane, _| plane.objects.find_stored(&wanted).is_some());
+        if !known.await.map_err(stopping)? {
+            return Err(Refusal::NotFound(object.to_string()));
+        }
+        self.commit(Change::Delete(Table::Objects, objects::row_key(&object))).await?;
+        let gone = self.handle.run(move |plane, _| {
+            plane.objects.remove(&object);
+            plane.sync_objects();
+        });
+        gone.await.map_err(stopping)
+    }
+
+    async fn call(&self, target: Target, subresource: String, _body: String) -> Result<Value, Refusal> {
+        if target.kind.kind != "WorkloadGroup" || subresource != "token" {
+            return Err(Refusal::NotFound(format!("{}/{}/{subresource}", target.kind.plural, target.name)));
+        }
+        let (namespace, name) = (target.namespace.clone(), target.name.clone());
+        let known = self.handle.run(move |plane, _| plane.world.group(&namespace, &name).is_some());
+        if !known.await.map_err(stopping)? {
+            return Err(Refusal::NotFound(format!("WorkloadGroup/{}.{}", target.name, target.namespace)));
+        }
+        let Some(root) = (self.root)() else {
+            return Err(Refusal::Unavailable { what: "there is no signing certificate yet".into(), cause: None });
+        };
+        let binding = Binding { namespace: target.namespace.into(), group: target.name.into() };
+        let tokens = self.tokens.clone();
+        let issued = blocking(move || tokens.issue(&binding, root).map_err(not_issued)).await?;
+        let expires = UNIX_EPOCH + Duration::from_secs(issued.expires_s);
+        Ok(json!({ "token": issued.text, "expires": rfc3339(expires) }))
+    }
+
+    async fn report(&self, name: String) -> Option<Value> {
+        self.handle.run(move |plane, now| status::report(&name, plane, now)).await.ok().flatten()
+    }
+}
+
+fn not_issued(cause: TokenError) -> Refusal {
+    match cause {
+        TokenError::TooMany => Refusal::TooMany(cause.to_string()),
+        cause => Refusal::Unavailable { what: "no token could be issued".into(), cause: Some(Box::new(cause)) },
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ`, from 1970 on.
+fn rfc3339(time: std::time::SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days to a civil date, counted in years that begin in March (a leap day is then the last one).
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests;

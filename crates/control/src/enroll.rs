@@ -1,0 +1,228 @@
+//! Joining, renewing, leaving: who gets a certificate, and for which name.
+//!
+//! Names in a CSR count for nothing: a joining proxy is who its token's WorkloadGroup says, a renewing one
+//! who its certificate says. A token is spent, durably, before the certificate is handed out.
+
+use crate::authority::Authority;
+use crate::metrics::Metrics;
+use crate::presence::{ADDRESSES_MAX, Registration, Standing, put};
+use crate::rate::{Bucket, Take};
+use crate::task::{Ended, Handle};
+use crate::tokens::{Checked, TokenError, Tokens, random_hex};
+use apiserver::{Store, StoreError};
+use daemon::clock::Clock;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use model::SpiffeId;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+use translate::{ClusterPlace, Group};
+use xds::grpc::{Enrollment, Join, Joined, Peer, Signed, Withdrawn};
+use xds::{Code, Status};
+
+/// Joins that may come at once.
+const JOIN_BURST: u32 = 512;
+/// Joins each second after that; more are refused and may be tried later.
+const JOINS_PER_SECOND: u32 = 20;
+/// A failed join counts as this many, so that guessing is slow.
+const FAILURE_COST: u32 = 16;
+/// Renewals that may come at once, and each second after that.
+const SIGN_BURST: u32 = 2048;
+/// See [`SIGN_BURST`].
+const SIGNS_PER_SECOND: u32 = 200;
+/// Longest that a withdrawal waits.
+const WITHDRAW_MAX: Duration = Duration::from_secs(60);
+
+/// Everything that enrollment needs.
+pub struct Parts {
+    /// The plane.
+    pub handle: Handle,
+    /// Who signs.
+    pub authority: Authority,
+    /// Join tokens.
+    pub tokens: Tokens,
+    /// Where registrations go.
+    pub store: Arc<dyn Store>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Life of the certificates.
+    pub ttl: Duration,
+}
+
+/// The enrollment service of one cluster.
+pub struct Desk {
+    parts: Parts,
+    joins: Mutex<Bucket>,
+    signs: Mutex<Bucket>,
+}
+
+impl Desk {
+    /// Open for business.
+    pub fn new(parts: Parts) -> Self {
+        let now = parts.clock.now();
+        let joins = Mutex::new(Bucket::new(JOIN_BURST, JOINS_PER_SECOND, now));
+        let signs = Mutex::new(Bucket::new(SIGN_BURST, SIGNS_PER_SECOND, now));
+        Self { parts, joins, signs }
+    }
+
+    fn pass(&self, bucket: &Mutex<Bucket>) -> Result<(), Status> {
+        let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(1, self.parts.clock.now());
+        match taken {
+            Take::Granted => Ok(()),
+            Take::Refused => Err(Status::new(Code::ResourceExhausted, "too many calls; try again in a few seconds")),
+        }
+    }
+
+    /// Counts and logs a refusal.
+    fn refused(&self, call: &str, peer: &Peer, status: Status) -> Status {
+        self.parts.metrics.refusals.inc();
+        let id = peer.id.as_ref().map(ToString::to_string);
+        tracing::warn!(call, peer = %peer.address, id, reason = %status.message, "enrollment refused");
+        status
+    }
+
+    async fn try_join(&self, join: Join) -> Result<Joined, Status> {
+        self.pass(&self.joins)?;
+        let tokens = self.parts.tokens.clone();
+        let token = join.token.clone();
+        let checked = blocking(move || tokens.check(&token)).await?.map_err(|error| self.bad_token(error))?;
+        let (group, place, identity) = self.group_of(&checked).await?;
+        let signed = self.parts.authority.sign(&join.csr, &identity, self.parts.ttl)?;
+        let uid = format!(
+            "{}/{}/{}-{}",
+            place.cluster,
+            group.namespace,
+            group.name,
+            random_hex::<4>().map_err(|error| Status::new(Code::Internal, error.to_string()))?
+        );
+        let registration = Registration {
+            uid: uid.as_str().into(),
+            identity: identity.to_string().into(),
+            namespace: group.namespace.clone(),
+            group: group.name.clone(),
+            addresses: join.addresses.into_iter().take(ADDRESSES_MAX).collect(),
+            standing: Standing::Joined,
+            seen_s: self.parts.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        };
+        let (tokens, store, row) = (self.parts.tokens.clone(), self.parts.store.clone(), put(&registration));
+        let spent = blocking(move || {
+            tokens.spend(&checked)?;
+            store.commit(&[row]).map_err(TokenError::Store)
+        });
+        spent.await?.map_err(|error| self.bad_token(error))?;
+        self.parts.handle.run(move |plane, _| plane.join(registration)).await.map_err(stopping)?;
+        self.parts.metrics.joins.inc();
+        let locality = match group.locality.region.is_empty() {
+            true => place.locality,
+            false => group.locality,
+        };
+        Ok(Joined {
+            chain: signed.chain,
+            bundles: signed.bundles,
+            uid,
+            namespace: group.namespace.to_string(),
+            group: group.name.to_string(),
+            cluster: place.cluster.to_string(),
+            network: place.network.to_string(),
+            locality,
+        })
+    }
+
+    /// What a token lets in, as the configuration says at this moment.
+    async fn group_of(&self, checked: &Checked) -> Result<(Group, ClusterPlace, SpiffeId), Status> {
+        let binding = checked.binding.clone();
+        let found = self.parts.handle.run(move |plane, _| {
+            if !plane.has_room() {
+                return Err(Status::new(Code::ResourceExhausted, "too many registrations"));
+            }
+            let world = &plane.world;
+            let group = world.group(&binding.namespace, &binding.group);
+            let identity = world.identity(&binding.namespace, &binding.group);
+            let gone = || {
+                let text = format!("WorkloadGroup/{}.{} is gone", binding.group, binding.namespace);
+                Status::new(Code::FailedPrecondition, text)
+            };
+            Ok((group.ok_or_else(gone)?, world.place(), identity.ok_or_else(gone)?))
+        });
+        found.await.map_err(stopping)?
+    }
+
+    fn bad_token(&self, error: TokenError) -> Status {
+        match &error {
+            TokenError::Invalid | TokenError::Expired | TokenError::Spent => {
+                self.joins.lock().unwrap_or_else(PoisonError::into_inner).charge(FAILURE_COST);
+                Status::new(Code::Unauthenticated, error.to_string())
+            }
+            TokenError::TooMany => Status::new(Code::ResourceExhausted, error.to_string()),
+            TokenError::Store(cause) => unstored(cause),
+            TokenError::Random => Status::new(Code::Internal, error.to_string()),
+        }
+    }
+
+    async fn try_sign(&self, peer: &Peer, csr: &[u8]) -> Result<Signed, Status> {
+        self.pass(&self.signs)?;
+        let identity = identified(peer)?;
+        let wanted = identity.clone();
+        let known = self.parts.handle.run(move |plane, _| plane.presence.knows(&wanted)).await.map_err(stopping)?;
+        if !known {
+            return Err(Status::new(Code::PermissionDenied, "no workload of this identity joined here"));
+        }
+        let signed = self.parts.authority.sign(csr, &identity, self.parts.ttl)?;
+        self.parts.metrics.renewals.inc();
+        Ok(signed)
+    }
+
+    async fn try_withdraw(&self, peer: &Peer, uid: String, deadline: Duration) -> Result<Withdrawn, Status> {
+        let identity = identified(peer)?;
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let begun = self.parts.handle.run(move |plane, now| {
+            let registration = plane.admit(&uid, &identity)?;
+            let deadline = now.instant + deadline.min(WITHDRAW_MAX);
+            plane.withdraw(&registration.uid, deadline, now.instant, reply);
+            Ok::<(), crate::presence::Stranger>(())
+        });
+        let denied = |error: crate::presence::Stranger| Status::new(Code::PermissionDenied, error.to_string());
+        begun.await.map_err(stopping)?.map_err(denied)?;
+        let withdrawn = answer.await.map_err(|_| stopping(Ended))?;
+        Ok(Withdrawn { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding })
+    }
+}
+
+impl Enrollment for Desk {
+    fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
+        async move { self.try_join(join).await.map_err(|status| self.refused("join", &peer, status)) }.boxed()
+    }
+
+    fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
+        async move { self.try_sign(&peer, &csr).await.map_err(|status| self.refused("sign", &peer, status)) }.boxed()
+    }
+
+    fn withdraw(&self, peer: Peer, uid: String, deadline: Duration) -> BoxFuture<'_, Result<Withdrawn, Status>> {
+        let work = async move {
+            let done = self.try_withdraw(&peer, uid, deadline).await;
+            done.map_err(|status| self.refused("withdraw", &peer, status))
+        };
+        work.boxed()
+    }
+}
+
+fn identified(peer: &Peer) -> Result<SpiffeId, Status> {
+    peer.id.clone().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
+}
+
+fn stopping(error: Ended) -> Status {
+    Status::new(Code::Unavailable, error.to_string())
+}
+
+fn unstored(cause: &StoreError) -> Status {
+    tracing::error!(error = %cause, "the store does not work");
+    Status::new(Code::Unavailable, "the store does not work")
+}
+
+/// Runs store work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Status::new(Code::Internal, "the store's thread failed"))
+}

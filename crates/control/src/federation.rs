@@ -1,0 +1,181 @@
+//! The link to the management plane: this cluster's export goes out, what the others offer comes in.
+//!
+//! The last view is stored, and a start begins with it; while the management plane is away it stays in
+//! force. What is held is told at each reconnect, so only differences come back.
+
+use crate::authority::jitter;
+use crate::metrics::Metrics;
+use crate::task::Handle;
+use apiserver::{Change, Row, Store, Table};
+use daemon::Drain;
+use identity::{Expect, Identity};
+use model::federation::RemoteCluster;
+use model::{Resource, ResourceKey, SpiffeId, Subscription};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use xds::client::{Session, Update};
+use xds::grpc::{Channel, Reporting};
+use xds::link::Link;
+use xds::proto::{Any, ProxyNode};
+use xds::wire;
+
+/// First wait after the link broke; doubles up to [`RETRY_WAIT_MAX`], with jitter.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Everything that the link needs.
+pub struct Federation {
+    /// Where the management plane is.
+    pub manager: SocketAddr,
+    /// Who must answer there.
+    pub manager_id: SpiffeId,
+    /// Name of this cluster.
+    pub cluster: Arc<str>,
+    /// Our certificate.
+    pub identity: Identity,
+    /// The plane.
+    pub handle: Handle,
+    /// Where the last view goes.
+    pub store: Arc<dyn Store>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// When to stop.
+    pub drain: Drain,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The stored view: other clusters with their versions. Rows that cannot be read are left out; they come
+/// again from the management plane.
+pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, Session) {
+    let read = |row: &Row| {
+        let split = row.value.iter().position(|byte| *byte == b'\n')?;
+        let (type_url, rest) = row.value.split_at(split);
+        let any = Any { type_url: String::from_utf8(type_url.to_vec()).ok()?, value: rest[1..].to_vec().into() };
+        match wire::decode(&any).ok()? {
+            Resource::Cluster(cluster) => Some(cluster),
+            _ => None,
+        }
+    };
+    let clusters: Vec<RemoteCluster> = rows.iter().filter_map(read).collect();
+    let held = clusters.iter().map(|cluster| {
+        let key = ResourceKey::Cluster(cluster.cluster.clone());
+        let version = wire::encode(&key, &Resource::Cluster(cluster.clone())).version.clone();
+        (key, version)
+    });
+    let session = Session::restore(held.collect::<Vec<_>>());
+    (clusters, session)
+}
+
+fn row(cluster: &RemoteCluster) -> Change {
+    let key = ResourceKey::Cluster(cluster.cluster.clone());
+    let encoded = wire::encode(&key, &Resource::Cluster(cluster.clone()));
+    let mut value = encoded.any.type_url.clone().into_bytes();
+    value.push(b'\n');
+    value.extend_from_slice(&encoded.any.value);
+    Change::Put(Table::Remote, cluster.cluster.to_string(), value)
+}
+
+impl Federation {
+    /// Keeps the link up until the drain starts. `session` holds what is known already.
+    pub async fn run(self, mut session: Session) {
+        session.subscribe(&[Subscription::Clusters]);
+        let mut wait = RETRY_WAIT_FIRST;
+        while !self.drain.is_started() {
+            let connected = tokio::select! {
+                result = self.connect(&mut session, &mut wait) => result,
+                () = self.drain.started() => return,
+            };
+            session.on_disconnect();
+            self.metrics.manager_up.set(0);
+            if let Err(error) = connected {
+                tracing::warn!(%error, manager = %self.manager, "no link to the management plane; the last view stays in force");
+            }
+            let pause = wait.mul_f64(0.5 + 0.5 * jitter());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.drain.started() => return,
+            }
+            wait = (wait * 2).min(RETRY_WAIT_MAX);
+        }
+    }
+
+    /// One connection, from its beginning to its end.
+    async fn connect(&self, session: &mut Session, wait: &mut Duration) -> Result<(), Failure> {
+        let tls = self.identity.client_config(Expect::OneOf(vec![self.manager_id.clone()]), &[b"h2"]);
+        let channel = Channel::connect(self.manager, tls).await?;
+        let mut link = channel.open_ads();
+        let mut reporting = channel.report();
+        let node = ProxyNode {
+            uid: self.cluster.to_string(),
+            namespace: identity::SYSTEM_NAMESPACE.to_owned(),
+            group: identity::CONTROL_ACCOUNT.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ProxyNode::default()
+        };
+        link.tx.send(session.on_connect(node)).await?;
+        self.metrics.manager_up.set(1);
+        *wait = RETRY_WAIT_FIRST;
+        self.pump(session, &mut link, &mut reporting).await
+    }
+
+    async fn pump(&self, session: &mut Session, link: &mut Link, reporting: &mut Reporting) -> Result<(), Failure> {
+        let mut export = self.handle.export();
+        export.mark_changed();
+        loop {
+            tokio::select! {
+                response = link.rx.recv() => {
+                    let Some(response) = response else { return Err("the management plane closed the stream".into()) };
+                    let request = match session.on_response(response?) {
+                        Ok(update) => self.take(session, update).await?,
+                        Err(refusal) => *refusal.request,
+                    };
+                    link.tx.send(request).await?;
+                }
+                ack = reporting.acks.recv() => match ack {
+                    Some(ack) => ack?,
+                    None => return Err("the management plane closed the report".into()),
+                },
+                changed = export.changed() => {
+                    changed?;
+                    let current = export.borrow_and_update().clone();
+                    if let Some(current) = current {
+                        reporting.tx.send((*current).clone()).await?;
+                        self.metrics.reports.inc();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores an update, brings it into force, and gives back the confirmation.
+    async fn take(&self, session: &Session, update: Update) -> Result<xds::DeltaDiscoveryRequest, Failure> {
+        let clusters: Vec<RemoteCluster> = update
+            .upserts
+            .into_iter()
+            .filter_map(|(_, resource)| match resource {
+                // What we export comes from us alone.
+                Resource::Cluster(cluster) if cluster.cluster != self.cluster => Some(cluster),
+                _ => None,
+            })
+            .collect();
+        let removed: Vec<Arc<str>> = update
+            .removed
+            .into_iter()
+            .filter_map(|key| match key {
+                ResourceKey::Cluster(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let mut rows: Vec<Change> = clusters.iter().map(row).collect();
+        rows.extend(removed.iter().map(|name| Change::Delete(Table::Remote, name.to_string())));
+        if !rows.is_empty() {
+            let store = self.store.clone();
+            tokio::task::spawn_blocking(move || store.commit(&rows)).await??;
+        }
+        self.handle.run(move |plane, _| plane.remote(clusters, removed)).await?;
+        Ok(session.ack(&update.nonce, session.held_hash()))
+    }
+}

@@ -1,0 +1,61 @@
+//! What a control plane counts, at `/metrics` on 15014.
+
+use daemon::metrics::{Counter, Gauge, Histogram, Registry};
+
+/// Handles of all metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Rounds in which changes were sent.
+    pub pushes: Counter,
+    /// Milliseconds that such a round took, from translation to the last message handed over.
+    pub push_ms: Histogram,
+    /// Resources in all messages to proxies; a reconnect without a change adds none.
+    pub resources_sent: Counter,
+    /// Removals in all messages to proxies.
+    pub resources_removed: Counter,
+    /// Refusals by proxies.
+    pub nacks: Counter,
+    /// Open control streams.
+    pub proxies: Gauge,
+    /// Certificates issued to joining proxies.
+    pub joins: Counter,
+    /// Certificates renewed.
+    pub renewals: Counter,
+    /// Joins, renewals and streams refused.
+    pub refusals: Counter,
+    /// Reports to the management plane.
+    pub reports: Counter,
+    /// Changed resources received from the management plane.
+    pub remote_received: Counter,
+    /// Whether the stream to the management plane is up.
+    pub manager_up: Gauge,
+    /// Findings about the configuration.
+    pub findings: Gauge,
+}
+
+impl Metrics {
+    /// Makes all of them in `registry`.
+    pub fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help, &[]);
+        let gauge = |name, help| registry.gauge(name, help, &[]);
+        Self {
+            pushes: counter("leno_control_pushes_total", "Rounds in which changes were sent to proxies"),
+            push_ms: registry.histogram(
+                "leno_control_push_duration_milliseconds",
+                "Duration of a round of sending changes",
+                &[],
+            ),
+            resources_sent: counter("leno_control_resources_sent_total", "Resources sent to proxies"),
+            resources_removed: counter("leno_control_resources_removed_total", "Removals sent to proxies"),
+            nacks: counter("leno_control_nacks_total", "Responses that a proxy refused"),
+            proxies: gauge("leno_control_connected_proxies", "Open control streams"),
+            joins: registry.counter("leno_control_certificates_issued_total", "Certificates issued", &[("call", "join")]),
+            renewals: registry.counter("leno_control_certificates_issued_total", "Certificates issued", &[("call", "sign")]),
+            refusals: counter("leno_control_refusals_total", "Joins, renewals and streams refused"),
+            reports: counter("leno_control_reports_total", "Reports sent to the management plane"),
+            remote_received: counter("leno_control_remote_received_total", "Changes received from the management plane"),
+            manager_up: gauge("leno_control_manager_connected", "Whether the management plane is connected"),
+            findings: gauge("leno_control_findings", "Findings about the configuration"),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::directory::tests::service;
+
+fn parse(name: &str, port: u16, file: &str) -> Object {
+    api::parse::documents(&service(name, port), file).0.pop().unwrap()
+}
+
+fn shown(merged: &Merged) -> (Vec<String>, Vec<&'static str>) {
+    let objects = merged.objects.iter().map(|o| format!("{}:{}", o.object.name, o.origin.file));
+    (objects.collect(), merged.findings.iter().map(|f| f.code.as_str()).collect())
+}
+
+#[test]
+fn the_directory_wins_over_the_api() {
+    let mut objects = Objects::default();
+    objects.store(parse("a", 1, ""), 5);
+    objects.store(parse("b", 1, ""), 6);
+    objects.set_files(vec![parse("a", 2, "a.yaml"), parse("c", 2, "c.yaml")], Vec::new());
+    let merged = objects.merged();
+    assert_eq!(shown(&merged), (vec!["a:a.yaml".into(), "b:".into(), "c:c.yaml".into()], vec!["LENO0007"]));
+    objects.set_files(Vec::new(), Vec::new());
+    assert_eq!(shown(&objects.merged()), (vec!["a:".into(), "b:".into()], vec![]));
+}
+
+#[test]
+fn the_first_of_two_files_stays_in_force() {
+    let mut objects = Objects::default();
+    objects.set_files(vec![parse("a", 1, "1.yaml"), parse("a", 2, "2.yaml")], Vec::new());
+    assert_eq!(shown(&objects.merged()), (vec!["a:1.yaml".into()], vec!["LENO0006"]));
+}
+
+#[test]
+fn rows_come_back_as_objects() {
+    let object = parse("a", 80, "");
+    let Change::Put(_, key, value) = put(&object) else { panic!("not a put") };
+    assert_eq!(key, "Service/default/a");
+    let objects = Objects::load(&[Row { key, value, revision: 9 }]);
+    assert_eq!(objects.find_stored(&object.object).unwrap().revision, 9);
+}

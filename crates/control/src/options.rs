@@ -1,0 +1,61 @@
+//! What a control plane is told at its start, and the seams through which tests reach it.
+
+use ca::issuer::Issuer;
+use daemon::clock::Clock;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Options of `leno control`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Name of this cluster
+    #[arg(long)]
+    pub cluster: String,
+    /// Directory of configuration files (YAML or JSON), watched
+    #[arg(long, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+    /// Directory that keeps what must survive a restart; never a key
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// Inherited socket to the holder of the root, which signs this cluster's intermediate
+    #[arg(long, value_name = "FD")]
+    pub issuer_fd: Option<i32>,
+    /// Where proxies connect (mutual TLS)
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
+    pub listen: SocketAddr,
+    /// Where the API listens; it has no authentication, keep it on loopback
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15080))]
+    pub api: SocketAddr,
+    /// Where metrics are served
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), model::address::PORT_CONTROL_METRICS))]
+    pub metrics: SocketAddr,
+    /// The management plane; none: a cluster on its own
+    #[arg(long, value_name = "ADDR")]
+    pub manager: Option<SocketAddr>,
+    /// Life of proxies' certificates, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(30..=86_400))]
+    pub certificate_ttl_s: u64,
+}
+
+impl Options {
+    /// Life of proxies' certificates.
+    pub fn certificate_ttl(&self) -> Duration {
+        Duration::from_secs(self.certificate_ttl_s)
+    }
+}
+
+/// What tests replace.
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who signs the intermediate; `None`: the inherited socket of [`Options::issuer_fd`].
+    pub issuer: Option<Arc<dyn Issuer>>,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self { clock: Arc::new(daemon::clock::System), issuer: None }
+    }
+}

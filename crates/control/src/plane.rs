@@ -1,0 +1,430 @@
+//! The control plane without its sockets: what is known, who is there, what is served to whom.
+//!
+//! One task owns it (see `task`). Everything that happens is a call here with the time as an argument;
+//! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`.
+
+use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger};
+use crate::published::Published;
+use crate::stream::{Holds, Offer, Peer, Stream};
+use api::Object;
+use apiserver::{Change as Row, Table};
+use model::federation::RemoteCluster;
+use model::service::EndpointState;
+use model::trust::TrustBundle;
+use model::{Finding, Hostname, Locality, ObjectRef, SpiffeId, Subscription};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+use translate::{Change, ClusterPlace, World};
+use xds::proto::DeltaDiscoveryRequest;
+
+/// Open streams at most; more are refused.
+pub const STREAMS_MAX: usize = 20_000;
+/// Withdrawals waited for at once; more are answered at once with nothing confirmed.
+pub const WITHDRAWALS_MAX: usize = 1024;
+
+/// Names a stream within this process.
+pub type StreamId = u64;
+
+/// How a withdrawal ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Streams that confirmed it.
+    pub acknowledged: u32,
+    /// Streams that did not in time, or refused.
+    pub outstanding: u32,
+}
+
+struct Withdrawal {
+    deadline: Instant,
+    marks: Vec<(StreamId, u64)>,
+    /// Those that left while it was waited for need no confirmation.
+    reply: oneshot::Sender<Withdrawn>,
+}
+
+/// Everything that a control plane knows.
+pub struct Plane {
+    /// What is translated.
+    pub world: World,
+    /// Both sources of objects.
+    pub objects: Objects,
+    /// Who is there.
+    pub presence: Presence,
+    /// What the metrics say.
+    pub metrics: Metrics,
+    source_findings: Vec<Finding>,
+    in_force: BTreeMap<ObjectRef, Object>,
+    gateways: Vec<Subscription>,
+    remote: BTreeMap<Arc<str>, RemoteCluster>,
+    stored_addresses: BTreeMap<Hostname, Ipv4Addr>,
+    published: Published,
+    streams: BTreeMap<StreamId, Stream>,
+    last_stream: StreamId,
+    touched: HashSet<Subscription>,
+    withdrawals: Vec<Withdrawal>,
+    rows: Vec<Row>,
+    export_stale: Cell<bool>,
+}
+
+impl Plane {
+    /// A plane that knows its place and its trust bundles, and what an earlier run had stored.
+    pub fn new(place: ClusterPlace, trust: Vec<TrustBundle>, stored: Stored, metrics: Metrics, now: Instant) -> Self {
+        let mut plane = Self {
+            world: World::new(place),
+            objects: stored.objects,
+            presence: stored.presence,
+            metrics,
+            source_findings: Vec::new(),
+            in_force: BTreeMap::new(),
+            gateways: Vec::new(),
+            remote: BTreeMap::new(),
+            stored_addresses: stored.addresses.clone(),
+            published: Published::default(),
+            streams: BTreeMap::new(),
+            last_stream: 0,
+            touched: HashSet::new(),
+            withdrawals: Vec::new(),
+            rows: Vec::new(),
+            export_stale: Cell::new(true),
+        };
+        plane.apply(Change::Addresses(stored.addresses));
+        plane.apply(Change::Trust(trust));
+        for cluster in stored.remote {
+            plane.remote.insert(cluster.cluster.clone(), cluster.clone());
+            plane.apply(Change::Remote(cluster));
+        }
+        plane.sync_objects();
+        plane.sync_presence();
+        plane.flush(now);
+        plane
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.export_stale.set(true);
+        self.touched.extend(self.world.apply(change));
+    }
+
+    /// Rows to be stored, since the last call.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Whether something happened since the last call that may show in the export.
+    pub fn export_may_have_changed(&self) -> bool {
+        self.export_stale.replace(false)
+    }
+
+    /// Whether there are changes that were not sent yet.
+    pub fn is_dirty(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Brings the world in line with [`Plane::objects`].
+    pub fn sync_objects(&mut self) {
+        let merged = self.objects.merged();
+        self.source_findings = merged.findings;
+        let mut before = std::mem::take(&mut self.in_force);
+        for object in merged.objects {
+            if before.remove(&object.object).as_ref() != Some(&object) {
+                self.apply(Change::Object(Arc::new(object.clone())));
+            }
+            self.in_force.insert(object.object.clone(), object);
+        }
+        for gone in before.into_keys() {
+            self.apply(Change::ObjectGone(gone));
+        }
+        let gateways = self.in_force.keys().filter(|object| &*object.kind == "Gateway");
+        let subscription = |object: &ObjectRef| Subscription::Gateway {
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        };
+        self.gateways = gateways.map(subscription).collect();
+        self.store_addresses();
+        self.metrics.findings.set(self.findings().len() as i64);
+    }
+
+    /// New mesh-only addresses are stored, so that they stay the same whatever comes later.
+    fn store_addresses(&mut self) {
+        let addresses = self.world.addresses();
+        for (host, ip) in &addresses {
+            if self.stored_addresses.get(host) != Some(ip) {
+                self.rows.push(Row::Put(Table::Addresses, host.to_string(), ip.to_string().into_bytes()));
+            }
+        }
+        self.stored_addresses.extend(addresses);
+    }
+
+    /// Brings the world in line with who is there.
+    fn sync_presence(&mut self) {
+        let wanted: BTreeMap<Arc<str>, translate::Registration> = self
+            .presence
+            .present()
+            .filter_map(|(registration, state)| workload(registration, state))
+            .map(|workload| (workload.uid.clone(), workload))
+            .collect();
+        let known: BTreeMap<Arc<str>, translate::Registration> =
+            self.world.workloads().into_iter().map(|workload| (workload.uid.clone(), workload.clone())).collect();
+        for (uid, workload) in &wanted {
+            if known.get(uid) != Some(workload) {
+                self.apply(Change::Workload(workload.clone()));
+            }
+        }
+        for uid in known.into_keys().filter(|uid| !wanted.contains_key(uid)) {
+            self.apply(Change::WorkloadGone(uid));
+        }
+    }
+
+    fn sync_workload(&mut self, uid: &str) {
+        let wanted = self.presence.find_present(uid).and_then(|(registration, state)| workload(registration, state));
+        let known = self.world.workload(uid).cloned();
+        match (wanted, known) {
+            (Some(wanted), known) if known.as_ref() != Some(&wanted) => self.apply(Change::Workload(wanted)),
+            (None, Some(known)) => self.apply(Change::WorkloadGone(known.uid)),
+            _ => {}
+        }
+    }
+
+    /// A proxy joined; its row is stored by the caller before the answer.
+    pub fn join(&mut self, registration: Registration) {
+        self.presence.join(registration);
+    }
+
+    /// Whether there is room for one more registration.
+    pub fn has_room(&self) -> bool {
+        self.presence.len() < REGISTRATIONS_MAX
+    }
+
+    /// Whether the holder of `identity` may act as `uid`.
+    pub fn admit(&self, uid: &str, identity: &SpiffeId) -> Result<Registration, Stranger> {
+        self.presence.admit(uid, identity).cloned()
+    }
+
+    /// Takes a stream; `None` when there are too many.
+    pub fn open(&mut self, stream: Stream, addresses: &[IpAddr], wall: SystemTime) -> Option<StreamId> {
+        if self.streams.len() >= STREAMS_MAX {
+            return None;
+        }
+        if let Peer::Proxy { uid, .. } = &stream.peer {
+            let uid = uid.clone();
+            self.rows.extend(self.presence.connect(&uid, addresses, seconds(wall)));
+            self.sync_workload(&uid);
+        }
+        self.last_stream += 1;
+        self.streams.insert(self.last_stream, stream);
+        self.metrics.proxies.set(self.streams.len() as i64);
+        Some(self.last_stream)
+    }
+
+    /// A request came in; `Err`: the stream must end.
+    pub fn request(&mut self, id: StreamId, request: DeltaDiscoveryRequest) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        if request.error_detail.is_some() {
+            self.metrics.nacks.inc();
+            let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
+            tracing::warn!(proxy = %stream.peer, message, "a proxy refused what it was sent");
+        }
+        let sent = stream.on_request(request, offer)??;
+        self.metrics.resources_sent.add(sent.resources);
+        self.metrics.resources_removed.add(sent.removed);
+        self.settle(None);
+        Ok(())
+    }
+
+    /// A stream ended.
+    pub fn close(&mut self, id: StreamId, now: Instant, wall: SystemTime) {
+        let Some(stream) = self.streams.remove(&id) else { return };
+        if let Peer::Proxy { uid, .. } = &stream.peer {
+            self.rows.extend(self.presence.disconnect(uid, now, seconds(wall)));
+            self.sync_workload(uid);
+        }
+        self.metrics.proxies.set(self.streams.len() as i64);
+        self.settle(None);
+    }
+
+    /// Takes a workload out: nothing new is sent to it. The answer comes when every stream that was told
+    /// has confirmed, or at the deadline.
+    pub fn withdraw(&mut self, uid: &str, deadline: Instant, now: Instant, reply: oneshot::Sender<Withdrawn>) {
+        self.rows.extend(self.presence.withdraw(uid));
+        self.sync_workload(uid);
+        let marks: Vec<(StreamId, u64)> = self.streams.iter().map(|(id, stream)| (*id, stream.mark())).collect();
+        let changed = self.flush(now);
+        let concerned = |id: &StreamId| {
+            self.streams.get(id).is_some_and(|stream| stream.subscriptions().any(|s| changed.contains(s)))
+        };
+        let marks: Vec<_> = marks.into_iter().filter(|(id, _)| concerned(id)).collect();
+        if self.withdrawals.len() >= WITHDRAWALS_MAX {
+            let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: marks.len() as u32 });
+            return;
+        }
+        self.withdrawals.push(Withdrawal { deadline, marks, reply });
+        self.settle(Some(now));
+    }
+
+    /// Answers withdrawals that everybody confirmed, or (with a time) whose deadline has passed.
+    fn settle(&mut self, now: Option<Instant>) {
+        if self.withdrawals.is_empty() {
+            return;
+        }
+        for withdrawal in std::mem::take(&mut self.withdrawals) {
+            let mut result = Withdrawn::default();
+            let mut waiting = 0;
+            for (id, mark) in &withdrawal.marks {
+                match self.streams.get(id).map(|stream| stream.holds(*mark)) {
+                    None => {}
+                    Some(Holds::Confirmed) => result.acknowledged += 1,
+                    Some(Holds::Refused) => result.outstanding += 1,
+                    Some(Holds::NotYet) => waiting += 1,
+                }
+            }
+            let late = now.is_some_and(|now| now >= withdrawal.deadline);
+            if waiting > 0 && !late && !withdrawal.reply.is_closed() {
+                self.withdrawals.push(withdrawal);
+                continue;
+            }
+            result.outstanding += waiting;
+            let _ = withdrawal.reply.send(result);
+        }
+    }
+
+    /// What other clusters offer changed.
+    pub fn remote(&mut self, upserts: Vec<RemoteCluster>, removed: Vec<Arc<str>>) {
+        for cluster in upserts {
+            self.metrics.remote_received.inc();
+            self.remote.insert(cluster.cluster.clone(), cluster.clone());
+            self.apply(Change::Remote(cluster));
+        }
+        for name in removed {
+            self.metrics.remote_received.inc();
+            self.remote.remove(&name);
+            self.apply(Change::RemoteGone(name));
+        }
+        self.store_addresses();
+    }
+
+    /// Trust bundles changed.
+    pub fn trust(&mut self, bundles: Vec<TrustBundle>) {
+        self.apply(Change::Trust(bundles));
+    }
+
+    /// Time passed: graces and deadlines that are over take effect.
+    pub fn expire(&mut self, now: Instant, wall: SystemTime) {
+        let rows = self.presence.expire(now, seconds(wall));
+        if !rows.is_empty() {
+            self.rows.extend(rows);
+            self.sync_presence();
+        }
+        self.settle(Some(now));
+    }
+
+    /// When [`Plane::expire`] has something to do next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let withdrawals = self.withdrawals.iter().map(|withdrawal| withdrawal.deadline);
+        withdrawals.chain(self.presence.deadline()).min()
+    }
+
+    /// Sends what changed to the streams that it concerns; the result is what really changed.
+    pub fn flush(&mut self, started: Instant) -> HashSet<Subscription> {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() {
+            return HashSet::new();
+        }
+        let changed = self.published.refresh(&touched, &self.world);
+        // What a gateway or an export touches may also change who sees what without asking.
+        let implied_may_change =
+            touched.iter().any(|s| matches!(s, Subscription::Gateway { .. } | Subscription::Exports));
+        if changed.is_empty() && !implied_may_change {
+            return changed;
+        }
+        let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
+        let mut stuck = Vec::new();
+        let mut any = false;
+        for (id, stream) in &mut self.streams {
+            match stream.on_change(&changed, offer) {
+                Ok(sent) => {
+                    any |= sent.resources + sent.removed > 0;
+                    self.metrics.resources_sent.add(sent.resources);
+                    self.metrics.resources_removed.add(sent.removed);
+                }
+                Err(_) => stuck.push(*id),
+            }
+        }
+        for id in stuck {
+            tracing::debug!(stream = id, "a stream does not take messages; its end is being noticed");
+        }
+        if any {
+            self.metrics.pushes.inc();
+            self.metrics.push_ms.observe(started.elapsed().as_secs_f64() * 1000.0);
+        }
+        let streams = &self.streams;
+        self.published.sweep(|| streams.values().flat_map(Stream::subscriptions));
+        changed
+    }
+
+    /// What is wrong with the configuration.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut all = self.source_findings.clone();
+        all.extend(self.world.findings());
+        all
+    }
+
+    /// All streams.
+    pub fn streams(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
+        self.streams.iter()
+    }
+
+    /// The last view of the other clusters.
+    pub fn remotes(&self) -> impl Iterator<Item = &RemoteCluster> {
+        self.remote.values()
+    }
+
+    /// Objects in force.
+    pub fn in_force(&self) -> &BTreeMap<ObjectRef, Object> {
+        &self.in_force
+    }
+
+    /// Uids that have an open stream.
+    pub fn connected(&self) -> HashMap<Arc<str>, &Stream> {
+        let of = |stream: &Stream| match &stream.peer {
+            Peer::Proxy { uid, .. } => Some(uid.clone()),
+            Peer::Local => None,
+        };
+        self.streams.values().filter_map(|stream| Some((of(stream)?, stream))).collect()
+    }
+}
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// Objects of the API, and those of the directory as read at the start.
+    pub objects: Objects,
+    /// Registrations.
+    pub presence: Presence,
+    /// Mesh-only addresses.
+    pub addresses: BTreeMap<Hostname, Ipv4Addr>,
+    /// The last federated view.
+    pub remote: Vec<RemoteCluster>,
+}
+
+/// A registration as the world wants it; `None` without an address or a readable identity.
+fn workload(registration: &Registration, state: EndpointState) -> Option<translate::Registration> {
+    let v4 = registration.addresses.iter().find(|address| address.is_ipv4());
+    Some(translate::Registration {
+        uid: registration.uid.clone(),
+        namespace: registration.namespace.clone(),
+        group: registration.group.clone(),
+        address: *v4.or(registration.addresses.first())?,
+        identity: SpiffeId::parse(&registration.identity)?,
+        locality: Locality::default(),
+        state,
+    })
+}
+
+fn seconds(wall: SystemTime) -> u64 {
+    wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,234 @@
+//! Which registered proxies are there, as far as can be known. Time is an argument.
+//!
+//! A proxy counts from its first stream on; when its stream breaks it counts for a grace, so that a
+//! hiccup moves no traffic; after a start of the control plane those that counted before count again until
+//! they are back or the longer grace of a start is over. One that withdrew is draining until it leaves.
+
+use apiserver::{Change, Row, Table};
+use model::SpiffeId;
+use model::service::EndpointState;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a proxy counts after its stream broke.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// How long registrations from the store count after a start without their proxy being back.
+pub const START_GRACE: Duration = Duration::from_secs(30);
+/// Registrations kept at most; more are refused at joining.
+pub const REGISTRATIONS_MAX: usize = 100_000;
+/// How long the row of a proxy that left is kept, in seconds: longer than any certificate lives, so that a
+/// withdrawn proxy cannot come back as if it had not.
+pub const ROW_KEPT_S: u64 = 2 * 24 * 60 * 60;
+/// Own addresses taken from one proxy at most.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// What is known of a proxy across restarts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Name of this registration, unique in the mesh.
+    pub uid: Arc<str>,
+    /// Its SPIFFE ID.
+    pub identity: Arc<str>,
+    /// Namespace of its WorkloadGroup.
+    pub namespace: Arc<str>,
+    /// Name of its WorkloadGroup.
+    pub group: Arc<str>,
+    /// Its own addresses, as it told; empty before its first stream.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it counted when this was written.
+    pub standing: Standing,
+    /// When it joined or was last there, in seconds since the epoch.
+    pub seen_s: u64,
+}
+
+/// Whether a registration counts as an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Joined, no stream yet.
+    Joined,
+    /// Counts.
+    Present,
+    /// Counted, and its grace is over.
+    Gone,
+    /// Asked to be taken out.
+    Withdrawn,
+}
+
+#[derive(Debug)]
+struct Entry {
+    registration: Registration,
+    streams: u32,
+    /// Without streams: counts until then.
+    until: Option<Instant>,
+}
+
+impl Entry {
+    fn counts(&self) -> bool {
+        self.streams > 0 || self.until.is_some()
+    }
+
+    fn present(&self) -> Option<(&Registration, EndpointState)> {
+        let state = match self.registration.standing {
+            Standing::Withdrawn => EndpointState::Draining,
+            _ => EndpointState::Ready,
+        };
+        self.counts().then_some((&self.registration, state))
+    }
+}
+
+/// All registrations of a cluster.
+#[derive(Debug, Default)]
+pub struct Presence {
+    entries: BTreeMap<Arc<str>, Entry>,
+    /// Not later than the earliest `until` of all entries.
+    next: Option<Instant>,
+}
+
+/// Why a proxy's stream is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stranger {
+    /// No such registration.
+    #[error("the registration is not known here; join again with a new token")]
+    Unknown,
+    /// The certificate belongs to somebody else.
+    #[error("the registration belongs to another identity")]
+    OtherIdentity,
+}
+
+impl Presence {
+    /// What the store held, at a start.
+    pub fn load(rows: &[Row], now: Instant) -> Self {
+        let read = |row: &Row| serde_json::from_slice::<Registration>(&row.value).ok();
+        let entry = |registration: Registration| {
+            let until = (registration.standing == Standing::Present).then(|| now + START_GRACE);
+            (registration.uid.clone(), Entry { registration, streams: 0, until })
+        };
+        let entries: BTreeMap<_, _> = rows.iter().filter_map(read).map(entry).collect();
+        Self { entries, next: Some(now + START_GRACE) }
+    }
+
+    /// Number of registrations, those that left included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// A proxy joined.
+    pub fn join(&mut self, registration: Registration) {
+        self.entries.insert(registration.uid.clone(), Entry { registration, streams: 0, until: None });
+    }
+
+    /// A registration.
+    pub fn find(&self, uid: &str) -> Option<&Registration> {
+        self.entries.get(uid).map(|entry| &entry.registration)
+    }
+
+    /// Whether the holder of `identity` may act as `uid`.
+    pub fn admit(&self, uid: &str, identity: &SpiffeId) -> Result<&Registration, Stranger> {
+        let registration = self.find(uid).ok_or(Stranger::Unknown)?;
+        match *registration.identity == identity.to_string() {
+            true => Ok(registration),
+            false => Err(Stranger::OtherIdentity),
+        }
+    }
+
+    /// A stream of the proxy began.
+    pub fn connect(&mut self, uid: &str, addresses: &[IpAddr], now_s: u64) -> Option<Change> {
+        let entry = self.entries.get_mut(uid)?;
+        let before = entry.registration.clone();
+        entry.streams += 1;
+        entry.until = None;
+        if !addresses.is_empty() {
+            entry.registration.addresses = addresses.iter().take(ADDRESSES_MAX).copied().collect();
+        }
+        if entry.registration.standing != Standing::Withdrawn {
+            entry.registration.standing = Standing::Present;
+        }
+        let changed = before != entry.registration;
+        entry.registration.seen_s = now_s;
+        changed.then(|| put(&entry.registration))
+    }
+
+    /// A stream of the proxy ended.
+    pub fn disconnect(&mut self, uid: &str, now: Instant, now_s: u64) -> Option<Change> {
+        let entry = self.entries.get_mut(uid)?;
+        debug_assert!(entry.streams > 0, "a stream ended twice");
+        entry.streams = entry.streams.saturating_sub(1);
+        if entry.streams > 0 {
+            return None;
+        }
+        entry.registration.seen_s = now_s;
+        let withdrawn = entry.registration.standing == Standing::Withdrawn;
+        entry.until = (!withdrawn).then(|| now + GRACE);
+        self.next = [self.next, entry.until].into_iter().flatten().min();
+        Some(put(&entry.registration))
+    }
+
+    /// The proxy asks to be taken out.
+    pub fn withdraw(&mut self, uid: &str) -> Option<Change> {
+        let entry = self.entries.get_mut(uid)?;
+        entry.registration.standing = Standing::Withdrawn;
+        if entry.streams == 0 {
+            entry.until = None;
+        }
+        Some(put(&entry.registration))
+    }
+
+    /// Takes out those whose grace is over, and forgets those that left long ago.
+    pub fn expire(&mut self, now: Instant, now_s: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for entry in self.entries.values_mut() {
+            if entry.until.is_some_and(|until| until <= now) {
+                entry.until = None;
+                entry.registration.standing = Standing::Gone;
+                changes.push(put(&entry.registration));
+            }
+        }
+        self.entries.retain(|uid, entry| {
+            let keep = entry.counts() || entry.registration.seen_s + ROW_KEPT_S > now_s;
+            if !keep {
+                changes.push(Change::Delete(Table::Registrations, uid.to_string()));
+            }
+            keep
+        });
+        self.next = self.entries.values().filter_map(|entry| entry.until).min();
+        changes
+    }
+
+    /// When [`Presence::expire`] should be called next, at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether somebody with this identity joined here.
+    pub fn knows(&self, identity: &SpiffeId) -> bool {
+        let text = identity.to_string();
+        self.entries.values().any(|entry| *entry.registration.identity == text)
+    }
+
+    /// Those that count, with what they may be used for, by uid.
+    pub fn present(&self) -> impl Iterator<Item = (&Registration, EndpointState)> {
+        self.entries.values().filter_map(Entry::present)
+    }
+
+    /// One of them.
+    pub fn find_present(&self, uid: &str) -> Option<(&Registration, EndpointState)> {
+        self.entries.get(uid)?.present()
+    }
+}
+
+/// The row of a registration.
+pub fn put(registration: &Registration) -> Change {
+    let value = serde_json::to_vec(registration).unwrap_or_default();
+    Change::Put(Table::Registrations, registration.uid.to_string(), value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use apiserver::{MemoryStore, Store};
+
+fn registration(uid: &str) -> Registration {
+    Registration {
+        uid: uid.into(),
+        identity: "spiffe://leno.demo/ns/default/sa/a".into(),
+        namespace: "default".into(),
+        group: "a".into(),
+        addresses: vec!["10.244.0.9".parse().unwrap()],
+        standing: Standing::Joined,
+        seen_s: 0,
+    }
+}
+
+fn shown(presence: &Presence) -> String {
+    presence.present().map(|(r, state)| format!("{}:{state:?}", r.uid)).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_broken_stream_counts_for_a_grace() {
+    let start = Instant::now();
+    let mut presence = Presence::default();
+    presence.join(registration("a"));
+    assert_eq!(shown(&presence), "");
+    presence.connect("a", &[], 0);
+    assert_eq!(shown(&presence), "a:Ready");
+    presence.disconnect("a", start, 0);
+    presence.expire(start + GRACE - Duration::from_millis(1), 0);
+    assert_eq!(shown(&presence), "a:Ready");
+    assert_eq!(presence.deadline(), Some(start + GRACE));
+    let changes = presence.expire(start + GRACE, 0);
+    assert_eq!((shown(&presence).as_str(), changes.len()), ("", 1));
+    presence.connect("a", &[], 0);
+    assert_eq!(shown(&presence), "a:Ready");
+}
+
+#[test]
+fn a_second_stream_carries_over() {
+    let mut presence = Presence::default();
+    presence.join(registration("a"));
+    presence.connect("a", &[], 0);
+    presence.connect("a", &[], 0);
+    presence.disconnect("a", Instant::now(), 0);
+    assert_eq!((shown(&presence).as_str(), presence.deadline()), ("a:Ready", None));
+}
+
+#[test]
+fn who_withdrew_drains_and_leaves_at_once() {
+    let mut presence = Presence::default();
+    presence.join(registration("a"));
+    presence.connect("a", &[], 0);
+    presence.withdraw("a");
+    assert_eq!(shown(&presence), "a:Draining");
+    presence.disconnect("a", Instant::now(), 0);
+    assert_eq!(shown(&presence), "");
+    presence.connect("a", &[], 0);
+    assert_eq!(shown(&presence), "a:Draining");
+}
+
+#[test]
+fn a_start_keeps_for_thirty_seconds_those_that_counted() {
+    let store = MemoryStore::new();
+    let mut before = Presence::default();
+    for uid in ["back", "lost", "withdrawn", "idle"] {
+        before.join(registration(uid));
+        store.commit(&[put(before.find(uid).unwrap())]).unwrap();
+    }
+    for uid in ["back", "lost", "withdrawn"] {
+        store.commit(&[before.connect(uid, &[], 0).unwrap()]).unwrap();
+    }
+    store.commit(&[before.withdraw("withdrawn").unwrap()]).unwrap();
+
+    let start = Instant::now();
+    let mut after = Presence::load(&store.rows(Table::Registrations).unwrap(), start);
+    assert_eq!(shown(&after), "back:Ready lost:Ready");
+    after.connect("back", &[], 0);
+    after.expire(start + START_GRACE - Duration::from_millis(1), 0);
+    assert_eq!(shown(&after), "back:Ready lost:Ready");
+    after.expire(start + START_GRACE, 0);
+    assert_eq!(shown(&after), "back:Ready");
+}
+
+#[test]
+fn a_registration_is_its_owners_alone() {
+    let mut presence = Presence::default();
+    presence.join(registration("a"));
+    let own = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap();
+    let other = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/b").unwrap();
+    assert!(presence.admit("a", &own).is_ok());
+    assert_eq!(presence.admit("a", &other).unwrap_err(), Stranger::OtherIdentity);
+    assert_eq!(presence.admit("b", &own).unwrap_err(), Stranger::Unknown);
+}
+
+#[test]
+fn rows_of_those_that_left_go_in_the_end() {
+    let mut presence = Presence::default();
+    presence.join(registration("a"));
+    assert!(presence.expire(Instant::now(), ROW_KEPT_S - 1).is_empty());
+    assert_eq!(presence.expire(Instant::now(), ROW_KEPT_S).len(), 1);
+    assert!(presence.is_empty());
+}

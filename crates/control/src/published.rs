@@ -1,0 +1,108 @@
+//! What is served: for each subscription in use its resources, encoded once and shared by all streams.
+//!
+//! Only what is in use is translated; a change translates again what it touched and compares versions, so
+//! that what did not really change is not sent.
+
+use model::{ResourceKey, Subscription};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use translate::World;
+use xds::wire::{self, Encoded};
+
+/// Unused entries are swept out when there are this many more than after the last sweep.
+const SWEEP_SLACK: usize = 1024;
+
+/// Encoded resources by subscription and key.
+#[derive(Default)]
+pub struct Published(RefCell<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    encoded: HashMap<ResourceKey, Arc<Encoded>>,
+    subscriptions: HashMap<Subscription, Vec<Arc<Encoded>>>,
+    kept_by_sweep: usize,
+}
+
+impl Published {
+    /// The resources of a subscription.
+    pub fn members(&self, subscription: &Subscription, world: &World) -> Vec<Arc<Encoded>> {
+        let mut tables = self.0.borrow_mut();
+        if let Some(members) = tables.subscriptions.get(subscription) {
+            return members.clone();
+        }
+        let members = tables.collect(subscription, world, &mut HashMap::new());
+        tables.subscriptions.insert(subscription.clone(), members.clone());
+        members
+    }
+
+    /// Translates again what `touched` may have changed; the result is what really did.
+    pub fn refresh(&self, touched: &HashSet<Subscription>, world: &World) -> HashSet<Subscription> {
+        let mut tables = self.0.borrow_mut();
+        let mut fresh = HashMap::new();
+        let mut changed = HashSet::new();
+        for subscription in touched {
+            if !tables.subscriptions.contains_key(subscription) {
+                continue;
+            }
+            let members = tables.collect(subscription, world, &mut fresh);
+            let same = |old: &Vec<Arc<Encoded>>| {
+                old.len() == members.len() && old.iter().zip(&members).all(|(a, b)| Arc::ptr_eq(a, b))
+            };
+            if !tables.subscriptions.get(subscription).is_some_and(same) {
+                tables.subscriptions.insert(subscription.clone(), members);
+                changed.insert(subscription.clone());
+            }
+        }
+        changed
+    }
+
+    /// Forgets what no stream uses, when it has become much.
+    pub fn sweep<'a, S: Iterator<Item = &'a Subscription>>(&self, in_use: impl FnOnce() -> S) {
+        let mut tables = self.0.borrow_mut();
+        if tables.subscriptions.len() < tables.kept_by_sweep + SWEEP_SLACK {
+            return;
+        }
+        let used: HashSet<&Subscription> = in_use().collect();
+        tables.subscriptions.retain(|subscription, _| used.contains(subscription));
+        tables.encoded.retain(|_, encoded| Arc::strong_count(encoded) > 1);
+        tables.kept_by_sweep = tables.subscriptions.len();
+    }
+}
+
+impl Tables {
+    fn collect(
+        &mut self,
+        subscription: &Subscription,
+        world: &World,
+        fresh: &mut HashMap<ResourceKey, Option<Arc<Encoded>>>,
+    ) -> Vec<Arc<Encoded>> {
+        let keys = translate::members(subscription, world);
+        keys.into_iter()
+            .filter_map(|key| match fresh.get(&key) {
+                Some(known) => known.clone(),
+                None => {
+                    let encoded = self.encode(&key, world);
+                    fresh.insert(key, encoded.clone());
+                    encoded
+                }
+            })
+            .collect()
+    }
+
+    /// Encodes a resource; one whose content is as before keeps its shared bytes.
+    fn encode(&mut self, key: &ResourceKey, world: &World) -> Option<Arc<Encoded>> {
+        let Some(translated) = translate::resource(key, world) else {
+            self.encoded.remove(key);
+            return None;
+        };
+        let encoded = wire::encode(key, &translated.resource);
+        match self.encoded.get(key) {
+            Some(old) if old.version == encoded.version => Some(old.clone()),
+            _ => {
+                self.encoded.insert(key.clone(), encoded.clone());
+                Some(encoded)
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! One control stream: who is at the other end, what it was sent and what it confirmed.
+
+use crate::published::Published;
+use model::{SpiffeId, Subscription};
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::sync::mpsc;
+use translate::{ProxyKey, World};
+use xds::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use xds::server::{Catalog, Fault, Session, SessionStatus};
+use xds::wire::Encoded;
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// A registered proxy, proven by its certificate.
+    Proxy {
+        /// Of its registration.
+        uid: Arc<str>,
+        /// Of its certificate.
+        identity: SpiffeId,
+        /// Where it called from.
+        remote: SocketAddr,
+        /// Its group.
+        key: ProxyKey,
+        /// Version of its program, as it told.
+        version: Arc<str>,
+    },
+    /// The gateway of this very process: it serves every `Gateway` there is.
+    Local,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proxy { uid, .. } => f.write_str(uid),
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+/// A stream as the world task sees it.
+pub struct Stream {
+    /// Who.
+    pub peer: Peer,
+    session: Session,
+    tx: mpsc::Sender<DeltaDiscoveryResponse>,
+    /// Responses sent, and how many of them were answered.
+    sent: u64,
+    answered: u64,
+    nonce: String,
+    complaint: bool,
+}
+
+/// What a stream was just sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Resources in the message.
+    pub resources: u64,
+    /// Removals in it.
+    pub removed: u64,
+}
+
+/// Where a stream stands with a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// It has confirmed it.
+    Confirmed,
+    /// It has refused something in it.
+    Refused,
+    /// Not heard yet.
+    NotYet,
+}
+
+/// The other end does not take what it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream does not take messages")]
+pub struct Stuck;
+
+/// What all streams are served from.
+#[derive(Clone, Copy)]
+pub struct Offer<'a> {
+    /// Everything known.
+    pub world: &'a World,
+    /// What of it is in use.
+    pub published: &'a Published,
+    /// All gateways, for the gateway of this process.
+    pub gateways: &'a [Subscription],
+}
+
+struct View<'a> {
+    peer: &'a Peer,
+    offer: Offer<'a>,
+}
+
+impl Catalog for View<'_> {
+    fn members(&self, subscription: &Subscription) -> Vec<Arc<Encoded>> {
+        let own = match subscription {
+            Subscription::Mesh | Subscription::Host(_) | Subscription::Address(_) => true,
+            Subscription::Clusters => false,
+            // What one group accepts is no other group's business.
+            _ => self.implied().contains(subscription),
+        };
+        if own { self.offer.published.members(subscription, self.offer.world) } else { Vec::new() }
+    }
+
+    fn implied(&self) -> Vec<Subscription> {
+        match self.peer {
+            Peer::Proxy { key, .. } => translate::visible(key, self.offer.world),
+            Peer::Local => {
+                let mut all = vec![Subscription::Mesh];
+                all.extend_from_slice(self.offer.gateways);
+                all
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// A new stream; responses go to `tx`.
+    pub fn new(
+        peer: Peer,
+        tx: mpsc::Sender<DeltaDiscoveryResponse>,
+        wall: impl Fn() -> SystemTime + Send + 'static,
+    ) -> Self {
+        let session = Session::new(wall);
+        Self { peer, session, tx, sent: 0, answered: 0, nonce: String::new(), complaint: false }
+    }
+
+    /// Takes a request and sends what it asks for.
+    pub fn on_request(
+        &mut self,
+        request: DeltaDiscoveryRequest,
+        offer: Offer<'_>,
+    ) -> Result<Result<Sent, Stuck>, Fault> {
+        if !request.response_nonce.is_empty() && request.response_nonce == self.nonce {
+            self.answered = self.sent;
+            self.complaint = request.error_detail.is_some();
+        }
+        let view = View { peer: &self.peer, offer };
+        let response = self.session.on_request(request, &view)?;
+        Ok(self.send(response))
+    }
+
+    /// Sends what changed.
+    pub fn on_change(
+        &mut self,
+        changed: &HashSet<Subscription>,
+        offer: Offer<'_>,
+    ) -> Result<Sent, Stuck> {
+        let view = View { peer: &self.peer, offer };
+        let response = self.session.on_change(changed, &view);
+        self.send(response)
+    }
+
+    fn send(&mut self, response: Option<DeltaDiscoveryResponse>) -> Result<Sent, Stuck> {
+        let Some(response) = response else { return Ok(Sent::default()) };
+        let sent = Sent {
+            resources: response.resources.len() as u64,
+            removed: response.removed_resources.len().saturating_sub(response.absent.len()) as u64,
+        };
+        self.sent += 1;
+        self.nonce.clone_from(&response.nonce);
+        // The session keeps at most one response in flight, so the queue has room unless the stream is dead.
+        self.tx.try_send(response).map_err(|_| Stuck)?;
+        Ok(sent)
+    }
+
+    /// Taken before a change is sent: the mark that stands for having confirmed it. Whether the change goes
+    /// out at once or waits for the response in flight, it travels in the next one.
+    pub fn mark(&self) -> u64 {
+        self.sent + 1
+    }
+
+    /// How far the stream is with what had this mark.
+    pub fn holds(&self, mark: u64) -> Holds {
+        let idle = self.sent == self.answered;
+        match (self.answered >= mark || idle, self.complaint) {
+            (false, _) => Holds::NotYet,
+            (true, false) => Holds::Confirmed,
+            (true, true) => Holds::Refused,
+        }
+    }
+
+    /// What it is subscribed to.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.session.subscriptions()
+    }
+
+    /// How far the proxy is.
+    pub fn status(&self) -> SessionStatus {
+        self.session.status()
+    }
+
+    /// Whether the last answer was a refusal.
+    pub fn complains(&self) -> bool {
+        self.complaint
+    }
+}
