@@ -43,10 +43,6 @@ impl Addresses {
         self.by_address.get(&address)
     }
 
-    pub(crate) fn of(&self, host: &Hostname) -> Option<Ipv4Addr> {
-        self.by_host.get(host).copied()
-    }
-
     pub(crate) fn all(&self) -> &BTreeMap<Hostname, Ipv4Addr> {
         &self.by_host
     }

@@ -112,9 +112,10 @@ pub(crate) fn names(world: &World) -> Names {
             suffixes.extend(spec.dns.suffixes.iter().map(|suffix| Arc::from(suffix.as_str())));
         }
     }
+    let configured = suffixes.clone();
     let mut hosts = Vec::new();
     for host in world.claims.keys() {
-        if suffixes.iter().any(|suffix| host.is_within(suffix)) {
+        if configured.iter().any(|suffix| host.is_within(suffix)) {
             continue;
         }
         let parent = host.as_str().split_once('.').map(|(_, parent)| parent);
@@ -126,7 +127,7 @@ pub(crate) fn names(world: &World) -> Names {
             None => hosts.push(host.clone()),
         }
     }
-    // A suffix found late may cover a host or suffix found early; the outcome must not depend on order.
+    // A suffix may cover hosts and other suffixes, whichever was found first.
     hosts.retain(|host| !suffixes.iter().any(|suffix| host.is_within(suffix)));
     let covered = |one: &Arc<str>| {
         let one = Hostname::parse(one);

@@ -1,7 +1,7 @@
 //! One host name of the mesh: its service and its endpoints, from `Service`, `GlobalService` or `Backend`.
 
 use crate::slices;
-use crate::world::{Pair, Registration, World};
+use crate::world::{ClusterPlace, Group, Pair, Registration, World};
 use api::core::{ServicePort as ApiPort, ServiceSpec};
 use api::leno::{BackendSpec, GlobalServiceSpec};
 use api::{Object, Spec};
@@ -70,31 +70,28 @@ fn entry(object: &Object, host: &Hostname, ports: Vec<ServicePort>) -> Option<Ho
 pub(crate) fn from_service(object: &Object, spec: &ServiceSpec, host: &Hostname, world: &World) -> Option<HostEntry> {
     let mut entry = entry(object, host, spec.ports.iter().filter_map(|port| service_port(port, None)).collect())?;
     entry.groups = world.groups_selected(&object.meta.namespace, &spec.selector);
-    let workloads = entry.groups.iter().flat_map(|group| world.workloads_of(group));
-    entry.slices = slices::layout(workloads.map(|workload| native(workload, world)));
+    let place = world.place();
+    let groups = entry.groups.iter().filter_map(|pair| world.groups.get(pair).map(|group| (pair, group)));
+    entry.slices = slices::layout(groups.flat_map(|(pair, group)| {
+        let place = &place;
+        world.workloads_of(pair).map(move |workload| native(workload, group, place))
+    }));
     Some(entry)
 }
 
-fn native(workload: &Registration, world: &World) -> Endpoint {
-    let group = world.group(&workload.namespace, &workload.group);
-    let place = world.place();
-    let known = |locality: &Locality| !locality.region.is_empty() || !locality.zone.is_empty();
-    let locality = [Some(&workload.locality), group.as_ref().map(|group| &group.locality)]
-        .into_iter()
-        .flatten()
-        .find(|locality| known(locality))
-        .cloned()
-        .unwrap_or(place.locality);
+fn native(workload: &Registration, group: &Group, place: &ClusterPlace) -> Endpoint {
+    let known = |locality: &&Locality| !locality.region.is_empty() || !locality.zone.is_empty();
+    let locality = [&workload.locality, &group.locality].into_iter().find(known).unwrap_or(&place.locality);
     Endpoint {
         uid: workload.uid.clone(),
         address: workload.address,
         port: 0,
         reach: Reach::Native,
-        cluster: place.cluster,
-        locality,
+        cluster: place.cluster.clone(),
+        locality: locality.clone(),
         identities: vec![workload.identity.clone()],
         gateway_identity: None,
-        weight: group.map_or(1, |group| group.weight),
+        weight: group.weight,
         state: workload.state,
     }
 }
@@ -109,7 +106,7 @@ pub(crate) fn from_global(object: &Object, spec: &GlobalServiceSpec, host: &Host
             world.hosts.get(&service_host(namespace, &backend.service.name)?)
         })
         .collect();
-    let exports = || world.remotes.values().filter_map(|remote| find_export(remote, host).map(|export| (remote, export)));
+    let exports = || world.others().filter_map(|remote| find_export(remote, host).map(|export| (remote, export)));
     let local: Vec<ServicePort> = union(services.iter().flat_map(|entry| &entry.service.ports));
     let ports = if !spec.ports.is_empty() {
         spec.ports.iter().filter_map(|port| service_port(port, local.iter().find(|l| l.port == port.port))).collect()
@@ -124,7 +121,7 @@ pub(crate) fn from_global(object: &Object, spec: &GlobalServiceSpec, host: &Host
     entry.exported = !services.is_empty();
     entry.groups = services.iter().flat_map(|entry| entry.groups.iter().cloned()).collect();
     let own = services.iter().flat_map(|entry| entry.endpoints().cloned());
-    let remote = exports().filter(|(remote, _)| *remote.cluster != *world.place.cluster).flat_map(|(remote, export)| {
+    let remote = exports().flat_map(|(remote, export)| {
         remote.gateways.iter().filter(|_| export.weight > 0 && !export.identities.is_empty()).map(move |gateway| Endpoint {
             uid: format!("{}/{}:{}/{host}", remote.cluster, gateway.address, gateway.port).into(),
             address: gateway.address,

@@ -38,7 +38,11 @@ pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
         }
         Spec::HttpRoute(_) => {
             let route = world.routes.get(&(object.meta.namespace.clone(), object.meta.name.clone()));
-            route.map(|route| route.findings.clone()).unwrap_or_default()
+            let complete = |(finding, missing): &(Finding, Option<ObjectRef>)| match missing {
+                Some(missing) => Finding { fix: nearest(missing, world), ..finding.clone() },
+                None => finding.clone(),
+            };
+            route.map(|route| route.findings.iter().map(complete).collect()).unwrap_or_default()
         }
         Spec::Gateway(spec) => {
             let class = spec.gateway_class_name.as_str();
@@ -80,7 +84,7 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
         }
     }
     // The same document goes to every cluster: a service that is missing here may well be elsewhere.
-    let elsewhere = hosts.iter().any(|host| world.remotes.values().any(|remote| find_export(remote, host).is_some()));
+    let elsewhere = hosts.iter().any(|host| world.others().any(|remote| find_export(remote, host).is_some()));
     for backend in spec.backends.iter().filter(|_| !elsewhere) {
         let namespace = backend.service.namespace.as_deref().unwrap_or(&object.meta.namespace);
         let target = ObjectRef::new("Service", namespace, &backend.service.name);

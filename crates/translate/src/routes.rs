@@ -21,7 +21,9 @@ pub(crate) struct RouteEntry {
     pub(crate) rules: BTreeMap<ResourceKey, RouteRule>,
     /// Every object that the outcome depends on, existing or not.
     pub(crate) mentions: BTreeSet<ObjectRef>,
-    pub(crate) findings: Vec<Finding>,
+    /// What is wrong, and the missing object if that is what is wrong: a better name for it depends on
+    /// which objects exist, so `problems` looks for one when it is asked.
+    pub(crate) findings: Vec<(Finding, Option<ObjectRef>)>,
 }
 
 /// Which subscription carries rules of this parent.
@@ -41,7 +43,11 @@ pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
     for reference in &spec.parent_refs {
         match find_parents(reference, object, spec, world, &mut entry.mentions) {
             Ok(found) => parents.extend(found),
-            Err(finding) => entry.findings.push(finding),
+            Err(finding) => {
+                let missing = target(reference, object);
+                let missing = (!world.objects.contains_key(&missing)).then_some(missing);
+                entry.findings.push((finding, missing));
+            }
         }
     }
     let rules = rule::compile(object, spec, world, &mut entry);
@@ -64,6 +70,11 @@ pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
     entry
 }
 
+fn target(reference: &ParentRef, object: &Object) -> ObjectRef {
+    let namespace = reference.namespace.as_deref().unwrap_or(&object.meta.namespace);
+    ObjectRef::new(reference.kind.as_deref().unwrap_or("Gateway"), namespace, &reference.name)
+}
+
 fn find_parents(
     reference: &ParentRef,
     object: &Object,
@@ -73,14 +84,12 @@ fn find_parents(
 ) -> Result<Vec<Parent>, Finding> {
     let own = &*object.meta.namespace;
     let namespace = reference.namespace.as_deref().unwrap_or(own);
-    let kind = reference.kind.as_deref().unwrap_or("Gateway");
-    let target = ObjectRef::new(kind, namespace, &reference.name);
+    let target = target(reference, object);
     mentions.insert(target.clone());
     let origin = object.at(reference.line);
     let finding = |code, cause: String, fix: &str| Finding::new(code, &origin, cause, fix);
     let Some(parent) = world.objects.get(&target) else {
-        let fix = nearest(&target, world);
-        return Err(finding(Code::ParentNotFound, format!("parent {target} does not exist"), &fix));
+        return Err(finding(Code::ParentNotFound, format!("parent {target} does not exist"), ""));
     };
     match (reference.group.as_deref().unwrap_or(GATEWAY_GROUP), &parent.spec) {
         (GATEWAY_GROUP, Spec::Gateway(gateway)) => {

@@ -258,6 +258,11 @@ impl World {
         self.objects.range(start..).take_while(move |(object, _)| within(object)).map(|(_, object)| object)
     }
 
+    /// The other clusters; what comes back of our own is no news.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &RemoteCluster> {
+        self.remotes.values().filter(|remote| remote.cluster != self.place.cluster)
+    }
+
     pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &Registration> {
         let uids = self.workloads_by_group.get(group).into_iter().flatten();
         uids.filter_map(|uid| self.workloads.get(uid))

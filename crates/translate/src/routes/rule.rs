@@ -1,6 +1,6 @@
 //! The rules of an `HTTPRoute`, independent of their parents.
 
-use super::{RouteEntry, nearest};
+use super::RouteEntry;
 use crate::hosts::{backend_host, service_host};
 use crate::world::World;
 use api::httproute::{
@@ -135,14 +135,20 @@ fn route_backend(backend: &HttpBackendRef, object: &Object, world: &World, entry
     let weight = backend.weight.unwrap_or(1);
     match resolve(backend, object, world, entry) {
         Ok((host, port)) => RouteBackend { host: Some(host), port, weight },
-        Err((code, cause, fix)) => {
-            entry.findings.push(Finding::new(code, &object.at(backend.line), cause, fix));
+        Err(Refusal { code, cause, fix, missing }) => {
+            entry.findings.push((Finding::new(code, &object.at(backend.line), cause, fix), missing));
             RouteBackend { host: None, port: backend.port.unwrap_or(0), weight }
         }
     }
 }
 
-type Refusal = (Code, String, String);
+/// Why a backend cannot be used.
+struct Refusal {
+    code: Code,
+    cause: String,
+    fix: String,
+    missing: Option<ObjectRef>,
+}
 
 fn resolve(
     backend: &HttpBackendRef,
@@ -155,7 +161,7 @@ fn resolve(
     let (group, kind) = (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
     let target = ObjectRef::new(kind, namespace, &backend.name);
     entry.mentions.insert(target.clone());
-    let refuse = |code, cause: String, fix: String| (code, cause, fix);
+    let refuse = |code, cause: String, fix: String| Refusal { code, cause, fix, missing: None };
     if !matches!((group, kind), ("", "Service") | (LENO_GROUP, "GlobalService" | "Backend")) {
         let cause = format!("backend kind {kind} of group `{group}` is not known");
         let fix = "use Service, or GlobalService or Backend of group leno.dev".to_owned();
@@ -167,7 +173,7 @@ fn resolve(
     }
     let Some(found) = world.objects.get(&target) else {
         let cause = format!("backend {target} does not exist");
-        return Err(refuse(Code::ReferenceNotFound, cause, nearest(&target, world)));
+        return Err(Refusal { missing: Some(target), ..refuse(Code::ReferenceNotFound, cause, String::new()) });
     };
     let host = match &found.spec {
         Spec::Service(_) => service_host(namespace, &backend.name),

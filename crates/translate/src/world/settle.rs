@@ -218,7 +218,7 @@ impl World {
 
     /// Keeps who wants which host, and who stands on which service.
     fn claim(&mut self, old: Option<&Object>, new: Option<&Object>) {
-        for object in old {
+        if let Some(object) = old {
             for host in global_hosts(object) {
                 drop_from(&mut self.claims, &host, &claim_of(object));
             }
@@ -226,7 +226,7 @@ impl World {
                 drop_from(&mut self.globals_of_service, &service, &pair_of(object));
             }
         }
-        for object in new {
+        if let Some(object) = new {
             for host in global_hosts(object) {
                 self.claims.entry(host).or_default().insert(claim_of(object));
             }

@@ -1,0 +1,212 @@
+//! Whatever happens in whatever order: the outcome is that of the final state, and nobody concerned is
+//! forgotten on the way.
+
+use super::*;
+use proptest::prelude::*;
+use std::fmt::Write as _;
+
+/// What happens: which sort, which of its objects, and which content (0: it goes away).
+type Step = (u8, u8, u8);
+
+const SORTS: u8 = 14;
+const SLOTS: u8 = 3;
+const VARIANTS: u8 = 6;
+
+fn pick<'a>(list: &[&'a str], number: u8) -> &'a str {
+    list[usize::from(number) % list.len()]
+}
+
+fn service(slot: u8, variant: u8) -> String {
+    let namespace = pick(&["a", "a", "b"], slot);
+    let app = pick(&["x", "y"], variant);
+    let port = pick(&["{name: http, port: 80, targetPort: 8080}", "{name: tcp, port: 80}", "{name: grpc, port: 81}"], variant);
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: s{slot}, namespace: {namespace}}}\nspec: {{selector: {{app: {app}}}, ports: [{port}]}}\n"
+    )
+}
+
+fn group(slot: u8, variant: u8) -> String {
+    let namespace = pick(&["a", "a", "b"], slot);
+    let app = pick(&["x", "y", "z"], variant);
+    let account = pick(&["one", "two"], variant);
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {{name: g{slot}, namespace: {namespace}}}\nspec: {{metadata: {{labels: {{app: {app}}}}}, template: {{serviceAccount: {account}}}}}\n"
+    )
+}
+
+fn global(slot: u8, variant: u8) -> String {
+    let hosts = pick(&["x.mesh.internal", "y.mesh.internal, x.mesh.internal", "z.example.com"], variant);
+    let ports = pick(&["", "ports: [{port: 80, name: http}], "], variant);
+    let created = pick(&["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"], variant + slot);
+    format!(
+        "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {{name: G, namespace: {}, creationTimestamp: {created}}}\nspec: {{hosts: [{hosts}], {ports}backends: [{{service: {{name: s{variant}, namespace: a}}}}, {{service: {{name: s0}}}}]}}\n",
+        pick(&["a", "b", "default"], slot),
+    )
+    .replace("name: G,", &format!("name: gs{slot},"))
+}
+
+fn route(slot: u8, variant: u8) -> String {
+    let parent = pick(
+        &[
+            "{name: gw0}", "{group: '', kind: Service, name: s0}", "{group: '', kind: Service, name: s1, port: 80}",
+            "{group: leno.dev, kind: GlobalService, name: gs0}", "{name: gw1, sectionName: one}, {name: gw0}",
+        ],
+        variant + slot,
+    );
+    let backend = pick(
+        &[
+            "{name: s0, port: 80}", "{name: s1, port: 80}, {name: s0, port: 81}", "{group: leno.dev, kind: GlobalService, name: gs0}",
+            "{group: leno.dev, kind: Backend, name: b0}",
+        ],
+        variant,
+    );
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r{slot}, namespace: a}}\nspec: {{parentRefs: [{parent}], rules: [{{backendRefs: [{backend}]}}, {{matches: [{{method: GET}}]}}]}}\n"
+    )
+}
+
+fn gateway(slot: u8, variant: u8) -> String {
+    let class = pick(&["leno", "leno-east-west", "leno"], variant);
+    let allowed = pick(&["Same", "All", "Selector, selector: {matchLabels: {team: red}}"], variant / 2);
+    let name = pick(&["gw0", "gw1", "g0"], slot);
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: a}}\nspec: {{gatewayClassName: {class}, listeners: [{{name: one, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {allowed}}}}}}}, {{name: two, port: 81, protocol: HTTP}}]}}\n"
+    )
+}
+
+fn policy(slot: u8, variant: u8) -> String {
+    let namespace = pick(&["a", "leno-system", "b"], slot);
+    let who = pick(&["selector: {matchLabels: {app: x}}, ", "", "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw0}], "], variant);
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: {namespace}}}\nspec: {{{who}rules: [{{to: [{{operation: {{ports: ['80'], methods: [GET]}}}}]}}]}}\n"
+    )
+}
+
+fn leno(slot: u8, variant: u8) -> String {
+    let suffix = pick(&["example.com", "corp.test"], variant);
+    let zone = pick(&["a", "b"], variant);
+    let team = pick(&["red", "blue"], variant);
+    match slot {
+        0 => format!("apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: m}}\nspec: {{dns: {{suffixes: [{suffix}]}}}}\n"),
+        1 => format!("apiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: west}}\nspec: {{zone: {zone}, gateways: [172.30.0.1]}}\n"),
+        _ => format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: a, labels: {{team: {team}}}}}\n"),
+    }
+}
+
+fn backend(variant: u8) -> String {
+    format!("apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: b0, namespace: a}}\nspec: {{type: Static, addresses: [{{host: 10.0.0.{variant}, port: 9000}}]}}\n")
+}
+
+fn change((sort, slot, variant): Step) -> Change {
+    let (gone, content) = (variant == 0, variant.max(1));
+    let document = match sort {
+        0 | 1 => service(slot, content),
+        2 | 3 => group(slot, content),
+        4 => global(slot, content),
+        5 | 6 => route(slot, content),
+        7 => gateway(slot, content),
+        8 => policy(slot, content),
+        9 => leno(slot, content),
+        10 => backend(content),
+        11 | 12 => {
+            let (uid, namespace) = (format!("w{slot}{}", content % 2), pick(&["a", "a", "b"], slot));
+            let state = if content > 3 { EndpointState::Draining } else { EndpointState::Ready };
+            return match gone {
+                true => Change::WorkloadGone(uid.as_str().into()),
+                false => Change::Workload(workload(&uid, namespace, &format!("g{slot}"), state)),
+            };
+        }
+        _ => {
+            let cluster = pick(&["east", "north", "west"], slot);
+            let hosts = [&["x.mesh.internal"][..], &["x.mesh.internal", "z.example.com"]][usize::from(content % 2)];
+            return match gone {
+                true => Change::RemoteGone(cluster.into()),
+                false => Change::Remote(remote(cluster, u32::from(content - 1), hosts)),
+            };
+        }
+    };
+    let (objects, findings) = api::parse::documents(&document, "f.yaml");
+    assert!(findings.is_empty(), "{document}: {findings:?}");
+    match gone {
+        true => Change::ObjectGone(objects[0].object.clone()),
+        false => Change::Object(Arc::new(objects[0].clone())),
+    }
+}
+
+type Contents = BTreeMap<Subscription, Vec<(ResourceKey, Resource)>>;
+
+/// All that anybody could ask for.
+fn contents(world: &World) -> Contents {
+    let hosts = ["s0.a", "s1.a", "s2.b"].map(|name| format!("{name}.svc.cluster.local")).into_iter();
+    let hosts = hosts.chain(["x.mesh.internal", "y.mesh.internal", "z.example.com", "b0.a.backend.leno"].map(String::from));
+    let mut subscriptions = vec![Subscription::Mesh, Subscription::Exports, Subscription::Clusters];
+    subscriptions.extend(hosts.map(|host| Subscription::Host(Hostname::parse(&host).unwrap())));
+    subscriptions.extend(world.addresses().into_values().map(Subscription::Address));
+    for (namespace, name) in [("a", "g0"), ("a", "g1"), ("b", "g2"), ("a", "gw0"), ("a", "gw1")] {
+        subscriptions.push(Subscription::Inbound { namespace: namespace.into(), group: name.into() });
+        subscriptions.push(Subscription::Gateway { namespace: namespace.into(), name: name.into() });
+    }
+    let content = |subscription: &Subscription| {
+        let keys = members(subscription, world).into_iter();
+        keys.map(|key| (key.clone(), resource(&key, world).unwrap_or_else(|| panic!("{key} has no content")).resource)).collect()
+    };
+    subscriptions.into_iter().map(|subscription| (subscription.clone(), content(&subscription))).collect()
+}
+
+fn final_state(steps: &[Step]) -> Vec<Change> {
+    let mut last: BTreeMap<String, Change> = BTreeMap::new();
+    for step in steps {
+        let change = change(*step);
+        let mut name = String::new();
+        match &change {
+            Change::Object(object) => write!(name, "object {}", object.object),
+            Change::ObjectGone(object) => write!(name, "object {object}"),
+            Change::Workload(workload) => write!(name, "workload {}", workload.uid),
+            Change::WorkloadGone(uid) => write!(name, "workload {uid}"),
+            Change::Remote(remote) => write!(name, "remote {}", remote.cluster),
+            Change::RemoteGone(cluster) => write!(name, "remote {cluster}"),
+            Change::Trust(_) | Change::Addresses(_) => Ok(()),
+        }
+        .unwrap();
+        last.insert(name, change);
+    }
+    let gone = |change: &Change| matches!(change, Change::ObjectGone(_) | Change::WorkloadGone(_) | Change::RemoteGone(_));
+    last.into_values().filter(|change| !gone(change)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn incremental_equals_from_scratch_and_touches_all(
+        steps in prop::collection::vec((0..SORTS, 0..SLOTS, 0..VARIANTS), 1..60),
+    ) {
+        let mut incremental = World::new(place());
+        let mut before = contents(&incremental);
+        for step in &steps {
+            let touched = incremental.apply(change(*step));
+            let after = contents(&incremental);
+            for subscription in after.keys().chain(before.keys()) {
+                let none = Vec::new();
+                let (old, new) = (before.get(subscription).unwrap_or(&none), after.get(subscription).unwrap_or(&none));
+                prop_assert!(
+                    old == new || touched.contains(subscription),
+                    "{step:?} changed {subscription} silently\nfrom {old:#?}\nto {new:#?}"
+                );
+            }
+            before = after;
+        }
+        let mut scratch = World::new(place());
+        scratch.apply(Change::Addresses(incremental.addresses()));
+        for change in final_state(&steps) {
+            scratch.apply(change);
+        }
+        prop_assert_eq!(contents(&scratch), contents(&incremental));
+        prop_assert_eq!(scratch.findings(), incremental.findings());
+        prop_assert_eq!(scratch.export(), incremental.export());
+        for name in ["g0", "gw0", "gw1"] {
+            let proxy = ProxyKey { namespace: "a".into(), group: name.into() };
+            prop_assert_eq!(visible(&proxy, &scratch), visible(&proxy, &incremental));
+        }
+    }
+}
