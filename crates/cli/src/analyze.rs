@@ -1,0 +1,92 @@
+//! `leno analyze`: findings of local files, by the same translation that a control plane uses, or of the
+//! control plane that runs.
+
+use crate::console::Console;
+use crate::exit::{self, Failure, Outcome};
+use crate::remote::{self, Server};
+use crate::{load, show};
+use model::{Finding, Level, Locality, TrustDomain};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use translate::{Change, ClusterPlace, World};
+
+/// Arguments of `analyze`.
+#[derive(Debug, clap::Args)]
+pub struct Analyze {
+    /// Files or directories; without any, the control plane is asked
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
+    filename: Vec<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Forms of output.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
+    let mut loaded = load::load(&args.filename)?;
+    let (findings, what) = if args.filename.is_empty() {
+        let remote = args.server.remote()?;
+        let report = remote.get("/leno/v1/findings").await?;
+        (remote::findings(&report), remote.url().to_owned())
+    } else {
+        let mut findings = std::mem::take(&mut loaded.findings);
+        for finding in world_findings(&loaded.objects)? {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        (findings, show::count(loaded.objects.len(), "object"))
+    };
+    match args.output {
+        Output::Json => console.data(&format!("{:#}\n", json!({ "findings": list(&findings) }))),
+        Output::Text => show::findings(console, &findings, |file| loaded.text_of(file)),
+    }
+    let errors = findings.iter().filter(|finding| finding.code.level() == Level::Error).count();
+    if findings.is_empty() {
+        console.say(&format!("nothing found in {what}"));
+    } else {
+        let rest = show::count(findings.len() - errors, "other finding");
+        console.say(&format!("{} and {rest} in {what}", show::count(errors, "error")));
+    }
+    Ok(if errors > 0 { exit::FINDINGS } else { exit::OK })
+}
+
+/// What is wrong with the objects together. The cluster's own name does not matter for that.
+fn world_findings(objects: &[api::Object]) -> Result<Vec<Finding>, Failure> {
+    let trust_domain = TrustDomain::parse("cluster.local");
+    let trust_domain = trust_domain.ok_or_else(|| Failure::new(exit::FAILED, "no trust domain"))?;
+    let place = ClusterPlace {
+        cluster: "local".into(),
+        network: "local".into(),
+        locality: Locality::default(),
+        trust_domain,
+    };
+    let mut world = World::new(place);
+    for object in objects {
+        world.apply(Change::Object(Arc::new(object.clone())));
+    }
+    Ok(world.findings())
+}
+
+fn list(findings: &[Finding]) -> Vec<Value> {
+    let one = |finding: &Finding| {
+        let (origin, object) = (&finding.origin, &finding.origin.object);
+        json!({
+            "code": finding.code.as_str(),
+            "level": format!("{:?}", finding.code.level()).to_lowercase(),
+            "kind": &*object.kind, "namespace": &*object.namespace, "name": &*object.name,
+            "file": &*origin.file, "line": origin.line,
+            "cause": finding.cause, "fix": finding.fix,
+        })
+    };
+    findings.iter().map(one).collect()
+}

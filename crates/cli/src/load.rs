@@ -1,0 +1,97 @@
+//! Files, directories and standard input to objects and findings.
+
+use crate::exit::{DATA, Failure};
+use anyhow::Context;
+use api::Object;
+use model::Finding;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Largest input from a pipe, in bytes; more is refused.
+const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Deepest directory that is read; deeper ones are left out with a word to the user.
+const DEPTH_MAX: usize = 8;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// Name as typed (or found) and text, in the order read.
+    pub(crate) files: Vec<(String, String)>,
+    pub(crate) objects: Vec<Object>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Loaded {
+    /// Text of a file that a finding names.
+    pub(crate) fn text_of(&self, file: &str) -> Option<&str> {
+        self.files.iter().find(|(name, _)| name == file).map(|(_, text)| text.as_str())
+    }
+
+    /// Whether anything is wrong enough to stop.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code.level() == model::Level::Error)
+    }
+}
+
+/// Reads all of `paths` (`-` is standard input; of directories the `.yaml`, `.yml` and `.json` files in
+/// order of their names, with subdirectories) and parses them together.
+pub(crate) fn load(paths: &[String]) -> Result<Loaded, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        read(path, &mut files).map_err(|cause| Failure { code: DATA, cause })?;
+    }
+    let (objects, findings) = api::parse::files(files.iter().map(|(name, text)| (&**name, &**text)));
+    Ok(Loaded { files, objects, findings })
+}
+
+fn read(path: &str, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+    if path == "-" {
+        let mut text = String::new();
+        let mut limited = std::io::stdin().lock().take(STDIN_BYTES_MAX + 1);
+        limited.read_to_string(&mut text).context("read standard input")?;
+        anyhow::ensure!(
+            text.len() as u64 <= STDIN_BYTES_MAX,
+            "standard input has more than {STDIN_BYTES_MAX} bytes"
+        );
+        files.push(("stdin".to_owned(), text));
+        return Ok(());
+    }
+    let path = Path::new(path);
+    let mut found = Vec::new();
+    let kind = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
+    if kind.is_dir() {
+        walk(path, 0, &mut found)?;
+        anyhow::ensure!(!found.is_empty(), "{} holds no .yaml, .yml or .json file", path.display());
+    } else {
+        found.push(path.to_owned());
+    }
+    for path in found {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        files.push((path.display().to_string(), text));
+    }
+    Ok(())
+}
+
+fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    anyhow::ensure!(depth < DEPTH_MAX, "{} lies more than {DEPTH_MAX} directories deep", directory.display());
+    let entries = std::fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    for path in paths {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_ours =
+            path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|each| end == *each));
+        if hidden {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, depth + 1, found)?;
+        } else if is_ours {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The control plane's API, as this crate uses it.
+
+use crate::exit::{DATA, FAILED, Failure, UNREACHABLE, USAGE};
+use bytes::Bytes;
+use codec::client::{self, Limits};
+use http::{Request, Response, StatusCode};
+use serde_json::Value;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+/// Used when neither the option nor the environment says otherwise.
+const SERVER_DEFAULT: &str = "http://127.0.0.1:15080";
+/// Environment variable of the server's address.
+const SERVER_VARIABLE: &str = "LENO_SERVER";
+
+/// Where the control plane is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Server {
+    /// Address of the control plane's API [env: LENO_SERVER] [default: http://127.0.0.1:15080]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+/// The API at one address.
+pub(crate) struct Remote {
+    url: String,
+    address: SocketAddr,
+}
+
+/// How the answer's body shall be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Yaml,
+}
+
+impl Server {
+    /// Resolves the address; speaks to nobody yet.
+    pub(crate) fn remote(&self) -> Result<Remote, Failure> {
+        let from_environment = || std::env::var(SERVER_VARIABLE).ok().filter(|url| !url.is_empty());
+        let url = self.server.clone().or_else(from_environment).unwrap_or_else(|| SERVER_DEFAULT.into());
+        let authority = url.strip_prefix("http://").unwrap_or(&url).trim_end_matches('/');
+        let usage = || Failure::new(USAGE, format!("{url}: write http://HOST:PORT"));
+        if authority.contains("://") || authority.contains('/') {
+            return Err(usage());
+        }
+        let mut addresses = authority.to_socket_addrs().map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::InvalidInput => usage(),
+            _ => Failure {
+                code: UNREACHABLE,
+                cause: anyhow::Error::new(cause).context(format!("resolve {authority}")),
+            },
+        })?;
+        let address = addresses.next().ok_or_else(usage)?;
+        Ok(Remote { url, address })
+    }
+}
+
+impl Remote {
+    /// Where it is, for messages.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// One call; only not getting any answer is a failure.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        form: Form,
+        body: Option<(&str, String)>,
+    ) -> Result<Response<Bytes>, Failure> {
+        let accept = match form {
+            Form::Json => "application/json",
+            Form::Yaml => "application/yaml",
+        };
+        let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
+        if let Some((kind, _)) = &body {
+            request = request.header(http::header::CONTENT_TYPE, *kind);
+        }
+        let body = body.map_or_else(Bytes::new, |(_, text)| text.into());
+        let request = request.body(body).map_err(|cause| Failure { code: USAGE, cause: cause.into() })?;
+        client::send(self.address, request, Limits::default()).await.map_err(|cause| {
+            let hint =
+                format!("the control plane at {} does not answer; name another with --server", self.url);
+            Failure { code: UNREACHABLE, cause: anyhow::Error::new(cause).context(hint) }
+        })
+    }
+
+    /// GET of JSON; a refusal is a failure with the API's own words.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        let response = self.call("GET", path, Form::Json, None).await?;
+        if !response.status().is_success() {
+            return Err(refusal(&response));
+        }
+        json(&response)
+    }
+}
+
+/// The body as JSON.
+pub(crate) fn json(response: &Response<Bytes>) -> Result<Value, Failure> {
+    serde_json::from_slice(response.body()).map_err(|cause| Failure {
+        code: FAILED,
+        cause: anyhow::Error::new(cause).context("the answer is not JSON; is this a control plane?"),
+    })
+}
+
+/// A refused call as a failure: the message of the `Status` in it.
+pub(crate) fn refusal(response: &Response<Bytes>) -> Failure {
+    let status = response.status();
+    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    let message = body["message"].as_str().map_or_else(|| format!("answered {status}"), str::to_owned);
+    let code = match status {
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST | StatusCode::CONFLICT => DATA,
+        _ => FAILED,
+    };
+    Failure::new(code, message)
+}
+
+/// Findings of a refused apply (`Status.details.findings`) or of a report (`findings`).
+pub(crate) fn findings(body: &Value) -> Vec<model::Finding> {
+    let list = body.pointer("/details/findings").or_else(|| body.get("findings")).and_then(Value::as_array);
+    list.map(|list| list.iter().filter_map(finding).collect()).unwrap_or_default()
+}
+
+/// `None`: a code that this version does not know.
+fn finding(value: &Value) -> Option<model::Finding> {
+    let text = |name: &str| value[name].as_str().unwrap_or_default();
+    let object = model::ObjectRef::new(text("kind"), text("namespace"), text("name"));
+    let line = value["line"].as_u64().and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+    let origin = model::Origin { object, file: text("file").into(), line };
+    Some(model::Finding::new(model::Code::by_str(text("code"))?, &origin, text("cause"), text("fix")))
+}
