@@ -135,9 +135,9 @@ pub struct EndpointSlice {
     /// For each endpoint its profile; empty: profile 0 for all.
     #[prost(uint32, repeated, tag = "6")]
     pub profile_of: ::prost::alloc::vec::Vec<u32>,
-    /// Addresses of those whose profile says IPv4, in order.
-    #[prost(fixed32, repeated, tag = "7")]
-    pub ipv4: ::prost::alloc::vec::Vec<u32>,
+    /// Addresses of those whose profile says IPv4, in order, without the bytes that all begin with.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub ipv4: ::prost::bytes::Bytes,
     /// Likewise IPv6, 16 bytes each.
     #[prost(bytes = "bytes", tag = "8")]
     pub ipv6: ::prost::bytes::Bytes,
@@ -152,6 +152,9 @@ pub struct EndpointSlice {
     /// The rest otherwise.
     #[prost(string, repeated, tag = "12")]
     pub uids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What all IPv4 addresses begin with, 0 to 3 bytes.
+    #[prost(bytes = "bytes", tag = "13")]
+    pub ipv4_prefix: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServiceParent {

@@ -18,7 +18,7 @@ pub fn slice_out(slice: &EndpointSlice) -> p::EndpointSlice {
         count: u32::try_from(slice.endpoints.len()).unwrap_or(u32::MAX),
         ..p::EndpointSlice::default()
     };
-    let mut ipv6 = Vec::new();
+    let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
     for endpoint in &slice.endpoints {
         let profile = profile_out(endpoint, &mut out.texts);
         let index = out.profiles.iter().position(|known| *known == profile).unwrap_or_else(|| {
@@ -27,16 +27,25 @@ pub fn slice_out(slice: &EndpointSlice) -> p::EndpointSlice {
         });
         out.profile_of.push(index as u32);
         match endpoint.address {
-            IpAddr::V4(ip) => out.ipv4.push(ip.into()),
+            IpAddr::V4(ip) => ipv4.push(ip.octets()),
             IpAddr::V6(ip) => ipv6.extend_from_slice(&ip.octets()),
         }
     }
     if out.profiles.len() <= 1 {
         out.profile_of.clear();
     }
+    let prefix = ipv4.first().map_or(&[][..], |first| &first[..shared_bytes(&ipv4)]);
+    out.ipv4_prefix = Bytes::copy_from_slice(prefix);
+    out.ipv4 = ipv4.iter().flat_map(|ip| &ip[prefix.len()..]).copied().collect::<Vec<u8>>().into();
     out.ipv6 = ipv6.into();
     uids_out(&slice.endpoints, &mut out);
     out
+}
+
+/// How many bytes all addresses begin with, at most 3, so that something is left of each.
+fn shared_bytes(addresses: &[[u8; 4]]) -> usize {
+    let is_shared = |at: &usize| addresses.windows(2).all(|pair| pair[0][*at] == pair[1][*at]);
+    (0..3).take_while(is_shared).count()
 }
 
 fn text_index(texts: &mut Vec<String>, text: &str) -> u32 {
@@ -123,13 +132,17 @@ pub fn slice_in(slice: p::EndpointSlice) -> Result<EndpointSlice, DecodeError> {
     if profile_of.len() != count || uids.len() != count {
         return Err(bad("count", "columns of different length"));
     }
-    let mut ipv4 = slice.ipv4.iter();
+    let prefix = &slice.ipv4_prefix;
+    if prefix.len() > 3 {
+        return Err(bad("ipv4_prefix", "longer than 3 bytes"));
+    }
+    let mut ipv4 = slice.ipv4.chunks(4 - prefix.len());
     let mut ipv6 = slice.ipv6.chunks(16);
     let mut endpoints = Vec::with_capacity(count);
     for (uid, index) in uids.into_iter().zip(profile_of) {
         let (profile, is_ipv6) = profiles.get(index as usize).ok_or_else(|| bad("profile_of", "no such profile"))?;
         let address = match is_ipv6 {
-            false => ipv4.next().map(|ip| IpAddr::V4(Ipv4Addr::from(*ip))),
+            false => ipv4.next().and_then(|rest| <[u8; 4]>::try_from([prefix, rest].concat()).ok()).map(IpAddr::from),
             true => ipv6.next().and_then(|ip| <[u8; 16]>::try_from(ip).ok()).map(|ip| Ipv6Addr::from(ip).into()),
         };
         let address = address.ok_or_else(|| bad("ipv4", "too few addresses"))?;

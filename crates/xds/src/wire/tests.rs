@@ -1,1 +1,180 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
 
+mod any;
+
+use super::{Combined, decode, encode};
+use crate::proto::leno::mesh::v1 as p;
+use crate::proto::{Any, DeltaDiscoveryResponse, Resource as WireResource};
+use crate::TYPE_URL;
+use bytes::Bytes;
+use model::service::{Endpoint, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
+use model::{Hostname, Locality, Resource, ResourceKey, SpiffeId};
+use prost::Message;
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn what_is_written_is_read(resource in any::resource()) {
+        let encoded = encode(&ResourceKey::Names, &resource);
+        prop_assert_eq!(decode(&encoded.any), Ok(resource));
+    }
+
+    #[test]
+    fn noise_never_panics(kind in 0..11_usize, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let kinds = ["Names", "TrustBundle", "Service", "EndpointSlice", "RouteRule", "Address", "Inbound",
+            "Policy", "Gateway", "Exports", "RemoteCluster"];
+        let type_url = format!("type.googleapis.com/leno.mesh.v1.{}", kinds[kind]);
+        let _ = decode(&Any { type_url, value: bytes.into() });
+    }
+
+    #[test]
+    fn damaged_resources_never_panic(resource in any::resource(), at in any::<prop::sample::Index>(), bits in 1..=255_u8) {
+        let encoded = encode(&ResourceKey::Names, &resource);
+        let mut value = encoded.any.value.to_vec();
+        if !value.is_empty() {
+            let at = at.index(value.len());
+            value[at] ^= bits;
+        }
+        let _ = decode(&Any { value: value.into(), ..encoded.any.clone() });
+    }
+}
+
+fn any_of(kind: &str, message: &impl Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/leno.mesh.v1.{kind}"), value: message.encode_to_vec().into() }
+}
+
+/// The error names the field.
+fn refused(kind: &str, message: &impl Message, field: &str) {
+    let error = decode(&any_of(kind, message)).unwrap_err();
+    assert_eq!(error.field, field, "{error}");
+}
+
+fn origin() -> Option<p::Origin> {
+    Some(p::Origin { kind: "AuthorizationPolicy".into(), ..p::Origin::default() })
+}
+
+#[test]
+fn unknown_values_refuse_the_resource_and_name_the_field() {
+    refused("Policy", &p::Policy { origin: origin(), action: 9, ..p::Policy::default() }, "action");
+    refused("Policy", &p::Policy { origin: origin(), ..p::Policy::default() }, "action");
+    refused("Policy", &p::Policy { action: 1, ..p::Policy::default() }, "origin");
+    let when = |condition| p::Policy {
+        origin: origin(),
+        action: 1,
+        rules: vec![p::Rule::default(), p::Rule { when: vec![condition], ..p::Rule::default() }],
+        ..p::Policy::default()
+    };
+    refused("Policy", &when(p::Condition { kind: 77, ..p::Condition::default() }), "rules[1].when[0].kind");
+    let value = p::Condition { kind: 2, values: vec![p::Glob::default()], ..p::Condition::default() };
+    refused("Policy", &when(value), "rules[1].when[0].values[0].match");
+    let cidr = p::Cidr { address: Bytes::from_static(&[10, 0, 0, 0]), prefix: 33 };
+    let source = p::Source { ip_blocks: vec![cidr], ..p::Source::default() };
+    let policy = p::Policy {
+        origin: origin(),
+        action: 2,
+        rules: vec![p::Rule { from: vec![source], ..p::Rule::default() }],
+        ..p::Policy::default()
+    };
+    refused("Policy", &policy, "rules[0].from[0].ip_blocks[0].prefix");
+}
+
+#[test]
+fn other_nonsense_is_refused_too() {
+    let port = p::ServicePort { port: 70_000, protocol: 1, ..p::ServicePort::default() };
+    let service = |ports| p::Service { host: "a.b".into(), ports, ..p::Service::default() };
+    refused("Service", &service(vec![port]), "ports[0].port");
+    refused("Service", &p::Service::default(), "host");
+    refused("RouteRule", &p::RouteRule::default(), "parent");
+    refused("EndpointSlice", &p::EndpointSlice { count: 49, ..p::EndpointSlice::default() }, "count");
+    refused("EndpointSlice", &p::EndpointSlice { count: 1, ..p::EndpointSlice::default() }, "count");
+    refused("TrustBundle", &p::TrustBundle { trust_domain: "A/b".into(), roots: vec![] }, "trust_domain");
+    refused("Nothing", &p::Names::default(), "type_url");
+}
+
+#[test]
+fn an_unknown_field_refuses_the_resource() {
+    let resource = Resource::Address(Ipv4Addr::new(240, 0, 0, 1), Hostname::parse("a.b").unwrap());
+    let encoded = encode(&ResourceKey::Names, &resource);
+    let mut value = encoded.any.value.to_vec();
+    // Field 15, varint 1: what a newer control plane might add.
+    value.extend([15 << 3, 1]);
+    let error = decode(&Any { value: value.into(), ..encoded.any.clone() }).unwrap_err();
+    assert!(error.what.contains("unknown fields"), "{error}");
+}
+
+/// A full slice as a registry makes it: three zones, some draining, uids of 16 hex digits.
+fn full_slice(uid: impl Fn(usize) -> String) -> EndpointSlice {
+    let endpoint = |i: usize| Endpoint {
+        uid: uid(i).into(),
+        address: IpAddr::V4(Ipv4Addr::new(10, 244, 3, i as u8)),
+        port: 0,
+        reach: Reach::Native,
+        cluster: "west".into(),
+        locality: Locality { region: "eu-west".into(), zone: format!("eu-west-1{}", ["a", "b", "c"][i % 3]).into() },
+        identities: vec![SpiffeId::parse("spiffe://leno.demo/ns/checkout/sa/payments").unwrap()],
+        gateway_identity: None,
+        weight: 1,
+        state: if i == 7 { EndpointState::Draining } else { EndpointState::Ready },
+    };
+    EndpointSlice {
+        host: Hostname::parse("payments.checkout.svc.cluster.local").unwrap(),
+        index: 12,
+        endpoints: (0..SLICE_ENDPOINTS_MAX).map(endpoint).collect(),
+    }
+}
+
+#[test]
+fn one_change_in_a_full_slice_is_a_message_below_1_kb() {
+    let slice = full_slice(|i| format!("{:016x}", (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let key = ResourceKey::Slice(slice.host.clone(), slice.index);
+    let encoded = encode(&key, &Resource::Slice(slice.clone()));
+    assert_eq!(decode(&encoded.any), Ok(Resource::Slice(slice)));
+    let response = DeltaDiscoveryResponse {
+        resources: vec![WireResource {
+            name: encoded.name.to_string(),
+            version: encoded.version.to_string(),
+            resource: Some(encoded.any.clone()),
+            aliases: vec![],
+        }],
+        type_url: TYPE_URL.into(),
+        nonce: "12345".into(),
+        applied: Combined::default().to_bytes(),
+        ..DeltaDiscoveryResponse::default()
+    };
+    assert!(response.encoded_len() <= 1024, "{} bytes", response.encoded_len());
+}
+
+#[test]
+fn uids_of_any_shape_come_back() {
+    let shapes: [fn(usize) -> String; 6] = [
+        |i| format!("west/shop/{i:016x}"),
+        |i| format!("pod-{i}"),
+        |i| format!("{i:04X}"),
+        |i| format!("ä-{i:02x}"),
+        |_| String::new(),
+        |i| format!("{i:03x}"),
+    ];
+    for uid in shapes {
+        let slice = full_slice(uid);
+        let encoded = encode(&ResourceKey::Names, &Resource::Slice(slice.clone()));
+        assert_eq!(decode(&encoded.any), Ok(Resource::Slice(slice)));
+    }
+}
+
+#[test]
+fn the_combined_hash_knows_no_order_and_forgets_what_is_taken_out() {
+    let (mut one, mut other) = (Combined::default(), Combined::default());
+    one.toggle("a", "1");
+    one.toggle("b", "2");
+    other.toggle("b", "2");
+    other.toggle("x", "9");
+    other.toggle("a", "1");
+    other.toggle("x", "9");
+    assert_eq!(one, other);
+    assert_ne!(one, Combined::default());
+    assert_eq!(Combined::from_bytes(&one.to_bytes()), Some(one));
+    assert_eq!(one.to_string().len(), 64);
+}

@@ -1,0 +1,292 @@
+//! Random resources of every kind.
+
+use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
+use model::federation::{Export, RemoteCluster, RemoteGateway};
+use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
+use model::names::Names;
+use model::route::{
+    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite, RouteBackend,
+    RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+};
+use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
+use model::trust::TrustBundle;
+use model::{Hostname, Locality, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+type Text = Arc<str>;
+
+fn text() -> impl Strategy<Value = Text> + Clone {
+    prop_oneof![Just(""), Just("a"), Just("north"), Just("x-y_z"), Just("ä/ö")].prop_map(Text::from)
+}
+
+fn host() -> impl Strategy<Value = Hostname> + Clone {
+    prop_oneof![Just("a"), Just("shop.mesh.internal"), Just("s.n.svc.cluster.local")]
+        .prop_map(|text| Hostname::parse(text).unwrap())
+}
+
+fn identity() -> impl Strategy<Value = SpiffeId> + Clone {
+    prop_oneof![Just("spiffe://a.b/ns/x/sa/y"), Just("spiffe://c/ns/p/sa/q"), Just("spiffe://a.b/ns/x/sa/z")]
+        .prop_map(|text| SpiffeId::parse(text).unwrap())
+}
+
+fn locality() -> impl Strategy<Value = Locality> {
+    (text(), text()).prop_map(|(region, zone)| Locality { region, zone })
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    (text(), text(), text(), text(), any::<u32>()).prop_map(|(kind, namespace, name, file, line)| Origin {
+        object: ObjectRef { kind, namespace, name },
+        file,
+        line,
+    })
+}
+
+fn protocol() -> impl Strategy<Value = Protocol> {
+    prop_oneof![Just(Protocol::Http1), Just(Protocol::Http2), Just(Protocol::Tcp), Just(Protocol::Undeclared)]
+}
+
+fn pairs() -> impl Strategy<Value = Vec<(Text, Text)>> {
+    vec((text(), text()), 0..3)
+}
+
+fn port() -> impl Strategy<Value = ServicePort> {
+    (any::<u16>(), any::<u16>(), protocol(), text())
+        .prop_map(|(port, target_port, protocol, name)| ServicePort { port, target_port, protocol, name })
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    (host(), text(), text(), of(any::<Ipv4Addr>()), vec(port(), 0..3), any::<bool>(), vec(text(), 0..3)).prop_map(
+        |(host, namespace, name, address, ports, global, failover_order)| Service {
+            host,
+            namespace,
+            name,
+            address,
+            ports,
+            global,
+            failover_order,
+        },
+    )
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let reach = prop_oneof![Just(Reach::Native), Just(Reach::Hbone), Just(Reach::Plain), Just(Reach::Gateway)];
+    let state = prop_oneof![Just(EndpointState::Ready), Just(EndpointState::Draining)];
+    let uid = prop_oneof![
+        any::<u64>().prop_map(|n| format!("{n:016x}")),
+        any::<u16>().prop_map(|n| format!("west/shop-{n:04x}")),
+        any::<u8>().prop_map(|n| format!("pod-{n}")),
+        "\\PC{0,8}",
+    ];
+    let first = (uid, any::<IpAddr>(), any::<u16>(), reach, text());
+    let second = (locality(), vec(identity(), 0..3), of(identity()), any::<u32>(), state);
+    (first, second).prop_map(|((uid, address, port, reach, cluster), second)| {
+        let (locality, identities, gateway_identity, weight, state) = second;
+        Endpoint {
+            uid: uid.into(),
+            address,
+            port,
+            reach,
+            cluster,
+            locality,
+            identities,
+            gateway_identity,
+            weight,
+            state,
+        }
+    })
+}
+
+fn slice() -> impl Strategy<Value = EndpointSlice> {
+    (host(), any::<u32>(), vec(endpoint(), 0..6)).prop_map(|(host, index, endpoints)| EndpointSlice {
+        host,
+        index,
+        endpoints,
+    })
+}
+
+fn host_match() -> impl Strategy<Value = HostMatch> {
+    prop_oneof![host().prop_map(HostMatch::Exact), host().prop_map(HostMatch::Suffix)]
+}
+
+fn value_match() -> impl Strategy<Value = ValueMatch> {
+    let value = prop_oneof![
+        text().prop_map(StringMatch::Exact),
+        text().prop_map(|text| StringMatch::Regex(Pattern(text))),
+    ];
+    (text(), value).prop_map(|(name, value)| ValueMatch { name, value })
+}
+
+fn route_match() -> impl Strategy<Value = RouteMatch> {
+    let path = prop_oneof![
+        text().prop_map(PathMatch::Exact),
+        text().prop_map(PathMatch::Prefix),
+        text().prop_map(|text| PathMatch::Regex(Pattern(text))),
+    ];
+    (path, of(text()), vec(value_match(), 0..3), vec(value_match(), 0..3))
+        .prop_map(|(path, method, headers, query)| RouteMatch { path, method, headers, query })
+}
+
+fn filter() -> impl Strategy<Value = RouteFilter> {
+    let edit =
+        || (pairs(), pairs(), vec(text(), 0..3)).prop_map(|(set, add, remove)| HeaderEdit { set, add, remove });
+    let path = || prop_oneof![text().prop_map(PathRewrite::Full), text().prop_map(PathRewrite::Prefix)];
+    let redirect = (of(text()), of(text()), of(any::<u16>()), of(path()), any::<u16>()).prop_map(
+        |(scheme, hostname, port, path, status)| Redirect { scheme, hostname, port, path, status },
+    );
+    prop_oneof![
+        edit().prop_map(RouteFilter::RequestHeaders),
+        edit().prop_map(RouteFilter::ResponseHeaders),
+        redirect.prop_map(RouteFilter::Redirect),
+        (of(text()), of(path())).prop_map(|(hostname, path)| RouteFilter::Rewrite(Rewrite { hostname, path })),
+    ]
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
+}
+
+fn rule() -> impl Strategy<Value = RouteRule> {
+    let parent = prop_oneof![
+        (host(), any::<u16>()).prop_map(|(host, port)| Parent::Service { host, port }),
+        (text(), text(), text())
+            .prop_map(|(namespace, name, listener)| Parent::Gateway { namespace, name, listener }),
+    ];
+    let backend = (of(host()), any::<u16>(), any::<u32>())
+        .prop_map(|(host, port, weight)| RouteBackend { host, port, weight });
+    let retry = (any::<u32>(), vec(any::<u16>(), 0..3), duration())
+        .prop_map(|(attempts, codes, backoff)| RetryPolicy { attempts, codes, backoff });
+    let first = (parent, origin(), any::<u32>(), any::<u64>(), vec(host_match(), 0..3));
+    let second = (vec(route_match(), 0..3), vec(filter(), 0..3), vec(backend, 0..3));
+    let third = (of(duration()), of(duration()), of(retry));
+    (first, second, third).prop_map(|(first, (matches, filters, backends), third)| {
+        let (parent, origin, index, created_s, hosts) = first;
+        let (request_timeout, backend_timeout, retry) = third;
+        RouteRule {
+            parent,
+            origin,
+            index,
+            created_s,
+            hosts,
+            matches,
+            filters,
+            backends,
+            request_timeout,
+            backend_timeout,
+            retry,
+        }
+    })
+}
+
+fn globs() -> impl Strategy<Value = Vec<Glob>> {
+    let glob = prop_oneof![
+        text().prop_map(Glob::Exact),
+        text().prop_map(Glob::Prefix),
+        text().prop_map(Glob::Suffix),
+        Just(Glob::Present),
+    ];
+    vec(glob, 0..3)
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let cidr = || {
+        (any::<IpAddr>(), 0..=128_u8).prop_map(|(address, prefix)| Cidr {
+            address,
+            prefix: if address.is_ipv4() { prefix.min(32) } else { prefix },
+        })
+    };
+    let source = (globs(), globs(), globs(), globs(), vec(text(), 0..2), vec(text(), 0..2), vec(cidr(), 0..2), vec(cidr(), 0..2))
+        .prop_map(|(principals, not_principals, namespaces, not_namespaces, accounts, not_accounts, blocks, not_blocks)| {
+            Source {
+                principals,
+                not_principals,
+                namespaces,
+                not_namespaces,
+                service_accounts: accounts,
+                not_service_accounts: not_accounts,
+                ip_blocks: blocks,
+                not_ip_blocks: not_blocks,
+            }
+        });
+    let ports = || vec(any::<u16>(), 0..2);
+    let operation = (globs(), globs(), ports(), ports(), globs(), globs(), globs(), globs()).prop_map(
+        |(hosts, not_hosts, ports, not_ports, methods, not_methods, paths, not_paths)| Operation {
+            hosts,
+            not_hosts,
+            ports,
+            not_ports,
+            methods,
+            not_methods,
+            paths,
+            not_paths,
+        },
+    );
+    let key = prop_oneof![
+        text().prop_map(ConditionKey::Header),
+        Just(ConditionKey::SourceIp),
+        Just(ConditionKey::SourceNamespace),
+        Just(ConditionKey::SourcePrincipal),
+        Just(ConditionKey::DestinationPort),
+        Just(ConditionKey::Invalid),
+    ];
+    let condition =
+        (key, globs(), globs()).prop_map(|(key, values, not_values)| Condition { key, values, not_values });
+    let rule = (vec(source, 0..2), vec(operation, 0..2), vec(condition, 0..2))
+        .prop_map(|(from, to, when)| Rule { from, to, when });
+    let action = prop_oneof![Just(Action::Allow), Just(Action::Deny), Just(Action::Audit)];
+    (origin(), action, vec(rule, 0..3), any::<bool>())
+        .prop_map(|(origin, action, rules, dry_run)| Policy { origin, action, rules, dry_run })
+}
+
+fn inbound() -> impl Strategy<Value = Inbound> {
+    let port = (any::<u16>(), protocol(), vec((host(), any::<u16>()), 0..3))
+        .prop_map(|(port, protocol, names)| InboundPort { port, protocol, names });
+    (text(), text(), pairs(), vec(port, 0..3))
+        .prop_map(|(namespace, group, labels, ports)| Inbound { namespace, group, labels, ports })
+}
+
+fn gateway() -> impl Strategy<Value = Gateway> {
+    let listener = (text(), any::<u16>(), of(host_match()), of(any::<IpAddr>()))
+        .prop_map(|(name, port, host, address)| GatewayListener { name, port, host, address });
+    (text(), text(), vec(listener, 0..3))
+        .prop_map(|(namespace, name, listeners)| Gateway { namespace, name, listeners })
+}
+
+fn cluster() -> impl Strategy<Value = RemoteCluster> {
+    let gateway = (any::<IpAddr>(), any::<u16>(), identity())
+        .prop_map(|(address, port, identity)| RemoteGateway { address, port, identity });
+    let export = (host(), vec(port(), 0..3), any::<u32>(), vec(identity(), 0..3))
+        .prop_map(|(host, ports, weight, identities)| Export { host, ports, weight, identities });
+    (text(), text(), locality(), vec(gateway, 0..3), vec(export, 0..3)).prop_map(
+        |(cluster, network, locality, gateways, exports)| RemoteCluster {
+            cluster,
+            network,
+            locality,
+            gateways,
+            exports,
+        },
+    )
+}
+
+pub fn resource() -> impl Strategy<Value = Resource> {
+    let names = (vec(text(), 0..3), vec(host(), 0..3)).prop_map(|(suffixes, hosts)| Names { suffixes, hosts });
+    let trust = vec(vec(any::<u8>(), 0..20), 0..3)
+        .prop_map(|roots| TrustBundle { trust_domain: TrustDomain::parse("a.b").unwrap(), roots });
+    prop_oneof![
+        names.prop_map(Resource::Names),
+        trust.prop_map(Resource::Trust),
+        service().prop_map(Resource::Service),
+        slice().prop_map(Resource::Slice),
+        rule().prop_map(Resource::Rule),
+        (any::<Ipv4Addr>(), host()).prop_map(|(ip, host)| Resource::Address(ip, host)),
+        inbound().prop_map(Resource::Inbound),
+        policy().prop_map(Resource::Policy),
+        gateway().prop_map(Resource::Gateway),
+        vec((host(), any::<u16>()), 0..3).prop_map(|hosts| Resource::Exports(Exports { hosts })),
+        cluster().prop_map(Resource::Cluster),
+    ]
+}
