@@ -1,14 +1,17 @@
 //! `cargo xtask`: checks and code generation of the workspace.
 
 mod generate;
+mod tidy;
 
 use anyhow::Context;
 use std::path::Path;
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
     match std::env::args().nth(1).as_deref() {
-        Some("generate") => generate::run(root),
-        _ => anyhow::bail!("usage: cargo xtask generate"),
+        Some("generate") => generate::run(root).map(|()| ExitCode::SUCCESS),
+        Some("tidy") => tidy::run(root),
+        _ => anyhow::bail!("usage: cargo xtask generate|tidy"),
     }
 }
