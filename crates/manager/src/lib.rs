@@ -1,1 +1,12 @@
-//! Layer 5. The management plane of many clusters. Own crate: its own program.
+//! Layer 5. The management plane of many clusters: learns what each exports, tells the others.
+//!
+//! It holds no credential of any cluster and no signing key, and nothing waits for it: what it told stays
+//! in force while it is away. `clusters` is what it knows, `serving` how it hears and tells, `start` the rest.
+
+pub mod options;
+pub mod start;
+pub mod clusters;
+pub mod serving;
+pub mod view;
+
+pub use options::{Options, Seams};

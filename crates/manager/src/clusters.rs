@@ -1,0 +1,177 @@
+//! What each cluster reported last, and before that. Pure: time is an argument, storing is the caller's.
+//!
+//! Unknown yet is not absent: after a start a cluster that has not reported yet keeps its stored report,
+//! and one whose link broke keeps its last one.
+
+use apiserver::{Change, Row, Table};
+use model::federation::RemoteCluster;
+use model::{Resource, ResourceKey};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+use xds::proto::Any;
+use xds::wire::{self, Encoded};
+
+/// Clusters at most; reports of more are refused.
+pub const CLUSTERS_MAX: usize = 1024;
+/// Earlier reports kept of each cluster; older ones are forgotten.
+pub const HISTORY_MAX: usize = 32;
+/// Longest cluster name, in bytes.
+pub const NAME_BYTES_MAX: usize = 63;
+
+/// What is known of one cluster.
+#[derive(Debug)]
+pub struct Known {
+    /// Its last report.
+    pub report: RemoteCluster,
+    /// The same as others get it.
+    pub encoded: Arc<Encoded>,
+    /// Number of the report, from 1; counts changes only.
+    pub revision: u64,
+    /// When it came, or was loaded.
+    pub at: SystemTime,
+    /// Open report streams.
+    pub links: u32,
+    /// Earlier reports, oldest first: revision and version.
+    pub history: Vec<(u64, Arc<str>)>,
+}
+
+/// Whether a report told something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The others must hear of it.
+    Changed,
+    /// Everything as before.
+    Same,
+}
+
+/// Why a report is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// See [`CLUSTERS_MAX`].
+    #[error("more than {CLUSTERS_MAX} clusters")]
+    TooMany,
+    /// A name is empty, too long, or has characters other than letters, digits, `-`, `_` and `.`.
+    #[error("not a cluster name")]
+    Name,
+    /// One stream reported two clusters.
+    #[error("a stream reports one cluster")]
+    OtherCluster,
+}
+
+/// All clusters.
+#[derive(Debug, Default)]
+pub struct Clusters {
+    known: BTreeMap<Arc<str>, Known>,
+}
+
+fn encode(report: &RemoteCluster) -> Arc<Encoded> {
+    wire::encode(&ResourceKey::Cluster(report.cluster.clone()), &Resource::Cluster(report.clone()))
+}
+
+fn history_key(cluster: &str, revision: u64) -> String {
+    format!("{cluster}/{revision:020}")
+}
+
+/// The revision, the kind of message and the message.
+fn to_bytes(revision: u64, encoded: &Encoded) -> Vec<u8> {
+    let mut bytes = format!("{revision}\n{}\n", encoded.any.type_url).into_bytes();
+    bytes.extend_from_slice(&encoded.any.value);
+    bytes
+}
+
+fn from_bytes(bytes: &[u8]) -> Option<(u64, RemoteCluster)> {
+    let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
+    let revision = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    let type_url = String::from_utf8(parts.next()?.to_vec()).ok()?;
+    match wire::decode(&Any { type_url, value: parts.next()?.to_vec().into() }).ok()? {
+        Resource::Cluster(report) => Some((revision, report)),
+        _ => None,
+    }
+}
+
+impl Clusters {
+    /// What an earlier run stored.
+    pub fn load(reports: &[Row], history: &[Row], now: SystemTime) -> Self {
+        let mut clusters = Self::default();
+        for (revision, report) in reports.iter().filter_map(|row| from_bytes(&row.value)) {
+            let encoded = encode(&report);
+            let known = Known { encoded, revision, at: now, links: 0, history: Vec::new(), report };
+            clusters.known.insert(known.report.cluster.clone(), known);
+        }
+        for row in history {
+            let Some((revision, report)) = from_bytes(&row.value) else { continue };
+            if let Some(known) = clusters.known.get_mut(&report.cluster) {
+                known.history.push((revision, encode(&report).version.clone()));
+            }
+        }
+        clusters
+    }
+
+    /// Takes a report; the changes must be stored.
+    pub fn report(&mut self, report: RemoteCluster, now: SystemTime) -> Result<(News, Vec<Change>), Unfit> {
+        let name = report.cluster.clone();
+        let byte_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(byte_ok) {
+            return Err(Unfit::Name);
+        }
+        let encoded = encode(&report);
+        let Some(known) = self.known.get_mut(&name) else {
+            if self.known.len() >= CLUSTERS_MAX {
+                return Err(Unfit::TooMany);
+            }
+            let rows = vec![Change::Put(Table::Remote, name.to_string(), to_bytes(1, &encoded))];
+            let known = Known { report, encoded, revision: 1, at: now, links: 0, history: Vec::new() };
+            self.known.insert(name, known);
+            return Ok((News::Changed, rows));
+        };
+        known.at = now;
+        if known.encoded.version == encoded.version {
+            return Ok((News::Same, Vec::new()));
+        }
+        let mut rows = Vec::new();
+        rows.push(Change::Put(
+            Table::History,
+            history_key(&name, known.revision),
+            to_bytes(known.revision, &known.encoded),
+        ));
+        known.history.push((known.revision, known.encoded.version.clone()));
+        while known.history.len() > HISTORY_MAX {
+            let (oldest, _) = known.history.remove(0);
+            rows.push(Change::Delete(Table::History, history_key(&name, oldest)));
+        }
+        known.revision += 1;
+        known.encoded = encoded;
+        known.report = report;
+        rows.push(Change::Put(Table::Remote, name.to_string(), to_bytes(known.revision, &known.encoded)));
+        Ok((News::Changed, rows))
+    }
+
+    /// A report stream of this cluster began.
+    pub fn connect(&mut self, cluster: &str) {
+        if let Some(known) = self.known.get_mut(cluster) {
+            known.links += 1;
+        }
+    }
+
+    /// A report stream of this cluster ended. Its report stays.
+    pub fn disconnect(&mut self, cluster: &str) {
+        if let Some(known) = self.known.get_mut(cluster) {
+            known.links = known.links.saturating_sub(1);
+        }
+    }
+
+    /// All clusters but `own`, as they travel.
+    pub fn others(&self, own: &str) -> Vec<Arc<Encoded>> {
+        let others = self.known.values().filter(|known| *known.report.cluster != *own);
+        others.map(|known| known.encoded.clone()).collect()
+    }
+
+    /// All clusters by name.
+    pub fn all(&self) -> impl Iterator<Item = &Known> {
+        self.known.values()
+    }
+}
+
+#[cfg(test)]
+mod tests;

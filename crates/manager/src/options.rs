@@ -1,0 +1,41 @@
+//! What a management plane is told at its start, and the seams through which tests reach it.
+
+use ca::Issuer;
+use daemon::clock::Clock;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of `leno manager`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where control planes connect (mutual TLS)
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
+    pub listen: SocketAddr,
+    /// Inherited socket to whoever signs the management plane's certificate
+    #[arg(long, value_name = "FD")]
+    pub issuer_fd: Option<i32>,
+    /// Directory that keeps what must survive a restart; never a key
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// Where the API listens; it has no authentication, keep it on loopback
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15081))]
+    pub api: SocketAddr,
+    /// Where metrics are served
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), model::address::PORT_CONTROL_METRICS))]
+    pub metrics: SocketAddr,
+}
+
+/// What tests replace.
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who signs the certificate; `None`: the inherited socket of [`Options::issuer_fd`].
+    pub issuer: Option<Arc<dyn Issuer>>,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self { clock: Arc::new(daemon::clock::System), issuer: None }
+    }
+}

@@ -1,0 +1,248 @@
+//! Control planes over the network: their reports come in, the other clusters go out.
+
+use crate::clusters::{Clusters, News, Unfit};
+use apiserver::Store;
+use daemon::clock::Clock;
+use daemon::metrics::{Counter, Gauge, Registry};
+use daemon::{Drain, Tasks};
+use identity::{CONTROL_ACCOUNT, SYSTEM_NAMESPACE};
+use model::Subscription;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use xds::grpc::{Discovery, Federation, Peer, ReportEnd};
+use xds::link::ServerEnd;
+use xds::proto::DeltaDiscoveryResponse;
+use xds::server::{Catalog, Session};
+use xds::wire::Encoded;
+use xds::{Code, Status};
+
+/// Open streams at most, of both sorts; more are refused.
+pub const STREAMS_MAX: u32 = 4096;
+/// The first request must come within this time.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the management plane counts.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reports: Counter,
+    changes: Counter,
+    resources_sent: Counter,
+    nacks: Counter,
+    refusals: Counter,
+    links: Gauge,
+}
+
+impl Metrics {
+    /// Makes all of them in `registry`.
+    pub fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help, &[]);
+        Self {
+            reports: counter("leno_manager_reports_total", "Reports of clusters taken"),
+            changes: counter("leno_manager_report_changes_total", "Reports that told something new"),
+            resources_sent: counter("leno_manager_resources_sent_total", "Clusters sent to control planes"),
+            nacks: counter("leno_manager_nacks_total", "Responses that a control plane refused"),
+            refusals: counter("leno_manager_refusals_total", "Streams and reports refused"),
+            links: registry.gauge("leno_manager_connected_clusters", "Open report streams", &[]),
+        }
+    }
+}
+
+/// Everything that streams share.
+pub struct Parts {
+    /// What is known.
+    pub clusters: Mutex<Clusters>,
+    /// Where it is kept.
+    pub store: Arc<dyn Store>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Owner of the streams' tasks.
+    pub tasks: Tasks,
+    /// When to stop.
+    pub drain: Drain,
+}
+
+/// Takes streams of control planes.
+pub struct Hub {
+    parts: Parts,
+    /// Counts changes; streams look again when it moves.
+    version: watch::Sender<u64>,
+    /// One report at a time, so that what is stored is what is known.
+    storing: tokio::sync::Mutex<()>,
+    open: AtomicU32,
+}
+
+/// Counts a stream as long as it lives.
+struct Place(Arc<Hub>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Others<'a> {
+    own: &'a str,
+    clusters: MutexGuard<'a, Clusters>,
+}
+
+impl Catalog for Others<'_> {
+    fn members(&self, subscription: &Subscription) -> Vec<Arc<Encoded>> {
+        match subscription {
+            Subscription::Clusters => self.clusters.others(self.own),
+            _ => Vec::new(),
+        }
+    }
+
+    fn implied(&self) -> Vec<Subscription> {
+        Vec::new()
+    }
+}
+
+impl Hub {
+    /// Nobody connected yet.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, version: watch::Sender::new(0), storing: tokio::sync::Mutex::new(()), open: AtomicU32::new(0) }
+    }
+
+    /// What is known.
+    pub fn clusters(&self) -> MutexGuard<'_, Clusters> {
+        self.parts.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only control planes of a trusted domain may talk to us.
+    fn admit(self: &Arc<Self>, peer: &Peer) -> Result<Place, Status> {
+        let is_control = peer.id.as_ref().is_some_and(|id| {
+            *id.namespace == *SYSTEM_NAMESPACE && *id.service_account == *CONTROL_ACCOUNT
+        });
+        if !is_control {
+            self.parts.metrics.refusals.inc();
+            let id = peer.id.as_ref().map(ToString::to_string);
+            tracing::warn!(peer = %peer.address, id, "refused: not a control plane");
+            return Err(Status::new(Code::PermissionDenied, "only control planes talk to the management plane"));
+        }
+        if self.open.fetch_add(1, Ordering::Relaxed) >= STREAMS_MAX {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Status::new(Code::ResourceExhausted, "too many streams"));
+        }
+        Ok(Place(self.clone()))
+    }
+
+    async fn take_reports(&self, end: &mut ReportEnd, name: &mut Option<Arc<str>>) -> Result<(), Failure> {
+        loop {
+            let report = tokio::select! {
+                report = end.rx.recv() => match report {
+                    Some(report) => report?,
+                    None => return Ok(()),
+                },
+                () = self.parts.drain.started() => return Ok(()),
+            };
+            let cluster = report.cluster.clone();
+            if name.as_ref().is_some_and(|name| *name != cluster) {
+                return Err(Unfit::OtherCluster.into());
+            }
+            let storing = self.storing.lock().await;
+            let (news, rows) = self.clusters().report(report, self.parts.clock.wall())?;
+            if !rows.is_empty() {
+                let store = self.parts.store.clone();
+                tokio::task::spawn_blocking(move || store.commit(&rows)).await??;
+            }
+            drop(storing);
+            if name.is_none() {
+                self.clusters().connect(&cluster);
+                self.parts.metrics.links.add(1);
+                *name = Some(cluster);
+            }
+            self.parts.metrics.reports.inc();
+            if news == News::Changed {
+                self.parts.metrics.changes.inc();
+                self.version.send_modify(|version| *version += 1);
+            }
+            end.acks.send(()).await?;
+        }
+    }
+
+    /// Serves one control stream.
+    async fn tell(&self, mut end: ServerEnd) -> Result<(), Failure> {
+        let clock = self.parts.clock.clone();
+        let mut session = Session::new(move || clock.wall());
+        let mut version = self.version.subscribe();
+        let touched = HashSet::from([Subscription::Clusters]);
+        let mut request = match tokio::time::timeout(FIRST_REQUEST_TIMEOUT, end.rx.recv()).await {
+            Ok(Some(first)) => Some(first?),
+            Ok(None) => return Ok(()),
+            Err(_) => return Err("no request within 10 s".into()),
+        };
+        let node = request.as_ref().and_then(|first| first.node.as_ref()).and_then(|node| node.proxy.clone());
+        let own = node.unwrap_or_default().uid;
+        if own.is_empty() {
+            return Err(Unfit::Name.into());
+        }
+        loop {
+            let response = match request.take() {
+                Some(request) => {
+                    if request.error_detail.is_some() {
+                        self.parts.metrics.nacks.inc();
+                    }
+                    session.on_request(request, &Others { own: &own, clusters: self.clusters() })?
+                }
+                None => session.on_change(&touched, &Others { own: &own, clusters: self.clusters() }),
+            };
+            if let Some(response) = response {
+                self.count(&response);
+                end.tx.send(response).await?;
+            }
+            tokio::select! {
+                next = end.rx.recv() => match next {
+                    Some(next) => request = Some(next?),
+                    None => return Ok(()),
+                },
+                changed = version.changed() => changed?,
+                () = self.parts.drain.started() => return Ok(()),
+            }
+        }
+    }
+
+    fn count(&self, response: &DeltaDiscoveryResponse) {
+        self.parts.metrics.resources_sent.add(response.resources.len() as u64);
+    }
+}
+
+/// The hub as a service.
+pub struct Service(pub Arc<Hub>);
+
+impl Discovery for Service {
+    fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
+        let place = self.0.admit(&peer)?;
+        self.0.parts.tasks.spawn("control stream", async move {
+            if let Err(error) = place.0.tell(end).await {
+                tracing::warn!(peer = %peer.address, %error, "control stream ended");
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Federation for Service {
+    fn report(&self, peer: Peer, mut end: ReportEnd) -> Result<(), Status> {
+        let place = self.0.admit(&peer)?;
+        self.0.parts.tasks.spawn("report", async move {
+            let hub = &place.0;
+            let mut name = None;
+            if let Err(error) = hub.take_reports(&mut end, &mut name).await {
+                tracing::warn!(peer = %peer.address, %error, "report ended");
+            }
+            if let Some(name) = name {
+                hub.clusters().disconnect(&name);
+                hub.parts.metrics.links.add(-1);
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! From options to a running management plane, and down again.
+
+use crate::clusters::Clusters;
+use crate::options::{Options, Seams};
+use crate::serving::{Hub, Metrics, Parts, Service};
+use crate::view;
+use anyhow::Context;
+use apiserver::{DiskStore, Store, Table};
+use ca::issuer::IssueError;
+use ca::{Issuer, SocketIssuer};
+use daemon::admin::{AdminHandler, AdminReply};
+use daemon::clock::Clock;
+use daemon::metrics::Registry;
+use daemon::{Drain, DrainTrigger, Tasks};
+use identity::{Clients, Identity, Key, Svid};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use xds::grpc::{Refused, Services, Tls};
+
+/// Name of the store in the state directory.
+const STORE_FILE: &str = "manager.redb";
+/// How long a stop waits for what is under way.
+const STOP_DEADLINE: Duration = Duration::from_secs(3);
+/// First wait after the certificate was not signed; doubles up to [`RETRY_WAIT_MAX`].
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A management plane that runs.
+pub struct Running {
+    /// Where control planes connect.
+    pub control: SocketAddr,
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where metrics are served.
+    pub metrics: SocketAddr,
+    tasks: Tasks,
+    trigger: DrainTrigger,
+}
+
+impl Running {
+    /// Ends streams and calls in order.
+    pub async fn stop(self) {
+        self.trigger.start();
+        let drained = self.tasks.drain(STOP_DEADLINE).await;
+        if !drained.aborted.is_empty() {
+            tracing::info!(tasks = ?drained.aborted, "cut off at the end");
+        }
+    }
+}
+
+/// Runs a management plane until the process is asked to stop.
+pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
+    let running = start(options, seams).await?;
+    tracing::info!(control = %running.control, api = %running.api, metrics = %running.metrics, "management plane runs");
+    daemon::process::wait_for_stop().await.context("wait for signals")?;
+    running.stop().await;
+    Ok(())
+}
+
+fn issuer(options: &Options, seams: &Seams) -> anyhow::Result<Arc<dyn Issuer>> {
+    if let Some(issuer) = &seams.issuer {
+        return Ok(issuer.clone());
+    }
+    let fd = options.issuer_fd.context("who signs the management plane's certificate? give --issuer-fd")?;
+    // SAFETY: whoever started this process opened the descriptor for it, and nothing else here uses it.
+    let socket = unsafe { SocketIssuer::from_fd(fd) };
+    Ok(Arc::new(socket.with_context(|| format!("use inherited descriptor {fd} as the issuer's socket"))?))
+}
+
+/// Asks until there is a first certificate.
+async fn first_identity(issuer: &dyn Issuer) -> anyhow::Result<Identity> {
+    let mut wait = RETRY_WAIT_FIRST;
+    loop {
+        let key = Key::generate()?;
+        match issuer.sign_leaf(&key.csr()?).await {
+            Ok(issued) => {
+                let identity = Identity::new(issued.bundles);
+                identity.install(Svid::new(key, issued.chain)?);
+                return Ok(identity);
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "no certificate yet; trying again");
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_WAIT_MAX);
+    }
+}
+
+/// Keeps the certificate fresh until the drain.
+async fn renew(identity: Identity, issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>, drain: Drain) {
+    let sign = move |csr: Vec<u8>| {
+        let issuer = issuer.clone();
+        async move {
+            let issued = issuer.sign_leaf(&csr).await?;
+            Ok::<_, IssueError>(identity::rotate::Signed { chain: issued.chain, bundles: issued.bundles })
+        }
+    };
+    let on_event = |event| match event {
+        identity::rotate::Event::Renewed { .. } => tracing::debug!("certificate renewed"),
+        identity::rotate::Event::Failed { error, .. } => tracing::warn!(error, "certificate not renewed"),
+    };
+    tokio::select! {
+        () = async { identity::rotate::run(identity, sign, move || clock.wall(), jitter, on_event).await } => {}
+        () = drain.started() => {}
+    }
+}
+
+/// A number from 0.0 to 1.0.
+fn jitter() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness everybody renews at the same moment: no harm in one process.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+/// Starts a management plane in tasks of the current runtime.
+pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
+    let issuer = issuer(&options, &seams)?;
+    std::fs::create_dir_all(&options.state_dir).with_context(|| format!("make {}", options.state_dir.display()))?;
+    let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
+    let rows = |table| store.rows(table).context("read the store");
+    let clusters = Clusters::load(&rows(Table::Remote)?, &rows(Table::History)?, seams.clock.wall());
+    let listener = bind(options.listen, "--listen").await?;
+    let api = bind(options.api, "--api").await?;
+    let metrics_listener = bind(options.metrics, "--metrics").await?;
+    let identity = first_identity(&*issuer).await?;
+
+    let registry = Registry::new();
+    let (trigger, drain) = Drain::new();
+    let tasks = Tasks::new();
+    let running = Running {
+        control: listener.local_addr()?,
+        api: api.local_addr()?,
+        metrics: metrics_listener.local_addr()?,
+        tasks: tasks.clone(),
+        trigger,
+    };
+    let hub = Arc::new(Hub::new(Parts {
+        clusters: Mutex::new(clusters),
+        store,
+        metrics: Metrics::new(&registry),
+        clock: seams.clock.clone(),
+        tasks: tasks.clone(),
+        drain: drain.clone(),
+    }));
+    tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock, drain.clone()));
+    let (until, viewed) = (drain.clone(), hub.clone());
+    tasks.spawn("api", async move {
+        if let Err(error) = view::serve(api, viewed, async move { until.started().await }).await {
+            tracing::error!(%error, "the API ended");
+        }
+    });
+    let service = Arc::new(Service(hub));
+    let services = Services { discovery: Some(service.clone()), enrollment: None, federation: Some(service) };
+    tasks.spawn("control", serve_control(listener, identity, services, registry.clone(), drain.clone()));
+    tasks.spawn("metrics", serve_metrics(metrics_listener, registry, drain));
+    Ok(running)
+}
+
+async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
+}
+
+async fn serve_control(listener: TcpListener, identity: Identity, services: Services, registry: Registry, drain: Drain) {
+    let tls = Tls { config: identity.server_config(Clients::Required, &[b"h2"]), peer: identity::peer };
+    let refused: Refused = Arc::new(move |peer, error| {
+        let reason = identity::refusal(error).row().code;
+        let labels = [("reason", reason)];
+        registry.counter("leno_manager_handshakes_refused_total", "Handshakes refused", &labels).inc();
+        tracing::warn!(%peer, reason, %error, "handshake refused");
+    });
+    if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
+        tracing::error!(%error, "the listener for control planes ended");
+    }
+}
+
+async fn serve_metrics(listener: TcpListener, registry: Registry, drain: Drain) {
+    let handler: AdminHandler = Arc::new(move |request| match request.path {
+        "/metrics" => AdminReply::metrics(registry.render()),
+        "/ready" | "/healthz" => AdminReply::text(200, "ok\n"),
+        _ => AdminReply::not_found(),
+    });
+    if let Err(error) = daemon::admin::serve(listener, handler, drain).await {
+        tracing::error!(%error, "the metrics listener ended");
+    }
+}
