@@ -1,1 +1,35 @@
-fn main() {}
+//! The sidecar alone: no CA, no control plane, no Kubernetes client. Wiring only; read `proxy::start`.
+
+use clap::Parser;
+use proxy::options::Options;
+use proxy::start::{self, Seams};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The data plane of Leno, to run beside one workload or as a gateway
+#[derive(Parser)]
+#[command(name = "leno-proxy", version)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> ExitCode {
+    let options = Command::parse().options;
+    daemon::logging::init("leno-proxy");
+    if let Some(filter) = &options.log
+        && let Err(error) = daemon::logging::set_filter(filter)
+    {
+        eprintln!("leno-proxy: --log {filter}: {error}");
+        return ExitCode::from(64);
+    }
+    match start::run(options, Seams::real()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("leno-proxy: {:#}", anyhow::Error::new(error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -52,11 +52,6 @@ impl Desk {
         Self { store, wanted: HashMap::new(), minute: Arc::clone(&lookup.minute), stream: Stream::Starting }
     }
 
-    /// Everything subscribed on demand.
-    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Subscription> {
-        self.wanted.keys()
-    }
-
     /// Takes over what the last good configuration held, so that it is renewed and forgotten like the rest.
     pub(crate) fn adopt(&mut self, subscriptions: impl IntoIterator<Item = Subscription>) {
         let since = self.minute();

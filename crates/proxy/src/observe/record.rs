@@ -1,7 +1,7 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
 use model::service::Service;
-use model::{Hostname, Policy, Reason, SpiffeId};
+use model::{Hostname, ObjectRef, Policy, Reason, SpiffeId};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -81,8 +81,8 @@ pub struct RequestRecord<'a> {
     pub downstream: Option<SocketAddr>,
     /// Which endpoint answered, or was tried last.
     pub upstream: Option<SocketAddr>,
-    /// Route object, `namespace/name`; empty: none.
-    pub route_name: &'a str,
+    /// Route object, logged as `namespace/name`.
+    pub route: Option<&'a ObjectRef>,
     /// `x-request-id`; empty: none.
     pub request_id: &'a str,
     /// Attempts made upstream, from 0.

@@ -1,0 +1,107 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::snapshot::Change;
+use crate::testing::{configured, me, service, slice};
+use daemon::Gate;
+use daemon::clock::System;
+use model::route::{HeaderEdit, Parent, RouteFilter, RouteRule};
+use model::{ObjectRef, Origin, Resource, ResourceKey};
+
+fn admin() -> (Admin, Gate) {
+    let (trigger, drain) = Drain::new();
+    let readiness = Readiness::new();
+    let gate = readiness.gate("joined");
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let admin = Admin {
+        readiness,
+        identity: Identity::new(Vec::new()),
+        observe: Observe::new(Arc::clone(&clock), None),
+        started: clock.now(),
+        clock,
+        trigger: Arc::new(trigger),
+        drain,
+        joined: OnceLock::new(),
+    };
+    (admin, gate)
+}
+
+fn joined() -> Joined {
+    let store = configured("mesh");
+    let parent = Parent::Service { host: crate::testing::host("a.mesh"), port: 80 };
+    let secret = HeaderEdit { set: vec![("authorization".into(), "Basic c2VjcmV0".into())], ..HeaderEdit::default() };
+    let rule = RouteRule {
+        parent: parent.clone(),
+        origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", "r"), file: "r.yaml".into(), line: 3 },
+        index: 0,
+        created_s: 0,
+        hosts: Vec::new(),
+        matches: Vec::new(),
+        filters: vec![RouteFilter::RequestHeaders(secret)],
+        backends: Vec::new(),
+        request_timeout: None,
+        backend_timeout: None,
+        retry: None,
+    };
+    let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
+    let upserts = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"]), (key, Resource::Rule(rule))];
+    store.apply(Change { upserts, ..Change::default() });
+    Joined { me: me(), store, listeners: vec![("127.0.0.1:15000".into(), "admin")], serving_since: Instant::now() }
+}
+
+fn ask(admin: &Admin, method: &str, path: &str, query: Option<&str>) -> (u16, String) {
+    let reply = admin.answer(&AdminRequest { path, method, query });
+    (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
+}
+
+#[test]
+fn ready_names_what_is_missing_until_nothing_is() {
+    let (admin, gate) = admin();
+    let (status, text) = ask(&admin, "GET", "/ready", None);
+    assert_eq!(status, 503);
+    assert!(text.contains("joined"), "{text}");
+    gate.open();
+    assert_eq!(ask(&admin, "GET", "/ready", None), (200, "LIVE\n".to_owned()));
+}
+
+#[test]
+fn the_dump_shows_hosts_rules_and_no_header_values() {
+    let (admin, _gate) = admin();
+    assert_eq!(ask(&admin, "GET", "/config_dump", None).0, 503);
+    assert!(admin.joined.set(joined()).is_ok());
+    let (status, text) = ask(&admin, "GET", "/config_dump", None);
+    assert_eq!(status, 200);
+    assert!(!text.contains("c2VjcmV0"), "{text}");
+    let dump: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(dump["hosts"][0]["host"], "a.mesh");
+    assert_eq!(dump["hosts"][0]["endpoints"][0]["uid"], "a1");
+    assert_eq!(dump["hosts"][0]["rules"][0]["file"], "r.yaml");
+    assert_eq!(dump["hosts"][0]["rules"][0]["filters"][0]["set"][0], "authorization");
+}
+
+#[test]
+fn clusters_are_listed_as_envoy_does() {
+    let (admin, _gate) = admin();
+    assert!(admin.joined.set(joined()).is_ok());
+    let (_, text) = ask(&admin, "GET", "/clusters", None);
+    assert!(text.contains("a.mesh::10.244.0.9:8080::health_flags::healthy\n"), "{text}");
+    assert!(text.contains("a.mesh::10.244.0.9:8080::rq_active::0\n"), "{text}");
+}
+
+#[test]
+fn changes_want_post() {
+    let (admin, _gate) = admin();
+    assert_eq!(ask(&admin, "GET", "/drain_listeners", None).0, 405);
+    assert!(!admin.drain.is_started());
+    assert_eq!(ask(&admin, "POST", "/drain_listeners", None).0, 200);
+    assert!(admin.drain.is_started());
+    assert_eq!(ask(&admin, "POST", "/logging", None).0, 400);
+    assert_eq!(ask(&admin, "GET", "/nope", None).0, 404);
+}
+
+#[test]
+fn the_metrics_port_tells_metrics_and_nothing_else() {
+    let (admin, _gate) = admin();
+    let ask = |path| admin.answer_metrics(&AdminRequest { path, method: "GET", query: None }).status;
+    assert_eq!((ask("/metrics"), ask("/config_dump"), ask("/certs")), (200, 404, 404));
+}

@@ -1,0 +1,312 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::testing::{host, id};
+use daemon::clock::System;
+use model::authz::Action;
+use model::{ObjectRef, Origin, Policy, Reason};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A sink that can be read afterwards.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn request<'a>() -> RequestRecord<'a> {
+    RequestRecord {
+        direction: Direction::Outbound,
+        host: None,
+        service: None,
+        peer: None,
+        peer_cluster: None,
+        security: Security::MutualTls,
+        protocol: RequestProtocol::Http,
+        version: http::Version::HTTP_11,
+        method: "GET",
+        path: "/",
+        authority: "a.mesh",
+        status: 200,
+        grpc_status: None,
+        reason: None,
+        policy: None,
+        started: UNIX_EPOCH + Duration::from_millis(1_795_342_272_345),
+        duration: Duration::from_micros(1500),
+        bytes_received: 3,
+        bytes_sent: 40,
+        downstream: None,
+        upstream: None,
+        route: None,
+        request_id: "",
+        attempts: 1,
+    }
+}
+
+fn tcp<'a>() -> TcpRecord<'a> {
+    TcpRecord {
+        direction: Direction::Inbound,
+        host: None,
+        service: None,
+        peer: None,
+        peer_cluster: None,
+        security: Security::MutualTls,
+        reason: None,
+        policy: None,
+        started: SystemTime::now(),
+        duration: Duration::from_secs(1),
+        bytes_received: 10,
+        bytes_sent: 20,
+        downstream: None,
+        upstream: None,
+        attempts: 1,
+    }
+}
+
+fn observe() -> Arc<Observe> {
+    let observe = Observe::new(Arc::new(System), None);
+    observe.set_own(Own { id: Some(id("client")), cluster: "west".into(), app: "shop".into(), version: String::new() });
+    observe
+}
+
+/// The one line of `text` that starts with `family` and contains `part`.
+fn line<'t>(text: &'t str, family: &str, part: &str) -> &'t str {
+    let found: Vec<&str> = text.lines().filter(|l| l.starts_with(family) && l.contains(part)).collect();
+    let [line] = found.as_slice() else { panic!("{family} with {part}: {found:#?} in\n{text}") };
+    line
+}
+
+#[test]
+fn a_request_is_counted_under_istios_labels() {
+    let observe = observe();
+    let (server, name) = (id("server"), host("web.shop.svc.cluster.local"));
+    let record = RequestRecord { host: Some(&name), peer: Some(&server), peer_cluster: Some("east"), ..request() };
+    observe.recorder().request(&record);
+    let text = observe.render(1, 1);
+    let line = line(&text, "istio_requests_total{", "");
+    for label in [
+        "reporter=\"source\"",
+        "source_workload=\"client\"",
+        "source_workload_namespace=\"default\"",
+        "source_principal=\"spiffe://leno.demo/ns/default/sa/client\"",
+        "source_app=\"shop\"",
+        "source_cluster=\"west\"",
+        "destination_workload=\"server\"",
+        "destination_principal=\"spiffe://leno.demo/ns/default/sa/server\"",
+        "destination_service=\"web.shop.svc.cluster.local\"",
+        "destination_service_name=\"web\"",
+        "destination_service_namespace=\"shop\"",
+        "destination_cluster=\"east\"",
+        "request_protocol=\"http\"",
+        "response_code=\"200\"",
+        "response_flags=\"-\"",
+        "connection_security_policy=\"mutual_tls\"",
+        "grpc_response_status=\"\"",
+    ] {
+        assert!(line.contains(label), "{label} in {line}");
+    }
+    assert!(line.ends_with("} 1"));
+}
+
+#[test]
+fn workers_are_added_up_and_histograms_are_cumulative() {
+    let observe = observe();
+    let (one, two) = (observe.recorder(), observe.recorder());
+    for _ in 0..3 {
+        one.request(&request());
+        two.request(&RequestRecord { duration: Duration::from_millis(7), ..request() });
+    }
+    let text = observe.render(1, 0);
+    let family = "istio_request_duration_milliseconds";
+    assert!(line(&text, "istio_requests_total", "").ends_with(" 6"));
+    assert!(line(&text, &format!("{family}_bucket"), "le=\"1\"").ends_with(" 0"));
+    assert!(line(&text, &format!("{family}_bucket"), "le=\"5\"").ends_with(" 3"));
+    assert!(line(&text, &format!("{family}_bucket"), "le=\"+Inf\"").ends_with(" 6"));
+    assert!(line(&text, &format!("{family}_sum"), "").ends_with(" 25.5"));
+    assert!(line(&text, "istio_response_bytes_sum", "").ends_with(" 240"));
+}
+
+#[test]
+fn connections_are_counted_when_opened_and_when_closed() {
+    let observe = observe();
+    let recorder = observe.recorder();
+    recorder.tcp_opened(&tcp());
+    recorder.tcp_opened(&tcp());
+    recorder.tcp(&tcp());
+    let text = observe.render(1, 0);
+    for (family, value) in [("opened", 2), ("closed", 1)] {
+        let line = line(&text, &format!("istio_tcp_connections_{family}_total"), "reporter=\"destination\"");
+        assert!(line.ends_with(&format!(" {value}")), "{line}");
+    }
+    assert!(line(&text, "istio_tcp_received_bytes_total", "request_protocol=\"tcp\"").ends_with(" 10"));
+    assert!(line(&text, "istio_tcp_sent_bytes_total", "").ends_with(" 20"));
+}
+
+#[test]
+fn refusals_are_counted_by_reason() {
+    let observe = observe();
+    let recorder = observe.recorder();
+    for _ in 0..50 {
+        recorder.refused("10.0.0.1:5".parse().unwrap(), Reason::PeerExpired);
+    }
+    let text = observe.render(1, 0);
+    assert!(line(&text, "leno_refused_connections_total", "peer_certificate_expired").ends_with(" 50"));
+}
+
+#[test]
+fn too_many_label_sets_end_in_the_overflow() {
+    let observe = observe();
+    let recorder = observe.recorder();
+    for n in 0..metrics::SERIES_MAX + 10 {
+        let name = host(&format!("h{n}.mesh"));
+        recorder.request(&RequestRecord { host: Some(&name), ..request() });
+    }
+    let text = observe.render(1, 0);
+    assert!(line(&text, "istio_requests_total", "reporter=\"overflow\"").ends_with(" 10"));
+}
+
+#[test]
+fn labels_follow_who_we_are() {
+    let observe = observe();
+    let recorder = observe.recorder();
+    recorder.request(&request());
+    observe.set_own(Own { id: Some(id("client")), cluster: "west".into(), app: "other".into(), version: String::new() });
+    recorder.request(&request());
+    let text = observe.render(1, 0);
+    assert!(line(&text, "istio_requests_total", "source_app=\"other\"").ends_with(" 1"));
+}
+
+#[test]
+fn the_certificate_is_told_in_seconds() {
+    let observe = observe();
+    let now = SystemTime::now();
+    let hour = Duration::from_secs(3600);
+    observe.set_certificate(now - hour, now + hour, Some(now + hour / 2));
+    let text = observe.render(1, 0);
+    let value = |name: &str| line(&text, &format!("{name} "), "").rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!(value("leno_certificate_age_seconds") >= 3600.0);
+    assert!(value("leno_certificate_next_renewal_seconds") <= 1800.0);
+    assert!(value("leno_certificate_expires_seconds") <= 3600.0);
+}
+
+fn logged(record: &RequestRecord<'_>) -> serde_json::Value {
+    let sink = Sink::default();
+    let log = AccessLog::start(Box::new(sink.clone())).unwrap();
+    let observe = Observe::new(Arc::new(System), Some(log));
+    observe.set_own(Own { id: Some(id("client")), ..Own::default() });
+    observe.recorder().request(record);
+    observe.finish();
+    let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches('\n').count(), 1, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn a_line_of_the_access_log_has_envoys_fields() {
+    let policy = Policy {
+        origin: Origin { object: ObjectRef::new("AuthorizationPolicy", "default", "deny-client"), file: "".into(), line: 1 },
+        action: Action::Deny,
+        rules: Vec::new(),
+        dry_run: false,
+    };
+    let (name, peer) = (host("web.mesh"), id("server"));
+    let line = logged(&RequestRecord {
+        direction: Direction::Inbound,
+        host: Some(&name),
+        peer: Some(&peer),
+        status: 403,
+        reason: Some(Reason::Denied),
+        policy: Some(&policy),
+        upstream: Some("127.0.0.1:8080".parse().unwrap()),
+        route: Some(&model::ObjectRef::new("HTTPRoute", "default", "web")),
+        request_id: "r-1",
+        ..request()
+    });
+    for (field, value) in [
+        ("start_time", "2026-11-22T10:11:12.345Z"),
+        ("direction", "inbound"),
+        ("method", "GET"),
+        ("path", "/"),
+        ("protocol", "HTTP/1.1"),
+        ("authority", "a.mesh"),
+        ("response_flags", "RBAC"),
+        ("response_code_details", "rbac_access_denied"),
+        ("upstream_host", "127.0.0.1:8080"),
+        ("upstream_cluster", "web.mesh"),
+        ("route_name", "default/web"),
+        ("request_id", "r-1"),
+        ("source_principal", "spiffe://leno.demo/ns/default/sa/server"),
+        ("destination_principal", "spiffe://leno.demo/ns/default/sa/client"),
+        ("policy", "default/deny-client"),
+    ] {
+        assert_eq!(line[field], value, "{field}");
+    }
+    for (field, value) in [("response_code", 403), ("duration", 1), ("bytes_received", 3), ("bytes_sent", 40), ("attempts", 1)] {
+        assert_eq!(line[field], value, "{field}");
+    }
+}
+
+#[test]
+fn hostile_values_stay_inside_their_field() {
+    let hostile = "\"}\n{\"admin\":true,\"x\":\"\u{0}\u{1b}[31m\u{2028}\\";
+    let line = logged(&RequestRecord { path: hostile, authority: hostile, method: hostile, request_id: hostile, ..request() });
+    for field in ["path", "authority", "method", "request_id"] {
+        assert_eq!(line[field], hostile, "{field}");
+    }
+    assert_eq!(line.get("admin"), None);
+}
+
+#[test]
+fn long_values_are_cut_between_characters() {
+    let long = "ü".repeat(5000);
+    let line = logged(&RequestRecord { path: &long, authority: &long, ..request() });
+    assert_eq!(line["path"].as_str().unwrap().len(), 2048);
+    assert_eq!(line["authority"].as_str().unwrap().len(), 256);
+}
+
+#[test]
+fn a_stuck_disk_costs_lines_and_not_time() {
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Returns when the test has dropped its end.
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (release, stuck) = std::sync::mpsc::channel();
+    let log = AccessLog::start(Box::new(Stuck(stuck))).unwrap();
+    let observe = Observe::new(Arc::new(System), Some(log));
+    let recorder = observe.recorder();
+    for _ in 0..10_000 {
+        recorder.request(&request());
+    }
+    assert!(observe.log().unwrap().dropped() > 0);
+    drop(release);
+    observe.finish();
+}
+
+#[test]
+fn times_are_written_as_rfc_3339_wants() {
+    for (ms, text) in [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+        (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+        (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+    ] {
+        assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(ms)), text);
+    }
+}

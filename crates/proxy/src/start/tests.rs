@@ -1,0 +1,93 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::join::Token;
+use super::last_good::{LastGood, LoadError, Saved};
+use crate::testing::{host, me, service, slice};
+use model::Subscription;
+use std::fs;
+use std::path::PathBuf;
+
+/// A directory of its own, gone at the end of the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("leno-last-good-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("last-good")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn saved() -> Saved {
+    let resources = [service("a.mesh"), slice("a.mesh", 0, &["a1", "a2"])];
+    Saved {
+        wanted: vec![Subscription::Host(host("a.mesh")), Subscription::Address("240.1.2.3".parse().unwrap())],
+        resources: resources.into_iter().map(|(key, resource)| (key, "v1".into(), resource)).collect(),
+    }
+}
+
+#[test]
+fn what_is_saved_is_loaded() {
+    let directory = Directory::new("round-trip");
+    let last_good = LastGood::new(&directory.0, &me());
+    assert_eq!(last_good.load().unwrap(), None);
+    last_good.save(&saved()).unwrap();
+    last_good.save(&saved()).unwrap();
+    assert_eq!(last_good.load().unwrap(), Some(saved()));
+    assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+}
+
+#[test]
+fn every_flipped_bit_and_every_missing_byte_is_noticed() {
+    let directory = Directory::new("damage");
+    let last_good = LastGood::new(&directory.0, &me());
+    last_good.save(&saved()).unwrap();
+    let good = fs::read(directory.file()).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(directory.file(), &bad).unwrap();
+        assert!(last_good.load().is_err(), "byte {at}");
+    }
+    for length in (0..good.len()).step_by(7) {
+        fs::write(directory.file(), &good[..length]).unwrap();
+        assert!(last_good.load().is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_file_of_another_group_is_not_used() {
+    let directory = Directory::new("owner");
+    LastGood::new(&directory.0, &me()).save(&saved()).unwrap();
+    let other = crate::snapshot::Me { group: "other".into(), ..me() };
+    let error = LastGood::new(&directory.0, &other).load().unwrap_err();
+    assert!(matches!(error, LoadError::Owner(owner) if owner == "west/default/client"));
+}
+
+#[test]
+fn a_token_is_checked_in_every_part() {
+    let root = "ab".repeat(32);
+    let good = format!("lj1.0123456789abcdef.0123456789abcdef0123456789abcdef.{root}");
+    assert_eq!(Token::parse(&good).unwrap().pin(), [0xab; 32]);
+    for bad in [
+        String::new(),
+        good.replace("lj1", "lj2"),
+        good.replace("ab", "zz"),
+        good[..good.len() - 1].to_owned(),
+        format!("{good}.x"),
+        format!("{good}0"),
+        good.replacen("0123", "012", 1),
+    ] {
+        assert!(Token::parse(&bad).is_none(), "{bad}");
+    }
+}
