@@ -259,6 +259,3 @@ fn deny_all(namespace: &str, name: &str) -> Policy {
         dry_run: false,
     }
 }
-
-#[cfg(test)]
-mod tests;
