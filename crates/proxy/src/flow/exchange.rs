@@ -12,6 +12,7 @@ use crate::upstream::pool1::Lease;
 use crate::worker::Worker;
 use codec::{Body, BodyEnd, Reply, Watch};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use model::route::RouteRule;
 use model::{Hostname, Policy, Reason, SpiffeId};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -49,7 +50,7 @@ struct Facts {
     target: Option<(Arc<crate::snapshot::HostEntry>, usize)>,
     peer: Option<SpiffeId>,
     policy: Option<Arc<Policy>>,
-    route: Option<Arc<str>>,
+    rule: Option<Arc<RouteRule>>,
     request_id: Option<HeaderValue>,
     active: Option<Active>,
     lease: Option<Lease>,
@@ -116,8 +117,8 @@ impl Exchange {
     }
 
     /// The rule that it follows.
-    pub(crate) fn follows(&self, route: Arc<str>) {
-        self.facts.borrow_mut().route = Some(route);
+    pub(crate) fn follows(&self, rule: &Arc<RouteRule>) {
+        self.facts.borrow_mut().rule = Some(Arc::clone(rule));
     }
 
     /// Its `x-request-id`.
@@ -189,13 +190,6 @@ impl Exchange {
         let endpoint = facts.target.as_ref().and_then(|(entry, at)| entry.endpoints.get(*at));
         let service = facts.target.as_ref().map(|(entry, _)| &entry.service);
         let is_inbound = self.direction == Direction::Inbound;
-        let text = |value: &Option<HeaderValue>| -> String {
-            value.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
-        };
-        let (authority, request_id) = match (&self.authority, &facts.request_id) {
-            (None, None) => (String::new(), String::new()),
-            (authority, id) => (text(authority), text(id)),
-        };
         self.worker.recorder.request(&RequestRecord {
             direction: self.direction,
             host: facts.host.as_ref().or(service.map(|service| &service.host)),
@@ -211,7 +205,7 @@ impl Exchange {
             version: self.version,
             method: self.method.as_str(),
             path: self.uri.path_and_query().map_or("", |path| path.as_str()),
-            authority: &authority,
+            authority: text(self.authority.as_ref()),
             status: self.status.get(),
             grpc_status: self.grpc_status.get(),
             reason: self.reason.get(),
@@ -222,11 +216,16 @@ impl Exchange {
             bytes_sent: self.sent.get(),
             downstream: Some(self.downstream),
             upstream: self.upstream.get(),
-            route_name: facts.route.as_deref().unwrap_or_default(),
-            request_id: &request_id,
+            route: facts.rule.as_ref().map(|rule| &rule.origin.object),
+            request_id: text(facts.request_id.as_ref()),
             attempts: self.attempts.get(),
         });
     }
+}
+
+/// What is no ASCII is not shown.
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 impl Watch for Exchange {

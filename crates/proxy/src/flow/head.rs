@@ -52,10 +52,7 @@ impl Authority {
     pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
         let (host, port) = split_port(bytes)?;
-        let host = match host.strip_suffix(b".") {
-            Some(rest) if !rest.is_empty() => rest,
-            _ => host,
-        };
+        let host = host.strip_suffix(b".").unwrap_or(host);
         if host.is_empty() || !is_host(host) {
             return None;
         }

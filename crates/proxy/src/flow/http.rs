@@ -47,7 +47,7 @@ async fn follow(
     let entrance = enter(caller, &snapshot, &head).await?;
     let matched = entrance.find_rule(&snapshot, &head)?;
     if let Some(matched) = &matched {
-        exchange.follows(route_name(matched.rule));
+        exchange.follows(matched.rule);
         if let Some(redirect) = head::redirect(&head, matched, entrance.port()) {
             return Ok(redirect);
         }
@@ -135,10 +135,6 @@ async fn choose_backend(
     let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
     let entry = find_entry(&caller.worker, snapshot, host).await?;
     Target::new(&entry, backend.port).ok_or(Reason::NoBackend)
-}
-
-fn route_name(rule: &RouteRule) -> Arc<str> {
-    Arc::clone(&rule.origin.object.name)
 }
 
 impl Caller {

@@ -25,6 +25,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use tokio::net::TcpStream;
 
+/// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
+/// connection for each of its workers. More: `REFUSED_STREAM`.
+const STREAMS_MAX: u32 = 4096;
+
 /// Another proxy, proved by its certificate.
 pub(crate) struct Visitor {
     /// The worker that serves it.
@@ -56,7 +60,8 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     };
     let visitor = Rc::new(Visitor { worker, peer, address });
     let service = |request| serve(Rc::clone(&visitor), request);
-    let served = codec::http2::serve(tls, &ServerOptions::default(), drain.started(), service).await;
+    let options = ServerOptions { max_concurrent_streams: STREAMS_MAX, ..ServerOptions::default() };
+    let served = codec::http2::serve(tls, &options, drain.started(), service).await;
     if let Err(error) = served {
         report(&visitor.worker, address, &error);
     }

@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+//! Whole stories over real sockets on the loopback, each proxy a worker of its own in one thread.
+
+mod bed;
+mod edge;
+mod mesh;

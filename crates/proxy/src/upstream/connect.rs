@@ -15,6 +15,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// For a gateway to answer a CONNECT; it tries some of its workloads meanwhile.
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open HTTP/2 connection.
 pub(crate) struct Connection {
@@ -82,7 +86,7 @@ fn through<'a>(
         let outer = Pool::lease_gateway(worker, gateway, identity).await?;
         let authority = format!("{}:{}", service.0, service.1);
         let opening = outer.connection.sender.tunnel(&authority, HeaderMap::new());
-        match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+        match tokio::time::timeout(GATEWAY_TIMEOUT, opening).await {
             Ok(Ok(tunnel)) => Ok(tunnel),
             Ok(Err(error)) => Err(tunnel_reason(error.kind).into()),
             Err(_) => Err(Reason::ConnectTimeout.into()),

@@ -14,6 +14,11 @@ use model::service::{Endpoint, Reach};
 use model::{Reason, SpiffeId};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// For the callee's proxy to answer a CONNECT; it connects to its application first. Longer: another endpoint.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open way to an endpoint.
 pub(crate) struct Opened {
@@ -86,10 +91,11 @@ async fn one(
                 Reach::Gateway => format!("{host}:{}", target.port),
                 _ => address(endpoint, target).to_string(),
             };
-            let opened = leased.connection.sender.tunnel(&authority, HeaderMap::new()).await;
-            match opened {
-                Ok(tunnel) => Ok((Box::new(tunnel), leased.connection.peer.clone())),
-                Err(error) => {
+            let opening = leased.connection.sender.tunnel(&authority, HeaderMap::new());
+            match timeout(ANSWER_TIMEOUT, opening).await {
+                Err(_) => Err(Reason::ConnectTimeout.into()),
+                Ok(Ok(tunnel)) => Ok((Box::new(tunnel), leased.connection.peer.clone())),
+                Ok(Err(error)) => {
                     let is_stale = leased.age == Age::Reused && leased.connection.is_closed();
                     Err(Missed {
                         reason: match error.kind {

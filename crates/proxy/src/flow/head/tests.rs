@@ -7,7 +7,7 @@ use http::{Request, Version};
 
 /// `lines`: the request line's method and target, then header lines. The answer is what would be sent on.
 fn canonical(version: Version, lines: &str) -> String {
-    let mut lines = lines.lines().map(str::trim);
+    let mut lines = lines.lines();
     let (method, target) = lines.next().unwrap().split_once(' ').unwrap();
     let mut request = Request::builder().version(version).method(method).uri(target);
     for line in lines {

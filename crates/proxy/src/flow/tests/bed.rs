@@ -1,0 +1,371 @@
+//! Proxies, applications and callers for the stories.
+
+use crate::accept::{Mark, dial, listen};
+use crate::flow::{self, inbound};
+use crate::lookup::Lookup;
+use crate::observe::{AccessLog, Observe, Own};
+use crate::options::Options;
+use crate::snapshot::{Change, HostEntry, Me, Snapshot, Store};
+use crate::start::{Listening, Shared};
+use crate::testing::{host, id};
+use crate::worker::Worker;
+use codec::{Body, Reply, ServerOptions, http1};
+use daemon::clock::System;
+use daemon::{Drain, DrainTrigger, Readiness};
+use decide::balance::Place;
+use http::{Request, Response};
+use identity::{Identity, Key, Svid};
+use model::listener::{Exports, Inbound, InboundPort};
+use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
+use model::trust::TrustBundle;
+use model::{Locality, Resource, ResourceKey, TrustDomain};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+use std::cell::Cell;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::LocalSet;
+
+pub(super) const SERVICE: &str = "shop.mesh.internal";
+pub(super) const SOON: Duration = Duration::from_secs(10);
+
+/// Runs a story on one thread.
+pub(super) fn story(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async { tokio::time::timeout(SOON * 3, story).await.unwrap() });
+}
+
+/// A loopback address that no other story uses; mesh ports are fixed, so addresses must differ.
+pub(super) fn fresh_ip() -> IpAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    IpAddr::V4(Ipv4Addr::new(127, 1 + (process % 250) as u8, 1 + (process / 250 % 250) as u8, next as u8))
+}
+
+/// Signs for `leno.demo`.
+pub(super) struct Authority {
+    issuer: rcgen::Issuer<'static, Key>,
+    root: Vec<u8>,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let key = Key::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.use_authority_key_identifier_extension = true;
+        let root = params.self_signed(&key).unwrap().der().to_vec();
+        let der = identity::CertificateDer::from(root.clone());
+        Self { issuer: rcgen::Issuer::from_ca_cert_der(&der, key).unwrap(), root }
+    }
+
+    /// An identity in trust domain `leno.demo` with a certificate for `account`.
+    pub(super) fn identity(&self, account: &str) -> Identity {
+        let bundle =
+            TrustBundle { trust_domain: TrustDomain::parse("leno.demo").unwrap(), roots: vec![self.root.clone()] };
+        let identity = Identity::new(vec![bundle]);
+        let key = Key::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.subject_alt_names = vec![SanType::URI(id(account).to_string().try_into().unwrap())];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
+        identity.install(Svid::new(key, vec![leaf, self.root.clone()]).unwrap());
+        identity
+    }
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A proxy with one worker and no listeners yet.
+pub(super) struct Proxy {
+    pub(super) worker: Rc<Worker>,
+    pub(super) ip: IpAddr,
+    pub(super) drain: Drain,
+    pub(super) trigger: DrainTrigger,
+    log: Sink,
+}
+
+impl Proxy {
+    pub(super) fn new(cluster: &str, identity: Identity, resources: Vec<(ResourceKey, Resource)>) -> Self {
+        Self::at(fresh_ip(), cluster, identity, resources)
+    }
+
+    pub(super) fn at(
+        ip: IpAddr,
+        cluster: &str,
+        identity: Identity,
+        resources: Vec<(ResourceKey, Resource)>,
+    ) -> Self {
+        let me = Me {
+            uid: ip.to_string().into(),
+            namespace: "default".into(),
+            group: "test".into(),
+            network: cluster.into(),
+            place: Place { cluster: cluster.into(), locality: Locality::default() },
+            addresses: vec![ip],
+        };
+        let store = Store::new(&me);
+        store.apply(Change { upserts: resources, ..Change::default() });
+        let (trigger, drain) = Drain::new();
+        let log = Sink::default();
+        let clock = Arc::new(System);
+        let access_log = AccessLog::start(Box::new(log.clone())).unwrap();
+        let shared = Arc::new(Shared {
+            options: Options { no_capture: true, ..Options::default() },
+            lookup: Lookup::new(Arc::clone(&store)).0,
+            me,
+            store,
+            observe: Observe::new(clock.clone(), Some(access_log)),
+            identity,
+            drain: drain.clone(),
+            listening: Listening::new(1, Readiness::new().gate("workers")),
+            clock,
+        });
+        let own = Own { id: shared.identity.id(), ..Own::default() };
+        shared.observe.set_own(own);
+        Self { worker: Worker::new(shared, 7), ip, drain, trigger, log }
+    }
+
+    pub(super) fn apply(&self, upserts: Vec<(ResourceKey, Resource)>) {
+        self.worker.shared.store.apply(Change { upserts, ..Change::default() });
+    }
+
+    pub(super) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        self.worker.snapshot()
+    }
+
+    pub(super) fn entry(&self) -> Arc<HostEntry> {
+        Arc::clone(self.snapshot().host(SERVICE).unwrap())
+    }
+
+    /// Accepts at its mesh port from now on; the answer ends when all connections have.
+    pub(super) fn serve_mesh(&self) -> tokio::task::JoinHandle<()> {
+        let listener = listen(SocketAddr::new(self.ip, model::address::PORT_MESH)).unwrap();
+        let (worker, drain) = (Rc::clone(&self.worker), self.drain.clone());
+        tokio::task::spawn_local(async move {
+            let connections = daemon::Tasks::new();
+            crate::accept::accept(listener, drain.started(), |stream, peer| {
+                connections.spawn_local("mesh", inbound::mesh(Rc::clone(&worker), stream, peer, drain.clone()));
+            })
+            .await;
+            connections.drain(SOON).await;
+        })
+    }
+
+    /// A caller's connection to the service's port, as captured.
+    pub(super) async fn call(&self) -> Client {
+        let entry = self.entry();
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (worker, drain) = (Rc::clone(&self.worker), self.drain.clone());
+        tokio::task::spawn_local(async move {
+            flow::serve_service(&worker, theirs, caller(), &entry, 80, drain).await;
+        });
+        Client::over(ours).await
+    }
+
+    /// A caller's opaque connection to a TCP service's port.
+    pub(super) fn call_tcp(&self) -> tokio::io::DuplexStream {
+        let entry = self.entry();
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (worker, drain) = (Rc::clone(&self.worker), self.drain.clone());
+        tokio::task::spawn_local(async move {
+            flow::serve_service(&worker, theirs, caller(), &entry, 80, drain).await;
+        });
+        ours
+    }
+
+    /// A connection from outside to the gateway's listener at port 80.
+    pub(super) async fn enter(&self) -> Client {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let serving = flow::gateway(Rc::clone(&self.worker), theirs, caller(), 80, self.drain.clone());
+        tokio::task::spawn_local(serving);
+        Client::over(ours).await
+    }
+
+    /// Everything logged so far, one JSON value for each line. Ends the log.
+    pub(super) fn logged(&self) -> Vec<serde_json::Value> {
+        self.worker.shared.observe.finish();
+        let text = String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn caller() -> SocketAddr {
+    "192.0.2.7:4321".parse().unwrap()
+}
+
+/// A caller that speaks HTTP/1.1.
+pub(super) struct Client(http1::Sender);
+
+impl Client {
+    async fn over(io: tokio::io::DuplexStream) -> Self {
+        let (sender, connection) = http1::connect(io).await.unwrap();
+        tokio::task::spawn_local(connection);
+        Self(sender)
+    }
+
+    /// Status, headers and body as text.
+    pub(super) async fn send(&mut self, request: Request<Body>) -> Response<String> {
+        self.0.ready().await.unwrap();
+        let (parts, body) = self.0.send(request).await.unwrap().into_parts();
+        let bytes = body.collect(1 << 20).await.unwrap();
+        Response::from_parts(parts, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    pub(super) async fn get(&mut self, path: &str) -> Response<String> {
+        self.send(get(path)).await
+    }
+}
+
+pub(super) fn get(path: &str) -> Request<Body> {
+    Request::get(path).header("host", "shop.example").body(Body::empty()).unwrap()
+}
+
+/// An application: `answer` makes each response. Ends with the story.
+pub(super) struct Application {
+    pub(super) address: SocketAddr,
+    /// Connections accepted.
+    pub(super) connections: Rc<Cell<u32>>,
+}
+
+impl Application {
+    pub(super) fn start(
+        ip: IpAddr,
+        answer: impl Fn(Request<Body>) -> Response<Body> + Clone + 'static,
+    ) -> Self {
+        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&connections);
+        tokio::task::spawn_local(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                counter.set(counter.get() + 1);
+                let answer = answer.clone();
+                tokio::task::spawn_local(async move {
+                    let options = ServerOptions::default();
+                    let service = |request| {
+                        let answer = answer.clone();
+                        async move { Reply::Response(answer(request)) }
+                    };
+                    let _ = http1::serve(stream, &options, std::future::pending(), service).await;
+                });
+            }
+        });
+        Self { address, connections }
+    }
+
+    /// Says its name, and what it was asked in a header.
+    pub(super) fn named(ip: IpAddr, name: &'static str) -> Self {
+        Self::start(ip, move |request| {
+            let asked = format!("{} {}", request.method(), request.uri());
+            let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
+            Response::builder().header("x-asked", asked).header("x-names", names.join(" ")).body(Body::full(name)).unwrap()
+        })
+    }
+
+    /// Echoes bytes.
+    pub(super) fn echo(ip: IpAddr) -> SocketAddr {
+        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::task::spawn_local(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        address
+    }
+
+    /// A port on which nobody listens.
+    pub(super) async fn nobody(ip: IpAddr) -> SocketAddr {
+        let address = listen(SocketAddr::new(ip, 0)).unwrap().local_addr().unwrap();
+        assert!(dial(address, Mark::Free, SOON).await.is_err());
+        address
+    }
+}
+
+pub(super) fn service(protocol: Protocol) -> (ResourceKey, Resource) {
+    let service = Service {
+        host: host(SERVICE),
+        namespace: "default".into(),
+        name: "shop".into(),
+        address: Some([240, 1, 2, 3].into()),
+        ports: vec![ServicePort { port: 80, target_port: 8080, protocol, name: "".into() }],
+        global: true,
+        failover_order: Vec::new(),
+    };
+    (ResourceKey::Service(host(SERVICE)), Resource::Service(service))
+}
+
+pub(super) fn endpoints(endpoints: Vec<Endpoint>) -> (ResourceKey, Resource) {
+    let slice = EndpointSlice { host: host(SERVICE), index: 0, endpoints };
+    (ResourceKey::Slice(host(SERVICE), 0), Resource::Slice(slice))
+}
+
+fn endpoint(reach: Reach, cluster: &str, address: IpAddr, port: u16) -> Endpoint {
+    Endpoint {
+        uid: format!("{cluster}/{address}:{port}").into(),
+        address,
+        port,
+        reach,
+        cluster: cluster.into(),
+        locality: Locality::default(),
+        identities: vec![id("shop")],
+        gateway_identity: None,
+        weight: 1,
+        state: EndpointState::Ready,
+    }
+}
+
+pub(super) fn plain(address: SocketAddr) -> Endpoint {
+    Endpoint { identities: Vec::new(), ..endpoint(Reach::Plain, "west", address.ip(), address.port()) }
+}
+
+pub(super) fn native(cluster: &str, ip: IpAddr) -> Endpoint {
+    endpoint(Reach::Native, cluster, ip, 0)
+}
+
+/// Through the gateway of `cluster`, which `ip` is.
+pub(super) fn through(cluster: &str, ip: IpAddr) -> Endpoint {
+    let endpoint = endpoint(Reach::Gateway, cluster, ip, model::address::PORT_MESH);
+    Endpoint { gateway_identity: Some(id("eastwest")), ..endpoint }
+}
+
+/// The inbound side of a workload whose application is at `port`.
+pub(super) fn inbound_port(port: u16, protocol: Protocol) -> (ResourceKey, Resource) {
+    let inbound = Inbound {
+        namespace: "default".into(),
+        group: "shop".into(),
+        labels: Vec::new(),
+        ports: vec![InboundPort { port, protocol, names: vec![(host(SERVICE), 80)] }],
+    };
+    (ResourceKey::Inbound("default".into(), "shop".into()), Resource::Inbound(inbound))
+}
+
+pub(super) fn exports() -> (ResourceKey, Resource) {
+    (ResourceKey::Exports, Resource::Exports(Exports { hosts: vec![(host(SERVICE), 80)] }))
+}

@@ -1,0 +1,186 @@
+//! The gateway for callers from outside, with plain backends.
+
+use super::bed::{Application, Proxy, endpoints, fresh_ip, get, plain, service, story};
+use crate::testing::host;
+use codec::Body;
+use http::{Request, Response};
+use identity::Identity;
+use model::listener::{Gateway, GatewayListener};
+use model::route::{
+    HeaderEdit, Parent, PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, RouteBackend, RouteFilter, RouteMatch,
+    RouteRule,
+};
+use model::service::Protocol;
+use model::{ObjectRef, Origin, Resource, ResourceKey};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+fn parent() -> Parent {
+    Parent::Gateway { namespace: "default".into(), name: "edge".into(), listener: "".into() }
+}
+
+fn rule(index: u32, prefix: &str) -> RouteRule {
+    let matches = RouteMatch {
+        path: PathMatch::Prefix(prefix.into()),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    RouteRule {
+        parent: parent(),
+        origin: Origin { object: ObjectRef::new("HTTPRoute", "default", "shop"), file: "".into(), line: 0 },
+        index,
+        created_s: 0,
+        hosts: Vec::new(),
+        matches: vec![matches],
+        filters: Vec::new(),
+        backends: vec![RouteBackend { host: Some(host(super::bed::SERVICE)), port: 80, weight: 1 }],
+        request_timeout: None,
+        backend_timeout: None,
+        retry: None,
+    }
+}
+
+fn edge(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Proxy {
+    let listener = GatewayListener { name: "http".into(), port: 80, host: None, address: None };
+    let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
+    let mut resources = vec![
+        (ResourceKey::Gateway("default".into(), "edge".into()), Resource::Gateway(gateway)),
+        service(Protocol::Http1),
+        endpoints(backends.iter().copied().map(plain).collect()),
+    ];
+    for rule in rules {
+        let key = ResourceKey::Rule {
+            parent: parent(),
+            namespace: "default".into(),
+            route: "shop".into(),
+            index: rule.index,
+        };
+        resources.push((key, Resource::Rule(rule)));
+    }
+    Proxy::new("west", Identity::new(Vec::new()), resources)
+}
+
+#[test]
+fn many_requests_share_one_connection_and_carry_clean_headers() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let proxy = edge(vec![rule(0, "")], &[application.address]);
+        let mut caller = proxy.enter().await;
+        for _ in 0..10 {
+            let request = Request::get("http://shop.example/x/../y?z=1")
+                .header("host", "shop.example")
+                .header("connection", "x-private")
+                .header("x-private", "1")
+                .header("x-leno-destination", "10.0.0.1:80")
+                .body(Body::empty())
+                .unwrap();
+            let response = caller.send(request).await;
+            assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "shop"));
+            assert_eq!(response.headers()["x-asked"], "GET /y?z=1");
+            let mut names: Vec<_> = response.headers()["x-names"].to_str().unwrap().split(' ').collect();
+            names.sort_unstable();
+            assert_eq!(names, ["host", "x-forwarded-for", "x-forwarded-proto", "x-request-id"]);
+        }
+        assert_eq!(application.connections.get(), 1);
+        let lines = proxy.logged();
+        assert_eq!(lines.len(), 10);
+        assert_eq!((&lines[0]["route_name"], &lines[0]["bytes_sent"]), (&"default/shop".into(), &4.into()), "{}", lines[0]);
+    });
+}
+
+#[test]
+fn rules_redirect_rewrite_and_edit() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let mut moved = rule(0, "/old");
+        let path = Some(PathRewrite::Prefix("/new".into()));
+        moved.backends.clear();
+        let to = Redirect { scheme: None, hostname: None, port: None, path: path.clone(), status: 301 };
+        moved.filters = vec![RouteFilter::Redirect(to)];
+        let mut edited = rule(1, "/api");
+        let set = |name: &str| HeaderEdit { set: vec![(name.into(), "yes".into())], ..HeaderEdit::default() };
+        edited.filters = vec![
+            RouteFilter::Rewrite(Rewrite { hostname: None, path }),
+            RouteFilter::RequestHeaders(set("x-asked-for")),
+            RouteFilter::ResponseHeaders(set("x-answered")),
+        ];
+        let proxy = edge(vec![moved, edited], &[application.address]);
+        let mut caller = proxy.enter().await;
+        let response = caller.get("/old/a").await;
+        assert_eq!(response.status(), 301);
+        assert!(response.headers()["location"].to_str().unwrap().ends_with("/new/a"), "{:?}", response.headers());
+        let response = caller.get("/api/b").await;
+        assert_eq!(response.headers()["x-asked"], "GET /new/b");
+        assert!(response.headers()["x-names"].to_str().unwrap().contains("x-asked-for"));
+        assert_eq!(response.headers()["x-answered"], "yes");
+        assert_eq!(caller.get("/nowhere").await.status(), 404);
+        assert_eq!(caller.get("/api/%2e%2e%2fx").await.status(), 400);
+    });
+}
+
+#[test]
+fn a_rule_retries_on_its_codes_and_gives_up_in_time() {
+    story(async {
+        let count = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&count);
+        let application = Application::start(fresh_ip(), move |_| {
+            counter.set(counter.get() + 1);
+            let status = if counter.get() < 3 { 503 } else { 200 };
+            Response::builder().status(status).body(Body::empty()).unwrap()
+        });
+        let mut again = rule(0, "");
+        again.retry = Some(RetryPolicy { attempts: 3, codes: vec![503], backoff: Duration::from_millis(1) });
+        let proxy = edge(vec![again], &[application.address]);
+        let mut caller = proxy.enter().await;
+        assert_eq!(caller.get("/").await.status(), 200);
+        assert_eq!(count.get(), 3);
+    });
+}
+
+#[test]
+fn a_silent_backend_meets_the_rules_timeout() {
+    story(async {
+        // Accepted by the kernel, never answered.
+        let listener = std::net::TcpListener::bind((fresh_ip(), 0)).unwrap();
+        let mut timed = rule(0, "");
+        timed.request_timeout = Some(Duration::from_millis(50));
+        let proxy = edge(vec![timed], &[listener.local_addr().unwrap()]);
+        let mut caller = proxy.enter().await;
+        assert_eq!(caller.get("/").await.status(), 504);
+        assert_eq!(proxy.logged()[0]["response_flags"], "UT");
+    });
+}
+
+#[test]
+fn a_backend_that_is_gone_is_passed_over() {
+    story(async {
+        let ip = fresh_ip();
+        let gone = Application::nobody(ip).await;
+        let application = Application::named(ip, "shop");
+        let proxy = edge(vec![rule(0, "")], &[gone, application.address]);
+        let mut caller = proxy.enter().await;
+        for _ in 0..10 {
+            assert_eq!(caller.send(get("/")).await.body(), "shop");
+        }
+        assert!(proxy.entry().states[0].is_aside(proxy.worker.now_ms()) || proxy.entry().states[0].health().failures() == 0);
+    });
+}
+
+/// A server may close an idle connection at the moment when the next request is on its way.
+#[test]
+fn a_connection_closed_by_the_server_costs_no_request() {
+    story(async {
+        let application = Application::start(fresh_ip(), |_| {
+            Response::builder().header("connection", "close").body(Body::full("bye")).unwrap()
+        });
+        let proxy = edge(vec![rule(0, "")], &[application.address]);
+        let mut caller = proxy.enter().await;
+        for _ in 0..5 {
+            assert_eq!(caller.get("/").await.body(), "bye");
+        }
+        assert_eq!(application.connections.get(), 5);
+    });
+}

@@ -1,0 +1,240 @@
+//! Client, gateway and callee, each with its own certificate.
+
+use super::bed::{
+    Application, Authority, Client, Proxy, endpoints, exports, fresh_ip, get, inbound_port, native, service, story, through,
+};
+use crate::testing::id;
+use codec::Body;
+use http::{Request, Response};
+use model::authz::{Action, Glob, Operation, Rule, Source};
+use model::service::{Endpoint, Protocol};
+use model::{ObjectRef, Origin, Policy, Resource, ResourceKey};
+use std::net::IpAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// One cluster: a workload of the service behind an east-west gateway.
+struct Cluster {
+    workload: Proxy,
+    gateway: Proxy,
+}
+
+impl Cluster {
+    fn start(authority: &Authority, name: &str, ip: IpAddr, port: u16, protocol: Protocol) -> Self {
+        let workload = Proxy::at(ip, name, authority.identity("shop"), vec![inbound_port(port, protocol)]);
+        workload.serve_mesh();
+        let known = vec![exports(), service(protocol), endpoints(vec![native(name, ip)])];
+        let gateway = Proxy::new(name, authority.identity("eastwest"), known);
+        gateway.serve_mesh();
+        Self { workload, gateway }
+    }
+
+    /// With an application that says the cluster's name.
+    fn named(authority: &Authority, name: &'static str) -> Self {
+        let ip = fresh_ip();
+        let application = Application::named(ip, name);
+        Self::start(authority, name, ip, application.address.port(), Protocol::Http1)
+    }
+
+    fn endpoint(&self, name: &str) -> Endpoint {
+        through(name, self.gateway.ip)
+    }
+}
+
+fn client(authority: &Authority, protocol: Protocol, all: Vec<Endpoint>) -> Proxy {
+    Proxy::new("west", authority.identity("client"), vec![service(protocol), endpoints(all)])
+}
+
+fn deny_client() -> (ResourceKey, Resource) {
+    let origin =
+        Origin { object: ObjectRef::new("AuthorizationPolicy", "default", "no-client"), file: "".into(), line: 0 };
+    let source = Source { principals: vec![Glob::parse("leno.demo/ns/default/sa/client")], ..Source::default() };
+    let to = Operation { paths: vec![Glob::parse("/private*")], ..Operation::default() };
+    let rule = Rule { from: vec![source], to: vec![to], when: Vec::new() };
+    let policy = Policy { origin, action: Action::Deny, rules: vec![rule], dry_run: false };
+    (ResourceKey::Policy("default".into(), "no-client".into()), Resource::Policy(policy))
+}
+
+#[test]
+fn through_a_gateway_both_sides_see_the_workloads_identity() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let mut caller = proxy.call().await;
+        for _ in 0..3 {
+            let response = caller.get("/a?b").await;
+            assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "east"));
+            assert_eq!(response.headers()["x-asked"], "GET /a?b");
+            let names = response.headers()["x-names"].to_str().unwrap();
+            assert!(names.contains("x-request-id") && !names.contains("x-leno"), "{names}");
+        }
+        drop(caller);
+        let (mine, theirs) = (proxy.logged(), east.workload.logged());
+        let (client, shop) = (id("client").to_string(), id("shop").to_string());
+        for line in mine.iter().chain(&theirs) {
+            assert_eq!((&line["source_principal"], &line["destination_principal"]), (&client.clone().into(), &shop.clone().into()), "{line}");
+        }
+        assert_eq!((mine.len(), theirs.len()), (3, 3));
+        let upstream = mine[0]["upstream_host"].as_str().unwrap();
+        assert!(upstream.starts_with(&east.gateway.ip.to_string()), "{upstream}");
+    });
+}
+
+#[test]
+fn an_impostor_behind_the_gateway_is_not_believed() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let application = Application::named(ip, "impostor");
+        let mut east = Cluster::named(&authority, "east");
+        east.workload =
+            Proxy::at(ip, "east", authority.identity("impostor"), vec![inbound_port(application.address.port(), Protocol::Http1)]);
+        east.workload.serve_mesh();
+        east.gateway.apply(vec![endpoints(vec![native("east", ip)])]);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let response = proxy.call().await.get("/").await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(proxy.logged()[0]["response_code_details"], "upstream_tls_failure");
+    });
+}
+
+#[test]
+fn what_cannot_be_reached_is_put_aside_and_another_cluster_answers() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let gone = fresh_ip();
+        let proxy = client(&authority, Protocol::Http1, vec![native("west", gone), east.endpoint("east")]);
+        let mut caller = proxy.call().await;
+        for _ in 0..3 {
+            assert_eq!(caller.get("/").await.body(), "east");
+        }
+        let entry = proxy.entry();
+        assert!(entry.states[0].is_aside(proxy.worker.now_ms()) && !entry.states[1].is_aside(proxy.worker.now_ms()));
+        assert_eq!((entry.states[0].active(), entry.states[1].active()), (0, 0));
+        let attempts: Vec<_> = proxy.logged().iter().map(|line| line["attempts"].as_u64().unwrap()).collect();
+        assert_eq!(attempts, [2, 1, 1]);
+    });
+}
+
+#[test]
+fn a_refused_stream_is_sent_elsewhere_whatever_the_method() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let nobody = Application::nobody(ip).await;
+        let silent = Cluster::start(&authority, "west", ip, nobody.port(), Protocol::Http1);
+        let east = Cluster::named(&authority, "east");
+        let proxy =
+            client(&authority, Protocol::Http1, vec![silent.endpoint("west"), east.endpoint("east")]);
+        let request = Request::post("/order").header("host", "shop").body(Body::full("once")).unwrap();
+        let response = proxy.call().await.send(request).await;
+        assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "east"));
+        assert_eq!(silent.workload.logged()[0]["response_code_details"], "upstream_connect_failure");
+    });
+}
+
+#[test]
+fn a_policy_denies_with_403_and_its_name_live() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let mut caller = proxy.call().await;
+        assert_eq!(caller.get("/private").await.status(), 200);
+        east.workload.apply(vec![deny_client()]);
+        let denied = caller.get("/private/x").await;
+        assert_eq!((denied.status().as_u16(), denied.body().as_str()), (403, "RBAC: access denied"));
+        assert_eq!(caller.get("/public").await.status(), 200);
+        let line = &east.workload.logged()[1];
+        assert_eq!((&line["policy"], &line["response_flags"]), (&"default/no-client".into(), &"RBAC".into()), "{line}");
+    });
+}
+
+#[test]
+fn what_is_not_exported_is_refused() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        east.gateway.apply(vec![(ResourceKey::Exports, Resource::Exports(model::listener::Exports { hosts: Vec::new() }))]);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        assert_eq!(proxy.call().await.get("/").await.status(), 503);
+        assert_eq!(east.gateway.logged()[0]["response_code_details"], "service_not_exported");
+    });
+}
+
+#[test]
+fn opaque_bytes_go_both_ways_and_end() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let echo = Application::echo(ip);
+        let east = Cluster::start(&authority, "east", ip, echo.port(), Protocol::Tcp);
+        let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
+        let mut caller = proxy.call_tcp();
+        caller.write_all(b"hello").await.unwrap();
+        caller.shutdown().await.unwrap();
+        let mut heard = String::new();
+        caller.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "hello");
+    });
+}
+
+/// A tunnel is no way around policy: its bytes for an HTTP port are judged as HTTP.
+#[test]
+fn a_tunnel_to_an_http_port_is_judged_as_http() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        east.workload.apply(vec![deny_client()]);
+        // The client believes that the port is opaque.
+        let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
+        let mut caller = proxy.call_tcp();
+        caller.write_all(b"GET /private HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut heard = String::new();
+        caller.read_to_string(&mut heard).await.unwrap();
+        assert!(heard.starts_with("HTTP/1.1 403"), "{heard}");
+    });
+}
+
+#[test]
+fn a_drain_loses_nothing() {
+    story(async {
+        let authority = Authority::new();
+        let (west, east) = (Cluster::named(&authority, "west"), Cluster::named(&authority, "east"));
+        let proxy = client(&authority, Protocol::Http1, vec![west.endpoint("west"), east.endpoint("east")]);
+        let mut answers = Vec::new();
+        let mut callers: Vec<Client> = Vec::new();
+        for _ in 0..4 {
+            callers.push(proxy.call().await);
+        }
+        for round in 0..20 {
+            if round == 5 {
+                west.workload.trigger.start();
+            }
+            let sent = callers.iter_mut().map(|caller| caller.send(get("/")));
+            for response in futures_util::future::join_all(sent).await {
+                assert_eq!(response.status(), 200);
+                answers.push(response.into_body());
+            }
+        }
+        assert_eq!(answers.len(), 80);
+        assert!(answers.first().unwrap() == "west" && answers.last().unwrap() == "east", "{answers:?}");
+        let changes = answers.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert_eq!(changes, 1, "no flapping: {answers:?}");
+    });
+}
+
+/// On the loopback a workload has no address that it may be asked for by; the refusal proves the rest of the
+/// way (P24).
+#[test]
+fn a_loopback_destination_is_never_ours() {
+    story(async {
+        let authority = Authority::new();
+        let west = Cluster::named(&authority, "west");
+        let proxy = client(&authority, Protocol::Http1, vec![native("west", west.workload.ip)]);
+        let response: Response<String> = proxy.call().await.get("/").await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(proxy.logged()[0]["response_code_details"], "destination_not_local");
+    });
+}
