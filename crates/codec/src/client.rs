@@ -1,11 +1,17 @@
 //! A small one-shot HTTP/1.1 client for the command line, the lab and tests. Its futures are `Send`.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::BoxError;
 
@@ -92,8 +98,14 @@ pub async fn send(
     request: Request<Bytes>,
     limits: Limits,
 ) -> Result<Response<Bytes>, ClientError> {
-    let _ = (address, request);
-    Err(ClientError::Deadline { deadline: limits.deadline })
+    within(limits.deadline, async move {
+        let io =
+            TcpStream::connect(address).await.map_err(|cause| ClientError::Connect { address, cause })?;
+        // Small exchanges must not wait for acknowledgements; a socket without the option works as well.
+        let _ = io.set_nodelay(true);
+        exchange(io, request, &address.to_string(), limits.body_bytes_max).await
+    })
+    .await
 }
 
 /// Sends `request` over any stream; a missing `host` becomes `localhost`.
@@ -108,6 +120,58 @@ pub async fn send_over<I>(
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _ = (io, request);
-    Err(ClientError::Deadline { deadline: limits.deadline })
+    within(limits.deadline, exchange(io, request, "localhost", limits.body_bytes_max)).await
 }
+
+async fn within<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(deadline, work).await.unwrap_or(Err(ClientError::Deadline { deadline }))
+}
+
+async fn exchange<I>(
+    io: I,
+    mut request: Request<Bytes>,
+    host: &str,
+    limit: usize,
+) -> Result<Response<Bytes>, ClientError>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if !request.headers().contains_key(HOST) {
+        let host = HeaderValue::from_str(host).map_err(|cause| ClientError::Request(cause.into()))?;
+        request.headers_mut().insert(HOST, host);
+    }
+    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let broke = |cause: hyper::Error| ClientError::Exchange(cause.into());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(broke)?;
+    let answer = async {
+        let response = sender.send_request(request.map(Full::new)).await.map_err(broke)?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, limit).collect().await.map_err(|cause| {
+            if cause.is::<LengthLimitError>() {
+                ClientError::TooLarge { limit }
+            } else {
+                ClientError::Exchange(cause)
+            }
+        })?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    let mut connection = pin!(connection);
+    let mut answer = pin!(answer);
+    let mut running = true;
+    // Driven here and not by a task of its own: when this future ends, so does the connection.
+    std::future::poll_fn(|cx| {
+        if running {
+            // Its failure reaches the answer.
+            running = connection.as_mut().poll(cx).is_pending();
+        }
+        answer.as_mut().poll(cx)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;

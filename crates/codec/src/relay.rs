@@ -1,8 +1,22 @@
-//! Bytes both ways between two streams.
+//! Bytes both ways between two streams, with half-close, one idle timer and an account of who ended it.
 
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
 use crate::Io;
+
+/// First size of a direction's buffer; doubled whenever a read filled it.
+const BUFFER_BYTES_FIRST: usize = 8 * 1024;
+/// Last size of a direction's buffer.
+const BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// Pieces that one direction moves before the other, and other tasks, get their turn.
+const PIECES_PER_TURN: usize = 16;
 
 /// Who ended a relay first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +44,178 @@ pub struct Counts {
     pub end: End,
 }
 
+/// Which stream of a direction failed.
+enum Fault {
+    Reading,
+    Writing,
+}
+
+enum Turn {
+    /// Waiting for one of the streams.
+    Waiting,
+    /// Could go on, but it is the others' turn.
+    Yielding,
+    /// The end was read and passed on.
+    Ended,
+}
+
+/// One direction.
+struct Lane {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    moved: u64,
+    flush: bool,
+    eof: bool,
+    ended: bool,
+}
+
+impl Lane {
+    fn new() -> Self {
+        Lane {
+            buffer: vec![0; BUFFER_BYTES_FIRST].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            moved: 0,
+            flush: false,
+            eof: false,
+            ended: false,
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<io::Result<()>> {
+        let mut read = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(from).poll_read(cx, &mut read))?;
+        let len = read.filled().len();
+        (self.start, self.end, self.eof) = (0, len, len == 0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is in the buffer.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        while self.start < self.end {
+            let len = ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer[self.start..self.end]))?;
+            if len == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.start += len;
+            self.moved += len as u64;
+            self.flush = true;
+        }
+        let filled = self.end == self.buffer.len();
+        if filled && self.buffer.len() < BUFFER_BYTES_MAX {
+            self.buffer = vec![0; self.buffer.len() * 2].into_boxed_slice();
+        }
+        (self.start, self.end) = (0, 0);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<Turn, Fault> {
+        for _ in 0..PIECES_PER_TURN {
+            if self.ended {
+                return Ok(Turn::Ended);
+            }
+            match self.poll_write(cx, to) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(Fault::Writing),
+                Poll::Pending => return Ok(Turn::Waiting),
+            }
+            if self.eof {
+                match Pin::new(&mut *to).poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => self.ended = true,
+                    Poll::Ready(Err(_)) => return Err(Fault::Writing),
+                    Poll::Pending => return Ok(Turn::Waiting),
+                }
+                return Ok(Turn::Ended);
+            }
+            match self.poll_read(cx, from) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(Fault::Reading),
+                Poll::Pending => return self.poll_flush(cx, to),
+            }
+        }
+        Ok(Turn::Yielding)
+    }
+
+    /// Before waiting for more, nothing may stay in a buffer of the writer.
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<Turn, Fault> {
+        if self.flush {
+            match Pin::new(to).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.flush = false,
+                Poll::Ready(Err(_)) => return Err(Fault::Writing),
+                Poll::Pending => {}
+            }
+        }
+        Ok(Turn::Waiting)
+    }
+}
+
 /// Copies both ways until both directions ended, one side failed, or nothing moved for `idle`. An end of one
 /// direction is passed on as a half-close.
-pub async fn relay(down: impl Io, up: impl Io, idle: Duration) -> Counts {
-    let _ = (down, up, idle);
-    Counts { to_upstream: 0, to_downstream: 0, end: End::Idle }
+pub async fn relay(mut down: impl Io, mut up: impl Io, idle: Duration) -> Counts {
+    let (mut to_up, mut to_down) = (Lane::new(), Lane::new());
+    let mut first = None;
+    let mut moved = 0;
+    let mut last = Instant::now();
+    let mut timer = pin!(tokio::time::sleep_until(last + idle));
+    let end = std::future::poll_fn(|cx| {
+        let up_turn = match to_up.poll_copy(cx, &mut down, &mut up) {
+            Ok(turn) => turn,
+            Err(Fault::Reading) => return Poll::Ready(End::DownstreamFailed),
+            Err(Fault::Writing) => return Poll::Ready(End::UpstreamFailed),
+        };
+        let down_turn = match to_down.poll_copy(cx, &mut up, &mut down) {
+            Ok(turn) => turn,
+            Err(Fault::Reading) => return Poll::Ready(End::UpstreamFailed),
+            Err(Fault::Writing) => return Poll::Ready(End::DownstreamFailed),
+        };
+        // Reading the end counts, not passing it on: that may have to wait.
+        if first.is_none() {
+            first = match (to_up.eof, to_down.eof) {
+                (true, _) => Some(End::DownstreamClosed),
+                (false, true) => Some(End::UpstreamClosed),
+                (false, false) => None,
+            };
+        }
+        if let (Turn::Ended, Turn::Ended) = (&up_turn, &down_turn) {
+            return Poll::Ready(first.unwrap_or(End::DownstreamClosed));
+        }
+        if to_up.moved + to_down.moved != moved {
+            moved = to_up.moved + to_down.moved;
+            last = Instant::now();
+        }
+        if matches!(up_turn, Turn::Yielding) || matches!(down_turn, Turn::Yielding) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if last.elapsed() >= idle {
+                return Poll::Ready(End::Idle);
+            }
+            timer.as_mut().reset(last + idle);
+        }
+        Poll::Pending
+    })
+    .await;
+    Counts { to_upstream: to_up.moved, to_downstream: to_down.moved, end }
 }
+
+#[cfg(test)]
+mod tests;

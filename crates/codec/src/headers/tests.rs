@@ -1,1 +1,63 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{strip_hop_by_hop, strip_protected, strip_trailers, upgrade_token};
+
+fn map(text: &str) -> HeaderMap {
+    text.split("; ")
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            (name, HeaderValue::from_str(value).unwrap())
+        })
+        .collect()
+}
+
+fn check(change: impl FnOnce(&mut HeaderMap), given: &str, expected: &str) {
+    let mut headers = map(given);
+    change(&mut headers);
+    assert_eq!(headers, map(expected), "{given}");
+}
+
+#[test]
+fn fields_of_one_hop_go() {
+    let strip = strip_hop_by_hop;
+    check(strip, "a: 1", "a: 1");
+    check(strip, "connection: close, x-mine; x-mine: 1; a: 1", "a: 1");
+    check(strip, "keep-alive: 5; proxy-connection: x; transfer-encoding: chunked; upgrade: h2c", "");
+    check(strip, "http2-settings: x; te: gzip; a: 1", "a: 1");
+    check(strip, "te: gzip, trailers", "te: trailers");
+    check(strip, "te: trailers; connection: te", "te: trailers");
+    check(
+        strip,
+        "connection: host, content-length; host: a; content-length: 1",
+        "host: a; content-length: 1",
+    );
+}
+
+#[test]
+fn protected_fields_go() {
+    check(|h| assert_eq!(strip_protected(h, "x-leno-"), 2), "x-leno-a: 1; X-Leno-B: 2; x-len: 3", "x-len: 3");
+    check(|h| assert_eq!(strip_protected(h, "x-leno-"), 0), "a: 1", "a: 1");
+}
+
+#[test]
+fn trailers_bring_nothing_that_decides() {
+    check(
+        |h| strip_trailers(h, "x-leno-"),
+        "host: a; authorization: b; x-leno-a: c; grpc-status: 0",
+        "grpc-status: 0",
+    );
+}
+
+#[test]
+fn an_upgrade_must_be_asked_for_in_both_fields() {
+    assert_eq!(
+        upgrade_token(&map("connection: keep-alive, Upgrade; upgrade: WebSocket")).as_deref(),
+        Some("websocket")
+    );
+    assert_eq!(upgrade_token(&map("upgrade: websocket")), None);
+    assert_eq!(upgrade_token(&map("connection: upgrade")), None);
+}

@@ -86,7 +86,10 @@ where
 
 fn builder(options: &ServerOptions) -> Builder {
     let mut builder = Builder::new();
-    builder.half_close(true).max_buf_size(options.max_header_bytes.max(BUFFER_BYTES_MIN));
+    builder
+        .half_close(true)
+        .max_header_size(options.max_header_bytes)
+        .max_buf_size(options.max_header_bytes.max(BUFFER_BYTES_MIN));
     if options.max_headers != HEADERS_MAX {
         builder.max_headers(options.max_headers);
     }
@@ -211,7 +214,9 @@ fn status_only(status: StatusCode) -> Response<Body> {
 /// Makes the request canonical: one authority, in `host`; the target in origin form except for CONNECT.
 fn admit(mut request: Request<Body>) -> Result<Request<Body>, StatusCode> {
     if let Some(authority) = request.uri().authority() {
-        if !super::is_host(authority.as_str().as_bytes()) {
+        // Without a scheme it is the form of CONNECT.
+        let own_form = (request.method() == Method::CONNECT) == request.uri().scheme().is_none();
+        if !own_form || !super::is_host(authority.as_str().as_bytes()) {
             return Err(StatusCode::BAD_REQUEST);
         }
         // The target wins over the field, everywhere.

@@ -63,6 +63,10 @@ where
                     streams.push(handle(request, respond, &service, options.stall_timeout));
                     continue;
                 }
+                // Said goodbye to, the peer may hang up as it likes.
+                Poll::Ready(Some(Err(cause))) if leaving && streams.is_empty() && cause.is_io() => {
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Some(Err(cause))) => return Poll::Ready(Err(map_error(cause, &findings))),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending => {}
