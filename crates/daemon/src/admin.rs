@@ -89,10 +89,11 @@ pub async fn serve(listener: TcpListener, handler: AdminHandler, drain: Drain) -
 fn run(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, accept(TcpListener::from_std(listener)?, handler, drain))
+    local.block_on(&runtime, accept(listener, handler, drain))
 }
 
-async fn accept(listener: TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
+async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
     let tasks = Tasks::new();
     let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     loop {

@@ -1,1 +1,30 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use codec::client;
+use tokio::net::TcpListener;
+
+use super::{AdminReply, AdminRequest, serve};
+use crate::Drain;
+
+#[test]
+fn it_answers_and_drains_on_a_runtime_with_many_threads() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, drain) = Drain::new();
+        let handler = Arc::new(|request: &AdminRequest<'_>| match request.path {
+            "/ready" => AdminReply::text(200, format!("{} {:?}", request.method, request.query)),
+            _ => AdminReply::not_found(),
+        });
+        let serving = tokio::spawn(serve(listener, handler, drain));
+        let reply = client::get(address, "/ready?x=1").await.unwrap();
+        assert_eq!((reply.status().as_u16(), &reply.body()[..]), (200, &b"GET Some(\"x=1\")"[..]));
+        assert_eq!(client::get(address, "/").await.unwrap().status(), 404);
+        trigger.start();
+        serving.await.unwrap().unwrap();
+        assert!(client::get(address, "/ready").await.is_err());
+    });
+}

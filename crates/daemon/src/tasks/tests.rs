@@ -1,1 +1,70 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Tasks;
+use crate::Drain;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test)
+}
+
+#[test]
+fn a_drain_waits_for_tasks_that_end() {
+    run(async {
+        let (tasks, (trigger, drain)) = (Tasks::new(), Drain::new());
+        let (ended, seen) = oneshot::channel();
+        tasks.spawn("polite", async move {
+            drain.started().await;
+            ended.send(()).unwrap();
+        });
+        trigger.start();
+        assert!(tasks.drain(Duration::from_secs(1)).await.aborted.is_empty());
+        seen.await.unwrap();
+    });
+}
+
+#[test]
+fn a_drain_aborts_tasks_that_do_not_end() {
+    run(async {
+        let tasks = Tasks::new();
+        tasks.spawn("stuck", std::future::pending());
+        tasks.spawn_local("also stuck", std::future::pending());
+        tasks.spawn("quick", async {});
+        assert_eq!(tasks.drain(Duration::from_secs(1)).await.aborted, ["also stuck", "stuck"]);
+        assert!(tasks.is_empty());
+    });
+}
+
+#[test]
+fn a_panic_ends_only_its_own_task() {
+    run(async {
+        let tasks = Tasks::new();
+        tasks.spawn("panics", async { panic!("on purpose") });
+        let (go_on, waiting) = oneshot::channel::<()>();
+        tasks.spawn("goes on", async { drop(waiting.await) });
+        while tasks.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        go_on.send(()).unwrap();
+        tasks.ended().await;
+    });
+}
+
+#[test]
+fn a_drain_is_seen_by_all_and_later() {
+    run(async {
+        let (trigger, drain) = Drain::new();
+        assert!(!drain.is_started());
+        let other = drain.clone();
+        trigger.start();
+        trigger.start();
+        drain.started().await;
+        other.started().await;
+        assert!(other.is_started());
+    });
+}
