@@ -115,7 +115,7 @@ async fn wait_for_sync(remote: &Remote, limit: Duration, console: &mut Console) 
         calm = if behind.is_empty() { calm + 1 } else { 0 };
         if calm >= CALM_LOOKS {
             let proxies = status::proxies(&report).len();
-            console.say(&format!("{} in sync", show::count(proxies, "proxy").replace("proxys", "proxies")));
+            console.say(&format!("proxies in sync: {proxies}"));
             return Ok(exit::OK);
         }
         if let Some(refused) = behind.iter().find(|(_, sync)| *sync == Sync::Nack) {

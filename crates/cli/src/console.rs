@@ -19,13 +19,18 @@ pub(crate) struct Console {
 }
 
 impl Console {
+    /// Any two writers, plain.
+    pub(crate) fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
+        Self { out, err, paint: Paint::Plain }
+    }
+
     /// The process's own. Colour only on a terminal, never with `NO_COLOR` (no-color.org) or a dumb one.
     pub(crate) fn real() -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
         let paint = if colour { Paint::Colour } else { Paint::Plain };
-        Self { out: Box::new(std::io::stdout()), err: Box::new(std::io::stderr()), paint }
+        Self { paint, ..Self::new(Box::new(std::io::stdout()), Box::new(std::io::stderr())) }
     }
 
     /// Writes to stdout. A reader that went away is no failure of ours.

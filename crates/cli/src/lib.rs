@@ -93,3 +93,6 @@ async fn dispatch(command: Command, console: &mut Console) -> exit::Outcome {
         Command::Completion { .. } => Ok(exit::OK), // answered by `run_in`
     }
 }
+
+#[cfg(test)]
+mod tests;

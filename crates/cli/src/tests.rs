@@ -1,0 +1,253 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+//! Whole commands against a small API that answers as a control plane does.
+
+use crate::console::Console;
+use crate::{Command, dispatch, exit};
+use clap::Parser;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const GOOD: &str = "apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  ports: [{name: http, port: 80}]
+";
+
+const SYNCED: &str = r#"{"cluster":"west","proxies":[{"uid":"west/default/web-1","namespace":"default",
+"connected":true,"synced":true,"sent":"abcd","applied":"abcd","ageSeconds":5.0}]}"#;
+
+#[derive(clap::Parser)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Rc<RefCell<Vec<u8>>>);
+
+impl Buffer {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a command printed, how it ended, and what the API was asked, as `METHOD PATH`.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+    asked: Vec<String>,
+}
+
+/// Runs `line` (`FILE` stands for a file with `file` in it) against an API that answers `METHOD PATH` with
+/// status and body, 404 for all else.
+fn leno(line: &str, file: &str, answers: &[(&str, u16, &str)]) -> Ended {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("given.yaml");
+    std::fs::write(&path, file).unwrap();
+    let line = line.replace("FILE", path.to_str().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answers: HashMap<String, (u16, String)> = answers
+        .iter()
+        .map(|(ask, status, body)| ((*ask).to_owned(), (*status, (*body).to_owned())))
+        .collect();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let api = serve(listener, answers, Rc::clone(&asked));
+        let (out, err) = (Buffer::default(), Buffer::default());
+        let mut console = Console::new(Box::new(out.clone()), Box::new(err.clone()));
+        let command = parse(&line, address);
+        let code = tokio::select! {
+            outcome = dispatch(command, &mut console) => match outcome {
+                Ok(code) => code,
+                Err(failure) => console.failure(&failure),
+            },
+            () = api => panic!("the API never ends"),
+        };
+        let asked = asked.borrow().clone();
+        Ended { code, out: out.text(), err: err.text(), asked }
+    })
+}
+
+fn parse(line: &str, address: SocketAddr) -> Command {
+    let server = ["--server".to_owned(), format!("http://{address}")];
+    let words = ["leno"].into_iter().chain(line.split_whitespace()).map(str::to_owned);
+    Program::try_parse_from(words.chain(server)).unwrap().command
+}
+
+/// One connection after the other, one request on each.
+async fn serve(
+    listener: TcpListener,
+    answers: HashMap<String, (u16, String)>,
+    asked: Rc<RefCell<Vec<String>>>,
+) {
+    loop {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let ask = read_request(&mut socket).await;
+        let (status, body) =
+            answers.get(&ask).cloned().unwrap_or((404, r#"{"message":"not found"}"#.to_owned()));
+        asked.borrow_mut().push(ask);
+        let head =
+            format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+    }
+}
+
+/// Reads a request with its body and gives `METHOD PATH`.
+async fn read_request(socket: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        assert!(socket.read_buf(&mut bytes).await.unwrap() > 0, "the request broke off");
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(0) {
+            return head.split(" HTTP/1.1").next().unwrap().to_owned();
+        }
+    }
+}
+
+const PUT: &str = "PUT /api/v1/namespaces/default/services/web";
+const STATUS: &str = "GET /leno/v1/status";
+
+#[test]
+fn apply_sends_each_object_and_says_what_became_of_it() {
+    let ended = leno("apply -f FILE", GOOD, &[(PUT, 201, "{}")]);
+    assert_eq!((ended.code, &*ended.out, &*ended.err), (exit::OK, "service/web created\n", ""));
+    let ended = leno("apply -f FILE", GOOD, &[(PUT, 200, "{}")]);
+    assert_eq!(ended.out, "service/web configured\n");
+}
+
+#[test]
+fn apply_sends_nothing_when_anything_is_wrong() {
+    let bad = format!("{GOOD}---\napiVersion: v1\nkind: Service\nmetadata: {{name: b}}\nspecs: 1\n");
+    let ended = leno("apply -f FILE", &bad, &[(PUT, 201, "{}")]);
+    assert_eq!((ended.code, ended.asked.len(), &*ended.out), (exit::DATA, 0, ""));
+    for part in
+        ["error[LENO0003] Service/b.default (", "given.yaml:10)", "\n 10 | specs: 1", "nothing was applied"]
+    {
+        assert!(ended.err.contains(part), "{part} in {}", ended.err);
+    }
+}
+
+#[test]
+fn apply_shows_why_the_control_plane_refused() {
+    let refusal = r#"{"kind":"Status","message":"no","details":{"findings":[{"code":"LENO0008","level":"error",
+        "kind":"Service","namespace":"default","name":"web","file":"","line":0,"cause":"it is a file's","fix":"change it"}]}}"#;
+    let ended = leno("apply -f FILE", GOOD, &[(PUT, 409, refusal)]);
+    assert_eq!(ended.code, exit::DATA);
+    assert!(
+        ended.err.contains("error[LENO0008] Service/web.default: it is a file's; change it"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn apply_waits_until_all_run_it_and_says_who_does_not() {
+    let ended = leno("apply -f FILE --wait", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, SYNCED)]);
+    assert_eq!(ended.code, exit::OK, "{}", ended.err);
+    let stale = SYNCED.replace(r#""applied":"abcd""#, r#""applied":"ef""#);
+    let ended = leno("apply -f FILE --wait=1ms", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, &stale)]);
+    assert_eq!(ended.code, exit::FAILED);
+    assert!(ended.err.contains("west/default/web-1 (STALE)"), "{}", ended.err);
+    let refused = SYNCED.replace(r#""ageSeconds""#, r#""error":"bad rule","ageSeconds""#);
+    let ended = leno("apply -f FILE --wait", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, &refused)]);
+    assert!(ended.code == exit::FAILED && ended.err.contains("refused"), "{}", ended.err);
+}
+
+#[test]
+fn get_prints_a_table_names_or_what_the_server_wrote() {
+    let list = r#"{"kind":"ServiceList","items":[{"metadata":{"name":"web","namespace":"default"},
+        "spec":{"ports":[{"port":80}],"selector":{"app":"web"}}}]}"#;
+    let answers = [("GET /api/v1/namespaces/default/services", 200, list)];
+    assert_eq!(leno("get svc", "", &answers).out, "NAME   PORTS   SELECTOR\nweb    80      app=web\n");
+    assert_eq!(leno("get svc -o name", "", &answers).out, "service/web\n");
+    let yaml = [("GET /api/v1/namespaces/n/services/web", 200, "kind: Service\n")];
+    assert_eq!(leno("get svc/web -n n -o yaml", "", &yaml).out, "kind: Service\n");
+    let ended = leno("get svc/none", "", &[]);
+    assert_eq!((ended.code, &*ended.err), (exit::FAILED, "error: not found\n"));
+    let empty = leno("get svc -A", "", &[("GET /api/v1/services", 200, r#"{"items":[]}"#)]);
+    assert_eq!((&*empty.out, &*empty.err), ("", "no resources found\n"));
+}
+
+#[test]
+fn delete_tries_all_and_reports_the_missing() {
+    let answers = [("DELETE /api/v1/namespaces/default/services/b", 200, "{}")];
+    let ended = leno("delete svc a b", "", &answers);
+    assert_eq!((ended.code, &*ended.out), (exit::FAILED, "service/b deleted\n"));
+    assert_eq!(leno("delete svc a --ignore-not-found", "", &[]).code, exit::OK);
+    let by_file =
+        leno("delete -f FILE", GOOD, &[("DELETE /api/v1/namespaces/default/services/web", 200, "{}")]);
+    assert_eq!(by_file.out, "service/web deleted\n");
+}
+
+#[test]
+fn status_and_check_tell_who_is_in_sync() {
+    let fine = [(STATUS, 200, SYNCED), ("GET /leno/v1/findings", 200, r#"{"findings":[]}"#)];
+    assert!(
+        leno("proxy-status", "", &fine)
+            .out
+            .contains("west/default/web-1   west      abcd   abcd    SYNCED   5s")
+    );
+    assert_eq!(leno("check", "", &fine).code, exit::OK);
+    let stale = SYNCED.replace(r#""synced":true"#, r#""synced":false"#);
+    let ended = leno("check", "", &[(STATUS, 200, &stale), fine[1]]);
+    assert_eq!(ended.code, exit::FAILED);
+    assert!(ended.err.contains("FAIL 0 of 1 proxies in sync"), "{}", ended.err);
+}
+
+#[test]
+fn analyze_ends_with_79_on_errors() {
+    assert_eq!(leno("analyze -f FILE", "kind: Nothing\napiVersion: v1\n", &[]).code, exit::FINDINGS);
+    let found = r#"{"findings":[{"code":"LENO0101","kind":"HTTPRoute","name":"r","cause":"c","fix":"f"}]}"#;
+    let ended = leno("analyze", "", &[("GET /leno/v1/findings", 200, found)]);
+    assert_eq!(ended.code, exit::FINDINGS);
+    assert!(ended.err.contains("error[LENO0101] HTTPRoute/r: c; f"), "{}", ended.err);
+    let fine = leno("analyze", "", &[("GET /leno/v1/findings", 200, r#"{"findings":[]}"#)]);
+    assert!(fine.code == exit::OK && fine.err.starts_with("nothing found"), "{}", fine.err);
+}
+
+#[test]
+fn a_token_goes_to_stdout_alone() {
+    let ask = "POST /apis/networking.istio.io/v1/namespaces/default/workloadgroups/web/token";
+    let ended = leno(
+        "token create web",
+        "",
+        &[(ask, 201, r#"{"token":"lj1.a.b.c","expires":"2026-01-01T00:00:00Z"}"#)],
+    );
+    assert_eq!((ended.code, &*ended.out), (exit::OK, "lj1.a.b.c\n"));
+    assert!(ended.err.contains("until 2026-01-01T00:00:00Z"), "{}", ended.err);
+}
+
+#[test]
+fn nobody_there_is_69() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let command = parse("status", listener.local_addr().unwrap());
+    drop(listener);
+    let mut console = Console::new(Box::new(Buffer::default()), Box::new(Buffer::default()));
+    let failure = runtime.block_on(dispatch(command, &mut console)).unwrap_err();
+    assert_eq!(failure.code, exit::UNREACHABLE, "{:#}", failure.cause);
+}
