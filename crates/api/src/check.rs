@@ -14,6 +14,9 @@ use crate::parse::{DEFAULT_NAMESPACE, RawMeta};
 use model::Code;
 use std::collections::BTreeMap;
 
+/// Largest compiled expression, in bytes, as in `decide::route`; more: a finding.
+const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+
 /// Problems of one document, placed by the path of the field.
 pub(crate) struct Report<'a> {
     node: &'a Node,
@@ -92,7 +95,11 @@ impl<'a> Report<'a> {
         const REGEX_BYTES_MAX: usize = 1024;
         if text.len() > REGEX_BYTES_MAX {
             self.bad(path, &format!("has more than {REGEX_BYTES_MAX} bytes"), "shorten the expression");
-        } else if let Err(error) = regex::Regex::new(&format!("^(?:{text})$")) {
+            return;
+        }
+        // As `decide` builds it: alone first, because `a)(b` must not become valid by our brackets.
+        let build = |text: &str| regex::RegexBuilder::new(text).size_limit(REGEX_COMPILED_BYTES_MAX).build();
+        if let Err(error) = build(text).and_then(|_| build(&format!("^(?:{text})$"))) {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             self.bad(path, &format!("is not a valid regular expression: {reason}"), "write it in RE2 syntax");

@@ -46,7 +46,7 @@ pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
             Err(finding) => {
                 let missing = target(reference, object);
                 let missing = (!world.objects.contains_key(&missing)).then_some(missing);
-                entry.findings.push((finding, missing));
+                entry.findings.push((*finding, missing));
             }
         }
     }
@@ -81,13 +81,13 @@ fn find_parents(
     spec: &HttpRouteSpec,
     world: &World,
     mentions: &mut BTreeSet<ObjectRef>,
-) -> Result<Vec<Parent>, Finding> {
+) -> Result<Vec<Parent>, Box<Finding>> {
     let own = &*object.meta.namespace;
     let namespace = reference.namespace.as_deref().unwrap_or(own);
     let target = target(reference, object);
     mentions.insert(target.clone());
     let origin = object.at(reference.line);
-    let finding = |code, cause: String, fix: &str| Finding::new(code, &origin, cause, fix);
+    let finding = |code, cause: String, fix: &str| Box::new(Finding::new(code, &origin, cause, fix));
     let Some(parent) = world.objects.get(&target) else {
         return Err(finding(Code::ParentNotFound, format!("parent {target} does not exist"), ""));
     };

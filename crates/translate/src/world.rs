@@ -235,8 +235,8 @@ impl World {
     }
 
     /// All registered workloads, by uid.
-    pub fn workloads(&self) -> impl Iterator<Item = &Registration> {
-        self.workloads.values()
+    pub fn workloads(&self) -> Vec<&Registration> {
+        self.workloads.values().collect()
     }
 
     /// An object as it is in force.

@@ -176,3 +176,11 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     }
     found
 }
+
+#[test]
+fn an_expression_must_be_valid_by_itself() {
+    rule(
+        "matches:\n  - path: {type: RegularExpression, value: 'a)(b'}",
+        &["error[LENO0004] HTTPRoute/r.default (f.yaml:7): `spec.rules[0].matches[0].path.value` is not a valid regular expression: unopened group; write it in RE2 syntax"],
+    );
+}

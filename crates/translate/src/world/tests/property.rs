@@ -150,7 +150,9 @@ fn contents(world: &World) -> Contents {
         let keys = members(subscription, world).into_iter();
         keys.map(|key| (key.clone(), resource(&key, world).unwrap_or_else(|| panic!("{key} has no content")).resource)).collect()
     };
-    subscriptions.into_iter().map(|subscription| (subscription.clone(), content(&subscription))).collect()
+    // Without content: an address that was allotted once is kept, and means nothing as long as its host is gone.
+    let all = subscriptions.into_iter().map(|subscription| (subscription.clone(), content(&subscription)));
+    all.filter(|(_, content): &(_, Vec<_>)| !content.is_empty()).collect()
 }
 
 fn final_state(steps: &[Step]) -> Vec<Change> {
@@ -175,7 +177,7 @@ fn final_state(steps: &[Step]) -> Vec<Change> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn incremental_equals_from_scratch_and_touches_all(
