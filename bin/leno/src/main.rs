@@ -1,1 +1,110 @@
-fn main() {}
+//! The program `leno`: wiring only. What each command does is in its crate.
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::future::Future;
+use std::process::ExitCode;
+
+mod gateway;
+mod node;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code for wrong usage, as in sysexits.h.
+const USAGE: u8 = 64;
+
+/// A service mesh: proxies beside applications, gateways, control planes, and what joins clusters
+#[derive(Parser)]
+#[command(name = "leno", version)]
+struct Leno {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The control plane of one cluster
+    Control(control::options::Options),
+    /// The management plane of many clusters
+    Manager(manager::options::Options),
+    /// A proxy beside an application, or a gateway that a control plane configures
+    Proxy(proxy::options::Options),
+    /// A proxy without a mesh, configured by files or by two addresses
+    Gateway(gateway::Options),
+    /// Two clusters on this machine, to try and to break
+    Demo(lab::Arguments),
+    /// What needs privileges on a host: capture of traffic
+    #[command(subcommand)]
+    Node(node::Command),
+    #[command(flatten)]
+    User(cli::Command),
+    #[command(hide = true)]
+    DemoEnter(lab::Stage),
+    #[command(hide = true)]
+    DemoInit(lab::Stage),
+    /// The demo's application: answers with who it is and with what the next service said
+    #[command(hide = true)]
+    DemoApp(lab::app::Options),
+    /// Load at a constant rate, one line of JSON for each request
+    #[command(hide = true)]
+    DemoLoad(lab::load::Options),
+}
+
+fn main() -> ExitCode {
+    // The demo makes namespaces, which a process with a second thread cannot: no runtime starts here.
+    match run(Leno::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Control(options) => plane("leno-control", control::start::run(options, Default::default())),
+        Command::Manager(options) => plane("leno-manager", manager::start::run(options, Default::default())),
+        Command::Proxy(options) => sidecar(options),
+        Command::Gateway(options) => gateway::run(options),
+        Command::Demo(arguments) => arguments.run(),
+        Command::Node(command) => done(node::run(&command)),
+        Command::User(command) => {
+            let code = cli::run_in(command, Leno::command());
+            Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
+        }
+        Command::DemoEnter(stage) => stage.enter(),
+        Command::DemoInit(stage) => {
+            daemon::logging::init("leno-demo");
+            stage.init()
+        }
+        Command::DemoApp(options) => done(lab::app::run(options)),
+        Command::DemoLoad(options) => done(lab::load::run(options)),
+    }
+}
+
+/// Runs a control plane or the management plane on a runtime of its own.
+fn plane(name: &str, run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    daemon::logging::init(name);
+    daemon::process::harden();
+    done(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run))
+}
+
+fn sidecar(options: proxy::options::Options) -> anyhow::Result<ExitCode> {
+    if let Some(code) = start_logging("leno-proxy", options.log.as_deref()) {
+        return Ok(code);
+    }
+    done(proxy::start::run(options, proxy::start::Seams::real()))
+}
+
+/// Logs from here on; `Some` when the filter is wrong.
+fn start_logging(name: &str, filter: Option<&str>) -> Option<ExitCode> {
+    daemon::logging::init(name);
+    let error = daemon::logging::set_filter(filter?).err()?;
+    eprintln!("error: --log: {error}");
+    Some(ExitCode::from(USAGE))
+}
+
+fn done<E: Into<anyhow::Error>>(result: Result<(), E>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+}

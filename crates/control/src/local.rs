@@ -57,7 +57,7 @@ pub struct Attached {
 }
 
 /// Starts a control plane for `source` in tasks of the current runtime and opens a stream to it.
-pub async fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, AttachError> {
+pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, AttachError> {
     let clock: Arc<dyn Clock> = Arc::new(System);
     let mut objects = Objects::default();
     let mut watching = None;

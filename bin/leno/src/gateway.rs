@@ -1,0 +1,74 @@
+//! `leno gateway`: a proxy with a control plane in the same process, joined by an in-process stream.
+
+use anyhow::Result;
+use control::local::{self, Attached, Source};
+use daemon::{Drain, Tasks};
+use proxy::start::Seams;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Options of `leno gateway`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Directory of Gateway, HTTPRoute and Backend documents, watched
+    #[arg(short = 'f', long = "filename", value_name = "DIR", required_unless_present = "from", conflicts_with = "from")]
+    directory: Option<PathBuf>,
+    /// Address to listen on, for example :8080
+    #[arg(long, value_name = "ADDR", requires = "to")]
+    from: Option<String>,
+    /// Address to send requests to, for example 127.0.0.1:9000
+    #[arg(long, value_name = "ADDR", requires = "from")]
+    to: Option<String>,
+    /// Print the YAML that --from and --to stand for, and do nothing else
+    #[arg(long, requires = "from")]
+    print: bool,
+    /// Number of worker threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Admin port on 127.0.0.1; 0 opens none
+    #[arg(long, value_name = "PORT", default_value_t = model::address::PORT_ADMIN)]
+    admin_port: u16,
+    /// Write a line of JSON for each request to this file; `-` is standard output
+    #[arg(long, value_name = "PATH")]
+    access_log: Option<PathBuf>,
+    /// Log level or filter, as in LENO_LOG
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(options: Options) -> Result<ExitCode> {
+    let source = match (&options.directory, &options.from, &options.to) {
+        (Some(directory), ..) => Source::Directory(directory.clone()),
+        (None, Some(from), Some(to)) => Source::Text(translate::gateway::shorthand(from, to)?),
+        _ => anyhow::bail!("give either -f DIR, or --from and --to"),
+    };
+    if let (true, Source::Text(text)) = (options.print, &source) {
+        print!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(code) = crate::start_logging("leno-gateway", options.log.as_deref()) {
+        return Ok(code);
+    }
+    let proxy_options = proxy::options::Options {
+        workers: options.workers,
+        admin_port: options.admin_port,
+        access_log: options.access_log,
+        log: options.log,
+        no_capture: true,
+        ..proxy::options::Options::default()
+    };
+    // They live as long as the proxy, so the control plane's tasks do too.
+    let tasks = Tasks::new();
+    let (_trigger, drain) = Drain::new();
+    let control = tasks.clone();
+    let open = move || {
+        let Attached { link, findings, .. } = local::attach(source, &control, drain)?;
+        for finding in findings {
+            eprintln!("{finding}");
+        }
+        Ok(link)
+    };
+    proxy::start::run_with_link(proxy_options, Seams::real(), open)?;
+    Ok(ExitCode::SUCCESS)
+}
