@@ -75,13 +75,21 @@ impl<'a> Report<'a> {
     pub(crate) fn subdomain(&mut self, path: &str, text: &str) {
         if !is_subdomain(text) {
             let cause = format!("cannot be `{text}`");
-            self.bad(path, &cause, "use lower-case letters, digits, `-` and `.`, at most 253, as in DNS names");
+            self.bad(
+                path,
+                &cause,
+                "use lower-case letters, digits, `-` and `.`, at most 253, as in DNS names",
+            );
         }
     }
 
     pub(crate) fn label(&mut self, path: &str, text: &str) {
         if !is_label(text) {
-            self.bad(path, &format!("cannot be `{text}`"), "use at most 63 lower-case letters, digits and `-`");
+            self.bad(
+                path,
+                &format!("cannot be `{text}`"),
+                "use at most 63 lower-case letters, digits and `-`",
+            );
         }
     }
 
@@ -151,7 +159,11 @@ fn labels(path: &str, labels: &BTreeMap<String, String>, report: &mut Report<'_>
     for (key, value) in labels {
         let (prefix, name) = key.split_once('/').map_or((None, key.as_str()), |(p, n)| (Some(p), n));
         if !word(name) || prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
-            report.bad(path, &format!("has the key `{key}`, which is no label"), "write `name` or `domain/name`");
+            report.bad(
+                path,
+                &format!("has the key `{key}`, which is no label"),
+                "write `name` or `domain/name`",
+            );
         }
         if !value.is_empty() && !word(value) {
             let cause = format!("has `{key}: {value}`, which is no label value");
@@ -183,7 +195,11 @@ pub(crate) fn meta(raw: RawMeta, kind: &Kind, report: &mut Report<'_>) -> Meta {
         Some((_, Some(created))) => created,
         Some((text, None)) => {
             let cause = format!("cannot be `{text}`");
-            report.bad("metadata.creationTimestamp", &cause, "write it as 2026-01-31T12:00:00Z, or leave it out");
+            report.bad(
+                "metadata.creationTimestamp",
+                &cause,
+                "write it as 2026-01-31T12:00:00Z, or leave it out",
+            );
             0
         }
     };

@@ -7,7 +7,9 @@ use crate::node::{Node, Value};
 use crate::suggest;
 use model::Code;
 use serde::de::value::StrDeserializer;
-use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor,
+};
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
@@ -83,7 +85,12 @@ impl Context {
     }
 
     /// Reads one part; the path keeps its last segment when that fails, so the error can be placed.
-    fn step<'a, S: DeserializeSeed<'a>>(&'a self, segment: Segment, node: &'a Node, seed: S) -> Result<S::Value, Error> {
+    fn step<'a, S: DeserializeSeed<'a>>(
+        &'a self,
+        segment: Segment,
+        node: &'a Node,
+        seed: S,
+    ) -> Result<S::Value, Error> {
         self.path.borrow_mut().push(segment);
         let value = seed.deserialize(Reader { node, context: self })?;
         self.path.borrow_mut().pop();
@@ -148,7 +155,8 @@ impl de::Error for Error {
 
     fn invalid_type(unexpected: de::Unexpected<'_>, what: &dyn de::Expected) -> Self {
         let expected = expected(what);
-        let quote = expected.contains("string") && !matches!(unexpected, de::Unexpected::Map | de::Unexpected::Seq);
+        let quote =
+            expected.contains("string") && !matches!(unexpected, de::Unexpected::Map | de::Unexpected::Seq);
         let fix = if quote { "put it in quotes".to_owned() } else { format!("write {expected}") };
         Self { code: Code::BadValue, cause: format!("is {unexpected}, not {expected}"), fix, field: None }
     }
@@ -190,7 +198,13 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Entries { entries, fields, line: wants_line.then_some(self.node.line), next: None, context: self.context }
+        Entries {
+            entries,
+            fields,
+            line: wants_line.then_some(self.node.line),
+            next: None,
+            context: self.context,
+        }
     }
 }
 
@@ -251,7 +265,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         match name {
             LATER => {
                 let path = self.context.path();
@@ -316,10 +334,13 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
             self.entries = rest;
             // An explicit null means the same as an absent field, as in Kubernetes.
             let absent = matches!(entry.1.value, Value::Null);
-            let known = self.fields.is_none_or(|fields| fields.contains(&entry.0.as_str()) && entry.0 != LINE_FIELD);
+            let known =
+                self.fields.is_none_or(|fields| fields.contains(&entry.0.as_str()) && entry.0 != LINE_FIELD);
             if known && !(absent && self.fields.is_some()) {
                 self.next = Some(entry);
-                return seed.deserialize(IntoDeserializer::<Error>::into_deserializer(entry.0.as_str())).map(Some);
+                return seed
+                    .deserialize(IntoDeserializer::<Error>::into_deserializer(entry.0.as_str()))
+                    .map(Some);
             }
         }
         Ok(None)

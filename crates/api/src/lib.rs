@@ -3,19 +3,19 @@
 //! `parse::documents` turns text into checked [`Object`]s and [`model::Finding`]s. Nothing here knows what
 //! an object means for traffic: that is `translate`. Read `object`, then `parse`.
 
-pub mod kinds;
-pub mod object;
+mod check;
 pub mod core;
+pub mod decode;
+pub mod duration;
 pub mod gateway;
 pub mod httproute;
 pub mod istio;
+pub mod kinds;
 pub mod leno;
-pub mod parse;
-pub mod duration;
-pub mod suggest;
 mod node;
-pub mod decode;
+pub mod object;
+pub mod parse;
 mod scan;
-mod check;
+pub mod suggest;
 
 pub use object::{Meta, Object, Spec};

@@ -78,7 +78,12 @@ impl Batch {
         match self.seen.get(&object.object) {
             Some(first) => {
                 let cause = format!("{} is already defined at {}:{}", object.object, first.file, first.line);
-                self.findings.push(Finding::new(Code::Duplicate, &object.origin, cause, "remove one of the two"));
+                self.findings.push(Finding::new(
+                    Code::Duplicate,
+                    &object.origin,
+                    cause,
+                    "remove one of the two",
+                ));
             }
             None => {
                 self.seen.insert(object.object.clone(), object.origin.clone());
@@ -121,7 +126,8 @@ fn read(piece: Piece<'_>) -> Result<Node, Problem> {
             Ok(node)
         }
         Err(error) => {
-            let line = error.location().and_then(|place| u32::try_from(place.line()).ok()).filter(|line| *line > 0);
+            let line =
+                error.location().and_then(|place| u32::try_from(place.line()).ok()).filter(|line| *line > 0);
             let line = line.map_or(first, |line| line + piece.lines_before);
             let cause = error.without_snippet().to_string();
             // The place is in the finding, with the file's line instead of the document's.
@@ -163,7 +169,11 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
         return (None, report.into_problems());
     }
     let object = Object {
-        object: ObjectRef { kind: kind.kind.into(), namespace: meta.namespace.clone(), name: meta.name.clone() },
+        object: ObjectRef {
+            kind: kind.kind.into(),
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+        },
         api_version: api_version.into(),
         origin: origin.clone(),
         meta,
@@ -178,11 +188,19 @@ fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
     let problem = |code, line, cause: String, fix: String| Problem { code, line, cause, fix };
     let field = |name: &str| match node.get(name) {
         Some(found) => found.as_str().map(|text| (text, found.line)).ok_or_else(|| {
-            problem(Code::BadValue, found.line, format!("`{name}` is not a string"), "put it in quotes".to_owned())
+            problem(
+                Code::BadValue,
+                found.line,
+                format!("`{name}` is not a string"),
+                "put it in quotes".to_owned(),
+            )
         }),
-        None => {
-            Err(problem(Code::MissingField, node.line, format!("`{name}` is missing"), format!("add `{name}`")))
-        }
+        None => Err(problem(
+            Code::MissingField,
+            node.line,
+            format!("`{name}` is missing"),
+            format!("add `{name}`"),
+        )),
     };
     let (api_version, version_line) = field("apiVersion")?;
     let (name, kind_line) = field("kind")?;
@@ -198,7 +216,12 @@ fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("kinds that are read: {}", known.join(", ")),
         };
-        return Err(problem(Code::UnknownKind, kind_line, format!("unknown kind `{name}` of `{api_version}`"), fix));
+        return Err(problem(
+            Code::UnknownKind,
+            kind_line,
+            format!("unknown kind `{name}` of `{api_version}`"),
+            fix,
+        ));
     };
     if kind.group != group || !kind.versions.contains(&version) {
         let cause = format!("kind {name} has no apiVersion `{api_version}`");
@@ -271,7 +294,11 @@ fn read_spec(kind: &Kind, node: &Node, report: &mut Report<'_>) -> Option<Read> 
     }
 }
 
-fn typed<T: DeserializeOwned>(node: &Node, report: &mut Report<'_>, spec: impl FnOnce(T) -> Spec) -> Option<Read> {
+fn typed<T: DeserializeOwned>(
+    node: &Node,
+    report: &mut Report<'_>,
+    spec: impl FnOnce(T) -> Spec,
+) -> Option<Read> {
     let (document, problems) = decode::decode::<Document<T>>(node);
     report.refuse_all(problems);
     document.map(|document| (document.metadata, spec(document.spec), document.api_version))

@@ -44,7 +44,8 @@ fn push<'a>(pieces: &mut Vec<Piece<'a>>, text: &'a str, lines_before: u32) {
 
 /// 1-based line of the first line that is neither blank nor a comment nor a directive.
 pub(crate) fn first_content_line(text: &str) -> Option<u32> {
-    let content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && !line.starts_with('%');
+    let content =
+        |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && !line.starts_with('%');
     text.lines().position(content).and_then(|index| u32::try_from(index + 1).ok())
 }
 

@@ -44,7 +44,11 @@ pub(crate) fn inbound(pair: &Pair, world: &World) -> Option<Inbound> {
     Some(Inbound {
         namespace: group.namespace.clone(),
         group: group.name.clone(),
-        labels: group.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
+        labels: group
+            .labels
+            .iter()
+            .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+            .collect(),
         ports: ports.into_values().collect(),
     })
 }
@@ -64,7 +68,12 @@ pub(crate) fn hosts_of(pair: &Pair, world: &World) -> BTreeSet<Hostname> {
 }
 
 /// A gateway object that our proxies serve.
-pub(crate) fn find_gateway<'a>(namespace: &str, name: &str, class: &str, world: &'a World) -> Option<(&'a Object, &'a GatewaySpec)> {
+pub(crate) fn find_gateway<'a>(
+    namespace: &str,
+    name: &str,
+    class: &str,
+    world: &'a World,
+) -> Option<(&'a Object, &'a GatewaySpec)> {
     let object = world.objects.get(&ObjectRef::new("Gateway", namespace, name))?;
     match &object.spec {
         Spec::Gateway(spec) if spec.gateway_class_name == class => Some((object, spec)),
@@ -119,7 +128,8 @@ pub(crate) fn names(world: &World) -> Names {
             continue;
         }
         let parent = host.as_str().split_once('.').map(|(_, parent)| parent);
-        let private = |parent: &&str| parent.rsplit('.').next().is_some_and(|top| PRIVATE_TOP_LEVELS.contains(&top));
+        let private =
+            |parent: &&str| parent.rsplit('.').next().is_some_and(|top| PRIVATE_TOP_LEVELS.contains(&top));
         match parent.filter(private) {
             Some(parent) => {
                 suffixes.insert(parent.into());
@@ -131,7 +141,9 @@ pub(crate) fn names(world: &World) -> Names {
     hosts.retain(|host| !suffixes.iter().any(|suffix| host.is_within(suffix)));
     let covered = |one: &Arc<str>| {
         let one = Hostname::parse(one);
-        let below = |other: &Arc<str>| one.as_ref().is_some_and(|one| one.as_str() != &**other && one.is_within(other));
+        let below = |other: &Arc<str>| {
+            one.as_ref().is_some_and(|one| one.as_str() != &**other && one.is_within(other))
+        };
         suffixes.iter().any(below)
     };
     Names { suffixes: suffixes.iter().filter(|suffix| !covered(suffix)).cloned().collect(), hosts }

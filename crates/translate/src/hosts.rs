@@ -67,8 +67,14 @@ fn entry(object: &Object, host: &Hostname, ports: Vec<ServicePort>) -> Option<Ho
 }
 
 /// From a `Service`; `None` without a TCP port.
-pub(crate) fn from_service(object: &Object, spec: &ServiceSpec, host: &Hostname, world: &World) -> Option<HostEntry> {
-    let mut entry = entry(object, host, spec.ports.iter().filter_map(|port| service_port(port, None)).collect())?;
+pub(crate) fn from_service(
+    object: &Object,
+    spec: &ServiceSpec,
+    host: &Hostname,
+    world: &World,
+) -> Option<HostEntry> {
+    let mut entry =
+        entry(object, host, spec.ports.iter().filter_map(|port| service_port(port, None)).collect())?;
     entry.groups = world.groups_selected(&object.meta.namespace, &spec.selector);
     let place = world.place();
     let groups = entry.groups.iter().filter_map(|pair| world.groups.get(pair).map(|group| (pair, group)));
@@ -97,7 +103,12 @@ fn native(workload: &Registration, group: &Group, place: &ClusterPlace) -> Endpo
 }
 
 /// From a `GlobalService` for one of its hosts; `None` as long as no ports are known.
-pub(crate) fn from_global(object: &Object, spec: &GlobalServiceSpec, host: &Hostname, world: &World) -> Option<HostEntry> {
+pub(crate) fn from_global(
+    object: &Object,
+    spec: &GlobalServiceSpec,
+    host: &Hostname,
+    world: &World,
+) -> Option<HostEntry> {
     let services: Vec<&HostEntry> = spec
         .backends
         .iter()
@@ -106,10 +117,14 @@ pub(crate) fn from_global(object: &Object, spec: &GlobalServiceSpec, host: &Host
             world.hosts.get(&service_host(namespace, &backend.service.name)?)
         })
         .collect();
-    let exports = || world.others().filter_map(|remote| find_export(remote, host).map(|export| (remote, export)));
+    let exports =
+        || world.others().filter_map(|remote| find_export(remote, host).map(|export| (remote, export)));
     let local: Vec<ServicePort> = union(services.iter().flat_map(|entry| &entry.service.ports));
     let ports = if !spec.ports.is_empty() {
-        spec.ports.iter().filter_map(|port| service_port(port, local.iter().find(|l| l.port == port.port))).collect()
+        spec.ports
+            .iter()
+            .filter_map(|port| service_port(port, local.iter().find(|l| l.port == port.port)))
+            .collect()
     } else if !local.is_empty() {
         local
     } else {
@@ -117,30 +132,36 @@ pub(crate) fn from_global(object: &Object, spec: &GlobalServiceSpec, host: &Host
     };
     let mut entry = entry(object, host, ports)?;
     entry.service.global = true;
-    entry.service.failover_order = spec.failover.order.iter().map(|cluster| Arc::from(cluster.as_str())).collect();
+    entry.service.failover_order =
+        spec.failover.order.iter().map(|cluster| Arc::from(cluster.as_str())).collect();
     entry.exported = !services.is_empty();
     entry.groups = services.iter().flat_map(|entry| entry.groups.iter().cloned()).collect();
     let own = services.iter().flat_map(|entry| entry.endpoints().cloned());
     let remote = exports().flat_map(|(remote, export)| {
-        remote.gateways.iter().filter(|_| export.weight > 0 && !export.identities.is_empty()).map(move |gateway| Endpoint {
-            uid: format!("{}/{}:{}/{host}", remote.cluster, gateway.address, gateway.port).into(),
-            address: gateway.address,
-            port: gateway.port,
-            reach: Reach::Gateway,
-            cluster: remote.cluster.clone(),
-            locality: remote.locality.clone(),
-            identities: export.identities.clone(),
-            gateway_identity: Some(gateway.identity.clone()),
-            weight: export.weight,
-            state: EndpointState::Ready,
-        })
+        remote.gateways.iter().filter(|_| export.weight > 0 && !export.identities.is_empty()).map(
+            move |gateway| Endpoint {
+                uid: format!("{}/{}:{}/{host}", remote.cluster, gateway.address, gateway.port).into(),
+                address: gateway.address,
+                port: gateway.port,
+                reach: Reach::Gateway,
+                cluster: remote.cluster.clone(),
+                locality: remote.locality.clone(),
+                identities: export.identities.clone(),
+                gateway_identity: Some(gateway.identity.clone()),
+                weight: export.weight,
+                state: EndpointState::Ready,
+            },
+        )
     });
     entry.slices = slices::layout(own.chain(remote));
     Some(entry)
 }
 
 /// What a cluster says of a host.
-pub(crate) fn find_export<'a>(remote: &'a RemoteCluster, host: &Hostname) -> Option<&'a model::federation::Export> {
+pub(crate) fn find_export<'a>(
+    remote: &'a RemoteCluster,
+    host: &Hostname,
+) -> Option<&'a model::federation::Export> {
     remote.exports.iter().find(|export| export.host == *host)
 }
 
@@ -151,9 +172,15 @@ fn union<'a>(ports: impl Iterator<Item = &'a ServicePort>) -> Vec<ServicePort> {
 }
 
 /// From a `Backend`: plaintext to fixed addresses.
-pub(crate) fn from_backend(object: &Object, spec: &BackendSpec, host: &Hostname, world: &World) -> Option<HostEntry> {
+pub(crate) fn from_backend(
+    object: &Object,
+    spec: &BackendSpec,
+    host: &Hostname,
+    world: &World,
+) -> Option<HostEntry> {
     let first = spec.addresses.first()?;
-    let protocol = spec.protocol.as_deref().map_or(Protocol::Http1, |text| protocol_of(text).unwrap_or(Protocol::Http1));
+    let protocol =
+        spec.protocol.as_deref().map_or(Protocol::Http1, |text| protocol_of(text).unwrap_or(Protocol::Http1));
     let port = ServicePort { port: first.port, target_port: first.port, protocol, name: "".into() };
     let mut entry = entry(object, host, vec![port])?;
     let place = world.place();
@@ -201,7 +228,9 @@ fn protocol_of(text: &str) -> Option<Protocol> {
     match (lower.as_str(), word) {
         ("kubernetes.io/h2c", _) | (_, "http2" | "grpc") => Some(Protocol::Http2),
         ("kubernetes.io/ws", _) | (_, "http") => Some(Protocol::Http1),
-        ("kubernetes.io/wss", _) | (_, "tcp" | "tls" | "https" | "mysql" | "mongo" | "redis") => Some(Protocol::Tcp),
+        ("kubernetes.io/wss", _) | (_, "tcp" | "tls" | "https" | "mysql" | "mongo" | "redis") => {
+            Some(Protocol::Tcp)
+        }
         _ => None,
     }
 }

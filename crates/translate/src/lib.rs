@@ -4,16 +4,16 @@
 //! No clock, no socket, no task: [`World`] changes only by [`World::apply`], and [`members`] and
 //! [`resource`] depend on their arguments alone. Read `world`, then `lookup`.
 
-pub mod world;
 mod addresses;
-mod slices;
-mod hosts;
-mod routes;
-mod policies;
-mod gateways;
-mod problems;
-pub mod lookup;
 pub mod gateway;
+mod gateways;
+mod hosts;
+pub mod lookup;
+mod policies;
+mod problems;
+mod routes;
+mod slices;
+pub mod world;
 
 pub use lookup::{ProxyKey, Translated, members, resource, visible};
 pub use policies::ROOT_NAMESPACE;

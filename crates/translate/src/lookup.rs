@@ -135,16 +135,17 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Translated> {
         ResourceKey::Cluster(name) => (Resource::Cluster(world.remotes.get(name)?.clone()), None),
     };
     let object = object.and_then(|object| world.objects.get(&object));
-    Some(Translated { resource, findings: object.map(|object| problems::of(object, world)).unwrap_or_default() })
+    Some(Translated {
+        resource,
+        findings: object.map(|object| problems::of(object, world)).unwrap_or_default(),
+    })
 }
 
 /// What a proxy sees without asking. It changes only with the `Gateway` of the proxy's name.
 pub fn visible(proxy: &ProxyKey, world: &World) -> Vec<Subscription> {
     let (namespace, name) = (&proxy.namespace, &proxy.group);
-    let mut seen = vec![
-        Subscription::Mesh,
-        Subscription::Inbound { namespace: namespace.clone(), group: name.clone() },
-    ];
+    let mut seen =
+        vec![Subscription::Mesh, Subscription::Inbound { namespace: namespace.clone(), group: name.clone() }];
     if gateways::find_gateway(namespace, name, CLASS, world).is_some() {
         seen.push(Subscription::Gateway { namespace: namespace.clone(), name: name.clone() });
     }

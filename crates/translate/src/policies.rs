@@ -121,7 +121,9 @@ impl Reading<'_> {
             },
         };
         let (values, not_values) = match key {
-            ConditionKey::SourcePrincipal => (self.principals(&when.values), self.principals(&when.not_values)),
+            ConditionKey::SourcePrincipal => {
+                (self.principals(&when.values), self.principals(&when.not_values))
+            }
             _ => (self.globs(&when.values), self.globs(&when.not_values)),
         };
         Condition { key, values, not_values }
@@ -144,14 +146,25 @@ fn target_refs(spec: &AuthorizationPolicySpec) -> impl Iterator<Item = &PolicyTa
 }
 
 /// Whether a policy concerns the workloads of a group, by its selector.
-fn selects_group(policy: &Object, spec: &AuthorizationPolicySpec, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+fn selects_group(
+    policy: &Object,
+    spec: &AuthorizationPolicySpec,
+    namespace: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
     let near = *policy.meta.namespace == *namespace || &*policy.meta.namespace == ROOT_NAMESPACE;
     let selected = spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels));
     near && selected && target_refs(spec).next().is_none()
 }
 
 /// Whether a policy concerns a gateway: by target, or by the labels of its group.
-fn selects_gateway(policy: &Object, spec: &AuthorizationPolicySpec, namespace: &str, name: &str, world: &World) -> bool {
+fn selects_gateway(
+    policy: &Object,
+    spec: &AuthorizationPolicySpec,
+    namespace: &str,
+    name: &str,
+    world: &World,
+) -> bool {
     let targeted = target_refs(spec).any(|target| target.kind == "Gateway" && target.name == name);
     if targeted && *policy.meta.namespace == *namespace {
         return true;
@@ -160,7 +173,10 @@ fn selects_gateway(policy: &Object, spec: &AuthorizationPolicySpec, namespace: &
     selects_group(policy, spec, namespace, &labels)
 }
 
-fn near<'a>(namespace: &'a str, world: &'a World) -> impl Iterator<Item = (&'a Object, &'a AuthorizationPolicySpec)> {
+fn near<'a>(
+    namespace: &'a str,
+    world: &'a World,
+) -> impl Iterator<Item = (&'a Object, &'a AuthorizationPolicySpec)> {
     let root = (namespace != ROOT_NAMESPACE).then_some(ROOT_NAMESPACE);
     let namespaces = [Some(namespace), root].into_iter().flatten();
     let objects = namespaces.flat_map(|namespace| world.objects_of("AuthorizationPolicy", Some(namespace)));
@@ -175,12 +191,22 @@ fn key(policy: &Object) -> ResourceKey {
 }
 
 /// The policies on the inbound side of a group.
-pub(crate) fn on_group<'a>(namespace: &'a str, labels: &'a BTreeMap<String, String>, world: &'a World) -> impl Iterator<Item = ResourceKey> + 'a {
-    near(namespace, world).filter(|(policy, spec)| selects_group(policy, spec, namespace, labels)).map(|(policy, _)| key(policy))
+pub(crate) fn on_group<'a>(
+    namespace: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    world: &'a World,
+) -> impl Iterator<Item = ResourceKey> + 'a {
+    near(namespace, world)
+        .filter(|(policy, spec)| selects_group(policy, spec, namespace, labels))
+        .map(|(policy, _)| key(policy))
 }
 
 /// The policies on a gateway.
-pub(crate) fn on_gateway<'a>(namespace: &'a str, name: &'a str, world: &'a World) -> impl Iterator<Item = ResourceKey> + 'a {
+pub(crate) fn on_gateway<'a>(
+    namespace: &'a str,
+    name: &'a str,
+    world: &'a World,
+) -> impl Iterator<Item = ResourceKey> + 'a {
     near(namespace, world)
         .filter(move |(policy, spec)| selects_gateway(policy, spec, namespace, name, world))
         .map(|(policy, _)| key(policy))
@@ -189,10 +215,13 @@ pub(crate) fn on_gateway<'a>(namespace: &'a str, name: &'a str, world: &'a World
 /// Every subscription that a policy belongs to.
 pub(crate) fn targets(policy: &Object, world: &World) -> Vec<Subscription> {
     let Spec::AuthorizationPolicy(spec) = &policy.spec else { return Vec::new() };
-    let groups = world.groups.iter().filter(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels));
+    let groups = world
+        .groups
+        .iter()
+        .filter(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels));
     let gateways = world.objects_of("Gateway", None).map(|object| &object.meta);
     let gateways = gateways.filter(|meta| selects_gateway(policy, spec, &meta.namespace, &meta.name, world));
-    let gateways =
-        gateways.map(|meta| Subscription::Gateway { namespace: meta.namespace.clone(), name: meta.name.clone() });
+    let gateways = gateways
+        .map(|meta| Subscription::Gateway { namespace: meta.namespace.clone(), name: meta.name.clone() });
     groups.map(|(group, _)| inbound_subscription(group)).chain(gateways).collect()
 }

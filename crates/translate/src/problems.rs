@@ -49,7 +49,8 @@ pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
             if class == CLASS || class == EAST_WEST_CLASS {
                 return Vec::new();
             }
-            let cause = format!("gatewayClassName `{class}` is none of Leno's, so nothing serves this gateway");
+            let cause =
+                format!("gatewayClassName `{class}` is none of Leno's, so nothing serves this gateway");
             let fix = "write `leno`, or `leno-east-west` for a gateway between networks";
             vec![Finding::new(Code::ReferenceNotFound, &object.at(spec.line), cause, fix)]
         }
@@ -59,7 +60,8 @@ pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
             let own = world.place.trust_domain.as_str();
             match spec.trust_domain.as_deref() {
                 Some(domain) if domain != own => {
-                    let cause = format!("trustDomain `{domain}` is not that of the running control plane, `{own}`");
+                    let cause =
+                        format!("trustDomain `{domain}` is not that of the running control plane, `{own}`");
                     let fix = "write that one, or restart the control plane with the new one";
                     vec![Finding::new(Code::BadValue, &object.at(spec.line), cause, fix)]
                 }
@@ -88,10 +90,16 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
     for backend in spec.backends.iter().filter(|_| !elsewhere) {
         let namespace = backend.service.namespace.as_deref().unwrap_or(&object.meta.namespace);
         let target = ObjectRef::new("Service", namespace, &backend.service.name);
-        let known = service_host(namespace, &backend.service.name).is_some_and(|host| world.hosts.contains_key(&host));
+        let known = service_host(namespace, &backend.service.name)
+            .is_some_and(|host| world.hosts.contains_key(&host));
         if !known {
             let cause = format!("{target} exists neither here nor in another cluster");
-            findings.push(Finding::new(Code::ReferenceNotFound, &object.at(backend.line), cause, nearest(&target, world)));
+            findings.push(Finding::new(
+                Code::ReferenceNotFound,
+                &object.at(backend.line),
+                cause,
+                nearest(&target, world),
+            ));
         }
     }
     findings
@@ -103,16 +111,20 @@ fn http_on_tcp(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -
     let mut tcp = BTreeSet::new();
     for target in policies::targets(object, world) {
         let Subscription::Inbound { namespace, group } = target else { continue };
-        let ports = crate::gateways::inbound(&(namespace, group), world).map(|inbound| inbound.ports).unwrap_or_default();
+        let ports = crate::gateways::inbound(&(namespace, group), world)
+            .map(|inbound| inbound.ports)
+            .unwrap_or_default();
         tcp.extend(ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.port));
     }
     let mut findings = Vec::new();
     for (rule, written) in policy.rules.iter().zip(&spec.rules) {
         let headers = rule.when.iter().any(|when| matches!(when.key, model::authz::ConditionKey::Header(_)));
         for (operation, to) in rule.to.iter().zip(&written.to) {
-            let wrong: Vec<String> = operation.ports.iter().filter(|port| tcp.contains(port)).map(u16::to_string).collect();
+            let wrong: Vec<String> =
+                operation.ports.iter().filter(|port| tcp.contains(port)).map(u16::to_string).collect();
             if !wrong.is_empty() && (headers || operation.needs_http()) {
-                let cause = format!("an HTTP condition stands beside port {}, which is TCP", wrong.join(", "));
+                let cause =
+                    format!("an HTTP condition stands beside port {}, which is TCP", wrong.join(", "));
                 let fix = "remove the port or the HTTP condition, or declare the port's protocol as http";
                 findings.push(Finding::new(Code::HttpFieldOnTcp, &object.at(to.operation.line), cause, fix));
             }

@@ -93,12 +93,12 @@ fn find_parents(
     };
     match (reference.group.as_deref().unwrap_or(GATEWAY_GROUP), &parent.spec) {
         (GATEWAY_GROUP, Spec::Gateway(gateway)) => {
-            gateway_parents(reference, object, spec, (parent, gateway), world).map_err(|(cause, fix)| {
-                finding(Code::ParentNotFound, cause, fix)
-            })
+            gateway_parents(reference, object, spec, (parent, gateway), world)
+                .map_err(|(cause, fix)| finding(Code::ParentNotFound, cause, fix))
         }
         (_, Spec::Service(_) | Spec::GlobalService(_)) if namespace != own => {
-            let cause = format!("parent {target} is in another namespace, and consumer routes are not supported yet");
+            let cause =
+                format!("parent {target} is in another namespace, and consumer routes are not supported yet");
             Err(finding(Code::Unsupported, cause, "put the route into the service's namespace"))
         }
         ("", Spec::Service(_)) | (LENO_GROUP, Spec::GlobalService(_)) => {
@@ -107,10 +107,16 @@ fn find_parents(
                 _ => world.hosts_won(parent),
             };
             let port = reference.port.unwrap_or(0);
-            let known = |host| world.hosts.get(host).is_none_or(|entry| entry.service.ports.iter().any(|p| p.port == port));
+            let known = |host| {
+                world.hosts.get(host).is_none_or(|entry| entry.service.ports.iter().any(|p| p.port == port))
+            };
             if port != 0 && !hosts.iter().any(known) {
                 let cause = format!("parent {target} has no port {port}");
-                return Err(finding(Code::PortNotFound, cause, "name a port of the service, or none for all"));
+                return Err(finding(
+                    Code::PortNotFound,
+                    cause,
+                    "name a port of the service, or none for all",
+                ));
             }
             Ok(hosts.into_iter().map(|host| Parent::Service { host, port }).collect())
         }
@@ -132,7 +138,10 @@ fn gateway_parents(
     world: &World,
 ) -> Result<Vec<Parent>, Refusal> {
     if gateway.gateway_class_name != CLASS {
-        let cause = format!("{} has the class {}, which takes no routes here", object.object, gateway.gateway_class_name);
+        let cause = format!(
+            "{} has the class {}, which takes no routes here",
+            object.object, gateway.gateway_class_name
+        );
         return Err((cause, "use a Gateway with gatewayClassName leno"));
     }
     let named = |listener: &&Listener| {
@@ -144,14 +153,17 @@ fn gateway_parents(
         let cause = format!("{} has no such listener", object.object);
         return Err((cause, "correct sectionName or port"));
     }
-    let allowed: Vec<&Listener> = named.into_iter().filter(|listener| admits(listener, object, route, world)).collect();
+    let allowed: Vec<&Listener> =
+        named.into_iter().filter(|listener| admits(listener, object, route, world)).collect();
     if allowed.is_empty() {
-        let cause = format!("{} does not allow routes from namespace {}", object.object, route.meta.namespace);
+        let cause =
+            format!("{} does not allow routes from namespace {}", object.object, route.meta.namespace);
         return Err((cause, "set allowedRoutes.namespaces.from on its listener"));
     }
     let meets = |listener: &&&Listener| {
         let host = listener.hostname.as_deref();
-        spec.hostnames.is_empty() || host.is_none_or(|host| spec.hostnames.iter().any(|name| overlap(host, name)))
+        spec.hostnames.is_empty()
+            || host.is_none_or(|host| spec.hostnames.iter().any(|name| overlap(host, name)))
     };
     if allowed.iter().filter(meets).count() == 0 {
         let cause = format!("no hostname of the route fits a listener of {}", object.object);
@@ -182,7 +194,8 @@ fn overlap(a: &str, b: &str) -> bool {
 }
 
 fn admits(listener: &Listener, gateway: &Object, route: &Object, world: &World) -> bool {
-    let Some(allowed) = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref()) else {
+    let Some(allowed) = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref())
+    else {
         return gateway.meta.namespace == route.meta.namespace;
     };
     match allowed.from.unwrap_or(FromNamespaces::Same) {
@@ -191,7 +204,9 @@ fn admits(listener: &Listener, gateway: &Object, route: &Object, world: &World) 
         FromNamespaces::Selector => {
             let object = world.objects.get(&ObjectRef::new("Namespace", "", &route.meta.namespace));
             let selector = allowed.selector.as_ref();
-            object.zip(selector).is_some_and(|(object, selector)| selects(&selector.match_labels, &object.meta.labels))
+            object
+                .zip(selector)
+                .is_some_and(|(object, selector)| selects(&selector.match_labels, &object.meta.labels))
         }
     }
 }

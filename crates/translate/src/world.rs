@@ -158,12 +158,19 @@ impl World {
     /// This cluster as the others shall see it.
     pub fn export(&self) -> RemoteCluster {
         let place = self.place();
-        let exported = self.claims.keys().filter_map(|host| self.hosts.get(host)).filter(|entry| entry.exported);
+        let exported =
+            self.claims.keys().filter_map(|host| self.hosts.get(host)).filter(|entry| entry.exported);
         let exports = exported.map(|entry| Export {
             host: entry.service.host.clone(),
             ports: entry.service.ports.clone(),
             weight: u32::try_from(entry.local_ready(&place.cluster)).unwrap_or(u32::MAX),
-            identities: entry.groups.iter().filter_map(|group| hosts::identity(group, self)).collect::<BTreeSet<_>>().into_iter().collect(),
+            identities: entry
+                .groups
+                .iter()
+                .filter_map(|group| hosts::identity(group, self))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         });
         RemoteCluster {
             cluster: place.cluster.clone(),
@@ -250,7 +257,11 @@ impl World {
     }
 
     /// Objects of one kind, of one namespace or of all.
-    pub(crate) fn objects_of<'a>(&'a self, kind: &'a str, namespace: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Object>> {
+    pub(crate) fn objects_of<'a>(
+        &'a self,
+        kind: &'a str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Arc<Object>> {
         let start = ObjectRef::new(kind, namespace.unwrap_or_default(), "");
         let within = move |object: &ObjectRef| {
             &*object.kind == kind && namespace.is_none_or(|namespace| &*object.namespace == namespace)
@@ -269,7 +280,11 @@ impl World {
     }
 
     /// Groups of `namespace` with all labels of `selector`; none for an empty one, as in Kubernetes.
-    pub(crate) fn groups_selected(&self, namespace: &Arc<str>, selector: &BTreeMap<String, String>) -> BTreeSet<Pair> {
+    pub(crate) fn groups_selected(
+        &self,
+        namespace: &Arc<str>,
+        selector: &BTreeMap<String, String>,
+    ) -> BTreeSet<Pair> {
         if selector.is_empty() {
             return BTreeSet::new();
         }

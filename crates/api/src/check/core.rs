@@ -40,12 +40,21 @@ pub(super) fn ports(path: &str, ports: &[ServicePort], report: &mut Report<'_>) 
                 }
             }
             None if ports.len() > 1 => {
-                report.refuse(Code::MissingField, &format!("{at}.name"), "is missing", "name each port if there are several");
+                report.refuse(
+                    Code::MissingField,
+                    &format!("{at}.name"),
+                    "is missing",
+                    "name each port if there are several",
+                );
             }
             None => {}
         }
         if !numbers.insert((port.port, port.is_tcp())) {
-            report.bad(&format!("{at}.port"), &format!("{} occurs twice", port.port), "remove one of the two");
+            report.bad(
+                &format!("{at}.port"),
+                &format!("{} occurs twice", port.port),
+                "remove one of the two",
+            );
         }
     }
 }

@@ -25,7 +25,11 @@ pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) 
     for (index, listener) in spec.listeners.iter().enumerate() {
         let at = format!("spec.listeners[{index}]");
         if !names.insert(listener.name.as_str()) {
-            report.bad(&format!("{at}.name"), &format!("`{}` occurs twice", listener.name), "use another name");
+            report.bad(
+                &format!("{at}.name"),
+                &format!("`{}` occurs twice", listener.name),
+                "use another name",
+            );
         }
         if !places.insert((listener.port, listener.hostname.as_deref())) {
             report.bad(&at, "has the port and hostname of another listener", "use another port or hostname");
@@ -40,7 +44,11 @@ fn one_listener(listener: &Listener, at: &str, east_west: bool, report: &mut Rep
     if let Some(host) = &listener.hostname
         && !super::is_host(host, true)
     {
-        report.bad(&format!("{at}.hostname"), &format!("cannot be `{host}`"), "write a name, or `*.` and a name");
+        report.bad(
+            &format!("{at}.hostname"),
+            &format!("cannot be `{host}`"),
+            "write a name, or `*.` and a name",
+        );
     }
     if !east_west {
         if listener.protocol != "HTTP" {
@@ -50,7 +58,11 @@ fn one_listener(listener: &Listener, at: &str, east_west: bool, report: &mut Rep
             report.later(&format!("{at}.tls"), "TLS on a listener");
         }
         if is_proxy_port(listener.port) {
-            report.bad(&format!("{at}.port"), "is one of the proxy's own (15000 to 15099)", "use another port");
+            report.bad(
+                &format!("{at}.port"),
+                "is one of the proxy's own (15000 to 15099)",
+                "use another port",
+            );
         }
     }
     let Some(allowed) = &listener.allowed_routes else { return };

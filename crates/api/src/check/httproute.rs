@@ -118,7 +118,11 @@ fn values(conditions: &[ValueMatch], at: &str, case: Case, report: &mut Report<'
     let mut names = HashSet::new();
     for (index, condition) in conditions.iter().enumerate() {
         if !is_token(&condition.name) {
-            report.bad(&format!("{at}[{index}].name"), &format!("cannot be `{}`", condition.name), "write a token");
+            report.bad(
+                &format!("{at}[{index}].name"),
+                &format!("cannot be `{}`", condition.name),
+                "write a token",
+            );
         }
         let name = match case {
             Case::Ignored => condition.name.to_ascii_lowercase(),
@@ -184,7 +188,12 @@ fn backend_ref(backend: &HttpBackendRef, at: &str, report: &mut Report<'_>) {
     let kind = backend.kind.as_deref().unwrap_or("Service");
     match (backend.group.as_deref().unwrap_or_default(), kind) {
         ("", "Service") if backend.port.is_none() => {
-            report.refuse(Code::MissingField, &format!("{at}.port"), "is missing", "add the port of the service");
+            report.refuse(
+                Code::MissingField,
+                &format!("{at}.port"),
+                "is missing",
+                "add the port of the service",
+            );
         }
         // An unknown kind is answered with 500 by the specification: `translate` says so.
         _ => {}
@@ -201,7 +210,8 @@ fn timeouts(limits: &Timeouts, at: &str, report: &mut Report<'_>) {
         }
         value
     };
-    let (request, attempt) = (read("request", &limits.request), read("backendRequest", &limits.backend_request));
+    let (request, attempt) =
+        (read("request", &limits.request), read("backendRequest", &limits.backend_request));
     if let (Some(request), Some(attempt)) = (request, attempt)
         && request > Duration::ZERO
         && attempt > request
@@ -213,7 +223,11 @@ fn timeouts(limits: &Timeouts, at: &str, report: &mut Report<'_>) {
 fn retry(policy: &Retry, at: &str, report: &mut Report<'_>) {
     for (index, code) in policy.codes.iter().enumerate() {
         if !(400..=599).contains(code) {
-            report.bad(&format!("{at}.codes[{index}]"), &format!("cannot be {code}"), "write a status from 400 to 599");
+            report.bad(
+                &format!("{at}.codes[{index}]"),
+                &format!("cannot be {code}"),
+                "write a status from 400 to 599",
+            );
         }
     }
     if let Some(attempts) = policy.attempts
@@ -225,6 +239,10 @@ fn retry(policy: &Retry, at: &str, report: &mut Report<'_>) {
     if let Some(text) = &policy.backoff
         && duration::parse(text).is_none()
     {
-        report.bad(&format!("{at}.backoff"), &format!("cannot be `{text}`"), "write a duration such as 100ms");
+        report.bad(
+            &format!("{at}.backoff"),
+            &format!("cannot be `{text}`"),
+            "write a duration such as 100ms",
+        );
     }
 }

@@ -28,12 +28,22 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
         report.bad("spec.targetRef", "cannot stand beside targetRefs", "use targetRefs");
     }
     report.at_most("spec.targetRefs", spec.target_refs.len(), TARGETS_MAX);
-    let named = spec.target_refs.iter().enumerate().map(|(index, target)| (format!("spec.targetRefs[{index}]"), target));
-    for (path, target) in named.chain(spec.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target))) {
+    let named = spec
+        .target_refs
+        .iter()
+        .enumerate()
+        .map(|(index, target)| (format!("spec.targetRefs[{index}]"), target));
+    for (path, target) in
+        named.chain(spec.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target)))
+    {
         if target.kind != "Gateway" {
             report.later(&format!("{path}.kind"), &format!("target kind {}", target.kind));
         }
-        if target.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty() && namespace != &*meta.namespace) {
+        if target
+            .namespace
+            .as_deref()
+            .is_some_and(|namespace| !namespace.is_empty() && namespace != &*meta.namespace)
+        {
             report.bad(&format!("{path}.namespace"), "is not the policy's own", "remove it");
         }
     }
@@ -67,7 +77,12 @@ fn one_rule(rule: &PolicyRule, at: &str, report: &mut Report<'_>) {
 
 /// Not understood, kept, fails closed.
 fn closed(code: Code, path: &str, cause: &str, report: &mut Report<'_>) {
-    report.keep(code, path, cause, "correct or remove it; until then it allows nothing and denies everything");
+    report.keep(
+        code,
+        path,
+        cause,
+        "correct or remove it; until then it allows nothing and denies everything",
+    );
 }
 
 fn source(source: &Source, at: &str, report: &mut Report<'_>) {
@@ -103,20 +118,31 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
     }
     for (field, blocks) in [("ipBlocks", &source.ip_blocks), ("notIpBlocks", &source.not_ip_blocks)] {
         for (index, block) in blocks.iter().enumerate().filter(|(_, block)| Cidr::parse(block).is_none()) {
-            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{block}`"), report);
+            closed(
+                Code::BadValue,
+                &format!("{at}.{field}[{index}]"),
+                &format!("cannot be `{block}`"),
+                report,
+            );
         }
     }
     let accounts =
         [("serviceAccounts", &source.service_accounts), ("notServiceAccounts", &source.not_service_accounts)];
     for (field, accounts) in accounts {
         for (index, account) in accounts.iter().enumerate().filter(|(_, account)| !is_account(account)) {
-            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{account}`"), report);
+            closed(
+                Code::BadValue,
+                &format!("{at}.{field}[{index}]"),
+                &format!("cannot be `{account}`"),
+                report,
+            );
         }
     }
 }
 
 fn is_account(text: &str) -> bool {
-    let (namespace, name) = text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
+    let (namespace, name) =
+        text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
     namespace.is_none_or(super::is_label) && is_subdomain(name)
 }
 
@@ -138,7 +164,9 @@ fn operation(operation: &Operation, at: &str, report: &mut Report<'_>) {
         not_empty(&format!("{at}.{field}"), values, report);
     }
     for (field, ports) in [("ports", &operation.ports), ("notPorts", &operation.not_ports)] {
-        for (index, port) in ports.iter().enumerate().filter(|(_, port)| !port.parse().is_ok_and(|port: u16| port > 0)) {
+        for (index, port) in
+            ports.iter().enumerate().filter(|(_, port)| !port.parse().is_ok_and(|port: u16| port > 0))
+        {
             closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{port}`"), report);
         }
     }
@@ -158,8 +186,13 @@ fn not_empty(at: &str, values: &[String], report: &mut Report<'_>) {
 
 /// Keys of `when` that are valid in Istio but not understood yet.
 const KEYS_LATER: &[&str] = &[
-    "remote.ip", "request.auth.principal", "request.auth.audiences", "request.auth.presenter", "destination.ip",
-    "connection.sni", "source.serviceAccount",
+    "remote.ip",
+    "request.auth.principal",
+    "request.auth.audiences",
+    "request.auth.presenter",
+    "destination.ip",
+    "connection.sni",
+    "source.serviceAccount",
 ];
 
 fn condition(when: &When, at: &str, report: &mut Report<'_>) {
@@ -167,7 +200,10 @@ fn condition(when: &When, at: &str, report: &mut Report<'_>) {
     match when.key.as_str() {
         "source.ip" | "source.namespace" | "source.principal" | "destination.port" => {}
         key if header_of(key).is_some() => {}
-        key if KEYS_LATER.contains(&key) || key.starts_with("request.auth.claims[") || key.starts_with("experimental.") => {
+        key if KEYS_LATER.contains(&key)
+            || key.starts_with("request.auth.claims[")
+            || key.starts_with("experimental.") =>
+        {
             closed(Code::Unsupported, &path, &format!("`{key}` is not supported yet"), report);
         }
         key => closed(Code::BadValue, &path, &format!("cannot be `{key}`"), report),

@@ -47,7 +47,11 @@ pub(super) fn global_service(spec: &GlobalServiceSpec, report: &mut Report<'_>) 
         if !super::is_host(host, false) {
             report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case DNS name");
         } else if host.ends_with(".svc.cluster.local") || host.ends_with(".backend.leno") {
-            report.bad(&path, "lies below a suffix of Leno's own", "use another name, for example below mesh.internal");
+            report.bad(
+                &path,
+                "lies below a suffix of Leno's own",
+                "use another name, for example below mesh.internal",
+            );
         }
         if !seen.insert(host) {
             report.bad(&path, "occurs twice", "remove one of the two");
@@ -76,7 +80,11 @@ pub(super) fn backend(spec: &BackendSpec, report: &mut Report<'_>) {
     for (index, address) in spec.addresses.iter().enumerate() {
         let path = format!("spec.addresses[{index}]");
         if address.host.parse::<IpAddr>().is_err() {
-            report.bad(&format!("{path}.host"), &format!("cannot be `{}`", address.host), "write an IP address");
+            report.bad(
+                &format!("{path}.host"),
+                &format!("cannot be `{}`", address.host),
+                "write an IP address",
+            );
         }
         report.port(&format!("{path}.port"), address.port);
         if !seen.insert((&address.host, address.port)) {

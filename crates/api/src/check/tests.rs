@@ -6,7 +6,9 @@ fn timestamps_are_seconds_since_the_epoch() {
     check("1970-01-01T00:00:00Z", Some(0));
     check("2000-03-01T00:00:00Z", Some(951_868_800));
     check("2026-11-22T23:36:00.5Z", Some(1_795_390_560));
-    for text in ["", "2026-11-22", "2026-13-01T00:00:00Z", "2026-11-22T25:00:00Z", "2026-11-22T00:00:00+01:00"] {
+    for text in
+        ["", "2026-11-22", "2026-13-01T00:00:00Z", "2026-11-22T25:00:00Z", "2026-11-22T00:00:00+01:00"]
+    {
         check(text, None);
     }
 }
@@ -19,5 +21,7 @@ fn names_are_dns_names() {
     for bad in ["", "-a", "a-", "A", "a_b", "a..b", ".a"] {
         assert!(!is_subdomain(bad), "{bad}");
     }
-    assert!(is_host("*.example.com", true) && !is_host("*.example.com", false) && !is_host("10.0.0.1", false));
+    assert!(
+        is_host("*.example.com", true) && !is_host("*.example.com", false) && !is_host("10.0.0.1", false)
+    );
 }

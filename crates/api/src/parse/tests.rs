@@ -36,16 +36,26 @@ fn all_unknown_fields_are_found_at_once() {
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n  lables: {}\nspec:\n  ports:\n    - port: 80\n      targetport: 1\n  x: 1\n",
         "f.yaml",
     );
-    assert_eq!(findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(), [5, 9, 10].map(|line| (Code::UnknownField, line)));
+    assert_eq!(
+        findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(),
+        [5, 9, 10].map(|line| (Code::UnknownField, line))
+    );
     assert!(objects.is_empty());
 }
 
 #[test]
 fn a_bad_document_hides_no_other() {
-    let good = |name: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n");
+    let good = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n"
+        )
+    };
     let text = format!("{}---\na: [\n---\n{}---\n# nothing\n---\n{}", good("a"), good("b"), good("a"));
     let (objects, findings) = documents(&text, "f.yaml");
-    assert_eq!(objects.iter().map(|o| (&*o.meta.name, o.origin.line)).collect::<Vec<_>>(), [("a", 1), ("b", 8)]);
+    assert_eq!(
+        objects.iter().map(|o| (&*o.meta.name, o.origin.line)).collect::<Vec<_>>(),
+        [("a", 1), ("b", 8)]
+    );
     let got: Vec<_> = findings.iter().map(|f| (f.code, f.origin.line)).collect();
     assert_eq!(got, [(Code::Syntax, 6), (Code::Duplicate, 15)]);
 }
@@ -55,7 +65,11 @@ fn each_code_with_its_line() {
     let head = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: s}}\n");
     let line = |text: String, code, line| {
         let (objects, findings) = documents(&text, "f.yaml");
-        assert_eq!(findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(), [(code, line)], "{text}\n{findings:?}");
+        assert_eq!(
+            findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(),
+            [(code, line)],
+            "{text}\n{findings:?}"
+        );
         assert!(objects.is_empty(), "{text}");
     };
     line("a: {\n".into(), Code::Syntax, 1);
@@ -68,15 +82,19 @@ fn each_code_with_its_line() {
     line(head("Service") + "spec:\n  ports:\n    - port: 70000\n", Code::BadValue, 6);
     line(head("Service") + "spec:\n  ports:\n    - port: 80\n      targetPort: http\n", Code::BadValue, 7);
     line(head("Service") + "spec:\n  type: ExternalName\n  ports:\n    - port: 80\n", Code::Unsupported, 5);
-    rule("sessionPersistence:\n  type: Cookie", &[
-        "error[LENO0103] HTTPRoute/r.default (f.yaml:6): `spec.rules[0].sessionPersistence` is not supported yet; remove `spec.rules[0].sessionPersistence`",
-    ]);
+    rule(
+        "sessionPersistence:\n  type: Cookie",
+        &[
+            "error[LENO0103] HTTPRoute/r.default (f.yaml:6): `spec.rules[0].sessionPersistence` is not supported yet; remove `spec.rules[0].sessionPersistence`",
+        ],
+    );
 }
 
 #[test]
 fn fields_of_a_route_are_checked() {
     let bad = |text: &str, line: u32, cause: &str| {
-        let (objects, findings) = documents(&format!("{ROUTE}{}\n", text.replace('\n', "\n      ")), "f.yaml");
+        let (objects, findings) =
+            documents(&format!("{ROUTE}{}\n", text.replace('\n', "\n      ")), "f.yaml");
         assert!(objects.is_empty(), "{text}");
         assert!(
             findings.iter().any(|f| f.origin.line == line && f.cause.contains(cause)),
@@ -96,8 +114,16 @@ fn fields_of_a_route_are_checked() {
     bad("backendRefs:\n  - name: s\n    port: 80\n    weight: 1000001", 9, "more than");
     bad("filters:\n  - type: URLRewrite", 7, "missing");
     bad("filters:\n  - type: RequestMirror", 7, "not supported");
-    bad("filters:\n  - type: RequestHeaderModifier\n    requestHeaderModifier:\n      set:\n        - name: x-leno-a\n          value: b", 10, "own headers");
-    bad("filters:\n  - type: RequestRedirect\n    requestRedirect: {port: 1}\nbackendRefs:\n  - name: s\n    port: 80", 9, "beside");
+    bad(
+        "filters:\n  - type: RequestHeaderModifier\n    requestHeaderModifier:\n      set:\n        - name: x-leno-a\n          value: b",
+        10,
+        "own headers",
+    );
+    bad(
+        "filters:\n  - type: RequestRedirect\n    requestRedirect: {port: 1}\nbackendRefs:\n  - name: s\n    port: 80",
+        9,
+        "beside",
+    );
 }
 
 #[test]
@@ -105,7 +131,10 @@ fn a_policy_that_is_understood_in_part_is_kept() {
     let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p}\nspec:\n  rules:\n    - when:\n        - key: request.auth.claims[iss]\n          values: [a]\n";
     let (objects, findings) = documents(text, "f.yaml");
     assert_eq!(objects.len(), 1);
-    assert_eq!(findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(), [(Code::Unsupported, 7)]);
+    assert_eq!(
+        findings.iter().map(|f| (f.code, f.origin.line)).collect::<Vec<_>>(),
+        [(Code::Unsupported, 7)]
+    );
 }
 
 #[test]
@@ -116,7 +145,10 @@ fn json_lists_and_server_set_metadata_are_read() {
     let (objects, findings) = documents(text, "");
     assert_eq!(findings, []);
     let meta = &objects[0].meta;
-    assert_eq!((meta.created, meta.generation, &*meta.namespace, meta.labels["a"].as_str()), (86_400, 3, "n", "b"));
+    assert_eq!(
+        (meta.created, meta.generation, &*meta.namespace, meta.labels["a"].as_str()),
+        (86_400, 3, "n", "b")
+    );
     assert_eq!(objects[0].value["metadata"]["uid"], "u");
 }
 
@@ -147,11 +179,18 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
             for text in [text.replace('\n', "\r\n"), text] {
                 for piece in crate::scan::pieces(&text) {
                     let (objects, findings) = documents(piece.text, "f");
-                    assert!(!objects.is_empty() || !findings.is_empty(), "{}:\n{}", path.display(), piece.text);
+                    assert!(
+                        !objects.is_empty() || !findings.is_empty(),
+                        "{}:\n{}",
+                        path.display(),
+                        piece.text
+                    );
                     parsed += objects.len();
                     refused += usize::from(objects.is_empty());
                     if std::env::var_os("LENO_CORPUS").is_some() {
-                        for finding in findings.iter().filter(|f| !matches!(f.code, Code::UnknownKind | Code::Replaced)) {
+                        for finding in
+                            findings.iter().filter(|f| !matches!(f.code, Code::UnknownKind | Code::Replaced))
+                        {
                             eprintln!("{}: {finding}", path.display());
                         }
                     }
@@ -160,7 +199,11 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
             files += 1;
         }
     }
-    eprintln!("corpus: {files} files; {} documents parsed, {} refused with a finding", parsed / 2, refused / 2);
+    eprintln!(
+        "corpus: {files} files; {} documents parsed, {} refused with a finding",
+        parsed / 2,
+        refused / 2
+    );
     assert!(files > 100 && parsed > 500);
 }
 
@@ -181,6 +224,8 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 fn an_expression_must_be_valid_by_itself() {
     rule(
         "matches:\n  - path: {type: RegularExpression, value: 'a)(b'}",
-        &["error[LENO0004] HTTPRoute/r.default (f.yaml:7): `spec.rules[0].matches[0].path.value` is not a valid regular expression: unopened group; write it in RE2 syntax"],
+        &[
+            "error[LENO0004] HTTPRoute/r.default (f.yaml:7): `spec.rules[0].matches[0].path.value` is not a valid regular expression: unopened group; write it in RE2 syntax",
+        ],
     );
 }

@@ -4,14 +4,14 @@ use super::RouteEntry;
 use crate::hosts::{backend_host, service_host};
 use crate::world::World;
 use api::httproute::{
-    HeaderFilter, HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, PathMatchType,
-    PathModifier, PathModifierType, Retry, ValueMatchType,
+    HeaderFilter, HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec,
+    PathMatchType, PathModifier, PathModifierType, Retry, ValueMatchType,
 };
 use api::kinds::LENO_GROUP;
 use api::{Object, Spec, duration};
 use model::route::{
-    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite, RouteBackend,
-    RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
+    RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
 };
 use model::{Code, Finding, Hostname, ObjectRef};
 use std::sync::Arc;
@@ -22,14 +22,21 @@ const BACKOFF_DEFAULT: Duration = Duration::from_millis(25);
 const STATUS_REDIRECT_DEFAULT: u16 = 302;
 
 /// All rules, under a parent that the caller replaces.
-pub(super) fn compile(object: &Object, spec: &HttpRouteSpec, world: &World, entry: &mut RouteEntry) -> Vec<RouteRule> {
+pub(super) fn compile(
+    object: &Object,
+    spec: &HttpRouteSpec,
+    world: &World,
+    entry: &mut RouteEntry,
+) -> Vec<RouteRule> {
     let hosts: Vec<HostMatch> = spec.hostnames.iter().filter_map(|host| host_match(host)).collect();
     // Without rules a route still takes its requests, and answers them with 500.
     let default = [HttpRouteRule { line: spec.line, ..HttpRouteRule::default() }];
     let rules = if spec.rules.is_empty() { &default[..] } else { &spec.rules };
     let compiled = rules.iter().zip(0..).map(|(rule, index)| {
         let limits = rule.timeouts.as_ref();
-        let limit = |text: Option<&String>| text.and_then(|text| duration::parse(text)).filter(|limit| !limit.is_zero());
+        let limit = |text: Option<&String>| {
+            text.and_then(|text| duration::parse(text)).filter(|limit| !limit.is_zero())
+        };
         RouteRule {
             parent: Parent::Gateway { namespace: "".into(), name: "".into(), listener: "".into() },
             origin: object.at(rule.line),
@@ -38,7 +45,11 @@ pub(super) fn compile(object: &Object, spec: &HttpRouteSpec, world: &World, entr
             hosts: hosts.clone(),
             matches: rule.matches.iter().map(route_match).collect(),
             filters: rule.filters.iter().filter_map(filter).collect(),
-            backends: rule.backend_refs.iter().map(|backend| route_backend(backend, object, world, entry)).collect(),
+            backends: rule
+                .backend_refs
+                .iter()
+                .map(|backend| route_backend(backend, object, world, entry))
+                .collect(),
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
             retry: rule.retry.as_ref().map(retry),
@@ -116,7 +127,9 @@ fn header_edit(edit: &HeaderFilter) -> HeaderEdit {
 
 fn path_rewrite(path: &PathModifier) -> PathRewrite {
     match path.modifier_type {
-        PathModifierType::ReplaceFullPath => PathRewrite::Full(path.replace_full_path.as_deref().unwrap_or("/").into()),
+        PathModifierType::ReplaceFullPath => {
+            PathRewrite::Full(path.replace_full_path.as_deref().unwrap_or("/").into())
+        }
         PathModifierType::ReplacePrefixMatch => {
             PathRewrite::Prefix(path.replace_prefix_match.as_deref().unwrap_or_default().into())
         }
@@ -131,7 +144,12 @@ fn retry(retry: &Retry) -> RetryPolicy {
     }
 }
 
-fn route_backend(backend: &HttpBackendRef, object: &Object, world: &World, entry: &mut RouteEntry) -> RouteBackend {
+fn route_backend(
+    backend: &HttpBackendRef,
+    object: &Object,
+    world: &World,
+    entry: &mut RouteEntry,
+) -> RouteBackend {
     let weight = backend.weight.unwrap_or(1);
     match resolve(backend, object, world, entry) {
         Ok((host, port)) => RouteBackend { host: Some(host), port, weight },
@@ -158,7 +176,8 @@ fn resolve(
 ) -> Result<(Hostname, u16), Refusal> {
     let own = &*object.meta.namespace;
     let namespace = backend.namespace.as_deref().unwrap_or(own);
-    let (group, kind) = (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
+    let (group, kind) =
+        (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
     let target = ObjectRef::new(kind, namespace, &backend.name);
     entry.mentions.insert(target.clone());
     let refuse = |code, cause: String, fix: String| Refusal { code, cause, fix, missing: None };
@@ -168,12 +187,20 @@ fn resolve(
         return Err(refuse(Code::ReferenceNotFound, cause, fix));
     }
     if namespace != own {
-        let cause = format!("backend {target} is in another namespace, which no ReferenceGrant can allow yet");
-        return Err(refuse(Code::ReferenceNotFound, cause, "put the route into the backend's namespace".to_owned()));
+        let cause =
+            format!("backend {target} is in another namespace, which no ReferenceGrant can allow yet");
+        return Err(refuse(
+            Code::ReferenceNotFound,
+            cause,
+            "put the route into the backend's namespace".to_owned(),
+        ));
     }
     let Some(found) = world.objects.get(&target) else {
         let cause = format!("backend {target} does not exist");
-        return Err(Refusal { missing: Some(target), ..refuse(Code::ReferenceNotFound, cause, String::new()) });
+        return Err(Refusal {
+            missing: Some(target),
+            ..refuse(Code::ReferenceNotFound, cause, String::new())
+        });
     };
     let host = match &found.spec {
         Spec::Service(_) => service_host(namespace, &backend.name),
@@ -183,7 +210,11 @@ fn resolve(
     let known = host.and_then(|host| world.hosts.get(&host));
     let Some(service) = known.map(|known| &known.service) else {
         let cause = format!("backend {target} has no port that the mesh carries");
-        return Err(refuse(Code::ReferenceNotFound, cause, "give it a TCP port, or wait for a cluster that has it".to_owned()));
+        return Err(refuse(
+            Code::ReferenceNotFound,
+            cause,
+            "give it a TCP port, or wait for a cluster that has it".to_owned(),
+        ));
     };
     let port = match backend.port {
         Some(port) if service.ports.iter().any(|known| known.port == port) => port,

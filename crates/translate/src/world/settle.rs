@@ -42,7 +42,9 @@ impl World {
                     self.object_changed(Some(&old), None, &mut dirty);
                 }
             }
-            Change::Workload(workload) => self.workload_changed(&workload.uid.clone(), Some(workload), &mut dirty),
+            Change::Workload(workload) => {
+                self.workload_changed(&workload.uid.clone(), Some(workload), &mut dirty)
+            }
             Change::WorkloadGone(uid) => self.workload_changed(&uid, None, &mut dirty),
             Change::Remote(remote) => {
                 let old = self.remotes.insert(remote.cluster.clone(), remote.clone());
@@ -53,7 +55,10 @@ impl World {
                 self.remote_changed(old.as_ref(), None, &mut dirty);
             }
             Change::Trust(bundles) => {
-                let trust = bundles.into_iter().map(|bundle| (Arc::from(bundle.trust_domain.as_str()), bundle)).collect();
+                let trust = bundles
+                    .into_iter()
+                    .map(|bundle| (Arc::from(bundle.trust_domain.as_str()), bundle))
+                    .collect();
                 if self.trust != trust {
                     self.trust = trust;
                     dirty.touched.insert(Subscription::Mesh);
@@ -72,7 +77,9 @@ impl World {
         let (namespace, name) = (&object.meta.namespace, &object.meta.name);
         match &object.spec {
             Spec::Service(_) => self.service_changed(old, new, dirty),
-            Spec::Backend(_) => dirty.plain.extend(hosts::backend_host(namespace, name).map(|host| (host, object.object.clone()))),
+            Spec::Backend(_) => dirty
+                .plain
+                .extend(hosts::backend_host(namespace, name).map(|host| (host, object.object.clone()))),
             Spec::GlobalService(_) => {
                 self.claim(old, new);
                 let hosts: Vec<Hostname> = [old, new].into_iter().flatten().flat_map(global_hosts).collect();
@@ -119,7 +126,8 @@ impl World {
             Some(Spec::Service(spec)) => self.groups_selected(namespace, &spec.selector),
             _ => BTreeSet::new(),
         };
-        let groups: Vec<Pair> = self.groups_in(namespace).map(|g| (g.namespace.clone(), g.name.clone())).collect();
+        let groups: Vec<Pair> =
+            self.groups_in(namespace).map(|g| (g.namespace.clone(), g.name.clone())).collect();
         for group in groups {
             if selected.contains(&group) {
                 self.services_of_group.entry(group).or_default().insert(name.clone());
@@ -142,11 +150,15 @@ impl World {
         let selecting = match new.map(|object| (object, &object.spec)) {
             Some((object, Spec::WorkloadGroup(spec))) => {
                 let state = group_of(object, spec);
-                let services = self.objects_of("Service", Some(&group.0)).filter(|service| match &service.spec {
-                    Spec::Service(spec) => !spec.selector.is_empty() && selects(&spec.selector, &state.labels),
-                    _ => false,
-                });
-                let selecting: BTreeSet<Arc<str>> = services.map(|service| service.meta.name.clone()).collect();
+                let services =
+                    self.objects_of("Service", Some(&group.0)).filter(|service| match &service.spec {
+                        Spec::Service(spec) => {
+                            !spec.selector.is_empty() && selects(&spec.selector, &state.labels)
+                        }
+                        _ => false,
+                    });
+                let selecting: BTreeSet<Arc<str>> =
+                    services.map(|service| service.meta.name.clone()).collect();
                 self.groups.insert(group.clone(), state);
                 selecting
             }
@@ -187,14 +199,21 @@ impl World {
         }
     }
 
-    fn remote_changed(&mut self, old: Option<&RemoteCluster>, new: Option<&RemoteCluster>, dirty: &mut Dirty) {
+    fn remote_changed(
+        &mut self,
+        old: Option<&RemoteCluster>,
+        new: Option<&RemoteCluster>,
+        dirty: &mut Dirty,
+    ) {
         if old == new {
             return;
         }
         dirty.touched.insert(Subscription::Clusters);
         let same_way = matches!((old, new), (Some(old), Some(new)) if old.gateways == new.gateways && old.locality == new.locality);
         for export in [old, new].into_iter().flatten().flat_map(|remote| &remote.exports) {
-            let of = |remote: Option<&RemoteCluster>| remote.and_then(|r| hosts::find_export(r, &export.host).cloned());
+            let of = |remote: Option<&RemoteCluster>| {
+                remote.and_then(|r| hosts::find_export(r, &export.host).cloned())
+            };
             if self.claims.contains_key(&export.host) && !(same_way && of(old) == of(new)) {
                 dirty.globals.insert(export.host.clone());
             }
@@ -208,7 +227,9 @@ impl World {
             match &object.spec {
                 Spec::Service(_) => self.dirty_service(namespace, name, dirty),
                 Spec::Backend(_) => {
-                    dirty.plain.extend(hosts::backend_host(namespace, name).map(|host| (host, object.object.clone())));
+                    dirty.plain.extend(
+                        hosts::backend_host(namespace, name).map(|host| (host, object.object.clone())),
+                    );
                 }
                 _ => {}
             }
@@ -269,7 +290,9 @@ impl World {
         if states().any(|entry| entry.exported) {
             dirty.touched.insert(Subscription::Exports);
         }
-        if old.map(|entry| (&entry.owner, &entry.service)) != new.as_ref().map(|entry| (&entry.owner, &entry.service)) {
+        if old.map(|entry| (&entry.owner, &entry.service))
+            != new.as_ref().map(|entry| (&entry.owner, &entry.service))
+        {
             for entry in states() {
                 dirty.routes.extend(self.routes_of.get(&entry.owner).into_iter().flatten().cloned());
                 dirty.touched.extend(entry.service.address.map(Subscription::Address));

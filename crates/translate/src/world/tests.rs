@@ -49,7 +49,11 @@ fn remote(cluster: &str, weight: u32, hosts: &[&str]) -> RemoteCluster {
         cluster: cluster.into(),
         network: cluster.into(),
         locality: Locality::default(),
-        gateways: vec![RemoteGateway { address: "172.30.0.5".parse().unwrap(), port: 15008, identity: identity.clone() }],
+        gateways: vec![RemoteGateway {
+            address: "172.30.0.5".parse().unwrap(),
+            port: 15008,
+            identity: identity.clone(),
+        }],
         exports: hosts
             .iter()
             .map(|host| Export {

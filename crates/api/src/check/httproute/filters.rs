@@ -34,8 +34,16 @@ pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
 
 fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
     let fields = [
-        (FilterType::RequestHeaderModifier, "requestHeaderModifier", filter.request_header_modifier.is_some()),
-        (FilterType::ResponseHeaderModifier, "responseHeaderModifier", filter.response_header_modifier.is_some()),
+        (
+            FilterType::RequestHeaderModifier,
+            "requestHeaderModifier",
+            filter.request_header_modifier.is_some(),
+        ),
+        (
+            FilterType::ResponseHeaderModifier,
+            "responseHeaderModifier",
+            filter.response_header_modifier.is_some(),
+        ),
         (FilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
         (FilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
     ];
@@ -49,7 +57,10 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
         }
     }
     match filter.filter_type {
-        FilterType::RequestMirror | FilterType::Cors | FilterType::ExternalAuth | FilterType::ExtensionRef => {
+        FilterType::RequestMirror
+        | FilterType::Cors
+        | FilterType::ExternalAuth
+        | FilterType::ExtensionRef => {
             report.later(&format!("{at}.type"), "this filter");
         }
         FilterType::RequestHeaderModifier
@@ -80,7 +91,10 @@ fn headers(edit: &HeaderFilter, at: &str, report: &mut Report<'_>) {
             let path = format!("{at}.{field}[{index}]");
             name(&header.name, &format!("{path}.name"), report);
             let printable = header.value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b));
-            if !printable || header.value.len() > HEADER_VALUE_BYTES_MAX || header.value.trim() != header.value {
+            if !printable
+                || header.value.len() > HEADER_VALUE_BYTES_MAX
+                || header.value.trim() != header.value
+            {
                 report.bad(&format!("{path}.value"), "is no header value", "write printable characters only");
             }
         }
@@ -111,7 +125,11 @@ fn one_redirect(redirect: &RedirectFilter, at: &str, rule: &HttpRouteRule, repor
     if let Some(status) = redirect.status_code
         && !matches!(status, 301 | 302 | 303 | 307 | 308)
     {
-        report.bad(&format!("{at}.statusCode"), &format!("cannot be {status}"), "write 301, 302, 303, 307 or 308");
+        report.bad(
+            &format!("{at}.statusCode"),
+            &format!("cannot be {status}"),
+            "write 301, 302, 303, 307 or 308",
+        );
     }
     host(redirect.hostname.as_deref(), at, report);
     modifier(redirect.path.as_ref(), at, rule, report);
@@ -121,7 +139,11 @@ fn host(hostname: Option<&str>, at: &str, report: &mut Report<'_>) {
     if let Some(hostname) = hostname
         && !is_host(hostname, false)
     {
-        report.bad(&format!("{at}.hostname"), &format!("cannot be `{hostname}`"), "write a lower-case host name");
+        report.bad(
+            &format!("{at}.hostname"),
+            &format!("cannot be `{hostname}`"),
+            "write a lower-case host name",
+        );
     }
 }
 
@@ -137,7 +159,12 @@ fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report:
         report.bad(&at, "has a field that does not belong to its type", format!("keep `{field}` only"));
     }
     match wanted {
-        None => report.refuse(Code::MissingField, &format!("{at}.{field}"), "is missing", format!("add `{field}`")),
+        None => report.refuse(
+            Code::MissingField,
+            &format!("{at}.{field}"),
+            "is missing",
+            format!("add `{field}`"),
+        ),
         // An empty replacement of a prefix means `/`.
         Some("") if path.modifier_type == PathModifierType::ReplacePrefixMatch => {}
         Some(text) => {
@@ -148,7 +175,9 @@ fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report:
     }
     if path.modifier_type == PathModifierType::ReplacePrefixMatch {
         let prefix = |m: &crate::httproute::HttpRouteMatch| {
-            m.path.as_ref().is_none_or(|path| matches!(path.match_type, None | Some(PathMatchType::PathPrefix)))
+            m.path
+                .as_ref()
+                .is_none_or(|path| matches!(path.match_type, None | Some(PathMatchType::PathPrefix)))
         };
         if !rule.matches.iter().all(prefix) {
             report.bad(&at, "replaces a prefix, but a match of the rule has none", "match by PathPrefix");

@@ -19,7 +19,10 @@ fn pick<'a>(list: &[&'a str], number: u8) -> &'a str {
 fn service(slot: u8, variant: u8) -> String {
     let namespace = pick(&["a", "a", "b"], slot);
     let app = pick(&["x", "y"], variant);
-    let port = pick(&["{name: http, port: 80, targetPort: 8080}", "{name: tcp, port: 80}", "{name: grpc, port: 81}"], variant);
+    let port = pick(
+        &["{name: http, port: 80, targetPort: 8080}", "{name: tcp, port: 80}", "{name: grpc, port: 81}"],
+        variant,
+    );
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: s{slot}, namespace: {namespace}}}\nspec: {{selector: {{app: {app}}}, ports: [{port}]}}\n"
     )
@@ -48,14 +51,19 @@ fn global(slot: u8, variant: u8) -> String {
 fn route(slot: u8, variant: u8) -> String {
     let parent = pick(
         &[
-            "{name: gw0}", "{group: '', kind: Service, name: s0}", "{group: '', kind: Service, name: s1, port: 80}",
-            "{group: leno.dev, kind: GlobalService, name: gs0}", "{name: gw1, sectionName: one}, {name: gw0}",
+            "{name: gw0}",
+            "{group: '', kind: Service, name: s0}",
+            "{group: '', kind: Service, name: s1, port: 80}",
+            "{group: leno.dev, kind: GlobalService, name: gs0}",
+            "{name: gw1, sectionName: one}, {name: gw0}",
         ],
         variant + slot,
     );
     let backend = pick(
         &[
-            "{name: s0, port: 80}", "{name: s1, port: 80}, {name: s0, port: 81}", "{group: leno.dev, kind: GlobalService, name: gs0}",
+            "{name: s0, port: 80}",
+            "{name: s1, port: 80}, {name: s0, port: 81}",
+            "{group: leno.dev, kind: GlobalService, name: gs0}",
             "{group: leno.dev, kind: Backend, name: b0}",
         ],
         variant,
@@ -76,7 +84,14 @@ fn gateway(slot: u8, variant: u8) -> String {
 
 fn policy(slot: u8, variant: u8) -> String {
     let namespace = pick(&["a", "leno-system", "b"], slot);
-    let who = pick(&["selector: {matchLabels: {app: x}}, ", "", "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw0}], "], variant);
+    let who = pick(
+        &[
+            "selector: {matchLabels: {app: x}}, ",
+            "",
+            "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw0}], ",
+        ],
+        variant,
+    );
     format!(
         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: {namespace}}}\nspec: {{{who}rules: [{{to: [{{operation: {{ports: ['80'], methods: [GET]}}}}]}}]}}\n"
     )
@@ -87,14 +102,20 @@ fn leno(slot: u8, variant: u8) -> String {
     let zone = pick(&["a", "b"], variant);
     let team = pick(&["red", "blue"], variant);
     match slot {
-        0 => format!("apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: m}}\nspec: {{dns: {{suffixes: [{suffix}]}}}}\n"),
-        1 => format!("apiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: west}}\nspec: {{zone: {zone}, gateways: [172.30.0.1]}}\n"),
+        0 => format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: m}}\nspec: {{dns: {{suffixes: [{suffix}]}}}}\n"
+        ),
+        1 => format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: west}}\nspec: {{zone: {zone}, gateways: [172.30.0.1]}}\n"
+        ),
         _ => format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: a, labels: {{team: {team}}}}}\n"),
     }
 }
 
 fn backend(variant: u8) -> String {
-    format!("apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: b0, namespace: a}}\nspec: {{type: Static, addresses: [{{host: 10.0.0.{variant}, port: 9000}}]}}\n")
+    format!(
+        "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: b0, namespace: a}}\nspec: {{type: Static, addresses: [{{host: 10.0.0.{variant}, port: 9000}}]}}\n"
+    )
 }
 
 fn change((sort, slot, variant): Step) -> Change {
@@ -118,7 +139,8 @@ fn change((sort, slot, variant): Step) -> Change {
         }
         _ => {
             let cluster = pick(&["east", "north", "west"], slot);
-            let hosts = [&["x.mesh.internal"][..], &["x.mesh.internal", "z.example.com"]][usize::from(content % 2)];
+            let hosts =
+                [&["x.mesh.internal"][..], &["x.mesh.internal", "z.example.com"]][usize::from(content % 2)];
             return match gone {
                 true => Change::RemoteGone(cluster.into()),
                 false => Change::Remote(remote(cluster, u32::from(content - 1), hosts)),
@@ -138,7 +160,9 @@ type Contents = BTreeMap<Subscription, Vec<(ResourceKey, Resource)>>;
 /// All that anybody could ask for.
 fn contents(world: &World) -> Contents {
     let hosts = ["s0.a", "s1.a", "s2.b"].map(|name| format!("{name}.svc.cluster.local")).into_iter();
-    let hosts = hosts.chain(["x.mesh.internal", "y.mesh.internal", "z.example.com", "b0.a.backend.leno"].map(String::from));
+    let hosts = hosts.chain(
+        ["x.mesh.internal", "y.mesh.internal", "z.example.com", "b0.a.backend.leno"].map(String::from),
+    );
     let mut subscriptions = vec![Subscription::Mesh, Subscription::Exports, Subscription::Clusters];
     subscriptions.extend(hosts.map(|host| Subscription::Host(Hostname::parse(&host).unwrap())));
     subscriptions.extend(world.addresses().into_values().map(Subscription::Address));
@@ -148,7 +172,10 @@ fn contents(world: &World) -> Contents {
     }
     let content = |subscription: &Subscription| {
         let keys = members(subscription, world).into_iter();
-        keys.map(|key| (key.clone(), resource(&key, world).unwrap_or_else(|| panic!("{key} has no content")).resource)).collect()
+        keys.map(|key| {
+            (key.clone(), resource(&key, world).unwrap_or_else(|| panic!("{key} has no content")).resource)
+        })
+        .collect()
     };
     // Without content: an address that was allotted once is kept, and means nothing as long as its host is gone.
     let all = subscriptions.into_iter().map(|subscription| (subscription.clone(), content(&subscription)));
@@ -172,7 +199,9 @@ fn final_state(steps: &[Step]) -> Vec<Change> {
         .unwrap();
         last.insert(name, change);
     }
-    let gone = |change: &Change| matches!(change, Change::ObjectGone(_) | Change::WorkloadGone(_) | Change::RemoteGone(_));
+    let gone = |change: &Change| {
+        matches!(change, Change::ObjectGone(_) | Change::WorkloadGone(_) | Change::RemoteGone(_))
+    };
     last.into_values().filter(|change| !gone(change)).collect()
 }
 

@@ -46,7 +46,9 @@ fn service(name: &str, world: &World) -> Service {
 }
 
 fn endpoints(name: &str, world: &World) -> Vec<Endpoint> {
-    let slices = members(&host(name), world).into_iter().filter(|key| matches!(key, ResourceKey::Slice(host, _) if host.as_str() == name));
+    let slices = members(&host(name), world)
+        .into_iter()
+        .filter(|key| matches!(key, ResourceKey::Slice(host, _) if host.as_str() == name));
     slices
         .flat_map(|key| match resource(&key, world).unwrap().resource {
             Resource::Slice(slice) => slice.endpoints,
@@ -76,12 +78,21 @@ fn a_service_and_its_workloads() {
     let service = service(name, &world);
     let ports: Vec<_> = service.ports.iter().map(|p| (p.port, p.target_port, p.protocol)).collect();
     assert_eq!(ports, [(80, 8080, Protocol::Http1), (5432, 5432, Protocol::Tcp)]);
-    assert!(service.address.is_some_and(|address| model::address::is_mesh_only(address.into())) && !service.global);
+    assert!(
+        service.address.is_some_and(|address| model::address::is_mesh_only(address.into()))
+            && !service.global
+    );
     let found = endpoints(name, &world);
     assert_eq!(found.len(), 1);
-    assert_eq!((&*found[0].uid, &found[0].reach, &*found[0].locality.zone, found[0].port), ("w1", &Reach::Native, "a", 0));
+    assert_eq!(
+        (&*found[0].uid, &found[0].reach, &*found[0].locality.zone, found[0].port),
+        ("w1", &Reach::Native, "a", 0)
+    );
     let address = Subscription::Address(service.address.unwrap());
-    assert_eq!(get(&keys(&address, &world)[0], &world), Resource::Address(service.address.unwrap(), service.host));
+    assert_eq!(
+        get(&keys(&address, &world)[0], &world),
+        Resource::Address(service.address.unwrap(), service.host)
+    );
 }
 
 #[test]
@@ -104,7 +115,9 @@ fn a_global_service_has_local_and_remote_endpoints() {
 
 #[test]
 fn a_cluster_without_the_service_uses_the_ports_that_others_export() {
-    let mut world = world("apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: shop}\nspec: {hosts: [shop.mesh.internal]}\n");
+    let mut world = world(
+        "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: shop}\nspec: {hosts: [shop.mesh.internal]}\n",
+    );
     assert!(members(&host("shop.mesh.internal"), &world).is_empty());
     let touched = world.apply(Change::Remote(remote("east", 1, &["shop.mesh.internal"])));
     assert!(touched.contains(&host("shop.mesh.internal")));
@@ -116,7 +129,9 @@ fn a_cluster_without_the_service_uses_the_ports_that_others_export() {
 #[test]
 fn what_this_cluster_exports() {
     let mut world = world(SHOP);
-    add(&mut world, "
+    add(
+        &mut world,
+        "
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: east-west}
@@ -131,29 +146,46 @@ apiVersion: leno.dev/v1alpha1
 kind: Cluster
 metadata: {name: west}
 spec: {network: net, region: us, gateways: [172.30.0.1, '172.30.0.2:15443']}
-");
+",
+    );
     world.apply(Change::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
     world.apply(Change::Workload(workload("w2", "default", "shop-v1", EndpointState::Draining)));
     let export = world.export();
     assert_eq!((&*export.network, &*export.locality.region, &*export.locality.zone), ("net", "us", "a"));
-    let gateways: Vec<_> = export.gateways.iter().map(|g| (g.address.to_string(), g.port, g.identity.to_string())).collect();
+    let gateways: Vec<_> =
+        export.gateways.iter().map(|g| (g.address.to_string(), g.port, g.identity.to_string())).collect();
     let identity = "spiffe://leno.test/ns/default/sa/ew".to_owned();
-    assert_eq!(gateways, [("172.30.0.1".into(), 15008, identity.clone()), ("172.30.0.2".into(), 15443, identity)]);
+    assert_eq!(
+        gateways,
+        [("172.30.0.1".into(), 15008, identity.clone()), ("172.30.0.2".into(), 15443, identity)]
+    );
     assert_eq!(export.exports.len(), 1);
     assert_eq!((export.exports[0].host.as_str(), export.exports[0].weight), ("shop.mesh.internal", 1));
     assert_eq!(export.exports[0].identities[0].to_string(), "spiffe://leno.test/ns/default/sa/shop");
     let proxy = ProxyKey { namespace: "default".into(), group: "east-west".into() };
     assert!(visible(&proxy, &world).contains(&Subscription::Exports));
-    assert_eq!(keys(&Subscription::Exports, &world), ["service/shop.mesh.internal", "slice/shop.mesh.internal/0", "exports"]);
+    assert_eq!(
+        keys(&Subscription::Exports, &world),
+        ["service/shop.mesh.internal", "slice/shop.mesh.internal/0", "exports"]
+    );
 }
 
 #[test]
 fn the_inbound_side_knows_every_name_it_is_called_by() {
     let world = world(SHOP);
-    let Resource::Inbound(Inbound { ports, labels, .. }) = get("inbound/default/shop-v1", &world) else { panic!("kind") };
+    let Resource::Inbound(Inbound { ports, labels, .. }) = get("inbound/default/shop-v1", &world) else {
+        panic!("kind")
+    };
     assert_eq!(labels.len(), 2);
-    let ports: Vec<_> = ports.iter().map(|p| (p.port, p.protocol, p.names.iter().map(|(h, port)| format!("{h}:{port}")).collect::<Vec<_>>())).collect();
-    let names = |port: u16| vec![format!("shop.default.svc.cluster.local:{port}"), format!("shop.mesh.internal:{port}")];
+    let ports: Vec<_> = ports
+        .iter()
+        .map(|p| {
+            (p.port, p.protocol, p.names.iter().map(|(h, port)| format!("{h}:{port}")).collect::<Vec<_>>())
+        })
+        .collect();
+    let names = |port: u16| {
+        vec![format!("shop.default.svc.cluster.local:{port}"), format!("shop.mesh.internal:{port}")]
+    };
     assert_eq!(ports, [(5432, Protocol::Tcp, names(5432)), (8080, Protocol::Http1, names(80))]);
 }
 
@@ -220,7 +252,10 @@ fn a_route_on_services() {
         ]
     );
     let rule = rule("rule/s:shop.mesh.internal:0/default/r/0", &world);
-    assert_eq!(rule.parent, Parent::Service { host: Hostname::parse("shop.mesh.internal").unwrap(), port: 0 });
+    assert_eq!(
+        rule.parent,
+        Parent::Service { host: Hostname::parse("shop.mesh.internal").unwrap(), port: 0 }
+    );
     assert_eq!((rule.created_s, rule.index, rule.hosts.len(), rule.origin.line), (5, 0, 0, 26));
     assert_eq!(rule.matches[0].path, PathMatch::Prefix("/a".into()));
     assert_eq!(&*rule.matches[0].headers[0].name, "x-test");
@@ -228,9 +263,14 @@ fn a_route_on_services() {
     assert_eq!((rule.request_timeout, rule.backend_timeout), (Some(Duration::from_secs(2)), None));
     let retry = rule.retry.unwrap();
     assert_eq!((retry.attempts, retry.codes, retry.backoff), (1, vec![503], Duration::from_millis(10)));
-    let backends: Vec<_> = rule.backends.iter().map(|b| (b.host.as_ref().map(Hostname::as_str), b.port, b.weight)).collect();
-    assert_eq!(backends, [(Some("shop.default.svc.cluster.local"), 80, 9), (Some("old.default.backend.leno"), 7000, 1)]);
-    let ports: Vec<_> = endpoints("old.default.backend.leno", &world).iter().map(|e| (e.port, e.reach.clone())).collect();
+    let backends: Vec<_> =
+        rule.backends.iter().map(|b| (b.host.as_ref().map(Hostname::as_str), b.port, b.weight)).collect();
+    assert_eq!(
+        backends,
+        [(Some("shop.default.svc.cluster.local"), 80, 9), (Some("old.default.backend.leno"), 7000, 1)]
+    );
+    let ports: Vec<_> =
+        endpoints("old.default.backend.leno", &world).iter().map(|e| (e.port, e.reach.clone())).collect();
     assert_eq!(ports, [(7001, Reach::Plain), (7000, Reach::Plain)]);
     // The misspelt backend is answered with 500, and comes alive when it exists.
     assert_eq!(super::table::rule("rule/s:shop.mesh.internal:0/default/r/1", &world).backends[0].host, None);
@@ -253,12 +293,16 @@ spec:
     - {name: two, port: 8081, protocol: HTTP, hostname: '*.example.com', allowedRoutes: {namespaces: {from: All}}}
 ";
     let route = |namespace: &str, rest: &str| {
-        format!("---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r, namespace: {namespace}}}\nspec: {{parentRefs: [{{name: edge, namespace: default{rest}}}]}}\n")
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r, namespace: {namespace}}}\nspec: {{parentRefs: [{{name: edge, namespace: default{rest}}}]}}\n"
+        )
     };
     let check = |namespace: &str, rest: &str, expected: &[&str]| {
         let world = world(&format!("{gateway}{}", route(namespace, rest)));
-        let rules: Vec<String> = keys(&Subscription::Gateway { namespace: "default".into(), name: "edge".into() }, &world);
-        let rules: Vec<&str> = rules.iter().filter_map(|key| key.strip_prefix("rule/g:default:edge:")).collect();
+        let rules: Vec<String> =
+            keys(&Subscription::Gateway { namespace: "default".into(), name: "edge".into() }, &world);
+        let rules: Vec<&str> =
+            rules.iter().filter_map(|key| key.strip_prefix("rule/g:default:edge:")).collect();
         assert_eq!(rules, expected, "{namespace} {rest}");
         if expected.is_empty() {
             assert_eq!(findings(&world).first().map(|f| f.0), Some(Code::ParentNotFound));
@@ -279,11 +323,16 @@ spec:
 
 fn policy(spec: &str) -> Policy {
     // Findings are expected: the object is used all the same.
-    let text = format!("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec: {{{spec}}}\n");
+    let text = format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec: {{{spec}}}\n"
+    );
     let (objects, _) = api::parse::documents(&text, "f.yaml");
     let mut world = world(SHOP);
     world.apply(Change::Object(Arc::new(objects[0].clone())));
-    assert!(keys(&Subscription::Inbound { namespace: "default".into(), group: "shop-v1".into() }, &world).contains(&"policy/default/p".to_owned()));
+    assert!(
+        keys(&Subscription::Inbound { namespace: "default".into(), group: "shop-v1".into() }, &world)
+            .contains(&"policy/default/p".to_owned())
+    );
     match get("policy/default/p", &world) {
         Resource::Policy(policy) => policy,
         other => panic!("{other:?}"),
@@ -296,7 +345,9 @@ fn what_a_policy_does_not_understand_fails_closed() {
         let policy = policy(spec);
         policy.rules[0].when.iter().any(|when| when.key == ConditionKey::Invalid)
     };
-    assert!(!invalid("rules: [{from: [{source: {namespaces: [a]}}], when: [{key: 'request.headers[X-A]', values: [b]}]}]"));
+    assert!(!invalid(
+        "rules: [{from: [{source: {namespaces: [a]}}], when: [{key: 'request.headers[X-A]', values: [b]}]}]"
+    ));
     for spec in [
         "rules: [{when: [{key: 'request.auth.claims[iss]', values: [a]}]}]",
         "rules: [{when: [{key: source.ip, values: [nonsense]}]}]",
@@ -312,7 +363,9 @@ fn what_a_policy_does_not_understand_fails_closed() {
 
 #[test]
 fn the_trust_domain_cluster_local_means_our_own() {
-    let policy = policy("rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b], serviceAccounts: []}}, {source: {serviceAccounts: [c, d/e]}}]}]");
+    let policy = policy(
+        "rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b], serviceAccounts: []}}, {source: {serviceAccounts: [c, d/e]}}]}]",
+    );
     let from = &policy.rules[0].from;
     assert_eq!(from[0].principals, [model::authz::Glob::Exact("leno.test/ns/a/sa/b".into())]);
     assert_eq!(from[1].service_accounts, ["default/c".into(), "d/e".into()]);
@@ -323,20 +376,46 @@ fn each_finding_has_its_line() {
     let check = |documents: &str, code: Code, line: u32| {
         let world = world(documents);
         let found = findings(&world);
-        assert!(found.contains(&(code, line)), "{code:?} at {line}: {:?}", world.findings().iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(
+            found.contains(&(code, line)),
+            "{code:?} at {line}: {:?}",
+            world.findings().iter().map(ToString::to_string).collect::<Vec<_>>()
+        );
     };
-    check("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n  selector: {app: x}\n  ports: [{port: 80}]\n", Code::NoWorkloads, 4);
     check(
-        &format!("{SHOP}---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec:\n  rules:\n    - to:\n        - operation:\n            ports: ['5432']\n            methods: [GET]\n"),
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n  selector: {app: x}\n  ports: [{port: 80}]\n",
+        Code::NoWorkloads,
+        4,
+    );
+    check(
+        &format!(
+            "{SHOP}---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec:\n  rules:\n    - to:\n        - operation:\n            ports: ['5432']\n            methods: [GET]\n"
+        ),
         Code::HttpFieldOnTcp,
         23,
     );
     let global = "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: NAME}\nspec:\n  hosts: [x.mesh.internal]\n";
-    check(&format!("{}---\n{}", global.replace("NAME", "b"), global.replace("NAME", "a")), Code::HostConflict, 4);
-    check(&format!("{global}  backends:\n    - service: {{name: nope}}\n").replace("NAME", "a"), Code::ReferenceNotFound, 7);
+    check(
+        &format!("{}---\n{}", global.replace("NAME", "b"), global.replace("NAME", "a")),
+        Code::HostConflict,
+        4,
+    );
+    check(
+        &format!("{global}  backends:\n    - service: {{name: nope}}\n").replace("NAME", "a"),
+        Code::ReferenceNotFound,
+        7,
+    );
     check(&ROUTE.replace("name: shop", "name: gone"), Code::ParentNotFound, 7);
-    check(&format!("{SHOP}---{}", ROUTE.replace("port: 80, weight", "port: 81, weight")), Code::PortNotFound, 33);
-    check("apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {name: m}\nspec:\n  trustDomain: other.test\n", Code::BadValue, 4);
+    check(
+        &format!("{SHOP}---{}", ROUTE.replace("port: 80, weight", "port: 81, weight")),
+        Code::PortNotFound,
+        33,
+    );
+    check(
+        "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {name: m}\nspec:\n  trustDomain: other.test\n",
+        Code::BadValue,
+        4,
+    );
 }
 
 #[test]
