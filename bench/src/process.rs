@@ -1,0 +1,160 @@
+//! Processes on a core of their own, and what the kernel says about them.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a program may take until it accepts connections.
+const START_WAIT: Duration = Duration::from_secs(10);
+/// The kernel's unit in `/proc/PID/stat`, in microseconds (USER_HZ is 100 on Linux).
+const TICK_US: f64 = 10_000.0;
+
+/// A running program, ended when dropped.
+pub struct Running {
+    child: Child,
+    name: String,
+}
+
+/// CPU time spent so far, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    pub user: f64,
+    pub system: f64,
+}
+
+impl Running {
+    /// Starts `command` (program and arguments) pinned to `core`; its words go to `log`.
+    pub fn start(name: &str, core: usize, command: &[String], log: &Path) -> Result<Running> {
+        let words = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
+        let child = Command::new("taskset")
+            .args(["-c", &core.to_string()])
+            .args(command)
+            .stdin(Stdio::null())
+            .stdout(words.try_clone()?)
+            .stderr(words)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        Ok(Running { child, name: name.to_owned() })
+    }
+
+    /// Waits until it accepts connections.
+    pub fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended at once: {status}", self.name);
+            }
+            if begun.elapsed() > START_WAIT {
+                bail!("{} does not listen on {address}", self.name);
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process and all its descendants.
+    pub fn tree(&self) -> Vec<u32> {
+        let mut tree = vec![self.id()];
+        let mut next = 0;
+        while let Some(parent) = tree.get(next) {
+            let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+            tree.extend(
+                children.unwrap_or_default().split_whitespace().filter_map(|id| id.parse::<u32>().ok()),
+            );
+            next += 1;
+        }
+        tree
+    }
+
+    /// CPU time of the whole tree.
+    pub fn cpu(&self) -> Result<Cpu> {
+        let mut sum = Cpu::default();
+        for id in self.tree() {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+            // The name in parentheses may contain blanks.
+            let (_, fields) = stat.rsplit_once(')').context("read /proc/PID/stat")?;
+            let fields: Vec<&str> = fields.split_whitespace().collect();
+            let ticks = |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok());
+            sum.user += ticks(11).context("utime")? * TICK_US;
+            sum.system += ticks(12).context("stime")? * TICK_US;
+        }
+        Ok(sum)
+    }
+
+    /// Resident memory of the whole tree, in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let kib: f64 = self.tree().into_iter().map(resident_kib).sum();
+        kib / 1024.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Workers first, or they would be orphans.
+        for id in self.tree().into_iter().rev() {
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(id.cast_signed()),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+        let _ = self.child.wait();
+    }
+}
+
+fn resident_kib(id: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
+}
+
+/// A port on loopback that nobody uses now.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Ticks that the hypervisor took from this machine, and all ticks, so far.
+pub fn steal() -> (f64, f64) {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|ticks| ticks.parse().ok())
+        .collect();
+    (ticks.get(7).copied().unwrap_or_default(), ticks.iter().sum())
+}
+
+/// The first line that a program says about its version.
+pub fn version(program: &Path, argument: &str) -> String {
+    let Ok(output) = Command::new(program).arg(argument).output() else { return "unknown".to_owned() };
+    let words = [output.stdout, output.stderr].concat();
+    let words = String::from_utf8_lossy(&words);
+    words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown").to_owned()
+}
+
+/// What this machine is.
+pub fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown CPU", |(_, model)| model.trim())
+        .to_owned();
+    let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} × {model}, Linux {}", kernel.trim())
+}

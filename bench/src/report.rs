@@ -1,0 +1,116 @@
+//! The table: medians over rounds, ratios within rounds, and how far they spread.
+
+use std::fmt::Write as _;
+
+use crate::http1::{Block, Measured};
+use crate::process;
+
+/// What goes into the document.
+pub struct Report {
+    pub measured: Vec<Measured>,
+    pub rounds: usize,
+    /// Rounds left out because the machine was not steady.
+    pub dropped: usize,
+    pub seconds: u64,
+    pub connections: usize,
+    /// Part of the time that the hypervisor gave to others.
+    pub steal: f64,
+}
+
+/// The middle one, or the mean of the two in the middle; NaN for none.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match (values.len(), values.len() / 2) {
+        (0, _) => f64::NAN,
+        (len, half) if len % 2 == 1 => values[half],
+        (_, half) => (values[half - 1] + values[half]) / 2.0,
+    }
+}
+
+pub fn render(report: &Report) -> String {
+    let mut out = String::from(HEAD);
+    let _ = writeln!(out, "Machine: {}.\n", process::machine());
+    let _ = writeln!(
+        out,
+        "Load: {} rounds of {} s each, {} connections; {} rounds left out because the null proxy was more than 3 % \
+         off its median; {:.1} % of the time was taken by the hypervisor.\n",
+        report.rounds,
+        report.seconds,
+        report.connections,
+        report.dropped,
+        report.steal * 100.0
+    );
+    out.push_str(
+        "| proxy | user µs | system µs | total µs | of HAProxy | of Envoy | RSS idle / loaded MiB | \
+         system calls per request | p99 ms | errors |\n|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for measured in &report.measured {
+        let of = |field: fn(&Block) -> f64| median(measured.blocks.iter().map(field));
+        let _ = writeln!(
+            out,
+            "| {} | {:.1} | {:.1} | {} | {} | {} | {:.1} / {:.1} | {} | {:.2} | {:.0} |",
+            measured.name,
+            of(|block| block.user_us),
+            of(|block| block.system_us),
+            spread(&measured.blocks.iter().map(Block::total_us).collect::<Vec<_>>(), 1),
+            ratio(report, measured, "HAProxy"),
+            ratio(report, measured, "Envoy"),
+            measured.idle_mib,
+            of(|block| block.resident_mib),
+            measured.syscalls.map_or("-".to_owned(), |calls| format!("{calls:.2}")),
+            of(|block| block.load.p99_ms),
+            measured.blocks.iter().map(|block| block.load.errors).sum::<f64>(),
+        );
+    }
+    out.push_str("\nVersions: ");
+    let versions: Vec<String> =
+        report.measured.iter().map(|measured| format!("{}: `{}`", measured.name, measured.version)).collect();
+    out.push_str(&versions.join("; "));
+    out.push_str(".\n");
+    out
+}
+
+/// Median, and least and greatest in parentheses.
+fn spread(values: &[f64], digits: usize) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
+    }
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let middle = median(values.iter().copied());
+    format!("{middle:.digits$} ({least:.digits$} to {greatest:.digits$})")
+}
+
+/// Total CPU per request in relation to a peer's in the same round.
+fn ratio(report: &Report, measured: &Measured, peer: &str) -> String {
+    let Some(peer) = report.measured.iter().find(|other| other.name == peer) else { return "-".to_owned() };
+    let ratios: Vec<f64> = measured
+        .blocks
+        .iter()
+        .filter_map(|block| {
+            let other = peer.blocks.iter().find(|other| other.round == block.round)?;
+            Some(block.total_us() / other.total_us())
+        })
+        .collect();
+    spread(&ratios, 2)
+}
+
+const HEAD: &str = "# Benchmarks
+
+Made by `cargo run --profile release -p bench -- http1`; do not edit. Raw numbers are in `target/bench`.
+
+## Plain HTTP/1.1, one worker
+
+Keep-alive on both sides, a GET with a reply of 100 bytes. wrk and an nginx backend on core 0, the proxy alone on core
+1, the peers in turn (A B C, then C B A). Costs are CPU time of the whole process tree per request from
+`/proc/PID/stat`: medians over the rounds, with the least and the greatest in parentheses; ratios are of total CPU in
+the same round. `null` copies bytes and looks at none of them: what it costs is the machine's price for four socket
+calls, which no proxy can avoid. Throughput is not compared, because generator and backend cost as much as a fast
+proxy. p99 is that of a closed loop at saturation, so it is a sign of trouble and not a latency to compare. System calls
+were counted by strace in a run of their own. Peers are tuned by their own guides; see `bench/src/peers/settings.rs`.
+
+";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::{Report, median, render};
+use crate::http1::{Block, Measured};
+use crate::wrk::Load;
+
+fn measured(name: &'static str, totals: &[f64]) -> Measured {
+    let block = |(round, total): (usize, &f64)| Block {
+        round,
+        user_us: total / 4.0,
+        system_us: total * 3.0 / 4.0,
+        load: Load::default(),
+        resident_mib: 5.0,
+    };
+    let blocks = totals.iter().enumerate().map(block).collect();
+    Measured { name, version: "1".to_owned(), blocks, idle_mib: 3.0, syscalls: Some(4.2) }
+}
+
+#[test]
+fn ratios_are_taken_within_rounds() {
+    let measured = vec![measured("Leno", &[10.0, 30.0, 10.0]), measured("HAProxy", &[10.0, 20.0, 8.0])];
+    let report = Report { measured, rounds: 3, dropped: 0, seconds: 5, connections: 32, steal: 0.0 };
+    let text = render(&report);
+    let row = "| Leno | 2.5 | 7.5 | 10.0 (10.0 to 30.0) | 1.25 (1.00 to 1.50) | - | 3.0 / 5.0 | 4.20 |";
+    assert!(text.contains(row), "{text}");
+}
+
+#[test]
+fn the_median_is_in_the_middle() {
+    assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < 1e-9);
+    assert!((median([4.0, 1.0, 2.0, 3.0].into_iter()) - 2.5).abs() < 1e-9);
+    assert!(median(std::iter::empty()).is_nan());
+}
