@@ -222,7 +222,8 @@ impl Scanner {
         let (name, value) = split_field(text)?;
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
-                if std::mem::replace(&mut self.head.host, true) || !is_host(value) {
+                let repeated = std::mem::replace(&mut self.head.host, true);
+                if repeated || !is_host(value) {
                     return Err(Violation::Host);
                 }
             }
