@@ -97,6 +97,8 @@ impl Observe {
 }
 
 type Sums = [(Arc<str>, Series)];
+/// Name, help text, and where its cell lies.
+type Family<Cells, Cell> = (&'static str, &'static str, fn(&Cells) -> &Cell);
 
 fn http_families(text: &mut String, sums: &Sums) {
     let all = || sums.iter().filter_map(|(labels, series)| Some((labels, series.http.as_ref()?)));
@@ -104,7 +106,7 @@ fn http_families(text: &mut String, sums: &Sums) {
     for (labels, http) in all() {
         let _ = writeln!(text, "istio_requests_total{{{labels}}} {}", http.requests.load(Ordering::Relaxed));
     }
-    let families: [(&str, &str, fn(&Http) -> &Histogram); 3] = [
+    let families: [Family<Http, Histogram>; 3] = [
         ("istio_request_duration_milliseconds", "Duration of requests.", |http| &http.duration_ms),
         ("istio_request_bytes", "Body bytes of requests.", |http| &http.request_bytes),
         ("istio_response_bytes", "Body bytes of responses.", |http| &http.response_bytes),
@@ -118,7 +120,7 @@ fn http_families(text: &mut String, sums: &Sums) {
 }
 
 fn tcp_families(text: &mut String, sums: &Sums) {
-    let families: [(&str, &str, fn(&Tcp) -> &AtomicU64); 4] = [
+    let families: [Family<Tcp, AtomicU64>; 4] = [
         ("istio_tcp_sent_bytes_total", "Bytes sent to the caller.", |tcp| &tcp.sent_bytes),
         ("istio_tcp_received_bytes_total", "Bytes received from the caller.", |tcp| &tcp.received_bytes),
         ("istio_tcp_connections_opened_total", "Connections opened.", |tcp| &tcp.opened),

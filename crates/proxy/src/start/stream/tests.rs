@@ -1,0 +1,199 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::lookup::{Found, Lookup};
+use crate::testing::{host, me, service, slice};
+use daemon::Readiness;
+use daemon::clock::System;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::SystemTime;
+use tokio::task::LocalSet;
+use xds::link::ServerEnd;
+use xds::server::{Catalog, Session as ServerSession, SessionStatus};
+use xds::wire::{self, Encoded};
+
+/// What the control plane has, and what it saw.
+#[derive(Default)]
+struct World {
+    members: HashMap<Subscription, Vec<Arc<Encoded>>>,
+    /// Resources sent on each stream so far.
+    sent: Vec<usize>,
+    status: Option<SessionStatus>,
+    complaints: Vec<String>,
+}
+
+impl Catalog for World {
+    fn members(&self, subscription: &Subscription) -> Vec<Arc<Encoded>> {
+        self.members.get(subscription).cloned().unwrap_or_default()
+    }
+
+    fn implied(&self) -> Vec<Subscription> {
+        vec![Subscription::Mesh]
+    }
+}
+
+impl World {
+    fn put(&mut self, name: &str, resources: Vec<(ResourceKey, Resource)>) {
+        let encoded = resources.iter().map(|(key, resource)| wire::encode(key, resource)).collect();
+        self.members.insert(Subscription::Host(host(name)), encoded);
+    }
+}
+
+/// A proxy's control thread and a control plane, joined by links that the test cuts.
+struct Bench {
+    world: Rc<RefCell<World>>,
+    cut: Rc<tokio::sync::Notify>,
+    lookup: Lookup,
+    store: Arc<Store>,
+    readiness: Readiness,
+}
+
+fn bench(last_good: Option<LastGood>) -> Bench {
+    let (world, cut) = (Rc::new(RefCell::new(World::default())), Rc::new(tokio::sync::Notify::new()));
+    let readiness = Readiness::new();
+    let store = Store::new(&me());
+    let (lookup, asks) = Lookup::new(Arc::clone(&store));
+    let stream = Stream::new(Parts {
+        me: me(),
+        store: Arc::clone(&store),
+        desk: Desk::new(Arc::clone(&store), &lookup),
+        asks,
+        identity: Identity::new(Vec::new()),
+        observe: Observe::new(Arc::new(System), None),
+        last_good,
+        configured: readiness.gate("configured"),
+        dice: Pcg::new(7),
+    });
+    let (served, cutting) = (Rc::clone(&world), Rc::clone(&cut));
+    let open = async move || {
+        let (link, end) = xds::link::pair();
+        tokio::task::spawn_local(serve(end, Rc::clone(&served), Rc::clone(&cutting)));
+        Ok(link)
+    };
+    tokio::task::spawn_local(stream.run(open));
+    Bench { world, cut, lookup, store, readiness }
+}
+
+async fn serve(mut end: ServerEnd, world: Rc<RefCell<World>>, cut: Rc<tokio::sync::Notify>) {
+    let mut session = ServerSession::new(SystemTime::now);
+    world.borrow_mut().sent.push(0);
+    loop {
+        let request = tokio::select! {
+            request = end.rx.recv() => request,
+            () = cut.notified() => return,
+        };
+        let Some(Ok(request)) = request else { return };
+        let response = {
+            let mut world = world.borrow_mut();
+            world.complaints.extend(request.error_detail.as_ref().map(|detail| detail.message.clone()));
+            let response = session.on_request(request, &*world).unwrap();
+            *world.sent.last_mut().unwrap() += response.as_ref().map_or(0, |response| response.resources.len());
+            world.status = Some(session.status());
+            response
+        };
+        if let Some(response) = response {
+            end.tx.send(response).await.unwrap();
+        }
+    }
+}
+
+impl Bench {
+    async fn find(&self, name: &str) -> Option<Arc<Snapshot>> {
+        match self.lookup.host(&host(name)).await.unwrap() {
+            Found::Present(snapshot) => Some(snapshot),
+            Found::Absent => None,
+        }
+    }
+
+    /// Waits until the control plane's view satisfies `is_so`.
+    async fn until(&self, is_so: impl Fn(&World) -> bool) {
+        let waited = async {
+            while !is_so(&self.world.borrow()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waited).await.unwrap();
+    }
+}
+
+fn is_synced(world: &World) -> bool {
+    world.status.as_ref().is_some_and(|status| status.synced)
+}
+
+#[tokio::test]
+async fn a_host_is_fetched_when_it_is_needed_and_then_confirmed() {
+    let test = async {
+        let bench = bench(None);
+        bench.world.borrow_mut().put("a.mesh", vec![service("a.mesh"), slice("a.mesh", 0, &["a1"])]);
+        assert!(bench.find("nope.mesh").await.is_none());
+        let snapshot = bench.find("a.mesh").await.unwrap();
+        assert_eq!(snapshot.host("a.mesh").unwrap().endpoints.len(), 1);
+        bench.until(|world| is_synced(world) && world.status.as_ref().unwrap().resources == 2).await;
+        assert!(bench.readiness.is_ready());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_reconnect_brings_only_differences_and_disturbs_nothing() {
+    let test = async {
+        let bench = bench(None);
+        bench.world.borrow_mut().put("a.mesh", vec![service("a.mesh"), slice("a.mesh", 0, &["a1"])]);
+        let before = bench.find("a.mesh").await.unwrap();
+        bench.until(is_synced).await;
+        bench.world.borrow_mut().put("b.mesh", vec![service("b.mesh")]);
+        bench.cut.notify_one();
+        bench.until(|world| world.sent.len() == 2).await;
+        let after = bench.find("b.mesh").await.unwrap();
+        bench.until(|world| is_synced(world) && world.status.as_ref().unwrap().resources == 3).await;
+        assert_eq!(bench.world.borrow().sent, [2, 1]);
+        assert!(Arc::ptr_eq(before.host("a.mesh").unwrap(), after.host("a.mesh").unwrap()));
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_and_the_rest_is_used() {
+    let test = async {
+        let bench = bench(None);
+        let good = service("a.mesh");
+        let (key, content) = slice("a.mesh", 0, &["a1"]);
+        let any = xds::proto::Any { value: vec![0xff; 8].into(), ..wire::encode(&key, &content).any.clone() };
+        let bad = Encoded { name: key.to_string().into(), key, version: "1".into(), any };
+        let members = vec![wire::encode(&good.0, &good.1), Arc::new(bad)];
+        bench.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members);
+        let snapshot = bench.find("a.mesh").await.unwrap();
+        assert!(snapshot.host("a.mesh").unwrap().endpoints.is_empty());
+        bench.until(|world| world.complaints.iter().any(|text| text.contains("slice/a.mesh/0"))).await;
+        assert!(!is_synced(&bench.world.borrow()));
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_cold_start_uses_what_was_kept_and_asks_for_differences() {
+    let test = async {
+        let directory = std::env::temp_dir().join(format!("leno-cold-start-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let last_good = LastGood::new(&directory, &me());
+        let resources = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"])];
+        let kept = |(key, resource): (ResourceKey, Resource)| {
+            let version = Arc::clone(&wire::encode(&key, &resource).version);
+            (key, version, resource)
+        };
+        let saved = Saved {
+            wanted: vec![Subscription::Host(host("a.mesh"))],
+            resources: resources.iter().cloned().map(kept).collect(),
+        };
+        last_good.save(&saved).unwrap();
+        let bench = bench(Some(last_good));
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(bench.readiness.is_ready());
+        assert_eq!(bench.store.snapshot().host("a.mesh").unwrap().endpoints.len(), 1);
+        bench.world.borrow_mut().put("a.mesh", resources);
+        bench.until(is_synced).await;
+        assert_eq!(bench.world.borrow().sent, [0]);
+    };
+    LocalSet::new().run_until(test).await;
+}
