@@ -107,7 +107,10 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
 }
 
 /// The service that a captured connection goes to; `None`: somewhere outside the mesh.
-async fn judge_outbound(worker: &Worker, original: SocketAddr) -> Result<Option<(Arc<HostEntry>, u16)>, Reason> {
+async fn judge_outbound(
+    worker: &Worker,
+    original: SocketAddr,
+) -> Result<Option<(Arc<HostEntry>, u16)>, Reason> {
     let snapshot = worker.snapshot();
     let mut judged = listener::outbound(original, |ip| snapshot.by_address(ip).cloned());
     if let (Outbound::Unknown, IpAddr::V4(ip)) = (&judged, original.ip().to_canonical()) {
@@ -155,7 +158,13 @@ async fn serve_service(
 }
 
 /// A connection from outside to a gateway's listener.
-pub(crate) async fn gateway(worker: Rc<Worker>, stream: impl Io, address: SocketAddr, port: u16, drain: Drain) {
+pub(crate) async fn gateway(
+    worker: Rc<Worker>,
+    stream: impl Io,
+    address: SocketAddr,
+    port: u16,
+    drain: Drain,
+) {
     let caller = Caller::new(&worker, Side::Gateway { port }, address);
     if let Ok((spoken, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
         serve_http(&caller, spoken, stream, drain).await;
@@ -168,7 +177,9 @@ async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain:
     let served = match spoken {
         Spoken::Http2 => codec::http2::serve(stream, &options, drain.started(), service).await,
         // What is not HTTP on an HTTP port gets HTTP/1's 400.
-        Spoken::Http1 | Spoken::Opaque => codec::http1::serve(stream, &options, drain.started(), service).await,
+        Spoken::Http1 | Spoken::Opaque => {
+            codec::http1::serve(stream, &options, drain.started(), service).await
+        }
     };
     if let Err(error) = served {
         report(&caller.worker, caller.address, &error);

@@ -187,7 +187,11 @@ pub(crate) struct Timed {
 impl Timed {
     /// `body`, but not beyond `until`.
     pub(crate) fn body(body: Body, until: Instant) -> Body {
-        if body.is_end_stream() { body } else { Body::boxed(Self { body, until: Box::pin(sleep_until(until)) }) }
+        if body.is_end_stream() {
+            body
+        } else {
+            Body::boxed(Self { body, until: Box::pin(sleep_until(until)) })
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use attempt::{Answer, Missed, Standing};
 use codec::Body;
 use decide::balance::{self, Load};
 use decide::retry::{self, Attempt, Next, Outcome};
-use http::Response;
+use http::{Response, Version};
 use model::Reason;
 use model::route::{RetryPolicy, RouteRule};
 use model::service::{Protocol, ServicePort};
@@ -54,6 +54,16 @@ impl Target {
             target_port: known.target_port,
             protocol: known.protocol,
         })
+    }
+
+    /// The same for a caller who speaks `version`: where nothing is declared, the application is expected to
+    /// speak what its caller does.
+    #[must_use]
+    pub(crate) fn spoken_to_in(mut self, version: Version) -> Self {
+        if self.protocol == Protocol::Undeclared && version == Version::HTTP_2 {
+            self.protocol = Protocol::Http2;
+        }
+        self
     }
 }
 
@@ -112,7 +122,11 @@ pub(crate) async fn send(
 
 fn accept(answer: Answer, exchange: &Rc<Exchange>, limits: &Limits) -> Response<Body> {
     exchange.answered(answer.peer, answer.lease);
-    if limits.has_total { answer.response.map(|body| Timed::body(body, limits.total)) } else { answer.response }
+    if limits.has_total {
+        answer.response.map(|body| Timed::body(body, limits.total))
+    } else {
+        answer.response
+    }
 }
 
 /// Remembers what the attempt says about the endpoint, for all requests to come.
@@ -203,7 +217,8 @@ impl Course {
         attempt: &Result<Answer, Missed>,
     ) -> Next {
         // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
-        let is_free = matches!(attempt, Err(missed) if missed.standing == Standing::Stale) && !self.has_replaced;
+        let is_free =
+            matches!(attempt, Err(missed) if missed.standing == Standing::Stale) && !self.has_replaced;
         let number = if is_free { 0 } else { self.number };
         let attempt = Attempt { policy, method, number, outcome, replayable };
         match retry::decide(&attempt, &mut *worker.dice.borrow_mut()) {

@@ -16,6 +16,7 @@ use identity::Clients;
 use rustls::ServerConfig;
 use std::cell::RefCell;
 use std::io;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +46,7 @@ pub(crate) struct Worker {
     pub(crate) background: Tasks,
     /// For callers at the mesh port.
     pub(crate) mesh_tls: Arc<ServerConfig>,
-    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    snapshot: RefCell<Held>,
     started: Instant,
     mark: Mark,
 }
@@ -62,7 +63,7 @@ impl Worker {
             mesh: mesh::Pool::default(),
             background,
             mesh_tls: shared.identity.server_config(Clients::Required, &[ALPN_MESH]),
-            snapshot: RefCell::new(Rc::new(shared.store.snapshot())),
+            snapshot: RefCell::new(Held::new(shared.store.snapshot())),
             started: shared.clock.now(),
             mark,
             shared,
@@ -70,19 +71,29 @@ impl Worker {
     }
 
     /// The configuration in force. Ordinarily one relaxed load and a count in thread-local memory.
-    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub(crate) fn snapshot(&self) -> Held {
         let mut held = self.snapshot.borrow_mut();
         // By the snapshot's own number, so that one which was swapped meanwhile is noticed next time.
         if held.epoch != self.shared.store.epoch() {
-            *held = Rc::new(self.shared.store.snapshot());
+            *held = Held::new(self.shared.store.snapshot());
         }
-        Rc::clone(&held)
+        held.clone()
     }
 
     /// Monotonic milliseconds, for `decide::health`. All workers start within moments of each other, which is
     /// as exact as setting an endpoint aside needs to be.
     pub(crate) fn now_ms(&self) -> u64 {
         self.shared.clock.now().duration_since(self.started).as_millis() as u64
+    }
+
+    /// Closes idle connections now and then; never ends.
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            let now = tokio::time::Instant::now();
+            self.plain.sweep(now);
+            self.mesh.sweep(now);
+        }
     }
 
     /// Whether own sockets are marked.
@@ -99,6 +110,27 @@ impl Worker {
     pub(crate) fn random(&self) -> u128 {
         let mut dice = self.dice.borrow_mut();
         u128::from(dice.next_u64()) << 64 | u128::from(dice.next_u64())
+    }
+}
+
+/// A worker's own hold on a snapshot: cloning it counts in this thread's memory, not in memory that all
+/// workers write.
+#[derive(Clone)]
+pub(crate) struct Held(Rc<Holder>);
+
+struct Holder(Arc<Snapshot>);
+
+impl Held {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self(Rc::new(Holder(snapshot)))
+    }
+}
+
+impl Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0.0
     }
 }
 
@@ -150,7 +182,8 @@ pub fn spawn(count: usize, shared: &Arc<Shared>, seed: u64) -> io::Result<Worker
     for number in 0..count {
         let (shared, phases, told) = (Arc::clone(shared), Arc::clone(&phases), told.clone());
         let (name, seed) = (format!("worker-{number}"), dice.next_u64());
-        let thread = std::thread::Builder::new().name(name).spawn(move || run(shared, &phases, seed, &told))?;
+        let thread =
+            std::thread::Builder::new().name(name).spawn(move || run(shared, &phases, seed, &told))?;
         threads.push(thread);
     }
     drop(told);
@@ -181,16 +214,10 @@ fn run(shared: Arc<Shared>, phases: &Phases, seed: u64, told: &mpsc::Sender<io::
 
 /// Serves until the drain, then drains: first who calls us, then whom our application calls.
 async fn live(worker: &Rc<Worker>, listeners: listeners::Listeners, phases: &Phases) {
-    let sweeper = Rc::clone(worker);
-    worker.background.spawn_local("sweep", async move {
-        loop {
-            tokio::time::sleep(SWEEP_EVERY).await;
-            let now = tokio::time::Instant::now();
-            sweeper.plain.sweep(now);
-            sweeper.mesh.sweep(now);
-        }
-    });
-    worker.shared.drain.started().await;
+    tokio::select! {
+        () = worker.shared.drain.started() => {}
+        () = worker.sweep() => {}
+    }
     let deadline = tokio::time::Instant::now() + worker.shared.options.drain_timeout();
     let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
     listeners.inbound_accepting.drain(left()).await;

@@ -34,7 +34,8 @@ async fn an_inherited_socket_outlives_its_copy() {
 async fn who_was_accepted_by_the_kernel_is_served_after_the_stop() {
     let listener = listen(local()).unwrap();
     let address = listener.local_addr().unwrap();
-    let _clients = [dial(address, Mark::Free, SOON).await.unwrap(), dial(address, Mark::Free, SOON).await.unwrap()];
+    let _clients =
+        [dial(address, Mark::Free, SOON).await.unwrap(), dial(address, Mark::Free, SOON).await.unwrap()];
     let seen = Cell::new(0);
     accept(listener, async {}, |stream, _| {
         assert_eq!(original_destination(&stream), None);

@@ -11,7 +11,11 @@ fn check(reason: Reason, to: ReplyTo, spoken: Spoken, expected: &str) {
         Reply::Reset(_) => "reset".to_owned(),
         Reply::Response(response) => {
             let header = |name: &str| {
-                response.headers().get(name).map(|v| format!(" {name}={}", v.to_str().unwrap())).unwrap_or_default()
+                response
+                    .headers()
+                    .get(name)
+                    .map(|v| format!(" {name}={}", v.to_str().unwrap()))
+                    .unwrap_or_default()
             };
             format!("{}{}{}", response.status().as_u16(), header("grpc-status"), header(HEADER_FAILURE))
         }

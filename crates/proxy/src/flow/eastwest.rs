@@ -71,7 +71,8 @@ async fn open(
 ) -> Result<(TcpStream, Active), Reason> {
     let worker = &visitor.worker;
     // Endpoints that are not ours to hand out count as tried already, so that they are never chosen.
-    let is_own = |endpoint: &Endpoint| endpoint.reach == Reach::Native && endpoint.cluster == snapshot.me.cluster;
+    let is_own =
+        |endpoint: &Endpoint| endpoint.reach == Reach::Native && endpoint.cluster == snapshot.me.cluster;
     let mut tried: Vec<usize> =
         (0..entry.endpoints.len()).filter(|index| !is_own(&entry.endpoints[*index])).collect();
     let mut last = Reason::NoEndpoint;

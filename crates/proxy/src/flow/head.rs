@@ -31,6 +31,8 @@ pub(crate) const HEADER_DESTINATION: HeaderName = HeaderName::from_static("x-len
 /// A request's head after validation.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
+    /// What the caller speaks.
+    pub(crate) version: Version,
     /// As received; methods are compared exactly.
     pub(crate) method: Method,
     /// Canonical authority: lower-case host, port as given.
@@ -126,7 +128,7 @@ pub(crate) fn receive(request: Request<Body>, edge: Option<Edge<'_>>) -> Result<
         headers.insert(X_FORWARDED_FOR, edge.forwarded_for.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
-    Ok((Head { method: parts.method, authority, target, headers }, body))
+    Ok((Head { version: parts.version, method: parts.method, authority, target, headers }, body))
 }
 
 /// One value for routing, policy, log and upstream. For HTTP/1 the request target wins over `Host`
@@ -212,7 +214,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
         .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TE))
         .collect();
     let has_trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes() == b"trailers");
-    let doomed: Vec<HeaderName> = headers.keys().filter(|name| kind(name) != Kind::EndToEnd).cloned().collect();
+    let doomed: Vec<HeaderName> =
+        headers.keys().filter(|name| kind(name) != Kind::EndToEnd).cloned().collect();
     for name in nominated.iter().chain(&doomed) {
         headers.remove(name);
     }

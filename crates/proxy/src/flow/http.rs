@@ -54,7 +54,7 @@ async fn follow(
         head::edit_request(&mut head, matched)?;
     }
     let rule = matched.as_ref().map(|matched| &**matched.rule);
-    let target = choose_backend(caller, &snapshot, &entrance, rule).await?;
+    let target = choose_backend(caller, &snapshot, &entrance, rule).await?.spoken_to_in(head.version);
 
     let body = exchange.counting(body);
     let mut response = upstream::send(worker, &target, rule, head, body, exchange).await?;
@@ -113,7 +113,10 @@ impl Entrance {
 /// Whether any rule applies to this port of a service.
 fn has_rules(entry: &HostEntry, port: u16) -> bool {
     use model::route::Parent;
-    entry.rules.rules().any(|rule| matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port))
+    entry
+        .rules
+        .rules()
+        .any(|rule| matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port))
 }
 
 /// The service and port that the request goes to: by weight among the rule's backends, else the service

@@ -167,7 +167,12 @@ fn own_address(snapshot: &Snapshot) -> IpAddr {
     snapshot.own.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-fn may_request(visitor: &Visitor, snapshot: &Snapshot, arrival: &Arrival, head: &Head) -> Result<(), Failure> {
+fn may_request(
+    visitor: &Visitor,
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    head: &Head,
+) -> Result<(), Failure> {
     let fields = Fields(&head.headers);
     let view = head.view(&fields);
     let facts = Facts {
@@ -198,12 +203,7 @@ fn judge(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(), Failure> {
 }
 
 /// Hands the request to the application; once more when only an old connection had ended.
-async fn deliver(
-    worker: &Rc<Worker>,
-    arrival: &Arrival,
-    head: &Head,
-    body: Body,
-) -> Result<Answer, Failure> {
+async fn deliver(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Failure> {
     let body = Replay::new(body);
     let first = once(worker, arrival, head, body.next()).await;
     let outcome = match first {

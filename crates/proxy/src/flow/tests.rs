@@ -4,3 +4,4 @@
 mod bed;
 mod edge;
 mod mesh;
+mod native;

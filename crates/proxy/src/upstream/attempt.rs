@@ -75,7 +75,9 @@ pub(crate) async fn request(
     let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
     let request = outgoing(head, body);
     match endpoint.reach {
-        Reach::Plain if target.protocol == Protocol::Http2 => plain2(worker, address(endpoint, target), request).await,
+        Reach::Plain if target.protocol == Protocol::Http2 => {
+            plain2(worker, address(endpoint, target), request).await
+        }
         Reach::Plain => plain1(worker, address(endpoint, target), request).await,
         Reach::Native | Reach::Gateway => over_mesh(worker, target, endpoint, request).await,
         // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
@@ -100,7 +102,9 @@ pub(crate) async fn plain1(
 ) -> Result<Answer, Missed> {
     let mut lease = worker.plain.lease(address).await?;
     let outcome = match lease.send(request).await {
-        Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. }) if lease.age == Age::Reused => {
+        Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
+            if lease.age == Age::Reused =>
+        {
             lease = worker.plain.open(address).await?;
             lease.send(*request).await
         }

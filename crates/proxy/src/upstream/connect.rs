@@ -102,13 +102,10 @@ fn tunnel_reason(kind: SendErrorKind) -> Reason {
     }
 }
 
-async fn start(
-    worker: &Rc<Worker>,
-    io: impl Io,
-    peer: Option<SpiffeId>,
-) -> Result<Rc<Connection>, Failure> {
+async fn start(worker: &Rc<Worker>, io: impl Io, peer: Option<SpiffeId>) -> Result<Rc<Connection>, Failure> {
     let options = ClientOptions::default();
-    let (sender, connection) = codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
+    let (sender, connection) =
+        codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
     worker.background.spawn_local("http2 upstream", connection);
     Ok(Rc::new(Connection { sender, peer }))
 }

@@ -120,7 +120,10 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::lease`].
-    pub(crate) async fn lease_application(worker: &Rc<Worker>, address: SocketAddr) -> Result<Leased, Failure> {
+    pub(crate) async fn lease_application(
+        worker: &Rc<Worker>,
+        address: SocketAddr,
+    ) -> Result<Leased, Failure> {
         let key = format!("app:{address}");
         Self::lease_slot(worker, &key, None, 0, None, || Ok(Way::Application { address })).await
     }
@@ -212,6 +215,12 @@ impl Pool {
             });
             !of_key.is_empty()
         });
+    }
+
+    /// Connections open or being opened.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().values().map(Vec::len).sum()
     }
 
     /// Lets go of all; streams under way go on.

@@ -49,7 +49,8 @@ pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
     // One more than for a request: a connection that had died unnoticed costs an attempt here.
     while course.number() <= ATTEMPTS_DEFAULT + 2 {
         let Some(index) = course.choose(worker, &target.entry) else { break };
-        let (Some(endpoint), Some(state)) = (target.entry.endpoints.get(index), target.entry.states.get(index))
+        let (Some(endpoint), Some(state)) =
+            (target.entry.endpoints.get(index), target.entry.states.get(index))
         else {
             break;
         };
@@ -85,8 +86,9 @@ async fn one(
             Ok((Box::new(tcp), None))
         }
         Reach::Native | Reach::Gateway => {
-            let leased =
-                mesh::Pool::lease(worker, endpoint, host, target.port).await.map_err(|failure| failure.reason)?;
+            let leased = mesh::Pool::lease(worker, endpoint, host, target.port)
+                .await
+                .map_err(|failure| failure.reason)?;
             let authority = match endpoint.reach {
                 Reach::Gateway => format!("{host}:{}", target.port),
                 _ => address(endpoint, target).to_string(),

@@ -44,7 +44,8 @@ pub(super) fn open(worker: &Rc<Worker>, outbound_drain: &Drain) -> io::Result<Li
         let (own, connections, stop) = (Rc::clone(worker), tasks.outbound.clone(), outbound_drain.clone());
         tasks.outbound_accepting.spawn_local("accept outbound", async move {
             accept(outbound, stop.started(), |stream, peer| {
-                connections.spawn_local("outbound", flow::outbound(Rc::clone(&own), stream, peer, stop.clone()));
+                connections
+                    .spawn_local("outbound", flow::outbound(Rc::clone(&own), stream, peer, stop.clone()));
             })
             .await;
         });

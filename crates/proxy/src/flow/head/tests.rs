@@ -20,7 +20,8 @@ fn canonical(version: Version, lines: &str) -> String {
         Err(reason) => format!("{reason:?}"),
         Ok((head, _)) => {
             let names = head.headers.keys().map(http::HeaderName::as_str);
-            let names: Vec<_> = names.filter(|name| !name.starts_with("x-forwarded-") && *name != "host").collect();
+            let names: Vec<_> =
+                names.filter(|name| !name.starts_with("x-forwarded-") && *name != "host").collect();
             assert_eq!(head.headers["x-forwarded-for"], "192.0.2.1");
             assert_eq!(head.headers["host"], head.authority.as_str());
             format!("{} {} {} [{}]", head.method, head.authority.as_str(), head.target, names.join(" "))
@@ -56,7 +57,10 @@ fn http2_authority_and_host_must_agree() {
 fn hop_by_hop_and_protected_headers_stay_here() {
     check("GET /\nhost: a\nx-leno-destination: 10.0.0.1:80\nx-ok: 1", "GET a / [x-ok]");
     check("GET /\nhost: a\nx_leno-failure: no\nx-forwarded-client-cert: x", "GET a / []");
-    check("GET /\nhost: a\nconnection: close, X-Secret, x-ok\nx-secret: 1\nx-ok: 1\ncookie: c", "GET a / [cookie]");
+    check(
+        "GET /\nhost: a\nconnection: close, X-Secret, x-ok\nx-secret: 1\nx-ok: 1\ncookie: c",
+        "GET a / [cookie]",
+    );
     check("GET /\nhost: a\nte: trailers", "GET a / [te]");
     check("GET /\nhost: a\nte: gzip\nupgrade: h2c\nhttp2-settings: x\nexpect: 100-continue", "GET a / []");
     check("GET /\nhost: a\nx-forwarded-for: 127.0.0.1\nforwarded: for=1", "GET a / []");

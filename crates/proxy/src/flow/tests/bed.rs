@@ -5,10 +5,10 @@ use crate::flow::{self, inbound};
 use crate::lookup::Lookup;
 use crate::observe::{AccessLog, Observe, Own};
 use crate::options::Options;
-use crate::snapshot::{Change, HostEntry, Me, Snapshot, Store};
+use crate::snapshot::{Change, HostEntry, Me, Store};
 use crate::start::{Listening, Shared};
 use crate::testing::{host, id};
-use crate::worker::Worker;
+use crate::worker::{Held, Worker};
 use codec::{Body, Reply, ServerOptions, http1};
 use daemon::clock::System;
 use daemon::{Drain, DrainTrigger, Readiness};
@@ -66,8 +66,10 @@ impl Authority {
 
     /// An identity in trust domain `leno.demo` with a certificate for `account`.
     pub(super) fn identity(&self, account: &str) -> Identity {
-        let bundle =
-            TrustBundle { trust_domain: TrustDomain::parse("leno.demo").unwrap(), roots: vec![self.root.clone()] };
+        let bundle = TrustBundle {
+            trust_domain: TrustDomain::parse("leno.demo").unwrap(),
+            roots: vec![self.root.clone()],
+        };
         let identity = Identity::new(vec![bundle]);
         let key = Key::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -75,7 +77,8 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(id(account).to_string().try_into().unwrap())];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let leaf = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
         identity.install(Svid::new(key, vec![leaf, self.root.clone()]).unwrap());
         identity
@@ -150,7 +153,7 @@ impl Proxy {
         self.worker.shared.store.apply(Change { upserts, ..Change::default() });
     }
 
-    pub(super) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self) -> Held {
         self.worker.snapshot()
     }
 
@@ -165,7 +168,8 @@ impl Proxy {
         tokio::task::spawn_local(async move {
             let connections = daemon::Tasks::new();
             crate::accept::accept(listener, drain.started(), |stream, peer| {
-                connections.spawn_local("mesh", inbound::mesh(Rc::clone(&worker), stream, peer, drain.clone()));
+                connections
+                    .spawn_local("mesh", inbound::mesh(Rc::clone(&worker), stream, peer, drain.clone()));
             })
             .await;
             connections.drain(SOON).await;
@@ -280,7 +284,11 @@ impl Application {
         Self::start(ip, move |request| {
             let asked = format!("{} {}", request.method(), request.uri());
             let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
-            Response::builder().header("x-asked", asked).header("x-names", names.join(" ")).body(Body::full(name)).unwrap()
+            Response::builder()
+                .header("x-asked", asked)
+                .header("x-names", names.join(" "))
+                .body(Body::full(name))
+                .unwrap()
         })
     }
 
@@ -339,6 +347,31 @@ fn endpoint(reach: Reach, cluster: &str, address: IpAddr, port: u16) -> Endpoint
         weight: 1,
         state: EndpointState::Ready,
     }
+}
+
+/// Runs the test called `name` again in a network of its own, where `10.244.0.0/24` is this host; there,
+/// `inside` is run. User namespaces must be allowed, as for the demo.
+pub(super) fn in_own_network(name: &str, inside: impl FnOnce()) {
+    const ENTERED: &str = "LENO_TEST_OWN_NETWORK";
+    if std::env::var_os(ENTERED).is_some() {
+        story(async { set_up_loopback().await });
+        return inside();
+    }
+    let mut again = std::process::Command::new("unshare");
+    again.args(["--user", "--map-root-user", "--net", "--"]).arg(std::env::current_exe().unwrap());
+    let output = again.args([name, "--exact", "--nocapture"]).env(ENTERED, "1").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let is_run = told.contains("1 passed");
+    assert!(output.status.success() && is_run, "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn set_up_loopback() {
+    let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+    tokio::spawn(connection);
+    // The loopback is always the first interface.
+    handle.address().add(1, "10.244.0.1".parse().unwrap(), 24).execute().await.unwrap();
+    let up = rtnetlink::LinkUnspec::new_with_index(1).up().build();
+    handle.link().change(up).execute().await.unwrap();
 }
 
 pub(super) fn plain(address: SocketAddr) -> Endpoint {

@@ -7,8 +7,8 @@ use http::{Request, Response};
 use identity::Identity;
 use model::listener::{Gateway, GatewayListener};
 use model::route::{
-    HeaderEdit, Parent, PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, RouteBackend, RouteFilter, RouteMatch,
-    RouteRule,
+    HeaderEdit, Parent, PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, RouteBackend, RouteFilter,
+    RouteMatch, RouteRule,
 };
 use model::service::Protocol;
 use model::{ObjectRef, Origin, Resource, ResourceKey};
@@ -87,7 +87,12 @@ fn many_requests_share_one_connection_and_carry_clean_headers() {
         assert_eq!(application.connections.get(), 1);
         let lines = proxy.logged();
         assert_eq!(lines.len(), 10);
-        assert_eq!((&lines[0]["route_name"], &lines[0]["bytes_sent"]), (&"default/shop".into(), &4.into()), "{}", lines[0]);
+        assert_eq!(
+            (&lines[0]["route_name"], &lines[0]["bytes_sent"]),
+            (&"default/shop".into(), &4.into()),
+            "{}",
+            lines[0]
+        );
     });
 }
 
@@ -111,7 +116,11 @@ fn rules_redirect_rewrite_and_edit() {
         let mut caller = proxy.enter().await;
         let response = caller.get("/old/a").await;
         assert_eq!(response.status(), 301);
-        assert!(response.headers()["location"].to_str().unwrap().ends_with("/new/a"), "{:?}", response.headers());
+        assert!(
+            response.headers()["location"].to_str().unwrap().ends_with("/new/a"),
+            "{:?}",
+            response.headers()
+        );
         let response = caller.get("/api/b").await;
         assert_eq!(response.headers()["x-asked"], "GET /new/b");
         assert!(response.headers()["x-names"].to_str().unwrap().contains("x-asked-for"));
@@ -165,7 +174,10 @@ fn a_backend_that_is_gone_is_passed_over() {
         for _ in 0..10 {
             assert_eq!(caller.send(get("/")).await.body(), "shop");
         }
-        assert!(proxy.entry().states[0].is_aside(proxy.worker.now_ms()) || proxy.entry().states[0].health().failures() == 0);
+        assert!(
+            proxy.entry().states[0].is_aside(proxy.worker.now_ms())
+                || proxy.entry().states[0].health().failures() == 0
+        );
     });
 }
 

@@ -1,7 +1,8 @@
 //! Client, gateway and callee, each with its own certificate.
 
 use super::bed::{
-    Application, Authority, Client, Proxy, endpoints, exports, fresh_ip, get, inbound_port, native, service, story, through,
+    Application, Authority, Client, Proxy, endpoints, exports, fresh_ip, get, inbound_port, native, service,
+    story, through,
 };
 use crate::testing::id;
 use codec::Body;
@@ -45,9 +46,13 @@ fn client(authority: &Authority, protocol: Protocol, all: Vec<Endpoint>) -> Prox
 }
 
 fn deny_client() -> (ResourceKey, Resource) {
-    let origin =
-        Origin { object: ObjectRef::new("AuthorizationPolicy", "default", "no-client"), file: "".into(), line: 0 };
-    let source = Source { principals: vec![Glob::parse("leno.demo/ns/default/sa/client")], ..Source::default() };
+    let origin = Origin {
+        object: ObjectRef::new("AuthorizationPolicy", "default", "no-client"),
+        file: "".into(),
+        line: 0,
+    };
+    let source =
+        Source { principals: vec![Glob::parse("leno.demo/ns/default/sa/client")], ..Source::default() };
     let to = Operation { paths: vec![Glob::parse("/private*")], ..Operation::default() };
     let rule = Rule { from: vec![source], to: vec![to], when: Vec::new() };
     let policy = Policy { origin, action: Action::Deny, rules: vec![rule], dry_run: false };
@@ -72,7 +77,11 @@ fn through_a_gateway_both_sides_see_the_workloads_identity() {
         let (mine, theirs) = (proxy.logged(), east.workload.logged());
         let (client, shop) = (id("client").to_string(), id("shop").to_string());
         for line in mine.iter().chain(&theirs) {
-            assert_eq!((&line["source_principal"], &line["destination_principal"]), (&client.clone().into(), &shop.clone().into()), "{line}");
+            assert_eq!(
+                (&line["source_principal"], &line["destination_principal"]),
+                (&client.clone().into(), &shop.clone().into()),
+                "{line}"
+            );
         }
         assert_eq!((mine.len(), theirs.len()), (3, 3));
         let upstream = mine[0]["upstream_host"].as_str().unwrap();
@@ -87,8 +96,12 @@ fn an_impostor_behind_the_gateway_is_not_believed() {
         let ip = fresh_ip();
         let application = Application::named(ip, "impostor");
         let mut east = Cluster::named(&authority, "east");
-        east.workload =
-            Proxy::at(ip, "east", authority.identity("impostor"), vec![inbound_port(application.address.port(), Protocol::Http1)]);
+        east.workload = Proxy::at(
+            ip,
+            "east",
+            authority.identity("impostor"),
+            vec![inbound_port(application.address.port(), Protocol::Http1)],
+        );
         east.workload.serve_mesh();
         east.gateway.apply(vec![endpoints(vec![native("east", ip)])]);
         let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
@@ -110,7 +123,10 @@ fn what_cannot_be_reached_is_put_aside_and_another_cluster_answers() {
             assert_eq!(caller.get("/").await.body(), "east");
         }
         let entry = proxy.entry();
-        assert!(entry.states[0].is_aside(proxy.worker.now_ms()) && !entry.states[1].is_aside(proxy.worker.now_ms()));
+        assert!(
+            entry.states[0].is_aside(proxy.worker.now_ms())
+                && !entry.states[1].is_aside(proxy.worker.now_ms())
+        );
         assert_eq!((entry.states[0].active(), entry.states[1].active()), (0, 0));
         let attempts: Vec<_> = proxy.logged().iter().map(|line| line["attempts"].as_u64().unwrap()).collect();
         assert_eq!(attempts, [2, 1, 1]);
@@ -125,8 +141,7 @@ fn a_refused_stream_is_sent_elsewhere_whatever_the_method() {
         let nobody = Application::nobody(ip).await;
         let silent = Cluster::start(&authority, "west", ip, nobody.port(), Protocol::Http1);
         let east = Cluster::named(&authority, "east");
-        let proxy =
-            client(&authority, Protocol::Http1, vec![silent.endpoint("west"), east.endpoint("east")]);
+        let proxy = client(&authority, Protocol::Http1, vec![silent.endpoint("west"), east.endpoint("east")]);
         let request = Request::post("/order").header("host", "shop").body(Body::full("once")).unwrap();
         let response = proxy.call().await.send(request).await;
         assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "east"));
@@ -147,7 +162,11 @@ fn a_policy_denies_with_403_and_its_name_live() {
         assert_eq!((denied.status().as_u16(), denied.body().as_str()), (403, "RBAC: access denied"));
         assert_eq!(caller.get("/public").await.status(), 200);
         let line = &east.workload.logged()[1];
-        assert_eq!((&line["policy"], &line["response_flags"]), (&"default/no-client".into(), &"RBAC".into()), "{line}");
+        assert_eq!(
+            (&line["policy"], &line["response_flags"]),
+            (&"default/no-client".into(), &"RBAC".into()),
+            "{line}"
+        );
     });
 }
 
@@ -156,7 +175,10 @@ fn what_is_not_exported_is_refused() {
     story(async {
         let authority = Authority::new();
         let east = Cluster::named(&authority, "east");
-        east.gateway.apply(vec![(ResourceKey::Exports, Resource::Exports(model::listener::Exports { hosts: Vec::new() }))]);
+        east.gateway.apply(vec![(
+            ResourceKey::Exports,
+            Resource::Exports(model::listener::Exports { hosts: Vec::new() }),
+        )]);
         let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         assert_eq!(proxy.call().await.get("/").await.status(), 503);
         assert_eq!(east.gateway.logged()[0]["response_code_details"], "service_not_exported");

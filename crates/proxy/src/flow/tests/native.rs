@@ -1,0 +1,80 @@
+//! Within one network: the callee is asked for by its own address, which the loopback range never is. So these
+//! run in a network namespace.
+
+use super::bed::{
+    Application, Authority, Proxy, endpoints, get, in_own_network, inbound_port, native, service, story,
+};
+use model::service::Protocol;
+use std::net::IpAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn ip(last: u8) -> IpAddr {
+    [10, 244, 0, last].into()
+}
+
+/// A client and a workload whose application listens at `port`, which is also the service's target port.
+fn pair(authority: &Authority, port: u16, protocol: Protocol) -> (Proxy, Proxy) {
+    let workload = Proxy::at(ip(2), "west", authority.identity("shop"), vec![inbound_port(port, protocol)]);
+    workload.serve_mesh();
+    let mut endpoint = native("west", ip(2));
+    endpoint.port = port;
+    let known = vec![service(protocol), endpoints(vec![endpoint])];
+    (Proxy::at(ip(1), "west", authority.identity("client"), known), workload)
+}
+
+#[test]
+fn requests_share_one_connection_between_workloads() {
+    in_own_network("flow::tests::native::requests_share_one_connection_between_workloads", || {
+        story(async {
+            let authority = Authority::new();
+            let application = Application::named(ip(2), "shop");
+            let (proxy, workload) = pair(&authority, application.address.port(), Protocol::Http1);
+            let mut callers = Vec::new();
+            for _ in 0..8 {
+                callers.push(proxy.call().await);
+            }
+            let sent = callers.iter_mut().map(|caller| caller.send(get("/x")));
+            for response in futures_util::future::join_all(sent).await {
+                assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "shop"));
+            }
+            assert_eq!(proxy.worker.mesh.len(), 1, "who came meanwhile waited for the same connection");
+            drop(callers);
+            let lines = workload.logged();
+            assert_eq!(lines.len(), 8);
+            assert!(
+                lines
+                    .iter()
+                    .all(|line| line["source_principal"] == "spiffe://leno.demo/ns/default/sa/client")
+            );
+        });
+    });
+}
+
+#[test]
+fn opaque_bytes_travel_by_address() {
+    in_own_network("flow::tests::native::opaque_bytes_travel_by_address", || {
+        story(async {
+            let authority = Authority::new();
+            let echo = Application::echo(ip(2));
+            let (proxy, _workload) = pair(&authority, echo.port(), Protocol::Tcp);
+            let mut caller = proxy.call_tcp();
+            caller.write_all(b"hello").await.unwrap();
+            caller.shutdown().await.unwrap();
+            let mut heard = String::new();
+            caller.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "hello");
+        });
+    });
+}
+
+#[test]
+fn the_proxys_own_ports_are_refused() {
+    in_own_network("flow::tests::native::the_proxys_own_ports_are_refused", || {
+        story(async {
+            let authority = Authority::new();
+            let (proxy, workload) = pair(&authority, 15000, Protocol::Http1);
+            assert_eq!(proxy.call().await.get("/").await.status(), 503);
+            assert_eq!(workload.logged()[0]["response_code_details"], "destination_not_local");
+        });
+    });
+}
