@@ -74,10 +74,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
         }
         Command::DemoEnter(stage) => stage.enter(),
-        Command::DemoInit(stage) => {
-            daemon::logging::init("leno-demo");
-            stage.init()
-        }
+        Command::DemoInit(stage) => stage.init(),
         Command::DemoApp(options) => done(lab::app::run(options)),
         Command::DemoLoad(options) => done(lab::load::run(options)),
     }

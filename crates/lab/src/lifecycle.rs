@@ -5,7 +5,7 @@
 
 use crate::host::{Condition, Ground, Host, Start};
 use crate::inside::Inside;
-use crate::plan::{self, API_PORT, APP_PORT, GATEWAY_PORT, NAMESPACE, REPLICAS_MAX, Role, ServicePlan};
+use crate::plan::{self, API_PORT, APP_PORT, ENTRANCE_PORT, NAMESPACE, REPLICAS_MAX, Role, ServicePlan};
 use crate::process::Running;
 use crate::protocol::{HostState, Manner};
 use crate::ready;
@@ -132,7 +132,7 @@ async fn start_proxy(inside: &Inside, host: &Rc<Host>) -> Result<()> {
     }
     let entrance = inside.entrance_of(host);
     if let Some(fd) = entrance {
-        arguments.push(format!("--inherit-listener={GATEWAY_PORT}={fd}"));
+        arguments.push(format!("--inherit-listener={ENTRANCE_PORT}={fd}"));
     }
     let start = Start { program: "proxy", arguments, keep: entrance.into_iter().collect(), input };
     host.start(&inside.ground, start)?;

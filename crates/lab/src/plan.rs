@@ -12,8 +12,10 @@ pub const NAMESPACE: &str = "default";
 pub const REPLICAS_MAX: u32 = 20;
 /// The port of every demo application.
 pub const APP_PORT: u16 = 8080;
-/// The port of the gateways' HTTP listener.
+/// The port of the gateways' listener on their own network.
 pub const GATEWAY_PORT: u16 = 80;
+/// The gateways' listener that an inherited socket of the outer host stands for.
+pub const ENTRANCE_PORT: u16 = 8080;
 /// A control plane's API, on its host's loopback address.
 pub const API_PORT: u16 = 15080;
 
