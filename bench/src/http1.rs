@@ -34,7 +34,7 @@ pub struct Options {
     /// The program to measure
     #[arg(long, default_value = "target/release/leno")]
     leno: PathBuf,
-    /// Measure only these (null, leno, nginx, haproxy, envoy)
+    /// Measure only these (null, bare, leno, nginx, haproxy, envoy)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds; in each, every peer has one block
@@ -154,8 +154,9 @@ impl Measured {
 /// Those who are here; a missing one is named and left out.
 fn peers(options: &Options, folder: &Folder, target: SocketAddr) -> Result<Vec<Peer>> {
     let venv = options.folder.join("envoy");
-    let makers: [(&str, &dyn Fn(SocketAddr) -> Result<Peer>); 5] = [
+    let makers: [(&str, &dyn Fn(SocketAddr) -> Result<Peer>); 6] = [
         ("null", &|from| peers::null(from, target)),
+        ("bare", &|from| peers::bare(from, target)),
         ("leno", &|from| peers::leno(&options.leno, from, target)),
         ("nginx", &|from| peers::nginx(folder, from, target)),
         ("haproxy", &|from| peers::haproxy(folder, from, target)),
@@ -244,7 +245,8 @@ fn wait_until_traced(id: u32) -> Result<()> {
     bail!("strace did not attach")
 }
 
-/// Removes the rounds in which the machine was not itself. Returns how many.
+/// Removes the rounds in which the machine was not itself. Returns how many; if they are the most, they are how
+/// this machine is, and stay.
 fn drop_unsteady_rounds(measured: &mut [Measured]) -> usize {
     let Some(null) = measured.iter().find(|measured| measured.name == "null") else { return 0 };
     let usual = report::median(null.blocks.iter().map(Block::total_us));
@@ -254,6 +256,10 @@ fn drop_unsteady_rounds(measured: &mut [Measured]) -> usize {
         .filter(|block| (block.total_us() / usual - 1.0).abs() > NULL_DRIFT_MAX)
         .map(|block| block.round)
         .collect();
+    if unsteady.len() * 2 > null.blocks.len() {
+        eprintln!("{} of {} rounds were unsteady, all of them count", unsteady.len(), null.blocks.len());
+        return 0;
+    }
     for measured in measured {
         measured.blocks.retain(|block| !unsteady.contains(&block.round));
     }

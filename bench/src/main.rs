@@ -2,8 +2,10 @@
 //!
 //! `bench http1` compares plain HTTP/1.1 keep-alive proxying with one worker: generator and backend share core 0,
 //! the proxy alone has core 1, the peers take turns. `bench null` is the proxy that does nothing but copy: what
-//! it costs is the price of the machine, and no proxy can be cheaper. Read next: `http1`.
+//! it costs is the price of the machine, and no proxy can be cheaper. `bench bare` is Leno's codec without decisions.
+//! Read next: `http1`.
 
+mod bare; // codec without decisions
 mod http1; // the comparison
 mod null; // the limit
 mod peers; // who takes part, and with which settings
@@ -34,12 +36,24 @@ enum Command {
         #[arg(long)]
         to: SocketAddr,
     },
+    /// A proxy of Leno's codec without any decision
+    Bare {
+        #[arg(long)]
+        from: SocketAddr,
+        #[arg(long)]
+        to: SocketAddr,
+    },
 }
+
+// As in Leno.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Some(Command::Http1(options)) => http1::run(&options)?,
         Some(Command::Null { from, to }) => null::run(from, to)?,
+        Some(Command::Bare { from, to }) => bare::run(from, to)?,
         None => http1::run(&http1::Options::parse_from(["http1"]))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -60,14 +60,19 @@ pub fn backend(folder: &Folder, address: SocketAddr) -> Result<Peer> {
 
 /// This program, copying only.
 pub fn null(from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    itself("null", "copies bytes", from, to)
+}
+
+/// This program, with Leno's codec and no decisions.
+pub fn bare(from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+    itself("bare", "Leno's codec without decisions", from, to)
+}
+
+fn itself(name: &'static str, what: &str, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
     let program = std::env::current_exe()?.display().to_string();
     let (listen, target) = (from.to_string(), to.to_string());
-    Ok(Peer {
-        name: "null",
-        version: "copies bytes".to_owned(),
-        command: words(&[&program, "null", "--from", &listen, "--to", &target]),
-        address: from,
-    })
+    let command = words(&[&program, name, "--from", &listen, "--to", &target]);
+    Ok(Peer { name, version: what.to_owned(), command, address: from })
 }
 
 /// `leno gateway`.

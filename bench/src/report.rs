@@ -106,7 +106,7 @@ Keep-alive on both sides, a GET with a reply of 100 bytes. wrk and an nginx back
 1, the peers in turn (A B C, then C B A). Costs are CPU time of the whole process tree per request from
 `/proc/PID/stat`: medians over the rounds, with the least and the greatest in parentheses; ratios are of total CPU in
 the same round. `null` copies bytes and looks at none of them: what it costs is the machine's price for four socket
-calls, which no proxy can avoid. Throughput is not compared, because generator and backend cost as much as a fast
+calls, which no proxy can avoid; `bare` is Leno's codec without any decision. Throughput is not compared, because generator and backend cost as much as a fast
 proxy. p99 is that of a closed loop at saturation, so it is a sign of trouble and not a latency to compare. System calls
 were counted by strace in a run of their own. Peers are tuned by their own guides; see `bench/src/peers/settings.rs`.
 
