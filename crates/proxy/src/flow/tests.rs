@@ -5,3 +5,4 @@ mod bed;
 mod edge;
 mod mesh;
 mod native;
+mod threads;

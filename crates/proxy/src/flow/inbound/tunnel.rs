@@ -56,7 +56,8 @@ async fn open(
         connection,
         Connection::begin(&visitor.worker, Direction::Inbound, visitor.address),
     );
-    Ok(reply(move |tunnel| async move { connection.carry(tunnel, upstream).await }))
+    let visitor = Rc::clone(visitor);
+    Ok(reply(move |tunnel| async move { carry(&visitor, &arrival, connection, tunnel, upstream).await }))
 }
 
 fn reply<F: Future<Output = ()> + 'static>(run: impl FnOnce(Tunnel) -> F + 'static) -> Reply {
@@ -111,7 +112,28 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
         return connection.refused(Reason::Denied);
     }
     match dial(arrival.application, visitor.worker.mark(), CONNECT_TIMEOUT).await {
-        Ok(upstream) => connection.carry(io, upstream).await,
+        Ok(upstream) => carry(visitor, arrival, connection, io, upstream).await,
         Err(error) => connection.refused(connect_reason(&error)),
     }
+}
+
+/// Carries bytes until their end, or until a policy comes into force that would not have let them in.
+async fn carry(visitor: &Visitor, arrival: &Arrival, mut connection: Connection, down: impl Io, up: impl Io) {
+    let mut moves = visitor.worker.shared.store.moves();
+    let denied = async {
+        loop {
+            if moves.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Err(failure) = may_connect(visitor, &visitor.worker.snapshot(), arrival) {
+                return failure;
+            }
+        }
+    };
+    let failure = tokio::select! {
+        () = connection.carry(down, up) => return,
+        failure = denied => failure,
+    };
+    connection.policy = failure.policy;
+    connection.refused(failure.reason);
 }

@@ -71,6 +71,12 @@ impl Authority {
             roots: vec![self.root.clone()],
         };
         let identity = Identity::new(vec![bundle]);
+        identity.install(self.svid(account));
+        identity
+    }
+
+    /// A certificate for `account` with its key.
+    pub(super) fn svid(&self, account: &str) -> Svid {
         let key = Key::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -80,8 +86,7 @@ impl Authority {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let leaf = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
-        identity.install(Svid::new(key, vec![leaf, self.root.clone()]).unwrap());
-        identity
+        Svid::new(key, vec![leaf, self.root.clone()]).unwrap()
     }
 }
 
@@ -119,6 +124,17 @@ impl Proxy {
         identity: Identity,
         resources: Vec<(ResourceKey, Resource)>,
     ) -> Self {
+        let options = Options { no_capture: true, ..Options::default() };
+        Self::with(options, ip, cluster, identity, resources)
+    }
+
+    pub(super) fn with(
+        options: Options,
+        ip: IpAddr,
+        cluster: &str,
+        identity: Identity,
+        resources: Vec<(ResourceKey, Resource)>,
+    ) -> Self {
         let me = Me {
             uid: ip.to_string().into(),
             namespace: "default".into(),
@@ -134,7 +150,7 @@ impl Proxy {
         let clock = Arc::new(System);
         let access_log = AccessLog::start(Box::new(log.clone())).unwrap();
         let shared = Arc::new(Shared {
-            options: Options { no_capture: true, ..Options::default() },
+            options,
             lookup: Lookup::new(Arc::clone(&store)).0,
             me,
             store,

@@ -21,7 +21,7 @@ fn parent() -> Parent {
     Parent::Gateway { namespace: "default".into(), name: "edge".into(), listener: "".into() }
 }
 
-fn rule(index: u32, prefix: &str) -> RouteRule {
+pub(super) fn rule(index: u32, prefix: &str) -> RouteRule {
     let matches = RouteMatch {
         path: PathMatch::Prefix(prefix.into()),
         method: None,
@@ -44,6 +44,11 @@ fn rule(index: u32, prefix: &str) -> RouteRule {
 }
 
 fn edge(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Proxy {
+    Proxy::new("west", Identity::new(Vec::new()), edge_resources(rules, backends))
+}
+
+/// A gateway with one listener at port 80 and these rules.
+pub(super) fn edge_resources(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Vec<(ResourceKey, Resource)> {
     let listener = GatewayListener { name: "http".into(), port: 80, host: None, address: None };
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
     let mut resources = vec![
@@ -60,7 +65,7 @@ fn edge(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Proxy {
         };
         resources.push((key, Resource::Rule(rule)));
     }
-    Proxy::new("west", Identity::new(Vec::new()), resources)
+    resources
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! Client, gateway and callee, each with its own certificate.
 
 use super::bed::{
-    Application, Authority, Client, Proxy, endpoints, exports, fresh_ip, get, inbound_port, native, service,
-    story, through,
+    Application, Authority, Client, Proxy, SOON, endpoints, exports, fresh_ip, get, inbound_port, native,
+    service, story, through,
 };
+use crate::accept::{Mark, dial};
 use crate::testing::id;
 use codec::Body;
 use http::{Request, Response};
 use model::authz::{Action, Glob, Operation, Rule, Source};
 use model::service::{Endpoint, Protocol};
-use model::{ObjectRef, Origin, Policy, Resource, ResourceKey};
+use model::{ObjectRef, Origin, Policy, Reason, Resource, ResourceKey};
 use std::net::IpAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -199,6 +200,51 @@ fn opaque_bytes_go_both_ways_and_end() {
         let mut heard = String::new();
         caller.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "hello");
+    });
+}
+
+#[test]
+fn a_policy_that_comes_later_ends_a_tunnel() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let echo = Application::echo(ip);
+        let east = Cluster::start(&authority, "east", ip, echo.port(), Protocol::Tcp);
+        let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
+        let mut caller = proxy.call_tcp();
+        caller.write_all(b"hello").await.unwrap();
+        let mut heard = [0; 5];
+        caller.read_exact(&mut heard).await.unwrap();
+        east.workload.apply(vec![deny_client()]);
+        assert_eq!(caller.read(&mut heard).await.unwrap_or(0), 0, "the tunnel ended");
+        let lines = east.workload.logged();
+        assert_eq!(lines.last().unwrap()["policy"], "default/no-client", "{lines:?}");
+    });
+}
+
+#[test]
+fn strangers_are_refused_and_counted_by_reason() {
+    story(async {
+        let (authority, other) = (Authority::new(), Authority::new());
+        let east = Cluster::named(&authority, "east");
+        let refusals = |reason: Reason| {
+            let text = east.gateway.worker.shared.observe.render(0, 0);
+            let name = format!("leno_refused_connections_total{{reason=\"{}\"}} ", reason.row().code);
+            text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+        };
+        // Signed by somebody else; it believes in ours, so the refusal is the gateway's.
+        let stranger = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        stranger.worker.shared.identity.install(other.svid("client"));
+        assert_eq!(stranger.call().await.get("/").await.status(), 503);
+        assert!(refusals(Reason::PeerUntrusted) > 0);
+        // Not even TLS.
+        let mesh = std::net::SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
+        let mut plain = dial(mesh, Mark::Free, SOON).await.unwrap();
+        plain.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut heard = Vec::new();
+        let _ = plain.read_to_end(&mut heard).await;
+        assert!(!heard.starts_with(b"HTTP"), "{heard:?}");
+        assert_eq!(refusals(Reason::PeerHandshake), 1);
     });
 }
 
