@@ -1,0 +1,322 @@
+//! What the tests share: an issuer, a movable clock, a proxy, HTTP.
+
+use super::*;
+use ca::Root;
+use ca::issuer::{IssueError, Issued};
+use daemon::clock::Clock;
+use futures_util::future::BoxFuture;
+use identity::{Expect, Key, Svid};
+use model::{Resource, ResourceKey, Subscription, TrustDomain};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Instant, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use xds::grpc::{Channel, Join, Joined};
+use xds::link::Link;
+use xds::proto::ProxyNode;
+
+pub const MESH: &str = "
+apiVersion: leno.dev/v1alpha1
+kind: MeshSettings
+metadata: { name: default }
+spec:
+  trustDomain: leno.demo
+  dns: { suffixes: [mesh.internal] }
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: { name: web, namespace: default }
+spec:
+  metadata: { labels: { app: web } }
+  template: { serviceAccount: web }
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: { name: client, namespace: default }
+spec:
+  metadata: { labels: { app: client } }
+  template: { serviceAccount: client }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: default }
+spec:
+  selector: { app: web }
+  ports: [{ name: http, port: 80, targetPort: 8080 }]
+---
+apiVersion: leno.dev/v1alpha1
+kind: GlobalService
+metadata: { name: web, namespace: default }
+spec:
+  hosts: [web.mesh.internal]
+  backends: [{ service: { name: web } }]
+";
+
+pub const WEB: &str = "web.default.svc.cluster.local";
+
+/// Waits for a state; fails after a generous time.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The machine's clock, set forward by the test.
+#[derive(Default)]
+pub struct Movable(Mutex<Duration>);
+
+impl Movable {
+    pub fn forward(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for Movable {
+    fn now(&self) -> Instant {
+        Instant::now() + *self.0.lock().unwrap()
+    }
+    fn wall(&self) -> SystemTime {
+        SystemTime::now() + *self.0.lock().unwrap()
+    }
+}
+
+pub struct RootIssuer(pub Root);
+
+impl Issuer for RootIssuer {
+    fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        let chain = self.0.sign_intermediate(csr, "west", Duration::from_secs(600)).unwrap();
+        Box::pin(std::future::ready(Ok(self.issued(chain))))
+    }
+    fn sign_leaf<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        let id = model::SpiffeId::parse("spiffe://leno.demo/ns/leno-system/sa/manager").unwrap();
+        let chain = self.0.sign_leaf(csr, &id, Duration::from_secs(600)).unwrap();
+        Box::pin(std::future::ready(Ok(self.issued(chain))))
+    }
+}
+
+impl RootIssuer {
+    fn issued(&self, chain: Vec<Vec<u8>>) -> Issued {
+        Issued { chain, bundles: vec![self.0.bundle()], id: None, trust_domain: self.0.trust_domain().clone() }
+    }
+}
+
+/// A directory with configuration and state, and a root.
+pub struct Bench {
+    dir: tempfile::TempDir,
+    pub root: Root,
+    pub clock: Arc<Movable>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let root = Root::generate(TrustDomain::parse("leno.demo").unwrap(), Duration::from_secs(86_400)).unwrap();
+        let bench = Self { dir: tempfile::tempdir().unwrap(), root, clock: Arc::default() };
+        std::fs::create_dir(bench.config()).unwrap();
+        std::fs::write(bench.config().join("mesh.yaml"), MESH).unwrap();
+        bench
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub async fn start(&self) -> Running {
+        self.start_cluster("west", &self.config(), None).await
+    }
+
+    pub async fn start_cluster(&self, cluster: &str, config: &Path, manager: Option<SocketAddr>) -> Running {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let options = Options {
+            cluster: cluster.into(),
+            config: Some(config.into()),
+            state_dir: self.dir.path().join(cluster),
+            issuer_fd: None,
+            listen: any,
+            api: any,
+            metrics: any,
+            manager,
+            certificate_ttl_s: 600,
+        };
+        let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(RootIssuer(self.root.clone()))) };
+        start(options, seams).await.unwrap()
+    }
+}
+
+/// One HTTP/1.1 exchange: status and body.
+pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+pub async fn get_json(address: SocketAddr, path: &str) -> Value {
+    let (status, body) = http(address, "GET", path, "").await;
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The value of a metric without labels.
+pub async fn metric(running: &Running, name: &str) -> f64 {
+    let (_, body) = http(running.metrics, "GET", "/metrics", "").await;
+    let line = body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
+    line.unwrap_or_else(|| panic!("no {name} in {body}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+pub async fn token(running: &Running, group: &str) -> String {
+    let path = format!("/apis/networking.istio.io/v1/namespaces/default/workloadgroups/{group}/token");
+    let (status, body) = http(running.api, "POST", &path, "").await;
+    assert_eq!(status, 201, "{body}");
+    let value: Value = serde_json::from_str(&body).unwrap();
+    value["token"].as_str().unwrap().to_owned()
+}
+
+pub async fn try_join(bench: &Bench, running: &Running, token: &str) -> Result<(Joined, Key), xds::Status> {
+    let nobody = Identity::new(Vec::new());
+    let tls = nobody.client_config(Expect::PinnedRoot(bench.root.pin()), &[b"h2"]);
+    let channel = Channel::connect(running.control, tls).await?;
+    let key = Key::generate().unwrap();
+    let address = "10.244.0.7".parse().unwrap();
+    let join =
+        Join { token: token.into(), csr: key.csr().unwrap(), addresses: vec![address], version: "test".into() };
+    channel.join(&join).await.map(|joined| (joined, key))
+}
+
+/// A proxy: an identity, a session, and what it holds.
+pub struct Proxy {
+    pub identity: Identity,
+    pub joined: Joined,
+    pub session: xds::client::Session,
+    pub held: BTreeMap<String, Resource>,
+    pub channel: Option<Channel>,
+    link: Option<Link>,
+    /// Resources received since the last connect.
+    pub received: usize,
+}
+
+impl Proxy {
+    pub async fn join(bench: &Bench, running: &Running, group: &str) -> Self {
+        let (joined, key) = try_join(bench, running, &token(running, group).await).await.unwrap();
+        let identity = Identity::new(joined.bundles.clone());
+        identity.install(Svid::new(key, joined.chain.clone()).unwrap());
+        let session = xds::client::Session::new();
+        let mut proxy =
+            Self { identity, joined, session, held: BTreeMap::new(), channel: None, link: None, received: 0 };
+        proxy.connect(running).await;
+        proxy
+    }
+
+    pub async fn connect(&mut self, running: &Running) {
+        let control = self.joined.chain.len();
+        assert_eq!(control, 3, "leaf, intermediate, root");
+        let id = model::SpiffeId::parse("spiffe://leno.demo/ns/leno-system/sa/control").unwrap();
+        let tls = self.identity.client_config(Expect::OneOf(vec![id]), &[b"h2"]);
+        let channel = Channel::connect(running.control, tls).await.unwrap();
+        let link = channel.open_ads();
+        let node = ProxyNode {
+            uid: self.joined.uid.clone(),
+            namespace: self.joined.namespace.clone(),
+            group: self.joined.group.clone(),
+            addresses: vec!["10.244.0.7".into()],
+            version: "test".into(),
+        };
+        link.tx.send(self.session.on_connect(node)).await.unwrap();
+        self.channel = Some(channel);
+        self.link = Some(link);
+        self.received = 0;
+    }
+
+    pub fn disconnect(&mut self) {
+        self.session.on_disconnect();
+        self.link = None;
+        self.channel = None;
+    }
+
+    pub async fn subscribe(&mut self, host: &str) {
+        let subscription = Subscription::Host(Hostname::parse(host).unwrap());
+        let request = self.session.subscribe(&[subscription]);
+        if let (Some(link), Some(request)) = (&self.link, request) {
+            link.tx.send(request).await.unwrap();
+        }
+    }
+
+    /// Takes the next response without confirming it; gives back its nonce.
+    pub async fn take(&mut self) -> String {
+        let link = self.link.as_mut().unwrap();
+        let response = tokio::time::timeout(Duration::from_secs(30), link.rx.recv());
+        let Ok(response) = response.await else { panic!("no response within 30 s; held: {:#?}", self.held) };
+        let response = response.expect("stream ended").unwrap();
+        self.received += response.resources.len();
+        let update = self.session.on_response(response).unwrap();
+        for (key, resource) in update.upserts {
+            self.held.insert(key.to_string(), resource);
+        }
+        for key in update.removed {
+            self.held.remove(&ResourceKey::to_string(&key));
+        }
+        update.nonce
+    }
+
+    pub async fn ack(&mut self, nonce: &str) {
+        let request = self.session.ack(nonce, self.session.held_hash());
+        self.link.as_ref().unwrap().tx.send(request).await.unwrap();
+    }
+
+    pub async fn nack(&mut self, nonce: &str, cause: &str) {
+        let request = self.session.nack(nonce, cause.into());
+        self.link.as_ref().unwrap().tx.send(request).await.unwrap();
+    }
+
+    /// Takes and confirms until what is held satisfies `done`.
+    pub async fn run_until(&mut self, mut done: impl FnMut(&BTreeMap<String, Resource>) -> bool) {
+        while !done(&self.held) {
+            let nonce = self.take().await;
+            self.ack(&nonce).await;
+        }
+    }
+
+    /// The stream's end, when it must end.
+    pub async fn ended(&mut self) -> Option<xds::Status> {
+        let link = self.link.as_mut().unwrap();
+        match tokio::time::timeout(Duration::from_secs(30), link.rx.recv()).await.expect("still open") {
+            Some(Err(status)) => Some(status),
+            Some(Ok(response)) => panic!("a response: {response:?}"),
+            None => None,
+        }
+    }
+}
+
+/// `uid:state` of the endpoints of a host.
+pub fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<String> {
+    let prefix = format!("slice/{host}/");
+    let slices = held.iter().filter(|(name, _)| name.starts_with(&prefix));
+    let of = |resource: &Resource| match resource {
+        Resource::Slice(slice) => slice.endpoints.iter().map(|e| format!("{}:{:?}", e.uid, e.state)).collect(),
+        _ => Vec::new(),
+    };
+    slices.flat_map(|(_, resource)| of(resource)).collect()
+}
+
+/// The status entry of a proxy.
+pub async fn status_of(running: &Running, uid: &str) -> Value {
+    let status = get_json(running.api, "/leno/v1/status").await;
+    let proxies = status["proxies"].as_array().unwrap();
+    proxies.iter().find(|proxy| proxy["uid"] == *uid).cloned().unwrap_or(Value::Null)
+}

@@ -1,0 +1,93 @@
+use super::*;
+use crate::local::{Source, attach};
+use model::{Resource, ResourceKey, Subscription};
+use std::collections::BTreeMap;
+use xds::proto::ProxyNode;
+
+const EXTRA: &str = "apiVersion: v1\nkind: Service\nmetadata:\n  name: extra\nspec:\n  selector: {app: web}\n  ports:\n  - port: 80\n    name: http\n";
+
+async fn known(running: &Running, host: &'static str) -> bool {
+    let subscription = Subscription::Host(Hostname::parse(host).unwrap());
+    let members = running.handle.run(move |plane, _| translate::members(&subscription, &plane.world).len());
+    members.await.unwrap() > 0
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_the_last_good_configuration() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let file = bench.config().join("extra.yaml");
+    std::fs::write(&file, EXTRA).unwrap();
+    let host = "extra.default.svc.cluster.local";
+    until("the new service", async || known(&running, host).await.then_some(())).await;
+    std::fs::write(&file, EXTRA.replace("port: 80", "prot: 80")).unwrap();
+    let findings = until("a finding", async || {
+        let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
+        findings.as_array().unwrap().iter().any(|f| f["level"] == "error").then_some(findings)
+    });
+    let findings = findings.await;
+    let error = findings.as_array().unwrap().iter().find(|f| f["level"] == "error").unwrap();
+    assert!(error["file"].as_str().unwrap().ends_with("extra.yaml") && error["line"].as_u64() > Some(0), "{error}");
+    assert!(known(&running, host).await, "the last good configuration is gone");
+    std::fs::remove_file(&file).unwrap();
+    until("the service is gone", async || (!known(&running, host).await).then_some(())).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_api_applies_refuses_and_forgets() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let path = "/api/v1/namespaces/default/services/extra";
+    let (status, body) = http(running.api, "PUT", path, &EXTRA.replace("port: 80", "prot: 80")).await;
+    assert_eq!(status, 422, "{body}");
+    let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let finding = &value["details"]["findings"][0];
+    assert!(finding["cause"].is_string() && finding["line"].as_u64() > Some(0), "{body}");
+    assert_eq!(http(running.api, "GET", path, "").await.0, 404);
+
+    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 201);
+    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 200);
+    let host = "extra.default.svc.cluster.local";
+    assert!(known(&running, host).await);
+    let web = "/api/v1/namespaces/default/services/web";
+    let (status, body) = http(running.api, "DELETE", web, "").await;
+    assert!(status == 409 && body.contains("LENO0008") && body.contains("mesh.yaml"), "{status} {body}");
+
+    running.stop().await;
+    let running = bench.start().await;
+    let shown = get_json(running.api, path).await;
+    assert_eq!(shown["metadata"]["name"], "extra", "{shown}");
+    assert!(known(&running, host).await);
+    assert_eq!(http(running.api, "DELETE", path, "").await.0, 200);
+    assert!(!known(&running, host).await);
+    assert_eq!(http(running.api, "DELETE", path, "").await.0, 404);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_has_its_control_plane_inside() {
+    let text = translate::gateway::shorthand("127.0.0.1:18080", "127.0.0.1:19000").unwrap();
+    let bench = Bench::new();
+    let dir = bench.path().join("gateway");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("gateway.yaml"), &text).unwrap();
+    for source in [Source::Text(text.clone()), Source::Directory(dir.clone())] {
+        let (trigger, drain) = Drain::new();
+        let tasks = Tasks::new();
+        let mut attached = attach(source, &tasks, drain).unwrap();
+        assert_eq!(attached.findings, Vec::new());
+        let mut session = xds::client::Session::new();
+        attached.link.tx.send(session.on_connect(ProxyNode::default())).await.unwrap();
+        let response = attached.link.rx.recv().await.unwrap().unwrap();
+        let update = session.on_response(response).unwrap();
+        let held: BTreeMap<ResourceKey, Resource> = update.upserts.into_iter().collect();
+        assert!(held.values().any(|r| matches!(r, Resource::Gateway(_))), "{:?}", held.keys());
+        assert!(held.values().any(|r| matches!(r, Resource::Rule(_))), "{:?}", held.keys());
+        assert!(held.values().any(|r| matches!(r, Resource::Slice(_))), "{:?}", held.keys());
+        attached.link.tx.send(session.ack(&update.nonce, session.held_hash())).await.unwrap();
+        trigger.start();
+        drop(attached);
+        assert_eq!(tasks.drain(Duration::from_secs(10)).await.aborted, Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+
+#[tokio::test]
+async fn a_proxy_joins_streams_confirms_and_shows() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut web = Proxy::join(&bench, &running, "web").await;
+    assert_eq!((web.joined.namespace.as_str(), web.joined.group.as_str()), ("default", "web"));
+    assert_eq!(web.identity.id().unwrap().to_string(), "spiffe://leno.demo/ns/default/sa/web");
+    let uid = web.joined.uid.clone();
+    let nonce = web.take().await;
+    let before = status_of(&running, &uid).await;
+    assert_eq!((&before["synced"], &before["connected"]), (&false.into(), &true.into()), "{before}");
+    web.ack(&nonce).await;
+    until("the proxy is in sync", async || status_of(&running, &uid).await["synced"].as_bool().filter(|s| *s)).await;
+
+    let mut client = Proxy::join(&bench, &running, "client").await;
+    client.subscribe(WEB).await;
+    client.run_until(|held| endpoints(held, WEB) == [format!("{uid}:Ready")]).await;
+    assert!(client.held.contains_key(&format!("service/{WEB}")), "{:?}", client.held.keys());
+    assert!(!client.held.contains_key("inbound/default/web"), "another group's inbound side");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_is_good_once_and_names_count_for_nothing() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let token = token(&running, "web").await;
+    try_join(&bench, &running, &token).await.unwrap();
+    let again = try_join(&bench, &running, &token).await.unwrap_err();
+    assert_eq!(again.code, xds::Code::Unauthenticated, "{again}");
+    assert!(again.message.contains("used before"), "{again}");
+    let made_up = format!("lj1.{}.{}.{}", "0".repeat(16), "0".repeat(32), "0".repeat(64));
+    assert_eq!(try_join(&bench, &running, &made_up).await.unwrap_err().code, xds::Code::Unauthenticated);
+    assert!(metric(&running, "leno_control_refusals_total").await >= 2.0);
+    let path = "/apis/networking.istio.io/v1/namespaces/default/workloadgroups/nobody/token";
+    assert_eq!(http(running.api, "POST", path, "").await.0, 404);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_tokens_is_slowed_down() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let made_up = format!("lj1.{}.{}.{}", "0".repeat(16), "0".repeat(32), "0".repeat(64));
+    let mut refused = xds::Code::Unauthenticated;
+    for _ in 0..100 {
+        refused = try_join(&bench, &running, &made_up).await.unwrap_err().code;
+        if refused == xds::Code::ResourceExhausted {
+            break;
+        }
+    }
+    assert_eq!(refused, xds::Code::ResourceExhausted);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_its_owners_alone() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let web = Proxy::join(&bench, &running, "web").await;
+    let mut client = Proxy::join(&bench, &running, "client").await;
+    client.take().await;
+    client.disconnect();
+    client.joined.uid = web.joined.uid.clone();
+    client.connect(&running).await;
+    client.ended().await;
+    let channel = client.channel.clone().unwrap();
+    let denied = channel.withdraw(&web.joined.uid, Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(denied.code, xds::Code::PermissionDenied);
+    let signed = channel.sign(identity::Key::generate().unwrap().csr().unwrap()).await.unwrap();
+    assert_eq!(signed.chain.len(), 3);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_kept_and_shown() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut web = Proxy::join(&bench, &running, "web").await;
+    let uid = web.joined.uid.clone();
+    let nonce = web.take().await;
+    web.nack(&nonce, "cannot read this").await;
+    let shown = until("the refusal shows", async || {
+        let status = status_of(&running, &uid).await;
+        status["error"].is_string().then_some(status)
+    });
+    let shown = shown.await;
+    assert_eq!((&shown["synced"], &shown["state"]), (&false.into(), &"refused".into()), "{shown}");
+    assert!(shown["error"].as_str().unwrap().contains("cannot read this"));
+    assert_eq!(metric(&running, "leno_control_nacks_total").await, 1.0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_withdrawal_waits_until_callers_know() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut web = Proxy::join(&bench, &running, "web").await;
+    let nonce = web.take().await;
+    web.ack(&nonce).await;
+    let uid = web.joined.uid.clone();
+    let mut client = Proxy::join(&bench, &running, "client").await;
+    client.subscribe(WEB).await;
+    client.run_until(|held| endpoints(held, WEB) == [format!("{uid}:Ready")]).await;
+    until("the client is in sync", async || status_of(&running, &client.joined.uid).await["synced"].as_bool().filter(|s| *s)).await;
+
+    let channel = web.channel.clone().unwrap();
+    let leaving = uid.clone();
+    let withdrawal = tokio::spawn(async move { channel.withdraw(&leaving, Duration::from_secs(20)).await });
+    let nonce = client.take().await;
+    assert_eq!(endpoints(&client.held, WEB), [format!("{uid}:Draining")]);
+    assert!(!withdrawal.is_finished(), "answered before the client confirmed");
+    client.ack(&nonce).await;
+    let withdrawn = withdrawal.await.unwrap().unwrap();
+    assert_eq!((withdrawn.acknowledged, withdrawn.outstanding), (1, 0));
+
+    web.disconnect();
+    client.run_until(|held| endpoints(held, WEB).is_empty()).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_caller_is_counted_as_outstanding() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut web = Proxy::join(&bench, &running, "web").await;
+    let nonce = web.take().await;
+    web.ack(&nonce).await;
+    let mut client = Proxy::join(&bench, &running, "client").await;
+    client.subscribe(WEB).await;
+    client.run_until(|held| !endpoints(held, WEB).is_empty()).await;
+    until("the client is in sync", async || status_of(&running, &client.joined.uid).await["synced"].as_bool().filter(|s| *s)).await;
+    let channel = web.channel.clone().unwrap();
+    let withdrawn = channel.withdraw(&web.joined.uid, Duration::from_millis(50)).await.unwrap();
+    assert_eq!((withdrawn.acknowledged, withdrawn.outstanding), (0, 1));
+    running.stop().await;
+}
