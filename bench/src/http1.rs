@@ -154,7 +154,8 @@ impl Measured {
 /// Those who are here; a missing one is named and left out.
 fn peers(options: &Options, folder: &Folder, target: SocketAddr) -> Result<Vec<Peer>> {
     let venv = options.folder.join("envoy");
-    let makers: [(&str, &dyn Fn(SocketAddr) -> Result<Peer>); 6] = [
+    type Make<'a> = &'a dyn Fn(SocketAddr) -> Result<Peer>;
+    let makers: [(&str, Make<'_>); 6] = [
         ("null", &|from| peers::null(from, target)),
         ("bare", &|from| peers::bare(from, target)),
         ("leno", &|from| peers::leno(&options.leno, from, target)),

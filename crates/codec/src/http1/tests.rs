@@ -148,7 +148,7 @@ fn a_slow_head_ends_the_connection() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").await.unwrap();
         let begun = tokio::time::Instant::now();
         // Trickling extends nothing.
-        tokio::time::sleep(Duration::from_secs(9)).await;
+        tokio::time::advance(Duration::from_secs(9)).await;
         client.write_all(b"X: y\r\n").await.unwrap();
         assert!(matches!(serving.await.unwrap(), Err(ServeError::HeaderTimeout)));
         assert_eq!(begun.elapsed().as_secs(), 10);
@@ -212,7 +212,7 @@ fn a_drain_does_not_lose_the_next_request_of_an_idle_connection() {
             serve(server, &ServerOptions::default(), drain, echo).await
         });
         drain.send(()).unwrap();
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::advance(Duration::from_millis(500)).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
