@@ -1,6 +1,6 @@
 //! Workers as threads: they share a listening socket that was handed in, and drain without losing a request.
 
-use super::bed::{Application, Proxy, fresh_ip, story};
+use super::bed::{Application, Proxy, SOON, fresh_ip, story};
 use super::edge::{edge_resources, rule};
 use crate::options::{InheritedListener, Options};
 use crate::worker;
@@ -11,17 +11,27 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-/// Sends requests one after the other, each on a connection of its own, and says each status, until nobody
-/// listens any more.
-fn call_until_refused(address: SocketAddr, told: &mpsc::Sender<String>) {
-    while let Ok(mut stream) = TcpStream::connect(address) {
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        if told.send(answer.chars().take(12).collect()).is_err() {
-            return;
+/// Sends requests over one connection until an answer says that it is the last. Each must be answered.
+fn call_until_goodbye(address: SocketAddr, answered: &mpsc::Sender<()>) -> usize {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    for count in 1.. {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"shop") {
+            let mut piece = [0; 1024];
+            let len = stream.read(&mut piece).unwrap();
+            assert_ne!(len, 0, "closed after {count} requests: {}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&piece[..len]);
+        }
+        let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+        let _ = answered.send(());
+        if answer.contains("connection: close") {
+            return count;
         }
     }
+    0
 }
 
 #[test]
@@ -40,22 +50,23 @@ fn workers_share_a_socket_and_drain_without_loss() {
         let resources = edge_resources(vec![rule(0, "")], &[application.address]);
         let proxy = Proxy::with(options, fresh_ip(), "west", Identity::new(Vec::new()), resources);
         let workers = worker::spawn(2, &Arc::clone(&proxy.worker.shared), 7).unwrap();
-        let (told, heard) = mpsc::channel();
-        let callers = tokio::task::spawn_blocking(move || {
-            std::thread::scope(|scope| {
-                for _ in 0..4 {
-                    let told = told.clone();
-                    scope.spawn(move || call_until_refused(address, &told));
-                }
-                drop(told);
-                let answers: Vec<String> = heard.iter().take(BEFORE_DRAIN).collect();
-                drop(heard);
-                answers
+        let (told, answers) = mpsc::channel();
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let told = told.clone();
+                tokio::task::spawn_blocking(move || call_until_goodbye(address, &told))
             })
-        });
-        let answers = callers.await.unwrap();
-        assert!(answers.iter().all(|status| status == "HTTP/1.1 200"), "{answers:?}");
+            .collect();
+        tokio::task::spawn_blocking(move || {
+            assert_eq!(answers.iter().take(BEFORE_DRAIN).count(), BEFORE_DRAIN)
+        })
+        .await
+        .unwrap();
+        // In the middle of all of them.
         proxy.trigger.start();
+        for caller in callers {
+            assert!(caller.await.unwrap() > 0);
+        }
         tokio::task::spawn_blocking(move || workers.join()).await.unwrap();
     });
     drop(listener);
