@@ -11,7 +11,13 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 pub struct Options {
     /// Directory of Gateway, HTTPRoute and Backend documents, watched
-    #[arg(short = 'f', long = "filename", value_name = "DIR", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "DIR",
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
     directory: Option<PathBuf>,
     /// Address to listen on, for example :8080
     #[arg(long, value_name = "ADDR", requires = "to")]

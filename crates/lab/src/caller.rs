@@ -103,7 +103,8 @@ impl Caller {
             let address = addresses.next().with_context(|| format!("{} has no address", self.host))?;
             TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))
         };
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.context("connect: timed out")??;
+        let stream =
+            tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.context("connect: timed out")??;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::connect(stream)
             .await

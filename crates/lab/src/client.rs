@@ -65,11 +65,16 @@ impl Client {
         // The name is free for anybody to take: what we pass and believe must go to our own lab.
         let peer = nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials)
             .context("read peer credentials")?;
-        ensure!(peer.uid() == nix::unistd::geteuid().as_raw(), "the demo named {} belongs to another user", self.name);
+        ensure!(
+            peer.uid() == nix::unistd::geteuid().as_raw(),
+            "the demo named {} belongs to another user",
+            self.name
+        );
         Ok((stream, peer.pid()))
     }
 
-    fn ask(&self, request: &Request) -> Result<Reply> {
+    /// Any request but `Exec`; an answer of `Failed` is an error.
+    pub fn ask(&self, request: &Request) -> Result<Reply> {
         let stream = self.open()?;
         wire::send(&stream, request, &[])?;
         match wire::receive(&stream)?.context("the lab ended")? {
@@ -101,7 +106,13 @@ impl Client {
     pub fn exec_ok(&self, host: &str, command: &[&str]) -> Result<String> {
         let output = self.exec(host, command)?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.code == 0, "{} in {host} ended with {}: {}", command.join(" "), output.code, said.trim());
+        ensure!(
+            output.code == 0,
+            "{} in {host} ended with {}: {}",
+            command.join(" "),
+            output.code,
+            said.trim()
+        );
         Ok(output.text())
     }
 
@@ -118,8 +129,10 @@ impl Client {
 
     /// Runs a command in a host with this process's own standard streams; its exit code.
     pub fn exec_inherited(&self, host: &str, command: &[&str]) -> Result<i32> {
-        let environment = std::env::vars().filter(|(name, _)| matches!(name.as_str(), "TERM" | "NO_COLOR" | "LANG"));
-        let fds = [std::io::stdin().as_raw_fd(), std::io::stdout().as_raw_fd(), std::io::stderr().as_raw_fd()];
+        let environment =
+            std::env::vars().filter(|(name, _)| matches!(name.as_str(), "TERM" | "NO_COLOR" | "LANG"));
+        let fds =
+            [std::io::stdin().as_raw_fd(), std::io::stdout().as_raw_fd(), std::io::stderr().as_raw_fd()];
         let (stream, _) = self.start(host, command, environment.collect(), &fds)?;
         ended(&stream)
     }
@@ -286,7 +299,9 @@ impl Client {
     /// Ends the lab; returns when its launcher has let go of the control socket.
     pub fn end(&self) -> Result<()> {
         self.order(&Request::End)?;
-        wait::look_until(&format!("end of the demo {}", self.name), END_TIMEOUT, || Ok(self.open().is_err().then_some(())))
+        wait::look_until(&format!("end of the demo {}", self.name), END_TIMEOUT, || {
+            Ok(self.open().is_err().then_some(()))
+        })
     }
 }
 
@@ -373,7 +388,12 @@ pub struct Options {
 impl Options {
     /// Defaults of the demo under a name of its own.
     pub fn named(name: &str) -> Self {
-        Self { name: format!("{name}-{}", std::process::id()), certificate_ttl_s: 600, workers: 1, log: "info".into() }
+        Self {
+            name: format!("{name}-{}", std::process::id()),
+            certificate_ttl_s: 600,
+            workers: 1,
+            log: "info".into(),
+        }
     }
 }
 

@@ -9,10 +9,22 @@ const GLOBAL: Document = ("global.yaml", include_str!("../config/global.yaml"));
 const INGRESS: Document = ("ingress.yaml", include_str!("../config/ingress.yaml"));
 const EAST_WEST: Document = ("east-west.yaml", include_str!("../config/east-west.yaml"));
 
-const WEST: &[Document] =
-    &[MESH, ("cluster.yaml", include_str!("../config/cluster-west.yaml")), SERVICES, GLOBAL, INGRESS, EAST_WEST];
-const EAST: &[Document] =
-    &[MESH, ("cluster.yaml", include_str!("../config/cluster-east.yaml")), SERVICES, GLOBAL, INGRESS, EAST_WEST];
+const WEST: &[Document] = &[
+    MESH,
+    ("cluster.yaml", include_str!("../config/cluster-west.yaml")),
+    SERVICES,
+    GLOBAL,
+    INGRESS,
+    EAST_WEST,
+];
+const EAST: &[Document] = &[
+    MESH,
+    ("cluster.yaml", include_str!("../config/cluster-east.yaml")),
+    SERVICES,
+    GLOBAL,
+    INGRESS,
+    EAST_WEST,
+];
 const EDGE: &[Document] = &[
     MESH,
     ("cluster.yaml", include_str!("../config/cluster-edge.yaml")),

@@ -231,7 +231,8 @@ fn exit_code(code: i32) -> ExitCode {
 fn detach(arguments: &Arguments) -> Result<ExitCode> {
     // A file without a name: what the background says until it is ready, and nothing on disk.
     let mut said = File::from(
-        nix::sys::memfd::memfd_create(c"leno-demo", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).context("make a buffer")?,
+        nix::sys::memfd::memfd_create(c"leno-demo", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)
+            .context("make a buffer")?,
     );
     let mut command = Command::new("/proc/self/exe");
     command.arg0("leno").args(["demo", "--quiet"]);
@@ -246,7 +247,9 @@ fn detach(arguments: &Arguments) -> Result<ExitCode> {
     match wait_for(child, &arguments.name) {
         Ok(status) => {
             if !arguments.quiet {
-                print(&table::welcome(&status).replace("Ctrl-C ends everything", "End it with: leno demo stop"));
+                print(
+                    &table::welcome(&status).replace("Ctrl-C ends everything", "End it with: leno demo stop"),
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

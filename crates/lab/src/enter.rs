@@ -72,12 +72,17 @@ pub fn launch(options: Options) -> Result<ExitCode> {
         format!("a demo named {name} is already running; stop it with: leno demo stop --name {name}, or choose another --name")
     })?;
     let listeners = bind_entrances(options.port)?;
-    let companion = options.with_pid.map(raw::open_pidfd).transpose().context("watch the process of --with-pid")?;
+    let companion =
+        options.with_pid.map(raw::open_pidfd).transpose().context("watch the process of --with-pid")?;
 
     let mut keep: Vec<RawFd> = vec![control.as_raw_fd()];
     keep.extend(listeners.values().map(AsRawFd::as_raw_fd));
     keep.extend(companion.as_ref().map(AsRawFd::as_raw_fd));
-    for fd in [control.as_fd()].into_iter().chain(listeners.values().map(AsFd::as_fd)).chain(companion.as_ref().map(AsFd::as_fd)) {
+    for fd in [control.as_fd()]
+        .into_iter()
+        .chain(listeners.values().map(AsFd::as_fd))
+        .chain(companion.as_ref().map(AsFd::as_fd))
+    {
         raw::keep_on_exec(fd)?;
     }
     let inherited = Inherited {
@@ -145,7 +150,8 @@ fn unshare_all() -> Result<()> {
         bail!("{}", forbidden(error));
     }
     let write = |file: &str, text: String| {
-        std::fs::write(format!("/proc/self/{file}"), text).map_err(|_| anyhow::anyhow!("{}", forbidden(nix::Error::EPERM)))
+        std::fs::write(format!("/proc/self/{file}"), text)
+            .map_err(|_| anyhow::anyhow!("{}", forbidden(nix::Error::EPERM)))
     };
     write("setgroups", "deny".into())?;
     write("uid_map", format!("0 {uid} 1"))?;
@@ -154,7 +160,8 @@ fn unshare_all() -> Result<()> {
 
 /// One line that names the setting which forbids user namespaces here, or `sudo`.
 fn forbidden(error: nix::Error) -> String {
-    let setting = |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let setting =
+        |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
     let advice = if setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
         "run: sudo sysctl kernel.unprivileged_userns_clone=1"
     } else if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {

@@ -41,7 +41,8 @@ pub fn mount_private() -> Result<ResolvConf> {
         },
         Err(_) => ResolvConf::Absent,
     };
-    mount(Some("leno"), "/run", Some("tmpfs"), guarded, Some(TMPFS_OPTIONS)).context("mount a private tmpfs")?;
+    mount(Some("leno"), "/run", Some("tmpfs"), guarded, Some(TMPFS_OPTIONS))
+        .context("mount a private tmpfs")?;
     for directory in ["hosts", "captures"] {
         fs::create_dir_all(Path::new(ROOT).join(directory)).context("make the lab's directories")?;
     }

@@ -84,7 +84,8 @@ impl Host {
     pub fn furnish(&self, ground: &Ground, nameserver: &str) -> Result<()> {
         let name = &self.plan.name;
         for directory in ["bin", "log", "state", "config"] {
-            fs::create_dir_all(files::in_host(name, directory)).with_context(|| format!("make the files of {name}"))?;
+            fs::create_dir_all(files::in_host(name, directory))
+                .with_context(|| format!("make the files of {name}"))?;
         }
         std::os::unix::fs::symlink("/proc/1/exe", files::in_host(name, "bin/leno"))?;
         let text = format!(
@@ -170,7 +171,11 @@ impl Host {
 
     fn open_log(&self, program: &str) -> Result<File> {
         let path = files::in_host(&self.plan.name, &format!("log/{program}.log"));
-        OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))
     }
 
     /// The process with this name, running or ended by itself.

@@ -151,7 +151,8 @@ impl Inside {
             _ => None,
         };
         let visible = self.all_hosts().into_iter().filter(|host| host.plan.role != Role::Bridge);
-        let address = |listener: &TcpListener| listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
+        let address =
+            |listener: &TcpListener| listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
         Status {
             name: self.options.name.clone(),
             ready: ready_after.is_some(),

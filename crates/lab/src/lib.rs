@@ -4,8 +4,8 @@
 //! process that started the lab ends all of it. Never asserts anything: tests do, through [`client`].
 //! From outside inwards: `demo` (commands), `client`, `protocol`; `enter`, `init`; `inside`.
 
-mod demo; // the commands
 pub mod client; // drives a running lab: command line and tests
+mod demo; // the commands
 pub mod protocol; // what both sides say
 mod table; // printing
 mod wire; // frames and descriptors

@@ -55,8 +55,15 @@ pub async fn start(inside: &Inside, host: &Rc<Host>) -> Result<()> {
 async fn start_manager(inside: &Inside, host: &Rc<Host>) -> Result<()> {
     let issuer = inside.root.for_manager()?;
     let listen = format!("{}:{PORT_CONTROL}", plan::MANAGER);
-    let arguments =
-        ["manager", "--listen", &listen, "--issuer-fd", &issuer.as_raw_fd().to_string(), "--state-dir", STATE_DIR];
+    let arguments = [
+        "manager",
+        "--listen",
+        &listen,
+        "--issuer-fd",
+        &issuer.as_raw_fd().to_string(),
+        "--state-dir",
+        STATE_DIR,
+    ];
     let start = Start {
         program: "manager",
         arguments: arguments.map(str::to_owned).to_vec(),
@@ -142,8 +149,7 @@ async fn start_proxy(inside: &Inside, host: &Rc<Host>) -> Result<()> {
 /// A fresh join token from the control plane's API.
 pub async fn token(inside: &Inside, cluster: &str, group: &str) -> Result<String> {
     let control = inside.host(&format!("{cluster}/control"))?;
-    let path =
-        format!("/apis/networking.istio.io/v1/namespaces/{NAMESPACE}/workloadgroups/{group}/token");
+    let path = format!("/apis/networking.istio.io/v1/namespaces/{NAMESPACE}/workloadgroups/{group}/token");
     let answer = ready::call(&control, API_PORT, Request::post(path).body(Bytes::new())?).await?;
     let said = || String::from_utf8_lossy(&answer.body).trim().to_owned();
     if !(200..300).contains(&answer.status) {
@@ -196,7 +202,8 @@ pub async fn scale(inside: &Inside, service: &str, replicas: u32, manner: Manner
     if !matches!(first.plan.role, Role::Service(_)) {
         bail!("{service} is not a service; use kill, start and stop");
     }
-    let surplus = (replicas + 1..=REPLICAS_MAX).filter_map(|number| inside.host(&member(service, number)).ok());
+    let surplus =
+        (replicas + 1..=REPLICAS_MAX).filter_map(|number| inside.host(&member(service, number)).ok());
     join_all(surplus.map(|host| async move {
         match manner {
             Manner::Graceful => stop(&host).await,

@@ -87,7 +87,9 @@ impl Namespace {
             })
             .await?;
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(to)).await;
-        connected.with_context(|| format!("connect to {to}: timed out"))?.with_context(|| format!("connect to {to}"))
+        connected
+            .with_context(|| format!("connect to {to}: timed out"))?
+            .with_context(|| format!("connect to {to}"))
     }
 
     /// Lets the namespace forward packets between its interfaces.

@@ -49,7 +49,10 @@ impl Networks {
         networks.backbone.furnish(ground, "127.0.0.1")?;
         let routers = CLUSTERS.iter().map(|cluster| networks.create_router(ground, cluster));
         let routers = futures_util::future::try_join_all(routers).await?;
-        Ok(Self { routers: CLUSTERS.iter().map(|name| (*name).to_owned()).zip(routers).collect(), ..networks })
+        Ok(Self {
+            routers: CLUSTERS.iter().map(|name| (*name).to_owned()).zip(routers).collect(),
+            ..networks
+        })
     }
 
     async fn create_router(&self, ground: &Ground, cluster: &str) -> Result<Rc<Host>> {

@@ -46,7 +46,8 @@ pub fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
 /// Lets the runtime wait until `fd` is readable.
 pub fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` keeps its number open and its own until the `AsyncFd` that holds it is dropped.
-    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(|error| io::Error::other(error.to_string()))
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// What a process finds around it when it starts in a host.

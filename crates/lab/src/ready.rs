@@ -46,7 +46,9 @@ async fn call_at(host: &Host, address: SocketAddr, request: Request<Bytes>) -> R
     let headers = parts.headers.iter();
     Ok(HttpAnswer {
         status: parts.status.as_u16(),
-        headers: headers.map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect(),
+        headers: headers
+            .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+            .collect(),
         body: body.to_vec(),
     })
 }
@@ -67,7 +69,11 @@ fn alive(host: &Host, program: &str) -> Result<()> {
     let log = std::fs::read(path).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let last: Vec<&str> = log.trim().lines().rev().take(3).collect();
-    bail!("{program} of {} ended with {code}: {}", host.plan.name, last.into_iter().rev().collect::<Vec<_>>().join(" | "))
+    bail!(
+        "{program} of {} ended with {code}: {}",
+        host.plan.name,
+        last.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    )
 }
 
 /// Waits until a program of the host answers 200 to a path on its loopback address.

@@ -64,7 +64,9 @@ async fn converse(mut stream: UnixStream, inside: &Rc<Inside>, end: mpsc::Sender
     }
     let (request, fds) = receive(&mut stream).await?;
     match request {
-        Request::Exec { host, command, environment } => exec(stream, inside, &host, &command, environment, fds).await,
+        Request::Exec { host, command, environment } => {
+            exec(stream, inside, &host, &command, environment, fds).await
+        }
         Request::End => {
             send(&mut stream, &Reply::Done).await?;
             let _ = end.send(()).await;
@@ -89,7 +91,9 @@ async fn answer(inside: &Inside, request: Request) -> Result<Reply> {
         }
         Request::Files => {
             let paths = files::list(Path::new(ROOT))?;
-            return Ok(Reply::Files { paths: paths.iter().map(|path| path.to_string_lossy().into_owned()).collect() });
+            return Ok(Reply::Files {
+                paths: paths.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            });
         }
         Request::ReadFile { path } => return read_file(Path::new(&path)),
         Request::Processes => return Ok(Reply::Processes { processes: processes(inside)? }),
@@ -109,7 +113,9 @@ async fn answer(inside: &Inside, request: Request) -> Result<Reply> {
 /// Requests that change something and have no answer but that it is done.
 async fn act(inside: &Inside, request: Request) -> Result<()> {
     match request {
-        Request::Scale { service, replicas, manner } => lifecycle::scale(inside, &service, replicas, manner).await,
+        Request::Scale { service, replicas, manner } => {
+            lifecycle::scale(inside, &service, replicas, manner).await
+        }
         Request::Kill { host } => {
             lifecycle::kill(&*inside.host(&host)?).await;
             Ok(())
@@ -191,7 +197,11 @@ fn read_file(path: &Path) -> Result<Reply> {
 }
 
 fn configure(cluster: &str, name: &str, contents: Option<&str>) -> Result<()> {
-    ensure!(CONTROLLED.contains(&cluster), "{cluster} has no control plane; these have: {}", CONTROLLED.join(", "));
+    ensure!(
+        CONTROLLED.contains(&cluster),
+        "{cluster} has no control plane; these have: {}",
+        CONTROLLED.join(", ")
+    );
     ensure!(!name.contains('/') && !name.starts_with('.'), "{name} is not a file name");
     let path = files::in_host(&format!("{cluster}/control"), &format!("config/{name}"));
     match contents {
@@ -236,7 +246,8 @@ fn capture_path(name: &str) -> Result<PathBuf> {
 async fn capture(inside: &Inside, network: &str, name: &str) -> Result<()> {
     let path = capture_path(name)?;
     let said = path.with_extension("log");
-    let holder = inside.networks()?.bridge(network).with_context(|| format!("there is no network {network}"))?;
+    let holder =
+        inside.networks()?.bridge(network).with_context(|| format!("there is no network {network}"))?;
     let create = |path: &Path| OpenOptions::new().create(true).write(true).truncate(true).open(path);
     let mut command = holder.command(&inside.ground, "tcpdump", Vec::new())?;
     // -Z root: only one user exists in here to change to. To standard output: profiles of AppArmor
@@ -278,7 +289,9 @@ fn processes(inside: &Inside) -> Result<Vec<ProcessRow>> {
     }
     let mut rows = Vec::new();
     for entry in std::fs::read_dir("/proc").context("list /proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         // It may end while we look.
         let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let environment = read("environ");

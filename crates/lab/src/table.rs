@@ -9,7 +9,8 @@ pub fn welcome(status: &Status) -> String {
     let flag = name_flag(status);
     let _ = writeln!(text, "\nFrom this host:");
     for (cluster, address) in &status.entrances {
-        let what = if cluster == "edge" { "API gateway of edge, calls west and east" } else { "ingress gateway" };
+        let what =
+            if cluster == "edge" { "API gateway of edge, calls west and east" } else { "ingress gateway" };
         let _ = writeln!(text, "  http://{address}/  {cluster}: {what}");
     }
     let entrance = status.entrances.get("edge").map_or("127.0.0.1:8080", String::as_str);
@@ -32,18 +33,20 @@ Try:
 
 /// One line per host.
 pub fn hosts(status: &Status) -> String {
-    let rows: Vec<[String; 5]> = std::iter::once(["HOST", "STATE", "ADDRESSES", "PROCESSES", "WHAT"].map(str::to_owned))
-        .chain(status.hosts.iter().map(|host| {
-            let processes: Vec<String> = host.processes.iter().map(|(name, pid)| format!("{name}({pid})")).collect();
-            [
-                host.name.clone(),
-                host.state.as_str().to_owned(),
-                host.addresses.join(","),
-                if processes.is_empty() { "-".to_owned() } else { processes.join(" ") },
-                host.purpose.clone(),
-            ]
-        }))
-        .collect();
+    let rows: Vec<[String; 5]> =
+        std::iter::once(["HOST", "STATE", "ADDRESSES", "PROCESSES", "WHAT"].map(str::to_owned))
+            .chain(status.hosts.iter().map(|host| {
+                let processes: Vec<String> =
+                    host.processes.iter().map(|(name, pid)| format!("{name}({pid})")).collect();
+                [
+                    host.name.clone(),
+                    host.state.as_str().to_owned(),
+                    host.addresses.join(","),
+                    if processes.is_empty() { "-".to_owned() } else { processes.join(" ") },
+                    host.purpose.clone(),
+                ]
+            }))
+            .collect();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();

@@ -10,13 +10,18 @@ fn check(line: &str, expected: Option<Fault>) {
 fn faults_are_meant_for_one_service() {
     check("web-api delay 20", Some(Fault::Delay(Duration::from_millis(20))));
     check("web-api status 503", Some(Fault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 1 }));
-    check("web-api status 503 every 3", Some(Fault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 3 }));
+    check(
+        "web-api status 503 every 3",
+        Some(Fault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 3 }),
+    );
     check("recommendation delay 20", None);
 }
 
 #[test]
 fn what_cannot_be_read_is_no_fault() {
-    for line in ["", "web-api", "web-api delay", "web-api delay x", "web-api status 99", "web-api status 503 every 0"] {
+    for line in
+        ["", "web-api", "web-api delay", "web-api delay x", "web-api status 99", "web-api status 503 every 0"]
+    {
         check(line, None);
     }
 }
