@@ -25,9 +25,25 @@ async fn start_manager(bench: &Bench, listen: &str) -> manager::start::Running {
     .await
 }
 
+const EAST_WEST: &str = "
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: { name: eastwest, namespace: default }
+spec:
+  metadata: { labels: { app: eastwest } }
+  template: { serviceAccount: eastwest }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: eastwest, namespace: default }
+spec:
+  gatewayClassName: leno-east-west
+  listeners: [{ name: mesh, port: 15008, protocol: TLS }]
+";
+
 fn cluster(name: &str, gateway: &str) -> String {
     format!(
-        "{MESH}\n---\napiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{ name: {name} }}\nspec:\n  network: {name}\n  gateways: [\"{gateway}\"]\n"
+        "{MESH}\n---\n{EAST_WEST}\n---\napiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{ name: {name} }}\nspec:\n  network: {name}\n  gateways: [\"{gateway}\"]\n"
     )
 }
 
