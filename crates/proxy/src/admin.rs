@@ -59,9 +59,9 @@ impl Admin {
         match request.path {
             "/" | "/help" => AdminReply::text(200, HELP),
             "/ready" => self.ready(),
-            "/config_dump" => self.with_joined(|joined| {
-                json(&dump::config(&joined.me, &joined.store.snapshot()))
-            }),
+            "/config_dump" => {
+                self.with_joined(|joined| json(&dump::config(&joined.me, &joined.store.snapshot())))
+            }
             "/clusters" => self.with_joined(|joined| {
                 let now_ms = self.clock.now().duration_since(joined.serving_since).as_millis() as u64;
                 AdminReply::text(200, clusters::render(&joined.store.snapshot(), now_ms))

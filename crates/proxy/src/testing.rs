@@ -34,7 +34,12 @@ pub(crate) fn service(name: &str) -> (ResourceKey, Resource) {
         namespace: "default".into(),
         name: name.split('.').next().unwrap().into(),
         address: Some(mesh_only_candidate(name, 0)),
-        ports: vec![ServicePort { port: 80, target_port: 8080, protocol: Protocol::Http1, name: "http".into() }],
+        ports: vec![ServicePort {
+            port: 80,
+            target_port: 8080,
+            protocol: Protocol::Http1,
+            name: "http".into(),
+        }],
         global: true,
         failover_order: Vec::new(),
     };

@@ -158,7 +158,8 @@ fn rules(table: &Table) -> Vec<Value> {
 
 /// Names of headers only: values may be credentials.
 fn filter(filter: &RouteFilter) -> Value {
-    let names = |pairs: &[(Arc<str>, Arc<str>)]| pairs.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    let names =
+        |pairs: &[(Arc<str>, Arc<str>)]| pairs.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
     let edit = |kind: &str, edit: &HeaderEdit| {
         let remove: Vec<_> = edit.remove.iter().map(|name| name.to_string()).collect();
         json!({ "kind": kind, "set": names(&edit.set), "add": names(&edit.add), "remove": remove })
@@ -166,7 +167,9 @@ fn filter(filter: &RouteFilter) -> Value {
     match filter {
         RouteFilter::RequestHeaders(headers) => edit("RequestHeaderModifier", headers),
         RouteFilter::ResponseHeaders(headers) => edit("ResponseHeaderModifier", headers),
-        RouteFilter::Redirect(redirect) => json!({ "kind": "RequestRedirect", "as": format!("{redirect:?}") }),
+        RouteFilter::Redirect(redirect) => {
+            json!({ "kind": "RequestRedirect", "as": format!("{redirect:?}") })
+        }
         RouteFilter::Rewrite(rewrite) => json!({ "kind": "URLRewrite", "as": format!("{rewrite:?}") }),
     }
 }

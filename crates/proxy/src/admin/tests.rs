@@ -29,7 +29,8 @@ fn admin() -> (Admin, Gate) {
 fn joined() -> Joined {
     let store = configured("mesh");
     let parent = Parent::Service { host: crate::testing::host("a.mesh"), port: 80 };
-    let secret = HeaderEdit { set: vec![("authorization".into(), "Basic c2VjcmV0".into())], ..HeaderEdit::default() };
+    let secret =
+        HeaderEdit { set: vec![("authorization".into(), "Basic c2VjcmV0".into())], ..HeaderEdit::default() };
     let rule = RouteRule {
         parent: parent.clone(),
         origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", "r"), file: "r.yaml".into(), line: 3 },
@@ -46,7 +47,12 @@ fn joined() -> Joined {
     let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
     let upserts = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"]), (key, Resource::Rule(rule))];
     store.apply(Change { upserts, ..Change::default() });
-    Joined { me: me(), store, listeners: vec![("127.0.0.1:15000".into(), "admin")], serving_since: Instant::now() }
+    Joined {
+        me: me(),
+        store,
+        listeners: vec![("127.0.0.1:15000".into(), "admin")],
+        serving_since: Instant::now(),
+    }
 }
 
 fn ask(admin: &Admin, method: &str, path: &str, query: Option<&str>) -> (u16, String) {

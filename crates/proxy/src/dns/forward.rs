@@ -41,8 +41,11 @@ enum Source {
 impl Forwarder {
     /// The name servers of `/etc/resolv.conf`, or, when given, these instead.
     pub fn new(fixed: Vec<SocketAddr>) -> Self {
-        let source =
-            if fixed.is_empty() { Source::File(PathBuf::from("/etc/resolv.conf")) } else { Source::Fixed(fixed) };
+        let source = if fixed.is_empty() {
+            Source::File(PathBuf::from("/etc/resolv.conf"))
+        } else {
+            Source::Fixed(fixed)
+        };
         Self { source, known: Mutex::new(None) }
     }
 

@@ -7,8 +7,8 @@ use crate::snapshot::Change;
 use crate::testing::{configured, host, service};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use model::address::mesh_only_candidate;
 use model::Subscription;
+use model::address::mesh_only_candidate;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 use tokio::sync::mpsc;
@@ -97,7 +97,8 @@ async fn ask_udp(bench: &Bench, query: &[u8]) -> Message {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.send_to(query, bench.address).await.unwrap();
     let mut buffer = [0; 2048];
-    let length = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut buffer)).await.unwrap().unwrap();
+    let length =
+        tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut buffer)).await.unwrap().unwrap();
     Message::from_vec(&buffer[..length]).unwrap()
 }
 
@@ -203,7 +204,8 @@ async fn what_is_no_query_is_refused_or_dropped() {
 
 #[test]
 fn resolv_conf_gives_its_name_servers() {
-    let text = "# c\nsearch a b\nnameserver 10.0.0.1\nnameserver nonsense\n nameserver ::1 \noptions ndots:5\n";
+    let text =
+        "# c\nsearch a b\nnameserver 10.0.0.1\nnameserver nonsense\n nameserver ::1 \noptions ndots:5\n";
     let expected: Vec<SocketAddr> = vec!["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()];
     assert_eq!(forward::parse_resolv_conf(text), expected);
 }

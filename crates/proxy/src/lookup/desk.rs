@@ -144,15 +144,21 @@ impl Desk {
         let is_stale = |what: &Subscription, wanted: &Wanted| {
             let used = match what {
                 Subscription::Host(host) => snapshot.host(host.as_str()),
-                Subscription::Address(ip) => snapshot.by_address(*ip).and_then(|host| snapshot.host(host.as_str())),
+                Subscription::Address(ip) => {
+                    snapshot.by_address(*ip).and_then(|host| snapshot.host(host.as_str()))
+                }
                 _ => return false,
             };
             let last = used.map_or(0, |entry| entry.used.0.load(Ordering::Relaxed)).max(wanted.since);
             let patience = if used.is_some() { FORGET_AFTER_MIN } else { FORGET_ABSENT_AFTER_MIN };
             minute.saturating_sub(last) > patience && wanted.waiters.iter().all(oneshot::Sender::is_closed)
         };
-        let stale: Vec<Subscription> =
-            self.wanted.iter().filter(|(what, wanted)| is_stale(what, wanted)).map(|(what, _)| what.clone()).collect();
+        let stale: Vec<Subscription> = self
+            .wanted
+            .iter()
+            .filter(|(what, wanted)| is_stale(what, wanted))
+            .map(|(what, _)| what.clone())
+            .collect();
         for what in &stale {
             self.wanted.remove(what);
         }

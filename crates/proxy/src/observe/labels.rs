@@ -140,12 +140,8 @@ pub(super) fn render(key: &Key<'_>, own: &Own) -> String {
     let mut put = |name: &str, value: &str| put_label(&mut text, name, value);
     let is_inbound = key.direction == Direction::Inbound;
     put("reporter", if is_inbound { "destination" } else { "source" });
-    let own_party = Party {
-        id: own.id.as_ref(),
-        cluster: &own.cluster,
-        app: &own.app,
-        version: &own.version,
-    };
+    let own_party =
+        Party { id: own.id.as_ref(), cluster: &own.cluster, app: &own.app, version: &own.version };
     let peer = Party { id: key.peer, cluster: key.peer_cluster.unwrap_or(""), app: "", version: "" };
     let (source, destination) = if is_inbound { (peer, own_party) } else { (own_party, peer) };
     put_party(&mut put, &SOURCE, &source);
@@ -164,11 +160,14 @@ pub(super) fn render(key: &Key<'_>, own: &Own) -> String {
         None => put("request_protocol", "tcp"),
     }
     put("response_flags", key.flag);
-    put("connection_security_policy", match key.security {
-        Security::MutualTls => "mutual_tls",
-        Security::None => "none",
-        Security::Unknown => UNKNOWN,
-    });
+    put(
+        "connection_security_policy",
+        match key.security {
+            Security::MutualTls => "mutual_tls",
+            Security::None => "none",
+            Security::Unknown => UNKNOWN,
+        },
+    );
     text
 }
 

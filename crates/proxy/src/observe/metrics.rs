@@ -1,7 +1,7 @@
 //! Istio's request and TCP metrics: one writer per counter, summed when they are read.
 
 use super::access_log::AccessLog;
-use super::labels::{self, Key, OwnedKey, Own};
+use super::labels::{self, Key, Own, OwnedKey};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Certificate, Series, add};
 use daemon::clock::Clock;
@@ -175,7 +175,9 @@ impl Recorder {
 
     /// Counts a connection that was refused before anything was exchanged, and logs it with its reason.
     pub fn refused(&self, peer: SocketAddr, reason: Reason) {
-        if let Some(count) = Reason::ALL.iter().position(|r| *r == reason).and_then(|i| self.observe.refused.get(i)) {
+        if let Some(count) =
+            Reason::ALL.iter().position(|r| *r == reason).and_then(|i| self.observe.refused.get(i))
+        {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let now = self.observe.clock.now();

@@ -10,7 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Observe {
     /// Notes the own certificate and when it is to be renewed.
-    pub fn set_certificate(&self, not_before: SystemTime, not_after: SystemTime, renew_at: Option<SystemTime>) {
+    pub fn set_certificate(
+        &self,
+        not_before: SystemTime,
+        not_after: SystemTime,
+        renew_at: Option<SystemTime>,
+    ) {
         let mut certificate = self.certificate.lock().unwrap_or_else(PoisonError::into_inner);
         *certificate = Certificate { not_before: Some(not_before), not_after: Some(not_after), renew_at };
     }
@@ -37,9 +42,15 @@ impl Observe {
         let sums = self.sums();
         http_families(&mut text, &sums);
         tcp_families(&mut text, &sums);
-        head(&mut text, "leno_refused_connections_total", "counter", "Connections refused before anything was exchanged.");
+        head(
+            &mut text,
+            "leno_refused_connections_total",
+            "counter",
+            "Connections refused before anything was exchanged.",
+        );
         for (reason, count) in self.refusals() {
-            let _ = writeln!(text, "leno_refused_connections_total{{reason=\"{}\"}} {count}", reason.row().code);
+            let _ =
+                writeln!(text, "leno_refused_connections_total{{reason=\"{}\"}} {count}", reason.row().code);
         }
         self.own_state(&mut text, epoch, hosts);
         text
@@ -58,7 +69,12 @@ impl Observe {
             let _ = writeln!(text, "{name} {value}");
         };
         if let Some(not_before) = certificate.not_before {
-            single("leno_certificate_age_seconds", "gauge", "Age of the own certificate.", seconds(not_before, now));
+            single(
+                "leno_certificate_age_seconds",
+                "gauge",
+                "Age of the own certificate.",
+                seconds(not_before, now),
+            );
         }
         if let Some(not_after) = certificate.not_after {
             single(
@@ -76,22 +92,42 @@ impl Observe {
                 seconds(now, at),
             );
             let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            single("leno_certificate_next_renewal_timestamp_seconds", "gauge", "The same as a point in time.", at);
+            single(
+                "leno_certificate_next_renewal_timestamp_seconds",
+                "gauge",
+                "The same as a point in time.",
+                at,
+            );
         }
-        single("leno_certificate_renewals_total", "counter", "Renewals of the own certificate.", read(&self.renewals));
+        single(
+            "leno_certificate_renewals_total",
+            "counter",
+            "Renewals of the own certificate.",
+            read(&self.renewals),
+        );
         single(
             "leno_certificate_renewal_failures_total",
             "counter",
             "Failed attempts to renew the own certificate.",
             read(&self.renewal_failures),
         );
-        single("leno_control_connected", "gauge", "1 while the control stream is open.", read(&self.is_connected));
+        single(
+            "leno_control_connected",
+            "gauge",
+            "1 while the control stream is open.",
+            read(&self.is_connected),
+        );
         single("leno_control_connects_total", "counter", "Control streams opened.", read(&self.connects));
         single("leno_config_epoch", "gauge", "Counts configurations put in force.", epoch as f64);
         single("leno_config_hosts", "gauge", "Hosts in the configuration in force.", hosts as f64);
         if let Some(log) = self.log() {
             let dropped = log.dropped() as f64;
-            single("leno_access_log_dropped_total", "counter", "Access log lines lost to a full queue.", dropped);
+            single(
+                "leno_access_log_dropped_total",
+                "counter",
+                "Access log lines lost to a full queue.",
+                dropped,
+            );
         }
     }
 }

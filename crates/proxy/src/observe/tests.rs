@@ -75,7 +75,12 @@ fn tcp<'a>() -> TcpRecord<'a> {
 
 fn observe() -> Arc<Observe> {
     let observe = Observe::new(Arc::new(System), None);
-    observe.set_own(Own { id: Some(id("client")), cluster: "west".into(), app: "shop".into(), version: String::new() });
+    observe.set_own(Own {
+        id: Some(id("client")),
+        cluster: "west".into(),
+        app: "shop".into(),
+        version: String::new(),
+    });
     observe
 }
 
@@ -90,7 +95,8 @@ fn line<'t>(text: &'t str, family: &str, part: &str) -> &'t str {
 fn a_request_is_counted_under_istios_labels() {
     let observe = observe();
     let (server, name) = (id("server"), host("web.shop.svc.cluster.local"));
-    let record = RequestRecord { host: Some(&name), peer: Some(&server), peer_cluster: Some("east"), ..request() };
+    let record =
+        RequestRecord { host: Some(&name), peer: Some(&server), peer_cluster: Some("east"), ..request() };
     observe.recorder().request(&record);
     let text = observe.render(1, 1);
     let line = line(&text, "istio_requests_total{", "");
@@ -180,7 +186,12 @@ fn labels_follow_who_we_are() {
     let observe = observe();
     let recorder = observe.recorder();
     recorder.request(&request());
-    observe.set_own(Own { id: Some(id("client")), cluster: "west".into(), app: "other".into(), version: String::new() });
+    observe.set_own(Own {
+        id: Some(id("client")),
+        cluster: "west".into(),
+        app: "other".into(),
+        version: String::new(),
+    });
     recorder.request(&request());
     let text = observe.render(1, 0);
     assert!(line(&text, "istio_requests_total", "source_app=\"other\"").ends_with(" 1"));
@@ -193,7 +204,8 @@ fn the_certificate_is_told_in_seconds() {
     let hour = Duration::from_secs(3600);
     observe.set_certificate(now - hour, now + hour, Some(now + hour / 2));
     let text = observe.render(1, 0);
-    let value = |name: &str| line(&text, &format!("{name} "), "").rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    let value =
+        |name: &str| line(&text, &format!("{name} "), "").rsplit(' ').next().unwrap().parse::<f64>().unwrap();
     assert!(value("leno_certificate_age_seconds") >= 3600.0);
     assert!(value("leno_certificate_next_renewal_seconds") <= 1800.0);
     assert!(value("leno_certificate_expires_seconds") <= 3600.0);
@@ -214,7 +226,11 @@ fn logged(record: &RequestRecord<'_>) -> serde_json::Value {
 #[test]
 fn a_line_of_the_access_log_has_envoys_fields() {
     let policy = Policy {
-        origin: Origin { object: ObjectRef::new("AuthorizationPolicy", "default", "deny-client"), file: "".into(), line: 1 },
+        origin: Origin {
+            object: ObjectRef::new("AuthorizationPolicy", "default", "deny-client"),
+            file: "".into(),
+            line: 1,
+        },
         action: Action::Deny,
         rules: Vec::new(),
         dry_run: false,
@@ -251,7 +267,9 @@ fn a_line_of_the_access_log_has_envoys_fields() {
     ] {
         assert_eq!(line[field], value, "{field}");
     }
-    for (field, value) in [("response_code", 403), ("duration", 1), ("bytes_received", 3), ("bytes_sent", 40), ("attempts", 1)] {
+    for (field, value) in
+        [("response_code", 403), ("duration", 1), ("bytes_received", 3), ("bytes_sent", 40), ("attempts", 1)]
+    {
         assert_eq!(line[field], value, "{field}");
     }
 }
@@ -259,7 +277,13 @@ fn a_line_of_the_access_log_has_envoys_fields() {
 #[test]
 fn hostile_values_stay_inside_their_field() {
     let hostile = "\"}\n{\"admin\":true,\"x\":\"\u{0}\u{1b}[31m\u{2028}\\";
-    let line = logged(&RequestRecord { path: hostile, authority: hostile, method: hostile, request_id: hostile, ..request() });
+    let line = logged(&RequestRecord {
+        path: hostile,
+        authority: hostile,
+        method: hostile,
+        request_id: hostile,
+        ..request()
+    });
     for field in ["path", "authority", "method", "request_id"] {
         assert_eq!(line[field], hostile, "{field}");
     }

@@ -182,7 +182,8 @@ impl Builder {
         match key {
             ResourceKey::Names => next.names = Arc::default(),
             ResourceKey::Trust(domain) => {
-                next.trust = next.trust.iter().filter(|b| b.trust_domain.as_str() != &*domain).cloned().collect();
+                next.trust =
+                    next.trust.iter().filter(|b| b.trust_domain.as_str() != &*domain).cloned().collect();
             }
             ResourceKey::Service(host) => {
                 self.unbuild(next, &host);
@@ -243,7 +244,8 @@ impl Builder {
     fn build_host(&mut self, next: &mut Snapshot, host: &Hostname) {
         let old = next.hosts.get(host).cloned();
         let Some(parts) = self.parts.get_mut(host) else { return };
-        let Some(service) = parts.service.take().or_else(|| old.as_ref().map(|old| old.service.clone())) else {
+        let Some(service) = parts.service.take().or_else(|| old.as_ref().map(|old| old.service.clone()))
+        else {
             next.hosts.remove(host);
             if parts.slices.is_empty() && parts.rules.is_empty() {
                 self.parts.remove(host);
@@ -328,7 +330,10 @@ impl Builder {
     pub(super) fn resources(&self, now: &Snapshot) -> Vec<(ResourceKey, Resource)> {
         let mut all = vec![(ResourceKey::Names, Resource::Names((*now.names).clone()))];
         for bundle in now.trust.iter() {
-            all.push((ResourceKey::Trust(bundle.trust_domain.as_str().into()), Resource::Trust(bundle.clone())));
+            all.push((
+                ResourceKey::Trust(bundle.trust_domain.as_str().into()),
+                Resource::Trust(bundle.clone()),
+            ));
         }
         for (host, entry) in &now.hosts {
             all.push((ResourceKey::Service(host.clone()), Resource::Service(entry.service.clone())));
@@ -352,9 +357,15 @@ impl Builder {
             let key = ResourceKey::Inbound(inbound.namespace.clone(), inbound.group.clone());
             all.push((key, Resource::Inbound((**inbound).clone())));
         }
-        all.extend(self.policies.iter().map(|(key, policy)| (key.clone(), Resource::Policy((**policy).clone()))));
-        all.extend(self.gateways.iter().map(|(key, gateway)| (key.clone(), Resource::Gateway(gateway.clone()))));
-        all.extend(self.gateway_rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))));
+        all.extend(
+            self.policies.iter().map(|(key, policy)| (key.clone(), Resource::Policy((**policy).clone()))),
+        );
+        all.extend(
+            self.gateways.iter().map(|(key, gateway)| (key.clone(), Resource::Gateway(gateway.clone()))),
+        );
+        all.extend(
+            self.gateway_rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))),
+        );
         if let Some(exports) = &now.exports {
             all.push((ResourceKey::Exports, Resource::Exports((**exports).clone())));
         }

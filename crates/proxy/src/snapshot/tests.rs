@@ -12,7 +12,15 @@ fn apply(store: &Store, upserts: Vec<(ResourceKey, Resource)>) -> Arc<Snapshot> 
 
 fn two_hosts() -> Arc<Store> {
     let store = Store::new(&me());
-    apply(&store, vec![service("a.mesh"), slice("a.mesh", 0, &["a1", "a2"]), service("b.mesh"), slice("b.mesh", 0, &["b1"])]);
+    apply(
+        &store,
+        vec![
+            service("a.mesh"),
+            slice("a.mesh", 0, &["a1", "a2"]),
+            service("b.mesh"),
+            slice("b.mesh", 0, &["b1"]),
+        ],
+    );
     store
 }
 
@@ -21,7 +29,8 @@ fn uids(entry: &HostEntry) -> Vec<&str> {
 }
 
 fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
-    let key = ResourceKey::Rule { parent: parent.clone(), namespace: "ns".into(), route: name.into(), index: 0 };
+    let key =
+        ResourceKey::Rule { parent: parent.clone(), namespace: "ns".into(), route: name.into(), index: 0 };
     let rule = RouteRule {
         parent,
         origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", name), file: "".into(), line: 0 },
@@ -133,13 +142,20 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
             .map(|name| GatewayListener { name: name.into(), port: 80, host: None, address: None })
             .to_vec(),
     };
-    let on = |listener: &str| Parent::Gateway { namespace: "ns".into(), name: "edge".into(), listener: listener.into() };
-    let snapshot = apply(&store, vec![
-        (ResourceKey::Gateway("ns".into(), "edge".into()), Resource::Gateway(gateway)),
-        rule("all", on("")),
-        rule("second", on("two")),
-        rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 }),
-    ]);
+    let on = |listener: &str| Parent::Gateway {
+        namespace: "ns".into(),
+        name: "edge".into(),
+        listener: listener.into(),
+    };
+    let snapshot = apply(
+        &store,
+        vec![
+            (ResourceKey::Gateway("ns".into(), "edge".into()), Resource::Gateway(gateway)),
+            rule("all", on("")),
+            rule("second", on("two")),
+            rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 }),
+        ],
+    );
     let counts: Vec<usize> =
         snapshot.gateway.as_ref().unwrap().listeners().map(|(_, table)| table.rules().count()).collect();
     assert_eq!(counts, [1, 2]);
@@ -150,7 +166,10 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
 #[test]
 fn what_is_held_can_be_listed_and_put_in_force_again() {
     let store = two_hosts();
-    apply(&store, vec![slice("a.mesh", 1, &["m"]), rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 })]);
+    apply(
+        &store,
+        vec![slice("a.mesh", 1, &["m"]), rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 })],
+    );
     let other = Store::new(&me());
     let snapshot = apply(&other, store.resources());
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "m"]);

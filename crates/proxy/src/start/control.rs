@@ -58,9 +58,11 @@ impl Control {
     }
 
     async fn connect(&self) -> Result<Channel, Status> {
-        let unavailable = |cause: io::Error| Status::new(Code::Unavailable, format!("{}: {cause}", self.address));
+        let unavailable =
+            |cause: io::Error| Status::new(Code::Unavailable, format!("{}: {cause}", self.address));
         let address = resolve(&self.address).await.map_err(unavailable)?;
-        let own = self.identity.id().ok_or_else(|| Status::new(Code::Unauthenticated, "no certificate yet"))?;
+        let own =
+            self.identity.id().ok_or_else(|| Status::new(Code::Unauthenticated, "no certificate yet"))?;
         let (namespace, account) = CONTROL;
         let expected = SpiffeId {
             trust_domain: own.trust_domain,

@@ -76,7 +76,8 @@ impl Token {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('.').collect();
         let ["lj1", id, secret, root] = parts.as_slice() else { return None };
-        let is_hex = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_hex =
+            |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_hex(id, 16) || !is_hex(secret, 32) || !is_hex(root, 64) {
             return None;
         }
@@ -114,7 +115,8 @@ pub(super) async fn join(
     let csr = key.csr()?;
     let until = clock.now() + PATIENCE;
     let (joined, own) = loop {
-        let address = control::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
+        let address =
+            control::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
         let own = match own {
             Some(own) => own,
             None => own_address(address).map_err(JoinError::Address)?,
@@ -125,7 +127,8 @@ pub(super) async fn join(
             Ok(Err(status)) => status,
             Err(_) => Status::new(Code::DeadlineExceeded, "no answer in time"),
         };
-        let may_come = matches!(failed.code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted);
+        let may_come =
+            matches!(failed.code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted);
         if !may_come || clock.now() >= until {
             return Err(JoinError::Refused(failed));
         }
@@ -138,10 +141,7 @@ pub(super) async fn join(
         namespace: joined.namespace.into(),
         group: joined.group.into(),
         network: joined.network.into(),
-        place: Place {
-            cluster: joined.cluster.into(),
-            locality: joined.locality,
-        },
+        place: Place { cluster: joined.cluster.into(), locality: joined.locality },
         addresses: vec![own],
     })
 }
@@ -160,7 +160,11 @@ async fn ask(
 ) -> Result<Joined, Status> {
     let config = identity.client_config(Expect::PinnedRoot(token.pin), &[b"h2"]);
     let channel = Channel::connect_via(control::dial(address), Some(config)).await?;
-    let join =
-        Join { token: token.text.clone(), csr, addresses: vec![own], version: env!("CARGO_PKG_VERSION").to_owned() };
+    let join = Join {
+        token: token.text.clone(),
+        csr,
+        addresses: vec![own],
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     channel.join(&join).await
 }

@@ -152,7 +152,8 @@ impl<'a> Reader<'a> {
         }
         for _ in 0..self.number()? {
             let (key, version) = (self.text()?, self.text()?);
-            let any = xds::proto::Any { type_url: self.text()?.to_owned(), value: self.part()?.to_vec().into() };
+            let any =
+                xds::proto::Any { type_url: self.text()?.to_owned(), value: self.part()?.to_vec().into() };
             match (ResourceKey::parse(key), wire::decode(&any)) {
                 (Some(key), Ok(resource)) => saved.resources.push((key, version.into(), resource)),
                 _ => tracing::warn!(key, "left out a resource of the last good configuration"),

@@ -68,11 +68,17 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
     on_control_runtime(async move {
         let address = options.control.clone().ok_or(StartError::Option("--control"))?;
         let path = options.join_token_file.clone().ok_or(StartError::Option("--join-token-file"))?;
-        let mut base = Base::prepare(options, seams).await?;
+        let mut ground = Foundation::lay(options, seams).await?;
         let token = Token::read(&path).map_err(StartError::Join)?;
-        let is_joined = base.readiness.gate("joined");
-        let joining =
-            join::join(&address, &token, base.options.address, &base.identity, &*base.seams.clock, &mut base.dice);
+        let is_joined = ground.readiness.gate("joined");
+        let joining = join::join(
+            &address,
+            &token,
+            ground.options.address,
+            &ground.identity,
+            &*ground.seams.clock,
+            &mut ground.dice,
+        );
         let me = tokio::select! {
             joined = joining => joined.map_err(StartError::Join)?,
             stopped = process::wait_for_stop() => {
@@ -82,12 +88,14 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         drop(token);
         is_joined.open();
         tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
-        let control = Control::new(&address, base.identity.clone());
-        base.tasks.spawn_local("renewal", renew(&base, control.clone()));
-        let dns = if base.options.no_capture { None } else { Some(bind_dns().await?) };
+        let control = Control::new(&address, ground.identity.clone());
+        ground.tasks.spawn_local("renewal", renew(&ground, control.clone()));
+        let dns = if ground.options.no_capture { None } else { Some(bind_dns().await?) };
         let opener = control.clone();
         let uid = Arc::clone(&me.uid);
-        base.serve(me, dns, async move || opener.open().await, async move || withdraw(&control, &uid).await).await
+        ground
+            .serve(me, dns, async move || opener.open().await, async move || withdraw(&control, &uid).await)
+            .await
     })
 }
 
@@ -99,14 +107,14 @@ where
 {
     on_control_runtime(async move {
         let options = Options { no_capture: true, ..options };
-        let base = Base::prepare(options, seams).await?;
+        let ground = Foundation::lay(options, seams).await?;
         let me = Me {
             uid: "local".into(),
             namespace: "default".into(),
             group: "gateway".into(),
             network: "local".into(),
             place: Place { cluster: "local".into(), locality: model::Locality::default() },
-            addresses: base.options.address.into_iter().collect(),
+            addresses: ground.options.address.into_iter().collect(),
         };
         let link = std::cell::RefCell::new(Some(open().map_err(StartError::Embedded)?));
         // There is one link; when it ends, the last configuration stays.
@@ -117,12 +125,12 @@ where
                 None => std::future::pending().await,
             }
         };
-        base.serve(me, None, next, async || {}).await
+        ground.serve(me, None, next, async || {}).await
     })
 }
 
 /// What exists before the proxy knows who it is.
-struct Base {
+struct Foundation {
     options: Options,
     seams: Seams,
     dice: Pcg,
@@ -137,9 +145,9 @@ struct Base {
     configured: Gate,
 }
 
-impl Base {
+impl Foundation {
     /// Hardens the process, then opens what tells about it.
-    async fn prepare(options: Options, seams: Seams) -> Result<Self, StartError> {
+    async fn lay(options: Options, seams: Seams) -> Result<Self, StartError> {
         let hardened = process::harden();
         tracing::debug!(?hardened, "hardened the process");
         let log = match &options.access_log {
@@ -294,9 +302,10 @@ async fn bind_dns() -> Result<(tokio::net::UdpSocket, tokio::net::TcpListener), 
 }
 
 /// Renews the certificate for ever and keeps its gauges.
-fn renew(base: &Base, control: Control) -> impl Future<Output = ()> + use<> {
-    let (identity, observe, clock) = (base.identity.clone(), Arc::clone(&base.observe), Arc::clone(&base.seams.clock));
-    let mut dice = Pcg::new(base.seams.seed ^ 1);
+fn renew(ground: &Foundation, control: Control) -> impl Future<Output = ()> + use<> {
+    let (identity, observe, clock) =
+        (ground.identity.clone(), Arc::clone(&ground.observe), Arc::clone(&ground.seams.clock));
+    let mut dice = Pcg::new(ground.seams.seed ^ 1);
     let wall = {
         let clock = Arc::clone(&clock);
         move || clock.wall()

@@ -17,7 +17,10 @@ pub struct Seams {
 impl Seams {
     /// The real ones.
     pub fn real() -> Self {
-        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
+        let seed = std::hash::BuildHasher::hash_one(
+            &std::collections::hash_map::RandomState::new(),
+            std::process::id(),
+        );
         Self { clock: Arc::new(System), seed, nameservers: Vec::new() }
     }
 }

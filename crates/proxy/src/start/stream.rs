@@ -68,7 +68,8 @@ impl Stream {
             }
             _ => Saved::default(),
         };
-        let mut session = Session::restore(saved.resources.iter().map(|(key, version, _)| (key.clone(), version.clone())));
+        let mut session =
+            Session::restore(saved.resources.iter().map(|(key, version, _)| (key.clone(), version.clone())));
         if !saved.resources.is_empty() {
             tracing::info!(resources = saved.resources.len(), "started from the last good configuration");
             let upserts = saved.resources.into_iter().map(|(key, _, resource)| (key, resource)).collect();

@@ -88,7 +88,8 @@ async fn serve(mut end: ServerEnd, world: Rc<RefCell<World>>, cut: Rc<tokio::syn
             let mut world = world.borrow_mut();
             world.complaints.extend(request.error_detail.as_ref().map(|detail| detail.message.clone()));
             let response = session.on_request(request, &*world).unwrap();
-            *world.sent.last_mut().unwrap() += response.as_ref().map_or(0, |response| response.resources.len());
+            *world.sent.last_mut().unwrap() +=
+                response.as_ref().map_or(0, |response| response.resources.len());
             world.status = Some(session.status());
             response
         };
