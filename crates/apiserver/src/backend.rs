@@ -32,7 +32,11 @@ pub enum Scope {
 impl Kind {
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -87,7 +91,7 @@ pub enum Refusal {
     Invalid(Vec<Finding>),
     /// The object cannot be changed here (409).
     #[error("the object comes from the directory")]
-    ReadOnly(Finding),
+    ReadOnly(Box<Finding>),
     /// The request itself makes no sense (400).
     #[error("{0}")]
     BadRequest(String),
@@ -110,7 +114,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The kinds served.
     fn kinds(&self) -> &[Kind];
     /// All objects of a kind, in one namespace or in all.
-    fn list(&self, kind: Kind, namespace: Option<String>) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
+    fn list(
+        &self,
+        kind: Kind,
+        namespace: Option<String>,
+    ) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
     /// Checks and takes over one object; refused ones leave everything as it was. Durable when it returns.
     fn apply(&self, target: Target, body: String) -> impl Future<Output = Result<Applied, Refusal>> + Send;
     /// Removes an object. Durable when it returns.

@@ -30,13 +30,17 @@ impl DiskStore {
     /// Opens the file at `path` or makes it. A file that is no store of Leno's is an error, never overwritten.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |cause: redb::Error| StoreError::Open { path: path.into(), cause: Box::new(cause) };
-        let database =
-            Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|cause| failed(cause.into()))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)
+            .map_err(|cause| failed(cause.into()))?;
         let write = database.begin_write().map_err(|cause| failed(cause.into()))?;
         {
             let mut meta = write.open_table(META).map_err(|cause| failed(cause.into()))?;
-            let found =
-                meta.get("format").map_err(|cause| failed(cause.into()))?.map(|value| value.value().to_owned());
+            let found = meta
+                .get("format")
+                .map_err(|cause| failed(cause.into()))?
+                .map(|value| value.value().to_owned());
             match found {
                 None => {
                     meta.insert("format", FORMAT).map_err(|cause| failed(cause.into()))?;

@@ -77,7 +77,9 @@ async fn act<B: Backend>(
         Place::Health if read => Ok(Response::new("ok".into())),
         Place::Versions if read => ok(reply::versions()),
         Place::Groups if read => ok(reply::groups(backend.kinds())),
-        Place::Resources { group, version } if read => ok(reply::resources(backend.kinds(), &group, &version)),
+        Place::Resources { group, version } if read => {
+            ok(reply::resources(backend.kinds(), &group, &version))
+        }
         Place::List(kind, namespace) if read => {
             let items = backend.list(kind, namespace).await?;
             ok(reply::list(&kind, items))
@@ -112,7 +114,9 @@ async fn act<B: Backend>(
 async fn find<B: Backend>(backend: &B, target: &Target) -> Result<serde_json::Value, Refusal> {
     let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
     let items = backend.list(target.kind, namespace).await?;
-    let named = |item: &crate::Item| item.value.pointer("/metadata/name").and_then(|v| v.as_str()) == Some(&target.name);
+    let named = |item: &crate::Item| {
+        item.value.pointer("/metadata/name").and_then(|v| v.as_str()) == Some(&target.name)
+    };
     match items.into_iter().find(named) {
         Some(item) => Ok(reply::item(item)),
         None => Err(Refusal::NotFound(format!("{} {}", target.kind.plural, target.name))),
@@ -129,7 +133,9 @@ async fn apply<B: Backend>(
     let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     // No type at all is read as YAML, of which JSON is a part.
     if !(kind.is_empty() || kind.contains("json") || kind.contains("yaml")) {
-        return Err(Refusal::BadRequest(format!("a body of type {kind} is not read; send application/yaml or JSON")));
+        return Err(Refusal::BadRequest(format!(
+            "a body of type {kind} is not read; send application/yaml or JSON"
+        )));
     }
     let applied = backend.apply(target, body).await?;
     let status = match applied.change {
@@ -139,7 +145,11 @@ async fn apply<B: Backend>(
     let mut response = reply::value(form, status, &reply::item(applied.item));
     for finding in &applied.findings {
         // RFC 7234 warn-code 299, as kubectl prints it.
-        let text: String = finding.to_string().chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { ' ' }).collect();
+        let text: String = finding
+            .to_string()
+            .chars()
+            .map(|c| if c.is_ascii_graphic() && c != '"' { c } else { ' ' })
+            .collect();
         if let Ok(value) = http::HeaderValue::from_str(&format!("299 - \"{text}\"")) {
             response.headers_mut().append(http::header::WARNING, value);
         }

@@ -4,13 +4,13 @@
 //! [`Backend`]. The store keeps bytes under names, durably, and never a private key.
 //! Read `store` first, then `backend`, then `http`.
 
-pub mod store;
-pub mod disk;
-pub mod memory;
 pub mod backend;
+pub mod disk;
+pub mod http;
+pub mod memory;
 mod path;
 mod reply;
-pub mod http;
+pub mod store;
 
 pub use backend::{Applied, Backend, Item, Kind, Refusal, Target};
 pub use disk::DiskStore;

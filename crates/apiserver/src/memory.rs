@@ -33,14 +33,22 @@ impl Store for MemoryStore {
         let state = self.state();
         let of_table = state.rows.iter().filter(|((of, _), _)| *of == table);
         Ok(of_table
-            .map(|((_, key), (revision, value))| Row { key: key.clone(), value: value.clone(), revision: *revision })
+            .map(|((_, key), (revision, value))| Row {
+                key: key.clone(),
+                value: value.clone(),
+                revision: *revision,
+            })
             .collect())
     }
 
     fn row(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
         let state = self.state();
         let found = state.rows.get(&(table, key.to_owned()));
-        Ok(found.map(|(revision, value)| Row { key: key.to_owned(), value: value.clone(), revision: *revision }))
+        Ok(found.map(|(revision, value)| Row {
+            key: key.to_owned(),
+            value: value.clone(),
+            revision: *revision,
+        }))
     }
 
     fn commit(&self, changes: &[Change]) -> Result<u64, StoreError> {

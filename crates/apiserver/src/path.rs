@@ -59,11 +59,13 @@ fn object(group: &str, version: &str, rest: &[&str], kinds: &[Kind]) -> Place {
     let of_path = |kind: &&Kind| kind.group == group && kind.version == version && kind.plural == *plural;
     let Some(kind) = kinds.iter().find(of_path).copied() else { return Place::Unknown };
     let names_ok = rest.iter().all(|name| !name.is_empty());
-    if !names_ok || namespace.as_deref() == Some("") || (kind.scope == Scope::Cluster && namespace.is_some()) {
+    if !names_ok || namespace.as_deref() == Some("") || (kind.scope == Scope::Cluster && namespace.is_some())
+    {
         return Place::Unknown;
     }
     let namespaced_without = kind.scope == Scope::Namespaced && namespace.is_none();
-    let target = |name: &str| Target { kind, namespace: namespace.clone().unwrap_or_default(), name: name.into() };
+    let target =
+        |name: &str| Target { kind, namespace: namespace.clone().unwrap_or_default(), name: name.into() };
     match rest {
         [] => Place::List(kind, namespace),
         _ if namespaced_without => Place::Unknown,

@@ -123,7 +123,13 @@ pub(crate) fn resources(kinds: &[Kind], group: &str, version: &str) -> Value {
 }
 
 /// A `Status` object.
-pub(crate) fn status(form: Form, code: StatusCode, reason: &str, message: &str, findings: &[Finding]) -> Response {
+pub(crate) fn status(
+    form: Form,
+    code: StatusCode,
+    reason: &str,
+    message: &str,
+    findings: &[Finding],
+) -> Response {
     let verdict = if code.is_success() { "Success" } else { "Failure" };
     let body = json!({
         "kind": "Status",
@@ -151,7 +157,7 @@ pub(crate) fn refusal(form: Form, refusal: &Refusal) -> Response {
     let (code, reason, findings) = match refusal {
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound", &[][..]),
         Refusal::Invalid(findings) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid", findings.as_slice()),
-        Refusal::ReadOnly(finding) => (StatusCode::CONFLICT, "Conflict", std::slice::from_ref(finding)),
+        Refusal::ReadOnly(finding) => (StatusCode::CONFLICT, "Conflict", std::slice::from_ref(&**finding)),
         Refusal::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest", &[][..]),
         Refusal::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", &[][..]),
         Refusal::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &[][..]),

@@ -25,12 +25,21 @@ pub enum Table {
     Remote,
     /// Earlier reports of clusters (management plane), by cluster and number.
     History,
+    /// Configuration files of the directory as they last were without an error, by path.
+    Files,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Table; 6] =
-        [Self::Objects, Self::Addresses, Self::Tokens, Self::Registrations, Self::Remote, Self::History];
+    pub const ALL: [Table; 7] = [
+        Self::Objects,
+        Self::Addresses,
+        Self::Tokens,
+        Self::Registrations,
+        Self::Remote,
+        Self::History,
+        Self::Files,
+    ];
 
     /// The name in the file.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +50,7 @@ impl Table {
             Self::Registrations => "registrations",
             Self::Remote => "remote",
             Self::History => "history",
+            Self::Files => "files",
         }
     }
 }
@@ -92,7 +102,9 @@ pub trait Store: Send + Sync + 'static {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The file cannot be opened: it is no store of Leno's, damaged, or in use by another process.
-    #[error("open store {path}: not a store of leno, damaged, or in use; move it away to start with an empty one")]
+    #[error(
+        "open store {path}: not a store of leno, damaged, or in use; move it away to start with an empty one"
+    )]
     Open {
         /// The file.
         path: PathBuf,

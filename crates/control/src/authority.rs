@@ -156,11 +156,16 @@ impl Authority {
         let clock = self.clock.clone();
         let sign = move |csr: Vec<u8>| {
             let signed = self.sign(&csr, &id, OWN_TTL);
-            std::future::ready(signed.map(|signed| identity::rotate::Signed { chain: signed.chain, bundles: signed.bundles }))
+            std::future::ready(
+                signed
+                    .map(|signed| identity::rotate::Signed { chain: signed.chain, bundles: signed.bundles }),
+            )
         };
         let on_event = |event| match event {
             identity::rotate::Event::Renewed { .. } => tracing::debug!("own certificate renewed"),
-            identity::rotate::Event::Failed { error, .. } => tracing::warn!(error, "own certificate not renewed"),
+            identity::rotate::Event::Failed { error, .. } => {
+                tracing::warn!(error, "own certificate not renewed")
+            }
         };
         identity::rotate::run(identity, sign, move || clock.wall(), jitter, on_event).await;
     }

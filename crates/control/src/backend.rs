@@ -42,13 +42,14 @@ impl ClusterApi {
     /// Refuses changes of what comes from a file.
     async fn check_writable(&self, object: &ObjectRef) -> Result<(), Refusal> {
         let wanted = object.clone();
-        let file = self.handle.run(move |plane, _| plane.objects.find_file(&wanted).map(|file| file.origin.clone()));
+        let file =
+            self.handle.run(move |plane, _| plane.objects.find_file(&wanted).map(|file| file.origin.clone()));
         match file.await.map_err(stopping)? {
             None => Ok(()),
             Some(origin) => {
                 let cause = format!("it is defined in {}:{}", origin.file, origin.line);
                 let fix = format!("change {} instead", origin.file);
-                Err(Refusal::ReadOnly(Finding::new(Code::ReadOnly, &origin, cause, fix)))
+                Err(Refusal::ReadOnly(Box::new(Finding::new(Code::ReadOnly, &origin, cause, fix))))
             }
         }
     }
@@ -75,7 +76,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(cause) => Err(Refusal::Unavailable { what: "the store's thread failed".into(), cause: Some(Box::new(cause)) }),
+        Err(cause) => Err(Refusal::Unavailable {
+            what: "the store's thread failed".into(),
+            cause: Some(Box::new(cause)),
+        }),
     }
 }
 
@@ -125,11 +129,17 @@ impl Backend for ClusterApi {
     async fn list(&self, kind: Kind, namespace: Option<String>) -> Result<Vec<Item>, Refusal> {
         let list = self.handle.run(move |plane, _| {
             let wanted = |object: &ObjectRef| {
-                *object.kind == *kind.kind && namespace.as_deref().is_none_or(|namespace| *object.namespace == *namespace)
+                *object.kind == *kind.kind
+                    && namespace.as_deref().is_none_or(|namespace| *object.namespace == *namespace)
             };
             let found = plane.in_force().iter().filter(|(object, _)| wanted(object));
-            let revision = |object: &ObjectRef| plane.objects.find_stored(object).map_or(0, |stored| stored.revision);
-            found.map(|(key, object)| item(object, if object.origin.file.is_empty() { revision(key) } else { 0 })).collect()
+            let revision =
+                |object: &ObjectRef| plane.objects.find_stored(object).map_or(0, |stored| stored.revision);
+            found
+                .map(|(key, object)| {
+                    item(object, if object.origin.file.is_empty() { revision(key) } else { 0 })
+                })
+                .collect()
         });
         list.await.map_err(stopping)
     }
@@ -148,7 +158,8 @@ impl Backend for ClusterApi {
             };
             plane.objects.store(object, revision);
             plane.sync_objects();
-            let about: Vec<Finding> = plane.findings().into_iter().filter(|f| f.origin.object == key).collect();
+            let about: Vec<Finding> =
+                plane.findings().into_iter().filter(|f| f.origin.object == key).collect();
             (change, about)
         });
         let (change, about) = took.await.map_err(stopping)?;
@@ -183,7 +194,10 @@ impl Backend for ClusterApi {
             return Err(Refusal::NotFound(format!("WorkloadGroup/{}.{}", target.name, target.namespace)));
         }
         let Some(root) = (self.root)() else {
-            return Err(Refusal::Unavailable { what: "there is no signing certificate yet".into(), cause: None });
+            return Err(Refusal::Unavailable {
+                what: "there is no signing certificate yet".into(),
+                cause: None,
+            });
         };
         let binding = Binding { namespace: target.namespace.into(), group: target.name.into() };
         let tokens = self.tokens.clone();
@@ -200,7 +214,9 @@ impl Backend for ClusterApi {
 fn not_issued(cause: TokenError) -> Refusal {
     match cause {
         TokenError::TooMany => Refusal::TooMany(cause.to_string()),
-        cause => Refusal::Unavailable { what: "no token could be issued".into(), cause: Some(Box::new(cause)) },
+        cause => {
+            Refusal::Unavailable { what: "no token could be issued".into(), cause: Some(Box::new(cause)) }
+        }
     }
 }
 

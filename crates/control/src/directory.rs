@@ -1,9 +1,10 @@
 //! A directory of configuration files: each file's last good objects, and what is wrong with it now.
 //!
-//! A file that is broken keeps the objects that it had; one that is gone takes its objects with it.
-//! Watching is `watch`; this reads.
+//! A file that is broken keeps the objects that it had, also across a restart: what was good is handed out
+//! as rows to be stored. One that is gone takes its objects with it. Watching is `watch`; this reads.
 
 use api::Object;
+use apiserver::{Change, Row, Table};
 use model::{Code, Finding, Level, ObjectRef, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -60,14 +61,29 @@ pub struct Directory {
     files: BTreeMap<PathBuf, File>,
     /// Trouble with the directory itself.
     findings: Vec<Finding>,
+    rows: Vec<Change>,
 }
 
 impl Directory {
-    /// Reads `root` for the first time; broken files become findings.
-    pub fn open(root: &Path) -> Result<Self, DirectoryError> {
-        let mut directory = Self { root: root.into(), files: BTreeMap::new(), findings: Vec::new() };
+    /// Reads `root` for the first time; broken files become findings. `stored` is what earlier rows said.
+    pub fn open(root: &Path, stored: &[Row]) -> Result<Self, DirectoryError> {
+        let mut directory =
+            Self { root: root.into(), files: BTreeMap::new(), findings: Vec::new(), rows: Vec::new() };
+        for row in stored {
+            let path = PathBuf::from(&row.key);
+            if path.starts_with(root) {
+                directory.files.insert(path, File::restore(row));
+            } else {
+                directory.rows.push(Change::Delete(Table::Files, row.key.clone()));
+            }
+        }
         directory.read(&BTreeSet::new())?;
         Ok(directory)
+    }
+
+    /// Rows to be stored, since the last call.
+    pub fn take_rows(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.rows)
     }
 
     /// Reads again. Files in `unsettled` are being written at this moment and are left as they were.
@@ -78,17 +94,26 @@ impl Directory {
         let mut findings = Vec::new();
         if paths.len() > FILES_MAX {
             let cause = format!("the directory has {} files, {FILES_MAX} are read", paths.len());
-            findings.push(Finding::new(Code::BadValue, &origin(&self.root), cause, "use fewer, larger files"));
+            findings.push(Finding::new(
+                Code::BadValue,
+                &origin(&self.root),
+                cause,
+                "use fewer, larger files",
+            ));
             paths.truncate(FILES_MAX);
         }
         let mut reading = if findings == self.findings { Reading::Same } else { Reading::Changed };
         self.findings = findings;
         let there: BTreeSet<&PathBuf> = paths.iter().collect();
-        let count = self.files.len();
-        self.files.retain(|path, _| there.contains(path) || unsettled.contains(path));
-        if self.files.len() != count {
-            reading = Reading::Changed;
-        }
+        let rows = &mut self.rows;
+        self.files.retain(|path, _| {
+            let keep = there.contains(path) || unsettled.contains(path);
+            if !keep {
+                reading = Reading::Changed;
+                rows.push(Change::Delete(Table::Files, path.to_string_lossy().into_owned()));
+            }
+            keep
+        });
         for path in paths.iter().filter(|path| !unsettled.contains(*path)) {
             if self.read_file(path) == Reading::Changed {
                 reading = Reading::Changed;
@@ -113,7 +138,11 @@ impl Directory {
                 if broken && file.good == Good::Known {
                     return file.refuse(findings);
                 }
-                file.good = if broken { Good::Never } else { Good::Known };
+                if !broken {
+                    file.good = Good::Known;
+                    let key = path.to_string_lossy().into_owned();
+                    self.rows.push(Change::Put(Table::Files, key, file.content.clone()));
+                }
                 let same = file.objects == objects && file.findings == findings;
                 file.objects = objects;
                 file.findings = findings;
@@ -121,7 +150,11 @@ impl Directory {
             }
             // Gone between listing and reading: the next reading sees it.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Reading::Same,
-            Err(cause) => broken(path, &format!("the file cannot be read: {cause}"), "make it readable and at most 4 MiB"),
+            Err(cause) => broken(
+                path,
+                &format!("the file cannot be read: {cause}"),
+                "make it readable and at most 4 MiB",
+            ),
         };
         file.content.clear();
         file.refuse(vec![trouble])
@@ -139,6 +172,13 @@ impl Directory {
 }
 
 impl File {
+    /// What was good in an earlier run. What the file says now is read next.
+    fn restore(row: &Row) -> Self {
+        let text = String::from_utf8_lossy(&row.value);
+        let (objects, findings) = api::parse::documents(&text, &row.key);
+        Self { content: row.value.clone(), objects, findings, good: Good::Known }
+    }
+
     /// Keeps the objects, shows the findings.
     fn refuse(&mut self, findings: Vec<Finding>) -> Reading {
         let same = self.findings == findings;

@@ -71,7 +71,9 @@ impl Desk {
         let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(1, self.parts.clock.now());
         match taken {
             Take::Granted => Ok(()),
-            Take::Refused => Err(Status::new(Code::ResourceExhausted, "too many calls; try again in a few seconds")),
+            Take::Refused => {
+                Err(Status::new(Code::ResourceExhausted, "too many calls; try again in a few seconds"))
+            }
         }
     }
 
@@ -165,7 +167,8 @@ impl Desk {
         self.pass(&self.signs)?;
         let identity = identified(peer)?;
         let wanted = identity.clone();
-        let known = self.parts.handle.run(move |plane, _| plane.presence.knows(&wanted)).await.map_err(stopping)?;
+        let known =
+            self.parts.handle.run(move |plane, _| plane.presence.knows(&wanted)).await.map_err(stopping)?;
         if !known {
             return Err(Status::new(Code::PermissionDenied, "no workload of this identity joined here"));
         }
@@ -183,7 +186,8 @@ impl Desk {
             plane.withdraw(&registration.uid, deadline, now.instant, reply);
             Ok::<(), crate::presence::Stranger>(())
         });
-        let denied = |error: crate::presence::Stranger| Status::new(Code::PermissionDenied, error.to_string());
+        let denied =
+            |error: crate::presence::Stranger| Status::new(Code::PermissionDenied, error.to_string());
         begun.await.map_err(stopping)?.map_err(denied)?;
         let withdrawn = answer.await.map_err(|_| stopping(Ended))?;
         Ok(Withdrawn { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding })
@@ -196,10 +200,16 @@ impl Enrollment for Desk {
     }
 
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
-        async move { self.try_sign(&peer, &csr).await.map_err(|status| self.refused("sign", &peer, status)) }.boxed()
+        async move { self.try_sign(&peer, &csr).await.map_err(|status| self.refused("sign", &peer, status)) }
+            .boxed()
     }
 
-    fn withdraw(&self, peer: Peer, uid: String, deadline: Duration) -> BoxFuture<'_, Result<Withdrawn, Status>> {
+    fn withdraw(
+        &self,
+        peer: Peer,
+        uid: String,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<Withdrawn, Status>> {
         let work = async move {
             let done = self.try_withdraw(&peer, uid, deadline).await;
             done.map_err(|status| self.refused("withdraw", &peer, status))

@@ -53,7 +53,8 @@ pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, Session) {
     let read = |row: &Row| {
         let split = row.value.iter().position(|byte| *byte == b'\n')?;
         let (type_url, rest) = row.value.split_at(split);
-        let any = Any { type_url: String::from_utf8(type_url.to_vec()).ok()?, value: rest[1..].to_vec().into() };
+        let any =
+            Any { type_url: String::from_utf8(type_url.to_vec()).ok()?, value: rest[1..].to_vec().into() };
         match wire::decode(&any).ok()? {
             Resource::Cluster(cluster) => Some(cluster),
             _ => None,
@@ -121,7 +122,12 @@ impl Federation {
         self.pump(session, &mut link, &mut reporting).await
     }
 
-    async fn pump(&self, session: &mut Session, link: &mut Link, reporting: &mut Reporting) -> Result<(), Failure> {
+    async fn pump(
+        &self,
+        session: &mut Session,
+        link: &mut Link,
+        reporting: &mut Reporting,
+    ) -> Result<(), Failure> {
         let mut export = self.handle.export();
         export.mark_changed();
         loop {

@@ -7,7 +7,7 @@ use crate::plane::{Plane, Stored};
 use crate::serving::pump;
 use crate::stream::{Peer, Stream};
 use crate::task::{self, Handle};
-use crate::watch;
+use crate::watch::{self, State};
 use daemon::clock::{Clock, System};
 use daemon::{Drain, Tasks};
 use model::{Finding, Locality, TrustDomain};
@@ -66,8 +66,9 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
             let failed = |cause| AttachError::Watch { path: root.clone(), cause };
             // Watch first, read then: what changes in between is read again.
             let events = watch::start(&root).map_err(failed)?;
-            let directory = Directory::open(&root)?;
-            objects.set_files(directory.objects().cloned().collect(), directory.findings().cloned().collect());
+            let mut directory = Directory::open(&root, &[])?;
+            let state = State::of(&mut directory);
+            objects.set_files(state.objects, state.findings);
             watching = Some((directory, events));
         }
         Source::Text(text) => {
@@ -77,8 +78,12 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
     }
     // Nobody is authenticated here, so the trust domain is only a name.
     let trust_domain = TrustDomain::parse("leno.local").expect("a constant that is well-formed");
-    let place =
-        ClusterPlace { cluster: CLUSTER.into(), network: CLUSTER.into(), locality: Locality::default(), trust_domain };
+    let place = ClusterPlace {
+        cluster: CLUSTER.into(),
+        network: CLUSTER.into(),
+        locality: Locality::default(),
+        trust_domain,
+    };
     let (work, handle, mut rows) = task::prepare(clock.clone());
     let metrics = Metrics::new(&daemon::metrics::Registry::new());
     let stored = Stored { objects, ..Stored::default() };
@@ -103,14 +108,15 @@ pub(crate) async fn watch_into(
     handle: Handle,
     drain: Drain,
 ) {
-    let publish = |objects, findings: Vec<Finding>| {
+    let publish = |state: State| {
         let handle = handle.clone();
         async move {
-            for finding in &findings {
+            for finding in &state.findings {
                 tracing::warn!(%finding, "configuration refused; the last good one stays in force");
             }
             let took = handle.run(move |plane, _| {
-                plane.objects.set_files(objects, findings);
+                plane.objects.set_files(state.objects, state.findings);
+                plane.add_rows(state.rows);
                 plane.sync_objects();
             });
             // The plane ends only with the process.

@@ -49,11 +49,22 @@ impl Metrics {
             resources_removed: counter("leno_control_resources_removed_total", "Removals sent to proxies"),
             nacks: counter("leno_control_nacks_total", "Responses that a proxy refused"),
             proxies: gauge("leno_control_connected_proxies", "Open control streams"),
-            joins: registry.counter("leno_control_certificates_issued_total", "Certificates issued", &[("call", "join")]),
-            renewals: registry.counter("leno_control_certificates_issued_total", "Certificates issued", &[("call", "sign")]),
+            joins: registry.counter(
+                "leno_control_certificates_issued_total",
+                "Certificates issued",
+                &[("call", "join")],
+            ),
+            renewals: registry.counter(
+                "leno_control_certificates_issued_total",
+                "Certificates issued",
+                &[("call", "sign")],
+            ),
             refusals: counter("leno_control_refusals_total", "Joins, renewals and streams refused"),
             reports: counter("leno_control_reports_total", "Reports sent to the management plane"),
-            remote_received: counter("leno_control_remote_received_total", "Changes received from the management plane"),
+            remote_received: counter(
+                "leno_control_remote_received_total",
+                "Changes received from the management plane",
+            ),
             manager_up: gauge("leno_control_manager_connected", "Whether the management plane is connected"),
             findings: gauge("leno_control_findings", "Findings about the configuration"),
         }

@@ -73,7 +73,13 @@ pub struct Plane {
 
 impl Plane {
     /// A plane that knows its place and its trust bundles, and what an earlier run had stored.
-    pub fn new(place: ClusterPlace, trust: Vec<TrustBundle>, stored: Stored, metrics: Metrics, now: Instant) -> Self {
+    pub fn new(
+        place: ClusterPlace,
+        trust: Vec<TrustBundle>,
+        stored: Stored,
+        metrics: Metrics,
+        now: Instant,
+    ) -> Self {
         let mut plane = Self {
             world: World::new(place),
             objects: stored.objects,
@@ -112,6 +118,11 @@ impl Plane {
     /// Rows to be stored, since the last call.
     pub fn take_rows(&mut self) -> Vec<Row> {
         std::mem::take(&mut self.rows)
+    }
+
+    /// Rows that others want stored in the same order.
+    pub fn add_rows(&mut self, rows: Vec<Row>) {
+        self.rows.extend(rows);
     }
 
     /// Whether something happened since the last call that may show in the export.
@@ -167,8 +178,12 @@ impl Plane {
             .filter_map(|(registration, state)| workload(registration, state))
             .map(|workload| (workload.uid.clone(), workload))
             .collect();
-        let known: BTreeMap<Arc<str>, translate::Registration> =
-            self.world.workloads().into_iter().map(|workload| (workload.uid.clone(), workload.clone())).collect();
+        let known: BTreeMap<Arc<str>, translate::Registration> = self
+            .world
+            .workloads()
+            .into_iter()
+            .map(|workload| (workload.uid.clone(), workload.clone()))
+            .collect();
         for (uid, workload) in &wanted {
             if known.get(uid) != Some(workload) {
                 self.apply(Change::Workload(workload.clone()));
@@ -180,7 +195,8 @@ impl Plane {
     }
 
     fn sync_workload(&mut self, uid: &str) {
-        let wanted = self.presence.find_present(uid).and_then(|(registration, state)| workload(registration, state));
+        let wanted =
+            self.presence.find_present(uid).and_then(|(registration, state)| workload(registration, state));
         let known = self.world.workload(uid).cloned();
         match (wanted, known) {
             (Some(wanted), known) if known.as_ref() != Some(&wanted) => self.apply(Change::Workload(wanted)),
@@ -221,7 +237,11 @@ impl Plane {
     }
 
     /// A request came in; `Err`: the stream must end.
-    pub fn request(&mut self, id: StreamId, request: DeltaDiscoveryRequest) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    pub fn request(
+        &mut self,
+        id: StreamId,
+        request: DeltaDiscoveryRequest,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         if request.error_detail.is_some() {
@@ -249,10 +269,17 @@ impl Plane {
 
     /// Takes a workload out: nothing new is sent to it. The answer comes when every stream that was told
     /// has confirmed, or at the deadline.
-    pub fn withdraw(&mut self, uid: &str, deadline: Instant, now: Instant, reply: oneshot::Sender<Withdrawn>) {
+    pub fn withdraw(
+        &mut self,
+        uid: &str,
+        deadline: Instant,
+        now: Instant,
+        reply: oneshot::Sender<Withdrawn>,
+    ) {
         self.rows.extend(self.presence.withdraw(uid));
         self.sync_workload(uid);
-        let marks: Vec<(StreamId, u64)> = self.streams.iter().map(|(id, stream)| (*id, stream.mark())).collect();
+        let marks: Vec<(StreamId, u64)> =
+            self.streams.iter().map(|(id, stream)| (*id, stream.mark())).collect();
         let changed = self.flush(now);
         let concerned = |id: &StreamId| {
             self.streams.get(id).is_some_and(|stream| stream.subscriptions().any(|s| changed.contains(s)))

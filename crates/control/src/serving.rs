@@ -79,7 +79,8 @@ async fn serve(
     let opened = handle.run(move |plane, now| -> Result<u64, Failure> {
         let registration = plane.admit(&node.uid, &identity)?;
         let key = ProxyKey { namespace: registration.namespace, group: registration.group };
-        let peer = StreamPeer::Proxy { uid: registration.uid, identity, remote, key, version: version.into() };
+        let peer =
+            StreamPeer::Proxy { uid: registration.uid, identity, remote, key, version: version.into() };
         let stream = Stream::new(peer, tx, move || clock.wall());
         plane.open(stream, &addresses, now.wall).ok_or_else(|| "too many streams".into())
     });

@@ -1,7 +1,7 @@
 //! From options to a running control plane, and down again.
 
 use crate::authority::Authority;
-use crate::backend::ClusterApi;
+use crate::backend::{ClusterApi, RootHash};
 use crate::directory::Directory;
 use crate::enroll::{Desk, Parts};
 use crate::federation::{self, Federation};
@@ -12,11 +12,11 @@ use crate::options::{Options, Seams};
 use crate::plane::{Plane, Stored};
 use crate::presence::Presence;
 use crate::serving::Streams;
-use crate::task::{self, Handle};
+use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use crate::watch;
 use anyhow::Context;
-use apiserver::{DiskStore, Row, Store, Table};
+use apiserver::{Change, DiskStore, Row, Store, Table};
 use ca::{Issuer, SocketIssuer};
 use daemon::admin::{AdminHandler, AdminReply};
 use daemon::metrics::Registry;
@@ -25,9 +25,11 @@ use identity::{Clients, Identity};
 use model::{Hostname, Locality};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use translate::ClusterPlace;
 use xds::grpc::{Refused, Services, Tls};
 
@@ -68,7 +70,11 @@ impl Running {
 pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
     let running = start(options, seams).await?;
     tracing::info!(control = %running.control, api = %running.api, metrics = %running.metrics, "control plane runs");
-    daemon::process::wait_for_stop().await.context("wait for signals")?;
+    tokio::select! {
+        stop = daemon::process::wait_for_stop() => { stop.context("wait for signals")?; }
+        // Nothing works without it: better to be started anew, with what is stored.
+        () = running.handle.ended() => anyhow::bail!("the task that owns the world ended; see the log"),
+    }
     running.stop().await;
     Ok(())
 }
@@ -90,7 +96,8 @@ fn load(store: &dyn Store, now: std::time::Instant) -> anyhow::Result<(Stored, x
     let address = |row: Row| -> Option<(Hostname, Ipv4Addr)> {
         Some((Hostname::parse(&row.key)?, std::str::from_utf8(&row.value).ok()?.parse().ok()?))
     };
-    let addresses: BTreeMap<Hostname, Ipv4Addr> = rows(Table::Addresses)?.into_iter().filter_map(address).collect();
+    let addresses: BTreeMap<Hostname, Ipv4Addr> =
+        rows(Table::Addresses)?.into_iter().filter_map(address).collect();
     let stored = Stored {
         objects: Objects::load(&rows(Table::Objects)?),
         presence: Presence::load(&rows(Table::Registrations)?, now),
@@ -102,125 +109,187 @@ fn load(store: &dyn Store, now: std::time::Instant) -> anyhow::Result<(Stored, x
 
 /// Starts a control plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
-    let clock = seams.clock.clone();
     let issuer = issuer(&options, &seams)?;
-    std::fs::create_dir_all(&options.state_dir).with_context(|| format!("make {}", options.state_dir.display()))?;
+    std::fs::create_dir_all(&options.state_dir)
+        .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
-    let (mut stored, session) = load(&*store, clock.now())?;
+    let (mut stored, session) = load(&*store, seams.clock.now())?;
     let watching = match &options.config {
-        Some(root) => {
-            // Watch first, read then: what changes in between is read again.
-            let watcher = watch::start(root).with_context(|| format!("watch {}", root.display()))?;
-            let directory = Directory::open(root)?;
-            let (objects, findings) = (directory.objects().cloned().collect(), directory.findings().cloned().collect());
-            stored.objects.set_files(objects, findings);
-            Some((directory, watcher))
-        }
+        Some(root) => Some(Watching::start(root, &*store, &mut stored)?),
         None => None,
     };
-    let listener = bind(options.listen, "--listen").await?;
-    let api = bind(options.api, "--api").await?;
-    let metrics_listener = bind(options.metrics, "--metrics").await?;
-
-    let authority = Authority::start(issuer, clock.clone()).await;
+    let listeners = Listeners {
+        control: bind(options.listen, "--listen").await?,
+        api: bind(options.api, "--api").await?,
+        metrics: bind(options.metrics, "--metrics").await?,
+    };
+    let authority = Authority::start(issuer, seams.clock.clone()).await;
     let identity = Identity::new(authority.bundles());
     authority.install_own(&identity).context("make the control plane's own certificate")?;
 
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
-    let cluster: Arc<str> = options.cluster.as_str().into();
-    let place = ClusterPlace {
-        cluster: cluster.clone(),
-        network: cluster.clone(),
-        locality: Locality::default(),
-        trust_domain: authority.trust_domain(),
-    };
-    let plane = Plane::new(place, authority.bundles(), stored, metrics.clone(), clock.now());
-    for finding in plane.findings() {
-        tracing::warn!(%finding, "configuration");
-    }
-    let (work, handle, rows) = task::prepare(clock.clone());
+    let (work, handle, rows) = task::prepare(seams.clock.clone());
     let (trigger, drain) = Drain::new();
-    let tasks = Tasks::new();
+    let parts = Parts {
+        handle,
+        authority,
+        tokens: Tokens::new(store.clone(), seams.clock.clone()),
+        store,
+        metrics,
+        clock: seams.clock,
+        ttl: options.certificate_ttl(),
+    };
     let running = Running {
-        control: listener.local_addr()?,
-        api: api.local_addr()?,
-        metrics: metrics_listener.local_addr()?,
-        handle: handle.clone(),
-        tasks: tasks.clone(),
+        control: listeners.control.local_addr()?,
+        api: listeners.api.local_addr()?,
+        metrics: listeners.metrics.local_addr()?,
+        handle: parts.handle.clone(),
+        tasks: Tasks::new(),
         trigger,
     };
-
-    let until = drain.clone();
-    tasks.spawn("world", async move {
-        tokio::select! {
-            () = work.run(plane) => {}
-            () = async { until.started().await; tokio::time::sleep(STOP_DEADLINE / 2).await } => {}
-        }
-    });
-    tasks.spawn("rows", task::write_rows(store.clone(), rows));
-    if let Some((directory, (watcher, events))) = watching {
-        tasks.spawn("watch", watch_into(directory, watcher, events, handle.clone(), drain.clone()));
-    }
-    spawn_until(&tasks, &drain, "authority", authority.clone().renew(identity.clone(), handle.clone()));
-    spawn_until(&tasks, &drain, "own certificate", authority.clone().renew_own(identity.clone()));
-    if let Some(manager) = options.manager {
-        let federation = Federation {
-            manager,
-            manager_id: authority.system_id(MANAGER_ACCOUNT),
-            cluster,
-            identity: identity.clone(),
-            handle: handle.clone(),
-            store: store.clone(),
-            metrics: metrics.clone(),
-            drain: drain.clone(),
-        };
-        tasks.spawn("federation", federation.run(session));
-    }
-    let tokens = Tokens::new(store.clone(), clock.clone());
-    let pin = authority.clone();
-    let backend =
-        ClusterApi::new(handle.clone(), store.clone(), tokens.clone(), Arc::new(move || Some(pin.root_pin())));
-    let until = drain.clone();
-    tasks.spawn("api", async move {
-        let served = apiserver::http::serve(api, backend, async move { until.started().await });
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the API ended");
-        }
-    });
-    let desk = Desk::new(Parts {
-        handle: handle.clone(),
-        authority,
-        tokens,
-        store,
-        metrics: metrics.clone(),
-        clock: clock.clone(),
-        ttl: options.certificate_ttl(),
-    });
-    let streams = Streams::new(handle, tasks.clone(), drain.clone(), metrics.clone(), clock);
-    let services =
-        Services { discovery: Some(Arc::new(streams)), enrollment: Some(Arc::new(desk)), federation: None };
-    tasks.spawn("control", serve_control(listener, identity, services, registry.clone(), drain.clone()));
-    tasks.spawn("metrics", serve_metrics(metrics_listener, registry, drain));
+    let starting = Starting { options, parts, identity, registry, tasks: running.tasks.clone(), drain };
+    starting.spawn_plane(work, rows, stored);
+    starting.spawn_upkeep(watching, session);
+    starting.spawn_listeners(listeners);
     Ok(running)
+}
+
+struct Listeners {
+    control: TcpListener,
+    api: TcpListener,
+    metrics: TcpListener,
+}
+
+/// A watched directory, already read once.
+struct Watching {
+    directory: Directory,
+    watcher: notify::RecommendedWatcher,
+    events: mpsc::Receiver<notify::Event>,
+}
+
+impl Watching {
+    fn start(root: &Path, store: &dyn Store, stored: &mut Stored) -> anyhow::Result<Self> {
+        // Watch first, read then: what changes in between is read again.
+        let (watcher, events) = watch::start(root).with_context(|| format!("watch {}", root.display()))?;
+        let last_good = store.rows(Table::Files).context("read the store")?;
+        let mut directory = Directory::open(root, &last_good)?;
+        let state = watch::State::of(&mut directory);
+        store.commit(&state.rows).context("store the configuration files")?;
+        stored.objects.set_files(state.objects, state.findings);
+        Ok(Self { directory, watcher, events })
+    }
+}
+
+/// What the tasks are made from.
+struct Starting {
+    options: Options,
+    parts: Parts,
+    identity: Identity,
+    registry: Registry,
+    tasks: Tasks,
+    drain: Drain,
+}
+
+impl Starting {
+    /// The plane's own task, and the one that stores what it hands out.
+    fn spawn_plane(&self, work: Work, rows: mpsc::Receiver<Vec<Change>>, stored: Stored) {
+        let cluster: Arc<str> = self.options.cluster.as_str().into();
+        let place = ClusterPlace {
+            cluster: cluster.clone(),
+            network: cluster,
+            locality: Locality::default(),
+            trust_domain: self.parts.authority.trust_domain(),
+        };
+        let Parts { authority, metrics, clock, .. } = &self.parts;
+        let plane = Plane::new(place, authority.bundles(), stored, metrics.clone(), clock.now());
+        for finding in plane.findings() {
+            tracing::warn!(%finding, "configuration");
+        }
+        let drain = self.drain.clone();
+        self.tasks.spawn("world", async move {
+            tokio::select! {
+                () = work.run(plane) => {}
+                // It ends with its last handle; a handle that is kept must not hold up the stop.
+                () = async { drain.started().await; tokio::time::sleep(STOP_DEADLINE / 2).await } => {}
+            }
+        });
+        self.tasks.spawn("rows", task::write_rows(self.parts.store.clone(), rows));
+    }
+
+    /// What keeps configuration, certificates and the other clusters fresh.
+    fn spawn_upkeep(&self, watching: Option<Watching>, session: xds::client::Session) {
+        let Parts { authority, handle, store, metrics, .. } = &self.parts;
+        if let Some(Watching { directory, watcher, events }) = watching {
+            let work = watch_into(directory, watcher, events, handle.clone(), self.drain.clone());
+            self.tasks.spawn("watch", work);
+        }
+        self.spawn_until("authority", authority.clone().renew(self.identity.clone(), handle.clone()));
+        self.spawn_until("own certificate", authority.clone().renew_own(self.identity.clone()));
+        if let Some(manager) = self.options.manager {
+            let federation = Federation {
+                manager,
+                manager_id: authority.system_id(MANAGER_ACCOUNT),
+                cluster: self.options.cluster.as_str().into(),
+                identity: self.identity.clone(),
+                handle: handle.clone(),
+                store: store.clone(),
+                metrics: metrics.clone(),
+                drain: self.drain.clone(),
+            };
+            self.tasks.spawn("federation", federation.run(session));
+        }
+    }
+
+    /// What others reach us by.
+    fn spawn_listeners(self, listeners: Listeners) {
+        let Self { parts, identity, registry, tasks, drain, .. } = self;
+        let pin = parts.authority.clone();
+        let root: RootHash = Arc::new(move || Some(pin.root_pin()));
+        let backend = ClusterApi::new(parts.handle.clone(), parts.store.clone(), parts.tokens.clone(), root);
+        let until = drain.clone();
+        tasks.spawn("api", async move {
+            let served = apiserver::http::serve(listeners.api, backend, async move { until.started().await });
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the API ended");
+            }
+        });
+        let (handle, metrics, clock) = (parts.handle.clone(), parts.metrics.clone(), parts.clock.clone());
+        let streams = Streams::new(handle, tasks.clone(), drain.clone(), metrics, clock);
+        let desk = Desk::new(parts);
+        let services = Services {
+            discovery: Some(Arc::new(streams)),
+            enrollment: Some(Arc::new(desk)),
+            federation: None,
+        };
+        let control = serve_control(listeners.control, identity, services, registry.clone(), drain.clone());
+        tasks.spawn("control", control);
+        tasks.spawn("metrics", serve_metrics(listeners.metrics, registry, drain));
+    }
+
+    /// Spawns what runs for ever, to be ended by the drain.
+    fn spawn_until(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let drain = self.drain.clone();
+        self.tasks.spawn(name, async move {
+            tokio::select! {
+                () = work => {}
+                () = drain.started() => {}
+            }
+        });
+    }
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
 }
 
-/// Spawns what runs for ever, to be ended by the drain.
-fn spawn_until(tasks: &Tasks, drain: &Drain, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-    let drain = drain.clone();
-    tasks.spawn(name, async move {
-        tokio::select! {
-            () = work => {}
-            () = drain.started() => {}
-        }
-    });
-}
-
-async fn serve_control(listener: TcpListener, identity: Identity, services: Services, registry: Registry, drain: Drain) {
+async fn serve_control(
+    listener: TcpListener,
+    identity: Identity,
+    services: Services,
+    registry: Registry,
+    drain: Drain,
+) {
     let tls = Tls { config: identity.server_config(Clients::Requested, &[b"h2"]), peer: identity::peer };
     let refused: Refused = Arc::new(move |peer, error| {
         let reason = identity::refusal(error);

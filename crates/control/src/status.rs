@@ -19,7 +19,8 @@ pub fn report(name: &str, plane: &Plane, now: Now) -> Option<Value> {
 fn status(plane: &Plane, now: Now) -> Value {
     let mut proxies: Vec<Value> = plane.streams().map(|(_, stream)| proxy(stream, now)).collect();
     let connected = plane.connected();
-    let away = plane.presence.present().filter(|(registration, _)| !connected.contains_key(&registration.uid));
+    let away =
+        plane.presence.present().filter(|(registration, _)| !connected.contains_key(&registration.uid));
     // Counted as there, but not heard of: never in sync.
     proxies.extend(away.map(|(registration, _)| {
         json!({

@@ -146,11 +146,7 @@ impl Stream {
     }
 
     /// Sends what changed.
-    pub fn on_change(
-        &mut self,
-        changed: &HashSet<Subscription>,
-        offer: Offer<'_>,
-    ) -> Result<Sent, Stuck> {
+    pub fn on_change(&mut self, changed: &HashSet<Subscription>, offer: Offer<'_>) -> Result<Sent, Stuck> {
         let view = View { peer: &self.peer, offer };
         let response = self.session.on_change(changed, &view);
         self.send(response)

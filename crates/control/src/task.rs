@@ -61,6 +61,11 @@ impl Handle {
         answer.await.map_err(|_| Ended)
     }
 
+    /// Returns when the task has ended; cancel safe.
+    pub async fn ended(&self) {
+        self.jobs.closed().await;
+    }
+
     /// This cluster as the others shall see it; `None` until it is known.
     pub fn export(&self) -> watch::Receiver<Option<Arc<RemoteCluster>>> {
         self.export.clone()
@@ -106,7 +111,8 @@ impl Work {
             self.publish_export(&plane);
             let push = plane.is_dirty().then_some(next_push);
             let due = [push, plane.deadline()].into_iter().flatten().min();
-            let nap = due.map_or(NAP_MAX, |due| due.saturating_duration_since(self.now().instant).min(NAP_MAX));
+            let nap =
+                due.map_or(NAP_MAX, |due| due.saturating_duration_since(self.now().instant).min(NAP_MAX));
             tokio::select! {
                 job = self.jobs.recv() => match job {
                     Some(job) => self.work_off(job, &mut plane),

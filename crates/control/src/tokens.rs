@@ -144,7 +144,8 @@ impl Tokens {
     fn forget_expired(&self) -> Result<(), TokenError> {
         let now = self.now_s();
         let rows = self.store.rows(Table::Tokens).map_err(TokenError::Store)?;
-        let expired = |value: &[u8]| serde_json::from_slice::<Kept>(value).map_or(true, |kept| kept.expires_s <= now);
+        let expired =
+            |value: &[u8]| serde_json::from_slice::<Kept>(value).map_or(true, |kept| kept.expires_s <= now);
         let (gone, live): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| expired(&row.value));
         if live.len() >= TOKENS_MAX {
             return Err(TokenError::TooMany);

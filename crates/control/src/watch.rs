@@ -3,10 +3,11 @@
 //! A file that is open for writing is left alone until it is closed, or quiet for a while: half a file
 //! must never count as a whole one.
 
-use api::Object;
 use crate::directory::{Directory, Reading, is_configuration};
-use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use api::Object;
+use apiserver::Change;
 use model::Finding;
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,28 @@ const QUIET: Duration = Duration::from_millis(200);
 const REREAD: Duration = Duration::from_secs(5);
 /// Events kept; more are dropped and the next reading finds what they told.
 const EVENTS_MAX: usize = 1024;
+
+/// What a directory says at one moment.
+#[derive(Debug)]
+pub struct State {
+    /// Objects in force, in file order.
+    pub objects: Vec<Object>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// To be stored.
+    pub rows: Vec<Change>,
+}
+
+impl State {
+    /// The directory as last read; takes its rows.
+    pub fn of(directory: &mut Directory) -> Self {
+        Self {
+            rows: directory.take_rows(),
+            objects: directory.objects().cloned().collect(),
+            findings: directory.findings().cloned().collect(),
+        }
+    }
+}
 
 /// Starts watching `root`; the watcher stops when it is dropped.
 pub fn start(root: &Path) -> notify::Result<(notify::RecommendedWatcher, mpsc::Receiver<Event>)> {
@@ -39,7 +62,7 @@ pub fn start(root: &Path) -> notify::Result<(notify::RecommendedWatcher, mpsc::R
 pub async fn run<F: Future<Output = ()> + Send>(
     mut directory: Directory,
     mut events: mpsc::Receiver<Event>,
-    publish: impl Fn(Vec<Object>, Vec<Finding>) -> F + Send,
+    publish: impl Fn(State) -> F + Send,
 ) {
     let mut unsettled: BTreeMap<PathBuf, Instant> = BTreeMap::new();
     loop {
@@ -70,10 +93,12 @@ pub async fn run<F: Future<Output = ()> + Send>(
         directory = read;
         match reading {
             Ok(Reading::Changed) => {
-                publish(directory.objects().cloned().collect(), directory.findings().cloned().collect()).await;
+                publish(State::of(&mut directory)).await;
             }
             Ok(Reading::Same) => {}
-            Err(error) => tracing::warn!(%error, cause = %error.cause, "configuration not read; the last good one stays"),
+            Err(error) => {
+                tracing::warn!(%error, cause = %error.cause, "configuration not read; the last good one stays")
+            }
         }
         tokio::time::sleep(GATHER).await;
     }

@@ -3,10 +3,10 @@
 //! It holds no credential of any cluster and no signing key, and nothing waits for it: what it told stays
 //! in force while it is away. `clusters` is what it knows, `serving` how it hears and tells, `start` the rest.
 
-pub mod options;
-pub mod start;
 pub mod clusters;
+pub mod options;
 pub mod serving;
+pub mod start;
 pub mod view;
 
 pub use options::{Options, Seams};

@@ -108,7 +108,12 @@ impl Catalog for Others<'_> {
 impl Hub {
     /// Nobody connected yet.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, version: watch::Sender::new(0), storing: tokio::sync::Mutex::new(()), open: AtomicU32::new(0) }
+        Self {
+            parts,
+            version: watch::Sender::new(0),
+            storing: tokio::sync::Mutex::new(()),
+            open: AtomicU32::new(0),
+        }
     }
 
     /// What is known.
@@ -118,14 +123,18 @@ impl Hub {
 
     /// Only control planes of a trusted domain may talk to us.
     fn admit(self: &Arc<Self>, peer: &Peer) -> Result<Place, Status> {
-        let is_control = peer.id.as_ref().is_some_and(|id| {
-            *id.namespace == *SYSTEM_NAMESPACE && *id.service_account == *CONTROL_ACCOUNT
-        });
+        let is_control = peer
+            .id
+            .as_ref()
+            .is_some_and(|id| *id.namespace == *SYSTEM_NAMESPACE && *id.service_account == *CONTROL_ACCOUNT);
         if !is_control {
             self.parts.metrics.refusals.inc();
             let id = peer.id.as_ref().map(ToString::to_string);
             tracing::warn!(peer = %peer.address, id, "refused: not a control plane");
-            return Err(Status::new(Code::PermissionDenied, "only control planes talk to the management plane"));
+            return Err(Status::new(
+                Code::PermissionDenied,
+                "only control planes talk to the management plane",
+            ));
         }
         if self.open.fetch_add(1, Ordering::Relaxed) >= STREAMS_MAX {
             self.open.fetch_sub(1, Ordering::Relaxed);

@@ -121,7 +121,8 @@ fn jitter() -> f64 {
 /// Starts a management plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let issuer = issuer(&options, &seams)?;
-    std::fs::create_dir_all(&options.state_dir).with_context(|| format!("make {}", options.state_dir.display()))?;
+    std::fs::create_dir_all(&options.state_dir)
+        .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
     let rows = |table| store.rows(table).context("read the store");
     let clusters = Clusters::load(&rows(Table::Remote)?, &rows(Table::History)?, seams.clock.wall());
@@ -166,7 +167,13 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> 
     TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
 }
 
-async fn serve_control(listener: TcpListener, identity: Identity, services: Services, registry: Registry, drain: Drain) {
+async fn serve_control(
+    listener: TcpListener,
+    identity: Identity,
+    services: Services,
+    registry: Registry,
+    drain: Drain,
+) {
     let tls = Tls { config: identity.server_config(Clients::Required, &[b"h2"]), peer: identity::peer };
     let refused: Refused = Arc::new(move |peer, error| {
         let reason = identity::refusal(error).row().code;

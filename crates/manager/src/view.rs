@@ -39,7 +39,10 @@ fn cluster(known: &Known) -> Value {
         })
     };
     let gateways = report.gateways.iter().map(|gateway| format!("{}:{}", gateway.address, gateway.port));
-    let history = known.history.iter().map(|(revision, version)| json!({ "revision": revision, "version": &**version }));
+    let history = known
+        .history
+        .iter()
+        .map(|(revision, version)| json!({ "revision": revision, "version": &**version }));
     json!({
         "cluster": &*report.cluster,
         "network": &*report.network,

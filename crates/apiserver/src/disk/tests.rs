@@ -14,7 +14,10 @@ fn what_was_committed_is_there_after_reopening() {
     {
         let store = DiskStore::open(&path).unwrap();
         assert_eq!(store.revision().unwrap(), 0);
-        assert_eq!(store.commit(&[put(Table::Objects, "a", "1"), put(Table::Addresses, "a", "x")]).unwrap(), 1);
+        assert_eq!(
+            store.commit(&[put(Table::Objects, "a", "1"), put(Table::Addresses, "a", "x")]).unwrap(),
+            1
+        );
         assert_eq!(store.commit(&[put(Table::Objects, "b", "2")]).unwrap(), 2);
         assert_eq!(store.commit(&[Change::Delete(Table::Addresses, "a".into())]).unwrap(), 3);
     }

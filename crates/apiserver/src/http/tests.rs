@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const SERVICE: Kind = Kind { group: "", version: "v1", kind: "Service", plural: "services", scope: Scope::Namespaced };
+const SERVICE: Kind =
+    Kind { group: "", version: "v1", kind: "Service", plural: "services", scope: Scope::Namespaced };
 
 #[derive(Default)]
 struct Fake {
@@ -28,12 +29,21 @@ impl Backend for Fake {
     }
     async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
         match target.name.as_str() {
-            "file" => Err(Refusal::ReadOnly(Finding::new(Code::ReadOnly, &origin("file"), "is in a.yaml", "edit it"))),
+            "file" => Err(Refusal::ReadOnly(Box::new(Finding::new(
+                Code::ReadOnly,
+                &origin("file"),
+                "is in a.yaml",
+                "edit it",
+            )))),
             "bad" => Err(Refusal::Invalid(vec![Finding::new(Code::BadValue, &origin("bad"), "no", "yes")])),
             _ => {
                 let value: Value = serde_saphyr::from_str(&body).unwrap();
                 self.objects.lock().unwrap().push(value.clone());
-                Ok(Applied { item: Item { value, revision: 3 }, change: Applies::Created, findings: Vec::new() })
+                Ok(Applied {
+                    item: Item { value, revision: 3 },
+                    change: Applies::Created,
+                    findings: Vec::new(),
+                })
             }
         }
     }

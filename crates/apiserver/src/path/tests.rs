@@ -11,7 +11,13 @@ const KINDS: [Kind; 3] = [
         plural: "workloadgroups",
         scope: Scope::Namespaced,
     },
-    Kind { group: "leno.dev", version: "v1alpha1", kind: "Cluster", plural: "clusters", scope: Scope::Cluster },
+    Kind {
+        group: "leno.dev",
+        version: "v1alpha1",
+        kind: "Cluster",
+        plural: "clusters",
+        scope: Scope::Cluster,
+    },
 ];
 
 fn check(path: &str, expected: &str) {
@@ -37,10 +43,7 @@ fn paths_are_those_of_kubernetes() {
     check("/api/v1/namespaces/default/services", "list Service default");
     check("/api/v1/namespaces/default/services/a", "object Service default a");
     check("/apis/leno.dev/v1alpha1/clusters/west", "object Cluster  west");
-    check(
-        "/apis/networking.istio.io/v1/namespaces/n/workloadgroups/w/token",
-        "token of WorkloadGroup n w",
-    );
+    check("/apis/networking.istio.io/v1/namespaces/n/workloadgroups/w/token", "token of WorkloadGroup n w");
     check("/leno/v1/status", "report status");
 }
 

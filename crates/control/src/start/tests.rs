@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
-mod enrolment;
-mod restart;
 mod configuration;
+mod enrolment;
 mod federation;
+mod restart;
 
 use super::*;
 use bench::*;

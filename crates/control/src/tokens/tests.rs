@@ -39,7 +39,10 @@ fn a_token_is_good_once() {
     assert!(matches!(tokens.check(&issued.text), Err(TokenError::Spent)));
     let secret = issued.text.split('.').nth(2).unwrap();
     let rows = store.rows(Table::Tokens).unwrap();
-    assert!(rows.iter().all(|row| !String::from_utf8_lossy(&row.value).contains(secret)), "the secret is stored");
+    assert!(
+        rows.iter().all(|row| !String::from_utf8_lossy(&row.value).contains(secret)),
+        "the secret is stored"
+    );
 }
 
 #[test]

@@ -103,7 +103,12 @@ impl Issuer for RootIssuer {
 
 impl RootIssuer {
     fn issued(&self, chain: Vec<Vec<u8>>) -> Issued {
-        Issued { chain, bundles: vec![self.0.bundle()], id: None, trust_domain: self.0.trust_domain().clone() }
+        Issued {
+            chain,
+            bundles: vec![self.0.bundle()],
+            id: None,
+            trust_domain: self.0.trust_domain().clone(),
+        }
     }
 }
 
@@ -116,7 +121,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let root = Root::generate(TrustDomain::parse("leno.demo").unwrap(), Duration::from_secs(86_400)).unwrap();
+        let root =
+            Root::generate(TrustDomain::parse("leno.demo").unwrap(), Duration::from_secs(86_400)).unwrap();
         let bench = Self { dir: tempfile::tempdir().unwrap(), root, clock: Arc::default() };
         std::fs::create_dir(bench.config()).unwrap();
         std::fs::write(bench.config().join("mesh.yaml"), MESH).unwrap();
@@ -148,7 +154,8 @@ impl Bench {
             manager,
             certificate_ttl_s: 600,
         };
-        let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(RootIssuer(self.root.clone()))) };
+        let seams =
+            Seams { clock: self.clock.clone(), issuer: Some(Arc::new(RootIssuer(self.root.clone()))) };
         start(options, seams).await.unwrap()
     }
 }
@@ -176,7 +183,8 @@ pub async fn get_json(address: SocketAddr, path: &str) -> Value {
 /// The value of a metric without labels.
 pub async fn metric(running: &Running, name: &str) -> f64 {
     let (_, body) = http(running.metrics, "GET", "/metrics", "").await;
-    let line = body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
+    let line =
+        body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
     line.unwrap_or_else(|| panic!("no {name} in {body}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -194,8 +202,12 @@ pub async fn try_join(bench: &Bench, running: &Running, token: &str) -> Result<(
     let channel = Channel::connect(running.control, tls).await?;
     let key = Key::generate().unwrap();
     let address = "10.244.0.7".parse().unwrap();
-    let join =
-        Join { token: token.into(), csr: key.csr().unwrap(), addresses: vec![address], version: "test".into() };
+    let join = Join {
+        token: token.into(),
+        csr: key.csr().unwrap(),
+        addresses: vec![address],
+        version: "test".into(),
+    };
     channel.join(&join).await.map(|joined| (joined, key))
 }
 
@@ -261,7 +273,12 @@ impl Proxy {
     pub async fn take(&mut self) -> String {
         let link = self.link.as_mut().unwrap();
         let response = tokio::time::timeout(Duration::from_secs(30), link.rx.recv());
-        let Ok(response) = response.await else { panic!("no response within 30 s; held: {:?}", self.held.iter().filter(|(name, _)| !name.starts_with("trust")).collect::<Vec<_>>()) };
+        let Ok(response) = response.await else {
+            panic!(
+                "no response within 30 s; held: {:?}",
+                self.held.iter().filter(|(name, _)| !name.starts_with("trust")).collect::<Vec<_>>()
+            )
+        };
         let response = response.expect("stream ended").unwrap();
         self.received += response.resources.len();
         let update = self.session.on_response(response).unwrap();
@@ -308,7 +325,9 @@ pub fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<String> {
     let prefix = format!("slice/{host}/");
     let slices = held.iter().filter(|(name, _)| name.starts_with(&prefix));
     let of = |resource: &Resource| match resource {
-        Resource::Slice(slice) => slice.endpoints.iter().map(|e| format!("{}:{:?}", e.uid, e.state)).collect(),
+        Resource::Slice(slice) => {
+            slice.endpoints.iter().map(|e| format!("{}:{:?}", e.uid, e.state)).collect()
+        }
         _ => Vec::new(),
     };
     slices.flat_map(|(_, resource)| of(resource)).collect()

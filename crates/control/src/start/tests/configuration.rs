@@ -27,7 +27,10 @@ async fn a_broken_file_keeps_the_last_good_configuration() {
     });
     let findings = findings.await;
     let error = findings.as_array().unwrap().iter().find(|f| f["level"] == "error").unwrap();
-    assert!(error["file"].as_str().unwrap().ends_with("extra.yaml") && error["line"].as_u64() > Some(0), "{error}");
+    assert!(
+        error["file"].as_str().unwrap().ends_with("extra.yaml") && error["line"].as_u64() > Some(0),
+        "{error}"
+    );
     assert!(known(&running, host).await, "the last good configuration is gone");
     std::fs::remove_file(&file).unwrap();
     until("the service is gone", async || (!known(&running, host).await).then_some(())).await;

@@ -12,7 +12,10 @@ async fn a_proxy_joins_streams_confirms_and_shows() {
     let before = status_of(&running, &uid).await;
     assert_eq!((&before["synced"], &before["connected"]), (&false.into(), &true.into()), "{before}");
     web.ack(&nonce).await;
-    until("the proxy is in sync", async || status_of(&running, &uid).await["synced"].as_bool().filter(|s| *s)).await;
+    until("the proxy is in sync", async || {
+        status_of(&running, &uid).await["synced"].as_bool().filter(|s| *s)
+    })
+    .await;
 
     let mut client = Proxy::join(&bench, &running, "client").await;
     client.subscribe(WEB).await;
@@ -104,7 +107,10 @@ async fn a_withdrawal_waits_until_callers_know() {
     let mut client = Proxy::join(&bench, &running, "client").await;
     client.subscribe(WEB).await;
     client.run_until(|held| endpoints(held, WEB) == [format!("{uid}:Ready")]).await;
-    until("the client is in sync", async || status_of(&running, &client.joined.uid).await["synced"].as_bool().filter(|s| *s)).await;
+    until("the client is in sync", async || {
+        status_of(&running, &client.joined.uid).await["synced"].as_bool().filter(|s| *s)
+    })
+    .await;
 
     let channel = web.channel.clone().unwrap();
     let leaving = uid.clone();
@@ -131,7 +137,10 @@ async fn a_silent_caller_is_counted_as_outstanding() {
     let mut client = Proxy::join(&bench, &running, "client").await;
     client.subscribe(WEB).await;
     client.run_until(|held| !endpoints(held, WEB).is_empty()).await;
-    until("the client is in sync", async || status_of(&running, &client.joined.uid).await["synced"].as_bool().filter(|s| *s)).await;
+    until("the client is in sync", async || {
+        status_of(&running, &client.joined.uid).await["synced"].as_bool().filter(|s| *s)
+    })
+    .await;
     let channel = web.channel.clone().unwrap();
     let withdrawn = channel.withdraw(&web.joined.uid, Duration::from_millis(50)).await.unwrap();
     assert_eq!((withdrawn.acknowledged, withdrawn.outstanding), (0, 1));

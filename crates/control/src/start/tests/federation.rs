@@ -49,14 +49,16 @@ fn cluster(name: &str, gateway: &str) -> String {
 
 async fn manager_metric(running: &manager::start::Running, name: &str) -> f64 {
     let (_, body) = http(running.metrics, "GET", "/metrics", "").await;
-    let line = body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
+    let line =
+        body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
     line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 /// The weight with which `plane` knows `web.mesh.internal` of `other`.
 async fn weight(running: &Running, other: &str) -> Option<u64> {
     let view = get_json(running.api, "/leno/v1/clusters").await;
-    let other = view["others"].as_array().unwrap().iter().find(|cluster| cluster["cluster"] == *other)?.clone();
+    let other =
+        view["others"].as_array().unwrap().iter().find(|cluster| cluster["cluster"] == *other)?.clone();
     other["exports"].as_array().unwrap().iter().find(|e| e["host"] == "web.mesh.internal")?["weight"].as_u64()
 }
 
@@ -91,7 +93,10 @@ async fn clusters_hear_of_each_other_and_a_return_sends_nothing() {
     let sent = metric(west, "leno_control_resources_sent_total").await;
     let remote = metric(west, "leno_control_remote_received_total").await;
     management.stop().await;
-    until("the link is down", async || (metric(west, "leno_control_manager_connected").await == 0.0).then_some(())).await;
+    until("the link is down", async || {
+        (metric(west, "leno_control_manager_connected").await == 0.0).then_some(())
+    })
+    .await;
     assert_eq!(weight(west, "east").await, Some(1), "the last view is gone");
     let management = start_manager(&bench, &address.to_string()).await;
     until("both reported again", async || {

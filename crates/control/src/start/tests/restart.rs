@@ -11,7 +11,8 @@ async fn settled(bench: &Bench, running: &Running) -> (Proxy, Proxy) {
     let uid = web.joined.uid.clone();
     client
         .run_until(|held| {
-            endpoints(held, WEB) == [format!("{uid}:Ready")] && endpoints(held, "web.mesh.internal").len() == 1
+            endpoints(held, WEB) == [format!("{uid}:Ready")]
+                && endpoints(held, "web.mesh.internal").len() == 1
         })
         .await;
     for proxy in [&web, &client] {
@@ -85,9 +86,8 @@ async fn endpoints_are_kept_for_thirty_seconds_after_a_start() {
         status_of(&running, &uid).await["synced"].as_bool().filter(|s| *s)
     })
     .await;
-    let counted = async |running: &Running| {
-        running.handle.run(|plane, _| plane.world.workloads().len()).await.unwrap()
-    };
+    let counted =
+        async |running: &Running| running.handle.run(|plane, _| plane.world.workloads().len()).await.unwrap();
     bench.clock.forward(Duration::from_secs(25));
     assert_eq!(counted(&running).await, 2);
     bench.clock.forward(Duration::from_secs(6));
