@@ -5,7 +5,7 @@ use crate::enter;
 use crate::init;
 use crate::inside::Inside;
 use crate::protocol::Manner;
-use crate::table;
+use crate::table::{self, Life};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use std::fs::File;
@@ -247,9 +247,7 @@ fn detach(arguments: &Arguments) -> Result<ExitCode> {
     match wait_for(child, &arguments.name) {
         Ok(status) => {
             if !arguments.quiet {
-                print(
-                    &table::welcome(&status).replace("Ctrl-C ends everything", "End it with: leno demo stop"),
-                );
+                print(&table::welcome(&status, Life::Detached));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -287,7 +285,7 @@ fn wait_for(mut child: Child, name: &str) -> Result<crate::protocol::Status> {
 pub async fn announce(inside: Rc<Inside>) {
     match inside.wait_ready().await {
         Ok(()) if inside.options.quiet => {}
-        Ok(()) => print(&table::welcome(&inside.status())),
+        Ok(()) => print(&table::welcome(&inside.status(), Life::Foreground)),
         Err(error) => {
             // Not eprintln: nobody may be reading any more.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -6,8 +6,9 @@ use crate::files::{self, ResolvConf};
 use crate::host::{Ground, Host};
 use crate::lifecycle;
 use crate::network::Networks;
+use crate::pcap::Capture;
 use crate::plan::{self, HostPlan, Role};
-use crate::process::{Processes, Running};
+use crate::process::Processes;
 use crate::protocol::Status;
 use crate::ready;
 use crate::root::Root;
@@ -32,7 +33,7 @@ pub struct Inside {
     /// Listening sockets of the outer host, by cluster.
     pub entrances: BTreeMap<String, TcpListener>,
     /// Running packet captures by name.
-    pub captures: RefCell<BTreeMap<String, Running>>,
+    pub captures: RefCell<BTreeMap<String, Capture>>,
     /// Last part of the next further workload's address.
     pub next_address: Cell<u8>,
     networks: OnceCell<Networks>,

@@ -23,6 +23,7 @@ mod config; // documents of each cluster
 mod host; // namespace, files, processes
 mod namespace; // netlink
 mod network; // bridges and cables
+mod pcap; // packet captures
 pub mod plan; // the demo as data
 mod process; // spawn and reap
 mod raw; // the only unsafe code

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Index of the bridge in a router and on the backbone.
-const BRIDGE: u32 = 10;
+pub const BRIDGE: u32 = 10;
 /// Index of a router's interface on the backbone.
 const UPLINK: u32 = 20;
 /// Index of a host's interface on its cluster's network.
@@ -17,7 +17,7 @@ const ETH0: u32 = 2;
 /// Index of a host's interface on the backbone.
 const ETH1: u32 = 3;
 /// First index of the near ends of cables.
-const CABLES: u32 = 100;
+pub const CABLES: u32 = 100;
 
 /// Hides pod addresses, which other clusters use too, behind the router's.
 const MASQUERADE: &str = "table ip router {

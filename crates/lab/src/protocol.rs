@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Longest frame, in bytes; a longer one ends the connection.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Standard input, output and error.
 pub const EXEC_FDS: usize = 3;
@@ -113,6 +113,7 @@ pub enum Request {
         /// Absolute path in the lab.
         path: String,
         /// Its whole content.
+        #[serde(with = "bytes")]
         contents: Vec<u8>,
     },
     /// Writes (`Some`) or removes (`None`) a document of a cluster's configuration directory.
@@ -151,6 +152,7 @@ pub enum Request {
         /// Request headers.
         headers: Vec<(String, String)>,
         /// Request body; may be empty.
+        #[serde(with = "bytes")]
         body: Vec<u8>,
     },
     /// A fresh join token of a workload group (namespace `default`).
@@ -195,6 +197,7 @@ pub enum Reply {
     /// Answer to `ReadFile` and `EndCapture`.
     File {
         /// The whole file.
+        #[serde(with = "bytes")]
         contents: Vec<u8>,
     },
     /// Answer to `Processes`.
@@ -219,6 +222,7 @@ pub struct HttpAnswer {
     /// Response headers, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The whole body.
+    #[serde(with = "bytes")]
     pub body: Vec<u8>,
 }
 
@@ -236,6 +240,7 @@ pub struct ProcessRow {
     /// Arguments.
     pub arguments: Vec<String>,
     /// `/proc/PID/environ`, as is.
+    #[serde(with = "bytes")]
     pub environment: Vec<u8>,
 }
 
@@ -295,5 +300,21 @@ impl HostState {
             Self::Paused => "paused",
             Self::Failed => "failed",
         }
+    }
+}
+
+/// Bytes as base64: JSON would spend four bytes on one.
+mod bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
     }
 }

@@ -6,6 +6,7 @@ use crate::inside::Inside;
 use crate::lifecycle;
 use crate::namespace::LinkState;
 use crate::network;
+use crate::pcap::Capture;
 use crate::plan::CONTROLLED;
 use crate::protocol::{Drops, EXEC_FDS, HttpAnswer, ProcessRow, Reply, Request};
 use crate::ready;
@@ -14,20 +15,14 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-/// A packet capture that does not listen by then has failed.
-const CAPTURE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks whether it does.
-const CAPTURE_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// The table that holds the rules of `Drop`.
 const DROPS_TABLE: &str = "inet leno-faults";
 
@@ -245,38 +240,18 @@ fn capture_path(name: &str) -> Result<PathBuf> {
 
 async fn capture(inside: &Inside, network: &str, name: &str) -> Result<()> {
     let path = capture_path(name)?;
-    let said = path.with_extension("log");
+    ensure!(!inside.captures.borrow().contains_key(name), "a capture named {name} is running");
     let holder =
         inside.networks()?.bridge(network).with_context(|| format!("there is no network {network}"))?;
-    let create = |path: &Path| OpenOptions::new().create(true).write(true).truncate(true).open(path);
-    let mut command = holder.command(&inside.ground, "tcpdump", Vec::new())?;
-    // -Z root: only one user exists in here to change to. To standard output: profiles of AppArmor
-    // restrict where tcpdump may write.
-    command.args(["-i", network, "-Z", "root", "-n", "-s", "0", "-U", "--immediate-mode", "-w", "-"]);
-    command.stdin(Stdio::null()).stdout(create(&path)?).stderr(create(&said)?);
-    let (running, _) = inside.ground.processes.spawn(&mut command).context("is tcpdump installed?")?;
-    let listening = async {
-        while !std::fs::read_to_string(&said).unwrap_or_default().contains("listening on") {
-            tokio::time::sleep(CAPTURE_LOOK_INTERVAL).await;
-        }
-    };
-    tokio::select! {
-        listening = tokio::time::timeout(CAPTURE_TIMEOUT, listening) => listening.context("tcpdump did not start")?,
-        code = running.ended() => {
-            bail!("tcpdump ended with {code}: {}", std::fs::read_to_string(&said).unwrap_or_default().trim());
-        }
-    }
-    inside.captures.borrow_mut().insert(name.to_owned(), running);
+    let capture = Capture::start(&holder.namespace, &path).await?;
+    inside.captures.borrow_mut().insert(name.to_owned(), capture);
     Ok(())
 }
 
 async fn end_capture(inside: &Inside, name: &str) -> Result<Reply> {
-    let running = inside.captures.borrow_mut().remove(name);
-    let running = running.with_context(|| format!("no capture named {name} is running"))?;
-    // tcpdump writes out what it has on SIGINT.
-    running.signal(Signal::SIGINT);
-    running.ended().await;
-    read_file(&capture_path(name)?)
+    let capture = inside.captures.borrow_mut().remove(name);
+    let capture = capture.with_context(|| format!("no capture named {name} is running"))?;
+    read_file(&capture.end().await?)
 }
 
 /// Every process of the lab's PID namespace.

@@ -1,14 +1,25 @@
 //! How the demo shows itself: what runs where, the ways in, commands to try.
 
+use crate::enter::ENTRANCES;
 use crate::protocol::Status;
 use std::fmt::Write;
 
+/// How a demo ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// With the terminal's Ctrl-C.
+    Foreground,
+    /// When it is told to.
+    Detached,
+}
+
 /// Everything that a newcomer needs after the start.
-pub fn welcome(status: &Status) -> String {
+pub fn welcome(status: &Status, life: Life) -> String {
     let mut text = hosts(status);
     let flag = name_flag(status);
     let _ = writeln!(text, "\nFrom this host:");
-    for (cluster, address) in &status.entrances {
+    let entrances = ENTRANCES.iter().filter_map(|name| Some((*name, status.entrances.get(*name)?)));
+    for (cluster, address) in entrances {
         let what =
             if cluster == "edge" { "API gateway of edge, calls west and east" } else { "ingress gateway" };
         let _ = writeln!(text, "  http://{address}/  {cluster}: {what}");
@@ -26,7 +37,11 @@ Try:
 "
     );
     if let Some(time) = status.ready_after {
-        let _ = writeln!(text, "\nReady after {:.1} s. Ctrl-C ends everything.", time.as_secs_f64());
+        let end = match life {
+            Life::Foreground => "Ctrl-C ends everything.".to_owned(),
+            Life::Detached => format!("End it with: leno demo{flag} stop"),
+        };
+        let _ = writeln!(text, "\nReady after {:.1} s. {end}", time.as_secs_f64());
     }
     text
 }
