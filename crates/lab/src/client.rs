@@ -48,16 +48,7 @@ impl Client {
         client.open().map(|_| client)
     }
 
-    /// Process id of the launcher, as the kernel noted it when it listened.
-    pub fn launcher_pid(&self) -> Result<i32> {
-        Ok(self.open_with_pid()?.1)
-    }
-
     fn open(&self) -> Result<UnixStream> {
-        Ok(self.open_with_pid()?.0)
-    }
-
-    fn open_with_pid(&self) -> Result<(UnixStream, i32)> {
         let address = wire::address(&self.name).context("name of the control socket")?;
         let stream = UnixStream::connect_addr(&address).map_err(|_| {
             anyhow::anyhow!("no demo named {} is running; start it with: leno demo --detach", self.name)
@@ -70,7 +61,7 @@ impl Client {
             "the demo named {} belongs to another user",
             self.name
         );
-        Ok((stream, peer.pid()))
+        Ok(stream)
     }
 
     /// Any request but `Exec`; an answer of `Failed` is an error.

@@ -1,7 +1,7 @@
 //! `leno demo` and its commands.
 
 use crate::client::Client;
-use crate::enter;
+use crate::enter::{self, Greeting};
 use crate::init;
 use crate::inside::Inside;
 use crate::protocol::Manner;
@@ -9,21 +9,15 @@ use crate::table::{self, Life};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 /// Name of a demo that was not given one.
 pub const DEFAULT_NAME: &str = "demo";
-/// A detached demo that does not answer by then has failed.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two tries to reach it.
-const TRY_INTERVAL: Duration = Duration::from_millis(20);
-
 /// Two clusters, a management plane and an API gateway on this machine, in namespaces of their own
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
@@ -37,7 +31,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
     /// Life of workloads' certificates, in seconds
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(30..=86_400))]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(20..=86_400))]
     certificate_ttl_s: u32,
     /// Log level of all programs
     #[arg(long, default_value = "info")]
@@ -51,6 +45,9 @@ pub struct Arguments {
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
+    /// Print the state as one line of JSON when ready
+    #[arg(long, hide = true)]
+    report: bool,
     #[command(subcommand)]
     command: Option<DemoCommand>,
 }
@@ -169,7 +166,11 @@ impl Arguments {
             certificate_ttl_s: self.certificate_ttl_s,
             log: self.log,
             with_pid: self.with_pid,
-            quiet: self.quiet,
+            greeting: match (self.report, self.quiet) {
+                (true, _) => Greeting::Report,
+                (false, true) => Greeting::None,
+                (false, false) => Greeting::Table,
+            },
         }
     }
 }
@@ -230,67 +231,52 @@ fn exit_code(code: i32) -> ExitCode {
 /// Starts the same command in the background and waits until it is ready.
 fn detach(arguments: &Arguments) -> Result<ExitCode> {
     // A file without a name: what the background says until it is ready, and nothing on disk.
-    let mut said = File::from(
-        nix::sys::memfd::memfd_create(c"leno-demo", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)
-            .context("make a buffer")?,
-    );
+    let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
+    let mut said = File::from(nix::sys::memfd::memfd_create(c"leno-demo", flags).context("make a buffer")?);
+    let (status, status_far) = std::io::pipe().context("make a pipe")?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("leno").args(["demo", "--quiet"]);
+    command.arg0("leno").args(["demo", "--report"]);
     command.arg(format!("--name={}", arguments.name));
     command.arg(format!("--port={}", arguments.port));
     command.arg(format!("--workers={}", arguments.workers));
     command.arg(format!("--certificate-ttl-s={}", arguments.certificate_ttl_s));
     command.arg(format!("--log={}", arguments.log));
     command.args(arguments.with_pid.map(|pid| format!("--with-pid={pid}")));
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.try_clone()?);
-    let child = command.spawn().context("start the demo")?;
-    match wait_for(child, &arguments.name) {
-        Ok(status) => {
-            if !arguments.quiet {
-                print(&table::welcome(&status, Life::Detached));
-            }
-            Ok(ExitCode::SUCCESS)
+    command.process_group(0).stdin(Stdio::null()).stdout(status_far).stderr(said.try_clone()?);
+    command.spawn().context("start the demo")?;
+    // The other end is in the background's hands alone from here on: its end is the end of the pipe.
+    drop(command);
+    let mut line = String::new();
+    BufReader::new(status).read_line(&mut line).context("wait for the demo")?;
+    if let Ok(status) = serde_json::from_str(&line) {
+        if !arguments.quiet {
+            print(&table::welcome(&status, Life::Detached));
         }
-        Err(error) => {
-            let mut text = String::new();
-            said.rewind()?;
-            said.read_to_string(&mut text)?;
-            match text.trim() {
-                "" => Err(error),
-                said => bail!("{}", said.trim_start_matches("error: ")),
-            }
-        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    said.rewind()?;
+    said.read_to_string(&mut text)?;
+    match text.trim() {
+        "" => bail!("the demo ended without a word"),
+        text => bail!("{}", text.trim_start_matches("error: ")),
     }
 }
 
-/// Waits until the background demo is ready, or ends.
-fn wait_for(mut child: Child, name: &str) -> Result<crate::protocol::Status> {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            bail!("the demo ended with {status}");
-        }
-        // Only our own child's socket counts, not that of another demo with this name.
-        let own = child.id().cast_signed();
-        match Client::connect(name).and_then(|client| Ok((client.launcher_pid()? == own, client))) {
-            Ok((true, client)) => return client.wait_ready(),
-            Ok((false, _)) => std::thread::sleep(TRY_INTERVAL),
-            Err(error) if begun.elapsed() > ANSWER_TIMEOUT => return Err(error),
-            Err(_) => std::thread::sleep(TRY_INTERVAL),
-        }
-    }
-}
-
-/// Says on the terminal that the demo is ready, or why not; a failed start ends the lab.
+/// Says that the demo is ready, or why not; a failed start ends the lab.
 pub async fn announce(inside: Rc<Inside>) {
-    match inside.wait_ready().await {
-        Ok(()) if inside.options.quiet => {}
-        Ok(()) => print(&table::welcome(&inside.status(), Life::Foreground)),
+    let status = match inside.wait_ready().await {
+        Ok(()) => inside.status(),
         Err(error) => {
             // Not eprintln: nobody may be reading any more.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             std::process::exit(1);
         }
+    };
+    match inside.options.greeting {
+        Greeting::None => {}
+        Greeting::Table => print(&table::welcome(&status, Life::Foreground)),
+        Greeting::Report => print(&format!("{}\n", serde_json::to_string(&status).unwrap_or_default())),
     }
 }
 

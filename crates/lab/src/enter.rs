@@ -37,8 +37,19 @@ pub struct Options {
     pub log: String,
     /// The lab ends when this process of the host ends; `None`: it does not care.
     pub with_pid: Option<i32>,
-    /// Whether it prints the table when ready.
-    pub quiet: bool,
+    /// What it prints when ready.
+    pub greeting: Greeting,
+}
+
+/// What a lab prints on standard output when it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Greeting {
+    /// Nothing.
+    None,
+    /// What a person wants to know.
+    Table,
+    /// `protocol::Status` as one line of JSON, for whoever put it into the background.
+    Report,
 }
 
 /// What each stage hands to the next on its command line: options and inherited descriptors.
