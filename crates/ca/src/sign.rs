@@ -16,11 +16,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Longest CSR that is looked at, in bytes.
 pub const CSR_BYTES_MAX: usize = 16 * 1024;
 /// Shortest life of a leaf; a shorter one is raised to it.
-pub const LEAF_TTL_MIN: Duration = Duration::from_secs(60);
+pub const LEAF_TTL_MIN: Duration = Duration::from_secs(20);
 /// Longest life of a leaf; a longer one is lowered to it.
 pub const LEAF_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Certificates are valid from this long before they are made, because clocks differ.
-pub const BACKDATED: Duration = Duration::from_secs(60);
+/// Certificates are valid from up to this long before they are made, because clocks differ; short-lived ones
+/// from a tenth of their life, so that renewal at half of it still lies ahead.
+pub const BACKDATED_MAX: Duration = Duration::from_secs(60);
 /// Random bytes of a serial number; the first bit is cleared, because serials are positive.
 const SERIAL_BYTES: usize = 16;
 
@@ -180,7 +181,8 @@ pub(crate) fn ca_params(
 fn base_params(now: SystemTime, not_after: SystemTime) -> Result<CertificateParams, SignError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.not_before = OffsetDateTime::from(now - BACKDATED);
+    let life = not_after.duration_since(now).unwrap_or_default();
+    params.not_before = OffsetDateTime::from(now - BACKDATED_MAX.min(life / 10));
     params.not_after = OffsetDateTime::from(not_after);
     params.serial_number = Some(serial()?);
     params.use_authority_key_identifier_extension = true;

@@ -101,3 +101,10 @@ pub fn peer(certificates: &[CertificateDer<'_>]) -> Option<SpiffeId> {
 pub fn expires(certificates: &[CertificateDer<'_>]) -> Option<SystemTime> {
     read(certificates.first()?).ok().map(|leaf| leaf.not_after)
 }
+
+/// The public key of any certificate, as the bits of its `SubjectPublicKeyInfo` (for P-256 the uncompressed
+/// point, 65 bytes); `None` when `der` is not a certificate. Says nothing about trust.
+pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.public_key().subject_public_key.data.to_vec())
+}

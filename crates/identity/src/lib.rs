@@ -14,7 +14,7 @@ mod verify;
 
 pub use config::{Clients, Expect, Identity, server_name};
 pub use key::{Key, KeyError};
-pub use leaf::{Flaw, URI_BYTES_MAX, expires, peer};
+pub use leaf::{Flaw, URI_BYTES_MAX, expires, peer, public_key};
 pub use refusal::{Refused, refusal};
 pub use rustls;
 pub use rustls::pki_types::CertificateDer;

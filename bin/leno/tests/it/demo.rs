@@ -3,7 +3,7 @@
 use lab::app::Answer;
 use lab::client::Client;
 use lab::load::Line;
-use lab::protocol::{HttpAnswer, Manner, ProcessRow, Reply, Request, Status};
+use lab::protocol::{Manner, Status};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -21,6 +21,8 @@ pub const LENO: &str = env!("CARGO_BIN_EXE_leno");
 /// One lab, ended when dropped.
 pub struct Demo {
     pub name: String,
+    /// For what needs no wrapper here; its errors fail the test.
+    pub client: Client,
 }
 
 /// A load that runs in a host. See [`Demo::load`].
@@ -37,25 +39,19 @@ impl Demo {
 
     pub fn start_with(test: &str, arguments: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{test}-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let me = std::process::id().to_string();
+        let name = format!("{test}-{me}-{}", NEXT.fetch_add(1, Relaxed));
         let began = Instant::now();
         let output = Command::new(LENO)
-            .args(["demo", "--detach", "--name", &name, "--port", "0"])
+            .args(["demo", "--detach", "--quiet", "--name", &name, "--port", "0", "--with-pid", &me])
             .args(arguments)
             .stdin(Stdio::null())
             .output()
             .expect("leno runs");
         assert!(output.status.success(), "demo did not start: {}", text(&output));
         println!("{test}: demo ready after {:?}", began.elapsed());
-        Self { name }
-    }
-
-    pub fn ask(&self, request: &Request) -> Reply {
-        let mut client = Client::connect(&self.name).expect("the lab answers");
-        match client.ask(request).expect("the lab answers") {
-            Reply::Failed { message } => panic!("{request:?}: {message}"),
-            reply => reply,
-        }
+        let client = Client::connect(&name).expect("the lab answers");
+        Self { name, client }
     }
 
     /// Runs a command in a host and returns its output.
@@ -119,76 +115,46 @@ impl Demo {
     }
 
     pub fn scale(&self, service: &str, replicas: u32, manner: Manner) {
-        self.ask(&Request::Scale { service: service.into(), replicas, manner });
+        self.client.scale(service, replicas, manner).expect("scaled");
     }
 
     pub fn kill(&self, host: &str) {
-        self.ask(&Request::Kill { host: host.into() });
+        self.client.kill(host).expect("killed");
     }
 
     pub fn start_host(&self, host: &str) {
-        self.ask(&Request::Start { host: host.into() });
-    }
-
-    pub fn pause(&self, host: &str) {
-        self.ask(&Request::Pause { host: host.into() });
-    }
-
-    pub fn resume(&self, host: &str) {
-        self.ask(&Request::Resume { host: host.into() });
+        self.client.start_host(host).expect("started");
     }
 
     /// Writes (or removes) a file of a cluster's configuration directory.
     pub fn configure(&self, cluster: &str, name: &str, contents: Option<&str>) {
-        let contents = contents.map(str::to_owned);
-        self.ask(&Request::Configure { cluster: cluster.into(), name: name.into(), contents });
+        match contents {
+            Some(contents) => self.client.configure(cluster, name, contents).expect("written"),
+            None => self.client.remove_config(cluster, name).expect("removed"),
+        }
     }
 
     pub fn status(&self) -> Status {
-        match self.ask(&Request::Status) {
-            Reply::Status(status) => status,
-            other => panic!("{other:?}"),
-        }
+        self.client.status().expect("the lab's status")
     }
 
-    pub fn processes(&self) -> Vec<ProcessRow> {
-        match self.ask(&Request::Processes) {
-            Reply::Processes { processes } => processes,
-            other => panic!("{other:?}"),
-        }
-    }
-
+    /// Every file that the lab created.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let Reply::Files { paths } = self.ask(&Request::Files) else { panic!("files expected") };
-        paths.into_iter().map(|path| (path.clone(), self.file(&path))).collect()
+        let paths = self.client.files().expect("a list of files");
+        // A file may vanish between the list and the look.
+        paths.into_iter().filter_map(|path| Some((path.clone(), self.client.read_file(&path).ok()?))).collect()
     }
 
-    pub fn file(&self, path: &str) -> Vec<u8> {
-        match self.ask(&Request::ReadFile { path: path.into() }) {
-            Reply::File { contents } => contents,
-            other => panic!("{other:?}"),
-        }
+    /// Writes a file that a host sees as `/run/leno/NAME`; returns that path.
+    pub fn write_in_host(&self, host: &str, name: &str, contents: &str) -> String {
+        let path = format!("/run/leno/hosts/{host}/leno/{name}");
+        self.client.write_file(&path, contents.as_bytes()).expect("written");
+        format!("/run/leno/{name}")
     }
 
-    /// GET on a host's loopback address.
-    pub fn http(&self, host: &str, port: u16, path: &str) -> HttpAnswer {
-        let request = Request::Http {
-            host: host.into(),
-            port,
-            method: "GET".into(),
-            path: path.into(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        };
-        match self.ask(&request) {
-            Reply::Http(answer) => answer,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// The same, as text; 200 expected.
+    /// GET on a host's loopback address, as text; 200 expected.
     pub fn page(&self, host: &str, port: u16, path: &str) -> String {
-        let answer = self.http(host, port, path);
+        let answer = self.client.get(host, port, path).expect("an answer");
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         assert_eq!(answer.status, 200, "{host}:{port}{path}: {body}");
         body
@@ -214,22 +180,8 @@ impl Demo {
 
     /// Lines of a proxy's access log.
     pub fn access_log(&self, host: &str) -> Vec<Value> {
-        let name = format!("/{host}/access.log");
-        let files = self.files();
-        let (_, contents) = files
-            .iter()
-            .find(|(path, _)| path.ends_with(&name))
-            .unwrap_or_else(|| panic!("no {name} among {:?}", files.keys()));
-        let text = String::from_utf8_lossy(contents);
+        let text = self.client.log(host, "access").expect("an access log");
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    /// Everything that a host's processes wrote to their logs.
-    pub fn logs(&self, host: &str) -> String {
-        let part = format!("/{host}/");
-        let files = self.files();
-        let logs = files.iter().filter(|(path, _)| path.contains(&part) && path.ends_with(".log"));
-        logs.map(|(_, contents)| String::from_utf8_lossy(contents).into_owned()).collect()
     }
 }
 
@@ -246,13 +198,8 @@ impl Demo {
     /// After a failure: all logs of the lab, in a directory that is printed.
     fn keep_evidence(&self) {
         let directory = std::env::temp_dir().join(format!("leno-{}", self.name));
-        let Ok(mut client) = Client::connect(&self.name) else { return };
-        let Ok(Reply::Files { paths }) = client.ask(&Request::Files) else { return };
-        for path in paths {
-            let Ok(mut client) = Client::connect(&self.name) else { return };
-            let Ok(Reply::File { contents }) = client.ask(&Request::ReadFile { path: path.clone() }) else {
-                continue;
-            };
+        for path in self.client.files().unwrap_or_default() {
+            let Ok(contents) = self.client.read_file(&path) else { continue };
             let target = directory.join(path.trim_start_matches('/'));
             let _ = target.parent().map(std::fs::create_dir_all);
             let _ = std::fs::write(target, contents);

@@ -44,7 +44,7 @@ struct Gateway(Child);
 impl Gateway {
     fn start(arguments: &[&str]) -> Self {
         let mut leno = Command::new(LENO);
-        leno.arg("gateway").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+        leno.args(["gateway", "--admin-port", "0"]).args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
         Self(leno.spawn().expect("leno runs"))
     }
 }
@@ -137,7 +137,8 @@ fn a_directory_is_watched_and_a_broken_file_changes_nothing() {
     std::fs::write(&file, to("one").replace("rules:", "rulez:")).expect("written");
     let other = directory.path().join("other.yaml");
     // A second, good file is seen after the broken one, so the broken one has been looked at.
-    let more = documents(&from, one, two, "").split("---\n").nth(1).expect("a document").replace("two", "three");
+    let more =
+        documents(&from, one, two, "").split("---\n").nth(1).expect("a document").replace("two", "three");
     std::fs::write(&other, more).expect("written");
     for _ in 0..20 {
         assert!(starts("two"), "the last good configuration stays in force");
@@ -150,8 +151,11 @@ fn a_directory_is_watched_and_a_broken_file_changes_nothing() {
 fn bad_arguments_and_bad_files_are_refused_with_the_place() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("bad.yaml");
-    std::fs::write(&file, "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {name: b}\nspec:\n  typ: Static\n")
-        .expect("written");
+    std::fs::write(
+        &file,
+        "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {name: b}\nspec:\n  typ: Static\n",
+    )
+    .expect("written");
     let output = Command::new(LENO).args(["analyze", "-f"]).arg(&file).output().expect("leno runs");
     assert_eq!(output.status.code(), Some(79), "{}", text(&output));
     assert!(text(&output).contains("bad.yaml:5"), "{}", text(&output));

@@ -62,7 +62,8 @@ impl Searcher {
                 let sextets: Vec<u8> = run[skip..].iter().filter_map(|b| sextet(*b)).collect();
                 let mut decoded = Vec::with_capacity(sextets.len());
                 for group in sextets.chunks(4) {
-                    let bits = group.iter().fold(0u32, |bits, s| bits << 6 | u32::from(*s)) << (6 * (4 - group.len()));
+                    let bits = group.iter().fold(0u32, |bits, s| bits << 6 | u32::from(*s))
+                        << (6 * (4 - group.len()));
                     decoded.extend_from_slice(&bits.to_be_bytes()[1..]);
                 }
                 if decoded.windows(KEY_BYTES).any(|window| !is_text(window) && self.is_key(window)) {
@@ -75,7 +76,8 @@ impl Searcher {
 
     fn is_key(&mut self, window: &[u8]) -> bool {
         let mut seen = [false; 256];
-        let distinct = window.iter().filter(|b| !std::mem::replace(&mut seen[usize::from(**b)], true)).count();
+        let distinct =
+            window.iter().filter(|b| !std::mem::replace(&mut seen[usize::from(**b)], true)).count();
         let Ok(scalar) = <[u8; KEY_BYTES]>::try_from(window) else { return false };
         if distinct < DISTINCT_MIN || !self.tried.insert(scalar) {
             return false;

@@ -29,7 +29,11 @@ fn two_demos_run_side_by_side_and_sigkill_leaves_nothing() {
     let killed = Command::new("kill").args(["-KILL", &launcher.to_string()]).status().expect("kill runs");
     assert!(killed.success());
     wait_until("nothing of it is left", || leftovers(&one.name).is_empty());
-    assert_eq!(two.answer("west/client", &["http://web-api.mesh.internal/"]).hops.len(), 3, "the other goes on");
+    assert_eq!(
+        two.answer("west/client", &["http://web-api.mesh.internal/"]).hops.len(),
+        3,
+        "the other goes on"
+    );
 }
 
 fn pids_of(name: &str) -> Vec<u32> {
@@ -64,7 +68,8 @@ fn an_ordinary_user_runs_the_demo_without_root() {
     };
     let started = as_nobody(&format!("--detach --name {name} --port 0"));
     assert!(started.status.success(), "{}", text(&started));
-    let answer = as_nobody(&format!("--name {name} exec west/client -- curl -sS http://web-api.mesh.internal/"));
+    let answer =
+        as_nobody(&format!("--name {name} exec west/client -- curl -sS http://web-api.mesh.internal/"));
     assert!(text(&answer).contains("purchase-history"), "{}", text(&answer));
     let stopped = as_nobody(&format!("--name {name} stop"));
     assert!(stopped.status.success(), "{}", text(&stopped));

@@ -10,15 +10,15 @@ mod keys; // finds private keys in bytes
 mod pcap; // reads captures
 mod rogue; // a member that keeps its key
 
-mod entry; // 1: from outside to both clusters
-mod names; // 2: global names and mesh-only addresses
-mod failover; // 3 and 4: to the other cluster and back
-mod planes; // 5: control and management planes die and return
-mod wire; // 6: nothing in plaintext, nobody without an identity
-mod secrets; // 7: no private key anywhere
-mod routes; // 8: routes and retries, live
 mod authz; // 9: authorization, live
-mod status; // 10: who runs what
+mod entry; // 1: from outside to both clusters
+mod failover; // 3 and 4: to the other cluster and back
 mod gateway; // leno gateway, without a mesh
+mod life;
 mod memory; // what a proxy costs
-mod life; // the demo comes and goes without a trace
+mod names; // 2: global names and mesh-only addresses
+mod planes; // 5: control and management planes die and return
+mod routes; // 8: routes and retries, live
+mod secrets; // 7: no private key anywhere
+mod status; // 10: who runs what
+mod wire; // 6: nothing in plaintext, nobody without an identity // the demo comes and goes without a trace

@@ -1,7 +1,6 @@
 //! What one `leno-proxy` costs in memory, and that it does not grow with a mesh that it does not use.
 
 use crate::demo::{Demo, assert_no_failure, wait_until};
-use lab::protocol::{Reply, Request};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
@@ -16,9 +15,7 @@ const GROWTH_KIB_MAX: u64 = 256;
 fn small_proxy(demo: &Demo) -> Child {
     let built = std::path::Path::new(LENO_PROXY).exists();
     assert!(built, "{LENO_PROXY} is not built; run: cargo build --profile e2e -p leno-proxy");
-    let Reply::Token { token } = demo.ask(&Request::Token { cluster: "west".into(), group: "client".into() }) else {
-        panic!("a token expected")
-    };
+    let token = demo.client.token("west", "client").expect("a token");
     demo.kill(HOST);
     let mut child = Command::new(crate::demo::LENO)
         .args(["demo", "--name", &demo.name, "exec", HOST, "--", LENO_PROXY])
@@ -37,7 +34,7 @@ fn small_proxy(demo: &Demo) -> Child {
 
 fn resident_kib(demo: &Demo) -> u64 {
     let is_it = |arguments: &[String]| arguments.first().is_some_and(|program| program == LENO_PROXY);
-    let process = demo.processes().into_iter().find(|process| is_it(&process.arguments)).expect("it runs");
+    let process = demo.client.processes().expect("processes").into_iter().find(|process| is_it(&process.arguments)).expect("it runs");
     let status = demo.run(HOST, &["cat", &format!("/proc/{}/status", process.pid)]);
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

@@ -36,8 +36,11 @@ fn segment(frame: &[u8]) -> Option<Segment> {
     let tcp = ip.get(usize::from(ip[0] & 15) * 4..)?;
     let payload = tcp.get(usize::from(*tcp.get(12)? >> 4) * 4..)?;
     let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
-    (!payload.is_empty())
-        .then(|| Segment { source_port: port(0), destination_port: port(2), payload: payload.to_vec() })
+    (!payload.is_empty()).then(|| Segment {
+        source_port: port(0),
+        destination_port: port(2),
+        payload: payload.to_vec(),
+    })
 }
 
 /// What a person would recognise as HTTP or as this demo's data. TLS records never contain it by chance.

@@ -18,7 +18,7 @@ fn all_synced(demo: &Demo, cluster: &str, at_least: usize) -> bool {
 #[test]
 fn t05_without_the_management_plane_all_goes_on_and_its_return_pushes_nothing() {
     // Short certificates, so that renewals happen while it is gone.
-    let demo = Demo::start_with("t05m", &["--certificate-ttl", "30s"]);
+    let demo = Demo::start_with("t05m", &["--certificate-ttl-s", "30"]);
     let mut load = demo.load("west/client", 100, "120s", &[URL]);
     load.wait_for_more(50);
     demo.kill("mgmt");
@@ -83,7 +83,7 @@ fn renewals(demo: &Demo) -> f64 {
 }
 
 fn reporting(demo: &Demo) -> usize {
-    let page = demo.page("mgmt", lab::plan::API_PORT, "/leno/v1/clusters");
+    let page = demo.page("mgmt", 15081, "/leno/v1/clusters");
     let clusters: serde_json::Value = serde_json::from_str(&page).expect("JSON");
     let rows = clusters["clusters"].as_array().expect("clusters");
     rows.iter().filter(|row| row["connected"] == true).count()

@@ -15,10 +15,10 @@ pub struct Member {
 }
 
 /// Joins from west's control host with a token of west.
-pub fn join_in_lab(demo: &Demo, token: &str, directory: &str) -> Member {
+pub fn join_in_lab(demo: &Demo, token: &str) -> Member {
     let this = std::env::current_exe().expect("this program");
     let this = this.to_str().expect("UTF-8");
-    let (certificate, key) = (format!("{directory}/member.pem"), format!("{directory}/member.key"));
+    let (certificate, key) = ("/run/leno/member.pem".to_owned(), "/run/leno/member.key".to_owned());
     let variables = [
         format!("ROGUE_TOKEN={token}"),
         format!("ROGUE_CERTIFICATE={certificate}"),
@@ -36,7 +36,7 @@ pub fn join_in_lab(demo: &Demo, token: &str, directory: &str) -> Member {
 fn joins_from_inside_the_lab() {
     let variable = |name: &str| std::env::var(name).expect("set by join_in_lab");
     let token = variable("ROGUE_TOKEN");
-    let pin = ca::token::Token::parse(&token).expect("a token").root_hash;
+    let pin = ca::token::Token::parse(&token).expect("a token").root_pin;
     let key = rcgen::KeyPair::generate().expect("a key");
     let csr = rcgen::CertificateParams::default().serialize_request(&key).expect("a CSR");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

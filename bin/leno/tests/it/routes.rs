@@ -24,10 +24,7 @@ fn version(line: &Line) -> Option<&str> {
 }
 
 fn apply(demo: &Demo, yaml: &str) -> std::process::Output {
-    let path = "/tmp/route.yaml";
-    let directory = demo.files().keys().next().expect("files").split('/').nth(1).expect("a directory").to_owned();
-    let path = format!("/{directory}{path}");
-    demo.ask(&lab::protocol::Request::WriteFile { path: path.clone(), contents: yaml.as_bytes().to_vec() });
+    let path = demo.write_in_host("west/control", "applied.yaml", yaml);
     demo.leno("west", &["apply", "--wait", "-f", &path])
 }
 
@@ -73,7 +70,8 @@ fn t08_a_timeout_and_a_retry_take_effect() {
     let slow = ["-H", "x-demo-fault: recommendation delay 2000"];
     let (status, _) = demo.curl("west/client", &[slow[0], slow[1], URL]);
     assert_eq!(status, 200, "without a timeout the slow answer arrives");
-    let timeout = "  - timeouts: {request: 300ms}\n    backendRefs:\n    - {name: recommendation, port: 80}\n";
+    let timeout =
+        "  - timeouts: {request: 300ms}\n    backendRefs:\n    - {name: recommendation, port: 80}\n";
     demo.configure("west", "route.yaml", Some(&route(timeout)));
     wait_until("the timeout takes effect", || {
         let (status, body) = demo.curl("west/client", &[slow[0], slow[1], URL]);
@@ -117,10 +115,15 @@ fn t08_a_broken_file_is_refused_with_its_place_and_the_last_good_one_stays() {
     assert!(answers_v2(), "the last good configuration stays in force");
 
     // Applied over the API it is refused too, and nothing is sent.
-    let output = apply(&demo, &broken.replace("name: recommendation\n  namespace", "name: other\n  namespace"));
+    let output =
+        apply(&demo, &broken.replace("name: recommendation\n  namespace", "name: other\n  namespace"));
     assert_eq!(output.status.code(), Some(65), "{}", text(&output));
     assert!(text(&output).contains("prot"), "{}", text(&output));
     // Mended, it takes effect.
-    demo.configure("west", "route.yaml", Some(&route("  - backendRefs:\n    - {name: recommendation, port: 80}\n")));
+    demo.configure(
+        "west",
+        "route.yaml",
+        Some(&route("  - backendRefs:\n    - {name: recommendation, port: 80}\n")),
+    );
     wait_until("v1 answers", || !answers_v2());
 }

@@ -2,7 +2,6 @@
 
 use crate::demo::{Demo, wait_until};
 use crate::keys::{Searcher, plant};
-use lab::protocol::Request;
 use std::collections::{BTreeMap, HashSet};
 
 /// Everything that the run created or shows: files, admin pages, environments and arguments of processes.
@@ -11,11 +10,12 @@ fn evidence(demo: &Demo) -> BTreeMap<String, Vec<u8>> {
     for host in demo.status().hosts {
         if host.processes.contains_key("proxy") {
             for page in ["/config_dump", "/certs", "/clusters", "/stats/prometheus"] {
-                found.insert(format!("{}{page}", host.name), demo.http(&host.name, 15000, page).body);
+                let answer = demo.client.get(&host.name, 15000, page).expect("an admin page");
+                found.insert(format!("{}{page}", host.name), answer.body);
             }
         }
     }
-    for process in demo.processes() {
+    for process in demo.client.processes().expect("processes") {
         let arguments = process.arguments.join("\0").into_bytes();
         found.insert(format!("arguments of {}", process.pid), arguments);
         found.insert(format!("environment of {}", process.pid), process.environment);
@@ -54,7 +54,7 @@ fn from_hex(hex: &str) -> Vec<u8> {
 
 #[test]
 fn t07_no_private_key_is_written_anywhere() {
-    let demo = Demo::start_with("t07", &["--certificate-ttl", "20s"]);
+    let demo = Demo::start_with("t07", &["--certificate-ttl-s", "30"]);
     let mut publics = issued(&demo);
     let first = publics.len();
     let mut load = demo.load("west/client", 50, "60s", &["http://web-api.mesh.internal/"]);
@@ -79,10 +79,11 @@ fn t07_no_private_key_is_written_anywhere() {
     // The control run: a planted key is found, in a file and in an environment.
     let (scalar, public, pem) = plant();
     publics.insert(public);
-    let directory = evidence.keys().find(|path| path.ends_with(".log")).expect("a log");
-    let planted = format!("{directory}.planted");
-    demo.ask(&Request::WriteFile { path: planted.clone(), contents: [b"\x00\x01", scalar.as_slice()].concat() });
-    assert_eq!(Searcher::new(publics.clone()).search(&demo.file(&planted)), Some("raw"));
-    demo.ask(&Request::WriteFile { path: planted.clone(), contents: pem.into_bytes() });
-    assert_eq!(Searcher::new(publics).search(&demo.file(&planted)), Some("base64"));
+    let planted = "/run/leno/planted";
+    let search = |contents: &[u8]| {
+        demo.client.write_file(planted, contents).expect("written");
+        Searcher::new(publics.clone()).search(&demo.client.read_file(planted).expect("read"))
+    };
+    assert_eq!(search(&[b"\x00\x01", scalar.as_slice()].concat()), Some("raw"));
+    assert_eq!(search(pem.as_bytes()), Some("base64"));
 }

@@ -32,7 +32,7 @@ fn t10_a_proxy_that_has_not_acknowledged_is_never_shown_in_sync() {
     for workload in ["web-api", "recommendation", "purchase-history", "client", "ingress", "east-west"] {
         wait_until(&format!("{workload} in sync"), || row(&demo, workload).contains("SYNCED"));
     }
-    demo.pause("west/web-api");
+    demo.client.pause("west/web-api").expect("paused");
     demo.configure("west", "change.yaml", Some(CHANGE));
     wait_until("web-api is shown as stale", || row(&demo, "web-api").contains("STALE"));
     let stale = row(&demo, "web-api");
@@ -43,7 +43,7 @@ fn t10_a_proxy_that_has_not_acknowledged_is_never_shown_in_sync() {
     // Others are not held up by it.
     assert!(row(&demo, "recommendation").contains("SYNCED"));
 
-    demo.resume("west/web-api");
+    demo.client.resume("west/web-api").expect("resumed");
     wait_until("web-api is in sync again", || row(&demo, "web-api").contains("SYNCED"));
     let proxy = demo.proxies("west").into_iter().find(|proxy| proxy["group"] == "web-api").expect("listed");
     assert_eq!(proxy["sent"], proxy["applied"], "{proxy}");

@@ -1,21 +1,18 @@
 //! Truth 6: everything between hosts is mutual TLS 1.3, and nobody without a good identity gets in.
 
-use crate::demo::{Demo, DEADLINE, assert_no_failure, wait_until};
+use crate::demo::{DEADLINE, Demo, assert_no_failure, wait_until};
 use crate::pcap::{Segment, plaintext, segments};
-use lab::protocol::{Manner, Reply, Request};
+use lab::protocol::Manner;
 
 const NETWORKS: [&str; 3] = ["west", "east", "backbone"];
 
 fn capture(demo: &Demo, name: &str, during: impl FnOnce()) -> Vec<(&'static str, Vec<Segment>)> {
     let of = |network: &str| format!("{name}-{network}");
     for network in NETWORKS {
-        demo.ask(&Request::Capture { network: network.into(), name: of(network) });
+        demo.client.start_capture(network, &of(network)).expect("a capture");
     }
     during();
-    let end = |network| match demo.ask(&Request::EndCapture { name: of(network) }) {
-        Reply::File { contents } => (network, segments(&contents)),
-        other => panic!("{other:?}"),
-    };
+    let end = |network| (network, segments(&demo.client.end_capture(&of(network)).expect("its file")));
     NETWORKS.into_iter().map(end).collect()
 }
 
@@ -66,15 +63,14 @@ fn refused(demo: &Demo, reason: &str) -> f64 {
 /// A TLS client in west's control host (which has no capture) tries the mesh port of `west/web-api`.
 fn try_mesh_port(demo: &Demo, arguments: &[&str]) -> std::process::Output {
     let url = "https://10.244.0.11:15008/";
-    let command = ["curl", "-sk", "--http2", "--max-time", "5", "-H", "x-leno-destination: 10.244.0.11:8080", url];
+    let command =
+        ["curl", "-sk", "--http2", "--max-time", "5", "-H", "x-leno-destination: 10.244.0.11:8080", url];
     demo.exec("west/control", &[&command[..], arguments].concat())
 }
 
 #[test]
 fn t06_without_a_good_certificate_nobody_gets_in_and_the_refusal_says_why() {
-    let demo = Demo::start_with("t06r", &["--certificate-ttl", "20s"]);
-    let directory = lab_directory(&demo);
-
+    let demo = Demo::start_with("t06r", &["--certificate-ttl-s", "30"]);
     let output = try_mesh_port(&demo, &[]);
     assert!(!output.status.success(), "without a certificate: {}", crate::demo::text(&output));
     expect_refusal(&demo, "peer_without_certificate");
@@ -85,19 +81,15 @@ fn t06_without_a_good_certificate_nobody_gets_in_and_the_refusal_says_why() {
     expect_refusal(&demo, "plaintext_refused");
 
     let stranger = stranger_certificate();
-    write(&demo, &format!("{directory}/stranger.pem"), &stranger.0);
-    write(&demo, &format!("{directory}/stranger.key"), &stranger.1);
-    let cert = format!("{directory}/stranger.pem");
-    let key = format!("{directory}/stranger.key");
+    let cert = demo.write_in_host("west/control", "stranger.pem", &stranger.0);
+    let key = demo.write_in_host("west/control", "stranger.key", &stranger.1);
     let output = try_mesh_port(&demo, &["--cert", &cert, "--key", &key]);
     assert!(!output.status.success(), "another trust domain: {}", crate::demo::text(&output));
     expect_refusal(&demo, "peer_trust_domain_unknown");
 
     // Joins as a proxy would, keeps the key, and waits until the certificate has expired.
-    let Reply::Token { token } = demo.ask(&Request::Token { cluster: "west".into(), group: "client".into() }) else {
-        panic!("a token expected")
-    };
-    let member = crate::rogue::join_in_lab(&demo, &token, &directory);
+    let token = demo.client.token("west", "client").expect("a token");
+    let member = crate::rogue::join_in_lab(&demo, &token);
     let (cert, key) = (member.certificate.as_str(), member.key.as_str());
     // The control run: while it is valid, the same call with the same tools is let in.
     let output = try_mesh_port(&demo, &["--cert", cert, "--key", key]);
@@ -111,7 +103,7 @@ fn t06_without_a_good_certificate_nobody_gets_in_and_the_refusal_says_why() {
 
 fn expect_refusal(demo: &Demo, reason: &str) {
     wait_until(&format!("{reason} is counted"), || refused(demo, reason) >= 1.0);
-    wait_until(&format!("{reason} is logged"), || demo.logs("west/web-api").contains(reason));
+    wait_until(&format!("{reason} is logged"), || demo.client.log("west/web-api", "proxy").expect("a log").contains(reason));
 }
 
 /// A leaf of a trust domain that nobody here trusts: `(chain, key)` as PEM.
@@ -127,14 +119,4 @@ fn stranger_certificate() -> (String, String) {
     leaf.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
     let certificate = leaf.signed_by(&key, &issuer).expect("signed");
     (certificate.pem(), key.serialize_pem())
-}
-
-fn lab_directory(demo: &Demo) -> String {
-    let files = demo.files();
-    let any = files.keys().next().expect("the lab has files");
-    any.split('/').take(2).collect::<Vec<_>>().join("/")
-}
-
-fn write(demo: &Demo, path: &str, contents: &str) {
-    demo.ask(&Request::WriteFile { path: path.into(), contents: contents.as_bytes().to_vec() });
 }

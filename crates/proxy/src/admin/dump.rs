@@ -92,11 +92,15 @@ pub(super) fn certificates(identity: &Identity, now: SystemTime) -> Value {
     json!({ "certificates": [{ "cert_chain": own, "ca_cert": trust }] })
 }
 
-/// A certificate by its size and SHA-256, which `openssl x509 -fingerprint` prints too.
+/// A certificate by its size, its SHA-256 (which `openssl x509 -fingerprint` prints too) and its public key.
 fn fingerprint(der: &[u8]) -> Value {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({ "sha256": hex, "bytes": der.len() })
+    let public_key = identity::public_key(der).map(|point| hex(&point));
+    json!({ "sha256": hex(digest.as_ref()), "bytes": der.len(), "public_key": public_key })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn host(entry: &HostEntry) -> Value {
