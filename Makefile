@@ -17,7 +17,7 @@ e2e: packages-test
 
 bench: packages-bench
 	cargo build --release --locked -p leno -p leno-proxy -p bench
-	./target/release/bench
+	./target/release/bench http1
 
 tidy:
 	cargo fmt --all --check

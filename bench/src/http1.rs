@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+use crate::allocations;
 use crate::peers::{self, Folder, Peer};
 use crate::process::{self, Running};
 use crate::report::{self, Report};
@@ -127,6 +128,7 @@ pub fn run(options: &Options) -> Result<()> {
                 .ok();
         }
     }
+    let allocations = allocations::per_request(target, LOAD_CORE)?;
     let dropped = drop_unsteady_rounds(&mut measured);
     let report = Report {
         measured,
@@ -134,6 +136,7 @@ pub fn run(options: &Options) -> Result<()> {
         dropped,
         seconds: options.seconds,
         connections: options.connections,
+        allocations,
         steal: (steal_after.0 - steal_before.0) / (steal_after.1 - steal_before.1).max(1.0),
     };
     write(&options.out, &report::render(&report))

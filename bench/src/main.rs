@@ -5,6 +5,7 @@
 //! it costs is the price of the machine, and no proxy can be cheaper. `bench bare` is Leno's codec without decisions.
 //! Read next: `http1`.
 
+mod allocations; // of the gateway, per request
 mod bare; // codec without decisions
 mod http1; // the comparison
 mod null; // the limit
@@ -45,9 +46,9 @@ enum Command {
     },
 }
 
-// As in Leno.
+// As in Leno, but it can count.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocations::Counting = allocations::Counting(mimalloc::MiMalloc);
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {

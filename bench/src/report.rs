@@ -13,6 +13,8 @@ pub struct Report {
     pub dropped: usize,
     pub seconds: u64,
     pub connections: usize,
+    /// Heap allocations of Leno per request.
+    pub allocations: f64,
     /// Part of the time that the hypervisor gave to others.
     pub steal: f64,
 }
@@ -63,6 +65,12 @@ pub fn render(report: &Report) -> String {
             measured.blocks.iter().map(|block| block.load.errors).sum::<f64>(),
         );
     }
+    let _ = writeln!(
+        out,
+        "\nHeap allocations of Leno per request: {:.1} (the same library code in the bench's own process, under an \
+         allocator that counts; a run of its own).",
+        report.allocations
+    );
     out.push_str("\nVersions: ");
     let versions: Vec<String> =
         report.measured.iter().map(|measured| format!("{}: `{}`", measured.name, measured.version)).collect();

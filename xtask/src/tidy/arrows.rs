@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "lab",
         &["model", "api", "decide", "codec", "identity", "xds", "daemon", "ca", "node", "apiserver", "proxy"],
     ),
-    ("bench", &["codec"]),
+    ("bench", &["codec", "translate", "daemon", "proxy", "control"]),
     ("xtask", &[]),
 ];
 
