@@ -1,6 +1,6 @@
 //! What stands behind the API: objects of both sources, tokens, reports.
 
-use crate::objects;
+use crate::source::objects;
 use crate::status;
 use crate::task::{Ended, Handle};
 use crate::tokens::{Binding, TokenError, Tokens};

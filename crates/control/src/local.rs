@@ -1,13 +1,13 @@
 //! A control plane inside the process that it serves: `leno gateway`, with no network and no identity.
 
-use crate::directory::{Directory, DirectoryError};
 use crate::metrics::Metrics;
-use crate::objects::Objects;
 use crate::plane::{Plane, Stored};
 use crate::serving::pump;
+use crate::source::directory::{Directory, DirectoryError};
+use crate::source::objects::Objects;
+use crate::source::watch::{self, State};
 use crate::stream::{Peer, Stream};
 use crate::task::{self, Handle};
-use crate::watch::{self, State};
 use daemon::clock::{Clock, System};
 use daemon::{Drain, Tasks};
 use model::{Finding, Locality, TrustDomain};

@@ -4,9 +4,9 @@
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`.
 
 use crate::metrics::Metrics;
-use crate::objects::Objects;
 use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger};
-use crate::published::Published;
+use crate::push::{self, published::Published};
+use crate::source::objects::Objects;
 use crate::stream::{Holds, Offer, Peer, Stream};
 use api::Object;
 use apiserver::{Change as Row, Table};
@@ -361,36 +361,8 @@ impl Plane {
         if touched.is_empty() {
             return HashSet::new();
         }
-        let changed = self.published.refresh(&touched, &self.world);
-        // What a gateway or an export touches may also change who sees what without asking.
-        let implied_may_change =
-            touched.iter().any(|s| matches!(s, Subscription::Gateway { .. } | Subscription::Exports));
-        if changed.is_empty() && !implied_may_change {
-            return changed;
-        }
         let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
-        let mut stuck = Vec::new();
-        let mut any = false;
-        for (id, stream) in &mut self.streams {
-            match stream.on_change(&changed, offer) {
-                Ok(sent) => {
-                    any |= sent.resources + sent.removed > 0;
-                    self.metrics.resources_sent.add(sent.resources);
-                    self.metrics.resources_removed.add(sent.removed);
-                }
-                Err(_) => stuck.push(*id),
-            }
-        }
-        for id in stuck {
-            tracing::debug!(stream = id, "a stream does not take messages; its end is being noticed");
-        }
-        if any {
-            self.metrics.pushes.inc();
-            self.metrics.push_ms.observe(started.elapsed().as_secs_f64() * 1000.0);
-        }
-        let streams = &self.streams;
-        self.published.sweep(|| streams.values().flat_map(Stream::subscriptions));
-        changed
+        push::fan_out(&touched, offer, &mut self.streams, &self.metrics, started)
     }
 
     /// What is wrong with the configuration.

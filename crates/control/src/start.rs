@@ -2,19 +2,19 @@
 
 use crate::authority::Authority;
 use crate::backend::{ClusterApi, RootHash};
-use crate::directory::Directory;
 use crate::enroll::{Desk, Parts};
 use crate::federation::{self, Federation};
 use crate::local::watch_into;
 use crate::metrics::Metrics;
-use crate::objects::Objects;
 use crate::options::{Options, Seams};
 use crate::plane::{Plane, Stored};
 use crate::presence::Presence;
 use crate::serving::Streams;
+use crate::source::directory::Directory;
+use crate::source::objects::Objects;
+use crate::source::watch;
 use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
-use crate::watch;
 use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
 use ca::{Issuer, SocketIssuer};

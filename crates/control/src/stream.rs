@@ -1,6 +1,6 @@
 //! One control stream: who is at the other end, what it was sent and what it confirmed.
 
-use crate::published::Published;
+use crate::push::published::Published;
 use model::{SpiffeId, Subscription};
 use std::collections::HashSet;
 use std::fmt;

@@ -3,19 +3,17 @@
 //! Unknown yet is not absent: after a start a cluster that has not reported yet keeps its stored report,
 //! and one whose link broke keeps its last one.
 
+use crate::history::{self, from_bytes, to_bytes};
 use apiserver::{Change, Row, Table};
 use model::federation::RemoteCluster;
 use model::{Resource, ResourceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
-use xds::proto::Any;
 use xds::wire::{self, Encoded};
 
 /// Clusters at most; reports of more are refused.
 pub const CLUSTERS_MAX: usize = 1024;
-/// Earlier reports kept of each cluster; older ones are forgotten.
-pub const HISTORY_MAX: usize = 32;
 /// Longest cluster name, in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -69,27 +67,6 @@ fn encode(report: &RemoteCluster) -> Arc<Encoded> {
     wire::encode(&ResourceKey::Cluster(report.cluster.clone()), &Resource::Cluster(report.clone()))
 }
 
-fn history_key(cluster: &str, revision: u64) -> String {
-    format!("{cluster}/{revision:020}")
-}
-
-/// The revision, the kind of message and the message.
-fn to_bytes(revision: u64, encoded: &Encoded) -> Vec<u8> {
-    let mut bytes = format!("{revision}\n{}\n", encoded.any.type_url).into_bytes();
-    bytes.extend_from_slice(&encoded.any.value);
-    bytes
-}
-
-fn from_bytes(bytes: &[u8]) -> Option<(u64, RemoteCluster)> {
-    let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
-    let revision = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-    let type_url = String::from_utf8(parts.next()?.to_vec()).ok()?;
-    match wire::decode(&Any { type_url, value: parts.next()?.to_vec().into() }).ok()? {
-        Resource::Cluster(report) => Some((revision, report)),
-        _ => None,
-    }
-}
-
 impl Clusters {
     /// What an earlier run stored.
     pub fn load(reports: &[Row], history: &[Row], now: SystemTime) -> Self {
@@ -129,17 +106,7 @@ impl Clusters {
         if known.encoded.version == encoded.version {
             return Ok((News::Same, Vec::new()));
         }
-        let mut rows = Vec::new();
-        rows.push(Change::Put(
-            Table::History,
-            history_key(&name, known.revision),
-            to_bytes(known.revision, &known.encoded),
-        ));
-        known.history.push((known.revision, known.encoded.version.clone()));
-        while known.history.len() > HISTORY_MAX {
-            let (oldest, _) = known.history.remove(0);
-            rows.push(Change::Delete(Table::History, history_key(&name, oldest)));
-        }
+        let mut rows = history::keep(&mut known.history, &name, known.revision, &known.encoded);
         known.revision += 1;
         known.encoded = encoded;
         known.report = report;

@@ -19,7 +19,7 @@ fn times_are_written_as_people_know_them() {
 fn a_body_must_be_what_the_path_names() {
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
     let target = |name: &str| Target { kind, namespace: "default".into(), name: name.into() };
-    let body = crate::directory::tests::service("a", 80);
+    let body = crate::source::directory::tests::service("a", 80);
     assert!(parse_body(&target("a"), &body).is_ok());
     assert!(parse_body(&target(""), &body).is_ok());
     for (name, body) in [("b", body.as_str()), ("a", ""), ("a", "kind: [")] {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::history::HISTORY_MAX;
 use apiserver::{MemoryStore, Store};
 use model::federation::Export;
 use model::{Hostname, Locality};

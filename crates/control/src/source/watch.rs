@@ -3,7 +3,7 @@
 //! A file that is open for writing is left alone until it is closed, or quiet for a while: half a file
 //! must never count as a whole one.
 
-use crate::directory::{Directory, Reading, is_configuration};
+use crate::source::directory::{Directory, Reading, is_configuration};
 use api::Object;
 use apiserver::Change;
 use model::Finding;

@@ -1,0 +1,49 @@
+//! Who must be sent what after a change: translated again by key, compared, and handed to the streams that
+//! it concerns. `published` keeps what is in use, encoded once for all. When to push is `task`'s business.
+
+pub mod published;
+
+use crate::metrics::Metrics;
+use crate::plane::StreamId;
+use crate::stream::{Offer, Stream};
+use model::Subscription;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+/// Sends what changed to the streams that it concerns; the result is what really changed.
+pub fn fan_out(
+    touched: &HashSet<Subscription>,
+    offer: Offer<'_>,
+    streams: &mut BTreeMap<StreamId, Stream>,
+    metrics: &Metrics,
+    started: Instant,
+) -> HashSet<Subscription> {
+    let changed = offer.published.refresh(touched, offer.world);
+    // What a gateway or an export touches may also change who sees what without asking.
+    let implied_may_change =
+        touched.iter().any(|s| matches!(s, Subscription::Gateway { .. } | Subscription::Exports));
+    if changed.is_empty() && !implied_may_change {
+        return changed;
+    }
+    let mut stuck = Vec::new();
+    let mut any = false;
+    for (id, stream) in &mut *streams {
+        match stream.on_change(&changed, offer) {
+            Ok(sent) => {
+                any |= sent.resources + sent.removed > 0;
+                metrics.resources_sent.add(sent.resources);
+                metrics.resources_removed.add(sent.removed);
+            }
+            Err(_) => stuck.push(*id),
+        }
+    }
+    for id in stuck {
+        tracing::debug!(stream = id, "a stream does not take messages; its end is being noticed");
+    }
+    if any {
+        metrics.pushes.inc();
+        metrics.push_ms.observe(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    offer.published.sweep(|| streams.values().flat_map(Stream::subscriptions));
+    changed
+}
