@@ -3,7 +3,6 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -81,8 +80,8 @@ fn serve(source: Source) -> Result<()> {
     let options = proxy::options::Options {
         workers: Some(1),
         admin_port: 0,
+        metrics_port: 0,
         no_capture: true,
-        state_dir: None::<&Path>.map(Path::to_owned),
         ..proxy::options::Options::default()
     };
     let tasks = Tasks::new();

@@ -59,6 +59,8 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let proxy_options = proxy::options::Options {
         workers: options.workers,
         admin_port: options.admin_port,
+        // The admin port has the metrics too, and several gateways may share a machine.
+        metrics_port: 0,
         access_log: options.access_log,
         log: options.log,
         no_capture: true,
