@@ -1,8 +1,9 @@
 //! The contract of request filters, and the one order in which they run.
 //!
 //! A filter sees the head of a request and of its response and says go on or answers itself. Most need not
-//! wait: they are [`FilterNow`] and cost no box. Those that do are [`Filter`]. No concrete filter lives here:
-//! `proxy` has the builtin ones, `gateway` and `wasm` bring more. Read `order` next, then `chain`.
+//! wait: they are [`FilterNow`] and cost no box. Those that do are [`Filter`]. No concrete filter lives here.
+//! Nothing runs through it yet: `proxy` calls its own stages directly (ARCHITECTURE.md, life of a request).
+//! Read `order` next, then `chain`.
 
 mod chain;
 pub mod order;

@@ -1,4 +1,5 @@
-//! The one ordered list of stages, and why each stands where it does. Nothing else decides an order.
+//! The one ordered list of stages, and why each stands where it does. A [`crate::Chain`] sorts by it; the
+//! proxy's own stages still stand in `flow` by hand.
 //!
 //! A stage exists here before anything fills it, so that a later filter does not move an earlier one. On the
 //! way back responses pass the same stages in reverse.
