@@ -8,7 +8,7 @@ use crate::snapshot::Me;
 use model::{Resource, ResourceKey, Subscription};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xds::wire;
@@ -78,7 +78,7 @@ impl LastGood {
         rest.saved().map(Some).ok_or(LoadError::Format)
     }
 
-    /// Writes the file; blocks.
+    /// Writes the file, and makes the directory when it is not there; blocks.
     pub(super) fn save(&self, saved: &Saved) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(64 * 1024);
         bytes.extend_from_slice(MAGIC);
@@ -98,6 +98,9 @@ impl LastGood {
         }
         let digest = checksum(&bytes);
         bytes.extend_from_slice(digest.as_ref());
+        if let Some(directory) = self.path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
         let aside = self.path.with_extension("new");
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
         file.write_all(&bytes)?;

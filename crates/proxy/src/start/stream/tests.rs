@@ -176,8 +176,8 @@ async fn what_cannot_be_read_is_refused_and_the_rest_is_used() {
 async fn a_cold_start_uses_what_was_kept_and_asks_for_differences() {
     let test = async {
         let directory = std::env::temp_dir().join(format!("leno-cold-start-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let last_good = LastGood::new(&directory, &me());
+        // As on a fresh host: nobody made the state directory.
+        let last_good = LastGood::new(&directory.join("state"), &me());
         let resources = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"])];
         let kept = |(key, resource): (ResourceKey, Resource)| {
             let version = Arc::clone(&wire::encode(&key, &resource).version);
