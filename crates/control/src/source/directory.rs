@@ -88,8 +88,9 @@ impl Directory {
 
     /// Reads again. Files in `unsettled` are being written at this moment and are left as they were.
     pub fn read(&mut self, unsettled: &BTreeSet<PathBuf>) -> Result<Reading, DirectoryError> {
-        let mut paths = Vec::new();
-        list(&self.root, 0, &mut paths).map_err(|cause| DirectoryError { path: self.root.clone(), cause })?;
+        let (mut paths, mut closed) = (Vec::new(), Vec::new());
+        list(&self.root, 0, &mut paths, &mut closed)
+            .map_err(|cause| DirectoryError { path: self.root.clone(), cause })?;
         paths.sort();
         let mut findings = Vec::new();
         if paths.len() > FILES_MAX {
@@ -102,12 +103,16 @@ impl Directory {
             ));
             paths.truncate(FILES_MAX);
         }
+        for (path, cause) in &closed {
+            let cause = format!("the directory cannot be read: {cause}");
+            findings.push(broken(path, &cause, "make it readable; its last good files stay until then"));
+        }
         let mut reading = if findings == self.findings { Reading::Same } else { Reading::Changed };
         self.findings = findings;
         let there: BTreeSet<&PathBuf> = paths.iter().collect();
         let rows = &mut self.rows;
         self.files.retain(|path, _| {
-            let keep = there.contains(path) || unsettled.contains(path);
+            let keep = there.contains(path) || unsettled.contains(path) || is_below(path, &closed);
             if !keep {
                 reading = Reading::Changed;
                 rows.push(Change::Delete(Table::Files, path.to_string_lossy().into_owned()));
@@ -196,6 +201,11 @@ fn broken(path: &Path, cause: &str, fix: &str) -> Finding {
     Finding::new(Code::Syntax, &origin(path), cause, fix)
 }
 
+/// Whether a file lies in a subdirectory that cannot be read now: it may well be there.
+fn is_below(path: &Path, closed: &[(PathBuf, io::Error)]) -> bool {
+    closed.iter().any(|(directory, _)| path.starts_with(directory))
+}
+
 fn load(path: &Path) -> io::Result<Vec<u8>> {
     if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
@@ -210,7 +220,13 @@ pub(crate) fn is_configuration(path: &Path) -> bool {
     known && !hidden
 }
 
-fn list(directory: &Path, depth: usize, into: &mut Vec<PathBuf>) -> io::Result<()> {
+/// Lists the files; `closed` gets the subdirectories that are there but cannot be read.
+fn list(
+    directory: &Path,
+    depth: usize,
+    into: &mut Vec<PathBuf>,
+    closed: &mut Vec<(PathBuf, io::Error)>,
+) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
@@ -219,8 +235,11 @@ fn list(directory: &Path, depth: usize, into: &mut Vec<PathBuf>) -> io::Result<(
         }
         if path.is_dir() {
             if depth < DEPTH_MAX {
-                // A subdirectory may vanish or be closed to us; the rest still counts.
-                let _ = list(&path, depth + 1, into);
+                match list(&path, depth + 1, into, closed) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => closed.push((path, error)),
+                }
             }
         } else if is_configuration(&path) {
             into.push(path);

@@ -78,3 +78,12 @@ fn what_was_good_survives_a_restart_with_a_broken_file() {
     // A control run: without the rows nothing of it is left.
     assert_eq!(names(&Directory::open(dir.path(), &[]).unwrap()), "");
 }
+
+#[test]
+fn files_of_a_subdirectory_that_cannot_be_read_are_not_gone() {
+    // As a rule on paths: the administrator, who may run this test, can read every directory.
+    let closed = [(PathBuf::from("/c/sub"), io::Error::from(io::ErrorKind::PermissionDenied))];
+    let below = |path: &str| is_below(Path::new(path), &closed);
+    assert!(below("/c/sub/a.yaml") && below("/c/sub/deeper/a.yaml"));
+    assert!(!below("/c/a.yaml") && !below("/c/subway/a.yaml"));
+}
