@@ -20,7 +20,7 @@ const TIDY: Duration = Duration::from_secs(60);
 const JOBS_MAX: usize = 1024;
 /// Jobs done before changes are looked at.
 const BATCH_MAX: usize = 64;
-/// Batches of rows waiting to be stored; the task waits when there are more.
+/// Batches of rows waiting to be stored; the task keeps its rows for later when there are more.
 const ROW_BATCHES_MAX: usize = 256;
 
 /// The time of a job.
@@ -105,8 +105,13 @@ impl Work {
                 next_push = now.instant + TICK;
             }
             let rows = plane.take_rows();
-            if !rows.is_empty() && self.rows.send(rows).await.is_err() {
-                return;
+            if !rows.is_empty() {
+                // Not awaited: a slow disk must not hold up pushes. What has no place goes with the next.
+                match self.rows.try_send(rows) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(rows)) => plane.add_rows(rows),
+                    Err(mpsc::error::TrySendError::Closed(_)) => return,
+                }
             }
             self.publish_export(&plane);
             let push = plane.is_dirty().then_some(next_push);
@@ -170,9 +175,13 @@ pub async fn write_rows(store: Arc<dyn Store>, mut rows: mpsc::Receiver<Vec<Chan
             }
         });
         left = done.await.unwrap_or_default();
-        left.truncate(ROWS_LEFT_MAX);
+        // The oldest go: a later row says more.
+        left.drain(..left.len().saturating_sub(ROWS_LEFT_MAX));
     }
 }
 
 /// Rows kept for another attempt after a failed write; more are given up.
 const ROWS_LEFT_MAX: usize = 100_000;
+
+#[cfg(test)]
+mod tests;
