@@ -43,6 +43,11 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
         return reply::refusal(form, &Refusal::TooMany("too many requests at once".into()));
     };
     let (head, body) = request.into_parts();
+    // Browsers send it with every write, and no page has business here: loopback alone keeps none out.
+    if head.headers.contains_key(http::header::ORIGIN) {
+        let message = "calls from web pages are refused";
+        return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", message, &[]);
+    }
     let Ok(bytes) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
         let message = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
         return reply::status(form, StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message, &[]);

@@ -106,6 +106,10 @@ async fn the_api_speaks_kubernetes() {
     assert_eq!(ask(address, "GET /leno/v1/nothing HTTP/1.1", "").await.0, 404);
     let (status, _, body) = ask(address, "POST /api/v1/namespaces/n/services/x/token HTTP/1.1", "").await;
     assert!(status == 201 && body.contains("token"), "{body}");
+    let page = "\r\norigin: https://page.example\r\ncontent-type: text/plain;json";
+    for call in ["POST /api/v1/namespaces/n/services/x/token", "PUT /api/v1/namespaces/n/services/page"] {
+        assert_eq!(ask(address, &format!("{call} HTTP/1.1{page}"), yaml).await.0, 403, "{call}");
+    }
     let png = "PUT /api/v1/namespaces/n/services/a HTTP/1.1\r\ncontent-type: image/png";
     assert_eq!(ask(address, png, "").await.0, 400);
     let large = "x".repeat(BODY_BYTES_MAX + 1);
