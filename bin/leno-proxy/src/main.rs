@@ -17,7 +17,14 @@ struct Command {
 }
 
 fn main() -> ExitCode {
-    let options = Command::parse().options;
+    let options = match Command::try_parse() {
+        Ok(command) => command.options,
+        Err(told) => {
+            // Nobody may be left to read it: nothing more can be done then.
+            let _ = told.print();
+            return if told.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
     daemon::logging::init("leno-proxy");
     if let Some(filter) = &options.log
         && let Err(error) = daemon::logging::set_filter(filter)

@@ -52,7 +52,15 @@ enum Command {
 
 fn main() -> ExitCode {
     // The demo makes namespaces, which a process with a second thread cannot: no runtime starts here.
-    match run(Leno::parse().command) {
+    let command = match Leno::try_parse() {
+        Ok(leno) => leno.command,
+        Err(told) => {
+            // Nobody may be left to read it: nothing more can be done then.
+            let _ = told.print();
+            return if told.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

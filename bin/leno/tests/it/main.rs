@@ -21,4 +21,5 @@ mod planes; // 5: control and management planes die and return
 mod routes; // 8: routes and retries, live
 mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
+mod usage; // exit codes for wrong usage and for help
 mod wire; // 6: nothing in plaintext, nobody without an identity // the demo comes and goes without a trace
