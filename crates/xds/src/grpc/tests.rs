@@ -323,3 +323,9 @@ async fn a_peer_that_fell_silent_is_noticed() {
     let (client, server) = tokio::time::timeout(limit, both).await.unwrap();
     assert!(matches!(client, Some(Err(_))) && !matches!(server, Some(Ok(_))));
 }
+
+#[test]
+fn a_join_does_not_tell_its_token() {
+    let join = Join { token: "lj1.id.secret".into(), ..Join::default() };
+    assert!(!format!("{join:?}").contains("secret"), "{join:?}");
+}
