@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::allocations;
+use crate::change;
 use crate::peers::{self, Folder, Peer};
 use crate::process::{self, Running};
 use crate::report::{self, Report};
@@ -129,6 +130,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     let allocations = allocations::per_request(target, LOAD_CORE)?;
+    let effect = change::measure(&options.leno, &options.folder)?;
     let dropped = drop_unsteady_rounds(&mut measured);
     let report = Report {
         measured,
@@ -137,6 +139,7 @@ pub fn run(options: &Options) -> Result<()> {
         seconds: options.seconds,
         connections: options.connections,
         allocations,
+        effect,
         steal: (steal_after.0 - steal_before.0) / (steal_after.1 - steal_before.1).max(1.0),
     };
     write(&options.out, &report::render(&report))
