@@ -36,7 +36,8 @@ pub fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
     };
     write("one")?;
     let leno = std::fs::canonicalize(leno).with_context(|| format!("find {}", leno.display()))?;
-    let command = [&leno.display().to_string(), "gateway", "-f", &directory.display().to_string(), "--admin-port", "0"];
+    let command =
+        [&leno.display().to_string(), "gateway", "-f", &directory.display().to_string(), "--admin-port", "0"];
     let mut gateway = Running::start("leno", CORE, &command.map(str::to_owned), &folder.join("change.log"))?;
     gateway.wait_for(from)?;
     let mut times = Vec::new();

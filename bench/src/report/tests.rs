@@ -19,7 +19,16 @@ fn measured(name: &'static str, totals: &[f64]) -> Measured {
 #[test]
 fn ratios_are_taken_within_rounds() {
     let measured = vec![measured("Leno", &[10.0, 30.0, 10.0]), measured("HAProxy", &[10.0, 20.0, 8.0])];
-    let report = Report { measured, rounds: 3, dropped: 0, seconds: 5, connections: 32, allocations: 20.0, effect: crate::change::Effect { median_ms: 1.0, worst_ms: 2.0 }, steal: 0.0 };
+    let report = Report {
+        measured,
+        rounds: 3,
+        dropped: 0,
+        seconds: 5,
+        connections: 32,
+        allocations: 20.0,
+        effect: crate::change::Effect { median_ms: 1.0, worst_ms: 2.0 },
+        steal: 0.0,
+    };
     let text = render(&report);
     let row = "| Leno | 2.5 | 7.5 | 10.0 (10.0 to 30.0) | 1.25 (1.00 to 1.50) | - | 3.0 / 5.0 | 4.20 |";
     assert!(text.contains(row), "{text}");

@@ -148,7 +148,8 @@ impl SocketIssuer {
     async fn ask(&self, kind: Kind, csr: &[u8]) -> Result<Issued, IssueError> {
         let mut guard = self.stream.lock().await;
         // Taken out, so that a cancelled or failed exchange never leaves half a frame behind.
-        let mut stream = guard.take().ok_or_else(|| IssueError::Stream(io::ErrorKind::NotConnected.into()))?;
+        let mut stream =
+            guard.take().ok_or_else(|| IssueError::Stream(io::ErrorKind::NotConnected.into()))?;
         let question = Question { kind, csr: BASE64.encode(csr) };
         let exchange = async {
             write_frame(&mut stream, &question).await?;
@@ -274,7 +275,9 @@ async fn write_frame<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), messa
 }
 
 /// `None`: closed between frames.
-async fn read_frame<T: for<'de> Deserialize<'de>>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
+async fn read_frame<T: for<'de> Deserialize<'de>>(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<T>> {
     let mut length = [0_u8; 4];
     match stream.read_exact(&mut length).await {
         Ok(_) => {}

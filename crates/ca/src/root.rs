@@ -59,7 +59,12 @@ impl Root {
 
     /// Certifies the key in `csr` as an intermediate CA named after `cluster`, which may sign leaves only.
     /// The chain is intermediate, root.
-    pub fn sign_intermediate(&self, csr: &[u8], cluster: &str, ttl: Duration) -> Result<Vec<Vec<u8>>, SignError> {
+    pub fn sign_intermediate(
+        &self,
+        csr: &[u8],
+        cluster: &str,
+        ttl: Duration,
+    ) -> Result<Vec<Vec<u8>>, SignError> {
         let key = public_key(csr)?;
         let now = SystemTime::now();
         let not_after = (now + ttl).min(self.not_after);

@@ -52,11 +52,9 @@ impl Token {
         }
         let parts: Vec<&str> = text.split('.').collect();
         match parts.as_slice() {
-            [PREFIX, id, secret, pin] => Ok(Self {
-                id: hex(&unhex::<ID_BYTES>(id)?),
-                secret: unhex(secret)?,
-                root_pin: unhex(pin)?,
-            }),
+            [PREFIX, id, secret, pin] => {
+                Ok(Self { id: hex(&unhex::<ID_BYTES>(id)?), secret: unhex(secret)?, root_pin: unhex(pin)? })
+            }
             [other, _, _, _] if other.starts_with("lj") => Err(TokenError::Version),
             _ => Err(TokenError::Malformed),
         }

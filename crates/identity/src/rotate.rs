@@ -46,7 +46,12 @@ pub enum Event {
 
 /// How long to wait from `now` until renewal: the moment lies between 40 % and 50 % of the certificate's
 /// life, spread by `jitter01` (0.0 to 1.0), so that a fleet does not renew at once.
-pub fn renew_after(not_before: SystemTime, not_after: SystemTime, now: SystemTime, jitter01: f64) -> Duration {
+pub fn renew_after(
+    not_before: SystemTime,
+    not_after: SystemTime,
+    now: SystemTime,
+    jitter01: f64,
+) -> Duration {
     let life = not_after.duration_since(not_before).unwrap_or_default();
     let at = not_before + life.mul_f64(0.4 + 0.1 * jitter01.clamp(0.0, 1.0));
     at.duration_since(now).unwrap_or_default()

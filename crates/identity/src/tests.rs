@@ -6,8 +6,8 @@ use model::trust::TrustBundle;
 use model::{Reason, SpiffeId, TrustDomain};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -89,7 +89,8 @@ fn leaf_params(id: &str) -> CertificateParams {
     params.subject_alt_names = vec![uri(id)];
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params
 }
 
@@ -153,7 +154,8 @@ async fn a_good_leaf_is_believed() {
 
 #[tokio::test]
 async fn a_dns_name_beside_the_uri_does_not_matter() {
-    check_leaf(|leaf| leaf.subject_alt_names.push(SanType::DnsName("x.test".try_into().unwrap())), Ok(ALICE)).await;
+    check_leaf(|leaf| leaf.subject_alt_names.push(SanType::DnsName("x.test".try_into().unwrap())), Ok(ALICE))
+        .await;
 }
 
 #[tokio::test]
@@ -268,7 +270,10 @@ async fn a_leaf_cannot_sign_another() {
     let root = Authority::root("a");
     let (key, chain) = root.leaf(ALICE, |_| {});
     let rogue = Authority::with(key, chain);
-    assert_eq!(bob_judges(&[bundle("a.test", &[&root])], rogue.leaf(BOB, |_| {})).await, Err(Reason::PeerUntrusted));
+    assert_eq!(
+        bob_judges(&[bundle("a.test", &[&root])], rogue.leaf(BOB, |_| {})).await,
+        Err(Reason::PeerUntrusted)
+    );
 }
 
 #[tokio::test]

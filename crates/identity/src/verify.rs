@@ -79,9 +79,17 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    fn judge(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), rustls::Error> {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
         if others.len() >= CHAIN_CERTIFICATES_MAX {
-            return Err(Refused::tls(Reason::PeerUntrusted, format!("chain of {} certificates", others.len() + 1)));
+            return Err(Refused::tls(
+                Reason::PeerUntrusted,
+                format!("chain of {} certificates", others.len() + 1),
+            ));
         }
         let id = leaf::read(leaf).map_err(|flaw| Refused::tls(Reason::PeerUntrusted, flaw.to_string()))?.id;
         if let Wanted::These(Expect::PinnedRoot(pin)) = &self.wanted {
@@ -93,9 +101,10 @@ impl Verifier {
         };
         self.build_path(&id, leaf, others, anchors, now)?;
         match &self.wanted {
-            Wanted::These(Expect::OneOf(ids)) if !ids.contains(&id) => {
-                Err(Refused::tls(Reason::PeerUntrusted, format!("{id} answered, which is not expected there")))
-            }
+            Wanted::These(Expect::OneOf(ids)) if !ids.contains(&id) => Err(Refused::tls(
+                Reason::PeerUntrusted,
+                format!("{id} answered, which is not expected there"),
+            )),
             _ => Ok(()),
         }
     }

@@ -6,7 +6,9 @@
 
 use crate::TYPE_URL;
 use crate::proto::google::rpc;
-use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, ProxyNode, Resource as WireResource};
+use crate::proto::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, ProxyNode, Resource as WireResource,
+};
 use crate::status::Code;
 use crate::wire::{self, Combined};
 use model::authz::{Action, Policy, Rule};
@@ -144,7 +146,8 @@ impl Session {
     pub fn ack(&self, nonce: &str, applied: Combined) -> DeltaDiscoveryRequest {
         let error_detail = (!self.refused.is_empty()).then(|| {
             let named = self.refused.iter().take(REFUSALS_NAMED_MAX);
-            let mut message = named.map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ");
+            let mut message =
+                named.map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ");
             if self.refused.len() > REFUSALS_NAMED_MAX {
                 message.push_str(&format!("; and {} more", self.refused.len() - REFUSALS_NAMED_MAX));
             }
@@ -203,7 +206,9 @@ impl Session {
                 update.upserts.push((key, content));
             }
             Err(why) => {
-                if let (ResourceKey::Policy(namespace, policy), false) = (&key, self.held.contains_key(name.as_str())) {
+                if let (ResourceKey::Policy(namespace, policy), false) =
+                    (&key, self.held.contains_key(name.as_str()))
+                {
                     let content = Resource::Policy(deny_all(namespace, policy));
                     update.upserts.push((key, content));
                 }

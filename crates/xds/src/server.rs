@@ -343,7 +343,12 @@ impl Session {
         Some(response)
     }
 
-    fn answer(&mut self, subscription: &Subscription, members: Vec<Arc<Encoded>>, response: &mut DeltaDiscoveryResponse) {
+    fn answer(
+        &mut self,
+        subscription: &Subscription,
+        members: Vec<Arc<Encoded>>,
+        response: &mut DeltaDiscoveryResponse,
+    ) {
         let Some(state) = self.subscriptions.get_mut(subscription) else { return };
         let absent = members.is_empty();
         let newly_absent = absent && !state.absent;

@@ -151,9 +151,13 @@ pub fn is_under(key: &ResourceKey, content: &Resource) -> bool {
         | (ResourceKey::Policy(..), Resource::Policy(_)) => true,
         (ResourceKey::Trust(domain), Resource::Trust(bundle)) => **domain == *bundle.trust_domain.as_str(),
         (ResourceKey::Service(host), Resource::Service(service)) => *host == service.host,
-        (ResourceKey::Slice(host, index), Resource::Slice(slice)) => *host == slice.host && *index == slice.index,
+        (ResourceKey::Slice(host, index), Resource::Slice(slice)) => {
+            *host == slice.host && *index == slice.index
+        }
         (ResourceKey::Address(ip), Resource::Address(own, _)) => ip == own,
-        (ResourceKey::Inbound(ns, group), Resource::Inbound(own)) => *ns == own.namespace && *group == own.group,
+        (ResourceKey::Inbound(ns, group), Resource::Inbound(own)) => {
+            *ns == own.namespace && *group == own.group
+        }
         (ResourceKey::Gateway(ns, name), Resource::Gateway(own)) => *ns == own.namespace && *name == own.name,
         (ResourceKey::Cluster(name), Resource::Cluster(own)) => *name == own.cluster,
         _ => false,

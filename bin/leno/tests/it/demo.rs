@@ -142,7 +142,10 @@ impl Demo {
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let paths = self.client.files().expect("a list of files");
         // A file may vanish between the list and the look.
-        paths.into_iter().filter_map(|path| Some((path.clone(), self.client.read_file(&path).ok()?))).collect()
+        paths
+            .into_iter()
+            .filter_map(|path| Some((path.clone(), self.client.read_file(&path).ok()?)))
+            .collect()
     }
 
     /// Writes a file that a host sees as `/run/leno/NAME`; returns that path.

@@ -44,7 +44,10 @@ struct Gateway(Child);
 impl Gateway {
     fn start(arguments: &[&str]) -> Self {
         let mut leno = Command::new(LENO);
-        leno.args(["gateway", "--admin-port", "0"]).args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+        leno.args(["gateway", "--admin-port", "0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
         Self(leno.spawn().expect("leno runs"))
     }
 }

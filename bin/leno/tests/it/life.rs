@@ -22,10 +22,9 @@ fn two_demos_run_side_by_side_and_sigkill_leaves_nothing() {
         assert_eq!(demo.answer("west/client", &["http://web-api.mesh.internal/"]).hops.len(), 3);
         println!("{}: ready after {:?}", demo.name, demo.status().ready_after);
     }
-    let pids: Vec<_> = pids_of(&one.name);
-    assert!(!pids.is_empty(), "the control run: while it runs, its processes are found");
+    assert!(!leftovers(&one.name).is_empty(), "the control run: while it runs, its processes are found");
     // Kill the outermost process only; everything else must go by itself.
-    let launcher = pids.iter().min().expect("a process");
+    let launcher = one.client.launcher_pid().expect("the launcher");
     let killed = Command::new("kill").args(["-KILL", &launcher.to_string()]).status().expect("kill runs");
     assert!(killed.success());
     wait_until("nothing of it is left", || leftovers(&one.name).is_empty());
@@ -34,16 +33,6 @@ fn two_demos_run_side_by_side_and_sigkill_leaves_nothing() {
         3,
         "the other goes on"
     );
-}
-
-fn pids_of(name: &str) -> Vec<u32> {
-    let entries = std::fs::read_dir("/proc").expect("/proc").map_while(Result::ok);
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&arguments).replace('\0', " ").contains(name)
-    })
-    .collect()
 }
 
 #[test]

@@ -34,7 +34,13 @@ fn small_proxy(demo: &Demo) -> Child {
 
 fn resident_kib(demo: &Demo) -> u64 {
     let is_it = |arguments: &[String]| arguments.first().is_some_and(|program| program == LENO_PROXY);
-    let process = demo.client.processes().expect("processes").into_iter().find(|process| is_it(&process.arguments)).expect("it runs");
+    let process = demo
+        .client
+        .processes()
+        .expect("processes")
+        .into_iter()
+        .find(|process| is_it(&process.arguments))
+        .expect("it runs");
     let status = demo.run(HOST, &["cat", &format!("/proc/{}/status", process.pid)]);
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

@@ -27,6 +27,8 @@ fn t02_a_global_name_is_one_mesh_only_address_everywhere_and_stays_at_home() {
     assert_eq!(resolve(&demo, "west/client", NAME), Some(address), "after restarts");
     // Control runs: a name that does not exist has no address, and the address leads nowhere outside the mesh.
     assert_eq!(resolve(&demo, "west/client", "nobody.mesh.internal"), None);
+    let reachable = demo.exec("mgmt", &["curl", "-s", "--max-time", "3", "http://172.30.0.32:80/"]);
+    assert!(reachable.status.success(), "the management host reaches the edge's gateway");
     let outside = demo.exec("mgmt", &["curl", "-s", "--max-time", "3", &format!("http://{address}/")]);
     assert!(!outside.status.success(), "the address must be routable nowhere else");
 

@@ -69,7 +69,10 @@ fn t05_without_its_control_plane_west_goes_on_and_its_return_sends_differences_o
 
     // Only the difference: one policy to one proxy is one resource.
     demo.configure("west", "attach.yaml", Some(&policy_on_client()));
-    wait_until("the difference arrives", || resources_sent(&demo, "west") == 1.0);
+    wait_until("the difference arrives", || resources_sent(&demo, "west") >= 1.0);
+    wait_until("all proxies have it", || all_synced(&demo, "west", proxies));
+    load.wait_for_more(100);
+    assert_eq!(resources_sent(&demo, "west"), 1.0, "one policy on one proxy is one resource");
     assert_no_failure(&load.end());
 
     // The control run: a proxy that comes with nothing gets all of it, which the same count shows.

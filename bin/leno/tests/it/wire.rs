@@ -103,7 +103,9 @@ fn t06_without_a_good_certificate_nobody_gets_in_and_the_refusal_says_why() {
 
 fn expect_refusal(demo: &Demo, reason: &str) {
     wait_until(&format!("{reason} is counted"), || refused(demo, reason) >= 1.0);
-    wait_until(&format!("{reason} is logged"), || demo.client.log("west/web-api", "proxy").expect("a log").contains(reason));
+    wait_until(&format!("{reason} is logged"), || {
+        demo.client.log("west/web-api", "proxy").expect("a log").contains(reason)
+    });
 }
 
 /// A leaf of a trust domain that nobody here trusts: `(chain, key)` as PEM.

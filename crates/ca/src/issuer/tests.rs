@@ -35,7 +35,8 @@ async fn asking<T>(root: &Root, grants: &[Grant], ask: impl AsyncFnOnce(&SocketI
 #[tokio::test]
 async fn a_granted_intermediate_signs() {
     let root = root();
-    let grants = [Grant::Intermediate { trust_domain: domain(), cluster: "west".into() }, Grant::Leaf(control())];
+    let grants =
+        [Grant::Intermediate { trust_domain: domain(), cluster: "west".into() }, Grant::Leaf(control())];
     asking(&root, &grants, async |issuer| {
         let key = Key::generate().unwrap();
         let issued = issuer.sign_intermediate(&key.csr().unwrap()).await.unwrap();

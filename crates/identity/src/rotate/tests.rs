@@ -63,7 +63,9 @@ async fn renews_at_half_life_after_failed_attempts_and_a_stranger() {
     let (events_tx, mut events) = mpsc::unbounded_channel();
     let rotating = run(identity.clone(), sign, wall, || 1.0, |event| events_tx.send(event).unwrap());
     let watching = async {
-        let Some(Event::Failed { error, expired: false, .. }) = events.recv().await else { panic!("not failed") };
+        let Some(Event::Failed { error, expired: false, .. }) = events.recv().await else {
+            panic!("not failed")
+        };
         assert_eq!(error, "nobody there");
         assert!(began.elapsed() >= DAY && began.elapsed() < DAY + Duration::from_secs(1));
         let Some(Event::Failed { error, .. }) = events.recv().await else { panic!("not failed") };

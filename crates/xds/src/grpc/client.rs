@@ -1,8 +1,8 @@
 //! The client's shell: one connection, the control stream and the calls on it.
 
 use super::{
-    ENROLLMENT_BYTES_MAX, HANDSHAKE_TIMEOUT, Join, Joined, PING_INTERVAL, PING_TIMEOUT, RESPONSE_BYTES_MAX, Signed,
-    Withdrawn, with_causes,
+    ENROLLMENT_BYTES_MAX, HANDSHAKE_TIMEOUT, Join, Joined, PING_INTERVAL, PING_TIMEOUT, RESPONSE_BYTES_MAX,
+    Signed, Withdrawn, with_causes,
 };
 use crate::link::{Inbox, Link, QUEUE_MESSAGES_MAX};
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -79,8 +79,8 @@ impl Channel {
     /// Opens the control stream. Failures, also of opening, arrive in the link.
     pub fn open_ads(&self) -> Link {
         let (tx, rx) = mpsc::channel(QUEUE_MESSAGES_MAX);
-        let mut client =
-            AggregatedDiscoveryServiceClient::new(self.0.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX);
+        let mut client = AggregatedDiscoveryServiceClient::new(self.0.clone())
+            .max_decoding_message_size(RESPONSE_BYTES_MAX);
         // Opening is part of the stream, so that no task is needed and nothing waits for the server's headers.
         let opening = async move { client.delta_aggregated_resources(ReceiverStream::new(rx)).await };
         let responses = futures_util::stream::once(opening).map_ok(tonic::Response::into_inner).try_flatten();

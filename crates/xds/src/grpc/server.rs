@@ -1,8 +1,7 @@
 //! The server's shell: our own accept loop, so that handlers know who called and refusals can be logged.
 
 use super::{
-    ENROLLMENT_BYTES_MAX, Join, Joined, PING_INTERVAL, PING_TIMEOUT, REQUEST_BYTES_MAX, Signed,
-    Withdrawn,
+    ENROLLMENT_BYTES_MAX, Join, Joined, PING_INTERVAL, PING_TIMEOUT, REQUEST_BYTES_MAX, Signed, Withdrawn,
 };
 use crate::link::ServerEnd;
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
@@ -55,7 +54,12 @@ pub trait Enrollment: Send + Sync + 'static {
     /// Certifies a new key for the peer's own identity.
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>>;
     /// Marks an endpoint as draining and waits until its callers know.
-    fn withdraw(&self, peer: Peer, uid: String, deadline: Duration) -> BoxFuture<'_, Result<Withdrawn, Status>>;
+    fn withdraw(
+        &self,
+        peer: Peer,
+        uid: String,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<Withdrawn, Status>>;
 }
 
 /// Takes reports of clusters.
@@ -107,7 +111,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let dispatch = Dispatch {
         discovery: services.discovery.map(|discovery| {
-            AggregatedDiscoveryServiceServer::new(Handlers(discovery)).max_decoding_message_size(REQUEST_BYTES_MAX)
+            AggregatedDiscoveryServiceServer::new(Handlers(discovery))
+                .max_decoding_message_size(REQUEST_BYTES_MAX)
         }),
         enrollment: services.enrollment.map(|enrollment| {
             EnrollmentServer::new(Handlers(enrollment)).max_decoding_message_size(ENROLLMENT_BYTES_MAX)
@@ -128,4 +133,3 @@ pub async fn serve(
     let (served, ()) = tokio::join!(server, accepting);
     served.map_err(io::Error::other)
 }
-

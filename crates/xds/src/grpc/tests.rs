@@ -44,7 +44,9 @@ impl Enrollment for Fake {
     }
 
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
-        Box::pin(async move { Ok(Signed { chain: vec![csr, peer.id.unwrap().to_string().into()], bundles: vec![] }) })
+        Box::pin(async move {
+            Ok(Signed { chain: vec![csr, peer.id.unwrap().to_string().into()], bundles: vec![] })
+        })
     }
 
     fn withdraw(&self, _: Peer, uid: String, deadline: Duration) -> BoxFuture<'_, Result<Withdrawn, Status>> {

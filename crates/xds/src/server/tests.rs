@@ -188,7 +188,10 @@ fn an_unknown_host_is_answered_as_absent_and_appears_later() {
     let mut world = World::new(&[]);
     world.connect();
     let updates = world.subscribe(&["host/nope.x"]);
-    assert_eq!((updates[0].absent.as_slice(), updates[0].answered.as_slice()), (&[sub("host/nope.x")][..], &[sub("host/nope.x")][..]));
+    assert_eq!(
+        (updates[0].absent.as_slice(), updates[0].answered.as_slice()),
+        (&[sub("host/nope.x")][..], &[sub("host/nope.x")][..])
+    );
     world.synced(true);
     assert_eq!(world.touch(&["host/nope.x"]), None, "still absent is no news");
     let response = world.change("host/nope.x", vec![service("nope.x", "n")]);
@@ -217,7 +220,8 @@ fn a_change_brings_only_what_differs() {
 #[test]
 fn a_shared_resource_stays_until_its_last_subscription_goes() {
     let shared = || service("shared.x", "n");
-    let mut world = World::new(&[("host/a.x", vec![service("a.x", "n"), shared()]), ("host/b.x", vec![shared()])]);
+    let mut world =
+        World::new(&[("host/a.x", vec![service("a.x", "n"), shared()]), ("host/b.x", vec![shared()])]);
     world.connect();
     world.subscribe(&["host/a.x", "host/b.x"]);
     let request = world.client.unsubscribe(&[sub("host/a.x")]);
@@ -233,7 +237,10 @@ fn a_shared_resource_stays_until_its_last_subscription_goes() {
 #[test]
 fn a_resource_may_move_between_subscriptions_without_a_removal() {
     let moved = || service("moved.x", "n");
-    let mut world = World::new(&[("host/a.x", vec![service("a.x", "n"), moved()]), ("host/b.x", vec![service("b.x", "n")])]);
+    let mut world = World::new(&[
+        ("host/a.x", vec![service("a.x", "n"), moved()]),
+        ("host/b.x", vec![service("b.x", "n")]),
+    ]);
     world.connect();
     world.subscribe(&["host/a.x", "host/b.x"]);
     world.members.insert(sub("host/a.x"), vec![service("a.x", "n")]);
@@ -244,7 +251,8 @@ fn a_resource_may_move_between_subscriptions_without_a_removal() {
 
 #[test]
 fn a_reconnect_brings_only_differences() {
-    let mut world = World::new(&[("host/a.x", vec![service("a.x", "n"), service("b.x", "n"), service("c.x", "n")])]);
+    let mut world =
+        World::new(&[("host/a.x", vec![service("a.x", "n"), service("b.x", "n"), service("c.x", "n")])]);
     world.connect();
     world.subscribe(&["host/a.x"]);
     world.take_sent();
@@ -333,7 +341,8 @@ fn a_refused_resource_that_went_away_while_disconnected_is_forgotten() {
 
 #[test]
 fn while_a_response_is_in_flight_changes_wait_and_come_together() {
-    let mut world = World::new(&[("host/a.x", vec![service("a.x", "1")]), ("host/b.x", vec![service("b.x", "1")])]);
+    let mut world =
+        World::new(&[("host/a.x", vec![service("a.x", "1")]), ("host/b.x", vec![service("b.x", "1")])]);
     world.connect();
     world.subscribe(&["host/a.x", "host/b.x"]);
     let first = world.change("host/a.x", vec![service("a.x", "2")]).unwrap();
@@ -431,8 +440,12 @@ fn a_response_of_another_type_is_refused_whole() {
 fn content_under_another_name_is_refused() {
     let other = service("b.x", "n");
     let key = ResourceKey::Service(Hostname::parse("a.x").unwrap());
-    let disguised =
-        Arc::new(Encoded { name: key.to_string().into(), key, version: other.version.clone(), any: other.any.clone() });
+    let disguised = Arc::new(Encoded {
+        name: key.to_string().into(),
+        key,
+        version: other.version.clone(),
+        any: other.any.clone(),
+    });
     let mut world = World::new(&[("host/a.x", vec![disguised])]);
     world.connect();
     let updates = world.subscribe(&["host/a.x"]);
@@ -470,7 +483,8 @@ fn asking_again_is_answered_again() {
 fn what_is_too_much_ends_the_stream() {
     let world = World::new(&[]);
     let versions = (0..=INITIAL_VERSIONS_MAX).map(|i| (format!("service/{i}"), String::new())).collect();
-    let hello = DeltaDiscoveryRequest { initial_resource_versions: versions, ..DeltaDiscoveryRequest::default() };
+    let hello =
+        DeltaDiscoveryRequest { initial_resource_versions: versions, ..DeltaDiscoveryRequest::default() };
     assert_eq!(new_session().on_request(hello, &world), Err(Fault::TooManyVersions));
     let many = (0..=super::SUBSCRIPTIONS_MAX).map(|i| format!("host/h{i}")).collect();
     let hello = DeltaDiscoveryRequest { resource_names_subscribe: many, ..DeltaDiscoveryRequest::default() };

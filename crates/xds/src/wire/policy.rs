@@ -24,7 +24,9 @@ pub fn policy_in(policy: p::Policy) -> Result<Policy, DecodeError> {
         Ok(p::Action::Allow) => Action::Allow,
         Ok(p::Action::Deny) => Action::Deny,
         Ok(p::Action::Audit) => Action::Audit,
-        Ok(p::Action::Unspecified) | Err(_) => return Err(bad("action", format!("unknown value {}", policy.action))),
+        Ok(p::Action::Unspecified) | Err(_) => {
+            return Err(bad("action", format!("unknown value {}", policy.action)));
+        }
     };
     Ok(Policy {
         origin: origin_in(&policy.origin)?,

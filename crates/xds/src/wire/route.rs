@@ -1,13 +1,15 @@
 //! Route rules and gateways.
 
-use super::{DecodeError, arcs, host, ip_in, ip_out, list, needed, origin_in, origin_out, pairs_in, pairs_out};
+use super::{
+    DecodeError, arcs, host, ip_in, ip_out, list, needed, origin_in, origin_out, pairs_in, pairs_out,
+};
 use super::{small, span_in, span_out, strings, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::listener::{Gateway, GatewayListener};
 use model::route::{
-    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite, RouteBackend,
-    RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
+    RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
 };
 
 pub fn rule_out(rule: &RouteRule) -> p::RouteRule {

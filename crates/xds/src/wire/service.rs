@@ -65,7 +65,9 @@ fn protocol_in(protocol: i32) -> Result<Protocol, DecodeError> {
         Ok(p::Protocol::Http2) => Protocol::Http2,
         Ok(p::Protocol::Tcp) => Protocol::Tcp,
         Ok(p::Protocol::Undeclared) => Protocol::Undeclared,
-        Ok(p::Protocol::Unspecified) | Err(_) => return Err(bad("protocol", format!("unknown value {protocol}"))),
+        Ok(p::Protocol::Unspecified) | Err(_) => {
+            return Err(bad("protocol", format!("unknown value {protocol}")));
+        }
     })
 }
 

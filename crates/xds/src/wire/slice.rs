@@ -91,7 +91,8 @@ fn uids_out(endpoints: &[Endpoint], out: &mut p::EndpointSlice) {
     let is_separator = |byte: &u8| UID_SEPARATORS.contains(&char::from(*byte));
     let cut = common.iter().rposition(is_separator).map_or(0, |at| at + 1);
     out.uid_prefix = first.uid.get(..cut).unwrap_or_default().to_owned();
-    let rests: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.uid.get(cut..).unwrap_or_default()).collect();
+    let rests: Vec<&str> =
+        endpoints.iter().map(|endpoint| endpoint.uid.get(cut..).unwrap_or_default()).collect();
     let digits = rests.first().map_or(0, |rest| rest.len());
     let packed: Option<Vec<Vec<u8>>> = match digits > 0 && rests.iter().all(|rest| rest.len() == digits) {
         true => rests.iter().map(|rest| unhex(rest)).collect(),
@@ -140,10 +141,16 @@ pub fn slice_in(slice: p::EndpointSlice) -> Result<EndpointSlice, DecodeError> {
     let mut ipv6 = slice.ipv6.chunks(16);
     let mut endpoints = Vec::with_capacity(count);
     for (uid, index) in uids.into_iter().zip(profile_of) {
-        let (profile, is_ipv6) = profiles.get(index as usize).ok_or_else(|| bad("profile_of", "no such profile"))?;
+        let (profile, is_ipv6) =
+            profiles.get(index as usize).ok_or_else(|| bad("profile_of", "no such profile"))?;
         let address = match is_ipv6 {
-            false => ipv4.next().and_then(|rest| <[u8; 4]>::try_from([prefix, rest].concat()).ok()).map(IpAddr::from),
-            true => ipv6.next().and_then(|ip| <[u8; 16]>::try_from(ip).ok()).map(|ip| Ipv6Addr::from(ip).into()),
+            false => ipv4
+                .next()
+                .and_then(|rest| <[u8; 4]>::try_from([prefix, rest].concat()).ok())
+                .map(IpAddr::from),
+            true => {
+                ipv6.next().and_then(|ip| <[u8; 16]>::try_from(ip).ok()).map(|ip| Ipv6Addr::from(ip).into())
+            }
         };
         let address = address.ok_or_else(|| bad("ipv4", "too few addresses"))?;
         endpoints.push(Endpoint { uid, address, ..profile.clone() });
@@ -165,7 +172,9 @@ fn profile_in(profile: &p::Profile, texts: &[Arc<str>]) -> Result<(Endpoint, boo
         Ok(p::Reach::Hbone) => Reach::Hbone,
         Ok(p::Reach::Plain) => Reach::Plain,
         Ok(p::Reach::Gateway) => Reach::Gateway,
-        Ok(p::Reach::Unspecified) | Err(_) => return Err(bad("reach", format!("unknown value {}", profile.reach))),
+        Ok(p::Reach::Unspecified) | Err(_) => {
+            return Err(bad("reach", format!("unknown value {}", profile.reach)));
+        }
     };
     let state = match p::EndpointState::try_from(profile.state) {
         Ok(p::EndpointState::Ready) => EndpointState::Ready,

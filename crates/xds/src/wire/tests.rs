@@ -3,14 +3,14 @@
 mod any;
 
 use super::{Combined, decode, encode};
+use crate::TYPE_URL;
 use crate::proto::leno::mesh::v1 as p;
 use crate::proto::{Any, DeltaDiscoveryResponse, Resource as WireResource};
-use crate::TYPE_URL;
 use bytes::Bytes;
 use model::service::{Endpoint, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
 use model::{Hostname, Locality, Resource, ResourceKey, SpiffeId};
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 use std::net::{IpAddr, Ipv4Addr};
 
 proptest! {
@@ -43,7 +43,10 @@ proptest! {
 }
 
 fn any_of(kind: &str, message: &impl Message) -> Any {
-    Any { type_url: format!("type.googleapis.com/leno.mesh.v1.{kind}"), value: message.encode_to_vec().into() }
+    Any {
+        type_url: format!("type.googleapis.com/leno.mesh.v1.{kind}"),
+        value: message.encode_to_vec().into(),
+    }
 }
 
 /// The error names the field.
@@ -113,7 +116,10 @@ fn full_slice(uid: impl Fn(usize) -> String) -> EndpointSlice {
         port: 0,
         reach: Reach::Native,
         cluster: "west".into(),
-        locality: Locality { region: "eu-west".into(), zone: format!("eu-west-1{}", ["a", "b", "c"][i % 3]).into() },
+        locality: Locality {
+            region: "eu-west".into(),
+            zone: format!("eu-west-1{}", ["a", "b", "c"][i % 3]).into(),
+        },
         identities: vec![SpiffeId::parse("spiffe://leno.demo/ns/checkout/sa/payments").unwrap()],
         gateway_identity: None,
         weight: 1,

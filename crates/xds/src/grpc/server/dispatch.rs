@@ -62,8 +62,10 @@ fn peer<T>(request: &Request<T>) -> Result<Peer, tonic::Status> {
 
 #[tonic::async_trait]
 impl ads::AggregatedDiscoveryService for Handlers<dyn Discovery> {
-    type StreamAggregatedResourcesStream = BoxStream<'static, Result<discovery::DiscoveryResponse, tonic::Status>>;
-    type DeltaAggregatedResourcesStream = BoxStream<'static, Result<discovery::DeltaDiscoveryResponse, tonic::Status>>;
+    type StreamAggregatedResourcesStream =
+        BoxStream<'static, Result<discovery::DiscoveryResponse, tonic::Status>>;
+    type DeltaAggregatedResourcesStream =
+        BoxStream<'static, Result<discovery::DeltaDiscoveryResponse, tonic::Status>>;
 
     async fn stream_aggregated_resources(
         &self,
@@ -106,7 +108,8 @@ impl enrollment_server::Enrollment for Handlers<dyn Enrollment> {
         let request = request.into_inner();
         let deadline = Duration::from_millis(request.deadline_ms);
         let withdrawn = self.0.withdraw(peer, request.uid, deadline).await?;
-        let reply = p::WithdrawReply { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding };
+        let reply =
+            p::WithdrawReply { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding };
         Ok(Response::new(reply))
     }
 }

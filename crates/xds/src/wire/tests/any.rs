@@ -5,8 +5,8 @@ use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
 use model::names::Names;
 use model::route::{
-    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite, RouteBackend,
-    RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
+    RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
 };
 use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::trust::TrustBundle;
@@ -60,8 +60,8 @@ fn port() -> impl Strategy<Value = ServicePort> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    (host(), text(), text(), of(any::<Ipv4Addr>()), vec(port(), 0..3), any::<bool>(), vec(text(), 0..3)).prop_map(
-        |(host, namespace, name, address, ports, global, failover_order)| Service {
+    (host(), text(), text(), of(any::<Ipv4Addr>()), vec(port(), 0..3), any::<bool>(), vec(text(), 0..3))
+        .prop_map(|(host, namespace, name, address, ports, global, failover_order)| Service {
             host,
             namespace,
             name,
@@ -69,12 +69,12 @@ fn service() -> impl Strategy<Value = Service> {
             ports,
             global,
             failover_order,
-        },
-    )
+        })
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let reach = prop_oneof![Just(Reach::Native), Just(Reach::Hbone), Just(Reach::Plain), Just(Reach::Gateway)];
+    let reach =
+        prop_oneof![Just(Reach::Native), Just(Reach::Hbone), Just(Reach::Plain), Just(Reach::Gateway)];
     let state = prop_oneof![Just(EndpointState::Ready), Just(EndpointState::Draining)];
     let uid = prop_oneof![
         any::<u64>().prop_map(|n| format!("{n:016x}")),
@@ -132,17 +132,18 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
 }
 
 fn filter() -> impl Strategy<Value = RouteFilter> {
-    let edit =
-        || (pairs(), pairs(), vec(text(), 0..3)).prop_map(|(set, add, remove)| HeaderEdit { set, add, remove });
+    let edit = || {
+        (pairs(), pairs(), vec(text(), 0..3)).prop_map(|(set, add, remove)| HeaderEdit { set, add, remove })
+    };
     let path = || prop_oneof![text().prop_map(PathRewrite::Full), text().prop_map(PathRewrite::Prefix)];
-    let redirect = (of(text()), of(text()), of(any::<u16>()), of(path()), any::<u16>()).prop_map(
-        |(scheme, hostname, port, path, status)| Redirect { scheme, hostname, port, path, status },
-    );
+    let redirect = (of(text()), of(text()), of(any::<u16>()), of(path()), any::<u16>())
+        .prop_map(|(scheme, hostname, port, path, status)| Redirect { scheme, hostname, port, path, status });
     prop_oneof![
         edit().prop_map(RouteFilter::RequestHeaders),
         edit().prop_map(RouteFilter::ResponseHeaders),
         redirect.prop_map(RouteFilter::Redirect),
-        (of(text()), of(path())).prop_map(|(hostname, path)| RouteFilter::Rewrite(Rewrite { hostname, path })),
+        (of(text()), of(path()))
+            .prop_map(|(hostname, path)| RouteFilter::Rewrite(Rewrite { hostname, path })),
     ]
 }
 
@@ -153,11 +154,17 @@ fn duration() -> impl Strategy<Value = Duration> {
 fn rule() -> impl Strategy<Value = RouteRule> {
     let parent = prop_oneof![
         (host(), any::<u16>()).prop_map(|(host, port)| Parent::Service { host, port }),
-        (text(), text(), text())
-            .prop_map(|(namespace, name, listener)| Parent::Gateway { namespace, name, listener }),
+        (text(), text(), text()).prop_map(|(namespace, name, listener)| Parent::Gateway {
+            namespace,
+            name,
+            listener
+        }),
     ];
-    let backend = (of(host()), any::<u16>(), any::<u32>())
-        .prop_map(|(host, port, weight)| RouteBackend { host, port, weight });
+    let backend = (of(host()), any::<u16>(), any::<u32>()).prop_map(|(host, port, weight)| RouteBackend {
+        host,
+        port,
+        weight,
+    });
     let retry = (any::<u32>(), vec(any::<u16>(), 0..3), duration())
         .prop_map(|(attempts, codes, backoff)| RetryPolicy { attempts, codes, backoff });
     let first = (parent, origin(), any::<u32>(), any::<u64>(), vec(host_match(), 0..3));
@@ -199,19 +206,39 @@ fn policy() -> impl Strategy<Value = Policy> {
             prefix: if address.is_ipv4() { prefix.min(32) } else { prefix },
         })
     };
-    let source = (globs(), globs(), globs(), globs(), vec(text(), 0..2), vec(text(), 0..2), vec(cidr(), 0..2), vec(cidr(), 0..2))
-        .prop_map(|(principals, not_principals, namespaces, not_namespaces, accounts, not_accounts, blocks, not_blocks)| {
-            Source {
+    let source = (
+        globs(),
+        globs(),
+        globs(),
+        globs(),
+        vec(text(), 0..2),
+        vec(text(), 0..2),
+        vec(cidr(), 0..2),
+        vec(cidr(), 0..2),
+    )
+        .prop_map(
+            |(
                 principals,
                 not_principals,
                 namespaces,
                 not_namespaces,
-                service_accounts: accounts,
-                not_service_accounts: not_accounts,
-                ip_blocks: blocks,
-                not_ip_blocks: not_blocks,
-            }
-        });
+                accounts,
+                not_accounts,
+                blocks,
+                not_blocks,
+            )| {
+                Source {
+                    principals,
+                    not_principals,
+                    namespaces,
+                    not_namespaces,
+                    service_accounts: accounts,
+                    not_service_accounts: not_accounts,
+                    ip_blocks: blocks,
+                    not_ip_blocks: not_blocks,
+                }
+            },
+        );
     let ports = || vec(any::<u16>(), 0..2);
     let operation = (globs(), globs(), ports(), ports(), globs(), globs(), globs(), globs()).prop_map(
         |(hosts, not_hosts, ports, not_ports, methods, not_methods, paths, not_paths)| Operation {
@@ -238,22 +265,33 @@ fn policy() -> impl Strategy<Value = Policy> {
     let rule = (vec(source, 0..2), vec(operation, 0..2), vec(condition, 0..2))
         .prop_map(|(from, to, when)| Rule { from, to, when });
     let action = prop_oneof![Just(Action::Allow), Just(Action::Deny), Just(Action::Audit)];
-    (origin(), action, vec(rule, 0..3), any::<bool>())
-        .prop_map(|(origin, action, rules, dry_run)| Policy { origin, action, rules, dry_run })
+    (origin(), action, vec(rule, 0..3), any::<bool>()).prop_map(|(origin, action, rules, dry_run)| Policy {
+        origin,
+        action,
+        rules,
+        dry_run,
+    })
 }
 
 fn inbound() -> impl Strategy<Value = Inbound> {
     let port = (any::<u16>(), protocol(), vec((host(), any::<u16>()), 0..3))
         .prop_map(|(port, protocol, names)| InboundPort { port, protocol, names });
-    (text(), text(), pairs(), vec(port, 0..3))
-        .prop_map(|(namespace, group, labels, ports)| Inbound { namespace, group, labels, ports })
+    (text(), text(), pairs(), vec(port, 0..3)).prop_map(|(namespace, group, labels, ports)| Inbound {
+        namespace,
+        group,
+        labels,
+        ports,
+    })
 }
 
 fn gateway() -> impl Strategy<Value = Gateway> {
     let listener = (text(), any::<u16>(), of(host_match()), of(any::<IpAddr>()))
         .prop_map(|(name, port, host, address)| GatewayListener { name, port, host, address });
-    (text(), text(), vec(listener, 0..3))
-        .prop_map(|(namespace, name, listeners)| Gateway { namespace, name, listeners })
+    (text(), text(), vec(listener, 0..3)).prop_map(|(namespace, name, listeners)| Gateway {
+        namespace,
+        name,
+        listeners,
+    })
 }
 
 fn cluster() -> impl Strategy<Value = RemoteCluster> {
@@ -273,7 +311,8 @@ fn cluster() -> impl Strategy<Value = RemoteCluster> {
 }
 
 pub fn resource() -> impl Strategy<Value = Resource> {
-    let names = (vec(text(), 0..3), vec(host(), 0..3)).prop_map(|(suffixes, hosts)| Names { suffixes, hosts });
+    let names =
+        (vec(text(), 0..3), vec(host(), 0..3)).prop_map(|(suffixes, hosts)| Names { suffixes, hosts });
     let trust = vec(vec(any::<u8>(), 0..20), 0..3)
         .prop_map(|roots| TrustBundle { trust_domain: TrustDomain::parse("a.b").unwrap(), roots });
     prop_oneof![
