@@ -24,7 +24,7 @@ fn two_demos_run_side_by_side_and_sigkill_leaves_nothing() {
     }
     assert!(!leftovers(&one.name).is_empty(), "the control run: while it runs, its processes are found");
     // Kill the outermost process only; everything else must go by itself.
-    let launcher = one.client.launcher_pid().expect("the launcher");
+    let launcher = launcher(&one.name);
     let killed = Command::new("kill").args(["-KILL", &launcher.to_string()]).status().expect("kill runs");
     assert!(killed.success());
     wait_until("nothing of it is left", || leftovers(&one.name).is_empty());
@@ -33,6 +33,24 @@ fn two_demos_run_side_by_side_and_sigkill_leaves_nothing() {
         3,
         "the other goes on"
     );
+}
+
+/// Of the processes with this name in their arguments the one whose parent is not among them.
+fn launcher(name: &str) -> u32 {
+    let entries = std::fs::read_dir("/proc").expect("/proc").map_while(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let ours: Vec<u32> = pids
+        .filter(|pid| {
+            let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&arguments).contains(name)
+        })
+        .collect();
+    let parent = |pid: &u32| -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
+    let outermost = ours.iter().find(|pid| parent(pid).is_some_and(|parent| !ours.contains(&parent)));
+    *outermost.expect("the launcher runs")
 }
 
 #[test]
