@@ -167,21 +167,20 @@ impl Federation {
                 _ => None,
             })
             .collect();
-        let removed: Vec<Arc<str>> = update
-            .removed
-            .into_iter()
-            .filter_map(|key| match key {
-                ResourceKey::Cluster(name) => Some(name),
-                _ => None,
-            })
-            .collect();
-        let mut rows: Vec<Change> = clusters.iter().map(row).collect();
-        rows.extend(removed.iter().map(|name| Change::Delete(Table::Remote, name.to_string())));
+        // A manager that lost its memory does not know the others yet, which is not the same as their absence:
+        // what was in force stays. Nothing takes a cluster out of the mesh so far.
+        if !update.removed.is_empty() {
+            tracing::warn!(
+                clusters = update.removed.len(),
+                "the management plane does not know these clusters; kept"
+            );
+        }
+        let rows: Vec<Change> = clusters.iter().map(row).collect();
         if !rows.is_empty() {
             let store = self.store.clone();
             tokio::task::spawn_blocking(move || store.commit(&rows)).await??;
         }
-        self.handle.run(move |plane, _| plane.remote(clusters, removed)).await?;
+        self.handle.run(move |plane, _| plane.remote(clusters)).await?;
         Ok(session.ack(&update.nonce, session.held_hash()))
     }
 }

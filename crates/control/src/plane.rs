@@ -320,16 +320,11 @@ impl Plane {
     }
 
     /// What other clusters offer changed.
-    pub fn remote(&mut self, upserts: Vec<RemoteCluster>, removed: Vec<Arc<str>>) {
+    pub fn remote(&mut self, upserts: Vec<RemoteCluster>) {
         for cluster in upserts {
             self.metrics.remote_received.inc();
             self.remote.insert(cluster.cluster.clone(), cluster.clone());
             self.apply(Change::Remote(cluster));
-        }
-        for name in removed {
-            self.metrics.remote_received.inc();
-            self.remote.remove(&name);
-            self.apply(Change::RemoteGone(name));
         }
         self.store_addresses();
     }

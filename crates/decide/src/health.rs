@@ -52,9 +52,10 @@ pub fn after_failure(health: Health, now_ms: u64, dice: &mut dyn Dice) -> Health
     Health(until << 8 | u64::from(before.saturating_add(1)))
 }
 
-/// The health after a success: a clean record.
-pub fn after_success(_health: Health) -> Health {
-    Health::default()
+/// The health after a success at `now_ms`: a clean record, unless it is aside. Then the success is a late one
+/// of a request that was under way before the failure; believing it would bring traffic back to and fro.
+pub fn after_success(health: Health, now_ms: u64) -> Health {
+    if is_aside(health, now_ms) { health } else { Health::default() }
 }
 
 /// Whether it is skipped at `now_ms`.

@@ -89,7 +89,7 @@ fn wait(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Duration {
         }
         None => BACKOFF_DEFAULT,
     };
-    let doubled = base.saturating_mul(1 << attempt.number.saturating_sub(1).min(16));
+    let doubled = base.saturating_mul(1 << attempt.number.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     let jitter = Duration::from_micros(dice.below((doubled.as_micros() / 2) as u64));
     (doubled + jitter).min(BACKOFF_MAX)
 }

@@ -163,9 +163,9 @@ impl EndpointHealth {
     }
 
     /// Notes an answer. Writes only when that changes something.
-    pub fn succeeded(&self) {
+    pub fn succeeded(&self, now_ms: u64) {
         let now = self.health();
-        let next = health::after_success(now).to_bits();
+        let next = health::after_success(now, now_ms).to_bits();
         if next != now.to_bits() {
             self.bits.store(next, Ordering::Relaxed);
         }

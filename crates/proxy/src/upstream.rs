@@ -133,7 +133,7 @@ fn accept(answer: Answer, exchange: &Rc<Exchange>, limits: &Limits) -> Response<
 pub(crate) fn judge<T>(worker: &Worker, entry: &HostEntry, index: usize, outcome: &Result<T, Missed>) {
     let Some(state) = entry.states.get(index) else { return };
     match outcome {
-        Ok(_) => state.succeeded(),
+        Ok(_) => state.succeeded(worker.now_ms()),
         Err(Missed { standing: Standing::Suspect, .. }) => {
             state.failed(worker.now_ms(), &mut *worker.dice.borrow_mut());
         }

@@ -40,8 +40,16 @@ fn success_and_time_clear_the_record() {
     let first = after_failure(Health::default(), 100_000, &mut dice);
     let second = after_failure(first, first.until_ms(), &mut dice);
     assert_eq!(second.failures(), 2);
-    assert_eq!(after_success(second), Health::default());
+    assert_eq!(after_success(second, second.until_ms()), Health::default());
     let later = after_failure(second, second.until_ms() + FORGET_MS + 1, &mut dice);
     assert_eq!(later.failures(), 1);
     assert_eq!(Health::from_bits(later.to_bits()), later);
+}
+
+#[test]
+fn a_late_success_of_a_request_under_way_does_not_bring_it_back() {
+    let mut dice = Pcg::new(5);
+    let failed = after_failure(Health::default(), 1_000, &mut dice);
+    assert_eq!(after_success(failed, 1_010), failed);
+    assert!(is_aside(after_success(failed, 1_010), 1_500));
 }

@@ -70,7 +70,8 @@ async fn open(
     connection: &mut Connection,
 ) -> Result<(TcpStream, Active), Reason> {
     let worker = &visitor.worker;
-    // Endpoints that are not ours to hand out count as tried already, so that they are never chosen.
+    // Endpoints that are not ours to hand out count as tried already. `choose` falls back on those when nothing
+    // else is left, so what it gives is looked at again.
     let is_own =
         |endpoint: &Endpoint| endpoint.reach == Reach::Native && endpoint.cluster == snapshot.me.cluster;
     let mut tried: Vec<usize> =
@@ -86,7 +87,7 @@ async fn open(
             let dice = &mut *worker.dice.borrow_mut();
             balance::choose(&entry.priorities, &entry.endpoints, &load, &tried, dice)
         };
-        let Some(index) = chosen else { break };
+        let Some(index) = chosen.filter(|index| !tried.contains(index)) else { break };
         let (endpoint, active) = (&entry.endpoints[index], entry.states[index].begin());
         let address = SocketAddr::new(endpoint.address, PORT_MESH);
         connection.target = Some((Arc::clone(entry), index));

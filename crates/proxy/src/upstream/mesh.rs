@@ -160,6 +160,10 @@ impl Pool {
         };
         let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
         match &*connected {
+            // Who started the connect may have expected others than we do.
+            Some(Ok(connection)) if expected.is_some_and(|expected| !connection.is_one_of(expected)) => {
+                Err(Reason::TlsFailed.into())
+            }
             Some(Ok(connection)) => Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh }),
             Some(Err(failure)) => Err(failure.clone()),
             None => Err(Reason::ConnectFailed.into()),

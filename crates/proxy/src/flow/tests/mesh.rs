@@ -187,6 +187,19 @@ fn what_is_not_exported_is_refused() {
 }
 
 #[test]
+fn a_gateway_without_workloads_of_its_own_never_calls_another_gateway() {
+    story(async {
+        let authority = Authority::new();
+        let (east, north) = (Cluster::named(&authority, "east"), Cluster::named(&authority, "north"));
+        east.gateway.apply(vec![endpoints(vec![through("north", north.gateway.ip)])]);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        assert_eq!(proxy.call().await.get("/").await.status(), 503);
+        assert_eq!(east.gateway.logged()[0]["response_code_details"], "no_healthy_upstream");
+        assert_eq!(north.gateway.logged().len(), 0);
+    });
+}
+
+#[test]
 fn opaque_bytes_go_both_ways_and_end() {
     story(async {
         let authority = Authority::new();
