@@ -85,14 +85,14 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
     let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
     let options = ServerOptions::default();
-    let never = std::future::pending();
+    let drain = visitor.worker.shared.drain.clone();
     let service = |request| {
         let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
         async move { serve_request(&visitor, request, Some(&arrival)).await }
     };
     let served = match spoken {
-        Spoken::Http1 => codec::http1::serve(io, &options, never, service).await,
-        Spoken::Http2 => codec::http2::serve(io, &options, never, service).await,
+        Spoken::Http1 => codec::http1::serve(io, &options, drain.started(), service).await,
+        Spoken::Http2 => codec::http2::serve(io, &options, drain.started(), service).await,
         Spoken::Opaque => return relay_opaque(&visitor, &arrival, io).await,
     };
     if let Err(error) = served {
