@@ -143,7 +143,9 @@ pub fn version(program: &Path, argument: &str) -> String {
     let Ok(output) = Command::new(program).arg(argument).output() else { return "unknown".to_owned() };
     let words = [output.stdout, output.stderr].concat();
     let words = String::from_utf8_lossy(&words);
-    words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown").to_owned()
+    let line = words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown");
+    // Envoy begins with its own path.
+    line.strip_prefix(&*program.to_string_lossy()).unwrap_or(line).trim().to_owned()
 }
 
 /// What this machine is.
