@@ -61,11 +61,11 @@ pub trait Issuer: Send + Sync + 'static {
 /// What the other end of one stream may have signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Intermediates that sign leaves of the root's trust domain; the name is for people.
+    /// Intermediates that sign leaves of the root's trust domain and are bound to one cluster.
     Intermediate {
         /// Must be the root's.
         trust_domain: TrustDomain,
-        /// Name of the cluster.
+        /// Name of the cluster; it stands in the certificate, whatever the request says.
         cluster: String,
     },
     /// Leaves for exactly this identity.

@@ -31,7 +31,7 @@ impl Root {
         let now = SystemTime::now();
         let name = format!("{trust_domain} root");
         let not_after = now + ttl;
-        let params = ca_params(&name, BasicConstraints::Constrained(1), now, not_after)?;
+        let params = ca_params(&name, None, BasicConstraints::Constrained(1), now, not_after)?;
         let der: Arc<[u8]> = params.self_signed(&key).map_err(SignError::Write)?.der().to_vec().into();
         let issuer = rcgen::Issuer::from_ca_cert_der(&CertificateDer::from(der.to_vec()), key);
         Ok(Self { trust_domain, issuer: Arc::new(issuer.map_err(SignError::Write)?), der, not_after })
@@ -57,8 +57,8 @@ impl Root {
         TrustBundle { trust_domain: self.trust_domain.clone(), roots: vec![self.der.to_vec()] }
     }
 
-    /// Certifies the key in `csr` as an intermediate CA named after `cluster`, which may sign leaves only.
-    /// The chain is intermediate, root.
+    /// Certifies the key in `csr` as the intermediate CA of `cluster`, which may sign leaves only. Whatever it
+    /// signs is vouched for by that cluster (`identity::cluster`). The chain is intermediate, root.
     pub fn sign_intermediate(
         &self,
         csr: &[u8],
@@ -69,7 +69,7 @@ impl Root {
         let now = SystemTime::now();
         let not_after = (now + ttl).min(self.not_after);
         let name = format!("{} cluster {cluster}", self.trust_domain);
-        let params = ca_params(&name, BasicConstraints::Constrained(0), now, not_after)?;
+        let params = ca_params(&name, Some(cluster), BasicConstraints::Constrained(0), now, not_after)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(SignError::Write)?;
         Ok(vec![certificate.der().to_vec(), self.der.to_vec()])
     }

@@ -124,6 +124,11 @@ impl Signer {
         self.not_after
     }
 
+    /// The cluster that what it signs is vouched for by; `None`: the intermediate names none.
+    pub fn cluster(&self) -> Option<Arc<str>> {
+        self.chain.first().and_then(|der| identity::cluster(der))
+    }
+
     /// Whom it signs for.
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
@@ -164,16 +169,20 @@ pub(crate) fn leaf_params(
     Ok(params)
 }
 
-/// A signing certificate. No URI name constraints: rustls-webpki refuses every leaf below them, and the
+/// A signing certificate; the organizational unit names the cluster that it is for. No URI name constraints: rustls-webpki refuses every leaf below them, and the
 /// verifier binds roots to trust domains anyway.
 pub(crate) fn ca_params(
     name: &str,
+    cluster: Option<&str>,
     constraint: BasicConstraints,
     now: SystemTime,
     not_after: SystemTime,
 ) -> Result<CertificateParams, SignError> {
     let mut params = base_params(now, not_after)?;
     params.distinguished_name.push(DnType::CommonName, name);
+    if let Some(cluster) = cluster {
+        params.distinguished_name.push(DnType::OrganizationalUnitName, cluster);
+    }
     params.is_ca = IsCa::Ca(constraint);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)

@@ -35,6 +35,14 @@ pub enum AuthorityError {
     /// What came back cannot be used.
     #[error("use the signing certificate")]
     Sign(#[source] SignError),
+    /// The holder of the root binds us to another cluster, so the management plane would refuse us.
+    #[error("the signing certificate is for cluster {found:?}, this is {cluster}")]
+    OtherCluster {
+        /// The cluster that it names.
+        found: Option<Arc<str>>,
+        /// This one.
+        cluster: Arc<str>,
+    },
 }
 
 struct Current {
@@ -47,24 +55,33 @@ struct Current {
 #[derive(Clone)]
 pub struct Authority {
     issuer: Arc<dyn Issuer>,
+    cluster: Arc<str>,
     clock: Arc<dyn Clock>,
     current: Arc<RwLock<Arc<Current>>>,
 }
 
-async fn obtain(issuer: &dyn Issuer, clock: &dyn Clock) -> Result<Current, AuthorityError> {
+async fn obtain(
+    issuer: &dyn Issuer,
+    cluster: &Arc<str>,
+    clock: &dyn Clock,
+) -> Result<Current, AuthorityError> {
     let key = Key::generate().map_err(AuthorityError::Key)?;
     let csr = key.csr().map_err(AuthorityError::Key)?;
     let since = clock.wall();
     let issued = issuer.sign_intermediate(&csr).await.map_err(AuthorityError::Issue)?;
     let signer = Signer::new(issued.trust_domain, key, issued.chain).map_err(AuthorityError::Sign)?;
+    match signer.cluster() {
+        Some(found) if found == *cluster => {}
+        found => return Err(AuthorityError::OtherCluster { found, cluster: cluster.clone() }),
+    }
     Ok(Current { signer, bundles: issued.bundles, since })
 }
 
 /// Asks until it is answered.
-async fn obtain_in_the_end(issuer: &dyn Issuer, clock: &dyn Clock) -> Current {
+async fn obtain_in_the_end(issuer: &dyn Issuer, cluster: &Arc<str>, clock: &dyn Clock) -> Current {
     let mut wait = RETRY_WAIT_FIRST;
     loop {
-        match obtain(issuer, clock).await {
+        match obtain(issuer, cluster, clock).await {
             Ok(current) => return current,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -77,10 +94,11 @@ async fn obtain_in_the_end(issuer: &dyn Issuer, clock: &dyn Clock) -> Current {
 }
 
 impl Authority {
-    /// Waits for the first signing certificate.
-    pub async fn start(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
-        let current = obtain_in_the_end(&*issuer, &*clock).await;
-        Self { issuer, clock, current: Arc::new(RwLock::new(Arc::new(current))) }
+    /// Waits for the first signing certificate, which must be for `cluster`.
+    pub async fn start(issuer: Arc<dyn Issuer>, cluster: &str, clock: Arc<dyn Clock>) -> Self {
+        let cluster = cluster.into();
+        let current = obtain_in_the_end(&*issuer, &cluster, &*clock).await;
+        Self { issuer, cluster, clock, current: Arc::new(RwLock::new(Arc::new(current))) }
     }
 
     fn current(&self) -> Arc<Current> {
@@ -137,7 +155,7 @@ impl Authority {
             {
                 tokio::time::sleep(left.min(NAP_MAX)).await;
             }
-            let next = obtain_in_the_end(&*self.issuer, &*self.clock).await;
+            let next = obtain_in_the_end(&*self.issuer, &self.cluster, &*self.clock).await;
             let bundles = next.bundles.clone();
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
             tracing::info!("signing certificate renewed");

@@ -80,7 +80,7 @@ impl Desk {
     /// Counts and logs a refusal.
     fn refused(&self, call: &str, peer: &Peer, status: Status) -> Status {
         self.parts.metrics.refusals.inc();
-        let id = peer.id.as_ref().map(ToString::to_string);
+        let id = peer.id().map(ToString::to_string);
         tracing::warn!(call, peer = %peer.address, id, reason = %status.message, "enrollment refused");
         status
     }
@@ -219,7 +219,7 @@ impl Enrollment for Desk {
 }
 
 fn identified(peer: &Peer) -> Result<SpiffeId, Status> {
-    peer.id.clone().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
+    peer.id().cloned().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
 }
 
 fn stopping(error: Ended) -> Status {

@@ -39,7 +39,7 @@ impl Streams {
 
 impl Discovery for Streams {
     fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
-        let Some(identity) = peer.id else {
+        let Some(identity) = peer.id().cloned() else {
             self.metrics.refusals.inc();
             return Err(Status::new(Code::Unauthenticated, "a client certificate is needed"));
         };

@@ -21,7 +21,7 @@ use ca::{Issuer, SocketIssuer};
 use daemon::admin::{AdminHandler, AdminReply};
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
-use identity::{Clients, Identity};
+use identity::{CertificateDer, Clients, Identity, MANAGER_ACCOUNT};
 use model::{Hostname, Locality};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,8 +37,6 @@ use xds::grpc::{Refused, Services, Tls};
 const STORE_FILE: &str = "control.redb";
 /// How long a stop waits for what is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
-/// The account of the management plane's identity.
-const MANAGER_ACCOUNT: &str = "manager";
 
 /// A control plane that runs.
 pub struct Running {
@@ -123,7 +121,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         api: bind(options.api, "--api").await?,
         metrics: bind(options.metrics, "--metrics").await?,
     };
-    let authority = Authority::start(issuer, seams.clock.clone()).await;
+    let authority = Authority::start(issuer, &options.cluster, seams.clock.clone()).await;
     let identity = Identity::new(authority.bundles());
     authority.install_own(&identity).context("make the control plane's own certificate")?;
 
@@ -290,7 +288,9 @@ async fn serve_control(
     registry: Registry,
     drain: Drain,
 ) {
-    let tls = Tls { config: identity.server_config(Clients::Requested, &[b"h2"]), peer: identity::peer };
+    let proving = identity.clone();
+    let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown);
+    let tls = Tls { config: identity.server_config(Clients::Requested, &[b"h2"]), prove: Arc::new(prove) };
     let refused: Refused = Arc::new(move |peer, error| {
         let reason = identity::refusal(error);
         let labels = [("reason", reason.row().code)];

@@ -4,10 +4,10 @@ use crate::svid::Svid;
 use crate::verify::{Trust, Verifier, Wanted};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::SpiffeId;
-use model::trust::TrustBundle;
+use model::trust::{Proof, TrustBundle};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
@@ -32,6 +32,8 @@ pub enum Clients {
 pub enum Expect {
     /// One of these identities; an empty list accepts nobody.
     OneOf(Vec<SpiffeId>),
+    /// The control plane of this cluster: its name, vouched for by that cluster's signing certificate.
+    Control(Arc<str>),
     /// Before joining: a control plane (`ns/leno-system/sa/control`) whose chain contains the root with
     /// this SHA-256 (of the DER) and is signed by it.
     PinnedRoot([u8; 32]),
@@ -115,6 +117,13 @@ impl Identity {
         config.enable_early_data = false;
         config.enable_sni = false;
         Arc::new(config)
+    }
+
+    /// What the certificates of a peer prove at this moment, after a handshake with a configuration of ours;
+    /// `None` when they prove nothing. Builds the path anew: the TLS library does not tell which one it took.
+    pub fn proof(&self, certificates: &[CertificateDer<'_>]) -> Option<Proof> {
+        let (leaf, others) = certificates.split_first()?;
+        self.verifier(Wanted::Anyone, true).judge(leaf, others, UnixTime::now()).ok()
     }
 
     fn verifier(&self, wanted: Wanted, mandatory: bool) -> Verifier {

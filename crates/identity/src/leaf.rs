@@ -2,6 +2,7 @@
 
 use model::SpiffeId;
 use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -95,6 +96,17 @@ fn time(unix_s: i64) -> SystemTime {
 /// configuration of [`crate::Identity`]; `None` when there is none.
 pub fn peer(certificates: &[CertificateDer<'_>]) -> Option<SpiffeId> {
     read(certificates.first()?).ok().map(|leaf| leaf.id)
+}
+
+/// The cluster that a signing certificate (DER) is for: its one organizational unit, set by the holder of the
+/// root. `None` when it names none or several. Says nothing about trust.
+pub fn cluster(der: &[u8]) -> Option<Arc<str>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let mut units = certificate.subject().iter_organizational_unit();
+    match (units.next(), units.next()) {
+        (Some(unit), None) => unit.as_str().ok().filter(|name| !name.is_empty()).map(Arc::from),
+        _ => None,
+    }
 }
 
 /// When the first of the certificates expires, so that a long connection can be ended then.

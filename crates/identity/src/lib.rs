@@ -14,12 +14,12 @@ mod verify;
 
 pub use config::{Clients, Expect, Identity, server_name};
 pub use key::{Key, KeyError};
-pub use leaf::{Flaw, URI_BYTES_MAX, expires, peer, public_key};
+pub use leaf::{Flaw, URI_BYTES_MAX, cluster, expires, peer, public_key};
 pub use refusal::{Refused, refusal};
 pub use rustls;
 pub use rustls::pki_types::CertificateDer;
 pub use svid::{Svid, SvidError};
-pub use verify::{CHAIN_CERTIFICATES_MAX, CONTROL_ACCOUNT, SYSTEM_NAMESPACE};
+pub use verify::{CHAIN_CERTIFICATES_MAX, CONTROL_ACCOUNT, MANAGER_ACCOUNT, SYSTEM_NAMESPACE};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use crate::{Clients, Expect, Identity, Key, Svid, peer, refusal, server_name};
 use aws_lc_rs::digest;
-use model::trust::TrustBundle;
+use model::trust::{TrustBundle, Voucher};
 use model::{Reason, SpiffeId, TrustDomain};
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -335,6 +335,54 @@ async fn a_pinned_root_admits_the_control_plane_and_nobody_else() {
     check_expect(&cluster, CONTROL, pin.clone(), Ok(())).await;
     check_expect(&cluster, BOB, pin, Err(Reason::PeerUntrusted)).await;
     check_expect(&cluster, CONTROL, Expect::PinnedRoot([7; 32]), Err(Reason::PeerUntrusted)).await;
+}
+
+fn of(cluster: &str) -> impl FnOnce(&mut CertificateParams) {
+    move |ca| ca.distinguished_name.push(DnType::OrganizationalUnitName, cluster)
+}
+
+#[tokio::test]
+async fn a_control_plane_is_its_clusters_alone() {
+    let root = Authority::root("a");
+    let (west, edge) = (root.below("west", of("west")), root.below("edge", of("edge")));
+    let expect = || Expect::Control("west".into());
+    check_expect(&west, CONTROL, expect(), Ok(())).await;
+    check_expect(&west, BOB, expect(), Err(Reason::PeerUntrusted)).await;
+    for other in [&edge, &root, &root.below("west", |_| {})] {
+        check_expect(other, CONTROL, expect(), Err(Reason::PeerUntrusted)).await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_root_vouches_for_the_management_plane() {
+    const MANAGER: &str = "spiffe://a.test/ns/leno-system/sa/manager";
+    let root = Authority::root("a");
+    let expect = || Expect::OneOf(vec![id(MANAGER)]);
+    check_expect(&root, MANAGER, expect(), Ok(())).await;
+    let west = root.below("west", of("west"));
+    check_expect(&west, MANAGER, expect(), Err(Reason::PeerUntrusted)).await;
+}
+
+#[test]
+fn the_voucher_is_who_signed_and_not_who_stands_first() {
+    let root = Authority::root("a");
+    let (west, edge) = (root.below("west", of("west")), root.below("edge", of("edge")));
+    let identity = Identity::new(vec![bundle("a.test", &[&root])]);
+    let proof = |chain: Vec<Vec<u8>>| {
+        let chain: Vec<_> = chain.into_iter().map(CertificateDer::from).collect();
+        identity.proof(&chain).map(|proof| proof.voucher)
+    };
+    let own = edge.leaf(CONTROL, |_| {}).1;
+    assert_eq!(proof(own.clone()), Some(Voucher::Cluster("edge".into())));
+    let borrowed = vec![own[0].clone(), west.chain[0].clone(), own[1].clone(), own[2].clone()];
+    assert_eq!(proof(borrowed), Some(Voucher::Cluster("edge".into())));
+    // Its own words count for nothing.
+    let boasting = edge.leaf(CONTROL, of("west")).1;
+    assert_eq!(proof(boasting), Some(Voucher::Cluster("edge".into())));
+    assert_eq!(proof(root.leaf(CONTROL, of("west")).1), Some(Voucher::Root));
+    assert_eq!(proof(root.below("west", |_| {}).leaf(CONTROL, |_| {}).1), Some(Voucher::Nameless));
+    assert_eq!(proof(vec![own[0].clone(), west.chain[0].clone()]), None);
+    assert_eq!(proof(Vec::new()), None);
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Whom we believe: one verifier for both sides of a handshake.
 //!
 //! A chain is built against the roots of the trust domain that the peer claims, and no others, so a
-//! federated root cannot vouch for our own domain (bad inputs T02). Host names play no part.
+//! federated root cannot vouch for our own domain (bad inputs T02). Host names play no part. The path also
+//! says which cluster signed, which is all that binds a name to a cluster (decision 0003).
 
 use crate::config::Expect;
 use crate::leaf;
 use crate::refusal::Refused;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
-use model::trust::TrustBundle;
+use model::trust::{Proof, TrustBundle, Voucher};
 use model::{Reason, SpiffeId, TrustDomain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
@@ -24,8 +25,10 @@ pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 
 /// Namespace of the mesh's own programs.
 pub const SYSTEM_NAMESPACE: &str = "leno-system";
-/// Service account of the control plane; with a pinned root nobody else is believed.
+/// Service account of the control planes; with a pinned root nobody else is believed.
 pub const CONTROL_ACCOUNT: &str = "control";
+/// Service account of the management plane; only the root itself can vouch for it.
+pub const MANAGER_ACCOUNT: &str = "manager";
 
 /// Trust anchors by the domain that they vouch for.
 #[derive(Default)]
@@ -79,73 +82,83 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    fn judge(
+    /// What the certificates prove, if they may be shown here.
+    pub fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), rustls::Error> {
+    ) -> Result<Proof, rustls::Error> {
         if others.len() >= CHAIN_CERTIFICATES_MAX {
-            return Err(Refused::tls(
-                Reason::PeerUntrusted,
-                format!("chain of {} certificates", others.len() + 1),
-            ));
+            return Err(untrusted(format!("chain of {} certificates", others.len() + 1)));
         }
-        let id = leaf::read(leaf).map_err(|flaw| Refused::tls(Reason::PeerUntrusted, flaw.to_string()))?.id;
-        if let Wanted::These(Expect::PinnedRoot(pin)) = &self.wanted {
-            return self.judge_pinned(&id, leaf, others, pin, now);
-        }
-        let trust = self.trust.load();
-        let Some(anchors) = trust.anchors.get(&id.trust_domain) else {
-            return Err(Refused::tls(Reason::PeerWrongDomain, format!("no trust bundle for {id}")));
+        let id = leaf::read(leaf).map_err(|flaw| untrusted(flaw.to_string()))?.id;
+        let proof = match &self.wanted {
+            Wanted::These(Expect::PinnedRoot(pin)) => {
+                let anchor = find_pinned(others, pin)?;
+                self.build_path(id, leaf, others, &[anchor], now)?
+            }
+            _ => {
+                let trust = self.trust.load();
+                let Some(anchors) = trust.anchors.get(&id.trust_domain) else {
+                    let text = format!("no trust bundle for {id}");
+                    return Err(Refused::tls(Reason::PeerWrongDomain, text));
+                };
+                self.build_path(id, leaf, others, anchors, now)?
+            }
         };
-        self.build_path(&id, leaf, others, anchors, now)?;
+        self.check_wanted(&proof)?;
+        Ok(proof)
+    }
+
+    fn check_wanted(&self, proof: &Proof) -> Result<(), rustls::Error> {
+        let id = &proof.id;
+        // Every cluster could sign itself this name, and with it speak to all the others.
+        if is_system(id, MANAGER_ACCOUNT) && proof.voucher != Voucher::Root {
+            return Err(untrusted(format!("{id} is not vouched for by the root itself")));
+        }
         match &self.wanted {
-            Wanted::These(Expect::OneOf(ids)) if !ids.contains(&id) => Err(Refused::tls(
-                Reason::PeerUntrusted,
-                format!("{id} answered, which is not expected there"),
-            )),
+            Wanted::These(Expect::OneOf(ids)) if !ids.contains(id) => {
+                Err(untrusted(format!("{id} answered, which is not expected there")))
+            }
+            Wanted::These(Expect::Control(cluster)) => {
+                let voucher = &proof.voucher;
+                match is_system(id, CONTROL_ACCOUNT) && proof.cluster().is_some_and(|of| of == cluster) {
+                    true => Ok(()),
+                    false => Err(untrusted(format!(
+                        "{id}, vouched for by {voucher:?}, is not the control plane of {cluster}"
+                    ))),
+                }
+            }
+            // Before joining nothing is known but the root's hash. Every workload chains to that root, so
+            // the control plane's name is demanded too, or any of them could collect join tokens.
+            Wanted::These(Expect::PinnedRoot(_)) if !is_system(id, CONTROL_ACCOUNT) => {
+                Err(untrusted(format!("{id} is not a control plane")))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Before joining nothing is known but the root's hash. Every workload chains to that root, so the
-    /// control plane's name is demanded too, or any of them could collect join tokens.
-    fn judge_pinned(
-        &self,
-        id: &SpiffeId,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        pin: &[u8; 32],
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        let root = others.iter().find(|der| digest::digest(&digest::SHA256, der).as_ref() == pin);
-        let anchor = root.and_then(|der| webpki::anchor_from_trusted_cert(der).ok());
-        let Some(anchor) = anchor else {
-            return Err(Refused::tls(Reason::PeerUntrusted, "the pinned root is not in the chain".into()));
-        };
-        self.build_path(id, leaf, others, &[anchor], now)?;
-        if *id.namespace != *SYSTEM_NAMESPACE || *id.service_account != *CONTROL_ACCOUNT {
-            return Err(Refused::tls(Reason::PeerUntrusted, format!("{id} is not a control plane")));
-        }
-        Ok(())
-    }
-
     fn build_path(
         &self,
-        id: &SpiffeId,
+        id: SpiffeId,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        let malformed = |error: webpki::Error| Refused::tls(Reason::PeerUntrusted, error.to_string());
-        let end = webpki::EndEntityCert::try_from(leaf).map_err(malformed)?;
+    ) -> Result<Proof, rustls::Error> {
+        let end = webpki::EndEntityCert::try_from(leaf).map_err(|error| untrusted(error.to_string()))?;
         // `leaf::read` demands both usages when there are any; one of them satisfies the path builder.
         let usage = webpki::KeyUsage::client_auth();
-        end.verify_for_usage(self.algorithms.all, anchors, others, now, usage, None, None)
-            .map(|_| ())
-            .map_err(|error| path_error(id, error))
+        let path = end
+            .verify_for_usage(self.algorithms.all, anchors, others, now, usage, None, None)
+            .map_err(|error| path_error(&id, error))?;
+        // The first of the path, not of what was shown: only that one signed the leaf.
+        let voucher = match path.intermediate_certificates().next() {
+            None => Voucher::Root,
+            Some(signer) => leaf::cluster(&signer.der()).map_or(Voucher::Nameless, Voucher::Cluster),
+        };
+        Ok(Proof { id, voucher })
     }
 
     fn signature(
@@ -156,6 +169,23 @@ impl Verifier {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
+}
+
+fn untrusted(text: String) -> rustls::Error {
+    Refused::tls(Reason::PeerUntrusted, text)
+}
+
+fn is_system(id: &SpiffeId, account: &str) -> bool {
+    *id.namespace == *SYSTEM_NAMESPACE && *id.service_account == *account
+}
+
+fn find_pinned<'a>(
+    shown: &'a [CertificateDer<'_>],
+    pin: &[u8; 32],
+) -> Result<TrustAnchor<'a>, rustls::Error> {
+    let root = shown.iter().find(|der| digest::digest(&digest::SHA256, der).as_ref() == pin);
+    let anchor = root.and_then(|der| webpki::anchor_from_trusted_cert(der).ok());
+    anchor.ok_or_else(|| untrusted("the pinned root is not in the chain".into()))
 }
 
 /// Keeps rustls' own words where they choose the right alert.
@@ -169,6 +199,33 @@ fn path_error(id: &SpiffeId, error: webpki::Error) -> rustls::Error {
     }
 }
 
+/// Both sides of a handshake check its signatures alike: TLS 1.3 only, as the library does.
+macro_rules! check_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _certificate: &CertificateDer<'_>,
+            _signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Err(rustls::Error::General("TLS 1.2 is off".into()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            self.signature(message, certificate, signed)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -178,30 +235,10 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.judge(leaf, others, now).map(|()| ServerCertVerified::assertion())
+        self.judge(leaf, others, now).map(|_| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is off".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    check_signatures!();
 }
 
 impl ClientCertVerifier for Verifier {
@@ -219,28 +256,8 @@ impl ClientCertVerifier for Verifier {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.judge(leaf, others, now).map(|()| ClientCertVerified::assertion())
+        self.judge(leaf, others, now).map(|_| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is off".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    check_signatures!();
 }

@@ -32,11 +32,12 @@ impl Root {
         Ok(Self { trust_domain, root })
     }
 
-    /// A socket over which the control plane of `cluster` has its signing certificate and its own signed.
+    /// A socket over which the control plane of `cluster` has its signing certificate signed, with which it
+    /// signs its own.
     pub fn for_control(&self, cluster: &str) -> Result<OwnedFd> {
         let trust_domain = self.trust_domain.clone();
         let intermediate = Grant::Intermediate { trust_domain, cluster: cluster.into() };
-        self.serve(vec![intermediate, Grant::Leaf(self.system_id("control"))])
+        self.serve(vec![intermediate])
     }
 
     /// A socket over which the manager has its own certificate signed.

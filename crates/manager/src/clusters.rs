@@ -52,8 +52,8 @@ pub enum Unfit {
     /// A name is empty, too long, or has characters other than letters, digits, `-`, `_` and `.`.
     #[error("not a cluster name")]
     Name,
-    /// One stream reported two clusters.
-    #[error("a stream reports one cluster")]
+    /// A control plane speaks for another cluster than the one that its certificate is bound to.
+    #[error("a control plane speaks for its own cluster only")]
     OtherCluster,
 }
 
@@ -141,4 +141,4 @@ impl Clusters {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

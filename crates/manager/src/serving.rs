@@ -1,14 +1,17 @@
 //! Control planes over the network: their reports come in, the other clusters go out.
+//!
+//! Which cluster a control plane speaks for is what its handshake proved (decision 0003); what it says of
+//! itself must agree, or it is refused.
 
-use crate::clusters::{Clusters, News, Unfit};
+use crate::clusters::{Clusters, NAME_BYTES_MAX, News, Unfit};
 use apiserver::Store;
 use daemon::clock::Clock;
 use daemon::metrics::{Counter, Gauge, Registry};
 use daemon::{Drain, Tasks};
 use identity::{CONTROL_ACCOUNT, SYSTEM_NAMESPACE};
-use model::Subscription;
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, Ordering};
+use model::{SpiffeId, Subscription, TrustDomain};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,6 +24,8 @@ use xds::{Code, Status};
 
 /// Open streams at most, of both sorts; more are refused.
 pub const STREAMS_MAX: u32 = 4096;
+/// Open streams of one cluster at most; more are refused, so that one cannot take the places of all.
+pub const STREAMS_PER_CLUSTER_MAX: u32 = 32;
 /// The first request must come within this time.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,6 +71,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// When to stop.
     pub drain: Drain,
+    /// Control planes of another one are refused: its root could name clusters as it likes.
+    pub trust_domain: TrustDomain,
 }
 
 /// Takes streams of control planes.
@@ -75,15 +82,37 @@ pub struct Hub {
     version: watch::Sender<u64>,
     /// One report at a time, so that what is stored is what is known.
     storing: tokio::sync::Mutex<()>,
-    open: AtomicU32,
+    open: Mutex<HashMap<Arc<str>, u32>>,
 }
 
-/// Counts a stream as long as it lives.
-struct Place(Arc<Hub>);
+/// The place of one stream; counts as long as it lives.
+struct Place {
+    hub: Arc<Hub>,
+    /// Proved by the handshake.
+    cluster: Arc<str>,
+    address: SocketAddr,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.hub.open();
+        if let Some(count) = open.get_mut(&self.cluster) {
+            *count = count.saturating_sub(1);
+        }
+        open.retain(|_, count| *count > 0);
+    }
+}
+
+impl Place {
+    /// Whether the control plane speaks for its own cluster.
+    fn check_claim(&self, claimed: &str) -> Result<(), Unfit> {
+        if *claimed == *self.cluster {
+            return Ok(());
+        }
+        self.hub.parts.metrics.refusals.inc();
+        let claimed = claimed.chars().take(NAME_BYTES_MAX).collect::<String>();
+        tracing::warn!(peer = %self.address, cluster = %self.cluster, claimed, "refused: a control plane speaks for another cluster");
+        Err(Unfit::OtherCluster)
     }
 }
 
@@ -112,7 +141,7 @@ impl Hub {
             parts,
             version: watch::Sender::new(0),
             storing: tokio::sync::Mutex::new(()),
-            open: AtomicU32::new(0),
+            open: Mutex::default(),
         }
     }
 
@@ -121,29 +150,46 @@ impl Hub {
         self.parts.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Only control planes of a trusted domain may talk to us.
-    fn admit(self: &Arc<Self>, peer: &Peer) -> Result<Place, Status> {
-        let is_control = peer
-            .id
-            .as_ref()
-            .is_some_and(|id| *id.namespace == *SYSTEM_NAMESPACE && *id.service_account == *CONTROL_ACCOUNT);
-        if !is_control {
-            self.parts.metrics.refusals.inc();
-            let id = peer.id.as_ref().map(ToString::to_string);
-            tracing::warn!(peer = %peer.address, id, "refused: not a control plane");
-            return Err(Status::new(
-                Code::PermissionDenied,
-                "only control planes talk to the management plane",
-            ));
-        }
-        if self.open.fetch_add(1, Ordering::Relaxed) >= STREAMS_MAX {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Status::new(Code::ResourceExhausted, "too many streams"));
-        }
-        Ok(Place(self.clone()))
+    fn open(&self) -> MutexGuard<'_, HashMap<Arc<str>, u32>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn take_reports(&self, end: &mut ReportEnd, name: &mut Option<Arc<str>>) -> Result<(), Failure> {
+    /// Only control planes of our trust domain may talk to us, each for the cluster that vouches for it.
+    fn admit(self: &Arc<Self>, peer: &Peer) -> Result<Place, Status> {
+        let refused = |code, why: &str| {
+            self.parts.metrics.refusals.inc();
+            let id = peer.id().map(ToString::to_string);
+            tracing::warn!(peer = %peer.address, id, "refused: {why}");
+            Status::new(code, why)
+        };
+        let is_control = |id: &SpiffeId| {
+            id.trust_domain == self.parts.trust_domain
+                && *id.namespace == *SYSTEM_NAMESPACE
+                && *id.service_account == *CONTROL_ACCOUNT
+        };
+        let Some(proof) = peer.proof.as_ref().filter(|proof| is_control(&proof.id)) else {
+            let why = "only control planes of this trust domain talk to the management plane";
+            return Err(refused(Code::PermissionDenied, why));
+        };
+        let Some(cluster) = proof.cluster() else {
+            let why = "the signing certificate of the control plane names no cluster";
+            return Err(refused(Code::PermissionDenied, why));
+        };
+        let mut open = self.open();
+        let own = open.get(cluster).copied().unwrap_or_default();
+        if own >= STREAMS_PER_CLUSTER_MAX || open.values().sum::<u32>() >= STREAMS_MAX {
+            return Err(refused(Code::ResourceExhausted, "too many streams"));
+        }
+        open.insert(cluster.clone(), own + 1);
+        Ok(Place { hub: self.clone(), cluster: cluster.clone(), address: peer.address })
+    }
+
+    async fn take_reports(
+        &self,
+        place: &Place,
+        end: &mut ReportEnd,
+        name: &mut Option<Arc<str>>,
+    ) -> Result<(), Failure> {
         loop {
             let report = tokio::select! {
                 report = end.rx.recv() => match report {
@@ -153,9 +199,7 @@ impl Hub {
                 () = self.parts.drain.started() => return Ok(()),
             };
             let cluster = report.cluster.clone();
-            if name.as_ref().is_some_and(|name| *name != cluster) {
-                return Err(Unfit::OtherCluster.into());
-            }
+            place.check_claim(&cluster)?;
             let storing = self.storing.lock().await;
             let (news, rows) = self.clusters().report(report, self.parts.clock.wall())?;
             if !rows.is_empty() {
@@ -178,7 +222,7 @@ impl Hub {
     }
 
     /// Serves one control stream.
-    async fn tell(&self, mut end: ServerEnd) -> Result<(), Failure> {
+    async fn tell(&self, place: &Place, mut end: ServerEnd) -> Result<(), Failure> {
         let clock = self.parts.clock.clone();
         let mut session = Session::new(move || clock.wall());
         let mut version = self.version.subscribe();
@@ -189,10 +233,8 @@ impl Hub {
             Err(_) => return Err("no request within 10 s".into()),
         };
         let node = request.as_ref().and_then(|first| first.node.as_ref()).and_then(|node| node.proxy.clone());
-        let own = node.unwrap_or_default().uid;
-        if own.is_empty() {
-            return Err(Unfit::Name.into());
-        }
+        place.check_claim(&node.unwrap_or_default().uid)?;
+        let own = place.cluster.clone();
         loop {
             let response = match request.take() {
                 Some(request) => {
@@ -230,7 +272,7 @@ impl Discovery for Service {
     fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
         let place = self.0.admit(&peer)?;
         self.0.parts.tasks.spawn("control stream", async move {
-            if let Err(error) = place.0.tell(end).await {
+            if let Err(error) = place.hub.tell(&place, end).await {
                 tracing::warn!(peer = %peer.address, %error, "control stream ended");
             }
         });
@@ -242,9 +284,9 @@ impl Federation for Service {
     fn report(&self, peer: Peer, mut end: ReportEnd) -> Result<(), Status> {
         let place = self.0.admit(&peer)?;
         self.0.parts.tasks.spawn("report", async move {
-            let hub = &place.0;
+            let hub = &place.hub;
             let mut name = None;
-            if let Err(error) = hub.take_reports(&mut end, &mut name).await {
+            if let Err(error) = hub.take_reports(&place, &mut end, &mut name).await {
                 tracing::warn!(peer = %peer.address, %error, "report ended");
             }
             if let Some(name) = name {
@@ -255,3 +297,6 @@ impl Federation for Service {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use daemon::admin::{AdminHandler, AdminReply};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
-use identity::{Clients, Identity, Key, Svid};
+use identity::{CertificateDer, Clients, Identity, Key, Svid};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -148,6 +148,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         clock: seams.clock.clone(),
         tasks: tasks.clone(),
         drain: drain.clone(),
+        trust_domain: identity.id().context("the certificate has no identity")?.trust_domain,
     }));
     tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock, drain.clone()));
     let (until, viewed) = (drain.clone(), hub.clone());
@@ -174,7 +175,9 @@ async fn serve_control(
     registry: Registry,
     drain: Drain,
 ) {
-    let tls = Tls { config: identity.server_config(Clients::Required, &[b"h2"]), peer: identity::peer };
+    let proving = identity.clone();
+    let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown);
+    let tls = Tls { config: identity.server_config(Clients::Required, &[b"h2"]), prove: Arc::new(prove) };
     let refused: Refused = Arc::new(move |peer, error| {
         let reason = identity::refusal(error).row().code;
         let labels = [("reason", reason)];

@@ -1,6 +1,7 @@
-//! Whom to trust.
+//! Whom to trust, and what a handshake proved.
 
-use crate::id::TrustDomain;
+use crate::id::{SpiffeId, TrustDomain};
+use std::sync::Arc;
 
 /// Trust anchors of one trust domain. Never holds a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,4 +10,35 @@ pub struct TrustBundle {
     pub trust_domain: TrustDomain,
     /// DER certificates of the roots.
     pub roots: Vec<Vec<u8>>,
+}
+
+/// What a handshake proved of the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Who it is.
+    pub id: SpiffeId,
+    /// Who signed for that.
+    pub voucher: Voucher,
+}
+
+/// Who signed a peer's certificate. A cluster can sign any identity of its trust domain, so an identity
+/// that matters beyond one cluster needs this beside it (decision 0003).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Voucher {
+    /// The root itself.
+    Root,
+    /// The signing certificate of this cluster; the name was set by the holder of the root.
+    Cluster(Arc<str>),
+    /// A signing certificate that names no cluster.
+    Nameless,
+}
+
+impl Proof {
+    /// The cluster that vouches, if one does.
+    pub fn cluster(&self) -> Option<&Arc<str>> {
+        match &self.voucher {
+            Voucher::Cluster(cluster) => Some(cluster),
+            Voucher::Root | Voucher::Nameless => None,
+        }
+    }
 }

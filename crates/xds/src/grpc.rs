@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use client::{Channel, Dial, Reporting};
-pub use server::{Discovery, Enrollment, Federation, Peer, Refused, ReportEnd, Services, Tls, serve};
+pub use server::{Discovery, Enrollment, Federation, Peer, Prove, Refused, ReportEnd, Services, Tls, serve};
 
 /// A peer that does not answer pings for this long after [`PING_INTERVAL`] is dead.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,6 @@
 
 use identity::rotate::Signed;
 use identity::{Expect, Identity};
-use model::SpiffeId;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
@@ -13,21 +12,19 @@ use xds::grpc::{Channel, Dial, Withdrawn};
 use xds::link::{Link, LinkError};
 use xds::{Code, Status};
 
-/// Namespace and service account of every control plane (contract with `ca`).
-const CONTROL: (&str, &str) = ("leno-system", "control");
-
 /// The way to the control plane. Clones share the connection.
 #[derive(Clone)]
 pub(super) struct Control {
     address: Arc<str>,
+    cluster: Arc<str>,
     identity: Identity,
     // The connection that the stream runs on; calls share it. Locked only to clone it.
     open: Arc<Mutex<Option<Channel>>>,
 }
 
 impl Control {
-    pub(super) fn new(address: &str, identity: Identity) -> Self {
-        Self { address: address.into(), identity, open: Arc::default() }
+    pub(super) fn new(address: &str, cluster: Arc<str>, identity: Identity) -> Self {
+        Self { address: address.into(), cluster, identity, open: Arc::default() }
     }
 
     /// A new connection and a control stream on it.
@@ -61,15 +58,8 @@ impl Control {
         let unavailable =
             |cause: io::Error| Status::new(Code::Unavailable, format!("{}: {cause}", self.address));
         let address = resolve(&self.address).await.map_err(unavailable)?;
-        let own =
-            self.identity.id().ok_or_else(|| Status::new(Code::Unauthenticated, "no certificate yet"))?;
-        let (namespace, account) = CONTROL;
-        let expected = SpiffeId {
-            trust_domain: own.trust_domain,
-            namespace: namespace.into(),
-            service_account: account.into(),
-        };
-        let config = self.identity.client_config(Expect::OneOf(vec![expected]), &[b"h2"]);
+        // Not just any cluster's: that of another could tell us anything.
+        let config = self.identity.client_config(Expect::Control(self.cluster.clone()), &[b"h2"]);
         Channel::connect_via(dial(address), Some(config)).await
     }
 }

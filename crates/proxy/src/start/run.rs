@@ -88,7 +88,7 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         drop(token);
         is_joined.open();
         tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
-        let control = Control::new(&address, ground.identity.clone());
+        let control = Control::new(&address, me.place.cluster.clone(), ground.identity.clone());
         ground.tasks.spawn_local("renewal", renew(&ground, control.clone()));
         let dns = if ground.options.no_capture { None } else { Some(bind_dns().await?) };
         let opener = control.clone();

@@ -13,6 +13,7 @@ use dispatch::{Dispatch, Handlers};
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::federation::RemoteCluster;
+use model::trust::Proof;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,8 +35,8 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Who called, as proven by the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// `None`: no client certificate.
-    pub id: Option<SpiffeId>,
+    /// What its certificate proved; `None`: no client certificate.
+    pub proof: Option<Proof>,
     /// Where from.
     pub address: SocketAddr,
 }
@@ -88,13 +89,23 @@ pub struct Services {
     pub federation: Option<Arc<dyn Federation>>,
 }
 
+impl Peer {
+    /// Who it is; `None`: no client certificate.
+    pub fn id(&self) -> Option<&SpiffeId> {
+        self.proof.as_ref().map(|proof| &proof.id)
+    }
+}
+
+/// Reads what a verified chain proves (`identity::Identity::proof`).
+pub type Prove = Arc<dyn Fn(&[CertificateDer<'_>]) -> Option<Proof> + Send + Sync>;
+
 /// How a listener is secured.
 #[derive(Clone)]
 pub struct Tls {
     /// Its ALPN must offer `h2`.
     pub config: Arc<ServerConfig>,
-    /// Reads the identity from a verified chain (`identity::peer`).
-    pub peer: fn(&[CertificateDer<'_>]) -> Option<SpiffeId>,
+    /// Says who called.
+    pub prove: Prove,
 }
 
 /// Hears of connections whose handshake failed, with the error of the TLS library (`identity::refusal`).

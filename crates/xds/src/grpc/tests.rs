@@ -6,6 +6,7 @@ use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::federation::RemoteCluster;
+use model::trust::{Proof, Voucher};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ impl Enrollment for Fake {
 
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
         Box::pin(async move {
-            Ok(Signed { chain: vec![csr, peer.id.unwrap().to_string().into()], bundles: vec![] })
+            Ok(Signed { chain: vec![csr, peer.id().unwrap().to_string().into()], bundles: vec![] })
         })
     }
 
@@ -110,7 +111,7 @@ async fn a_control_stream_carries_both_ways_and_both_can_close_it() {
         tokio::select! { _ = link.rx.recv() => {}, () = tokio::task::yield_now() => {} }
     });
     let (peer, mut end) = opened.unwrap();
-    assert_eq!((peer.id, peer.address.ip()), (None, Ipv4Addr::LOCALHOST.into()));
+    assert_eq!((peer.id(), peer.address.ip()), (None, Ipv4Addr::LOCALHOST.into()));
     assert_eq!(end.rx.recv().await.unwrap().unwrap().response_nonce, "hello");
     exchange(&mut link, &mut end, "more").await;
     drop(end);
@@ -244,7 +245,8 @@ fn server_tls(pki: &Pki) -> Tls {
         .with_single_cert(pki.server.0.clone(), pki.server.1.clone_key())
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Tls { config: Arc::new(config), peer: |_| SpiffeId::parse(ALICE) }
+    let proof = Proof { id: SpiffeId::parse(ALICE).unwrap(), voucher: Voucher::Root };
+    Tls { config: Arc::new(config), prove: Arc::new(move |_| Some(proof.clone())) }
 }
 
 fn client_tls(pki: &Pki, with_certificate: bool) -> Arc<ClientConfig> {

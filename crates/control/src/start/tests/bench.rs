@@ -87,11 +87,12 @@ impl Clock for Movable {
     }
 }
 
-pub struct RootIssuer(pub Root);
+/// Signs for one cluster.
+pub struct RootIssuer(pub Root, pub &'static str);
 
 impl Issuer for RootIssuer {
     fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
-        let chain = self.0.sign_intermediate(csr, "west", Duration::from_secs(600)).unwrap();
+        let chain = self.0.sign_intermediate(csr, self.1, Duration::from_secs(600)).unwrap();
         Box::pin(std::future::ready(Ok(self.issued(chain))))
     }
     fn sign_leaf<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
@@ -141,7 +142,12 @@ impl Bench {
         self.start_cluster("west", &self.config(), None).await
     }
 
-    pub async fn start_cluster(&self, cluster: &str, config: &Path, manager: Option<SocketAddr>) -> Running {
+    pub async fn start_cluster(
+        &self,
+        cluster: &'static str,
+        config: &Path,
+        manager: Option<SocketAddr>,
+    ) -> Running {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let options = Options {
             cluster: cluster.into(),
@@ -154,8 +160,8 @@ impl Bench {
             manager,
             certificate_ttl_s: 600,
         };
-        let seams =
-            Seams { clock: self.clock.clone(), issuer: Some(Arc::new(RootIssuer(self.root.clone()))) };
+        let issuer = RootIssuer(self.root.clone(), cluster);
+        let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(issuer)) };
         start(options, seams).await.unwrap()
     }
 }
@@ -238,8 +244,8 @@ impl Proxy {
     pub async fn connect(&mut self, running: &Running) {
         let control = self.joined.chain.len();
         assert_eq!(control, 3, "leaf, intermediate, root");
-        let id = model::SpiffeId::parse("spiffe://leno.demo/ns/leno-system/sa/control").unwrap();
-        let tls = self.identity.client_config(Expect::OneOf(vec![id]), &[b"h2"]);
+        let cluster = self.joined.cluster.as_str().into();
+        let tls = self.identity.client_config(Expect::Control(cluster), &[b"h2"]);
         let channel = Channel::connect(running.control, tls).await.unwrap();
         let link = channel.open_ads();
         let node = ProxyNode {

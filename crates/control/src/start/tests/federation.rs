@@ -14,8 +14,10 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
 }
 
 async fn start_manager(bench: &Bench, listen: &str) -> manager::start::Running {
-    let seams =
-        manager::Seams { clock: bench.clock.clone(), issuer: Some(Arc::new(RootIssuer(bench.root.clone()))) };
+    let seams = manager::Seams {
+        clock: bench.clock.clone(),
+        issuer: Some(Arc::new(RootIssuer(bench.root.clone(), ""))),
+    };
     let listen = listen.to_owned();
     // The port of the one before may be in its last moments.
     until("the management plane listens", async || {

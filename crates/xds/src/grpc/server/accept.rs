@@ -71,11 +71,17 @@ pub async fn run(
 async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Result<Connection> {
     tcp.set_nodelay(true)?;
     let Some(tls) = tls else {
-        return Ok(Connection { peer: Peer { id: None, address }, io: Stream::Plain(tcp) });
+        return Ok(Connection { peer: Peer { proof: None, address }, io: Stream::Plain(tcp) });
     };
     let stream = TlsAcceptor::from(tls.config).accept(tcp).await?;
-    let id = stream.get_ref().1.peer_certificates().and_then(tls.peer);
-    Ok(Connection { peer: Peer { id, address }, io: Stream::Tls(Box::new(stream)) })
+    let proof = match stream.get_ref().1.peer_certificates() {
+        None => None,
+        // Verified a moment ago; only an expiry or a change of trust in between can end here.
+        Some(shown) => {
+            Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
+        }
+    };
+    Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)) })
 }
 
 impl Connected for Connection {

@@ -117,7 +117,7 @@ impl enrollment_server::Enrollment for Handlers<dyn Enrollment> {
 /// Without a client certificate only joining is possible.
 fn identified<T>(request: &Request<T>) -> Result<Peer, tonic::Status> {
     let peer = peer(request)?;
-    match peer.id {
+    match peer.proof {
         Some(_) => Ok(peer),
         None => Err(Status::new(Code::Unauthenticated, "a client certificate is needed").into()),
     }

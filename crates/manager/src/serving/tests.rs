@@ -1,0 +1,171 @@
+//! A management plane with real sockets, and control planes that are a certificate each.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::clusters::tests::cluster;
+use crate::options::{Options, Seams};
+use crate::start::{Running, start};
+use ca::issuer::{IssueError, Issued, Issuer};
+use ca::{Root, Signer};
+use futures_util::future::BoxFuture;
+use identity::{Expect, Identity, Key, Svid};
+use std::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use xds::grpc::Channel;
+use xds::proto::ProxyNode;
+
+const LIFE: Duration = Duration::from_secs(600);
+
+fn id(text: &str) -> SpiffeId {
+    SpiffeId::parse(text).unwrap()
+}
+
+/// Signs for the management plane.
+struct Holder(Root);
+
+impl Issuer for Holder {
+    fn sign_intermediate<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        Box::pin(std::future::ready(Err(IssueError::Refused("not granted".into()))))
+    }
+    fn sign_leaf<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        let id = id("spiffe://leno.demo/ns/leno-system/sa/manager");
+        let chain = self.0.sign_leaf(csr, &id, LIFE).unwrap();
+        let (bundles, trust_domain) = (vec![self.0.bundle()], self.0.trust_domain().clone());
+        Box::pin(std::future::ready(Ok(Issued { chain, bundles, id: Some(id), trust_domain })))
+    }
+}
+
+struct Bench {
+    root: Root,
+    running: Running,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let root = Root::generate(TrustDomain::parse("leno.demo").unwrap(), 10 * LIFE).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let options =
+            Options { listen: any, issuer_fd: None, state_dir: dir.path().into(), api: any, metrics: any };
+        let seams = Seams { issuer: Some(Arc::new(Holder(root.clone()))), ..Seams::default() };
+        Self { root, running: start(options, seams).await.unwrap(), _dir: dir }
+    }
+
+    /// A connection of whoever holds `signer`, under any name that it likes.
+    async fn connect(&self, signer: &Signer, name: &str) -> Channel {
+        let key = Key::generate().unwrap();
+        let chain = signer.sign(&key.csr().unwrap(), &id(name), LIFE).unwrap();
+        let identity = Identity::new(vec![self.root.bundle()]);
+        identity.install(Svid::new(key, chain).unwrap());
+        let manager = id("spiffe://leno.demo/ns/leno-system/sa/manager");
+        let tls = identity.client_config(Expect::OneOf(vec![manager]), &[b"h2"]);
+        Channel::connect(self.running.control, tls).await.unwrap()
+    }
+
+    async fn control(&self, cluster: &str) -> Channel {
+        let signer = self.root.intermediate(cluster, LIFE).unwrap();
+        self.connect(&signer, "spiffe://leno.demo/ns/leno-system/sa/control").await
+    }
+
+    async fn get(&self, address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn refusals(&self) -> String {
+        let text = self.get(self.running.metrics, "/metrics").await;
+        let line = text.lines().find(|line| line.starts_with("leno_manager_refusals_total"));
+        line.unwrap().rsplit(' ').next().unwrap().to_owned()
+    }
+}
+
+/// Reports until it is taken or refused.
+async fn report(channel: &Channel, name: &str) -> Result<(), ()> {
+    let mut reporting = channel.report();
+    reporting.tx.send(cluster(name, 7)).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(30), reporting.acks.recv()).await;
+    match answer.expect("no answer within 30 s") {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => Err(()),
+    }
+}
+
+/// Asks for the other clusters under a name; `Err`: the stream was ended.
+async fn listen(channel: &Channel, name: &str) -> Result<usize, ()> {
+    let mut link = channel.open_ads();
+    let mut session = xds::client::Session::new();
+    session.subscribe(&[Subscription::Clusters]);
+    link.tx.send(session.on_connect(ProxyNode { uid: name.into(), ..ProxyNode::default() })).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(30), link.rx.recv()).await;
+    match answer.expect("no answer within 30 s") {
+        Some(Ok(response)) => Ok(response.resources.len()),
+        Some(Err(_)) | None => Err(()),
+    }
+}
+
+#[tokio::test]
+async fn a_control_plane_speaks_for_its_own_cluster_only() {
+    let bench = Bench::start().await;
+    let west = bench.control("west").await;
+    assert_eq!(report(&west, "west").await, Ok(()));
+
+    let rogue = bench.control("edge").await;
+    assert_eq!(report(&rogue, "west").await, Err(()));
+    assert_eq!(bench.refusals().await, "1");
+    assert_eq!(listen(&rogue, "west").await, Err(()));
+    assert_eq!(bench.refusals().await, "2");
+    let known = bench.get(bench.running.api, "/leno/v1/clusters").await;
+    assert!(known.contains("\"west\"") && !known.contains("\"edge\""), "{known}");
+
+    // A control run: under its own name the same one is heard, and hears of west.
+    assert_eq!(report(&rogue, "edge").await, Ok(()));
+    assert_eq!(listen(&rogue, "edge").await, Ok(1));
+    assert_eq!(bench.refusals().await, "2");
+    bench.running.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_no_control_plane_of_a_named_cluster_is_refused() {
+    let bench = Bench::start().await;
+    let west = bench.root.intermediate("west", LIFE).unwrap();
+    let workload = bench.connect(&west, "spiffe://leno.demo/ns/default/sa/web").await;
+    assert_eq!(report(&workload, "west").await, Err(()));
+    let key = Key::generate().unwrap();
+    let control = id("spiffe://leno.demo/ns/leno-system/sa/control");
+    let chain = bench.root.sign_leaf(&key.csr().unwrap(), &control, LIFE).unwrap();
+    let identity = Identity::new(vec![bench.root.bundle()]);
+    identity.install(Svid::new(key, chain).unwrap());
+    let manager = id("spiffe://leno.demo/ns/leno-system/sa/manager");
+    let tls = identity.client_config(Expect::OneOf(vec![manager]), &[b"h2"]);
+    let nameless = Channel::connect(bench.running.control, tls).await.unwrap();
+    assert_eq!(report(&nameless, "west").await, Err(()));
+    assert_eq!(bench.refusals().await, "2");
+    bench.running.stop().await;
+}
+
+#[tokio::test]
+async fn one_cluster_cannot_take_the_places_of_all() {
+    let bench = Bench::start().await;
+    let (greedy, west) = (bench.control("edge").await, bench.control("west").await);
+    let mut held = Vec::new();
+    for _ in 0..STREAMS_PER_CLUSTER_MAX {
+        let mut reporting = greedy.report();
+        reporting.tx.send(cluster("edge", 7)).await.unwrap();
+        assert!(matches!(reporting.acks.recv().await, Some(Ok(()))));
+        held.push(reporting);
+    }
+    assert_eq!(report(&greedy, "edge").await, Err(()));
+    assert_eq!(report(&west, "west").await, Ok(()));
+    // Places are given back.
+    drop(held);
+    let begun = Instant::now();
+    while report(&greedy, "edge").await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no place within 30 s");
+    }
+    bench.running.stop().await;
+}
