@@ -102,6 +102,28 @@ impl Signer {
     /// Certifies the key in `csr` (PKCS #10, DER) for exactly `id`, from now for `ttl`, at most until the
     /// intermediate ends. The chain is leaf, intermediate, root. Names and wishes in the CSR are ignored.
     pub fn sign(&self, csr: &[u8], id: &SpiffeId, ttl: Duration) -> Result<Vec<Vec<u8>>, SignError> {
+        self.certify(csr, id, None, ttl)
+    }
+
+    /// As [`Signer::sign`], for one registration: its uid stands in the leaf, so that replicas of one identity
+    /// are told apart by what they proved (`model::trust::Proof`).
+    pub fn sign_registered(
+        &self,
+        csr: &[u8],
+        id: &SpiffeId,
+        uid: &str,
+        ttl: Duration,
+    ) -> Result<Vec<Vec<u8>>, SignError> {
+        self.certify(csr, id, Some(uid), ttl)
+    }
+
+    fn certify(
+        &self,
+        csr: &[u8],
+        id: &SpiffeId,
+        uid: Option<&str>,
+        ttl: Duration,
+    ) -> Result<Vec<Vec<u8>>, SignError> {
         if id.trust_domain != self.trust_domain {
             let trust_domain = self.trust_domain.clone();
             return Err(SignError::OtherDomain { id: id.clone(), trust_domain });
@@ -112,7 +134,10 @@ impl Signer {
         }
         let not_after = (now + ttl.clamp(LEAF_TTL_MIN, LEAF_TTL_MAX)).min(self.not_after);
         let key = public_key(csr)?;
-        let params = leaf_params(id, now, not_after)?;
+        let mut params = leaf_params(id, now, not_after)?;
+        if let Some(uid) = uid {
+            params.distinguished_name.push(DnType::CommonName, uid);
+        }
         let leaf = params.signed_by(&key, &self.issuer).map_err(SignError::Write)?;
         let mut chain = vec![leaf.der().to_vec()];
         chain.extend(self.chain.iter().cloned());

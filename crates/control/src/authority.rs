@@ -129,10 +129,21 @@ impl Authority {
         }
     }
 
-    /// Certifies the key in `csr` for `id`.
-    pub fn sign(&self, csr: &[u8], id: &SpiffeId, ttl: Duration) -> Result<Signed, Status> {
+    /// Certifies the key in `csr` for the registration `uid` of `id`.
+    pub fn sign(&self, csr: &[u8], id: &SpiffeId, uid: &str, ttl: Duration) -> Result<Signed, Status> {
+        self.signed(|signer| signer.sign_registered(csr, id, uid, ttl))
+    }
+
+    fn sign_own(&self, csr: &[u8]) -> Result<Signed, Status> {
+        self.signed(|signer| signer.sign(csr, &self.system_id(CONTROL_ACCOUNT), OWN_TTL))
+    }
+
+    fn signed(
+        &self,
+        sign: impl FnOnce(&Signer) -> Result<Vec<Vec<u8>>, SignError>,
+    ) -> Result<Signed, Status> {
         let current = self.current();
-        let chain = current.signer.sign(csr, id, ttl).map_err(|error| {
+        let chain = sign(&current.signer).map_err(|error| {
             let code = match &error {
                 SignError::TooLarge(_) | SignError::Request(_) | SignError::KeyKind => Code::InvalidArgument,
                 SignError::OtherDomain { .. } => Code::PermissionDenied,
@@ -170,10 +181,9 @@ impl Authority {
 
     /// Keeps the control plane's own certificate fresh, for ever.
     pub async fn renew_own(self, identity: Identity) {
-        let id = self.system_id(CONTROL_ACCOUNT);
         let clock = self.clock.clone();
         let sign = move |csr: Vec<u8>| {
-            let signed = self.sign(&csr, &id, OWN_TTL);
+            let signed = self.sign_own(&csr);
             std::future::ready(
                 signed
                     .map(|signed| identity::rotate::Signed { chain: signed.chain, bundles: signed.bundles }),
@@ -191,7 +201,7 @@ impl Authority {
     /// The control plane's first own certificate.
     pub fn install_own(&self, identity: &Identity) -> Result<(), anyhow::Error> {
         let key = Key::generate()?;
-        let signed = self.sign(&key.csr()?, &self.system_id(CONTROL_ACCOUNT), OWN_TTL)?;
+        let signed = self.sign_own(&key.csr()?)?;
         identity.install(identity::Svid::new(key, signed.chain)?);
         Ok(())
     }

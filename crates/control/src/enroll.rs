@@ -1,11 +1,12 @@
 //! Joining, renewing, leaving: who gets a certificate, and for which name.
 //!
 //! Names in a CSR count for nothing: a joining proxy is who its token's WorkloadGroup says, a renewing one
-//! who its certificate says. A token is spent, durably, before the certificate is handed out.
+//! who its certificate says, down to the registration: replicas have one identity, and none may renew,
+//! withdraw or stream as another. A token is spent, durably, before the certificate is handed out.
 
 use crate::authority::Authority;
 use crate::metrics::Metrics;
-use crate::presence::{ADDRESSES_MAX, Registration, Standing, put};
+use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, put};
 use crate::rate::{Bucket, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{Checked, TokenError, Tokens, random_hex};
@@ -14,6 +15,7 @@ use daemon::clock::Clock;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
+use model::trust::Proof;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 use translate::{ClusterPlace, Group};
@@ -91,14 +93,9 @@ impl Desk {
         let token = join.token.clone();
         let checked = blocking(move || tokens.check(&token)).await?.map_err(|error| self.bad_token(error))?;
         let (group, place, identity) = self.group_of(&checked).await?;
-        let signed = self.parts.authority.sign(&join.csr, &identity, self.parts.ttl)?;
-        let uid = format!(
-            "{}/{}/{}-{}",
-            place.cluster,
-            group.namespace,
-            group.name,
-            random_hex::<4>().map_err(|error| Status::new(Code::Internal, error.to_string()))?
-        );
+        let random = random_hex::<6>().map_err(|error| Status::new(Code::Internal, error.to_string()))?;
+        let uid = format!("{}/{}/{}-{random}", place.cluster, group.namespace, group.name);
+        let signed = self.parts.authority.sign(&join.csr, &identity, &uid, self.parts.ttl)?;
         let registration = Registration {
             uid: uid.as_str().into(),
             identity: identity.to_string().into(),
@@ -165,29 +162,26 @@ impl Desk {
 
     async fn try_sign(&self, peer: &Peer, csr: &[u8]) -> Result<Signed, Status> {
         self.pass(&self.signs)?;
-        let identity = identified(peer)?;
-        let wanted = identity.clone();
-        let known =
-            self.parts.handle.run(move |plane, _| plane.presence.knows(&wanted)).await.map_err(stopping)?;
-        if !known {
-            return Err(Status::new(Code::PermissionDenied, "no workload of this identity joined here"));
-        }
-        let signed = self.parts.authority.sign(csr, &identity, self.parts.ttl)?;
+        let proof = proved(peer)?;
+        let uid = proof.uid.clone().ok_or(Stranger::OtherRegistration).map_err(denied)?;
+        let id = proof.id.clone();
+        let claimed = uid.clone();
+        let admitted = self.parts.handle.run(move |plane, _| plane.admit(&claimed, &proof).map(drop));
+        admitted.await.map_err(stopping)?.map_err(denied)?;
+        let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl)?;
         self.parts.metrics.renewals.inc();
         Ok(signed)
     }
 
     async fn try_withdraw(&self, peer: &Peer, uid: String, deadline: Duration) -> Result<Withdrawn, Status> {
-        let identity = identified(peer)?;
+        let proof = proved(peer)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         let begun = self.parts.handle.run(move |plane, now| {
-            let registration = plane.admit(&uid, &identity)?;
+            let registration = plane.admit(&uid, &proof)?;
             let deadline = now.instant + deadline.min(WITHDRAW_MAX);
             plane.withdraw(&registration.uid, deadline, now.instant, reply);
-            Ok::<(), crate::presence::Stranger>(())
+            Ok::<(), Stranger>(())
         });
-        let denied =
-            |error: crate::presence::Stranger| Status::new(Code::PermissionDenied, error.to_string());
         begun.await.map_err(stopping)?.map_err(denied)?;
         let withdrawn = answer.await.map_err(|_| stopping(Ended))?;
         Ok(Withdrawn { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding })
@@ -218,8 +212,12 @@ impl Enrollment for Desk {
     }
 }
 
-fn identified(peer: &Peer) -> Result<SpiffeId, Status> {
-    peer.id().cloned().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
+fn denied(stranger: Stranger) -> Status {
+    Status::new(Code::PermissionDenied, stranger.to_string())
+}
+
+fn proved(peer: &Peer) -> Result<Proof, Status> {
+    peer.proof.clone().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
 }
 
 fn stopping(error: Ended) -> Status {

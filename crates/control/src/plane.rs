@@ -12,7 +12,7 @@ use api::Object;
 use apiserver::{Change as Row, Table};
 use model::federation::RemoteCluster;
 use model::service::EndpointState;
-use model::trust::TrustBundle;
+use model::trust::{Proof, TrustBundle};
 use model::{Finding, Hostname, Locality, ObjectRef, SpiffeId, Subscription};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -215,9 +215,9 @@ impl Plane {
         self.presence.len() < REGISTRATIONS_MAX
     }
 
-    /// Whether the holder of `identity` may act as `uid`.
-    pub fn admit(&self, uid: &str, identity: &SpiffeId) -> Result<Registration, Stranger> {
-        self.presence.admit(uid, identity).cloned()
+    /// Whether who proved this may act as `uid`.
+    pub fn admit(&self, uid: &str, proof: &Proof) -> Result<Registration, Stranger> {
+        self.presence.admit(uid, proof, &self.world.place().cluster).cloned()
     }
 
     /// Takes a stream; `None` when there are too many.

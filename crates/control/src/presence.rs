@@ -5,8 +5,8 @@
 //! they are back or the longer grace of a start is over. One that withdrew is draining until it leaves.
 
 use apiserver::{Change, Row, Table};
-use model::SpiffeId;
 use model::service::EndpointState;
+use model::trust::Proof;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -96,6 +96,12 @@ pub enum Stranger {
     /// The certificate belongs to somebody else.
     #[error("the registration belongs to another identity")]
     OtherIdentity,
+    /// The certificate belongs to a sibling, or was issued before registrations stood in certificates.
+    #[error("the certificate was issued to another registration; join again with a new token")]
+    OtherRegistration,
+    /// Another cluster signed the certificate.
+    #[error("another cluster vouches for the certificate")]
+    OtherCluster,
 }
 
 impl Presence {
@@ -130,12 +136,19 @@ impl Presence {
         self.entries.get(uid).map(|entry| &entry.registration)
     }
 
-    /// Whether the holder of `identity` may act as `uid`.
-    pub fn admit(&self, uid: &str, identity: &SpiffeId) -> Result<&Registration, Stranger> {
+    /// Whether who proved this to `cluster` may act as `uid`. The identity is the whole group's, so the
+    /// certificate must be the registration's own too, and signed here.
+    pub fn admit(&self, uid: &str, proof: &Proof, cluster: &str) -> Result<&Registration, Stranger> {
+        if proof.cluster().is_none_or(|voucher| **voucher != *cluster) {
+            return Err(Stranger::OtherCluster);
+        }
         let registration = self.find(uid).ok_or(Stranger::Unknown)?;
-        match *registration.identity == identity.to_string() {
+        if *registration.identity != proof.id.to_string() {
+            return Err(Stranger::OtherIdentity);
+        }
+        match proof.uid.as_deref() == Some(uid) {
             true => Ok(registration),
-            false => Err(Stranger::OtherIdentity),
+            false => Err(Stranger::OtherRegistration),
         }
     }
 
@@ -205,12 +218,6 @@ impl Presence {
     /// When [`Presence::expire`] should be called next, at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         self.next
-    }
-
-    /// Whether somebody with this identity joined here.
-    pub fn knows(&self, identity: &SpiffeId) -> bool {
-        let text = identity.to_string();
-        self.entries.values().any(|entry| *entry.registration.identity == text)
     }
 
     /// Those that count, with what they may be used for, by uid.

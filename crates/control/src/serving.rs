@@ -6,7 +6,7 @@ use crate::stream::{Peer as StreamPeer, Stream};
 use crate::task::Handle;
 use daemon::clock::Clock;
 use daemon::{Drain, Tasks};
-use model::SpiffeId;
+use model::trust::Proof;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,14 +39,14 @@ impl Streams {
 
 impl Discovery for Streams {
     fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
-        let Some(identity) = peer.id().cloned() else {
+        let Some(proof) = peer.proof else {
             self.metrics.refusals.inc();
             return Err(Status::new(Code::Unauthenticated, "a client certificate is needed"));
         };
         let (handle, drain, metrics, clock) =
             (self.handle.clone(), self.drain.clone(), self.metrics.clone(), self.clock.clone());
         self.tasks.spawn("control stream", async move {
-            let served = serve(identity, peer.address, end, handle, &drain, clock);
+            let served = serve(proof, peer.address, end, handle, &drain, clock);
             if let Err(error) = served.await {
                 metrics.refusals.inc();
                 tracing::warn!(peer = %peer.address, %error, "control stream ended");
@@ -59,7 +59,7 @@ impl Discovery for Streams {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn serve(
-    identity: SpiffeId,
+    proof: Proof,
     remote: SocketAddr,
     mut end: ServerEnd,
     handle: Handle,
@@ -77,10 +77,15 @@ async fn serve(
     let version: String = node.version.chars().take(VERSION_CHARS_MAX).collect();
     let tx = end.tx.clone();
     let opened = handle.run(move |plane, now| -> Result<u64, Failure> {
-        let registration = plane.admit(&node.uid, &identity)?;
+        let registration = plane.admit(&node.uid, &proof)?;
         let key = ProxyKey { namespace: registration.namespace, group: registration.group };
-        let peer =
-            StreamPeer::Proxy { uid: registration.uid, identity, remote, key, version: version.into() };
+        let peer = StreamPeer::Proxy {
+            uid: registration.uid,
+            identity: proof.id,
+            remote,
+            key,
+            version: version.into(),
+        };
         let stream = Stream::new(peer, tx, move || clock.wall());
         plane.open(stream, &addresses, now.wall).ok_or_else(|| "too many streams".into())
     });

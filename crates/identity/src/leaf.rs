@@ -36,6 +36,8 @@ pub enum Flaw {
 /// What matters of a leaf.
 pub(crate) struct Leaf {
     pub id: SpiffeId,
+    /// The one common name, if there is one.
+    pub uid: Option<Arc<str>>,
     /// The public key's bits.
     pub public: Vec<u8>,
     pub not_before: SystemTime,
@@ -64,8 +66,14 @@ pub(crate) fn read(der: &[u8]) -> Result<Leaf, Flaw> {
     {
         return Err(Flaw::ExtendedKeyUsage);
     }
+    let mut names = certificate.subject().iter_common_name();
+    let uid = match (names.next(), names.next()) {
+        (Some(name), None) => name.as_str().ok().map(Arc::from),
+        _ => None,
+    };
     Ok(Leaf {
         id,
+        uid,
         public: certificate.public_key().subject_public_key.data.to_vec(),
         not_before: time(certificate.validity().not_before.timestamp()),
         not_after: time(certificate.validity().not_after.timestamp()),

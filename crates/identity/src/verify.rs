@@ -92,11 +92,12 @@ impl Verifier {
         if others.len() >= CHAIN_CERTIFICATES_MAX {
             return Err(untrusted(format!("chain of {} certificates", others.len() + 1)));
         }
-        let id = leaf::read(leaf).map_err(|flaw| untrusted(flaw.to_string()))?.id;
-        let proof = match &self.wanted {
+        let read = leaf::read(leaf).map_err(|flaw| untrusted(flaw.to_string()))?;
+        let (id, uid) = (read.id, read.uid);
+        let voucher = match &self.wanted {
             Wanted::These(Expect::PinnedRoot(pin)) => {
                 let anchor = find_pinned(others, pin)?;
-                self.build_path(id, leaf, others, &[anchor], now)?
+                self.build_path(&id, leaf, others, &[anchor], now)?
             }
             _ => {
                 let trust = self.trust.load();
@@ -104,9 +105,10 @@ impl Verifier {
                     let text = format!("no trust bundle for {id}");
                     return Err(Refused::tls(Reason::PeerWrongDomain, text));
                 };
-                self.build_path(id, leaf, others, anchors, now)?
+                self.build_path(&id, leaf, others, anchors, now)?
             }
         };
+        let proof = Proof { id, voucher, uid };
         self.check_wanted(&proof)?;
         Ok(proof)
     }
@@ -141,24 +143,23 @@ impl Verifier {
 
     fn build_path(
         &self,
-        id: SpiffeId,
+        id: &SpiffeId,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: UnixTime,
-    ) -> Result<Proof, rustls::Error> {
+    ) -> Result<Voucher, rustls::Error> {
         let end = webpki::EndEntityCert::try_from(leaf).map_err(|error| untrusted(error.to_string()))?;
         // `leaf::read` demands both usages when there are any; one of them satisfies the path builder.
         let usage = webpki::KeyUsage::client_auth();
         let path = end
             .verify_for_usage(self.algorithms.all, anchors, others, now, usage, None, None)
-            .map_err(|error| path_error(&id, error))?;
+            .map_err(|error| path_error(id, error))?;
         // The first of the path, not of what was shown: only that one signed the leaf.
-        let voucher = match path.intermediate_certificates().next() {
+        Ok(match path.intermediate_certificates().next() {
             None => Voucher::Root,
             Some(signer) => leaf::cluster(&signer.der()).map_or(Voucher::Nameless, Voucher::Cluster),
-        };
-        Ok(Proof { id, voucher })
+        })
     }
 
     fn signature(

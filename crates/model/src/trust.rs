@@ -19,6 +19,8 @@ pub struct Proof {
     pub id: SpiffeId,
     /// Who signed for that.
     pub voucher: Voucher,
+    /// The registration that the certificate was issued to; means something to the voucher's cluster only.
+    pub uid: Option<Arc<str>>,
 }
 
 /// Who signed a peer's certificate. A cluster can sign any identity of its trust domain, so an identity

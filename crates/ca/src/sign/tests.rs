@@ -100,6 +100,23 @@ fn names_and_wishes_in_a_request_are_ignored() {
 }
 
 #[test]
+fn a_registration_is_proved_by_its_certificate() {
+    let root = root();
+    let signer = signer(&root);
+    let identity = Identity::new(vec![root.bundle()]);
+    let proof = |chain: Vec<Vec<u8>>| {
+        let chain: Vec<_> = chain.into_iter().map(identity::CertificateDer::from).collect();
+        identity.proof(&chain).unwrap()
+    };
+    let csr = Key::generate().unwrap().csr().unwrap();
+    let uid = format!("west/{}/{}-0123", "n".repeat(63), "g".repeat(253));
+    let registered = proof(signer.sign_registered(&csr, &alice(), &uid, TTL).unwrap());
+    assert_eq!((registered.id.clone(), registered.uid.as_deref()), (alice(), Some(uid.as_str())));
+    assert_eq!(registered.cluster().map(|cluster| &**cluster), Some("west"));
+    assert_eq!(proof(signer.sign(&csr, &alice(), TTL).unwrap()).uid, None);
+}
+
+#[test]
 fn unusable_requests_are_refused() {
     let root = root();
     let signer = signer(&root);

@@ -2,6 +2,8 @@
 
 use super::*;
 use apiserver::{MemoryStore, Store};
+use model::SpiffeId;
+use model::trust::Voucher;
 
 fn registration(uid: &str) -> Registration {
     Registration {
@@ -87,11 +89,21 @@ fn a_start_keeps_for_thirty_seconds_those_that_counted() {
 fn a_registration_is_its_owners_alone() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    let own = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap();
-    let other = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/b").unwrap();
-    assert!(presence.admit("a", &own).is_ok());
-    assert_eq!(presence.admit("a", &other).unwrap_err(), Stranger::OtherIdentity);
-    assert_eq!(presence.admit("b", &own).unwrap_err(), Stranger::Unknown);
+    presence.join(registration("sibling"));
+    let admit = |wanted: &str, account: &str, uid: Option<&str>, voucher: Voucher| {
+        let id = SpiffeId::parse(&format!("spiffe://leno.demo/ns/default/sa/{account}")).unwrap();
+        let proof = Proof { id, voucher, uid: uid.map(Arc::from) };
+        presence.admit(wanted, &proof, "west").map(|registration| registration.uid.to_string())
+    };
+    let west = || Voucher::Cluster("west".into());
+    assert_eq!(admit("a", "a", Some("a"), west()), Ok("a".into()));
+    assert_eq!(admit("a", "b", Some("a"), west()), Err(Stranger::OtherIdentity));
+    assert_eq!(admit("b", "a", Some("b"), west()), Err(Stranger::Unknown));
+    assert_eq!(admit("a", "a", Some("sibling"), west()), Err(Stranger::OtherRegistration));
+    assert_eq!(admit("a", "a", None, west()), Err(Stranger::OtherRegistration));
+    for voucher in [Voucher::Cluster("edge".into()), Voucher::Root, Voucher::Nameless] {
+        assert_eq!(admit("a", "a", Some("a"), voucher), Err(Stranger::OtherCluster));
+    }
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn server_tls(pki: &Pki) -> Tls {
         .with_single_cert(pki.server.0.clone(), pki.server.1.clone_key())
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let proof = Proof { id: SpiffeId::parse(ALICE).unwrap(), voucher: Voucher::Root };
+    let proof = Proof { id: SpiffeId::parse(ALICE).unwrap(), voucher: Voucher::Root, uid: None };
     Tls { config: Arc::new(config), prove: Arc::new(move |_| Some(proof.clone())) }
 }
 

@@ -78,6 +78,41 @@ async fn a_stream_is_its_owners_alone() {
 }
 
 #[tokio::test]
+async fn a_replica_is_not_its_sibling_also_after_a_renewal() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut one = Proxy::join(&bench, &running, "web").await;
+    let mut two = Proxy::join(&bench, &running, "web").await;
+    assert_eq!(one.identity.id(), two.identity.id());
+    let (own, sibling) = (two.joined.uid.clone(), one.joined.uid.clone());
+    for proxy in [&mut one, &mut two] {
+        proxy.take().await;
+    }
+    for renewed in [false, true] {
+        if renewed {
+            let key = identity::Key::generate().unwrap();
+            let signed = two.channel.clone().unwrap().sign(key.csr().unwrap()).await.unwrap();
+            two.identity.install(identity::Svid::new(key, signed.chain).unwrap());
+        }
+        two.disconnect();
+        two.joined.uid = sibling.clone();
+        two.connect(&running).await;
+        two.ended().await;
+        let channel = two.channel.clone().unwrap();
+        let denied = channel.withdraw(&sibling, Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(denied.code, xds::Code::PermissionDenied);
+        assert!(denied.message.contains("another registration"), "{denied}");
+        // A control run: its own it may.
+        two.disconnect();
+        two.joined.uid = own.clone();
+        two.connect(&running).await;
+        two.take().await;
+    }
+    two.channel.clone().unwrap().withdraw(&own, Duration::from_millis(50)).await.unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_refusal_is_kept_and_shown() {
     let bench = Bench::new();
     let running = bench.start().await;
