@@ -147,6 +147,21 @@ fn expected(what: &dyn de::Expected) -> String {
     }
 }
 
+/// Serde's names of what is there, in a writer's words.
+fn found(unexpected: &de::Unexpected<'_>) -> String {
+    match unexpected {
+        de::Unexpected::Unit => "null".to_owned(),
+        de::Unexpected::Map => "a mapping".to_owned(),
+        de::Unexpected::Seq => "a list".to_owned(),
+        de::Unexpected::Bool(value) => format!("`{value}`"),
+        de::Unexpected::Unsigned(value) => format!("`{value}`"),
+        de::Unexpected::Signed(value) => format!("`{value}`"),
+        de::Unexpected::Float(value) => format!("`{value}`"),
+        de::Unexpected::Str(text) => format!("the string \"{text}\""),
+        other => other.to_string(),
+    }
+}
+
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let fix = "correct the value".to_owned();
@@ -155,10 +170,16 @@ impl de::Error for Error {
 
     fn invalid_type(unexpected: de::Unexpected<'_>, what: &dyn de::Expected) -> Self {
         let expected = expected(what);
-        let quote =
-            expected.contains("string") && !matches!(unexpected, de::Unexpected::Map | de::Unexpected::Seq);
-        let fix = if quote { "put it in quotes".to_owned() } else { format!("write {expected}") };
-        Self { code: Code::BadValue, cause: format!("is {unexpected}, not {expected}"), fix, field: None }
+        let is_scalar = !matches!(unexpected, de::Unexpected::Map | de::Unexpected::Seq);
+        let fix = match unexpected {
+            _ if is_scalar && expected.contains("string") => "put it in quotes".to_owned(),
+            de::Unexpected::Str(text) if text.parse::<f64>().is_ok() && expected.contains("number") => {
+                format!("write {expected}, without quotes")
+            }
+            _ => format!("write {expected}"),
+        };
+        let found = found(&unexpected);
+        Self { code: Code::BadValue, cause: format!("is {found}, not {expected}"), fix, field: None }
     }
 
     fn invalid_value(unexpected: de::Unexpected<'_>, what: &dyn de::Expected) -> Self {

@@ -136,6 +136,11 @@ pub const REPLACED: &[(&str, &str, &str)] = &[
     ("extensions.istio.io", "WasmPlugin", "leave it out: extensions are not read yet"),
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
+    (GATEWAY_GROUP, "TLSRoute", "leave it out: routes by server name are not read yet"),
+    (GATEWAY_GROUP, "TCPRoute", "leave it out: TCP goes to the Service of the port, without a route"),
+    (GATEWAY_GROUP, "UDPRoute", "leave it out: the mesh carries TCP only"),
+    (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
+    (GATEWAY_GROUP, "BackendTLSPolicy", "leave it out: TLS to backends outside the mesh is not there yet"),
     (GATEWAY_GROUP, "ReferenceGrant", "keep a route and its backends in one namespace"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];

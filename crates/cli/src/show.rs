@@ -4,6 +4,9 @@ use crate::console::{Console, Paint, Tone, paint};
 use model::{Finding, Level};
 use std::fmt::Write as _;
 
+/// Characters shown of a line; the rest is left out.
+const EXCERPT_CHARS_MAX: usize = 240;
+
 /// Columns padded to their widest cell, three spaces apart, as kubectl prints them. Empty when there are
 /// no rows.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
@@ -60,10 +63,10 @@ pub(crate) fn describe(finding: &Finding, source: Option<&str>, colour: Paint) -
     if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
         let number = origin.line.to_string();
         let gutter = " ".repeat(number.len());
+        let line: String = line.trim_end().replace('\t', " ").chars().take(EXCERPT_CHARS_MAX).collect();
         let indent = " ".repeat(line.chars().take_while(|c| c.is_whitespace()).count());
         let under = paint(colour, tone, &"^".repeat(line.trim().chars().count()));
         let bar = paint(colour, Tone::Quiet, "|");
-        let line = line.trim_end().replace('\t', " ");
         let _ = write!(text, "\n {gutter} {bar}\n {number} {bar} {line}\n {gutter} {bar} {indent}{under}");
     }
     text

@@ -221,6 +221,29 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn causes_are_in_the_writers_words() {
+    let said = |text: &str| {
+        let (_, findings) = documents(text, "f");
+        findings.iter().map(|f| format!("{}; {}", f.cause, f.fix)).collect::<Vec<_>>().join(" | ")
+    };
+    assert_eq!(said("a: 1\na: 2\n"), "the key `a` occurs twice; remove one of the two");
+    let deep = format!("a: {}1{}", "{a: ".repeat(90), "}".repeat(90));
+    assert_eq!(said(&deep), "the document is nested deeper than 32; nest less deeply");
+    let port = |value: &str| {
+        said(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{ports: [{{port: {value}}}]}}\n"
+        ))
+    };
+    let number = "a number from 0 to 65535";
+    assert_eq!(
+        port("'80'"),
+        format!("`spec.ports[0].port` is the string \"80\", not {number}; write {number}, without quotes")
+    );
+    assert_eq!(port("[80]"), format!("`spec.ports[0].port` is a list, not {number}; write {number}"));
+    assert_eq!(port("80.5"), format!("`spec.ports[0].port` is `80.5`, not {number}; write {number}"));
+}
+
+#[test]
 fn an_expression_must_be_valid_by_itself() {
     rule(
         "matches:\n  - path: {type: RegularExpression, value: 'a)(b'}",

@@ -118,9 +118,9 @@ fn backend(variant: u8) -> String {
     )
 }
 
-fn change((sort, slot, variant): Step) -> Change {
-    let (gone, content) = (variant == 0, variant.max(1));
-    let document = match sort {
+/// The document of a sort that comes as one.
+fn document(sort: u8, slot: u8, content: u8) -> String {
+    match sort {
         0 | 1 => service(slot, content),
         2 | 3 => group(slot, content),
         4 => global(slot, content),
@@ -128,7 +128,14 @@ fn change((sort, slot, variant): Step) -> Change {
         7 => gateway(slot, content),
         8 => policy(slot, content),
         9 => leno(slot, content),
-        10 => backend(content),
+        _ => backend(content),
+    }
+}
+
+fn change((sort, slot, variant): Step) -> Change {
+    let (gone, content) = (variant == 0, variant.max(1));
+    let document = match sort {
+        0..=10 => document(sort, slot, content),
         11 | 12 => {
             let (uid, namespace) = (format!("w{slot}{}", content % 2), pick(&["a", "a", "b"], slot));
             let state = if content > 3 { EndpointState::Draining } else { EndpointState::Ready };
@@ -203,6 +210,56 @@ fn final_state(steps: &[Step]) -> Vec<Change> {
         matches!(change, Change::ObjectGone(_) | Change::WorkloadGone(_) | Change::RemoteGone(_))
     };
     last.into_values().filter(|change| !gone(change)).collect()
+}
+
+/// How a slip of the hand changes a text: where (in 65536ths of it), which slip, and which of the pieces.
+type Slip = (u16, u8, u8);
+
+/// What people and programs put where it does not belong.
+const PIECES: [&str; 12] =
+    ["", " ", "\n", ":", "{", "]", "'", "null", "-1", "\u{e9}\u{0}", "*a", "99999999999999999999"];
+
+fn slip(text: &mut String, (place, sort, piece): Slip) {
+    let at = text.len() * usize::from(place) / 65536;
+    let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let next = text[at..].char_indices().nth(1 + usize::from(piece % 7)).map_or(text.len(), |(i, _)| at + i);
+    let replaced = text[at..next].to_owned();
+    match sort {
+        0 => text.replace_range(at..next, ""),
+        1 => text.insert_str(at, &replaced),
+        2 => text.replace_range(at..next, PIECES[usize::from(piece) % PIECES.len()]),
+        _ => text.insert_str(at, PIECES[usize::from(piece) % PIECES.len()]),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_slip_of_the_hand_panics_or_goes_unsaid(
+        sort in 0..11_u8,
+        slot in 0..SLOTS,
+        content in 1..VARIANTS,
+        slips in prop::collection::vec((any::<u16>(), 0..4_u8, any::<u8>()), 1..5),
+    ) {
+        let mut text = document(sort, slot, content);
+        for one in slips {
+            slip(&mut text, one);
+        }
+        let (objects, findings) = api::parse::documents(&text, "f.yaml");
+        let says_something = text.lines().any(|line| !line.trim_start().starts_with(['#', '-', '.', '%']) && !line.trim().is_empty());
+        prop_assert!(!objects.is_empty() || !findings.is_empty() || !says_something, "{text}");
+        let mut world = World::new(place());
+        for step in [(0, 0, 1), (2, 0, 1), (4, 0, 1), (7, 0, 1), (7, 2, 1), (11, 0, 1), (13, 0, 2)] {
+            world.apply(change(step));
+        }
+        for object in objects {
+            world.apply(Change::Object(Arc::new(object)));
+        }
+        contents(&world);
+        world.findings();
+        world.export();
+    }
 }
 
 proptest! {
