@@ -135,8 +135,8 @@ pub enum StoreError {
     },
 }
 
-/// Refuses changes that break the limits.
-pub(crate) fn check(changes: &[Change]) -> Result<(), StoreError> {
+/// Refuses changes that break the limits; a commit of them fails as a whole.
+pub fn check(changes: &[Change]) -> Result<(), StoreError> {
     for change in changes {
         let (key, bytes) = match change {
             Change::Put(_, key, value) => (key, value.len()),

@@ -1,5 +1,6 @@
 //! What stands behind the API: objects of both sources, tokens, reports.
 
+use crate::plane::Plane;
 use crate::source::objects;
 use crate::status;
 use crate::task::{Ended, Handle};
@@ -12,7 +13,7 @@ use model::{Code, Finding, Level, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Gives the SHA-256 of the root that tokens pin; `None` until there is a signing certificate.
 pub type RootHash = Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>;
@@ -25,18 +26,31 @@ pub struct ClusterApi {
     tokens: Tokens,
     root: RootHash,
     /// Writes go one after the other, so that store and plane see the same order.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
 }
 
 impl ClusterApi {
     /// The API over `handle`'s plane, with objects kept in `store`.
     pub fn new(handle: Handle, store: Arc<dyn Store>, tokens: Tokens, root: RootHash) -> Self {
-        Self { kinds: all_kinds(), handle, store, tokens, root, writing: Mutex::new(()) }
+        Self { kinds: all_kinds(), handle, store, tokens, root, writing: Arc::default() }
     }
 
-    async fn commit(&self, change: Change) -> Result<u64, Refusal> {
-        let store = self.store.clone();
-        blocking(move || store.commit(&[change]).map_err(unstored)).await
+    /// Stores a change and brings it into force. Both, even when the caller hangs up in between: what is
+    /// stored and not in force would show at the next start, as a surprise.
+    async fn commit<T: Send + 'static>(
+        &self,
+        writing: OwnedMutexGuard<()>,
+        change: Change,
+        then: impl FnOnce(&mut Plane, u64) -> T + Send + 'static,
+    ) -> Result<(u64, T), Refusal> {
+        let (store, handle) = (self.store.clone(), self.handle.clone());
+        let work = move || {
+            let _writing = writing;
+            let revision = store.commit(&[change]).map_err(unstored)?;
+            let done = handle.run_blocking(move |plane, _| then(plane, revision)).map_err(stopping)?;
+            Ok((revision, done))
+        };
+        blocking(work).await
     }
 
     /// Refuses changes of what comes from a file.
@@ -146,11 +160,10 @@ impl Backend for ClusterApi {
 
     async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
         let (object, mut findings) = parse_body(&target, &body)?;
-        let _writing = self.writing.lock().await;
+        let writing = self.writing.clone().lock_owned().await;
         self.check_writable(&object.object).await?;
-        let revision = self.commit(objects::put(&object)).await?;
-        let shown = item(&object, revision);
-        let took = self.handle.run(move |plane, _| {
+        let value = object.value.clone();
+        let took = self.commit(writing, objects::put(&object), move |plane, revision| {
             let key = object.object.clone();
             let change = match plane.objects.find_stored(&key) {
                 Some(_) => Applies::Updated,
@@ -162,26 +175,26 @@ impl Backend for ClusterApi {
                 plane.findings().into_iter().filter(|f| f.origin.object == key).collect();
             (change, about)
         });
-        let (change, about) = took.await.map_err(stopping)?;
+        let (revision, (change, about)) = took.await?;
         findings.extend(about);
-        Ok(Applied { item: shown, change, findings })
+        Ok(Applied { item: Item { value, revision }, change, findings })
     }
 
     async fn delete(&self, target: Target) -> Result<(), Refusal> {
         let object = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
-        let _writing = self.writing.lock().await;
+        let writing = self.writing.clone().lock_owned().await;
         self.check_writable(&object).await?;
         let wanted = object.clone();
         let known = self.handle.run(move |plane, _| plane.objects.find_stored(&wanted).is_some());
         if !known.await.map_err(stopping)? {
             return Err(Refusal::NotFound(object.to_string()));
         }
-        self.commit(Change::Delete(Table::Objects, objects::row_key(&object))).await?;
-        let gone = self.handle.run(move |plane, _| {
+        let row = Change::Delete(Table::Objects, objects::row_key(&object));
+        let gone = self.commit(writing, row, move |plane, _| {
             plane.objects.remove(&object);
             plane.sync_objects();
         });
-        gone.await.map_err(stopping)
+        gone.await.map(drop)
     }
 
     async fn call(&self, target: Target, subresource: String, _body: String) -> Result<Value, Refusal> {

@@ -52,13 +52,20 @@ impl Handle {
         &self,
         job: impl FnOnce(&mut Plane, Now) -> T + Send + 'static,
     ) -> Result<T, Ended> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |plane, now| {
-            // Nobody waits any more: fine.
-            let _ = reply.send(job(plane, now));
-        });
+        let (job, answer) = answered(job);
         self.jobs.send(job).await.map_err(|_| Ended)?;
         answer.await.map_err(|_| Ended)
+    }
+
+    /// As [`Handle::run`], on a thread that may block: a caller that goes away does not stop what has begun
+    /// there, so what was stored also comes into force.
+    pub fn run_blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Plane, Now) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (job, answer) = answered(job);
+        self.jobs.blocking_send(job).map_err(|_| Ended)?;
+        answer.blocking_recv().map_err(|_| Ended)
     }
 
     /// Returns when the task has ended; cancel safe.
@@ -70,6 +77,17 @@ impl Handle {
     pub fn export(&self) -> watch::Receiver<Option<Arc<RemoteCluster>>> {
         self.export.clone()
     }
+}
+
+fn answered<T: Send + 'static>(
+    job: impl FnOnce(&mut Plane, Now) -> T + Send + 'static,
+) -> (Job, oneshot::Receiver<T>) {
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |plane, now| {
+        // Nobody waits any more: fine.
+        let _ = reply.send(job(plane, now));
+    });
+    (job, answer)
 }
 
 /// What the task needs beside the plane.
@@ -157,29 +175,52 @@ impl Work {
 }
 
 /// Stores what the task hands over, in order, until the task ends. A write that fails is told and tried
-/// again with the next batch: rows are whole, so the latest one counts.
+/// again, with what came since: rows are whole, so the latest one counts.
 pub async fn write_rows(store: Arc<dyn Store>, mut rows: mpsc::Receiver<Vec<Change>>) {
     let mut left: Vec<Change> = Vec::new();
-    while let Some(batch) = rows.recv().await {
-        left.extend(batch);
+    let mut open = true;
+    while open {
+        // Without a failure before, this waits for ever.
+        let pause = if left.is_empty() { Duration::MAX } else { WRITE_RETRY };
+        match tokio::time::timeout(pause, rows.recv()).await {
+            Ok(Some(batch)) => left.extend(batch),
+            Ok(None) => open = false,
+            Err(_) => {}
+        }
         while let Ok(batch) = rows.try_recv() {
             left.extend(batch);
         }
-        let work = std::mem::take(&mut left);
-        let writing = store.clone();
-        let done = tokio::task::spawn_blocking(move || match writing.commit(&work) {
-            Ok(_) => Vec::new(),
-            Err(error) => {
-                tracing::error!(%error, cause = ?std::error::Error::source(&error), "state not stored");
-                work
-            }
-        });
-        left = done.await.unwrap_or_default();
+        let (writing, work) = (store.clone(), std::mem::take(&mut left));
+        left = tokio::task::spawn_blocking(move || write(&*writing, work)).await.unwrap_or_default();
         // The oldest go: a later row says more.
         left.drain(..left.len().saturating_sub(ROWS_LEFT_MAX));
     }
 }
 
+/// Gives back what must be tried again.
+fn write(store: &dyn Store, mut rows: Vec<Change>) -> Vec<Change> {
+    // One row that can never be stored must not keep out all the others.
+    rows.retain(|row| match apiserver::store::check(std::slice::from_ref(row)) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(%error, "state not stored");
+            false
+        }
+    });
+    if rows.is_empty() {
+        return rows;
+    }
+    match store.commit(&rows) {
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            tracing::error!(%error, cause = ?std::error::Error::source(&error), "state not stored; trying again");
+            rows
+        }
+    }
+}
+
+/// Wait before a failed write is tried again.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
 /// Rows kept for another attempt after a failed write; more are given up.
 const ROWS_LEFT_MAX: usize = 100_000;
 

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use apiserver::Table;
+use apiserver::store::{KEY_BYTES_MAX, StoreError, Swap};
+use apiserver::{MemoryStore, Row, Table};
 use daemon::clock::System;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 #[tokio::test]
 async fn a_store_that_stands_still_does_not_stop_the_world() {
@@ -33,4 +35,61 @@ async fn a_store_that_stands_still_does_not_stop_the_world() {
     assert!(stored.iter().cloned().eq((0..count).map(wanted)));
     drop(handle);
     world.await.unwrap();
+}
+
+/// A store whose first commits fail.
+struct Failing(MemoryStore, AtomicU32);
+
+impl Store for Failing {
+    fn rows(&self, table: Table) -> Result<Vec<Row>, StoreError> {
+        self.0.rows(table)
+    }
+    fn row(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
+        self.0.row(table, key)
+    }
+    fn commit(&self, changes: &[Change]) -> Result<u64, StoreError> {
+        match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Err(StoreError::TooLarge { key: "the disk is full".into(), bytes: 0 }),
+            Err(_) => self.0.commit(changes),
+        }
+    }
+    fn swap(&self, table: Table, key: &str, expected: &[u8], value: &[u8]) -> Result<Swap, StoreError> {
+        self.0.swap(table, key, expected, value)
+    }
+    fn revision(&self) -> Result<u64, StoreError> {
+        self.0.revision()
+    }
+}
+
+fn put(key: &str) -> Change {
+    Change::Put(Table::Addresses, key.into(), b"240.0.0.1".to_vec())
+}
+
+fn keys(store: &dyn Store) -> Vec<String> {
+    store.rows(Table::Addresses).unwrap().into_iter().map(|row| row.key).collect()
+}
+
+#[tokio::test]
+async fn a_failed_write_is_tried_again_though_nothing_follows() {
+    let store = Arc::new(Failing(MemoryStore::new(), AtomicU32::new(1)));
+    let (tx, rows) = mpsc::channel(4);
+    let writing = tokio::spawn(write_rows(store.clone(), rows));
+    tx.send(vec![put("a")]).await.unwrap();
+    let begun = Instant::now();
+    while keys(&*store) != ["a"] {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not stored within 30 s");
+        tokio::task::yield_now().await;
+    }
+    drop(tx);
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_can_never_be_stored_keeps_out_no_other() {
+    let store = Arc::new(MemoryStore::new());
+    let (tx, rows) = mpsc::channel(4);
+    tx.send(vec![put("a"), put(&"x".repeat(KEY_BYTES_MAX + 1)), put("b")]).await.unwrap();
+    drop(tx);
+    write_rows(store.clone(), rows).await;
+    assert_eq!(keys(&*store), ["a", "b"]);
 }
