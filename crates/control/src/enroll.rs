@@ -7,7 +7,7 @@
 use crate::authority::Authority;
 use crate::metrics::Metrics;
 use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, put};
-use crate::rate::{Bucket, Take};
+use crate::rate::{self, Bucket, Buckets, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{Checked, TokenError, Tokens, random_hex};
 use apiserver::{Store, StoreError};
@@ -16,8 +16,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::trust::Proof;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use translate::{ClusterPlace, Group};
 use xds::grpc::{Enrollment, Join, Joined, Peer, Signed, Withdrawn};
 use xds::{Code, Status};
@@ -26,12 +27,20 @@ use xds::{Code, Status};
 const JOIN_BURST: u32 = 512;
 /// Joins each second after that; more are refused and may be tried later.
 const JOINS_PER_SECOND: u32 = 20;
-/// A failed join counts as this many, so that guessing is slow.
+/// The same for one source of calls. It is asked first, so that strangers cannot use up what is there for all.
+const SOURCE_BURST: u32 = 256;
+/// See [`SOURCE_BURST`].
+const SOURCE_PER_SECOND: u32 = 10;
+/// A failed join counts as this many for its source, so that guessing is slow.
 const FAILURE_COST: u32 = 16;
 /// Renewals that may come at once, and each second after that.
 const SIGN_BURST: u32 = 2048;
 /// See [`SIGN_BURST`].
 const SIGNS_PER_SECOND: u32 = 200;
+/// The same for one registration; renewal is due once in a certificate's life.
+const REGISTRATION_BURST: u32 = 16;
+/// See [`REGISTRATION_BURST`].
+const REGISTRATION_PER_SECOND: u32 = 1;
 /// Longest that a withdrawal waits.
 const WITHDRAW_MAX: Duration = Duration::from_secs(60);
 
@@ -57,7 +66,9 @@ pub struct Parts {
 pub struct Desk {
     parts: Parts,
     joins: Mutex<Bucket>,
+    sources: Mutex<Buckets<IpAddr>>,
     signs: Mutex<Bucket>,
+    registrations: Mutex<Buckets<Arc<str>>>,
 }
 
 impl Desk {
@@ -65,18 +76,14 @@ impl Desk {
     pub fn new(parts: Parts) -> Self {
         let now = parts.clock.now();
         let joins = Mutex::new(Bucket::new(JOIN_BURST, JOINS_PER_SECOND, now));
+        let sources = Mutex::new(Buckets::new(SOURCE_BURST, SOURCE_PER_SECOND, now));
         let signs = Mutex::new(Bucket::new(SIGN_BURST, SIGNS_PER_SECOND, now));
-        Self { parts, joins, signs }
+        let registrations = Mutex::new(Buckets::new(REGISTRATION_BURST, REGISTRATION_PER_SECOND, now));
+        Self { parts, joins, sources, signs, registrations }
     }
 
-    fn pass(&self, bucket: &Mutex<Bucket>) -> Result<(), Status> {
-        let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(1, self.parts.clock.now());
-        match taken {
-            Take::Granted => Ok(()),
-            Take::Refused => {
-                Err(Status::new(Code::ResourceExhausted, "too many calls; try again in a few seconds"))
-            }
-        }
+    fn now(&self) -> Instant {
+        self.parts.clock.now()
     }
 
     /// Counts and logs a refusal.
@@ -87,11 +94,13 @@ impl Desk {
         status
     }
 
-    async fn try_join(&self, join: Join) -> Result<Joined, Status> {
-        self.pass(&self.joins)?;
+    async fn try_join(&self, source: IpAddr, join: Join) -> Result<Joined, Status> {
+        pass(locked(&self.sources).take(source, 1, self.now()))?;
         let tokens = self.parts.tokens.clone();
         let token = join.token.clone();
-        let checked = blocking(move || tokens.check(&token)).await?.map_err(|error| self.bad_token(error))?;
+        let bad_token = |error| self.bad_token(source, error);
+        let checked = blocking(move || tokens.check(&token)).await?.map_err(bad_token)?;
+        pass(locked(&self.joins).take(1, self.now()))?;
         let (group, place, identity) = self.group_of(&checked).await?;
         let random = random_hex::<6>().map_err(|error| Status::new(Code::Internal, error.to_string()))?;
         let uid = format!("{}/{}/{}-{random}", place.cluster, group.namespace, group.name);
@@ -105,13 +114,14 @@ impl Desk {
             standing: Standing::Joined,
             seen_s: self.parts.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
-        let (tokens, store, row) = (self.parts.tokens.clone(), self.parts.store.clone(), put(&registration));
-        let spent = blocking(move || {
+        let Parts { tokens, store, handle, .. } = &self.parts;
+        let (tokens, store, handle) = (tokens.clone(), store.clone(), handle.clone());
+        let joined = blocking(move || {
             tokens.spend(&checked)?;
-            store.commit(&[row]).map_err(TokenError::Store)
+            store.commit(&[put(&registration)]).map_err(TokenError::Store)?;
+            Ok(handle.run_blocking(move |plane, _| plane.join(registration)))
         });
-        spent.await?.map_err(|error| self.bad_token(error))?;
-        self.parts.handle.run(move |plane, _| plane.join(registration)).await.map_err(stopping)?;
+        joined.await?.map_err(bad_token)?.map_err(stopping)?;
         self.parts.metrics.joins.inc();
         let locality = match group.locality.region.is_empty() {
             true => place.locality,
@@ -148,10 +158,10 @@ impl Desk {
         found.await.map_err(stopping)?
     }
 
-    fn bad_token(&self, error: TokenError) -> Status {
+    fn bad_token(&self, source: IpAddr, error: TokenError) -> Status {
         match &error {
             TokenError::Invalid | TokenError::Expired | TokenError::Spent => {
-                self.joins.lock().unwrap_or_else(PoisonError::into_inner).charge(FAILURE_COST);
+                locked(&self.sources).charge(source, FAILURE_COST, self.now());
                 Status::new(Code::Unauthenticated, error.to_string())
             }
             TokenError::TooMany => Status::new(Code::ResourceExhausted, error.to_string()),
@@ -161,13 +171,15 @@ impl Desk {
     }
 
     async fn try_sign(&self, peer: &Peer, csr: &[u8]) -> Result<Signed, Status> {
-        self.pass(&self.signs)?;
         let proof = proved(peer)?;
         let uid = proof.uid.clone().ok_or(Stranger::OtherRegistration).map_err(denied)?;
         let id = proof.id.clone();
         let claimed = uid.clone();
         let admitted = self.parts.handle.run(move |plane, _| plane.admit(&claimed, &proof).map(drop));
         admitted.await.map_err(stopping)?.map_err(denied)?;
+        // Its own first: one proxy alone cannot use up what all need.
+        pass(locked(&self.registrations).take(uid.clone(), 1, self.now()))?;
+        pass(locked(&self.signs).take(1, self.now()))?;
         let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl)?;
         self.parts.metrics.renewals.inc();
         Ok(signed)
@@ -190,7 +202,11 @@ impl Desk {
 
 impl Enrollment for Desk {
     fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
-        async move { self.try_join(join).await.map_err(|status| self.refused("join", &peer, status)) }.boxed()
+        let work = async move {
+            let done = self.try_join(rate::source(peer.address.ip()), join).await;
+            done.map_err(|status| self.refused("join", &peer, status))
+        };
+        work.boxed()
     }
 
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
@@ -209,6 +225,19 @@ impl Enrollment for Desk {
             done.map_err(|status| self.refused("withdraw", &peer, status))
         };
         work.boxed()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pass(taken: Take) -> Result<(), Status> {
+    match taken {
+        Take::Granted => Ok(()),
+        Take::Refused => {
+            Err(Status::new(Code::ResourceExhausted, "too many calls; try again in a few seconds"))
+        }
     }
 }
 

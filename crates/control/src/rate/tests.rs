@@ -22,3 +22,38 @@ fn a_failure_costs_more() {
     bucket.charge(100);
     assert_eq!(bucket.take(1, start), Take::Refused);
 }
+
+#[test]
+fn callers_do_not_pay_for_each_other() {
+    let start = Instant::now();
+    let mut buckets = Buckets::new(10, 1, start);
+    buckets.charge("bad", 100, start);
+    assert_eq!(buckets.take("bad", 1, start), Take::Refused);
+    assert_eq!(buckets.take("good", 1, start), Take::Granted);
+    assert_eq!(buckets.take("bad", 1, start + Duration::from_secs(1)), Take::Granted);
+}
+
+#[test]
+fn the_table_of_callers_is_bounded() {
+    let start = Instant::now();
+    let mut buckets = Buckets::new(2, 1, start);
+    for caller in 0..CALLERS_MAX {
+        assert_eq!(buckets.take(caller, 1, start), Take::Granted);
+    }
+    // Strangers share what is left; who is known has its own.
+    let granted = (CALLERS_MAX..2 * CALLERS_MAX).filter(|n| buckets.take(*n, 1, start) == Take::Granted);
+    assert_eq!((granted.count(), buckets.known.len()), (2, CALLERS_MAX));
+    assert_eq!(buckets.take(7, 1, start), Take::Granted);
+    // Later those who did not come back make room.
+    let later = start + Duration::from_secs(1);
+    assert_eq!(buckets.take(7, 1, later), Take::Granted);
+    assert_eq!(buckets.take(2 * CALLERS_MAX, 2, later), Take::Granted);
+    assert!(buckets.known.len() < 10, "{}", buckets.known.len());
+}
+
+#[test]
+fn one_host_is_one_source() {
+    let same = |a: &str, b: &str| source(a.parse().unwrap()) == source(b.parse().unwrap());
+    assert!(same("2001:db8::1", "2001:db8::ffff:1") && !same("2001:db8::1", "2001:db8:0:1::1"));
+    assert!(same("::ffff:10.0.0.1", "10.0.0.1") && !same("10.0.0.1", "10.0.0.2"));
+}
