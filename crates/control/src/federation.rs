@@ -118,8 +118,7 @@ impl Federation {
         };
         link.tx.send(session.on_connect(node)).await?;
         self.metrics.manager_up.set(1);
-        *wait = RETRY_WAIT_FIRST;
-        self.pump(session, &mut link, &mut reporting).await
+        self.pump(session, &mut link, &mut reporting, wait).await
     }
 
     async fn pump(
@@ -127,6 +126,7 @@ impl Federation {
         session: &mut Session,
         link: &mut Link,
         reporting: &mut Reporting,
+        wait: &mut Duration,
     ) -> Result<(), Failure> {
         let mut export = self.handle.export();
         export.mark_changed();
@@ -141,7 +141,12 @@ impl Federation {
                     link.tx.send(request).await?;
                 }
                 ack = reporting.acks.recv() => match ack {
-                    Some(ack) => ack?,
+                    Some(ack) => {
+                        ack?;
+                        // Not earlier: one that takes the connection and refuses the report would be asked
+                        // for ever at full speed.
+                        *wait = RETRY_WAIT_FIRST;
+                    }
                     None => return Err("the management plane closed the report".into()),
                 },
                 changed = export.changed() => {
@@ -170,6 +175,7 @@ impl Federation {
         // A manager that lost its memory does not know the others yet, which is not the same as their absence:
         // what was in force stays. Nothing takes a cluster out of the mesh so far.
         if !update.removed.is_empty() {
+            self.metrics.remote_kept.add(update.removed.len() as u64);
             tracing::warn!(
                 clusters = update.removed.len(),
                 "the management plane does not know these clusters; kept"

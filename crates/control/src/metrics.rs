@@ -27,6 +27,8 @@ pub struct Metrics {
     pub reports: Counter,
     /// Changed resources received from the management plane.
     pub remote_received: Counter,
+    /// Clusters that the management plane no longer knew, kept.
+    pub remote_kept: Counter,
     /// Whether the stream to the management plane is up.
     pub manager_up: Gauge,
     /// Findings about the configuration.
@@ -64,6 +66,10 @@ impl Metrics {
             remote_received: counter(
                 "leno_control_remote_received_total",
                 "Changes received from the management plane",
+            ),
+            remote_kept: counter(
+                "leno_control_remote_kept_total",
+                "Clusters kept although the management plane no longer knew them",
             ),
             manager_up: gauge("leno_control_manager_connected", "Whether the management plane is connected"),
             findings: gauge("leno_control_findings", "Findings about the configuration"),

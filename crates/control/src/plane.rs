@@ -98,6 +98,7 @@ impl Plane {
             rows: Vec::new(),
             export_stale: Cell::new(true),
         };
+        plane.presence.begin(now);
         plane.apply(Change::Addresses(stored.addresses));
         plane.apply(Change::Trust(trust));
         for cluster in stored.remote {

@@ -105,15 +105,25 @@ pub enum Stranger {
 }
 
 impl Presence {
-    /// What the store held, at a start.
-    pub fn load(rows: &[Row], now: Instant) -> Self {
+    /// What the store held; nobody counts before [`Presence::begin`].
+    pub fn load(rows: &[Row]) -> Self {
         let read = |row: &Row| serde_json::from_slice::<Registration>(&row.value).ok();
         let entry = |registration: Registration| {
-            let until = (registration.standing == Standing::Present).then(|| now + START_GRACE);
-            (registration.uid.clone(), Entry { registration, streams: 0, until })
+            (registration.uid.clone(), Entry { registration, streams: 0, until: None })
         };
-        let entries: BTreeMap<_, _> = rows.iter().filter_map(read).map(entry).collect();
-        Self { entries, next: Some(now + START_GRACE) }
+        Self { entries: rows.iter().filter_map(read).map(entry).collect(), next: None }
+    }
+
+    /// From now on proxies can come back: those that counted before count for the grace of a start. Not
+    /// earlier, because until there is a signing certificate no proxy gets through, however long that takes.
+    pub fn begin(&mut self, now: Instant) {
+        let until = now + START_GRACE;
+        for entry in self.entries.values_mut() {
+            if entry.registration.standing == Standing::Present && entry.streams == 0 {
+                entry.until = Some(until);
+                self.next = Some(until);
+            }
+        }
     }
 
     /// Number of registrations, those that left included.

@@ -88,7 +88,7 @@ fn issuer(options: &Options, seams: &Seams) -> anyhow::Result<Arc<dyn Issuer>> {
 }
 
 /// What an earlier run left in the store.
-fn load(store: &dyn Store, now: std::time::Instant) -> anyhow::Result<(Stored, xds::client::Session)> {
+fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::Session)> {
     let rows = |table| store.rows(table).context("read the store");
     let (remote, session) = federation::load(&rows(Table::Remote)?);
     let address = |row: Row| -> Option<(Hostname, Ipv4Addr)> {
@@ -98,7 +98,7 @@ fn load(store: &dyn Store, now: std::time::Instant) -> anyhow::Result<(Stored, x
         rows(Table::Addresses)?.into_iter().filter_map(address).collect();
     let stored = Stored {
         objects: Objects::load(&rows(Table::Objects)?),
-        presence: Presence::load(&rows(Table::Registrations)?, now),
+        presence: Presence::load(&rows(Table::Registrations)?),
         addresses,
         remote,
     };
@@ -111,7 +111,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
-    let (mut stored, session) = load(&*store, seams.clock.now())?;
+    let (mut stored, session) = load(&*store)?;
     let watching = match &options.config {
         Some(root) => Some(Watching::start(root, &*store, &mut stored)?),
         None => None,

@@ -76,7 +76,9 @@ fn a_start_keeps_for_thirty_seconds_those_that_counted() {
     store.commit(&[before.withdraw("withdrawn").unwrap()]).unwrap();
 
     let start = Instant::now();
-    let mut after = Presence::load(&store.rows(Table::Registrations).unwrap(), start);
+    let mut after = Presence::load(&store.rows(Table::Registrations).unwrap());
+    assert_eq!(shown(&after), "");
+    after.begin(start);
     assert_eq!(shown(&after), "back:Ready lost:Ready");
     after.connect("back", &[], 0);
     after.expire(start + START_GRACE - Duration::from_millis(1), 0);

@@ -87,11 +87,12 @@ impl Clock for Movable {
     }
 }
 
-/// Signs for one cluster.
-pub struct RootIssuer(pub Root, pub &'static str);
+/// Signs for one cluster, after a while on the bench's clock.
+pub struct RootIssuer(pub Root, pub &'static str, pub Arc<Movable>, pub Duration);
 
 impl Issuer for RootIssuer {
     fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        self.2.forward(self.3);
         let chain = self.0.sign_intermediate(csr, self.1, Duration::from_secs(600)).unwrap();
         Box::pin(std::future::ready(Ok(self.issued(chain))))
     }
@@ -118,13 +119,20 @@ pub struct Bench {
     dir: tempfile::TempDir,
     pub root: Root,
     pub clock: Arc<Movable>,
+    /// How long the next control plane waits for its signing certificate.
+    pub signing_takes: Mutex<Duration>,
 }
 
 impl Bench {
     pub fn new() -> Self {
         let root =
             Root::generate(TrustDomain::parse("leno.demo").unwrap(), Duration::from_secs(86_400)).unwrap();
-        let bench = Self { dir: tempfile::tempdir().unwrap(), root, clock: Arc::default() };
+        let bench = Self {
+            dir: tempfile::tempdir().unwrap(),
+            root,
+            clock: Arc::default(),
+            signing_takes: Mutex::default(),
+        };
         std::fs::create_dir(bench.config()).unwrap();
         std::fs::write(bench.config().join("mesh.yaml"), MESH).unwrap();
         bench
@@ -160,7 +168,8 @@ impl Bench {
             manager,
             certificate_ttl_s: 600,
         };
-        let issuer = RootIssuer(self.root.clone(), cluster);
+        let wait = std::mem::take(&mut *self.signing_takes.lock().unwrap());
+        let issuer = RootIssuer(self.root.clone(), cluster, self.clock.clone(), wait);
         let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(issuer)) };
         start(options, seams).await.unwrap()
     }

@@ -16,7 +16,7 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
 async fn start_manager(bench: &Bench, listen: &str) -> manager::start::Running {
     let seams = manager::Seams {
         clock: bench.clock.clone(),
-        issuer: Some(Arc::new(RootIssuer(bench.root.clone(), ""))),
+        issuer: Some(Arc::new(RootIssuer(bench.root.clone(), "", bench.clock.clone(), Duration::ZERO))),
     };
     let listen = listen.to_owned();
     // The port of the one before may be in its last moments.
@@ -64,18 +64,51 @@ async fn weight(running: &Running, other: &str) -> Option<u64> {
     other["exports"].as_array().unwrap().iter().find(|e| e["host"] == "web.mesh.internal")?["weight"].as_u64()
 }
 
+async fn start_both(bench: &Bench, manager: SocketAddr) -> [Running; 2] {
+    let start = async |name, gateway| {
+        let config = bench.path().join(format!("{name}-config"));
+        std::fs::create_dir_all(&config).unwrap();
+        std::fs::write(config.join("mesh.yaml"), cluster(name, gateway)).unwrap();
+        bench.start_cluster(name, &config, Some(manager)).await
+    };
+    [start("west", "172.30.0.11").await, start("east", "172.30.0.21").await]
+}
+
+#[tokio::test]
+async fn a_management_plane_that_forgot_takes_no_cluster_away() {
+    let bench = Bench::new();
+    let management = start_manager(&bench, "127.0.0.1:0").await;
+    let address = management.control;
+    let [west, east] = start_both(&bench, address).await;
+    until("west knows of none in east", async || weight(&west, "east").await.filter(|w| *w == 0)).await;
+    let mut web = Proxy::join(&bench, &east, "web").await;
+    let nonce = web.take().await;
+    web.ack(&nonce).await;
+    until("west knows of one in east", async || weight(&west, "east").await.filter(|w| *w == 1)).await;
+
+    management.stop().await;
+    east.stop().await;
+    std::fs::remove_dir_all(bench.path().join("manager")).unwrap();
+    let management = start_manager(&bench, &address.to_string()).await;
+    until("west was told that there is no east", async || {
+        (metric(&west, "leno_control_remote_kept_total").await == 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(weight(&west, "east").await, Some(1));
+    west.stop().await;
+    let config = bench.path().join("west-config");
+    let west = bench.start_cluster("west", &config, Some(address)).await;
+    assert_eq!(weight(&west, "east").await, Some(1), "not kept over a restart");
+    west.stop().await;
+    management.stop().await;
+}
+
 #[tokio::test]
 async fn clusters_hear_of_each_other_and_a_return_sends_nothing() {
     let bench = Bench::new();
     let management = start_manager(&bench, "127.0.0.1:0").await;
     let address = management.control;
-    let mut planes = Vec::new();
-    for (name, gateway) in [("west", "172.30.0.11"), ("east", "172.30.0.21")] {
-        let config = bench.path().join(format!("{name}-config"));
-        std::fs::create_dir(&config).unwrap();
-        std::fs::write(config.join("mesh.yaml"), cluster(name, gateway)).unwrap();
-        planes.push(bench.start_cluster(name, &config, Some(address)).await);
-    }
+    let planes = start_both(&bench, address).await;
     let (west, east) = (&planes[0], &planes[1]);
     let mut web = Proxy::join(&bench, east, "web").await;
     let nonce = web.take().await;
