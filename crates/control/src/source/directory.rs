@@ -1,20 +1,27 @@
 //! A directory of configuration files: each file's last good objects, and what is wrong with it now.
 //!
 //! A file that is broken keeps the objects that it had, also across a restart: what was good is handed out
-//! as rows to be stored. One that is gone takes its objects with it. Watching is `watch`; this reads.
+//! as rows to be stored. Empty counts as broken, because a writer that died and a full disk leave such files;
+//! to take objects out, delete the file (or leave a comment in it). Watching is `watch`; this reads.
 
 use api::Object;
+use apiserver::store::KEY_BYTES_MAX;
 use apiserver::{Change, Row, Table};
 use model::{Code, Finding, Level, ObjectRef, Origin};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::File as OpenFile;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 /// Largest file read, in bytes; a larger one is a finding.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Files read at most; the rest are one finding.
 pub const FILES_MAX: usize = 4096;
+/// A file that changed less than this ago and was not seen to be closed may be half written: it is left as it
+/// was, and read again when it had its time.
+pub const QUIET: Duration = Duration::from_millis(200);
 /// How deep subdirectories are entered.
 pub const DEPTH_MAX: usize = 8;
 
@@ -27,6 +34,15 @@ pub struct DirectoryError {
     /// Why.
     #[source]
     pub cause: io::Error,
+}
+
+/// What is known of files beside their content.
+#[derive(Clone, Debug, Default)]
+pub struct Signs {
+    /// Being written at this moment: left as they were.
+    pub writing: BTreeSet<PathBuf>,
+    /// Closed or renamed since the last reading: whole, however young.
+    pub whole: BTreeSet<PathBuf>,
 }
 
 /// Whether a reading brought something new.
@@ -62,13 +78,20 @@ pub struct Directory {
     /// Trouble with the directory itself.
     findings: Vec<Finding>,
     rows: Vec<Change>,
+    /// Files that were left as they were because they are too young.
+    young: BTreeSet<PathBuf>,
 }
 
 impl Directory {
     /// Reads `root` for the first time; broken files become findings. `stored` is what earlier rows said.
     pub fn open(root: &Path, stored: &[Row]) -> Result<Self, DirectoryError> {
-        let mut directory =
-            Self { root: root.into(), files: BTreeMap::new(), findings: Vec::new(), rows: Vec::new() };
+        let mut directory = Self {
+            root: root.into(),
+            files: BTreeMap::new(),
+            findings: Vec::new(),
+            rows: Vec::new(),
+            young: BTreeSet::new(),
+        };
         for row in stored {
             let path = PathBuf::from(&row.key);
             if path.starts_with(root) {
@@ -77,7 +100,7 @@ impl Directory {
                 directory.rows.push(Change::Delete(Table::Files, row.key.clone()));
             }
         }
-        directory.read(&BTreeSet::new())?;
+        directory.read(&Signs::default(), SystemTime::now())?;
         Ok(directory)
     }
 
@@ -86,11 +109,16 @@ impl Directory {
         std::mem::take(&mut self.rows)
     }
 
-    /// Reads again. Files in `unsettled` are being written at this moment and are left as they were.
-    pub fn read(&mut self, unsettled: &BTreeSet<PathBuf>) -> Result<Reading, DirectoryError> {
-        let (mut paths, mut closed) = (Vec::new(), Vec::new());
-        list(&self.root, 0, &mut paths, &mut closed)
-            .map_err(|cause| DirectoryError { path: self.root.clone(), cause })?;
+    /// Whether files were left as they were that should be read after [`QUIET`].
+    pub fn has_young(&self) -> bool {
+        !self.young.is_empty()
+    }
+
+    /// Reads again; `now` tells how old files are.
+    pub fn read(&mut self, signs: &Signs, now: SystemTime) -> Result<Reading, DirectoryError> {
+        let mut listing = Listing::default();
+        listing.enter(&self.root, 0).map_err(|cause| DirectoryError { path: self.root.clone(), cause })?;
+        let Listing { mut paths, closed, .. } = listing;
         paths.sort();
         let mut findings = Vec::new();
         if paths.len() > FILES_MAX {
@@ -112,57 +140,69 @@ impl Directory {
         let there: BTreeSet<&PathBuf> = paths.iter().collect();
         let rows = &mut self.rows;
         self.files.retain(|path, _| {
-            let keep = there.contains(path) || unsettled.contains(path) || is_below(path, &closed);
+            let keep = there.contains(path) || signs.writing.contains(path) || is_below(path, &closed);
             if !keep {
                 reading = Reading::Changed;
                 rows.push(Change::Delete(Table::Files, path.to_string_lossy().into_owned()));
             }
             keep
         });
-        for path in paths.iter().filter(|path| !unsettled.contains(*path)) {
-            if self.read_file(path) == Reading::Changed {
+        self.young.clear();
+        for path in paths.iter().filter(|path| !signs.writing.contains(*path)) {
+            if self.read_file(path, signs.whole.contains(path), now) == Reading::Changed {
                 reading = Reading::Changed;
             }
         }
         Ok(reading)
     }
 
-    fn read_file(&mut self, path: &Path) -> Reading {
+    fn read_file(&mut self, path: &Path, is_whole: bool, now: SystemTime) -> Reading {
         let file = self.files.entry(path.into()).or_default();
-        let trouble = match load(path) {
-            Ok(content) if content == file.content && !file.content.is_empty() => return Reading::Same,
-            Ok(content) => {
-                let Some(text) = std::str::from_utf8(&content).ok().map(str::to_owned) else {
-                    file.content = content;
-                    return file.refuse(vec![broken(path, "the file is not UTF-8", "save it as UTF-8")]);
-                };
-                file.content = content;
-                let (objects, findings) = api::parse::documents(&text, &path.to_string_lossy());
-                // Without a last good state the readable part is better than nothing: it fails closed.
-                let broken = findings.iter().any(|finding| finding.code.level() == Level::Error);
-                if broken && file.good == Good::Known {
-                    return file.refuse(findings);
-                }
-                if !broken {
-                    file.good = Good::Known;
-                    let key = path.to_string_lossy().into_owned();
-                    self.rows.push(Change::Put(Table::Files, key, file.content.clone()));
-                }
-                let same = file.objects == objects && file.findings == findings;
-                file.objects = objects;
-                file.findings = findings;
-                return if same { Reading::Same } else { Reading::Changed };
+        let content = match load(path) {
+            Ok((content, _)) if content == file.content && !content.is_empty() => return Reading::Same,
+            Ok((_, modified)) if file.good == Good::Known && !is_whole && is_young(modified, now) => {
+                self.young.insert(path.into());
+                return Reading::Same;
             }
+            Ok((content, _)) => content,
             // Gone between listing and reading: the next reading sees it.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Reading::Same,
-            Err(cause) => broken(
-                path,
-                &format!("the file cannot be read: {cause}"),
-                "make it readable and at most 4 MiB",
-            ),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+                return Reading::Same;
+            }
+            Err(cause) => {
+                file.content.clear();
+                let cause = format!("the file cannot be read: {cause}");
+                let fix = "make it a readable file of at most 4 MiB; its last objects stay until then";
+                return file.refuse(vec![broken(path, &cause, fix)]);
+            }
         };
-        file.content.clear();
-        file.refuse(vec![trouble])
+        let Ok(text) = String::from_utf8(content.clone()) else {
+            file.content = content;
+            return file.refuse(vec![broken(path, "the file is not UTF-8", "save it as UTF-8")]);
+        };
+        file.content = content;
+        if text.trim().is_empty() && !file.objects.is_empty() {
+            let fix = "write them again, or delete the file to take them out";
+            return file.refuse(vec![broken(path, "the file is empty; its last objects stay in force", fix)]);
+        }
+        let (objects, findings) = api::parse::documents(&text, &path.to_string_lossy());
+        // Without a last good state the readable part is better than nothing: it fails closed.
+        let broken = findings.iter().any(|finding| finding.code.level() == Level::Error);
+        if broken && file.good == Good::Known {
+            return file.refuse(findings);
+        }
+        if !broken {
+            file.good = Good::Known;
+            let key = path.to_string_lossy().into_owned();
+            // A longer one cannot be stored; such a file is only not remembered over a restart.
+            if key.len() <= KEY_BYTES_MAX {
+                self.rows.push(Change::Put(Table::Files, key, file.content.clone()));
+            }
+        }
+        let same = file.objects == objects && file.findings == findings;
+        file.objects = objects;
+        file.findings = findings;
+        if same { Reading::Same } else { Reading::Changed }
     }
 
     /// All objects in file order.
@@ -206,11 +246,26 @@ fn is_below(path: &Path, closed: &[(PathBuf, io::Error)]) -> bool {
     closed.iter().any(|(directory, _)| path.starts_with(directory))
 }
 
-fn load(path: &Path) -> io::Result<Vec<u8>> {
-    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
+/// A change in the future was told by a clock that is not ours, and says nothing.
+fn is_young(modified: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(modified).is_ok_and(|age| age < QUIET)
+}
+
+/// The content, and when it last changed.
+fn load(path: &Path) -> io::Result<(Vec<u8>, SystemTime)> {
+    // Looked at before it is opened: opening a pipe waits for a writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let file = OpenFile::open(path)?;
+    let mut content = Vec::new();
+    (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
     }
-    std::fs::read(path)
+    // Asked after reading: what was written meanwhile is young.
+    let modified = file.metadata()?.modified()?;
+    Ok((content, modified))
 }
 
 /// Whether a path is configuration: YAML or JSON, not hidden.
@@ -220,32 +275,41 @@ pub(crate) fn is_configuration(path: &Path) -> bool {
     known && !hidden
 }
 
-/// Lists the files; `closed` gets the subdirectories that are there but cannot be read.
-fn list(
-    directory: &Path,
-    depth: usize,
-    into: &mut Vec<PathBuf>,
-    closed: &mut Vec<(PathBuf, io::Error)>,
-) -> io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        if hidden {
-            continue;
+/// The files below a directory.
+#[derive(Default)]
+struct Listing {
+    paths: Vec<PathBuf>,
+    /// Subdirectories that are there but cannot be read.
+    closed: Vec<(PathBuf, io::Error)>,
+    /// Directories entered, by their true path: links may lead in circles.
+    entered: BTreeSet<PathBuf>,
+}
+
+impl Listing {
+    fn enter(&mut self, directory: &Path, depth: usize) -> io::Result<()> {
+        if !self.entered.insert(directory.canonicalize()?) {
+            return Ok(());
         }
-        if path.is_dir() {
-            if depth < DEPTH_MAX {
-                match list(&path, depth + 1, into, closed) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => closed.push((path, error)),
-                }
+        for entry in std::fs::read_dir(directory)? {
+            let path = entry?.path();
+            let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+            if hidden {
+                continue;
             }
-        } else if is_configuration(&path) {
-            into.push(path);
+            if path.is_dir() {
+                if depth < DEPTH_MAX {
+                    match self.enter(&path, depth + 1) {
+                        Ok(()) => {}
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => self.closed.push((path, error)),
+                    }
+                }
+            } else if is_configuration(&path) {
+                self.paths.push(path);
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

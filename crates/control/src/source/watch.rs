@@ -1,9 +1,10 @@
 //! Watches a directory: the first change is read at once, followers are gathered for a moment.
 //!
 //! A file that is open for writing is left alone until it is closed, or quiet for a while: half a file
-//! must never count as a whole one.
+//! must never count as a whole one. Events may come after the reading that they should have stopped, so
+//! `directory` looks at the age of a file too.
 
-use crate::source::directory::{Directory, Reading, is_configuration};
+use crate::source::directory::{Directory, QUIET, Reading, Signs, is_configuration};
 use api::Object;
 use apiserver::Change;
 use model::Finding;
@@ -11,14 +12,12 @@ use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Followers of a change are gathered for this long.
 const GATHER: Duration = Duration::from_millis(10);
-/// A file that is written to but not closed is read after this long without a further write.
-const QUIET: Duration = Duration::from_millis(200);
 /// The directory is read this often even if the kernel reports nothing (it may drop events).
 const REREAD: Duration = Duration::from_secs(5);
 /// Events kept; more are dropped and the next reading finds what they told.
@@ -64,29 +63,35 @@ pub async fn run<F: Future<Output = ()> + Send>(
     mut events: mpsc::Receiver<Event>,
     publish: impl Fn(State) -> F + Send,
 ) {
-    let mut unsettled: BTreeMap<PathBuf, Instant> = BTreeMap::new();
+    let mut noted = Noted::default();
     loop {
-        let wake = unsettled.values().map(|since| *since + QUIET).min();
-        let wake = wake.unwrap_or_else(|| Instant::now() + REREAD).min(Instant::now() + REREAD);
+        let mut wake = Instant::now() + REREAD;
+        if directory.has_young() {
+            wake = Instant::now() + QUIET;
+        }
+        wake = noted.unsettled.values().map(|since| *since + QUIET).fold(wake, Instant::min);
         let mut due = false;
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => due |= note(&event, &mut unsettled),
+                Some(event) => due |= noted.take(&event),
                 None => return,
             },
             () = tokio::time::sleep_until(wake) => due = true,
         }
         while let Ok(event) = events.try_recv() {
-            due |= note(&event, &mut unsettled);
+            due |= noted.take(&event);
         }
         let now = Instant::now();
-        unsettled.retain(|_, since| *since + QUIET > now);
+        noted.unsettled.retain(|_, since| *since + QUIET > now);
         if !due {
             continue;
         }
-        let skip: BTreeSet<PathBuf> = unsettled.keys().cloned().collect();
+        let signs = Signs {
+            writing: noted.unsettled.keys().cloned().collect(),
+            whole: std::mem::take(&mut noted.whole),
+        };
         let work = tokio::task::spawn_blocking(move || {
-            let reading = directory.read(&skip);
+            let reading = directory.read(&signs, SystemTime::now());
             (directory, reading)
         });
         let Ok((read, reading)) = work.await else { return };
@@ -104,31 +109,49 @@ pub async fn run<F: Future<Output = ()> + Send>(
     }
 }
 
-/// Takes note of an event; whether the directory is worth reading now.
-fn note(event: &Event, unsettled: &mut BTreeMap<PathBuf, Instant>) -> bool {
-    let files = event.paths.iter().filter(|path| is_configuration(path));
-    match event.kind {
-        EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
-            for path in files {
-                unsettled.insert(path.clone(), Instant::now());
+/// What events told since the last reading.
+#[derive(Default)]
+struct Noted {
+    /// Written to and not closed, with the time of the last write.
+    unsettled: BTreeMap<PathBuf, Instant>,
+    /// Closed or renamed.
+    whole: BTreeSet<PathBuf>,
+}
+
+impl Noted {
+    /// Takes note of an event; whether the directory is worth reading now.
+    fn take(&mut self, event: &Event) -> bool {
+        let files: Vec<&PathBuf> = event.paths.iter().filter(|path| is_configuration(path)).collect();
+        match event.kind {
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
+                for path in files {
+                    self.unsettled.insert(path.clone(), Instant::now());
+                    self.whole.remove(path);
+                }
+                false
             }
-            false
-        }
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
-            let mut any = false;
-            for path in files {
-                unsettled.remove(path);
-                any = true;
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                for path in &files {
+                    self.settle(path);
+                }
+                !files.is_empty()
             }
-            any
-        }
-        EventKind::Access(_) => false,
-        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
-            for path in files {
-                unsettled.remove(path);
+            EventKind::Access(_) => false,
+            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
+                for path in files {
+                    self.settle(path);
+                }
+                true
             }
-            true
+            _ => true,
         }
-        _ => true,
+    }
+
+    fn settle(&mut self, path: &Path) {
+        self.unsettled.remove(path);
+        self.whole.insert(path.into());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,17 @@ pub(crate) fn service(name: &str, port: u16) -> String {
     )
 }
 
+/// Makes a file look as if nobody had touched it for long.
+fn age(path: &Path) {
+    let file = OpenFile::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - 10 * QUIET).unwrap();
+}
+
+/// Nobody writes, and these were closed.
+fn whole(paths: &[&Path]) -> Signs {
+    Signs { whole: paths.iter().map(PathBuf::from).collect(), ..Signs::default() }
+}
+
 fn names(directory: &Directory) -> String {
     directory.objects().map(|object| object.object.name.to_string()).collect::<Vec<_>>().join(" ")
 }
@@ -22,23 +33,23 @@ fn a_broken_file_keeps_its_last_good_objects() {
     fs::write(dir.path().join("README.md"), "nothing").unwrap();
     fs::write(dir.path().join(".c.yaml.swp.yaml"), "{{{").unwrap();
     let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    let nobody = BTreeSet::new();
+    let nobody = whole(&[&a, &b]);
     assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a b", 0));
-    assert_eq!(directory.read(&nobody).unwrap(), Reading::Same);
+    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Same);
 
     fs::write(&a, "kind: Service\n  broken: [").unwrap();
-    assert_eq!(directory.read(&nobody).unwrap(), Reading::Changed);
+    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Changed);
     assert_eq!(names(&directory), "a b");
     let finding = directory.findings().next().unwrap();
     assert!(finding.origin.file.ends_with("a.yaml") && finding.origin.line > 0, "{finding}");
-    assert_eq!(directory.read(&nobody).unwrap(), Reading::Same);
+    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Same);
 
     fs::write(&a, service("a2", 80)).unwrap();
-    assert_eq!(directory.read(&nobody).unwrap(), Reading::Changed);
+    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Changed);
     assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a2 b", 0));
 
     fs::remove_file(&b).unwrap();
-    assert_eq!(directory.read(&nobody).unwrap(), Reading::Changed);
+    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Changed);
     assert_eq!(names(&directory), "a2");
 }
 
@@ -48,11 +59,95 @@ fn a_file_being_written_is_left_as_it_was() {
     let a = dir.path().join("a.yaml");
     fs::write(&a, service("a", 80)).unwrap();
     let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    fs::write(&a, "").unwrap();
-    assert_eq!(directory.read(&BTreeSet::from([a.clone()])).unwrap(), Reading::Same);
-    assert_eq!(names(&directory), "a");
-    assert_eq!(directory.read(&BTreeSet::new()).unwrap(), Reading::Changed);
-    assert_eq!(names(&directory), "");
+    fs::write(&a, service("b", 80)).unwrap();
+    let writing = Signs { writing: BTreeSet::from([a.clone()]), ..Signs::default() };
+    assert_eq!(directory.read(&writing, SystemTime::now()).unwrap(), Reading::Same);
+    assert_eq!((names(&directory).as_str(), directory.has_young()), ("a", false));
+    // Nobody is known to write it, but it changed a moment ago.
+    let written = fs::metadata(&a).unwrap().modified().unwrap();
+    assert_eq!(directory.read(&Signs::default(), written + QUIET / 2).unwrap(), Reading::Same);
+    assert_eq!((names(&directory).as_str(), directory.has_young()), ("a", true));
+    assert_eq!(directory.read(&whole(&[&a]), SystemTime::now()).unwrap(), Reading::Changed);
+    assert_eq!((names(&directory).as_str(), directory.has_young()), ("b", false));
+    fs::write(&a, service("c", 80)).unwrap();
+    let written = fs::metadata(&a).unwrap().modified().unwrap();
+    assert_eq!(directory.read(&Signs::default(), written + QUIET).unwrap(), Reading::Changed);
+    assert_eq!(names(&directory), "c");
+}
+
+#[test]
+fn an_emptied_file_keeps_its_objects_also_across_a_restart() {
+    use apiserver::{MemoryStore, Store};
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
+    let a = dir.path().join("a.yaml");
+    fs::write(&a, service("a", 80)).unwrap();
+    let mut directory = Directory::open(dir.path(), &[]).unwrap();
+    store.commit(&directory.take_rows()).unwrap();
+    for empty in ["", " \n\t\n"] {
+        fs::write(&a, empty).unwrap();
+        directory.read(&whole(&[&a]), SystemTime::now()).unwrap();
+        assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a", 1));
+    }
+    age(&a);
+    let mut after = Directory::open(dir.path(), &store.rows(Table::Files).unwrap()).unwrap();
+    assert_eq!((names(&after).as_str(), after.findings().count()), ("a", 1));
+    assert_eq!(after.take_rows(), []);
+    // A comment is content: somebody meant it.
+    fs::write(&a, "# gone\n").unwrap();
+    assert_eq!(after.read(&whole(&[&a]), SystemTime::now()).unwrap(), Reading::Changed);
+    assert_eq!((names(&after).as_str(), after.findings().count()), ("", 0));
+}
+
+#[test]
+fn what_is_no_readable_file_is_a_finding_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = dir.path().join("a.yaml");
+    fs::write(&a, service("a", 80)).unwrap();
+    let mut directory = Directory::open(dir.path(), &[]).unwrap();
+    let mut check = |cause: &str| {
+        assert_eq!(
+            directory.read(&Signs::default(), SystemTime::now()).unwrap(),
+            Reading::Changed,
+            "{cause}"
+        );
+        assert_eq!(names(&directory), "a", "{cause}");
+        let found: Vec<_> = directory.findings().map(|finding| finding.cause.to_string()).collect();
+        assert!(found.len() == 1 && found[0].contains(cause), "{cause}: {found:?}");
+    };
+    OpenFile::create(&a).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+    check("larger than 4 MiB");
+    fs::remove_file(&a).unwrap();
+    std::os::unix::fs::symlink("nowhere.yaml", &a).unwrap();
+    check("No such file");
+    fs::remove_file(&a).unwrap();
+    // A pipe would keep the reader waiting for a writer for ever.
+    let made = std::process::Command::new("mkfifo").arg(&a).status().unwrap();
+    assert!(made.success());
+    check("not a regular file");
+}
+
+#[test]
+fn links_in_circles_are_followed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yaml"), service("a", 80)).unwrap();
+    for link in ["x", "y", "z"] {
+        std::os::unix::fs::symlink(".", dir.path().join(link)).unwrap();
+    }
+    let directory = Directory::open(dir.path(), &[]).unwrap();
+    assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a", 0));
+}
+
+#[test]
+fn a_path_too_long_to_store_is_read_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut deep = dir.path().to_owned();
+    for _ in 0..5 {
+        deep.push("d".repeat(250));
+    }
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("a.yaml"), service("a", 80)).unwrap();
+    let mut directory = Directory::open(dir.path(), &[]).unwrap();
+    assert_eq!((names(&directory).as_str(), directory.take_rows()), ("a", vec![]));
 }
 
 #[test]
@@ -70,6 +165,7 @@ fn what_was_good_survives_a_restart_with_a_broken_file() {
     fs::write(&b, service("b", 80)).unwrap();
     store.commit(&Directory::open(dir.path(), &[]).unwrap().take_rows()).unwrap();
     fs::write(&a, "kind: [").unwrap();
+    age(&a);
     fs::remove_file(&b).unwrap();
     let mut after = Directory::open(dir.path(), &store.rows(Table::Files).unwrap()).unwrap();
     assert_eq!((names(&after).as_str(), after.findings().count()), ("a", 1));
