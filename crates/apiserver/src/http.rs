@@ -1,9 +1,13 @@
 //! The API over HTTP: paths of Kubernetes, JSON or YAML both ways, errors as `Status` with findings.
 //!
-//! Knows no kind by name; what is behind a path is asked of a [`Backend`]. It has no authentication yet:
-//! callers bind it to loopback.
+//! Knows no kind by name; what is behind a path is asked of a [`Backend`].
+//! Trust: there is no authentication yet. Whoever can open a connection to the listener may read and change
+//! everything and issue join tokens, so it is bound to loopback, and every user and process of that machine
+//! (or network namespace) is trusted like its administrator. Web pages are not: their writes carry `Origin`
+//! and are refused, their reads under a name that was rebound to loopback are refused by [`crate::host`].
 
 use crate::backend::{Applies, Backend, Refusal, Target};
+use crate::host::is_ours;
 use crate::path::{Place, parse};
 use crate::reply::{self, Form};
 use axum::Router;
@@ -12,17 +16,25 @@ use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode};
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// Largest body of a request, in bytes; more is answered with 413.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A body that takes longer to come is answered with 408, so that slow callers do not hold all places.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The types of a body that are read, all as YAML, of which JSON is a part.
+const BODY_TYPES: [&str; 5] =
+    ["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
 /// Requests answered at once; more are answered with 429.
 pub const REQUESTS_MAX: usize = 64;
 
 struct Shared<B> {
     backend: B,
+    bound: IpAddr,
     permits: Semaphore,
 }
 
@@ -32,13 +44,18 @@ pub async fn serve<B: Backend>(
     backend: B,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let shared = Arc::new(Shared { backend, permits: Semaphore::new(REQUESTS_MAX) });
+    let bound = listener.local_addr()?.ip();
+    let shared = Arc::new(Shared { backend, bound, permits: Semaphore::new(REQUESTS_MAX) });
     let router = Router::new().fallback(answer::<B>).with_state(shared);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Request) -> Response {
     let form = Form::of(request.headers());
+    if !is_ours(shared.bound, request.uri(), request.headers()) {
+        let message = "the request names another server; call by address or as localhost";
+        return reply::status(form, StatusCode::MISDIRECTED_REQUEST, "Misdirected", message, &[]);
+    }
     let Ok(_permit) = shared.permits.try_acquire() else {
         return reply::refusal(form, &Refusal::TooMany("too many requests at once".into()));
     };
@@ -48,7 +65,12 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
         let message = "calls from web pages are refused";
         return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", message, &[]);
     }
-    let Ok(bytes) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
+    let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX)).await
+    else {
+        let message = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
+        return reply::status(form, StatusCode::REQUEST_TIMEOUT, "Timeout", &message, &[]);
+    };
+    let Ok(bytes) = body else {
         let message = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
         return reply::status(form, StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message, &[]);
     };
@@ -135,12 +157,15 @@ async fn apply<B: Backend>(
     target: Target,
     body: String,
 ) -> Result<Response, Refusal> {
-    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    // No type at all is read as YAML, of which JSON is a part.
-    if !(kind.is_empty() || kind.contains("json") || kind.contains("yaml")) {
-        return Err(Refusal::BadRequest(format!(
-            "a body of type {kind} is not read; send application/yaml or JSON"
-        )));
+    // No type at all is read as YAML.
+    for value in headers.get_all(http::header::CONTENT_TYPE) {
+        let text = value.to_str().unwrap_or_default();
+        let kind = text.split(';').next().unwrap_or_default().trim();
+        if !BODY_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+            let message =
+                format!("a body of type {text:?} is not read; send application/yaml or application/json");
+            return Err(Refusal::BadRequest(message));
+        }
     }
     let applied = backend.apply(target, body).await?;
     let status = match applied.change {

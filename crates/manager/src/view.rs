@@ -1,8 +1,15 @@
 //! `GET /leno/v1/clusters`: what each cluster offers, and whether it is heard of.
+//!
+//! Read only and without authentication: bound to loopback, for every user of that machine. Web pages that
+//! were rebound to loopback are refused (`apiserver::host`).
 
 use crate::clusters::Known;
 use crate::serving::Hub;
-use axum::extract::State;
+use apiserver::host::is_ours;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -17,9 +24,17 @@ pub async fn serve(
     hub: Arc<Hub>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let bound = listener.local_addr()?.ip();
+    let check = move |request: Request, next: Next| async move {
+        match is_ours(bound, request.uri(), request.headers()) {
+            true => next.run(request).await,
+            false => (StatusCode::MISDIRECTED_REQUEST, "the request names another server\n").into_response(),
+        }
+    };
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/leno/v1/clusters", get(clusters))
+        .layer(axum::middleware::from_fn(check))
         .with_state(hub);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }

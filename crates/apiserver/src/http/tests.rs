@@ -62,7 +62,8 @@ impl Backend for Fake {
 async fn ask(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
-    let text = format!("{head}\r\nhost: api\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    let host = if head.contains("\r\nhost:") { String::new() } else { format!("host: {address}\r\n") };
+    let text = format!("{head}\r\n{host}connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -110,8 +111,23 @@ async fn the_api_speaks_kubernetes() {
     for call in ["POST /api/v1/namespaces/n/services/x/token", "PUT /api/v1/namespaces/n/services/page"] {
         assert_eq!(ask(address, &format!("{call} HTTP/1.1{page}"), yaml).await.0, 403, "{call}");
     }
-    let png = "PUT /api/v1/namespaces/n/services/a HTTP/1.1\r\ncontent-type: image/png";
-    assert_eq!(ask(address, png, "").await.0, 400);
+    for kind in
+        ["image/png", "text/plain;json", "multipart/form-data; x=yaml", "application/jsonx", "", "\u{e9}"]
+    {
+        let put = format!("PUT /api/v1/namespaces/n/services/a HTTP/1.1\r\ncontent-type: {kind}");
+        assert_eq!(ask(address, &put, yaml).await.0, 400, "{kind}");
+    }
+    for kind in ["application/json; charset=utf-8", "Text/YAML", "application/x-yaml;x"] {
+        let put = format!("PUT /api/v1/namespaces/n/services/a HTTP/1.1\r\ncontent-type: {kind}");
+        assert_eq!(ask(address, &put, yaml).await.0, 201, "{kind}");
+    }
+    let rebound = "HTTP/1.1\r\nhost: rebound.example:15080";
+    for call in ["GET /leno/v1/status", "PUT /api/v1/namespaces/n/services/rebound", "GET /healthz"] {
+        let (status, _, body) = ask(address, &format!("{call} {rebound}"), yaml).await;
+        assert!(status == 421 && body.contains("names another server"), "{call}: {status} {body}");
+    }
+    let (_, _, body) = ask(address, "GET /api/v1/services HTTP/1.1", "").await;
+    assert!(!body.contains("rebound"), "{body}");
     let large = "x".repeat(BODY_BYTES_MAX + 1);
     assert_eq!(ask(address, put, &large).await.0, 413);
 

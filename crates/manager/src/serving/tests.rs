@@ -69,8 +69,12 @@ impl Bench {
     }
 
     async fn get(&self, address: SocketAddr, path: &str) -> String {
+        self.get_as(address, path, &address.to_string()).await
+    }
+
+    async fn get_as(&self, address: SocketAddr, path: &str, host: &str) -> String {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -167,5 +171,15 @@ async fn one_cluster_cannot_take_the_places_of_all() {
     while report(&greedy, "edge").await.is_err() {
         assert!(begun.elapsed() < Duration::from_secs(30), "no place within 30 s");
     }
+    bench.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_was_rebound_to_loopback_learns_nothing() {
+    let bench = Bench::start().await;
+    let api = bench.running.api;
+    let answer = bench.get_as(api, "/leno/v1/clusters", "rebound.example:15081").await;
+    assert!(answer.starts_with("HTTP/1.1 421 ") && !answer.contains("clusters"), "{answer}");
+    assert!(bench.get_as(api, "/leno/v1/clusters", "localhost:15081").await.contains("clusters"));
     bench.running.stop().await;
 }

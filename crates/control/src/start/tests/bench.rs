@@ -180,7 +180,7 @@ pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> 
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();

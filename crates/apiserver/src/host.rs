@@ -1,0 +1,31 @@
+//! Whether a request meant this API: its `Host` must be an address of ours, or `localhost`.
+//!
+//! A browser can be brought to send any page's requests to loopback, by a name that first led elsewhere (DNS
+//! rebinding); to it that name stays the page's own, so it lets the page read the answer. The name gives it
+//! away. Whoever can open a socket on this machine can send any `Host`: this keeps out web pages, nobody else.
+
+use http::uri::Authority;
+use http::{HeaderMap, Uri, header};
+use std::net::IpAddr;
+
+/// Whether every name that a request gives its server is ours, when the API listens on `bound`. A request
+/// that gives none passes: browsers always do.
+pub fn is_ours(bound: IpAddr, uri: &Uri, headers: &HeaderMap) -> bool {
+    let named = headers.get_all(header::HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
+    named.chain(uri.authority().map(|authority| Some(authority.clone()))).all(|authority| match authority {
+        Some(authority) => is_our_name(bound, authority.host()),
+        None => false,
+    })
+}
+
+fn is_our_name(bound: IpAddr, host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match literal.parse::<IpAddr>() {
+        // Listening on all addresses, we do not know them all; but no address can be rebound.
+        Ok(address) => address.to_canonical().is_loopback() || address == bound || bound.is_unspecified(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
