@@ -43,6 +43,16 @@ pub enum News {
     Same,
 }
 
+/// A report that was looked at.
+#[derive(Debug)]
+pub struct Weighed {
+    /// Whether it tells something new.
+    pub news: News,
+    /// To be stored.
+    pub rows: Vec<Change>,
+    known: Known,
+}
+
 /// Why a report is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -85,33 +95,39 @@ impl Clusters {
         clusters
     }
 
-    /// Takes a report; the changes must be stored.
-    pub fn report(&mut self, report: RemoteCluster, now: SystemTime) -> Result<(News, Vec<Change>), Unfit> {
+    /// Looks at a report. Its rows must be stored, and then it must be [`Clusters::take`]n: one that could not
+    /// be stored must not be known either, or the same report would be no news when it comes again.
+    pub fn weigh(&self, report: RemoteCluster, now: SystemTime) -> Result<Weighed, Unfit> {
         let name = report.cluster.clone();
         let byte_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(byte_ok) {
             return Err(Unfit::Name);
         }
         let encoded = encode(&report);
-        let Some(known) = self.known.get_mut(&name) else {
-            if self.known.len() >= CLUSTERS_MAX {
-                return Err(Unfit::TooMany);
+        let mut known = Known { report, encoded, revision: 1, at: now, links: 0, history: Vec::new() };
+        let mut rows = Vec::new();
+        match self.known.get(&name) {
+            None if self.known.len() >= CLUSTERS_MAX => return Err(Unfit::TooMany),
+            None => {}
+            Some(before) => {
+                known.history.clone_from(&before.history);
+                known.revision = before.revision;
+                if before.encoded.version == known.encoded.version {
+                    return Ok(Weighed { news: News::Same, rows, known });
+                }
+                rows = history::keep(&mut known.history, &name, before.revision, &before.encoded);
+                known.revision += 1;
             }
-            let rows = vec![Change::Put(Table::Remote, name.to_string(), to_bytes(1, &encoded))];
-            let known = Known { report, encoded, revision: 1, at: now, links: 0, history: Vec::new() };
-            self.known.insert(name, known);
-            return Ok((News::Changed, rows));
-        };
-        known.at = now;
-        if known.encoded.version == encoded.version {
-            return Ok((News::Same, Vec::new()));
         }
-        let mut rows = history::keep(&mut known.history, &name, known.revision, &known.encoded);
-        known.revision += 1;
-        known.encoded = encoded;
-        known.report = report;
         rows.push(Change::Put(Table::Remote, name.to_string(), to_bytes(known.revision, &known.encoded)));
-        Ok((News::Changed, rows))
+        Ok(Weighed { news: News::Changed, rows, known })
+    }
+
+    /// Takes a report whose rows are stored. None of the same cluster may come in between.
+    pub fn take(&mut self, weighed: Weighed) {
+        let mut known = weighed.known;
+        known.links = self.known.get(&known.report.cluster).map_or(0, |before| before.links);
+        self.known.insert(known.report.cluster.clone(), known);
     }
 
     /// A report stream of this cluster began.

@@ -201,11 +201,13 @@ impl Hub {
             let cluster = report.cluster.clone();
             place.check_claim(&cluster)?;
             let storing = self.storing.lock().await;
-            let (news, rows) = self.clusters().report(report, self.parts.clock.wall())?;
+            let mut weighed = self.clusters().weigh(report, self.parts.clock.wall())?;
+            let (news, rows) = (weighed.news, std::mem::take(&mut weighed.rows));
             if !rows.is_empty() {
                 let store = self.parts.store.clone();
                 tokio::task::spawn_blocking(move || store.commit(&rows)).await??;
             }
+            self.clusters().take(weighed);
             drop(storing);
             if name.is_none() {
                 self.clusters().connect(&cluster);

@@ -22,6 +22,14 @@ pub(crate) fn cluster(name: &str, weight: u32) -> RemoteCluster {
     }
 }
 
+/// Reports and stores.
+fn tell(clusters: &mut Clusters, report: RemoteCluster) -> (News, Vec<Change>) {
+    let weighed = clusters.weigh(report, UNIX_EPOCH).unwrap();
+    let told = (weighed.news, weighed.rows.clone());
+    clusters.take(weighed);
+    told
+}
+
 fn names(clusters: &Clusters, own: &str) -> String {
     clusters.others(own).iter().map(|encoded| encoded.name.to_string()).collect::<Vec<_>>().join(" ")
 }
@@ -30,7 +38,7 @@ fn names(clusters: &Clusters, own: &str) -> String {
 fn a_cluster_does_not_get_itself() {
     let mut clusters = Clusters::default();
     for name in ["east", "west"] {
-        clusters.report(cluster(name, 1), UNIX_EPOCH).unwrap();
+        tell(&mut clusters, cluster(name, 1));
     }
     assert_eq!(names(&clusters, "west"), "cluster/east");
     assert_eq!(names(&clusters, "edge"), "cluster/east cluster/west");
@@ -39,9 +47,24 @@ fn a_cluster_does_not_get_itself() {
 #[test]
 fn the_same_report_is_no_news() {
     let mut clusters = Clusters::default();
-    assert_eq!(clusters.report(cluster("west", 1), UNIX_EPOCH).unwrap().0, News::Changed);
-    assert_eq!(clusters.report(cluster("west", 1), UNIX_EPOCH).unwrap(), (News::Same, Vec::new()));
-    assert_eq!(clusters.report(cluster("west", 0), UNIX_EPOCH).unwrap().0, News::Changed);
+    assert_eq!(tell(&mut clusters, cluster("west", 1)).0, News::Changed);
+    clusters.connect("west");
+    assert_eq!(tell(&mut clusters, cluster("west", 1)), (News::Same, Vec::new()));
+    assert_eq!(tell(&mut clusters, cluster("west", 0)).0, News::Changed);
+    assert_eq!(clusters.all().map(|known| known.links).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn what_could_not_be_stored_is_news_again() {
+    let mut clusters = Clusters::default();
+    for weight in [1, 2] {
+        for _ in 0..2 {
+            let unstored = clusters.weigh(cluster("west", weight), UNIX_EPOCH).unwrap();
+            assert_eq!((unstored.news, unstored.rows.is_empty()), (News::Changed, false));
+        }
+        tell(&mut clusters, cluster("west", weight));
+    }
+    assert_eq!(clusters.all().next().unwrap().revision, 2);
 }
 
 #[test]
@@ -49,7 +72,7 @@ fn reports_and_a_bounded_history_survive_a_restart() {
     let (store, mut clusters) = (MemoryStore::new(), Clusters::default());
     let last = HISTORY_MAX as u32 + 5;
     for weight in 0..=last {
-        let (_, rows) = clusters.report(cluster("west", weight), UNIX_EPOCH).unwrap();
+        let (_, rows) = tell(&mut clusters, cluster("west", weight));
         store.commit(&rows).unwrap();
     }
     let rows = |table| store.rows(table).unwrap();
@@ -64,8 +87,8 @@ fn reports_and_a_bounded_history_survive_a_restart() {
 
 #[test]
 fn names_are_checked() {
-    let mut clusters = Clusters::default();
+    let clusters = Clusters::default();
     for name in ["", "a/b", "a b", &"a".repeat(NAME_BYTES_MAX + 1)] {
-        assert_eq!(clusters.report(cluster(name, 1), UNIX_EPOCH).unwrap_err(), Unfit::Name);
+        assert_eq!(clusters.weigh(cluster(name, 1), UNIX_EPOCH).unwrap_err(), Unfit::Name);
     }
 }
