@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 /// Largest frame in bytes; a larger one ends the stream.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
-/// An answer that takes longer is a failure, and the stream is not used again.
+/// An answer that takes longer is a failure; when it comes after all it is skipped.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was signed.
@@ -83,6 +83,9 @@ pub struct Lifetimes {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
+    /// Comes back in the answer, so that a late one is not taken for another's.
+    #[serde(default)]
+    number: u64,
     kind: Kind,
     csr: String,
 }
@@ -96,6 +99,8 @@ enum Kind {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Answer {
+    #[serde(default)]
+    number: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(default)]
@@ -117,14 +122,70 @@ struct Bundle {
 /// Asks over a Unix stream.
 #[derive(Debug)]
 pub struct SocketIssuer {
-    /// `None` after a failure: question and answer might be out of step.
-    stream: Mutex<Option<UnixStream>>,
+    line: Mutex<Line>,
+}
+
+/// One end of a stream of frames. What is cut off in the middle of a frame goes on there next time, so that
+/// neither a time-out nor a caller that gave up costs the way to the root.
+#[derive(Debug)]
+struct Line {
+    /// `None`: closed or broken, for good.
+    stream: Option<UnixStream>,
+    /// At most one frame.
+    out: Vec<u8>,
+    received: Vec<u8>,
+    asked: u64,
+}
+
+impl Line {
+    /// Sends a question and waits for its answer.
+    async fn exchange(&mut self, kind: Kind, csr: &[u8]) -> io::Result<Answer> {
+        // An earlier question that did not get out.
+        self.flush().await?;
+        self.asked += 1;
+        let number = self.asked;
+        self.out = frame(&Question { number, kind, csr: BASE64.encode(csr) })?;
+        self.flush().await?;
+        loop {
+            let answer: Answer = self.receive().await?;
+            if answer.number == number {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        while !self.out.is_empty() {
+            let written = stream.write(&self.out).await?;
+            self.out.drain(..written);
+        }
+        Ok(())
+    }
+
+    async fn receive<T: for<'de> Deserialize<'de>>(&mut self) -> io::Result<T> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        loop {
+            if let Some((length, rest)) = self.received.split_first_chunk::<4>() {
+                let length = frame_length(*length)?;
+                if let Some(json) = rest.get(..length) {
+                    let message = serde_json::from_slice(json);
+                    self.received.drain(..4 + length);
+                    return Ok(message?);
+                }
+            }
+            if stream.read_buf(&mut self.received).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
 }
 
 impl SocketIssuer {
     /// Takes over a connected stream.
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream: Mutex::new(Some(stream)) }
+        let line = Line { stream: Some(stream), out: Vec::new(), received: Vec::new(), asked: 0 };
+        Self { line: Mutex::new(line) }
     }
 
     /// Takes over an inherited descriptor of a connected Unix stream.
@@ -146,21 +207,15 @@ impl SocketIssuer {
     }
 
     async fn ask(&self, kind: Kind, csr: &[u8]) -> Result<Issued, IssueError> {
-        let mut guard = self.stream.lock().await;
-        // Taken out, so that a cancelled or failed exchange never leaves half a frame behind.
-        let mut stream =
-            guard.take().ok_or_else(|| IssueError::Stream(io::ErrorKind::NotConnected.into()))?;
-        let question = Question { kind, csr: BASE64.encode(csr) };
-        let exchange = async {
-            write_frame(&mut stream, &question).await?;
-            let answer: Option<Answer> = read_frame(&mut stream).await?;
-            answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let mut line = self.line.lock().await;
+        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, line.exchange(kind, csr)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                line.stream = None;
+                return Err(IssueError::Stream(error));
+            }
+            Err(_) => return Err(IssueError::Stream(io::ErrorKind::TimedOut.into())),
         };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(IssueError::Stream)?;
-        *guard = Some(stream);
         match answer.error {
             Some(error) => Err(IssueError::Refused(error)),
             None => issued_in(answer),
@@ -188,14 +243,16 @@ pub async fn serve(
     bundles: impl Fn() -> Vec<TrustBundle>,
 ) -> io::Result<()> {
     while let Some(question) = read_frame::<Question>(&mut stream).await? {
-        let answer = match answer(&question, root, grants, lifetimes) {
+        let mut answer = match answer(&question, root, grants, lifetimes) {
             Ok(issued) => answer_out(issued, root, bundles()),
             Err(error) => {
                 tracing::warn!(%error, "refused to sign");
                 Answer { error: Some(error), ..Answer::default() }
             }
         };
-        write_frame(&mut stream, &answer).await?;
+        answer.number = question.number;
+        stream.write_all(&frame(&answer)?).await?;
+        stream.flush().await?;
     }
     Ok(())
 }
@@ -234,6 +291,7 @@ fn answer_out((chain, id): Chain, root: &Root, mut bundles: Vec<TrustBundle>) ->
         roots: encode(&bundle.roots),
     };
     Answer {
+        number: 0,
         error: None,
         trust_domain: root.trust_domain().to_string(),
         id: id.map(|id| id.to_string()),
@@ -263,15 +321,22 @@ fn issued_in(answer: Answer) -> Result<Issued, IssueError> {
 }
 
 /// JSON behind its length (4 bytes, big endian).
-async fn write_frame<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), message: &T) -> io::Result<()> {
+fn frame<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(message)?;
     if json.len() > FRAME_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame too large"));
     }
     let mut frame = (json.len() as u32).to_be_bytes().to_vec();
     frame.extend_from_slice(&json);
-    stream.write_all(&frame).await?;
-    stream.flush().await
+    Ok(frame)
+}
+
+fn frame_length(bytes: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_be_bytes(bytes) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too large"));
+    }
+    Ok(length)
 }
 
 /// `None`: closed between frames.
@@ -284,11 +349,7 @@ async fn read_frame<T: for<'de> Deserialize<'de>>(
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let length = u32::from_be_bytes(length) as usize;
-    if length > FRAME_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too large"));
-    }
-    let mut json = vec![0; length];
+    let mut json = vec![0; frame_length(length)?];
     stream.read_exact(&mut json).await?;
     Ok(Some(serde_json::from_slice(&json)?))
 }

@@ -108,3 +108,45 @@ async fn the_holder_ends_when_the_stream_does() {
     drop(near);
     assert!(serve(far, &root(), &[], LIVES, Vec::new).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_late_or_unwanted_costs_nothing_later() {
+    let root = root();
+    let (near, far) = UnixStream::pair().unwrap();
+    let issuer = SocketIssuer::new(near);
+    let csr = |key: &Key| key.csr().unwrap();
+    // The holder sleeps: one caller runs into the time-out, another gives up.
+    let (first, second, third) =
+        (Key::generate().unwrap(), Key::generate().unwrap(), Key::generate().unwrap());
+    assert!(matches!(issuer.sign_leaf(&csr(&first)).await, Err(IssueError::Stream(_))));
+    let request = csr(&second);
+    let gave_up = tokio::time::timeout(Duration::from_secs(1), issuer.sign_leaf(&request));
+    assert!(gave_up.await.is_err());
+    // It wakes up and answers all of them.
+    let grants = [Grant::Leaf(control())];
+    let issued = tokio::select! {
+        issued = async { issuer.sign_leaf(&csr(&third)).await } => issued.unwrap(),
+        ended = serve(far, &root, &grants, LIVES, Vec::new) => panic!("the holder ended: {ended:?}"),
+    };
+    assert!(Svid::new(third, issued.chain).is_ok(), "somebody else's answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_question_and_half_an_answer_are_finished_later() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let issuer = SocketIssuer::new(near);
+    let ask = |text: &'static [u8]| tokio::time::timeout(Duration::from_secs(1), issuer.sign_leaf(text));
+    let answer = |number: u64| {
+        let json = format!("{{\"number\":{number},\"error\":\"no {number}\"}}").into_bytes();
+        [(json.len() as u32).to_be_bytes().to_vec(), json].concat()
+    };
+    assert!(ask(b"1").await.is_err());
+    let late = answer(1);
+    far.write_all(&late[..7]).await.unwrap();
+    assert!(ask(b"2").await.is_err());
+    far.write_all(&late[7..]).await.unwrap();
+    far.write_all(&answer(2)).await.unwrap();
+    far.write_all(&answer(3)).await.unwrap();
+    let third = ask(b"3").await.unwrap().unwrap_err();
+    assert_eq!(third.to_string(), "the holder of the root refused: no 3");
+}
