@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a server asks of its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +123,18 @@ impl Identity {
     /// What the certificates of a peer prove at this moment, after a handshake with a configuration of ours;
     /// `None` when they prove nothing. Builds the path anew: the TLS library does not tell which one it took.
     pub fn proof(&self, certificates: &[CertificateDer<'_>]) -> Option<Proof> {
-        let (leaf, others) = certificates.split_first()?;
-        self.verifier(Wanted::Anyone, true).judge(leaf, others, UnixTime::now()).ok()
+        self.proof_at(certificates, SystemTime::now()).ok()
+    }
+
+    /// What certificates prove at another moment, or why nothing.
+    pub(crate) fn proof_at(
+        &self,
+        certificates: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<Proof, rustls::Error> {
+        let (leaf, others) = certificates.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        self.verifier(Wanted::Anyone, true).judge(leaf, others, now)
     }
 
     fn verifier(&self, wanted: Wanted, mandatory: bool) -> Verifier {

@@ -78,7 +78,7 @@ where
             sleep_until(due, &wall).await;
         }
         loop {
-            match renew(&identity, &sign).await {
+            match renew(&identity, &sign, &wall).await {
                 Ok(not_after) => {
                     wait = RETRY_WAIT_FIRST;
                     on_event(Event::Renewed { not_after });
@@ -106,8 +106,13 @@ async fn sleep_until(due: SystemTime, wall: &impl Fn() -> SystemTime) {
     }
 }
 
-/// One attempt, with a new key.
-async fn renew<S, F, E>(identity: &Identity, sign: &S) -> Result<SystemTime, String>
+/// One attempt, with a new key. What comes back must be ours, good now, and believed by those who trust what
+/// we shall trust; otherwise the old one stays (bad inputs K07).
+async fn renew<S, F, E>(
+    identity: &Identity,
+    sign: &S,
+    wall: &impl Fn() -> SystemTime,
+) -> Result<SystemTime, String>
 where
     S: Fn(Vec<u8>) -> F,
     F: Future<Output = Result<Signed, E>>,
@@ -126,6 +131,9 @@ where
     {
         return Err(format!("got a certificate for {}, not for {id}", svid.id));
     }
+    let trusted = if signed.bundles.is_empty() { identity.bundles() } else { signed.bundles.clone() };
+    let proof = Identity::new(trusted).proof_at(svid.chain(), wall());
+    proof.map_err(|error| format!("got a certificate that nobody would believe: {}", chain_of(&error)))?;
     let not_after = svid.not_after;
     if !signed.bundles.is_empty() {
         identity.set_trust(signed.bundles);

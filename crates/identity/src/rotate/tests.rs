@@ -100,3 +100,54 @@ async fn goes_on_asking_after_expiry() {
         () = watching => {}
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_would_believe_is_not_installed() {
+    let (root, other) = (Authority::root("a"), Authority::root("b"));
+    let identity = Identity::new(vec![bundle("a.test", &[&root])]);
+    let key = Key::generate().unwrap();
+    let chain = root.leaf_for(&key, ALICE, two_days);
+    identity.install(Svid::new(key, chain).unwrap());
+    let began = Instant::now();
+    let wall = move || SystemTime::UNIX_EPOCH + START + began.elapsed();
+    let attempts = Cell::new(0);
+    let sign = |csr: Vec<u8>| {
+        attempts.set(attempts.get() + 1);
+        let request = CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![rcgen::SanType::URI(ALICE.try_into().unwrap())];
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+        two_days(&mut params);
+        let mut bundles = vec![];
+        let signer = match attempts.get() {
+            1 => &other,
+            2 => {
+                params.not_after = date_time_ymd(2030, 1, 1) + Duration::from_secs(60);
+                &root
+            }
+            3 => {
+                bundles = vec![bundle("a.test", &[&other])];
+                &root
+            }
+            _ => &root,
+        };
+        let leaf = params.signed_by(&request.public_key, &signer.issuer).unwrap();
+        ready(Ok::<_, std::io::Error>(Signed { chain: vec![leaf.der().to_vec()], bundles }))
+    };
+    let (events_tx, mut events) = mpsc::unbounded_channel();
+    let rotating = run(identity.clone(), sign, wall, || 1.0, |event| events_tx.send(event).unwrap());
+    let watching = async {
+        for cause in ["UnknownIssuer", "Expired", "UnknownIssuer"] {
+            let Some(Event::Failed { error, .. }) = events.recv().await else {
+                panic!("not failed: {cause}")
+            };
+            assert!(error.contains(cause), "{error}");
+            assert_eq!(identity.bundles(), [bundle("a.test", &[&root])]);
+        }
+        let Some(Event::Renewed { .. }) = events.recv().await else { panic!("not renewed") };
+    };
+    tokio::select! {
+        _ = rotating => {}
+        () = watching => {}
+    }
+}
