@@ -22,6 +22,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use translate::{Change, ClusterPlace, World};
 use xds::proto::DeltaDiscoveryRequest;
+use xds::server::COMPLAINT_CHARS_MAX;
 
 /// Open streams at most; more are refused.
 pub const STREAMS_MAX: usize = 20_000;
@@ -248,6 +249,7 @@ impl Plane {
         if request.error_detail.is_some() {
             self.metrics.nacks.inc();
             let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
+            let message: String = message.chars().take(COMPLAINT_CHARS_MAX).collect();
             tracing::warn!(proxy = %stream.peer, message, "a proxy refused what it was sent");
         }
         let sent = stream.on_request(request, offer)??;

@@ -18,6 +18,9 @@ pub const SUBSCRIPTIONS_MAX: usize = 20_000;
 /// More resources claimed by a reconnecting client end the stream.
 pub const INITIAL_VERSIONS_MAX: usize = 200_000;
 
+/// A client's complaint is kept up to this many characters; the rest is cut off.
+pub const COMPLAINT_CHARS_MAX: usize = 1024;
+
 /// What one client may see.
 pub trait Catalog {
     /// All resources of a subscription, each once; none: it does not exist (or not for this client).
@@ -164,9 +167,10 @@ impl Session {
                 Some(subscription) => self.ask(subscription),
                 None => _ = self.unreadable.insert(name),
             }
-        }
-        if self.subscriptions.len() + self.unreadable.len() > SUBSCRIPTIONS_MAX {
-            return Err(Fault::TooManySubscriptions);
+            // At once: a request has room for a million names.
+            if self.subscriptions.len() + self.unreadable.len() > SUBSCRIPTIONS_MAX {
+                return Err(Fault::TooManySubscriptions);
+            }
         }
         self.refresh_implied(catalog);
         Ok(self.advance(catalog))
@@ -231,7 +235,9 @@ impl Session {
         }
         self.in_flight = None;
         match &request.error_detail {
-            Some(error) => self.last_error = Some(error.message.clone()),
+            Some(error) => {
+                self.last_error = Some(error.message.chars().take(COMPLAINT_CHARS_MAX).collect());
+            }
             None if self.applied == self.sent => self.last_error = None,
             None => {}
         }

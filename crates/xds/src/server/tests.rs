@@ -411,6 +411,17 @@ fn a_wrong_applied_hash_is_not_synced() {
 }
 
 #[test]
+fn a_long_complaint_is_cut_off() {
+    let mut world = World::new(&[]);
+    world.connect();
+    let response = world.change("mesh", vec![service("a.test", "n")]).unwrap();
+    let complaint = world.client.nack(&response.nonce, "x".repeat(10 * super::COMPLAINT_CHARS_MAX));
+    world.on_server(complaint);
+    let kept = world.server.status().last_error.unwrap();
+    assert_eq!(kept.chars().count(), super::COMPLAINT_CHARS_MAX);
+}
+
+#[test]
 fn a_stale_nonce_confirms_nothing() {
     let mut world = World::new(&[("host/a.x", vec![service("a.x", "n")])]);
     world.connect();
