@@ -7,7 +7,7 @@
 use crate::authority::Authority;
 use crate::metrics::Metrics;
 use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, put};
-use crate::rate::{self, Bucket, Buckets, Take};
+use crate::rate::{Bucket, Buckets, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{Checked, TokenError, Tokens, random_hex};
 use apiserver::{Store, StoreError};
@@ -203,7 +203,7 @@ impl Desk {
 impl Enrollment for Desk {
     fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
         let work = async move {
-            let done = self.try_join(rate::source(peer.address.ip()), join).await;
+            let done = self.try_join(model::address::source(peer.address.ip()), join).await;
             done.map_err(|status| self.refused("join", &peer, status))
         };
         work.boxed()

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Callers with a bucket of their own at most; further ones share one, so that a flood of addresses costs no
@@ -89,14 +88,6 @@ impl<K: Eq + Hash> Buckets<K> {
             }
         }
         self.known.entry(caller).or_insert_with(|| Bucket { at: now, ..self.full.clone() })
-    }
-}
-
-/// What stands for the host behind an address: the address, or the network that an IPv6 host has for itself.
-pub fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 => v4,
     }
 }
 

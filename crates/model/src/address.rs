@@ -1,6 +1,6 @@
 //! Ports with a fixed meaning and the mesh-only address range (design, section 5).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Admin, loopback only.
 pub const PORT_ADMIN: u16 = 15000;
@@ -46,3 +46,15 @@ pub fn mesh_only_candidate(host: &str, attempt: u32) -> Ipv4Addr {
     let last = 1 + (hash & 0xff) % 254;
     Ipv4Addr::new(block as u8, (rest >> 8) as u8, rest as u8, last as u8)
 }
+
+/// What stands for the host behind an address when callers are counted: the address itself, or the /64 network
+/// that an IPv6 host has for itself.
+pub fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,30 @@
 
 use super::super::HANDSHAKE_TIMEOUT;
 use super::{Peer, Refused, Tls};
+use model::address::source;
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 /// Handshakes at once; when it is reached, accepting waits and the kernel's queue fills.
-const HANDSHAKES_MAX: usize = 256;
+const HANDSHAKES_MAX: usize = 1024;
+/// Handshakes of one source at once; further connections from there are closed, so that one that never
+/// finishes any does not keep out all others.
+const HANDSHAKES_PER_SOURCE_MAX: usize = 64;
+/// How long a connection without a client certificate lasts: long enough for joining, which is all that it is
+/// good for.
+const ANONYMOUS_MAX: Duration = Duration::from_secs(30);
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -24,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Connection {
     peer: Peer,
     io: Stream,
+    /// `None`: as long as the peer likes.
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 enum Stream {
@@ -39,10 +50,15 @@ pub async fn run(
     connections: mpsc::Sender<io::Result<Connection>>,
 ) {
     let mut handshakes = JoinSet::new();
+    let mut sources: HashMap<Id, IpAddr> = HashMap::new();
     loop {
-        while handshakes.try_join_next().is_some() {}
-        if handshakes.len() >= HANDSHAKES_MAX {
-            handshakes.join_next().await;
+        while let Some(done) = handshakes.try_join_next_with_id() {
+            sources.remove(&task_id(&done));
+        }
+        if handshakes.len() >= HANDSHAKES_MAX
+            && let Some(done) = handshakes.join_next_with_id().await
+        {
+            sources.remove(&task_id(&done));
         }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -56,8 +72,13 @@ pub async fn run(
                 continue;
             }
         };
+        let source = source(address.ip());
+        if sources.values().filter(|other| **other == source).count() >= HANDSHAKES_PER_SOURCE_MAX {
+            refused(address, &io::Error::other("too many handshakes at once from there"));
+            continue;
+        }
         let (tls, refused, connections) = (tls.clone(), refused.clone(), connections.clone());
-        handshakes.spawn(async move {
+        let handshake = handshakes.spawn(async move {
             let secured = tokio::time::timeout(HANDSHAKE_TIMEOUT, secure(tcp, address, tls)).await;
             match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 // The server is gone only when it drains.
@@ -65,13 +86,21 @@ pub async fn run(
                 Err(error) => refused(address, &error),
             }
         });
+        sources.insert(handshake.id(), source);
+    }
+}
+
+fn task_id(done: &Result<(Id, ()), JoinError>) -> Id {
+    match done {
+        Ok((id, ())) => *id,
+        Err(error) => error.id(),
     }
 }
 
 async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Result<Connection> {
     tcp.set_nodelay(true)?;
     let Some(tls) = tls else {
-        return Ok(Connection { peer: Peer { proof: None, address }, io: Stream::Plain(tcp) });
+        return Ok(Connection { peer: Peer { proof: None, address }, io: Stream::Plain(tcp), until: None });
     };
     let stream = TlsAcceptor::from(tls.config).accept(tcp).await?;
     let proof = match stream.get_ref().1.peer_certificates() {
@@ -81,7 +110,8 @@ async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Re
             Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
         }
     };
-    Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)) })
+    let until = proof.is_none().then(|| Box::pin(tokio::time::sleep(ANONYMOUS_MAX)));
+    Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)), until })
 }
 
 impl Connected for Connection {
@@ -98,6 +128,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Read from all the time, so this is where the end is noticed.
+        if let Some(until) = &mut self.until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         match &mut self.io {
             Stream::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Stream::Tls(io) => Pin::new(io.as_mut()).poll_read(cx, buf),
@@ -127,3 +163,6 @@ impl AsyncWrite for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
