@@ -1,6 +1,6 @@
 //! May it: Istio's AuthorizationPolicy.
 //!
-//! DENY is asked first, then ALLOW; AUDIT and dry-run policies are only reported by [`recorded`]. Whatever
+//! DENY is asked first, then ALLOW; AUDIT and dry-run policies are only reported by [`rehearse`]. Whatever
 //! cannot be known (an HTTP field of a TCP connection, a header that is no text, a condition that could not
 //! be parsed) counts against the request: it matches in a DENY rule and does not in an ALLOW rule.
 //! Read `matching` next.
@@ -42,34 +42,51 @@ pub enum Decision {
     },
 }
 
+/// What policies say that are not enforced: AUDIT ones and dry runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rehearsal {
+    /// Those that matched, with the rule that did.
+    pub matched: Vec<(Arc<Policy>, usize)>,
+    /// What the verdict would be if dry runs were enforced too; `None`: there is no dry run.
+    pub verdict: Option<Decision>,
+}
+
 /// Decides by all policies that apply to the workload. Without any, everything is allowed.
 pub fn authorize(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Decision {
     if policies.is_empty() {
         return Decision::Allow;
     }
+    decide(policies, &Subject::new(facts), |policy| !policy.dry_run)
+}
+
+/// What the policies that are not enforced say, for the access log and the counters. `None`: all are enforced.
+pub fn rehearse(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Option<Rehearsal> {
+    let is_rehearsed = |policy: &Policy| policy.dry_run || policy.action == Action::Audit;
+    if !policies.iter().any(|policy| is_rehearsed(policy)) {
+        return None;
+    }
     let subject = Subject::new(facts);
-    let enforced = |action| policies.iter().filter(move |p| p.action == action && !p.dry_run);
-    for policy in enforced(Action::Deny) {
+    let matched = policies.iter().filter(|policy| is_rehearsed(policy)).filter_map(|policy| {
+        let leaning = if policy.action == Action::Deny { Leaning::Match } else { Leaning::NoMatch };
+        subject.matched_rule(policy, leaning).map(|rule| (Arc::clone(policy), rule))
+    });
+    let has_dry_run = policies.iter().any(|policy| policy.dry_run && policy.action != Action::Audit);
+    Some(Rehearsal {
+        matched: matched.collect(),
+        verdict: has_dry_run.then(|| decide(policies, &subject, |_| true)),
+    })
+}
+
+fn decide(policies: &[Arc<Policy>], subject: &Subject<'_>, counts: impl Fn(&Policy) -> bool) -> Decision {
+    let acting = |action| policies.iter().filter(move |policy| policy.action == action);
+    for policy in acting(Action::Deny).filter(|policy| counts(policy)) {
         if let Some(rule) = subject.matched_rule(policy, Leaning::Match) {
             return Decision::Deny { policy: Some(Arc::clone(policy)), rule: Some(rule) };
         }
     }
-    let mut allows = enforced(Action::Allow).peekable();
+    let mut allows = acting(Action::Allow).filter(|policy| counts(policy)).peekable();
     if allows.peek().is_none() || allows.any(|p| subject.matched_rule(p, Leaning::NoMatch).is_some()) {
         return Decision::Allow;
     }
     Decision::Deny { policy: None, rule: None }
-}
-
-/// Policies that matched but are not enforced, AUDIT ones and dry runs, with the rule that matched: for
-/// the access log.
-pub fn recorded<'p>(
-    policies: &'p [Arc<Policy>],
-    facts: &Facts<'_>,
-) -> impl Iterator<Item = (&'p Arc<Policy>, usize)> {
-    let subject = Subject::new(facts);
-    policies.iter().filter(|p| p.dry_run || p.action == Action::Audit).filter_map(move |policy| {
-        let leaning = if policy.action == Action::Deny { Leaning::Match } else { Leaning::NoMatch };
-        subject.matched_rule(policy, leaning).map(|rule| (policy, rule))
-    })
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::authz::{self, Decision, Facts};
+use crate::authz::{self, Decision, Facts, Rehearsal};
 use crate::route::Table;
 use crate::{RequestView, path};
 use model::route::{RouteFilter, RouteRule};
@@ -85,10 +85,14 @@ pub fn explain(
         rule: matched.map(|rule| (rule.origin.clone(), rule.index)),
         backends,
         authorization,
-        recorded: authz::recorded(policies, &facts).map(|(policy, _)| policy.origin.clone()).collect(),
+        recorded: authz::rehearse(policies, &facts).map(|rehearsal| origins(&rehearsal)).unwrap_or_default(),
         refusal,
         path: Some(canonical.into_owned()),
     }
+}
+
+fn origins(rehearsal: &Rehearsal) -> Vec<Origin> {
+    rehearsal.matched.iter().map(|(policy, _)| policy.origin.clone()).collect()
 }
 
 fn shares(rule: &RouteRule) -> Vec<Share> {

@@ -173,18 +173,24 @@ fn is_template(glob: &Glob) -> bool {
     }
 }
 
-/// Hosts are compared without case, both with and without the request's port.
+/// Hosts are compared without case and trailing dot, both with and without the request's port.
 fn any_host(globs: &[Glob], authority: &str) -> bool {
     let (bare, full) = (host::canonical(authority), host::with_port(authority));
-    globs.iter().any(|each| {
-        let lower = match each {
-            Glob::Exact(text) => Glob::Exact(text.to_ascii_lowercase().into()),
-            Glob::Prefix(text) => Glob::Prefix(text.to_ascii_lowercase().into()),
-            Glob::Suffix(text) => Glob::Suffix(text.to_ascii_lowercase().into()),
-            Glob::Present => Glob::Present,
-        };
-        glob(&lower, &bare) || glob(&lower, &full)
-    })
+    globs.iter().any(|each| host_glob(each, &bare) || host_glob(each, &full))
+}
+
+fn host_glob(glob: &Glob, host: &str) -> bool {
+    let undotted = |text: &'_ Arc<str>| text.strip_suffix('.').map_or(text.len(), str::len);
+    match glob {
+        Glob::Exact(text) => host.eq_ignore_ascii_case(&text[..undotted(text)]),
+        Glob::Prefix(text) => host.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text)),
+        Glob::Suffix(text) => {
+            let text = &text[..undotted(text)];
+            let at = host.len().checked_sub(text.len());
+            at.and_then(|at| host.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(text))
+        }
+        Glob::Present => !host.is_empty(),
+    }
 }
 
 /// What the field lines of one header say about a list of globs.
@@ -217,6 +223,8 @@ fn look(http: &RequestView<'_>, name: &str, globs: &[Glob]) -> Option<Seen> {
     let mut seen = Seen::default();
     let mut joined = String::new();
     let mut is_text = true;
+    // An empty line is there and has no value: in doubt it counts as what closes.
+    let asks_presence = globs.contains(&Glob::Present);
     http.headers.visit(name, &mut |line| {
         let Ok(line) = std::str::from_utf8(line) else {
             is_text = false;
@@ -224,7 +232,7 @@ fn look(http: &RequestView<'_>, name: &str, globs: &[Glob]) -> Option<Seen> {
         };
         let whole = any_glob(globs, line);
         let mut members = line.split(',').map(|member| any_glob(globs, member.trim_matches([' ', '\t'])));
-        seen.any |= whole || members.clone().any(|matched| matched);
+        seen.any |= whole || asks_presence || members.clone().any(|matched| matched);
         seen.stranger |= !whole && !members.all(|matched| matched);
         if seen.present {
             joined.push(',');

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Istio's semantics as sentences, then against a specification that is slow and obvious.
 
-use super::{Decision, Facts, authorize, recorded};
+use super::{Decision, Facts, authorize, rehearse};
 use crate::RequestView;
 use model::authz::*;
 use model::{ObjectRef, Origin, SpiffeId};
@@ -160,15 +160,32 @@ fn an_empty_allow_denies_all_and_an_empty_deny_nothing() {
     check(&["DENY"], "n/a GET", ALLOW);
 }
 
+/// The policies that match without being enforced, and what they would come to: `verdict: policies`.
+fn rehearsed(texts: &[&str], asker: &str) -> String {
+    let list: Vec<_> = texts.iter().map(|text| policy(text)).collect();
+    let Some(rehearsal) = Asker::parse(asker).ask(|facts| rehearse(&list, facts)) else {
+        return "enforced".to_owned();
+    };
+    let verdict = match rehearsal.verdict {
+        None => "-",
+        Some(Decision::Allow) => "allowed",
+        Some(Decision::Deny { .. }) => "denied",
+    };
+    let names = rehearsal.matched.iter().map(|(policy, _)| policy.origin.object.name.to_string());
+    format!("{verdict}; {}", names.collect::<Vec<_>>().join("; "))
+}
+
 #[test]
-fn audit_and_dry_runs_are_only_recorded() {
+fn audit_and_dry_runs_are_only_rehearsed() {
     let texts = ["AUDIT: ports=80", "DRY-DENY: ports=80", "DRY-ALLOW: ports=81", "DENY: ports=81"];
     check(&texts, "n/a GET", ALLOW);
-    let list: Vec<_> = texts.iter().map(|text| policy(text)).collect();
-    let seen = Asker::parse("n/a GET").ask(|facts| {
-        recorded(&list, facts).map(|(policy, _)| policy.origin.object.name.to_string()).collect::<Vec<_>>()
-    });
-    assert_eq!(seen, texts[..2]);
+    assert_eq!(rehearsed(&texts, "n/a GET"), "denied; AUDIT: ports=80; DRY-DENY: ports=80");
+    assert_eq!(rehearsed(&["AUDIT: ports=81", "ALLOW: "], "n/a GET"), "-; ");
+    assert_eq!(rehearsed(&["ALLOW: "], "n/a GET"), "enforced");
+    // Nobody would be let in any more, and no policy matches: the verdict is what tells.
+    assert_eq!(rehearsed(&["DRY-ALLOW: ports=81"], "n/a GET"), "denied; ");
+    assert_eq!(rehearsed(&["DRY-ALLOW: ports=80"], "n/a GET"), "allowed; DRY-ALLOW: ports=80");
+    check(&["DRY-ALLOW: ports=81"], "n/a GET", ALLOW);
 }
 
 #[test]
@@ -204,6 +221,8 @@ fn hosts_ignore_case_and_port() {
         check_rule(rule, "n/a GET a.Com:80/", true, true);
     }
     check_rule("hosts=a.com", "n/a GET a.com./", true, true);
+    check_rule("hosts=a.com.", "n/a GET a.com/", true, true);
+    check_rule("hosts=*.com.", "n/a GET a.com:80/", true, true);
     check_rule("hosts=a.com", "n/a GET xa.com/", false, false);
     check_rule("notHosts=a.com", "n/a GET A.COM:80/", false, false);
 }
@@ -242,6 +261,16 @@ fn every_value_and_every_member_of_a_header_is_examined() {
     check_rule(rule, "n/a GET h/ x-role:user", false, false);
     check_rule(rule, "n/a GET h/ x-role:user,admin", false, true);
     check_rule(rule, "n/a GET h/", true, true);
+}
+
+/// Istio asks for presence alone, so an empty value must not slip past a DENY.
+#[test]
+fn an_empty_header_counts_against_the_request() {
+    check_rule("header.x-role=*", "n/a GET h/ x-role:", false, true);
+    check_rule("header.x-role!=*", "n/a GET h/ x-role:", false, true);
+    check_rule("header.x-role=*", "n/a GET h/ x-role:a", true, true);
+    check_rule("header.x-role=*", "n/a GET h/", false, false);
+    check_rule("header.x-role!=*", "n/a GET h/", true, true);
 }
 
 #[test]
