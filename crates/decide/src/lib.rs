@@ -8,6 +8,7 @@ pub mod authz;
 pub mod balance;
 pub mod dice;
 pub mod explain;
+pub mod hash;
 pub mod health;
 pub mod host;
 pub mod listener;

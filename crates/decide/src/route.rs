@@ -13,20 +13,20 @@ mod tests;
 
 pub use rewrite::{Redirected, redirect_location, rewrite_path};
 
+use crate::hash::QuickMap;
 use crate::{RequestView, host};
 use compile::Group;
 use model::Hostname;
 use model::id::HOSTNAME_BYTES_MAX;
 use model::route::RouteRule;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The rules of one parent (a service or a gateway's listener), compiled. Made by [`Table::compile`].
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rules: Vec<Arc<RouteRule>>,
-    by_host: HashMap<Hostname, Group>,
-    by_suffix: HashMap<Hostname, Group>,
+    by_host: QuickMap<Hostname, Group>,
+    by_suffix: QuickMap<Hostname, Group>,
     any_host: Group,
 }
 

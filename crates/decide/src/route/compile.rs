@@ -3,20 +3,20 @@
 
 use super::Table;
 use super::conditions::{Conditions, compile_regex};
+use crate::hash::QuickMap;
 use crate::{RequestView, path};
 use model::Hostname;
 use model::route::{HostMatch, Parent, PathMatch, RouteMatch, RouteRule};
 use regex::Regex;
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Candidates of one host, by path.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
-    exact: HashMap<Arc<str>, Vec<Candidate>>,
+    exact: QuickMap<Arc<str>, Vec<Candidate>>,
     regex: Vec<(Regex, Candidate)>,
-    prefix: HashMap<Arc<str>, Vec<Candidate>>,
+    prefix: QuickMap<Arc<str>, Vec<Candidate>>,
     /// Length of the longest key of `prefix`: no longer part of a path is looked up, so that a long path
     /// of many segments costs nothing.
     prefix_len_max: usize,
@@ -73,7 +73,7 @@ impl Table {
     }
 }
 
-fn group_of<'g>(groups: &'g mut HashMap<Hostname, Group>, host: &Hostname) -> &'g mut Group {
+fn group_of<'g>(groups: &'g mut QuickMap<Hostname, Group>, host: &Hostname) -> &'g mut Group {
     groups.entry(host.clone()).or_default()
 }
 
