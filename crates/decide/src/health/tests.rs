@@ -2,6 +2,7 @@
 
 use super::{ASIDE_MS_MAX, FORGET_MS, Health, after_failure, after_success, is_aside};
 use crate::dice::Pcg;
+use proptest::prelude::*;
 
 /// Fails as soon as it may be used again; the waits in milliseconds.
 fn waits(times: usize) -> Vec<u64> {
@@ -52,4 +53,30 @@ fn a_late_success_of_a_request_under_way_does_not_bring_it_back() {
     let failed = after_failure(Health::default(), 1_000, &mut dice);
     assert_eq!(after_success(failed, 1_010), failed);
     assert!(is_aside(after_success(failed, 1_010), 1_500));
+}
+
+proptest! {
+    /// Whatever several workers report, in whatever order: who saw the failure and who did not agree until the
+    /// time is over, so the answering cluster changes once when it begins and once when it ends.
+    #[test]
+    fn nothing_brings_an_endpoint_back_before_its_time(
+        reports in prop::collection::vec((0u64..400, any::<bool>()), 1..100),
+        seed in any::<u64>(),
+    ) {
+        let (mut health, mut now, mut dice) = (Health::default(), 1_000_000, Pcg::new(seed));
+        for (after, is_success) in reports {
+            now += after;
+            let before = health;
+            health = if is_success {
+                after_success(health, now)
+            } else {
+                after_failure(health, now, &mut dice)
+            };
+            if is_aside(before, now) {
+                prop_assert_eq!(health, before);
+            } else {
+                prop_assert_eq!(is_aside(health, now), !is_success);
+            }
+        }
+    }
 }
