@@ -34,6 +34,8 @@ enum Kind {
 pub trait Watch {
     /// A piece of `len` bytes passed.
     fn data(&self, len: usize);
+    /// Trailers pass; what must not pass on may be taken out of them.
+    fn trailers(&self, _trailers: &mut HeaderMap) {}
     /// The body ended; called exactly once.
     fn end(&self, end: BodyEnd);
 }
@@ -226,12 +228,14 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
-        let frame = ready!(body.poll_kind(cx));
-        if body.watch.is_some() {
-            match &frame {
+        let mut frame = ready!(body.poll_kind(cx));
+        if let Some(watch) = &body.watch {
+            match &mut frame {
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
-                        body.saw(data.len());
+                        watch.data(data.len());
+                    } else if let Some(trailers) = frame.trailers_mut() {
+                        watch.trailers(trailers);
                     }
                     // Readers that know the length do not ask again after the last byte.
                     if body.is_end_stream() {

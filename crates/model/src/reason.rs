@@ -109,5 +109,6 @@ reasons! {
     NotSynced: "configuration_unavailable" 503 14 "NC" Proxy Safe "The proxy has not received its configuration yet.";
     Draining: "draining" 503 14 "UO" Proxy Safe "This proxy is draining and takes nothing new.";
     TooManyConnections: "connection_limit" 503 14 "UO" Proxy Safe "A limit on connections or streams was reached.";
+    ExpectationFailed: "expectation_unknown" 417 3 "DPE" Downstream Never "The caller's expect header asks for something else than 100-continue.";
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
 }
