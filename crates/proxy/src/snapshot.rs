@@ -13,6 +13,7 @@ mod tests;
 pub use store::{Change, Store};
 
 use decide::balance::{Place, Priorities};
+use decide::hash::QuickMap;
 use decide::health::{self, Health};
 use decide::route::Table;
 use model::listener::{Exports, Gateway, GatewayListener, Inbound};
@@ -45,7 +46,7 @@ pub struct Snapshot {
     pub policies: Arc<[Arc<Policy>]>,
     /// Trust bundles received with the configuration (the verifier has its own copy).
     pub trust: Arc<[TrustBundle]>,
-    hosts: HashMap<Hostname, Arc<HostEntry>>,
+    hosts: QuickMap<Hostname, Arc<HostEntry>>,
     by_address: HashMap<Ipv4Addr, Hostname>,
     absent_hosts: HashSet<Hostname>,
     absent_addresses: HashSet<Ipv4Addr>,
@@ -157,17 +158,27 @@ impl EndpointHealth {
 
     /// Notes that it could not be reached or did not answer.
     pub fn failed(&self, now_ms: u64, dice: &mut dyn decide::Dice) {
-        // Lost races between workers only lose one of several failures at the same moment.
-        let next = health::after_failure(self.health(), now_ms, dice);
-        self.bits.store(next.to_bits(), Ordering::Relaxed);
+        self.update(|health| health::after_failure(health, now_ms, dice));
     }
 
     /// Notes an answer. Writes only when that changes something.
     pub fn succeeded(&self, now_ms: u64) {
-        let now = self.health();
-        let next = health::after_success(now, now_ms).to_bits();
-        if next != now.to_bits() {
-            self.bits.store(next, Ordering::Relaxed);
+        self.update(|health| health::after_success(health, now_ms));
+    }
+
+    /// Decides anew when another worker came in between: an answer that one of them had must not undo the
+    /// failure that another saw, or traffic would go to and fro.
+    fn update(&self, mut decide: impl FnMut(Health) -> Health) {
+        let mut now = self.bits.load(Ordering::Relaxed);
+        loop {
+            let next = decide(Health::from_bits(now)).to_bits();
+            if next == now {
+                return;
+            }
+            match self.bits.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(other) => now = other,
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::store::Change;
 use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Snapshot};
 use decide::balance;
+use decide::hash::QuickMap;
 use decide::route::Table;
 use model::listener::Gateway;
 use model::route::{Parent, RouteRule};
@@ -76,7 +77,7 @@ impl Builder {
             exports: None,
             policies: Arc::from([]),
             trust: Arc::from([]),
-            hosts: HashMap::new(),
+            hosts: QuickMap::default(),
             by_address: HashMap::new(),
             absent_hosts: HashSet::new(),
             absent_addresses: HashSet::new(),

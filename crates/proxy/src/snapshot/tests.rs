@@ -176,3 +176,44 @@ fn what_is_held_can_be_listed_and_put_in_force_again() {
     assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
     assert_eq!(snapshot.host("b.mesh").unwrap().service, store.snapshot().host("b.mesh").unwrap().service);
 }
+
+/// One worker's late answer must not undo the failure that another worker just saw, or traffic goes to and fro.
+#[test]
+fn workers_do_not_undo_each_others_failures() {
+    const ROUNDS: u64 = 20_000;
+    let (health, round) = (Arc::new(EndpointHealth::default()), Arc::new(AtomicU64::new(0)));
+    // So far apart that the last round's mark is over, and so close that its record is not clean.
+    let at = |round: u64| 1_000_000 + round * 40_000;
+    // Both go on at the same moment: no lock to be woken from.
+    let meet = |counter: &AtomicU64, number: u64| {
+        counter.fetch_add(1, Ordering::AcqRel);
+        let mut turns = 0u32;
+        while counter.load(Ordering::Acquire) < 2 * number {
+            turns += 1;
+            if turns.is_multiple_of(10_000) {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    };
+    let answers = {
+        let (health, round) = (Arc::clone(&health), Arc::clone(&round));
+        std::thread::spawn(move || {
+            for number in 0..ROUNDS {
+                meet(&round, 2 * number + 1);
+                health.succeeded(at(number));
+                meet(&round, 2 * number + 2);
+            }
+        })
+    };
+    let mut dice = Pcg::new(3);
+    let mut lost = 0;
+    for number in 0..ROUNDS {
+        meet(&round, 2 * number + 1);
+        health.failed(at(number), &mut dice);
+        meet(&round, 2 * number + 2);
+        lost += u64::from(!health.is_aside(at(number)));
+    }
+    answers.join().unwrap();
+    assert_eq!(lost, 0, "of {ROUNDS} failures");
+}
