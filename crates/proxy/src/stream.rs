@@ -45,6 +45,8 @@ enum State {
     Ended,
     /// Something passed that was not kept.
     Lost,
+    /// Its sender broke it off: nobody can have all of it.
+    Broken,
 }
 
 impl Replay {
@@ -77,8 +79,13 @@ impl Replay {
     pub(crate) fn is_replayable(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Kept(source) => source.borrow().state != State::Lost,
+            Self::Kept(source) => matches!(source.borrow().state, State::Whole | State::Ended),
         }
+    }
+
+    /// Whether the caller broke it off, so that a failed attempt is the caller's doing.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Kept(source) if source.borrow().state == State::Broken)
     }
 
     /// No further attempt will be made: stop keeping what passes.
@@ -148,7 +155,7 @@ impl http_body::Body for Reader {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                source.state = State::Lost;
+                source.state = State::Broken;
                 Poll::Ready(Some(Err(error)))
             }
             None => {
@@ -178,24 +185,25 @@ impl http_body::Body for Reader {
     }
 }
 
-/// A response body that breaks off when the route's request timeout passes.
-pub(crate) struct Timed {
+/// A response body that breaks off when the route's request timeout passes, and tells of it then.
+pub(crate) struct Timed<F> {
     body: Body,
     until: Pin<Box<Sleep>>,
+    on_timeout: F,
 }
 
-impl Timed {
+impl<F: Fn() + Unpin + 'static> Timed<F> {
     /// `body`, but not beyond `until`.
-    pub(crate) fn body(body: Body, until: Instant) -> Body {
+    pub(crate) fn body(body: Body, until: Instant, on_timeout: F) -> Body {
         if body.is_end_stream() {
             body
         } else {
-            Body::boxed(Self { body, until: Box::pin(sleep_until(until)) })
+            Body::boxed(Self { body, until: Box::pin(sleep_until(until)), on_timeout })
         }
     }
 }
 
-impl http_body::Body for Timed {
+impl<F: Fn() + Unpin> http_body::Body for Timed<F> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -204,11 +212,12 @@ impl http_body::Body for Timed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let timed = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut timed.body).poll_frame(cx) {
-            return Poll::Ready(frame);
+        // First: a body that always has something would never be looked at otherwise.
+        if timed.until.as_mut().poll(cx).is_ready() {
+            (timed.on_timeout)();
+            return Poll::Ready(Some(Err(BodyError::Other("request timeout".into()))));
         }
-        ready!(timed.until.as_mut().poll(cx));
-        Poll::Ready(Some(Err(BodyError::Other("request timeout".into()))))
+        Pin::new(&mut timed.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -31,6 +31,8 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the head of a response where the route sets no timeout. Longer: `Reason::RequestTimeout`.
 const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Longest timeout of a route that is taken as written; a longer one counts as this.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A port of a service.
 pub(crate) struct Target {
@@ -76,7 +78,7 @@ pub(crate) async fn send(
     worker: &Rc<Worker>,
     target: &Target,
     rule: Option<&RouteRule>,
-    head: Head,
+    head: &Head,
     body: Body,
     exchange: &Rc<Exchange>,
 ) -> Result<Response<Body>, Failure> {
@@ -90,7 +92,7 @@ pub(crate) async fn send(
         };
         exchange.tries(target, index);
         let (until, reason) = limits.next();
-        let trying = attempt::request(worker, target, index, &head, body.next());
+        let trying = attempt::request(worker, target, index, head, body.next());
         let outcome = match timeout_at(until, trying).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Missed { reason, standing: Standing::Unharmed }),
@@ -106,12 +108,15 @@ pub(crate) async fn send(
                 body.forget();
                 return Ok(accept(answer, exchange, &limits));
             }
+            (Next::GiveUp, Err(_)) if body.is_broken() => return Err(Reason::DownstreamReset.into()),
             (Next::GiveUp, Err(missed)) => return Err(missed.reason.into()),
             (Next::Again { after }, outcome) => {
                 if Instant::now() + after >= limits.total {
                     return Err(Reason::RequestTimeout.into());
                 }
                 course.again(index, &outcome);
+                // An answer that nobody will read holds a connection.
+                drop(outcome);
                 if !after.is_zero() {
                     tokio::time::sleep(after).await;
                 }
@@ -122,11 +127,13 @@ pub(crate) async fn send(
 
 fn accept(answer: Answer, exchange: &Rc<Exchange>, limits: &Limits) -> Response<Body> {
     exchange.answered(answer.peer, answer.lease);
+    let mut response = answer.response;
     if limits.has_total {
-        answer.response.map(|body| Timed::body(body, limits.total))
-    } else {
-        answer.response
+        let late = Rc::clone(exchange);
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = Timed::body(body, limits.total, move || late.failed(Reason::RequestTimeout));
     }
+    response
 }
 
 /// Remembers what the attempt says about the endpoint, for all requests to come.
@@ -151,7 +158,9 @@ struct Limits {
 impl Limits {
     fn new(rule: Option<&RouteRule>) -> Self {
         // Zero disables a timeout (Gateway API, `HTTPRouteTimeouts`).
-        let given = |timeout: Option<Duration>| timeout.filter(|timeout| !timeout.is_zero());
+        let given = |timeout: Option<Duration>| {
+            timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| timeout.min(TIMEOUT_MAX))
+        };
         let total = rule.and_then(|rule| given(rule.request_timeout));
         Self {
             total: Instant::now() + total.unwrap_or(RESPONSE_WAIT_MAX),
@@ -227,7 +236,9 @@ impl Course {
         }
     }
 
-    fn again<T>(&mut self, index: usize, outcome: &Result<T, Missed>) {
+    /// Notes that the attempt at `index` is followed by another: at the same endpoint, once, where only an
+    /// old connection had ended; elsewhere otherwise.
+    pub(crate) fn again<T>(&mut self, index: usize, outcome: &Result<T, Missed>) {
         match outcome {
             Err(missed) if missed.standing == Standing::Stale && !self.has_replaced => {
                 self.has_replaced = true;
@@ -240,8 +251,7 @@ impl Course {
         }
     }
 
-    /// Notes that an attempt at `index` failed.
-    pub(crate) fn count(&mut self, index: usize) {
+    fn count(&mut self, index: usize) {
         self.tried.push(index);
         self.number += 1;
     }

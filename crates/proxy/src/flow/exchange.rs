@@ -4,6 +4,7 @@
 //! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit telling.
 
 use crate::failure::{Failure, ReplyTo, Spoken};
+use crate::flow::head::{Head, strip_trailers};
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::snapshot::Active;
 use crate::upstream::Target;
@@ -11,7 +12,9 @@ use crate::upstream::attempt::address;
 use crate::upstream::pool1::Lease;
 use crate::worker::Worker;
 use codec::{Body, BodyEnd, Reply, Watch};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use decide::authz::Rehearsal;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use model::route::RouteRule;
 use model::{Hostname, Policy, Reason, SpiffeId};
 use std::cell::{Cell, RefCell};
@@ -20,25 +23,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+/// Largest status that gRPC defines (UNAUTHENTICATED).
+const GRPC_STATUS_MAX: u16 = 16;
+/// What any other counts as.
+const GRPC_UNKNOWN: u16 = 2;
+
 /// One request of one caller.
 pub(crate) struct Exchange {
     worker: Rc<Worker>,
     direction: Direction,
     downstream: SocketAddr,
-    method: Method,
-    uri: Uri,
-    authority: Option<HeaderValue>,
-    version: Version,
-    protocol: RequestProtocol,
-    started: SystemTime,
+    spoken: Spoken,
     clock: Instant,
-    received: Rc<Received>,
     sent: Cell<u64>,
     status: Cell<u16>,
     grpc_status: Cell<Option<u16>>,
     reason: Cell<Option<Reason>>,
     attempts: Cell<u32>,
     upstream: Cell<Option<SocketAddr>>,
+    is_answered: Cell<bool>,
     is_told: Cell<bool>,
     facts: RefCell<Facts>,
 }
@@ -50,19 +53,35 @@ struct Facts {
     target: Option<(Arc<crate::snapshot::HostEntry>, usize)>,
     peer: Option<SpiffeId>,
     policy: Option<Arc<Policy>>,
+    rehearsal: Option<Box<Rehearsal>>,
     rule: Option<Arc<RouteRule>>,
-    request_id: Option<HeaderValue>,
+    received: Option<Rc<Received>>,
     active: Option<Active>,
     lease: Option<Lease>,
+    line: Option<Box<Line>>,
 }
 
-/// Counts the request body.
+/// What only the access log wants; kept when there is one.
+struct Line {
+    method: Method,
+    target: Option<PathAndQuery>,
+    authority: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
+    version: Version,
+    started: SystemTime,
+}
+
+/// Sees the request body pass.
 #[derive(Default)]
 struct Received(Cell<u64>);
 
 impl Watch for Received {
     fn data(&self, len: usize) {
         self.0.set(self.0.get() + len as u64);
+    }
+
+    fn trailers(&self, trailers: &mut HeaderMap) {
+        strip_trailers(trailers);
     }
 
     fn end(&self, _end: BodyEnd) {}
@@ -76,34 +95,42 @@ impl Exchange {
         downstream: SocketAddr,
         request: &Request<Body>,
     ) -> Rc<Self> {
-        let headers = request.headers();
-        let is_grpc = super::head::spoken(headers) == Spoken::Grpc;
+        let line = worker.recorder.is_logging().then(|| {
+            Box::new(Line {
+                method: request.method().clone(),
+                target: request.uri().path_and_query().cloned(),
+                authority: request.headers().get(header::HOST).cloned(),
+                request_id: None,
+                version: request.version(),
+                started: worker.shared.clock.wall(),
+            })
+        });
         Rc::new(Self {
             worker: Rc::clone(worker),
             direction,
             downstream,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            authority: headers.get(header::HOST).cloned(),
-            version: request.version(),
-            protocol: if is_grpc { RequestProtocol::Grpc } else { RequestProtocol::Http },
-            started: worker.shared.clock.wall(),
+            spoken: super::head::spoken(request.headers()),
             clock: worker.shared.clock.now(),
-            received: Rc::default(),
             sent: Cell::new(0),
             status: Cell::new(0),
             grpc_status: Cell::new(None),
             reason: Cell::new(None),
             attempts: Cell::new(0),
             upstream: Cell::new(None),
+            is_answered: Cell::new(false),
             is_told: Cell::new(false),
-            facts: RefCell::default(),
+            facts: RefCell::new(Facts { line, ..Facts::default() }),
         })
     }
 
     /// Counts the bytes of the request's body from now on.
     pub(crate) fn counting(&self, body: Body) -> Body {
-        if body.is_end_stream() { body } else { body.watched(Rc::clone(&self.received) as Rc<dyn Watch>) }
+        if body.is_end_stream() {
+            return body;
+        }
+        let received = Rc::<Received>::default();
+        self.facts.borrow_mut().received = Some(Rc::clone(&received));
+        body.watched(received)
     }
 
     /// The destination by name (inbound).
@@ -121,9 +148,18 @@ impl Exchange {
         self.facts.borrow_mut().rule = Some(Arc::clone(rule));
     }
 
-    /// Its `x-request-id`.
-    pub(crate) fn is_called(&self, headers: &HeaderMap) {
-        self.facts.borrow_mut().request_id = headers.get(super::head::X_REQUEST_ID).cloned();
+    /// The canonical request: what is decided on is what is logged.
+    pub(crate) fn is_called(&self, head: &Head) {
+        if let Some(line) = &mut self.facts.borrow_mut().line {
+            line.target = Some(head.target.clone());
+            line.authority = Some(head.authority.value().clone());
+            line.request_id = head.headers.get(super::head::X_REQUEST_ID).cloned();
+        }
+    }
+
+    /// What policies that are not enforced say of it (inbound).
+    pub(crate) fn is_rehearsed(&self, rehearsal: Rehearsal) {
+        self.facts.borrow_mut().rehearsal = Some(Box::new(rehearsal));
     }
 
     /// An attempt at this endpoint begins; it counts as in flight until the response ends.
@@ -146,6 +182,7 @@ impl Exchange {
 
     /// The last attempt was answered. The lease goes back when the response was read to its end.
     pub(crate) fn answered(&self, peer: Option<SpiffeId>, lease: Option<Lease>) {
+        self.is_answered.set(true);
         let mut facts = self.facts.borrow_mut();
         if peer.is_some() {
             facts.peer = peer;
@@ -159,12 +196,12 @@ impl Exchange {
     }
 
     /// The reply to a failure; told of at its end like any other.
-    pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo, spoken: Spoken) -> Reply {
+    pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo) -> Reply {
         self.failed(failure.reason);
         if failure.policy.is_some() {
             self.facts.borrow_mut().policy.clone_from(&failure.policy);
         }
-        match failure.reply(to, spoken) {
+        match failure.reply(to, self.spoken) {
             Reply::Response(response) => Reply::Response(self.watch(response)),
             other => {
                 self.tell();
@@ -174,11 +211,23 @@ impl Exchange {
     }
 
     /// Follows the response to its end, and tells then.
-    pub(crate) fn watch(self: &Rc<Self>, response: Response<Body>) -> Response<Body> {
+    pub(crate) fn watch(self: &Rc<Self>, mut response: Response<Body>) -> Response<Body> {
         self.status.set(response.status().as_u16());
-        let grpc = response.headers().get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
-        self.grpc_status.set(grpc);
-        response.map(|body| body.watched(Rc::clone(self) as Rc<dyn Watch>))
+        self.note_grpc_status(response.headers());
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = body.watched(Rc::clone(self) as Rc<dyn Watch>);
+        response
+    }
+
+    /// In the header of a response without a body, else in its trailers.
+    fn note_grpc_status(&self, fields: &HeaderMap) {
+        if self.spoken != Spoken::Grpc {
+            return;
+        }
+        if let Some(status) = fields.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok()) {
+            // What the protocol does not know is UNKNOWN; a callee must not make up labels.
+            self.grpc_status.set(Some(if status > GRPC_STATUS_MAX { GRPC_UNKNOWN } else { status }));
+        }
     }
 
     /// Tells now: there is no response whose end would do it.
@@ -189,35 +238,40 @@ impl Exchange {
         let facts = std::mem::take(&mut *self.facts.borrow_mut());
         let endpoint = facts.target.as_ref().and_then(|(entry, at)| entry.endpoints.get(*at));
         let service = facts.target.as_ref().map(|(entry, _)| &entry.service);
-        let is_inbound = self.direction == Direction::Inbound;
+        let line = facts.line.as_ref();
+        let target = line.and_then(|line| line.target.as_ref());
         self.worker.recorder.request(&RequestRecord {
             direction: self.direction,
             host: facts.host.as_ref().or(service.map(|service| &service.host)),
             service,
             peer: facts.peer.as_ref(),
             peer_cluster: endpoint.map(|endpoint| &*endpoint.cluster),
-            security: match (&facts.peer, is_inbound || self.attempts.get() > 0) {
+            security: match (&facts.peer, self.is_answered.get()) {
                 (Some(_), _) => Security::MutualTls,
                 (None, true) => Security::None,
                 (None, false) => Security::Unknown,
             },
-            protocol: self.protocol,
-            version: self.version,
-            method: self.method.as_str(),
-            path: self.uri.path_and_query().map_or("", |path| path.as_str()),
-            authority: text(self.authority.as_ref()),
+            protocol: match self.spoken {
+                Spoken::Grpc => RequestProtocol::Grpc,
+                Spoken::Http => RequestProtocol::Http,
+            },
+            version: line.map_or(Version::HTTP_11, |line| line.version),
+            method: line.map_or("", |line| line.method.as_str()),
+            path: target.map_or("", |target| target.as_str()),
+            authority: text(line.and_then(|line| line.authority.as_ref())),
             status: self.status.get(),
             grpc_status: self.grpc_status.get(),
             reason: self.reason.get(),
             policy: facts.policy.as_deref(),
-            started: self.started,
+            rehearsal: facts.rehearsal.as_deref(),
+            started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),
             duration: self.worker.shared.clock.now().duration_since(self.clock),
-            bytes_received: self.received.0.get(),
+            bytes_received: facts.received.as_ref().map_or(0, |received| received.0.get()),
             bytes_sent: self.sent.get(),
             downstream: Some(self.downstream),
             upstream: self.upstream.get(),
             route: facts.rule.as_ref().map(|rule| &rule.origin.object),
-            request_id: text(facts.request_id.as_ref()),
+            request_id: text(line.and_then(|line| line.request_id.as_ref())),
             attempts: self.attempts.get(),
         });
     }
@@ -233,6 +287,11 @@ impl Watch for Exchange {
         self.sent.set(self.sent.get() + len as u64);
     }
 
+    fn trailers(&self, trailers: &mut HeaderMap) {
+        strip_trailers(trailers);
+        self.note_grpc_status(trailers);
+    }
+
     fn end(&self, end: BodyEnd) {
         let lease = self.facts.borrow_mut().lease.take();
         match end {
@@ -241,7 +300,8 @@ impl Watch for Exchange {
                     lease.give_back();
                 }
             }
-            BodyEnd::Failed => self.failed(Reason::ResponseReset),
+            // Unless who broke it off has said why.
+            BodyEnd::Failed => self.failed(self.reason.get().unwrap_or(Reason::ResponseReset)),
             BodyEnd::Dropped => self.failed(Reason::DownstreamReset),
         }
         self.tell();

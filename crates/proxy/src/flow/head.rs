@@ -35,7 +35,7 @@ pub(crate) struct Head {
     pub(crate) version: Version,
     /// As received; methods are compared exactly.
     pub(crate) method: Method,
-    /// Canonical authority: lower-case host, port as given.
+    /// Canonical: one spelling for routing, policy, log and upstream.
     pub(crate) authority: Authority,
     /// Canonical path and query.
     pub(crate) target: PathAndQuery,
@@ -50,21 +50,12 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Checks and canonicalises. `None`: empty, user info, a bad port, or bytes that no host has.
+    /// Checks and canonicalises (`decide::host::authority`). `None`: it has no reading.
     pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
-        let bytes = value.as_bytes();
-        let (host, port) = split_port(bytes)?;
-        let host = host.strip_suffix(b".").unwrap_or(host);
-        if host.is_empty() || !is_host(host) {
-            return None;
-        }
-        let is_canonical = !host.iter().any(u8::is_ascii_uppercase) && host.len() + port.len() == bytes.len();
-        let value = if is_canonical {
-            value.clone()
-        } else {
-            let mut text = host.to_ascii_lowercase();
-            text.extend_from_slice(port);
-            HeaderValue::from_bytes(&text).ok()?
+        let text = value.to_str().ok()?;
+        let value = match decide::host::authority(text)? {
+            Cow::Borrowed(same) if same.len() == text.len() => value.clone(),
+            other => HeaderValue::from_str(&other).ok()?,
         };
         Some(Self { value })
     }
@@ -81,32 +72,6 @@ impl Authority {
     }
 }
 
-/// Splits `host:port`; the port keeps its colon. `None`: the port is no number from 1 to 65535.
-fn split_port(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let host_end = match bytes.first()? {
-        b'[' => bytes.iter().position(|&b| b == b']')? + 1,
-        _ => bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len()),
-    };
-    let (host, port) = bytes.split_at(host_end);
-    if !port.is_empty() {
-        let digits = port.strip_prefix(b":")?;
-        let text = std::str::from_utf8(digits).ok()?;
-        let is_port = digits.iter().all(u8::is_ascii_digit) && text.parse::<u16>().is_ok_and(|p| p > 0);
-        if !is_port {
-            return None;
-        }
-    }
-    Some((host, port))
-}
-
-fn is_host(host: &[u8]) -> bool {
-    match host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        // No scope (`%`): it means nothing on another host.
-        Some(v6) => std::str::from_utf8(v6).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => host.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')),
-    }
-}
-
 /// What is done to headers where callers from outside come in.
 pub(crate) struct Edge<'a> {
     /// The caller's address as text, for `x-forwarded-for`. What came in is not believed.
@@ -117,31 +82,41 @@ pub(crate) struct Edge<'a> {
 pub(crate) fn receive(request: Request<Body>, edge: Option<Edge<'_>>) -> Result<(Head, Body), Reason> {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
-    let authority = find_authority(&parts.uri, &headers, parts.version)?;
-    if headers.get(header::HOST) != Some(authority.value()) {
+    let (authority, is_in_host) = find_authority(&parts.uri, &headers, parts.version)?;
+    if !is_in_host {
         headers.insert(header::HOST, authority.value().clone());
     }
-    strip(&mut headers);
+    let from = if edge.is_some() { Whence::Outside } else { Whence::Mesh };
+    if has_doomed(&headers, from) {
+        // RFC 9110 section 10.1.1; the codec answers `100-continue` itself.
+        if headers.get_all(header::EXPECT).iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        {
+            return Err(Reason::ExpectationFailed);
+        }
+        strip_from(&mut headers, from);
+    }
     let target = find_target(&parts.method, &parts.uri)?;
     if let Some(edge) = edge {
-        headers.remove("forwarded");
         headers.insert(X_FORWARDED_FOR, edge.forwarded_for.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
     Ok((Head { version: parts.version, method: parts.method, authority, target, headers }, body))
 }
 
-/// One value for routing, policy, log and upstream. For HTTP/1 the request target wins over `Host`
-/// (RFC 9112 section 3.2.2); in HTTP/2 both must agree.
-fn find_authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Authority, Reason> {
+/// One value for routing, policy, log and upstream, and whether `host` has it already. For HTTP/1 the request
+/// target wins over `Host` (RFC 9112 section 3.2.2); in HTTP/2 both must agree.
+fn find_authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<(Authority, bool), Reason> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err(Reason::BadRequest);
     }
     let from_host = host.map(|value| Authority::parse(value).ok_or(Reason::BadRequest)).transpose()?;
+    let is_in_host = |authority: &Authority| host == Some(authority.value());
     let Some(in_target) = uri.authority() else {
-        return from_host.ok_or(Reason::BadRequest);
+        let authority = from_host.ok_or(Reason::BadRequest)?;
+        let is_same = is_in_host(&authority);
+        return Ok((authority, is_same));
     };
     let value = HeaderValue::from_str(in_target.as_str()).map_err(|_| Reason::BadRequest)?;
     let from_target = Authority::parse(&value).ok_or(Reason::BadRequest)?;
@@ -149,7 +124,10 @@ fn find_authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Au
         Some(host) if version >= Version::HTTP_2 && host.as_str() != from_target.as_str() => {
             Err(Reason::BadRequest)
         }
-        _ => Ok(from_target),
+        _ => {
+            let is_same = is_in_host(&from_target);
+            Ok((from_target, is_same))
+        }
     }
 }
 
@@ -159,7 +137,10 @@ fn find_target(method: &Method, uri: &Uri) -> Result<PathAndQuery, Reason> {
         return if method == Method::OPTIONS { Ok(given.clone()) } else { Err(Reason::BadPath) };
     }
     match decide::path::canonical(given.path())? {
-        Cow::Borrowed(same) if same.len() == given.path().len() => Ok(given.clone()),
+        // Of `http://host?query` only the query is stored, and HTTP/2 would send just that.
+        Cow::Borrowed(same) if same.len() == given.path().len() && given.as_str().starts_with('/') => {
+            Ok(given.clone())
+        }
         path => with_path(&path, given.query()).ok_or(Reason::BadPath),
     }
 }
@@ -181,46 +162,95 @@ enum Kind {
     HopByHop,
     /// Set and read by proxies only.
     Protected,
+    /// Says who called and for what: believed from inside, never from outside (bad inputs I02, P17).
+    Claim,
+}
+
+/// Whence a message comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whence {
+    /// An application or a proxy of the mesh.
+    Mesh,
+    /// A caller at the edge.
+    Outside,
 }
 
 fn kind(name: &HeaderName) -> Kind {
     let text = name.as_str().as_bytes();
     match text {
+        [b'x', ..] => kind_of_x(text),
         b"connection" | b"keep-alive" | b"proxy-connection" | b"te" | b"transfer-encoding" | b"upgrade"
         | b"expect" | b"http2-settings" => Kind::HopByHop,
-        b"x-forwarded-client-cert" => Kind::Protected,
-        _ if is_protected(text) => Kind::Protected,
+        b"forwarded" => Kind::Claim,
         _ => Kind::EndToEnd,
     }
 }
 
-/// `x-leno-…`, also in the spellings that CGI-like applications confuse with it.
-fn is_protected(name: &[u8]) -> bool {
-    matches!(name, [b'x', b'-' | b'_' | b'.', b'l', b'e', b'n', b'o', b'-' | b'_' | b'.', ..])
-        || matches!(name, b"x_forwarded_client_cert")
+/// Also in the spellings that CGI-like applications confuse (I04).
+fn kind_of_x(name: &[u8]) -> Kind {
+    let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| is_alias(start, prefix));
+    if starts(b"x-leno-") || is_alias(name, b"x-forwarded-client-cert") {
+        return Kind::Protected;
+    }
+    let claims: [&[u8]; 3] = [b"x-real-ip", b"x-original-url", b"x-rewrite-url"];
+    if starts(b"x-forwarded-") || claims.iter().any(|claim| is_alias(name, claim)) {
+        return Kind::Claim;
+    }
+    Kind::EndToEnd
+}
+
+/// Whether `name` is `canonical`, or would be after `_` and `.` became `-`.
+fn is_alias(name: &[u8], canonical: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| a == b || (*b == b'-' && matches!(a, b'_' | b'.'));
+    name.len() == canonical.len() && name.iter().zip(canonical).all(same)
+}
+
+fn is_doomed(name: &HeaderName, from: Whence) -> bool {
+    match kind(name) {
+        Kind::EndToEnd => false,
+        Kind::HopByHop | Kind::Protected => true,
+        Kind::Claim => from == Whence::Outside,
+    }
+}
+
+fn has_doomed(headers: &HeaderMap, from: Whence) -> bool {
+    headers.keys().any(|name| is_doomed(name, from))
 }
 
 /// Takes out hop-by-hop headers, those that `connection` names, and protected ones. `te: trailers` stays,
 /// because gRPC servers ask for it.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if headers.keys().all(|name| kind(name) == Kind::EndToEnd) {
-        return;
+    if has_doomed(headers, Whence::Mesh) {
+        strip_from(headers, Whence::Mesh);
     }
-    let nominated: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+}
+
+fn strip_from(headers: &mut HeaderMap, from: Whence) {
+    let members = |name: HeaderName| {
+        let values = headers.get_all(name).iter();
+        values.flat_map(|value| value.as_bytes().split(|&b| b == b',')).map(<[u8]>::trim_ascii)
+    };
+    let nominated: Vec<HeaderName> = members(header::CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TE))
         .collect();
-    let has_trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes() == b"trailers");
-    let doomed: Vec<HeaderName> =
-        headers.keys().filter(|name| kind(name) != Kind::EndToEnd).cloned().collect();
+    let has_trailers = members(header::TE).any(|te| te.eq_ignore_ascii_case(b"trailers"));
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(name, from)).cloned().collect();
     for name in nominated.iter().chain(&doomed) {
         headers.remove(name);
     }
     if has_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Takes out of trailers what must never be taken for a header (bad inputs S22).
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    codec::headers::strip_trailers(trailers, "x-leno-");
+    let protected: Vec<HeaderName> =
+        trailers.keys().filter(|name| kind(name) != Kind::EndToEnd).cloned().collect();
+    for name in protected {
+        trailers.remove(name);
     }
 }
 
@@ -277,7 +307,11 @@ impl Head {
 /// gRPC or not, by `content-type`.
 pub(crate) fn spoken(headers: &HeaderMap) -> Spoken {
     match headers.get(header::CONTENT_TYPE) {
-        Some(value) if value.as_bytes().starts_with(b"application/grpc") => Spoken::Grpc,
-        _ => Spoken::Http,
+        // Not `application/grpc-web`, whose errors have another form.
+        Some(value) => match value.as_bytes().strip_prefix(b"application/grpc") {
+            Some([] | [b'+' | b';', ..]) => Spoken::Grpc,
+            _ => Spoken::Http,
+        },
+        None => Spoken::Http,
     }
 }

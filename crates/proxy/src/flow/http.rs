@@ -25,10 +25,9 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
     };
     let exchange = Exchange::begin(&caller.worker, direction, caller.address, &request);
     let _unfinished = Unfinished(&exchange);
-    let spoken = head::spoken(request.headers());
     match follow(&caller, &exchange, request).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
-        Err(failure) => exchange.fail(&failure, ReplyTo::Application, spoken),
+        Err(failure) => exchange.fail(&failure, ReplyTo::Application),
     }
 }
 
@@ -42,7 +41,7 @@ async fn follow(
     let snapshot = worker.snapshot();
     let (mut head, body) = head::receive(request, caller.edge())?;
     head::ensure_request_id(&mut head.headers, || worker.random());
-    exchange.is_called(&head.headers);
+    exchange.is_called(&head);
 
     let entrance = enter(caller, &snapshot, &head).await?;
     let matched = entrance.find_rule(&snapshot, &head)?;
@@ -57,7 +56,7 @@ async fn follow(
     let target = choose_backend(caller, &snapshot, &entrance, rule).await?.spoken_to_in(head.version);
 
     let body = exchange.counting(body);
-    let mut response = upstream::send(worker, &target, rule, head, body, exchange).await?;
+    let mut response = upstream::send(worker, &target, rule, &head, body, exchange).await?;
     head::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));
     Ok(response)
 }

@@ -15,7 +15,7 @@ use crate::upstream::attempt::{self, Answer, Missed, Standing};
 use crate::worker::Worker;
 use codec::{Body, Reply, ServerOptions};
 use daemon::Drain;
-use decide::authz::{Decision, Facts, authorize};
+use decide::authz::{Decision, Facts, Rehearsal, authorize, rehearse};
 use decide::listener::{self, Destination, Local, Speak};
 use decide::retry::is_idempotent;
 use http::{HeaderMap, Method, Request, Response};
@@ -97,11 +97,10 @@ pub(super) async fn serve_request(
     let exchange = Exchange::begin(&visitor.worker, Direction::Inbound, visitor.address, &request);
     exchange.is_from(visitor.peer.clone());
     let _unfinished = Unfinished(&exchange);
-    let spoken = head::spoken(request.headers());
     let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
     match follow(visitor, &exchange, request, within).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
-        Err(failure) => exchange.fail(&failure, to, spoken),
+        Err(failure) => exchange.fail(&failure, to),
     }
 }
 
@@ -122,8 +121,8 @@ async fn follow(
         exchange.is_for(host.clone());
     }
     let (head, body) = head::receive(request, None)?;
-    exchange.is_called(&head.headers);
-    may_request(visitor, &snapshot, &arrival, &head)?;
+    exchange.is_called(&head);
+    may_request(visitor, &snapshot, &arrival, &head, exchange)?;
 
     exchange.asks(arrival.application);
     let answer = deliver(worker, &arrival, &head, exchange.counting(body)).await?;
@@ -172,6 +171,7 @@ fn may_request(
     snapshot: &Snapshot,
     arrival: &Arrival,
     head: &Head,
+    exchange: &Exchange,
 ) -> Result<(), Failure> {
     let fields = Fields(&head.headers);
     let view = head.view(&fields);
@@ -181,18 +181,33 @@ fn may_request(
         port: arrival.local.port,
         http: Some(&view),
     };
+    if let Some(rehearsal) = rehearse(&snapshot.policies, &facts) {
+        exchange.is_rehearsed(rehearsal);
+    }
     judge(snapshot, &facts)
 }
 
 /// Whether opaque bytes may pass: no condition on HTTP can hold for them.
 pub(super) fn may_connect(visitor: &Visitor, snapshot: &Snapshot, arrival: &Arrival) -> Result<(), Failure> {
-    let facts = Facts {
+    judge(snapshot, &opaque(visitor, arrival))
+}
+
+/// What policies that are not enforced say of opaque bytes.
+pub(super) fn rehearse_connect(
+    visitor: &Visitor,
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+) -> Option<Rehearsal> {
+    rehearse(&snapshot.policies, &opaque(visitor, arrival))
+}
+
+fn opaque<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
+    Facts {
         peer: Some(&visitor.peer),
         peer_ip: Some(visitor.address.ip()),
         port: arrival.local.port,
         http: None,
-    };
-    judge(snapshot, &facts)
+    }
 }
 
 fn judge(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(), Failure> {
@@ -216,7 +231,10 @@ async fn deliver(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body
         outcome => outcome,
     };
     body.forget();
-    outcome.map_err(|missed| missed.reason.into())
+    outcome.map_err(|missed| {
+        let reason = if body.is_broken() { Reason::DownstreamReset } else { missed.reason };
+        reason.into()
+    })
 }
 
 async fn once(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Missed> {

@@ -9,6 +9,7 @@ use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
 use crate::worker::Worker;
 use codec::Io;
 use codec::relay::{Counts, End, relay};
+use decide::authz::Rehearsal;
 use model::{Hostname, Policy, Reason, SpiffeId};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) attempts: u32,
     /// Who denied it.
     pub(crate) policy: Option<Arc<Policy>>,
+    /// What policies that are not enforced say of it.
+    pub(crate) rehearsal: Option<Rehearsal>,
 }
 
 impl Connection {
@@ -54,6 +57,7 @@ impl Connection {
             upstream: None,
             attempts: 0,
             policy: None,
+            rehearsal: None,
         }
     }
 
@@ -90,6 +94,7 @@ impl Connection {
             },
             reason,
             policy: self.policy.as_deref(),
+            rehearsal: self.rehearsal.as_ref(),
             started: self.started,
             duration: self.worker.shared.clock.now().duration_since(self.clock),
             bytes_received: received,

@@ -6,3 +6,4 @@ mod edge;
 mod mesh;
 mod native;
 mod threads;
+mod upstream;

@@ -5,6 +5,7 @@
 
 use super::labels::flag;
 use super::record::{Direction, RequestRecord, TcpRecord};
+use decide::authz::{Decision, Rehearsal};
 use model::{Policy, Reason, SpiffeId};
 use serde::Serialize;
 use std::fs::OpenOptions;
@@ -24,6 +25,8 @@ const BATCH_BYTES_MAX: usize = 64 * 1024;
 const PATH_BYTES_MAX: usize = 2048;
 /// Longest other value that comes from a peer, in bytes; the rest is cut.
 const VALUE_BYTES_MAX: usize = 256;
+/// Policies that are not enforced but named in a line; more are counted only.
+const SHADOW_POLICIES_MAX: usize = 16;
 
 enum Message {
     Line(Vec<u8>),
@@ -99,6 +102,8 @@ impl AccessLog {
             source_principal: source,
             destination_principal: destination,
             policy: record.policy.map(policy_name),
+            shadow_policies: record.rehearsal.map(shadow_policies).unwrap_or_default(),
+            shadow_engine_result: record.rehearsal.and_then(shadow_result),
             attempts: record.attempts,
         });
     }
@@ -127,6 +132,8 @@ impl AccessLog {
             source_principal: source,
             destination_principal: destination,
             policy: record.policy.map(policy_name),
+            shadow_policies: record.rehearsal.map(shadow_policies).unwrap_or_default(),
+            shadow_engine_result: record.rehearsal.and_then(shadow_result),
             attempts: record.attempts,
         });
     }
@@ -167,6 +174,12 @@ struct Line<'a> {
     source_principal: Option<String>,
     destination_principal: Option<String>,
     policy: Option<String>,
+    /// AUDIT and dry-run policies that matched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow_policies: Vec<String>,
+    /// What would be if dry runs were enforced; the words are those of Envoy's RBAC filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow_engine_result: Option<&'static str>,
     attempts: u32,
 }
 
@@ -220,8 +233,21 @@ fn direction(direction: Direction) -> &'static str {
     }
 }
 
-fn policy_name(policy: &Policy) -> String {
+/// `namespace/name`.
+pub(super) fn policy_name(policy: &Policy) -> String {
     format!("{}/{}", policy.origin.object.namespace, policy.origin.object.name)
+}
+
+fn shadow_policies(rehearsal: &Rehearsal) -> Vec<String> {
+    let shown = rehearsal.matched.iter().take(SHADOW_POLICIES_MAX);
+    shown.map(|(policy, _)| policy_name(policy)).collect()
+}
+
+fn shadow_result(rehearsal: &Rehearsal) -> Option<&'static str> {
+    rehearsal.verdict.as_ref().map(|verdict| match verdict {
+        Decision::Allow => "allowed",
+        Decision::Deny { .. } => "denied",
+    })
 }
 
 fn version(version: http::Version) -> &'static str {

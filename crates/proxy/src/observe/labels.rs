@@ -7,7 +7,7 @@ use super::record::{Direction, RequestProtocol, RequestRecord, Security, TcpReco
 use model::service::Service;
 use model::{Hostname, Reason, SpiffeId};
 use std::fmt::Write;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
 const UNKNOWN: &str = "unknown";
 
@@ -75,10 +75,6 @@ impl<'a> Key<'a> {
             flag: flag(record.reason),
             http: None,
         }
-    }
-
-    pub(super) fn hash_with(&self, hasher: &impl BuildHasher) -> u64 {
-        hasher.hash_one(self)
     }
 
     pub(super) fn keep(self) -> OwnedKey {

@@ -1,16 +1,19 @@
 //! Istio's request and TCP metrics: one writer per counter, summed when they are read.
 
-use super::access_log::AccessLog;
+use super::access_log::{AccessLog, policy_name};
 use super::labels::{self, Key, Own, OwnedKey};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Certificate, Series, add};
 use daemon::clock::Clock;
-use model::Reason;
+use decide::authz::Rehearsal;
+use decide::hash::{BuildQuick, QuickMap};
+use model::authz::Action;
+use model::{Reason, SpiffeId};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
-use std::hash::RandomState;
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,11 @@ use std::time::{Duration, Instant};
 pub const SERIES_MAX: usize = 2000;
 /// Refused connections that one worker logs in a second; all are counted.
 const REFUSALS_LOGGED_MAX: u32 = 10;
+/// Policies whose matches are counted without being enforced; more are counted together.
+const REHEARSED_MAX: usize = 1000;
+
+/// The series of each recorder, by its number.
+type OfRecorders = Vec<(usize, Arc<Series>)>;
 
 /// All that is recorded in this process. Shared by all threads.
 pub struct Observe {
@@ -26,9 +34,12 @@ pub struct Observe {
     own: Mutex<Arc<Own>>,
     // Moves when `own` changes, so that recorders resolve their labels anew.
     own_epoch: AtomicU64,
-    // Rendered labels to the series of each worker. Taken when a worker meets a label set for the first
-    // time, and to render; never for an ordinary request.
-    series: Mutex<BTreeMap<Arc<str>, Vec<Arc<Series>>>>,
+    // By rendered labels. Taken when a worker meets a label set for the first time, and to render; never for
+    // an ordinary request.
+    series: Mutex<BTreeMap<Arc<str>, OfRecorders>>,
+    recorders: AtomicUsize,
+    // Matches of policies that are not enforced, by name and action.
+    rehearsed: Mutex<BTreeMap<(String, &'static str), u64>>,
     refused: Vec<AtomicU64>,
     pub(super) certificate: Mutex<Certificate>,
     pub(super) renewals: AtomicU64,
@@ -46,6 +57,8 @@ impl Observe {
             own: Mutex::default(),
             own_epoch: AtomicU64::new(0),
             series: Mutex::default(),
+            recorders: AtomicUsize::new(0),
+            rehearsed: Mutex::default(),
             refused: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             certificate: Mutex::default(),
             renewals: AtomicU64::new(0),
@@ -59,9 +72,10 @@ impl Observe {
     pub fn recorder(self: &Arc<Self>) -> Recorder {
         Recorder {
             observe: Arc::clone(self),
-            hasher: RandomState::new(),
-            cache: RefCell::new(HashMap::new()),
-            own_epoch: Cell::new(0),
+            number: self.recorders.fetch_add(1, Ordering::Relaxed),
+            cache: RefCell::default(),
+            own_epoch: Cell::new(self.own_epoch.load(Ordering::Acquire)),
+            own_id: RefCell::new(self.own().id.clone()),
             logged: Cell::new((self.clock.now(), 0)),
         }
     }
@@ -105,21 +119,51 @@ impl Observe {
     /// Label sets with the sum over all workers.
     pub(super) fn sums(&self) -> Vec<(Arc<str>, Series)> {
         let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        series.iter().map(|(labels, workers)| (Arc::clone(labels), Series::sum(workers))).collect()
+        series
+            .iter()
+            .map(|(labels, all)| (Arc::clone(labels), Series::sum(all.iter().map(|(_, series)| &**series))))
+            .collect()
     }
 
-    /// A new series of one worker under these labels, or under the overflow's when there are too many.
-    fn open_series(&self, key: &Key<'_>) -> Arc<Series> {
+    /// Series in memory, of all workers.
+    pub(super) fn series_len(&self) -> usize {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+    }
+
+    /// Matches of policies that are not enforced: name, action, count.
+    pub(super) fn rehearsed(&self) -> Vec<(String, &'static str, u64)> {
+        let rehearsed = self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner);
+        rehearsed.iter().map(|((policy, action), count)| (policy.clone(), *action, *count)).collect()
+    }
+
+    fn count_rehearsal(&self, rehearsal: &Rehearsal) {
+        let mut rehearsed = self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (policy, _) in &rehearsal.matched {
+            let mut key = (policy_name(policy), action_name(policy.action));
+            if rehearsed.len() >= REHEARSED_MAX && !rehearsed.contains_key(&key) {
+                key = ("other".to_owned(), "other");
+            }
+            *rehearsed.entry(key).or_default() += 1;
+        }
+    }
+
+    /// The series of one recorder under these labels, or under the overflow's when there are too many. There is
+    /// one for each recorder and text, however often it is asked for.
+    fn open_series(&self, key: &Key<'_>, recorder: usize) -> Arc<Series> {
         let text = labels::render(key, &self.own());
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let is_http = key.http.is_some();
-        let fresh = Arc::new(if is_http { Series::http() } else { Series::tcp() });
         let text = if all.contains_key(text.as_str()) || all.len() < SERIES_MAX {
             text
         } else {
             format!("{},request_protocol=\"{}\"", labels::OVERFLOW, if is_http { "http" } else { "tcp" })
         };
-        all.entry(text.into()).or_default().push(Arc::clone(&fresh));
+        let of_text = all.entry(text.into()).or_default();
+        if let Some((_, known)) = of_text.iter().find(|(number, _)| *number == recorder) {
+            return Arc::clone(known);
+        }
+        let fresh = Arc::new(if is_http { Series::http() } else { Series::tcp() });
+        of_text.push((recorder, Arc::clone(&fresh)));
         fresh
     }
 }
@@ -127,14 +171,20 @@ impl Observe {
 /// One worker's end. Not shared between threads.
 pub struct Recorder {
     observe: Arc<Observe>,
-    hasher: RandomState,
+    number: usize,
     // By hash of the key; the owned key is compared too, so that a collision cannot mix series.
-    cache: RefCell<HashMap<u64, (OwnedKey, Arc<Series>)>>,
+    cache: RefCell<QuickMap<u64, (OwnedKey, Arc<Series>)>>,
     own_epoch: Cell<u64>,
+    own_id: RefCell<Option<SpiffeId>>,
     logged: Cell<(Instant, u32)>,
 }
 
 impl Recorder {
+    /// Whether there is an access log, so that what only it wants is worth keeping.
+    pub fn is_logging(&self) -> bool {
+        self.observe.log.is_some()
+    }
+
     /// Records one request: metrics and, when there is one, the access log.
     pub fn request(&self, record: &RequestRecord<'_>) {
         self.with_series(&Key::of_request(record), |series| {
@@ -145,8 +195,11 @@ impl Recorder {
                 http.response_bytes.observe(record.bytes_sent as f64);
             }
         });
+        if let Some(rehearsal) = record.rehearsal {
+            self.observe.count_rehearsal(rehearsal);
+        }
         if let Some(log) = &self.observe.log {
-            log.request(record, self.own_id().as_ref());
+            log.request(record, self.own_id.borrow().as_ref());
         }
     }
 
@@ -168,8 +221,11 @@ impl Recorder {
                 add(&tcp.sent_bytes, record.bytes_sent);
             }
         });
+        if let Some(rehearsal) = record.rehearsal {
+            self.observe.count_rehearsal(rehearsal);
+        }
         if let Some(log) = &self.observe.log {
-            log.tcp(record, self.own_id().as_ref());
+            log.tcp(record, self.own_id.borrow().as_ref());
         }
     }
 
@@ -191,22 +247,19 @@ impl Recorder {
         self.logged.set((since, logged.saturating_add(1)));
     }
 
-    fn own_id(&self) -> Option<model::SpiffeId> {
-        self.observe.own().id.clone()
-    }
-
     fn with_series(&self, key: &Key<'_>, record: impl FnOnce(&Series)) {
-        let epoch = self.observe.own_epoch.load(Ordering::Relaxed);
+        let epoch = self.observe.own_epoch.load(Ordering::Acquire);
         let mut cache = self.cache.borrow_mut();
         if self.own_epoch.replace(epoch) != epoch {
             cache.clear();
+            self.own_id.borrow_mut().clone_from(&self.observe.own().id);
         }
-        let hash = key.hash_with(&self.hasher);
+        let hash = BuildQuick::default().hash_one(key);
         match cache.get(&hash) {
             Some((known, series)) if known.borrow() == *key => record(series),
-            Some(_) => record(&self.observe.open_series(key)),
+            Some(_) => record(&self.observe.open_series(key, self.number)),
             None => {
-                let series = self.observe.open_series(key);
+                let series = self.observe.open_series(key, self.number);
                 record(&series);
                 if cache.len() >= SERIES_MAX {
                     cache.clear();
@@ -214,5 +267,13 @@ impl Recorder {
                 cache.insert(hash, (key.keep(), series));
             }
         }
+    }
+}
+
+fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Deny => "deny",
+        Action::Audit => "audit",
     }
 }

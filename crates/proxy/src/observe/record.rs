@@ -1,5 +1,6 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
+use decide::authz::Rehearsal;
 use model::service::Service;
 use model::{Hostname, ObjectRef, Policy, Reason, SpiffeId};
 use std::net::SocketAddr;
@@ -57,9 +58,9 @@ pub struct RequestRecord<'a> {
     pub version: http::Version,
     /// Method as received.
     pub method: &'a str,
-    /// Path and query as received.
+    /// Path and query in canonical form; as received when they have none.
     pub path: &'a str,
-    /// `:authority` or `Host` as received.
+    /// `:authority` or `Host`, likewise.
     pub authority: &'a str,
     /// Status sent downstream; 0: none was.
     pub status: u16,
@@ -69,6 +70,8 @@ pub struct RequestRecord<'a> {
     pub reason: Option<Reason>,
     /// The policy that denied it.
     pub policy: Option<&'a Policy>,
+    /// What policies that are not enforced say of it.
+    pub rehearsal: Option<&'a Rehearsal>,
     /// When its head had arrived.
     pub started: SystemTime,
     /// From then to the end of the response.
@@ -108,6 +111,8 @@ pub struct TcpRecord<'a> {
     pub reason: Option<Reason>,
     /// The policy that denied it.
     pub policy: Option<&'a Policy>,
+    /// What policies that are not enforced say of it.
+    pub rehearsal: Option<&'a Rehearsal>,
     /// When it was accepted.
     pub started: SystemTime,
     /// From then to its end.

@@ -1,5 +1,6 @@
 //! Prometheus text of everything recorded.
 
+use super::labels::put_label;
 use super::metrics::Observe;
 use super::series::{BOUNDS, Certificate, Histogram, Http, Series, Tcp};
 use std::fmt::Write;
@@ -51,6 +52,18 @@ impl Observe {
         for (reason, count) in self.refusals() {
             let _ =
                 writeln!(text, "leno_refused_connections_total{{reason=\"{}\"}} {count}", reason.row().code);
+        }
+        head(
+            &mut text,
+            "leno_policy_rehearsed_total",
+            "counter",
+            "Requests and connections that a policy matched without being enforced.",
+        );
+        for (policy, action, count) in self.rehearsed() {
+            let mut labels = String::new();
+            put_label(&mut labels, "policy", &policy);
+            put_label(&mut labels, "action", action);
+            let _ = writeln!(text, "leno_policy_rehearsed_total{{{labels}}} {count}");
         }
         self.own_state(&mut text, epoch, hosts);
         text
@@ -120,6 +133,8 @@ impl Observe {
         single("leno_control_connects_total", "counter", "Control streams opened.", read(&self.connects));
         single("leno_config_epoch", "gauge", "Counts configurations put in force.", epoch as f64);
         single("leno_config_hosts", "gauge", "Hosts in the configuration in force.", hosts as f64);
+        let series = self.series_len() as f64;
+        single("leno_metric_series", "gauge", "Series of requests and connections in memory.", series);
         if let Some(log) = self.log() {
             let dropped = log.dropped() as f64;
             single(

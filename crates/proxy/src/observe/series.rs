@@ -1,6 +1,5 @@
 //! The cells behind one label set. Each has one writer, so an addition is a plain load and store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -105,7 +104,7 @@ impl Series {
     }
 
     /// All workers together.
-    pub(super) fn sum(workers: &[Arc<Self>]) -> Self {
+    pub(super) fn sum<'a>(workers: impl Iterator<Item = &'a Self>) -> Self {
         let mut total = Self { http: None, tcp: None };
         for worker in workers {
             if let Some(http) = &worker.http {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::testing::{host, id};
 use daemon::clock::System;
+use decide::authz::{Decision, Rehearsal};
 use model::authz::Action;
 use model::{ObjectRef, Origin, Policy, Reason};
 use std::io::{self, Write};
@@ -41,6 +42,7 @@ fn request<'a>() -> RequestRecord<'a> {
         grpc_status: None,
         reason: None,
         policy: None,
+        rehearsal: None,
         started: UNIX_EPOCH + Duration::from_millis(1_795_342_272_345),
         duration: Duration::from_micros(1500),
         bytes_received: 3,
@@ -63,6 +65,7 @@ fn tcp<'a>() -> TcpRecord<'a> {
         security: Security::MutualTls,
         reason: None,
         policy: None,
+        rehearsal: None,
         started: SystemTime::now(),
         duration: Duration::from_secs(1),
         bytes_received: 10,
@@ -181,6 +184,22 @@ fn too_many_label_sets_end_in_the_overflow() {
     assert!(line(&text, "istio_requests_total", "reporter=\"overflow\"").ends_with(" 10"));
 }
 
+/// Each worker has one series for each text, however many keys end in it and however often they come anew.
+#[test]
+fn the_overflow_is_one_series_and_not_memory_without_end() {
+    let observe = observe();
+    let recorder = observe.recorder();
+    for n in 0..metrics::SERIES_MAX * 3 {
+        let name = host(&format!("h{n}.mesh"));
+        recorder.request(&RequestRecord { host: Some(&name), ..request() });
+    }
+    recorder.request(&RequestRecord { host: Some(&host("h1.mesh")), ..request() });
+    let text = observe.render(1, 0);
+    assert!(line(&text, "leno_metric_series ", "").ends_with(&format!(" {}", metrics::SERIES_MAX + 1)));
+    let again = line(&text, "istio_requests_total", "destination_service=\"h1.mesh\"");
+    assert!(again.ends_with(" 2"), "{again}");
+}
+
 #[test]
 fn labels_follow_who_we_are() {
     let observe = observe();
@@ -272,6 +291,30 @@ fn a_line_of_the_access_log_has_envoys_fields() {
     {
         assert_eq!(line[field], value, "{field}");
     }
+}
+
+fn rehearsal() -> Rehearsal {
+    let object = ObjectRef::new("AuthorizationPolicy", "default", "trial");
+    let origin = Origin { object, file: "".into(), line: 1 };
+    let policy = Arc::new(Policy { origin, action: Action::Deny, rules: Vec::new(), dry_run: true });
+    Rehearsal { matched: vec![(policy, 0)], verdict: Some(Decision::Deny { policy: None, rule: None }) }
+}
+
+#[test]
+fn a_policy_that_is_not_enforced_is_logged_and_counted() {
+    let rehearsal = rehearsal();
+    let record = RequestRecord { rehearsal: Some(&rehearsal), ..request() };
+    let line_of_log = logged(&record);
+    assert_eq!(line_of_log["shadow_policies"], serde_json::json!(["default/trial"]));
+    assert_eq!(line_of_log["shadow_engine_result"], "denied");
+    assert_eq!(logged(&request()).get("shadow_policies"), None);
+    let observe = observe();
+    let recorder = observe.recorder();
+    recorder.request(&record);
+    recorder.tcp(&TcpRecord { rehearsal: Some(&rehearsal), ..tcp() });
+    let text = observe.render(1, 0);
+    let counted = line(&text, "leno_policy_rehearsed_total{", "policy=\"default/trial\",action=\"deny\"");
+    assert!(counted.ends_with(" 2"), "{counted}");
 }
 
 #[test]

@@ -5,8 +5,10 @@ use super::{REPLAY_BYTES_MAX, Replay, Timed};
 use bytes::Bytes;
 use codec::{Body, BodyError};
 use http_body::Frame;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -73,5 +75,47 @@ async fn a_timed_body_breaks_off() {
         }
     }
     let until = tokio::time::Instant::now() + Duration::from_secs(1);
-    assert!(Timed::body(Body::boxed(Silent), until).collect(1).await.is_err());
+    let told = Rc::new(Cell::new(false));
+    let tell = Rc::clone(&told);
+    let timed = Timed::body(Body::boxed(Silent), until, move || tell.set(true));
+    assert!(timed.collect(1).await.is_err() && told.get());
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_body_that_always_has_something_breaks_off_too() {
+    struct Endless;
+    impl http_body::Body for Endless {
+        type Data = Bytes;
+        type Error = BodyError;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+    let until = tokio::time::Instant::now() + Duration::from_secs(1);
+    let mut timed = Timed::body(Body::boxed(Endless), until, || {});
+    assert!(timed.frame().await.unwrap().is_ok());
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(timed.frame().await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_body_that_its_sender_broke_off_is_nobodys_to_repeat() {
+    struct Broken;
+    impl http_body::Body for Broken {
+        type Data = Bytes;
+        type Error = BodyError;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Ready(Some(Err(BodyError::Other("gone".into()))))
+        }
+    }
+    let replay = Replay::new(Body::boxed(Broken));
+    assert!(!replay.is_broken());
+    assert!(replay.next().collect(1).await.is_err());
+    assert!(replay.is_broken() && !replay.is_replayable());
 }

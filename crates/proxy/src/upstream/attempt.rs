@@ -6,7 +6,8 @@ use crate::upstream::pool1::{Age, Lease};
 use crate::upstream::{Target, mesh};
 use crate::worker::Worker;
 use codec::{Body, SendError, SendErrorKind};
-use http::{HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use model::reason::Retry;
 use model::service::{Endpoint, Protocol, Reach};
 use model::{Reason, SpiffeId};
 use std::net::SocketAddr;
@@ -98,8 +99,9 @@ pub(crate) fn address(endpoint: &Endpoint, target: &Target) -> SocketAddr {
 pub(crate) async fn plain1(
     worker: &Rc<Worker>,
     address: SocketAddr,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Answer, Missed> {
+    frame(&mut request);
     let mut lease = worker.plain.lease(address).await?;
     let outcome = match lease.send(request).await {
         Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
@@ -111,8 +113,27 @@ pub(crate) async fn plain1(
         outcome => outcome,
     };
     match outcome {
+        // We never ask for another protocol (S24, S33).
+        Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
         Ok(response) => Ok(Answer { response, peer: None, lease: Some(lease) }),
-        Err(error) => Err(missed(&error, lease.age, Alive::No)),
+        Err(error) => {
+            let missed = missed(&error, lease.age, Alive::No);
+            if missed.standing == Standing::Stale {
+                // Connections as old as this one will have ended too.
+                worker.plain.forget(address);
+            }
+            Err(missed)
+        }
+    }
+}
+
+/// Says that there is a body where hyper would take a method of unknown length to have none, and drop it (S27).
+fn frame(request: &mut Request<Body>) {
+    let is_unexpected = matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.body().is_end_stream()
+        && !request.headers().contains_key(header::CONTENT_LENGTH);
+    if is_unexpected {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
@@ -149,7 +170,9 @@ async fn over_mesh(
     };
     // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
     if let Some(code) = response.headers().get(HEADER_FAILURE) {
-        let reason = code.to_str().ok().and_then(Reason::by_code).unwrap_or(Reason::UpstreamReset);
+        let told = code.to_str().ok().and_then(Reason::by_code);
+        // What is safe to repeat is said by REFUSED_STREAM, never by an answer.
+        let reason = told.filter(|reason| reason.row().retry != Retry::Safe).unwrap_or(Reason::UpstreamReset);
         return Err(Missed { reason, standing: Standing::Unharmed });
     }
     Ok(Answer { response, peer: leased.connection.peer.clone(), lease: None })

@@ -7,10 +7,10 @@
 use crate::failure::Failure;
 use crate::upstream::connect::{self, Connection};
 use crate::worker::Worker;
+use decide::hash::QuickMap;
 use model::service::{Endpoint, Reach};
 use model::{Hostname, Reason, SpiffeId};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(crate) enum Way {
 /// All HTTP/2 connections of a worker.
 #[derive(Default)]
 pub(crate) struct Pool {
-    slots: RefCell<HashMap<Rc<str>, Vec<Slot>>>,
+    slots: RefCell<QuickMap<Rc<str>, Vec<Slot>>>,
 }
 
 struct Slot {
@@ -139,9 +139,8 @@ impl Pool {
     ) -> Result<Leased, Failure> {
         let key = format!("gateway:{address}");
         let identities = vec![identity.clone()];
-        let expected = identities.clone();
-        let make_way = || Ok(Way::Direct { address, identities });
-        Self::lease_slot(worker, &key, None, 0, Some(&expected), make_way).await
+        let make_way = || Ok(Way::Direct { address, identities: identities.clone() });
+        Self::lease_slot(worker, &key, None, 0, Some(&identities), make_way).await
     }
 
     async fn lease_slot(
@@ -150,24 +149,31 @@ impl Pool {
         service: Option<(&Hostname, u16)>,
         lane: u32,
         expected: Option<&[SpiffeId]>,
-        make_way: impl FnOnce() -> Result<Way, Failure>,
+        make_way: impl Fn() -> Result<Way, Failure>,
     ) -> Result<Leased, Failure> {
         use super::pool1::Age;
-        let mut outcome = match worker.mesh.find(key, service, lane, expected) {
-            Some(Found::Ready(connection)) => return Ok(Leased { connection, age: Age::Reused }),
-            Some(Found::Connecting(outcome)) => outcome,
-            None => start(worker, key, service, lane, make_way()?),
-        };
-        let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
-        match &*connected {
-            // Who started the connect may have expected others than we do.
-            Some(Ok(connection)) if expected.is_some_and(|expected| !connection.is_one_of(expected)) => {
-                Err(Reason::TlsFailed.into())
+        for is_second in [false, true] {
+            let (mut outcome, is_ours) = match worker.mesh.find(key, service, lane, expected) {
+                Some(Found::Ready(connection)) => return Ok(Leased { connection, age: Age::Reused }),
+                Some(Found::Connecting(outcome)) => (outcome, false),
+                None => (start(worker, key, service, lane, make_way()?), true),
+            };
+            let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
+            match &*connected {
+                Some(Ok(connection)) if expected.is_none_or(|expected| connection.is_one_of(expected)) => {
+                    return Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh });
+                }
+                // Who began to connect may have expected others than we do. That is nothing against the
+                // endpoint, so look for them ourselves, once.
+                Some(Ok(_)) if is_ours || is_second => return Err(Reason::TlsFailed.into()),
+                Some(Err(failure)) if is_ours || is_second || failure.reason != Reason::TlsFailed => {
+                    return Err(failure.clone());
+                }
+                Some(_) => {}
+                None => return Err(Reason::ConnectFailed.into()),
             }
-            Some(Ok(connection)) => Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh }),
-            Some(Err(failure)) => Err(failure.clone()),
-            None => Err(Reason::ConnectFailed.into()),
         }
+        Err(Reason::ConnectFailed.into())
     }
 
     fn find(
@@ -257,12 +263,36 @@ fn start(
     let key: Rc<str> = key.into();
     let slot = Slot { service: service.clone(), lane, state: State::Connecting(outcome.clone()) };
     worker.mesh.slots.borrow_mut().entry(Rc::clone(&key)).or_default().push(slot);
-    let opener = Rc::clone(worker);
+    let opener = Opener { worker: Rc::clone(worker), key, service, lane, told };
     worker.background.spawn_local("mesh connect", async move {
-        let connected = Some(connect::open(&opener, &way).await);
-        let service = service.as_ref().map(|(host, port)| (host, *port));
-        opener.mesh.settle(&key, service, lane, &connected);
-        told.send_replace(connected);
+        let connected = connect::open(&opener.worker, &way).await;
+        opener.settle(Some(connected));
     });
     outcome
+}
+
+/// Who makes a connection that others wait for.
+struct Opener {
+    worker: Rc<Worker>,
+    key: Rc<str>,
+    service: Option<(Hostname, u16)>,
+    lane: u32,
+    told: watch::Sender<Outcome>,
+}
+
+impl Opener {
+    fn settle(&self, outcome: Outcome) {
+        let service = self.service.as_ref().map(|(host, port)| (host, *port));
+        self.worker.mesh.settle(&self.key, service, self.lane, &outcome);
+        self.told.send_replace(outcome);
+    }
+}
+
+impl Drop for Opener {
+    /// Aborted, or panicked: its slot would keep everybody waiting for nobody.
+    fn drop(&mut self) {
+        if self.told.borrow().is_none() {
+            self.settle(Some(Err(Reason::ConnectFailed.into())));
+        }
+    }
 }

@@ -8,10 +8,10 @@ use crate::upstream::CONNECT_TIMEOUT;
 use codec::http1::Sender;
 use codec::{Body, SendError};
 use daemon::Tasks;
+use decide::hash::QuickMap;
 use http::{Request, Response};
 use model::Reason;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ const IDLE_MAX: Duration = Duration::from_secs(55);
 
 /// All idle connections of a worker.
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
+    idle: RefCell<QuickMap<SocketAddr, Vec<Idle>>>,
     tasks: Tasks,
     mark: Mark,
 }

@@ -10,6 +10,7 @@ use crate::worker::Worker;
 use codec::{BoxIo, SendErrorKind};
 use decide::retry::ATTEMPTS_DEFAULT;
 use http::HeaderMap;
+use model::reason::Retry;
 use model::service::{Endpoint, Reach};
 use model::{Reason, SpiffeId};
 use std::net::SocketAddr;
@@ -46,8 +47,7 @@ pub(crate) struct Opening {
 pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
     let mut course = Course::default();
     let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None };
-    // One more than for a request: a connection that had died unnoticed costs an attempt here.
-    while course.number() <= ATTEMPTS_DEFAULT + 2 {
+    while course.number() <= ATTEMPTS_DEFAULT + 1 {
         let Some(index) = course.choose(worker, &target.entry) else { break };
         let (Some(endpoint), Some(state)) =
             (target.entry.endpoints.get(index), target.entry.states.get(index))
@@ -59,15 +59,14 @@ pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
         let active = state.begin();
         let outcome = one(worker, target, endpoint).await;
         judge(worker, &target.entry, index, &outcome);
-        match outcome {
-            Ok((io, peer)) => {
-                opening.result = Ok(Opened { io, index, peer, active });
-                break;
-            }
-            Err(missed) => {
-                opening.result = Err(missed.reason);
-                course.count(index);
-            }
+        course.again(index, &outcome);
+        let is_final = !matches!(&outcome, Err(missed) if missed.reason.row().retry == Retry::Safe);
+        opening.result = match outcome {
+            Ok((io, peer)) => Ok(Opened { io, index, peer, active }),
+            Err(missed) => Err(missed.reason),
+        };
+        if is_final {
+            break;
         }
     }
     opening
@@ -99,16 +98,20 @@ async fn one(
                 Ok(Ok(tunnel)) => Ok((Box::new(tunnel), leased.connection.peer.clone())),
                 Ok(Err(error)) => {
                     let is_stale = leased.age == Age::Reused && leased.connection.is_closed();
-                    Err(Missed {
-                        reason: match error.kind {
-                            SendErrorKind::Status(403) => Reason::Denied,
-                            _ => Reason::Refused,
-                        },
-                        standing: if is_stale { Standing::Stale } else { Standing::Suspect },
-                    })
+                    Err(refused(error.kind, is_stale))
                 }
             }
         }
         Reach::Hbone => Err(Reason::ConnectFailed.into()),
+    }
+}
+
+/// What an answer other than a tunnel means.
+fn refused(kind: SendErrorKind, is_stale: bool) -> Missed {
+    match kind {
+        // The last word of a policy: nothing against the endpoint, and no other may be asked.
+        SendErrorKind::Status(403) => Reason::Denied.into(),
+        _ if is_stale => Missed { reason: Reason::Refused, standing: Standing::Stale },
+        _ => Reason::Refused.into(),
     }
 }

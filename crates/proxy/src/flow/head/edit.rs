@@ -1,6 +1,6 @@
 //! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
 
-use super::{Authority, Head, strip, with_path};
+use super::{Authority, Head, Kind, kind, strip, with_path};
 use codec::Body;
 use decide::route::{self, Match, Redirected};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -8,13 +8,15 @@ use http::{Response, StatusCode};
 use model::Reason;
 use model::route::{HeaderEdit, Redirect, RouteFilter};
 
-/// Headers that frame or address a message: no edit of configuration may touch them.
-fn is_framing(name: &HeaderName) -> bool {
-    matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION)
+/// Whether an edit of configuration may touch this header: not what frames or addresses a message, not what
+/// belongs to one hop, and not what only proxies may set.
+fn is_editable(name: &HeaderName) -> bool {
+    matches!(kind(name), Kind::EndToEnd | Kind::Claim)
+        && !matches!(*name, header::HOST | header::CONTENT_LENGTH)
 }
 
 fn edit(headers: &mut HeaderMap, edit: &HeaderEdit) {
-    let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| !is_framing(name));
+    let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).ok().filter(is_editable);
     for (key, value) in &edit.set {
         if let (Some(name), Ok(value)) = (name(key), HeaderValue::from_str(value)) {
             headers.insert(name, value);

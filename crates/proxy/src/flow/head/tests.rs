@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! One canonical request, or a refusal.
 
-use super::{Edge, HeaderValue, ensure_request_id, receive};
+use super::{Edge, HeaderValue, edit_response, ensure_request_id, receive, spoken, strip, strip_trailers};
+use crate::failure::Spoken;
 use codec::Body;
 use http::{Request, Version};
+use model::route::{HeaderEdit, RouteFilter};
 
 /// `lines`: the request line's method and target, then header lines. The answer is what would be sent on.
 fn canonical(version: Version, lines: &str) -> String {
@@ -39,7 +41,12 @@ fn one_host_for_routing_policy_log_and_upstream() {
     check("GET http://a.example/x\nhost: b.example", "GET a.example /x []");
     check("GET /\nhost: [::1]:80", "GET [::1]:80 / []");
     check("OPTIONS *\nhost: a", "OPTIONS a * []");
-    for bad in ["a, b", "u@b", "a/b", "", "a:0", "a:70000", "a:1x", "[fe80::1%25eth0]", "[::1", "."] {
+    check("GET /\nhost: H:080", "GET h:80 / []");
+    check("GET /\nhost: [0::1]:80", "GET [::1]:80 / []");
+    check("GET http://a?x=1\nhost: a", "GET a /?x=1 []");
+    for bad in
+        ["a..", "127.1", "a, b", "u@b", "a/b", "", "a:0", "a:70000", "a:1x", "[fe80::1%25eth0]", "[::1", "."]
+    {
         check(&format!("GET /\nhost: {bad}"), "BadRequest");
     }
     check("GET /", "BadRequest");
@@ -62,8 +69,62 @@ fn hop_by_hop_and_protected_headers_stay_here() {
         "GET a / [cookie]",
     );
     check("GET /\nhost: a\nte: trailers", "GET a / [te]");
+    check("GET /\nhost: a\nte: gzip, Trailers", "GET a / [te]");
+    check(
+        "GET /\nhost: a\nx.leno_failure: no\nx-forwarded_client.cert: x\nx-lenora: 1",
+        "GET a / [x-lenora]",
+    );
+    check("GET /\nhost: a\nexpect: 100-continue, x", "ExpectationFailed");
     check("GET /\nhost: a\nte: gzip\nupgrade: h2c\nhttp2-settings: x\nexpect: 100-continue", "GET a / []");
     check("GET /\nhost: a\nx-forwarded-for: 127.0.0.1\nforwarded: for=1", "GET a / []");
+}
+
+#[test]
+fn nobody_outside_says_who_they_are_or_what_they_asked_for() {
+    let claims = "x-forwarded-host: b\nx-forwarded-port: 1\nx_forwarded_for: 127.0.0.1\nx-real-ip: 127.0.0.1\n\
+                  x.real.ip: 127.0.0.1\nx-original-url: /health\nx-rewrite-url: /\nx-forwarded-uri: /";
+    check(&format!("GET /\nhost: a\n{claims}\nx-real: 1"), "GET a / [x-real]");
+    let mut inside = http::HeaderMap::new();
+    inside.insert("x-real-ip", HeaderValue::from_static("192.0.2.1"));
+    strip(&mut inside);
+    assert_eq!(inside.len(), 1, "an application may pass on what its gateway told it");
+}
+
+#[test]
+fn trailers_carry_nothing_that_only_headers_may() {
+    let mut trailers = http::HeaderMap::new();
+    for name in
+        ["grpc-status", "x-leno-failure", "x_leno_failure", "authorization", "host", "x-forwarded-for"]
+    {
+        trailers.insert(name, HeaderValue::from_static("0"));
+    }
+    strip_trailers(&mut trailers);
+    assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status"]);
+}
+
+#[test]
+fn grpc_is_told_from_its_cousins() {
+    for (content_type, expected) in [
+        ("application/grpc", Spoken::Grpc),
+        ("application/grpc+proto", Spoken::Grpc),
+        ("application/grpc;x=y", Spoken::Grpc),
+        ("application/grpc-web", Spoken::Http),
+        ("text/plain", Spoken::Http),
+    ] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static(content_type));
+        assert_eq!(spoken(&headers), expected, "{content_type}");
+    }
+}
+
+#[test]
+fn a_route_edits_no_header_that_only_proxies_may_set() {
+    let mut headers = http::HeaderMap::new();
+    let names = ["x-leno-destination", "x-forwarded-client-cert", "upgrade", "connection", "host", "x-fine"];
+    let set = names.map(|name| (name.into(), "1".into())).to_vec();
+    let edit = HeaderEdit { set, ..HeaderEdit::default() };
+    edit_response(&mut headers, &[RouteFilter::ResponseHeaders(edit)]);
+    assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-fine"]);
 }
 
 #[test]

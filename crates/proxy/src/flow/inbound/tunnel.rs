@@ -1,7 +1,7 @@
 //! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is spoken
 //! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
 
-use super::{Arrival, Visitor, arrive, may_connect, serve_request};
+use super::{Arrival, Visitor, arrive, may_connect, rehearse_connect, serve_request};
 use crate::accept::dial;
 use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
 use crate::failure::{Failure, ReplyTo};
@@ -48,6 +48,7 @@ async fn open(
         let visitor = Rc::clone(visitor);
         return Ok(reply(move |tunnel| serve_inside(visitor, arrival, tunnel)));
     }
+    connection.rehearsal = rehearse_connect(visitor, snapshot, &arrival);
     may_connect(visitor, snapshot, &arrival)?;
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
     let dialed = dial(arrival.application, visitor.worker.mark(), CONNECT_TIMEOUT).await;
@@ -107,6 +108,7 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
     connection.upstream = Some(arrival.application);
     connection.attempts = 1;
     let snapshot = visitor.worker.snapshot();
+    connection.rehearsal = rehearse_connect(visitor, &snapshot, arrival);
     if let Err(failure) = may_connect(visitor, &snapshot, arrival) {
         connection.policy = failure.policy;
         return connection.refused(Reason::Denied);

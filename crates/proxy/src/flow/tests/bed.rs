@@ -216,10 +216,15 @@ impl Proxy {
 
     /// A connection from outside to the gateway's listener at port 80.
     pub(super) async fn enter(&self) -> Client {
+        Client::over(self.enter_raw()).await
+    }
+
+    /// The same as bytes.
+    pub(super) fn enter_raw(&self) -> tokio::io::DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let serving = flow::gateway(Rc::clone(&self.worker), theirs, caller(), 80, self.drain.clone());
         tokio::task::spawn_local(serving);
-        Client::over(ours).await
+        ours
     }
 
     /// Everything logged so far, one JSON value for each line. Ends the log.

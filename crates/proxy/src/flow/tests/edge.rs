@@ -43,7 +43,7 @@ pub(super) fn rule(index: u32, prefix: &str) -> RouteRule {
     }
 }
 
-fn edge(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Proxy {
+pub(super) fn edge(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Proxy {
     Proxy::new("west", Identity::new(Vec::new()), edge_resources(rules, backends))
 }
 

@@ -15,13 +15,19 @@ use std::net::IpAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One cluster: a workload of the service behind an east-west gateway.
-struct Cluster {
-    workload: Proxy,
-    gateway: Proxy,
+pub(super) struct Cluster {
+    pub(super) workload: Proxy,
+    pub(super) gateway: Proxy,
 }
 
 impl Cluster {
-    fn start(authority: &Authority, name: &str, ip: IpAddr, port: u16, protocol: Protocol) -> Self {
+    pub(super) fn start(
+        authority: &Authority,
+        name: &str,
+        ip: IpAddr,
+        port: u16,
+        protocol: Protocol,
+    ) -> Self {
         let workload = Proxy::at(ip, name, authority.identity("shop"), vec![inbound_port(port, protocol)]);
         workload.serve_mesh();
         let known = vec![exports(), service(protocol), endpoints(vec![native(name, ip)])];
@@ -31,22 +37,22 @@ impl Cluster {
     }
 
     /// With an application that says the cluster's name.
-    fn named(authority: &Authority, name: &'static str) -> Self {
+    pub(super) fn named(authority: &Authority, name: &'static str) -> Self {
         let ip = fresh_ip();
         let application = Application::named(ip, name);
         Self::start(authority, name, ip, application.address.port(), Protocol::Http1)
     }
 
-    fn endpoint(&self, name: &str) -> Endpoint {
+    pub(super) fn endpoint(&self, name: &str) -> Endpoint {
         through(name, self.gateway.ip)
     }
 }
 
-fn client(authority: &Authority, protocol: Protocol, all: Vec<Endpoint>) -> Proxy {
+pub(super) fn client(authority: &Authority, protocol: Protocol, all: Vec<Endpoint>) -> Proxy {
     Proxy::new("west", authority.identity("client"), vec![service(protocol), endpoints(all)])
 }
 
-fn deny_client() -> (ResourceKey, Resource) {
+pub(super) fn deny_client() -> (ResourceKey, Resource) {
     let origin = Origin {
         object: ObjectRef::new("AuthorizationPolicy", "default", "no-client"),
         file: "".into(),
