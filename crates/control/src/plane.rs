@@ -4,7 +4,7 @@
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`.
 
 use crate::metrics::Metrics;
-use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger};
+use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Standing, Stranger};
 use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
 use crate::stream::{Holds, Offer, Peer, Stream};
@@ -26,6 +26,8 @@ use xds::server::COMPLAINT_CHARS_MAX;
 
 /// Open streams at most; more are refused.
 pub const STREAMS_MAX: usize = 20_000;
+/// Open streams of one proxy at most; it needs one, and a few more while broken ones are being noticed.
+pub const STREAMS_PER_PROXY_MAX: u32 = 16;
 /// Withdrawals waited for at once; more are answered at once with nothing confirmed.
 pub const WITHDRAWALS_MAX: usize = 1024;
 
@@ -228,6 +230,9 @@ impl Plane {
             return None;
         }
         if let Peer::Proxy { uid, .. } = &stream.peer {
+            if self.presence.streams(uid) >= STREAMS_PER_PROXY_MAX {
+                return None;
+            }
             let uid = uid.clone();
             self.rows.extend(self.presence.connect(&uid, addresses, seconds(wall)));
             self.sync_workload(&uid);
@@ -279,15 +284,24 @@ impl Plane {
         now: Instant,
         reply: oneshot::Sender<Withdrawn>,
     ) {
+        let is_repeated = self.presence.find(uid).is_some_and(|known| known.standing == Standing::Withdrawn);
         self.rows.extend(self.presence.withdraw(uid));
         self.sync_workload(uid);
-        let marks: Vec<(StreamId, u64)> =
+        let before: Vec<(StreamId, u64)> =
             self.streams.iter().map(|(id, stream)| (*id, stream.mark())).collect();
         let changed = self.flush(now);
-        let concerned = |id: &StreamId| {
-            self.streams.get(id).is_some_and(|stream| stream.subscriptions().any(|s| changed.contains(s)))
+        let marks = match is_repeated {
+            // It changes nothing, and whom the first one concerned is not known any more: wait for all that
+            // is under way, rather than say that everybody knows.
+            true => self.streams.iter().map(|(id, stream)| (*id, stream.sent())).collect(),
+            false => {
+                let concerned = |id: &StreamId| {
+                    let stream = self.streams.get(id);
+                    stream.is_some_and(|stream| stream.subscriptions().any(|s| changed.contains(s)))
+                };
+                before.into_iter().filter(|(id, _)| concerned(id)).collect::<Vec<_>>()
+            }
         };
-        let marks: Vec<_> = marks.into_iter().filter(|(id, _)| concerned(id)).collect();
         if self.withdrawals.len() >= WITHDRAWALS_MAX {
             let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: marks.len() as u32 });
             return;

@@ -230,6 +230,11 @@ impl Presence {
         self.next
     }
 
+    /// Number of open streams of a registration.
+    pub fn streams(&self, uid: &str) -> u32 {
+        self.entries.get(uid).map_or(0, |entry| entry.streams)
+    }
+
     /// Those that count, with what they may be used for, by uid.
     pub fn present(&self) -> impl Iterator<Item = (&Registration, EndpointState)> {
         self.entries.values().filter_map(Entry::present)

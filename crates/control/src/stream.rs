@@ -171,6 +171,11 @@ impl Stream {
         self.sent + 1
     }
 
+    /// The mark that stands for having confirmed all that was sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// How far the stream is with what had this mark.
     pub fn holds(&self, mark: u64) -> Holds {
         let idle = self.sent == self.answered;

@@ -1,4 +1,5 @@
 use super::*;
+use xds::proto::ProxyNode;
 
 #[tokio::test]
 async fn a_proxy_joins_streams_confirms_and_shows() {
@@ -153,9 +154,14 @@ async fn a_withdrawal_waits_until_callers_know() {
     let nonce = client.take().await;
     assert_eq!(endpoints(&client.held, WEB), [format!("{uid}:Draining")]);
     assert!(!withdrawal.is_finished(), "answered before the client confirmed");
+    // Asking again, as after a broken call, is no way around it.
+    let again = web.channel.clone().unwrap().withdraw(&uid, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(again.outstanding, 1);
     client.ack(&nonce).await;
     let withdrawn = withdrawal.await.unwrap().unwrap();
     assert_eq!((withdrawn.acknowledged, withdrawn.outstanding), (1, 0));
+    let again = web.channel.clone().unwrap().withdraw(&uid, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(again.outstanding, 0);
 
     web.disconnect();
     client.run_until(|held| endpoints(held, WEB).is_empty()).await;
@@ -179,5 +185,28 @@ async fn a_silent_caller_is_counted_as_outstanding() {
     let channel = web.channel.clone().unwrap();
     let withdrawn = channel.withdraw(&web.joined.uid, Duration::from_millis(50)).await.unwrap();
     assert_eq!((withdrawn.acknowledged, withdrawn.outstanding), (0, 1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_proxy_cannot_take_the_streams_of_all() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut web = Proxy::join(&bench, &running, "web").await;
+    web.take().await;
+    let channel = web.channel.clone().unwrap();
+    let node = || ProxyNode { uid: web.joined.uid.clone(), ..ProxyNode::default() };
+    let mut links = Vec::new();
+    for _ in 1..crate::plane::STREAMS_PER_PROXY_MAX {
+        let mut link = channel.open_ads();
+        link.tx.send(xds::client::Session::new().on_connect(node())).await.unwrap();
+        assert!(matches!(link.rx.recv().await, Some(Ok(_))));
+        links.push(link);
+    }
+    let mut more = channel.open_ads();
+    more.tx.send(xds::client::Session::new().on_connect(node())).await.unwrap();
+    assert!(!matches!(more.rx.recv().await, Some(Ok(_))), "one stream too many was served");
+    let mut client = Proxy::join(&bench, &running, "client").await;
+    client.take().await;
     running.stop().await;
 }
