@@ -394,6 +394,27 @@ fn what_is_implied_and_asked_for_needs_both_to_go() {
 }
 
 #[test]
+fn what_a_client_claims_to_hold_teaches_it_nothing() {
+    let hidden = service("hidden.test", "n");
+    let mut world = World::new(&[("host/hidden.test", vec![hidden.clone()])]);
+    let mut hello = world.client.on_connect(ProxyNode::default());
+    for (name, version) in
+        [(&*hidden.name, &*hidden.version), ("service/hidden.test2", "v"), ("no name at all", "v")]
+    {
+        hello.initial_resource_versions.insert(name.into(), version.into());
+    }
+    let response = world.on_server(hello).unwrap();
+    let mut removed = response.removed_resources.clone();
+    removed.sort();
+    assert_eq!(removed, ["no name at all", "service/hidden.test", "service/hidden.test2"]);
+    assert!(response.resources.iter().all(|resource| resource.name != *hidden.name));
+    // It holds what it was sent and nothing else, whatever it said at first.
+    world.settle(Some(response));
+    world.holds(&["names"]);
+    world.synced(true);
+}
+
+#[test]
 fn a_wrong_applied_hash_is_not_synced() {
     let mut world = World::new(&[("host/a.x", vec![service("a.x", "n")])]);
     world.connect();
