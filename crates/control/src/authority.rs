@@ -195,7 +195,7 @@ impl Authority {
                 tracing::warn!(error, "own certificate not renewed")
             }
         };
-        identity::rotate::run(identity, sign, move || clock.wall(), jitter, on_event).await;
+        identity::rotate::run(identity, sign, move || clock.wall(), identity::rotate::jitter, on_event).await;
     }
 
     /// The control plane's first own certificate.
@@ -205,12 +205,4 @@ impl Authority {
         identity.install(identity::Svid::new(key, signed.chain)?);
         Ok(())
     }
-}
-
-/// A number from 0.0 to 1.0.
-pub(crate) fn jitter() -> f64 {
-    let mut bytes = [0; 4];
-    // Without randomness everybody renews at the same moment: no harm in one process.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -3,11 +3,11 @@
 //! The last view is stored, and a start begins with it; while the management plane is away it stays in
 //! force. What is held is told at each reconnect, so only differences come back.
 
-use crate::authority::jitter;
 use crate::metrics::Metrics;
 use crate::task::Handle;
 use apiserver::{Change, Row, Store, Table};
 use daemon::Drain;
+use identity::rotate::jitter;
 use identity::{Expect, Identity};
 use model::federation::RemoteCluster;
 use model::{Resource, ResourceKey, SpiffeId, Subscription};

@@ -18,7 +18,7 @@ use crate::tokens::Tokens;
 use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
 use ca::{Issuer, SocketIssuer};
-use daemon::admin::{AdminHandler, AdminReply};
+use daemon::admin::serve_metrics;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{CertificateDer, Clients, Identity, MANAGER_ACCOUNT};
@@ -299,17 +299,6 @@ async fn serve_control(
     });
     if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
         tracing::error!(%error, "the control listener ended");
-    }
-}
-
-async fn serve_metrics(listener: TcpListener, registry: Registry, drain: Drain) {
-    let handler: AdminHandler = Arc::new(move |request| match request.path {
-        "/metrics" => AdminReply::metrics(registry.render()),
-        "/ready" | "/healthz" => AdminReply::text(200, "ok\n"),
-        _ => AdminReply::not_found(),
-    });
-    if let Err(error) = daemon::admin::serve(listener, handler, drain).await {
-        tracing::error!(%error, "the metrics listener ended");
     }
 }
 

@@ -9,6 +9,7 @@ use codec::{Body, Reply, ServerOptions};
 use http::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::metrics::Registry;
 use crate::{Drain, Tasks};
 
 /// Connections at a time. More: they wait in the kernel's queue.
@@ -69,6 +70,18 @@ impl AdminReply {
     /// 405, with the method that is wanted instead.
     pub fn use_method(method: &str) -> Self {
         AdminReply::text(405, format!("use {method}\n"))
+    }
+}
+
+/// Serves what a plane shows to operators: `/metrics`, and `/ready` (also `/healthz`), until `drain`.
+pub async fn serve_metrics(listener: TcpListener, registry: Registry, drain: Drain) {
+    let handler: AdminHandler = Arc::new(move |request| match request.path {
+        "/metrics" => AdminReply::metrics(registry.render()),
+        "/ready" | "/healthz" => AdminReply::text(200, "ok\n"),
+        _ => AdminReply::not_found(),
+    });
+    if let Err(error) = serve(listener, handler, drain).await {
+        tracing::error!(%error, "the metrics listener ended");
     }
 }
 

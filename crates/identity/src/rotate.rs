@@ -57,6 +57,14 @@ pub fn renew_after(
     at.duration_since(now).unwrap_or_default()
 }
 
+/// A random number from 0.0 to 1.0.
+pub fn jitter() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness everybody renews at the same moment: no harm in one process.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
+}
+
 /// Renews for ever. `sign` sends a CSR (DER) to whoever signs; `wall` is the wall clock; `jitter` gives
 /// numbers from 0.0 to 1.0; `on_event` hears what happened.
 pub async fn run<S, F, E>(

@@ -8,7 +8,7 @@ use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
 use ca::issuer::IssueError;
 use ca::{Issuer, SocketIssuer};
-use daemon::admin::{AdminHandler, AdminReply};
+use daemon::admin::serve_metrics;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
@@ -105,17 +105,9 @@ async fn renew(identity: Identity, issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock
         identity::rotate::Event::Failed { error, .. } => tracing::warn!(error, "certificate not renewed"),
     };
     tokio::select! {
-        () = async { identity::rotate::run(identity, sign, move || clock.wall(), jitter, on_event).await } => {}
+        () = async { identity::rotate::run(identity, sign, move || clock.wall(), identity::rotate::jitter, on_event).await } => {}
         () = drain.started() => {}
     }
-}
-
-/// A number from 0.0 to 1.0.
-fn jitter() -> f64 {
-    let mut bytes = [0; 4];
-    // Without randomness everybody renews at the same moment: no harm in one process.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
 }
 
 /// Starts a management plane in tasks of the current runtime.
@@ -186,16 +178,5 @@ async fn serve_control(
     });
     if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
         tracing::error!(%error, "the listener for control planes ended");
-    }
-}
-
-async fn serve_metrics(listener: TcpListener, registry: Registry, drain: Drain) {
-    let handler: AdminHandler = Arc::new(move |request| match request.path {
-        "/metrics" => AdminReply::metrics(registry.render()),
-        "/ready" | "/healthz" => AdminReply::text(200, "ok\n"),
-        _ => AdminReply::not_found(),
-    });
-    if let Err(error) = daemon::admin::serve(listener, handler, drain).await {
-        tracing::error!(%error, "the metrics listener ended");
     }
 }
