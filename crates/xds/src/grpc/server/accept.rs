@@ -90,6 +90,10 @@ pub async fn run(
     }
 }
 
+fn end_of_anonymous() -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(ANONYMOUS_MAX))
+}
+
 fn task_id(done: &Result<(Id, ()), JoinError>) -> Id {
     match done {
         Ok((id, ())) => *id,
@@ -110,7 +114,7 @@ async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Re
             Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
         }
     };
-    let until = proof.is_none().then(|| Box::pin(tokio::time::sleep(ANONYMOUS_MAX)));
+    let until = proof.is_none().then(end_of_anonymous);
     Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)), until })
 }
 

@@ -15,7 +15,7 @@ async fn an_anonymous_connection_ends_by_itself() {
     let address = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (mut near, (far, address)) = (near.unwrap(), far.unwrap());
-    let until = Some(Box::pin(tokio::time::sleep(ANONYMOUS_MAX)));
+    let until = Some(end_of_anonymous());
     let mut connection = Connection { peer: Peer { proof: None, address }, io: Stream::Plain(far), until };
     near.write_all(b"x").await.unwrap();
     assert_eq!(connection.read_u8().await.unwrap(), b'x');
