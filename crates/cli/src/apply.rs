@@ -14,9 +14,6 @@ use tokio::time::Instant;
 
 /// How often `--wait` looks.
 const POLL: Duration = Duration::from_millis(100);
-/// Times in a row that all proxies must be in sync: a change that was taken over is pushed within a tick,
-/// and the first look may come before that.
-const CALM_LOOKS: u32 = 2;
 
 /// Arguments of `apply`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +21,10 @@ pub struct Apply {
     /// Files or directories of YAML or JSON; `-` is standard input
     #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
     filename: Vec<String>,
-    /// Return when every connected proxy runs the change, at most after this long
+    /// What findings call standard input
+    #[arg(long, value_name = "NAME", default_value = load::STDIN, hide_default_value = true)]
+    stdin_filename: String,
+    /// Return when every connected proxy has confirmed the change, at most after this long [default: 30s]
     #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
     wait: Option<String>,
     /// Check only; send nothing
@@ -37,7 +37,7 @@ pub struct Apply {
 pub(crate) async fn run(args: &Apply, console: &mut Console) -> Outcome {
     let wait = args.wait.as_deref().map(parse_wait).transpose()?;
     let remote = args.server.remote()?;
-    let loaded = load::load(&args.filename)?;
+    let loaded = load::load_as(&args.filename, &args.stdin_filename)?;
     show::findings(console, &loaded.findings, |file| loaded.text_of(file));
     if loaded.has_errors() {
         return Err(Failure::new(DATA, "nothing was applied"));
@@ -49,16 +49,19 @@ pub(crate) async fn run(args: &Apply, console: &mut Console) -> Outcome {
         console.say(&format!("{} would be applied", show::count(loaded.objects.len(), "object")));
         return Ok(exit::OK);
     }
-    let mut refused = 0;
+    let (mut refused, mut revision) = (0, 0);
     for object in &loaded.objects {
-        refused += u32::from(!send(&remote, object, &loaded, console).await?);
+        match send(&remote, object, &loaded, console).await? {
+            Answer::Taken(at) => revision = revision.max(at),
+            Answer::Refused => refused += 1,
+        }
     }
     if refused > 0 {
-        let message = format!("{} refused", show::count(refused as usize, "object"));
+        let message = format!("{} refused", show::count(refused, "object"));
         return Err(Failure::new(DATA, message));
     }
     match wait {
-        Some(limit) => wait_for_sync(&remote, limit, console).await,
+        Some(limit) => wait_for_revision(&remote, revision, limit, console).await,
         None => Ok(exit::OK),
     }
 }
@@ -69,13 +72,21 @@ fn parse_wait(text: &str) -> Result<Duration, Failure> {
         .ok_or_else(|| Failure::new(USAGE, format!("--wait={text}: write a duration, for example 30s or 2m")))
 }
 
-/// Sends one object; `false`: it was refused, and why has been printed.
+/// What became of one object.
+enum Answer {
+    /// It is stored, at this revision.
+    Taken(u64),
+    /// Why has been printed.
+    Refused,
+}
+
+/// Sends one object.
 async fn send(
     remote: &Remote,
     object: &Object,
     loaded: &Loaded,
     console: &mut Console,
-) -> Result<bool, Failure> {
+) -> Result<Answer, Failure> {
     let Some(kind) = kinds::by_kind(&object.object.kind) else {
         return Err(Failure::new(DATA, format!("{} is of no known kind", object.object)));
     };
@@ -92,7 +103,7 @@ async fn send(
                 return Err(remote::refusal(&response));
             }
             show::findings(console, &findings, |file| loaded.text_of(file));
-            return Ok(false);
+            return Ok(Answer::Refused);
         }
     }
     for warning in response.headers().get_all(http::header::WARNING) {
@@ -103,46 +114,63 @@ async fn send(
             console.say(text);
         }
     }
-    Ok(true)
+    let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    let revision = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    Ok(Answer::Taken(revision.and_then(|text| text.parse().ok()).unwrap_or(0)))
 }
 
-async fn wait_for_sync(remote: &Remote, limit: Duration, console: &mut Console) -> Outcome {
+async fn wait_for_revision(
+    remote: &Remote,
+    revision: u64,
+    limit: Duration,
+    console: &mut Console,
+) -> Outcome {
+    if revision == 0 {
+        return Err(Failure::new(exit::FAILED, "applied, but the answer names no revision to wait for"));
+    }
     let end = Instant::now() + limit;
-    let mut calm = 0;
     loop {
         let report = remote.get("/leno/v1/status").await?;
-        let behind = behind(&report);
-        calm = if behind.is_empty() { calm + 1 } else { 0 };
-        if calm >= CALM_LOOKS {
-            let proxies = status::proxies(&report).len();
-            console.say(&format!("proxies in sync: {proxies}"));
+        let away = names(&report, |proxy| !is_connected(proxy));
+        let refused = names(&report, |proxy| lacks(proxy, revision) && Sync::of(proxy) == Sync::Nack);
+        let behind = names(&report, |proxy| lacks(proxy, revision));
+        // Until the change was handed out, nobody can have confirmed it.
+        let is_handed_out = report["revision"].as_u64() >= Some(revision);
+        if is_handed_out && behind.is_empty() {
+            let all = status::proxies(&report).len() - away.len();
+            console.say(&format!("confirmed by {}", show::count_of(all, "proxy", "proxies")));
+            if !away.is_empty() {
+                console.say(&format!("not connected, get it on their return: {}", away.join(", ")));
+            }
             return Ok(exit::OK);
         }
-        if let Some(refused) = behind.iter().find(|(_, sync)| *sync == Sync::Nack) {
-            return Err(Failure::new(
-                exit::FAILED,
-                format!("{} refused the change; see leno status", refused.0),
-            ));
+        let failed = |text: String| Err(Failure::new(exit::FAILED, text));
+        if !refused.is_empty() {
+            return failed(format!("applied, but refused by {}; see leno status", refused.join(", ")));
         }
         if Instant::now() >= end {
-            let names: Vec<_> =
-                behind.iter().map(|(name, sync)| format!("{name} ({})", sync.as_str())).collect();
-            let names = names.join(", ");
-            return Err(Failure::new(
-                exit::FAILED,
-                format!("applied, but not in sync within {limit:?}: {names}"),
-            ));
+            let who = if behind.is_empty() { "the control plane".to_owned() } else { behind.join(", ") };
+            let away =
+                if away.is_empty() { String::new() } else { format!("; not connected: {}", away.join(", ")) };
+            return failed(format!("applied, but within {limit:?} not confirmed by {who}{away}"));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Connected proxies that do not run what they were sent.
-fn behind(report: &Value) -> Vec<(String, Sync)> {
-    let connected = status::proxies(report).iter().filter(|proxy| proxy["connected"].as_bool() == Some(true));
-    let judged = connected.map(|proxy| (status::name(proxy).to_owned(), Sync::of(proxy)));
-    // A proxy that asked for nothing yet has nothing to run.
-    judged.filter(|(_, sync)| matches!(sync, Sync::Stale | Sync::Nack)).collect()
+fn is_connected(proxy: &Value) -> bool {
+    proxy["connected"].as_bool() == Some(true)
+}
+
+/// Whether a connected proxy has not confirmed this revision. One that asked for nothing yet is waited for
+/// too: it will be there at once.
+fn lacks(proxy: &Value, revision: u64) -> bool {
+    is_connected(proxy) && proxy["revision"].as_u64().unwrap_or(0) < revision
+}
+
+fn names(report: &Value, which: impl Fn(&Value) -> bool) -> Vec<String> {
+    let found = status::proxies(report).iter().filter(|proxy| which(proxy));
+    found.map(|proxy| status::name(proxy).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -33,18 +33,26 @@ impl Loaded {
     }
 }
 
+/// What standard input is called when nobody says otherwise.
+pub(crate) const STDIN: &str = "stdin";
+
 /// Reads all of `paths` (`-` is standard input; of directories the `.yaml`, `.yml` and `.json` files in
 /// order of their names, with subdirectories) and parses them together.
 pub(crate) fn load(paths: &[String]) -> Result<Loaded, Failure> {
+    load_as(paths, STDIN)
+}
+
+/// The same; findings call standard input `stdin`.
+pub(crate) fn load_as(paths: &[String], stdin: &str) -> Result<Loaded, Failure> {
     let mut files = Vec::new();
     for path in paths {
-        read(path, &mut files).map_err(|cause| Failure { code: DATA, cause })?;
+        read(path, stdin, &mut files).map_err(|cause| Failure { code: DATA, cause })?;
     }
     let (objects, findings) = api::parse::files(files.iter().map(|(name, text)| (&**name, &**text)));
     Ok(Loaded { files, objects, findings })
 }
 
-fn read(path: &str, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+fn read(path: &str, stdin: &str, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
     if path == "-" {
         let mut text = String::new();
         let mut limited = std::io::stdin().lock().take(STDIN_BYTES_MAX + 1);
@@ -53,7 +61,7 @@ fn read(path: &str, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
             text.len() as u64 <= STDIN_BYTES_MAX,
             "standard input has more than {STDIN_BYTES_MAX} bytes"
         );
-        files.push(("stdin".to_owned(), text));
+        files.push((stdin.to_owned(), text));
         return Ok(());
     }
     let path = Path::new(path);

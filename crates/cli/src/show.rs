@@ -74,7 +74,12 @@ pub(crate) fn describe(finding: &Finding, source: Option<&str>, colour: Paint) -
 
 /// `1 object`, `2 objects`.
 pub(crate) fn count(number: usize, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+    count_of(number, one, &format!("{one}s"))
+}
+
+/// `1 proxy`, `2 proxies`.
+pub(crate) fn count_of(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
 /// Seconds as kubectl writes ages: `12s`, `3m`, `5h`, `2d`.

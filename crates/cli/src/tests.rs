@@ -164,17 +164,46 @@ fn apply_shows_why_the_control_plane_refused() {
     );
 }
 
+const TAKEN: &str = r#"{"metadata":{"name":"web","resourceVersion":"7"}}"#;
+
+/// `apply --wait` of an object that got revision 7, with this status.
+fn waits(line: &str, status: &str) -> Ended {
+    leno(line, GOOD, &[(PUT, 201, TAKEN), (STATUS, 200, status)])
+}
+
 #[test]
-fn apply_waits_until_all_run_it_and_says_who_does_not() {
+fn apply_waits_until_all_that_are_there_have_confirmed_its_revision() {
+    let at = |plane: u64, proxy: u64| {
+        let proxy = format!(r#""revision":{proxy},"sent""#);
+        SYNCED.replacen('{', &format!(r#"{{"revision":{plane},"#), 1).replace(r#""sent""#, &proxy)
+    };
+    let ended = waits("apply -f FILE --wait", &at(7, 7));
+    assert_eq!((ended.code, &*ended.err), (exit::OK, "confirmed by 1 proxy\n"));
+    // In sync with what came before says nothing about this change.
+    for (plane, proxy, who) in [(7, 6, "west/default/web-1"), (6, 6, "web-1"), (6, 7, "the control plane")] {
+        let ended = waits("apply -f FILE --wait=1ms", &at(plane, proxy));
+        assert_eq!(ended.code, exit::FAILED);
+        assert!(
+            ended.err.contains("within 1ms not confirmed by") && ended.err.contains(who),
+            "{}",
+            ended.err
+        );
+    }
+    let refused = at(7, 6).replace(r#""ageSeconds""#, r#""error":"bad rule","ageSeconds""#);
+    let ended = waits("apply -f FILE --wait", &refused);
+    assert!(
+        ended.code == exit::FAILED && ended.err.contains("refused by west/default/web-1"),
+        "{}",
+        ended.err
+    );
+    // Who is away is named and not waited for.
+    let away = at(7, 0).replace(r#""connected":true"#, r#""connected":false"#);
+    let ended = waits("apply -f FILE --wait", &away);
+    assert_eq!(ended.code, exit::OK);
+    assert!(ended.err.contains("not connected, get it on their return: west/default/web-1"), "{}", ended.err);
+    // An API that names no revision cannot be waited for, and that is said.
     let ended = leno("apply -f FILE --wait", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, SYNCED)]);
-    assert_eq!(ended.code, exit::OK, "{}", ended.err);
-    let stale = SYNCED.replace(r#""applied":"abcd""#, r#""applied":"ef""#);
-    let ended = leno("apply -f FILE --wait=1ms", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, &stale)]);
     assert_eq!(ended.code, exit::FAILED);
-    assert!(ended.err.contains("west/default/web-1 (STALE)"), "{}", ended.err);
-    let refused = SYNCED.replace(r#""ageSeconds""#, r#""error":"bad rule","ageSeconds""#);
-    let ended = leno("apply -f FILE --wait", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, &refused)]);
-    assert!(ended.code == exit::FAILED && ended.err.contains("refused"), "{}", ended.err);
 }
 
 #[test]

@@ -190,8 +190,8 @@ impl Backend for ClusterApi {
             return Err(Refusal::NotFound(object.to_string()));
         }
         let row = Change::Delete(Table::Objects, objects::row_key(&object));
-        let gone = self.commit(writing, row, move |plane, _| {
-            plane.objects.remove(&object);
+        let gone = self.commit(writing, row, move |plane, revision| {
+            plane.objects.remove(&object, revision);
             plane.sync_objects();
         });
         gone.await.map(drop)

@@ -72,6 +72,8 @@ pub struct Plane {
     withdrawals: Vec<Withdrawal>,
     rows: Vec<Row>,
     export_stale: Cell<bool>,
+    /// Changes of the API's objects up to this revision were handed to the streams.
+    pushed: u64,
 }
 
 impl Plane {
@@ -100,6 +102,7 @@ impl Plane {
             withdrawals: Vec::new(),
             rows: Vec::new(),
             export_stale: Cell::new(true),
+            pushed: 0,
         };
         plane.presence.begin(now);
         plane.apply(Change::Addresses(stored.addresses));
@@ -136,7 +139,12 @@ impl Plane {
 
     /// Whether there are changes that were not sent yet.
     pub fn is_dirty(&self) -> bool {
-        !self.touched.is_empty()
+        !self.touched.is_empty() || self.objects.revision() > self.pushed
+    }
+
+    /// Changes of the API's objects up to this revision were handed to the streams that they concern.
+    pub fn revision(&self) -> u64 {
+        self.pushed
     }
 
     /// Brings the world in line with [`Plane::objects`].
@@ -251,6 +259,10 @@ impl Plane {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        if stream.mark() == 1 {
+            // Whatever it is answered first holds all that was handed to others before.
+            stream.expect_revision(1, self.pushed);
+        }
         if request.error_detail.is_some() {
             self.metrics.nacks.inc();
             let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
@@ -370,11 +382,22 @@ impl Plane {
     /// Sends what changed to the streams that it concerns; the result is what really changed.
     pub fn flush(&mut self, started: Instant) -> HashSet<Subscription> {
         let touched = std::mem::take(&mut self.touched);
-        if touched.is_empty() {
-            return HashSet::new();
+        let revision = self.objects.revision();
+        let marks: Vec<u64> = match revision > self.pushed {
+            true => self.streams.values().map(Stream::mark).collect(),
+            false => Vec::new(),
+        };
+        self.pushed = revision;
+        let changed = if touched.is_empty() {
+            HashSet::new()
+        } else {
+            let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
+            push::fan_out(&touched, offer, &mut self.streams, &self.metrics, started)
+        };
+        for (stream, mark) in self.streams.values_mut().zip(marks) {
+            stream.expect_revision(mark, revision);
         }
-        let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
-        push::fan_out(&touched, offer, &mut self.streams, &self.metrics, started)
+        changed
     }
 
     /// What is wrong with the configuration.

@@ -42,6 +42,7 @@ fn status(plane: &Plane, now: Now) -> Value {
         "trustDomain": place.trust_domain.as_str(),
         "objects": plane.in_force().len(),
         "findings": plane.findings().len(),
+        "revision": plane.revision(),
         "clusters": plane.remotes().map(|cluster| &*cluster.cluster).collect::<Vec<_>>(),
         "proxies": proxies,
     })
@@ -67,6 +68,7 @@ fn proxy(stream: &Stream, now: Now) -> Value {
         "state": state,
         "error": status.last_error,
         "resources": status.resources,
+        "revision": stream.revision(),
         "subscriptions": stream.subscriptions().count(),
         "ageSeconds": age_s,
     });

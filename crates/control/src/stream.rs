@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use translate::{ProxyKey, World};
 use xds::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use xds::server::{Catalog, Fault, Session, SessionStatus};
-use xds::wire::Encoded;
+use xds::wire::{Combined, Encoded};
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
@@ -53,6 +53,11 @@ pub struct Stream {
     answered: u64,
     nonce: String,
     complaint: bool,
+    /// Responses up to this one are confirmed to run.
+    confirmed: u64,
+    /// Which revision of the API's objects travels in which response: one in flight, one gathered.
+    awaited: Vec<(u64, u64)>,
+    revision: u64,
 }
 
 /// What a stream was just sent.
@@ -127,7 +132,18 @@ impl Stream {
         wall: impl Fn() -> SystemTime + Send + 'static,
     ) -> Self {
         let session = Session::new(wall);
-        Self { peer, session, tx, sent: 0, answered: 0, nonce: String::new(), complaint: false }
+        Self {
+            peer,
+            session,
+            tx,
+            sent: 0,
+            answered: 0,
+            nonce: String::new(),
+            complaint: false,
+            confirmed: 0,
+            awaited: Vec::new(),
+            revision: 0,
+        }
     }
 
     /// Takes a request and sends what it asks for.
@@ -139,10 +155,35 @@ impl Stream {
         if !request.response_nonce.is_empty() && request.response_nonce == self.nonce {
             self.answered = self.sent;
             self.complaint = request.error_detail.is_some();
+            // The session still stands as it did when it sent that response.
+            let all = Some(self.session.status().sent);
+            if !self.complaint && Combined::from_bytes(&request.applied) == all {
+                self.confirmed = self.sent;
+            }
         }
         let view = View { peer: &self.peer, offer };
         let response = self.session.on_request(request, &view)?;
-        Ok(self.send(response))
+        let sent = self.send(response);
+        self.settle_revision();
+        Ok(sent)
+    }
+
+    /// What carries `mark` (see [`Stream::mark`]) carries this revision of the API's objects too.
+    pub fn expect_revision(&mut self, mark: u64, revision: u64) {
+        self.awaited.retain(|(other, _)| *other != mark);
+        self.awaited.push((mark, revision));
+        self.settle_revision();
+    }
+
+    fn settle_revision(&mut self) {
+        let (confirmed, all) = (self.confirmed, self.session.status().synced);
+        let reached = self.awaited.extract_if(.., |(mark, _)| all || *mark <= confirmed);
+        self.revision = reached.map(|(_, revision)| revision).fold(self.revision, u64::max);
+    }
+
+    /// The revision of the API's objects up to which the proxy confirmed to run all that concerns it.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Sends what changed.

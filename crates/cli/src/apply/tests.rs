@@ -1,20 +1,20 @@
 #![allow(clippy::unwrap_used)]
 //! What `--wait` waits for.
 
-use super::{behind, parse_wait};
+use super::{lacks, names, parse_wait};
 use serde_json::json;
 use std::time::Duration;
 
 #[test]
 fn only_connected_proxies_are_waited_for() {
     let report = json!({ "proxies": [
-        { "uid": "ok", "connected": true, "synced": true, "sent": "a", "applied": "a" },
-        { "uid": "late", "connected": true, "synced": false, "sent": "a", "applied": "b" },
-        { "uid": "away", "connected": false, "synced": false, "sent": "a", "applied": "b" },
-        { "uid": "new", "connected": true, "synced": false, "sent": "" },
+        { "uid": "ok", "connected": true, "revision": 7 },
+        { "uid": "further", "connected": true, "revision": 8 },
+        { "uid": "late", "connected": true, "revision": 6, "synced": true, "sent": "a", "applied": "a" },
+        { "uid": "away", "connected": false },
+        { "uid": "new", "connected": true },
     ]});
-    let names: Vec<_> = behind(&report).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["late"]);
+    assert_eq!(names(&report, |proxy| lacks(proxy, 7)), ["late", "new"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub struct Objects {
     files: Vec<Object>,
     file_findings: Vec<Finding>,
     stored: BTreeMap<ObjectRef, Stored>,
+    revision: u64,
 }
 
 /// What is in force.
@@ -66,15 +67,22 @@ impl Objects {
 
     /// Takes over an object of the API, unless a newer revision of it is there.
     pub fn store(&mut self, object: Object, revision: u64) {
+        self.revision = self.revision.max(revision);
         if self.stored.get(&object.object).is_some_and(|stored| stored.revision > revision) {
             return;
         }
         self.stored.insert(object.object.clone(), Stored { object, revision });
     }
 
-    /// Forgets an object of the API.
-    pub fn remove(&mut self, object: &ObjectRef) {
+    /// Forgets an object of the API, as of `revision`.
+    pub fn remove(&mut self, object: &ObjectRef, revision: u64) {
+        self.revision = self.revision.max(revision);
         self.stored.remove(object);
+    }
+
+    /// The last change over the API that is in here; 0: none so far.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The object as it comes from a file.

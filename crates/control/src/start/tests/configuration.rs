@@ -94,3 +94,58 @@ async fn a_gateway_has_its_control_plane_inside() {
         assert_eq!(tasks.drain(Duration::from_secs(10)).await.aborted, Vec::<&str>::new());
     }
 }
+
+#[tokio::test]
+async fn a_change_over_the_api_is_confirmed_by_its_revision() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let mut web = Proxy::join(&bench, &running, "web").await;
+    let nonce = web.take().await;
+    web.ack(&nonce).await;
+    let uid = web.joined.uid.clone();
+    let revision = async || status_of(&running, &uid).await["revision"].as_u64().unwrap();
+    let put = async |name: &str, kind: &str, body: &str| {
+        let (status, body) = http(running.api, "PUT", &format!("{kind}/{name}"), body).await;
+        assert!(matches!(status, 200 | 201), "{body}");
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        value["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    let services = "/api/v1/namespaces/default/services";
+    let policies = "/apis/security.istio.io/v1/namespaces/default/authorizationpolicies";
+    let policy = |namespace: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: default}}\n\
+             spec:\n  selector: {{matchLabels: {{app: web}}}}\n  action: DENY\n  rules:\n  - from:\n    \
+             - source: {{namespaces: [{namespace}]}}\n"
+        )
+    };
+
+    // What does not concern a proxy is confirmed without a word from it, also when nothing changed.
+    let other = EXTRA.replace("app: web", "app: other");
+    for _ in 0..2 {
+        let at = put("extra", services, &other).await;
+        until("it counts as confirmed", async || (revision().await >= at).then_some(())).await;
+    }
+    // What concerns it, when it says so and not before.
+    let at = put("p", policies, &policy("a")).await;
+    let nonce = web.take().await;
+    // Not even when something later that does not concern it has been handed out.
+    let later = put("extra", services, &other).await;
+    until("it is handed out", async || {
+        let status = get_json(running.api, "/leno/v1/status").await;
+        (status["revision"].as_u64().unwrap() >= later).then_some(())
+    })
+    .await;
+    assert!(revision().await < at);
+    web.ack(&nonce).await;
+    until("both are confirmed", async || (revision().await >= later).then_some(())).await;
+    // A refusal confirms nothing, however often other things are confirmed afterwards.
+    let at = put("p", policies, &policy("b")).await;
+    let nonce = web.take().await;
+    web.nack(&nonce, "no").await;
+    until("the refusal shows", async || status_of(&running, &uid).await["error"].is_string().then_some(()))
+        .await;
+    put("extra", services, &other).await;
+    assert!(revision().await < at);
+    running.stop().await;
+}
