@@ -5,8 +5,9 @@
 use crate::protocol::{Drops, HttpAnswer, Manner, ProcessRow, Reply, Request, Status};
 use crate::wire;
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::SigSet;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -118,13 +119,16 @@ impl Client {
         Ok(Remote { stream, pid, stdout: Some(stdout), stderr: Some(stderr) })
     }
 
-    /// Runs a command in a host with this process's own standard streams; its exit code.
+    /// Runs a command in a host with this process's own standard streams; its exit code. SIGINT and SIGTERM
+    /// are passed on to it from then on, for good: meant for a process that does nothing else.
     pub fn exec_inherited(&self, host: &str, command: &[&str]) -> Result<i32> {
-        let environment =
-            std::env::vars().filter(|(name, _)| matches!(name.as_str(), "TERM" | "NO_COLOR" | "LANG"));
+        let environment = ["TERM", "NO_COLOR", "LANG"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
         let fds =
             [std::io::stdin().as_raw_fd(), std::io::stdout().as_raw_fd(), std::io::stderr().as_raw_fd()];
         let (stream, _) = self.start(host, command, environment.collect(), &fds)?;
+        pass_signals(&stream)?;
         ended(&stream)
     }
 
@@ -311,6 +315,24 @@ fn as_file(reply: Reply) -> Result<Vec<u8>> {
         Reply::File { contents } => Ok(contents),
         other => bail!("unexpected answer {other:?}"),
     }
+}
+
+/// Sends SIGINT and SIGTERM to the command behind `stream`, so that it can end as it wants to. Other signals
+/// end this process, and the lab then kills the command.
+fn pass_signals(stream: &UnixStream) -> Result<()> {
+    let signals: SigSet = wire::PASSED_SIGNALS.into_iter().collect();
+    signals.thread_block().context("block signals")?;
+    let mut stream = stream.try_clone().context("share a connection")?;
+    let thread = std::thread::Builder::new().name("signals".into());
+    thread
+        .spawn(move || {
+            while let Ok(signal) = signals.wait() {
+                // The command may have ended just now.
+                let _ = stream.write_all(&[signal as u8]);
+            }
+        })
+        .context("start a thread")?;
+    Ok(())
 }
 
 fn ended(stream: &UnixStream) -> Result<i32> {

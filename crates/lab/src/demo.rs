@@ -207,7 +207,9 @@ fn control(client: &Client, command: &DemoCommand) -> Result<ExitCode> {
             } else {
                 File::open(file).with_context(|| format!("open {}", file.display()))?.into()
             };
-            let command = ["leno", "apply", "-f", "-"];
+            // The host does not see this file, so it is sent; findings shall name it all the same.
+            let name = if file.as_os_str() == "-" { "stdin".into() } else { file.to_string_lossy() };
+            let command = ["leno", "apply", "-f", "-", &format!("--stdin-filename={name}")];
             return Ok(exit_code(client.exec_with_input(&format!("{cluster}/control"), &command, &input)?));
         }
     }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -30,6 +31,9 @@ pub struct Options {
     /// Header of each request, NAME: VALUE (repeatable)
     #[arg(long = "header", short = 'H')]
     pub headers: Vec<String>,
+    /// Send over this many connections in turn, each with one request at a time; 0: over as many as it takes
+    #[arg(long, default_value_t = 0)]
+    pub connections: u32,
     /// Whom to call
     pub url: String,
 }
@@ -39,6 +43,9 @@ pub struct Options {
 pub struct Line {
     /// Which request, from 0, in the order in which they started.
     pub number: u64,
+    /// Which of `--connections` it went over, from 0.
+    #[serde(default)]
+    pub connection: u32,
     /// When it started, in milliseconds since the start of the load.
     pub at_ms: u64,
     /// How long it took, in milliseconds.
@@ -74,7 +81,10 @@ async fn generate(options: Options) -> Result<()> {
     if options.rate == 0 || options.rate > RATE_MAX {
         bail!("--rate must be from 1 to {RATE_MAX}");
     }
-    let caller = Caller::new(&options.url)?;
+    let lanes = (0..options.connections.max(1)).map(|number| {
+        Ok(Rc::new(Lane { number, caller: Caller::new(&options.url)?, turns: turns(options.connections) }))
+    });
+    let lanes = lanes.collect::<Result<Vec<_>>>()?;
     let headers = parse_headers(&options.headers)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut requests = JoinSet::new();
@@ -87,7 +97,8 @@ async fn generate(options: Options) -> Result<()> {
             biased;
             _ = terminate.recv() => break,
             () = tokio::time::sleep_until(due) => {
-                requests.spawn_local(request(Rc::clone(&caller), headers.clone(), number, start));
+                let lane = Rc::clone(&lanes[number as usize % lanes.len()]);
+                requests.spawn_local(request(lane, headers.clone(), number, start));
                 number += 1;
             }
             Some(line) = requests.join_next() => print(line)?,
@@ -105,12 +116,29 @@ fn print(line: Result<Line, tokio::task::JoinError>) -> Result<()> {
     std::io::stdout().lock().write_all(&text).context("write a result")
 }
 
-async fn request(caller: Rc<Caller>, headers: HeaderMap, number: u64, start: Instant) -> Line {
+/// A caller, and how many of its requests may be under way at once.
+struct Lane {
+    number: u32,
+    caller: Rc<Caller>,
+    turns: Semaphore,
+}
+
+fn turns(connections: u32) -> Semaphore {
+    Semaphore::new(if connections == 0 { Semaphore::MAX_PERMITS } else { 1 })
+}
+
+async fn request(lane: Rc<Lane>, headers: HeaderMap, number: u64, start: Instant) -> Line {
     let at = Instant::now();
-    let result = tokio::time::timeout(ANSWER_TIMEOUT, caller.call(Method::GET, &headers)).await;
+    let call = async {
+        // Waits for its turn, which is never closed.
+        let _turn = lane.turns.acquire().await;
+        lane.caller.call(Method::GET, &headers).await
+    };
+    let result = tokio::time::timeout(ANSWER_TIMEOUT, call).await;
     let took_ms = at.elapsed().as_secs_f64() * 1e3;
     let at_ms = at.duration_since(start).as_millis() as u64;
-    let mut line = Line { number, at_ms, took_ms, status: None, hops: Vec::new(), error: None };
+    let connection = lane.number;
+    let mut line = Line { number, connection, at_ms, took_ms, status: None, hops: Vec::new(), error: None };
     match result {
         Err(_) => line.error = Some(format!("no answer within {ANSWER_TIMEOUT:?}")),
         Ok(Err(error)) => line.error = Some(format!("{error:#}")),

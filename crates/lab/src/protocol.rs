@@ -41,7 +41,8 @@ pub enum Request {
     /// The same, answered when all is ready or the start has failed.
     WaitReady,
     /// Runs a command in a host with the three descriptors that came along. `Started`, then `Ended`.
-    /// It is killed when the connection closes before.
+    /// Meanwhile each byte from the client is the number of a signal for it: SIGINT or SIGTERM. It is
+    /// killed when the connection closes before.
     Exec {
         /// For example `west/client`.
         host: String,

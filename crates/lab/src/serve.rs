@@ -159,12 +159,18 @@ async fn exec(
     };
     send(&mut stream, &Reply::Started { pid: running.pid }).await?;
     let mut byte = [0];
-    tokio::select! {
-        code = running.ended() => send(&mut stream, &Reply::Ended { code }).await,
-        // Nothing more is said on this connection, so whatever happens is its end.
-        _ = stream.read(&mut byte) => {
-            running.signal_group(Signal::SIGKILL);
-            Ok(())
+    loop {
+        let read = tokio::select! {
+            code = running.ended() => return send(&mut stream, &Reply::Ended { code }).await,
+            read = stream.read(&mut byte) => read,
+        };
+        match (read, wire::passed_signal(byte[0])) {
+            (Ok(1), Some(signal)) => running.signal_group(signal),
+            // The client is gone, or talks nonsense.
+            _ => {
+                running.signal_group(Signal::SIGKILL);
+                return Ok(());
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::protocol::FRAME_BYTES_MAX;
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,14 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 
 /// Bytes of the length before each frame.
 pub const HEADER_BYTES: usize = 4;
+
+/// What may be sent to a command that runs: one byte after its `Started`, the number of the signal.
+pub const PASSED_SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+
+/// The signal that a byte stands for.
+pub fn passed_signal(byte: u8) -> Option<Signal> {
+    PASSED_SIGNALS.into_iter().find(|signal| *signal as u8 == byte)
+}
 
 /// The abstract address of the lab `name` of the calling user. Abstract names are shared by all users of
 /// a host, so the user id is a part; what is behind it is checked by credentials, not by name.
