@@ -28,7 +28,7 @@ pub struct Demo {
 /// A load that runs in a host. See [`Demo::load`].
 pub struct Load {
     child: Child,
-    lines: std::sync::mpsc::Receiver<Line>,
+    lines: std::sync::mpsc::Receiver<Result<Line, String>>,
     seen: Vec<Line>,
 }
 
@@ -105,7 +105,7 @@ impl Demo {
         let (send, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let line: Line = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+                let line = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"));
                 if send.send(line).is_err() {
                     return;
                 }
@@ -181,6 +181,23 @@ impl Demo {
         status["proxies"].as_array().expect("proxies").clone()
     }
 
+    /// One of them, by the name of its group.
+    pub fn proxy(&self, cluster: &str, group: &str) -> Value {
+        let found = self.proxies(cluster).into_iter().find(|proxy| proxy["group"] == group);
+        found.unwrap_or_else(|| panic!("{group} is not in the status of {cluster}"))
+    }
+
+    /// Makes a change and waits until a proxy that it concerns has confirmed to run it.
+    pub fn change(&self, cluster: &str, group: &str, change: impl FnOnce()) {
+        let before = self.proxy(cluster, group);
+        assert_eq!(before["synced"], true, "{before}");
+        change();
+        wait_until(&format!("{cluster}/{group} runs the change"), || {
+            let now = self.proxy(cluster, group);
+            now["synced"] == true && now["applied"] != before["applied"]
+        });
+    }
+
     /// Lines of a proxy's access log.
     pub fn access_log(&self, host: &str) -> Vec<Value> {
         let text = self.client.log(host, "access").expect("an access log");
@@ -194,6 +211,15 @@ impl Drop for Demo {
             self.keep_evidence();
         }
         let _ = Command::new(LENO).args(["demo", "--name", &self.name, "stop"]).output();
+    }
+}
+
+/// Keeps a process from outliving a test that fails.
+pub struct Guard<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for Guard<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
@@ -215,7 +241,7 @@ impl Load {
     /// All lines so far.
     pub fn seen(&mut self) -> &[Line] {
         while let Ok(line) = self.lines.try_recv() {
-            self.seen.push(line);
+            self.seen.push(line.expect("a line of the load"));
         }
         &self.seen
     }
@@ -231,15 +257,27 @@ impl Load {
         self.wait(&format!("{count} further requests"), |lines| lines.len() >= goal);
     }
 
-    /// Ends the load and returns all lines in the order in which the requests started.
+    /// Ends the load and returns the lines of all requests that were started, in that order.
     pub fn end(mut self) -> Vec<Line> {
-        // The exec client passes SIGTERM on to the load, which finishes what it has begun.
+        // The exec client passes SIGTERM on to the load, which waits for the answers that are outstanding.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
+        let ended = self.child.wait().expect("the load's end");
+        assert!(ended.success(), "the load ended with {ended}");
         let mut lines = std::mem::take(&mut self.seen);
-        lines.extend(self.lines.iter());
+        lines.extend(self.lines.iter().map(|line| line.expect("a line of the load")));
         lines.sort_by_key(|line| line.number);
+        // A request that hung must not be missing here without a word.
+        let numbers = lines.iter().map(|line| line.number);
+        assert!(numbers.eq(0..lines.len() as u64), "a line for each request that was started");
         lines
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // After a failure; else it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -250,7 +288,8 @@ pub fn assert_no_failure(lines: &[Line]) {
     assert!(!lines.is_empty(), "the load sent nothing");
 }
 
-/// How often the cluster that answered as `service` changed from one request to the next.
+/// How often the cluster that answered as `service` changed from one request to the next, in the order in
+/// which they started.
 pub fn changes(lines: &[Line], service: &str) -> usize {
     let clusters: Vec<_> = lines.iter().filter_map(|line| line.cluster_of(service)).collect();
     clusters.windows(2).filter(|pair| pair[0] != pair[1]).count()
