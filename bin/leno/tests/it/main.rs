@@ -9,12 +9,13 @@ mod demo; // a running lab
 mod keys; // finds private keys in bytes
 mod pcap; // reads captures
 mod rogue; // a member that keeps its key
+mod traces; // what a demo leaves behind
 
 mod authz; // 9: authorization, live
 mod entry; // 1: from outside to both clusters
 mod failover; // 3 and 4: to the other cluster and back
 mod gateway; // leno gateway, without a mesh
-mod life;
+mod life; // the demo comes and goes without a trace
 mod memory; // what a proxy costs
 mod names; // 2: global names and mesh-only addresses
 mod planes; // 5: control and management planes die and return
@@ -22,4 +23,4 @@ mod routes; // 8: routes and retries, live
 mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
 mod usage; // exit codes for wrong usage and for help
-mod wire; // 6: nothing in plaintext, nobody without an identity // the demo comes and goes without a trace
+mod wire; // 6: nothing in plaintext, nobody without an identity
