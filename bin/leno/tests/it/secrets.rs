@@ -23,8 +23,51 @@ fn evidence(demo: &Demo) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Public keys of all certificates in `/certs` of every proxy, as uncompressed points.
+/// Where control planes and the manager show their own certificates.
+const PLANES: [(&str, &str); 4] = [
+    ("west/control", "10.244.0.2:15012"),
+    ("east/control", "10.244.0.2:15012"),
+    ("edge/control", "172.30.0.31:15012"),
+    ("mgmt", "172.30.0.2:15012"),
+];
+
+/// Public keys of the chain that a server shows, its own first. It wants a certificate of the caller, but
+/// shows its own before.
+fn shown_by(demo: &Demo, host: &str, address: &str) -> Vec<Vec<u8>> {
+    let url = format!("https://{address}/");
+    let output = demo.exec(host, &["curl", "-sk", "--http2", "--max-time", "10", "-w", "%{certs}", &url]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let of = |pem: &str| public_key(&from_base64(pem.split("-----END").next().unwrap_or_default()));
+    let chain: Vec<_> = text.split("-----BEGIN CERTIFICATE-----").skip(1).map(of).collect();
+    assert!(!chain.is_empty(), "{host} shows no certificate: {}", crate::demo::text(&output));
+    chain
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    let text: String = text.split_whitespace().collect();
+    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+}
+
+/// The P-256 point in a certificate: after the curve's name (RFC 5480) comes a bit string of 65 bytes.
+fn public_key(der: &[u8]) -> Vec<u8> {
+    const BEFORE: [u8; 13] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00];
+    let at = der.windows(BEFORE.len()).position(|window| window == BEFORE).expect("a P-256 key");
+    der[at + BEFORE.len()..][..65].to_vec()
+}
+
+/// Public keys of all certificates that proxies know and that planes show, as uncompressed points.
 fn issued(demo: &Demo) -> HashSet<Vec<u8>> {
+    let mut publics = HashSet::new();
+    for (host, address) in PLANES {
+        publics.extend(shown_by(demo, host, address));
+    }
+    publics.extend(known_to_proxies(demo));
+    publics
+}
+
+/// Those in `/certs` of every proxy.
+fn known_to_proxies(demo: &Demo) -> HashSet<Vec<u8>> {
     let mut publics = HashSet::new();
     for host in demo.status().hosts.iter().filter(|host| host.processes.contains_key("proxy")) {
         let page = demo.page(&host.name, 15000, "/certs");
@@ -64,26 +107,54 @@ fn t07_no_private_key_is_written_anywhere() {
         publics.len() > first + 3
     });
     load.end();
-    // At least the 14 proxies, three clusters' intermediates and the root, and the renewals.
-    assert!(publics.len() >= 18, "{} public keys were issued", publics.len());
+    // At least the 13 proxies, three clusters' intermediates, the root, the planes' own four, and renewals.
+    let proxies = demo.status().hosts.iter().filter(|host| host.processes.contains_key("proxy")).count();
+    assert_eq!(proxies, 13);
+    assert!(publics.len() >= proxies + 3 + 1 + PLANES.len() + 3, "{} public keys", publics.len());
+    // The manager's own certificate is another one than those of all proxies.
+    let of_proxies = known_to_proxies(&demo);
+    for (host, address) in PLANES {
+        assert!(!of_proxies.contains(&shown_by(&demo, host, address)[0]), "the key of {host} is its own");
+    }
 
-    let evidence = evidence(&demo);
-    let bytes: usize = evidence.values().map(Vec::len).sum();
+    let all = evidence(&demo);
+    let bytes: usize = all.values().map(Vec::len).sum();
     let mut searcher = Searcher::new(publics.clone());
-    for (place, contents) in &evidence {
+    for (place, contents) in &all {
         assert_eq!(searcher.search(contents), None, "a private key in {place}");
     }
-    println!("{} places, {bytes} bytes, {} scalars tried", evidence.len(), searcher.tried());
-    assert!(evidence.len() > 50 && bytes > 100_000, "the search must have something to search");
+    println!("{} places, {bytes} bytes, {} scalars tried", all.len(), searcher.tried());
+    assert!(all.len() > 50 && bytes > 100_000, "the search must have something to search");
 
-    // The control run: a planted key is found, in a file and in an environment.
+    // The control run: a planted key is found in a file, in an environment and in an argument.
     let (scalar, public, pem) = plant();
     publics.insert(public);
-    let planted = "/run/leno/planted";
-    let search = |contents: &[u8]| {
-        demo.client.write_file(planted, contents).expect("written");
-        Searcher::new(publics.clone()).search(&demo.client.read_file(planted).expect("read"))
+    let find = || {
+        let places = evidence(&demo);
+        let search = |(place, contents): (&String, &Vec<u8>)| {
+            Some((place.clone(), Searcher::new(publics.clone()).search(contents)?))
+        };
+        places.iter().filter_map(search).collect::<Vec<_>>()
     };
-    assert_eq!(search(&[b"\x00\x01", scalar.as_slice()].concat()), Some("raw"));
-    assert_eq!(search(pem.as_bytes()), Some("base64"));
+    let planted = "/run/leno/planted";
+    for (contents, form) in
+        [([b"\x00\x01", scalar.as_slice()].concat(), "raw"), (pem.clone().into_bytes(), "base64")]
+    {
+        demo.client.write_file(planted, &contents).expect("written");
+        assert_eq!(find(), [(planted.to_owned(), form)]);
+    }
+    demo.client.write_file(planted, b"nothing").expect("written");
+    let hex: String = scalar.iter().map(|byte| format!("{byte:02x}")).collect();
+    let variable = format!("PLANTED={hex}");
+    let in_environment =
+        demo.client.spawn("west/client", &["env", &variable, "sleep", "600"]).expect("started");
+    wait_until("the key in an environment is found", || {
+        find() == [(format!("environment of {}", in_environment.pid), "hex")]
+    });
+    drop(in_environment);
+    let in_arguments =
+        demo.client.spawn("west/client", &["sh", "-c", "sleep 600; :", &hex]).expect("started");
+    wait_until("the key in an argument is found", || {
+        find() == [(format!("arguments of {}", in_arguments.pid), "hex")]
+    });
 }
