@@ -48,7 +48,9 @@ fn t06_captures_on_every_bridge_show_no_plaintext() {
 
 /// Every ServerHello on the mesh port chose TLS 1.3 (RFC 8446 section 4.2.1: `supported_versions` 0x0304).
 fn assert_tls13_only(network: &str, segments: &[Segment]) {
-    let hellos = segments.iter().filter(|s| s.payload.first() == Some(&22) && s.payload.get(5) == Some(&2));
+    let is_hello = |s: &&Segment| s.payload.first() == Some(&22) && s.payload.get(5) == Some(&2);
+    let hellos: Vec<_> = segments.iter().filter(is_hello).collect();
+    assert!(!hellos.is_empty(), "no handshake was seen on {network}");
     for hello in hellos {
         let chosen = hello.payload.windows(6).any(|window| window == [0, 43, 0, 2, 3, 4]);
         assert!(chosen, "a ServerHello on {network} from port {} is not TLS 1.3", hello.source_port);
