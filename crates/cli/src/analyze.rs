@@ -60,8 +60,13 @@ pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
     Ok(if errors > 0 { exit::FINDINGS } else { exit::OK })
 }
 
-/// What is wrong with the objects together. The cluster's own name does not matter for that.
+/// What is wrong with the objects together.
 fn world_findings(objects: &[api::Object]) -> Result<Vec<Finding>, Failure> {
+    Ok(world(objects)?.findings())
+}
+
+/// A cluster with these objects and nobody in it. Its own name does not matter for what is asked of it.
+pub(crate) fn world(objects: &[api::Object]) -> Result<World, Failure> {
     let trust_domain = TrustDomain::parse("cluster.local");
     let trust_domain = trust_domain.ok_or_else(|| Failure::new(exit::FAILED, "no trust domain"))?;
     let place = ClusterPlace {
@@ -74,7 +79,7 @@ fn world_findings(objects: &[api::Object]) -> Result<Vec<Finding>, Failure> {
     for object in objects {
         world.apply(Change::Object(Arc::new(object.clone())));
     }
-    Ok(world.findings())
+    Ok(world)
 }
 
 fn list(findings: &[Finding]) -> Vec<Value> {

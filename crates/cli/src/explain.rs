@@ -1,4 +1,6 @@
-//! `leno explain CODE`: the tables of findings and reasons, offline.
+//! `leno explain CODE`: the tables of findings and reasons, offline. `leno explain request`: see there.
+
+mod request;
 
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome, USAGE};
@@ -8,13 +10,26 @@ use model::{Code, Level, Reason};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Explain {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Code of a finding (LENO0003) or a response_code_details of the access log (no_healthy_upstream);
     /// without one, all are listed
     code: Option<String>,
 }
 
+/// What else can be explained.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Show what becomes of a request under the configuration in files: rule, backends, policies
+    Request(request::Request),
+}
+
 pub(crate) fn run(args: &Explain, console: &mut Console) -> Outcome {
+    if let Some(What::Request(request)) = &args.what {
+        return request::run(request, console);
+    }
     let text = match &args.code {
         None => all(),
         Some(code) => one(code).ok_or_else(|| unknown(code))?,

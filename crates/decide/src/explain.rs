@@ -49,10 +49,12 @@ pub enum Verdict {
     NotAllowed,
 }
 
-/// Explains `request`, whose path is as sent, to service or listener port `port`. `policies` and `facts`
-/// are those of the workload that receives it; `facts.http` is replaced by `request`.
+/// Explains `request`, whose path is as sent, to service or listener port `port`; `called` is the service, or
+/// `None` at a gateway. `policies` and `facts` are those of the workload that receives it; `facts.http` is
+/// replaced by `request`.
 pub fn explain(
     table: &Table,
+    called: Option<&Hostname>,
     port: u16,
     request: &RequestView<'_>,
     policies: &[Arc<Policy>],
@@ -65,7 +67,13 @@ pub fn explain(
     let request = RequestView { path: &canonical, ..*request };
     let facts = Facts { http: Some(&request), ..*facts };
     let matched = table.find(port, &request).map(|matched| matched.rule);
-    let backends = matched.map(|rule| shares(rule)).unwrap_or_default();
+    // A service without any rule is its own backend, as in the proxy.
+    let itself = called.filter(|_| matched.is_none() && !table.has_rules(port));
+    let backends = match (matched, itself) {
+        (Some(rule), _) => shares(rule),
+        (None, Some(host)) => vec![Share { host: Some(host.clone()), port, share: 1.0 }],
+        (None, None) => Vec::new(),
+    };
     let redirects =
         |rule: &&Arc<RouteRule>| rule.filters.iter().any(|f| matches!(f, RouteFilter::Redirect(_)));
     let authorization = match authz::authorize(policies, &facts) {
@@ -76,7 +84,7 @@ pub fn explain(
         Decision::Deny { policy: None, .. } => Verdict::NotAllowed,
     };
     let refusal = match (&authorization, matched) {
-        (_, None) => Some(Reason::NoRoute),
+        (_, None) if backends.is_empty() => Some(Reason::NoRoute),
         (Verdict::DeniedBy(..) | Verdict::NotAllowed, _) => Some(Reason::Denied),
         (_, Some(rule)) if backends.is_empty() && !redirects(&rule) => Some(Reason::NoBackend),
         _ => None,

@@ -18,7 +18,7 @@ use crate::{RequestView, host};
 use compile::Group;
 use model::Hostname;
 use model::id::HOSTNAME_BYTES_MAX;
-use model::route::RouteRule;
+use model::route::{Parent, RouteRule};
 use std::sync::Arc;
 
 /// The rules of one parent (a service or a gateway's listener), compiled. Made by [`Table::compile`].
@@ -54,6 +54,12 @@ impl Table {
     /// All rules, in the order in which they were given.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<RouteRule>> {
         self.rules.iter()
+    }
+
+    /// Whether any rule of a service applies to this port of it, so that a request which none matches is refused.
+    pub fn has_rules(&self, port: u16) -> bool {
+        let applies = |rule: &Arc<RouteRule>| matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port);
+        self.rules.iter().any(applies)
     }
 
     fn find_by_host(&self, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {

@@ -36,7 +36,7 @@ fn table(weights: &[u32]) -> Table {
 fn check(table: &Table, policies: &[Arc<Policy>], path: &str, expected: (&str, &[u32], Option<Reason>)) {
     let request = RequestView { method: "GET", host: "web", path, query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
-    let told = explain(table, 80, &request, policies, &facts);
+    let told = explain(table, None, 80, &request, policies, &facts);
     let shares: Vec<_> = told.backends.iter().map(|b| (b.share * 100.0).round() as u32).collect();
     let route = told.rule.as_ref().map_or("", |(origin, _)| &*origin.object.name);
     assert_eq!((route, &*shares, told.refusal), expected, "{told:?}");
@@ -51,6 +51,15 @@ fn it_names_rule_shares_and_refusal() {
 }
 
 #[test]
+fn a_service_without_rules_is_its_own_backend() {
+    let host = Hostname::parse("web.mesh.internal").unwrap();
+    let request = RequestView { method: "GET", host: "web", path: "/", query: None, headers: &() };
+    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let told = explain(&Table::default(), Some(&host), 80, &request, &[], &facts);
+    assert_eq!((told.backends[0].host.as_ref(), told.refusal), (Some(&host), None));
+}
+
+#[test]
 fn it_names_the_policy_that_denies() {
     let policy = |action, rules| {
         Arc::new(Policy { origin: origin("AuthorizationPolicy", "deny"), action, rules, dry_run: false })
@@ -60,7 +69,7 @@ fn it_names_the_policy_that_denies() {
     check(&table(&[1]), &[policy(Action::Allow, Vec::new())], "/", ("web", &[100], Some(Reason::Denied)));
     let request = RequestView { method: "GET", host: "web", path: "/x/../y", query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
-    let told = explain(&table(&[1]), 80, &request, &denied, &facts);
+    let told = explain(&table(&[1]), None, 80, &request, &denied, &facts);
     assert_eq!(told.path.as_deref(), Some("/y"));
     assert_eq!(told.authorization, Verdict::DeniedBy(origin("AuthorizationPolicy", "deny"), 0));
 }

@@ -103,19 +103,10 @@ impl Entrance {
         let matched = table.find(self.port(), &head.view(&Fields(&head.headers)));
         match (matched, self) {
             (Some(matched), _) => Ok(Some(matched)),
-            (None, Self::Service { entry, port }) if !has_rules(entry, *port) => Ok(None),
+            (None, Self::Service { entry, port }) if !entry.rules.has_rules(*port) => Ok(None),
             (None, _) => Err(Reason::NoRoute),
         }
     }
-}
-
-/// Whether any rule applies to this port of a service.
-fn has_rules(entry: &HostEntry, port: u16) -> bool {
-    use model::route::Parent;
-    entry
-        .rules
-        .rules()
-        .any(|rule| matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port))
 }
 
 /// The service and port that the request goes to: by weight among the rule's backends, else the service

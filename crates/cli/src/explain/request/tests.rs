@@ -1,0 +1,109 @@
+#![allow(clippy::unwrap_used)]
+//! From files to an answer.
+
+use super::{Request, run};
+use crate::console::Console;
+use clap::Parser;
+use std::cell::RefCell;
+use std::io::Write;
+use std::rc::Rc;
+
+const FILES: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: web, namespace: default}
+spec: {metadata: {labels: {app: web}}, template: {serviceAccount: web}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: client, namespace: default}
+spec: {metadata: {labels: {app: client}}, template: {serviceAccount: client}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-client, namespace: default}
+spec:
+  selector: {matchLabels: {app: web}}
+  action: DENY
+  rules:
+    - from: [{source: {serviceAccounts: [default/client]}}]
+      to: [{operation: {paths: [/private*]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: default}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules:
+    - matches: [{path: {type: PathPrefix, value: /}}]
+      backendRefs: [{name: web, port: 80}]
+";
+
+#[derive(clap::Parser)]
+struct Program {
+    #[command(flatten)]
+    request: Request,
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Exit code and output for these arguments, without the file's directory.
+fn explained(line: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("web.yaml");
+    std::fs::write(&file, FILES).unwrap();
+    let words = ["request", "-f", file.to_str().unwrap()];
+    let args = Program::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap();
+    let out = Buffer::default();
+    let mut console = Console::new(Box::new(out.clone()), Box::new(Buffer::default()));
+    let code = run(&args.request, &mut console).unwrap_or_else(|failure| failure.code);
+    let text = String::from_utf8(out.0.borrow().clone()).unwrap();
+    (code, text.replace(&format!("{}/", directory.path().display()), ""))
+}
+
+#[test]
+fn a_request_is_followed_from_its_path_to_its_policy() {
+    let url = "--to http://web.default.svc.cluster.local";
+    let way = "route     rule 0 of HTTPRoute/web.default (web.yaml:33)\n\
+               backend   100 % to web.default.svc.cluster.local:80\n";
+    let denied =
+        "at        default/web: denied by rule 0 of AuthorizationPolicy/no-client.default (web.yaml:17)\n";
+    assert_eq!(
+        explained(&format!("{url}/x/../private/a --from default/client")),
+        (1, format!("path      /private/a\n{way}{denied}"))
+    );
+    let allowed = "at        default/web: allowed\n";
+    assert_eq!(
+        explained(&format!("{url}/public --from default/client")),
+        (0, format!("path      /public\n{way}{allowed}"))
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    for line in [
+        "--to http://nobody.example/",
+        "--to http://web.default.svc.cluster.local/ --from default/nobody",
+        "--to http://web.default.svc.cluster.local/ --gateway default/edge",
+        "--to /path",
+    ] {
+        assert_eq!(explained(line), (64, String::new()), "{line}");
+    }
+}
