@@ -89,7 +89,7 @@ impl AccessLog {
             authority: Some(cut(record.authority, VALUE_BYTES_MAX)),
             response_code: record.status,
             response_flags: flag(record.reason),
-            response_code_details: record.reason.map_or("via_upstream", |reason| reason.row().code),
+            response_code_details: details(record),
             grpc_status: record.grpc_status,
             duration: record.duration.as_millis() as u64,
             bytes_received: record.bytes_received,
@@ -236,6 +236,16 @@ fn direction(direction: Direction) -> &'static str {
 /// `namespace/name`.
 pub(super) fn policy_name(policy: &Policy) -> String {
     format!("{}/{}", policy.origin.object.namespace, policy.origin.object.name)
+}
+
+/// Why the response is what it is, in Envoy's words where it has one.
+fn details(record: &RequestRecord<'_>) -> &'static str {
+    match record.reason {
+        Some(reason) => reason.row().code,
+        // A redirect: nobody was asked.
+        None if record.attempts == 0 => "direct_response",
+        None => "via_upstream",
+    }
 }
 
 fn shadow_policies(rehearsal: &Rehearsal) -> Vec<String> {

@@ -293,6 +293,13 @@ fn a_line_of_the_access_log_has_envoys_fields() {
     }
 }
 
+#[test]
+fn a_line_tells_who_answered() {
+    assert_eq!(logged(&request())["response_code_details"], "via_upstream");
+    let redirect = RequestRecord { attempts: 0, status: 302, ..request() };
+    assert_eq!(logged(&redirect)["response_code_details"], "direct_response");
+}
+
 fn rehearsal() -> Rehearsal {
     let object = ObjectRef::new("AuthorizationPolicy", "default", "trial");
     let origin = Origin { object, file: "".into(), line: 1 };
