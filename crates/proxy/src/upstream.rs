@@ -92,11 +92,12 @@ pub(crate) async fn send(
         };
         exchange.tries(target, index);
         let (until, reason) = limits.next();
-        let trying = attempt::request(worker, target, index, head, body.next());
-        let outcome = match timeout_at(until, trying).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Missed { reason, standing: Standing::Unharmed }),
+        let outcome = {
+            // Pinned where it is, and only for so long: an attempt is some kilobytes of state.
+            let trying = std::pin::pin!(attempt::request(worker, target, index, head, body.next()));
+            timeout_at(until, trying).await
         };
+        let outcome = outcome.unwrap_or(Err(Missed { reason, standing: Standing::Unharmed }));
         let verdict = match &outcome {
             Ok(answer) => Outcome::Status(answer.response.status().as_u16()),
             Err(missed) => Outcome::Failed(missed.reason),

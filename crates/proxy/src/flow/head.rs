@@ -230,9 +230,16 @@ fn strip_from(headers: &mut HeaderMap, from: Whence) {
         let values = headers.get_all(name).iter();
         values.flat_map(|value| value.as_bytes().split(|&b| b == b',')).map(<[u8]>::trim_ascii)
     };
+    // Nearly every message names only these, which mean nothing more or go anyway.
+    let is_usual = |token: &[u8]| {
+        [&b"keep-alive"[..], b"close", b"upgrade", b"te"]
+            .iter()
+            .any(|usual| token.eq_ignore_ascii_case(usual))
+    };
     let nominated: Vec<HeaderName> = members(header::CONNECTION)
+        .filter(|token| !is_usual(token))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
-        .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TE))
+        .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
         .collect();
     let has_trailers = members(header::TE).any(|te| te.eq_ignore_ascii_case(b"trailers"));
     let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(name, from)).cloned().collect();
@@ -271,11 +278,13 @@ pub(crate) fn ensure_request_id(headers: &mut HeaderMap, random: impl FnOnce() -
 /// A version 4 UUID as text (RFC 9562 section 5.4).
 fn uuid(random: u128) -> [u8; 36] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    // Where each byte's two digits go.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let mut text = [b'-'; 36];
-    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-    for (place, nibble) in places.zip((0..32).rev()) {
-        text[place] = DIGITS[(bits >> (nibble * 4)) as usize & 0xf];
+    for (byte, place) in bits.to_be_bytes().into_iter().zip(PLACES) {
+        text[place] = DIGITS[usize::from(byte >> 4)];
+        text[place + 1] = DIGITS[usize::from(byte & 0xf)];
     }
     text
 }

@@ -77,10 +77,10 @@ pub(crate) async fn request(
     let request = outgoing(head, body);
     match endpoint.reach {
         Reach::Plain if target.protocol == Protocol::Http2 => {
-            plain2(worker, address(endpoint, target), request).await
+            Box::pin(plain2(worker, address(endpoint, target), request)).await
         }
         Reach::Plain => plain1(worker, address(endpoint, target), request).await,
-        Reach::Native | Reach::Gateway => over_mesh(worker, target, endpoint, request).await,
+        Reach::Native | Reach::Gateway => Box::pin(over_mesh(worker, target, endpoint, request)).await,
         // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
         Reach::Hbone => Err(Reason::ConnectFailed.into()),
     }
@@ -108,7 +108,8 @@ pub(crate) async fn plain1(
             if lease.age == Age::Reused =>
         {
             lease = worker.plain.open(address).await?;
-            lease.send(*request).await
+            // Boxed, as all that is rare or dear anyway: it would make every attempt's state larger.
+            Box::pin(lease.send(*request)).await
         }
         outcome => outcome,
     };

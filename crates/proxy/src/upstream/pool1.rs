@@ -120,8 +120,11 @@ impl Lease {
     ///
     /// # Errors
     /// See [`SendError`]; afterwards the connection must not be given back.
-    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        self.sender.send(request).await
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, SendError>> {
+        self.sender.send(request)
     }
 
     /// Puts the connection back. Call only when the response was read to its end.
