@@ -99,14 +99,34 @@ pub struct Local {
     pub protocol: Protocol,
 }
 
-/// Finds the local port of an inbound destination, or refuses what is not this workload's.
+/// Who vouches for a caller (`docs/decisions/0003`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kin {
+    /// This cluster, or the root itself.
+    Own,
+    /// Another cluster, or nobody by name: it comes through a gateway, whose address it shows. What was not
+    /// exported is not for it, and an address of its own network means something else here.
+    Foreign,
+}
+
+/// Names that mean something else in each cluster; a `GlobalService` cannot have them.
+fn is_cluster_local(host: &Hostname) -> bool {
+    host.is_within("svc.cluster.local") || host.is_within("backend.leno")
+}
+
+/// Finds the local port of an inbound destination, or refuses what is not this workload's, or not for this
+/// caller.
 ///
 /// # Errors
 /// [`Reason::NotMyDestination`] for another host's address, a name that no port here has, and the
-/// proxy's own ports.
-pub fn inbound(inbound: &Inbound, own: &[IpAddr], to: &Destination) -> Result<Local, Reason> {
+/// proxy's own ports; for foreign callers also [`Reason::NotExported`] for all but global names.
+pub fn inbound(inbound: &Inbound, own: &[IpAddr], to: &Destination, by: Kin) -> Result<Local, Reason> {
     let refused = Err(Reason::NotMyDestination);
     match to {
+        Destination::Address(_) if by == Kin::Foreign => Err(Reason::NotExported),
+        Destination::Name(host, _) if by == Kin::Foreign && is_cluster_local(host) => {
+            Err(Reason::NotExported)
+        }
         Destination::Address(address) => {
             let (ip, port) = (address.ip().to_canonical(), address.port());
             if ip.is_loopback() || ip.is_unspecified() || is_proxy_port(port) || port == 0 {

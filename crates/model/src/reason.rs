@@ -104,7 +104,7 @@ reasons! {
     PeerWrongDomain: "peer_trust_domain_unknown" 0 16 "NONE" Policy Never "The caller belongs to a trust domain that is not trusted here.";
     PeerHandshake: "peer_handshake_failed" 0 16 "NONE" Downstream Never "The caller's TLS handshake failed.";
     NotMyDestination: "destination_not_local" 503 14 "NR" Policy Never "A tunnel asked for a destination that is not this workload's.";
-    NotExported: "service_not_exported" 403 7 "NR" Policy Never "The east-west gateway was asked for a service that is not exported.";
+    NotExported: "service_not_exported" 403 7 "NR" Policy Never "A caller from another cluster asked for what this cluster does not export.";
     UnknownAddress: "mesh_address_unknown" 0 14 "NC" Configuration Never "The mesh-only address belongs to no known service.";
     NotSynced: "configuration_unavailable" 503 14 "NC" Proxy Safe "The proxy has not received its configuration yet.";
     Draining: "draining" 503 14 "UO" Proxy Safe "This proxy is draining and takes nothing new.";

@@ -4,31 +4,59 @@ use crate::failure::Failure;
 use crate::worker::Worker;
 use codec::Io;
 use identity::Expect;
+use model::trust::Proof;
 use model::{Reason, SpiffeId};
-use rustls::ServerConfig;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 /// From the first byte of a TLS handshake to its end, on either side. Longer: the connection is closed.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest life of a certificate that is waited for; a longer one counts as this.
+const CERTIFICATE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// The only protocol inside mesh TLS.
 pub(crate) const ALPN_MESH: &[u8] = b"h2";
+
+/// A caller who proved an identity.
+pub(crate) struct Accepted<I> {
+    /// What it says, decrypted.
+    pub(crate) tls: server::TlsStream<I>,
+    /// Who it is, and who vouches for that.
+    pub(crate) proof: Proof,
+    /// When its certificate ends: it proves nothing after that.
+    pub(crate) expires: Instant,
+}
+
+/// A callee who proved an identity.
+pub(crate) struct Connected<I> {
+    /// What it says, decrypted.
+    pub(crate) tls: client::TlsStream<I>,
+    /// Who it is.
+    pub(crate) peer: SpiffeId,
+    /// When the first of the two certificates ends.
+    pub(crate) expires: Instant,
+}
 
 /// Shakes hands with a caller, who must prove an identity.
 ///
 /// # Errors
 /// Why the caller was refused, for the log and the counters.
-pub(crate) async fn accept<I: Io>(
-    config: Arc<ServerConfig>,
-    io: I,
-) -> Result<(server::TlsStream<I>, SpiffeId), Reason> {
-    let shaken = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(io)).await;
+pub(crate) async fn accept<I: Io>(worker: &Worker, io: I) -> Result<Accepted<I>, Reason> {
+    let accepting = TlsAcceptor::from(Arc::clone(&worker.mesh_tls)).accept(io);
+    let shaken = timeout(HANDSHAKE_TIMEOUT, accepting).await;
     let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
-    let certificates = tls.get_ref().1.peer_certificates();
-    let peer = certificates.and_then(identity::peer).ok_or(Reason::NoPeerCertificate)?;
-    Ok((tls, peer))
+    let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
+    let proof = worker.shared.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
+    let expires = identity::expires(certificates).ok_or(Reason::NoPeerCertificate)?;
+    Ok(Accepted { expires: at(worker, expires), proof, tls })
+}
+
+/// A time of the wall as one of the timers. What is past is now.
+fn at(worker: &Worker, time: SystemTime) -> Instant {
+    let left = time.duration_since(worker.shared.clock.wall()).unwrap_or_default();
+    // More than any certificate lives; keeps the addition within what an instant can hold.
+    Instant::now() + left.min(CERTIFICATE_LIFE_MAX)
 }
 
 /// Shakes hands with a callee, who must prove to be one of `expected`.
@@ -39,7 +67,8 @@ pub(crate) async fn connect<I: Io>(
     worker: &Worker,
     io: I,
     expected: &[SpiffeId],
-) -> Result<(client::TlsStream<I>, SpiffeId), Failure> {
+) -> Result<Connected<I>, Failure> {
+    let own = worker.shared.identity.svid().map(|svid| svid.not_after);
     let config = worker.shared.identity.client_config(Expect::OneOf(expected.to_vec()), &[ALPN_MESH]);
     let shaking = TlsConnector::from(config).connect(identity::server_name(), io);
     let tls = match timeout(HANDSHAKE_TIMEOUT, shaking).await {
@@ -50,7 +79,9 @@ pub(crate) async fn connect<I: Io>(
         }
         Err(_) => return Err(Reason::ConnectTimeout.into()),
     };
-    let certificates = tls.get_ref().1.peer_certificates();
-    let peer = certificates.and_then(identity::peer).ok_or(Reason::TlsFailed)?;
-    Ok((tls, peer))
+    let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::TlsFailed)?;
+    let peer = identity::peer(certificates).ok_or(Reason::TlsFailed)?;
+    let theirs = identity::expires(certificates).ok_or(Reason::TlsFailed)?;
+    let expires = at(worker, own.map_or(theirs, |own| own.min(theirs)));
+    Ok(Connected { tls, peer, expires })
 }

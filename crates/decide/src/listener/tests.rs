@@ -57,12 +57,12 @@ fn destinations_have_an_address_or_a_name_and_a_port() {
 
 #[test]
 fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
-    let names = vec![(host("web.mesh.internal"), 80)];
+    let names = vec![(host("web.mesh.internal"), 80), (host("web.n.svc.cluster.local"), 80)];
     let port = InboundPort { port: 8080, protocol: Protocol::Http1, names };
     let side = Inbound { namespace: "n".into(), group: "g".into(), labels: Vec::new(), ports: vec![port] };
     let own = ["10.0.0.5".parse().unwrap()];
     let check = |to: &str, expected: Option<(u16, Protocol)>| {
-        let local = inbound(&side, &own, &parse_destination(to).unwrap());
+        let local = inbound(&side, &own, &parse_destination(to).unwrap(), Kin::Own);
         assert_eq!(local.ok().map(|local| (local.port, local.protocol)), expected, "{to}");
     };
     check("10.0.0.5:8080", Some((8080, Protocol::Http1)));
@@ -74,6 +74,22 @@ fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
     for to in ["web.mesh.internal:81", "localhost:8080", "other.mesh.internal:80"] {
         check(to, None);
     }
+}
+
+#[test]
+fn foreign_callers_reach_global_names_only() {
+    let names = vec![(host("web.mesh.internal"), 80), (host("web.n.svc.cluster.local"), 80)];
+    let port = InboundPort { port: 8080, protocol: Protocol::Http1, names };
+    let side = Inbound { namespace: "n".into(), group: "g".into(), labels: Vec::new(), ports: vec![port] };
+    let own = ["10.0.0.5".parse().unwrap()];
+    let reached =
+        |to: &str, by| inbound(&side, &own, &parse_destination(to).unwrap(), by).map(|local| local.port);
+    for to in ["web.n.svc.cluster.local:80", "10.0.0.5:8080", "10.0.0.5:9999"] {
+        assert!(reached(to, Kin::Own).is_ok(), "{to}");
+        assert_eq!(reached(to, Kin::Foreign), Err(Reason::NotExported), "{to}");
+    }
+    assert_eq!(reached("web.mesh.internal:80", Kin::Foreign), Ok(8080));
+    assert_eq!(reached("web.mesh.internal:81", Kin::Foreign), Err(Reason::NotMyDestination));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, Fields, HEADER_DESTINATION, Head};
 use crate::flow::{eastwest, report};
 use crate::observe::Direction;
-use crate::secure;
+use crate::secure::{self, Accepted};
 use crate::snapshot::Snapshot;
 use crate::stream::Replay;
 use crate::upstream::attempt::{self, Answer, Missed, Standing};
@@ -16,18 +16,24 @@ use crate::worker::Worker;
 use codec::{Body, Reply, ServerOptions};
 use daemon::Drain;
 use decide::authz::{Decision, Facts, Rehearsal, authorize, rehearse};
-use decide::listener::{self, Destination, Local, Speak};
+use decide::listener::{self, Destination, Kin, Local, Speak};
 use decide::retry::is_idempotent;
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
+use model::trust::{Proof, Voucher};
 use model::{Hostname, Reason, SpiffeId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::sleep_until;
 
 /// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
 /// connection for each of its workers. More: `REFUSED_STREAM`.
 const STREAMS_MAX: u32 = 4096;
+/// When a caller's certificate expires, its connection takes no new streams; those that are open (tunnels, long
+/// responses) may go on for so long. Longer: they are cut, and the connection counts as refused.
+const EXPIRED_GRACE: Duration = Duration::from_secs(3600);
 
 /// Another proxy, proved by its certificate.
 pub(crate) struct Visitor {
@@ -35,8 +41,26 @@ pub(crate) struct Visitor {
     pub(crate) worker: Rc<Worker>,
     /// Who it is.
     pub(crate) peer: SpiffeId,
+    /// Who vouches for it.
+    pub(crate) kin: Kin,
     /// Where it comes from; through a gateway: the gateway.
     pub(crate) address: SocketAddr,
+}
+
+impl Visitor {
+    fn new(worker: Rc<Worker>, proof: Proof, address: SocketAddr) -> Self {
+        let kin = match &proof.voucher {
+            Voucher::Root => Kin::Own,
+            Voucher::Cluster(cluster) if *cluster == worker.snapshot().me.cluster => Kin::Own,
+            Voucher::Cluster(_) | Voucher::Nameless => Kin::Foreign,
+        };
+        Self { worker, peer: proof.id, kin, address }
+    }
+
+    /// Its own address; unknown for one that comes through a gateway.
+    fn ip(&self) -> Option<IpAddr> {
+        (self.kin == Kin::Own).then(|| self.address.ip())
+    }
 }
 
 /// A port of the own application that somebody asks for.
@@ -54,14 +78,25 @@ pub(crate) struct Arrival {
 
 /// A connection at the mesh port.
 pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
-    let (tls, peer) = match secure::accept(worker.mesh_tls.clone(), stream).await {
+    let Accepted { tls, proof, expires } = match secure::accept(&worker, stream).await {
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
-    let visitor = Rc::new(Visitor { worker, peer, address });
+    let visitor = Rc::new(Visitor::new(worker, proof, address));
     let service = |request| serve(Rc::clone(&visitor), request);
     let options = ServerOptions { max_concurrent_streams: STREAMS_MAX, ..ServerOptions::default() };
-    let served = codec::http2::serve(tls, &options, drain.started(), service).await;
+    let leave = async {
+        tokio::select! {
+            () = drain.started() => {}
+            () = sleep_until(expires) => {}
+        }
+    };
+    let served = tokio::select! {
+        served = codec::http2::serve(tls, &options, leave, service) => served,
+        () = sleep_until(expires + EXPIRED_GRACE) => {
+            return visitor.worker.recorder.refused(address, Reason::PeerExpired);
+        }
+    };
     if let Err(error) = served {
         report(&visitor.worker, address, &error);
     }
@@ -115,7 +150,7 @@ async fn follow(
     let snapshot = worker.snapshot();
     let arrival = match within {
         Some(arrival) => arrival.clone(),
-        None => arrive_by_header(&snapshot, request.headers())?,
+        None => arrive_by_header(&snapshot, request.headers(), visitor.kin)?,
     };
     if let Some(host) = &arrival.host {
         exchange.is_for(host.clone());
@@ -132,12 +167,12 @@ async fn follow(
     Ok(response)
 }
 
-fn arrive_by_header(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Arrival, Reason> {
+fn arrive_by_header(snapshot: &Snapshot, headers: &HeaderMap, by: Kin) -> Result<Arrival, Reason> {
     let mut values = headers.get_all(HEADER_DESTINATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BadRequest) };
     let text = value.to_str().map_err(|_| Reason::BadRequest)?;
     let (destination, speak) = listener::parse_destination_header(text).ok_or(Reason::BadRequest)?;
-    arrive(snapshot, &destination, speak)
+    arrive(snapshot, &destination, speak, by)
 }
 
 /// The own port that a destination means.
@@ -145,11 +180,12 @@ pub(super) fn arrive(
     snapshot: &Snapshot,
     destination: &Destination,
     speak: Speak,
+    by: Kin,
 ) -> Result<Arrival, Reason> {
     let Some(inbound) = &snapshot.inbound else {
         return Err(if snapshot.is_configured() { Reason::NotMyDestination } else { Reason::NotSynced });
     };
-    let local = listener::inbound(inbound, &snapshot.own, destination)?;
+    let local = listener::inbound(inbound, &snapshot.own, destination, by)?;
     let (ip, host) = match destination {
         Destination::Address(address) => (address.ip(), None),
         Destination::Name(host, _) => (own_address(snapshot), Some(host.clone())),
@@ -177,7 +213,7 @@ fn may_request(
     let view = head.view(&fields);
     let facts = Facts {
         peer: Some(&visitor.peer),
-        peer_ip: Some(visitor.address.ip()),
+        peer_ip: visitor.ip(),
         port: arrival.local.port,
         http: Some(&view),
     };
@@ -202,12 +238,7 @@ pub(super) fn rehearse_connect(
 }
 
 fn opaque<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
-    Facts {
-        peer: Some(&visitor.peer),
-        peer_ip: Some(visitor.address.ip()),
-        port: arrival.local.port,
-        http: None,
-    }
+    Facts { peer: Some(&visitor.peer), peer_ip: visitor.ip(), port: arrival.local.port, http: None }
 }
 
 fn judge(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 
 mod bed;
 mod edge;
+mod expiry;
+mod kin;
 mod mesh;
 mod native;
 mod threads;

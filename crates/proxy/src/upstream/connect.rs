@@ -3,7 +3,7 @@
 
 use crate::accept::dial;
 use crate::failure::Failure;
-use crate::secure;
+use crate::secure::{self, Connected};
 use crate::upstream::mesh::{Pool, Way};
 use crate::upstream::{CONNECT_TIMEOUT, pool1};
 use crate::worker::Worker;
@@ -16,9 +16,14 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// For a gateway to answer a CONNECT; it tries some of its workloads meanwhile.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So long before one of its two certificates expires, or in the last tenth of what is left when that is less,
+/// a connection takes no new streams: the callee would not either.
+const RETIRE_AHEAD_MAX: Duration = Duration::from_secs(10);
 
 /// An open HTTP/2 connection.
 pub(crate) struct Connection {
@@ -26,12 +31,19 @@ pub(crate) struct Connection {
     pub(crate) sender: Sender,
     /// Who answered the handshake; `None`: no TLS.
     pub(crate) peer: Option<SpiffeId>,
+    /// From then on it takes no new streams: a certificate on it is about to expire. `None`: no TLS.
+    retires: Option<Instant>,
 }
 
 impl Connection {
     /// Whether no new stream can be opened.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    /// Whether no new stream should be opened.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_closed() || self.retires.is_some_and(|at| at <= Instant::now())
     }
 
     /// Streams open now.
@@ -54,17 +66,15 @@ pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection
     match way {
         Way::Direct { address, identities } => {
             let tcp = dial_reason(worker, *address).await?;
-            let (tls, peer) = secure::connect(worker, tcp, identities).await?;
-            start(worker, tls, Some(peer)).await
+            start_secure(worker, secure::connect(worker, tcp, identities).await?).await
         }
         Way::Through { gateway, gateway_identity, service, identities } => {
             let tunnel = through(worker, *gateway, gateway_identity, service).await?;
-            let (tls, peer) = secure::connect(worker, tunnel, identities).await?;
-            start(worker, tls, Some(peer)).await
+            start_secure(worker, secure::connect(worker, tunnel, identities).await?).await
         }
         Way::Application { address } => {
             let tcp = dial_reason(worker, *address).await?;
-            start(worker, tcp, None).await
+            start(worker, tcp, None, None).await
         }
     }
 }
@@ -102,10 +112,22 @@ fn tunnel_reason(kind: SendErrorKind) -> Reason {
     }
 }
 
-async fn start(worker: &Rc<Worker>, io: impl Io, peer: Option<SpiffeId>) -> Result<Rc<Connection>, Failure> {
+async fn start_secure(worker: &Rc<Worker>, with: Connected<impl Io>) -> Result<Rc<Connection>, Failure> {
+    let now = Instant::now();
+    let left = with.expires.saturating_duration_since(now);
+    let retires = now + left - (left / 10).min(RETIRE_AHEAD_MAX);
+    start(worker, with.tls, Some(with.peer), Some(retires)).await
+}
+
+async fn start(
+    worker: &Rc<Worker>,
+    io: impl Io,
+    peer: Option<SpiffeId>,
+    retires: Option<Instant>,
+) -> Result<Rc<Connection>, Failure> {
     let options = ClientOptions::default();
     let (sender, connection) =
         codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
     worker.background.spawn_local("http2 upstream", connection);
-    Ok(Rc::new(Connection { sender, peer }))
+    Ok(Rc::new(Connection { sender, peer, retires }))
 }

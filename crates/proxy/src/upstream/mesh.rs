@@ -190,7 +190,7 @@ impl Pool {
             State::Connecting(outcome) => Some(Found::Connecting(outcome.clone())),
             State::Ready { connection, used } => {
                 let is_expected = expected.is_none_or(|expected| connection.is_one_of(expected));
-                if connection.is_closed() || !is_expected {
+                if connection.is_spent() || !is_expected {
                     of_key.swap_remove(at);
                     return None;
                 }
@@ -220,7 +220,7 @@ impl Pool {
                 State::Connecting(_) => true,
                 State::Ready { connection, used } => {
                     let is_idle = connection.active() == 0 && now.duration_since(*used) >= IDLE_MAX;
-                    !(connection.is_closed() || is_idle)
+                    !(connection.is_spent() || is_idle)
                 }
             });
             !of_key.is_empty()

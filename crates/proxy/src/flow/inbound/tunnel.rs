@@ -40,7 +40,7 @@ async fn open(
     to: &Destination,
     connection: &mut Connection,
 ) -> Result<Reply, Failure> {
-    let arrival = arrive(snapshot, to, Speak::Http1)?;
+    let arrival = arrive(snapshot, to, Speak::Http1, visitor.kin)?;
     connection.host.clone_from(&arrival.host);
     connection.upstream = Some(arrival.application);
     connection.attempts = 1;

@@ -50,6 +50,8 @@ pub(super) fn fresh_ip() -> IpAddr {
 pub(super) struct Authority {
     issuer: rcgen::Issuer<'static, Key>,
     root: Vec<u8>,
+    /// Absent: the root itself signs.
+    between: Option<Vec<u8>>,
 }
 
 impl Authority {
@@ -61,7 +63,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let root = params.self_signed(&key).unwrap().der().to_vec();
         let der = identity::CertificateDer::from(root.clone());
-        Self { issuer: rcgen::Issuer::from_ca_cert_der(&der, key).unwrap(), root }
+        Self { issuer: rcgen::Issuer::from_ca_cert_der(&der, key).unwrap(), root, between: None }
     }
 
     /// An identity in trust domain `leno.demo` with a certificate for `account`.
@@ -77,8 +79,15 @@ impl Authority {
 
     /// A certificate for `account` with its key.
     pub(super) fn svid(&self, account: &str) -> Svid {
+        self.svid_for(account, Duration::from_secs(3600))
+    }
+
+    /// One that lives for so long from now; whole seconds.
+    pub(super) fn svid_for(&self, account: &str, life: Duration) -> Svid {
         let key = Key::generate().unwrap();
         let mut params = CertificateParams::default();
+        params.not_before = (std::time::SystemTime::now() - Duration::from_secs(60)).into();
+        params.not_after = (std::time::SystemTime::now() + life).into();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.subject_alt_names = vec![SanType::URI(id(account).to_string().try_into().unwrap())];
         params.is_ca = IsCa::ExplicitNoCa;
@@ -86,7 +95,23 @@ impl Authority {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let leaf = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
-        Svid::new(key, vec![leaf, self.root.clone()]).unwrap()
+        let between = self.between.iter().cloned();
+        Svid::new(key, [leaf].into_iter().chain(between).chain([self.root.clone()]).collect()).unwrap()
+    }
+
+    /// The signing certificate of a cluster, by the same root.
+    pub(super) fn of_cluster(&self, cluster: &str) -> Self {
+        let key = Key::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, cluster);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.use_authority_key_identifier_extension = true;
+        let between = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
+        let der = identity::CertificateDer::from(between.clone());
+        let issuer = rcgen::Issuer::from_ca_cert_der(&der, key).unwrap();
+        Self { issuer, root: self.root.clone(), between: Some(between) }
     }
 }
 
