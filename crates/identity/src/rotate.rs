@@ -7,10 +7,12 @@ use model::trust::TrustBundle;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-/// First wait after a failed renewal; doubles up to [`RETRY_WAIT_MAX`].
+/// First wait after a failed renewal; doubles up to what [`retry_wait_max`] says.
 pub const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait between attempts.
 pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Longest wait when the certificate is about to expire, or has expired: nothing new works without one.
+pub const RETRY_WAIT_URGENT: Duration = Duration::from_secs(5);
 /// An attempt that takes longer has failed.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest single sleep: the wall clock may be set, or the machine suspended, while we sleep.
@@ -57,6 +59,12 @@ pub fn renew_after(
     at.duration_since(now).unwrap_or_default()
 }
 
+/// The longest wait before the next attempt when the certificate is good for `left`: a tenth of that, so that
+/// a signer that is back in time is found in time.
+pub fn retry_wait_max(left: Duration) -> Duration {
+    (left / 10).clamp(RETRY_WAIT_URGENT, RETRY_WAIT_MAX)
+}
+
 /// A random number from 0.0 to 1.0.
 pub fn jitter() -> f64 {
     let mut bytes = [0; 4];
@@ -95,8 +103,11 @@ where
                     break;
                 }
                 Err(error) => {
+                    let svid = identity.svid();
+                    let left = svid.and_then(|svid| svid.not_after.duration_since(wall()).ok());
+                    let expired = left.is_none_or(|left| left.is_zero());
+                    wait = wait.min(retry_wait_max(left.unwrap_or_default()));
                     let retry_after = wait.mul_f64(0.5 + 0.5 * jitter().clamp(0.0, 1.0));
-                    let expired = identity.svid().is_none_or(|svid| svid.not_after <= wall());
                     on_event(Event::Failed { error, retry_after, expired });
                     tokio::time::sleep(retry_after).await;
                     wait = (wait * 2).min(RETRY_WAIT_MAX);

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Event, Signed, renew_after, run};
+use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, retry_wait_max, run};
 use crate::tests::{ALICE, Authority, BOB, bundle};
 use crate::{Identity, Key, Svid};
 use rcgen::{CertificateParams, CertificateSigningRequestParams, date_time_ymd};
@@ -32,6 +32,17 @@ fn renewal_lies_between_two_fifths_and_half_of_a_life() {
     check(9999, 0.5, 0.0);
     check(1000, f64::INFINITY, 500.0);
     assert_eq!(renew_after(at(2000), at(1000), at(3000), 0.5), Duration::ZERO);
+}
+
+#[test]
+fn attempts_come_closer_as_expiry_does() {
+    let check = |left_s, expected_s| {
+        assert_eq!(retry_wait_max(Duration::from_secs(left_s)), Duration::from_secs(expected_s));
+    };
+    check(100_000, 60);
+    check(300, 30);
+    check(20, 5);
+    check(0, 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,6 +105,8 @@ async fn goes_on_asking_after_expiry() {
     let watching = async {
         while !matches!(events.recv().await, Some(Event::Failed { expired: true, .. })) {}
         assert!(began.elapsed() >= 2 * DAY);
+        let Some(Event::Failed { retry_after, .. }) = events.recv().await else { panic!("not failed") };
+        assert!(retry_after <= RETRY_WAIT_URGENT, "{retry_after:?}");
     };
     tokio::select! {
         _ = rotating => {}
