@@ -272,6 +272,8 @@ impl Plane {
         let sent = stream.on_request(request, offer)??;
         self.metrics.resources_sent.add(sent.resources);
         self.metrics.resources_removed.add(sent.removed);
+        // Names come and go without any change of the mesh too.
+        self.published.sweep(|| self.streams.values().flat_map(Stream::subscriptions));
         self.settle(None);
         Ok(())
     }
@@ -422,6 +424,11 @@ impl Plane {
         &self.in_force
     }
 
+    /// Number of subscriptions whose resources are kept encoded.
+    pub fn published(&self) -> usize {
+        self.published.len()
+    }
+
     /// Uids that have an open stream.
     pub fn connected(&self) -> HashMap<Arc<str>, &Stream> {
         let of = |stream: &Stream| match &stream.peer {
@@ -462,3 +469,6 @@ fn workload(registration: &Registration, state: EndpointState) -> Option<transla
 fn seconds(wall: SystemTime) -> u64 {
     wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,7 @@ fn status(plane: &Plane, now: Now) -> Value {
         "objects": plane.in_force().len(),
         "findings": plane.findings().len(),
         "revision": plane.revision(),
+        "published": plane.published(),
         "clusters": plane.remotes().map(|cluster| &*cluster.cluster).collect::<Vec<_>>(),
         "proxies": proxies,
     })

@@ -11,7 +11,7 @@ use translate::World;
 use xds::wire::{self, Encoded};
 
 /// Unused entries are swept out when there are this many more than after the last sweep.
-const SWEEP_SLACK: usize = 1024;
+pub const SWEEP_SLACK: usize = 1024;
 
 /// Encoded resources by subscription and key.
 #[derive(Default)]
@@ -55,6 +55,16 @@ impl Published {
             }
         }
         changed
+    }
+
+    /// Number of subscriptions kept.
+    pub fn len(&self) -> usize {
+        self.0.borrow().subscriptions.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Forgets what no stream uses, when it has become much.
