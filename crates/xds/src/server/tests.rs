@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod walks;
+
 use super::{Catalog, Fault, INITIAL_VERSIONS_MAX, Session};
 use crate::TYPE_URL;
 use crate::client;
