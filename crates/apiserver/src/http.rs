@@ -4,15 +4,15 @@
 //! Trust: there is no authentication yet. Whoever can open a connection to the listener may read and change
 //! everything and issue join tokens, so it is bound to loopback, and every user and process of that machine
 //! (or network namespace) is trusted like its administrator. Web pages are not: their writes carry `Origin`
-//! and are refused, their reads under a name that was rebound to loopback are refused by [`crate::host`].
+//! and are refused, their reads under a name that was rebound to loopback are refused by `daemon::host`.
 
 use crate::backend::{Applies, Backend, Refusal, Target};
-use crate::host::is_ours;
 use crate::path::{Place, parse};
 use crate::reply::{self, Form};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use daemon::host::{is_from_page, is_ours};
 use http::{HeaderMap, Method, StatusCode};
 use std::future::Future;
 use std::io;
@@ -61,7 +61,7 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
     };
     let (head, body) = request.into_parts();
     // Browsers send it with every write, and no page has business here: loopback alone keeps none out.
-    if head.headers.contains_key(http::header::ORIGIN) {
+    if is_from_page(&head.headers) {
         let message = "calls from web pages are refused";
         return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", message, &[]);
     }

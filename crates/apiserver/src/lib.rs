@@ -6,7 +6,6 @@
 
 pub mod backend;
 pub mod disk;
-pub mod host;
 pub mod http;
 pub mod memory;
 mod path;

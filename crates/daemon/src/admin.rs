@@ -1,6 +1,10 @@
 //! The operators' port: small HTTP/1.1 answers, on a thread of its own so that a large dump delays nobody.
+//!
+//! No authentication: whoever reaches it may ask. Web pages may not (bad inputs C14): what carries `Origin` is
+//! refused, and on loopback what names another host, too. Elsewhere scrapers come by any name.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +13,14 @@ use codec::{Body, Reply, ServerOptions};
 use http::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::host::{is_from_page, is_ours};
 use crate::metrics::Registry;
 use crate::{Drain, Tasks};
 
 /// Connections at a time. More: they wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
+/// Rest after a failed accept (out of descriptors), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open connections may take to end in a drain.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -107,6 +114,7 @@ fn run(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> 
 
 async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let bound = listener.local_addr()?.ip();
     let tasks = Tasks::new();
     let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -118,7 +126,7 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
                 Ok((stream, _)) => stream,
                 Err(cause) => {
                     tracing::warn!(%cause, "admin connection not accepted");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
@@ -127,7 +135,7 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
         tasks.spawn_local("admin connection", async move {
             let _permit = permit;
             let options = ServerOptions::default();
-            let answer = |request: Request<Body>| std::future::ready(answer(&handler, &request));
+            let answer = |request: Request<Body>| std::future::ready(answer(bound, &handler, &request));
             if let Err(cause) = codec::http1::serve(stream, &options, drain.started(), answer).await {
                 tracing::debug!(%cause, "admin connection ended");
             }
@@ -137,12 +145,19 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
     Ok(())
 }
 
-fn answer(handler: &AdminHandler, request: &Request<Body>) -> Reply {
-    let reply = handler(&AdminRequest {
-        path: request.uri().path(),
-        method: request.method().as_str(),
-        query: request.uri().query(),
-    });
+fn answer(bound: IpAddr, handler: &AdminHandler, request: &Request<Body>) -> Reply {
+    let headers = request.headers();
+    let reply = if is_from_page(headers) {
+        AdminReply::text(403, "calls from web pages are refused\n")
+    } else if bound.is_loopback() && !is_ours(bound, request.uri(), headers) {
+        AdminReply::text(421, "the request names another server; call by address or as localhost\n")
+    } else {
+        handler(&AdminRequest {
+            path: request.uri().path(),
+            method: request.method().as_str(),
+            query: request.uri().query(),
+        })
+    };
     let mut response = Response::new(Body::full(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response

@@ -1,17 +1,17 @@
 //! `GET /leno/v1/clusters`: what each cluster offers, and whether it is heard of.
 //!
 //! Read only and without authentication: bound to loopback, for every user of that machine. Web pages that
-//! were rebound to loopback are refused (`apiserver::host`).
+//! were rebound to loopback are refused (`daemon::host`).
 
 use crate::clusters::Known;
 use crate::serving::Hub;
-use apiserver::host::is_ours;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use daemon::host::is_ours;
 use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;

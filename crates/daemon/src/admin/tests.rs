@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use codec::client;
+use http::Request;
 use tokio::net::TcpListener;
 
 use super::{AdminReply, AdminRequest, serve};
@@ -23,6 +25,16 @@ fn it_answers_and_drains_on_a_runtime_with_many_threads() {
         let reply = client::get(address, "/ready?x=1").await.unwrap();
         assert_eq!((reply.status().as_u16(), &reply.body()[..]), (200, &b"GET Some(\"x=1\")"[..]));
         assert_eq!(client::get(address, "/").await.unwrap().status(), 404);
+        for (name, value, expected) in [
+            ("origin", "https://page.example", 403),
+            ("origin", "null", 403),
+            ("host", "rebound.example:15000", 421),
+            ("host", "localhost:15000", 200),
+        ] {
+            let request = Request::post("/ready").header(name, value).body(Bytes::new()).unwrap();
+            let reply = client::send(address, request, client::Limits::default()).await.unwrap();
+            assert_eq!(reply.status(), expected, "{name}: {value}");
+        }
         trigger.start();
         serving.await.unwrap().unwrap();
         assert!(client::get(address, "/ready").await.is_err());

@@ -1,4 +1,4 @@
-//! Whether a request meant this API: its `Host` must be an address of ours, or `localhost`.
+//! Whether a request meant this listener: its `Host` must be an address of ours, or `localhost`.
 //!
 //! A browser can be brought to send any page's requests to loopback, by a name that first led elsewhere (DNS
 //! rebinding); to it that name stays the page's own, so it lets the page read the answer. The name gives it
@@ -8,7 +8,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Uri, header};
 use std::net::IpAddr;
 
-/// Whether every name that a request gives its server is ours, when the API listens on `bound`. A request
+/// Whether every name that a request gives its server is ours, when we listen on `bound`. A request
 /// that gives none passes: browsers always do.
 pub fn is_ours(bound: IpAddr, uri: &Uri, headers: &HeaderMap) -> bool {
     let named = headers.get_all(header::HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
@@ -25,6 +25,12 @@ fn is_our_name(bound: IpAddr, host: &str) -> bool {
         Ok(address) => address.to_canonical().is_loopback() || address == bound || bound.is_unspecified(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
+}
+
+/// Whether a web page of elsewhere made a browser send this. Browsers name the page with every request that
+/// may change something.
+pub fn is_from_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
 }
 
 #[cfg(test)]
