@@ -1,20 +1,27 @@
 //! What the callee's side may do to us, and what is remembered of it.
 
-use super::bed::{Application, Authority, SERVICE, SOON, endpoints, fresh_ip, get, plain, service, story};
+use super::bed::{
+    Application, Authority, Proxy, SERVICE, SOON, endpoints, fresh_ip, get, native, plain, service, story,
+};
 use super::edge::{edge, rule};
 use super::mesh::{Cluster, client, deny_client};
 use crate::accept::listen;
+use crate::failure::HEADER_FAILURE;
+use crate::secure;
 use crate::testing::{host, id};
-use crate::upstream::mesh;
+use crate::upstream::attempt::{Missed, Standing};
+use crate::upstream::{Course, mesh};
 use bytes::Bytes;
 use codec::{Body, BodyError, Reply, ServerOptions};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use model::service::Protocol;
 use model::{Reason, Resource};
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -210,7 +217,7 @@ fn an_aborted_connect_leaves_nothing_behind() {
         // Accepted by the kernel; shakes no hands.
         let silent = fresh_ip();
         let _listener = std::net::TcpListener::bind((silent, model::address::PORT_MESH)).unwrap();
-        let endpoint = super::bed::native("west", silent);
+        let endpoint = native("west", silent);
         let proxy = client(&authority, Protocol::Http1, vec![endpoint.clone()]);
         let name = host(SERVICE);
         let aborted = async {
@@ -266,4 +273,79 @@ fn what_is_decided_on_is_what_is_logged() {
             "{line}"
         );
     });
+}
+
+/// Bytes after the end of a response belong to nobody, least of all to the next request (S33).
+#[test]
+fn what_follows_a_response_is_never_the_next_ones_answer() {
+    story(async {
+        let backend = parrot(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+        );
+        let proxy = edge(vec![rule(0, "")], &[backend]);
+        let mut caller = proxy.enter().await;
+        for _ in 0..10 {
+            assert_eq!(caller.get("/").await.body(), "ok");
+        }
+    });
+}
+
+/// An old connection that had ended says nothing of its endpoint: the same one is asked again, once.
+#[test]
+fn a_stale_connection_does_not_send_a_caller_elsewhere() {
+    story(async {
+        let authority = Authority::new();
+        let all = vec![native("west", fresh_ip()), native("east", fresh_ip())];
+        let proxy = client(&authority, Protocol::Tcp, all);
+        let entry = proxy.entry();
+        let mut course = Course::default();
+        let first = course.choose(&proxy.worker, &entry).unwrap();
+        assert_eq!(&*entry.endpoints[first].cluster, "west");
+        let stale = Err::<(), _>(Missed { reason: Reason::Refused, standing: Standing::Stale });
+        course.again(first, &stale);
+        assert_eq!((course.choose(&proxy.worker, &entry), course.number()), (Some(first), 1));
+        course.again(first, &stale);
+        assert_eq!((course.choose(&proxy.worker, &entry), course.number()), (Some(1 - first), 2));
+    });
+}
+
+/// The callee's proxy says what is safe to repeat by refusing the stream; in an answer it is not believed.
+#[test]
+fn an_answer_cannot_make_a_delivered_request_safe_to_repeat() {
+    story(async {
+        let authority = Authority::new();
+        let asked = Rc::new(Cell::new(0));
+        let liar = liar(&authority, &asked);
+        let proxy =
+            client(&authority, Protocol::Http1, vec![native("west", liar), native("east", fresh_ip())]);
+        let request = Request::post("/order").header("host", "shop").body(Body::empty()).unwrap();
+        assert_eq!(proxy.call().await.send(request).await.status(), 503);
+        assert_eq!(asked.get(), 1);
+        let line = &proxy.logged()[0];
+        assert_eq!(line["response_code_details"], "upstream_reset_before_response", "{line}");
+    });
+}
+
+/// A callee's proxy that took the request and claims that it never connected.
+fn liar(authority: &Authority, asked: &Rc<Cell<u32>>) -> IpAddr {
+    let proxy = Proxy::new("west", authority.identity("shop"), Vec::new());
+    let listener = listen(SocketAddr::new(proxy.ip, model::address::PORT_MESH)).unwrap();
+    let (ip, asked) = (proxy.ip, Rc::clone(asked));
+    tokio::task::spawn_local(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok((tls, _)) = secure::accept(proxy.worker.mesh_tls.clone(), stream).await else { continue };
+            let asked = Rc::clone(&asked);
+            tokio::task::spawn_local(async move {
+                let service = |_| {
+                    asked.set(asked.get() + 1);
+                    let claim = Response::builder().header(HEADER_FAILURE, "upstream_connect_failure");
+                    async move { Reply::Response(claim.status(503).body(Body::empty()).unwrap()) }
+                };
+                let options = ServerOptions::default();
+                let _ = codec::http2::serve(tls, &options, std::future::pending(), service).await;
+            });
+        }
+    });
+    ip
 }
