@@ -11,16 +11,17 @@ use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Lines on their way to the writer; more are dropped and counted.
 const QUEUE_LINES_MAX: usize = 2048;
 /// Bytes gathered before they are written.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// At the end of the process, lines that are queued get so long to be written; then they are lost.
+const FINISH_MAX: Duration = Duration::from_secs(2);
 /// Longest path that is logged, in bytes; the rest is cut.
 const PATH_BYTES_MAX: usize = 2048;
 /// Longest other value that comes from a peer, in bytes; the rest is cut.
@@ -37,7 +38,9 @@ enum Message {
 pub struct AccessLog {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    is_finishing: Arc<AtomicBool>,
+    /// Breaks off when the writer has ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl AccessLog {
@@ -55,12 +58,14 @@ impl AccessLog {
     pub fn start(sink: Box<dyn Write + Send>) -> io::Result<Self> {
         let (lines, queue) = mpsc::sync_channel(QUEUE_LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
-        let writer = std::thread::Builder::new()
-            .name("access-log".into())
-            .stack_size(128 * 1024)
-            .spawn(move || write_lines(&queue, sink, &counter))?;
-        Ok(Self { lines, dropped, writer: Mutex::new(Some(writer)) })
+        let is_finishing = Arc::<AtomicBool>::default();
+        let (counter, finishing) = (Arc::clone(&dropped), Arc::clone(&is_finishing));
+        let (alive, ended) = mpsc::sync_channel(0);
+        std::thread::Builder::new().name("access-log".into()).stack_size(128 * 1024).spawn(move || {
+            write_lines(&queue, sink, &counter, &finishing);
+            drop(alive);
+        })?;
+        Ok(Self { lines, dropped, is_finishing, ended: Mutex::new(ended) })
     }
 
     /// Lines lost to a full queue or a failing disk.
@@ -68,13 +73,15 @@ impl AccessLog {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes what is queued and ends the thread. Lines that come later are dropped.
+    /// Writes what is queued and ends the thread; a disk that is stuck is not waited for. Lines that come
+    /// later are dropped.
     pub fn finish(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && self.lines.send(Message::Stop).is_ok()
-        {
-            let _ = writer.join();
+        self.is_finishing.store(true, Ordering::Release);
+        // Fails when the queue is full: then the writer comes by and sees the mark.
+        let _ = self.lines.try_send(Message::Stop);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(FINISH_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the access log's last lines are lost: its disk does not answer");
         }
     }
 
@@ -183,12 +190,21 @@ struct Line<'a> {
     attempts: u32,
 }
 
-fn write_lines(queue: &Receiver<Message>, mut sink: Box<dyn Write + Send>, dropped: &AtomicU64) {
+fn write_lines(
+    queue: &Receiver<Message>,
+    mut sink: Box<dyn Write + Send>,
+    dropped: &AtomicU64,
+    is_finishing: &AtomicBool,
+) {
     let mut batch = Vec::with_capacity(BATCH_BYTES_MAX);
     let mut is_open = true;
     while is_open {
         let mut lines = 0;
-        let mut next = queue.recv().map_err(|_| TryRecvError::Disconnected);
+        let mut next = match queue.try_recv() {
+            Err(TryRecvError::Empty) if is_finishing.load(Ordering::Acquire) => break,
+            Err(TryRecvError::Empty) => queue.recv().map_err(|_| TryRecvError::Disconnected),
+            next => next,
+        };
         loop {
             match next {
                 Ok(Message::Line(line)) => {
