@@ -7,7 +7,7 @@ use super::edge::{edge, rule};
 use super::mesh::{Cluster, client, deny_client};
 use crate::accept::listen;
 use crate::failure::HEADER_FAILURE;
-use crate::secure;
+use crate::secure::{self, Accepted};
 use crate::testing::{host, id};
 use crate::upstream::attempt::{Missed, Standing};
 use crate::upstream::{Course, mesh};
@@ -334,7 +334,7 @@ fn liar(authority: &Authority, asked: &Rc<Cell<u32>>) -> IpAddr {
     tokio::task::spawn_local(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let Ok((tls, _)) = secure::accept(proxy.worker.mesh_tls.clone(), stream).await else { continue };
+            let Ok(Accepted { tls, .. }) = secure::accept(&proxy.worker, stream).await else { continue };
             let asked = Rc::clone(&asked);
             tokio::task::spawn_local(async move {
                 let service = |_| {
