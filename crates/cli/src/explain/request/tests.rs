@@ -64,11 +64,15 @@ impl Write for Buffer {
     }
 }
 
-/// Exit code and output for these arguments, without the file's directory.
 fn explained(line: &str) -> (i32, String) {
+    explained_in(FILES, line)
+}
+
+/// Exit code and output for these arguments, without the file's directory.
+fn explained_in(files: &str, line: &str) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("web.yaml");
-    std::fs::write(&file, FILES).unwrap();
+    std::fs::write(&file, files).unwrap();
     let words = ["request", "-f", file.to_str().unwrap()];
     let args = Program::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap();
     let out = Buffer::default();
@@ -94,6 +98,23 @@ fn a_request_is_followed_from_its_path_to_its_policy() {
         explained(&format!("{url}/public --from default/client")),
         (0, format!("path      /public\n{way}{allowed}"))
     );
+}
+
+/// Principals have the mesh's own trust domain in front.
+#[test]
+fn the_trust_domain_is_that_of_the_settings() {
+    let settings = "
+---
+apiVersion: leno.dev/v1alpha1
+kind: MeshSettings
+metadata: {name: default}
+spec: {trustDomain: shop.example}
+";
+    let files =
+        FILES.replace("serviceAccounts: [default/client]", "principals: [shop.example/ns/default/sa/client]");
+    let line = "--to http://web.default.svc.cluster.local/private --from default/client";
+    assert_eq!(explained_in(&format!("{files}{settings}"), line).0, 1);
+    assert_eq!(explained_in(&files, line).0, 0, "another trust domain");
 }
 
 #[test]
