@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 /// Refused resources named in one report; the rest is counted.
 const REFUSALS_NAMED_MAX: usize = 8;
+/// Stands for the version of what could not be read. No true version is so short, so the server sends the
+/// resource again, or removes it.
+pub const REFUSED_VERSION: &str = "refused";
 
 /// What one response changes. Apply all of it, then send [`Session::ack`].
 #[derive(Debug, Default, PartialEq)]
@@ -65,11 +68,16 @@ impl Session {
         Self::default()
     }
 
-    /// Holds what was kept from an earlier run, with the versions that it came with.
+    /// Holds what was kept from an earlier run, with the versions that it came with. What stands in for an
+    /// unreadable policy comes as [`REFUSED_VERSION`] and is asked for again.
     pub fn restore(held: impl IntoIterator<Item = (ResourceKey, Arc<str>)>) -> Self {
         let mut session = Self::default();
         for (key, version) in held {
-            session.hold(key.to_string().into(), version);
+            if *version == *REFUSED_VERSION {
+                session.refused.insert(key.to_string(), "could not be read before the restart".to_owned());
+            } else {
+                session.hold(key.to_string().into(), version);
+            }
         }
         session
     }
@@ -78,7 +86,7 @@ impl Session {
     pub fn on_connect(&mut self, node: ProxyNode) -> DeltaDiscoveryRequest {
         self.connected = true;
         // Refused ones are named too, without a true version, so that the server resends or removes them.
-        let refused = self.refused.keys().map(|name| (name.clone(), "refused".to_owned()));
+        let refused = self.refused.keys().map(|name| (name.clone(), REFUSED_VERSION.to_owned()));
         let held = self.held.iter().map(|(name, version)| (name.to_string(), version.to_string()));
         DeltaDiscoveryRequest {
             node: Some(Node {
@@ -176,9 +184,11 @@ impl Session {
         self.hash
     }
 
-    /// Names and versions of all that is held, for keeping it on disk.
-    pub fn held(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
-        self.held.iter()
+    /// The version under which a resource in force is to be kept on disk: its own, or [`REFUSED_VERSION`] for
+    /// what stands in for an unreadable policy. `None`: it is none of this session's.
+    pub fn version(&self, name: &str) -> Option<Arc<str>> {
+        let refused = || self.refused.contains_key(name).then(|| REFUSED_VERSION.into());
+        self.held.get(name).cloned().or_else(refused)
     }
 
     /// What is asked for (without what is implied).
@@ -252,7 +262,7 @@ fn parse_all(names: &[String]) -> Vec<Subscription> {
 }
 
 /// Stands for a policy that we cannot read and of which there is no earlier version.
-fn deny_all(namespace: &str, name: &str) -> Policy {
+pub fn deny_all(namespace: &str, name: &str) -> Policy {
     Policy {
         origin: Origin {
             object: ObjectRef::new("AuthorizationPolicy", namespace, name),

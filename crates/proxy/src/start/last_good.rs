@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use xds::client::{REFUSED_VERSION, deny_all};
 use xds::wire;
 
 const MAGIC: &[u8; 8] = b"LENOLAST";
@@ -55,7 +56,8 @@ impl LastGood {
         Self { path: directory.join("last-good"), owner }
     }
 
-    /// Reads the file; `None`: there is none. What can no longer be decoded is left out.
+    /// Reads the file; `None`: there is none. What can no longer be decoded is left out,
+    /// but for policies: such a one denies everything.
     pub(super) fn load(&self) -> Result<Option<Saved>, LoadError> {
         let mut bytes = Vec::new();
         match fs::File::open(&self.path) {
@@ -159,6 +161,13 @@ impl<'a> Reader<'a> {
                 xds::proto::Any { type_url: self.text()?.to_owned(), value: self.part()?.to_vec().into() };
             match (ResourceKey::parse(key), wire::decode(&any)) {
                 (Some(key), Ok(resource)) => saved.resources.push((key, version.into(), resource)),
+                // Left out, it would let in what it was to keep out.
+                (Some(key @ ResourceKey::Policy(..)), Err(error)) => {
+                    tracing::warn!(%key, %error, "a kept policy cannot be read; it denies everything");
+                    let ResourceKey::Policy(namespace, name) = &key else { continue };
+                    let policy = Resource::Policy(deny_all(namespace, name));
+                    saved.resources.push((key, REFUSED_VERSION.into(), policy));
+                }
                 _ => tracing::warn!(key, "left out a resource of the last good configuration"),
             }
         }

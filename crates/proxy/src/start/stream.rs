@@ -14,10 +14,11 @@ use decide::Dice;
 use decide::dice::Pcg;
 use identity::Identity;
 use model::{Resource, ResourceKey, Subscription};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use xds::client::{Session, Update};
 use xds::link::{Link, LinkError};
@@ -55,6 +56,7 @@ pub(super) struct Stream {
     outbox: VecDeque<DeltaDiscoveryRequest>,
     minutes: tokio::time::Interval,
     save_at: Option<Instant>,
+    saving: Option<JoinHandle<()>>,
 }
 
 impl Stream {
@@ -80,7 +82,7 @@ impl Stream {
         }
         let mut minutes = tokio::time::interval_at(Instant::now() + MINUTE, MINUTE);
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { parts, session, outbox: VecDeque::new(), minutes, save_at: None }
+        Self { parts, session, outbox: VecDeque::new(), minutes, save_at: None, saving: None }
     }
 
     /// Runs until dropped. `open` makes a new stream.
@@ -220,10 +222,13 @@ impl Stream {
     fn save(&mut self) {
         self.save_at = None;
         let Some(last_good) = self.parts.last_good.clone() else { return };
-        let versions: HashMap<Arc<str>, Arc<str>> =
-            self.session.held().map(|(name, version)| (name.clone(), version.clone())).collect();
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            // Two at once would write the same file, and hold both threads that resolve names too.
+            self.save_at = Some(Instant::now() + SAVE_EVERY);
+            return;
+        }
         let held = |(key, resource): (ResourceKey, Resource)| {
-            let version = versions.get(key.to_string().as_str())?.clone();
+            let version = self.session.version(&key.to_string())?;
             Some((key, version, resource))
         };
         let saved = Saved {
@@ -231,11 +236,11 @@ impl Stream {
             resources: self.parts.store.resources().into_iter().filter_map(held).collect(),
         };
         // Not awaited: it only ever replaces a whole file by another, and the next one comes seconds later.
-        tokio::task::spawn_blocking(move || {
+        self.saving = Some(tokio::task::spawn_blocking(move || {
             if let Err(error) = last_good.save(&saved) {
                 tracing::warn!(%error, "cannot keep the last good configuration");
             }
-        });
+        }));
     }
 }
 

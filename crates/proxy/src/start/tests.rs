@@ -3,9 +3,11 @@
 use super::join::Token;
 use super::last_good::{LastGood, LoadError, Saved};
 use crate::testing::{host, me, service, slice};
-use model::Subscription;
+use model::authz::{Action, Policy};
+use model::{Resource, ResourceKey, Subscription};
 use std::fs;
 use std::path::PathBuf;
+use xds::client::{REFUSED_VERSION, deny_all};
 
 /// A directory of its own, gone at the end of the test.
 struct Directory(PathBuf);
@@ -90,4 +92,28 @@ fn a_token_is_checked_in_every_part() {
     ] {
         assert!(Token::parse(&bad).is_none(), "{bad}");
     }
+}
+
+#[test]
+fn a_kept_policy_that_cannot_be_read_denies_everything() {
+    const NAME: &str = "policy/ns/kept";
+    let directory = Directory::new("policy");
+    let last_good = LastGood::new(&directory.0, &me());
+    let (key, policy) = (ResourceKey::Policy("ns".into(), "kept".into()), deny_all("ns", "kept"));
+    assert_eq!(key.to_string(), NAME);
+    let resource = Resource::Policy(Policy { action: Action::Allow, ..policy.clone() });
+    let value = xds::wire::encode(&key, &resource).any.value.clone();
+    let kept = Saved { wanted: Vec::new(), resources: vec![(key.clone(), "v1".into(), resource)] };
+    last_good.save(&kept).unwrap();
+    assert_eq!(last_good.load().unwrap(), Some(kept));
+    // The same file as a later version might have written it.
+    let mut bytes = fs::read(directory.file()).unwrap();
+    let at = bytes.windows(value.len()).position(|window| *window == value[..]).unwrap();
+    bytes[at..at + value.len()].fill(0xff);
+    let body = bytes.len() - 32;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes[..body]);
+    bytes[body..].copy_from_slice(digest.as_ref());
+    fs::write(directory.file(), &bytes).unwrap();
+    let loaded = last_good.load().unwrap().unwrap();
+    assert_eq!(loaded.resources, [(key, REFUSED_VERSION.into(), Resource::Policy(policy))]);
 }

@@ -6,6 +6,7 @@ use crate::testing::{host, me, service, slice};
 use daemon::Readiness;
 use daemon::clock::System;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::SystemTime;
 use tokio::task::LocalSet;
@@ -195,6 +196,48 @@ async fn a_cold_start_uses_what_was_kept_and_asks_for_differences() {
         bench.world.borrow_mut().put("a.mesh", resources);
         bench.until(is_synced).await;
         assert_eq!(bench.world.borrow().sent, [0]);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// A policy that nobody here could read denies everything, and does so after a restart too.
+#[tokio::test]
+async fn a_policy_that_was_never_readable_outlives_a_cold_start() {
+    let test = async {
+        let directory = std::env::temp_dir().join(format!("leno-unreadable-{}", std::process::id()));
+        let last_good = LastGood::new(&directory, &me());
+        let first = bench(Some(last_good.clone()));
+        let key = ResourceKey::Policy("ns".into(), "from-the-future".into());
+        let any = xds::proto::Any {
+            type_url: "type.googleapis.com/leno.mesh.v1.Policy".to_owned(),
+            value: vec![0xff; 8].into(),
+        };
+        let bad = Arc::new(Encoded { name: key.to_string().into(), key, version: "1".into(), any });
+        let (good, slice) = (service("a.mesh"), slice("a.mesh", 0, &["a1"]));
+        let mut members = vec![wire::encode(&good.0, &good.1), wire::encode(&slice.0, &slice.1), bad];
+        first.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members.clone());
+        let running = first.find("a.mesh").await.unwrap();
+        assert_eq!(running.policies.len(), 1);
+        let kept = async {
+            while !last_good.load().unwrap().is_some_and(|saved| saved.resources.len() == 3) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), kept).await.unwrap();
+        // Restarted, before the control plane says anything.
+        let second = bench(Some(last_good));
+        assert_eq!(second.store.snapshot().policies, running.policies);
+        // It says the same: only what could not be read comes again.
+        second.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members.clone());
+        second.until(|world| !world.complaints.is_empty()).await;
+        assert_eq!(second.world.borrow().sent, [1]);
+        // And it says that the policy is gone.
+        members.pop();
+        second.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members);
+        second.cut.notify_one();
+        second.until(is_synced).await;
+        assert!(second.store.snapshot().policies.is_empty());
+        std::fs::remove_dir_all(&directory).unwrap();
     };
     LocalSet::new().run_until(test).await;
 }
