@@ -14,8 +14,6 @@ pub const PORT_MESH: u16 = 15008;
 pub const PORT_CONTROL: u16 = 15012;
 /// Metrics of the control plane.
 pub const PORT_CONTROL_METRICS: u16 = 15014;
-/// Health.
-pub const PORT_HEALTH: u16 = 15021;
 /// DNS, on 127.0.0.1.
 pub const PORT_DNS: u16 = 15053;
 /// Metrics of the proxy.
