@@ -9,7 +9,8 @@ use model::address::{is_mesh_only, is_proxy_port};
 use model::listener::{Gateway, Inbound};
 use model::route::HostMatch;
 use model::service::Protocol;
-use model::{Hostname, Reason};
+use model::trust::{Proof, Voucher};
+use model::{Hostname, Reason, TrustDomain};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What a captured outbound connection is.
@@ -107,6 +108,17 @@ pub enum Kin {
     /// Another cluster, or nobody by name: it comes through a gateway, whose address it shows. What was not
     /// exported is not for it, and an address of its own network means something else here.
     Foreign,
+}
+
+/// Tells kin by what a handshake proved. Everyone could claim a cluster, so only who signed counts; and a root
+/// of another trust domain, which may name clusters as it likes, makes no kin at all.
+pub fn kin(proof: &Proof, cluster: &str, domain: Option<&TrustDomain>) -> Kin {
+    match &proof.voucher {
+        _ if domain != Some(&proof.id.trust_domain) => Kin::Foreign,
+        Voucher::Root => Kin::Own,
+        Voucher::Cluster(of) if **of == *cluster => Kin::Own,
+        Voucher::Cluster(_) | Voucher::Nameless => Kin::Foreign,
+    }
 }
 
 /// Names that mean something else in each cluster; a `GlobalService` cannot have them.

@@ -2,6 +2,7 @@
 //! Where connections belong.
 
 use super::*;
+use model::SpiffeId;
 use model::listener::{GatewayListener, InboundPort};
 
 fn host(text: &str) -> Hostname {
@@ -115,4 +116,22 @@ fn the_most_specific_listener_takes_the_request() {
     check(81, "only.com.", Some(4));
     check(81, "other.com", None);
     check(82, "only.com", None);
+}
+
+#[test]
+fn kin_is_who_the_own_cluster_or_the_root_vouches_for() {
+    let own = TrustDomain::parse("leno.demo").unwrap();
+    let check = |domain: &str, voucher: Voucher, expected: Kin| {
+        let id = SpiffeId::parse(&format!("spiffe://{domain}/ns/n/sa/a")).unwrap();
+        let proof = Proof { id, voucher, uid: None };
+        assert_eq!(kin(&proof, "west", Some(&own)), expected, "{proof:?}");
+        assert_eq!(kin(&proof, "west", None), Kin::Foreign, "{proof:?}");
+    };
+    check("leno.demo", Voucher::Root, Kin::Own);
+    check("leno.demo", Voucher::Cluster("west".into()), Kin::Own);
+    check("leno.demo", Voucher::Cluster("east".into()), Kin::Foreign);
+    check("leno.demo", Voucher::Nameless, Kin::Foreign);
+    // A root that we trust for its own domain says what it likes there.
+    check("other.demo", Voucher::Root, Kin::Foreign);
+    check("other.demo", Voucher::Cluster("west".into()), Kin::Foreign);
 }

@@ -45,11 +45,15 @@ pub(super) async fn forward(
     match opened {
         Ok((upstream, active)) => {
             connection.peer = Some(visitor.peer.clone());
+            let visitor = Rc::clone(visitor);
             Reply::Tunnel {
                 headers: HeaderMap::new(),
                 run: Box::new(move |tunnel| {
                     Box::pin(async move {
-                        connection.carry(tunnel, upstream).await;
+                        tokio::select! {
+                            () = connection.carry(tunnel, upstream) => {}
+                            () = visitor.outlived() => connection.refused(Reason::PeerExpired),
+                        }
                         drop(active);
                     })
                 }),

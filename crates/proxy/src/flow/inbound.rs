@@ -20,13 +20,13 @@ use decide::listener::{self, Destination, Kin, Local, Speak};
 use decide::retry::is_idempotent;
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
-use model::trust::{Proof, Voucher};
+use model::trust::Proof;
 use model::{Hostname, Reason, SpiffeId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 /// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
 /// connection for each of its workers. More: `REFUSED_STREAM`.
@@ -45,16 +45,23 @@ pub(crate) struct Visitor {
     pub(crate) kin: Kin,
     /// Where it comes from; through a gateway: the gateway.
     pub(crate) address: SocketAddr,
+    /// When its certificate ends.
+    expires: Instant,
+    drain: Drain,
 }
 
 impl Visitor {
-    fn new(worker: Rc<Worker>, proof: Proof, address: SocketAddr) -> Self {
-        let kin = match &proof.voucher {
-            Voucher::Root => Kin::Own,
-            Voucher::Cluster(cluster) if *cluster == worker.snapshot().me.cluster => Kin::Own,
-            Voucher::Cluster(_) | Voucher::Nameless => Kin::Foreign,
-        };
-        Self { worker, peer: proof.id, kin, address }
+    /// Waits until it is to be said goodbye to: this proxy stops, or its certificate expires.
+    async fn leaves(&self) {
+        tokio::select! {
+            () = self.drain.started() => {}
+            () = sleep_until(self.expires) => {}
+        }
+    }
+
+    /// Waits until nothing of it may go on, because its certificate has long expired.
+    pub(crate) async fn outlived(&self) {
+        sleep_until(self.expires + EXPIRED_GRACE).await;
     }
 
     /// Its own address; unknown for one that comes through a gateway.
@@ -82,24 +89,27 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
-    let visitor = Rc::new(Visitor::new(worker, proof, address));
+    let kin = kin(&worker, &proof);
+    let visitor = Rc::new(Visitor { worker, peer: proof.id, kin, address, expires, drain });
     let service = |request| serve(Rc::clone(&visitor), request);
     let options = ServerOptions { max_concurrent_streams: STREAMS_MAX, ..ServerOptions::default() };
-    let leave = async {
-        tokio::select! {
-            () = drain.started() => {}
-            () = sleep_until(expires) => {}
-        }
-    };
     let served = tokio::select! {
-        served = codec::http2::serve(tls, &options, leave, service) => served,
-        () = sleep_until(expires + EXPIRED_GRACE) => {
+        // First, so that tunnels, which end at the same moment, tell of it before they are cut.
+        biased;
+        served = codec::http2::serve(tls, &options, visitor.leaves(), service) => served,
+        () = visitor.outlived() => {
             return visitor.worker.recorder.refused(address, Reason::PeerExpired);
         }
     };
     if let Err(error) = served {
         report(&visitor.worker, address, &error);
     }
+}
+
+/// Who vouches for a caller, as seen from here.
+fn kin(worker: &Worker, proof: &Proof) -> Kin {
+    let domain = worker.shared.identity.id().map(|id| id.trust_domain);
+    listener::kin(proof, &worker.shared.me.place.cluster, domain.as_ref())
 }
 
 /// A captured connection that came past the mesh: STRICT, so it is refused.

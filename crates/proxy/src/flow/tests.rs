@@ -8,4 +8,5 @@ mod kin;
 mod mesh;
 mod native;
 mod threads;
+mod tunnel;
 mod upstream;

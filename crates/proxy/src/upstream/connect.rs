@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     pub(crate) sender: Sender,
     /// Who answered the handshake; `None`: no TLS.
     pub(crate) peer: Option<SpiffeId>,
+    /// When the first certificate ends that it stands on. `None`: no TLS.
+    expires: Option<Instant>,
     /// From then on it takes no new streams: a certificate on it is about to expire. `None`: no TLS.
     retires: Option<Instant>,
 }
@@ -69,12 +71,15 @@ pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection
             start_secure(worker, secure::connect(worker, tcp, identities).await?).await
         }
         Way::Through { gateway, gateway_identity, service, identities } => {
-            let tunnel = through(worker, *gateway, gateway_identity, service).await?;
-            start_secure(worker, secure::connect(worker, tunnel, identities).await?).await
+            let (tunnel, outer) = through(worker, *gateway, gateway_identity, service).await?;
+            let mut inner = secure::connect(worker, tunnel, identities).await?;
+            // The gateway cuts the outer connection some time after that, and this one with it.
+            inner.expires = outer.map_or(inner.expires, |outer| outer.min(inner.expires));
+            start_secure(worker, inner).await
         }
         Way::Application { address } => {
             let tcp = dial_reason(worker, *address).await?;
-            start(worker, tcp, None, None).await
+            start(worker, tcp, None).await
         }
     }
 }
@@ -84,20 +89,20 @@ async fn dial_reason(worker: &Worker, address: SocketAddr) -> Result<tokio::net:
     dialed.map_err(|error| pool1::connect_reason(&error).into())
 }
 
-/// A tunnel through a gateway to any workload behind `service`. Boxed: it needs the outer connection, whose
+/// A tunnel through a gateway to any workload behind `service`, and when its carrier ends. Boxed: it needs the outer connection, whose
 /// making comes here again.
 fn through<'a>(
     worker: &'a Rc<Worker>,
     gateway: SocketAddr,
     identity: &'a SpiffeId,
     service: &'a (Hostname, u16),
-) -> Pin<Box<dyn Future<Output = Result<Tunnel, Failure>> + 'a>> {
+) -> Pin<Box<dyn Future<Output = Result<(Tunnel, Option<Instant>), Failure>> + 'a>> {
     Box::pin(async move {
         let outer = Pool::lease_gateway(worker, gateway, identity).await?;
         let authority = format!("{}:{}", service.0, service.1);
         let opening = outer.connection.sender.tunnel(&authority, HeaderMap::new());
         match tokio::time::timeout(GATEWAY_TIMEOUT, opening).await {
-            Ok(Ok(tunnel)) => Ok(tunnel),
+            Ok(Ok(tunnel)) => Ok((tunnel, outer.connection.expires)),
             Ok(Err(error)) => Err(tunnel_reason(error.kind).into()),
             Err(_) => Err(Reason::ConnectTimeout.into()),
         }
@@ -113,21 +118,23 @@ fn tunnel_reason(kind: SendErrorKind) -> Reason {
 }
 
 async fn start_secure(worker: &Rc<Worker>, with: Connected<impl Io>) -> Result<Rc<Connection>, Failure> {
-    let now = Instant::now();
-    let left = with.expires.saturating_duration_since(now);
-    let retires = now + left - (left / 10).min(RETIRE_AHEAD_MAX);
-    start(worker, with.tls, Some(with.peer), Some(retires)).await
+    start(worker, with.tls, Some((with.peer, with.expires))).await
 }
 
 async fn start(
     worker: &Rc<Worker>,
     io: impl Io,
-    peer: Option<SpiffeId>,
-    retires: Option<Instant>,
+    proved: Option<(SpiffeId, Instant)>,
 ) -> Result<Rc<Connection>, Failure> {
     let options = ClientOptions::default();
     let (sender, connection) =
         codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
     worker.background.spawn_local("http2 upstream", connection);
-    Ok(Rc::new(Connection { sender, peer, retires }))
+    let now = Instant::now();
+    let (peer, expires) = proved.unzip();
+    let retires = expires.map(|expires| {
+        let left = expires.saturating_duration_since(now);
+        now + left - (left / 10).min(RETIRE_AHEAD_MAX)
+    });
+    Ok(Rc::new(Connection { sender, peer, expires, retires }))
 }

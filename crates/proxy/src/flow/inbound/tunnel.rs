@@ -86,14 +86,13 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
     let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
     let options = ServerOptions::default();
-    let drain = visitor.worker.shared.drain.clone();
     let service = |request| {
         let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
         async move { serve_request(&visitor, request, Some(&arrival)).await }
     };
     let served = match spoken {
-        Spoken::Http1 => codec::http1::serve(io, &options, drain.started(), service).await,
-        Spoken::Http2 => codec::http2::serve(io, &options, drain.started(), service).await,
+        Spoken::Http1 => codec::http1::serve(io, &options, visitor.leaves(), service).await,
+        Spoken::Http2 => codec::http2::serve(io, &options, visitor.leaves(), service).await,
         Spoken::Opaque => return relay_opaque(&visitor, &arrival, io).await,
     };
     if let Err(error) = served {
@@ -119,7 +118,8 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
     }
 }
 
-/// Carries bytes until their end, or until a policy comes into force that would not have let them in.
+/// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
+/// the caller's certificate has long expired.
 async fn carry(visitor: &Visitor, arrival: &Arrival, mut connection: Connection, down: impl Io, up: impl Io) {
     let mut moves = visitor.worker.shared.store.moves();
     let denied = async {
@@ -135,6 +135,7 @@ async fn carry(visitor: &Visitor, arrival: &Arrival, mut connection: Connection,
     let failure = tokio::select! {
         () = connection.carry(down, up) => return,
         failure = denied => failure,
+        () = visitor.outlived() => Reason::PeerExpired.into(),
     };
     connection.policy = failure.policy;
     connection.refused(failure.reason);

@@ -5,6 +5,7 @@ use super::mesh::{Cluster, client};
 use crate::accept::{Mark, dial};
 use crate::secure::ALPN_MESH;
 use crate::testing::id;
+use crate::upstream::mesh;
 use codec::http2;
 use http::HeaderMap;
 use identity::Expect;
@@ -92,5 +93,25 @@ fn the_caller_moves_to_its_renewed_certificate_in_time() {
         let lines = proxy.logged();
         assert_eq!(lines.len(), attempts + 1);
         assert!(lines.iter().all(|line| line["attempts"] == 1), "nothing had to be tried twice");
+    });
+}
+
+/// The gateway cuts the outer connection some time after the certificate on it has expired.
+#[test]
+fn an_inner_connection_retires_with_the_one_that_carries_it() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let identity = &proxy.worker.shared.identity;
+        identity.install(authority.svid_for("client", LIFE));
+        let gateway = std::net::SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
+        let outer = mesh::Pool::lease_gateway(&proxy.worker, gateway, &id("eastwest")).await.unwrap();
+        identity.install(authority.svid("client"));
+        let endpoint = east.endpoint("east");
+        let service = crate::testing::host(super::bed::SERVICE);
+        let inner = mesh::Pool::lease(&proxy.worker, &endpoint, &service, 80).await.unwrap();
+        assert!(!inner.connection.is_spent() && !outer.connection.is_spent());
+        wait_until("both retire", || inner.connection.is_spent() && outer.connection.is_spent()).await;
     });
 }
