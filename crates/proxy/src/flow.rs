@@ -94,6 +94,9 @@ fn unavailable_reason(unavailable: Unavailable) -> Reason {
 
 /// A captured connection of the own application.
 pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
+    let Some(_seat) = worker.hall.own.take() else {
+        return worker.recorder.refused(address, Reason::TooManyConnections);
+    };
     let Some(original) = original_destination(&stream) else {
         // Somebody connected to the capture port itself.
         worker.recorder.refused(address, Reason::NotMyDestination);
@@ -165,6 +168,9 @@ pub(crate) async fn gateway(
     port: u16,
     drain: Drain,
 ) {
+    let Some(_seat) = worker.hall.callers.take() else {
+        return worker.recorder.refused(address, Reason::TooManyConnections);
+    };
     let caller = Caller::new(&worker, Side::Gateway { port }, address);
     if let Ok((spoken, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
         serve_http(&caller, spoken, stream, drain).await;

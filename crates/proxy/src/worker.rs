@@ -2,6 +2,7 @@
 //! the configuration, the health of endpoints, counters that each writes alone. Read `flow` next.
 
 mod listeners;
+mod seats;
 
 use crate::accept::Mark;
 use crate::observe::Recorder;
@@ -44,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) mesh: mesh::Pool,
     /// What drives upstream connections.
     pub(crate) background: Tasks,
+    /// How many connections there may be.
+    pub(crate) hall: seats::Hall,
     /// For callers at the mesh port.
     pub(crate) mesh_tls: Arc<ServerConfig>,
     snapshot: RefCell<Held>,
@@ -63,6 +66,7 @@ impl Worker {
             mesh: mesh::Pool::default(),
             background,
             mesh_tls: shared.identity.server_config(Clients::Required, &[ALPN_MESH]),
+            hall: seats::Hall::default(),
             snapshot: RefCell::new(Held::new(shared.store.snapshot())),
             started: shared.clock.now(),
             mark,

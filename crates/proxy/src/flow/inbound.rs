@@ -85,10 +85,14 @@ pub(crate) struct Arrival {
 
 /// A connection at the mesh port.
 pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
+    let (Some(_seat), Some(handshake)) = (worker.hall.callers.take(), worker.hall.handshakes.take()) else {
+        return worker.recorder.refused(address, Reason::TooManyConnections);
+    };
     let Accepted { tls, proof, expires } = match secure::accept(&worker, stream).await {
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
+    drop(handshake);
     let kin = kin(&worker, &proof);
     let visitor = Rc::new(Visitor { worker, peer: proof.id, kin, address, expires, drain });
     let service = |request| serve(Rc::clone(&visitor), request);

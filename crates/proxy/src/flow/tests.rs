@@ -5,6 +5,7 @@ mod bed;
 mod edge;
 mod expiry;
 mod kin;
+mod limits;
 mod mesh;
 mod native;
 mod threads;

@@ -1,0 +1,58 @@
+//! Callers beyond a worker's limit are refused by name, and only they.
+
+use super::bed::{Application, Authority, Proxy, fresh_ip, story};
+use super::edge::{edge_resources, rule};
+use super::mesh::{Cluster, client};
+use crate::flow;
+use crate::worker::Worker;
+use identity::Identity;
+use model::Reason;
+use model::service::Protocol;
+use std::rc::Rc;
+
+fn refusals(worker: &Worker) -> u64 {
+    let text = worker.shared.observe.render(0, 0);
+    let name =
+        format!("leno_refused_connections_total{{reason=\"{}\"}} ", Reason::TooManyConnections.row().code);
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn more_callers_than_seats_are_refused_and_counted() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let gateway = &east.gateway.worker;
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let mut caller = proxy.call().await;
+        for seats in [&gateway.hall.callers, &gateway.hall.handshakes] {
+            let before = refusals(gateway);
+            let taken: Vec<_> = std::iter::from_fn(|| seats.take()).collect();
+            assert_eq!(caller.get("/").await.status(), 503);
+            assert!(refusals(gateway) > before);
+            drop(taken);
+        }
+        // The control run: the seats that were taken were all that was missing. What failed is put aside for a
+        // while, so somebody else asks.
+        let other = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        assert_eq!(other.call().await.get("/").await.status(), 200);
+        assert!(gateway.hall.handshakes.take().is_some());
+    });
+}
+
+#[test]
+fn a_gateway_refuses_callers_beyond_its_seats() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let resources = edge_resources(vec![rule(0, "")], &[application.address]);
+        let identity = Identity::new(Vec::new());
+        let proxy = Proxy::new("west", identity, resources);
+        let taken: Vec<_> = std::iter::from_fn(|| proxy.worker.hall.callers.take()).collect();
+        let (_ours, theirs) = tokio::io::duplex(1024);
+        let address = std::net::SocketAddr::new(fresh_ip(), 4321);
+        flow::gateway(Rc::clone(&proxy.worker), theirs, address, 80, proxy.drain.clone()).await;
+        assert_eq!(refusals(&proxy.worker), 1);
+        drop(taken);
+        assert_eq!(proxy.enter().await.get("/").await.status(), 200);
+    });
+}
