@@ -20,7 +20,7 @@ const LIFE: Duration = Duration::from_secs(2);
 async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
         }
     };
     assert!(tokio::time::timeout(SOON, waiting).await.is_ok(), "{what}");

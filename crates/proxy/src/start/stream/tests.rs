@@ -220,7 +220,7 @@ async fn a_policy_that_was_never_readable_outlives_a_cold_start() {
         assert_eq!(running.policies.len(), 1);
         let kept = async {
             while !last_good.load().unwrap().is_some_and(|saved| saved.resources.len() == 3) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), kept).await.unwrap();
