@@ -152,8 +152,8 @@ impl Scanner {
     /// Consumes up to and with the next LF, and judges the line if it is complete.
     fn take_line(&mut self, bytes: &[u8]) -> usize {
         let Some(end) = memchr(b'\n', bytes) else {
-            // Its size is bounded by the buffer of hyper, which stops reading when a head gets too large; a
-            // chunk's line and trailers are bounded here.
+            // Its size is bounded by hyper, which stops reading when a head or the trailers get too large; a
+            // chunk's line is bounded here.
             self.line.extend_from_slice(bytes);
             if matches!(self.state, State::ChunkSize) && self.line.len() > EXTENSION_BYTES_MAX {
                 self.state = State::Broken(Violation::Chunk);
@@ -205,7 +205,9 @@ impl Scanner {
         let method_end = memchr(b' ', text).ok_or(Violation::RequestLine)?;
         let target_end = memrchr(b' ', text).ok_or(Violation::RequestLine)?;
         let target = text.get(method_end + 1..target_end).ok_or(Violation::RequestLine)?;
-        if method_end == 0 || target.is_empty() || target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+        // A fragment would be dropped in silence, so that what was asked is not what is decided on.
+        let is_bad = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
+        if method_end == 0 || target.is_empty() || target.iter().any(is_bad) {
             return Err(Violation::RequestLine);
         }
         let old_version = match &text[target_end + 1..] {

@@ -150,6 +150,9 @@ fn request_lines_have_three_parts() {
         "GET /",
         "GET / x HTTP/1.1",
         " / HTTP/1.1",
+        "GET /admin#x HTTP/1.1",
+        "GET /#/../admin HTTP/1.1",
+        "GET http://a/#x HTTP/1.1",
     ] {
         broken(&format!("{line}\r\n"), Violation::RequestLine);
     }
