@@ -1,103 +1,81 @@
-//! Fields that must not pass a proxy: those of one hop, and those that only proxies may set.
+//! Fields that must not pass a proxy: those of one hop, and those that trailers must not bring.
 
-use http::header::{CONNECTION, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{self, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE};
 use http::{HeaderMap, HeaderValue};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Whether the field is for one hop alone (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2). `te` counts too,
+/// although `te: trailers` is said again to the next hop.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str().as_bytes(),
+        b"connection"
+            | b"http2-settings"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"te"
+            | b"transfer-encoding"
+            | b"upgrade"
+    )
+}
 
-/// Removes what is meant for this hop alone: `connection` and what it names, `keep-alive`, `proxy-connection`,
-/// `transfer-encoding`, `upgrade`, `http2-settings`, and `te` other than
-/// `trailers`. An upgrade that shall pass is put back by the caller.
+/// Removes what is meant for this hop alone: what [`is_hop_by_hop`] says and what `connection` names, except
+/// that `te: trailers` stays. An upgrade that shall pass is put back by the caller.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none of these: one lookup each, no allocation.
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            // Naming these would let a client remove what later steps rely on.
-            .filter(|name| ![http::header::HOST, http::header::CONTENT_LENGTH, TE, UPGRADE].contains(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+    // Most messages have none: one pass, no allocation.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS] {
+    let members = |name: HeaderName| {
+        let values = headers.get_all(name).iter();
+        values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    };
+    // Nearly every message names only these, which mean nothing more or go anyway.
+    let is_usual = |name: &[u8]| {
+        [&b"keep-alive"[..], b"close", b"upgrade", b"te"].iter().any(|usual| name.eq_ignore_ascii_case(usual))
+    };
+    let mut doomed: Vec<HeaderName> = members(CONNECTION)
+        .filter(|name| !is_usual(name))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        // Naming these would let a client remove what later steps rely on.
+        .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
+        .collect();
+    doomed.extend(headers.keys().filter(|name| is_hop_by_hop(name)).cloned());
+    let wants_trailers = members(TE).any(|te| te.eq_ignore_ascii_case(b"trailers"));
+    for name in doomed {
         headers.remove(name);
     }
-    if headers.contains_key(TE) {
-        let wants = headers
-            .get_all(TE)
-            .iter()
-            .filter_map(|te| te.to_str().ok())
-            .flat_map(|te| te.split(','))
-            .any(|te| te.trim().eq_ignore_ascii_case("trailers"));
-        headers.remove(TE);
-        if wants {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
-        }
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 
-/// Removes every field whose name starts with `prefix` (lower case). Returns how many lines went.
-pub fn strip_protected(headers: &mut HeaderMap, prefix: &str) -> usize {
-    if !headers.keys().any(|name| name.as_str().starts_with(prefix)) {
-        return 0;
-    }
-    let names: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
-    let before = headers.len();
-    for name in names {
-        headers.remove(name);
-    }
-    before - headers.len()
-}
-
-/// Removes from trailers what must never be mistaken for a header: framing, routing, authentication and
-/// everything under `prefix`.
-pub fn strip_trailers(trailers: &mut HeaderMap, prefix: &str) {
-    const FORBIDDEN: [&str; 12] = [
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "host",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "x-forwarded-client-cert",
-    ];
-    for name in FORBIDDEN {
+/// Removes from trailers what must never be taken for a header: framing, routing, authentication, how to read
+/// the content (RFC 9110 section 6.5.1).
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let doomed: Vec<HeaderName> = trailers.keys().filter(|name| is_for_head(name)).cloned().collect();
+    for name in doomed {
         trailers.remove(name);
     }
-    strip_protected(trailers, prefix);
 }
 
-/// What a request with `connection: upgrade` asks for, lower case.
-pub fn upgrade_token(headers: &HeaderMap) -> Option<String> {
-    let asked = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    if !asked {
-        return None;
-    }
-    Some(headers.get(UPGRADE)?.to_str().ok()?.trim().to_ascii_lowercase())
-}
-
-/// Whether the message declares trailers or a transfer coding that may bring them.
-pub fn announces_trailers(headers: &HeaderMap) -> bool {
-    headers.contains_key(TRAILER) || headers.contains_key(TRANSFER_ENCODING)
+fn is_for_head(name: &HeaderName) -> bool {
+    const FOR_HEAD: [HeaderName; 14] = [
+        header::AUTHORIZATION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::EXPECT,
+        header::HOST,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::SET_COOKIE,
+        header::TRAILER,
+        header::LOCATION,
+        header::WWW_AUTHENTICATE,
+    ];
+    is_hop_by_hop(name) || FOR_HEAD.contains(name)
 }
 
 #[cfg(test)]

@@ -179,9 +179,9 @@ fn kind(name: &HeaderName) -> Kind {
     let text = name.as_str().as_bytes();
     match text {
         [b'x', ..] => kind_of_x(text),
-        b"connection" | b"keep-alive" | b"proxy-connection" | b"te" | b"transfer-encoding" | b"upgrade"
-        | b"expect" | b"http2-settings" => Kind::HopByHop,
         b"forwarded" => Kind::Claim,
+        b"expect" => Kind::HopByHop,
+        _ if codec::headers::is_hop_by_hop(name) => Kind::HopByHop,
         _ => Kind::EndToEnd,
     }
 }
@@ -226,34 +226,17 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 }
 
 fn strip_from(headers: &mut HeaderMap, from: Whence) {
-    let members = |name: HeaderName| {
-        let values = headers.get_all(name).iter();
-        values.flat_map(|value| value.as_bytes().split(|&b| b == b',')).map(<[u8]>::trim_ascii)
-    };
-    // Nearly every message names only these, which mean nothing more or go anyway.
-    let is_usual = |token: &[u8]| {
-        [&b"keep-alive"[..], b"close", b"upgrade", b"te"]
-            .iter()
-            .any(|usual| token.eq_ignore_ascii_case(usual))
-    };
-    let nominated: Vec<HeaderName> = members(header::CONNECTION)
-        .filter(|token| !is_usual(token))
-        .filter_map(|token| HeaderName::from_bytes(token).ok())
-        .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
-        .collect();
-    let has_trailers = members(header::TE).any(|te| te.eq_ignore_ascii_case(b"trailers"));
-    let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(name, from)).cloned().collect();
-    for name in nominated.iter().chain(&doomed) {
+    codec::headers::strip_hop_by_hop(headers);
+    let is_left = |name: &&HeaderName| is_doomed(name, from) && **name != header::TE;
+    let doomed: Vec<HeaderName> = headers.keys().filter(is_left).cloned().collect();
+    for name in doomed {
         headers.remove(name);
-    }
-    if has_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 
 /// Takes out of trailers what must never be taken for a header (bad inputs S22).
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    codec::headers::strip_trailers(trailers, "x-leno-");
+    codec::headers::strip_trailers(trailers);
     let protected: Vec<HeaderName> =
         trailers.keys().filter(|name| kind(name) != Kind::EndToEnd).cloned().collect();
     for name in protected {
