@@ -309,6 +309,16 @@ impl fmt::Debug for Body {
     }
 }
 
+/// Whether `content-length` is absent, or there once and digits.
+pub(crate) fn has_one_length(headers: &HeaderMap<HeaderValue>) -> bool {
+    let mut lengths = headers.get_all(http::header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        (Some(length), None) => !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// The value of `content-length`, if it is there once and is a number.
 pub(crate) fn content_length(headers: &HeaderMap<HeaderValue>) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

@@ -223,6 +223,13 @@ fn status_only(status: StatusCode) -> Response<()> {
 /// `cookie` field.
 fn admit(parts: &mut request::Parts) -> Result<(), StatusCode> {
     let bad = StatusCode::BAD_REQUEST;
+    // What the library lets pass (RFC 9113 sections 8.1.1, 8.2.1 and 8.3.1).
+    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(bad);
+    }
+    if parts.headers.values().any(is_padded) || !crate::body::has_one_length(&parts.headers) {
+        return Err(bad);
+    }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     let authority = match (parts.uri.authority(), host, more) {
@@ -249,6 +256,12 @@ fn admit(parts: &mut request::Parts) -> Result<(), StatusCode> {
     }
     join_cookies(&mut parts.headers);
     Ok(())
+}
+
+/// HTTP/1 would read a value with blanks around it as another one.
+fn is_padded(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
 }
 
 /// HTTP/2 lets a client split its cookies into crumbs; nothing behind us expects that.

@@ -422,3 +422,5 @@ fn a_polite_client_is_not_cut() {
         }
     });
 }
+
+mod raw;
