@@ -5,8 +5,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::header::{HOST, HeaderValue, UPGRADE};
-use http::{Method, Request, Response, Uri, Version};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -22,6 +22,8 @@ pub struct Sender {
     /// Tells the connection to hand its stream over instead of closing it.
     may_tunnel: Rc<Cell<bool>>,
     tunnel: oneshot::Receiver<Tunnel>,
+    /// After a response with two readings: what comes next could be a part of it.
+    is_spoiled: bool,
 }
 
 /// Starts HTTP/1.1 on `io`. The future drives the connection and must be polled (spawned) by the caller.
@@ -36,7 +38,7 @@ pub async fn connect<I: Io>(io: I) -> Result<(Sender, impl Future<Output = ()>),
     let may_tunnel = Rc::new(Cell::new(false));
     let (handover, tunnel) = oneshot::channel();
     let driver = drive(connection, Rc::clone(&may_tunnel), handover);
-    Ok((Sender { requests, may_tunnel, tunnel }, driver))
+    Ok((Sender { requests, may_tunnel, tunnel, is_spoiled: false }, driver))
 }
 
 async fn drive<I: Io>(
@@ -67,12 +69,17 @@ impl Sender {
     ///
     /// # Errors
     /// `NotSent` (with the request) if the connection was busy or had ended, `Protocol` if the response makes no
-    /// sense, else `Closed`.
+    /// sense (its framing has two readings, for one), else `Closed`.
     pub async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
         prepare(&mut request);
         self.may_tunnel.set(request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE));
         match self.requests.try_send_request(request).await {
-            Ok(response) => Ok(response.map(Body::hyper)),
+            Ok(response) => {
+                self.is_spoiled = true;
+                check_head(&response, self.may_tunnel.get())?;
+                self.is_spoiled = false;
+                Ok(response.map(Body::hyper))
+            }
             Err(mut refused) => Err(match refused.take_message() {
                 Some(request) => SendError::not_sent(request, refused.into_error()),
                 None => map_error(refused.into_error()),
@@ -82,16 +89,19 @@ impl Sender {
 
     /// Whether the last exchange ended cleanly in both directions, so that the next request may be sent.
     pub fn is_ready(&self) -> bool {
-        self.requests.is_ready() && !self.requests.is_closed()
+        self.requests.is_ready() && !self.is_closed()
     }
 
     /// Whether the connection ended.
     pub fn is_closed(&self) -> bool {
-        self.requests.is_closed()
+        self.requests.is_closed() || self.is_spoiled
     }
 
     /// Polls for [`Sender::ready`].
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.is_spoiled {
+            return Poll::Ready(Err(SendError::new(SendErrorKind::NotSent, "connection is spoiled")));
+        }
         self.requests.poll_ready(cx).map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))
     }
 
@@ -127,6 +137,28 @@ fn prepare(request: &mut Request<Body>) {
             *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         }
     }
+}
+
+/// Refuses what hyper reads in one of several ways (bad inputs S33): somebody else would read it in another.
+fn check_head<B>(response: &Response<B>, may_tunnel: bool) -> Result<(), SendError> {
+    let headers = response.headers();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = codings.next();
+    let has_other_coding = coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let complaint = if coding.is_some() && headers.contains_key(CONTENT_LENGTH) {
+        "response with content-length and transfer-encoding"
+    } else if codings.next().is_some() || has_other_coding {
+        "response with a transfer-encoding other than chunked"
+    } else if coding.is_some() && response.version() != Version::HTTP_11 {
+        "HTTP/1.0 response with transfer-encoding"
+    } else if !crate::body::has_one_length(headers) {
+        "response with a repeated or odd content-length"
+    } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_tunnel {
+        "change of protocol that nobody asked for"
+    } else {
+        return Ok(());
+    };
+    Err(SendError::new(SendErrorKind::Protocol, complaint))
 }
 
 fn map_error(cause: hyper::Error) -> SendError {

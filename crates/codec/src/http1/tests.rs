@@ -435,3 +435,5 @@ fn a_reset_ends_the_connection_without_an_answer() {
         assert_eq!(answer, Bytes::new());
     });
 }
+
+mod hostile;

@@ -1,0 +1,71 @@
+//! Upstreams that answer in two ways at once (S33), expectations (S26), and clients that do not read (Z01).
+
+use super::*;
+
+async fn answered(head: &'static str) -> Result<Response<Body>, SendErrorKind> {
+    let (mut sender, driver) = connect(scripted(head.as_bytes())).await.unwrap();
+    spawn_local(driver);
+    let answer = sender.send(get("/")).await.map_err(|error| error.kind);
+    if answer.is_err() {
+        assert!(!sender.is_ready(), "{head:?} left a connection for the next request");
+    }
+    answer
+}
+
+#[test]
+fn a_response_with_two_readings_is_refused() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nhello",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ] {
+        let answer = run(answered(head));
+        assert!(matches!(answer, Err(SendErrorKind::Protocol)), "{head:?}: {answer:?}");
+    }
+    let ok = run(answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"));
+    assert_eq!(ok.unwrap().status(), 200);
+}
+
+/// Answers 417 without a look at the body.
+async fn refuses(_request: Request<Body>) -> Reply {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = http::StatusCode::EXPECTATION_FAILED;
+    Reply::Response(response)
+}
+
+#[test]
+fn what_follows_a_refused_expectation_is_never_a_request() {
+    run(async {
+        for (head, behind) in [
+            // The client waits, is refused, and goes on with its next request.
+            ("Content-Length: 500", "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("Transfer-Encoding: chunked", "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+            // It does not wait, and the body looks like a request.
+            ("Content-Length: 32", "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ] {
+            let (mut client, server) = duplex(1 << 16);
+            let options = ServerOptions::default();
+            let serving =
+                spawn_local(async move { serve(server, &options, std::future::pending(), refuses).await });
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{head}\r\n\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut first = [0; 12];
+            client.read_exact(&mut first).await.unwrap();
+            assert_eq!(&first, b"HTTP/1.1 417");
+            // Fails if the server has closed already.
+            let _ = client.write_all(behind.as_bytes()).await;
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.unwrap();
+            assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1"), "{head:?}");
+            let _ = serving.await.unwrap();
+        }
+    });
+}
