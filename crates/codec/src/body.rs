@@ -131,6 +131,14 @@ impl Body {
         }
     }
 
+    /// How many bytes are in hand, if nothing else follows.
+    pub(crate) fn full_len(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Full(bytes) => Some(bytes.len()),
+            _ => None,
+        }
+    }
+
     /// Takes the bytes if they are in hand and nothing else follows.
     pub(crate) fn take_full(&mut self) -> Option<Bytes> {
         let Kind::Full(bytes) = &mut self.kind else { return None };

@@ -125,6 +125,13 @@ pub enum Flood {
     Others,
 }
 
+impl ServeError {
+    /// The client's socket took nothing for `write_timeout`.
+    pub(crate) fn stuck() -> Self {
+        ServeError::Io(Box::new(std::io::Error::from(std::io::ErrorKind::TimedOut)))
+    }
+}
+
 /// Why a server connection ended other than by plan.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {

@@ -12,8 +12,16 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a draining HTTP/1 connection without a request waits for one more, so as not to lose it.
 pub const DRAIN_LINGER: Duration = Duration::from_secs(1);
-/// How long a stream may wait for the peer's window for one chunk. Longer: the stream is reset.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long bytes of a stream may wait for a client's window. Longer, or fewer than [`STALL_BYTES_MIN`] in that
+/// time: the stream is reset. A stream without bytes to send waits for ever.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// As [`STALL_TIMEOUT`], for requests to an upstream, which may have reasons to be slow.
+pub const UPSTREAM_STALL_TIMEOUT: Duration = Duration::from_secs(300);
+/// Bytes that must pass within a stall or write timeout; a window that trickles is a shut one.
+pub const STALL_BYTES_MIN: usize = 16 * 1024;
+/// How long a client's socket may be full. Longer, or less than [`STALL_BYTES_MIN`] in that time: the connection
+/// is cut. The kernel buffers megabytes, so that a slow but honest client shows no progress for a while.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Streams that a peer may have open on one connection. More: `REFUSED_STREAM`.
 pub const STREAMS_MAX: u32 = 256;
 /// Bytes that a peer may send on a stream, and on a connection, before we have read them.
@@ -36,6 +44,8 @@ pub struct ServerOptions {
     pub drain_linger: Duration,
     /// [`STALL_TIMEOUT`]; HTTP/2 only, not for tunnels.
     pub stall_timeout: Duration,
+    /// [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
     /// [`HEADER_BYTES_MAX`]; at least 8 KiB for HTTP/1.
     pub max_header_bytes: usize,
     /// [`HEADERS_MAX`]; another value than the default costs HTTP/1 an allocation per request.
@@ -61,6 +71,7 @@ impl Default for ServerOptions {
             idle_timeout: IDLE_TIMEOUT,
             drain_linger: DRAIN_LINGER,
             stall_timeout: STALL_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             max_header_bytes: HEADER_BYTES_MAX,
             max_headers: HEADERS_MAX,
             max_concurrent_streams: STREAMS_MAX,
@@ -76,7 +87,7 @@ impl Default for ServerOptions {
 /// How an HTTP/2 client treats its connection.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// [`STALL_TIMEOUT`].
+    /// [`UPSTREAM_STALL_TIMEOUT`].
     pub stall_timeout: Duration,
     /// [`HEADER_BYTES_MAX`], for responses.
     pub max_header_bytes: usize,
@@ -97,7 +108,7 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
-            stall_timeout: STALL_TIMEOUT,
+            stall_timeout: UPSTREAM_STALL_TIMEOUT,
             max_header_bytes: HEADER_BYTES_MAX,
             stream_window: STREAM_WINDOW_BYTES,
             connection_window: CONNECTION_WINDOW_BYTES,

@@ -1,11 +1,16 @@
 //! Deadlines of a connection with one timer and no timer work per request: the timer stays where it was and is
 //! moved when it fires too early.
 
+use std::cell::Cell;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
+
+use crate::ServerOptions;
+use crate::options::STALL_BYTES_MIN;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +21,35 @@ pub(crate) enum Stage {
     Head,
     /// Our side, or bodies, which have deadlines elsewhere.
     Busy,
+    /// Room in the peer's socket.
+    Stuck,
+}
+
+/// What a connection's socket does with what we write.
+#[derive(Debug, Default)]
+pub(crate) struct Outlet {
+    is_blocked: Cell<bool>,
+    written: Cell<u64>,
+}
+
+impl Outlet {
+    /// Remembers the result of a write.
+    pub(crate) fn note(&self, written: &Poll<io::Result<usize>>) {
+        self.is_blocked.set(written.is_pending());
+        if let Poll::Ready(Ok(len)) = written {
+            self.written.set(self.written.get() + *len as u64);
+        }
+    }
+
+    /// Whether the last write has to wait.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
+    }
+
+    /// Changes with each [`STALL_BYTES_MIN`] written.
+    pub(crate) fn turn(&self) -> u64 {
+        self.written.get() / STALL_BYTES_MIN as u64
+    }
 }
 
 /// Watches the stages of one connection.
@@ -27,18 +61,20 @@ pub(crate) struct Watchdog {
     deadline: Option<Instant>,
     idle: Duration,
     head: Duration,
+    stuck: Duration,
 }
 
 impl Watchdog {
-    pub(crate) fn new(idle: Duration, head: Duration) -> Self {
-        let deadline = Instant::now() + idle;
+    pub(crate) fn new(options: &ServerOptions) -> Self {
+        let deadline = Instant::now() + options.idle_timeout;
         Watchdog {
             timer: Box::pin(tokio::time::sleep_until(deadline)),
             stage: Stage::Idle,
             turn: 0,
             deadline: Some(deadline),
-            idle,
-            head,
+            idle: options.idle_timeout,
+            head: options.header_timeout,
+            stuck: options.write_timeout,
         }
     }
 
@@ -78,6 +114,7 @@ impl Watchdog {
             Stage::Busy => None,
             Stage::Idle => Some(Instant::now() + self.idle),
             Stage::Head => Some(Instant::now() + self.head),
+            Stage::Stuck => Some(Instant::now() + self.stuck),
         };
         // A later deadline is found when the timer fires; an earlier one must move it now.
         if let Some(deadline) = self.deadline

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::gate::{Place, Scanned, Scanner};
 use crate::TunnelRun;
+use crate::watchdog::Outlet;
 
 /// What is known about a connection beside hyper.
 pub(super) struct Line {
@@ -20,6 +21,8 @@ pub(super) struct Line {
     pub(super) busy: Cell<bool>,
     /// Requests handed out.
     pub(super) served: Cell<u64>,
+    /// What the client's socket does.
+    pub(super) outlet: Outlet,
     /// Whether responses shall carry `connection: close`.
     pub(super) closing: Cell<bool>,
     /// Set once a request was answered with a tunnel.
@@ -34,6 +37,7 @@ impl Line {
             place: Cell::new(Place::Rest),
             busy: Cell::new(false),
             served: Cell::new(0),
+            outlet: Outlet::default(),
             closing: Cell::new(false),
             tunnel: RefCell::new(None),
             released: Cell::new(false),
@@ -124,7 +128,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gated<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Gated<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.line.outlet.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -132,7 +138,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Gated<I> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.line.outlet.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -54,7 +54,7 @@ where
 
     // In a set of its own, so that it is polled when it was woken and not for every request.
     let mut drain = FuturesUnordered::from_iter([drain]);
-    let mut watchdog = Watchdog::new(options.idle_timeout, options.header_timeout);
+    let mut watchdog = Watchdog::new(options);
     let ended = std::future::poll_fn(|cx| {
         loop {
             // Before the rest: bytes that have arrived make a request, even when the drain has begun.
@@ -65,8 +65,10 @@ where
                 line.closing.set(true);
                 watchdog.shorten_idle(options.drain_linger);
             }
-            match watchdog.poll(cx, stage(&line), line.served.get()) {
+            let (stage, turn) = stage(&line);
+            match watchdog.poll(cx, stage, turn) {
                 Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
+                Poll::Ready(Stage::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
                 Poll::Ready(_) => Pin::new(&mut connection).graceful_shutdown(),
                 Poll::Pending => return Poll::Pending,
             }
@@ -96,12 +98,16 @@ fn builder(options: &ServerOptions) -> Builder {
     builder
 }
 
-fn stage(line: &Line) -> Stage {
-    match line.place.get() {
+/// What the connection waits for, and what changes when it gets on with it.
+fn stage(line: &Line) -> (Stage, u64) {
+    let stage = match line.place.get() {
+        // Also when the exchange is over for hyper: its last bytes may not be out.
+        _ if line.outlet.is_blocked() => return (Stage::Stuck, line.outlet.turn()),
         _ if line.busy.get() => Stage::Busy,
         Place::Rest => Stage::Idle,
         _ => Stage::Head,
-    }
+    };
+    (stage, line.served.get())
 }
 
 /// Closes so that the client can read what was sent last: a close with unread bytes would be a reset.

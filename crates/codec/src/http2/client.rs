@@ -109,7 +109,8 @@ impl Shared {
     }
 
     fn pump(&self, stream: SendStream<Bytes>, body: Body, cancel: &Rc<Cancel>) {
-        let pump = Pump::new(stream, body, self.stall_timeout, Some(Rc::clone(cancel)));
+        let findings = Rc::clone(&self.findings);
+        let pump = Pump::new(stream, body, self.stall_timeout, findings, Some(Rc::clone(cancel)));
         self.pumps.borrow_mut().push(pump);
         if let Some(connection) = &*self.connection.borrow() {
             connection.wake_by_ref();
@@ -160,7 +161,8 @@ impl Sender {
         let mut cancel = None;
         if !body.is_end_stream() {
             if let Some(bytes) = body.take_full() {
-                // Fails only if the stream is gone, which the response tells.
+                // Fails only if the stream is gone, which the response tells. It has no window before the
+                // connection is polled; whoever waits for the response has a deadline.
                 let _ = stream.send_data(bytes, true);
             } else {
                 let asked = Rc::default();

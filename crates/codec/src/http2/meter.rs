@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::watchdog::Outlet;
 use crate::{Flood, FloodLimits, HTTP2_PREFACE};
 
 const DATA: u8 = 0;
@@ -40,6 +41,8 @@ pub(super) struct Findings {
     pub(super) last_stream: Cell<Option<u32>>,
     /// Whether a block of fields has begun and not ended.
     pub(super) block_open: Cell<bool>,
+    /// Whether the socket takes nothing at present, and how many bytes it has taken.
+    pub(super) outlet: Outlet,
 }
 
 /// The counts of one kind of frame since `Counts::since`.
@@ -219,7 +222,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
 impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let metered = self.get_mut();
-        let len = ready!(Pin::new(&mut metered.io).poll_write(cx, buf))?;
+        let written = Pin::new(&mut metered.io).poll_write(cx, buf);
+        metered.findings.outlet.note(&written);
+        let len = ready!(written)?;
         metered.counter.wrote(len);
         Poll::Ready(Ok(len))
     }
@@ -230,7 +235,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let metered = self.get_mut();
-        let len = ready!(Pin::new(&mut metered.io).poll_write_vectored(cx, bufs))?;
+        let written = Pin::new(&mut metered.io).poll_write_vectored(cx, bufs);
+        metered.findings.outlet.note(&written);
+        let len = ready!(written)?;
         metered.counter.wrote(len);
         Poll::Ready(Ok(len))
     }

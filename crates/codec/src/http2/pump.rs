@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -10,18 +11,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body as _;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
+use super::meter::Findings;
 use crate::Body;
+use crate::options::STALL_BYTES_MIN;
 
 /// Writes one body. Ends when it is written, or when nobody wants it any more.
 pub(super) struct Pump {
     stream: SendStream<Bytes>,
     body: Body,
+    /// Taken from the body. The library gets only what the window has room for: it would keep the rest for ever.
+    piece: Bytes,
     stall_timeout: Duration,
-    /// Only while the peer's window is closed.
-    stall: Option<Pin<Box<Sleep>>>,
+    /// Only while bytes wait for the peer's window.
+    stall: Option<Stall>,
+    findings: Rc<Findings>,
     cancel: Option<Rc<Cancel>>,
+}
+
+/// Bytes are waiting for a window.
+struct Stall {
+    timer: Pin<Box<Sleep>>,
+    /// Bytes that found room since the timer started.
+    moved: usize,
 }
 
 /// Tells a pump that its request was given up.
@@ -56,14 +69,29 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// Sends a body that is in hand at once, if the window has room for all of it. Returns whether it did.
+pub(super) fn send_now(stream: &mut SendStream<Bytes>, body: &mut Body) -> bool {
+    let Some(len) = body.full_len() else { return false };
+    stream.reserve_capacity(len);
+    if stream.capacity() < len {
+        return false;
+    }
+    if let Some(bytes) = body.take_full() {
+        // Fails only if the stream is gone.
+        let _ = stream.send_data(bytes, true);
+    }
+    true
+}
+
 impl Pump {
     pub(super) fn new(
         stream: SendStream<Bytes>,
         body: Body,
         stall_timeout: Duration,
+        findings: Rc<Findings>,
         cancel: Option<Rc<Cancel>>,
     ) -> Self {
-        Pump { stream, body, stall_timeout, stall: None, cancel }
+        Pump { stream, body, piece: Bytes::new(), stall_timeout, stall: None, findings, cancel }
     }
 
     /// Ready when nobody wants the rest: with what to tell the peer, if anything.
@@ -81,23 +109,39 @@ impl Pump {
         self.stream.poll_reset(cx).map(|_| None)
     }
 
-    /// Ready with room in the window; with an error when the stream shall be, or was, reset.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Reason>>> {
-        self.stream.reserve_capacity(1);
-        while self.stream.capacity() == 0 {
+    /// Ready with room for some of the piece; with an error when the stream shall be, or was, reset.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Option<Reason>>> {
+        self.stream.reserve_capacity(self.piece.len());
+        loop {
+            let room = self.stream.capacity().min(self.piece.len());
+            if room > 0 {
+                return Poll::Ready(Ok(room));
+            }
             match self.stream.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(_) => return Poll::Ready(Err(None)),
                 Poll::Pending => {
-                    let stall =
-                        self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall_timeout)));
-                    ready!(stall.as_mut().poll(cx));
+                    ready!(self.poll_stall(cx));
                     return Poll::Ready(Err(Some(Reason::CANCEL)));
                 }
             }
         }
-        self.stall = None;
-        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the peer's window has been shut, or has trickled, for too long.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            timer: Box::pin(tokio::time::sleep(self.stall_timeout)),
+            moved: 0,
+        });
+        while stall.timer.as_mut().poll(cx).is_ready() {
+            // Not the window but the socket: the connection has its own deadline for that.
+            if !self.findings.outlet.is_blocked() {
+                return Poll::Ready(());
+            }
+            stall.timer.as_mut().reset(Instant::now() + self.stall_timeout);
+        }
+        Poll::Pending
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
@@ -105,32 +149,56 @@ impl Pump {
             if let Poll::Ready(reason) = self.poll_unwanted(cx) {
                 return Poll::Ready(reason);
             }
-            if let Err(reason) = ready!(self.poll_room(cx)) {
-                return Poll::Ready(reason);
+            if self.piece.is_empty() {
+                match ready!(self.poll_body(cx)) {
+                    ControlFlow::Continue(()) => continue,
+                    ControlFlow::Break(reason) => return Poll::Ready(reason),
+                }
             }
-            let sent = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => return Poll::Ready(self.stream.send_data(Bytes::new(), true).err().and(None)),
-                Some(Err(_)) => return Poll::Ready(Some(Reason::INTERNAL_ERROR)),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        let last = self.body.is_end_stream();
-                        let sent = self.stream.send_data(data, last);
-                        if last {
-                            return Poll::Ready(None);
-                        }
-                        sent
-                    }
-                    Err(frame) => {
-                        let trailers = frame.into_trailers().unwrap_or_default();
-                        self.stream.reserve_capacity(0);
-                        // Fails only if the stream is gone.
-                        let _ = self.stream.send_trailers(trailers);
-                        return Poll::Ready(None);
-                    }
-                },
+            let room = match ready!(self.poll_room(cx)) {
+                Ok(room) => room,
+                Err(reason) => return Poll::Ready(reason),
             };
-            if sent.is_err() {
+            let part = self.piece.split_to(room);
+            let last = self.piece.is_empty() && self.body.is_end_stream();
+            if self.stream.send_data(part, last).is_err() || last {
                 return Poll::Ready(None);
+            }
+            self.note(room);
+        }
+    }
+
+    /// Takes the next piece from the body, or ends the stream as the body ended.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<ControlFlow<Option<Reason>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            // Fails only if the stream is gone, here and below.
+            None => {
+                let _ = self.stream.send_data(Bytes::new(), true);
+                return Poll::Ready(ControlFlow::Break(None));
+            }
+            Some(Err(_)) => return Poll::Ready(ControlFlow::Break(Some(Reason::INTERNAL_ERROR))),
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                self.piece = data;
+                Poll::Ready(ControlFlow::Continue(()))
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                self.stream.reserve_capacity(0);
+                let _ = self.stream.send_trailers(trailers);
+                Poll::Ready(ControlFlow::Break(None))
+            }
+        }
+    }
+
+    /// `len` bytes found room: enough of them end a stall, and so does the end of the piece.
+    fn note(&mut self, len: usize) {
+        if let Some(stall) = &mut self.stall {
+            stall.moved += len;
+            if self.piece.is_empty() || stall.moved >= STALL_BYTES_MIN {
+                self.stall = None;
             }
         }
     }

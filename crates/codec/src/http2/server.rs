@@ -14,7 +14,7 @@ use http::header::{COOKIE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 
 use super::meter::{Findings, Metered};
-use super::pump::Pump;
+use super::pump::{Pump, send_now};
 use super::recv::RecvBody;
 use super::tunnel::StreamIo;
 use crate::watchdog::{Stage, Watchdog};
@@ -52,15 +52,16 @@ where
     let mut streams = FuturesUnordered::new();
     // In a set of its own, so that it is polled when it was woken and not for every request.
     let mut drain = FuturesUnordered::from_iter([drain]);
-    let mut watchdog = Watchdog::new(options.idle_timeout, options.header_timeout);
+    let mut watchdog = Watchdog::new(options);
     let (mut served, mut leaving) = (0, false);
+    let watch = Watch { stall_timeout: options.stall_timeout, findings: &findings };
     let ended = std::future::poll_fn(|cx| {
         loop {
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     served += 1;
-                    streams.push(handle(request, respond, &service, options.stall_timeout));
+                    streams.push(handle(request, respond, &service, watch));
                     continue;
                 }
                 // Said goodbye to, the peer may hang up as it likes.
@@ -80,12 +81,14 @@ where
                 leaving = true;
                 continue;
             }
-            let stage = match (findings.block_open.get(), streams.is_empty()) {
-                (true, _) => Stage::Head,
-                (false, true) => Stage::Idle,
-                (false, false) => Stage::Busy,
+            let (stage, turn) = match (findings.block_open.get(), streams.is_empty()) {
+                (true, _) => (Stage::Head, served),
+                _ if findings.outlet.is_blocked() => (Stage::Stuck, findings.outlet.turn()),
+                (false, true) => (Stage::Idle, served),
+                (false, false) => (Stage::Busy, served),
             };
-            match watchdog.poll(cx, stage, served) {
+            match watchdog.poll(cx, stage, turn) {
+                Poll::Ready(Stage::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
                 Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
                 // A peer that does not answer the farewell is left.
                 Poll::Ready(_) if leaving => return Poll::Ready(Ok(())),
@@ -135,12 +138,19 @@ fn map_error(cause: h2::Error, findings: &Findings) -> ServeError {
     }
 }
 
+/// What decides on a stream that does not get on.
+#[derive(Clone, Copy)]
+struct Watch<'a> {
+    stall_timeout: Duration,
+    findings: &'a Rc<Findings>,
+}
+
 /// One stream from its request to the last byte of its answer.
 async fn handle<S, F>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     service: &S,
-    stall_timeout: Duration,
+    watch: Watch<'_>,
 ) where
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Reply>,
@@ -169,7 +179,7 @@ async fn handle<S, F>(
     };
     match (reply, tunnel) {
         (None, _) => {}
-        (Some(Reply::Response(response)), _) => send(response, head, respond, stall_timeout).await,
+        (Some(Reply::Response(response)), _) => send(response, head, respond, watch).await,
         (Some(Reply::Tunnel { headers, run }), Some(recv)) => {
             run_tunnel(headers, run, respond, recv).await;
         }
@@ -178,12 +188,7 @@ async fn handle<S, F>(
     }
 }
 
-async fn send(
-    response: Response<Body>,
-    head: bool,
-    mut respond: SendResponse<Bytes>,
-    stall_timeout: Duration,
-) {
+async fn send(response: Response<Body>, head: bool, mut respond: SendResponse<Bytes>, watch: Watch<'_>) {
     let (mut parts, mut body) = response.into_parts();
     parts.version = Version::HTTP_2;
     crate::headers::strip_hop_by_hop(&mut parts.headers);
@@ -192,11 +197,9 @@ async fn send(
     if bodiless {
         return;
     }
-    if let Some(bytes) = body.take_full() {
-        let _ = stream.send_data(bytes, true);
-        return;
+    if !send_now(&mut stream, &mut body) {
+        Pump::new(stream, body, watch.stall_timeout, Rc::clone(watch.findings), None).await;
     }
-    Pump::new(stream, body, stall_timeout, None).await;
 }
 
 async fn run_tunnel(

@@ -424,3 +424,4 @@ fn a_polite_client_is_not_cut() {
 }
 
 mod raw;
+mod stall;

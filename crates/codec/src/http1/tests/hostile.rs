@@ -69,3 +69,20 @@ fn what_follows_a_refused_expectation_is_never_a_request() {
         }
     });
 }
+
+#[test]
+fn a_client_that_reads_nothing_is_cut() {
+    // More than hyper keeps, so that the exchange stays open; and so little that it is over for hyper.
+    for len in [10_000_000, 1_000] {
+        run(async move {
+            let (mut client, server) = duplex(64);
+            let options = ServerOptions::default();
+            let full = move |_| async move { Reply::Response(Response::new(Body::full(vec![b'x'; len]))) };
+            let serving =
+                spawn_local(async move { serve(server, &options, std::future::pending(), full).await });
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let ended = serving.await.unwrap();
+            assert!(matches!(ended, Err(ServeError::Io(_))), "{ended:?}");
+        });
+    }
+}

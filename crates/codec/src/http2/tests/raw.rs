@@ -23,7 +23,7 @@ const BASE: [&str; 4] = [":method=GET", ":scheme=http", ":path=/", ":authority=a
 
 /// How the server answered on stream 1.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Reset,
     GoAway,
     /// The first byte of the field block: 0x88 is status 200, 0x8c is 400.
@@ -31,7 +31,7 @@ enum Answer {
     Closed,
 }
 
-async fn answer_in(read: &mut (impl tokio::io::AsyncRead + Unpin)) -> Answer {
+pub(super) async fn answer_in(read: &mut (impl tokio::io::AsyncRead + Unpin)) -> Answer {
     loop {
         let mut head = [0; 9];
         if read.read_exact(&mut head).await.is_err() {
@@ -86,6 +86,11 @@ const END_HEADERS: u8 = 4;
 /// A request without body.
 fn head(lines: &[&str]) -> Vec<u8> {
     frame(1, END_STREAM | END_HEADERS, 1, &block(lines))
+}
+
+/// A plain request.
+pub(super) fn get() -> Vec<u8> {
+    head(&BASE)
 }
 
 fn with(line: &str) -> Vec<u8> {
