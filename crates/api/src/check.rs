@@ -15,18 +15,21 @@ use model::Code;
 use std::collections::BTreeMap;
 
 /// Largest compiled expression, in bytes, as in `decide::route`; more: a finding.
-const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+const REGEX_COMPILED_BYTES_MAX: usize = 256 * 1024;
+/// Expressions in one document; more: a finding. With the bound above, no document costs a proxy more than 16 MiB.
+const REGEXES_MAX: usize = 64;
 
 /// Problems of one document, placed by the path of the field.
 pub(crate) struct Report<'a> {
     node: &'a Node,
     problems: Vec<Problem>,
     refused: bool,
+    regexes: usize,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(node: &'a Node) -> Self {
-        Self { node, problems: Vec::new(), refused: false }
+        Self { node, problems: Vec::new(), refused: false, regexes: 0 }
     }
 
     /// The object cannot be used.
@@ -101,6 +104,15 @@ impl<'a> Report<'a> {
 
     pub(crate) fn regex(&mut self, path: &str, text: &str) {
         const REGEX_BYTES_MAX: usize = 1024;
+        self.regexes += 1;
+        if self.regexes > REGEXES_MAX {
+            // Said once: the rest is not even compiled.
+            if self.regexes == REGEXES_MAX + 1 {
+                let cause = format!("is one of more than {REGEXES_MAX} regular expressions");
+                self.bad(path, &cause, "use exact values or prefixes, or split the object");
+            }
+            return;
+        }
         if text.len() > REGEX_BYTES_MAX {
             self.bad(path, &format!("has more than {REGEX_BYTES_MAX} bytes"), "shorten the expression");
             return;

@@ -4,6 +4,8 @@
 //! `AuthorizationPolicy` with a condition that is not understood, which then fails closed. Whoever has a
 //! last good version keeps that one instead.
 
+mod stand_in;
+
 use crate::check::{self, Report};
 use crate::decode::{self, Accepted, Problem};
 use crate::kinds::{self, Kind};
@@ -40,8 +42,27 @@ pub fn files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Ob
     (batch.objects, batch.findings)
 }
 
+/// As [`documents`], for who has no last good version to keep: a policy that is refused is there all the
+/// same, as one that denies everything to whom it selects.
+pub fn documents_closed(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
+    let mut batch = Batch { refused: Refused::Closed, ..Batch::default() };
+    batch.file(&Arc::from(file), text);
+    (batch.objects, batch.findings)
+}
+
+/// What becomes of a policy that is refused.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Refused {
+    /// It is left out.
+    #[default]
+    Absent,
+    /// It denies.
+    Closed,
+}
+
 #[derive(Default)]
 struct Batch {
+    refused: Refused,
     objects: Vec<Object>,
     findings: Vec<Finding>,
     seen: HashMap<ObjectRef, Origin>,
@@ -75,7 +96,11 @@ impl Batch {
         let origin = Origin { object: reference(node), file: file.clone(), line: node.line };
         let (object, problems) = object(node, &origin, text);
         self.problems(&origin, problems);
-        let Some(object) = object else { return };
+        let stand_in = || match self.refused {
+            Refused::Absent => None,
+            Refused::Closed => stand_in::of(node, &origin, text),
+        };
+        let Some(object) = object.or_else(stand_in) else { return };
         match self.seen.get(&object.object) {
             Some(first) => {
                 let cause = format!("{} is already defined at {}:{}", object.object, first.file, first.line);

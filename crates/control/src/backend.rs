@@ -4,6 +4,7 @@ use crate::plane::Plane;
 use crate::source::objects;
 use crate::status;
 use crate::task::{Ended, Handle};
+use crate::time::rfc3339;
 use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
 use api::kinds;
@@ -159,9 +160,16 @@ impl Backend for ClusterApi {
     }
 
     async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
-        let (object, mut findings) = parse_body(&target, &body)?;
+        // Reading may take a while: expressions are compiled.
+        let (mut object, mut findings) = blocking(move || parse_body(&target, &body)).await?;
         let writing = self.writing.clone().lock_owned().await;
         self.check_writable(&object.object).await?;
+        let key = object.object.clone();
+        let created = self
+            .handle
+            .run(move |plane, _| plane.objects.find_stored(&key).map(|stored| stored.object.meta.created));
+        let now = || self.tokens.now_s();
+        objects::created_at(&mut object, created.await.map_err(stopping)?.unwrap_or_else(now));
         let value = object.value.clone();
         let took = self.commit(writing, objects::put(&object), move |plane, revision| {
             let key = object.object.clone();
@@ -231,23 +239,6 @@ fn not_issued(cause: TokenError) -> Refusal {
             Refusal::Unavailable { what: "no token could be issued".into(), cause: Some(Box::new(cause)) }
         }
     }
-}
-
-/// `YYYY-MM-DDTHH:MM:SSZ`, from 1970 on.
-fn rfc3339(time: std::time::SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days to a civil date, counted in years that begin in March (a leap day is then the last one).
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 #[cfg(test)]

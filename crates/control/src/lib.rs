@@ -22,6 +22,7 @@ pub mod start;
 pub mod status;
 pub mod stream;
 pub mod task;
+mod time;
 pub mod tokens;
 
 pub use options::{Options, Seams};

@@ -90,7 +90,8 @@ impl Tokens {
         Self { store, clock }
     }
 
-    fn now_s(&self) -> u64 {
+    /// Seconds since the epoch, by the clock of the plane.
+    pub(crate) fn now_s(&self) -> u64 {
         self.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 

@@ -1,9 +1,10 @@
 //! One host name of the mesh: its service and its endpoints, from `Service`, `GlobalService` or `Backend`.
 
+use crate::policies::ROOT_NAMESPACE;
 use crate::slices;
 use crate::world::{ClusterPlace, Group, Pair, Registration, World};
 use api::core::{ServicePort as ApiPort, ServiceSpec};
-use api::leno::{BackendSpec, GlobalServiceSpec};
+use api::leno::{BackendSpec, GlobalBackend, GlobalServiceSpec};
 use api::{Object, Spec};
 use model::federation::RemoteCluster;
 use model::service::{Endpoint, EndpointState, Protocol, Reach, Service, ServicePort};
@@ -102,6 +103,17 @@ fn native(workload: &Registration, group: &Group, place: &ClusterPlace) -> Endpo
     }
 }
 
+/// Namespace and name of the service behind a `GlobalService`; `None` for one of another namespace, whose
+/// owners nobody asked. In the root namespace the mesh's operators write, who may name any.
+pub(crate) fn backend_service<'a>(
+    object: &'a Object,
+    backend: &'a GlobalBackend,
+) -> Option<(&'a str, &'a str)> {
+    let own = &*object.meta.namespace;
+    let namespace = backend.service.namespace.as_deref().unwrap_or(own);
+    (namespace == own || own == ROOT_NAMESPACE).then_some((namespace, backend.service.name.as_str()))
+}
+
 /// From a `GlobalService` for one of its hosts; `None` as long as no ports are known.
 pub(crate) fn from_global(
     object: &Object,
@@ -113,8 +125,8 @@ pub(crate) fn from_global(
         .backends
         .iter()
         .filter_map(|backend| {
-            let namespace = backend.service.namespace.as_deref().unwrap_or(&object.meta.namespace);
-            world.hosts.get(&service_host(namespace, &backend.service.name)?)
+            let (namespace, name) = backend_service(object, backend)?;
+            world.hosts.get(&service_host(namespace, name)?)
         })
         .collect();
     let exports =

@@ -48,15 +48,15 @@ impl Reading<'_> {
         values.unwrap_or_default()
     }
 
-    fn globs(&mut self, texts: &[String]) -> Vec<Glob> {
-        self.list(texts, |text| (!text.is_empty()).then(|| Glob::parse(text)))
+    fn globs(&mut self, texts: &[String], can_match: fn(&str) -> bool) -> Vec<Glob> {
+        self.list(texts, |text| can_match(text).then(|| Glob::parse(text)))
     }
 
     /// Istio: the trust domain `cluster.local` in a policy means the mesh's own.
     fn principals(&mut self, texts: &[String]) -> Vec<Glob> {
         let own = self.trust_domain.as_str().to_owned();
         self.list(texts, |text| {
-            let path = text.strip_prefix("cluster.local/");
+            let path = istio::is_principal(text).then(|| text.strip_prefix("cluster.local/"))?;
             Some(path.map_or_else(|| Glob::parse(text), |path| Glob::parse(&format!("{own}/{path}"))))
         })
     }
@@ -83,38 +83,38 @@ impl Reading<'_> {
         Source {
             principals: self.principals(&source.principals),
             not_principals: self.principals(&source.not_principals),
-            namespaces: self.globs(&source.namespaces),
-            not_namespaces: self.globs(&source.not_namespaces),
+            namespaces: self.globs(&source.namespaces, istio::is_namespace),
+            not_namespaces: self.globs(&source.not_namespaces, istio::is_namespace),
             service_accounts: self.accounts(&source.service_accounts),
             not_service_accounts: self.accounts(&source.not_service_accounts),
-            ip_blocks: self.list(&source.ip_blocks, Cidr::parse),
-            not_ip_blocks: self.list(&source.not_ip_blocks, Cidr::parse),
+            ip_blocks: self.list(&source.ip_blocks, block),
+            not_ip_blocks: self.list(&source.not_ip_blocks, block),
         }
     }
 
     fn operation(&mut self, operation: &istio::Operation) -> Operation {
-        let path = |text: &str| (!text.is_empty() && !text.contains(['{', '}'])).then(|| Glob::parse(text));
-        let port = |text: &str| text.parse().ok().filter(|port: &u16| *port > 0);
+        let port = |text: &str| text.parse().ok().filter(|_| istio::is_port(text));
         Operation {
-            hosts: self.globs(&operation.hosts),
-            not_hosts: self.globs(&operation.not_hosts),
+            hosts: self.globs(&operation.hosts, istio::is_pattern),
+            not_hosts: self.globs(&operation.not_hosts, istio::is_pattern),
             ports: self.list(&operation.ports, port),
             not_ports: self.list(&operation.not_ports, port),
-            methods: self.globs(&operation.methods),
-            not_methods: self.globs(&operation.not_methods),
-            paths: self.list(&operation.paths, path),
-            not_paths: self.list(&operation.not_paths, path),
+            methods: self.globs(&operation.methods, istio::is_method),
+            not_methods: self.globs(&operation.not_methods, istio::is_method),
+            paths: self.globs(&operation.paths, istio::is_path),
+            not_paths: self.globs(&operation.not_paths, istio::is_path),
         }
     }
 
     fn condition(&mut self, when: &When) -> Condition {
-        let values = || when.values.iter().chain(&when.not_values);
-        let fits = |read: fn(&str) -> bool| values().all(|value| read(value));
+        let mut values = when.values.iter().chain(&when.not_values);
+        let fits = values.all(|value| istio::is_value_of(&when.key, value));
         let key = match when.key.as_str() {
-            "source.ip" if fits(|value| Cidr::parse(value).is_some()) => ConditionKey::SourceIp,
+            _ if !fits => ConditionKey::Invalid,
+            "source.ip" => ConditionKey::SourceIp,
             "source.namespace" => ConditionKey::SourceNamespace,
             "source.principal" => ConditionKey::SourcePrincipal,
-            "destination.port" if fits(|value| value.parse::<u16>().is_ok()) => ConditionKey::DestinationPort,
+            "destination.port" => ConditionKey::DestinationPort,
             key => match istio::header_of(key) {
                 Some(name) => ConditionKey::Header(name.to_ascii_lowercase().into()),
                 None => ConditionKey::Invalid,
@@ -124,10 +124,18 @@ impl Reading<'_> {
             ConditionKey::SourcePrincipal => {
                 (self.principals(&when.values), self.principals(&when.not_values))
             }
-            _ => (self.globs(&when.values), self.globs(&when.not_values)),
+            _ => {
+                let any = |text: &str| !text.is_empty();
+                (self.globs(&when.values, any), self.globs(&when.not_values, any))
+            }
         };
         Condition { key, values, not_values }
     }
+}
+
+/// A block that some address can lie in.
+fn block(text: &str) -> Option<Cidr> {
+    Cidr::parse(text).filter(|_| istio::is_block(text))
 }
 
 fn rule(rule: &PolicyRule, namespace: &str, trust_domain: &TrustDomain) -> Rule {

@@ -1,6 +1,6 @@
 //! What is wrong with objects as a whole: references, conflicts, policies that cannot mean what they say.
 
-use crate::hosts::{find_export, service_host};
+use crate::hosts::{backend_service, find_export, service_host};
 use crate::policies;
 use crate::routes::nearest;
 use crate::world::World;
@@ -87,7 +87,19 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
     }
     // The same document goes to every cluster: a service that is missing here may well be elsewhere.
     let elsewhere = hosts.iter().any(|host| world.others().any(|remote| find_export(remote, host).is_some()));
-    for backend in spec.backends.iter().filter(|_| !elsewhere) {
+    for backend in &spec.backends {
+        if backend_service(object, backend).is_none() {
+            let cause = format!(
+                "service {} is in another namespace, which no ReferenceGrant can allow yet",
+                backend.service.name
+            );
+            let fix = "put the GlobalService into the service's namespace";
+            findings.push(Finding::new(Code::ReferenceNotFound, &object.at(backend.line), cause, fix));
+            continue;
+        }
+        if elsewhere {
+            continue;
+        }
         let namespace = backend.service.namespace.as_deref().unwrap_or(&object.meta.namespace);
         let target = ObjectRef::new("Service", namespace, &backend.service.name);
         let known = service_host(namespace, &backend.service.name)

@@ -2,11 +2,11 @@
 
 use super::{Report, is_subdomain};
 use crate::istio::{
-    AuthorizationPolicySpec, Operation, PolicyAction, PolicyRule, Source, When, WorkloadGroupSpec, header_of,
+    self, AuthorizationPolicySpec, Operation, PolicyAction, PolicyRule, Source, When, WorkloadGroupSpec,
+    header_of,
 };
 use crate::object::Meta;
 use model::Code;
-use model::authz::Cidr;
 
 const RULES_MAX: usize = 512;
 const TARGETS_MAX: usize = 16;
@@ -116,16 +116,15 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
     for (field, values) in supported {
         not_empty(&format!("{at}.{field}"), values, report);
     }
-    for (field, blocks) in [("ipBlocks", &source.ip_blocks), ("notIpBlocks", &source.not_ip_blocks)] {
-        for (index, block) in blocks.iter().enumerate().filter(|(_, block)| Cidr::parse(block).is_none()) {
-            closed(
-                Code::BadValue,
-                &format!("{at}.{field}[{index}]"),
-                &format!("cannot be `{block}`"),
-                report,
-            );
-        }
-    }
+    let checks: [Check<'_>; 6] = [
+        ("principals", &source.principals, istio::is_principal),
+        ("notPrincipals", &source.not_principals, istio::is_principal),
+        ("namespaces", &source.namespaces, istio::is_namespace),
+        ("notNamespaces", &source.not_namespaces, istio::is_namespace),
+        ("ipBlocks", &source.ip_blocks, istio::is_block),
+        ("notIpBlocks", &source.not_ip_blocks, istio::is_block),
+    ];
+    matchable(&checks, at, report);
     let accounts =
         [("serviceAccounts", &source.service_accounts), ("notServiceAccounts", &source.not_service_accounts)];
     for (field, accounts) in accounts {
@@ -163,17 +162,36 @@ fn operation(operation: &Operation, at: &str, report: &mut Report<'_>) {
     for (field, values) in lists {
         not_empty(&format!("{at}.{field}"), values, report);
     }
-    for (field, ports) in [("ports", &operation.ports), ("notPorts", &operation.not_ports)] {
-        for (index, port) in
-            ports.iter().enumerate().filter(|(_, port)| !port.parse().is_ok_and(|port: u16| port > 0))
-        {
-            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &format!("cannot be `{port}`"), report);
-        }
-    }
     for (field, paths) in [("paths", &operation.paths), ("notPaths", &operation.not_paths)] {
         for (index, path) in paths.iter().enumerate().filter(|(_, path)| path.contains(['{', '}'])) {
             let cause = format!("is a template (`{path}`), which is not supported yet");
             closed(Code::Unsupported, &format!("{at}.{field}[{index}]"), &cause, report);
+        }
+    }
+    let path = |text: &str| text.contains(['{', '}']) || istio::is_path(text);
+    let checks: [Check<'_>; 8] = [
+        ("hosts", &operation.hosts, istio::is_pattern),
+        ("notHosts", &operation.not_hosts, istio::is_pattern),
+        ("ports", &operation.ports, istio::is_port),
+        ("notPorts", &operation.not_ports, istio::is_port),
+        ("methods", &operation.methods, istio::is_method),
+        ("notMethods", &operation.not_methods, istio::is_method),
+        ("paths", &operation.paths, path),
+        ("notPaths", &operation.not_paths, path),
+    ];
+    matchable(&checks, at, report);
+}
+
+/// A field, its values, and whether one can match anything.
+type Check<'a> = (&'a str, &'a Vec<String>, fn(&str) -> bool);
+
+/// Values that could never match: in a DENY rule they would deny nothing, without a word.
+fn matchable(checks: &[Check<'_>], at: &str, report: &mut Report<'_>) {
+    for (field, values, can_match) in checks {
+        let wrong = values.iter().enumerate().filter(|(_, value)| !value.is_empty() && !can_match(value));
+        for (index, value) in wrong {
+            let cause = format!("cannot be `{value}`, which matches nothing");
+            closed(Code::BadValue, &format!("{at}.{field}[{index}]"), &cause, report);
         }
     }
 }
@@ -211,12 +229,8 @@ fn condition(when: &When, at: &str, report: &mut Report<'_>) {
     if when.values.is_empty() && when.not_values.is_empty() {
         report.bad(at, "has neither `values` nor `notValues`", "add one of them");
     }
-    let values = when.values.iter().chain(&when.not_values);
-    let wrong = match when.key.as_str() {
-        "source.ip" => values.into_iter().find(|value| Cidr::parse(value).is_none()),
-        "destination.port" => values.into_iter().find(|value| !value.parse().is_ok_and(|port: u16| port > 0)),
-        _ => None,
-    };
+    let mut values = when.values.iter().chain(&when.not_values);
+    let wrong = values.find(|value| !istio::is_value_of(&when.key, value));
     if let Some(value) = wrong {
         closed(Code::BadValue, at, &format!("has the value `{value}`, which does not fit its key"), report);
     }

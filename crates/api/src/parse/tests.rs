@@ -220,6 +220,114 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn policy(spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: n}}\nspec: {spec}\n"
+    )
+}
+
+#[test]
+fn a_refused_policy_denies_where_nothing_better_is_known() {
+    let closed = |spec: &str| {
+        let text = policy(spec);
+        assert!(documents(&text, "f").0.is_empty(), "{spec}");
+        let (objects, findings) = documents_closed(&text, "f");
+        assert!(!findings.is_empty());
+        let [Object { spec: Spec::AuthorizationPolicy(found), .. }] = &objects[..] else {
+            panic!("{spec}: {objects:?}")
+        };
+        assert_eq!((found.action, found.rules.len()), (Some(crate::istio::PolicyAction::Deny), 1));
+        let labels = found.selector.as_ref().map(|s| format!("{:?}", s.match_labels));
+        let targets: Vec<_> = found.target_refs.iter().map(|target| target.name.as_str()).collect();
+        format!("{} {}", labels.unwrap_or_default(), targets.join(" ")).trim().to_owned()
+    };
+    assert_eq!(
+        closed("{selector: {matchLabels: {app: x}}, action: DENY, rules: [{fron: []}]}"),
+        "{\"app\": \"x\"}"
+    );
+    assert_eq!(closed("{targetRefs: [{kind: Gateway, name: g}], ruls: []}"), "g");
+    // Whom it selects is not known: the whole namespace.
+    assert_eq!(closed("{selector: {matchLabel: {app: x}}}"), "");
+    assert_eq!(closed("{targetRefs: [{kind: Service, name: s}]}"), "");
+    assert_eq!(closed("{selector: {matchLabels: {app: x}}, targetRef: {kind: Gateway, name: g}}"), "");
+    // Others of that name are not ours, and what can be read stays as it is.
+    let other = policy("{}").replace("security.istio.io/v1", "policy.linkerd.io/v1alpha1");
+    assert!(documents_closed(&other, "f").0.is_empty());
+    let good = policy("{action: ALLOW}");
+    assert_eq!(documents_closed(&good, "f"), documents(&good, "f"));
+}
+
+#[test]
+fn conditions_that_could_never_match_are_found() {
+    let bad = |spec: &str| {
+        let (objects, findings) = documents(&policy(spec), "f");
+        assert_eq!(objects.len(), 1, "kept, to fail closed: {spec}");
+        assert_eq!(
+            findings.iter().map(|f| f.code).collect::<Vec<_>>(),
+            [Code::BadValue],
+            "{spec} {findings:?}"
+        );
+    };
+    let good = |spec: &str| assert!(documents(&policy(spec), "f").1.is_empty(), "{spec}");
+    let from = |field: &str, value: &str| {
+        format!("{{action: DENY, rules: [{{from: [{{source: {{{field}: ['{value}']}}}}]}}]}}")
+    };
+    let to = |field: &str, value: &str| {
+        format!("{{action: DENY, rules: [{{to: [{{operation: {{{field}: ['{value}']}}}}]}}]}}")
+    };
+    let when = |key: &str, value: &str| {
+        format!("{{action: DENY, rules: [{{when: [{{key: {key}, values: ['{value}']}}]}}]}}")
+    };
+    for value in ["spiffe://d/ns/n/sa/a", "d/ns/*/sa/a", "client", "*a*", "d/ns/n/sa/"] {
+        bad(&from("principals", value));
+        bad(&from("notPrincipals", value));
+        bad(&when("source.principal", value));
+    }
+    for value in ["d/ns/n/sa/a", "*/sa/a", "cluster.local/ns/n/*", "*"] {
+        good(&from("principals", value));
+    }
+    for (field, value) in [("namespaces", "a/b"), ("namespaces", "a*b"), ("ipBlocks", "::ffff:10.0.0.1")] {
+        bad(&from(field, value));
+    }
+    for (field, value) in [
+        ("methods", "get"),
+        ("paths", "admin/*"),
+        ("paths", "/a?b"),
+        ("paths", "//a"),
+        ("paths", "/a/../b"),
+        ("paths", "/a/*/b"),
+        ("hosts", "a*b"),
+        ("ports", "+80"),
+        ("ports", "080"),
+    ] {
+        bad(&to(field, value));
+    }
+    for (field, value) in
+        [("methods", "GET"), ("paths", "/a/*"), ("paths", "*.png"), ("ports", "80"), ("hosts", "*.a.com")]
+    {
+        good(&to(field, value));
+    }
+    bad(&when("destination.port", "080"));
+    good(&when("destination.port", "80"));
+}
+
+#[test]
+fn expressions_of_one_document_are_counted() {
+    let many = |count: usize| {
+        let header =
+            |i: usize| format!("{{headers: [{{type: RegularExpression, name: h{i}, value: 'a+'}}]}}");
+        format!("{ROUTE}matches: [{}]\n", (0..count).map(header).collect::<Vec<_>>().join(", "))
+    };
+    assert!(documents(&many(64), "f").1.is_empty());
+    // The rest is not compiled, so one more finding is all.
+    let (objects, findings) = documents(
+        &format!("{}    - matches: [{{path: {{type: RegularExpression, value: 'b+'}}}}]\n", many(64)),
+        "f",
+    );
+    assert_eq!((objects.len(), findings.len()), (0, 1), "{findings:?}");
+    assert!(findings[0].cause.contains("more than 64 regular expressions"));
+}
+
 #[test]
 fn causes_are_in_the_writers_words() {
     let said = |text: &str| {

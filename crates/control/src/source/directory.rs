@@ -186,11 +186,16 @@ impl Directory {
             return file.refuse(vec![broken(path, "the file is empty; its last objects stay in force", fix)]);
         }
         let (objects, findings) = api::parse::documents(&text, &path.to_string_lossy());
-        // Without a last good state the readable part is better than nothing: it fails closed.
         let broken = findings.iter().any(|finding| finding.code.level() == Level::Error);
         if broken && file.good == Good::Known {
             return file.refuse(findings);
         }
+        // Without a last good state the readable part is better than nothing, and what denies must not be
+        // missing: a policy that is refused denies everything.
+        let (objects, findings) = match broken {
+            true => api::parse::documents_closed(&text, &path.to_string_lossy()),
+            false => (objects, findings),
+        };
         if !broken {
             file.good = Good::Known;
             let key = path.to_string_lossy().into_owned();

@@ -2,10 +2,14 @@
 //!
 //! The directory wins; a name that comes from both, or twice from the directory, is a finding.
 
+use crate::time::rfc3339;
 use api::Object;
 use apiserver::{Change, Row, Table};
 use model::{Code, Finding, ObjectRef};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// One object of the API, with its revision.
 #[derive(Clone, Debug)]
@@ -39,19 +43,48 @@ pub fn row_key(object: &ObjectRef) -> String {
     format!("{}/{}/{}", object.kind, object.namespace, object.name)
 }
 
+/// What an object's row holds: the text as it was sent, and what the sender has no say in.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    /// When the object was created, in seconds since the epoch.
+    created_s: u64,
+    text: String,
+}
+
 /// The row of an object.
 pub fn put(object: &Object) -> Change {
-    Change::Put(Table::Objects, row_key(&object.object), object.text.as_bytes().to_vec())
+    let content = Content { created_s: object.meta.created, text: object.text.to_string() };
+    let value = serde_json::to_vec(&content).unwrap_or_default();
+    Change::Put(Table::Objects, row_key(&object.object), value)
+}
+
+/// Sets when an object was created, whatever its text says: the oldest of two claims wins, so a claimant may
+/// not choose its age.
+pub fn created_at(object: &mut Object, created_s: u64) {
+    object.meta.created = created_s;
+    let time = rfc3339(UNIX_EPOCH + Duration::from_secs(created_s));
+    if let Some(metadata) = object.value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("creationTimestamp".into(), time.into());
+    }
 }
 
 impl Objects {
     /// What the store held. A row that this version cannot read is skipped and told in the log: it was
-    /// accepted once, so it stays in the store.
+    /// accepted once, so it stays in the store. A policy among them denies everything meanwhile.
     pub fn load(rows: &[Row]) -> Self {
         let mut objects = Self::default();
         for row in rows {
-            let text = String::from_utf8_lossy(&row.value);
-            match api::parse::documents(&text, "").0.pop() {
+            let content = serde_json::from_slice::<Content>(&row.value).ok();
+            let read = content.and_then(|content| {
+                let (mut found, findings) = api::parse::documents_closed(&content.text, "");
+                for finding in findings {
+                    tracing::warn!(row = row.key, %finding, "a stored object");
+                }
+                let mut object = found.pop()?;
+                created_at(&mut object, content.created_s);
+                Some(object)
+            });
+            match read {
                 Some(object) => objects.store(object, row.revision),
                 None => tracing::warn!(row = row.key, "a stored object cannot be read by this version"),
             }

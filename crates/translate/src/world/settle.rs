@@ -404,7 +404,6 @@ fn global_hosts(object: &Object) -> Vec<Hostname> {
 
 fn global_services(object: &Object) -> Vec<Pair> {
     let Spec::GlobalService(spec) = &object.spec else { return Vec::new() };
-    let backends = spec.backends.iter().map(|backend| &backend.service);
-    let namespace = |text: &Option<String>| text.as_deref().map_or(object.meta.namespace.clone(), Arc::from);
-    backends.map(|service| (namespace(&service.namespace), Arc::from(service.name.as_str()))).collect()
+    let named = spec.backends.iter().filter_map(|backend| hosts::backend_service(object, backend));
+    named.map(|(namespace, name)| (Arc::from(namespace), Arc::from(name))).collect()
 }

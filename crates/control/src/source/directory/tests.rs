@@ -54,6 +54,30 @@ fn a_broken_file_keeps_its_last_good_objects() {
 }
 
 #[test]
+fn a_policy_that_was_never_readable_denies() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.yaml");
+    let text = |rules: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec: {{action: DENY, {rules}}}\n---\n{}",
+            service("a", 80)
+        )
+    };
+    fs::write(&path, text("ruls: []")).unwrap();
+    let mut directory = Directory::open(dir.path(), &[]).unwrap();
+    assert_eq!((names(&directory).as_str(), directory.findings().next().is_some()), ("p a", true));
+    fs::write(&path, text("rules: [{to: [{operation: {ports: ['80']}}]}]")).unwrap();
+    assert_eq!(directory.read(&whole(&[&path]), SystemTime::now()).unwrap(), Reading::Changed);
+    let ports =
+        |directory: &Directory| format!("{:?}", directory.objects().next().unwrap().spec).contains("\"80\"");
+    assert!(ports(&directory) && directory.findings().count() == 0);
+    // From now on the last good one is kept.
+    fs::write(&path, text("ruls: []")).unwrap();
+    directory.read(&whole(&[&path]), SystemTime::now()).unwrap();
+    assert!(ports(&directory) && directory.findings().next().is_some());
+}
+
+#[test]
 fn a_file_being_written_is_left_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let a = dir.path().join("a.yaml");
