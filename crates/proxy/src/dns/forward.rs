@@ -20,8 +20,8 @@ const SERVER_TIMEOUT: Duration = Duration::from_millis(2200);
 const SERVERS_MAX: usize = 2;
 /// `/etc/resolv.conf` is read again after this.
 const REREAD_AFTER: Duration = Duration::from_secs(30);
-/// Largest answer in one datagram; clients announce 1232 to 4096.
-const DATAGRAM_BYTES_MAX: usize = 8192;
+/// Largest answer in one datagram: all that UDP can carry, so that none is passed on cut off.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// Datagrams that are not the answer; then the server is given up.
 const STRAYS_MAX: usize = 16;
 

@@ -209,3 +209,21 @@ fn resolv_conf_gives_its_name_servers() {
     let expected: Vec<SocketAddr> = vec!["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()];
     assert_eq!(forward::parse_resolv_conf(text), expected);
 }
+
+/// Loopback carries datagrams of any size; a client that announced them gets them whole.
+#[tokio::test]
+async fn a_large_answer_is_not_cut_off() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let forwarder = Forwarder::new(vec![server.local_addr().unwrap()]);
+    let sent = query("example.com.", RecordType::TXT);
+    let answered = async {
+        let mut buffer = [0; 512];
+        let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+        let mut reply = buffer[..length].to_vec();
+        reply[2] |= 0x80;
+        reply.resize(20_000, 7);
+        server.send_to(&reply, from).await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(forwarder.ask(&sent, Transport::Udp), answered);
+    assert_eq!(reply.unwrap().len(), 20_000);
+}
