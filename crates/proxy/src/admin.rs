@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 const HELP: &str = "\
-GET  /ready              200 when joined, configured and listening
+GET  /ready              200 when joined, configured, listening and not draining
 GET  /config_dump        configuration in force, JSON
 GET  /clusters           endpoints with their health
 GET  /listeners          what is listened on
@@ -97,6 +97,9 @@ impl Admin {
     }
 
     fn ready(&self) -> AdminReply {
+        if self.drain.is_started() {
+            return AdminReply::text(503, "DRAINING\n");
+        }
         if self.readiness.is_ready() {
             return AdminReply::text(200, "LIVE\n");
         }

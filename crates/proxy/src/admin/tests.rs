@@ -68,6 +68,8 @@ fn ready_names_what_is_missing_until_nothing_is() {
     assert!(text.contains("joined"), "{text}");
     gate.open();
     assert_eq!(ask(&admin, "GET", "/ready", None), (200, "LIVE\n".to_owned()));
+    admin.trigger.start();
+    assert_eq!(ask(&admin, "GET", "/ready", None), (503, "DRAINING\n".to_owned()));
 }
 
 #[test]
