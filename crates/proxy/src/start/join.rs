@@ -10,6 +10,7 @@ use decide::Dice;
 use decide::balance::Place;
 use identity::{Expect, Identity, Key, KeyError, Svid, SvidError};
 use model::trust::TrustBundle;
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -24,8 +25,10 @@ const TOKEN_BYTES_MAX: u64 = 1024;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// One attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Wait between attempts, with jitter up to twice as long.
-const RETRY_WAIT: Duration = Duration::from_millis(250);
+/// First wait between attempts; doubles up to [`RETRY_WAIT_MAX`], each with jitter up to twice as long.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(250);
+/// Longest wait between attempts, before jitter.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// Why a proxy could not join.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,20 @@ pub enum JoinError {
     /// What came back is not for our key.
     #[error("use the certificate that the control plane sent")]
     Svid(#[from] SvidError),
+}
+
+impl JoinError {
+    /// Whether it may pass by itself: a host that boots has no network, no route and no names yet.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Resolve(_, cause) => cause.kind() != io::ErrorKind::InvalidInput,
+            Self::Address(_) => true,
+            Self::Refused(status) => {
+                matches!(status.code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
+            }
+            Self::Token(_) | Self::Form | Self::Key(_) | Self::Svid(_) => false,
+        }
+    }
 }
 
 /// A join token. Not `Debug`: it is a secret until it is spent.
@@ -114,26 +131,20 @@ pub(super) async fn join(
     let key = Key::generate()?;
     let csr = key.csr()?;
     let until = clock.now() + PATIENCE;
+    let mut wait = RETRY_WAIT_FIRST;
     let (joined, own) = loop {
-        let address =
-            control::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
-        let own = match own {
-            Some(own) => own,
-            None => own_address(address).map_err(JoinError::Address)?,
-        };
-        let attempt = ask(address, token, own, csr.clone(), identity);
+        let attempt = attempt(control, token, own, &csr, identity);
         let failed = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
-            Ok(Ok(joined)) => break (joined, own),
-            Ok(Err(status)) => status,
-            Err(_) => Status::new(Code::DeadlineExceeded, "no answer in time"),
+            Ok(Ok(joined)) => break joined,
+            Ok(Err(failed)) => failed,
+            Err(_) => JoinError::Refused(Status::new(Code::DeadlineExceeded, "no answer in time")),
         };
-        let may_come =
-            matches!(failed.code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted);
-        if !may_come || clock.now() >= until {
-            return Err(JoinError::Refused(failed));
+        if !failed.may_pass() || clock.now() >= until {
+            return Err(failed);
         }
-        tracing::info!(error = %failed, "cannot join yet");
-        tokio::time::sleep(RETRY_WAIT + RETRY_WAIT.mul_f64((dice.next_u64() % 1000) as f64 / 1000.0)).await;
+        tracing::info!(error = %failed, cause = failed.source(), "cannot join yet");
+        tokio::time::sleep(wait.mul_f64(1.0 + (dice.next_u64() % 1000) as f64 / 1000.0)).await;
+        wait = (wait * 2).min(RETRY_WAIT_MAX);
     };
     install(identity, Svid::new(key, joined.chain)?, joined.bundles);
     Ok(Me {
@@ -149,6 +160,24 @@ pub(super) async fn join(
 fn install(identity: &Identity, svid: Svid, trust: Vec<TrustBundle>) {
     identity.set_trust(trust);
     identity.install(svid);
+}
+
+/// One attempt; also the address that we gave as ours.
+async fn attempt(
+    control: &str,
+    token: &Token,
+    own: Option<IpAddr>,
+    csr: &[u8],
+    identity: &Identity,
+) -> Result<(Joined, IpAddr), JoinError> {
+    let address =
+        control::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
+    let own = match own {
+        Some(own) => own,
+        None => own_address(address).map_err(JoinError::Address)?,
+    };
+    let joined = ask(address, token, own, csr.to_vec(), identity).await.map_err(JoinError::Refused)?;
+    Ok((joined, own))
 }
 
 async fn ask(

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::join::Token;
+use super::join::{JoinError, Token};
 use super::last_good::{LastGood, LoadError, Saved};
 use crate::testing::{host, me, service, slice};
 use model::authz::{Action, Policy};
@@ -116,4 +116,26 @@ fn a_kept_policy_that_cannot_be_read_denies_everything() {
     fs::write(directory.file(), &bytes).unwrap();
     let loaded = last_good.load().unwrap().unwrap();
     assert_eq!(loaded.resources, [(key, REFUSED_VERSION.into(), Resource::Policy(policy))]);
+}
+
+#[test]
+fn what_may_pass_while_a_host_boots_is_tried_again() {
+    use std::io::{Error, ErrorKind};
+    let refused = |code| JoinError::Refused(xds::Status::new(code, ""));
+    for passing in [
+        JoinError::Resolve("control:15012".into(), Error::other("temporary failure in name resolution")),
+        JoinError::Address(ErrorKind::NetworkUnreachable.into()),
+        refused(xds::Code::Unavailable),
+        refused(xds::Code::ResourceExhausted),
+    ] {
+        assert!(passing.may_pass(), "{passing:?}");
+    }
+    for lasting in [
+        JoinError::Resolve("control".into(), ErrorKind::InvalidInput.into()),
+        JoinError::Form,
+        refused(xds::Code::PermissionDenied),
+        refused(xds::Code::Unauthenticated),
+    ] {
+        assert!(!lasting.may_pass(), "{lasting:?}");
+    }
 }
