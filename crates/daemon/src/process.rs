@@ -62,3 +62,6 @@ pub async fn wait_for_stop() -> std::io::Result<Stop> {
         _ = interrupt.recv() => Stop::Interrupt,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,8 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         let mut ground = Foundation::lay(options, seams).await?;
         let token = Token::read(&path).map_err(StartError::Join)?;
         let is_joined = ground.readiness.gate("joined");
+        // One from here to the end: a signal that came between two would be lost, and with it the drain.
+        let mut stop = Box::pin(process::wait_for_stop());
         let joining = join::join(
             &address,
             &token,
@@ -81,7 +83,7 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         );
         let me = tokio::select! {
             joined = joining => joined.map_err(StartError::Join)?,
-            stopped = process::wait_for_stop() => {
+            stopped = &mut stop => {
                 return stopped.map(drop).map_err(|cause| StartError::System("signals", cause));
             }
         };
@@ -94,7 +96,13 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         let opener = control.clone();
         let uid = Arc::clone(&me.uid);
         ground
-            .serve(me, dns, async move || opener.open().await, async move || withdraw(&control, &uid).await)
+            .serve(
+                me,
+                dns,
+                stop,
+                async move || opener.open().await,
+                async move || withdraw(&control, &uid).await,
+            )
             .await
     })
 }
@@ -125,7 +133,7 @@ where
                 None => std::future::pending().await,
             }
         };
-        ground.serve(me, None, next, async || {}).await
+        ground.serve(me, None, process::wait_for_stop(), next, async || {}).await
     })
 }
 
@@ -194,6 +202,7 @@ impl Foundation {
         mut self,
         me: Me,
         dns: Option<(tokio::net::UdpSocket, tokio::net::TcpListener)>,
+        stop: impl Future<Output = io::Result<process::Stop>>,
         open: impl AsyncFn() -> Result<Link, LinkError> + 'static,
         goodbye: impl AsyncFnOnce(),
     ) -> Result<(), StartError> {
@@ -241,7 +250,7 @@ impl Foundation {
         let workers = tokio::task::spawn_blocking(move || worker::spawn(count, &shared, seed));
         let workers = workers.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         let workers = workers.map_err(|cause| StartError::System("the workers", cause))?;
-        process::wait_for_stop().await.map_err(|cause| StartError::System("signals", cause))?;
+        stop.await.map_err(|cause| StartError::System("signals", cause))?;
         tracing::info!("stopping: withdrawing, then draining");
         goodbye().await;
         self.trigger.start();

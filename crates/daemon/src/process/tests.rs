@@ -1,0 +1,16 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use std::future::Future;
+use std::task::{Context, Waker};
+
+/// Whoever does something else meanwhile must keep the future: another one would not hear of it.
+#[tokio::test]
+async fn a_signal_that_comes_while_nobody_looks_is_not_lost() {
+    let mut stop = Box::pin(wait_for_stop());
+    assert!(stop.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let own = std::process::id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(30), stop).await;
+    assert_eq!(stopped.unwrap().unwrap(), Stop::Terminate);
+}
