@@ -3,6 +3,7 @@
 //! No authentication: whoever reaches it may ask. Web pages may not (bad inputs C14): what carries `Origin` is
 //! refused, and on loopback what names another host, too. Elsewhere scrapers come by any name.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use bytes::Bytes;
 use codec::{Body, Reply, ServerOptions};
 use http::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 use crate::host::{is_from_page, is_ours};
 use crate::metrics::Registry;
 use crate::{Drain, Tasks};
 
-/// Connections at a time. More: they wait in the kernel's queue.
+/// Connections at a time. More: the oldest is closed, so that nobody who only holds them keeps operators out.
 const CONNECTIONS_MAX: usize = 64;
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -116,10 +118,8 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
     let listener = TcpListener::from_std(listener)?;
     let bound = listener.local_addr()?.ip();
     let tasks = Tasks::new();
-    let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        // Closed never happens: the semaphore lives as long as this function.
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
         let stream = tokio::select! {
             () = drain.started() => break,
             accepted = listener.accept() => match accepted {
@@ -132,14 +132,20 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
             },
         };
         let (handler, drain) = (Arc::clone(&handler), drain.clone());
-        tasks.spawn_local("admin connection", async move {
-            let _permit = permit;
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let connection = tasks.spawn_local("admin connection", async move {
             let options = ServerOptions::default();
             let answer = |request: Request<Body>| std::future::ready(answer(bound, &handler, &request));
             if let Err(cause) = codec::http1::serve(stream, &options, drain.started(), answer).await {
                 tracing::debug!(%cause, "admin connection ended");
             }
         });
+        open.push_back(connection);
     }
     tasks.drain(DRAIN_DEADLINE).await;
     Ok(())

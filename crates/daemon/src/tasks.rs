@@ -21,7 +21,8 @@ struct Owned {
 #[derive(Debug, Default)]
 struct Running {
     next_id: u64,
-    by_id: HashMap<u64, (&'static str, AbortHandle)>,
+    /// Without a handle while it is being started.
+    by_id: HashMap<u64, (&'static str, Option<AbortHandle>)>,
 }
 
 /// How a drain ended.
@@ -90,12 +91,19 @@ impl Tasks {
     }
 
     fn enter(&self, name: &'static str, start: impl FnOnce(Entry) -> AbortHandle) -> AbortHandle {
-        // Held over the start, so that a task which ends at once finds itself in the books.
-        let mut running = self.0.lock();
-        let id = running.next_id;
-        running.next_id += 1;
+        // In the books before it starts, so that a task which ends at once finds itself there; not locked over
+        // the start, because a runtime that shuts down drops the entry in it.
+        let id = {
+            let mut running = self.0.lock();
+            let id = running.next_id;
+            running.next_id += 1;
+            running.by_id.insert(id, (name, None));
+            id
+        };
         let handle = start(Entry { owner: Arc::clone(&self.0), id, name });
-        running.by_id.insert(id, (name, handle.clone()));
+        if let Some((_, known)) = self.0.lock().by_id.get_mut(&id) {
+            *known = Some(handle.clone());
+        }
         handle
     }
 
@@ -128,11 +136,13 @@ impl Tasks {
         if tokio::time::timeout(deadline, self.ended()).await.is_ok() {
             return Drained::default();
         }
-        let late: Vec<(&'static str, AbortHandle)> = self.0.lock().by_id.values().cloned().collect();
+        let late: Vec<(&'static str, Option<AbortHandle>)> = self.0.lock().by_id.values().cloned().collect();
         let mut aborted = Vec::with_capacity(late.len());
         for (name, handle) in late {
             tracing::warn!(task = name, "task aborted: it did not end before the deadline");
-            handle.abort();
+            if let Some(handle) = handle {
+                handle.abort();
+            }
             aborted.push(name);
         }
         aborted.sort_unstable();

@@ -11,6 +11,26 @@ use super::{AdminReply, AdminRequest, serve};
 use crate::Drain;
 
 #[test]
+fn idle_callers_keep_nobody_out_and_hold_up_no_drain() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, drain) = Drain::new();
+        let handler = Arc::new(|_: &AdminRequest<'_>| AdminReply::text(200, "ok"));
+        let serving = tokio::spawn(serve(listener, handler, drain));
+        let mut idle = Vec::new();
+        for _ in 0..2 * super::CONNECTIONS_MAX {
+            idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        }
+        assert_eq!(client::get(address, "/ready").await.unwrap().status(), 200);
+        trigger.start();
+        serving.await.unwrap().unwrap();
+        drop(idle);
+    });
+}
+
+#[test]
 fn it_answers_and_drains_on_a_runtime_with_many_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -28,6 +28,16 @@ fn a_drain_waits_for_tasks_that_end() {
     });
 }
 
+/// Without a `LocalSet` tokio panics, and drops the task in it: that must not find the books locked.
+#[test]
+fn a_task_that_cannot_be_started_leaves_no_entry() {
+    let tasks = Tasks::new();
+    let without = tasks.clone();
+    let started = std::thread::spawn(move || without.spawn_local("nowhere", async {}));
+    assert!(started.join().is_err(), "tokio panics");
+    assert!(tasks.is_empty());
+}
+
 #[test]
 fn a_drain_aborts_tasks_that_do_not_end() {
     run(async {
