@@ -27,6 +27,9 @@ pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 /// 6 KiB of stack in a release build and 30 KiB in a debug build, and threads have 2 MiB.
 pub const NESTING_MAX: usize = 32;
 
+/// Findings about one file; more are not looked for: the rest of the file is left out, as refused.
+pub const FINDINGS_MAX: usize = 1000;
+
 /// Parses all documents of `text`, which came from `file` (empty: from the API). One bad document does not
 /// hide the others. Lines in findings are those of the file.
 pub fn documents(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
@@ -77,7 +80,14 @@ impl Batch {
             return;
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let before = self.findings.len();
         for piece in scan::pieces(text) {
+            if self.findings.len() - before >= FINDINGS_MAX {
+                let cause = format!("the file has {FINDINGS_MAX} findings or more; the rest was not read");
+                let origin = Origin { line: piece.lines_before + 1, ..nowhere };
+                self.findings.push(Finding::new(Code::Syntax, &origin, cause, "mend those first"));
+                return;
+            }
             match read(piece) {
                 Ok(node) => self.node(&node, file, piece.text),
                 Err(problem) => self.problems(&nowhere, vec![problem]),

@@ -61,7 +61,7 @@ codes! {
     ParentNotFound: "LENO0102" Warning "A route's parentRef points to an object that does not exist, so the route has no effect.";
     Unsupported: "LENO0103" Error "The field is valid but not supported yet. The object is refused rather than approximated.";
     PortNotFound: "LENO0104" Error "A reference names a port that the service does not have.";
-    NoWorkloads: "LENO0105" Warning "A service's selector matches no WorkloadGroup.";
+    NoWorkloads: "LENO0105" Warning "The selector of a service or policy matches no WorkloadGroup, so it has no effect.";
     HttpFieldOnTcp: "LENO0106" Error "An AuthorizationPolicy has an HTTP condition for a port that is TCP; it would deny or allow more than meant.";
     Replaced: "LENO0107" Error "This kind is not read by Leno; the finding names what replaces it.";
     HostConflict: "LENO0108" Error "Two GlobalServices claim the same host. The older one stays in force.";

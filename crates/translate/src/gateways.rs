@@ -13,10 +13,9 @@ use std::sync::Arc;
 
 /// The suffix of Kubernetes services, always answered.
 const SERVICE_SUFFIX: &str = "svc.cluster.local";
-/// Top-level names that are never delegated on the Internet, or are in common private use: the parent of a
-/// global host below them belongs to the mesh as a whole. Other global hosts are answered one by one, or
-/// `www.example.com` would vanish because of `shop.example.com`.
-const PRIVATE_TOP_LEVELS: &[&str] = &["internal", "local", "test", "mesh", "leno"];
+/// All below it is the mesh's as soon as one host is. Other suffixes are claimed in `MeshSettings` only: with
+/// `shop.internal`, a cloud's own `metadata.internal` must go on being found.
+const MESH_SUFFIX: &str = "mesh.internal";
 
 pub(crate) fn inbound_subscription(group: &Pair) -> Subscription {
     Subscription::Inbound { namespace: group.0.clone(), group: group.1.clone() }
@@ -127,14 +126,10 @@ pub(crate) fn names(world: &World) -> Names {
         if configured.iter().any(|suffix| host.is_within(suffix)) {
             continue;
         }
-        let parent = host.as_str().split_once('.').map(|(_, parent)| parent);
-        let private =
-            |parent: &&str| parent.rsplit('.').next().is_some_and(|top| PRIVATE_TOP_LEVELS.contains(&top));
-        match parent.filter(private) {
-            Some(parent) => {
-                suffixes.insert(parent.into());
-            }
-            None => hosts.push(host.clone()),
+        if host.is_within(MESH_SUFFIX) {
+            suffixes.insert(MESH_SUFFIX.into());
+        } else {
+            hosts.push(host.clone());
         }
     }
     // A suffix may cover hosts and other suffixes, whichever was found first.

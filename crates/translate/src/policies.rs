@@ -220,6 +220,16 @@ pub(crate) fn on_gateway<'a>(
         .map(|(policy, _)| key(policy))
 }
 
+/// Whether a policy concerns anybody.
+pub(crate) fn has_targets(policy: &Object, world: &World) -> bool {
+    let Spec::AuthorizationPolicy(spec) = &policy.spec else { return false };
+    let mut groups = world.groups.iter();
+    groups.any(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels))
+        || world
+            .objects_of("Gateway", None)
+            .any(|object| selects_gateway(policy, spec, &object.meta.namespace, &object.meta.name, world))
+}
+
 /// Every subscription that a policy belongs to.
 pub(crate) fn targets(policy: &Object, world: &World) -> Vec<Subscription> {
     let Spec::AuthorizationPolicy(spec) = &policy.spec else { return Vec::new() };

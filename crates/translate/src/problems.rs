@@ -55,7 +55,9 @@ pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
             vec![Finding::new(Code::ReferenceNotFound, &object.at(spec.line), cause, fix)]
         }
         Spec::GlobalService(spec) => global_service(object, spec, world),
-        Spec::AuthorizationPolicy(spec) => http_on_tcp(object, spec, world),
+        Spec::AuthorizationPolicy(spec) => {
+            concerns_nobody(object, spec, world).into_iter().chain(http_on_tcp(object, spec, world)).collect()
+        }
         Spec::MeshSettings(spec) => {
             let own = world.place.trust_domain.as_str();
             match spec.trust_domain.as_deref() {
@@ -117,8 +119,29 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
     findings
 }
 
+/// A policy that selects nothing: mostly a slip in a label, or Istio's root namespace instead of ours.
+fn concerns_nobody(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Option<Finding> {
+    const ISTIO_ROOT: &str = "istio-system";
+    if policies::has_targets(object, world) {
+        return None;
+    }
+    let (cause, fix) = if &*object.meta.namespace == ISTIO_ROOT {
+        let cause = format!("{ISTIO_ROOT} is a namespace like others here, so the policy concerns nobody");
+        (cause, format!("for the whole mesh, put it into {}", policies::ROOT_NAMESPACE))
+    } else {
+        let fix = "let `selector` match `spec.metadata.labels` of a WorkloadGroup of the namespace, or \
+                   `targetRefs` name a Gateway of it";
+        ("the policy concerns no workload and no gateway".to_owned(), fix.to_owned())
+    };
+    Some(Finding::new(Code::NoWorkloads, &object.at(spec.line), cause, fix))
+}
+
 /// HTTP conditions on ports that are declared as TCP: they can never match there (TS-07).
 fn http_on_tcp(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Vec<Finding> {
+    // Most policies name no ports: then there is nothing to look for among all workloads.
+    if spec.rules.iter().all(|rule| rule.to.iter().all(|to| to.operation.ports.is_empty())) {
+        return Vec::new();
+    }
     let policy = policies::compile(object, spec, &world.place.trust_domain);
     let mut tcp = BTreeSet::new();
     for target in policies::targets(object, world) {

@@ -39,6 +39,11 @@ pub(crate) fn subscription(parent: &Parent) -> Subscription {
 pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
     let mut entry = RouteEntry::default();
     let Spec::HttpRoute(spec) = &object.spec else { return entry };
+    if spec.parent_refs.is_empty() {
+        let (cause, fix) =
+            ("the route has no parentRefs, so it has no effect", "name a Gateway or a service in parentRefs");
+        entry.findings.push((Finding::new(Code::ParentNotFound, &object.at(spec.line), cause, fix), None));
+    }
     let mut parents = BTreeSet::new();
     for reference in &spec.parent_refs {
         match find_parents(reference, object, spec, world, &mut entry.mentions) {

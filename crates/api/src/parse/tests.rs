@@ -329,6 +329,13 @@ fn expressions_of_one_document_are_counted() {
 }
 
 #[test]
+fn a_file_of_nothing_but_mistakes_ends_soon() {
+    let (_, findings) = documents(&"a: 1\n---\n".repeat(3000), "f");
+    assert_eq!(findings.len(), FINDINGS_MAX + 1);
+    assert!(findings[FINDINGS_MAX].cause.contains("the rest was not read"));
+}
+
+#[test]
 fn causes_are_in_the_writers_words() {
     let said = |text: &str| {
         let (_, findings) = documents(text, "f");

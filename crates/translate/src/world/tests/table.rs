@@ -190,6 +190,32 @@ fn the_inbound_side_knows_every_name_it_is_called_by() {
 }
 
 #[test]
+fn what_has_no_effect_is_said() {
+    let said = |documents: &str| {
+        let world = world(documents);
+        world.findings().iter().map(|finding| finding.cause.clone()).collect::<Vec<_>>().join(" | ")
+    };
+    let policy = |namespace: &str, spec: &str| {
+        let group = "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: g, namespace: a}\nspec: {metadata: {labels: {app: x}}, template: {}}\n---\n";
+        format!(
+            "{group}apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: {namespace}}}\nspec: {spec}\n"
+        )
+    };
+    assert_eq!(said(&policy("a", "{selector: {matchLabels: {app: x}}}")), "");
+    assert_eq!(said(&policy("leno-system", "{}")), "");
+    let nobody = "the policy concerns no workload and no gateway";
+    assert_eq!(said(&policy("a", "{selector: {matchLabels: {app: y}}}")), nobody);
+    assert_eq!(said(&policy("a", "{targetRefs: [{kind: Gateway, name: none}]}")), nobody);
+    assert!(said(&policy("istio-system", "{}")).contains("istio-system is a namespace like others"));
+    let global = "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: g, namespace: NS}\nspec: {hosts: [x.mesh.internal], backends: [{service: {name: s, namespace: a}}]}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: a}\nspec: {ports: [{port: 80}]}\n";
+    assert!(said(&global.replace("NS", "b")).contains("service s is in another namespace"));
+    assert!(!said(&global.replace("NS", "leno-system")).contains("another namespace"));
+    let route =
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec: {rules: []}\n";
+    assert_eq!(said(route), "the route has no parentRefs, so it has no effect");
+}
+
+#[test]
 fn names_are_suffixes_where_that_is_safe() {
     let check = |hosts: &str, suffixes: &str, expected: &[&str], single: &[&str]| {
         let world = world(&format!(
@@ -202,6 +228,9 @@ fn names_are_suffixes_where_that_is_safe() {
     check("a.mesh.internal, b.mesh.internal", "", &["mesh.internal", "svc.cluster.local"], &[]);
     check("shop.example.com", "", &["svc.cluster.local"], &["shop.example.com"]);
     check("shop.example.com", "example.com", &["example.com", "svc.cluster.local"], &[]);
+    let own = ["shop.google.internal", "shop.internal"];
+    check("shop.internal, shop.google.internal", "", &["svc.cluster.local"], &own);
+    check("shop.internal", "internal", &["internal", "svc.cluster.local"], &[]);
     check("a.x.mesh.internal, x.mesh.internal", "", &["mesh.internal", "svc.cluster.local"], &[]);
 }
 
