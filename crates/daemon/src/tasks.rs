@@ -23,6 +23,8 @@ struct Running {
     next_id: u64,
     /// Without a handle while it is being started.
     by_id: HashMap<u64, (&'static str, Option<AbortHandle>)>,
+    /// The deadline of a drain has passed: what starts now is aborted too.
+    is_closed: bool,
 }
 
 /// How a drain ended.
@@ -101,8 +103,15 @@ impl Tasks {
             id
         };
         let handle = start(Entry { owner: Arc::clone(&self.0), id, name });
-        if let Some((_, known)) = self.0.lock().by_id.get_mut(&id) {
-            *known = Some(handle.clone());
+        let is_late = {
+            let mut running = self.0.lock();
+            if let Some((_, known)) = running.by_id.get_mut(&id) {
+                *known = Some(handle.clone());
+            }
+            running.is_closed
+        };
+        if is_late {
+            handle.abort();
         }
         handle
     }
@@ -131,12 +140,17 @@ impl Tasks {
         }
     }
 
-    /// Waits up to `deadline` for all tasks to end by themselves, then aborts the rest and waits for that.
+    /// Waits up to `deadline` for all tasks to end by themselves, then aborts the rest and waits for that. Tasks
+    /// that start after the deadline are aborted at once.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         if tokio::time::timeout(deadline, self.ended()).await.is_ok() {
             return Drained::default();
         }
-        let late: Vec<(&'static str, Option<AbortHandle>)> = self.0.lock().by_id.values().cloned().collect();
+        let late: Vec<(&'static str, Option<AbortHandle>)> = {
+            let mut running = self.0.lock();
+            running.is_closed = true;
+            running.by_id.values().cloned().collect()
+        };
         let mut aborted = Vec::with_capacity(late.len());
         for (name, handle) in late {
             tracing::warn!(task = name, "task aborted: it did not end before the deadline");

@@ -78,3 +78,40 @@ fn a_drain_is_seen_by_all_and_later() {
         assert!(other.is_started());
     });
 }
+
+/// Starts another task when it is dropped.
+struct StartsMore(Tasks);
+
+impl Drop for StartsMore {
+    fn drop(&mut self) {
+        self.0.spawn("late", std::future::pending());
+    }
+}
+
+#[test]
+fn what_starts_after_the_deadline_is_aborted() {
+    run(async {
+        let tasks = Tasks::new();
+        let more = StartsMore(tasks.clone());
+        tasks.spawn("stuck", async move {
+            let _more = more;
+            std::future::pending().await
+        });
+        assert_eq!(tasks.drain(Duration::from_secs(1)).await.aborted, ["stuck"]);
+        assert!(tasks.is_empty());
+    });
+}
+
+#[test]
+fn a_runtime_that_shuts_down_does_not_lock_up() {
+    let tasks = Tasks::new();
+    let more = StartsMore(tasks.clone());
+    run(async {
+        tasks.spawn("stuck", async move {
+            let _more = more;
+            std::future::pending().await
+        });
+        tokio::task::yield_now().await;
+    });
+    assert!(tasks.is_empty());
+}
