@@ -54,7 +54,8 @@ where
     let mut drain = FuturesUnordered::from_iter([drain]);
     let mut watchdog = Watchdog::new(options);
     let (mut served, mut leaving) = (0, false);
-    let watch = Watch { stall_timeout: options.stall_timeout, findings: &findings };
+    let watch =
+        Watch { max_headers: options.max_headers, stall_timeout: options.stall_timeout, findings: &findings };
     let ended = std::future::poll_fn(|cx| {
         loop {
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
@@ -138,9 +139,10 @@ fn map_error(cause: h2::Error, findings: &Findings) -> ServeError {
     }
 }
 
-/// What decides on a stream that does not get on.
+/// What bounds a stream.
 #[derive(Clone, Copy)]
 struct Watch<'a> {
+    max_headers: usize,
     stall_timeout: Duration,
     findings: &'a Rc<Findings>,
 }
@@ -156,7 +158,7 @@ async fn handle<S, F>(
     F: Future<Output = Reply>,
 {
     let (mut parts, recv) = request.into_parts();
-    if let Err(status) = admit(&mut parts) {
+    if let Err(status) = admit(&mut parts, watch.max_headers) {
         // Fails only if the stream is gone, here and below.
         let _ = respond.send_response(status_only(status), true);
         return;
@@ -224,7 +226,11 @@ fn status_only(status: StatusCode) -> Response<()> {
 
 /// Makes the request canonical: one authority, in `host`; the target in origin form except for CONNECT; one
 /// `cookie` field.
-fn admit(parts: &mut request::Parts) -> Result<(), StatusCode> {
+fn admit(parts: &mut request::Parts, max_headers: usize) -> Result<(), StatusCode> {
+    // Crumbs of cookies count: a table of the peer makes thousands of fields out of as many bytes.
+    if parts.headers.len() > max_headers {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     let bad = StatusCode::BAD_REQUEST;
     // What the library lets pass (RFC 9113 sections 8.1.1, 8.2.1 and 8.3.1).
     if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {

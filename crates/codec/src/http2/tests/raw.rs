@@ -189,6 +189,18 @@ fn a_declared_length_is_kept() {
 }
 
 #[test]
+fn fields_are_few_and_crumbs_count() {
+    for line in ["cookie=", "x=y"] {
+        let lines = |count| [&BASE[..], &vec![line; count]].concat();
+        seen(head(&lines(99)), "/ {}");
+        // No entry of the static table has this status.
+        let (answer, reached, _) = run(converse(head(&lines(101))));
+        assert!(matches!(answer, Answer::Head(first) if first != 0x88), "{line}: {answer:?}");
+        assert_eq!(reached, 0, "{line}");
+    }
+}
+
+#[test]
 fn targets_are_paths() {
     let paths = [
         "",
