@@ -41,7 +41,12 @@ impl Outlet {
         }
     }
 
-    /// Whether the last write has to wait.
+    /// Remembers the result of a flush: TLS takes bytes that the socket does not.
+    pub(crate) fn note_flush(&self, flushed: &Poll<io::Result<()>>) {
+        self.is_blocked.set(flushed.is_pending());
+    }
+
+    /// Whether the last write or flush has to wait.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
     }

@@ -71,6 +71,22 @@ fn what_follows_a_refused_expectation_is_never_a_request() {
 }
 
 #[test]
+fn a_client_behind_a_stream_that_buffers_is_cut_too() {
+    run(async {
+        let (mut client, server) = duplex(64);
+        let full = |_| async { Reply::Response(Response::new(Body::full(vec![b'x'; 1_000]))) };
+        let serving = spawn_local(async move {
+            // Like TLS: it takes what its socket does not.
+            let server = tokio::io::BufStream::new(server);
+            serve(server, &ServerOptions::default(), std::future::pending(), full).await
+        });
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(3_600), serving).await;
+        assert!(matches!(ended, Ok(Ok(Err(ServeError::Io(_))))), "{ended:?}");
+    });
+}
+
+#[test]
 fn a_client_that_reads_nothing_is_cut() {
     // More than hyper keeps, so that the exchange stays open; and so little that it is over for hyper.
     for len in [10_000_000, 1_000] {
