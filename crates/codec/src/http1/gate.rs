@@ -78,6 +78,8 @@ pub(super) struct Scanner {
     blank_lines: u8,
     extension_bytes: usize,
     head: Head,
+    /// Heads that have ended.
+    heads: u64,
 }
 
 impl Scanner {
@@ -88,7 +90,13 @@ impl Scanner {
             blank_lines: 0,
             extension_bytes: 0,
             head: Head::default(),
+            heads: 0,
         }
+    }
+
+    /// Heads that have ended, the one of the message at hand included.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
     }
 
     pub(super) fn place(&self) -> Place {
@@ -262,6 +270,7 @@ impl Scanner {
             return Err(Violation::ContentLength);
         }
         self.extension_bytes = 0;
+        self.heads += 1;
         match (head.chunked, head.length) {
             (true, _) => self.state = State::ChunkSize,
             (false, Some(length)) if length > 0 => self.state = State::Sized(length),

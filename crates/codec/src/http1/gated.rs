@@ -27,7 +27,8 @@ pub(super) struct Line {
     pub(super) closing: Cell<bool>,
     /// Set once a request was answered with a tunnel.
     pub(super) tunnel: RefCell<Option<TunnelRun>>,
-    released: Cell<bool>,
+    /// Requests handed out up to the last one that was answered without a tunnel.
+    released: Cell<u64>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -40,18 +41,17 @@ impl Line {
             outlet: Outlet::default(),
             closing: Cell::new(false),
             tunnel: RefCell::new(None),
-            released: Cell::new(false),
+            released: Cell::new(0),
             reader: RefCell::new(None),
         })
     }
 
     /// There will be no tunnel: what was held back is the next request.
     pub(super) fn release(&self) {
-        if self.place.get() == Place::Held {
-            self.released.set(true);
-            if let Some(reader) = self.reader.borrow_mut().take() {
-                reader.wake();
-            }
+        // The request may be answered before its body has come, and so before the gate holds anything.
+        self.released.set(self.served.get());
+        if let Some(reader) = self.reader.borrow_mut().take() {
+            reader.wake();
         }
     }
 }
@@ -101,7 +101,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gated<I> {
         match gated.line.place.get() {
             // The rest of a broken stream is nobody's business: it ends here.
             Place::Broken(_) => return Poll::Ready(Ok(())),
-            Place::Held if !gated.line.released.take() => {
+            Place::Held if gated.line.released.get() < gated.scanner.heads() => {
                 *gated.line.reader.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             }

@@ -102,3 +102,23 @@ fn a_client_that_reads_nothing_is_cut() {
         });
     }
 }
+
+#[test]
+fn an_upgrade_that_is_refused_before_its_body_came_holds_nobody() {
+    run(async {
+        let (mut client, server) = duplex(1 << 16);
+        let back = |request: Request<Body>| async { Reply::Response(Response::new(request.into_body())) };
+        spawn_local(
+            async move { serve(server, &ServerOptions::default(), std::future::pending(), back).await },
+        );
+        let head =
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        let mut byte = [0; 1];
+        client.read_exact(&mut byte).await.unwrap();
+        client.write_all(b"hiGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(statuses(&rest).len(), 1, "the second answer after the rest of the first: {rest}");
+    });
+}
