@@ -2,7 +2,8 @@
 //!
 //! A file that is broken keeps the objects that it had, also across a restart: what was good is handed out
 //! as rows to be stored. Empty counts as broken, because a writer that died and a full disk leave such files;
-//! to take objects out, delete the file (or leave a comment in it). Watching is `watch`; this reads.
+//! to take objects out, delete the file (or leave a comment in it). A directory that is empty and not the one
+//! that was read before is a mount that went away, and keeps all. Watching is `watch`; this reads.
 
 use api::Object;
 use apiserver::store::KEY_BYTES_MAX;
@@ -11,6 +12,7 @@ use model::{Code, Finding, Level, ObjectRef, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File as OpenFile;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
@@ -78,6 +80,8 @@ pub struct Directory {
     /// Trouble with the directory itself.
     findings: Vec<Finding>,
     rows: Vec<Change>,
+    /// Device and inode of the directory when files were last seen in it; `None`: not in this run.
+    seen_at: Option<(u64, u64)>,
     /// Files that were left as they were because they are too young.
     young: BTreeSet<PathBuf>,
 }
@@ -90,6 +94,7 @@ impl Directory {
             files: BTreeMap::new(),
             findings: Vec::new(),
             rows: Vec::new(),
+            seen_at: None,
             young: BTreeSet::new(),
         };
         for row in stored {
@@ -117,8 +122,17 @@ impl Directory {
     /// Reads again; `now` tells how old files are.
     pub fn read(&mut self, signs: &Signs, now: SystemTime) -> Result<Reading, DirectoryError> {
         let mut listing = Listing::default();
-        listing.enter(&self.root, 0).map_err(|cause| DirectoryError { path: self.root.clone(), cause })?;
+        let failed = |cause| DirectoryError { path: self.root.clone(), cause };
+        let root = std::fs::metadata(&self.root).map_err(failed)?;
+        listing.enter(&self.root, 0).map_err(failed)?;
         let Listing { mut paths, closed, .. } = listing;
+        let at = Some((root.dev(), root.ino()));
+        if paths.is_empty() && self.seen_at != at && self.objects().next().is_some() {
+            let cause = "the directory is empty and not the one that was read before; its last objects stay";
+            let fix = "mount or fill it; to take them out, leave a file with a comment in it";
+            return Ok(self.set_findings(vec![broken(&self.root, cause, fix)]));
+        }
+        self.seen_at = at;
         paths.sort();
         let mut findings = Vec::new();
         if paths.len() > FILES_MAX {
@@ -135,8 +149,7 @@ impl Directory {
             let cause = format!("the directory cannot be read: {cause}");
             findings.push(broken(path, &cause, "make it readable; its last good files stay until then"));
         }
-        let mut reading = if findings == self.findings { Reading::Same } else { Reading::Changed };
-        self.findings = findings;
+        let mut reading = self.set_findings(findings);
         let there: BTreeSet<&PathBuf> = paths.iter().collect();
         let rows = &mut self.rows;
         self.files.retain(|path, _| {
@@ -154,6 +167,12 @@ impl Directory {
             }
         }
         Ok(reading)
+    }
+
+    fn set_findings(&mut self, findings: Vec<Finding>) -> Reading {
+        let same = self.findings == findings;
+        self.findings = findings;
+        if same { Reading::Same } else { Reading::Changed }
     }
 
     fn read_file(&mut self, path: &Path, is_whole: bool, now: SystemTime) -> Reading {

@@ -175,6 +175,38 @@ fn a_path_too_long_to_store_is_read_all_the_same() {
 }
 
 #[test]
+fn a_mount_that_went_away_takes_nothing_out() {
+    use apiserver::{MemoryStore, Store};
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
+    let root = dir.path().join("config");
+    let a = root.join("a.yaml");
+    fs::create_dir(&root).unwrap();
+    fs::write(&a, service("a", 80)).unwrap();
+    let mut directory = Directory::open(&root, &[]).unwrap();
+    store.commit(&directory.take_rows()).unwrap();
+    // The mount point below shows, and the one above is still in use: another directory for sure.
+    fs::rename(&root, dir.path().join("away")).unwrap();
+    fs::create_dir(&root).unwrap();
+    let check = |directory: &mut Directory, reading: Reading| {
+        assert_eq!(directory.read(&Signs::default(), SystemTime::now()).unwrap(), reading);
+        assert_eq!((names(directory).as_str(), directory.findings().count()), ("a", 1));
+        assert_eq!(directory.take_rows(), []);
+    };
+    check(&mut directory, Reading::Changed);
+    check(&mut directory, Reading::Same);
+    // At a restart it may not be mounted yet.
+    let mut after = Directory::open(&root, &store.rows(Table::Files).unwrap()).unwrap();
+    check(&mut after, Reading::Same);
+    fs::write(root.join("b.yaml"), service("b", 80)).unwrap();
+    assert_eq!(after.read(&Signs::default(), SystemTime::now()).unwrap(), Reading::Changed);
+    assert_eq!((names(&after).as_str(), after.findings().count()), ("b", 0));
+    // Emptying the directory itself is meant.
+    fs::remove_file(root.join("b.yaml")).unwrap();
+    assert_eq!(after.read(&Signs::default(), SystemTime::now()).unwrap(), Reading::Changed);
+    assert_eq!((names(&after).as_str(), after.findings().count()), ("", 0));
+}
+
+#[test]
 fn a_missing_directory_is_an_error() {
     let error = Directory::open(Path::new("/nowhere/leno"), &[]).unwrap_err();
     assert_eq!(error.to_string(), "read configuration directory /nowhere/leno");
