@@ -36,7 +36,7 @@ pub enum AuthorityError {
     #[error("use the signing certificate")]
     Sign(#[source] SignError),
     /// The holder of the root binds us to another cluster, so the management plane would refuse us.
-    #[error("the signing certificate is for cluster {found:?}, this is {cluster}")]
+    #[error("the signing certificate is for cluster {}, this is {cluster}", found.as_deref().unwrap_or("(none)"))]
     OtherCluster {
         /// The cluster that it names.
         found: Option<Arc<str>>,
@@ -45,7 +45,7 @@ pub enum AuthorityError {
     },
 }
 
-struct Current {
+pub(crate) struct Current {
     signer: Signer,
     bundles: Vec<TrustBundle>,
     since: SystemTime,
@@ -60,7 +60,7 @@ pub struct Authority {
     current: Arc<RwLock<Arc<Current>>>,
 }
 
-async fn obtain(
+pub(crate) async fn obtain(
     issuer: &dyn Issuer,
     cluster: &Arc<str>,
     clock: &dyn Clock,
