@@ -3,8 +3,8 @@
 use crate::svid::Svid;
 use crate::verify::{Trust, Verifier, Wanted};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use model::SpiffeId;
 use model::trust::{Proof, TrustBundle};
+use model::{SpiffeId, TrustDomain};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -33,8 +33,13 @@ pub enum Clients {
 pub enum Expect {
     /// One of these identities; an empty list accepts nobody.
     OneOf(Vec<SpiffeId>),
-    /// The control plane of this cluster: its name, vouched for by that cluster's signing certificate.
-    Control(Arc<str>),
+    /// The control plane of one cluster.
+    Control {
+        /// Whose roots may name clusters.
+        trust_domain: TrustDomain,
+        /// The cluster whose signing certificate must vouch for it.
+        cluster: Arc<str>,
+    },
     /// Before joining: a control plane (`ns/leno-system/sa/control`) whose chain contains the root with
     /// this SHA-256 (of the DER) and is signed by it.
     PinnedRoot([u8; 32]),

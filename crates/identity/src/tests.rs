@@ -345,11 +345,29 @@ fn of(cluster: &str) -> impl FnOnce(&mut CertificateParams) {
 async fn a_control_plane_is_its_clusters_alone() {
     let root = Authority::root("a");
     let (west, edge) = (root.below("west", of("west")), root.below("edge", of("edge")));
-    let expect = || Expect::Control("west".into());
+    let expect = || {
+        let trust_domain = TrustDomain::parse("a.test").unwrap();
+        Expect::Control { trust_domain, cluster: "west".into() }
+    };
     check_expect(&west, CONTROL, expect(), Ok(())).await;
     check_expect(&west, BOB, expect(), Err(Reason::PeerUntrusted)).await;
     for other in [&edge, &root, &root.below("west", |_| {})] {
         check_expect(other, CONTROL, expect(), Err(Reason::PeerUntrusted)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_federated_root_cannot_name_our_clusters() {
+    let (ours, theirs) = (Authority::root("a"), Authority::root("b"));
+    let trust = || vec![bundle("a.test", &[&ours]), bundle("b.test", &[&theirs])];
+    let server = Identity::new(trust());
+    server.install(theirs.below("west", of("west")).svid("spiffe://b.test/ns/leno-system/sa/control"));
+    for (domain, expected) in [("a.test", Err(Reason::PeerUntrusted)), ("b.test", Ok(()))] {
+        let trust_domain = TrustDomain::parse(domain).unwrap();
+        let expect = Expect::Control { trust_domain, cluster: "west".into() };
+        let client = Identity::new(trust()).client_config(expect, &[]);
+        let (_, answered) = handshake(server.server_config(Clients::Requested, &[]), client).await;
+        assert_eq!(answered.map(|_| ()).map_err(|error| refusal(&error)), expected, "{domain}");
     }
 }
 

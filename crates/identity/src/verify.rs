@@ -123,12 +123,13 @@ impl Verifier {
             Wanted::These(Expect::OneOf(ids)) if !ids.contains(id) => {
                 Err(untrusted(format!("{id} answered, which is not expected there")))
             }
-            Wanted::These(Expect::Control(cluster)) => {
-                let voucher = &proof.voucher;
-                match is_system(id, CONTROL_ACCOUNT) && proof.cluster().is_some_and(|of| of == cluster) {
+            Wanted::These(Expect::Control { trust_domain, cluster }) => {
+                let is_named = is_system(id, CONTROL_ACCOUNT) && id.trust_domain == *trust_domain;
+                match is_named && proof.cluster().is_some_and(|of| of == cluster) {
                     true => Ok(()),
                     false => Err(untrusted(format!(
-                        "{id}, vouched for by {voucher:?}, is not the control plane of {cluster}"
+                        "{id}, vouched for by {:?}, is not the control plane of {cluster} in {trust_domain}",
+                        proof.voucher
                     ))),
                 }
             }

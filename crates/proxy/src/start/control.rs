@@ -58,8 +58,11 @@ impl Control {
         let unavailable =
             |cause: io::Error| Status::new(Code::Unavailable, format!("{}: {cause}", self.address));
         let address = resolve(&self.address).await.map_err(unavailable)?;
+        let own =
+            self.identity.id().ok_or_else(|| Status::new(Code::Unauthenticated, "no certificate yet"))?;
         // Not just any cluster's: that of another could tell us anything.
-        let config = self.identity.client_config(Expect::Control(self.cluster.clone()), &[b"h2"]);
+        let expect = Expect::Control { trust_domain: own.trust_domain, cluster: self.cluster.clone() };
+        let config = self.identity.client_config(expect, &[b"h2"]);
         Channel::connect_via(dial(address), Some(config)).await
     }
 }

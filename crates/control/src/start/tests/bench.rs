@@ -253,8 +253,9 @@ impl Proxy {
     pub async fn connect(&mut self, running: &Running) {
         let control = self.joined.chain.len();
         assert_eq!(control, 3, "leaf, intermediate, root");
-        let cluster = self.joined.cluster.as_str().into();
-        let tls = self.identity.client_config(Expect::Control(cluster), &[b"h2"]);
+        let trust_domain = TrustDomain::parse("leno.demo").unwrap();
+        let expect = Expect::Control { trust_domain, cluster: self.joined.cluster.as_str().into() };
+        let tls = self.identity.client_config(expect, &[b"h2"]);
         let channel = Channel::connect(running.control, tls).await.unwrap();
         let link = channel.open_ads();
         let node = ProxyNode {
