@@ -9,15 +9,10 @@ use std::process::ExitCode;
 
 /// Options of `leno gateway`.
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("source").args(["directory", "from"]).required(true)))]
 pub struct Options {
     /// Directory of Gateway, HTTPRoute and Backend documents, watched
-    #[arg(
-        short = 'f',
-        long = "filename",
-        value_name = "DIR",
-        required_unless_present = "from",
-        conflicts_with = "from"
-    )]
+    #[arg(short = 'f', long = "filename", value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Address to listen on, for example :8080
     #[arg(long, value_name = "ADDR", requires = "to")]
@@ -46,7 +41,13 @@ pub struct Options {
 pub fn run(options: Options) -> Result<ExitCode> {
     let source = match (&options.directory, &options.from, &options.to) {
         (Some(directory), ..) => Source::Directory(directory.clone()),
-        (None, Some(from), Some(to)) => Source::Text(translate::gateway::shorthand(from, to)?),
+        (None, Some(from), Some(to)) => match translate::gateway::shorthand(from, to) {
+            Ok(text) => Source::Text(text),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                return Ok(ExitCode::from(crate::USAGE));
+            }
+        },
         _ => anyhow::bail!("give either -f DIR, or --from and --to"),
     };
     if let (true, Source::Text(text)) = (options.print, &source) {

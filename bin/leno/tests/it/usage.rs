@@ -14,6 +14,12 @@ fn wrong_usage_exits_with_64_and_help_with_0() {
     check(&["no-such-command"], 64);
     check(&["proxy", "--no-such-option"], 64);
     check(&[], 64);
+    check(&["gateway"], 64);
+    check(&["gateway", "--from", ":8080", "--to", "nonsense"], 64);
+    check(&["gateway", "--from", ":8080", "--to", ":9000", "-f", "."], 64);
+    check(&["gateway", "--from", ":8080"], 64);
+    check(&["demo", "--workers", "0"], 64);
+    check(&["get", "no-such-kind"], 64);
     check(&["--help"], 0);
     check(&["proxy", "--help"], 0);
     check(&["--version"], 0);
