@@ -89,14 +89,17 @@ async fn dial_reason(worker: &Worker, address: SocketAddr) -> Result<tokio::net:
     dialed.map_err(|error| pool1::connect_reason(&error).into())
 }
 
-/// A tunnel through a gateway to any workload behind `service`, and when its carrier ends. Boxed: it needs the outer connection, whose
+/// A tunnel through a gateway, and when the connection that carries it ends.
+type Carried = (Tunnel, Option<Instant>);
+
+/// A tunnel through a gateway to any workload behind `service`. Boxed: it needs the outer connection, whose
 /// making comes here again.
 fn through<'a>(
     worker: &'a Rc<Worker>,
     gateway: SocketAddr,
     identity: &'a SpiffeId,
     service: &'a (Hostname, u16),
-) -> Pin<Box<dyn Future<Output = Result<(Tunnel, Option<Instant>), Failure>> + 'a>> {
+) -> Pin<Box<dyn Future<Output = Result<Carried, Failure>> + 'a>> {
     Box::pin(async move {
         let outer = Pool::lease_gateway(worker, gateway, identity).await?;
         let authority = format!("{}:{}", service.0, service.1);
