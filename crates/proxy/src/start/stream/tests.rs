@@ -219,7 +219,7 @@ async fn a_policy_that_was_never_readable_outlives_a_cold_start() {
         let running = first.find("a.mesh").await.unwrap();
         assert_eq!(running.policies.len(), 1);
         let kept = async {
-            while !last_good.load().unwrap().is_some_and(|saved| saved.resources.len() == 3) {
+            while last_good.load().unwrap().is_none_or(|saved| saved.resources.len() != 3) {
                 tokio::task::yield_now().await;
             }
         };
