@@ -82,8 +82,9 @@ fn stop_leaves_nothing_and_a_name_and_ports_can_be_taken_once() {
 #[test]
 fn ctrl_c_in_a_terminal_ends_all_of_it() {
     let name = format!("life4-{}", std::process::id());
-    let command = format!("{LENO} demo --name {name} --port 0 --with-pid {}", std::process::id());
-    // `script` gives it a terminal of its own and passes on what is typed.
+    // `script` gives it a terminal of its own and passes on what is typed. Without `exec` the shell that it
+    // starts may stay in between, take the Ctrl-C too and end with 130 whatever the demo says.
+    let command = format!("exec {LENO} demo --name {name} --port 0 --with-pid {}", std::process::id());
     let mut typed = Command::new("script")
         .args(["-qefc", &command, "/dev/null"])
         .stdin(Stdio::piped())
