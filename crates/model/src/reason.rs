@@ -110,5 +110,6 @@ reasons! {
     Draining: "draining" 503 14 "UO" Proxy Safe "This proxy is draining and takes nothing new.";
     TooManyConnections: "connection_limit" 503 14 "UO" Proxy Safe "A limit on connections or streams was reached.";
     ExpectationFailed: "expectation_unknown" 417 3 "DPE" Downstream Never "The caller's expect header asks for something else than 100-continue.";
+    RequestBodyTimeout: "request_body_timeout" 408 4 "SI" Downstream Never "The caller stopped in the middle of its request's body.";
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
 }

@@ -1,8 +1,12 @@
-//! Bodies with memory: a request body that can be sent again, and a response body with a deadline. Both cost
-//! a box, so they are used only where there is a body to replay or a timeout to keep.
+//! Bodies with memory: a request body that can be sent again, one that must keep coming (`patient`), and a
+//! response body with a deadline. Each costs a box, so they are used only where there is a body to replay or a
+//! timeout to keep.
 
+mod patient;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use patient::Patient;
 
 use bytes::Bytes;
 use codec::{Body, BodyError};

@@ -109,7 +109,7 @@ pub(crate) async fn send(
                 body.forget();
                 return Ok(accept(answer, exchange, &limits));
             }
-            (Next::GiveUp, Err(_)) if body.is_broken() => return Err(Reason::DownstreamReset.into()),
+            (Next::GiveUp, Err(_)) if body.is_broken() => return Err(exchange.broken_off().into()),
             (Next::GiveUp, Err(missed)) => return Err(missed.reason.into()),
             (Next::Again { after }, outcome) => {
                 if Instant::now() + after >= limits.total {

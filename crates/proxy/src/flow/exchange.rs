@@ -7,6 +7,7 @@ use crate::failure::{Failure, ReplyTo, Spoken};
 use crate::flow::head::{Head, strip_trailers};
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::snapshot::Active;
+use crate::stream::Patient;
 use crate::upstream::Target;
 use crate::upstream::attempt::address;
 use crate::upstream::pool1::Lease;
@@ -133,6 +134,15 @@ impl Exchange {
         body.watched(received)
     }
 
+    /// Does not wait for the request's body for ever (edge). A gRPC stream may be silent for as long as it likes.
+    pub(crate) fn impatient(self: &Rc<Self>, body: Body, version: Version) -> Body {
+        if version == Version::HTTP_2 && self.spoken == Spoken::Grpc {
+            return body;
+        }
+        let starved = Rc::clone(self);
+        Patient::body(body, move || starved.is_starved())
+    }
+
     /// The destination by name (inbound).
     pub(crate) fn is_for(&self, host: Hostname) {
         self.facts.borrow_mut().host = Some(host);
@@ -188,6 +198,21 @@ impl Exchange {
             facts.peer = peer;
         }
         facts.lease = lease;
+    }
+
+    /// The caller keeps us waiting for its body. Whether that is the end of it: once there is an answer, a body
+    /// may be as slow as caller and callee like.
+    fn is_starved(&self) -> bool {
+        if self.is_answered.get() {
+            return false;
+        }
+        self.failed(Reason::RequestBodyTimeout);
+        true
+    }
+
+    /// Why the request's body broke off: who broke it off has said so, else its sender went away.
+    pub(crate) fn broken_off(&self) -> Reason {
+        self.reason.get().unwrap_or(Reason::DownstreamReset)
     }
 
     /// It failed for this reason; the reply is ours.
@@ -313,8 +338,8 @@ pub(crate) struct Unfinished<'a>(pub(crate) &'a Exchange);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if self.0.status.get() == 0 && self.0.reason.get().is_none() {
-            self.0.failed(Reason::DownstreamReset);
+        if self.0.status.get() == 0 {
+            self.0.failed(self.0.broken_off());
             self.0.tell();
         }
     }

@@ -55,7 +55,10 @@ async fn follow(
     let rule = matched.as_ref().map(|matched| &**matched.rule);
     let target = choose_backend(caller, &snapshot, &entrance, rule).await?.spoken_to_in(head.version);
 
-    let body = exchange.counting(body);
+    let mut body = exchange.counting(body);
+    if caller.edge().is_some() {
+        body = exchange.impatient(body, head.version);
+    }
     let mut response = upstream::send(worker, &target, rule, &head, body, exchange).await?;
     head::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));
     Ok(response)

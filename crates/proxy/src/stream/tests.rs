@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! What a further attempt sends.
 
-use super::{REPLAY_BYTES_MAX, Replay, Timed};
+use super::patient::{BODY_WAIT_MAX, PROGRESS_BYTES_MIN};
+use super::{Patient, REPLAY_BYTES_MAX, Replay, Timed};
 use bytes::Bytes;
 use codec::{Body, BodyError};
 use http_body::Frame;
@@ -61,19 +62,23 @@ async fn an_empty_body_costs_nothing() {
     assert!(replay.next().is_end_stream() && replay.is_replayable());
 }
 
+/// A body that never says anything.
+struct Silent;
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Pending
+    }
+}
+
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn a_timed_body_breaks_off() {
-    struct Silent;
-    impl http_body::Body for Silent {
-        type Data = Bytes;
-        type Error = BodyError;
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-            Poll::Pending
-        }
-    }
     let until = tokio::time::Instant::now() + Duration::from_secs(1);
     let told = Rc::new(Cell::new(false));
     let tell = Rc::clone(&told);
@@ -118,4 +123,62 @@ async fn a_body_that_its_sender_broke_off_is_nobodys_to_repeat() {
     assert!(!replay.is_broken());
     assert!(replay.next().collect(1).await.is_err());
     assert!(replay.is_broken() && !replay.is_replayable());
+}
+
+/// A piece every so often.
+struct Slow {
+    piece: usize,
+    timer: tokio::time::Interval,
+}
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let piece = self.piece;
+        self.timer.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from(vec![b'x'; piece])))))
+    }
+}
+
+fn slow(piece: usize, every: Duration) -> Body {
+    Body::boxed(Slow { piece, timer: tokio::time::interval(every) })
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_body_that_stops_or_trickles_is_given_up() {
+    for body in [Body::boxed(Silent), slow(1, BODY_WAIT_MAX / 30)] {
+        let begin = tokio::time::Instant::now();
+        assert!(Patient::body(body, || true).collect(usize::MAX).await.is_err());
+        let took = begin.elapsed();
+        assert!(took >= BODY_WAIT_MAX && took < BODY_WAIT_MAX * 2, "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_body_that_moves_is_waited_for_and_so_is_one_with_leave() {
+    // Slow, but enough.
+    let mut enough = Patient::body(slow(PROGRESS_BYTES_MIN, BODY_WAIT_MAX * 9 / 10), || true);
+    for _ in 0..5 {
+        assert!(enough.frame().await.unwrap().is_ok());
+    }
+    // The time in which nobody reads is not the sender's.
+    let mut unread = Patient::body(slow(1, Duration::from_secs(1)), || true);
+    for _ in 0..5 {
+        assert!(unread.frame().await.unwrap().is_ok());
+        tokio::time::advance(BODY_WAIT_MAX).await;
+    }
+    // Whoever is asked says no twice.
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    let given = Patient::body(Body::boxed(Silent), move || {
+        count.set(count.get() + 1);
+        count.get() == 3
+    });
+    let begin = tokio::time::Instant::now();
+    assert!(given.collect(1).await.is_err());
+    assert!(asked.get() == 3 && begin.elapsed() >= BODY_WAIT_MAX * 3);
 }

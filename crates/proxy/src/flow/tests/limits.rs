@@ -1,7 +1,7 @@
 //! Callers beyond a worker's limit are refused by name, and only they.
 
 use super::bed::{Application, Authority, Proxy, fresh_ip, story};
-use super::edge::{edge_resources, rule};
+use super::edge::{edge, edge_resources, rule};
 use super::mesh::{Cluster, client};
 use crate::flow;
 use crate::worker::Worker;
@@ -9,6 +9,7 @@ use identity::Identity;
 use model::Reason;
 use model::service::Protocol;
 use std::rc::Rc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn refusals(worker: &Worker) -> u64 {
     let text = worker.shared.observe.render(0, 0);
@@ -54,5 +55,24 @@ fn a_gateway_refuses_callers_beyond_its_seats() {
         assert_eq!(refusals(&proxy.worker), 1);
         drop(taken);
         assert_eq!(proxy.enter().await.get("/").await.status(), 200);
+    });
+}
+
+/// In a time of its own, which passes as soon as nobody has anything to do.
+#[test]
+fn a_caller_who_stops_in_the_middle_of_a_body_gets_408() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    tokio::task::LocalSet::new().block_on(&runtime.unwrap(), async {
+        // Accepted by the kernel, never answered.
+        let listener = std::net::TcpListener::bind((fresh_ip(), 0)).unwrap();
+        let proxy = edge(vec![rule(0, "")], &[listener.local_addr().unwrap()]);
+        let mut caller = proxy.enter_raw();
+        let begun = "POST / HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 10\r\n\r\nabc";
+        caller.write_all(begun.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        caller.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.ends_with("request_body_timeout"), "{answer}");
+        let line = &proxy.logged()[0];
+        assert_eq!((line["response_flags"].as_str(), line["bytes_received"].as_u64()), (Some("SI"), Some(3)));
     });
 }
