@@ -1,6 +1,8 @@
 //! Why serving a connection or sending a request failed, told truthfully enough to decide on a retry.
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
 use http::{HeaderMap, Request};
 
@@ -42,6 +44,11 @@ impl SendError {
     /// An error of `kind` with its cause.
     pub fn new(kind: SendErrorKind, cause: impl Into<BoxError>) -> Self {
         SendError { kind, request: None, headers: None, cause: Some(cause.into()) }
+    }
+
+    /// What the transport said when it broke, if it did (`Closed`): TLS tells here why the peer refused us.
+    pub fn transport(&self) -> Option<&io::Error> {
+        self.cause.as_ref()?.downcast_ref::<Arc<io::Error>>().map(|broken| &**broken)
     }
 
     pub(crate) fn not_sent(request: Request<Body>, cause: impl Into<BoxError>) -> Self {

@@ -35,6 +35,28 @@ pub fn refusal(error: &(dyn Error + 'static)) -> Reason {
     }
 }
 
+/// Whether a connection broke because the peer refused our certificate, so that nothing which we had sent was
+/// looked at. In TLS 1.3 a client's handshake ends before the server judges the certificate (RFC 8446 section
+/// 4.4.2 and figure 1), so this comes as the failure of a read.
+pub fn is_refused(error: &io::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::AlertReceived(alert)) = tls else { return false };
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+            | Alert::HandshakeFailure
+    )
+}
+
 fn of_tls(error: &rustls::Error) -> Reason {
     match error {
         rustls::Error::NoCertificatesPresented => Reason::NoPeerCertificate,

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -129,7 +130,10 @@ impl Shared {
         } else {
             SendErrorKind::Closed
         };
-        SendError::new(kind, cause)
+        match self.findings.broken.borrow().as_ref() {
+            Some(broken) if kind == SendErrorKind::Closed => SendError::new(kind, Arc::clone(broken)),
+            _ => SendError::new(kind, cause),
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 //! The `h2` crate shows no frames and bounds only some of them. The meter sits around the decrypted stream, so
 //! nothing escapes it, and it also remembers what a GOAWAY said: which streams the peer has not processed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -39,6 +40,8 @@ pub(super) struct Findings {
     pub(super) flood: Cell<Option<Flood>>,
     /// The last stream that the peer processes, once it sent GOAWAY.
     pub(super) last_stream: Cell<Option<u32>>,
+    /// Why nothing more can be read. The `h2` crate passes on its text only.
+    pub(super) broken: RefCell<Option<Arc<io::Error>>>,
     /// Whether a block of fields has begun and not ended.
     pub(super) block_open: Cell<bool>,
     /// Whether the socket takes nothing at present, and how many bytes it has taken.
@@ -207,7 +210,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
             return Poll::Pending;
         }
         let start = buf.filled().len();
-        ready!(Pin::new(&mut metered.io).poll_read(cx, buf))?;
+        if let Err(cause) = ready!(Pin::new(&mut metered.io).poll_read(cx, buf)) {
+            let cause = Arc::new(cause);
+            metered.findings.broken.replace(Some(Arc::clone(&cause)));
+            return Poll::Ready(Err(io::Error::new(cause.kind(), cause)));
+        }
         metered.counter.count(&buf.filled()[start..], &metered.findings);
         if metered.findings.flood.get().is_some() {
             // What came with the flood is not worth handling.

@@ -203,6 +203,9 @@ impl Alive {
 }
 
 fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
+    if error.transport().is_some_and(identity::is_refused) {
+        return Reason::TlsFailed.into();
+    }
     let reason = match error.kind {
         SendErrorKind::NotSent => Reason::ConnectFailed,
         SendErrorKind::Refused => Reason::Refused,

@@ -8,7 +8,7 @@ use crate::upstream::mesh::{Pool, Way};
 use crate::upstream::{CONNECT_TIMEOUT, pool1};
 use crate::worker::Worker;
 use codec::http2::Sender;
-use codec::{ClientOptions, Io, SendErrorKind, Tunnel};
+use codec::{ClientOptions, Io, SendError, SendErrorKind, Tunnel};
 use http::HeaderMap;
 use model::{Hostname, Reason, SpiffeId};
 use std::future::Future;
@@ -106,16 +106,17 @@ fn through<'a>(
         let opening = outer.connection.sender.tunnel(&authority, HeaderMap::new());
         match tokio::time::timeout(GATEWAY_TIMEOUT, opening).await {
             Ok(Ok(tunnel)) => Ok((tunnel, outer.connection.expires)),
-            Ok(Err(error)) => Err(tunnel_reason(error.kind).into()),
+            Ok(Err(error)) => Err(tunnel_reason(&error).into()),
             Err(_) => Err(Reason::ConnectTimeout.into()),
         }
     })
 }
 
 /// Why a gateway gave no tunnel; whatever it was, no request was sent yet.
-fn tunnel_reason(kind: SendErrorKind) -> Reason {
-    match kind {
+fn tunnel_reason(error: &SendError) -> Reason {
+    match error.kind {
         SendErrorKind::Status(_) | SendErrorKind::Refused => Reason::GatewayRefused,
+        _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed,
         _ => Reason::ConnectFailed,
     }
 }

@@ -7,7 +7,7 @@ use crate::upstream::attempt::{Missed, Standing, address};
 use crate::upstream::pool1::{Age, connect_reason};
 use crate::upstream::{CONNECT_TIMEOUT, Course, Target, judge, mesh};
 use crate::worker::Worker;
-use codec::{BoxIo, SendErrorKind};
+use codec::{BoxIo, SendError, SendErrorKind};
 use decide::retry::ATTEMPTS_DEFAULT;
 use http::HeaderMap;
 use model::reason::Retry;
@@ -98,7 +98,7 @@ async fn one(
                 Ok(Ok(tunnel)) => Ok((Box::new(tunnel), leased.connection.peer.clone())),
                 Ok(Err(error)) => {
                     let is_stale = leased.age == Age::Reused && leased.connection.is_closed();
-                    Err(refused(error.kind, is_stale))
+                    Err(refused(&error, is_stale))
                 }
             }
         }
@@ -107,10 +107,11 @@ async fn one(
 }
 
 /// What an answer other than a tunnel means.
-fn refused(kind: SendErrorKind, is_stale: bool) -> Missed {
-    match kind {
+fn refused(error: &SendError, is_stale: bool) -> Missed {
+    match error.kind {
         // The last word of a policy: nothing against the endpoint, and no other may be asked.
         SendErrorKind::Status(403) => Reason::Denied.into(),
+        _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed.into(),
         _ if is_stale => Missed { reason: Reason::Refused, standing: Standing::Stale },
         _ => Reason::Refused.into(),
     }

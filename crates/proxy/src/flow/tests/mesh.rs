@@ -256,6 +256,13 @@ fn strangers_are_refused_and_counted_by_reason() {
         stranger.worker.shared.identity.install(other.svid("client"));
         assert_eq!(stranger.call().await.get("/").await.status(), 503);
         assert!(refusals(Reason::PeerUntrusted) > 0);
+        // Without a gateway in between, it is told of the refusal when its request may be on the way already.
+        let neighbour = client(&authority, Protocol::Http1, vec![native("east", east.workload.ip)]);
+        neighbour.worker.shared.identity.install(other.svid("client"));
+        assert_eq!(neighbour.call().await.get("/").await.status(), 503);
+        for proxy in [stranger, neighbour] {
+            assert_eq!(proxy.logged()[0]["response_code_details"], "upstream_tls_failure");
+        }
         // Not even TLS.
         let mesh = std::net::SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
         let mut plain = dial(mesh, Mark::Free, SOON).await.unwrap();
