@@ -85,7 +85,8 @@ pub(crate) struct Arrival {
 
 /// A connection at the mesh port.
 pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
-    let (Some(_seat), Some(handshake)) = (worker.hall.callers.take(), worker.hall.handshakes.take()) else {
+    let handshake = worker.hall.handshakes.take(address.ip());
+    let (Some(_seat), Some(handshake)) = (worker.hall.callers.take(), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
     let Accepted { tls, proof, expires } = match secure::accept(&worker, stream).await {

@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Callers' connections of one worker, at the mesh port and a gateway's listeners together. More: closed at
@@ -13,6 +15,9 @@ const CALLERS_MAX: usize = 8192;
 const OWN_MAX: usize = 8192;
 /// TLS handshakes of callers in flight; each costs signatures. More: as above.
 const HANDSHAKES_MAX: usize = 512;
+/// Those of one address, so that one host which begins handshakes and never ends them does not shut out the
+/// others. A gateway stands for all callers behind it, therefore not fewer. More: as above.
+const HANDSHAKES_OF_ONE_MAX: usize = HANDSHAKES_MAX / 2;
 
 /// All seats of a worker.
 pub(crate) struct Hall {
@@ -21,7 +26,7 @@ pub(crate) struct Hall {
     /// For the own application.
     pub(crate) own: Seats,
     /// For callers that have not proved yet who they are.
-    pub(crate) handshakes: Seats,
+    pub(crate) handshakes: SharedSeats,
 }
 
 impl Default for Hall {
@@ -29,7 +34,7 @@ impl Default for Hall {
         Self {
             callers: Seats::new(CALLERS_MAX),
             own: Seats::new(OWN_MAX),
-            handshakes: Seats::new(HANDSHAKES_MAX),
+            handshakes: SharedSeats::new(HANDSHAKES_MAX, HANDSHAKES_OF_ONE_MAX),
         }
     }
 }
@@ -58,5 +63,48 @@ impl Seats {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.set(self.0.get() + 1);
+    }
+}
+
+/// Seats of which one address has its share at most.
+pub(crate) struct SharedSeats {
+    seats: Seats,
+    held: Rc<RefCell<HashMap<IpAddr, usize>>>,
+    of_one_max: usize,
+}
+
+/// Is free again when it is dropped.
+pub(crate) struct SharedSeat {
+    _seat: Seat,
+    held: Rc<RefCell<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl SharedSeats {
+    fn new(max: usize, of_one_max: usize) -> Self {
+        Self { seats: Seats::new(max), held: Rc::default(), of_one_max }
+    }
+
+    /// Takes a seat for `address`; `None`: all are taken, or all that it may have.
+    pub(crate) fn take(&self, address: IpAddr) -> Option<SharedSeat> {
+        let mut held = self.held.borrow_mut();
+        if held.get(&address).is_some_and(|count| *count >= self.of_one_max) {
+            return None;
+        }
+        let seat = self.seats.take()?;
+        *held.entry(address).or_default() += 1;
+        Some(SharedSeat { _seat: seat, held: Rc::clone(&self.held), address })
+    }
+}
+
+impl Drop for SharedSeat {
+    fn drop(&mut self) {
+        let mut held = self.held.borrow_mut();
+        if let Some(count) = held.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.address);
+            }
+        }
     }
 }

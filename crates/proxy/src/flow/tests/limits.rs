@@ -26,18 +26,23 @@ fn more_callers_than_seats_are_refused_and_counted() {
         let gateway = &east.gateway.worker;
         let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         let mut caller = proxy.call().await;
-        for seats in [&gateway.hall.callers, &gateway.hall.handshakes] {
-            let before = refusals(gateway);
-            let taken: Vec<_> = std::iter::from_fn(|| seats.take()).collect();
-            assert_eq!(caller.get("/").await.status(), 503);
-            assert!(refusals(gateway) > before);
-            drop(taken);
-        }
+        let hall = &gateway.hall;
+        let before = refusals(gateway);
+        let taken: Vec<_> = std::iter::from_fn(|| hall.callers.take()).collect();
+        assert_eq!(caller.get("/").await.status(), 503);
+        assert!(refusals(gateway) > before);
+        drop(taken);
+        let before = refusals(gateway);
+        let mut others = (0..=u32::MAX).map(|ip| hall.handshakes.take(std::net::Ipv4Addr::from(ip).into()));
+        let taken: Vec<_> = std::iter::from_fn(|| others.next().flatten()).collect();
+        assert_eq!(caller.get("/").await.status(), 503);
+        assert!(refusals(gateway) > before);
+        drop(taken);
         // The control run: the seats that were taken were all that was missing. What failed is put aside for a
         // while, so somebody else asks.
         let other = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         assert_eq!(other.call().await.get("/").await.status(), 200);
-        assert!(gateway.hall.handshakes.take().is_some());
+        assert!(hall.handshakes.take(fresh_ip()).is_some());
     });
 }
 
