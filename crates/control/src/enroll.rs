@@ -103,7 +103,7 @@ impl Desk {
         pass(locked(&self.joins).take(1, self.now()))?;
         let (group, place, identity) = self.group_of(&checked).await?;
         let random = random_hex::<6>().map_err(|error| Status::new(Code::Internal, error.to_string()))?;
-        let uid = format!("{}/{}/{}-{random}", place.cluster, group.namespace, group.name);
+        let uid = model::id::uid(&place.cluster, &group.namespace, &group.name, &random);
         let signed = self.parts.authority.sign(&join.csr, &identity, &uid, self.parts.ttl)?;
         let registration = Registration {
             uid: uid.as_str().into(),

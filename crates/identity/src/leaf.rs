@@ -34,13 +34,15 @@ pub enum Flaw {
 }
 
 /// What matters of a leaf.
-pub(crate) struct Leaf {
+pub struct Leaf {
+    /// Whom it names.
     pub id: SpiffeId,
-    /// The one common name, if there is one.
+    /// The registration that it was issued to: the one common name, if there is one.
     pub uid: Option<Arc<str>>,
     /// The public key's bits.
-    pub public: Vec<u8>,
-    pub not_before: SystemTime,
+    pub(crate) public: Vec<u8>,
+    pub(crate) not_before: SystemTime,
+    /// When it expires.
     pub not_after: SystemTime,
 }
 
@@ -100,10 +102,10 @@ fn time(unix_s: i64) -> SystemTime {
     }
 }
 
-/// The identity in the first of the certificates that a peer showed. Trust it only after a handshake with a
-/// configuration of [`crate::Identity`]; `None` when there is none.
-pub fn peer(certificates: &[CertificateDer<'_>]) -> Option<SpiffeId> {
-    read(certificates.first()?).ok().map(|leaf| leaf.id)
+/// The first of the certificates that a peer showed. Trust it only after a handshake with a configuration of
+/// [`crate::Identity`]; `None` when there is none.
+pub fn leaf(certificates: &[CertificateDer<'_>]) -> Option<Leaf> {
+    read(certificates.first()?).ok()
 }
 
 /// The cluster that a signing certificate (DER) is for: its one organizational unit, set by the holder of the
@@ -115,11 +117,6 @@ pub fn cluster(der: &[u8]) -> Option<Arc<str>> {
         (Some(unit), None) => unit.as_str().ok().filter(|name| !name.is_empty()).map(Arc::from),
         _ => None,
     }
-}
-
-/// When the first of the certificates expires, so that a long connection can be ended then.
-pub fn expires(certificates: &[CertificateDer<'_>]) -> Option<SystemTime> {
-    read(certificates.first()?).ok().map(|leaf| leaf.not_after)
 }
 
 /// The public key of any certificate, as the bits of its `SubjectPublicKeyInfo` (for P-256 the uncompressed

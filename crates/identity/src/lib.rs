@@ -14,7 +14,7 @@ mod verify;
 
 pub use config::{Clients, Expect, Identity, server_name};
 pub use key::{Key, KeyError};
-pub use leaf::{Flaw, URI_BYTES_MAX, cluster, expires, peer, public_key};
+pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, public_key};
 pub use refusal::{Refused, is_refused, refusal};
 pub use rustls;
 pub use rustls::pki_types::CertificateDer;

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use crate::{Clients, Expect, Identity, Key, Svid, peer, refusal, server_name};
+use crate::{Clients, Expect, Identity, Key, Svid, refusal, server_name};
 use aws_lc_rs::digest;
 use model::trust::{TrustBundle, Voucher};
 use model::{Reason, SpiffeId, TrustDomain};
@@ -136,7 +136,9 @@ async fn bob_judges(trust: &[TrustBundle], leaf: (Key, Vec<Vec<u8>>)) -> Result<
     let client = forged(&bob.client_config(expect, &[b"h2"]), leaf);
     let (server, _) = handshake(bob.server_config(Clients::Required, &[b"h2"]), client).await;
     match server {
-        Ok(stream) => Ok(peer(stream.get_ref().1.peer_certificates().unwrap()).unwrap().to_string()),
+        Ok(stream) => {
+            Ok(crate::leaf(stream.get_ref().1.peer_certificates().unwrap()).unwrap().id.to_string())
+        }
         Err(error) => Err(refusal(&error)),
     }
 }

@@ -53,6 +53,18 @@ impl std::borrow::Borrow<str> for Hostname {
     }
 }
 
+/// The name of one registration of a workload: `CLUSTER/NAMESPACE/GROUP-RANDOM`. Stands in its certificate.
+pub fn uid(cluster: &str, namespace: &str, group: &str, random: &str) -> String {
+    format!("{cluster}/{namespace}/{group}-{random}")
+}
+
+/// The workload group within a [`uid`]; `None` when it is none.
+pub fn group_of(uid: &str) -> Option<&str> {
+    let mut parts = uid.splitn(3, '/').skip(2);
+    let (group, _) = parts.next()?.rsplit_once('-')?;
+    (!group.is_empty() && !group.contains('/')).then_some(group)
+}
+
 /// A SPIFFE trust domain: lower-case letters, digits, `.`, `-`, `_` (SPIFFE-ID section 2.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrustDomain(Arc<str>);

@@ -124,3 +124,15 @@ fn tables_have_unique_codes() {
         assert!(reason.row().advice.ends_with('.'));
     }
 }
+
+#[test]
+fn a_uid_tells_its_workload_group() {
+    let uid = crate::id::uid("west", "shop", "purchase-history", "0a1b2c");
+    assert_eq!(
+        (uid.as_str(), crate::id::group_of(&uid)),
+        ("west/shop/purchase-history-0a1b2c", Some("purchase-history"))
+    );
+    for other in ["", "west/shop", "west/shop/bare", "west/shop/-1", "west/shop/a/b-1"] {
+        assert_eq!(crate::id::group_of(other), None, "{other}");
+    }
+}

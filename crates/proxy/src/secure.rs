@@ -6,6 +6,7 @@ use codec::Io;
 use identity::Expect;
 use model::trust::Proof;
 use model::{Reason, SpiffeId};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
@@ -17,6 +18,29 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const CERTIFICATE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// The only protocol inside mesh TLS.
 pub(crate) const ALPN_MESH: &[u8] = b"h2";
+
+/// The other end, as its certificate names it: one for each connection, shared by all that it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Who it is.
+    pub id: SpiffeId,
+    /// The workload group of its registration. `None`: the certificate was issued to no registration.
+    pub workload: Option<Box<str>>,
+    /// The cluster that vouches for it. `None`: not looked at (callees), or none does.
+    pub cluster: Option<Arc<str>>,
+}
+
+impl Peer {
+    fn new(id: SpiffeId, uid: Option<&str>, cluster: Option<Arc<str>>) -> Rc<Self> {
+        let workload = uid.and_then(model::id::group_of).map(Into::into);
+        Rc::new(Self { id, workload, cluster })
+    }
+
+    /// A caller.
+    pub(crate) fn of(proof: &Proof) -> Rc<Self> {
+        Self::new(proof.id.clone(), proof.uid.as_deref(), proof.cluster().cloned())
+    }
+}
 
 /// A caller who proved an identity.
 pub(crate) struct Accepted<I> {
@@ -33,7 +57,7 @@ pub(crate) struct Connected<I> {
     /// What it says, decrypted.
     pub(crate) tls: client::TlsStream<I>,
     /// Who it is.
-    pub(crate) peer: SpiffeId,
+    pub(crate) peer: Rc<Peer>,
     /// When the first of the two certificates ends.
     pub(crate) expires: Instant,
 }
@@ -48,8 +72,8 @@ pub(crate) async fn accept<I: Io>(worker: &Worker, io: I) -> Result<Accepted<I>,
     let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
     let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
     let proof = worker.shared.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
-    let expires = identity::expires(certificates).ok_or(Reason::NoPeerCertificate)?;
-    Ok(Accepted { expires: at(worker, expires), proof, tls })
+    let leaf = identity::leaf(certificates).ok_or(Reason::NoPeerCertificate)?;
+    Ok(Accepted { expires: at(worker, leaf.not_after), proof, tls })
 }
 
 /// A time of the wall as one of the timers. What is past is now.
@@ -80,8 +104,8 @@ pub(crate) async fn connect<I: Io>(
         Err(_) => return Err(Reason::ConnectTimeout.into()),
     };
     let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::TlsFailed)?;
-    let peer = identity::peer(certificates).ok_or(Reason::TlsFailed)?;
-    let theirs = identity::expires(certificates).ok_or(Reason::TlsFailed)?;
-    let expires = at(worker, own.map_or(theirs, |own| own.min(theirs)));
+    let leaf = identity::leaf(certificates).ok_or(Reason::TlsFailed)?;
+    let peer = Peer::new(leaf.id, leaf.uid.as_deref(), None);
+    let expires = at(worker, own.map_or(leaf.not_after, |own| own.min(leaf.not_after)));
     Ok(Connected { tls, peer, expires })
 }

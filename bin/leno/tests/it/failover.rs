@@ -136,10 +136,20 @@ fn assert_path_and_identities(demo: &Demo, all: usize, away: usize) {
         assert_eq!(line["destination_principal"], principal(SERVICE), "{line}");
     }
 
+    // Who calls, from where, is known from the certificate on the far side too.
+    let source = ["source_workload=\"recommendation\"", "source_cluster=\"west\""];
+    let counted = demo.metric("east/purchase-history", 15000, "istio_requests_total", &source);
+    assert!(counted >= away as f64, "{counted} of {away} requests are counted as coming from west");
+
     // Its tunnels are still open, so the gateway shows them in its metrics, not yet in its log.
     let service = format!("destination_service=\"{SERVICE}.mesh.internal\"");
-    let tunnels =
-        demo.metric("east/east-west", 15000, "istio_tcp_connections_opened_total", &[service.as_str()]);
+    let [workload, cluster] = source;
+    let tunnels = demo.metric(
+        "east/east-west",
+        15000,
+        "istio_tcp_connections_opened_total",
+        &[service.as_str(), workload, cluster],
+    );
     assert!(tunnels >= 1.0, "east's east-west gateway forwarded it");
     let edge = demo.access_log("edge/gateway");
     assert_eq!(outbound(&edge).len(), 0, "never through the edge");

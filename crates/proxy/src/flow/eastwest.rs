@@ -33,7 +33,7 @@ pub(super) async fn forward(
     host: Hostname,
     port: u16,
 ) -> Reply {
-    let mut connection = Connection::begin(&visitor.worker, Direction::Gateway, visitor.address);
+    let mut connection = Connection::begin(&visitor.worker, Direction::EastWest, visitor.address);
     let is_exported = exports.hosts.iter().any(|(own, own_port)| *own == host && *own_port == port);
     let entry = snapshot.host(host.as_str());
     connection.host = Some(host);
@@ -44,7 +44,7 @@ pub(super) async fn forward(
     };
     match opened {
         Ok((upstream, active)) => {
-            connection.peer = Some(visitor.peer.clone());
+            connection.peer = Some(Rc::clone(&visitor.peer));
             let visitor = Rc::clone(visitor);
             Reply::Tunnel {
                 headers: HeaderMap::new(),

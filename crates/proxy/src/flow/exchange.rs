@@ -6,6 +6,7 @@
 use crate::failure::{Failure, ReplyTo, Spoken};
 use crate::flow::head::{Head, strip_trailers};
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
+use crate::secure::Peer;
 use crate::snapshot::Active;
 use crate::stream::Patient;
 use crate::upstream::Target;
@@ -17,7 +18,7 @@ use decide::authz::Rehearsal;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use model::route::RouteRule;
-use model::{Hostname, Policy, Reason, SpiffeId};
+use model::{Hostname, Policy, Reason};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -52,7 +53,7 @@ pub(crate) struct Exchange {
 struct Facts {
     host: Option<Hostname>,
     target: Option<(Arc<crate::snapshot::HostEntry>, usize)>,
-    peer: Option<SpiffeId>,
+    peer: Option<Rc<Peer>>,
     policy: Option<Arc<Policy>>,
     rehearsal: Option<Box<Rehearsal>>,
     rule: Option<Arc<RouteRule>>,
@@ -149,7 +150,7 @@ impl Exchange {
     }
 
     /// Who calls (inbound).
-    pub(crate) fn is_from(&self, peer: SpiffeId) {
+    pub(crate) fn is_from(&self, peer: Rc<Peer>) {
         self.facts.borrow_mut().peer = Some(peer);
     }
 
@@ -191,7 +192,7 @@ impl Exchange {
     }
 
     /// The last attempt was answered. The lease goes back when the response was read to its end.
-    pub(crate) fn answered(&self, peer: Option<SpiffeId>, lease: Option<Lease>) {
+    pub(crate) fn answered(&self, peer: Option<Rc<Peer>>, lease: Option<Lease>) {
         self.is_answered.set(true);
         let mut facts = self.facts.borrow_mut();
         if peer.is_some() {
@@ -269,7 +270,7 @@ impl Exchange {
             direction: self.direction,
             host: facts.host.as_ref().or(service.map(|service| &service.host)),
             service,
-            peer: facts.peer.as_ref(),
+            peer: facts.peer.as_deref(),
             peer_cluster: endpoint.map(|endpoint| &*endpoint.cluster),
             security: match (&facts.peer, self.is_answered.get()) {
                 (Some(_), _) => Security::MutualTls,

@@ -8,7 +8,7 @@ use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, Fields, HEADER_DESTINATION, Head};
 use crate::flow::{eastwest, report};
 use crate::observe::Direction;
-use crate::secure::{self, Accepted};
+use crate::secure::{self, Accepted, Peer};
 use crate::snapshot::Snapshot;
 use crate::stream::Replay;
 use crate::upstream::attempt::{self, Answer, Missed, Standing};
@@ -21,7 +21,7 @@ use decide::retry::is_idempotent;
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
 use model::trust::Proof;
-use model::{Hostname, Reason, SpiffeId};
+use model::{Hostname, Reason};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) struct Visitor {
     /// The worker that serves it.
     pub(crate) worker: Rc<Worker>,
     /// Who it is.
-    pub(crate) peer: SpiffeId,
+    pub(crate) peer: Rc<Peer>,
     /// Who vouches for it.
     pub(crate) kin: Kin,
     /// Where it comes from; through a gateway: the gateway.
@@ -95,7 +95,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     };
     drop(handshake);
     let kin = kin(&worker, &proof);
-    let visitor = Rc::new(Visitor { worker, peer: proof.id, kin, address, expires, drain });
+    let visitor = Rc::new(Visitor { worker, peer: Peer::of(&proof), kin, address, expires, drain });
     let service = |request| serve(Rc::clone(&visitor), request);
     let options = ServerOptions { max_concurrent_streams: STREAMS_MAX, ..ServerOptions::default() };
     let served = tokio::select! {
@@ -145,7 +145,7 @@ pub(super) async fn serve_request(
     within: Option<&Arrival>,
 ) -> Reply {
     let exchange = Exchange::begin(&visitor.worker, Direction::Inbound, visitor.address, &request);
-    exchange.is_from(visitor.peer.clone());
+    exchange.is_from(Rc::clone(&visitor.peer));
     let _unfinished = Unfinished(&exchange);
     let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
     match follow(visitor, &exchange, request, within).await {
@@ -227,7 +227,7 @@ fn may_request(
     let fields = Fields(&head.headers);
     let view = head.view(&fields);
     let facts = Facts {
-        peer: Some(&visitor.peer),
+        peer: Some(&visitor.peer.id),
         peer_ip: visitor.ip(),
         port: arrival.local.port,
         http: Some(&view),
@@ -253,7 +253,7 @@ pub(super) fn rehearse_connect(
 }
 
 fn opaque<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
-    Facts { peer: Some(&visitor.peer), peer_ip: visitor.ip(), port: arrival.local.port, http: None }
+    Facts { peer: Some(&visitor.peer.id), peer_ip: visitor.ip(), port: arrival.local.port, http: None }
 }
 
 fn judge(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 use crate::accept::dial;
 use crate::observe::{Direction, Security, TcpRecord};
+use crate::secure::Peer;
 use crate::snapshot::HostEntry;
 use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
@@ -10,7 +11,7 @@ use crate::worker::Worker;
 use codec::Io;
 use codec::relay::{Counts, End, relay};
 use decide::authz::Rehearsal;
-use model::{Hostname, Policy, Reason, SpiffeId};
+use model::{Hostname, Policy, Reason};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(crate) struct Connection {
     /// The service and the endpoint in use.
     pub(crate) target: Option<(Arc<HostEntry>, usize)>,
     /// Who is at the other side.
-    pub(crate) peer: Option<SpiffeId>,
+    pub(crate) peer: Option<Rc<Peer>>,
     /// Where it was connected to, or tried last.
     pub(crate) upstream: Option<SocketAddr>,
     /// Attempts made.
@@ -85,8 +86,12 @@ impl Connection {
             direction: self.direction,
             host: self.host.as_ref().or(service.map(|service| &service.host)),
             service,
-            peer: self.peer.as_ref(),
-            peer_cluster: endpoint.map(|endpoint| &*endpoint.cluster),
+            peer: self.peer.as_deref(),
+            // The endpoint is at the peer's side, except where the peer is who calls.
+            peer_cluster: match self.direction {
+                Direction::EastWest => None,
+                _ => endpoint.map(|endpoint| &*endpoint.cluster),
+            },
             security: match (&self.peer, self.upstream) {
                 (Some(_), _) => Security::MutualTls,
                 (None, Some(_)) => Security::None,

@@ -86,7 +86,7 @@ impl AccessLog {
     }
 
     pub(super) fn request(&self, record: &RequestRecord<'_>, own: Option<&SpiffeId>) {
-        let (source, destination) = principals(record.direction, own, record.peer);
+        let (source, destination) = principals(record.direction, own, record.peer.map(|peer| &peer.id));
         self.send(&Line {
             start_time: &rfc3339(record.started),
             direction: direction(record.direction),
@@ -116,7 +116,7 @@ impl AccessLog {
     }
 
     pub(super) fn tcp(&self, record: &TcpRecord<'_>, own: Option<&SpiffeId>) {
-        let (source, destination) = principals(record.direction, own, record.peer);
+        let (source, destination) = principals(record.direction, own, record.peer.map(|peer| &peer.id));
         self.send(&Line {
             start_time: &rfc3339(record.started),
             direction: direction(record.direction),
@@ -237,6 +237,7 @@ fn principals(
     let (source, destination) = match direction {
         Direction::Inbound => (peer, own),
         Direction::Outbound | Direction::Gateway => (own, peer),
+        Direction::EastWest => (peer, None),
     };
     (source.map(SpiffeId::to_string), destination.map(SpiffeId::to_string))
 }
@@ -246,6 +247,7 @@ fn direction(direction: Direction) -> &'static str {
         Direction::Inbound => "inbound",
         Direction::Outbound => "outbound",
         Direction::Gateway => "gateway",
+        Direction::EastWest => "east-west",
     }
 }
 

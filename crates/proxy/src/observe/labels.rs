@@ -1,7 +1,8 @@
 //! Istio's standard labels (istio.io, "Istio Standard Metrics") out of what a record knows.
 //!
-//! Workloads are named by the service account of their SPIFFE id: it is the one fact about the other side
-//! that the handshake proves and that needs no further lookup. What is not known is `unknown`, as in Istio.
+//! The other side is named by what its certificate says: workload group, identity and cluster need no further
+//! lookup; `app` and `version` would. A certificate that was issued to no registration (a plane's) has only the
+//! service account for a name. What is not known is `unknown`, as in Istio.
 
 use super::record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
 use model::service::Service;
@@ -16,6 +17,8 @@ const UNKNOWN: &str = "unknown";
 pub struct Own {
     /// Own identity; `None` in `leno gateway`.
     pub id: Option<SpiffeId>,
+    /// Own workload group; may be empty.
+    pub workload: String,
     /// Own cluster; may be empty.
     pub cluster: String,
     /// Label `app` of the own workload group; may be empty.
@@ -31,6 +34,7 @@ pub(super) struct Key<'a> {
     pub(super) host: Option<&'a str>,
     pub(super) service: Option<(&'a str, &'a str)>,
     pub(super) peer: Option<&'a SpiffeId>,
+    pub(super) workload: Option<&'a str>,
     pub(super) peer_cluster: Option<&'a str>,
     pub(super) security: Security,
     pub(super) flag: &'static str,
@@ -52,8 +56,9 @@ impl<'a> Key<'a> {
             direction: record.direction,
             host: record.host.map(Hostname::as_str),
             service: record.service.map(name_and_namespace),
-            peer: record.peer,
-            peer_cluster: record.peer_cluster,
+            peer: record.peer.map(|peer| &peer.id),
+            workload: record.peer.and_then(|peer| peer.workload.as_deref()),
+            peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
             flag: flag(record.reason),
             http: Some(HttpKey {
@@ -69,8 +74,9 @@ impl<'a> Key<'a> {
             direction: record.direction,
             host: record.host.map(Hostname::as_str),
             service: record.service.map(name_and_namespace),
-            peer: record.peer,
-            peer_cluster: record.peer_cluster,
+            peer: record.peer.map(|peer| &peer.id),
+            workload: record.peer.and_then(|peer| peer.workload.as_deref()),
+            peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
             flag: flag(record.reason),
             http: None,
@@ -83,6 +89,7 @@ impl<'a> Key<'a> {
             host: self.host.map(Into::into),
             service: self.service.map(|(name, namespace)| (name.into(), namespace.into())),
             peer: self.peer.cloned(),
+            workload: self.workload.map(Into::into),
             peer_cluster: self.peer_cluster.map(Into::into),
             security: self.security,
             flag: self.flag,
@@ -97,6 +104,7 @@ pub(super) struct OwnedKey {
     host: Option<Box<str>>,
     service: Option<(Box<str>, Box<str>)>,
     peer: Option<SpiffeId>,
+    workload: Option<Box<str>>,
     peer_cluster: Option<Box<str>>,
     security: Security,
     flag: &'static str,
@@ -110,6 +118,7 @@ impl OwnedKey {
             host: self.host.as_deref(),
             service: self.service.as_ref().map(|(name, namespace)| (&**name, &**namespace)),
             peer: self.peer.as_ref(),
+            workload: self.workload.as_deref(),
             peer_cluster: self.peer_cluster.as_deref(),
             security: self.security,
             flag: self.flag,
@@ -134,12 +143,26 @@ fn name_and_namespace(service: &Service) -> (&str, &str) {
 pub(super) fn render(key: &Key<'_>, own: &Own) -> String {
     let mut text = String::with_capacity(512);
     let mut put = |name: &str, value: &str| put_label(&mut text, name, value);
-    let is_inbound = key.direction == Direction::Inbound;
-    put("reporter", if is_inbound { "destination" } else { "source" });
-    let own_party =
-        Party { id: own.id.as_ref(), cluster: &own.cluster, app: &own.app, version: &own.version };
-    let peer = Party { id: key.peer, cluster: key.peer_cluster.unwrap_or(""), app: "", version: "" };
-    let (source, destination) = if is_inbound { (peer, own_party) } else { (own_party, peer) };
+    put("reporter", if key.direction == Direction::Inbound { "destination" } else { "source" });
+    let own_party = Party {
+        id: own.id.as_ref(),
+        workload: Some(own.workload.as_str()).filter(|workload| !workload.is_empty()),
+        cluster: &own.cluster,
+        app: &own.app,
+        version: &own.version,
+    };
+    let peer = Party {
+        id: key.peer,
+        workload: key.workload,
+        cluster: key.peer_cluster.unwrap_or(""),
+        ..Party::default()
+    };
+    let (source, destination) = match key.direction {
+        Direction::Inbound => (peer, own_party),
+        Direction::Outbound | Direction::Gateway => (own_party, peer),
+        // Whom it reaches shows only within the tunnel.
+        Direction::EastWest => (peer, Party { cluster: &own.cluster, ..Party::default() }),
+    };
     put_party(&mut put, &SOURCE, &source);
     put_party(&mut put, &DESTINATION, &destination);
     let (name, namespace) = service_labels(key, own);
@@ -170,8 +193,10 @@ pub(super) fn render(key: &Key<'_>, own: &Own) -> String {
 /// The labels of the series that takes what exceeds the limit.
 pub(super) const OVERFLOW: &str = "reporter=\"overflow\"";
 
+#[derive(Default)]
 struct Party<'a> {
     id: Option<&'a SpiffeId>,
+    workload: Option<&'a str>,
     cluster: &'a str,
     app: &'a str,
     version: &'a str,
@@ -202,7 +227,8 @@ const DESTINATION: PartyNames = [
 ];
 
 fn put_party(put: &mut impl FnMut(&str, &str), names: &PartyNames, party: &Party<'_>) {
-    let workload = party.id.map_or(UNKNOWN, |id| &id.service_account);
+    let account = party.id.map(|id| &*id.service_account);
+    let workload = party.workload.or(account).unwrap_or(UNKNOWN);
     put(names[0], workload);
     put(names[1], party.id.map_or(UNKNOWN, |id| &id.namespace));
     put(names[2], &party.id.map_or_else(|| UNKNOWN.to_owned(), SpiffeId::to_string));

@@ -1,8 +1,9 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
+use crate::secure::Peer;
 use decide::authz::Rehearsal;
 use model::service::Service;
-use model::{Hostname, ObjectRef, Policy, Reason, SpiffeId};
+use model::{Hostname, ObjectRef, Policy, Reason};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,8 @@ pub enum Direction {
     Outbound,
     /// At the edge, for a caller from outside; Istio's `reporter="source"`.
     Gateway,
+    /// Between networks: the peer is the source, and who the destination is cannot be seen. `reporter="source"`.
+    EastWest,
 }
 
 /// Istio's `request_protocol` for requests.
@@ -47,8 +50,8 @@ pub struct RequestRecord<'a> {
     /// The same with all that is known of it (outbound and gateway); gives the service labels.
     pub service: Option<&'a Service>,
     /// Identity of the other side: the caller (inbound), who answered (outbound, gateway).
-    pub peer: Option<&'a SpiffeId>,
-    /// Cluster of the other side, when known; inbound: `None`.
+    pub peer: Option<&'a Peer>,
+    /// Cluster of the endpoint (outbound, gateway). Where there is none, the peer's counts.
     pub peer_cluster: Option<&'a str>,
     /// The wire between the proxies.
     pub security: Security,
@@ -102,8 +105,8 @@ pub struct TcpRecord<'a> {
     /// The same with all that is known of it.
     pub service: Option<&'a Service>,
     /// Identity of the other side.
-    pub peer: Option<&'a SpiffeId>,
-    /// Cluster of the other side, when known.
+    pub peer: Option<&'a Peer>,
+    /// As for requests.
     pub peer_cluster: Option<&'a str>,
     /// The wire between the proxies.
     pub security: Security,

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::secure::Peer;
 use crate::testing::{host, id};
 use daemon::clock::System;
 use decide::authz::{Decision, Rehearsal};
@@ -82,9 +83,14 @@ fn observe() -> Arc<Observe> {
         id: Some(id("client")),
         cluster: "west".into(),
         app: "shop".into(),
-        version: String::new(),
+        ..Own::default()
     });
     observe
+}
+
+/// Somebody with the service account `server`.
+fn server(workload: Option<&str>, cluster: Option<&str>) -> Peer {
+    Peer { id: id("server"), workload: workload.map(Into::into), cluster: cluster.map(Into::into) }
 }
 
 /// The one line of `text` that starts with `family` and contains `part`.
@@ -97,7 +103,7 @@ fn line<'t>(text: &'t str, family: &str, part: &str) -> &'t str {
 #[test]
 fn a_request_is_counted_under_istios_labels() {
     let observe = observe();
-    let (server, name) = (id("server"), host("web.shop.svc.cluster.local"));
+    let (server, name) = (server(None, None), host("web.shop.svc.cluster.local"));
     let record =
         RequestRecord { host: Some(&name), peer: Some(&server), peer_cluster: Some("east"), ..request() };
     observe.recorder().request(&record);
@@ -209,11 +215,42 @@ fn labels_follow_who_we_are() {
         id: Some(id("client")),
         cluster: "west".into(),
         app: "other".into(),
-        version: String::new(),
+        ..Own::default()
     });
     recorder.request(&request());
     let text = observe.render(1, 0);
     assert!(line(&text, "istio_requests_total", "source_app=\"other\"").ends_with(" 1"));
+}
+
+#[test]
+fn a_peer_is_labelled_by_what_its_certificate_says() {
+    let observe = observe();
+    let peer = server(Some("web-v2"), Some("east"));
+    let called = [
+        "reporter=\"destination\"",
+        "source_workload=\"web-v2\"",
+        "source_principal=\"spiffe://leno.demo/ns/default/sa/server\"",
+        "source_cluster=\"east\"",
+        "destination_workload=\"client\"",
+        "destination_cluster=\"west\"",
+    ];
+    // A gateway between networks knows who calls, and for whom only by the service's name.
+    let relayed = [
+        "reporter=\"source\"",
+        "source_workload=\"web-v2\"",
+        "source_cluster=\"east\"",
+        "destination_workload=\"unknown\"",
+        "destination_principal=\"unknown\"",
+        "destination_cluster=\"west\"",
+    ];
+    for (direction, labels) in [(Direction::Inbound, called), (Direction::EastWest, relayed)] {
+        observe.recorder().tcp(&TcpRecord { direction, peer: Some(&peer), ..tcp() });
+        let text = observe.render(1, 0);
+        let line = line(&text, "istio_tcp_connections_closed_total{", labels[0]);
+        for label in labels {
+            assert!(line.contains(label), "{label} in {line}");
+        }
+    }
 }
 
 #[test]
@@ -254,7 +291,7 @@ fn a_line_of_the_access_log_has_envoys_fields() {
         rules: Vec::new(),
         dry_run: false,
     };
-    let (name, peer) = (host("web.mesh"), id("server"));
+    let (name, peer) = (host("web.mesh"), server(None, None));
     let line = logged(&RequestRecord {
         direction: Direction::Inbound,
         host: Some(&name),

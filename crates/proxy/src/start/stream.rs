@@ -256,6 +256,7 @@ fn put_in_force(parts: &Parts, snapshot: &Snapshot) {
     };
     parts.observe.set_own(Own {
         id: parts.identity.id(),
+        workload: parts.me.group.to_string(),
         cluster: parts.me.place.cluster.to_string(),
         app: label("app"),
         version: label("version"),

@@ -2,14 +2,15 @@
 
 use crate::failure::HEADER_FAILURE;
 use crate::flow::head::{HEADER_DESTINATION, Head};
+use crate::secure::Peer;
 use crate::upstream::pool1::{Age, Lease};
 use crate::upstream::{Target, mesh};
 use crate::worker::Worker;
 use codec::{Body, SendError, SendErrorKind};
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use model::Reason;
 use model::reason::Retry;
 use model::service::{Endpoint, Protocol, Reach};
-use model::{Reason, SpiffeId};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ pub(crate) struct Answer {
     /// Head and body.
     pub(crate) response: Response<Body>,
     /// Who gave it; `None`: plaintext.
-    pub(crate) peer: Option<SpiffeId>,
+    pub(crate) peer: Option<Rc<Peer>>,
     /// To be given back when the body was read.
     pub(crate) lease: Option<Lease>,
 }

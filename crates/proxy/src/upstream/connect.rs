@@ -3,7 +3,7 @@
 
 use crate::accept::dial;
 use crate::failure::Failure;
-use crate::secure::{self, Connected};
+use crate::secure::{self, Connected, Peer};
 use crate::upstream::mesh::{Pool, Way};
 use crate::upstream::{CONNECT_TIMEOUT, pool1};
 use crate::worker::Worker;
@@ -30,7 +30,7 @@ pub(crate) struct Connection {
     /// Opens streams.
     pub(crate) sender: Sender,
     /// Who answered the handshake; `None`: no TLS.
-    pub(crate) peer: Option<SpiffeId>,
+    pub(crate) peer: Option<Rc<Peer>>,
     /// When the first certificate ends that it stands on. `None`: no TLS.
     expires: Option<Instant>,
     /// From then on it takes no new streams: a certificate on it is about to expire. `None`: no TLS.
@@ -55,7 +55,7 @@ impl Connection {
 
     /// Whether its peer is one of these.
     pub(crate) fn is_one_of(&self, expected: &[SpiffeId]) -> bool {
-        self.peer.as_ref().is_some_and(|peer| expected.contains(peer))
+        self.peer.as_ref().is_some_and(|peer| expected.contains(&peer.id))
     }
 }
 
@@ -128,7 +128,7 @@ async fn start_secure(worker: &Rc<Worker>, with: Connected<impl Io>) -> Result<R
 async fn start(
     worker: &Rc<Worker>,
     io: impl Io,
-    proved: Option<(SpiffeId, Instant)>,
+    proved: Option<(Rc<Peer>, Instant)>,
 ) -> Result<Rc<Connection>, Failure> {
     let options = ClientOptions::default();
     let (sender, connection) =

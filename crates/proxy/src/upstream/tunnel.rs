@@ -2,6 +2,7 @@
 //! stands nothing of the application's was sent, so every failure may be followed by another attempt.
 
 use crate::accept::dial;
+use crate::secure::Peer;
 use crate::snapshot::Active;
 use crate::upstream::attempt::{Missed, Standing, address};
 use crate::upstream::pool1::{Age, connect_reason};
@@ -10,9 +11,9 @@ use crate::worker::Worker;
 use codec::{BoxIo, SendError, SendErrorKind};
 use decide::retry::ATTEMPTS_DEFAULT;
 use http::HeaderMap;
+use model::Reason;
 use model::reason::Retry;
 use model::service::{Endpoint, Reach};
-use model::{Reason, SpiffeId};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(crate) struct Opened {
     /// Which endpoint.
     pub(crate) index: usize,
     /// Who proved to be there; `None`: plaintext.
-    pub(crate) peer: Option<SpiffeId>,
+    pub(crate) peer: Option<Rc<Peer>>,
     /// Counts as in flight while it is held.
     pub(crate) active: Active,
 }
@@ -76,7 +77,7 @@ async fn one(
     worker: &Rc<Worker>,
     target: &Target,
     endpoint: &Endpoint,
-) -> Result<(BoxIo, Option<SpiffeId>), Missed> {
+) -> Result<(BoxIo, Option<Rc<Peer>>), Missed> {
     let host = &target.entry.service.host;
     match endpoint.reach {
         Reach::Plain => {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// Answers a CONNECT.
 pub(super) async fn serve(visitor: &Rc<Visitor>, snapshot: &Snapshot, to: &Destination) -> Reply {
     let mut connection = Connection::begin(&visitor.worker, Direction::Inbound, visitor.address);
-    connection.peer = Some(visitor.peer.clone());
+    connection.peer = Some(Rc::clone(&visitor.peer));
     match open(visitor, snapshot, to, &mut connection).await {
         Ok(reply) => reply,
         Err(failure) => {
@@ -102,7 +102,7 @@ async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
 
 async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
     let mut connection = Connection::begin(&visitor.worker, Direction::Inbound, visitor.address);
-    connection.peer = Some(visitor.peer.clone());
+    connection.peer = Some(Rc::clone(&visitor.peer));
     connection.host.clone_from(&arrival.host);
     connection.upstream = Some(arrival.application);
     connection.attempts = 1;
