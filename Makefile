@@ -28,7 +28,7 @@ packages-demo:
 	@.ci/packages nftables curl
 
 packages-test:
-	@.ci/packages nftables curl tcpdump
+	@.ci/packages nftables curl
 
 packages-bench:
 	@.ci/packages wrk nginx-light haproxy strace python3-venv
