@@ -3,6 +3,7 @@
 mod core;
 mod gateway;
 mod httproute;
+pub(crate) mod ignored;
 mod istio;
 mod leno;
 
@@ -23,13 +24,14 @@ const REGEXES_MAX: usize = 64;
 pub(crate) struct Report<'a> {
     node: &'a Node,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     refused: bool,
     regexes: usize,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(node: &'a Node) -> Self {
-        Self { node, problems: Vec::new(), refused: false, regexes: 0 }
+        Self { node, problems: Vec::new(), warnings: Vec::new(), refused: false, regexes: 0 }
     }
 
     /// The object cannot be used.
@@ -40,8 +42,23 @@ impl<'a> Report<'a> {
 
     /// The object is used all the same, and fails closed where it was not understood.
     pub(crate) fn keep(&mut self, code: Code, path: &str, cause: &str, fix: impl Into<String>) {
-        let (line, cause) = (self.node.line_of(path), format!("`{path}` {cause}"));
-        self.problems.push(Problem { code, line, cause, fix: fix.into() });
+        let problem = self.problem(code, path, cause, fix.into());
+        self.problems.push(problem);
+    }
+
+    fn problem(&self, code: Code, path: &str, cause: &str, fix: String) -> Problem {
+        Problem { code, line: self.node.line_of(path), cause: format!("`{path}` {cause}"), fix }
+    }
+
+    /// The object is used as if this were not there. Said, so that nobody relies on it.
+    pub(crate) fn vain(&mut self, path: &str, cause: &str, fix: impl Into<String>) {
+        let warning = self.problem(Code::Ignored, path, cause, fix.into());
+        self.warnings.push(warning);
+    }
+
+    /// Shorthand for a field that nobody reads.
+    pub(crate) fn ignored(&mut self, path: &str, fix: impl Into<String>) {
+        self.vain(path, "is not supported yet and has no effect", fix);
     }
 
     /// Shorthand for the most common refusal.
@@ -64,8 +81,9 @@ impl<'a> Report<'a> {
         self.refused
     }
 
-    pub(crate) fn into_problems(self) -> Vec<Problem> {
-        self.problems
+    /// Problems, then warnings.
+    pub(crate) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
+        (self.problems, self.warnings)
     }
 
     /// More than `max` entries.

@@ -1,4 +1,4 @@
-//! Kubernetes core kinds: `Service`. Fields without a meaning for the mesh are accepted and ignored.
+//! Kubernetes core kinds: `Service`. Fields without a meaning for the mesh are ignored, with a warning.
 
 use crate::decode::{Accepted, Later};
 use serde::Deserialize;
@@ -17,41 +17,41 @@ pub struct ServiceSpec {
     pub service_type: Option<ServiceType>,
     /// Not supported yet.
     pub external_name: Option<Later>,
-    /// Accepted, without meaning here: the mesh has its own addresses.
+    /// Ignored, with a warning: the mesh has its own addresses.
     #[serde(rename = "clusterIP")]
     pub cluster_ip: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     #[serde(rename = "clusterIPs")]
     pub cluster_ips: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     #[serde(rename = "externalIPs")]
     pub external_ips: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     #[serde(rename = "loadBalancerIP")]
     pub load_balancer_ip: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub load_balancer_class: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub load_balancer_source_ranges: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub allocate_load_balancer_node_ports: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub health_check_node_port: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub publish_not_ready_addresses: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub session_affinity: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub session_affinity_config: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub internal_traffic_policy: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub external_traffic_policy: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub traffic_distribution: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub ip_families: Option<Accepted>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     pub ip_family_policy: Option<Accepted>,
     /// Line of `spec`.
     #[serde(rename = "$line")]
@@ -89,7 +89,7 @@ pub struct ServicePort {
     /// Wins over the name.
     #[serde(default)]
     pub app_protocol: Option<String>,
-    /// Accepted, without meaning here.
+    /// Ignored, with a warning.
     #[serde(default)]
     pub node_port: Option<Accepted>,
     /// Line in the file.

@@ -1,11 +1,11 @@
 //! From the tree to the typed kinds, with every unknown field found at once and the line of each error.
 //!
 //! A field named `$line` receives the line of its struct; [`Later`] is a field that exists but is not
-//! supported yet (a finding), [`Accepted`] one that is accepted and ignored.
+//! supported yet (a finding), [`Accepted`] one that is accepted and ignored (`check::ignored` tells it).
 
 use crate::node::{Node, Value};
 use crate::suggest;
-use model::Code;
+use model::{Code, Finding, Origin};
 use serde::de::value::StrDeserializer;
 use serde::de::{
     self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor,
@@ -36,19 +36,32 @@ pub(crate) struct Problem {
     pub(crate) fix: String,
 }
 
-/// Reads `node` as a `T`. Without a `T` there is at least one problem; with one there may be.
-pub(crate) fn decode<T: DeserializeOwned>(node: &Node) -> (Option<T>, Vec<Problem>) {
+impl Problem {
+    /// As a finding about the object at `origin`, at the problem's own line.
+    pub(crate) fn at(self, origin: &Origin) -> Finding {
+        let Self { code, line, cause, fix } = self;
+        Finding { code, origin: Origin { line, ..origin.clone() }, cause, fix }
+    }
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct Decoded<T> {
+    /// Without it there is at least one problem; with it there may be.
+    pub(crate) value: Option<T>,
+    pub(crate) problems: Vec<Problem>,
+    /// Paths of the fields that are [`Accepted`].
+    pub(crate) accepted: Vec<String>,
+}
+
+/// Reads `node` as a `T`.
+pub(crate) fn decode<T: DeserializeOwned>(node: &Node) -> Decoded<T> {
     let context = Context::default();
     let result = T::deserialize(Reader { node, context: &context });
     let path = context.path();
-    let mut problems = context.problems.into_inner();
-    match result {
-        Ok(value) => (Some(value), problems),
-        Err(error) => {
-            problems.push(error.into_problem(&path, node.line_of(&path)));
-            (None, problems)
-        }
-    }
+    let (mut problems, accepted) = (context.problems.into_inner(), context.accepted.into_inner());
+    let value = result.map_err(|error| problems.push(error.into_problem(&path, node.line_of(&path)))).ok();
+    Decoded { value, problems, accepted }
 }
 
 const LINE_FIELD: &str = "$line";
@@ -59,6 +72,7 @@ const ACCEPTED: &str = "$accepted";
 struct Context {
     path: RefCell<Vec<Segment>>,
     problems: RefCell<Vec<Problem>>,
+    accepted: RefCell<Vec<String>>,
 }
 
 enum Segment {
@@ -298,7 +312,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 self.context.report(Code::Unsupported, self.node.line, cause, format!("remove `{path}`"));
                 visitor.visit_u32(self.node.line)
             }
-            ACCEPTED => visitor.visit_u32(self.node.line),
+            ACCEPTED => {
+                self.context.accepted.borrow_mut().push(self.context.path());
+                visitor.visit_u32(self.node.line)
+            }
             _ => visitor.visit_newtype_struct(self),
         }
     }

@@ -22,7 +22,7 @@ pub struct GatewaySpec {
     /// Not supported yet.
     #[serde(default)]
     pub addresses: Option<Later>,
-    /// Accepted, without meaning without Kubernetes.
+    /// Ignored, with a warning.
     #[serde(default)]
     pub infrastructure: Option<Accepted>,
     /// Not supported yet.

@@ -15,7 +15,7 @@ pub struct WorkloadGroupSpec {
     pub metadata: GroupMetadata,
     /// What all have in common.
     pub template: WorkloadTemplate,
-    /// Accepted; health is the proxy's readiness so far.
+    /// Ignored, with a warning: health is the proxy's readiness so far.
     #[serde(default)]
     pub probe: Option<Accepted>,
     /// Line of `spec`.
@@ -29,7 +29,7 @@ pub struct WorkloadGroupSpec {
 pub struct GroupMetadata {
     /// What services and policies select by.
     pub labels: BTreeMap<String, String>,
-    /// Free.
+    /// Ignored, with a warning.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -41,13 +41,13 @@ pub struct WorkloadTemplate {
     pub service_account: Option<String>,
     /// Labels beside `spec.metadata.labels` (both select).
     pub labels: BTreeMap<String, String>,
-    /// Accepted; services name numbers.
+    /// Ignored, with a warning: services name numbers.
     pub ports: Option<Accepted>,
-    /// Accepted; the address comes from the registration.
+    /// Ignored, with a warning: the address comes from the registration.
     pub address: Option<Accepted>,
     /// `region/zone`; absent: the cluster's.
     pub locality: Option<String>,
-    /// Accepted; the network is the cluster's.
+    /// Ignored, with a warning: the network is the cluster's.
     pub network: Option<Accepted>,
     /// Share of traffic; absent: 1.
     pub weight: Option<u32>,

@@ -53,7 +53,7 @@ pub struct DnsSettings {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TelemetrySettings {
-    /// Whether an access log is written; absent: yes.
+    /// Ignored, with a warning: each proxy is told on its command line.
     pub access_log: Option<bool>,
 }
 
@@ -61,7 +61,7 @@ pub struct TelemetrySettings {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterSpec {
-    /// `Hosts` (default) or `Kubernetes`.
+    /// `Hosts` (default); `Kubernetes` is the same, with a warning.
     #[serde(rename = "type")]
     pub cluster_type: Option<ClusterType>,
     /// Addresses are valid within one network.

@@ -45,19 +45,28 @@ impl Node {
     pub(crate) fn line_of(&self, path: &str) -> u32 {
         let mut node = self;
         for part in path.split(['.', '[']) {
-            let next = match part.strip_suffix(']') {
-                Some(index) => match (&node.value, index.parse::<usize>()) {
-                    (Value::Sequence(items), Ok(index)) => items.get(index),
-                    _ => None,
-                },
-                None => node.get(part),
-            };
-            match next {
+            match node.part(part) {
                 Some(next) => node = next,
                 None => break,
             }
         }
         node.line
+    }
+
+    /// What is at `path`.
+    pub(crate) fn find(&self, path: &str) -> Option<&Node> {
+        path.split(['.', '[']).try_fold(self, Node::part)
+    }
+
+    /// One step of a path: `name`, or `0]`.
+    fn part(&self, part: &str) -> Option<&Node> {
+        match part.strip_suffix(']') {
+            Some(index) => match (&self.value, index.parse::<usize>()) {
+                (Value::Sequence(items), Ok(index)) => items.get(index),
+                _ => None,
+            },
+            None => self.get(part),
+        }
     }
 
     /// Adds `lines` to every line: from the document's numbering to the file's.

@@ -5,7 +5,7 @@ use crate::gateway::GatewaySpec;
 use crate::httproute::HttpRouteSpec;
 use crate::istio::{AuthorizationPolicySpec, WorkloadGroupSpec};
 use crate::leno::{BackendSpec, ClusterSpec, GlobalServiceSpec, MeshSettingsSpec};
-use model::{ObjectRef, Origin};
+use model::{Finding, ObjectRef, Origin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub struct Object {
     pub text: Arc<str>,
     /// The whole document as JSON, unknown server-set fields included (for Kubernetes-shaped answers).
     pub value: serde_json::Value,
+    /// What it says in vain. The findings of a file end with the next one that is read; these are told by
+    /// whoever has the object in force, from wherever it came.
+    pub warnings: Vec<Finding>,
 }
 
 impl Object {

@@ -2,7 +2,8 @@
 //!
 //! An object that is returned may be used even if there are findings about it: the only such case is an
 //! `AuthorizationPolicy` with a condition that is not understood, which then fails closed. Whoever has a
-//! last good version keeps that one instead.
+//! last good version keeps that one instead. What an object says in vain is no finding here, but told with
+//! the object as long as it is in force ([`Object::warnings`]).
 
 mod stand_in;
 
@@ -130,10 +131,7 @@ impl Batch {
 
     fn problems(&mut self, origin: &Origin, mut problems: Vec<Problem>) {
         problems.sort_by_key(|problem| problem.line);
-        for Problem { code, line, cause, fix } in problems {
-            let origin = Origin { line, ..origin.clone() };
-            self.findings.push(Finding { code, origin, cause, fix });
-        }
+        self.findings.extend(problems.into_iter().map(|problem| problem.at(origin)));
     }
 }
 
@@ -213,12 +211,14 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
     };
     let mut report = Report::new(node);
     let read = read_spec(kind, node, &mut report);
-    let Some((raw, spec, api_version)) = read else { return (None, report.into_problems()) };
+    let Some((raw, spec, api_version)) = read else { return (None, report.into_parts().0) };
     let meta = check::meta(raw, kind, &mut report);
     check::spec(&spec, &meta, &mut report);
     if report.is_refused() {
-        return (None, report.into_problems());
+        return (None, report.into_parts().0);
     }
+    let (problems, mut warnings) = report.into_parts();
+    warnings.sort_by_key(|warning| warning.line);
     let object = Object {
         object: ObjectRef {
             kind: kind.kind.into(),
@@ -231,8 +231,9 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
         spec,
         text: text.into(),
         value: node.to_json(),
+        warnings: warnings.into_iter().map(|warning| warning.at(origin)).collect(),
     };
-    (Some(object), report.into_problems())
+    (Some(object), problems)
 }
 
 fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
@@ -350,9 +351,10 @@ fn typed<T: DeserializeOwned>(
     report: &mut Report<'_>,
     spec: impl FnOnce(T) -> Spec,
 ) -> Option<Read> {
-    let (document, problems) = decode::decode::<Document<T>>(node);
-    report.refuse_all(problems);
-    document.map(|document| (document.metadata, spec(document.spec), document.api_version))
+    let found = decode::decode::<Document<T>>(node);
+    report.refuse_all(found.problems);
+    check::ignored::accepted(&found.accepted, node, report);
+    found.value.map(|document| (document.metadata, spec(document.spec), document.api_version))
 }
 
 #[cfg(test)]

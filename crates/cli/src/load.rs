@@ -48,7 +48,8 @@ pub(crate) fn load_as(paths: &[String], stdin: &str) -> Result<Loaded, Failure> 
     for path in paths {
         read(path, stdin, &mut files).map_err(|cause| Failure { code: DATA, cause })?;
     }
-    let (objects, findings) = api::parse::files(files.iter().map(|(name, text)| (&**name, &**text)));
+    let (objects, mut findings) = api::parse::files(files.iter().map(|(name, text)| (&**name, &**text)));
+    findings.extend(objects.iter().flat_map(|object| object.warnings.iter().cloned()));
     Ok(Loaded { files, objects, findings })
 }
 

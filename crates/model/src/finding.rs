@@ -65,6 +65,7 @@ codes! {
     HttpFieldOnTcp: "LENO0106" Error "An AuthorizationPolicy has an HTTP condition for a port that is TCP; it would deny or allow more than meant.";
     Replaced: "LENO0107" Error "This kind is not read by Leno; the finding names what replaces it.";
     HostConflict: "LENO0108" Error "Two GlobalServices claim the same host. The older one stays in force.";
+    Ignored: "LENO0109" Warning "The field is valid but has no effect: it is not supported yet, or means nothing where it stands. The object is used as if it were not there.";
 }
 
 impl Finding {

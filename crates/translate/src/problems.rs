@@ -22,8 +22,14 @@ pub(crate) fn all(world: &World) -> Vec<Finding> {
     findings
 }
 
-/// The findings about one object.
+/// The findings about one object: what it says in vain, and what is wrong with it among the others.
 pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
+    let mut findings = object.warnings.clone();
+    findings.extend(among_others(object, world));
+    findings
+}
+
+fn among_others(object: &Object, world: &World) -> Vec<Finding> {
     match &object.spec {
         Spec::Service(spec) => {
             if !world.groups_selected(&object.meta.namespace, &spec.selector).is_empty() {

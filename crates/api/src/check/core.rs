@@ -1,7 +1,7 @@
 //! Rules for `Service`.
 
 use super::Report;
-use crate::core::{ServicePort, ServiceSpec, ServiceType};
+use crate::core::{ServicePort, ServiceSpec, ServiceType, Transport};
 use crate::object::Meta;
 use model::Code;
 use std::collections::HashSet;
@@ -15,6 +15,12 @@ pub(super) fn service(spec: &ServiceSpec, meta: &Meta, report: &mut Report<'_>) 
         return;
     }
     super::labels("spec.selector", &spec.selector, report);
+    match spec.service_type {
+        Some(ServiceType::NodePort | ServiceType::LoadBalancer) => {
+            report.ignored("spec.type", "write ClusterIP, and a Gateway for callers from outside");
+        }
+        Some(ServiceType::ClusterIP | ServiceType::ExternalName) | None => {}
+    }
     if spec.ports.is_empty() {
         report.refuse(Code::MissingField, "spec.ports", "is missing or empty", "add at least one port");
     }
@@ -31,6 +37,11 @@ pub(super) fn ports(path: &str, ports: &[ServicePort], report: &mut Report<'_>) 
         report.port(&format!("{at}.port"), port.port);
         if let Some(target) = port.target_port {
             report.port(&format!("{at}.targetPort"), target);
+        }
+        if let Some(transport @ (Transport::Udp | Transport::Sctp)) = port.protocol {
+            let name = format!("{transport:?}").to_ascii_uppercase();
+            let cause = format!("is {name}, which is not supported yet, so the port has no effect");
+            report.vain(&format!("{at}.protocol"), &cause, "remove the port: the mesh carries TCP only");
         }
         match &port.name {
             Some(name) => {

@@ -2,9 +2,10 @@
 
 use super::Report;
 use crate::gateway::{BIND_ADDRESS, EAST_WEST_CLASS, FromNamespaces, GatewaySpec, Listener};
+use crate::kinds::GATEWAY_GROUP;
 use crate::object::Meta;
 use model::Code;
-use model::address::is_proxy_port;
+use model::address::{PORT_MESH, is_proxy_port};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -21,6 +22,11 @@ pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) 
         let cause = format!("has `{BIND_ADDRESS}: {address}`, which is no IP address");
         report.bad("metadata.annotations", &cause, "write an IP address such as 127.0.0.1");
     }
+    let east_west = spec.gateway_class_name == EAST_WEST_CLASS;
+    if east_west && meta.annotations.contains_key(BIND_ADDRESS) {
+        let cause = format!("has `{BIND_ADDRESS}`, which has no effect on an east-west gateway");
+        report.vain("metadata.annotations", &cause, "remove it: the mesh transport is on all addresses");
+    }
     let (mut names, mut places) = (HashSet::new(), HashSet::new());
     for (index, listener) in spec.listeners.iter().enumerate() {
         let at = format!("spec.listeners[{index}]");
@@ -34,11 +40,48 @@ pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) 
         if !places.insert((listener.port, listener.hostname.as_deref())) {
             report.bad(&at, "has the port and hostname of another listener", "use another port or hostname");
         }
-        one_listener(listener, &at, spec.gateway_class_name == EAST_WEST_CLASS, report);
+        if east_west {
+            in_vain_between_networks(listener, &at, report);
+        } else {
+            outward(listener, &at, report);
+        }
+        one_listener(listener, &at, report);
     }
 }
 
-fn one_listener(listener: &Listener, at: &str, east_west: bool, report: &mut Report<'_>) {
+/// What a listener between networks cannot choose: the mesh has one transport, on one port, for all exports.
+fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut Report<'_>) {
+    const CAUSE: &str = "has no effect on a listener of an east-west gateway";
+    if listener.hostname.is_some() {
+        report.vain(&format!("{at}.hostname"), CAUSE, "remove it: all hosts that are exported are reached");
+    }
+    if listener.allowed_routes.is_some() {
+        report.vain(&format!("{at}.allowedRoutes"), CAUSE, "remove it: the gateway takes no routes");
+    }
+    if listener.protocol != "HBONE" {
+        report.vain(&format!("{at}.protocol"), CAUSE, "write HBONE: it carries the mesh transport");
+    }
+    if listener.port != PORT_MESH {
+        let fix = format!("write {PORT_MESH}: the mesh transport is there on every proxy");
+        report.vain(&format!("{at}.port"), CAUSE, fix);
+    }
+}
+
+/// What a listener for callers from outside cannot do yet.
+fn outward(listener: &Listener, at: &str, report: &mut Report<'_>) {
+    if listener.protocol != "HTTP" {
+        report.later(&format!("{at}.protocol"), &format!("protocol {}", listener.protocol));
+    }
+    if listener.tls.is_some() {
+        report.later(&format!("{at}.tls"), "TLS on a listener");
+    }
+    if is_proxy_port(listener.port) {
+        let cause = "is one of the proxy's own (15000 to 15099)";
+        report.bad(&format!("{at}.port"), cause, "use another port");
+    }
+}
+
+fn one_listener(listener: &Listener, at: &str, report: &mut Report<'_>) {
     report.subdomain(&format!("{at}.name"), &listener.name);
     report.port(&format!("{at}.port"), listener.port);
     if let Some(host) = &listener.hostname
@@ -50,25 +93,13 @@ fn one_listener(listener: &Listener, at: &str, east_west: bool, report: &mut Rep
             "write a name, or `*.` and a name",
         );
     }
-    if !east_west {
-        if listener.protocol != "HTTP" {
-            report.later(&format!("{at}.protocol"), &format!("protocol {}", listener.protocol));
-        }
-        if listener.tls.is_some() {
-            report.later(&format!("{at}.tls"), "TLS on a listener");
-        }
-        if is_proxy_port(listener.port) {
-            report.bad(
-                &format!("{at}.port"),
-                "is one of the proxy's own (15000 to 15099)",
-                "use another port",
-            );
-        }
-    }
     let Some(allowed) = &listener.allowed_routes else { return };
     for (index, kind) in allowed.kinds.iter().enumerate() {
+        let path = format!("{at}.allowedRoutes.kinds[{index}]");
         if kind.kind != "HTTPRoute" {
-            report.later(&format!("{at}.allowedRoutes.kinds[{index}]"), &format!("kind {}", kind.kind));
+            report.later(&path, &format!("kind {}", kind.kind));
+        } else if let Some(group) = kind.group.as_deref().filter(|group| *group != GATEWAY_GROUP) {
+            report.later(&format!("{path}.group"), &format!("kind HTTPRoute of group `{group}`"));
         }
     }
     if let Some(namespaces) = &allowed.namespaces {

@@ -36,6 +36,12 @@ pub(super) fn http_route(spec: &HttpRouteSpec, report: &mut Report<'_>) {
             report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case name, or `*.` and a name");
         }
     }
+    let is_gateway = |parent: &ParentRef| parent.kind.as_deref().unwrap_or("Gateway") == "Gateway";
+    if !spec.hostnames.is_empty() && !spec.parent_refs.is_empty() && !spec.parent_refs.iter().any(is_gateway)
+    {
+        // GAMMA: a service's route takes what goes to the service, by whatever name it was called.
+        report.vain("spec.hostnames", "has no effect on a route of services", "remove it");
+    }
     report.at_most("spec.rules", spec.rules.len(), RULES_MAX);
     let matches: usize = spec.rules.iter().map(|rule| rule.matches.len()).sum();
     if matches > MATCHES_OF_ROUTE_MAX {

@@ -5,6 +5,7 @@ use crate::istio::{
     self, AuthorizationPolicySpec, Operation, PolicyAction, PolicyRule, Source, When, WorkloadGroupSpec,
     header_of,
 };
+use crate::kinds::GATEWAY_GROUP;
 use crate::object::Meta;
 use model::Code;
 
@@ -16,6 +17,17 @@ pub(super) fn workload_group(spec: &WorkloadGroupSpec, report: &mut Report<'_>) 
     super::labels("spec.template.labels", &spec.template.labels, report);
     if let Some(account) = &spec.template.service_account {
         report.subdomain("spec.template.serviceAccount", account);
+    }
+    if !spec.metadata.annotations.is_empty() {
+        report.ignored("spec.metadata.annotations", "remove it");
+    }
+    if spec.template.locality.as_deref().is_some_and(|locality| locality.split('/').count() > 2) {
+        let cause = "has more than a region and a zone, and the rest has no effect";
+        report.vain("spec.template.locality", cause, "write REGION/ZONE");
+    }
+    if spec.template.weight == Some(0) {
+        let fix = "write 1 or more; to take workloads out, stop them or let no selector match them";
+        report.vain("spec.template.weight", "is 0, which has no effect: it counts as 1", fix);
     }
 }
 
@@ -38,6 +50,10 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
     {
         if target.kind != "Gateway" {
             report.later(&format!("{path}.kind"), &format!("target kind {}", target.kind));
+        }
+        if target.group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
+            let fix = format!("write {GATEWAY_GROUP}");
+            report.vain(&format!("{path}.group"), "is not that of Gateway, and has no effect", fix);
         }
         if target
             .namespace

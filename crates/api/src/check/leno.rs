@@ -2,7 +2,8 @@
 
 use super::Report;
 use crate::leno::{
-    BackendSpec, ClusterSpec, GlobalServiceSpec, MeshSettingsSpec, MtlsMode, OutboundMode, gateway_address,
+    BackendSpec, ClusterSpec, ClusterType, GlobalServiceSpec, MeshSettingsSpec, MtlsMode, OutboundMode,
+    gateway_address,
 };
 use model::{Code, TrustDomain};
 use std::collections::HashSet;
@@ -21,12 +22,19 @@ pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
     if spec.outbound == Some(OutboundMode::RegistryOnly) {
         report.later("spec.outbound", "RegistryOnly");
     }
+    if spec.telemetry.access_log.is_some() {
+        let fix = "remove it; each proxy writes one if it was started with --access-log";
+        report.ignored("spec.telemetry.accessLog", fix);
+    }
     for (index, suffix) in spec.dns.suffixes.iter().enumerate() {
         report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
     }
 }
 
 pub(super) fn cluster(spec: &ClusterSpec, report: &mut Report<'_>) {
+    if spec.cluster_type == Some(ClusterType::Kubernetes) {
+        report.ignored("spec.type", "write Hosts: workloads are those that join, on whatever they run");
+    }
     for (index, gateway) in spec.gateways.iter().enumerate() {
         if gateway_address(gateway).is_none() {
             let path = format!("spec.gateways[{index}]");

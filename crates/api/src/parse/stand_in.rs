@@ -28,6 +28,7 @@ pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
         spec: Spec::AuthorizationPolicy(denial(node)),
         text: text.into(),
         value: node.to_json(),
+        warnings: Vec::new(),
         object,
     })
 }
@@ -69,6 +70,6 @@ fn denial(node: &Node) -> AuthorizationPolicySpec {
 
 /// `None` when any of it was not understood.
 fn whole<T: DeserializeOwned>(node: &Node) -> Option<T> {
-    let (found, problems) = decode::decode::<T>(node);
-    found.filter(|_| problems.is_empty())
+    let found = decode::decode::<T>(node);
+    found.value.filter(|_| found.problems.is_empty())
 }

@@ -28,6 +28,10 @@ pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
         if repeats && filter.filter_type != FilterType::RequestMirror {
             report.bad(&format!("{path}.type"), "occurs twice", "merge the two filters");
         }
+        let edits = [FilterType::RequestHeaderModifier, FilterType::ResponseHeaderModifier];
+        if has(FilterType::RequestRedirect) && edits.contains(&filter.filter_type) {
+            report.vain(&path, "has no effect beside a RequestRedirect", "remove one of the two");
+        }
         one_filter(filter, &path, rule, report);
     }
 }

@@ -213,6 +213,11 @@ fn what_has_no_effect_is_said() {
     let route =
         "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec: {rules: []}\n";
     assert_eq!(said(route), "the route has no parentRefs, so it has no effect");
+    let fields = policy("a", "{provider: {name: x}, rules: [{}]}");
+    assert_eq!(said(&fields), "`spec.provider` is not supported yet and has no effect");
+    let mut world = world(&fields);
+    world.apply(Change::ObjectGone(ObjectRef::new("AuthorizationPolicy", "a", "p")));
+    assert_eq!(world.findings(), [], "told as long as the object is in force");
 }
 
 #[test]

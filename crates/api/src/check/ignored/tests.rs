@@ -1,0 +1,192 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::kinds;
+use crate::parse::documents;
+use model::{Code, Finding};
+
+/// The warnings of a document whose `spec` is this, from line 5 on; metadata is in flow style.
+fn warnings(kind: &str, metadata: &str, spec: &str) -> Vec<Finding> {
+    let api_version = kinds::by_kind(kind).unwrap().api_version();
+    let spec = spec.replace('\n', "\n  ");
+    let text = format!(
+        "apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x{metadata}}}\nspec:\n  {spec}\n"
+    );
+    let (objects, findings) = documents(&text, "f.yaml");
+    assert_eq!(findings, [], "{text}");
+    assert_eq!(objects.len(), 1, "{text}");
+    objects[0].warnings.clone()
+}
+
+const SERVICE: &str = "ports: [{port: 80}]";
+const ROUTE: &str = "parentRefs: [{name: g}]\nrules:";
+const EAST_WEST: &str = "gatewayClassName: leno-east-west\nlisteners:";
+const POLICY: &str = "rules: [{}]";
+
+/// Every field that is accepted and has no effect: kind, what stands before it, the field, its path.
+const IN_VAIN: &[(&str, &str, &str, &str)] = &[
+    ("Service", SERVICE, "type: NodePort", "spec.type"),
+    ("Service", SERVICE, "type: LoadBalancer", "spec.type"),
+    ("Service", SERVICE, "clusterIP: 10.0.0.1", "spec.clusterIP"),
+    ("Service", SERVICE, "clusterIPs: [10.0.0.1]", "spec.clusterIPs"),
+    ("Service", SERVICE, "clusterIP: None", "spec.clusterIP"),
+    ("Service", SERVICE, "externalIPs: [10.0.0.1]", "spec.externalIPs"),
+    ("Service", SERVICE, "loadBalancerIP: 10.0.0.1", "spec.loadBalancerIP"),
+    ("Service", SERVICE, "loadBalancerClass: a.b/c", "spec.loadBalancerClass"),
+    ("Service", SERVICE, "loadBalancerSourceRanges: [10.0.0.0/8]", "spec.loadBalancerSourceRanges"),
+    ("Service", SERVICE, "allocateLoadBalancerNodePorts: true", "spec.allocateLoadBalancerNodePorts"),
+    ("Service", SERVICE, "healthCheckNodePort: 30000", "spec.healthCheckNodePort"),
+    ("Service", SERVICE, "publishNotReadyAddresses: true", "spec.publishNotReadyAddresses"),
+    ("Service", SERVICE, "sessionAffinity: ClientIP", "spec.sessionAffinity"),
+    (
+        "Service",
+        SERVICE,
+        "sessionAffinityConfig: {clientIP: {timeoutSeconds: 1}}",
+        "spec.sessionAffinityConfig",
+    ),
+    ("Service", SERVICE, "internalTrafficPolicy: Local", "spec.internalTrafficPolicy"),
+    ("Service", SERVICE, "externalTrafficPolicy: Local", "spec.externalTrafficPolicy"),
+    ("Service", SERVICE, "trafficDistribution: PreferClose", "spec.trafficDistribution"),
+    ("Service", SERVICE, "ipFamilies: [IPv6]", "spec.ipFamilies"),
+    ("Service", SERVICE, "ipFamilies: [IPv4, IPv6]", "spec.ipFamilies"),
+    ("Service", SERVICE, "ipFamilyPolicy: PreferDualStack", "spec.ipFamilyPolicy"),
+    ("Service", "ports:", "- {port: 80, nodePort: 30000}", "spec.ports[0].nodePort"),
+    ("Service", "ports:", "- {port: 53, protocol: UDP}", "spec.ports[0].protocol"),
+    ("Service", "ports:", "- {port: 80, protocol: SCTP}", "spec.ports[0].protocol"),
+    (
+        "Gateway",
+        "gatewayClassName: leno\nlisteners: [{name: a, port: 80, protocol: HTTP}]",
+        "infrastructure: {labels: {a: b}}",
+        "spec.infrastructure",
+    ),
+    (
+        "Gateway",
+        EAST_WEST,
+        "- {name: a, port: 15008, protocol: HBONE, tls: {mode: Terminate}}",
+        "spec.listeners[0].tls",
+    ),
+    (
+        "Gateway",
+        EAST_WEST,
+        "- {name: a, port: 15008, protocol: HBONE, hostname: a.b}",
+        "spec.listeners[0].hostname",
+    ),
+    (
+        "Gateway",
+        EAST_WEST,
+        "- {name: a, port: 15008, protocol: HBONE, allowedRoutes: {}}",
+        "spec.listeners[0].allowedRoutes",
+    ),
+    ("Gateway", EAST_WEST, "- {name: a, port: 15443, protocol: HBONE}", "spec.listeners[0].port"),
+    ("Gateway", EAST_WEST, "- {name: a, port: 15008, protocol: TLS}", "spec.listeners[0].protocol"),
+    ("HTTPRoute", "parentRefs: [{group: '', kind: Service, name: s}]", "hostnames: [a.b]", "spec.hostnames"),
+    (
+        "HTTPRoute",
+        ROUTE,
+        "- filters: [{type: RequestRedirect, requestRedirect: {port: 1}}, {type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}]",
+        "spec.rules[0].filters[1]",
+    ),
+    (
+        "HTTPRoute",
+        ROUTE,
+        "- filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}, {type: RequestRedirect, requestRedirect: {port: 1}}]",
+        "spec.rules[0].filters[0]",
+    ),
+    ("WorkloadGroup", "template: {}", "probe: {httpGet: {port: 80}}", "spec.probe"),
+    ("WorkloadGroup", "template: {}", "metadata: {annotations: {a: b}}", "spec.metadata.annotations"),
+    ("WorkloadGroup", "template:", "  ports: {http: 80}", "spec.template.ports"),
+    ("WorkloadGroup", "template:", "  address: 10.0.0.1", "spec.template.address"),
+    ("WorkloadGroup", "template:", "  network: n", "spec.template.network"),
+    ("WorkloadGroup", "template:", "  locality: region/zone/subzone", "spec.template.locality"),
+    ("WorkloadGroup", "template:", "  weight: 0", "spec.template.weight"),
+    ("AuthorizationPolicy", POLICY, "provider: {name: p}", "spec.provider"),
+    (
+        "AuthorizationPolicy",
+        POLICY,
+        "targetRef: {group: a.b, kind: Gateway, name: g}",
+        "spec.targetRef.group",
+    ),
+    ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: true}", "spec.telemetry.accessLog"),
+    ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: false}", "spec.telemetry.accessLog"),
+    ("Cluster", "network: n", "type: Kubernetes", "spec.type"),
+    ("GlobalService", "hosts: [a.b]\nports:", "- {port: 80, nodePort: 30000}", "spec.ports[0].nodePort"),
+    ("GlobalService", "hosts: [a.b]\nports:", "- {port: 80, protocol: UDP}", "spec.ports[0].protocol"),
+];
+
+#[test]
+fn each_field_without_effect_is_told_with_its_line() {
+    for (kind, before, field, path) in IN_VAIN {
+        let found = warnings(kind, "", &format!("{before}\n{field}"));
+        let [Finding { code: Code::Ignored, origin, cause, fix }] = &found[..] else {
+            panic!("{kind} {field}: {found:?}");
+        };
+        assert!(cause.starts_with(&format!("`{path}`")) && cause.contains("effect"), "{field}: {cause}");
+        assert!(!fix.is_empty(), "{field}");
+        assert_eq!(
+            (&*origin.file, &*origin.object.kind, origin.line),
+            ("f.yaml", *kind, 5 + before.lines().count() as u32),
+            "{field}"
+        );
+    }
+    let found = warnings(
+        "Gateway",
+        ", annotations: {leno.dev/bind-address: 10.0.0.1}",
+        &format!("{EAST_WEST} [{{name: a, port: 15008, protocol: HBONE}}]"),
+    );
+    assert!(found.len() == 1 && found[0].cause.contains("bind-address"), "{found:?}");
+    let session = warnings("Service", "", &format!("{SERVICE}\nsessionAffinity: ClientIP"));
+    assert_eq!(
+        session[0].to_string(),
+        "warning[LENO0109] Service/x.default (f.yaml:6): `spec.sessionAffinity` is not supported yet and has no effect; remove it: each request chooses its endpoint anew"
+    );
+}
+
+#[test]
+fn no_accepted_field_of_the_types_is_forgotten_here() {
+    let types = [
+        include_str!("../../core.rs"),
+        include_str!("../../gateway.rs"),
+        include_str!("../../httproute.rs"),
+        include_str!("../../istio.rs"),
+        include_str!("../../leno.rs"),
+    ];
+    let mut fields = 0;
+    for line in types.iter().flat_map(|text| text.lines()) {
+        let Some(name) = line.trim().strip_suffix(": Option<Accepted>,") else { continue };
+        let name = name.trim_start_matches("pub ").replace('_', "");
+        let is_there = |path: &str| path.to_ascii_lowercase().ends_with(&format!(".{name}"));
+        assert!(IN_VAIN.iter().any(|(_, _, _, path)| is_there(path)), "{name}");
+        fields += 1;
+    }
+    assert!(fields > 20, "{fields}");
+}
+
+#[test]
+fn what_holds_anyway_or_says_nothing_is_not_told() {
+    for (kind, spec) in [
+        (
+            "Service",
+            "ports: [{port: 80, protocol: TCP}]\ntype: ClusterIP\nsessionAffinity: None\ninternalTrafficPolicy: Cluster\n\
+             externalTrafficPolicy: Cluster\npublishNotReadyAddresses: false\nipFamilies: [IPv4]\n\
+             ipFamilyPolicy: SingleStack\nexternalIPs: []\nclusterIP: ''\nallocateLoadBalancerNodePorts: false",
+        ),
+        ("Gateway", "gatewayClassName: leno-east-west\nlisteners: [{name: a, port: 15008, protocol: HBONE}]"),
+        (
+            "Gateway",
+            "gatewayClassName: leno\ninfrastructure: {}\nlisteners: [{name: a, port: 80, protocol: HTTP, hostname: a.b, allowedRoutes: {kinds: [{group: gateway.networking.k8s.io, kind: HTTPRoute}]}}]",
+        ),
+        ("HTTPRoute", "parentRefs: [{name: g}]\nhostnames: [a.b]"),
+        ("HTTPRoute", "parentRefs: [{name: g}, {group: '', kind: Service, name: s}]\nhostnames: [a.b]"),
+        (
+            "WorkloadGroup",
+            "metadata: {labels: {a: b}}\ntemplate: {serviceAccount: a, locality: r/z, weight: 2}",
+        ),
+        ("AuthorizationPolicy", "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]"),
+        ("MeshSettings", "mtls: Strict\noutbound: AllowAny\ndns: {suffixes: [a.b]}"),
+        ("Cluster", "type: Hosts\nnetwork: n\nregion: r\nzone: z\ngateways: [10.0.0.1]"),
+        ("Backend", "type: Static\naddresses: [{host: 10.0.0.1, port: 80}]\nprotocol: http"),
+        ("Namespace", "finalizers: [kubernetes]"),
+    ] {
+        let metadata = ", uid: u, resourceVersion: '7', annotations: {a: b}";
+        assert_eq!(warnings(kind, metadata, spec), [], "{spec}");
+    }
+}
