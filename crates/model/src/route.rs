@@ -123,6 +123,36 @@ pub enum RouteFilter {
     Rewrite(Rewrite),
 }
 
+/// Why an edit does not touch a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untouched {
+    /// It names the host of the request; `URLRewrite` changes that everywhere it is said.
+    Host,
+    /// It says where the message ends; who sends the message writes it.
+    Framing,
+    /// It is for one hop alone (RFC 9110 section 7.6.1), and every proxy is one.
+    OneHop,
+    /// Proxies tell each other by it who called.
+    Protected,
+}
+
+/// Why no [`HeaderEdit`] touches the header of this name, in any case; `None` for the others. The proxy holds
+/// to it, and users are told beforehand.
+pub fn untouched(name: &str) -> Option<Untouched> {
+    let name = name.to_ascii_lowercase();
+    // Applications that speak CGI take these three characters for one.
+    let spelt = name.replace(['_', '.'], "-");
+    match name.as_str() {
+        "host" => Some(Untouched::Host),
+        "content-length" | "transfer-encoding" => Some(Untouched::Framing),
+        "connection" | "expect" | "http2-settings" | "keep-alive" | "proxy-connection" | "te" | "upgrade" => {
+            Some(Untouched::OneHop)
+        }
+        _ if spelt.starts_with("x-leno-") || spelt == "x-forwarded-client-cert" => Some(Untouched::Protected),
+        _ => None,
+    }
+}
+
 /// Applied in the order set, add, remove (Gateway API `HTTPHeaderFilter`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderEdit {

@@ -120,6 +120,11 @@ fn fields_of_a_route_are_checked() {
         "own headers",
     );
     bad(
+        "filters:\n  - type: RequestHeaderModifier\n    requestHeaderModifier:\n      set:\n        - name: ':authority'\n          value: b",
+        10,
+        "cannot be `:authority`",
+    );
+    bad(
         "filters:\n  - type: RequestRedirect\n    requestRedirect: {port: 1}\nbackendRefs:\n  - name: s\n    port: 80",
         9,
         "beside",

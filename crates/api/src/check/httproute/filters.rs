@@ -7,6 +7,7 @@ use crate::httproute::{
     RedirectFilter,
 };
 use model::Code;
+use model::route::Untouched;
 
 const FILTERS_MAX: usize = 16;
 const HEADERS_MAX: usize = 16;
@@ -73,10 +74,10 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
         | FilterType::UrlRewrite => {}
     }
     if let Some(edit) = &filter.request_header_modifier {
-        headers(edit, &format!("{at}.requestHeaderModifier"), report);
+        headers(edit, Message::Request, &format!("{at}.requestHeaderModifier"), report);
     }
     if let Some(edit) = &filter.response_header_modifier {
-        headers(edit, &format!("{at}.responseHeaderModifier"), report);
+        headers(edit, Message::Response, &format!("{at}.responseHeaderModifier"), report);
     }
     if let Some(redirect) = &filter.request_redirect {
         one_redirect(redirect, &format!("{at}.requestRedirect"), rule, report);
@@ -88,12 +89,19 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
     }
 }
 
-fn headers(edit: &HeaderFilter, at: &str, report: &mut Report<'_>) {
+/// What an edit is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Message {
+    Request,
+    Response,
+}
+
+fn headers(edit: &HeaderFilter, message: Message, at: &str, report: &mut Report<'_>) {
     for (field, headers) in [("set", &edit.set), ("add", &edit.add)] {
         report.at_most(&format!("{at}.{field}"), headers.len(), HEADERS_MAX);
         for (index, header) in headers.iter().enumerate() {
             let path = format!("{at}.{field}[{index}]");
-            name(&header.name, &format!("{path}.name"), report);
+            name(&header.name, message, &format!("{path}.name"), report);
             let printable = header.value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b));
             if !printable
                 || header.value.len() > HEADER_VALUE_BYTES_MAX
@@ -105,15 +113,31 @@ fn headers(edit: &HeaderFilter, at: &str, report: &mut Report<'_>) {
     }
     report.at_most(&format!("{at}.remove"), edit.remove.len(), HEADERS_MAX);
     for (index, header) in edit.remove.iter().enumerate() {
-        name(header, &format!("{at}.remove[{index}]"), report);
+        name(header, message, &format!("{at}.remove[{index}]"), report);
     }
 }
 
-fn name(header: &str, at: &str, report: &mut Report<'_>) {
+const FIX_HOST: &str = "use a URLRewrite filter with `hostname`";
+
+fn name(header: &str, message: Message, at: &str, report: &mut Report<'_>) {
     if !is_token(header) {
-        report.bad(at, &format!("cannot be `{header}`"), "write a header name");
+        let fix = match header {
+            ":authority" => FIX_HOST,
+            ":path" => "use a URLRewrite filter with `path`",
+            _ => "write a header name",
+        };
+        report.bad(at, &format!("cannot be `{header}`"), fix);
     } else if header.to_ascii_lowercase().starts_with("x-leno-") {
         report.bad(at, "is one of the mesh's own headers", "use another name");
+    } else if let Some(untouched) = model::route::untouched(header) {
+        let (why, fix) = match untouched {
+            Untouched::Host if message == Message::Request => ("names the request's host", FIX_HOST),
+            Untouched::Host => ("is no header of a response", "remove it"),
+            Untouched::Framing => ("says where the message ends", "remove it: the proxy writes what is true"),
+            Untouched::OneHop => ("is for one hop only, and the proxy is one", "remove it"),
+            Untouched::Protected => ("is written by proxies only", "remove it, or use another name"),
+        };
+        report.vain(at, &format!("is `{header}`, which {why}, so the edit has no effect"), fix);
     }
 }
 

@@ -190,3 +190,48 @@ fn what_holds_anyway_or_says_nothing_is_not_told() {
         assert_eq!(warnings(kind, metadata, spec), [], "{spec}");
     }
 }
+
+#[test]
+fn edits_of_headers_that_the_proxy_does_not_touch_are_told() {
+    let edit = |filter: &str, field: &str, edit: &str| {
+        warnings(
+            "HTTPRoute",
+            "",
+            &format!("{ROUTE}\n- filters:\n  - type: {filter}\n    {field}:\n      {edit}"),
+        )
+    };
+    let request = |text: &str| edit("RequestHeaderModifier", "requestHeaderModifier", text);
+    let response = |text: &str| edit("ResponseHeaderModifier", "responseHeaderModifier", text);
+    let host = request("set: [{name: Host, value: a.b}]");
+    assert_eq!(
+        host[0].to_string(),
+        "warning[LENO0109] HTTPRoute/x.default (f.yaml:10): `spec.rules[0].filters[0].requestHeaderModifier.set[0].name` is `Host`, which names the request's host, so the edit has no effect; use a URLRewrite filter with `hostname`"
+    );
+    for (name, why) in [
+        ("content-length", "says where the message ends"),
+        ("Transfer-Encoding", "says where the message ends"),
+        ("Connection", "is for one hop only"),
+        ("keep-alive", "is for one hop only"),
+        ("TE", "is for one hop only"),
+        ("upgrade", "is for one hop only"),
+        ("expect", "is for one hop only"),
+        ("X-Forwarded-Client-Cert", "is written by proxies only"),
+        ("x_leno_a", "is written by proxies only"),
+    ] {
+        for text in [format!("add: [{{name: {name}, value: a}}]"), format!("remove: [a, {name}]")] {
+            for found in [request(&text), response(&text)] {
+                assert!(
+                    found.len() == 1
+                        && found[0].cause.contains(&format!("`{name}`"))
+                        && found[0].cause.contains(why),
+                    "{text}: {found:?}"
+                );
+            }
+        }
+    }
+    assert!(response("remove: [host]")[0].cause.contains("no header of a response"));
+    assert_eq!(
+        request("set: [{name: X-Forwarded-For, value: a}]\n      remove: [te2, hosts, authorization]"),
+        []
+    );
+}

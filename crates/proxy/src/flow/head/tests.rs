@@ -117,6 +117,24 @@ fn grpc_is_told_from_its_cousins() {
     }
 }
 
+/// What users are told of edits that do nothing must be what happens.
+#[test]
+fn a_route_edits_exactly_the_headers_that_users_are_told_it_edits() {
+    let names = "host content-length transfer-encoding connection http2-settings keep-alive proxy-connection te \
+                 upgrade expect x-leno-destination x_leno_a x.leno-b x-forwarded-client-cert \
+                 x_forwarded_client_cert accept authorization content-type cookie date forwarded location \
+                 proxy-authorization server set-cookie trailer via x-forwarded-for x-forwarded-host x-real-ip x-a x";
+    for name in names.split_whitespace() {
+        let mut headers = http::HeaderMap::new();
+        let set = vec![(name.into(), "edited".into())];
+        edit_response(
+            &mut headers,
+            &[RouteFilter::ResponseHeaders(HeaderEdit { set, ..HeaderEdit::default() })],
+        );
+        assert_eq!(headers.is_empty(), model::route::untouched(name).is_some(), "{name}");
+    }
+}
+
 #[test]
 fn a_route_edits_no_header_that_only_proxies_may_set() {
     let mut headers = http::HeaderMap::new();
