@@ -66,6 +66,7 @@ codes! {
     Replaced: "LENO0107" Error "This kind is not read by Leno; the finding names what replaces it.";
     HostConflict: "LENO0108" Error "Two GlobalServices claim the same host. The older one stays in force.";
     Ignored: "LENO0109" Warning "The field is valid but has no effect: it is not supported yet, or means nothing where it stands. The object is used as if it were not there.";
+    PortConflict: "LENO0110" Error "The services behind a GlobalService do not agree on a port. Requests go to the targetPort of the first one everywhere, so workloads of the others fail them.";
 }
 
 impl Finding {

@@ -1,12 +1,12 @@
 //! What is wrong with objects as a whole: references, conflicts, policies that cannot mean what they say.
 
-use crate::hosts::{backend_service, find_export, service_host};
+use crate::hosts::{HostEntry, backend_service, find_export, service_host};
 use crate::policies;
 use crate::routes::nearest;
 use crate::world::World;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
 use api::istio::AuthorizationPolicySpec;
-use api::leno::GlobalServiceSpec;
+use api::leno::{GlobalBackend, GlobalServiceSpec};
 use api::{Object, Spec};
 use model::service::Protocol;
 use model::{Code, Finding, Hostname, ObjectRef, Subscription};
@@ -93,6 +93,7 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
             _ => {}
         }
     }
+    findings.extend(disagreements(object, spec, world));
     // The same document goes to every cluster: a service that is missing here may well be elsewhere.
     let elsewhere = hosts.iter().any(|host| world.others().any(|remote| find_export(remote, host).is_some()));
     for backend in &spec.backends {
@@ -120,6 +121,44 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
                 cause,
                 nearest(&target, world),
             ));
+        }
+    }
+    findings
+}
+
+/// Services behind one host that have other ports than the first: an endpoint has no port of its own, so all
+/// are called at that one's.
+fn disagreements(object: &Object, spec: &GlobalServiceSpec, world: &World) -> Vec<Finding> {
+    let hosts = world.hosts_won(object);
+    let Some(entry) = hosts.first().and_then(|host| world.hosts.get(host)) else { return Vec::new() };
+    let services: Vec<(&GlobalBackend, &HostEntry)> = spec
+        .backends
+        .iter()
+        .filter_map(|backend| {
+            let (namespace, name) = backend_service(object, backend)?;
+            Some((backend, world.hosts.get(&service_host(namespace, name)?)?))
+        })
+        .collect();
+    // One that is written in the GlobalService itself is meant for all.
+    let is_written =
+        |port: u16| spec.ports.iter().any(|written| written.port == port && written.target_port.is_some());
+    let find = |entry: &HostEntry, port: u16| {
+        entry.service.ports.iter().find(|known| known.port == port).map(|known| known.target_port)
+    };
+    let mut findings = Vec::new();
+    for port in entry.service.ports.iter().map(|port| port.port).filter(|port| !is_written(*port)) {
+        let first = services.iter().find_map(|(_, entry)| Some((entry, find(entry, port)?)));
+        let Some((first, target)) = first else { continue };
+        for (backend, other) in &services {
+            let (own, theirs) = (&other.owner, &first.owner);
+            let cause = match find(other, port) {
+                Some(same) if same == target => continue,
+                Some(differs) => format!("{own} maps port {port} to {differs}, but {theirs} to {target}"),
+                None => format!("{own} has no port {port}, but {theirs} maps it to {target}"),
+            };
+            let cause = format!("{cause}, where all requests go");
+            let fix = "give both the same port and targetPort, or each service a GlobalService of its own";
+            findings.push(Finding::new(Code::PortConflict, &object.at(backend.line), cause, fix));
         }
     }
     findings

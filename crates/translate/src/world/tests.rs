@@ -3,6 +3,7 @@ use super::*;
 use crate::lookup::{ProxyKey, members, resource, visible};
 use model::{Resource, ResourceKey};
 
+mod ports;
 mod property;
 mod table;
 
