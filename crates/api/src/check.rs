@@ -9,8 +9,8 @@ mod leno;
 
 use crate::decode::Problem;
 use crate::kinds::Kind;
-use crate::node::Node;
-use crate::object::{Meta, Spec};
+use crate::node::{Node, Value};
+use crate::object::{Meta, ResourceVersion, Spec};
 use crate::parse::{DEFAULT_NAMESPACE, RawMeta};
 use model::Code;
 use std::collections::BTreeMap;
@@ -240,7 +240,18 @@ pub(crate) fn meta(raw: RawMeta, kind: &Kind, report: &mut Report<'_>) -> Meta {
         annotations: raw.annotations,
         created,
         generation: raw.generation.unwrap_or(0),
+        resource_version: resource_version(report.node),
     }
+}
+
+fn resource_version(node: &Node) -> Option<ResourceVersion> {
+    let found = node.find("metadata.resourceVersion")?;
+    let text = match &found.value {
+        Value::String(text) => text.clone(),
+        // A person who writes it leaves out the quotes.
+        _ => found.to_json().to_string(),
+    };
+    (!matches!(text.as_str(), "" | "0" | "null")).then_some(ResourceVersion { text, line: found.line })
 }
 
 /// Checks `spec`.

@@ -53,6 +53,17 @@ pub struct Meta {
     pub created: u64,
     /// `metadata.generation`; 0 when absent.
     pub generation: u64,
+    /// `metadata.resourceVersion`; absent also when it is empty or `0`, which mean any, as in Kubernetes.
+    pub resource_version: Option<ResourceVersion>,
+}
+
+/// Which state of a stored object a copy was taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceVersion {
+    /// As written.
+    pub text: String,
+    /// Line in the file.
+    pub line: u32,
 }
 
 /// The content, by kind.

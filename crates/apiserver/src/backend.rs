@@ -38,6 +38,11 @@ impl Kind {
             format!("{}/{}", self.group, self.version)
         }
     }
+
+    /// `plural.group`, or the plural alone for the core group: what messages of Kubernetes call it.
+    pub fn resource(&self) -> String {
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
 }
 
 /// One object as a path names it.
@@ -92,6 +97,17 @@ pub enum Refusal {
     /// The object cannot be changed here (409).
     #[error("the object comes from the directory")]
     ReadOnly(Box<Finding>),
+    /// The object is not what it was when the caller took the copy that it sends (409).
+    #[error(
+        "Operation cannot be fulfilled on {} \"{}\": the object has been modified; please apply your changes \
+         to the latest version and try again", target.kind.resource(), target.name
+    )]
+    Conflict {
+        /// The object.
+        target: Box<Target>,
+        /// Which version was sent, and which is stored.
+        finding: Box<Finding>,
+    },
     /// The request itself makes no sense (400).
     #[error("{0}")]
     BadRequest(String),

@@ -130,6 +130,10 @@ pub(crate) fn status(
     message: &str,
     findings: &[Finding],
 ) -> Response {
+    told(form, code, reason, message, json!({ "findings": findings.iter().map(finding).collect::<Vec<_>>() }))
+}
+
+fn told(form: Form, code: StatusCode, reason: &str, message: &str, details: Value) -> Response {
     let verdict = if code.is_success() { "Success" } else { "Failure" };
     let body = json!({
         "kind": "Status",
@@ -139,7 +143,7 @@ pub(crate) fn status(
         "message": message,
         "reason": reason,
         "code": code.as_u16(),
-        "details": { "findings": findings.iter().map(finding).collect::<Vec<_>>() },
+        "details": details,
     });
     value(form, code, &body)
 }
@@ -155,6 +159,15 @@ pub(crate) fn refusal(form: Form, refusal: &Refusal) -> Response {
         other => other.to_string(),
     };
     let (code, reason, findings) = match refusal {
+        Refusal::Conflict { target, finding: stale } => {
+            let details = json!({
+                "name": target.name,
+                "group": target.kind.group,
+                "kind": target.kind.plural,
+                "findings": [finding(stale)],
+            });
+            return told(form, StatusCode::CONFLICT, "Conflict", &message, details);
+        }
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound", &[][..]),
         Refusal::Invalid(findings) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid", findings.as_slice()),
         Refusal::ReadOnly(finding) => (StatusCode::CONFLICT, "Conflict", std::slice::from_ref(&**finding)),

@@ -8,6 +8,7 @@ use crate::status::{self, Sync};
 use crate::{naming, show};
 use api::{Object, kinds};
 use http::StatusCode;
+use model::Code;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -98,7 +99,12 @@ async fn send(
         StatusCode::CREATED => console.data(&format!("{shown} created\n")),
         status if status.is_success() => console.data(&format!("{shown} configured\n")),
         _ => {
-            let findings = remote::findings(&serde_json::from_slice(response.body()).unwrap_or_default());
+            let mut findings = remote::findings(&serde_json::from_slice(response.body()).unwrap_or_default());
+            // What was sent has no file for the control plane; here it has.
+            for stale in findings.iter_mut().filter(|finding| finding.code == Code::Stale) {
+                let copied = object.meta.resource_version.as_ref();
+                stale.origin = object.at(copied.map_or(0, |copied| copied.line));
+            }
             if findings.is_empty() {
                 return Err(remote::refusal(&response));
             }

@@ -164,6 +164,20 @@ fn apply_shows_why_the_control_plane_refused() {
     );
 }
 
+#[test]
+fn apply_of_an_old_copy_says_where_it_says_so_and_how_to_mend_it() {
+    let copy = GOOD.replace("{name: web}", "\n  name: web\n  resourceVersion: '7'");
+    let refusal = r#"{"kind":"Status","reason":"Conflict","message":"no","details":{"findings":[{"code":"LENO0009",
+        "kind":"Service","namespace":"default","name":"web","file":"","line":1,"cause":"it is 7, not 9","fix":"remove it"}]}}"#;
+    let ended = leno("apply -f FILE", &copy, &[(PUT, 409, refusal)]);
+    assert_eq!(ended.code, exit::DATA);
+    for part in
+        [":5): it is 7, not 9; remove it", "5 |   resourceVersion: '7'", "error[LENO0009] Service/web"]
+    {
+        assert!(ended.err.contains(part), "{part} in {}", ended.err);
+    }
+}
+
 const TAKEN: &str = r#"{"metadata":{"name":"web","resourceVersion":"7"}}"#;
 
 /// `apply --wait` of an object that got revision 7, with this status.

@@ -136,6 +136,34 @@ fn parse_body(target: &Target, body: &str) -> Result<(Object, Vec<Finding>), Ref
     Ok((object, findings))
 }
 
+/// What an object that is replaced leaves to its successor.
+struct Before {
+    created_s: u64,
+    revision: u64,
+}
+
+impl Before {
+    fn of(stored: &objects::Stored) -> Self {
+        Self { created_s: stored.object.meta.created, revision: stored.revision }
+    }
+}
+
+/// Refuses a copy that is not of the object as it is stored; one that says no version may overwrite any.
+fn check_version(target: Target, object: &Object, stored: Option<&Before>) -> Result<(), Refusal> {
+    let Some(copied) = &object.meta.resource_version else { return Ok(()) };
+    let now = match stored {
+        Some(stored) if stored.revision.to_string() == copied.text => return Ok(()),
+        Some(stored) => format!("the stored object's is {}", stored.revision),
+        None => "there is no such object any more".to_owned(),
+    };
+    let cause = format!("`metadata.resourceVersion` is {}, and {now}", copied.text);
+    let fix =
+        "take a fresh copy with `leno get` and change that one, or remove `resourceVersion` to overwrite";
+    let finding = Box::new(Finding::new(Code::Stale, &object.at(copied.line), cause, fix));
+    let target = Box::new(Target { name: object.meta.name.to_string(), ..target });
+    Err(Refusal::Conflict { target, finding })
+}
+
 impl Backend for ClusterApi {
     fn kinds(&self) -> &[Kind] {
         &self.kinds
@@ -161,15 +189,18 @@ impl Backend for ClusterApi {
 
     async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
         // Reading may take a while: expressions are compiled.
-        let (mut object, mut findings) = blocking(move || parse_body(&target, &body)).await?;
+        let wanted = target.clone();
+        let (mut object, mut findings) = blocking(move || parse_body(&wanted, &body)).await?;
         let writing = self.writing.clone().lock_owned().await;
         self.check_writable(&object.object).await?;
         let key = object.object.clone();
-        let created = self
-            .handle
-            .run(move |plane, _| plane.objects.find_stored(&key).map(|stored| stored.object.meta.created));
-        let now = || self.tokens.now_s();
-        objects::created_at(&mut object, created.await.map_err(stopping)?.unwrap_or_else(now));
+        let stored = self.handle.run(move |plane, _| plane.objects.find_stored(&key).map(Before::of));
+        let stored = stored.await.map_err(stopping)?;
+        check_version(target, &object, stored.as_ref())?;
+        objects::created_at(
+            &mut object,
+            stored.map_or_else(|| self.tokens.now_s(), |stored| stored.created_s),
+        );
         let value = object.value.clone();
         let took = self.commit(writing, objects::put(&object), move |plane, revision| {
             let key = object.object.clone();

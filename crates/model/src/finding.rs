@@ -57,6 +57,7 @@ codes! {
     Duplicate: "LENO0006" Error "The same object is defined twice. The first one found in file order stays in force.";
     TwoSources: "LENO0007" Error "The same object comes from the directory and from the API. The directory wins.";
     ReadOnly: "LENO0008" Error "The object comes from the directory and cannot be changed over the API. Change the file.";
+    Stale: "LENO0009" Error "The object carries a metadata.resourceVersion that is not that of the stored one: it was changed or deleted since the copy was taken. Take a fresh copy and change that one, or remove the resourceVersion to overwrite what is there.";
     ReferenceNotFound: "LENO0101" Error "A reference points to an object that does not exist. Requests to it get a 500.";
     ParentNotFound: "LENO0102" Warning "A route's parentRef points to an object that does not exist, so the route has no effect.";
     Unsupported: "LENO0103" Error "The field is valid but not supported yet. The object is refused rather than approximated.";

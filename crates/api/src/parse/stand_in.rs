@@ -41,6 +41,7 @@ fn meta(object: &ObjectRef) -> Meta {
         annotations: BTreeMap::new(),
         created: 0,
         generation: 0,
+        resource_version: None,
     }
 }
 

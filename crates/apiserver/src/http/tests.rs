@@ -35,6 +35,11 @@ impl Backend for Fake {
                 "is in a.yaml",
                 "edit it",
             )))),
+            "stale" => {
+                let finding =
+                    Box::new(Finding::new(Code::Stale, &origin("stale"), "is 1, not 3", "copy again"));
+                Err(Refusal::Conflict { target: Box::new(target), finding })
+            }
             "bad" => Err(Refusal::Invalid(vec![Finding::new(Code::BadValue, &origin("bad"), "no", "yes")])),
             _ => {
                 let value: Value = serde_saphyr::from_str(&body).unwrap();
@@ -102,6 +107,14 @@ async fn the_api_speaks_kubernetes() {
 
     let (status, _, body) = ask(address, "PUT /api/v1/namespaces/n/services/file HTTP/1.1", "{}").await;
     assert!(status == 409 && body.contains("LENO0008"), "{body}");
+    let (status, _, body) = ask(address, "PUT /api/v1/namespaces/n/services/stale HTTP/1.1", "{}").await;
+    let value: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &value["code"], &value["reason"]), (409, &json!(409), &json!("Conflict")));
+    let message = "Operation cannot be fulfilled on services \"stale\": the object has been modified; please apply your changes to the latest version and try again";
+    assert_eq!((&value["message"], &value["status"]), (&json!(message), &json!("Failure")));
+    let details = &value["details"];
+    assert_eq!((&details["name"], &details["kind"]), (&json!("stale"), &json!("services")));
+    assert_eq!(details["findings"][0]["code"], "LENO0009");
     assert_eq!(ask(address, "DELETE /api/v1/namespaces/n/services/x HTTP/1.1", "").await.0, 404);
     assert_eq!(ask(address, "DELETE /api/v1/services HTTP/1.1", "").await.0, 405);
     assert_eq!(ask(address, "GET /leno/v1/nothing HTTP/1.1", "").await.0, 404);

@@ -69,6 +69,61 @@ async fn the_api_applies_refuses_and_forgets() {
 }
 
 #[tokio::test]
+async fn a_copy_of_an_older_state_overwrites_nothing() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let path = "/api/v1/namespaces/default/services/extra";
+    let version = async || {
+        let shown = get_json(running.api, path).await;
+        shown["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+    };
+    let copy = |version: &str, port: u16| {
+        let text = EXTRA.replace("port: 80", &format!("port: {port}"));
+        text.replace("name: extra\n", &format!("name: extra\n  resourceVersion: {version}\n"))
+    };
+    let refused = async |body: String, now: &str| {
+        let (status, body) = http(running.api, "PUT", path, &body).await;
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (status, &value["kind"], &value["reason"], &value["code"]),
+            (409, &"Status".into(), &"Conflict".into(), &409.into()),
+            "{body}"
+        );
+        assert!(
+            value["message"].as_str().unwrap().contains("services \"extra\": the object has been modified"),
+            "{body}"
+        );
+        let finding = &value["details"]["findings"][0];
+        assert!(finding["code"] == "LENO0009" && finding["cause"].as_str().unwrap().contains(now), "{body}");
+    };
+    // A copy of what is not there is a copy of something else.
+    refused(copy("'1'", 80), "no such object").await;
+    assert_eq!(http(running.api, "GET", path, "").await.0, 404);
+    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 201);
+    let first = version().await;
+    assert_eq!(http(running.api, "PUT", path, &copy(&format!("'{first}'"), 81)).await.0, 200);
+    let second = version().await;
+    assert_ne!(first, second);
+    refused(copy(&format!("'{first}'"), 82), &format!("is {first}, and the stored object's is {second}"))
+        .await;
+    assert_eq!(
+        (get_json(running.api, path).await["spec"]["ports"][0]["port"].as_u64(), version().await),
+        (Some(81), second.clone())
+    );
+    // As in Kubernetes, none of these names a state.
+    for any in ["''", "'0'", "null"] {
+        assert_eq!(http(running.api, "PUT", path, &copy(any, 83)).await.0, 200, "{any}");
+    }
+    // The version is that of the store, also after a restart; without quotes it is the same.
+    let third = version().await;
+    running.stop().await;
+    let running = bench.start().await;
+    assert_eq!(http(running.api, "PUT", path, &copy(&second, 84)).await.0, 409);
+    assert_eq!(http(running.api, "PUT", path, &copy(&third, 84)).await.0, 200);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_gateway_has_its_control_plane_inside() {
     let text = translate::gateway::shorthand("127.0.0.1:18080", "127.0.0.1:19000").unwrap();
     let bench = Bench::new();
