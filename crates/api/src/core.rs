@@ -86,7 +86,7 @@ pub struct ServicePort {
     /// `TCP` (default), `UDP` or `SCTP`; the latter two are ignored by the mesh.
     #[serde(default)]
     pub protocol: Option<Transport>,
-    /// Wins over the name.
+    /// Wins over the name if it is one of Kubernetes' own or of the words of names; else it says nothing.
     #[serde(default)]
     pub app_protocol: Option<String>,
     /// Ignored, with a warning.

@@ -1,9 +1,10 @@
 //! One host name of the mesh: its service and its endpoints, from `Service`, `GlobalService` or `Backend`.
 
 use crate::policies::ROOT_NAMESPACE;
+use crate::ports::{protocol_of_name, service_port};
 use crate::slices;
 use crate::world::{ClusterPlace, Group, Pair, Registration, World};
-use api::core::{ServicePort as ApiPort, ServiceSpec};
+use api::core::ServiceSpec;
 use api::leno::{BackendSpec, GlobalBackend, GlobalServiceSpec};
 use api::{Object, Spec};
 use model::federation::RemoteCluster;
@@ -191,8 +192,7 @@ pub(crate) fn from_backend(
     world: &World,
 ) -> Option<HostEntry> {
     let first = spec.addresses.first()?;
-    let protocol =
-        spec.protocol.as_deref().map_or(Protocol::Http1, |text| protocol_of(text).unwrap_or(Protocol::Http1));
+    let protocol = spec.protocol.as_deref().and_then(protocol_of_name).unwrap_or(Protocol::Http1);
     let port = ServicePort { port: first.port, target_port: first.port, protocol, name: "".into() };
     let mut entry = entry(object, host, vec![port])?;
     let place = world.place();
@@ -213,38 +213,6 @@ pub(crate) fn from_backend(
     });
     entry.slices = slices::layout(endpoints);
     Some(entry)
-}
-
-/// `None` for what the mesh does not carry. `local`: the port of the local service behind a global one.
-fn service_port(port: &ApiPort, local: Option<&ServicePort>) -> Option<ServicePort> {
-    if !port.is_tcp() {
-        return None;
-    }
-    let name = port.name.as_deref().unwrap_or_default();
-    let declared = match &port.app_protocol {
-        Some(text) => protocol_of(text).or(Some(Protocol::Tcp)),
-        None => protocol_of(name),
-    };
-    Some(ServicePort {
-        port: port.port,
-        target_port: port.target_port.or(local.map(|local| local.target_port)).unwrap_or(port.port),
-        protocol: declared.or(local.map(|local| local.protocol)).unwrap_or(Protocol::Undeclared),
-        name: name.into(),
-    })
-}
-
-/// Istio's rule for port names (`http`, `http-web`) and Kubernetes' for `appProtocol`.
-fn protocol_of(text: &str) -> Option<Protocol> {
-    let lower = text.to_ascii_lowercase();
-    let word = lower.split('-').next().unwrap_or_default();
-    match (lower.as_str(), word) {
-        ("kubernetes.io/h2c", _) | (_, "http2" | "grpc") => Some(Protocol::Http2),
-        ("kubernetes.io/ws", _) | (_, "http") => Some(Protocol::Http1),
-        ("kubernetes.io/wss", _) | (_, "tcp" | "tls" | "https" | "mysql" | "mongo" | "redis") => {
-            Some(Protocol::Tcp)
-        }
-        _ => None,
-    }
 }
 
 /// The identity that a group's workloads have.

@@ -10,6 +10,7 @@ mod gateways;
 mod hosts;
 pub mod lookup;
 mod policies;
+mod ports;
 mod problems;
 mod routes;
 mod slices;
