@@ -69,6 +69,27 @@ async fn the_api_applies_refuses_and_forgets() {
 }
 
 #[tokio::test]
+async fn what_a_stored_object_says_in_vain_is_told_as_long_as_it_is_there() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let path = "/api/v1/namespaces/default/services/extra";
+    let told = async |running: &Running| {
+        let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
+        findings.as_array().unwrap().iter().filter(|finding| finding["code"] == "LENO0109").count()
+    };
+    assert_eq!(told(&running).await, 0);
+    let text = format!("{EXTRA}  sessionAffinity: ClientIP\n");
+    assert_eq!(http(running.api, "PUT", path, &text).await.0, 201);
+    assert_eq!(told(&running).await, 1);
+    running.stop().await;
+    let running = bench.start().await;
+    assert_eq!(told(&running).await, 1, "after a restart");
+    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 200);
+    assert_eq!(told(&running).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_copy_of_an_older_state_overwrites_nothing() {
     let bench = Bench::new();
     let running = bench.start().await;
