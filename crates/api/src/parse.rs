@@ -78,21 +78,40 @@ impl Batch {
         if text.len() > FILE_BYTES_MAX {
             let cause = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", text.len());
             self.findings.push(Finding::new(Code::Syntax, &nowhere, cause, "split it into several files"));
+            scan::pieces(text).into_iter().for_each(|piece| self.unread(piece, &nowhere));
             return;
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let before = self.findings.len();
-        for piece in scan::pieces(text) {
+        let mut pieces = scan::pieces(text).into_iter();
+        while let Some(piece) = pieces.next() {
             if self.findings.len() - before >= FINDINGS_MAX {
                 let cause = format!("the file has {FINDINGS_MAX} findings or more; the rest was not read");
                 let origin = Origin { line: piece.lines_before + 1, ..nowhere };
                 self.findings.push(Finding::new(Code::Syntax, &origin, cause, "mend those first"));
+                std::iter::once(piece).chain(pieces).for_each(|piece| self.unread(piece, &origin));
                 return;
             }
             match read(piece) {
                 Ok(node) => self.node(&node, file, piece.text),
-                Err(problem) => self.problems(&nowhere, vec![problem]),
+                Err(problem) => {
+                    self.problems(&nowhere, vec![problem]);
+                    self.unread(piece, &nowhere);
+                }
             }
+        }
+    }
+
+    /// What could not even be read as YAML: where nothing better is known, a policy in it denies.
+    fn unread(&mut self, piece: Piece<'_>, of_file: &Origin) {
+        if self.refused == Refused::Absent {
+            return;
+        }
+        let origin = Origin { line: piece.lines_before + 1, ..of_file.clone() };
+        let Some(object) = stand_in::of_text(piece.text, &origin) else { return };
+        if !self.seen.contains_key(&object.object) {
+            self.seen.insert(object.object.clone(), object.origin.clone());
+            self.objects.push(object);
         }
     }
 

@@ -1,7 +1,8 @@
 //! What stands for an `AuthorizationPolicy` that cannot be read: a denial of everything to the workloads that
 //! it selects, or to its whole namespace when not even that can be read. An absent policy would let all in.
+//! `of` knows a document whose YAML is whole; `of_text` has only words to go by.
 
-use super::reference;
+use super::{DEFAULT_NAMESPACE, reference};
 use crate::check::{is_label, is_subdomain};
 use crate::decode;
 use crate::istio::{AuthorizationPolicySpec, PolicyAction, PolicyRule, PolicyTarget, When, WorkloadSelector};
@@ -11,6 +12,9 @@ use crate::object::{Meta, Object, Spec};
 use model::{ObjectRef, Origin};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+
+/// What a policy is called whose name cannot be read.
+const UNREADABLE: &str = "unreadable";
 
 /// The stand-in for a refused document; `None` when it is no policy of ours, or not even its name and
 /// namespace can be read.
@@ -33,6 +37,52 @@ pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
     })
 }
 
+/// The stand-in for text that is no YAML; `None` when nothing in it calls itself a policy of ours. It denies to
+/// a whole namespace: the one that the text names, else the default.
+pub(super) fn of_text(text: &str, origin: &Origin) -> Option<Object> {
+    let is_policy =
+        text.contains(ISTIO_SECURITY_GROUP) && values(text, "kind").any(|kind| kind == "AuthorizationPolicy");
+    if !is_policy {
+        return None;
+    }
+    // What stands before `metadata` is of something else.
+    let of_itself = text.find("metadata").map_or("", |at| &text[at..]);
+    let first = |key, is_good: fn(&str) -> bool| values(of_itself, key).next().filter(|value| is_good(value));
+    let name = first("name", is_subdomain).unwrap_or(UNREADABLE);
+    let namespace = first("namespace", is_label).unwrap_or(DEFAULT_NAMESPACE);
+    let object = ObjectRef::new("AuthorizationPolicy", namespace, name);
+    let version = format!("{ISTIO_SECURITY_GROUP}/v1");
+    let value = serde_json::json!({
+        "apiVersion": version, "kind": "AuthorizationPolicy", "metadata": {"name": name, "namespace": namespace},
+    });
+    Some(Object {
+        api_version: version.as_str().into(),
+        origin: Origin { object: object.clone(), ..origin.clone() },
+        meta: meta(&object),
+        spec: Spec::AuthorizationPolicy(of_everything()),
+        text: text.into(),
+        value,
+        warnings: Vec::new(),
+        object,
+    })
+}
+
+/// What follows `key:` wherever it stands as a word of its own outside comments, in block or flow style.
+fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_edge = |c: char| c.is_whitespace() || "{,\"'-".contains(c);
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(move |line| {
+        line.match_indices(key).filter_map(move |(at, _)| {
+            let after =
+                line[at + key.len()..].trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?;
+            let value = after.trim_start().trim_start_matches(['"', '\'']);
+            let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
+            let is_word = line[..at].chars().next_back().is_none_or(is_edge);
+            is_word.then(|| &value[..end.unwrap_or(value.len())])
+        })
+    })
+}
+
 fn meta(object: &ObjectRef) -> Meta {
     Meta {
         name: object.name.clone(),
@@ -45,14 +95,18 @@ fn meta(object: &ObjectRef) -> Meta {
     }
 }
 
-fn denial(node: &Node) -> AuthorizationPolicySpec {
+fn of_everything() -> AuthorizationPolicySpec {
     let everything = When { key: String::new(), values: vec!["*".into()], ..When::default() };
-    let mut spec = AuthorizationPolicySpec {
+    AuthorizationPolicySpec {
         action: Some(PolicyAction::Deny),
         // A condition that nobody understands: it denies everything.
         rules: vec![PolicyRule { when: vec![everything], ..PolicyRule::default() }],
         ..AuthorizationPolicySpec::default()
-    };
+    }
+}
+
+fn denial(node: &Node) -> AuthorizationPolicySpec {
+    let mut spec = of_everything();
     let part = |name: &str| node.get("spec").and_then(|spec| spec.get(name));
     let aims = [
         part("selector").map(|part| whole::<WorkloadSelector>(part).map(|found| spec.selector = Some(found))),

@@ -263,6 +263,47 @@ fn a_refused_policy_denies_where_nothing_better_is_known() {
 }
 
 #[test]
+fn a_policy_in_what_is_no_yaml_denies_to_its_namespace() {
+    let closed = |text: &str| {
+        assert!(documents(text, "f").0.is_empty(), "{text}");
+        let (objects, findings) = documents_closed(text, "f");
+        assert!(!findings.is_empty(), "{text}");
+        let told = objects.iter().map(|object| {
+            let Spec::AuthorizationPolicy(spec) = &object.spec else { panic!("{object:?}") };
+            assert!(spec.selector.is_none() && spec.action == Some(crate::istio::PolicyAction::Deny));
+            format!("{}:{}", object.object, object.origin.line)
+        });
+        told.collect::<Vec<_>>().join(" ")
+    };
+    let block =
+        policy("{action: DENY, rules: [}").replace("{name: p, namespace: n}", "\n  name: p\n  namespace: n");
+    assert_eq!(closed(&block), "AuthorizationPolicy/p.n:1");
+    assert_eq!(closed(&policy("{action: DENY, rules: [}")), "AuthorizationPolicy/p.n:1");
+    // Once more for JSON, and behind another broken document.
+    let json =
+        r#"{"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "q"},"#;
+    assert_eq!(closed(&format!("a: [\n---\n{json}")), "AuthorizationPolicy/q.default:3");
+    // Neither name nor namespace, and those of others do not count.
+    let bare = "spec: {rules: [{from: [{source: {namespaces: [x]}}]}\nkind: AuthorizationPolicy\napiVersion: security.istio.io/v1";
+    assert_eq!(closed(bare), "AuthorizationPolicy/unreadable.default:1");
+    // What only speaks of policies is none.
+    for other in [
+        "# kind: AuthorizationPolicy of security.istio.io\na: [",
+        "kind: AuthorizationPolicy\napiVersion: policy.linkerd.io/v1alpha1\na: [",
+        "kind: ConfigMap\nsecurity.istio.io: AuthorizationPolicy\na: [",
+    ] {
+        assert_eq!(closed(other), "", "{other}");
+    }
+    // Also in what is too large to be looked at.
+    let large = format!("{block}#{}", "x".repeat(DOCUMENT_BYTES_MAX));
+    assert_eq!(closed(&large), "AuthorizationPolicy/p.n:1");
+    let file = format!("{block}#{}", "x".repeat(FILE_BYTES_MAX));
+    assert_eq!(closed(&file), "AuthorizationPolicy/p.n:1");
+    let late = format!("{}{block}", "a: [\n---\n".repeat(FINDINGS_MAX));
+    assert_eq!(closed(&late), format!("AuthorizationPolicy/p.n:{}", 2 * FINDINGS_MAX + 1));
+}
+
+#[test]
 fn conditions_that_could_never_match_are_found() {
     let bad = |spec: &str| {
         let (objects, findings) = documents(&policy(spec), "f");
