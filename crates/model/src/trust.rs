@@ -2,6 +2,7 @@
 
 use crate::id::{SpiffeId, TrustDomain};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// Trust anchors of one trust domain. Never holds a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,14 @@ pub struct Proof {
     pub voucher: Voucher,
     /// The registration that the certificate was issued to; means something to the voucher's cluster only.
     pub uid: Option<Arc<str>>,
+    /// When its certificate ends: it proves nothing after that.
+    pub expires: SystemTime,
 }
+
+/// For so long after its certificate has expired may go on what began before, where nothing new is taken: a
+/// tunnel, or a control stream that waits for the certificate's renewal. It bounds what a stolen certificate
+/// is good for.
+pub const EXPIRED_GRACE: Duration = Duration::from_secs(3600);
 
 /// Who signed a peer's certificate. A cluster can sign any identity of its trust domain, so an identity
 /// that matters beyond one cluster needs this beside it (decision 0003).

@@ -46,9 +46,9 @@ impl Peer {
 pub(crate) struct Accepted<I> {
     /// What it says, decrypted.
     pub(crate) tls: server::TlsStream<I>,
-    /// Who it is, and who vouches for that.
+    /// Who it is, who vouches for that, and how long.
     pub(crate) proof: Proof,
-    /// When its certificate ends: it proves nothing after that.
+    /// The same moment by the clock of timers.
     pub(crate) expires: Instant,
 }
 
@@ -72,8 +72,7 @@ pub(crate) async fn accept<I: Io>(worker: &Worker, io: I) -> Result<Accepted<I>,
     let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
     let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
     let proof = worker.shared.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
-    let leaf = identity::leaf(certificates).ok_or(Reason::NoPeerCertificate)?;
-    Ok(Accepted { expires: at(worker, leaf.not_after), proof, tls })
+    Ok(Accepted { expires: at(worker, proof.expires), proof, tls })
 }
 
 /// A time of the wall as one of the timers. What is past is now.

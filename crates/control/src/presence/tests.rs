@@ -94,7 +94,8 @@ fn a_registration_is_its_owners_alone() {
     presence.join(registration("sibling"));
     let admit = |wanted: &str, account: &str, uid: Option<&str>, voucher: Voucher| {
         let id = SpiffeId::parse(&format!("spiffe://leno.demo/ns/default/sa/{account}")).unwrap();
-        let proof = Proof { id, voucher, uid: uid.map(Arc::from) };
+        let proof =
+            Proof { id, voucher, uid: uid.map(Arc::from), expires: std::time::SystemTime::UNIX_EPOCH };
         presence.admit(wanted, &proof, "west").map(|registration| registration.uid.to_string())
     };
     let west = || Voucher::Cluster("west".into());

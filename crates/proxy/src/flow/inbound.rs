@@ -20,21 +20,16 @@ use decide::listener::{self, Destination, Kin, Local, Speak};
 use decide::retry::is_idempotent;
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
-use model::trust::Proof;
+use model::trust::{EXPIRED_GRACE, Proof};
 use model::{Hostname, Reason};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 /// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
 /// connection for each of its workers. More: `REFUSED_STREAM`.
 const STREAMS_MAX: u32 = 4096;
-/// When a caller's certificate expires, its connection takes no new streams; those that are open (tunnels, long
-/// responses) may go on for so long. Longer: they are cut, and the connection counts as refused.
-const EXPIRED_GRACE: Duration = Duration::from_secs(3600);
-
 /// Another proxy, proved by its certificate.
 pub(crate) struct Visitor {
     /// The worker that serves it.
@@ -59,7 +54,9 @@ impl Visitor {
         }
     }
 
-    /// Waits until nothing of it may go on, because its certificate has long expired.
+    /// Waits until nothing of it may go on. When its certificate expires, its connection takes no new streams;
+    /// those that are open (tunnels, long responses) may go on for [`EXPIRED_GRACE`], then they are cut, and the
+    /// connection counts as refused.
     pub(crate) async fn outlived(&self) {
         sleep_until(self.expires + EXPIRED_GRACE).await;
     }

@@ -10,6 +10,7 @@ use model::trust::{Proof, Voucher};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -245,7 +246,8 @@ fn server_tls(pki: &Pki) -> Tls {
         .with_single_cert(pki.server.0.clone(), pki.server.1.clone_key())
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let proof = Proof { id: SpiffeId::parse(ALICE).unwrap(), voucher: Voucher::Root, uid: None };
+    let id = SpiffeId::parse(ALICE).unwrap();
+    let proof = Proof { id, voucher: Voucher::Root, uid: None, expires: SystemTime::now() };
     Tls { config: Arc::new(config), prove: Arc::new(move |_| Some(proof.clone())) }
 }
 

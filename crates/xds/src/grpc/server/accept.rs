@@ -3,12 +3,13 @@
 use super::super::HANDSHAKE_TIMEOUT;
 use super::{Peer, Refused, Tls};
 use model::address::source;
+use model::trust::{EXPIRED_GRACE, Proof};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -26,6 +27,8 @@ const HANDSHAKES_PER_SOURCE_MAX: usize = 64;
 /// How long a connection without a client certificate lasts: long enough for joining, which is all that it is
 /// good for.
 const ANONYMOUS_MAX: Duration = Duration::from_secs(30);
+/// Longest life of a connection that is waited for; a longer one counts as this.
+const LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -90,8 +93,17 @@ pub async fn run(
     }
 }
 
-fn end_of_anonymous() -> Pin<Box<Sleep>> {
-    Box::pin(tokio::time::sleep(ANONYMOUS_MAX))
+/// When a connection ends by itself. One of a peer with a certificate lives somewhat longer than that: until
+/// then the peer, who opens a new one at once, should have been able to renew it.
+fn end(proof: Option<&Proof>) -> Pin<Box<Sleep>> {
+    let life = match proof {
+        None => ANONYMOUS_MAX,
+        Some(proof) => {
+            let left = proof.expires.duration_since(SystemTime::now()).unwrap_or_default();
+            left.saturating_add(EXPIRED_GRACE).min(LIFE_MAX)
+        }
+    };
+    Box::pin(tokio::time::sleep(life))
 }
 
 fn task_id(done: &Result<(Id, ()), JoinError>) -> Id {
@@ -114,7 +126,7 @@ async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Re
             Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
         }
     };
-    let until = proof.is_none().then(end_of_anonymous);
+    let until = Some(end(proof.as_ref()));
     Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)), until })
 }
 
@@ -136,6 +148,9 @@ impl AsyncRead for Connection {
         if let Some(until) = &mut self.until
             && until.as_mut().poll(cx).is_ready()
         {
+            if self.peer.proof.is_some() {
+                tracing::info!(peer = %self.peer.address, "connection ended: the certificate has long expired");
+            }
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         match &mut self.io {
