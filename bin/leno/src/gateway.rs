@@ -17,7 +17,7 @@ pub struct Options {
     /// Address to listen on, for example :8080
     #[arg(long, value_name = "ADDR", requires = "to")]
     from: Option<String>,
-    /// Address to send requests to, for example 127.0.0.1:9000
+    /// Address to send requests to, for example 127.0.0.1:9000, or grpc://127.0.0.1:9000 for HTTP/2
     #[arg(long, value_name = "ADDR", requires = "from")]
     to: Option<String>,
     /// Print the YAML that --from and --to stand for, and do nothing else

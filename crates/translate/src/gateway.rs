@@ -8,6 +8,9 @@ pub const SHORTHAND_NAMESPACE: &str = "default";
 /// See [`SHORTHAND_NAMESPACE`].
 pub const SHORTHAND_NAME: &str = "gateway";
 
+const FROM: &str = "--from";
+const TO: &str = "--to";
+
 /// Why the short form cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAddress {
@@ -19,17 +22,24 @@ pub struct BadAddress {
 
 impl fmt::Display for BadAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} is neither IP:PORT nor :PORT", self.option, self.text)
+        let protocol = if self.option == TO { ", alone or after http://, http2:// or grpc://" } else { "" };
+        write!(f, "{} {:?} is neither IP:PORT nor :PORT{protocol}", self.option, self.text)
     }
 }
 
 impl std::error::Error for BadAddress {}
 
 /// The YAML that `leno gateway --from FROM --to TO` stands for. Both are `IP:PORT` or `:PORT`; a missing IP
-/// means all addresses for `from` and 127.0.0.1 for `to`. `localhost` is understood as 127.0.0.1.
+/// means all addresses for `from` and 127.0.0.1 for `to`. `localhost` is understood as 127.0.0.1. Before `to`
+/// may stand what is spoken there, as in `grpc://:9000`; HTTP/1.1 where nothing does.
 pub fn shorthand(from: &str, to: &str) -> Result<String, BadAddress> {
-    let (bind, port) = address("--from", from)?;
-    let (host, target) = address("--to", to)?;
+    let (bind, port) = address(FROM, from)?;
+    let (protocol, bare) = match to.split_once("://") {
+        None => ("http", to),
+        Some((protocol @ ("http" | "http2" | "grpc"), bare)) => (protocol, bare.trim_end_matches('/')),
+        Some(_) => return Err(BadAddress { option: TO, text: to.to_owned() }),
+    };
+    let (host, target) = address(TO, bare)?;
     let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let annotation = match bind {
         Some(ip) => format!("\n  annotations:\n    leno.dev/bind-address: \"{ip}\""),
@@ -70,7 +80,7 @@ metadata:
   namespace: {namespace}
 spec:
   type: Static
-  protocol: http
+  protocol: {protocol}
   addresses:
     - host: "{host}"
       port: {target}

@@ -3,19 +3,28 @@ use super::*;
 
 #[test]
 fn the_short_form_stands_for_valid_documents() {
-    for (from, to) in
-        [(":8080", ":9000"), ("127.0.0.1:8080", "10.0.0.1:80"), ("[::1]:8080", "localhost:9000")]
-    {
-        let (objects, findings) = api::parse::documents(&shorthand(from, to).unwrap(), "");
+    for (from, to, protocol) in [
+        (":8080", ":9000", "http"),
+        ("127.0.0.1:8080", "10.0.0.1:80", "http"),
+        ("[::1]:8080", "localhost:9000", "http"),
+        (":8080", "http://localhost:9000/", "http"),
+        (":8080", "grpc://:9000", "grpc"),
+    ] {
+        let text = shorthand(from, to).unwrap();
+        let (objects, findings) = api::parse::documents(&text, "");
         assert_eq!((objects.len(), findings), (3, vec![]), "{from} {to}");
+        assert!(text.contains(&format!("\n  protocol: {protocol}\n")), "{text}");
     }
 }
 
 #[test]
 fn what_is_no_address_is_named() {
-    for (from, to, option) in
-        [("8080", ":9000", "--from"), (":8080", "example.com:80", "--to"), (":0", ":1", "--from")]
-    {
+    for (from, to, option) in [
+        ("8080", ":9000", "--from"),
+        (":8080", "example.com:80", "--to"),
+        (":0", ":1", "--from"),
+        (":1", "https://:2", "--to"),
+    ] {
         assert_eq!(shorthand(from, to).unwrap_err().option, option);
     }
 }
