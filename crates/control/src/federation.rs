@@ -1,17 +1,20 @@
 //! The link to the management plane: this cluster's export goes out, what the others offer comes in.
 //!
 //! The last view is stored, and a start begins with it; while the management plane is away it stays in
-//! force. What is held is told at each reconnect, so only differences come back.
+//! force. What is held is told at each reconnect, so only differences come back. Before the certificate that a
+//! link was opened with expires, another link takes its place.
 
 use crate::metrics::Metrics;
 use crate::task::Handle;
 use apiserver::{Change, Row, Store, Table};
 use daemon::Drain;
-use identity::rotate::jitter;
+use daemon::clock::Clock;
+use identity::rotate::{jitter, superseded};
 use identity::{Expect, Identity};
 use model::federation::RemoteCluster;
 use model::{Resource, ResourceKey, SpiffeId, Subscription};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use xds::client::{Session, Update};
@@ -41,8 +44,16 @@ pub struct Federation {
     pub store: Arc<dyn Store>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
     /// When to stop.
     pub drain: Drain,
+}
+
+/// How a link ended in order.
+enum End {
+    /// Its certificate expires soon, and there is a newer one.
+    Superseded,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -90,9 +101,15 @@ impl Federation {
                 () = self.drain.started() => return,
             };
             session.on_disconnect();
-            self.metrics.manager_up.set(0);
-            if let Err(error) = connected {
-                tracing::warn!(%error, manager = %self.manager, "no link to the management plane; the last view stays in force");
+            match connected {
+                Ok(End::Superseded) => {
+                    tracing::debug!(manager = %self.manager, "a new link with the new certificate");
+                    continue;
+                }
+                Err(error) => {
+                    self.metrics.manager_up.set(0);
+                    tracing::warn!(%error, manager = %self.manager, "no link to the management plane; the last view stays in force");
+                }
             }
             let pause = wait.mul_f64(0.5 + 0.5 * jitter());
             tokio::select! {
@@ -104,7 +121,9 @@ impl Federation {
     }
 
     /// One connection, from its beginning to its end.
-    async fn connect(&self, session: &mut Session, wait: &mut Duration) -> Result<(), Failure> {
+    async fn connect(&self, session: &mut Session, wait: &mut Duration) -> Result<End, Failure> {
+        // Read first: should it be renewed while we connect, the link is replaced too early, not too late.
+        let shown = self.identity.svid();
         let tls = self.identity.client_config(Expect::OneOf(vec![self.manager_id.clone()]), &[b"h2"]);
         let channel = Channel::connect(self.manager, tls).await?;
         let mut link = channel.open_ads();
@@ -118,7 +137,8 @@ impl Federation {
         };
         link.tx.send(session.on_connect(node)).await?;
         self.metrics.manager_up.set(1);
-        self.pump(session, &mut link, &mut reporting, wait).await
+        let old = std::pin::pin!(superseded(&self.identity, shown, || self.clock.wall(), jitter()));
+        self.pump(session, &mut link, &mut reporting, wait, old).await
     }
 
     async fn pump(
@@ -127,7 +147,8 @@ impl Federation {
         link: &mut Link,
         reporting: &mut Reporting,
         wait: &mut Duration,
-    ) -> Result<(), Failure> {
+        mut old: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<End, Failure> {
         let mut export = self.handle.export();
         export.mark_changed();
         loop {
@@ -149,6 +170,8 @@ impl Federation {
                     }
                     None => return Err("the management plane closed the report".into()),
                 },
+                // Here alone: an update that was begun must come into force, or it would be held and not used.
+                () = &mut old => return Ok(End::Superseded),
                 changed = export.changed() => {
                     changed?;
                     let current = export.borrow_and_update().clone();

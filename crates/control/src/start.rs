@@ -19,6 +19,7 @@ use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
 use ca::{Issuer, SocketIssuer};
 use daemon::admin::serve_metrics;
+use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{CertificateDer, Clients, Identity, MANAGER_ACCOUNT};
@@ -217,7 +218,7 @@ impl Starting {
 
     /// What keeps configuration, certificates and the other clusters fresh.
     fn spawn_upkeep(&self, watching: Option<Watching>, session: xds::client::Session) {
-        let Parts { authority, handle, store, metrics, .. } = &self.parts;
+        let Parts { authority, handle, store, metrics, clock, .. } = &self.parts;
         if let Some(Watching { directory, watcher, events }) = watching {
             let work = watch_into(directory, watcher, events, handle.clone(), self.drain.clone());
             self.tasks.spawn("watch", work);
@@ -233,6 +234,7 @@ impl Starting {
                 handle: handle.clone(),
                 store: store.clone(),
                 metrics: metrics.clone(),
+                clock: clock.clone(),
                 drain: self.drain.clone(),
             };
             self.tasks.spawn("federation", federation.run(session));
@@ -253,14 +255,15 @@ impl Starting {
             }
         });
         let (handle, metrics, clock) = (parts.handle.clone(), parts.metrics.clone(), parts.clock.clone());
-        let streams = Streams::new(handle, tasks.clone(), drain.clone(), metrics, clock);
+        let streams = Streams::new(handle, tasks.clone(), drain.clone(), metrics, clock.clone());
         let desk = Desk::new(parts);
         let services = Services {
             discovery: Some(Arc::new(streams)),
             enrollment: Some(Arc::new(desk)),
             federation: None,
         };
-        let control = serve_control(listeners.control, identity, services, registry.clone(), drain.clone());
+        let control =
+            serve_control(listeners.control, identity, services, registry.clone(), drain.clone(), clock);
         tasks.spawn("control", control);
         tasks.spawn("metrics", serve_metrics(listeners.metrics, registry, drain));
     }
@@ -287,10 +290,15 @@ async fn serve_control(
     services: Services,
     registry: Registry,
     drain: Drain,
+    clock: Arc<dyn Clock>,
 ) {
     let proving = identity.clone();
     let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown);
-    let tls = Tls { config: identity.server_config(Clients::Requested, &[b"h2"]), prove: Arc::new(prove) };
+    let tls = Tls {
+        config: identity.server_config(Clients::Requested, &[b"h2"]),
+        prove: Arc::new(prove),
+        wall: Arc::new(move || clock.wall()),
+    };
     let refused: Refused = Arc::new(move |peer, error| {
         let reason = identity::refusal(error);
         let labels = [("reason", reason.row().code)];

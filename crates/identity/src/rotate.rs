@@ -1,10 +1,12 @@
-//! Renews the certificate before half its life is over. Swaps only; open connections live on.
+//! Renews the certificate before half its life is over. Swaps only; open connections live on, and whoever
+//! keeps one for long learns here when to open another.
 
 use crate::config::Identity;
 use crate::key::Key;
 use crate::svid::Svid;
 use model::trust::TrustBundle;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// First wait after a failed renewal; doubles up to what [`retry_wait_max`] says.
@@ -17,6 +19,9 @@ pub const RETRY_WAIT_URGENT: Duration = Duration::from_secs(5);
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest single sleep: the wall clock may be set, or the machine suspended, while we sleep.
 const NAP_MAX: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether there is a newer certificate, once a connection should have another.
+const SUCCESSOR_POLL: Duration = Duration::from_secs(1);
 
 /// What a signer gives back.
 #[derive(Clone, Debug)]
@@ -57,6 +62,36 @@ pub fn renew_after(
     let life = not_after.duration_since(not_before).unwrap_or_default();
     let at = not_before + life.mul_f64(0.4 + 0.1 * jitter01.clamp(0.0, 1.0));
     at.duration_since(now).unwrap_or_default()
+}
+
+/// How long to wait from `now` until a connection that was opened with a certificate is replaced: the moment
+/// lies between 80 % and 90 % of its life. Renewal is long over by then, and others do it at other moments.
+pub fn replace_after(
+    not_before: SystemTime,
+    not_after: SystemTime,
+    now: SystemTime,
+    jitter01: f64,
+) -> Duration {
+    let life = not_after.duration_since(not_before).unwrap_or_default();
+    let at = not_before + life.mul_f64(0.8 + 0.1 * jitter01.clamp(0.0, 1.0));
+    at.duration_since(now).unwrap_or_default()
+}
+
+/// Returns when a connection that was opened with `shown` should be replaced, and can be: it is time, and there
+/// is a certificate that lasts longer. Until there is one the connection is kept: it may be the only way to
+/// renew. Without a certificate this waits for ever.
+pub async fn superseded(
+    identity: &Identity,
+    shown: Option<Arc<Svid>>,
+    wall: impl Fn() -> SystemTime,
+    jitter01: f64,
+) {
+    let Some(shown) = shown else { return std::future::pending().await };
+    let due = wall() + replace_after(shown.not_before, shown.not_after, wall(), jitter01);
+    sleep_until(due, &wall).await;
+    while identity.svid().is_none_or(|current| current.not_after <= shown.not_after) {
+        tokio::time::sleep(SUCCESSOR_POLL).await;
+    }
 }
 
 /// The longest wait before the next attempt when the certificate is good for `left`: a tenth of that, so that

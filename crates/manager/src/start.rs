@@ -142,7 +142,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         drain: drain.clone(),
         trust_domain: identity.id().context("the certificate has no identity")?.trust_domain,
     }));
-    tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock, drain.clone()));
+    tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock.clone(), drain.clone()));
     let (until, viewed) = (drain.clone(), hub.clone());
     tasks.spawn("api", async move {
         if let Err(error) = view::serve(api, viewed, async move { until.started().await }).await {
@@ -151,7 +151,8 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     });
     let service = Arc::new(Service(hub));
     let services = Services { discovery: Some(service.clone()), enrollment: None, federation: Some(service) };
-    tasks.spawn("control", serve_control(listener, identity, services, registry.clone(), drain.clone()));
+    let serving = serve_control(listener, identity, services, registry.clone(), drain.clone(), seams.clock);
+    tasks.spawn("control", serving);
     tasks.spawn("metrics", serve_metrics(metrics_listener, registry, drain));
     Ok(running)
 }
@@ -166,10 +167,15 @@ async fn serve_control(
     services: Services,
     registry: Registry,
     drain: Drain,
+    clock: Arc<dyn Clock>,
 ) {
     let proving = identity.clone();
     let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown);
-    let tls = Tls { config: identity.server_config(Clients::Required, &[b"h2"]), prove: Arc::new(prove) };
+    let tls = Tls {
+        config: identity.server_config(Clients::Required, &[b"h2"]),
+        prove: Arc::new(prove),
+        wall: Arc::new(move || clock.wall()),
+    };
     let refused: Refused = Arc::new(move |peer, error| {
         let reason = identity::refusal(error).row().code;
         let labels = [("reason", reason)];

@@ -4,6 +4,7 @@ use super::*;
 use apiserver::{MemoryStore, Store};
 use model::SpiffeId;
 use model::trust::Voucher;
+use std::time::UNIX_EPOCH;
 
 fn registration(uid: &str) -> Registration {
     Registration {
@@ -94,8 +95,7 @@ fn a_registration_is_its_owners_alone() {
     presence.join(registration("sibling"));
     let admit = |wanted: &str, account: &str, uid: Option<&str>, voucher: Voucher| {
         let id = SpiffeId::parse(&format!("spiffe://leno.demo/ns/default/sa/{account}")).unwrap();
-        let proof =
-            Proof { id, voucher, uid: uid.map(Arc::from), expires: std::time::SystemTime::UNIX_EPOCH };
+        let proof = Proof { id, voucher, uid: uid.map(Arc::from), expires: UNIX_EPOCH };
         presence.admit(wanted, &proof, "west").map(|registration| registration.uid.to_string())
     };
     let west = || Voucher::Cluster("west".into());

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, retry_wait_max, run};
+use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded};
 use crate::tests::{ALICE, Authority, BOB, bundle};
 use crate::{Identity, Key, Svid};
 use rcgen::{CertificateParams, CertificateSigningRequestParams, date_time_ymd};
@@ -32,6 +32,49 @@ fn renewal_lies_between_two_fifths_and_half_of_a_life() {
     check(9999, 0.5, 0.0);
     check(1000, f64::INFINITY, 500.0);
     assert_eq!(renew_after(at(2000), at(1000), at(3000), 0.5), Duration::ZERO);
+}
+
+#[test]
+fn a_connection_is_replaced_shortly_before_its_certificate_ends() {
+    let at = |s| UNIX_EPOCH + Duration::from_secs(s);
+    let check = |now, jitter, expected| {
+        assert_eq!(replace_after(at(1000), at(2000), at(now), jitter).as_secs_f64().round(), expected);
+    };
+    check(1000, 0.0, 800.0);
+    check(1000, 1.0, 900.0);
+    check(1850, 1.0, 50.0);
+    check(9999, 0.5, 0.0);
+    assert_eq!(replace_after(at(2000), at(1000), at(3000), 0.5), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_newer_certificate_is_kept() {
+    let root = Authority::root("a");
+    let identity = Identity::new(vec![bundle("a.test", &[&root])]);
+    let install = |days: u8| {
+        let key = Key::generate().unwrap();
+        let chain = root.leaf_for(&key, ALICE, |leaf| {
+            leaf.not_before = date_time_ymd(2030, 1, 1);
+            leaf.not_after = date_time_ymd(2030, 1, 1 + days);
+        });
+        identity.install(Svid::new(key, chain).unwrap());
+    };
+    install(2);
+    let began = Instant::now();
+    let wall = move || SystemTime::UNIX_EPOCH + START + began.elapsed();
+    let mut replaced = std::pin::pin!(superseded(&identity, identity.svid(), wall, 0.0));
+    // Not even when it has expired; a newer one that ends no later is no better.
+    assert!(tokio::time::timeout(DAY, &mut replaced).await.is_err());
+    install(2);
+    assert!(tokio::time::timeout(2 * DAY, &mut replaced).await.is_err());
+    install(4);
+    replaced.await;
+    // With a newer one at hand it waits for its time.
+    let replaced = superseded(&identity, identity.svid(), wall, 1.0);
+    install(9);
+    let asked = began.elapsed();
+    replaced.await;
+    assert!(asked < 4 * DAY * 9 / 10 && began.elapsed() >= 4 * DAY * 9 / 10);
 }
 
 #[test]

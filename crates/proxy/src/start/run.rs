@@ -216,6 +216,7 @@ impl Foundation {
             asks,
             identity: self.identity.clone(),
             observe: Arc::clone(&self.observe),
+            clock: Arc::clone(&self.seams.clock),
             last_good,
             configured: self.configured,
             dice: Pcg::new(self.dice.next_u64()),

@@ -2,7 +2,8 @@
 //!
 //! It owns the delta session and the desk of lookups. A response is acknowledged after its snapshot has
 //! been swapped in. When the stream breaks, everything stays as it is, and after a wait with jitter the
-//! next stream starts from what is held. Nothing here can fail for good.
+//! next stream starts from what is held. Nothing here can fail for good. Before the certificate that a
+//! stream was opened with expires, another stream is opened with the new one and takes over.
 
 use super::last_good::{LastGood, Saved};
 use crate::lookup::Ask;
@@ -10,9 +11,11 @@ use crate::lookup::desk::{Desk, Stream as State};
 use crate::observe::{Observe, Own};
 use crate::snapshot::{Change, Me, Snapshot, Store};
 use daemon::Gate;
+use daemon::clock::Clock;
 use decide::Dice;
 use decide::dice::Pcg;
-use identity::Identity;
+use identity::rotate::superseded;
+use identity::{Identity, Svid};
 use model::{Resource, ResourceKey, Subscription};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +46,7 @@ pub(super) struct Parts {
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) identity: Identity,
     pub(super) observe: Arc<Observe>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) last_good: Option<LastGood>,
     /// Opened with the first configuration.
     pub(super) configured: Gate,
@@ -89,9 +93,11 @@ impl Stream {
     pub(super) async fn run(mut self, open: impl AsyncFn() -> Result<Link, LinkError>) {
         let mut wait = BACKOFF_FIRST;
         loop {
+            // Read first: should it be renewed meanwhile, the stream is replaced too early, not too late.
+            let shown = self.parts.identity.svid();
             match self.while_idle(tokio::time::timeout(OPEN_TIMEOUT, open())).await {
                 Ok(Ok(link)) => {
-                    if self.serve(link).await {
+                    if self.serve(link, shown, &open).await {
                         wait = BACKOFF_FIRST;
                     }
                     // Not down yet: whoever waits goes on waiting while the next attempt is made.
@@ -103,10 +109,14 @@ impl Stream {
             self.session.on_disconnect();
             self.outbox.clear();
             self.parts.observe.set_connected(false);
-            let jitter = (self.parts.dice.next_u64() % 1000) as f64 / 1000.0;
-            self.while_idle(tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * jitter))).await;
+            let pause = wait.mul_f64(0.5 + 0.5 * self.jitter());
+            self.while_idle(tokio::time::sleep(pause)).await;
             wait = (wait * 2).min(BACKOFF_MAX);
         }
+    }
+
+    fn jitter(&mut self) -> f64 {
+        (self.parts.dice.next_u64() % 1000) as f64 / 1000.0
     }
 
     fn failed(&mut self, error: &str) {
@@ -126,9 +136,10 @@ impl Stream {
         }
     }
 
-    /// One stream until it breaks; returns whether it ever brought anything.
-    async fn serve(&mut self, mut link: Link) -> bool {
-        let mut has_answered = false;
+    /// Says on a new stream what is held and wanted; whatever the one before had still to say is in it.
+    fn greet(&mut self) {
+        self.session.on_disconnect();
+        self.outbox.clear();
         let me = &self.parts.me;
         let node = ProxyNode {
             uid: me.uid.to_string(),
@@ -138,36 +149,59 @@ impl Stream {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         self.outbox.push_back(self.session.on_connect(node));
+    }
+
+    /// A stream, and those that take over from it, until one breaks; returns whether any ever brought anything.
+    async fn serve(
+        &mut self,
+        mut link: Link,
+        shown: Option<Arc<Svid>>,
+        open: &impl AsyncFn() -> Result<Link, LinkError>,
+    ) -> bool {
+        let mut has_answered = false;
+        let (identity, clock) = (self.parts.identity.clone(), Arc::clone(&self.parts.clock));
+        let mut next = std::pin::pin!(successor(&identity, &*clock, shown, self.jitter(), open));
+        // Kept until the one that took over has answered, so that the control plane always sees one.
+        let mut before: Option<Link> = None;
+        self.greet();
         self.parts.desk.set_stream(State::Open);
         self.parts.observe.set_connected(true);
         loop {
-            tokio::select! {
-                // Reserving, not sending: a server that does not read must not keep us from reading it.
-                permit = link.tx.reserve(), if !self.outbox.is_empty() => match (permit, self.outbox.pop_front()) {
-                    (Ok(permit), Some(request)) => permit.send(request),
-                    _ => return has_answered,
-                },
-                response = link.rx.recv() => match response {
-                    Some(Ok(response)) => {
-                        has_answered = true;
-                        self.take_response(response);
+            let (newer, shown) = loop {
+                tokio::select! {
+                    // Reserving, not sending: a server that does not read must not keep us from reading it.
+                    permit = link.tx.reserve(), if !self.outbox.is_empty() => match (permit, self.outbox.pop_front()) {
+                        (Ok(permit), Some(request)) => permit.send(request),
+                        _ => return has_answered,
+                    },
+                    response = link.rx.recv() => match response {
+                        Some(Ok(response)) => {
+                            has_answered = true;
+                            drop(before.take());
+                            self.take_response(response);
+                        }
+                        Some(Err(error)) => {
+                            tracing::info!(%error, "the control stream broke");
+                            return has_answered;
+                        }
+                        None => {
+                            tracing::info!("the control plane closed the stream");
+                            return has_answered;
+                        }
+                    },
+                    taken_over = &mut next => break taken_over,
+                    Some(ask) = self.parts.asks.recv() => self.take_ask(ask),
+                    _ = self.minutes.tick() => {
+                        let unused = self.parts.desk.tick();
+                        self.forget(unused);
                     }
-                    Some(Err(error)) => {
-                        tracing::info!(%error, "the control stream broke");
-                        return has_answered;
-                    }
-                    None => {
-                        tracing::info!("the control plane closed the stream");
-                        return has_answered;
-                    }
-                },
-                Some(ask) = self.parts.asks.recv() => self.take_ask(ask),
-                _ = self.minutes.tick() => {
-                    let unused = self.parts.desk.tick();
-                    self.forget(unused);
+                    () = save_due(self.save_at) => self.save(),
                 }
-                () = save_due(self.save_at) => self.save(),
-            }
+            };
+            tracing::debug!("a control stream with the new certificate takes over");
+            before = Some(std::mem::replace(&mut link, newer));
+            self.greet();
+            next.set(successor(&identity, &*clock, shown, self.jitter(), open));
         }
     }
 
@@ -262,6 +296,29 @@ fn put_in_force(parts: &Parts, snapshot: &Snapshot) {
         version: label("version"),
     });
     parts.configured.open();
+}
+
+/// Waits until a stream that was opened with `shown` should be replaced, and opens the one that takes over. While
+/// that fails the old one goes on.
+async fn successor(
+    identity: &Identity,
+    clock: &dyn Clock,
+    shown: Option<Arc<Svid>>,
+    jitter01: f64,
+    open: &impl AsyncFn() -> Result<Link, LinkError>,
+) -> (Link, Option<Arc<Svid>>) {
+    superseded(identity, shown, || clock.wall(), jitter01).await;
+    loop {
+        let current = identity.svid();
+        match tokio::time::timeout(OPEN_TIMEOUT, open()).await {
+            Ok(Ok(link)) => return (link, current),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no stream with the new certificate yet; the old one goes on");
+            }
+            Err(_) => tracing::warn!("no stream with the new certificate in time; the old one goes on"),
+        }
+        tokio::time::sleep(BACKOFF_MAX).await;
+    }
 }
 
 async fn save_due(at: Option<Instant>) {

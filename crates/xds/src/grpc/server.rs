@@ -17,7 +17,7 @@ use model::trust::Proof;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::ServerConfig;
@@ -99,6 +99,9 @@ impl Peer {
 /// Reads what a verified chain proves (`identity::Identity::proof`).
 pub type Prove = Arc<dyn Fn(&[CertificateDer<'_>]) -> Option<Proof> + Send + Sync>;
 
+/// The wall clock, for comparing with certificates.
+pub type Wall = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
 /// How a listener is secured.
 #[derive(Clone)]
 pub struct Tls {
@@ -106,6 +109,8 @@ pub struct Tls {
     pub config: Arc<ServerConfig>,
     /// Says who called.
     pub prove: Prove,
+    /// Says when a caller's certificate has expired.
+    pub wall: Wall,
 }
 
 /// Hears of connections whose handshake failed, with the error of the TLS library (`identity::refusal`).

@@ -10,7 +10,7 @@ use model::trust::{Proof, Voucher};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto, version::TLS13};
 
 const ALICE: &str = "spiffe://a.test/ns/shop/sa/alice";
+/// When client certificates expire, by the server's clock.
+const EXPIRES: Duration = Duration::from_secs(1);
 
 /// Hands every stream to the test.
 struct Fake(mpsc::UnboundedSender<(Peer, ServerEnd)>, mpsc::UnboundedSender<ReportEnd>);
@@ -234,6 +236,7 @@ fn provider() -> Arc<crypto::CryptoProvider> {
     Arc::new(crypto::aws_lc_rs::default_provider())
 }
 
+/// A client's certificate expires after a second, and no second ever passes.
 fn server_tls(pki: &Pki) -> Tls {
     let verifier = WebPkiClientVerifier::builder_with_provider(pki.roots.clone(), provider())
         .allow_unauthenticated()
@@ -246,9 +249,17 @@ fn server_tls(pki: &Pki) -> Tls {
         .with_single_cert(pki.server.0.clone(), pki.server.1.clone_key())
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let id = SpiffeId::parse(ALICE).unwrap();
-    let proof = Proof { id, voucher: Voucher::Root, uid: None, expires: SystemTime::now() };
-    Tls { config: Arc::new(config), prove: Arc::new(move |_| Some(proof.clone())) }
+    let proof = Proof {
+        id: SpiffeId::parse(ALICE).unwrap(),
+        voucher: Voucher::Root,
+        uid: None,
+        expires: UNIX_EPOCH + EXPIRES,
+    };
+    Tls {
+        config: Arc::new(config),
+        prove: Arc::new(move |_| Some(proof.clone())),
+        wall: Arc::new(|| UNIX_EPOCH),
+    }
 }
 
 fn client_tls(pki: &Pki, with_certificate: bool) -> Arc<ClientConfig> {
@@ -272,6 +283,16 @@ async fn the_peers_identity_reaches_the_handler() {
     assert_eq!(channel.sign(vec![9]).await.unwrap().chain, [vec![9], ALICE.as_bytes().to_vec()]);
     let withdrawn = channel.withdraw("abc", Duration::from_millis(70)).await.unwrap();
     assert_eq!(withdrawn, Withdrawn { acknowledged: 3, outstanding: 70 });
+}
+
+#[tokio::test]
+async fn a_stream_does_not_outlive_the_clients_certificate() {
+    let pki = pki();
+    let wall: Wall = Arc::new(|| UNIX_EPOCH + EXPIRES + EXPIRED_GRACE);
+    let server = start(Some(Tls { wall, ..server_tls(&pki) })).await;
+    let channel = Channel::connect(server.address, client_tls(&pki, true)).await.unwrap();
+    let mut link = channel.open_ads();
+    assert!(matches!(link.rx.recv().await, Some(Err(_))));
 }
 
 #[tokio::test]

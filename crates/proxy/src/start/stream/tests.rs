@@ -5,6 +5,8 @@ use crate::lookup::{Found, Lookup};
 use crate::testing::{host, me, service, slice};
 use daemon::Readiness;
 use daemon::clock::System;
+use identity::{Key, Svid};
+use rcgen::{CertificateParams, KeyUsagePurpose, SanType};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,6 +22,9 @@ struct World {
     members: HashMap<Subscription, Vec<Arc<Encoded>>>,
     /// Resources sent on each stream so far.
     sent: Vec<usize>,
+    /// Streams open now, and how many stayed whenever one ended.
+    open: usize,
+    stayed: Vec<usize>,
     status: Option<SessionStatus>,
     complaints: Vec<String>,
 }
@@ -48,9 +53,14 @@ struct Bench {
     lookup: Lookup,
     store: Arc<Store>,
     readiness: Readiness,
+    identity: Identity,
 }
 
 fn bench(last_good: Option<LastGood>) -> Bench {
+    bench_as(Identity::new(Vec::new()), last_good)
+}
+
+fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let (world, cut) = (Rc::new(RefCell::new(World::default())), Rc::new(tokio::sync::Notify::new()));
     let readiness = Readiness::new();
     let store = Store::new(&me());
@@ -60,8 +70,9 @@ fn bench(last_good: Option<LastGood>) -> Bench {
         store: Arc::clone(&store),
         desk: Desk::new(Arc::clone(&store), &lookup),
         asks,
-        identity: Identity::new(Vec::new()),
+        identity: identity.clone(),
         observe: Observe::new(Arc::new(System), None),
+        clock: Arc::new(System),
         last_good,
         configured: readiness.gate("configured"),
         dice: Pcg::new(7),
@@ -73,10 +84,19 @@ fn bench(last_good: Option<LastGood>) -> Bench {
         Ok(link)
     };
     tokio::task::spawn_local(stream.run(open));
-    Bench { world, cut, lookup, store, readiness }
+    Bench { world, cut, lookup, store, readiness, identity }
 }
 
-async fn serve(mut end: ServerEnd, world: Rc<RefCell<World>>, cut: Rc<tokio::sync::Notify>) {
+async fn serve(end: ServerEnd, world: Rc<RefCell<World>>, cut: Rc<tokio::sync::Notify>) {
+    world.borrow_mut().open += 1;
+    answer(end, &world, &cut).await;
+    let mut world = world.borrow_mut();
+    world.open -= 1;
+    let stayed = world.open;
+    world.stayed.push(stayed);
+}
+
+async fn answer(mut end: ServerEnd, world: &RefCell<World>, cut: &tokio::sync::Notify) {
     let mut session = ServerSession::new(SystemTime::now);
     world.borrow_mut().sent.push(0);
     loop {
@@ -151,6 +171,42 @@ async fn a_reconnect_brings_only_differences_and_disturbs_nothing() {
         bench.until(|world| is_synced(world) && world.status.as_ref().unwrap().resources == 3).await;
         assert_eq!(bench.world.borrow().sent, [2, 1]);
         assert!(Arc::ptr_eq(before.host("a.mesh").unwrap(), after.host("a.mesh").unwrap()));
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Of the last hour of its life when that is short; nobody checks who signed it.
+fn svid(life: Duration) -> Svid {
+    let key = Key::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.not_before = (SystemTime::now() - Duration::from_secs(1_000_000)).into();
+    params.not_after = (SystemTime::now() + life).into();
+    params.subject_alt_names = vec![SanType::URI(crate::testing::id("a").to_string().try_into().unwrap())];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let issuer = rcgen::Issuer::new(CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
+    let leaf = params.signed_by(&key, &issuer).unwrap();
+    Svid::new(key, vec![leaf.der().to_vec()]).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_with_the_new_certificate_takes_over_before_the_old_one_ends() {
+    let test = async {
+        let identity = Identity::new(Vec::new());
+        identity.install(svid(Duration::from_secs(3600)));
+        let bench = bench_as(identity, None);
+        bench.world.borrow_mut().put("a.mesh", vec![service("a.mesh"), slice("a.mesh", 0, &["a1"])]);
+        let before = bench.find("a.mesh").await.unwrap();
+        bench.until(is_synced).await;
+        // Almost over, but there is no other: the stream goes on.
+        assert_eq!(bench.world.borrow().sent, [2]);
+        bench.identity.install(svid(Duration::from_secs(100_000_000)));
+        bench.until(|world| world.stayed.len() == 1 && is_synced(world)).await;
+        assert_eq!(bench.world.borrow().sent, [2, 0]);
+        assert_eq!((bench.world.borrow().open, bench.world.borrow().stayed.as_slice()), (1, &[1][..]));
+        bench.world.borrow_mut().put("b.mesh", vec![service("b.mesh")]);
+        let after = bench.find("b.mesh").await.unwrap();
+        assert!(Arc::ptr_eq(before.host("a.mesh").unwrap(), after.host("a.mesh").unwrap()));
+        assert_eq!(bench.world.borrow().sent, [2, 1]);
     };
     LocalSet::new().run_until(test).await;
 }

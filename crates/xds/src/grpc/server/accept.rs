@@ -1,20 +1,19 @@
 //! Sockets in, handshakes done, peers named.
 
-use super::super::HANDSHAKE_TIMEOUT;
-use super::{Peer, Refused, Tls};
+use super::super::{EXPIRED_GRACE, HANDSHAKE_TIMEOUT};
+use super::{Peer, Refused, Tls, Wall};
 use model::address::source;
-use model::trust::{EXPIRED_GRACE, Proof};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -27,8 +26,8 @@ const HANDSHAKES_PER_SOURCE_MAX: usize = 64;
 /// How long a connection without a client certificate lasts: long enough for joining, which is all that it is
 /// good for.
 const ANONYMOUS_MAX: Duration = Duration::from_secs(30);
-/// Longest life of a connection that is waited for; a longer one counts as this.
-const LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Longest single sleep: the wall clock may be set, or the machine suspended, while we sleep.
+const NAP_MAX: Duration = Duration::from_secs(30);
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -37,7 +36,37 @@ pub struct Connection {
     peer: Peer,
     io: Stream,
     /// `None`: as long as the peer likes.
-    until: Option<Pin<Box<Sleep>>>,
+    until: Option<Until>,
+}
+
+/// When a connection ends whatever its peer does.
+struct Until {
+    sleep: Pin<Box<Sleep>>,
+    /// The moment, by the wall clock; `None`: when the sleep is over.
+    expiry: Option<(SystemTime, Wall)>,
+}
+
+impl Until {
+    fn anonymous() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(ANONYMOUS_MAX)), expiry: None }
+    }
+
+    fn expired(expires: SystemTime, wall: Wall) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self { sleep, expiry: Some((expires + EXPIRED_GRACE, wall)) }
+    }
+
+    /// May be asked again after it was over.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let left = self.expiry.as_ref().and_then(|(at, wall)| at.duration_since(wall()).ok());
+            match left.filter(|left| !left.is_zero()) {
+                Some(left) => self.sleep.as_mut().reset(Instant::now() + left.min(NAP_MAX)),
+                None => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 enum Stream {
@@ -93,19 +122,6 @@ pub async fn run(
     }
 }
 
-/// When a connection ends by itself. One of a peer with a certificate lives somewhat longer than that: until
-/// then the peer, who opens a new one at once, should have been able to renew it.
-fn end(proof: Option<&Proof>) -> Pin<Box<Sleep>> {
-    let life = match proof {
-        None => ANONYMOUS_MAX,
-        Some(proof) => {
-            let left = proof.expires.duration_since(SystemTime::now()).unwrap_or_default();
-            left.saturating_add(EXPIRED_GRACE).min(LIFE_MAX)
-        }
-    };
-    Box::pin(tokio::time::sleep(life))
-}
-
 fn task_id(done: &Result<(Id, ()), JoinError>) -> Id {
     match done {
         Ok((id, ())) => *id,
@@ -126,7 +142,10 @@ async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Re
             Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
         }
     };
-    let until = Some(end(proof.as_ref()));
+    let until = Some(match &proof {
+        None => Until::anonymous(),
+        Some(proof) => Until::expired(proof.expires, tls.wall),
+    });
     Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)), until })
 }
 
@@ -146,10 +165,11 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         // Read from all the time, so this is where the end is noticed.
         if let Some(until) = &mut self.until
-            && until.as_mut().poll(cx).is_ready()
+            && until.poll_over(cx).is_ready()
         {
-            if self.peer.proof.is_some() {
-                tracing::info!(peer = %self.peer.address, "connection ended: the certificate has long expired");
+            if let Peer { proof: Some(proof), address } = &self.peer {
+                let (id, uid) = (&proof.id, proof.uid.as_deref());
+                tracing::warn!(peer = %address, %id, uid, "connection ended: the client's certificate has expired and it did not come back with a new one; see there why it was not renewed");
             }
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -1,8 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use model::SpiffeId;
-use model::trust::Voucher;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,32 +11,30 @@ use tokio_rustls::rustls::{ServerConfig, version::TLS13};
 
 #[tokio::test(start_paused = true)]
 async fn an_anonymous_connection_ends_by_itself() {
-    let life = life(None).await;
-    assert!(life > ANONYMOUS_MAX / 2 && life < ANONYMOUS_MAX * 2, "{life:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_ends_some_time_after_its_certificate() {
-    let id = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap();
-    let left = Duration::from_secs(600);
-    let proof = Proof { id, voucher: Voucher::Root, uid: None, expires: SystemTime::now() + left };
-    let life = life(Some(proof)).await;
-    assert!(life > EXPIRED_GRACE + left / 2 && life < EXPIRED_GRACE + left * 2, "{life:?}");
-}
-
-/// How long a connection of such a peer lasts.
-async fn life(proof: Option<Proof>) -> Duration {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (mut near, (far, address)) = (near.unwrap(), far.unwrap());
-    let until = Some(end(proof.as_ref()));
-    let mut connection = Connection { peer: Peer { proof, address }, io: Stream::Plain(far), until };
+    let until = Some(Until::anonymous());
+    let mut connection = Connection { peer: Peer { proof: None, address }, io: Stream::Plain(far), until };
     near.write_all(b"x").await.unwrap();
     assert_eq!(connection.read_u8().await.unwrap(), b'x');
     let begun = Instant::now();
     assert_eq!(connection.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    begun.elapsed()
+    assert!(begun.elapsed() > ANONYMOUS_MAX / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_outlives_its_certificate_by_the_grace_only() {
+    let began = Instant::now();
+    let wall: Wall = Arc::new(move || SystemTime::UNIX_EPOCH + began.elapsed());
+    let life = Duration::from_secs(1000);
+    let mut until = Until::expired(SystemTime::UNIX_EPOCH + life, wall);
+    let over = std::future::poll_fn(|cx| until.poll_over(cx));
+    assert!(tokio::time::timeout(life + EXPIRED_GRACE - Duration::from_secs(1), over).await.is_err());
+    std::future::poll_fn(|cx| until.poll_over(cx)).await;
+    // Whoever asks once more hears the same.
+    std::future::poll_fn(|cx| until.poll_over(cx)).await;
 }
 
 /// Nobody finishes a handshake with it, which is all that is needed here.
@@ -48,7 +44,7 @@ fn tls() -> Tls {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-    Tls { config: Arc::new(config), prove: Arc::new(|_| None) }
+    Tls { config: Arc::new(config), prove: Arc::new(|_| None), wall: Arc::new(SystemTime::now) }
 }
 
 #[tokio::test]
