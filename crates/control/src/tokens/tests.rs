@@ -51,6 +51,10 @@ fn a_token_expires_and_is_forgotten() {
     let issued = tokens.issue(&binding(), [7; 32]).unwrap();
     *clock.0.lock().unwrap() += TTL;
     assert!(matches!(tokens.check(&issued.text), Err(TokenError::Expired)));
+    // A spent one is no different: its own expiry refuses it as well.
+    let spent = tokens.issue(&binding(), [7; 32]).unwrap();
+    tokens.spend(&tokens.check(&spent.text).unwrap()).unwrap();
+    *clock.0.lock().unwrap() += TTL;
     tokens.issue(&binding(), [7; 32]).unwrap();
     assert_eq!(store.rows(Table::Tokens).unwrap().len(), 1);
 }
