@@ -14,6 +14,7 @@ use apiserver::{Store, StoreError};
 use daemon::clock::Clock;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use identity::CertificateDer;
 use model::SpiffeId;
 use model::trust::Proof;
 use std::net::IpAddr;
@@ -110,6 +111,7 @@ impl Desk {
             identity: identity.to_string().into(),
             namespace: group.namespace.clone(),
             group: group.name.clone(),
+            expires_s: Some(expiry(&signed)?),
             addresses: join.addresses.into_iter().take(ADDRESSES_MAX).collect(),
             standing: Standing::Joined,
             seen_s: self.parts.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -181,6 +183,9 @@ impl Desk {
         pass(locked(&self.registrations).take(uid.clone(), 1, self.now()))?;
         pass(locked(&self.signs).take(1, self.now()))?;
         let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl)?;
+        let expires_s = expiry(&signed)?;
+        let kept = self.parts.handle.run(move |plane, _| plane.renew(&uid, expires_s));
+        kept.await.map_err(stopping)?.map_err(denied)?;
         self.parts.metrics.renewals.inc();
         Ok(signed)
     }
@@ -247,6 +252,15 @@ fn denied(stranger: Stranger) -> Status {
 
 fn proved(peer: &Peer) -> Result<Proof, Status> {
     peer.proof.clone().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
+}
+
+/// When what was signed expires, in seconds since the epoch.
+fn expiry(signed: &Signed) -> Result<u64, Status> {
+    let leaf: Vec<_> =
+        signed.chain.first().map(|der| CertificateDer::from(der.as_slice())).into_iter().collect();
+    let unreadable = || Status::new(Code::Internal, "the signed certificate cannot be read");
+    let expires = identity::expires(&leaf).ok_or_else(unreadable)?;
+    Ok(expires.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 fn stopping(error: Ended) -> Status {

@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDR")]
     pub manager: Option<SocketAddr>,
     /// Life of proxies' certificates, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(20..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(20..=crate::presence::CERTIFICATE_LIFE_MAX_S))]
     pub certificate_ttl_s: u64,
 }
 

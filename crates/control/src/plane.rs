@@ -232,6 +232,12 @@ impl Plane {
         self.presence.admit(uid, proof, &self.world.place().cluster).cloned()
     }
 
+    /// A proxy got another certificate; to be said before it is handed out.
+    pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<(), Stranger> {
+        self.rows.extend(self.presence.renew(uid, expires_s)?);
+        Ok(())
+    }
+
     /// Takes a stream; `None` when there are too many.
     pub fn open(&mut self, stream: Stream, addresses: &[IpAddr], wall: SystemTime) -> Option<StreamId> {
         if self.streams.len() >= STREAMS_MAX {

@@ -19,9 +19,12 @@ pub const GRACE: Duration = Duration::from_secs(10);
 pub const START_GRACE: Duration = Duration::from_secs(30);
 /// Registrations kept at most; more are refused at joining.
 pub const REGISTRATIONS_MAX: usize = 100_000;
-/// How long the row of a proxy that left is kept, in seconds: longer than any certificate lives, so that a
-/// withdrawn proxy cannot come back as if it had not.
-pub const ROW_KEPT_S: u64 = 2 * 24 * 60 * 60;
+/// How long a registration is kept after its last certificate expired, in seconds: as long as a connection
+/// with that certificate may go on. Then nobody can ever speak for it again, and it is forgotten.
+pub const KEPT_EXPIRED_S: u64 = xds::grpc::EXPIRED_GRACE.as_secs();
+/// The longest life of a certificate, in seconds: assumed of a proxy that may have renewed since its row was
+/// stored.
+pub const CERTIFICATE_LIFE_MAX_S: u64 = 24 * 60 * 60;
 /// Own addresses taken from one proxy at most.
 pub const ADDRESSES_MAX: usize = 8;
 
@@ -42,6 +45,10 @@ pub struct Registration {
     pub standing: Standing,
     /// When it joined or was last there, in seconds since the epoch.
     pub seen_s: u64,
+    /// When its last certificate expires, in seconds since the epoch; `None`: not known exactly, as after a
+    /// start of the control plane, because renewals of a proxy with a stream are not stored one by one.
+    #[serde(default)]
+    pub expires_s: Option<u64>,
 }
 
 /// Whether a registration counts as an endpoint.
@@ -121,6 +128,7 @@ impl Presence {
         for entry in self.entries.values_mut() {
             if entry.registration.standing == Standing::Present && entry.streams == 0 {
                 entry.until = Some(until);
+                entry.registration.expires_s = None;
                 self.next = Some(until);
             }
         }
@@ -160,6 +168,17 @@ impl Presence {
             true => Ok(registration),
             false => Err(Stranger::OtherRegistration),
         }
+    }
+
+    /// The proxy got another certificate. A row only without a stream: the end of a stream stores it
+    /// otherwise.
+    pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<Option<Change>, Stranger> {
+        let entry = self.entries.get_mut(uid).ok_or(Stranger::Unknown)?;
+        // A begun one stays unknown: an earlier run may have issued one that lasts longer.
+        if let Some(known) = entry.registration.expires_s {
+            entry.registration.expires_s = Some(known.max(expires_s));
+        }
+        Ok((entry.streams == 0).then(|| put(&entry.registration)))
     }
 
     /// A stream of the proxy began.
@@ -204,7 +223,7 @@ impl Presence {
         Some(put(&entry.registration))
     }
 
-    /// Takes out those whose grace is over, and forgets those that left long ago.
+    /// Takes out those whose grace is over, and forgets those that can never come back.
     pub fn expire(&mut self, now: Instant, now_s: u64) -> Vec<Change> {
         let mut changes = Vec::new();
         for entry in self.entries.values_mut() {
@@ -215,7 +234,13 @@ impl Presence {
             }
         }
         self.entries.retain(|uid, entry| {
-            let keep = entry.counts() || entry.registration.seen_s + ROW_KEPT_S > now_s;
+            let counts = entry.counts();
+            let registration = &mut entry.registration;
+            if !counts && registration.expires_s.is_none() {
+                registration.expires_s = Some(now_s + CERTIFICATE_LIFE_MAX_S);
+                changes.push(put(registration));
+            }
+            let keep = counts || registration.expires_s.is_some_and(|at| at + KEPT_EXPIRED_S > now_s);
             if !keep {
                 changes.push(Change::Delete(Table::Registrations, uid.to_string()));
             }

@@ -15,6 +15,7 @@ fn registration(uid: &str) -> Registration {
         addresses: vec!["10.244.0.9".parse().unwrap()],
         standing: Standing::Joined,
         seen_s: 0,
+        expires_s: Some(600),
     }
 }
 
@@ -109,11 +110,67 @@ fn a_registration_is_its_owners_alone() {
     }
 }
 
+/// The store as it is after these changes, and what a new run reads of it.
+fn restarted(store: &MemoryStore, changes: &[Change]) -> Presence {
+    store.commit(changes).unwrap();
+    Presence::load(&store.rows(Table::Registrations).unwrap())
+}
+
 #[test]
-fn rows_of_those_that_left_go_in_the_end() {
+fn who_can_never_come_back_is_forgotten() {
+    let start = Instant::now();
+    let mut presence = Presence::default();
+    for uid in ["killed", "never-came", "withdrawn", "there"] {
+        presence.join(registration(uid));
+    }
+    for uid in ["killed", "withdrawn", "there"] {
+        presence.connect(uid, &[], 0);
+    }
+    presence.withdraw("withdrawn");
+    for uid in ["killed", "withdrawn"] {
+        presence.disconnect(uid, start, 10);
+    }
+    presence.expire(start + GRACE, 20);
+    assert!(presence.expire(start + GRACE, 600 + KEPT_EXPIRED_S - 1).is_empty());
+    let gone = presence.expire(start + GRACE, 600 + KEPT_EXPIRED_S);
+    assert!(gone.len() == 3 && gone.iter().all(|row| matches!(row, Change::Delete(..))), "{gone:?}");
+    // With a stream it is the stream that must end first.
+    assert_eq!((presence.len(), shown(&presence).as_str()), (1, "there:Ready"));
+}
+
+#[test]
+fn a_renewed_certificate_keeps_a_registration() {
+    let start = Instant::now();
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    assert!(presence.expire(Instant::now(), ROW_KEPT_S - 1).is_empty());
-    assert_eq!(presence.expire(Instant::now(), ROW_KEPT_S).len(), 1);
-    assert!(presence.is_empty());
+    presence.connect("a", &[], 0);
+    assert_eq!(presence.renew("a", 1200), Ok(None));
+    let row = presence.disconnect("a", start, 700).unwrap();
+    presence.expire(start + GRACE, 1200);
+    assert_eq!(presence.len(), 1);
+    // Without a stream a renewal is stored at once; a restart forgets nothing of it.
+    let renewed = presence.renew("a", 1800).unwrap().unwrap();
+    let mut after = restarted(&MemoryStore::new(), &[row, renewed]);
+    after.expire(start, 1800 + KEPT_EXPIRED_S - 1);
+    assert_eq!((presence.renew("b", 1), after.len()), (Err(Stranger::Unknown), 1));
+    assert_eq!((after.expire(start, 1800 + KEPT_EXPIRED_S).len(), after.len()), (1, 0));
+}
+
+/// A proxy that was there for days comes back late: its row says nothing of its renewals.
+#[test]
+fn a_start_gives_those_that_counted_the_longest_life_of_a_certificate() {
+    let (start, now_s) = (Instant::now(), 1_000_000);
+    let mut before = Presence::default();
+    before.join(registration("a"));
+    let store = MemoryStore::new();
+    let mut after = restarted(&store, &[before.connect("a", &[], 0).unwrap()]);
+    after.begin(start);
+    let rows = after.expire(start + START_GRACE, now_s);
+    assert_eq!((shown(&after).as_str(), after.len()), ("", 1));
+    // Another start does not give it more.
+    let mut again = restarted(&store, &rows);
+    again.begin(start);
+    let last_s = now_s + CERTIFICATE_LIFE_MAX_S + KEPT_EXPIRED_S;
+    assert!(again.expire(start, last_s - 1).is_empty());
+    assert_eq!((again.expire(start, last_s).len(), again.len()), (1, 0));
 }
