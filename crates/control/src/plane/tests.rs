@@ -37,3 +37,39 @@ fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
     }
     assert!(plane.published() >= 500);
 }
+
+/// A proxy opens a stream with its new certificate, then ends the old one: nobody hears of it.
+#[test]
+fn a_stream_that_takes_over_moves_nothing() {
+    let mut plane = plane();
+    plane.join(Registration {
+        uid: "a".into(),
+        identity: "spiffe://leno.demo/ns/default/sa/a".into(),
+        namespace: "default".into(),
+        group: "a".into(),
+        addresses: vec![Ipv4Addr::new(10, 244, 0, 9).into()],
+        standing: Standing::Joined,
+        seen_s: 0,
+        expires_s: Some(600),
+    });
+    let now = Instant::now();
+    let (tx, _responses) = mpsc::channel(4);
+    let stream = || {
+        let peer = Peer::Proxy {
+            uid: "a".into(),
+            identity: SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap(),
+            remote: (Ipv4Addr::LOCALHOST, 1).into(),
+            key: translate::ProxyKey { namespace: "default".into(), group: "a".into() },
+            version: "1".into(),
+        };
+        Stream::new(peer, tx.clone(), || UNIX_EPOCH)
+    };
+    let old = plane.open(stream(), &[], UNIX_EPOCH).unwrap();
+    plane.flush(now);
+    let before = plane.world.workload("a").cloned().unwrap();
+    plane.open(stream(), &[], UNIX_EPOCH).unwrap();
+    plane.close(old, now, UNIX_EPOCH);
+    plane.expire(now + crate::presence::START_GRACE, UNIX_EPOCH);
+    assert!(!plane.is_dirty(), "somebody would be sent something");
+    assert_eq!(plane.world.workload("a"), Some(&before));
+}
