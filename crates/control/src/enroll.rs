@@ -259,7 +259,7 @@ fn expiry(signed: &Signed) -> Result<u64, Status> {
     let leaf: Vec<_> =
         signed.chain.first().map(|der| CertificateDer::from(der.as_slice())).into_iter().collect();
     let unreadable = || Status::new(Code::Internal, "the signed certificate cannot be read");
-    let expires = identity::expires(&leaf).ok_or_else(unreadable)?;
+    let expires = identity::leaf(&leaf).ok_or_else(unreadable)?.not_after;
     Ok(expires.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 

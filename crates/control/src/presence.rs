@@ -21,7 +21,7 @@ pub const START_GRACE: Duration = Duration::from_secs(30);
 pub const REGISTRATIONS_MAX: usize = 100_000;
 /// How long a registration is kept after its last certificate expired, in seconds: as long as a connection
 /// with that certificate may go on. Then nobody can ever speak for it again, and it is forgotten.
-pub const KEPT_EXPIRED_S: u64 = xds::grpc::EXPIRED_GRACE.as_secs();
+pub const KEPT_EXPIRED_S: u64 = model::trust::EXPIRED_GRACE.as_secs();
 /// The longest life of a certificate, in seconds: assumed of a proxy that may have renewed since its row was
 /// stored.
 pub const CERTIFICATE_LIFE_MAX_S: u64 = 24 * 60 * 60;

@@ -26,9 +26,9 @@ pub struct Proof {
     pub expires: SystemTime,
 }
 
-/// For so long after its certificate has expired may go on what began before, where nothing new is taken: a
-/// tunnel, or a control stream that waits for the certificate's renewal. It bounds what a stolen certificate
-/// is good for.
+/// How long what began before goes on when the certificate that proved it has expired: a tunnel between
+/// proxies, and a client's connection to a plane. There a client that could not renew because nobody signed can
+/// still do so; later nothing brings it back but a new token.
 pub const EXPIRED_GRACE: Duration = Duration::from_secs(3600);
 
 /// Who signed a peer's certificate. A cluster can sign any identity of its trust domain, so an identity

@@ -17,9 +17,6 @@ pub use server::{
     Discovery, Enrollment, Federation, Peer, Prove, Refused, ReportEnd, Services, Tls, Wall, serve,
 };
 
-/// How long a connection goes on after the client's certificate expired. In this time a client that could not
-/// renew because nobody signed can still do so; nothing else brings it back but a new token. Then it is ended.
-pub const EXPIRED_GRACE: Duration = Duration::from_secs(300);
 /// A peer that does not answer pings for this long after [`PING_INTERVAL`] is dead.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between pings.

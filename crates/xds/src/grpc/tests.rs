@@ -6,7 +6,7 @@ use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::federation::RemoteCluster;
-use model::trust::{Proof, Voucher};
+use model::trust::{EXPIRED_GRACE, Proof, Voucher};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Sockets in, handshakes done, peers named.
 
-use super::super::{EXPIRED_GRACE, HANDSHAKE_TIMEOUT};
+use super::super::HANDSHAKE_TIMEOUT;
 use super::{Peer, Refused, Tls, Wall};
 use model::address::source;
+use model::trust::EXPIRED_GRACE;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
