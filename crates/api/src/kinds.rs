@@ -132,7 +132,11 @@ pub const REPLACED: &[(&str, &str, &str)] = &[
     (ISTIO_NETWORKING_GROUP, "ProxyConfig", "use the options of leno proxy"),
     (ISTIO_SECURITY_GROUP, "PeerAuthentication", "leave it out: mutual TLS is always strict"),
     (ISTIO_SECURITY_GROUP, "RequestAuthentication", "leave it out: tokens are not checked yet"),
-    ("telemetry.istio.io", "Telemetry", "use MeshSettings of leno.dev/v1alpha1, field telemetry"),
+    (
+        "telemetry.istio.io",
+        "Telemetry",
+        "leave it out: metrics are always there, and an access log is the option --access-log of leno proxy",
+    ),
     ("extensions.istio.io", "WasmPlugin", "leave it out: extensions are not read yet"),
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),

@@ -1,4 +1,4 @@
-//! A store that lives as long as the process: for `leno gateway` and tests.
+//! A store that lives as long as the process: for tests.
 
 use crate::store::{Change, Row, Store, StoreError, Swap, Table, check};
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Issuing certificates: roots, short-lived intermediates, leaves for exactly the identity that was granted.
+//! Layer 4. Issuing certificates: roots, short-lived intermediates, leaves for exactly the identity that
+//! was granted.
 //!
 //! Names in a CSR are never looked at; whoever calls [`sign::Signer::sign`] says who asks. Keys live in
 //! memory only. Nothing here knows tokens' bookkeeping or workloads (that is `control`).

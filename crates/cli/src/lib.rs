@@ -1,7 +1,7 @@
-//! The commands that people type: they ask a control plane or read local files, print, and say with their
-//! exit code how it went. Data goes to stdout, talk to stderr.
+//! Layer 5. The commands that people type: they ask a control plane or read local files, print, and say
+//! with their exit code how it went. Data goes to stdout, talk to stderr.
 //!
-//! `bin/leno` flattens [`Command`] into its own commands and calls [`run`]. Nothing here keeps state. Each
+//! `bin/leno` flattens [`Command`] into its own commands and calls [`run_in`]. Nothing here keeps state. Each
 //! command has its file; `remote` speaks to the API, `load` reads files, `show` prints.
 
 mod analyze;

@@ -1,4 +1,4 @@
-//! What a control plane counts, at `/metrics` on 15014.
+//! What a control plane counts, at `/metrics` (15014 unless told otherwise).
 
 use daemon::metrics::{Counter, Gauge, Histogram, Registry};
 

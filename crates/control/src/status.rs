@@ -1,4 +1,5 @@
-//! `GET /leno/v1/status` and `/leno/v1/findings`: what each proxy was sent, and what it really runs.
+//! `GET /leno/v1/status`, `/findings` and `/clusters`: what each proxy was sent and what it really runs, what
+//! is wrong, and which other clusters are known.
 
 use crate::plane::Plane;
 use crate::stream::{Peer, Stream};

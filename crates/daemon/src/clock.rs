@@ -1,4 +1,4 @@
-//! Time as a seam: production passes `System`, the lab its own.
+//! Time as a seam: programs pass `System`, tests their own.
 
 use std::time::{Instant, SystemTime};
 

@@ -10,7 +10,7 @@ use model::route::{RouteFilter, RouteRule};
 use model::{Hostname, Origin, Policy, Reason};
 use std::sync::Arc;
 
-/// What would become of a request. Plain data, for the command line and the dashboard.
+/// What would become of a request. Plain data, for the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The path that everything was decided on; `None`: it was refused.

@@ -1,8 +1,10 @@
-//! Every decision on a request: which route, may it, which backend, which endpoint, once more, and why.
+//! Layer 1. Every decision on a request: which route, may it, which backend, which endpoint, once more,
+//! and why.
 //!
-//! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy, the
-//! command line and the control plane ask the same functions and cannot disagree. The order in which a
-//! request asks them: `listener`, `path`, `route`, `authz`, `split`, `balance`, then `retry` on failure.
+//! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy and the
+//! command line ask the same functions and cannot disagree. The order in which a request asks them: at the
+//! caller `listener`, `path`, `route`, `split`, `balance`, then `retry` on failure; at the callee `listener`,
+//! `path`, `authz`.
 
 pub mod authz;
 pub mod balance;

@@ -1,4 +1,4 @@
-//! The nouns of Leno: what users mean, independent of how they wrote it or how it travels.
+//! Layer 0. The nouns of Leno: what users mean, independent of how they wrote it or how it travels.
 //!
 //! Plain data: no I/O, no clock, no serde of foreign formats. `translate` makes these from users'
 //! objects, `xds` carries them, `decide` reads them, `proxy` acts on them. Read `resource` next.

@@ -1,7 +1,8 @@
 //! What travels from a control plane to a proxy: keys, subscriptions and contents.
 //!
-//! A proxy subscribes to a [`Subscription`] (a host, its own inbound side, a gateway); the control plane
-//! answers with all [`Resource`]s that belong to it, each under its [`ResourceKey`], in one message.
+//! A [`Subscription`] is a set of resources: a host or an address that a proxy asks for, or what is implied (its
+//! inbound side, its gateway, names and trust). The control plane answers with all [`Resource`]s that belong to
+//! it, each under its [`ResourceKey`], in one message.
 
 use crate::authz::Policy;
 use crate::federation::RemoteCluster;

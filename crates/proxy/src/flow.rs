@@ -68,7 +68,7 @@ impl Caller {
 ///
 /// # Errors
 /// [`Reason::UnknownHost`] when there is none, [`Reason::NotSynced`] when nobody can tell.
-pub(crate) async fn find_entry(
+pub(crate) async fn fetch_entry(
     worker: &Worker,
     snapshot: &Snapshot,
     host: &Hostname,
@@ -127,7 +127,7 @@ async fn judge_outbound(
     }
     match judged {
         Outbound::Service { host, port } => {
-            Ok(Some((find_entry(worker, &worker.snapshot(), &host).await?, port)))
+            Ok(Some((fetch_entry(worker, &worker.snapshot(), &host).await?, port)))
         }
         Outbound::Passthrough => Ok(None),
         Outbound::Refuse(reason) => Err(reason),

@@ -1,7 +1,8 @@
-//! The data plane: one proxy beside every workload, and the same proxy as every gateway.
+//! Layer 4. The data plane: one proxy beside every workload, and the same proxy as every gateway.
 //!
 //! Threads: N workers, each with its own sockets, pools and counters (`worker`), and one control thread
-//! for the stream from the control plane, DNS and admin (`start`). They share a [`snapshot::Store`] and
+//! for the stream from the control plane and DNS (`start`); admin, metrics and the access log have their own.
+//! They share a [`snapshot::Store`] and
 //! nothing that locks while a request is served. It never decides: it asks `decide`. Read `start` next.
 
 pub mod options;

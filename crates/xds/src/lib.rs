@@ -1,4 +1,5 @@
-//! The contract between planes: messages, the delta protocol as sans-IO machines, gRPC shells around them.
+//! Layer 3. The contract between planes: messages, the delta protocol as sans-IO machines, gRPC shells
+//! around them.
 //!
 //! [`wire`] turns nouns of `model` into bytes and back, [`server::Session`] and [`client::Session`] speak
 //! the protocol without knowing how it travels, [`link`] joins them in one process, [`grpc`] over the

@@ -1,4 +1,4 @@
-//! Arrows point down: which crate may use which, as in the design's table, and who alone may name a library.
+//! Arrows point down: which crate may use which, close to the design's table, and who alone may name a library.
 
 use super::{Untidy, list, text};
 use serde_json::Value;

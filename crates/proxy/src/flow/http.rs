@@ -4,7 +4,7 @@
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, Edge, Fields, Head};
-use crate::flow::{Caller, Side, find_entry};
+use crate::flow::{Caller, Side, fetch_entry};
 use crate::observe::Direction;
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::{self, Target};
@@ -75,7 +75,7 @@ enum Entrance {
 async fn enter(caller: &Caller, snapshot: &Snapshot, head: &Head) -> Result<Entrance, Reason> {
     match &caller.side {
         Side::Outbound { host, port } => {
-            let entry = find_entry(&caller.worker, snapshot, host).await?;
+            let entry = fetch_entry(&caller.worker, snapshot, host).await?;
             Ok(Entrance::Service { entry, port: *port })
         }
         Side::Gateway { port } => {
@@ -129,7 +129,7 @@ async fn choose_backend(
     let picked = split::pick(&rule.backends, &mut *caller.worker.dice.borrow_mut() as &mut dyn Dice);
     let backend = picked.and_then(|index| rule.backends.get(index)).ok_or(Reason::NoBackend)?;
     let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
-    let entry = find_entry(&caller.worker, snapshot, host).await?;
+    let entry = fetch_entry(&caller.worker, snapshot, host).await?;
     Target::new(&entry, backend.port).ok_or(Reason::NoBackend)
 }
 

@@ -1,4 +1,4 @@
-//! One attempt at one endpoint: over plain HTTP/1.1, or over the mesh.
+//! One attempt at one endpoint: over plain HTTP/1.1 or HTTP/2, or over the mesh.
 
 use crate::failure::HEADER_FAILURE;
 use crate::flow::head::{HEADER_DESTINATION, Head};

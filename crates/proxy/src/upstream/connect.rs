@@ -1,5 +1,5 @@
-//! Making one HTTP/2 connection: TCP, TLS with the expected identity, and across networks both once more
-//! inside a tunnel through the gateway (design, D4).
+//! Making one HTTP/2 connection: TCP alone to an application, TCP and TLS with the expected identity to a
+//! proxy, and across networks TLS once more inside a tunnel through the gateway (design, D4).
 
 use crate::accept::dial;
 use crate::failure::Failure;

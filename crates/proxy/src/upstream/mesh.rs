@@ -1,5 +1,5 @@
 //! HTTP/2 connections of one worker: to workloads, to gateways, through gateways to workloads, and without
-//! TLS to the own application. At most one per key; whoever comes while it is being made waits for the same.
+//! TLS to the own application or a plain backend. At most one per key; whoever comes while it is being made waits for the same.
 //!
 //! A worker has one source identity, so the key is where it goes: the endpoint, and for a connection through
 //! a gateway the service and one of a few lanes, because each lane may end at another workload.

@@ -26,7 +26,7 @@ pub(crate) struct Hall {
     /// For the own application.
     pub(crate) own: Seats,
     /// For callers that have not proved yet who they are.
-    pub(crate) handshakes: SharedSeats,
+    pub(crate) handshakes: SourceSeats,
 }
 
 impl Default for Hall {
@@ -34,7 +34,7 @@ impl Default for Hall {
         Self {
             callers: Seats::new(CALLERS_MAX),
             own: Seats::new(OWN_MAX),
-            handshakes: SharedSeats::new(HANDSHAKES_MAX, HANDSHAKES_OF_ONE_MAX),
+            handshakes: SourceSeats::new(HANDSHAKES_MAX, HANDSHAKES_OF_ONE_MAX),
         }
     }
 }
@@ -67,37 +67,37 @@ impl Drop for Seat {
 }
 
 /// Seats of which one address has its share at most.
-pub(crate) struct SharedSeats {
+pub(crate) struct SourceSeats {
     seats: Seats,
     held: Rc<RefCell<HashMap<IpAddr, usize>>>,
     of_one_max: usize,
 }
 
 /// Is free again when it is dropped.
-pub(crate) struct SharedSeat {
+pub(crate) struct SourceSeat {
     _seat: Seat,
     held: Rc<RefCell<HashMap<IpAddr, usize>>>,
     address: IpAddr,
 }
 
-impl SharedSeats {
+impl SourceSeats {
     fn new(max: usize, of_one_max: usize) -> Self {
         Self { seats: Seats::new(max), held: Rc::default(), of_one_max }
     }
 
     /// Takes a seat for `address`; `None`: all are taken, or all that it may have.
-    pub(crate) fn take(&self, address: IpAddr) -> Option<SharedSeat> {
+    pub(crate) fn take(&self, address: IpAddr) -> Option<SourceSeat> {
         let mut held = self.held.borrow_mut();
         if held.get(&address).is_some_and(|count| *count >= self.of_one_max) {
             return None;
         }
         let seat = self.seats.take()?;
         *held.entry(address).or_default() += 1;
-        Some(SharedSeat { _seat: seat, held: Rc::clone(&self.held), address })
+        Some(SourceSeat { _seat: seat, held: Rc::clone(&self.held), address })
     }
 }
 
-impl Drop for SharedSeat {
+impl Drop for SourceSeat {
     fn drop(&mut self) {
         let mut held = self.held.borrow_mut();
         if let Some(count) = held.get_mut(&self.address) {

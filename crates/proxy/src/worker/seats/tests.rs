@@ -11,7 +11,7 @@ fn a_seat_is_free_again_when_its_holder_goes() {
 
 #[test]
 fn one_address_has_its_share_and_leaves_the_rest_to_others() {
-    let seats = SharedSeats::new(3, 2);
+    let seats = SourceSeats::new(3, 2);
     let [one, other]: [IpAddr; 2] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
     let (first, second) = (seats.take(one), seats.take(one));
     assert!(first.is_some() && second.is_some() && seats.take(one).is_none());
