@@ -45,12 +45,19 @@ impl State {
     }
 }
 
-/// Starts watching `root`; the watcher stops when it is dropped.
+/// Starts watching `root`; the watcher stops when it is dropped. Events name files as a reading of `root` does.
 pub fn start(root: &Path) -> notify::Result<(notify::RecommendedWatcher, mpsc::Receiver<Event>)> {
     let (tx, rx) = mpsc::channel(EVENTS_MAX);
+    // The library makes a relative path absolute.
+    let (given, absolute) = (root.to_owned(), std::path::absolute(root)?);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error or a full queue means lost events: any event makes the loop read everything anyway.
-        let event = event.unwrap_or_else(|_| Event::new(EventKind::Any));
+        let mut event = event.unwrap_or_else(|_| Event::new(EventKind::Any));
+        for path in &mut event.paths {
+            if let Ok(below) = path.strip_prefix(&absolute) {
+                *path = given.join(below);
+            }
+        }
         let _ = tx.try_send(event);
     })?;
     watcher.watch(root, RecursiveMode::Recursive)?;

@@ -45,6 +45,20 @@ async fn an_editor_that_renames_over_shows_no_state_in_between() {
     assert_eq!(watched.next().await, "a2");
 }
 
+/// Else what is told of a file would be told of another one, and nobody would know that it is whole.
+#[tokio::test]
+async fn events_name_files_as_the_directory_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let relative = up.join(dir.path().strip_prefix("/").unwrap());
+    for root in [relative.as_path(), &Path::new(".").join(&relative), dir.path()] {
+        let (_watcher, mut events) = start(root).unwrap();
+        fs::write(root.join("a.yaml"), service("a", 80)).unwrap();
+        let event = tokio::time::timeout(Duration::from_secs(30), events.recv()).await;
+        assert_eq!(event.expect("no event within 30 s").unwrap().paths, [root.join("a.yaml")]);
+    }
+}
+
 #[tokio::test]
 async fn a_mounted_config_map_changes_by_its_link() {
     let versions = |root: &Path, version: &str, name: &str| {
