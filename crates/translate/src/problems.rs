@@ -2,9 +2,10 @@
 
 use crate::hosts::{HostEntry, backend_service, find_export, service_host};
 use crate::policies;
-use crate::routes::nearest;
+use crate::routes::{self, nearest};
 use crate::world::World;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
+use api::httproute::{HttpRouteSpec, ParentRef};
 use api::istio::AuthorizationPolicySpec;
 use api::leno::{GlobalBackend, GlobalServiceSpec};
 use api::{Object, Spec};
@@ -42,13 +43,14 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
             let fix = "let it match `spec.metadata.labels` of a WorkloadGroup of the namespace";
             vec![Finding::new(Code::NoWorkloads, &object.at(spec.line), cause, fix)]
         }
-        Spec::HttpRoute(_) => {
+        Spec::HttpRoute(spec) => {
             let route = world.routes.get(&(object.meta.namespace.clone(), object.meta.name.clone()));
             let complete = |(finding, missing): &(Finding, Option<ObjectRef>)| match missing {
                 Some(missing) => Finding { fix: nearest(missing, world), ..finding.clone() },
                 None => finding.clone(),
             };
-            route.map(|route| route.findings.iter().map(complete).collect()).unwrap_or_default()
+            let known = route.iter().flat_map(|route| &route.findings).map(complete);
+            known.chain(routes_on_tcp(object, spec, world)).collect()
         }
         Spec::Gateway(spec) => {
             let class = spec.gateway_class_name.as_str();
@@ -124,6 +126,34 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
         }
     }
     findings
+}
+
+/// Parents of a route where it can never apply: what arrives at a TCP port is not read as HTTP.
+fn routes_on_tcp(route: &Object, spec: &HttpRouteSpec, world: &World) -> Vec<Finding> {
+    let on_tcp = |reference: &&ParentRef| {
+        let hosts = match world.objects.get(&routes::target(reference, route)) {
+            Some(parent) if parent.meta.namespace == route.meta.namespace => match &parent.spec {
+                Spec::Service(_) => {
+                    service_host(&parent.meta.namespace, &parent.meta.name).into_iter().collect()
+                }
+                _ => world.hosts_won(parent),
+            },
+            _ => Vec::new(),
+        };
+        let entry = hosts.first().and_then(|host| world.hosts.get(host));
+        let ports = entry.iter().flat_map(|entry| &entry.service.ports);
+        let mut meant =
+            ports.filter(|port| reference.port.is_none_or(|number| number == port.port)).peekable();
+        meant.peek().is_some() && meant.all(|port| port.protocol == Protocol::Tcp)
+    };
+    let finding = |reference: &ParentRef| {
+        let parent = routes::target(reference, route);
+        let what = reference.port.map_or("each port".to_owned(), |port| format!("port {port}"));
+        let cause = format!("{what} of parent {parent} is TCP, where no HTTPRoute has an effect");
+        let fix = "declare the port as HTTP (`appProtocol: http`, or a name like `http-web`), or remove the parentRef";
+        Finding::new(Code::Ignored, &route.at(reference.line), cause, fix)
+    };
+    spec.parent_refs.iter().filter(on_tcp).map(finding).collect()
 }
 
 /// Services behind one host that have other ports than the first: an endpoint has no port of its own, so all

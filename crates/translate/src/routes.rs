@@ -75,7 +75,8 @@ pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
     entry
 }
 
-fn target(reference: &ParentRef, object: &Object) -> ObjectRef {
+/// The object that a parentRef names.
+pub(crate) fn target(reference: &ParentRef, object: &Object) -> ObjectRef {
     let namespace = reference.namespace.as_deref().unwrap_or(&object.meta.namespace);
     ObjectRef::new(reference.kind.as_deref().unwrap_or("Gateway"), namespace, &reference.name)
 }

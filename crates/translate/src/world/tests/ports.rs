@@ -46,3 +46,30 @@ fn services_behind_one_host_that_disagree_on_a_port_are_told() {
     // A port that the host does not have concerns nobody.
     check("{port: 80}", "{name: x, port: 80}, {name: y, port: 81}", "{port: 80}", &[]);
 }
+
+#[test]
+fn a_route_on_a_tcp_port_is_told_that_it_has_no_effect() {
+    let check = |ports: &str, parent: &str, expected: &[&str]| {
+        let world = world(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: db}}\nspec: {{selector: {{app: db}}, ports: [{ports}]}}\n---\napiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {{name: db}}\nspec:\n  hosts: [db.mesh.internal]\n  backends:\n    - service: {{name: db}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r}}\nspec:\n  parentRefs:\n    - {{{parent}, name: db}}\n  rules:\n    - backendRefs: [{{name: db, port: 5432}}]\n"
+        ));
+        let findings = world.findings().into_iter().filter(|finding| finding.code == Code::Ignored);
+        let said: Vec<(u32, String)> = findings.map(|finding| (finding.origin.line, finding.cause)).collect();
+        let cause = |text: &&str| (19, format!("{text} is TCP, where no HTTPRoute has an effect"));
+        assert_eq!(said, expected.iter().map(cause).collect::<Vec<_>>(), "{ports} | {parent}");
+    };
+    let (service, global) = ("group: \"\", kind: Service", "group: leno.dev, kind: GlobalService");
+    let tcp = "{name: tcp, port: 5432}";
+    check(tcp, service, &["each port of parent Service/db.default"]);
+    check(tcp, global, &["each port of parent GlobalService/db.default"]);
+    check(tcp, &format!("{service}, port: 5432"), &["port 5432 of parent Service/db.default"]);
+    check("{name: http, port: 5432}", service, &[]);
+    // An undeclared one may turn out to be HTTP.
+    check("{port: 5432}", global, &[]);
+    let both = "{name: tcp, port: 5432}, {name: http, port: 80}";
+    check(both, service, &[]);
+    check(both, &format!("{service}, port: 80"), &[]);
+    check(both, &format!("{service}, port: 5432"), &["port 5432 of parent Service/db.default"]);
+    // A port that is not there is another finding.
+    check(tcp, &format!("{service}, port: 81"), &[]);
+}
