@@ -114,7 +114,6 @@ impl Desk {
             expires_s: Some(expiry(&signed)?),
             addresses: join.addresses.into_iter().take(ADDRESSES_MAX).collect(),
             standing: Standing::Joined,
-            seen_s: self.parts.clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         let Parts { tokens, store, handle, .. } = &self.parts;
         let (tokens, store, handle) = (tokens.clone(), store.clone(), handle.clone());

@@ -133,13 +133,13 @@ pub(crate) async fn watch_into(
 async fn serve(mut end: ServerEnd, handle: Handle, drain: Drain, clock: Arc<dyn Clock>) {
     let Some(Ok(first)) = end.rx.recv().await else { return };
     let tx = end.tx.clone();
-    let opened = handle.run(move |plane, now| {
+    let opened = handle.run(move |plane, _| {
         let stream = Stream::new(Peer::Local, tx, move || clock.wall());
-        plane.open(stream, &[], now.wall)
+        plane.open(stream, &[])
     });
     let Ok(Some(id)) = opened.await else { return };
     if let Err(error) = pump(id, first, &mut end, &handle, &drain).await {
         tracing::warn!(%error, "local stream ended");
     }
-    let _ = handle.run(move |plane, now| plane.close(id, now.instant, now.wall)).await;
+    let _ = handle.run(move |plane, now| plane.close(id, now.instant)).await;
 }

@@ -239,7 +239,7 @@ impl Plane {
     }
 
     /// Takes a stream; `None` when there are too many.
-    pub fn open(&mut self, stream: Stream, addresses: &[IpAddr], wall: SystemTime) -> Option<StreamId> {
+    pub fn open(&mut self, stream: Stream, addresses: &[IpAddr]) -> Option<StreamId> {
         if self.streams.len() >= STREAMS_MAX {
             return None;
         }
@@ -248,7 +248,7 @@ impl Plane {
                 return None;
             }
             let uid = uid.clone();
-            self.rows.extend(self.presence.connect(&uid, addresses, seconds(wall)));
+            self.rows.extend(self.presence.connect(&uid, addresses));
             self.sync_workload(&uid);
         }
         self.last_stream += 1;
@@ -285,10 +285,10 @@ impl Plane {
     }
 
     /// A stream ended.
-    pub fn close(&mut self, id: StreamId, now: Instant, wall: SystemTime) {
+    pub fn close(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.remove(&id) else { return };
         if let Peer::Proxy { uid, .. } = &stream.peer {
-            self.rows.extend(self.presence.disconnect(uid, now, seconds(wall)));
+            self.rows.extend(self.presence.disconnect(uid, now));
             self.sync_workload(uid);
         }
         self.metrics.proxies.set(self.streams.len() as i64);

@@ -43,8 +43,6 @@ pub struct Registration {
     pub addresses: Vec<IpAddr>,
     /// Whether it counted when this was written.
     pub standing: Standing,
-    /// When it joined or was last there, in seconds since the epoch.
-    pub seen_s: u64,
     /// When its last certificate expires, in seconds since the epoch; `None`: not known exactly, as after a
     /// start of the control plane, because renewals of a proxy with a stream are not stored one by one.
     #[serde(default)]
@@ -182,7 +180,7 @@ impl Presence {
     }
 
     /// A stream of the proxy began.
-    pub fn connect(&mut self, uid: &str, addresses: &[IpAddr], now_s: u64) -> Option<Change> {
+    pub fn connect(&mut self, uid: &str, addresses: &[IpAddr]) -> Option<Change> {
         let entry = self.entries.get_mut(uid)?;
         let before = entry.registration.clone();
         entry.streams += 1;
@@ -193,20 +191,17 @@ impl Presence {
         if entry.registration.standing != Standing::Withdrawn {
             entry.registration.standing = Standing::Present;
         }
-        let changed = before != entry.registration;
-        entry.registration.seen_s = now_s;
-        changed.then(|| put(&entry.registration))
+        (before != entry.registration).then(|| put(&entry.registration))
     }
 
-    /// A stream of the proxy ended.
-    pub fn disconnect(&mut self, uid: &str, now: Instant, now_s: u64) -> Option<Change> {
+    /// A stream of the proxy ended. The row after its last holds what renewals changed meanwhile.
+    pub fn disconnect(&mut self, uid: &str, now: Instant) -> Option<Change> {
         let entry = self.entries.get_mut(uid)?;
         debug_assert!(entry.streams > 0, "a stream ended twice");
         entry.streams = entry.streams.saturating_sub(1);
         if entry.streams > 0 {
             return None;
         }
-        entry.registration.seen_s = now_s;
         let withdrawn = entry.registration.standing == Standing::Withdrawn;
         entry.until = (!withdrawn).then(|| now + GRACE);
         self.next = [self.next, entry.until].into_iter().flatten().min();

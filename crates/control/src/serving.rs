@@ -76,7 +76,7 @@ async fn serve(
         node.addresses.iter().take(ADDRESSES_MAX).filter_map(|address| address.parse().ok()).collect();
     let version: String = node.version.chars().take(VERSION_CHARS_MAX).collect();
     let tx = end.tx.clone();
-    let opened = handle.run(move |plane, now| -> Result<u64, Failure> {
+    let opened = handle.run(move |plane, _| -> Result<u64, Failure> {
         let registration = plane.admit(&node.uid, &proof)?;
         let key = ProxyKey { namespace: registration.namespace, group: registration.group };
         let peer = StreamPeer::Proxy {
@@ -87,12 +87,12 @@ async fn serve(
             version: version.into(),
         };
         let stream = Stream::new(peer, tx, move || clock.wall());
-        plane.open(stream, &addresses, now.wall).ok_or_else(|| "too many streams".into())
+        plane.open(stream, &addresses).ok_or_else(|| "too many streams".into())
     });
     let id = opened.await??;
     let result = pump(id, first, &mut end, &handle, drain).await;
     // The plane may be gone already; then there is nothing to tell.
-    let _ = handle.run(move |plane, now| plane.close(id, now.instant, now.wall)).await;
+    let _ = handle.run(move |plane, now| plane.close(id, now.instant)).await;
     result
 }
 

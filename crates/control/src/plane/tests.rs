@@ -19,7 +19,7 @@ fn plane() -> Plane {
 fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
     let mut plane = plane();
     let (tx, mut responses) = mpsc::channel(4);
-    let id = plane.open(Stream::new(Peer::Local, tx, || UNIX_EPOCH), &[], UNIX_EPOCH).unwrap();
+    let id = plane.open(Stream::new(Peer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
     let names = |round: usize| (0..500).map(|i| format!("host/h{round}-{i}.test")).collect::<Vec<_>>();
     let mut nonce = String::new();
     for round in 1..20 {
@@ -49,7 +49,6 @@ fn a_stream_that_takes_over_moves_nothing() {
         group: "a".into(),
         addresses: vec![Ipv4Addr::new(10, 244, 0, 9).into()],
         standing: Standing::Joined,
-        seen_s: 0,
         expires_s: Some(600),
     });
     let now = Instant::now();
@@ -64,11 +63,11 @@ fn a_stream_that_takes_over_moves_nothing() {
         };
         Stream::new(peer, tx.clone(), || UNIX_EPOCH)
     };
-    let old = plane.open(stream(), &[], UNIX_EPOCH).unwrap();
+    let old = plane.open(stream(), &[]).unwrap();
     plane.flush(now);
     let before = plane.world.workload("a").cloned().unwrap();
-    plane.open(stream(), &[], UNIX_EPOCH).unwrap();
-    plane.close(old, now, UNIX_EPOCH);
+    plane.open(stream(), &[]).unwrap();
+    plane.close(old, now);
     plane.expire(now + crate::presence::START_GRACE, UNIX_EPOCH);
     assert!(!plane.is_dirty(), "somebody would be sent something");
     assert_eq!(plane.world.workload("a"), Some(&before));

@@ -14,7 +14,6 @@ fn registration(uid: &str) -> Registration {
         group: "a".into(),
         addresses: vec!["10.244.0.9".parse().unwrap()],
         standing: Standing::Joined,
-        seen_s: 0,
         expires_s: Some(600),
     }
 }
@@ -29,15 +28,15 @@ fn a_broken_stream_counts_for_a_grace() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
     assert_eq!(shown(&presence), "");
-    presence.connect("a", &[], 0);
+    presence.connect("a", &[]);
     assert_eq!(shown(&presence), "a:Ready");
-    presence.disconnect("a", start, 0);
+    presence.disconnect("a", start);
     presence.expire(start + GRACE - Duration::from_millis(1), 0);
     assert_eq!(shown(&presence), "a:Ready");
     assert_eq!(presence.deadline(), Some(start + GRACE));
     let changes = presence.expire(start + GRACE, 0);
     assert_eq!((shown(&presence).as_str(), changes.len()), ("", 1));
-    presence.connect("a", &[], 0);
+    presence.connect("a", &[]);
     assert_eq!(shown(&presence), "a:Ready");
 }
 
@@ -45,9 +44,9 @@ fn a_broken_stream_counts_for_a_grace() {
 fn a_second_stream_carries_over() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    presence.connect("a", &[], 0);
-    presence.connect("a", &[], 0);
-    presence.disconnect("a", Instant::now(), 0);
+    presence.connect("a", &[]);
+    presence.connect("a", &[]);
+    presence.disconnect("a", Instant::now());
     assert_eq!((shown(&presence).as_str(), presence.deadline()), ("a:Ready", None));
 }
 
@@ -55,12 +54,12 @@ fn a_second_stream_carries_over() {
 fn who_withdrew_drains_and_leaves_at_once() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    presence.connect("a", &[], 0);
+    presence.connect("a", &[]);
     presence.withdraw("a");
     assert_eq!(shown(&presence), "a:Draining");
-    presence.disconnect("a", Instant::now(), 0);
+    presence.disconnect("a", Instant::now());
     assert_eq!(shown(&presence), "");
-    presence.connect("a", &[], 0);
+    presence.connect("a", &[]);
     assert_eq!(shown(&presence), "a:Draining");
 }
 
@@ -73,7 +72,7 @@ fn a_start_keeps_for_thirty_seconds_those_that_counted() {
         store.commit(&[put(before.find(uid).unwrap())]).unwrap();
     }
     for uid in ["back", "lost", "withdrawn"] {
-        store.commit(&[before.connect(uid, &[], 0).unwrap()]).unwrap();
+        store.commit(&[before.connect(uid, &[]).unwrap()]).unwrap();
     }
     store.commit(&[before.withdraw("withdrawn").unwrap()]).unwrap();
 
@@ -82,7 +81,7 @@ fn a_start_keeps_for_thirty_seconds_those_that_counted() {
     assert_eq!(shown(&after), "");
     after.begin(start);
     assert_eq!(shown(&after), "back:Ready lost:Ready");
-    after.connect("back", &[], 0);
+    after.connect("back", &[]);
     after.expire(start + START_GRACE - Duration::from_millis(1), 0);
     assert_eq!(shown(&after), "back:Ready lost:Ready");
     after.expire(start + START_GRACE, 0);
@@ -124,11 +123,11 @@ fn who_can_never_come_back_is_forgotten() {
         presence.join(registration(uid));
     }
     for uid in ["killed", "withdrawn", "there"] {
-        presence.connect(uid, &[], 0);
+        presence.connect(uid, &[]);
     }
     presence.withdraw("withdrawn");
     for uid in ["killed", "withdrawn"] {
-        presence.disconnect(uid, start, 10);
+        presence.disconnect(uid, start);
     }
     presence.expire(start + GRACE, 20);
     assert!(presence.expire(start + GRACE, 600 + KEPT_EXPIRED_S - 1).is_empty());
@@ -143,9 +142,9 @@ fn a_renewed_certificate_keeps_a_registration() {
     let start = Instant::now();
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    presence.connect("a", &[], 0);
+    presence.connect("a", &[]);
     assert_eq!(presence.renew("a", 1200), Ok(None));
-    let row = presence.disconnect("a", start, 700).unwrap();
+    let row = presence.disconnect("a", start).unwrap();
     presence.expire(start + GRACE, 1200);
     assert_eq!(presence.len(), 1);
     // Without a stream a renewal is stored at once; a restart forgets nothing of it.
@@ -163,7 +162,7 @@ fn a_start_gives_those_that_counted_the_longest_life_of_a_certificate() {
     let mut before = Presence::default();
     before.join(registration("a"));
     let store = MemoryStore::new();
-    let mut after = restarted(&store, &[before.connect("a", &[], 0).unwrap()]);
+    let mut after = restarted(&store, &[before.connect("a", &[]).unwrap()]);
     after.begin(start);
     let rows = after.expire(start + START_GRACE, now_s);
     assert_eq!((shown(&after).as_str(), after.len()), ("", 1));
