@@ -345,7 +345,7 @@ pub struct Timeouts {
 pub struct Retry {
     /// 400 to 599.
     pub codes: Vec<u16>,
-    /// From 1; absent: 1.
+    /// Further attempts, from 1; absent: 2, as without a policy.
     pub attempts: Option<u32>,
     /// Smallest wait, a GEP-2257 duration.
     pub backoff: Option<String>,

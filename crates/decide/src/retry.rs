@@ -12,10 +12,6 @@ use model::reason::Retry;
 use model::route::RetryPolicy;
 use std::time::Duration;
 
-/// Further attempts after the first when no policy says otherwise.
-pub const ATTEMPTS_DEFAULT: u32 = 2;
-/// Smallest wait before a second and later further attempt without a policy.
-pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(25);
 /// Longest wait before any further attempt.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -57,7 +53,7 @@ pub struct Attempt<'a> {
 
 /// Decides on a further attempt.
 pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
-    let further_max = attempt.policy.map_or(ATTEMPTS_DEFAULT, |policy| policy.attempts);
+    let further_max = attempt.policy.map_or(RetryPolicy::ATTEMPTS_DEFAULT, |policy| policy.attempts);
     if !attempt.replayable || attempt.number > further_max {
         return Next::GiveUp;
     }
@@ -87,7 +83,7 @@ fn wait(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Duration {
         None if attempt.number <= 1 && attempt.outcome != Outcome::Failed(Reason::NoEndpoint) => {
             return Duration::ZERO;
         }
-        None => BACKOFF_DEFAULT,
+        None => RetryPolicy::BACKOFF_DEFAULT,
     };
     let doubled = base.saturating_mul(1 << attempt.number.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     let jitter = Duration::from_micros(dice.below((doubled.as_micros() / 2) as u64));

@@ -218,3 +218,10 @@ pub struct RetryPolicy {
     /// Smallest wait before a further attempt.
     pub backoff: Duration,
 }
+
+impl RetryPolicy {
+    /// Further attempts where nobody names a number; Istio's default.
+    pub const ATTEMPTS_DEFAULT: u32 = 2;
+    /// Smallest wait before a second and later further attempt where nobody names one; Envoy's default.
+    pub const BACKOFF_DEFAULT: Duration = Duration::from_millis(25);
+}

@@ -9,10 +9,10 @@ use crate::upstream::pool1::{Age, connect_reason};
 use crate::upstream::{CONNECT_TIMEOUT, Course, Target, judge, mesh};
 use crate::worker::Worker;
 use codec::{BoxIo, SendError, SendErrorKind};
-use decide::retry::ATTEMPTS_DEFAULT;
 use http::HeaderMap;
 use model::Reason;
 use model::reason::Retry;
+use model::route::RetryPolicy;
 use model::service::{Endpoint, Reach};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -48,7 +48,7 @@ pub(crate) struct Opening {
 pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
     let mut course = Course::default();
     let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None };
-    while course.number() <= ATTEMPTS_DEFAULT + 1 {
+    while course.number() <= RetryPolicy::ATTEMPTS_DEFAULT + 1 {
         let Some(index) = course.choose(worker, &target.entry) else { break };
         let (Some(endpoint), Some(state)) =
             (target.entry.endpoints.get(index), target.entry.states.get(index))

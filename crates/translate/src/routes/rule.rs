@@ -15,10 +15,7 @@ use model::route::{
 };
 use model::{Code, Finding, Hostname, ObjectRef};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Smallest wait before a retry when the route names none, as Envoy's.
-const BACKOFF_DEFAULT: Duration = Duration::from_millis(25);
 const STATUS_REDIRECT_DEFAULT: u16 = 302;
 
 /// All rules, under a parent that the caller replaces.
@@ -138,9 +135,9 @@ fn path_rewrite(path: &PathModifier) -> PathRewrite {
 
 fn retry(retry: &Retry) -> RetryPolicy {
     RetryPolicy {
-        attempts: retry.attempts.unwrap_or(1),
+        attempts: retry.attempts.unwrap_or(RetryPolicy::ATTEMPTS_DEFAULT),
         codes: retry.codes.clone(),
-        backoff: retry.backoff.as_deref().and_then(duration::parse).unwrap_or(BACKOFF_DEFAULT),
+        backoff: retry.backoff.as_deref().and_then(duration::parse).unwrap_or(RetryPolicy::BACKOFF_DEFAULT),
     }
 }
 
