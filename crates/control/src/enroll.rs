@@ -64,7 +64,7 @@ pub struct Parts {
 }
 
 /// The enrollment service of one cluster.
-pub struct Desk {
+pub struct Enroller {
     parts: Parts,
     joins: Mutex<Bucket>,
     sources: Mutex<Buckets<IpAddr>>,
@@ -72,7 +72,7 @@ pub struct Desk {
     registrations: Mutex<Buckets<Arc<str>>>,
 }
 
-impl Desk {
+impl Enroller {
     /// Open for business.
     pub fn new(parts: Parts) -> Self {
         let now = parts.clock.now();
@@ -204,7 +204,7 @@ impl Desk {
     }
 }
 
-impl Enrollment for Desk {
+impl Enrollment for Enroller {
     fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
         let work = async move {
             let done = self.try_join(model::address::source(peer.address.ip()), join).await;

@@ -1,5 +1,6 @@
 //! A control plane inside the process that it serves: `leno gateway`, with no network and no identity.
 
+use crate::files::watch_into;
 use crate::metrics::Metrics;
 use crate::plane::{Plane, Stored};
 use crate::serving::pump;
@@ -98,36 +99,6 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
     let (link, end) = xds::link::pair();
     tasks.spawn("local stream", serve(end, handle.clone(), drain, clock));
     Ok(Attached { link, findings, handle })
-}
-
-/// Watches a directory into a plane until `drain`.
-pub(crate) async fn watch_into(
-    directory: Directory,
-    watcher: notify::RecommendedWatcher,
-    events: tokio::sync::mpsc::Receiver<notify::Event>,
-    handle: Handle,
-    drain: Drain,
-) {
-    let publish = |state: State| {
-        let handle = handle.clone();
-        async move {
-            for finding in &state.findings {
-                tracing::warn!(%finding, "configuration refused; the last good one stays in force");
-            }
-            let took = handle.run(move |plane, _| {
-                plane.objects.set_files(state.objects, state.findings);
-                plane.add_rows(state.rows);
-                plane.sync_objects();
-            });
-            // The plane ends only with the process.
-            let _ = took.await;
-        }
-    };
-    tokio::select! {
-        () = watch::run(directory, events, publish) => {}
-        () = drain.started() => {}
-    }
-    drop(watcher);
 }
 
 async fn serve(mut end: ServerEnd, handle: Handle, drain: Drain, clock: Arc<dyn Clock>) {

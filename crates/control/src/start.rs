@@ -2,9 +2,9 @@
 
 use crate::authority::Authority;
 use crate::backend::{ClusterApi, RootHash};
-use crate::enroll::{Desk, Parts};
+use crate::enroll::{Enroller, Parts};
 use crate::federation::{self, Federation};
-use crate::local::watch_into;
+use crate::files::watch_into;
 use crate::metrics::Metrics;
 use crate::options::{Options, Seams};
 use crate::plane::{Plane, Stored};
@@ -256,10 +256,10 @@ impl Starting {
         });
         let (handle, metrics, clock) = (parts.handle.clone(), parts.metrics.clone(), parts.clock.clone());
         let streams = Streams::new(handle, tasks.clone(), drain.clone(), metrics, clock.clone());
-        let desk = Desk::new(parts);
+        let enroller = Enroller::new(parts);
         let services = Services {
             discovery: Some(Arc::new(streams)),
-            enrollment: Some(Arc::new(desk)),
+            enrollment: Some(Arc::new(enroller)),
             federation: None,
         };
         let control =

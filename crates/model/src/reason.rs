@@ -1,7 +1,7 @@
 //! Why a request or connection ended as it did: one flat, append-only table.
 //!
 //! A row answers what happened, whose fault it was, and whether it may be tried again; it gives the HTTP
-//! and gRPC status and Envoy's response flag (Envoy documentation, "Access logging", `%RESPONSE_FLAGS%`).
+//! and gRPC status and Envoy's response flag (Envoy documentation, "Access logging", `%RESPONSE_FLAGS%`), beside which `RBAC` is ours.
 
 /// Whose fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

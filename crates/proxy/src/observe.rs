@@ -1,8 +1,8 @@
 //! What is told about traffic: Istio-named metrics and the access log.
 //!
 //! Each worker has its own [`Recorder`] and is the only writer of its counters, so recording is a hash
-//! lookup and a few plain additions; [`Observe`] adds the workers up when somebody asks. Recording is an
-//! explicit call by `flow`, never a side effect of drop. No private data beyond what the log names.
+//! lookup and a few plain additions; [`Observe`] adds the workers up when somebody asks. Recording is one
+//! call by `flow` (`exchange`), wherever a request ends. No private data beyond what the log names.
 
 mod access_log;
 mod labels;

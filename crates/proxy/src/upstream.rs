@@ -1,6 +1,6 @@
 //! Sending a request, or opening a tunnel, to some endpoint of a service: choose, connect, send, judge, and
 //! once more where `decide::retry` says that this is safe. Pools are below: `pool1` (HTTP/1.1), `mesh`
-//! (HTTP/2 in mutual TLS), `connect` (how one of those is made).
+//! (HTTP/2: in mutual TLS, and plain to the own application or a backend), `connect` (how one of those is made).
 
 pub(crate) mod attempt;
 pub(crate) mod connect;

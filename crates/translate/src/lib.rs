@@ -2,20 +2,20 @@
 //! get: which resources exist, which belong to which subscription, and what is wrong.
 //!
 //! No clock, no socket, no task: [`World`] changes only by [`World::apply`], and [`members`] and
-//! [`resource`] depend on their arguments alone. Read `world`, then `lookup`.
+//! [`resource`] depend on their arguments alone. Read `world`, then `resources`.
 
 mod addresses;
 pub mod gateway;
 mod gateways;
 mod hosts;
-pub mod lookup;
 mod policies;
 mod ports;
 mod problems;
+pub mod resources;
 mod routes;
 mod slices;
 pub mod world;
 
-pub use lookup::{ProxyKey, Translated, members, resource, visible};
 pub use policies::ROOT_NAMESPACE;
+pub use resources::{ProxyKey, Translated, members, resource, visible};
 pub use world::{Change, ClusterPlace, Group, Registration, Touched, World};

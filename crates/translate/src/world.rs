@@ -1,7 +1,7 @@
 //! The state that is translated. It changes by [`World::apply`] alone, which says who is concerned.
 //!
 //! Hosts and routes are kept compiled and are recompiled when something that they read has changed
-//! (`settle`); the rest is made when asked for (`lookup`). Read `settle` next.
+//! (`settle`); the rest is made when asked for (`resources`). Read `settle` next.
 
 mod settle;
 

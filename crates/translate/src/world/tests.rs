@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
-use crate::lookup::{ProxyKey, members, resource, visible};
+use crate::resources::{ProxyKey, members, resource, visible};
 use model::{Resource, ResourceKey};
 
 mod ports;

@@ -1,4 +1,4 @@
-//! Sockets in, handshakes done, peers named.
+//! Sockets in, handshakes done, peers named; and ended when a peer's certificate has long expired.
 
 use super::super::HANDSHAKE_TIMEOUT;
 use super::{Peer, Refused, Tls, Wall};

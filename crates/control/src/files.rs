@@ -1,0 +1,36 @@
+//! From the configuration directory into the plane: each new state of the files is handed to its task.
+
+use crate::source::directory::Directory;
+use crate::source::watch::{self, State};
+use crate::task::Handle;
+use daemon::Drain;
+
+/// Watches a directory into a plane until `drain`.
+pub(crate) async fn watch_into(
+    directory: Directory,
+    watcher: notify::RecommendedWatcher,
+    events: tokio::sync::mpsc::Receiver<notify::Event>,
+    handle: Handle,
+    drain: Drain,
+) {
+    let publish = |state: State| {
+        let handle = handle.clone();
+        async move {
+            for finding in &state.findings {
+                tracing::warn!(%finding, "configuration refused; the last good one stays in force");
+            }
+            let took = handle.run(move |plane, _| {
+                plane.objects.set_files(state.objects, state.findings);
+                plane.add_rows(state.rows);
+                plane.sync_objects();
+            });
+            // The plane ends only with the process.
+            let _ = took.await;
+        }
+    };
+    tokio::select! {
+        () = watch::run(directory, events, publish) => {}
+        () = drain.started() => {}
+    }
+    drop(watcher);
+}
