@@ -36,6 +36,7 @@ pub(crate) struct Exchange {
     direction: Direction,
     downstream: SocketAddr,
     spoken: Spoken,
+    is_head: bool,
     clock: Instant,
     sent: Cell<u64>,
     status: Cell<u16>,
@@ -112,6 +113,7 @@ impl Exchange {
             direction,
             downstream,
             spoken: super::head::spoken(request.headers()),
+            is_head: request.method() == Method::HEAD,
             clock: worker.shared.clock.now(),
             sent: Cell::new(0),
             status: Cell::new(0),
@@ -328,7 +330,9 @@ impl Watch for Exchange {
             }
             // Unless who broke it off has said why.
             BodyEnd::Failed => self.failed(self.reason.get().unwrap_or(Reason::ResponseReset)),
-            BodyEnd::Dropped => self.failed(Reason::DownstreamReset),
+            // The body of an answer to HEAD is never asked for.
+            BodyEnd::Dropped if self.is_head => {}
+            BodyEnd::Dropped => self.failed(self.broken_off()),
         }
         self.tell();
     }

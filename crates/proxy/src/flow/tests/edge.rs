@@ -201,3 +201,23 @@ fn a_connection_closed_by_the_server_costs_no_request() {
         assert_eq!(application.connections.get(), 5);
     });
 }
+
+/// The body of an answer to HEAD is never sent; that is no caller who went away.
+#[test]
+fn an_own_answer_to_head_keeps_its_reason() {
+    story(async {
+        let proxy = edge(Vec::new(), &[]);
+        let head = || Request::head("http://shop.example/").header("host", "shop.example");
+        let mut caller = proxy.enter().await;
+        let mut request = head().body(Body::empty()).unwrap();
+        *request.uri_mut() = "/".parse().unwrap();
+        assert_eq!(caller.send(request).await.status(), 404);
+        let (sender, connection) =
+            codec::http2::connect(proxy.enter_raw(), &codec::ClientOptions::default()).await.unwrap();
+        tokio::task::spawn_local(connection);
+        assert_eq!(sender.send(head().body(Body::empty()).unwrap()).await.unwrap().status(), 404);
+        let lines = proxy.logged();
+        let flags: Vec<_> = lines.iter().map(|line| line["response_flags"].as_str().unwrap()).collect();
+        assert_eq!(flags, ["NR", "NR"], "{lines:?}");
+    });
+}
