@@ -24,7 +24,10 @@ pub mod relay; // bytes both ways
 
 pub use body::{Body, BodyEnd, BodyError, Watch};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
-pub use options::{ClientOptions, FloodLimits, ServerOptions};
+pub use options::{
+    ClientOptions, FloodLimits, PATIENT_STALL_TIMEOUT, SHARED_CONNECTION_WINDOW_BYTES, STALL_TIMEOUT,
+    ServerOptions, WRITE_TIMEOUT,
+};
 pub use reply::{Reply, ResetCode, TunnelRun};
 pub use sniff::{HTTP2_PREFACE, Sniff, sniff};
 pub use stream::{BoxIo, Io, Prefixed, Tunnel};

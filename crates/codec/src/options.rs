@@ -15,8 +15,8 @@ pub const DRAIN_LINGER: Duration = Duration::from_secs(1);
 /// How long bytes of a stream may wait for a client's window. Longer, or fewer than [`STALL_BYTES_MIN`] in that
 /// time: the stream is reset. A stream without bytes to send waits for ever.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// As [`STALL_TIMEOUT`], for requests to an upstream, which may have reasons to be slow.
-pub const UPSTREAM_STALL_TIMEOUT: Duration = Duration::from_secs(300);
+/// As [`STALL_TIMEOUT`], for who may have reasons to be slow: upstreams, other proxies, the own application.
+pub const PATIENT_STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes that must pass within a stall or write timeout; a window that trickles is a shut one.
 pub const STALL_BYTES_MIN: usize = 16 * 1024;
 /// How long a client's socket may be full. Longer, or less than [`STALL_BYTES_MIN`] in that time: the connection
@@ -28,6 +28,9 @@ pub const STREAMS_MAX: u32 = 256;
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// See [`STREAM_WINDOW_BYTES`].
 pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// As [`CONNECTION_WINDOW_BYTES`] where one connection carries the streams of many callers: those that nobody
+/// reads must not keep the others waiting, up to 64 of them.
+pub const SHARED_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// Bytes of a frame that we accept.
 pub const FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// Bytes that a stream may have queued in the `h2` crate for sending.
@@ -87,13 +90,13 @@ impl Default for ServerOptions {
 /// How an HTTP/2 client treats its connection.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// [`UPSTREAM_STALL_TIMEOUT`].
+    /// [`PATIENT_STALL_TIMEOUT`].
     pub stall_timeout: Duration,
     /// [`HEADER_BYTES_MAX`], for responses.
     pub max_header_bytes: usize,
     /// [`STREAM_WINDOW_BYTES`].
     pub stream_window: u32,
-    /// [`CONNECTION_WINDOW_BYTES`].
+    /// [`SHARED_CONNECTION_WINDOW_BYTES`].
     pub connection_window: u32,
     /// [`FRAME_BYTES_MAX`].
     pub max_frame_bytes: u32,
@@ -108,10 +111,10 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
-            stall_timeout: UPSTREAM_STALL_TIMEOUT,
+            stall_timeout: PATIENT_STALL_TIMEOUT,
             max_header_bytes: HEADER_BYTES_MAX,
             stream_window: STREAM_WINDOW_BYTES,
-            connection_window: CONNECTION_WINDOW_BYTES,
+            connection_window: SHARED_CONNECTION_WINDOW_BYTES,
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SEND_BUFFER_BYTES_MAX,
             scheme: http::uri::Scheme::HTTP,

@@ -1,5 +1,6 @@
 //! Bytes both ways between two streams, with half-close, one idle timer and an account of who ended it.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -33,15 +34,19 @@ pub enum End {
     Idle,
 }
 
-/// What a relay carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
+/// What a relay has carried so far.
+#[derive(Debug, Default)]
+pub struct Moved {
     /// Bytes written to the upstream.
-    pub to_upstream: u64,
+    pub to_upstream: Cell<u64>,
     /// Bytes written to the downstream.
-    pub to_downstream: u64,
-    /// Who ended it.
-    pub end: End,
+    pub to_downstream: Cell<u64>,
+}
+
+impl Moved {
+    fn total(&self) -> u64 {
+        self.to_upstream.get() + self.to_downstream.get()
+    }
 }
 
 /// Which stream of a direction failed.
@@ -60,23 +65,23 @@ enum Turn {
 }
 
 /// One direction.
-struct Lane {
+struct Lane<'a> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    moved: u64,
+    moved: &'a Cell<u64>,
     flush: bool,
     eof: bool,
     ended: bool,
 }
 
-impl Lane {
-    fn new() -> Self {
+impl<'a> Lane<'a> {
+    fn new(moved: &'a Cell<u64>) -> Self {
         Lane {
             buffer: vec![0; BUFFER_BYTES_FIRST].into_boxed_slice(),
             start: 0,
             end: 0,
-            moved: 0,
+            moved,
             flush: false,
             eof: false,
             ended: false,
@@ -107,7 +112,7 @@ impl Lane {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.start += len;
-            self.moved += len as u64;
+            self.moved.set(self.moved.get() + len as u64);
             self.flush = true;
         }
         let filled = self.end == self.buffer.len();
@@ -168,14 +173,14 @@ impl Lane {
 }
 
 /// Copies both ways until both directions ended, one side failed, or nothing moved for `idle`. An end of one
-/// direction is passed on as a half-close.
-pub async fn relay(mut down: impl Io, mut up: impl Io, idle: Duration) -> Counts {
-    let (mut to_up, mut to_down) = (Lane::new(), Lane::new());
+/// direction is passed on as a half-close. `moved` tells what was carried, also of a relay that is dropped.
+pub async fn relay(mut down: impl Io, mut up: impl Io, idle: Duration, moved: &Moved) -> End {
+    let (mut to_up, mut to_down) = (Lane::new(&moved.to_upstream), Lane::new(&moved.to_downstream));
     let mut first = None;
-    let mut moved = 0;
+    let mut seen = 0;
     let mut last = Instant::now();
     let mut timer = pin!(tokio::time::sleep_until(last + idle));
-    let end = std::future::poll_fn(|cx| {
+    std::future::poll_fn(|cx| {
         let up_turn = match to_up.poll_copy(cx, &mut down, &mut up) {
             Ok(turn) => turn,
             Err(Fault::Reading) => return Poll::Ready(End::DownstreamFailed),
@@ -197,8 +202,8 @@ pub async fn relay(mut down: impl Io, mut up: impl Io, idle: Duration) -> Counts
         if let (Turn::Ended, Turn::Ended) = (&up_turn, &down_turn) {
             return Poll::Ready(first.unwrap_or(End::DownstreamClosed));
         }
-        if to_up.moved + to_down.moved != moved {
-            moved = to_up.moved + to_down.moved;
+        if moved.total() != seen {
+            seen = moved.total();
             last = Instant::now();
         }
         if matches!(up_turn, Turn::Yielding) || matches!(down_turn, Turn::Yielding) {
@@ -213,8 +218,7 @@ pub async fn relay(mut down: impl Io, mut up: impl Io, idle: Duration) -> Counts
         }
         Poll::Pending
     })
-    .await;
-    Counts { to_upstream: to_up.moved, to_downstream: to_down.moved, end }
+    .await
 }
 
 #[cfg(test)]

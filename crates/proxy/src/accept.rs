@@ -22,8 +22,6 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// Unanswered questions before the connection is given up.
 const KEEPALIVE_PROBES: u32 = 3;
-/// Sent bytes unacknowledged for so long end a connection: a vanished host is noticed within this time.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(8);
 /// After an error of `accept` that is about this process (no descriptors left), wait so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -34,6 +32,25 @@ pub(crate) enum Mark {
     Captured,
     /// A gateway; setting marks needs a privilege that it may not have.
     Free,
+}
+
+/// Who reads what we send. The kernel ends a connection on which sent bytes are not taken for too long, and
+/// counts the time that a living reader does not read like that of a vanished one (`TCP_USER_TIMEOUT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A proxy, which always reads: 8 s mean that its host has vanished.
+    Proxy,
+    /// An application, or a caller from outside; either may pause for [`codec::WRITE_TIMEOUT`].
+    Anyone,
+}
+
+impl Reader {
+    fn patience(self) -> Duration {
+        match self {
+            Self::Proxy => Duration::from_secs(8),
+            Self::Anyone => codec::WRITE_TIMEOUT,
+        }
+    }
 }
 
 /// Opens a listener of this worker at `address`.
@@ -63,10 +80,11 @@ pub(crate) fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
-/// Accepts until `stop`, then takes what the kernel has already completed, so that closing the listener
-/// resets nobody; `take` must not wait.
+/// Accepts connections of `reader` until `stop`, then takes what the kernel has already completed, so that
+/// closing the listener resets nobody; `take` must not wait.
 pub(crate) async fn accept(
     listener: TcpListener,
+    reader: Reader,
     stop: impl Future<Output = ()>,
     mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
@@ -76,7 +94,7 @@ pub(crate) async fn accept(
             biased;
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(stream, peer, &mut take),
+                Ok((stream, peer)) => admit(stream, reader, peer, &mut take),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "accept");
@@ -86,12 +104,12 @@ pub(crate) async fn accept(
         }
     }
     while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
-        admit(stream, peer, &mut take);
+        admit(stream, reader, peer, &mut take);
     }
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, take: &mut impl FnMut(TcpStream, SocketAddr)) {
-    if let Err(error) = prepare(&SockRef::from(&stream)) {
+fn admit(stream: TcpStream, reader: Reader, peer: SocketAddr, take: &mut impl FnMut(TcpStream, SocketAddr)) {
+    if let Err(error) = prepare(&SockRef::from(&stream), reader) {
         tracing::debug!(%error, %peer, "options of an accepted socket");
     }
     take(stream, peer);
@@ -102,21 +120,26 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
+fn prepare(socket: &SockRef<'_>, reader: Reader) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+    socket.set_tcp_user_timeout(Some(reader.patience()))
 }
 
-/// Connects, at most as long as `timeout`.
-pub(crate) async fn dial(to: SocketAddr, mark: Mark, timeout: Duration) -> io::Result<TcpStream> {
+/// Connects to `reader`, at most as long as `timeout`.
+pub(crate) async fn dial(
+    to: SocketAddr,
+    reader: Reader,
+    mark: Mark,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     if mark == Mark::Captured {
         socket.set_mark(SOCKET_MARK)?;
     }
-    prepare(&SockRef::from(&socket))?;
+    prepare(&SockRef::from(&socket), reader)?;
     let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
     tokio::time::timeout(timeout, socket.connect(to)).await?
 }

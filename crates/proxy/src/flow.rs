@@ -17,7 +17,7 @@ use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
 use ::http::HeaderValue;
-use codec::{Io, ServeError, ServerOptions};
+use codec::{Io, PATIENT_STALL_TIMEOUT, STALL_TIMEOUT, ServeError, ServerOptions};
 use daemon::Drain;
 use decide::listener::{self, Outbound};
 use model::service::Protocol;
@@ -178,7 +178,11 @@ pub(crate) async fn gateway(
 }
 
 async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain: Drain) {
-    let options = ServerOptions::default();
+    let stall_timeout = match caller.side {
+        Side::Outbound { .. } => PATIENT_STALL_TIMEOUT,
+        Side::Gateway { .. } => STALL_TIMEOUT,
+    };
+    let options = ServerOptions { stall_timeout, ..ServerOptions::default() };
     let service = |request| http::serve(Rc::clone(caller), request);
     let served = match spoken {
         Spoken::Http2 => codec::http2::serve(stream, &options, drain.started(), service).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use super::{Counts, End, relay};
+use super::{End, Moved, relay};
 
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -16,11 +16,22 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     LocalSet::new().block_on(&runtime, test)
 }
 
+/// What a relay moved to the upstream and to the downstream, and how it ended.
+struct Relayed {
+    moved: (u64, u64),
+    end: End,
+}
+
 /// A client, a server, and the relay between them.
-fn between() -> (DuplexStream, DuplexStream, JoinHandle<Counts>) {
+fn between() -> (DuplexStream, DuplexStream, JoinHandle<Relayed>) {
     let (client, down) = duplex(4096);
     let (server, up) = duplex(4096);
-    (client, server, spawn_local(relay(down, up, IDLE)))
+    let relayed = async move {
+        let moved = Moved::default();
+        let end = relay(down, up, IDLE, &moved).await;
+        Relayed { moved: (moved.to_upstream.get(), moved.to_downstream.get()), end }
+    };
+    (client, server, spawn_local(relayed))
 }
 
 #[test]
@@ -44,8 +55,8 @@ fn bytes_pass_both_ways_and_are_counted() {
         let mut answer = String::new();
         client_read.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "answer");
-        let counts = relayed.await.unwrap();
-        assert_eq!(counts, Counts { to_upstream: 1_000_000, to_downstream: 6, end: End::DownstreamClosed });
+        let relayed = relayed.await.unwrap();
+        assert_eq!((relayed.moved, relayed.end), ((1_000_000, 6), End::DownstreamClosed));
     });
 }
 

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Real sockets on the loopback.
 
-use super::{Mark, accept, dial, inherit, listen, original_destination};
+use super::{Mark, Reader, accept, dial, inherit, listen, original_destination};
+use socket2::SockRef;
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -19,13 +21,26 @@ async fn two_workers_listen_on_one_port() {
     assert_eq!(first.local_addr().unwrap(), second.local_addr().unwrap());
 }
 
+/// Who pauses is waited for; who has vanished is not.
+#[tokio::test(flavor = "current_thread")]
+async fn a_reader_has_the_time_that_it_may_take() {
+    for (reader, expected_s) in [(Reader::Proxy, 8), (Reader::Anyone, 300)] {
+        let listener = listen(local()).unwrap();
+        let dialed = dial(listener.local_addr().unwrap(), reader, Mark::Free, SOON).await.unwrap();
+        let patience = |stream: &TcpStream| SockRef::from(stream).tcp_user_timeout().unwrap();
+        let accepted = Cell::new(None);
+        accept(listener, reader, async {}, |stream, _| accepted.set(patience(&stream))).await;
+        assert_eq!([patience(&dialed), accepted.get()], [Some(Duration::from_secs(expected_s)); 2]);
+    }
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn an_inherited_socket_outlives_its_copy() {
     let outside = std::net::TcpListener::bind(local()).unwrap();
     let address = outside.local_addr().unwrap();
     for _ in 0..2 {
         let copy = inherit(outside.as_raw_fd()).unwrap();
-        let (client, served) = tokio::join!(dial(address, Mark::Free, SOON), copy.accept());
+        let (client, served) = tokio::join!(dial(address, Reader::Anyone, Mark::Free, SOON), copy.accept());
         assert_eq!(client.unwrap().local_addr().unwrap(), served.unwrap().1);
     }
 }
@@ -34,14 +49,16 @@ async fn an_inherited_socket_outlives_its_copy() {
 async fn who_was_accepted_by_the_kernel_is_served_after_the_stop() {
     let listener = listen(local()).unwrap();
     let address = listener.local_addr().unwrap();
-    let _clients =
-        [dial(address, Mark::Free, SOON).await.unwrap(), dial(address, Mark::Free, SOON).await.unwrap()];
+    let _clients = [
+        dial(address, Reader::Anyone, Mark::Free, SOON).await.unwrap(),
+        dial(address, Reader::Anyone, Mark::Free, SOON).await.unwrap(),
+    ];
     let seen = Cell::new(0);
-    accept(listener, async {}, |stream, _| {
+    accept(listener, Reader::Anyone, async {}, |stream, _| {
         assert_eq!(original_destination(&stream), None);
         seen.set(seen.get() + 1);
     })
     .await;
     assert_eq!(seen.get(), 2);
-    assert!(dial(address, Mark::Free, SOON).await.is_err());
+    assert!(dial(address, Reader::Anyone, Mark::Free, SOON).await.is_err());
 }

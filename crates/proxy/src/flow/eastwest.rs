@@ -1,7 +1,7 @@
 //! Between networks: a caller from another network asks for an exported service, and the bytes of its inner
 //! handshake and everything after go to one of this cluster's own workloads. This proxy sees no plaintext.
 
-use crate::accept::dial;
+use crate::accept::{Reader, dial};
 use crate::failure::{Failure, ReplyTo, Spoken};
 use crate::flow::inbound::Visitor;
 use crate::flow::tcp::Connection;
@@ -50,10 +50,11 @@ pub(super) async fn forward(
                 headers: HeaderMap::new(),
                 run: Box::new(move |tunnel| {
                     Box::pin(async move {
-                        tokio::select! {
-                            () = connection.carry(tunnel, upstream) => {}
-                            () = visitor.outlived() => connection.refused(Reason::PeerExpired),
-                        }
+                        let cut = async {
+                            visitor.outlived().await;
+                            Reason::PeerExpired.into()
+                        };
+                        connection.carry(tunnel, upstream, cut).await;
                         drop(active);
                     })
                 }),
@@ -97,7 +98,7 @@ async fn open(
         connection.target = Some((Arc::clone(entry), index));
         connection.upstream = Some(address);
         connection.attempts += 1;
-        let dialed = dial(address, worker.mark(), CONNECT_TIMEOUT).await;
+        let dialed = dial(address, Reader::Proxy, worker.mark(), CONNECT_TIMEOUT).await;
         let outcome = dialed.map_err(|error| Missed::from(connect_reason(&error)));
         judge(worker, entry, index, &outcome);
         match outcome {

@@ -13,11 +13,11 @@ use crate::snapshot::Snapshot;
 use crate::stream::Replay;
 use crate::upstream::attempt::{self, Answer, Missed, Standing};
 use crate::worker::Worker;
-use codec::{Body, Reply, ServerOptions};
+use codec::{Body, PATIENT_STALL_TIMEOUT, Reply, SHARED_CONNECTION_WINDOW_BYTES, ServerOptions};
 use daemon::Drain;
 use decide::authz::{Decision, Facts, Rehearsal, authorize, rehearse};
 use decide::listener::{self, Destination, Kin, Local, Speak};
-use decide::retry::is_idempotent;
+use decide::retry::{self, Attempt, Next, Outcome};
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
 use model::trust::{EXPIRED_GRACE, Proof};
@@ -94,7 +94,13 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let kin = kin(&worker, &proof);
     let visitor = Rc::new(Visitor { worker, peer: Peer::of(&proof), kin, address, expires, drain });
     let service = |request| serve(Rc::clone(&visitor), request);
-    let options = ServerOptions { max_concurrent_streams: STREAMS_MAX, ..ServerOptions::default() };
+    let options = ServerOptions {
+        max_concurrent_streams: STREAMS_MAX,
+        // It is as slow as whoever reads from it, and judges that by itself.
+        stall_timeout: PATIENT_STALL_TIMEOUT,
+        connection_window: SHARED_CONNECTION_WINDOW_BYTES,
+        ..ServerOptions::default()
+    };
     let served = tokio::select! {
         // First, so that tunnels, which end at the same moment, tell of it before they are cut.
         biased;
@@ -265,8 +271,9 @@ async fn deliver(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body
     let body = Replay::new(body);
     let first = once(worker, arrival, head, body.next()).await;
     let outcome = match first {
-        Err(Missed { standing: Standing::Stale, .. })
-            if is_idempotent(head.method.as_str()) && body.is_replayable() =>
+        Err(missed)
+            if missed.standing == Standing::Stale
+                && may_repeat(worker, head, missed.reason, body.is_replayable()) =>
         {
             worker.plain.forget(arrival.application);
             once(worker, arrival, head, body.next()).await
@@ -278,6 +285,12 @@ async fn deliver(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body
         let reason = if body.is_broken() { Reason::DownstreamReset } else { missed.reason };
         reason.into()
     })
+}
+
+fn may_repeat(worker: &Worker, head: &Head, reason: Reason, replayable: bool) -> bool {
+    let (method, outcome) = (head.method.as_str(), Outcome::Failed(reason));
+    let attempt = Attempt { policy: None, method, number: 0, outcome, replayable };
+    retry::decide(&attempt, &mut *worker.dice.borrow_mut()) != Next::GiveUp
 }
 
 async fn once(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Missed> {

@@ -1,7 +1,8 @@
 //! The life of an opaque connection that leaves an application: to a service through the mesh, or straight
 //! to where it was going when that is outside the mesh.
 
-use crate::accept::dial;
+use crate::accept::{Reader, dial};
+use crate::failure::Failure;
 use crate::observe::{Direction, Security, TcpRecord};
 use crate::secure::Peer;
 use crate::snapshot::HostEntry;
@@ -9,9 +10,10 @@ use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
 use crate::worker::Worker;
 use codec::Io;
-use codec::relay::{Counts, End, relay};
+use codec::relay::{End, Moved, relay};
 use decide::authz::Rehearsal;
 use model::{Hostname, Policy, Reason};
+use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,16 +69,25 @@ impl Connection {
         self.worker.recorder.tcp(&self.record(Some(reason), 0, 0));
     }
 
-    /// Carries bytes both ways until the end, and tells of it.
-    pub(crate) async fn carry(&self, down: impl Io, up: impl Io) {
+    /// Carries bytes both ways until the end, or until `cut` says why not any longer, and tells of it.
+    pub(crate) async fn carry(self, down: impl Io, up: impl Io, cut: impl Future<Output = Failure>) {
         self.worker.recorder.tcp_opened(&self.record(None, 0, 0));
-        let Counts { to_upstream, to_downstream, end } = relay(down, up, TCP_IDLE_MAX).await;
-        let reason = match end {
-            End::DownstreamClosed | End::UpstreamClosed | End::Idle => None,
-            End::DownstreamFailed => Some(Reason::DownstreamReset),
-            End::UpstreamFailed => Some(Reason::ResponseReset),
-        };
-        self.worker.recorder.tcp(&self.record(reason, to_upstream, to_downstream));
+        // As long as nobody knows better: what carries it goes away, and it with that.
+        let mut carried =
+            Carried { connection: self, moved: Moved::default(), reason: Some(Reason::DownstreamReset) };
+        tokio::select! {
+            end = relay(down, up, TCP_IDLE_MAX, &carried.moved) => {
+                carried.reason = match end {
+                    End::DownstreamClosed | End::UpstreamClosed | End::Idle => None,
+                    End::DownstreamFailed => Some(Reason::DownstreamReset),
+                    End::UpstreamFailed => Some(Reason::ResponseReset),
+                };
+            }
+            failure = cut => {
+                carried.reason = Some(failure.reason);
+                carried.connection.policy = failure.policy;
+            }
+        }
     }
 
     fn record(&self, reason: Option<Reason>, received: u64, sent: u64) -> TcpRecord<'_> {
@@ -111,6 +122,21 @@ impl Connection {
     }
 }
 
+/// A connection that is being carried; told of when it ends, also when its stream's connection takes it along.
+struct Carried {
+    connection: Connection,
+    moved: Moved,
+    reason: Option<Reason>,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        let (received, sent) = (self.moved.to_upstream.get(), self.moved.to_downstream.get());
+        let connection = &self.connection;
+        connection.worker.recorder.tcp(&connection.record(self.reason, received, sent));
+    }
+}
+
 /// Opaque bytes to a service.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: impl Io, address: SocketAddr, target: &Target) {
     let mut connection = Connection::begin(worker, Direction::Outbound, address);
@@ -121,7 +147,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: impl Io, address: SocketA
         Ok(opened) => {
             connection.target = Some((Arc::clone(&target.entry), opened.index));
             connection.peer = opened.peer;
-            connection.carry(stream, opened.io).await;
+            connection.carry(stream, opened.io, pending()).await;
             drop(opened.active);
         }
         Err(reason) => {
@@ -136,8 +162,8 @@ pub(crate) async fn pass_through(worker: &Rc<Worker>, stream: impl Io, address: 
     let mut connection = Connection::begin(worker, Direction::Outbound, address);
     connection.upstream = Some(to);
     connection.attempts = 1;
-    match dial(to, worker.mark(), CONNECT_TIMEOUT).await {
-        Ok(upstream) => connection.carry(stream, upstream).await,
+    match dial(to, Reader::Anyone, worker.mark(), CONNECT_TIMEOUT).await {
+        Ok(upstream) => connection.carry(stream, upstream, pending()).await,
         Err(error) => connection.refused(connect_reason(&error)),
     }
 }

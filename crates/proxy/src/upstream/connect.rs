@@ -1,7 +1,7 @@
 //! Making one HTTP/2 connection: TCP alone to an application, TCP and TLS with the expected identity to a
 //! proxy, and across networks TLS once more inside a tunnel through the gateway (design, D4).
 
-use crate::accept::dial;
+use crate::accept::{Reader, dial};
 use crate::failure::Failure;
 use crate::secure::{self, Connected, Peer};
 use crate::upstream::mesh::{Pool, Way};
@@ -67,7 +67,7 @@ impl Connection {
 pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection>, Failure> {
     match way {
         Way::Direct { address, identities } => {
-            let tcp = dial_reason(worker, *address).await?;
+            let tcp = dial_reason(worker, *address, Reader::Proxy).await?;
             start_secure(worker, secure::connect(worker, tcp, identities).await?).await
         }
         Way::Through { gateway, gateway_identity, service, identities } => {
@@ -78,14 +78,18 @@ pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection
             start_secure(worker, inner).await
         }
         Way::Application { address } => {
-            let tcp = dial_reason(worker, *address).await?;
+            let tcp = dial_reason(worker, *address, Reader::Anyone).await?;
             start(worker, tcp, None).await
         }
     }
 }
 
-async fn dial_reason(worker: &Worker, address: SocketAddr) -> Result<tokio::net::TcpStream, Failure> {
-    let dialed = dial(address, worker.mark(), CONNECT_TIMEOUT).await;
+async fn dial_reason(
+    worker: &Worker,
+    address: SocketAddr,
+    reader: Reader,
+) -> Result<tokio::net::TcpStream, Failure> {
+    let dialed = dial(address, reader, worker.mark(), CONNECT_TIMEOUT).await;
     dialed.map_err(|error| pool1::connect_reason(&error).into())
 }
 

@@ -3,7 +3,7 @@
 //! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
 //! recently used one is leased first, so that the others may grow old and be closed.
 
-use crate::accept::{Mark, dial};
+use crate::accept::{Mark, Reader, dial};
 use crate::upstream::CONNECT_TIMEOUT;
 use codec::http1::Sender;
 use codec::{Body, SendError};
@@ -76,7 +76,9 @@ impl Pool {
     /// # Errors
     /// As [`Pool::lease`].
     pub(crate) async fn open(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
-        let stream = dial(address, self.mark, CONNECT_TIMEOUT).await.map_err(|e| connect_reason(&e))?;
+        let stream = dial(address, Reader::Anyone, self.mark, CONNECT_TIMEOUT)
+            .await
+            .map_err(|e| connect_reason(&e))?;
         let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
         self.tasks.spawn_local("http1 upstream", connection);
         Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Fresh })

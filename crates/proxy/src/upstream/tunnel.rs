@@ -1,7 +1,7 @@
 //! Opaque bytes to some endpoint of a service: straight TCP, or CONNECT through the mesh. Until the tunnel
 //! stands nothing of the application's was sent, so every failure may be followed by another attempt.
 
-use crate::accept::dial;
+use crate::accept::{Reader, dial};
 use crate::secure::Peer;
 use crate::snapshot::Active;
 use crate::upstream::attempt::{Missed, Standing, address};
@@ -81,7 +81,8 @@ async fn one(
     let host = &target.entry.service.host;
     match endpoint.reach {
         Reach::Plain => {
-            let dialed = dial(address(endpoint, target), worker.mark(), CONNECT_TIMEOUT).await;
+            let dialed =
+                dial(address(endpoint, target), Reader::Anyone, worker.mark(), CONNECT_TIMEOUT).await;
             let tcp = dialed.map_err(|error| connect_reason(&error))?;
             Ok((Box::new(tcp), None))
         }

@@ -2,7 +2,7 @@
 //! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
 
 use super::{Arrival, Visitor, arrive, may_connect, rehearse_connect, serve_request};
-use crate::accept::dial;
+use crate::accept::{Reader, dial};
 use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::report;
@@ -11,7 +11,7 @@ use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use crate::upstream::CONNECT_TIMEOUT;
 use crate::upstream::pool1::connect_reason;
-use codec::{Io, Reply, ServerOptions, Tunnel};
+use codec::{Io, PATIENT_STALL_TIMEOUT, Reply, ServerOptions, Tunnel};
 use decide::listener::{Destination, Speak};
 use http::HeaderMap;
 use model::authz::ConditionKey;
@@ -51,7 +51,7 @@ async fn open(
     connection.rehearsal = rehearse_connect(visitor, snapshot, &arrival);
     may_connect(visitor, snapshot, &arrival)?;
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
-    let dialed = dial(arrival.application, visitor.worker.mark(), CONNECT_TIMEOUT).await;
+    let dialed = dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await;
     let upstream = dialed.map_err(|error| connect_reason(&error))?;
     let connection = std::mem::replace(
         connection,
@@ -85,7 +85,7 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 /// HTTP in a tunnel; what turns out to be none is judged as opaque.
 async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
     let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
-    let options = ServerOptions::default();
+    let options = ServerOptions { stall_timeout: PATIENT_STALL_TIMEOUT, ..ServerOptions::default() };
     let service = |request| {
         let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
         async move { serve_request(&visitor, request, Some(&arrival)).await }
@@ -112,7 +112,7 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
         connection.policy = failure.policy;
         return connection.refused(Reason::Denied);
     }
-    match dial(arrival.application, visitor.worker.mark(), CONNECT_TIMEOUT).await {
+    match dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await {
         Ok(upstream) => carry(visitor, arrival, connection, io, upstream).await,
         Err(error) => connection.refused(connect_reason(&error)),
     }
@@ -120,8 +120,10 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
 
 /// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
 /// the caller's certificate has long expired.
-async fn carry(visitor: &Visitor, arrival: &Arrival, mut connection: Connection, down: impl Io, up: impl Io) {
+async fn carry(visitor: &Visitor, arrival: &Arrival, connection: Connection, down: impl Io, up: impl Io) {
     let mut moves = visitor.worker.shared.store.moves();
+    // What came into force since it was judged counts too.
+    moves.mark_changed();
     let denied = async {
         loop {
             if moves.changed().await.is_err() {
@@ -132,11 +134,11 @@ async fn carry(visitor: &Visitor, arrival: &Arrival, mut connection: Connection,
             }
         }
     };
-    let failure = tokio::select! {
-        () = connection.carry(down, up) => return,
-        failure = denied => failure,
-        () = visitor.outlived() => Reason::PeerExpired.into(),
+    let cut = async {
+        tokio::select! {
+            failure = denied => failure,
+            () = visitor.outlived() => Reason::PeerExpired.into(),
+        }
     };
-    connection.policy = failure.policy;
-    connection.refused(failure.reason);
+    connection.carry(down, up, cut).await;
 }

@@ -1,6 +1,6 @@
 //! Proxies, applications and callers for the stories.
 
-use crate::accept::{Mark, dial, listen};
+use crate::accept::{Mark, Reader, dial, listen};
 use crate::flow::{self, inbound};
 use crate::lookup::Lookup;
 use crate::observe::{AccessLog, Observe, Own};
@@ -36,6 +36,16 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) fn story(story: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async { tokio::time::timeout(SOON * 3, story).await.unwrap() });
+}
+
+/// Waits until `is_so`; states change by themselves here.
+pub(super) async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(SOON, waiting).await.is_ok(), "{what}");
 }
 
 /// A loopback address that no other story uses; mesh ports are fixed, so addresses must differ.
@@ -208,7 +218,7 @@ impl Proxy {
         let (worker, drain) = (Rc::clone(&self.worker), self.drain.clone());
         tokio::task::spawn_local(async move {
             let connections = daemon::Tasks::new();
-            crate::accept::accept(listener, drain.started(), |stream, peer| {
+            crate::accept::accept(listener, Reader::Proxy, drain.started(), |stream, peer| {
                 connections
                     .spawn_local("mesh", inbound::mesh(Rc::clone(&worker), stream, peer, drain.clone()));
             })
@@ -357,7 +367,7 @@ impl Application {
     /// A port on which nobody listens.
     pub(super) async fn nobody(ip: IpAddr) -> SocketAddr {
         let address = listen(SocketAddr::new(ip, 0)).unwrap().local_addr().unwrap();
-        assert!(dial(address, Mark::Free, SOON).await.is_err());
+        assert!(dial(address, Reader::Anyone, Mark::Free, SOON).await.is_err());
         address
     }
 }

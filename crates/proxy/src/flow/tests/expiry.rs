@@ -1,30 +1,18 @@
 //! A certificate that expires while its connection lives.
 
-use super::bed::{Application, Authority, SOON, fresh_ip, story};
+use super::bed::{Application, Authority, fresh_ip, story, wait_until};
 use super::mesh::{Cluster, client};
-use crate::accept::{Mark, dial};
-use crate::secure::ALPN_MESH;
+use super::tunnel::{Dug, SERVICE_PORT, dig, shake_hands, to_gateway};
 use crate::testing::id;
 use crate::upstream::mesh;
-use codec::http2;
 use http::HeaderMap;
-use identity::Expect;
 use model::service::Protocol;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Enough for a handshake, and not long to wait for.
-const LIFE: Duration = Duration::from_secs(2);
-
-/// Waits until `is_so`; states change by themselves here.
-async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(tokio::time::timeout(SOON, waiting).await.is_ok(), "{what}");
-}
+/// Enough for a few handshakes on a busy machine, though certificates end with their second, and not long to
+/// wait for.
+const LIFE: Duration = Duration::from_secs(4);
 
 #[test]
 fn the_callee_takes_no_new_streams_and_lets_a_tunnel_live() {
@@ -35,24 +23,9 @@ fn the_callee_takes_no_new_streams_and_lets_a_tunnel_live() {
         let east = Cluster::start(&authority, "east", ip, echo.port(), Protocol::Tcp);
         let caller = authority.identity("client");
         caller.install(authority.svid_for("client", LIFE));
-        let mesh = std::net::SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
-        let config = caller.client_config(Expect::OneOf(vec![id("eastwest")]), &[ALPN_MESH]);
-        let connector = tokio_rustls::TlsConnector::from(config);
-        let tcp = dial(mesh, Mark::Free, SOON).await.unwrap();
-        let outer = connector.connect(identity::server_name(), tcp).await.unwrap();
-        let (sender, connection) = http2::connect(outer, &codec::ClientOptions::default()).await.unwrap();
-        tokio::task::spawn_local(connection);
-        let authority_of_service = format!("{}:80", super::bed::SERVICE);
-        let tunnel = sender.tunnel(&authority_of_service, HeaderMap::new()).await.unwrap();
-        // Inside, to the workload, which shows the same.
-        let config = caller.client_config(Expect::OneOf(vec![id("shop")]), &[ALPN_MESH]);
-        let inner = tokio_rustls::TlsConnector::from(config).connect(identity::server_name(), tunnel).await;
-        let (within, connection) =
-            http2::connect(inner.unwrap(), &codec::ClientOptions::default()).await.unwrap();
-        tokio::task::spawn_local(connection);
-        let mut bytes = within.tunnel(&authority_of_service, HeaderMap::new()).await.unwrap();
-        wait_until("both say goodbye", || sender.is_closed() && within.is_closed()).await;
-        assert!(within.tunnel(&authority_of_service, HeaderMap::new()).await.is_err());
+        let Dug { outer, inner, mut bytes, .. } = dig(&caller, &east).await;
+        wait_until("both say goodbye", || outer.is_closed() && inner.is_closed()).await;
+        assert!(inner.tunnel(SERVICE_PORT, HeaderMap::new()).await.is_err());
         bytes.write_all(b"still there").await.unwrap();
         let mut heard = [0; 11];
         bytes.read_exact(&mut heard).await.unwrap();
@@ -60,9 +33,8 @@ fn the_callee_takes_no_new_streams_and_lets_a_tunnel_live() {
         // The control run: what has expired opens nothing anew. Certificates end with their second.
         let ended = caller.svid().unwrap().not_after + Duration::from_secs(1);
         wait_until("the certificate ends", || std::time::SystemTime::now() > ended).await;
-        let tcp = dial(mesh, Mark::Free, SOON).await.unwrap();
         let refused = async {
-            let mut outer = connector.connect(identity::server_name(), tcp).await?;
+            let mut outer = shake_hands(&caller, "eastwest", to_gateway(&east).await).await?;
             outer.write_all(codec::HTTP2_PREFACE).await?;
             outer.read_exact(&mut [0; 1]).await
         };
@@ -83,16 +55,15 @@ fn the_caller_moves_to_its_renewed_certificate_in_time() {
         assert_eq!(caller.get("/").await.status(), 200);
         identity.install(authority.svid("client"));
         // Under load until well after the old one has ended: nothing fails.
-        let mut attempts = 0;
         while std::time::SystemTime::now() < expires + Duration::from_secs(1) {
             assert_eq!(caller.get("/").await.status(), 200);
-            attempts += 1;
             tokio::task::yield_now().await;
         }
         drop(caller);
         let lines = proxy.logged();
-        assert_eq!(lines.len(), attempts + 1);
-        assert!(lines.iter().all(|line| line["attempts"] == 1), "nothing had to be tried twice");
+        // The log drops lines when they come faster than it writes.
+        let had_one = lines.iter().filter(|line| line["attempts"] == 1).count();
+        assert!(had_one > 0 && had_one == lines.len(), "nothing had to be tried twice");
     });
 }
 

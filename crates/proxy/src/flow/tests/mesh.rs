@@ -4,7 +4,7 @@ use super::bed::{
     Application, Authority, Client, Proxy, SOON, endpoints, exports, fresh_ip, get, inbound_port, native,
     service, story, through,
 };
-use crate::accept::{Mark, dial};
+use crate::accept::{Mark, Reader, dial, listen};
 use crate::testing::id;
 use codec::Body;
 use http::{Request, Response};
@@ -237,6 +237,29 @@ fn a_policy_that_comes_later_ends_a_tunnel() {
         east.workload.apply(vec![deny_client()]);
         assert_eq!(caller.read(&mut heard).await.unwrap_or(0), 0, "the tunnel ended");
         let lines = east.workload.logged();
+        let line = lines.last().unwrap();
+        assert_eq!(line["policy"], "default/no-client", "{lines:?}");
+        assert_eq!((&line["bytes_received"], &line["bytes_sent"]), (&5.into(), &5.into()), "{line}");
+    });
+}
+
+/// It was judged before, and is carried after.
+#[test]
+fn a_policy_that_comes_while_a_tunnel_is_opened_ends_it() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let listener = listen(std::net::SocketAddr::new(ip, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let east = Cluster::start(&authority, "east", ip, port, Protocol::Tcp);
+        let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
+        let mut caller = proxy.call_tcp();
+        caller.write_all(b"hello").await.unwrap();
+        let application = listener.accept().await.unwrap();
+        east.workload.apply(vec![deny_client()]);
+        assert_eq!(caller.read(&mut [0; 5]).await.unwrap_or(0), 0, "the tunnel ended");
+        drop(application);
+        let lines = east.workload.logged();
         assert_eq!(lines.last().unwrap()["policy"], "default/no-client", "{lines:?}");
     });
 }
@@ -265,7 +288,7 @@ fn strangers_are_refused_and_counted_by_reason() {
         }
         // Not even TLS.
         let mesh = std::net::SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
-        let mut plain = dial(mesh, Mark::Free, SOON).await.unwrap();
+        let mut plain = dial(mesh, Reader::Proxy, Mark::Free, SOON).await.unwrap();
         plain.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut heard = Vec::new();
         let _ = plain.read_to_end(&mut heard).await;
