@@ -59,9 +59,7 @@ pub fn renew_after(
     now: SystemTime,
     jitter01: f64,
 ) -> Duration {
-    let life = not_after.duration_since(not_before).unwrap_or_default();
-    let at = not_before + life.mul_f64(0.4 + 0.1 * jitter01.clamp(0.0, 1.0));
-    at.duration_since(now).unwrap_or_default()
+    until_part((not_before, not_after), now, 0.4 + 0.1 * jitter01.clamp(0.0, 1.0))
 }
 
 /// How long to wait from `now` until a connection that was opened with a certificate is replaced: the moment
@@ -72,9 +70,13 @@ pub fn replace_after(
     now: SystemTime,
     jitter01: f64,
 ) -> Duration {
-    let life = not_after.duration_since(not_before).unwrap_or_default();
-    let at = not_before + life.mul_f64(0.8 + 0.1 * jitter01.clamp(0.0, 1.0));
-    at.duration_since(now).unwrap_or_default()
+    until_part((not_before, not_after), now, 0.8 + 0.1 * jitter01.clamp(0.0, 1.0))
+}
+
+/// How long from `now` until `part` (0.0 to 1.0) of a life is over; zero when it is.
+fn until_part((begin, end): (SystemTime, SystemTime), now: SystemTime, part: f64) -> Duration {
+    let life = end.duration_since(begin).unwrap_or_default();
+    (begin + life.mul_f64(part)).duration_since(now).unwrap_or_default()
 }
 
 /// Returns when a connection that was opened with `shown` should be replaced, and can be: it is time, and there
