@@ -22,6 +22,10 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// Unanswered questions before the connection is given up.
 const KEEPALIVE_PROBES: u32 = 3;
+/// Bytes that a proxy does not take for so long end a connection: a vanished host is noticed within this time.
+const PROXY_PATIENCE: Duration = Duration::from_secs(8);
+/// The same for an application or a caller from outside, which may pause.
+const PATIENCE: Duration = codec::WRITE_TIMEOUT;
 /// After an error of `accept` that is about this process (no descriptors left), wait so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -38,17 +42,17 @@ pub(crate) enum Mark {
 /// counts the time that a living reader does not read like that of a vanished one (`TCP_USER_TIMEOUT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// A proxy, which always reads: 8 s mean that its host has vanished.
+    /// A proxy, which always reads.
     Proxy,
-    /// An application, or a caller from outside; either may pause for [`codec::WRITE_TIMEOUT`].
+    /// An application, or a caller from outside.
     Anyone,
 }
 
 impl Reader {
     fn patience(self) -> Duration {
         match self {
-            Self::Proxy => Duration::from_secs(8),
-            Self::Anyone => codec::WRITE_TIMEOUT,
+            Self::Proxy => PROXY_PATIENCE,
+            Self::Anyone => PATIENCE,
         }
     }
 }

@@ -213,7 +213,8 @@ impl Exchange {
         true
     }
 
-    /// Why the request's body broke off: who broke it off has said so, else its sender went away.
+    /// Why a body, of the request or the response, was broken off: who did so has said why, else the caller went
+    /// away.
     pub(crate) fn broken_off(&self) -> Reason {
         self.reason.get().unwrap_or(Reason::DownstreamReset)
     }
