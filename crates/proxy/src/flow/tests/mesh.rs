@@ -11,8 +11,9 @@ use http::{Request, Response};
 use model::authz::{Action, Glob, Operation, Rule, Source};
 use model::service::{Endpoint, Protocol};
 use model::{ObjectRef, Origin, Policy, Reason, Resource, ResourceKey};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// One cluster: a workload of the service behind an east-west gateway.
 pub(super) struct Cluster {
@@ -41,6 +42,14 @@ impl Cluster {
         let ip = fresh_ip();
         let application = Application::named(ip, name);
         Self::start(authority, name, ip, application.address.port(), Protocol::Http1)
+    }
+
+    /// Named east, with an application that does what the test does with its connections.
+    pub(super) fn by_hand(authority: &Authority) -> (Self, TcpListener) {
+        let ip = fresh_ip();
+        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (Self::start(authority, "east", ip, port, Protocol::Tcp), listener)
     }
 
     pub(super) fn endpoint(&self, name: &str) -> Endpoint {
@@ -248,10 +257,7 @@ fn a_policy_that_comes_later_ends_a_tunnel() {
 fn a_policy_that_comes_while_a_tunnel_is_opened_ends_it() {
     story(async {
         let authority = Authority::new();
-        let ip = fresh_ip();
-        let listener = listen(std::net::SocketAddr::new(ip, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let east = Cluster::start(&authority, "east", ip, port, Protocol::Tcp);
+        let (east, listener) = Cluster::by_hand(&authority);
         let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
         let mut caller = proxy.call_tcp();
         caller.write_all(b"hello").await.unwrap();
@@ -287,7 +293,7 @@ fn strangers_are_refused_and_counted_by_reason() {
             assert_eq!(proxy.logged()[0]["response_code_details"], "upstream_tls_failure");
         }
         // Not even TLS.
-        let mesh = std::net::SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
+        let mesh = SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
         let mut plain = dial(mesh, Reader::Proxy, Mark::Free, SOON).await.unwrap();
         plain.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut heard = Vec::new();

@@ -3,7 +3,7 @@
 
 use super::bed::{Application, Authority, Proxy, SERVICE, SOON, fresh_ip, story, wait_until};
 use super::mesh::{Cluster, client};
-use crate::accept::{Mark, Reader, dial, listen};
+use crate::accept::{Mark, Reader, dial};
 use crate::secure::ALPN_MESH;
 use crate::testing::id;
 use codec::{ClientOptions, Io, Tunnel, http2};
@@ -147,10 +147,7 @@ fn an_application_that_pauses_is_waited_for() {
     const LEN: usize = 32 << 20;
     story(async {
         let authority = Authority::new();
-        let ip = fresh_ip();
-        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let east = Cluster::start(&authority, "east", ip, port, Protocol::Tcp);
+        let (east, listener) = Cluster::by_hand(&authority);
         let proxy = opaque(&authority, &east);
         let mut caller = proxy.call_tcp();
         let mut sending = spawn_local(async move {
@@ -180,10 +177,7 @@ fn those_that_nobody_reads_do_not_keep_others_waiting() {
     const IDLERS: usize = 8;
     story(async {
         let authority = Authority::new();
-        let ip = fresh_ip();
-        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let east = Cluster::start(&authority, "east", ip, port, Protocol::Tcp);
+        let (east, listener) = Cluster::by_hand(&authority);
         let dug = dig(&authority.identity("client"), &east).await;
         let mut unread = vec![listener.accept().await.unwrap()];
         let mut tunnels = vec![dug.bytes];
