@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e bench tidy packages-demo packages-test
+.PHONY: demo test unit e2e field bench tidy packages-demo packages-test packages-bench packages-field
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -14,6 +14,11 @@ unit:
 e2e: packages-test
 	cargo build --profile e2e --locked -p leno -p leno-proxy
 	cargo test --profile e2e --locked -p leno --test it -- --test-threads=2
+
+# What users of other proxies met, against the release binary. FIELD_DIR is the folder of the scripts.
+field: packages-field
+	cargo build --release --locked -p leno
+	.ci/field
 
 bench: packages-bench
 	cargo build --release --locked -p leno -p leno-proxy -p bench
@@ -32,3 +37,6 @@ packages-test:
 
 packages-bench:
 	@.ci/packages wrk nginx-light haproxy strace python3-venv
+
+packages-field:
+	@.ci/packages nftables curl util-linux python3-venv
