@@ -1,7 +1,11 @@
 //! The operators' port: small HTTP/1.1 answers, on a thread of its own so that a large dump delays nobody.
 //!
-//! No authentication: whoever reaches it may ask. Web pages may not (bad inputs C14): what carries `Origin` is
-//! refused, and on loopback what names another host, too. Elsewhere scrapers come by any name.
+//! Whoever reaches it may read. What may change something (any method but GET and HEAD) is for root and for the
+//! user that the process runs as, from this machine: [`caller`] tells. Web pages may nothing (bad inputs C14):
+//! what comes from one is refused, and on loopback what names another host, too. Elsewhere scrapers come by any
+//! name.
+
+mod caller;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,13 +15,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use codec::{Body, Reply, ServerOptions};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::host::{is_from_page, is_ours};
 use crate::metrics::Registry;
 use crate::{Drain, Tasks};
+use caller::Caller;
 
 /// Connections at a time. More: the oldest is closed, so that nobody who only holds them keeps operators out.
 const CONNECTIONS_MAX: usize = 64;
@@ -48,7 +53,8 @@ pub struct AdminReply {
     pub body: Bytes,
 }
 
-/// Answers; called on the admin thread, may take its time.
+/// Answers; called on the admin thread, may take its time. It may change something only where the method is
+/// neither GET nor HEAD: then the caller has been looked at.
 pub type AdminHandler = Arc<dyn Fn(&AdminRequest<'_>) -> AdminReply + Send + Sync>;
 
 impl AdminReply {
@@ -140,7 +146,10 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
         }
         let connection = tasks.spawn_local("admin connection", async move {
             let options = ServerOptions::default();
-            let answer = |request: Request<Body>| std::future::ready(answer(bound, &handler, &request));
+            let caller = Caller::of(&stream).ok();
+            let answer = |request: Request<Body>| {
+                std::future::ready(answer(bound, caller.as_ref(), &handler, &request))
+            };
             if let Err(cause) = codec::http1::serve(stream, &options, drain.started(), answer).await {
                 tracing::debug!(%cause, "admin connection ended");
             }
@@ -151,12 +160,15 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
     Ok(())
 }
 
-fn answer(bound: IpAddr, handler: &AdminHandler, request: &Request<Body>) -> Reply {
+fn answer(bound: IpAddr, caller: Option<&Caller>, handler: &AdminHandler, request: &Request<Body>) -> Reply {
     let headers = request.headers();
+    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
     let reply = if is_from_page(headers) {
         AdminReply::text(403, "calls from web pages are refused\n")
     } else if bound.is_loopback() && !is_ours(bound, request.uri(), headers) {
         AdminReply::text(421, "the request names another server; call by address or as localhost\n")
+    } else if let (false, Err(refusal)) = (is_reading, may_change(caller)) {
+        refusal
     } else {
         handler(&AdminRequest {
             path: request.uri().path(),
@@ -170,6 +182,19 @@ fn answer(bound: IpAddr, handler: &AdminHandler, request: &Request<Body>) -> Rep
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(reply.content_type));
     Reply::Response(response)
+}
+
+/// Whether the caller may change something.
+fn may_change(caller: Option<&Caller>) -> Result<(), AdminReply> {
+    let who = match caller.and_then(Caller::uid) {
+        Some(uid) if caller::is_trusted(uid) => return Ok(()),
+        Some(uid) => format!("this call came from uid {uid}"),
+        None => "who called cannot be told (keep the connection open, and call from this machine)".to_owned(),
+    };
+    Err(AdminReply::text(
+        403,
+        format!("only root and the user of this process may change something: {who}\n"),
+    ))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use http::uri::Authority;
 use http::{HeaderMap, Uri, header};
 use std::net::IpAddr;
 
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
 /// Whether every name that a request gives its server is ours, when we listen on `bound`. A request
 /// that gives none passes: browsers always do.
 pub fn is_ours(bound: IpAddr, uri: &Uri, headers: &HeaderMap) -> bool {
@@ -27,10 +29,12 @@ fn is_our_name(bound: IpAddr, host: &str) -> bool {
     }
 }
 
-/// Whether a web page of elsewhere made a browser send this. Browsers name the page with every request that
-/// may change something.
+/// Whether a web page of elsewhere made a browser send this. Browsers name the page (`Origin`) with every request
+/// that may change something, and the newer ones say with every request to this machine where it came from
+/// (`Sec-Fetch-Site`, W3C Fetch Metadata): from one's own address bar, or from our own page.
 pub fn is_from_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN)
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    headers.contains_key(header::ORIGIN) || sites.any(|site| site != "none" && site != "same-origin")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The admin port, on loopback: Envoy's paths, because tools and people know them.
 //!
-//! It only reads, but for the log level and the start of a drain. It never shows a key, a token or the
-//! content of traffic. [`dump`] makes the JSON of the configuration in force.
+//! It only reads, but for the log level and the start of a drain (by POST, which `daemon::admin` takes from root
+//! and from our own user alone). It never shows a key, a token or the content of traffic. [`dump`] makes the JSON
+//! of the configuration in force.
 
 mod clusters;
 mod dump;
@@ -27,6 +28,7 @@ GET  /stats/prometheus   metrics
 GET  /server_info        version and state
 POST /logging?level=L    change the log level
 POST /drain_listeners    stop taking new work
+POST is for root and for the user that this process runs as.
 ";
 
 /// What the admin port reads. It is there before the proxy has joined, so parts arrive later.

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use codec::client;
@@ -50,6 +52,9 @@ fn it_answers_and_drains_on_a_runtime_with_many_threads() {
             ("origin", "null", 403),
             ("host", "rebound.example:15000", 421),
             ("host", "localhost:15000", 200),
+            ("sec-fetch-site", "cross-site", 403),
+            ("sec-fetch-site", "same-site", 403),
+            ("sec-fetch-site", "none", 200),
         ] {
             let request = Request::post("/ready").header(name, value).body(Bytes::new()).unwrap();
             let reply = client::send(address, request, client::Limits::default()).await.unwrap();
@@ -58,5 +63,49 @@ fn it_answers_and_drains_on_a_runtime_with_many_threads() {
         trigger.start();
         serving.await.unwrap().unwrap();
         assert!(client::get(address, "/ready").await.is_err());
+    });
+}
+
+/// Runs `script` as `nobody`: what it prints, or nothing where we may not become somebody else.
+fn as_nobody(script: String) -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    let mut bash = std::process::Command::new("bash");
+    let output = bash.args(["-c", &script]).uid(65_534).gid(65_534).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn only_root_and_the_own_user_change_something() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, drain) = Drain::new();
+        let changes = Arc::new(AtomicUsize::new(0));
+        let changed = Arc::clone(&changes);
+        let handler = Arc::new(move |request: &AdminRequest<'_>| {
+            changed.fetch_add(usize::from(request.method != "GET"), Ordering::Relaxed);
+            AdminReply::text(200, "done")
+        });
+        let serving = tokio::spawn(serve(listener, handler, drain));
+        let ours = Request::post("/drain_listeners").body(Bytes::new()).unwrap();
+        assert_eq!(client::send(address, ours, client::Limits::default()).await.unwrap().status(), 200);
+        assert_eq!(changes.load(Ordering::Relaxed), 1);
+        for (method, expected) in [("GET", "200"), ("POST", "403"), ("PUT", "403"), ("DELETE", "403")] {
+            let script = format!(
+                "exec 3<>/dev/tcp/127.0.0.1/{}; \
+                 printf '{method} /drain_listeners HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n\\r\\n' >&3; \
+                 read -r _ status _ <&3; echo -n $status",
+                address.port()
+            );
+            let status = tokio::task::spawn_blocking(move || as_nobody(script)).await.unwrap();
+            assert!(status.is_none_or(|status| status == expected), "{method}");
+        }
+        assert_eq!(changes.load(Ordering::Relaxed), 1, "nothing was changed by anybody else");
+        trigger.start();
+        serving.await.unwrap().unwrap();
     });
 }
