@@ -116,14 +116,18 @@ pub enum Violation {
 pub enum Flood {
     /// `RST_STREAM` from the peer (rapid reset).
     Resets,
+    /// Frames for which we had to reset their stream (made you reset).
+    StreamErrors,
     /// `PING`.
     Pings,
     /// `SETTINGS`.
     Settings,
-    /// `DATA`, `HEADERS` or `CONTINUATION` without content.
+    /// `DATA`, `HEADERS` or `CONTINUATION` without content, or `DATA` with hardly any that nobody reads.
     EmptyFrames,
-    /// `CONTINUATION` frames, or bytes of one header block.
+    /// `CONTINUATION` frames of one header block.
     Continuation,
+    /// Bytes of one decoded header block.
+    HeaderBytes,
     /// `WINDOW_UPDATE` out of proportion to what we send.
     WindowUpdates,
     /// `PRIORITY`.
@@ -157,9 +161,12 @@ pub enum ServeError {
     /// The client went away in the middle of a message.
     #[error("client closed the connection in the middle of a message")]
     Aborted(#[source] BoxError),
-    /// The peer broke HTTP/2, or another failure of the protocol.
-    #[error("protocol failure")]
+    /// The peer broke HTTP/2; cut with GOAWAY.
+    #[error("the peer broke the protocol")]
     Protocol(#[source] BoxError),
+    /// The service ended the connection without an answer, or broke off its body.
+    #[error("broken off by the service")]
+    Service(#[source] BoxError),
     /// The transport failed.
     #[error("connection failed")]
     Io(#[source] BoxError),

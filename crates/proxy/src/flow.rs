@@ -200,14 +200,14 @@ async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain:
 pub(crate) fn report(worker: &Worker, address: SocketAddr, error: &ServeError) {
     let reason = match error {
         ServeError::HeaderTimeout => Reason::HeaderTimeout,
-        ServeError::Malformed(_) => Reason::BadRequest,
+        ServeError::Malformed(_) | ServeError::Protocol(_) => Reason::BadRequest,
         ServeError::HeadTooLarge => Reason::HeadersTooLarge,
         ServeError::Flood(_) => Reason::BudgetExhausted,
         // The exchange that it interrupted has been told of by itself.
-        ServeError::Aborted(_) | ServeError::Protocol(_) | ServeError::Io(_) => {
+        ServeError::Aborted(_) | ServeError::Service(_) | ServeError::Io(_) => {
             tracing::debug!(%error, %address, "connection ended");
             return;
         }
     };
-    worker.recorder.refused(address, reason);
+    worker.recorder.cut(address, reason, error);
 }

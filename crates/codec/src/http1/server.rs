@@ -160,7 +160,7 @@ fn map_error(cause: hyper::Error) -> ServeError {
     } else if cause.is_incomplete_message() || cause.is_body_write_aborted() {
         ServeError::Aborted(cause.into())
     } else if cause.is_user() {
-        ServeError::Protocol(cause.into())
+        ServeError::Service(cause.into())
     } else {
         ServeError::Io(cause.into())
     }

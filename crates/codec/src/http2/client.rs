@@ -86,7 +86,8 @@ async fn drive<I: Io>(connection: Connection<Metered<I>, Bytes>, shared: Rc<Shar
         shared.listen(cx);
         pumps.extend(shared.pumps.borrow_mut().drain(..));
         while let Poll::Ready(Some(())) = pumps.poll_next_unpin(cx) {}
-        if shared.findings.flood.get().is_some() {
+        if let Some(flood) = shared.findings.flood.get() {
+            tracing::debug!(?flood, "upstream connection cut");
             return Poll::Ready(());
         }
         std::pin::Pin::new(&mut connection).poll(cx).map(|ended| {
@@ -123,6 +124,8 @@ impl Shared {
         let unprocessed = self.findings.last_stream.get().is_some_and(|last| stream > last);
         let kind = if unprocessed || (cause.is_remote() && cause.reason() == Some(Reason::REFUSED_STREAM)) {
             SendErrorKind::Refused
+        } else if self.findings.flood.get().is_some() {
+            SendErrorKind::Protocol
         } else if cause.is_reset() && cause.is_remote() {
             SendErrorKind::Reset
         } else if cause.is_library() {

@@ -30,6 +30,8 @@ const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
 const FRAME_HEAD_BYTES: usize = 9;
+/// Enough for the debug data of a GOAWAY of the library.
+const LAST_WORDS_BYTES: usize = 32;
 /// Bytes that we write for which one `WINDOW_UPDATE` is reasonable.
 const BYTES_PER_WINDOW_UPDATE: u64 = 128;
 
@@ -46,6 +48,34 @@ pub(super) struct Findings {
     pub(super) block_open: Cell<bool>,
     /// Whether the socket takes nothing at present, and how many bytes it has taken.
     pub(super) outlet: Outlet,
+    /// The end of what was written last.
+    last_words: Cell<[u8; LAST_WORDS_BYTES]>,
+}
+
+impl Findings {
+    /// Which flood made the connection end. The library cuts some by itself and says which only in the debug data
+    /// of its GOAWAY, the last that it writes: the error that it returns may be the peer's.
+    pub(super) fn flood(&self) -> Option<Flood> {
+        const SAID: [(&[u8], Flood); 5] = [
+            (b"too_many_resets", Flood::Resets),
+            (b"too_many_internal_resets", Flood::StreamErrors),
+            (b"too_many_data_frames", Flood::EmptyFrames),
+            (b"too_many_continuations", Flood::Continuation),
+            (b"header_list_way_too_large", Flood::HeaderBytes),
+        ];
+        let words = self.last_words.get();
+        let said = || SAID.iter().find(|(said, _)| words.ends_with(said)).map(|(_, flood)| *flood);
+        self.flood.get().or_else(said)
+    }
+
+    /// Remembers the end of `bytes`, of which `len` were written.
+    fn note_words(&self, bytes: &[u8], len: usize) {
+        let mut words = [0; LAST_WORDS_BYTES];
+        let end = &bytes[..len.min(bytes.len())];
+        let kept = &end[end.len().saturating_sub(LAST_WORDS_BYTES)..];
+        words[LAST_WORDS_BYTES - kept.len()..].copy_from_slice(kept);
+        self.last_words.set(words);
+    }
 }
 
 /// The counts of one kind of frame since `Counts::since`.
@@ -233,6 +263,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
         metered.findings.outlet.note(&written);
         let len = ready!(written)?;
         metered.counter.wrote(len);
+        metered.findings.note_words(buf, len);
         Poll::Ready(Ok(len))
     }
 
@@ -246,6 +277,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
         metered.findings.outlet.note(&written);
         let len = ready!(written)?;
         metered.counter.wrote(len);
+        // A GOAWAY is never written together with the data of a body.
+        if let [alone] = bufs {
+            metered.findings.note_words(alone, len);
+        }
         Poll::Ready(Ok(len))
     }
 

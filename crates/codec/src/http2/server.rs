@@ -130,10 +130,12 @@ async fn part<I: Io>(connection: &mut Connection<Metered<I>, Bytes>) {
 }
 
 fn map_error(cause: h2::Error, findings: &Findings) -> ServeError {
-    if let Some(flood) = findings.flood.get() {
+    if let Some(flood) = findings.flood() {
         ServeError::Flood(flood)
     } else if cause.is_io() {
         ServeError::Io(cause.into())
+    } else if cause.is_remote() {
+        ServeError::Aborted(cause.into())
     } else {
         ServeError::Protocol(cause.into())
     }

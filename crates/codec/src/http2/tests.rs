@@ -389,9 +389,34 @@ fn rapid_reset_is_cut() {
         frames.extend(frame(1, 0x5, stream, &GET));
         frames.extend(frame(3, 0, stream, &[0, 0, 0, 8]));
     }
-    let (ended, _) = run(flood(frames));
-    // The h2 crate's own limit on pending resets may be the first.
-    assert!(matches!(&ended, Err(ServeError::Flood(Flood::Resets) | ServeError::Protocol(_))), "{ended:?}");
+    // The h2 crate's own limit on pending resets is the first.
+    check_flood(frames, Flood::Resets);
+}
+
+/// Requests of which each makes us reset it, in the ways of CVE-2025-8671.
+#[test]
+fn made_you_reset_is_cut() {
+    let provoking = [frame(8, 0, 1, &[0x7f, 0xff, 0xff, 0xff]), frame(2, 0, 1, &[0, 0, 0, 1, 0])];
+    for mut last in provoking {
+        let mut frames = Vec::new();
+        for stream in (1u32..4_000).step_by(2) {
+            frames.extend(frame(1, 0x5, stream, &GET));
+            last[5..9].copy_from_slice(&stream.to_be_bytes());
+            if last[3] == 2 {
+                last[9..13].copy_from_slice(&stream.to_be_bytes());
+            }
+            frames.extend(&last);
+        }
+        check_flood(frames, Flood::StreamErrors);
+    }
+}
+
+#[test]
+fn who_breaks_the_protocol_is_told_apart_from_who_leaves() {
+    let (ended, _) = run(flood(frame(0, 0, 0, b"x")));
+    assert!(matches!(ended, Err(ServeError::Protocol(_))), "{ended:?}");
+    let (ended, _) = run(flood(frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 2])));
+    assert!(matches!(ended, Err(ServeError::Aborted(_))), "{ended:?}");
 }
 
 #[test]
@@ -405,11 +430,7 @@ fn endless_header_blocks_are_cut() {
 fn empty_data_is_cut() {
     let mut frames = frame(1, 0x4, 1, &[0x83, 0x86, 0x84, 0x41, 1, b'a']);
     frames.extend(frame(0, 0, 1, &[]).repeat(2_000));
-    let (ended, _) = run(flood(frames));
-    assert!(
-        matches!(&ended, Err(ServeError::Flood(Flood::EmptyFrames) | ServeError::Protocol(_))),
-        "{ended:?}"
-    );
+    check_flood(frames, Flood::EmptyFrames);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use model::authz::Action;
 use model::{Reason, SpiffeId};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -231,6 +232,23 @@ impl Recorder {
 
     /// Counts a connection that was refused before anything was exchanged, and logs it with its reason.
     pub fn refused(&self, peer: SocketAddr, reason: Reason) {
+        if self.count_refusal(reason) {
+            let row = reason.row();
+            tracing::warn!(%peer, reason = row.code, advice = row.advice, "refused a connection");
+        }
+    }
+
+    /// The same for a connection that was cut in its course; `cause` says more than the reason.
+    pub fn cut(&self, peer: SocketAddr, reason: Reason, cause: &dyn Error) {
+        if self.count_refusal(reason) {
+            let row = reason.row();
+            let source = cause.source().map(tracing::field::display);
+            tracing::warn!(%peer, reason = row.code, %cause, source, advice = row.advice, "cut a connection");
+        }
+    }
+
+    /// Counts it, and says whether it may be logged.
+    fn count_refusal(&self, reason: Reason) -> bool {
         if let Some(count) =
             Reason::ALL.iter().position(|r| *r == reason).and_then(|i| self.observe.refused.get(i))
         {
@@ -240,11 +258,8 @@ impl Recorder {
         let (since, logged) = self.logged.get();
         let (since, logged) =
             if now.duration_since(since) >= Duration::from_secs(1) { (now, 0) } else { (since, logged) };
-        if logged < REFUSALS_LOGGED_MAX {
-            let row = reason.row();
-            tracing::warn!(%peer, reason = row.code, advice = row.advice, "refused a connection");
-        }
         self.logged.set((since, logged.saturating_add(1)));
+        logged < REFUSALS_LOGGED_MAX
     }
 
     fn with_series(&self, key: &Key<'_>, record: impl FnOnce(&Series)) {

@@ -47,7 +47,7 @@ impl Observe {
             &mut text,
             "leno_refused_connections_total",
             "counter",
-            "Connections refused before anything was exchanged.",
+            "Connections refused, or cut for what the caller did, by reason.",
         );
         for (reason, count) in self.refusals() {
             let _ =

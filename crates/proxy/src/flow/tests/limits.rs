@@ -1,6 +1,6 @@
 //! Callers beyond a worker's limit are refused by name, and only they.
 
-use super::bed::{Application, Authority, Proxy, fresh_ip, story};
+use super::bed::{Application, Authority, Proxy, fresh_ip, story, wait_until};
 use super::edge::{edge, edge_resources, rule};
 use super::mesh::{Cluster, client};
 use crate::flow;
@@ -12,9 +12,12 @@ use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn refusals(worker: &Worker) -> u64 {
+    refusals_for(worker, Reason::TooManyConnections)
+}
+
+fn refusals_for(worker: &Worker, reason: Reason) -> u64 {
     let text = worker.shared.observe.render(0, 0);
-    let name =
-        format!("leno_refused_connections_total{{reason=\"{}\"}} ", Reason::TooManyConnections.row().code);
+    let name = format!("leno_refused_connections_total{{reason=\"{}\"}} ", reason.row().code);
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
@@ -80,4 +83,44 @@ fn a_caller_who_stops_in_the_middle_of_a_body_gets_408() {
         let line = &proxy.logged()[0];
         assert_eq!((line["response_flags"].as_str(), line["bytes_received"].as_u64()), (Some("SI"), Some(3)));
     });
+}
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Those, too, that the HTTP/2 library cuts before our own counts do.
+#[test]
+fn floods_and_broken_frames_are_counted_by_reason() {
+    const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    let many = |frames: &dyn Fn(u32) -> Vec<u8>| (1..4000).step_by(2).flat_map(frames).collect::<Vec<u8>>();
+    let rapid_reset = many(&|stream| [frame(1, 5, stream, GET), frame(3, 0, stream, &[0, 0, 0, 8])].concat());
+    let made_you_reset =
+        many(&|stream| [frame(1, 5, stream, GET), frame(8, 0, stream, &[0x7f, 0xff, 0xff, 0xff])].concat());
+    let post = [&[0x83], &GET[1..]].concat();
+    let empty_data = [frame(1, 4, 1, &post), frame(0, 0, 1, &[]).repeat(2000)].concat();
+    // Who says goodbye in anger is no better.
+    let and_goaway = [&rapid_reset[..], &frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 2])].concat();
+    let data_on_zero = frame(0, 0, 0, b"x");
+    for (frames, reason) in [
+        (rapid_reset, Reason::BudgetExhausted),
+        (made_you_reset, Reason::BudgetExhausted),
+        (empty_data, Reason::BudgetExhausted),
+        (and_goaway, Reason::BudgetExhausted),
+        (data_on_zero, Reason::BadRequest),
+    ] {
+        story(async move {
+            let proxy = edge(Vec::new(), &[]);
+            let (mut read, mut write) = tokio::io::split(proxy.enter_raw());
+            let hello = [&codec::HTTP2_PREFACE[..], &frame(4, 0, 0, &[]), &frames].concat();
+            tokio::task::spawn_local(async move {
+                let _ = write.write_all(&hello).await;
+                std::future::pending::<()>().await;
+            });
+            let _ = read.read_to_end(&mut Vec::new()).await;
+            wait_until("it is counted", || refusals_for(&proxy.worker, reason) == 1).await;
+        });
+    }
 }
