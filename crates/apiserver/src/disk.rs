@@ -1,6 +1,7 @@
 //! The store in one redb file. Every commit is synced to disk before it is reported as done.
 
 use crate::store::{Change, Row, Store, StoreError, Swap, Table, check};
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use std::path::Path;
 
@@ -27,12 +28,15 @@ fn used(cause: impl Into<redb::Error>) -> StoreError {
 }
 
 impl DiskStore {
-    /// Opens the file at `path` or makes it. A file that is no store of Leno's is an error, never overwritten.
+    /// Opens the file at `path` or makes it, for its owner alone. A file that is no store of Leno's is an error,
+    /// never overwritten.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |cause: redb::Error| StoreError::Open { path: path.into(), cause: Box::new(cause) };
+        let file = daemon::files::open_own(path).map_err(|cause| failed(cause.into()))?;
+        let backend = FileBackend::new(file).map_err(|cause| failed(cause.into()))?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create(path)
+            .create_with_backend(backend)
             .map_err(|cause| failed(cause.into()))?;
         let write = database.begin_write().map_err(|cause| failed(cause.into()))?;
         {

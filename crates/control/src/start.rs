@@ -109,7 +109,7 @@ fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::Session)> {
 /// Starts a control plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let issuer = issuer(&options, &seams)?;
-    std::fs::create_dir_all(&options.state_dir)
+    daemon::files::make_directory(&options.state_dir)
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
     let (mut stored, session) = load(&*store)?;

@@ -6,6 +6,8 @@
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Root of all files of a lab, on its tmpfs.
@@ -59,15 +61,24 @@ pub fn in_host(host: &str, path: &str) -> PathBuf {
     run_directory(host).join("leno").join(path)
 }
 
-/// Writes a whole file, then renames it into place: readers never see half of it.
+/// Writes a whole file for its owner alone, then renames it into place: readers never see half of it.
 pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
     let directory = path.parent().context("a file needs a directory")?;
     let name = path.file_name().context("a file needs a name")?;
     fs::create_dir_all(directory)?;
     // A dot in front and no known ending: watchers of configuration skip it.
     let partial = directory.join(format!(".{}.partial", name.display()));
-    fs::write(&partial, contents).with_context(|| format!("write {}", path.display()))?;
+    let mut file = daemon::files::open_own(&partial).with_context(|| format!("write {}", path.display()))?;
+    file.set_len(0)?;
+    file.write_all(contents).with_context(|| format!("write {}", path.display()))?;
     fs::rename(&partial, path).with_context(|| format!("write {}", path.display()))
+}
+
+/// Writes a file that every user of a host may read.
+pub fn write_for_all(path: &Path, contents: &[u8]) -> Result<()> {
+    write_atomically(path, contents)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+        .with_context(|| format!("open {} to all", path.display()))
 }
 
 /// All regular files below `directory`, sorted.

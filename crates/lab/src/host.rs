@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -83,17 +83,20 @@ impl Host {
     /// Makes the host's directory: what its processes see as `/run`.
     pub fn furnish(&self, ground: &Ground, nameserver: &str) -> Result<()> {
         let name = &self.plan.name;
-        for directory in ["bin", "log", "state", "config"] {
+        // Searched by whichever user runs a program here; what lies in them is for its owner alone.
+        for directory in ["bin", "log", "config"] {
             fs::create_dir_all(files::in_host(name, directory))
                 .with_context(|| format!("make the files of {name}"))?;
         }
+        daemon::files::make_directory(&files::in_host(name, "state"))
+            .with_context(|| format!("make the files of {name}"))?;
         std::os::unix::fs::symlink("/proc/1/exe", files::in_host(name, "bin/leno"))?;
         let text = format!(
             "nameserver {nameserver}\nsearch default.svc.cluster.local svc.cluster.local\noptions timeout:2 attempts:2\n"
         );
-        files::write_atomically(&files::in_host(name, "resolv.conf"), text.as_bytes())?;
+        files::write_for_all(&files::in_host(name, "resolv.conf"), text.as_bytes())?;
         if let ResolvConf::BelowRun(below) = &ground.resolv_conf {
-            files::write_atomically(&files::run_directory(name).join(below), text.as_bytes())?;
+            files::write_for_all(&files::run_directory(name).join(below), text.as_bytes())?;
         }
         Ok(())
     }
@@ -155,7 +158,7 @@ impl Host {
 
     async fn finish(&self, ground: &Ground, mut command: Command, input: &str, what: &str) -> Result<()> {
         let path = files::in_host(&self.plan.name, "log/setup.log");
-        let log = OpenOptions::new().create(true).append(true).open(&path)?;
+        let log = daemon::files::private().create(true).append(true).open(&path)?;
         let before = log.metadata()?.len();
         command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         let (running, stdin) = ground.processes.spawn(&mut command)?;
@@ -171,7 +174,7 @@ impl Host {
 
     fn open_log(&self, program: &str) -> Result<File> {
         let path = files::in_host(&self.plan.name, &format!("log/{program}.log"));
-        OpenOptions::new()
+        daemon::files::private()
             .create(true)
             .append(true)
             .open(&path)

@@ -40,7 +40,12 @@ impl Capture {
     /// Starts capturing on the bridge in `namespace`. From its return on, every frame is seen.
     pub async fn start(namespace: &Namespace, path: &Path) -> Result<Self> {
         let socket = namespace.run(open_socket).await?;
-        let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+        let file = daemon::files::private()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .open(path)
+            .with_context(|| format!("create {}", path.display()))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (done, result) = tokio::sync::oneshot::channel();
         let asked = Arc::clone(&stop);

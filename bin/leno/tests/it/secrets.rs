@@ -126,6 +126,13 @@ fn t07_no_private_key_is_written_anywhere() {
     println!("{} places, {bytes} bytes, {} scalars tried", all.len(), searcher.tried());
     assert!(all.len() > 50 && bytes > 100_000, "the search must have something to search");
 
+    // Nor may others of the host read what is written: configuration, registrations, logs.
+    let find = ["find", "/run/leno", "-type", "f", "-perm", "/077", "-not", "-name", "resolv.conf"];
+    for host in demo.status().hosts {
+        let open = demo.exec(&host.name, &find);
+        assert_eq!(crate::demo::text(&open), "", "files of {} that others may read", host.name);
+    }
+
     // The control run: a planted key is found in a file, in an environment and in an argument.
     let (scalar, public, pem) = plant();
     publics.insert(public);

@@ -38,7 +38,7 @@ impl Issuer for Holder {
 struct Bench {
     root: Root,
     running: Running,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bench {
@@ -49,7 +49,7 @@ impl Bench {
         let options =
             Options { listen: any, issuer_fd: None, state_dir: dir.path().into(), api: any, metrics: any };
         let seams = Seams { issuer: Some(Arc::new(Holder(root.clone()))), ..Seams::default() };
-        Self { root, running: start(options, seams).await.unwrap(), _dir: dir }
+        Self { root, running: start(options, seams).await.unwrap(), dir }
     }
 
     /// A connection of whoever holds `signer`, under any name that it likes.
@@ -66,6 +66,14 @@ impl Bench {
     async fn control(&self, cluster: &str) -> Channel {
         let signer = self.root.intermediate(cluster, LIFE).unwrap();
         self.connect(&signer, "spiffe://leno.demo/ns/leno-system/sa/control").await
+    }
+
+    /// Permissions of what is in the state directory.
+    fn modes(&self) -> Vec<u32> {
+        let mode = |entry: std::io::Result<std::fs::DirEntry>| {
+            std::os::unix::fs::PermissionsExt::mode(&entry.unwrap().metadata().unwrap().permissions()) & 0o777
+        };
+        std::fs::read_dir(self.dir.path()).unwrap().map(mode).collect()
     }
 
     async fn get(&self, address: SocketAddr, path: &str) -> String {
@@ -181,5 +189,12 @@ async fn a_page_that_was_rebound_to_loopback_learns_nothing() {
     let answer = bench.get_as(api, "/leno/v1/clusters", "rebound.example:15081").await;
     assert!(answer.starts_with("HTTP/1.1 421 ") && !answer.contains("clusters"), "{answer}");
     assert!(bench.get_as(api, "/leno/v1/clusters", "localhost:15081").await.contains("clusters"));
+    bench.running.stop().await;
+}
+
+#[tokio::test]
+async fn state_is_for_its_owner_alone() {
+    let bench = Bench::start().await;
+    assert_eq!(bench.modes(), [0o600]);
     bench.running.stop().await;
 }

@@ -8,7 +8,6 @@ use super::record::{Direction, RequestRecord, TcpRecord};
 use decide::authz::{Decision, Rehearsal};
 use model::{Policy, Reason, SpiffeId};
 use serde::Serialize;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,12 +43,13 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Opens `path` for appending (`-`: standard output) and starts the writer thread.
+    /// Opens `path` for appending (`-`: standard output) and starts the writer thread. A new file is for its
+    /// owner alone; one that is there keeps its permissions, which a log rotation may have chosen.
     pub fn open(path: &Path) -> io::Result<Self> {
         let sink: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stdout())
         } else {
-            Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+            Box::new(daemon::files::private().create(true).append(true).open(path)?)
         };
         Self::start(sink)
     }

@@ -422,3 +422,18 @@ fn times_are_written_as_rfc_3339_wants() {
         assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(ms)), text);
     }
 }
+
+#[test]
+fn a_new_access_log_is_for_its_owner_alone_and_an_old_one_as_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+    let path = std::env::temp_dir().join(format!("leno-access-log-{}", std::process::id()));
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    AccessLog::open(&path).unwrap().finish();
+    let made = mode();
+    // As a log rotation may do, for those who read it.
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    AccessLog::open(&path).unwrap().finish();
+    let kept = mode();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((made, kept), (0o600, 0o640));
+}

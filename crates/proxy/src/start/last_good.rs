@@ -6,9 +6,8 @@
 
 use crate::snapshot::Me;
 use model::{Resource, ResourceKey, Subscription};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xds::client::{REFUSED_VERSION, deny_all};
@@ -101,10 +100,11 @@ impl LastGood {
         let digest = checksum(&bytes);
         bytes.extend_from_slice(digest.as_ref());
         if let Some(directory) = self.path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            daemon::files::make_directory(directory)?;
         }
         let aside = self.path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+        let mut file = daemon::files::open_own(&aside)?;
+        file.set_len(0)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&aside, &self.path)

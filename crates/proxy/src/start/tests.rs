@@ -47,6 +47,8 @@ fn what_is_saved_is_loaded() {
     last_good.save(&saved()).unwrap();
     assert_eq!(last_good.load().unwrap(), Some(saved()));
     assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+    let mode = fs::metadata(directory.file()).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
 }
 
 #[test]

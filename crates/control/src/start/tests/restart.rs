@@ -104,3 +104,34 @@ async fn endpoints_are_kept_for_thirty_seconds_after_a_start() {
     client.run_until(|held| endpoints(held, WEB) == [format!("{uid}:Ready")]).await;
     running.stop().await;
 }
+
+/// The permissions of a directory and of all below it.
+fn modes(directory: &std::path::Path) -> Vec<(std::path::PathBuf, u32)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mut found = vec![(directory.to_owned(), mode(directory))];
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(modes(&path)),
+            false => found.push((path.clone(), mode(&path))),
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn state_is_for_its_owner_alone_also_that_of_an_earlier_version() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let _ = try_join(&bench, &running, &token(&running, "web").await).await.unwrap();
+    running.stop().await;
+    let state = bench.path().join("west");
+    let found = modes(&state);
+    assert!(found.len() > 1, "{found:?}");
+    assert!(found.iter().all(|(_, mode)| mode & 0o077 == 0), "{found:?}");
+    let (file, _) = found.iter().find(|(path, _)| path.is_file()).unwrap();
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    bench.start().await.stop().await;
+    assert!(modes(&state).iter().all(|(_, mode)| mode & 0o077 == 0), "{:?}", modes(&state));
+}
