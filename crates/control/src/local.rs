@@ -69,12 +69,12 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
             let events = watch::start(&root).map_err(failed)?;
             let mut directory = Directory::open(&root, &[])?;
             let state = State::of(&mut directory);
-            objects.set_files(state.objects, state.findings);
+            objects.set_files(state.objects, state.leaving, state.findings);
             watching = Some((directory, events));
         }
         Source::Text(text) => {
             let (parsed, findings) = api::parse::documents(&text, "");
-            objects.set_files(parsed, findings);
+            objects.set_files(parsed, Default::default(), findings);
         }
     }
     // Nobody is authenticated here, so the trust domain is only a name.
@@ -93,8 +93,8 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
     tasks.spawn("world", work.run(plane));
     // Nothing outlives such a process.
     tasks.spawn("rows", async move { while rows.recv().await.is_some() {} });
-    if let Some((directory, (watcher, events))) = watching {
-        tasks.spawn("watch", watch_into(directory, watcher, events, handle.clone(), drain.clone()));
+    if let Some((directory, events)) = watching {
+        tasks.spawn("watch", watch_into(directory, events, handle.clone(), drain.clone()));
     }
     let (link, end) = xds::link::pair();
     tasks.spawn("local stream", serve(end, handle.clone(), drain, clock));

@@ -14,6 +14,20 @@ pub struct Options {
     #[arg(long)]
     pub cluster: String,
     /// Directory of configuration files (YAML or JSON), watched
+    ///
+    /// Files that end in .yaml, .yml or .json are read, in subdirectories too, up to 8 deep; hidden ones are not.
+    /// Nothing outside the directory is read: a link is followed if it leads to something inside, as the links
+    /// of a mounted ConfigMap do.
+    ///
+    /// What changes together is one change. It is read when nothing has happened for 0.1 s, at the latest after
+    /// 1 s. A file that is open for writing is read when it is closed, or when it was still for 10 s.
+    ///
+    /// What is taken away (a file, or an object in one) goes out of force when it has been away for 1 s, together
+    /// with whatever else changed: a save that deletes a file and writes it anew takes nothing out.
+    ///
+    /// A file that is broken, empty, unreadable or larger than 4 MiB keeps its last good objects. So does a
+    /// directory that is removed, or is empty and not the one that was read before: removing it takes nothing
+    /// out, emptying it does. Documents of kinds that others serve are skipped. All of that is told as findings.
     #[arg(long, value_name = "DIR")]
     pub config: Option<PathBuf>,
     /// Directory that keeps what must survive a restart; never a key

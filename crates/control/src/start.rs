@@ -163,20 +163,19 @@ struct Listeners {
 /// A watched directory, already read once.
 struct Watching {
     directory: Directory,
-    watcher: notify::RecommendedWatcher,
-    events: mpsc::Receiver<notify::Event>,
+    events: watch::Events,
 }
 
 impl Watching {
     fn start(root: &Path, store: &dyn Store, stored: &mut Stored) -> anyhow::Result<Self> {
         // Watch first, read then: what changes in between is read again.
-        let (watcher, events) = watch::start(root).with_context(|| format!("watch {}", root.display()))?;
+        let events = watch::start(root).with_context(|| format!("watch {}", root.display()))?;
         let last_good = store.rows(Table::Files).context("read the store")?;
         let mut directory = Directory::open(root, &last_good)?;
         let state = watch::State::of(&mut directory);
         store.commit(&state.rows).context("store the configuration files")?;
-        stored.objects.set_files(state.objects, state.findings);
-        Ok(Self { directory, watcher, events })
+        stored.objects.set_files(state.objects, state.leaving, state.findings);
+        Ok(Self { directory, events })
     }
 }
 
@@ -219,8 +218,8 @@ impl Starting {
     /// What keeps configuration, certificates and the other clusters fresh.
     fn spawn_upkeep(&self, watching: Option<Watching>, session: xds::client::Session) {
         let Parts { authority, handle, store, metrics, clock, .. } = &self.parts;
-        if let Some(Watching { directory, watcher, events }) = watching {
-            let work = watch_into(directory, watcher, events, handle.clone(), self.drain.clone());
+        if let Some(Watching { directory, events }) = watching {
+            let work = watch_into(directory, events, handle.clone(), self.drain.clone());
             self.tasks.spawn("watch", work);
         }
         self.spawn_until("authority", authority.clone().renew(self.identity.clone(), handle.clone()));

@@ -58,16 +58,18 @@ codes! {
     TwoSources: "LENO0007" Error "The same object comes from the directory and from the API. The directory wins.";
     ReadOnly: "LENO0008" Error "The object comes from the directory and cannot be changed over the API. Change the file.";
     Stale: "LENO0009" Error "The object carries a metadata.resourceVersion that is not that of the stored one: it was changed or deleted since the copy was taken. Take a fresh copy and change that one, or remove the resourceVersion to overwrite what is there.";
+    Unread: "LENO0010" Error "A file or directory of the configuration is not read: it is no regular file, not readable, too large, one too many or too deep, a link that leads out of the directory, or the directory itself is gone. What it held before stays in force.";
     ReferenceNotFound: "LENO0101" Error "A reference points to an object that does not exist. Requests to it get a 500.";
     ParentNotFound: "LENO0102" Warning "A route's parentRef points to an object that does not exist, so the route has no effect.";
     Unsupported: "LENO0103" Error "The field is valid but not supported yet. The object is refused rather than approximated.";
     PortNotFound: "LENO0104" Error "A reference names a port that the service does not have.";
     NoWorkloads: "LENO0105" Warning "The selector of a service or policy matches no WorkloadGroup, so it has no effect.";
     HttpFieldOnTcp: "LENO0106" Error "An AuthorizationPolicy has an HTTP condition for a port that is TCP; it would deny or allow more than meant.";
-    Replaced: "LENO0107" Error "This kind is not read by Leno; the finding names what replaces it.";
+    Replaced: "LENO0107" Warning "This kind is not read by Leno; the finding names what replaces it. The document is skipped, all others are used; with --strict it stops them.";
     HostConflict: "LENO0108" Error "Two GlobalServices claim the same host. The older one stays in force.";
     Ignored: "LENO0109" Warning "The field is valid but has no effect: it is not supported yet, or means nothing where it stands. The object is used as if it were not there.";
     PortConflict: "LENO0110" Error "The services behind a GlobalService do not agree on a port. Requests go to the targetPort of the first one everywhere, so workloads of the others fail them.";
+    Foreign: "LENO0111" Warning "The document is of a kind, or a Gateway of a class, that others serve and Leno does not. It is skipped, all others are used; with --strict it stops them.";
 }
 
 impl Finding {

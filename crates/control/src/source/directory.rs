@@ -1,31 +1,33 @@
-//! A directory of configuration files: each file's last good objects, and what is wrong with it now.
+//! A directory of configuration files: which objects of it are in force, and what is wrong with it now.
 //!
 //! A file that is broken keeps the objects that it had, also across a restart: what was good is handed out
-//! as rows to be stored. Empty counts as broken, because a writer that died and a full disk leave such files;
-//! to take objects out, delete the file (or leave a comment in it). A directory that is empty and not the one
-//! that was read before is a mount that went away, and keeps all. Watching is `watch`; this reads.
+//! as rows to be stored. Empty counts as broken, because a writer that died and a full disk leave such files.
+//! An object that is no longer there is only gone when it stayed away for [`GONE`]; with it waits all that
+//! changed at the same time, so that nothing is taken away before what replaces it is there. A directory that is
+//! gone, or empty and not the one that was read before, keeps all. `scan` reads, `watch` says when.
 
+use crate::source::scan::{self, Found, Identity, Scan, Writer, unread};
 use api::Object;
 use apiserver::store::KEY_BYTES_MAX;
 use apiserver::{Change, Row, Table};
 use model::{Code, Finding, Level, ObjectRef, Origin};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File as OpenFile;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 
-/// Largest file read, in bytes; a larger one is a finding.
-pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Files read at most; the rest are one finding.
-pub const FILES_MAX: usize = 4096;
-/// A file that changed less than this ago and was not seen to be closed may be half written: it is left as it
-/// was, and read again when it had its time.
-pub const QUIET: Duration = Duration::from_millis(200);
-/// How deep subdirectories are entered.
-pub const DEPTH_MAX: usize = 8;
+/// How long an object must be away, with nothing else going or coming back, until it counts as gone: editors and
+/// version control take a file away before they write it anew.
+pub const GONE: Duration = Duration::from_secs(1);
+/// The longest that a change waits for [`GONE`], however much goes and comes back meanwhile.
+pub const GONE_MAX: Duration = Duration::from_secs(10);
+/// A file of which nobody knows whether it is being written is read when it was still for this long.
+pub const STILL: Duration = Duration::from_secs(1);
+/// A file that somebody has open for writing is read nevertheless when it was still for this long.
+pub const OPEN_STILL: Duration = Duration::from_secs(10);
+/// Files left for later are looked at again this often, if nothing is told of them.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The directory cannot be read at all.
 #[derive(Debug, Error)]
@@ -38,13 +40,29 @@ pub struct DirectoryError {
     pub cause: io::Error,
 }
 
-/// What is known of files beside their content.
+/// What events told of files.
 #[derive(Clone, Debug, Default)]
 pub struct Signs {
     /// Being written at this moment: left as they were.
     pub writing: BTreeSet<PathBuf>,
     /// Closed or renamed since the last reading: whole, however young.
     pub whole: BTreeSet<PathBuf>,
+}
+
+/// The time of a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For how long something is away.
+    pub instant: Instant,
+    /// For how old files are.
+    pub wall: SystemTime,
+}
+
+impl Now {
+    /// By the clocks of this machine.
+    pub fn real() -> Self {
+        Self { instant: Instant::now(), wall: SystemTime::now() }
+    }
 }
 
 /// Whether a reading brought something new.
@@ -62,6 +80,7 @@ struct File {
     objects: Vec<Object>,
     findings: Vec<Finding>,
     good: Good,
+    place: Place,
 }
 
 /// Whether a file was ever without an error.
@@ -72,6 +91,14 @@ enum Good {
     Known,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    There,
+    /// Missing when last looked for, and perhaps soon back.
+    Away,
+}
+
 /// The files of a directory as last read.
 #[derive(Debug)]
 pub struct Directory {
@@ -80,15 +107,74 @@ pub struct Directory {
     /// Trouble with the directory itself.
     findings: Vec<Finding>,
     rows: Vec<Change>,
-    /// Device and inode of the directory when files were last seen in it; `None`: not in this run.
-    seen_at: Option<(u64, u64)>,
-    /// Files that were left as they were because they are too young.
+    /// The directory when files were last seen in it; `None`: not in this run.
+    seen_at: Option<Identity>,
+    /// Files that were left as they were, to be looked at again.
     young: BTreeSet<PathBuf>,
+    /// What is in force: mostly what is in the files.
+    in_force: Vec<Object>,
+    leaving: Leaving,
+}
+
+/// Objects in force that no file has any more.
+#[derive(Debug, Default)]
+struct Leaving {
+    since: BTreeMap<ObjectRef, Instant>,
+    /// When one last went or came back.
+    moved: Option<Instant>,
+}
+
+/// Who of those that leave is gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// All of them.
+    All,
+    /// Those that are away since this moment or longer.
+    Before(Instant),
+    /// Nobody yet.
+    Nobody,
+}
+
+impl Leaving {
+    /// Takes note of who is missing now.
+    fn judge(&mut self, missing: &BTreeSet<ObjectRef>, now: Instant) -> Verdict {
+        let before = self.since.len();
+        self.since.retain(|object, _| missing.contains(object));
+        let mut has_moved = self.since.len() != before;
+        for object in missing {
+            if !self.since.contains_key(object) {
+                self.since.insert(object.clone(), now);
+                has_moved = true;
+            }
+        }
+        if has_moved {
+            self.moved = Some(now);
+        }
+        if missing.is_empty() || self.moved.is_none_or(|moved| now >= moved + GONE) {
+            return Verdict::All;
+        }
+        match self.since.values().min() {
+            Some(first) if now >= *first + GONE_MAX => Verdict::Before(now.checked_sub(GONE).unwrap_or(now)),
+            _ => Verdict::Nobody,
+        }
+    }
+
+    /// When to judge again.
+    fn due(&self) -> Option<Instant> {
+        let first = self.since.values().min()?;
+        Some(self.moved.map_or(*first, |moved| moved + GONE).min(*first + GONE_MAX))
+    }
 }
 
 impl Directory {
     /// Reads `root` for the first time; broken files become findings. `stored` is what earlier rows said.
     pub fn open(root: &Path, stored: &[Row]) -> Result<Self, DirectoryError> {
+        let failed = |cause| DirectoryError { path: root.into(), cause };
+        let scan = scan::wait(root.into()).map_err(failed)?;
+        Ok(Self::begin(root, stored, scan, Now::real()))
+    }
+
+    fn begin(root: &Path, stored: &[Row], scan: Scan, now: Now) -> Self {
         let mut directory = Self {
             root: root.into(),
             files: BTreeMap::new(),
@@ -96,6 +182,8 @@ impl Directory {
             rows: Vec::new(),
             seen_at: None,
             young: BTreeSet::new(),
+            in_force: Vec::new(),
+            leaving: Leaving::default(),
         };
         for row in stored {
             let path = PathBuf::from(&row.key);
@@ -105,8 +193,9 @@ impl Directory {
                 directory.rows.push(Change::Delete(Table::Files, row.key.clone()));
             }
         }
-        directory.read(&Signs::default(), SystemTime::now())?;
-        Ok(directory)
+        directory.in_force = directory.candidate();
+        directory.take(scan, &Signs::default(), now);
+        directory
     }
 
     /// Rows to be stored, since the last call.
@@ -114,59 +203,96 @@ impl Directory {
         std::mem::take(&mut self.rows)
     }
 
-    /// Whether files were left as they were that should be read after [`QUIET`].
-    pub fn has_young(&self) -> bool {
-        !self.young.is_empty()
+    /// When it should be read again though nothing happens: files are young, or objects are leaving.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let again = (!self.young.is_empty()).then(|| now + AGAIN);
+        again.into_iter().chain(self.leaving.due()).min()
     }
 
-    /// Reads again; `now` tells how old files are.
-    pub fn read(&mut self, signs: &Signs, now: SystemTime) -> Result<Reading, DirectoryError> {
-        let mut listing = Listing::default();
-        let failed = |cause| DirectoryError { path: self.root.clone(), cause };
-        let root = std::fs::metadata(&self.root).map_err(failed)?;
-        listing.enter(&self.root, 0).map_err(failed)?;
-        let Listing { mut paths, closed, .. } = listing;
-        let at = Some((root.dev(), root.ino()));
-        if paths.is_empty() && self.seen_at != at && self.objects().next().is_some() {
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Takes in what lies in the directory now.
+    pub fn take(&mut self, scan: Scan, signs: &Signs, now: Now) -> Reading {
+        if scan.files.is_empty() && self.seen_at != Some(scan.at) && !self.in_force.is_empty() {
             let cause = "the directory is empty and not the one that was read before; its last objects stay";
             let fix = "mount or fill it; to take them out, leave a file with a comment in it";
-            return Ok(self.set_findings(vec![broken(&self.root, cause, fix)]));
+            return self.stay(unread(&self.root, cause, fix));
         }
-        self.seen_at = at;
-        paths.sort();
-        let mut findings = Vec::new();
-        if paths.len() > FILES_MAX {
-            let cause = format!("the directory has {} files, {FILES_MAX} are read", paths.len());
-            findings.push(Finding::new(
-                Code::BadValue,
-                &origin(&self.root),
-                cause,
-                "use fewer, larger files",
-            ));
-            paths.truncate(FILES_MAX);
-        }
-        for (path, cause) in &closed {
-            let cause = format!("the directory cannot be read: {cause}");
-            findings.push(broken(path, &cause, "make it readable; its last good files stay until then"));
-        }
-        let mut reading = self.set_findings(findings);
-        let there: BTreeSet<&PathBuf> = paths.iter().collect();
-        let rows = &mut self.rows;
-        self.files.retain(|path, _| {
-            let keep = there.contains(path) || signs.writing.contains(path) || is_below(path, &closed);
-            if !keep {
+        self.seen_at = Some(scan.at);
+        let mut reading = self.set_findings(scan.findings);
+        for (path, file) in &mut self.files {
+            let is_away = !scan.files.contains_key(path)
+                && !signs.writing.contains(path)
+                && !scan.unseen.iter().any(|unseen| path.starts_with(unseen));
+            let place = if is_away { Place::Away } else { Place::There };
+            if std::mem::replace(&mut file.place, place) != place {
                 reading = Reading::Changed;
+            }
+        }
+        self.young.clear();
+        for (path, found) in scan.files {
+            if self.take_file(&path, found, signs, now.wall) == Reading::Changed {
+                reading = Reading::Changed;
+            }
+        }
+        if reading == Reading::Changed || !self.leaving.since.is_empty() {
+            reading = self.settle(now.instant, reading);
+        }
+        reading
+    }
+
+    /// Takes in that the directory cannot be read: all stays.
+    pub fn fail(&mut self, cause: &io::Error) -> Reading {
+        let cause = format!("the directory cannot be read: {cause}; its last objects stay");
+        self.stay(unread(&self.root, cause, "make it readable"))
+    }
+
+    /// What was about to leave may be gone with the directory, which takes nothing out.
+    fn stay(&mut self, finding: Finding) -> Reading {
+        self.leaving = Leaving::default();
+        self.young.clear();
+        self.set_findings(vec![finding])
+    }
+
+    /// Decides what is in force, now that the files are known.
+    fn settle(&mut self, now: Instant, reading: Reading) -> Reading {
+        let mut objects = self.candidate();
+        let there: BTreeSet<&ObjectRef> = objects.iter().map(|object| &object.object).collect();
+        let in_force = self.in_force.iter().map(|object| &object.object);
+        let missing = in_force.filter(|object| !there.contains(*object)).cloned().collect();
+        let were_leaving = !self.leaving.since.is_empty();
+        match self.leaving.judge(&missing, now) {
+            Verdict::Nobody => return if were_leaving { reading } else { Reading::Changed },
+            Verdict::All => self.leaving = Leaving::default(),
+            Verdict::Before(moment) => {
+                let since = &mut self.leaving.since;
+                since.retain(|_, since| *since > moment);
+                let stays = self.in_force.iter().filter(|object| since.contains_key(&object.object));
+                objects.extend(stays.cloned());
+            }
+        }
+        let rows = &mut self.rows;
+        self.files.retain(|path, file| {
+            let is_kept = file.place == Place::There
+                || file.objects.iter().any(|object| self.leaving.since.contains_key(&object.object));
+            if !is_kept {
                 rows.push(Change::Delete(Table::Files, path.to_string_lossy().into_owned()));
             }
-            keep
+            is_kept
         });
-        self.young.clear();
-        for path in paths.iter().filter(|path| !signs.writing.contains(*path)) {
-            if self.read_file(path, signs.whole.contains(path), now) == Reading::Changed {
-                reading = Reading::Changed;
-            }
-        }
-        Ok(reading)
+        self.in_force = objects;
+        Reading::Changed
+    }
+
+    fn candidate(&self) -> Vec<Object> {
+        self.there().flat_map(|file| &file.objects).cloned().collect()
+    }
+
+    fn there(&self) -> impl Iterator<Item = &File> {
+        self.files.values().filter(|file| file.place == Place::There)
     }
 
     fn set_findings(&mut self, findings: Vec<Finding>) -> Reading {
@@ -175,68 +301,73 @@ impl Directory {
         if same { Reading::Same } else { Reading::Changed }
     }
 
-    fn read_file(&mut self, path: &Path, is_whole: bool, now: SystemTime) -> Reading {
-        let file = self.files.entry(path.into()).or_default();
-        let content = match load(path) {
-            Ok((content, _)) if content == file.content && !content.is_empty() => return Reading::Same,
-            Ok((_, modified)) if file.good == Good::Known && !is_whole && is_young(modified, now) => {
-                self.young.insert(path.into());
+    fn take_file(&mut self, path: &Path, found: Found, signs: &Signs, wall: SystemTime) -> Reading {
+        let is_new = !self.files.contains_key(path);
+        let file = match found {
+            // What was read before stays; what is new is not read, and told of as a whole.
+            Found::Surplus => return Reading::Same,
+            _ => self.files.entry(path.into()).or_default(),
+        };
+        let content = match found {
+            Found::Read { content, .. } if content == file.content && !content.is_empty() => {
                 return Reading::Same;
             }
-            Ok((content, _)) => content,
-            // Gone between listing and reading: the next reading sees it.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
-                return Reading::Same;
+            Found::Read { content, modified, writer } => {
+                // A change in the future was told by a clock that is not ours, and says nothing.
+                let age = wall.duration_since(modified).unwrap_or(STILL);
+                if !is_whole(path, signs, writer, age, file.good) {
+                    self.young.insert(path.into());
+                    if is_new {
+                        self.files.remove(path);
+                    }
+                    return Reading::Same;
+                }
+                content
             }
-            Err(cause) => {
+            Found::Unreadable(cause) => {
                 file.content.clear();
                 let cause = format!("the file cannot be read: {cause}");
                 let fix = "make it a readable file of at most 4 MiB; its last objects stay until then";
-                return file.refuse(vec![broken(path, &cause, fix)]);
+                return file.refuse(vec![unread(path, cause, fix)]);
             }
+            Found::Surplus => return Reading::Same,
         };
-        let Ok(text) = String::from_utf8(content.clone()) else {
-            file.content = content;
-            return file.refuse(vec![broken(path, "the file is not UTF-8", "save it as UTF-8")]);
-        };
-        file.content = content;
-        if text.trim().is_empty() && !file.objects.is_empty() {
-            let fix = "write them again, or delete the file to take them out";
-            return file.refuse(vec![broken(path, "the file is empty; its last objects stay in force", fix)]);
-        }
-        let (objects, findings) = api::parse::documents(&text, &path.to_string_lossy());
-        let broken = findings.iter().any(|finding| finding.code.level() == Level::Error);
-        if broken && file.good == Good::Known {
-            return file.refuse(findings);
-        }
-        // Without a last good state the readable part is better than nothing, and what denies must not be
-        // missing: a policy that is refused denies everything.
-        let (objects, findings) = match broken {
-            true => api::parse::documents_closed(&text, &path.to_string_lossy()),
-            false => (objects, findings),
-        };
-        if !broken {
-            file.good = Good::Known;
+        let rows = &mut self.rows;
+        file.read(path, content, |content| {
             let key = path.to_string_lossy().into_owned();
             // A longer one cannot be stored; such a file is only not remembered over a restart.
             if key.len() <= KEY_BYTES_MAX {
-                self.rows.push(Change::Put(Table::Files, key, file.content.clone()));
+                rows.push(Change::Put(Table::Files, key, content));
             }
-        }
-        let same = file.objects == objects && file.findings == findings;
-        file.objects = objects;
-        file.findings = findings;
-        if same { Reading::Same } else { Reading::Changed }
+        })
     }
 
-    /// All objects in file order.
+    /// The objects in force.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.files.values().flat_map(|file| &file.objects)
+        self.in_force.iter()
+    }
+
+    /// Those of them that no file has any more: only for a moment.
+    pub fn leaving(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.leaving.since.keys()
     }
 
     /// What is wrong now.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().chain(self.files.values().flat_map(|file| &file.findings))
+        self.findings.iter().chain(self.there().flat_map(|file| &file.findings))
+    }
+}
+
+/// Whether a file that changed `age` ago is all that its writer means to write.
+fn is_whole(path: &Path, signs: &Signs, writer: Writer, age: Duration, good: Good) -> bool {
+    if age >= OPEN_STILL {
+        return true;
+    }
+    match writer {
+        Writer::Open => false,
+        _ if signs.writing.contains(path) => false,
+        Writer::Nobody => true,
+        Writer::Unknown => signs.whole.contains(path) || age >= STILL || good == Good::Never,
     }
 }
 
@@ -245,7 +376,38 @@ impl File {
     fn restore(row: &Row) -> Self {
         let text = String::from_utf8_lossy(&row.value);
         let (objects, findings) = api::parse::documents(&text, &row.key);
-        Self { content: row.value.clone(), objects, findings, good: Good::Known }
+        Self { content: row.value.clone(), objects, findings, good: Good::Known, place: Place::There }
+    }
+
+    /// Takes in new content; `keep` is called with what is good.
+    fn read(&mut self, path: &Path, content: Vec<u8>, keep: impl FnOnce(Vec<u8>)) -> Reading {
+        self.content = content;
+        let Ok(text) = std::str::from_utf8(&self.content) else {
+            return self.refuse(vec![broken(path, "the file is not UTF-8", "save it as UTF-8")]);
+        };
+        if text.trim().is_empty() && !self.objects.is_empty() {
+            let fix = "write them again, or delete the file to take them out";
+            return self.refuse(vec![broken(path, "the file is empty; its last objects stay in force", fix)]);
+        }
+        let (objects, findings) = api::parse::documents(text, &path.to_string_lossy());
+        let is_broken = findings.iter().any(|finding| finding.code.level() == Level::Error);
+        if is_broken && self.good == Good::Known {
+            return self.refuse(findings);
+        }
+        // Without a last good state the readable part is better than nothing, and what denies must not be
+        // missing: a policy that is refused denies everything.
+        let (objects, findings) = match is_broken {
+            true => api::parse::documents_closed(text, &path.to_string_lossy()),
+            false => (objects, findings),
+        };
+        if !is_broken {
+            self.good = Good::Known;
+            keep(self.content.clone());
+        }
+        let same = self.objects == objects && self.findings == findings;
+        self.objects = objects;
+        self.findings = findings;
+        if same { Reading::Same } else { Reading::Changed }
     }
 
     /// Keeps the objects, shows the findings.
@@ -256,84 +418,10 @@ impl File {
     }
 }
 
-fn origin(path: &Path) -> Origin {
-    let text = path.to_string_lossy();
-    Origin { object: ObjectRef::new("File", "", &text), file: text.into(), line: 1 }
-}
-
 fn broken(path: &Path, cause: &str, fix: &str) -> Finding {
-    Finding::new(Code::Syntax, &origin(path), cause, fix)
-}
-
-/// Whether a file lies in a subdirectory that cannot be read now: it may well be there.
-fn is_below(path: &Path, closed: &[(PathBuf, io::Error)]) -> bool {
-    closed.iter().any(|(directory, _)| path.starts_with(directory))
-}
-
-/// A change in the future was told by a clock that is not ours, and says nothing.
-fn is_young(modified: SystemTime, now: SystemTime) -> bool {
-    now.duration_since(modified).is_ok_and(|age| age < QUIET)
-}
-
-/// The content, and when it last changed.
-fn load(path: &Path) -> io::Result<(Vec<u8>, SystemTime)> {
-    // Looked at before it is opened: opening a pipe waits for a writer.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let file = OpenFile::open(path)?;
-    let mut content = Vec::new();
-    (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
-    }
-    // Asked after reading: what was written meanwhile is young.
-    let modified = file.metadata()?.modified()?;
-    Ok((content, modified))
-}
-
-/// Whether a path is configuration: YAML or JSON, not hidden.
-pub(crate) fn is_configuration(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let known = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
-    known && !hidden
-}
-
-/// The files below a directory.
-#[derive(Default)]
-struct Listing {
-    paths: Vec<PathBuf>,
-    /// Subdirectories that are there but cannot be read.
-    closed: Vec<(PathBuf, io::Error)>,
-    /// Directories entered, by their true path: links may lead in circles.
-    entered: BTreeSet<PathBuf>,
-}
-
-impl Listing {
-    fn enter(&mut self, directory: &Path, depth: usize) -> io::Result<()> {
-        if !self.entered.insert(directory.canonicalize()?) {
-            return Ok(());
-        }
-        for entry in std::fs::read_dir(directory)? {
-            let path = entry?.path();
-            let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-            if hidden {
-                continue;
-            }
-            if path.is_dir() {
-                if depth < DEPTH_MAX {
-                    match self.enter(&path, depth + 1) {
-                        Ok(()) => {}
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        Err(error) => self.closed.push((path, error)),
-                    }
-                }
-            } else if is_configuration(&path) {
-                self.paths.push(path);
-            }
-        }
-        Ok(())
-    }
+    let text = path.to_string_lossy();
+    let origin = Origin { object: ObjectRef::new("File", "", &text), file: text.into(), line: 1 };
+    Finding::new(Code::Syntax, &origin, cause, fix)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! All objects of the cluster: those of the directory and those applied over the API, merged.
 //!
-//! The directory wins; a name that comes from both, or twice from the directory, is a finding.
+//! The directory wins; a name that comes from both, or twice from the directory, is a finding. What is about to
+//! leave the directory makes room for what comes over the API.
 
 use crate::time::rfc3339;
 use api::Object;
@@ -8,7 +9,7 @@ use apiserver::{Change, Row, Table};
 use model::{Code, Finding, ObjectRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// One object of the API, with its revision.
@@ -24,6 +25,7 @@ pub struct Stored {
 #[derive(Debug, Default)]
 pub struct Objects {
     files: Vec<Object>,
+    leaving: BTreeSet<ObjectRef>,
     file_findings: Vec<Finding>,
     stored: BTreeMap<ObjectRef, Stored>,
     revision: u64,
@@ -92,9 +94,10 @@ impl Objects {
         objects
     }
 
-    /// Replaces what the directory holds.
-    pub fn set_files(&mut self, objects: Vec<Object>, findings: Vec<Finding>) {
+    /// Replaces what the directory holds; `leaving` are those of its objects that no file has any more.
+    pub fn set_files(&mut self, objects: Vec<Object>, leaving: BTreeSet<ObjectRef>, findings: Vec<Finding>) {
         self.files = objects;
+        self.leaving = leaving;
         self.file_findings = findings;
     }
 
@@ -118,9 +121,9 @@ impl Objects {
         self.revision
     }
 
-    /// The object as it comes from a file.
+    /// The object as it comes from a file, unless it is leaving.
     pub fn find_file(&self, object: &ObjectRef) -> Option<&Object> {
-        self.files.iter().find(|file| file.object == *object)
+        self.files.iter().find(|file| file.object == *object && !self.leaving.contains(object))
     }
 
     /// The object as it was applied over the API.
@@ -132,7 +135,10 @@ impl Objects {
     pub fn merged(&self) -> Merged {
         let mut all: BTreeMap<&ObjectRef, &Object> = BTreeMap::new();
         let mut findings = self.file_findings.clone();
-        for object in &self.files {
+        let is_replaced = |object: &&Object| {
+            self.leaving.contains(&object.object) && self.stored.contains_key(&object.object)
+        };
+        for object in self.files.iter().filter(|object| !is_replaced(object)) {
             if let Some(first) = all.get(&object.object) {
                 let cause = format!("also defined in {}:{}", first.origin.file, first.origin.line);
                 findings.push(Finding::new(Code::Duplicate, &object.origin, cause, "keep one of them"));

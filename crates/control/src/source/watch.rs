@@ -1,33 +1,45 @@
-//! Watches a directory: the first change is read at once, followers are gathered for a moment.
+//! Watches a directory and hands on what it says, one state for all that changes together.
 //!
-//! A file that is open for writing is left alone until it is closed, or quiet for a while: half a file
-//! must never count as a whole one. Events may come after the reading that they should have stopped, so
-//! `directory` looks at the age of a file too.
+//! A change is read when nothing has happened for [`SETTLE`] and nobody is known to be writing, at the latest
+//! [`SETTLE_MAX`] after it began. A file that is open for writing is left alone until it is closed, or still for
+//! long: half a file must never count as a whole one. Events may be lost, or come after the reading that they
+//! should have stopped, so `scan` asks the kernel about each file too, and all is read again every [`REREAD`].
 
-use crate::source::directory::{Directory, QUIET, Reading, Signs, is_configuration};
+use crate::source::directory::{Directory, Now, OPEN_STILL, Reading, Signs};
+use crate::source::scan::{self, is_configuration};
 use api::Object;
 use apiserver::Change;
-use model::Finding;
-use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use model::{Finding, ObjectRef};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Followers of a change are gathered for this long.
-const GATHER: Duration = Duration::from_millis(10);
+/// What changed is read when nothing happened for this long.
+pub const SETTLE: Duration = Duration::from_millis(100);
+/// The longest that a change waits for [`SETTLE`].
+pub const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// The directory is read this often even if the kernel reports nothing (it may drop events).
-const REREAD: Duration = Duration::from_secs(5);
+pub const REREAD: Duration = Duration::from_secs(5);
 /// Events kept; more are dropped and the next reading finds what they told.
 const EVENTS_MAX: usize = 1024;
+
+/// How often a directory is looked for that cannot be read.
+const RETRY: Duration = Duration::from_secs(1);
+/// Who had it open for writing closed it.
+const CLOSED: AccessKind = AccessKind::Close(AccessMode::Write);
 
 /// What a directory says at one moment.
 #[derive(Debug)]
 pub struct State {
     /// Objects in force, in file order.
     pub objects: Vec<Object>,
+    /// Those of them that no file has any more: only for a moment.
+    pub leaving: BTreeSet<ObjectRef>,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// To be stored.
@@ -40,16 +52,26 @@ impl State {
         Self {
             rows: directory.take_rows(),
             objects: directory.objects().cloned().collect(),
+            leaving: directory.leaving().cloned().collect(),
             findings: directory.findings().cloned().collect(),
         }
     }
 }
 
-/// Starts watching `root`; the watcher stops when it is dropped. Events name files as a reading of `root` does.
-pub fn start(root: &Path) -> notify::Result<(notify::RecommendedWatcher, mpsc::Receiver<Event>)> {
-    let (tx, rx) = mpsc::channel(EVENTS_MAX);
+/// The kernel's word of what happens in a directory, until it is dropped.
+pub struct Events {
+    events: mpsc::Receiver<Event>,
+    /// Which directory it speaks of.
+    at: scan::Identity,
+    _watcher: notify::RecommendedWatcher,
+}
+
+/// Starts watching `root`. Events name files as a reading of `root` does.
+pub fn start(root: &Path) -> notify::Result<Events> {
+    let (tx, events) = mpsc::channel(EVENTS_MAX);
     // The library makes a relative path absolute.
     let (given, absolute) = (root.to_owned(), std::path::absolute(root)?);
+    let at = scan::identity(root)?;
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error or a full queue means lost events: any event makes the loop read everything anyway.
         let mut event = event.unwrap_or_else(|_| Event::new(EventKind::Any));
@@ -58,105 +80,148 @@ pub fn start(root: &Path) -> notify::Result<(notify::RecommendedWatcher, mpsc::R
                 *path = given.join(below);
             }
         }
-        let _ = tx.try_send(event);
+        // Readers, ourselves above all, are no news, and must not fill the queue.
+        let is_read = matches!(event.kind, EventKind::Access(kind) if kind != CLOSED);
+        if !is_read {
+            let _ = tx.try_send(event);
+        }
     })?;
     watcher.watch(root, RecursiveMode::Recursive)?;
-    Ok((watcher, rx))
+    Ok(Events { events, at, _watcher: watcher })
 }
 
-/// Reads `directory` whenever something changed and hands each new state to `publish`, until events end.
+/// Reads `directory` whenever something changed and hands each new state to `publish`, for ever.
 pub async fn run<F: Future<Output = ()> + Send>(
     mut directory: Directory,
-    mut events: mpsc::Receiver<Event>,
+    mut events: Events,
     publish: impl Fn(State) -> F + Send,
 ) {
     let mut noted = Noted::default();
+    let mut reread = Instant::now() + REREAD;
     loop {
-        let mut wake = Instant::now() + REREAD;
-        if directory.has_young() {
-            wake = Instant::now() + QUIET;
-        }
-        wake = noted.unsettled.values().map(|since| *since + QUIET).fold(wake, Instant::min);
-        let mut due = false;
-        tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => due |= noted.take(&event),
-                None => return,
-            },
-            () = tokio::time::sleep_until(wake) => due = true,
-        }
-        while let Ok(event) = events.try_recv() {
-            due |= noted.take(&event);
-        }
         let now = Instant::now();
-        noted.unsettled.retain(|_, since| *since + QUIET > now);
-        if !due {
-            continue;
+        let due = directory.due(now.into_std()).map_or(reread, |due| reread.min(due.into()));
+        tokio::select! {
+            Some(event) = events.events.recv() => {
+                noted.take(&event, Instant::now());
+                continue;
+            }
+            () = tokio::time::sleep_until(noted.due().map_or(due, |noted| noted.min(due))) => {}
         }
-        let signs = Signs {
-            writing: noted.unsettled.keys().cloned().collect(),
-            whole: std::mem::take(&mut noted.whole),
+        let signs = noted.signs(Instant::now());
+        reread = Instant::now() + REREAD;
+        let scanned = match read(&mut directory, &publish).await {
+            Ok(scan) => {
+                // Another directory has the name now: nothing would be told of it.
+                if events.at != scan.at {
+                    match start(directory.root()) {
+                        Ok(other) => events = other,
+                        Err(error) => tracing::warn!(%error, "the configuration directory cannot be watched"),
+                    }
+                    // What came before it was watched is read at once.
+                    noted.take(&Event::new(EventKind::Any), Instant::now());
+                }
+                Ok(scan)
+            }
+            Err(error) => {
+                reread = Instant::now() + RETRY;
+                Err(error)
+            }
         };
         let work = tokio::task::spawn_blocking(move || {
-            let reading = directory.read(&signs, SystemTime::now());
+            let reading = match scanned {
+                Ok(scan) => directory.take(scan, &signs, Now::real()),
+                Err(error) => directory.fail(&error),
+            };
             (directory, reading)
         });
-        let Ok((read, reading)) = work.await else { return };
-        directory = read;
-        match reading {
-            Ok(Reading::Changed) => {
-                publish(State::of(&mut directory)).await;
-            }
-            Ok(Reading::Same) => {}
-            Err(error) => {
-                tracing::warn!(%error, cause = %error.cause, "configuration not read; the last good one stays")
-            }
+        let Ok((taken, reading)) = work.await else { return };
+        directory = taken;
+        if reading == Reading::Changed {
+            publish(State::of(&mut directory)).await;
         }
-        tokio::time::sleep(GATHER).await;
     }
+}
+
+/// Reads what lies in the directory, however long that takes; that it takes too long is published.
+async fn read<F: Future<Output = ()> + Send>(
+    directory: &mut Directory,
+    publish: &(impl Fn(State) -> F + Send),
+) -> io::Result<scan::Scan> {
+    let mut scanning = scan::start(directory.root().into())?;
+    let answer = match tokio::time::timeout(scan::DEADLINE, &mut scanning).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            if directory.fail(&scan::silent()) == Reading::Changed {
+                publish(State::of(directory)).await;
+            }
+            scanning.await
+        }
+    };
+    answer.unwrap_or_else(|_| Err(io::Error::other("the thread that reads it failed")))
 }
 
 /// What events told since the last reading.
 #[derive(Default)]
 struct Noted {
+    /// When the first and the last of what is not read yet happened.
+    first: Option<Instant>,
+    last: Option<Instant>,
     /// Written to and not closed, with the time of the last write.
-    unsettled: BTreeMap<PathBuf, Instant>,
+    writing: BTreeMap<PathBuf, Instant>,
     /// Closed or renamed.
     whole: BTreeSet<PathBuf>,
 }
 
 impl Noted {
-    /// Takes note of an event; whether the directory is worth reading now.
-    fn take(&mut self, event: &Event) -> bool {
+    /// Takes note of an event.
+    fn take(&mut self, event: &Event, now: Instant) {
         let files: Vec<&PathBuf> = event.paths.iter().filter(|path| is_configuration(path)).collect();
-        match event.kind {
-            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
-                for path in files {
-                    self.unsettled.insert(path.clone(), Instant::now());
-                    self.whole.remove(path);
-                }
-                false
-            }
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+        let is_news = match event.kind {
+            EventKind::Modify(ModifyKind::Data(_)) => {
                 for path in &files {
-                    self.settle(path);
+                    self.writing.insert((*path).clone(), now);
+                    self.whole.remove(*path);
                 }
+                // Others that changed with it wait for it too.
+                self.first.is_some() && !files.is_empty()
+            }
+            EventKind::Access(CLOSED) => {
+                files.iter().for_each(|path| self.settle(path));
                 !files.is_empty()
             }
             EventKind::Access(_) => false,
             EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
-                for path in files {
-                    self.settle(path);
-                }
+                files.iter().for_each(|path| self.settle(path));
                 true
             }
             _ => true,
+        };
+        if is_news {
+            self.first.get_or_insert(now);
+            self.last = Some(now);
         }
     }
 
     fn settle(&mut self, path: &Path) {
-        self.unsettled.remove(path);
+        self.writing.remove(path);
         self.whole.insert(path.into());
+    }
+
+    /// When to read, if anything happened.
+    fn due(&self) -> Option<Instant> {
+        let given_up = self.writing.values().map(|since| *since + OPEN_STILL).min();
+        let (Some(first), Some(last)) = (self.first, self.last) else { return given_up };
+        let latest = first + SETTLE_MAX;
+        let settled = if self.writing.is_empty() { (last + SETTLE).min(latest) } else { latest };
+        Some(given_up.map_or(settled, |given_up| given_up.min(settled)))
+    }
+
+    /// All that was noted, for a reading that begins now.
+    fn signs(&mut self, now: Instant) -> Signs {
+        self.writing.retain(|_, since| *since + OPEN_STILL > now);
+        (self.first, self.last) = (None, None);
+        Signs { writing: self.writing.keys().cloned().collect(), whole: std::mem::take(&mut self.whole) }
     }
 }
 

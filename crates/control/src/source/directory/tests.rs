@@ -9,136 +9,271 @@ pub(crate) fn service(name: &str, port: u16) -> String {
     )
 }
 
-/// Makes a file look as if nobody had touched it for long.
-fn age(path: &Path) {
-    let file = OpenFile::options().write(true).open(path).unwrap();
-    file.set_modified(SystemTime::now() - 10 * QUIET).unwrap();
+/// A directory of which nobody tells anything, and a clock that goes when it is told to.
+struct Bed {
+    root: PathBuf,
+    now: Now,
+    directory: Directory,
+    _dir: Option<tempfile::TempDir>,
 }
 
-/// Nobody writes, and these were closed.
-fn whole(paths: &[&Path]) -> Signs {
-    Signs { whole: paths.iter().map(PathBuf::from).collect(), ..Signs::default() }
+impl Bed {
+    fn new(fill: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path());
+        let bed = Self::open(dir.path(), &[]);
+        Self { _dir: Some(dir), ..bed }
+    }
+
+    fn open(root: &Path, stored: &[Row]) -> Self {
+        let now = Now::real();
+        let directory = Directory::begin(root, stored, scan::wait(root.into()).unwrap(), now);
+        Self { root: root.into(), now, directory, _dir: None }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.root.join(name), text).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.root.join(name)).unwrap();
+    }
+
+    fn later(&mut self, by: Duration) -> Reading {
+        self.now = Now { instant: self.now.instant + by, wall: self.now.wall + by };
+        self.read()
+    }
+
+    fn read(&mut self) -> Reading {
+        match scan::wait(self.root.clone()) {
+            Ok(scan) => self.directory.take(scan, &Signs::default(), self.now),
+            Err(error) => self.directory.fail(&error),
+        }
+    }
+
+    /// The names in force, then how many findings there are, if any.
+    fn state(&self) -> String {
+        let findings = self.directory.findings().count();
+        let names = names(&self.directory);
+        if findings == 0 { names } else { format!("{names} !{findings}") }
+    }
+
+    /// Reads, and gives the state.
+    fn now(&mut self) -> String {
+        self.read();
+        self.state()
+    }
+
+    /// The same when `by` has passed.
+    fn after(&mut self, by: Duration) -> String {
+        self.later(by);
+        self.state()
+    }
 }
 
 fn names(directory: &Directory) -> String {
     directory.objects().map(|object| object.object.name.to_string()).collect::<Vec<_>>().join(" ")
 }
 
+const MS: Duration = Duration::from_millis(1);
+
 #[test]
 fn a_broken_file_keeps_its_last_good_objects() {
-    let dir = tempfile::tempdir().unwrap();
-    let (a, b) = (dir.path().join("a.yaml"), dir.path().join("b.yaml"));
-    fs::write(&a, service("a", 80)).unwrap();
-    fs::write(&b, service("b", 80)).unwrap();
-    fs::write(dir.path().join("README.md"), "nothing").unwrap();
-    fs::write(dir.path().join(".c.yaml.swp.yaml"), "{{{").unwrap();
-    let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    let nobody = whole(&[&a, &b]);
-    assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a b", 0));
-    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Same);
+    let mut bed = Bed::new(|root| {
+        fs::write(root.join("a.yaml"), service("a", 80)).unwrap();
+        fs::write(root.join("b.yaml"), service("b", 80)).unwrap();
+        fs::write(root.join("README.md"), "nothing").unwrap();
+        fs::write(root.join(".c.yaml.swp.yaml"), "{{{").unwrap();
+    });
+    assert_eq!((bed.state().as_str(), bed.read()), ("a b", Reading::Same));
 
-    fs::write(&a, "kind: Service\n  broken: [").unwrap();
-    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!(names(&directory), "a b");
-    let finding = directory.findings().next().unwrap();
+    bed.write("a.yaml", "kind: Service\n  broken: [");
+    assert_eq!((bed.read(), bed.state().as_str()), (Reading::Changed, "a b !1"));
+    let finding = bed.directory.findings().next().unwrap();
     assert!(finding.origin.file.ends_with("a.yaml") && finding.origin.line > 0, "{finding}");
-    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Same);
+    assert_eq!(bed.read(), Reading::Same);
+    bed.write("a.yaml", &service("a", 81));
+    assert_eq!((bed.read(), bed.state().as_str()), (Reading::Changed, "a b"));
+}
 
-    fs::write(&a, service("a2", 80)).unwrap();
-    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a2 b", 0));
+#[test]
+fn what_is_away_for_less_than_a_second_is_not_gone() {
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
+    // As git writes a file: taken away, then written anew.
+    bed.remove("a.yaml");
+    assert_eq!(bed.now(), "a");
+    assert_eq!(bed.directory.leaving().count(), 1);
+    assert_eq!(bed.after(GONE - MS), "a");
+    bed.write("a.yaml", &service("a", 81));
+    assert_eq!(bed.now(), "a");
+    assert_eq!((bed.directory.leaving().count(), bed.directory.due(bed.now.instant)), (0, None));
+    // Its clock begins again, and it ends.
+    bed.remove("a.yaml");
+    assert_eq!(bed.after(10 * GONE), "a");
+    assert_eq!(bed.directory.due(bed.now.instant), Some(bed.now.instant + GONE));
+    assert_eq!(bed.after(GONE), "");
+    assert_eq!((bed.directory.leaving().count(), bed.read()), (0, Reading::Same));
+}
 
-    fs::remove_file(&b).unwrap();
-    assert_eq!(directory.read(&nobody, SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!(names(&directory), "a2");
+#[test]
+fn a_file_that_comes_back_broken_keeps_its_last_good_objects() {
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
+    bed.remove("a.yaml");
+    assert_eq!(bed.now(), "a");
+    for broken in ["", "kind: ["] {
+        bed.write("a.yaml", broken);
+        assert_eq!((bed.now().as_str(), bed.after(10 * GONE).as_str()), ("a !1", "a !1"), "{broken}");
+    }
+}
+
+#[test]
+fn what_replaces_something_comes_in_the_moment_that_it_goes() {
+    let kinds = |text: &str| format!("{text}---\n{}", service("b", 80));
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), kinds(&service("a", 80))).unwrap());
+    // Another name in the same file: not a moment with both, nor with none.
+    bed.write("a.yaml", &kinds(&service("a2", 80)));
+    assert_eq!((bed.now().as_str(), bed.after(GONE - MS).as_str()), ("a b", "a b"));
+    assert_eq!(bed.after(MS), "a2 b");
+    // Another file for the same object takes no time.
+    fs::rename(bed.root.join("a.yaml"), bed.root.join("z.yaml")).unwrap();
+    assert_eq!((bed.read(), bed.state().as_str()), (Reading::Changed, "a2 b"));
+    assert!(bed.directory.objects().all(|object| object.origin.file.ends_with("z.yaml")));
+    assert_eq!(bed.directory.leaving().count(), 0);
+    // Moved by hand: first out of the one, then into the other.
+    bed.write("z.yaml", &service("a2", 80));
+    assert_eq!(bed.now(), "a2 b");
+    bed.write("y.yaml", &service("b", 80));
+    assert_eq!((bed.now().as_str(), bed.after(GONE).as_str()), ("b a2", "b a2"));
+}
+
+#[test]
+fn what_only_adds_or_changes_waits_for_nothing() {
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
+    bed.write("b.yaml", &service("b", 80));
+    assert_eq!(bed.now(), "a b");
+    bed.write("a.yaml", &format!("{}---\n{}", service("a", 81), service("c", 80)));
+    assert_eq!(bed.now(), "a c b");
+}
+
+#[test]
+fn coming_and_going_holds_up_a_change_for_ten_seconds_at_most() {
+    let mut bed = Bed::new(|root| {
+        for name in ["a", "b", "c"] {
+            fs::write(root.join(format!("{name}.yaml")), service(name, 80)).unwrap();
+        }
+    });
+    bed.remove("a.yaml");
+    let (mut passed, half) = (Duration::ZERO, GONE / 2);
+    assert_eq!(bed.now(), "a b c");
+    while passed + half < GONE_MAX {
+        bed.remove("b.yaml");
+        assert_eq!(bed.after(half / 2), "a b c");
+        bed.write("b.yaml", &service("b", 80));
+        assert_eq!(bed.after(half / 2), "a b c");
+        passed += half;
+    }
+    bed.remove("b.yaml");
+    assert_eq!(bed.after(half), "c b", "the one that is away for long is gone, the other is not");
+    assert_eq!(bed.after(GONE), "c");
 }
 
 #[test]
 fn a_policy_that_was_never_readable_denies() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("p.yaml");
     let text = |rules: &str| {
         format!(
             "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec: {{action: DENY, {rules}}}\n---\n{}",
             service("a", 80)
         )
     };
-    fs::write(&path, text("ruls: []")).unwrap();
-    let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    assert_eq!((names(&directory).as_str(), directory.findings().next().is_some()), ("p a", true));
-    fs::write(&path, text("rules: [{to: [{operation: {ports: ['80']}}]}]")).unwrap();
-    assert_eq!(directory.read(&whole(&[&path]), SystemTime::now()).unwrap(), Reading::Changed);
-    let ports =
-        |directory: &Directory| format!("{:?}", directory.objects().next().unwrap().spec).contains("\"80\"");
-    assert!(ports(&directory) && directory.findings().count() == 0);
+    let mut bed = Bed::new(|root| fs::write(root.join("p.yaml"), text("ruls: []")).unwrap());
+    assert_eq!(bed.state(), "p a !2");
+    bed.write("p.yaml", &text("rules: [{to: [{operation: {ports: ['80']}}]}]"));
+    assert_eq!(bed.now(), "p a");
+    let ports = |bed: &Bed| format!("{:?}", bed.directory.objects().next().unwrap().spec).contains("\"80\"");
+    assert!(ports(&bed));
     // From now on the last good one is kept.
-    fs::write(&path, text("ruls: []")).unwrap();
-    directory.read(&whole(&[&path]), SystemTime::now()).unwrap();
-    assert!(ports(&directory) && directory.findings().next().is_some());
+    bed.write("p.yaml", &text("ruls: []"));
+    assert_eq!(bed.now(), "p a !2");
+    assert!(ports(&bed));
 }
 
 #[test]
-fn a_file_being_written_is_left_as_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let a = dir.path().join("a.yaml");
-    fs::write(&a, service("a", 80)).unwrap();
-    let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    fs::write(&a, service("b", 80)).unwrap();
-    let writing = Signs { writing: BTreeSet::from([a.clone()]), ..Signs::default() };
-    assert_eq!(directory.read(&writing, SystemTime::now()).unwrap(), Reading::Same);
-    assert_eq!((names(&directory).as_str(), directory.has_young()), ("a", false));
-    // Nobody is known to write it, but it changed a moment ago.
-    let written = fs::metadata(&a).unwrap().modified().unwrap();
-    assert_eq!(directory.read(&Signs::default(), written + QUIET / 2).unwrap(), Reading::Same);
-    assert_eq!((names(&directory).as_str(), directory.has_young()), ("a", true));
-    assert_eq!(directory.read(&whole(&[&a]), SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!((names(&directory).as_str(), directory.has_young()), ("b", false));
-    fs::write(&a, service("c", 80)).unwrap();
-    let written = fs::metadata(&a).unwrap().modified().unwrap();
-    assert_eq!(directory.read(&Signs::default(), written + QUIET).unwrap(), Reading::Changed);
-    assert_eq!(names(&directory), "c");
+fn a_file_that_is_open_for_writing_is_not_read_by_halves() {
+    use std::io::Write;
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
+    for (name, whole) in [("a.yaml", "x a"), ("new.yaml", "x a y b")] {
+        let (before, first) = (bed.state(), whole.split(' ').nth_back(1).unwrap());
+        let mut file = fs::File::create(bed.root.join(name)).unwrap();
+        file.write_all(service(first, 80).as_bytes()).unwrap();
+        // A pause of the writer is not the end of the file.
+        assert_eq!((bed.now(), bed.after(OPEN_STILL / 2)), (before.clone(), before), "{name}");
+        assert!(bed.directory.due(bed.now.instant).is_some());
+        let last = whole.split(' ').next_back().unwrap();
+        file.write_all(format!("---\n{}", service(last, 80)).as_bytes()).unwrap();
+        drop(file);
+        bed.now = Now::real();
+        assert_eq!(bed.now(), whole, "{name}");
+    }
+}
+
+#[test]
+fn a_writer_that_never_closes_is_not_waited_for_for_ever() {
+    use std::io::Write;
+    let mut bed = Bed::new(|_| {});
+    let mut file = fs::File::create(bed.root.join("a.yaml")).unwrap();
+    file.write_all(service("a", 80).as_bytes()).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    bed.now.wall = written + OPEN_STILL - MS;
+    assert_eq!(bed.now(), "");
+    assert_eq!(bed.after(MS), "a");
+}
+
+#[test]
+fn where_the_kernel_tells_nothing_a_file_must_have_been_still() {
+    let path = Path::new("a.yaml");
+    let closed = Signs { whole: BTreeSet::from([path.into()]), ..Signs::default() };
+    let writing = Signs { writing: BTreeSet::from([path.into()]), ..Signs::default() };
+    let check = |signs: &Signs, writer: Writer, age: Duration, is: bool| {
+        assert_eq!(is_whole(path, signs, writer, age, Good::Known), is, "{signs:?} {writer:?} {age:?}");
+    };
+    check(&Signs::default(), Writer::Unknown, STILL - MS, false);
+    check(&Signs::default(), Writer::Unknown, STILL, true);
+    check(&closed, Writer::Unknown, Duration::ZERO, true);
+    check(&closed, Writer::Open, Duration::ZERO, false);
+    check(&writing, Writer::Unknown, STILL, false);
+    check(&writing, Writer::Nobody, STILL, false);
+    check(&Signs::default(), Writer::Nobody, Duration::ZERO, true);
+    check(&writing, Writer::Open, OPEN_STILL, true);
 }
 
 #[test]
 fn an_emptied_file_keeps_its_objects_also_across_a_restart() {
     use apiserver::{MemoryStore, Store};
-    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
-    let a = dir.path().join("a.yaml");
-    fs::write(&a, service("a", 80)).unwrap();
-    let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    store.commit(&directory.take_rows()).unwrap();
+    let store = MemoryStore::new();
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
+    store.commit(&bed.directory.take_rows()).unwrap();
     for empty in ["", " \n\t\n"] {
-        fs::write(&a, empty).unwrap();
-        directory.read(&whole(&[&a]), SystemTime::now()).unwrap();
-        assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a", 1));
+        bed.write("a.yaml", empty);
+        assert_eq!(bed.now(), "a !1");
     }
-    age(&a);
-    let mut after = Directory::open(dir.path(), &store.rows(Table::Files).unwrap()).unwrap();
-    assert_eq!((names(&after).as_str(), after.findings().count()), ("a", 1));
-    assert_eq!(after.take_rows(), []);
+    let mut after = Bed::open(&bed.root, &store.rows(Table::Files).unwrap());
+    assert_eq!((after.state().as_str(), after.directory.take_rows()), ("a !1", vec![]));
     // A comment is content: somebody meant it.
-    fs::write(&a, "# gone\n").unwrap();
-    assert_eq!(after.read(&whole(&[&a]), SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!((names(&after).as_str(), after.findings().count()), ("", 0));
+    bed.write("a.yaml", "# gone\n");
+    assert_eq!((after.now().as_str(), after.after(GONE).as_str()), ("a", ""));
 }
 
 #[test]
 fn what_is_no_readable_file_is_a_finding_and_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let a = dir.path().join("a.yaml");
-    fs::write(&a, service("a", 80)).unwrap();
-    let mut directory = Directory::open(dir.path(), &[]).unwrap();
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
+    let a = bed.root.join("a.yaml");
     let mut check = |cause: &str| {
-        assert_eq!(
-            directory.read(&Signs::default(), SystemTime::now()).unwrap(),
-            Reading::Changed,
-            "{cause}"
-        );
-        assert_eq!(names(&directory), "a", "{cause}");
-        let found: Vec<_> = directory.findings().map(|finding| finding.cause.to_string()).collect();
-        assert!(found.len() == 1 && found[0].contains(cause), "{cause}: {found:?}");
+        assert_eq!(bed.read(), Reading::Changed, "{cause}");
+        assert_eq!(bed.after(2 * GONE_MAX), "a !1", "{cause}");
+        let found: Vec<_> = bed.directory.findings().map(|finding| finding.cause.to_string()).collect();
+        assert!(found[0].contains(cause), "{cause}: {found:?}");
     };
-    OpenFile::create(&a).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+    fs::File::create(&a).unwrap().set_len(scan::FILE_BYTES_MAX + 1).unwrap();
     check("larger than 4 MiB");
     fs::remove_file(&a).unwrap();
     std::os::unix::fs::symlink("nowhere.yaml", &a).unwrap();
@@ -148,30 +283,55 @@ fn what_is_no_readable_file_is_a_finding_and_changes_nothing() {
     let made = std::process::Command::new("mkfifo").arg(&a).status().unwrap();
     assert!(made.success());
     check("not a regular file");
-}
-
-#[test]
-fn links_in_circles_are_followed_once() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("a.yaml"), service("a", 80)).unwrap();
-    for link in ["x", "y", "z"] {
-        std::os::unix::fs::symlink(".", dir.path().join(link)).unwrap();
+    for outside in ["/proc/kmsg", "/dev/zero"] {
+        fs::remove_file(&a).unwrap();
+        std::os::unix::fs::symlink(outside, &a).unwrap();
+        check("leads out of the directory");
+        fs::remove_file(&a).unwrap();
+        std::os::unix::fs::symlink("nowhere.yaml", &a).unwrap();
+        check("No such file");
     }
-    let directory = Directory::open(dir.path(), &[]).unwrap();
-    assert_eq!((names(&directory).as_str(), directory.findings().count()), ("a", 0));
 }
 
 #[test]
 fn a_path_too_long_to_store_is_read_all_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut deep = dir.path().to_owned();
-    for _ in 0..5 {
-        deep.push("d".repeat(250));
+    let mut bed = Bed::new(|root| {
+        let mut deep = root.to_owned();
+        for _ in 0..5 {
+            deep.push("d".repeat(250));
+        }
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("a.yaml"), service("a", 80)).unwrap();
+    });
+    assert_eq!((bed.state().as_str(), bed.directory.take_rows()), ("a", vec![]));
+}
+
+#[test]
+fn a_directory_that_is_removed_takes_nothing_out() {
+    let mut bed = Bed::new(|_| {});
+    let config = bed.root.join("config");
+    let fill = || {
+        fs::create_dir(&config).unwrap();
+        fs::write(config.join("a.yaml"), service("a", 80)).unwrap();
+    };
+    fill();
+    bed = Bed { _dir: bed._dir.take(), ..Bed::open(&config, &[]) };
+    // `rm -r` takes the files first; in between the directory may be read any number of times.
+    for reads in 0..3 {
+        fs::remove_file(config.join("a.yaml")).unwrap();
+        for _ in 0..reads {
+            assert_eq!(bed.now(), "a");
+        }
+        fs::remove_dir(&config).unwrap();
+        assert_eq!((bed.now().as_str(), bed.after(10 * GONE_MAX).as_str()), ("a !1", "a !1"), "{reads}");
+        assert_eq!(bed.read(), Reading::Same);
+        // Made anew it says what is in it.
+        fill();
+        assert_eq!((bed.now().as_str(), bed.after(10 * GONE_MAX).as_str()), ("a", "a"));
     }
-    fs::create_dir_all(&deep).unwrap();
-    fs::write(deep.join("a.yaml"), service("a", 80)).unwrap();
-    let mut directory = Directory::open(dir.path(), &[]).unwrap();
-    assert_eq!((names(&directory).as_str(), directory.take_rows()), ("a", vec![]));
+    // Emptying the directory itself is meant.
+    bed.remove("a.yaml");
+    assert_eq!((bed.now().as_str(), bed.after(GONE).as_str()), ("a", ""));
 }
 
 #[test]
@@ -179,31 +339,20 @@ fn a_mount_that_went_away_takes_nothing_out() {
     use apiserver::{MemoryStore, Store};
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
     let root = dir.path().join("config");
-    let a = root.join("a.yaml");
     fs::create_dir(&root).unwrap();
-    fs::write(&a, service("a", 80)).unwrap();
-    let mut directory = Directory::open(&root, &[]).unwrap();
-    store.commit(&directory.take_rows()).unwrap();
+    fs::write(root.join("a.yaml"), service("a", 80)).unwrap();
+    let mut bed = Bed::open(&root, &[]);
+    store.commit(&bed.directory.take_rows()).unwrap();
     // The mount point below shows, and the one above is still in use: another directory for sure.
     fs::rename(&root, dir.path().join("away")).unwrap();
     fs::create_dir(&root).unwrap();
-    let check = |directory: &mut Directory, reading: Reading| {
-        assert_eq!(directory.read(&Signs::default(), SystemTime::now()).unwrap(), reading);
-        assert_eq!((names(directory).as_str(), directory.findings().count()), ("a", 1));
-        assert_eq!(directory.take_rows(), []);
-    };
-    check(&mut directory, Reading::Changed);
-    check(&mut directory, Reading::Same);
+    assert_eq!((bed.now().as_str(), bed.after(2 * GONE_MAX).as_str()), ("a !1", "a !1"));
+    assert_eq!(bed.directory.take_rows(), []);
     // At a restart it may not be mounted yet.
-    let mut after = Directory::open(&root, &store.rows(Table::Files).unwrap()).unwrap();
-    check(&mut after, Reading::Same);
+    let mut after = Bed::open(&root, &store.rows(Table::Files).unwrap());
+    assert_eq!((after.state().as_str(), after.after(2 * GONE_MAX).as_str()), ("a !1", "a !1"));
     fs::write(root.join("b.yaml"), service("b", 80)).unwrap();
-    assert_eq!(after.read(&Signs::default(), SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!((names(&after).as_str(), after.findings().count()), ("b", 0));
-    // Emptying the directory itself is meant.
-    fs::remove_file(root.join("b.yaml")).unwrap();
-    assert_eq!(after.read(&Signs::default(), SystemTime::now()).unwrap(), Reading::Changed);
-    assert_eq!((names(&after).as_str(), after.findings().count()), ("", 0));
+    assert_eq!((after.now().as_str(), after.after(GONE).as_str()), ("a", "b"));
 }
 
 #[test]
@@ -215,27 +364,45 @@ fn a_missing_directory_is_an_error() {
 #[test]
 fn what_was_good_survives_a_restart_with_a_broken_file() {
     use apiserver::{MemoryStore, Store};
-    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
-    let (a, b) = (dir.path().join("a.yaml"), dir.path().join("b.yaml"));
-    fs::write(&a, service("a", 80)).unwrap();
-    fs::write(&b, service("b", 80)).unwrap();
-    store.commit(&Directory::open(dir.path(), &[]).unwrap().take_rows()).unwrap();
-    fs::write(&a, "kind: [").unwrap();
-    age(&a);
-    fs::remove_file(&b).unwrap();
-    let mut after = Directory::open(dir.path(), &store.rows(Table::Files).unwrap()).unwrap();
-    assert_eq!((names(&after).as_str(), after.findings().count()), ("a", 1));
-    store.commit(&after.take_rows()).unwrap();
+    let store = MemoryStore::new();
+    let mut bed = Bed::new(|root| {
+        fs::write(root.join("a.yaml"), service("a", 80)).unwrap();
+        fs::write(root.join("b.yaml"), service("b", 80)).unwrap();
+    });
+    store.commit(&bed.directory.take_rows()).unwrap();
+    bed.write("a.yaml", "kind: [");
+    bed.remove("b.yaml");
+    let mut after = Bed::open(&bed.root, &store.rows(Table::Files).unwrap());
+    // Also a process that starts while a file is being saved does not count it as gone.
+    assert_eq!(after.state(), "a b !1");
+    assert_eq!((after.after(GONE).as_str(), store.rows(Table::Files).unwrap().len()), ("a !1", 2));
+    store.commit(&after.directory.take_rows()).unwrap();
     assert_eq!(store.rows(Table::Files).unwrap().len(), 1);
     // A control run: without the rows nothing of it is left.
-    assert_eq!(names(&Directory::open(dir.path(), &[]).unwrap()), "");
+    assert_eq!(names(&Directory::open(&bed.root, &[]).unwrap()), "");
 }
 
 #[test]
-fn files_of_a_subdirectory_that_cannot_be_read_are_not_gone() {
-    // As a rule on paths: the administrator, who may run this test, can read every directory.
-    let closed = [(PathBuf::from("/c/sub"), io::Error::from(io::ErrorKind::PermissionDenied))];
-    let below = |path: &str| is_below(Path::new(path), &closed);
-    assert!(below("/c/sub/a.yaml") && below("/c/sub/deeper/a.yaml"));
-    assert!(!below("/c/a.yaml") && !below("/c/subway/a.yaml"));
+fn files_that_cannot_be_seen_are_not_gone() {
+    // As a rule on scans: the administrator, who may run this test, can read every directory.
+    let mut bed = Bed::new(|root| {
+        for directory in ["sub", "subway"] {
+            fs::create_dir(root.join(directory)).unwrap();
+            fs::write(root.join(directory).join("a.yaml"), service(directory, 80)).unwrap();
+        }
+    });
+    let at = scan::identity(&bed.root).unwrap();
+    for _ in 0..2 {
+        let unseen = vec![bed.root.join("sub")];
+        let scan = Scan { at, files: BTreeMap::new(), unseen, findings: Vec::new() };
+        bed.directory.take(scan, &Signs::default(), bed.now);
+        bed.now.instant += GONE;
+    }
+    assert_eq!(bed.state(), "sub");
+    // One too many is not read; what was read of it before stays.
+    let surplus =
+        || [bed.root.join("sub/a.yaml"), bed.root.join("b.yaml")].map(|path| (path, Found::Surplus));
+    let scan = Scan { at, files: surplus().into(), unseen: Vec::new(), findings: Vec::new() };
+    bed.directory.take(scan, &Signs::default(), bed.now);
+    assert_eq!(bed.state(), "sub");
 }

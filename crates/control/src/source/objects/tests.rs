@@ -17,17 +17,17 @@ fn the_directory_wins_over_the_api() {
     let mut objects = Objects::default();
     objects.store(parse("a", 1, ""), 5);
     objects.store(parse("b", 1, ""), 6);
-    objects.set_files(vec![parse("a", 2, "a.yaml"), parse("c", 2, "c.yaml")], Vec::new());
+    objects.set_files(vec![parse("a", 2, "a.yaml"), parse("c", 2, "c.yaml")], BTreeSet::new(), Vec::new());
     let merged = objects.merged();
     assert_eq!(shown(&merged), (vec!["a:a.yaml".into(), "b:".into(), "c:c.yaml".into()], vec!["LENO0007"]));
-    objects.set_files(Vec::new(), Vec::new());
+    objects.set_files(Vec::new(), BTreeSet::new(), Vec::new());
     assert_eq!(shown(&objects.merged()), (vec!["a:".into(), "b:".into()], vec![]));
 }
 
 #[test]
 fn the_first_of_two_files_stays_in_force() {
     let mut objects = Objects::default();
-    objects.set_files(vec![parse("a", 1, "1.yaml"), parse("a", 2, "2.yaml")], Vec::new());
+    objects.set_files(vec![parse("a", 1, "1.yaml"), parse("a", 2, "2.yaml")], BTreeSet::new(), Vec::new());
     assert_eq!(shown(&objects.merged()), (vec!["a:1.yaml".into()], vec!["LENO0006"]));
 }
 
@@ -52,4 +52,19 @@ fn rows_come_back_as_objects() {
     assert_eq!(key, "Service/default/a");
     let objects = Objects::load(&[Row { key, value, revision: 9 }]);
     assert_eq!(objects.find_stored(&object.object).unwrap().revision, 9);
+}
+
+/// Else `rm FILE && leno apply` would be refused for a second.
+#[test]
+fn what_leaves_the_directory_makes_room_for_the_api() {
+    let mut objects = Objects::default();
+    let (file, stored) = (parse("a", 1, "a.yaml"), parse("a", 2, ""));
+    let key = file.object.clone();
+    objects.set_files(vec![file.clone()], BTreeSet::from([key.clone()]), Vec::new());
+    assert_eq!(shown(&objects.merged()), (vec!["a:a.yaml".into()], vec![]));
+    assert!(objects.find_file(&key).is_none());
+    objects.store(stored, 1);
+    assert_eq!(shown(&objects.merged()), (vec!["a:".into()], vec![]));
+    objects.set_files(vec![file], BTreeSet::new(), Vec::new());
+    assert_eq!(shown(&objects.merged()), (vec!["a:a.yaml".into()], vec!["LENO0007"]));
 }
