@@ -116,7 +116,8 @@ impl Batch {
     }
 
     fn node(&mut self, node: &Node, file: &Arc<str>, text: &str) {
-        let is_list = node.get("kind").and_then(Node::as_str) == Some("List");
+        // `List`, or `ServiceList` and the like, as an API writes it.
+        let is_list = node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
         if let (true, Some(Value::Sequence(items))) = (is_list, node.get("items").map(|items| &items.value)) {
             for item in items {
                 self.node(item, file, &item.to_json().to_string());
@@ -281,11 +282,15 @@ fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
         let cause = format!("kind {name} of {group} is not read by Leno");
         return Err(problem(Code::Replaced, kind_line, cause, (*advice).to_owned()));
     }
+    if is_foreign(group, name) {
+        let cause = format!("kind {name} of `{api_version}` is none of Leno's; the document is skipped");
+        let fix = "nothing needs to be done; to be told no more, keep it elsewhere".to_owned();
+        return Err(problem(Code::Foreign, kind_line, cause, fix));
+    }
     let Some(kind) = kinds::by_kind(name) else {
-        let known: Vec<&str> = kinds::ALL.iter().map(|kind| kind.kind).collect();
-        let fix = match suggest::nearest(name, &known) {
+        let fix = match nearest_kind(name) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("kinds that are read: {}", known.join(", ")),
+            None => format!("kinds that are read: {}", kind_names().join(", ")),
         };
         return Err(problem(
             Code::UnknownKind,
@@ -300,6 +305,25 @@ fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
         return Err(problem(Code::UnknownKind, version_line, cause, fix));
     }
     Ok(kind)
+}
+
+fn kind_names() -> Vec<&'static str> {
+    kinds::ALL.iter().map(|kind| kind.kind).collect()
+}
+
+fn nearest_kind(name: &str) -> Option<&'static str> {
+    suggest::nearest(name, &kind_names())
+}
+
+/// Whether a document is for others: who means one of ours and slips in its kind or its group is told so, because
+/// a policy that is skipped denies nothing.
+fn is_foreign(group: &str, name: &str) -> bool {
+    let mut groups: Vec<&str> = kinds::ALL.iter().map(|kind| kind.group).collect();
+    if groups.contains(&group) {
+        return kinds::by_kind(name).is_none() && nearest_kind(name).is_none();
+    }
+    groups.retain(|known| !known.is_empty());
+    kinds::by_kind(name).is_none() || suggest::nearest(group, &groups).is_none()
 }
 
 /// A whole document.

@@ -3,8 +3,9 @@
 
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};
+use crate::load::{self, Strict};
 use crate::remote::{self, Server};
-use crate::{load, show};
+use crate::show;
 use model::{Finding, Level, Locality, TrustDomain};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Analyze {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+    #[command(flatten)]
+    strict: Strict,
     #[command(flatten)]
     server: Server,
 }
@@ -50,7 +53,8 @@ pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
         Output::Json => console.data(&format!("{:#}\n", json!({ "findings": list(&findings) }))),
         Output::Text => show::findings(console, &findings, |file| loaded.text_of(file)),
     }
-    let errors = findings.iter().filter(|finding| finding.code.level() == Level::Error).count();
+    let is_error = |finding: &&Finding| finding.code.level() == Level::Error || args.strict.forbids(finding);
+    let errors = findings.iter().filter(is_error).count();
     if findings.is_empty() {
         console.say(&format!("nothing found in {what}"));
     } else {

@@ -2,8 +2,8 @@
 
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
-use crate::load::{self, Loaded};
-use crate::remote::{self, Form, Remote, Server};
+use crate::load::{self, Loaded, Strict};
+use crate::remote::{self, Remote, Server};
 use crate::status::{self, Sync};
 use crate::{naming, show};
 use api::{Object, kinds};
@@ -32,6 +32,8 @@ pub struct Apply {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    strict: Strict,
+    #[command(flatten)]
     server: Server,
 }
 
@@ -42,6 +44,11 @@ pub(crate) async fn run(args: &Apply, console: &mut Console) -> Outcome {
     show::findings(console, &loaded.findings, |file| loaded.text_of(file));
     if loaded.has_errors() {
         return Err(Failure::new(DATA, "nothing was applied"));
+    }
+    loaded.check_strict(args.strict, "nothing was applied")?;
+    if loaded.objects.is_empty() && !loaded.findings.is_empty() {
+        console.say("no objects to apply");
+        return Ok(exit::OK);
     }
     if loaded.objects.is_empty() {
         return Err(Failure::new(DATA, "no objects were given"));
@@ -93,7 +100,7 @@ async fn send(
     };
     let path = naming::path(kind, Some(&object.object.namespace), Some(&object.object.name));
     let body = Some(("application/json", object.value.to_string()));
-    let response = remote.call("PUT", &path, Form::Json, body).await?;
+    let response = remote.call("PUT", &path, body).await?;
     let shown = naming::display(kind, &object.object.name);
     match response.status() {
         StatusCode::CREATED => console.data(&format!("{shown} created\n")),

@@ -3,10 +3,11 @@
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::naming;
-use crate::remote::{self, Form, Remote, Server};
+use crate::remote::{self, Remote, Server};
 use crate::{load, show};
 use api::kinds::{self, Kind};
 use http::StatusCode;
+use model::Finding;
 
 /// Arguments of `delete`.
 #[derive(Debug, clap::Args)]
@@ -57,8 +58,10 @@ fn doomed(args: &Delete, console: &mut Console) -> Result<Vec<Doomed>, Failure> 
         return named.collect();
     }
     let loaded = load::load(&args.filename)?;
+    let is_told = |finding: &&Finding| loaded.has_errors() || load::is_skipped(finding);
+    let told: Vec<Finding> = loaded.findings.iter().filter(is_told).cloned().collect();
+    show::findings(console, &told, |file| loaded.text_of(file));
     if loaded.has_errors() {
-        show::findings(console, &loaded.findings, |file| loaded.text_of(file));
         return Err(Failure::new(DATA, "nothing was deleted"));
     }
     let of_file = loaded.objects.iter().filter_map(|object| {
@@ -77,7 +80,7 @@ async fn delete(
 ) -> Result<(), Failure> {
     let Doomed { kind, namespace, name } = doomed;
     let path = naming::path(kind, Some(namespace), Some(name));
-    let response = remote.call("DELETE", &path, Form::Json, None).await?;
+    let response = remote.call("DELETE", &path, None).await?;
     match response.status() {
         status if status.is_success() => console.data(&format!("{} deleted\n", naming::display(kind, name))),
         StatusCode::NOT_FOUND if missing_ok => {}

@@ -3,10 +3,9 @@
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};
 use crate::naming::{self, Wanted};
-use crate::remote::{self, Form, Remote, Server};
+use crate::remote::{Remote, Server};
 use crate::show;
 use api::kinds::Kind;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 /// Arguments of `get`.
@@ -45,9 +44,6 @@ pub(crate) async fn run(args: &Get, console: &mut Console) -> Outcome {
         false => Some(naming::check_name(&args.namespace)?),
     };
     let remote = args.server.remote()?;
-    if args.output == Output::Yaml {
-        return yaml(&remote, &wanted, namespace.as_deref(), console).await;
-    }
     let mut found: Vec<(&'static Kind, Value)> = Vec::new();
     for Wanted { kind, name } in &wanted {
         let value = fetch(&remote, kind, namespace.as_deref(), name.as_deref()).await?;
@@ -58,13 +54,8 @@ pub(crate) async fn run(args: &Get, console: &mut Console) -> Outcome {
     }
     let is_one_object = wanted.len() == 1 && wanted.iter().all(|w| w.name.is_some());
     match args.output {
-        Output::Json if is_one_object => {
-            found.iter().for_each(|(_, item)| console.data(&format!("{item:#}\n")))
-        }
-        Output::Json => {
-            let items: Vec<_> = found.into_iter().map(|(_, item)| item).collect();
-            console.data(&format!("{:#}\n", json!({ "apiVersion": "v1", "kind": "List", "items": items })));
-        }
+        Output::Json => console.data(&format!("{:#}\n", whole(found, is_one_object))),
+        Output::Yaml => console.data(&yaml(&whole(found, is_one_object))?),
         Output::Name => {
             found.iter().for_each(|(kind, item)| {
                 console.data(&format!("{}\n", naming::display(kind, meta(item, "name"))))
@@ -96,20 +87,23 @@ async fn fetch(
     remote.get(&naming::path(kind, namespace, name)).await
 }
 
-/// The control plane writes YAML itself; several answers are documents of one stream.
-async fn yaml(remote: &Remote, wanted: &[Wanted], namespace: Option<&str>, console: &mut Console) -> Outcome {
-    for (at, Wanted { kind, name }) in wanted.iter().enumerate() {
-        let path = naming::path(kind, namespace, name.as_deref());
-        let response = remote.call("GET", &path, Form::Yaml, None).await?;
-        if response.status() != StatusCode::OK {
-            // Asked again in JSON, because only that is read here.
-            remote.get(&path).await?;
-            return Err(remote::refusal(&response));
+/// What was found as one document that `leno apply` and kubectl read: the object itself, or a list.
+fn whole(mut found: Vec<(&'static Kind, Value)>, is_one_object: bool) -> Value {
+    match found.pop() {
+        Some((_, item)) if is_one_object && found.is_empty() => item,
+        last => {
+            found.extend(last);
+            let items: Vec<_> = found.into_iter().map(|(_, item)| item).collect();
+            json!({ "apiVersion": "v1", "kind": "List", "items": items })
         }
-        let text = String::from_utf8_lossy(response.body());
-        console.data(&format!("{}{}\n", if at > 0 { "---\n" } else { "" }, text.trim_end()));
     }
-    Ok(exit::OK)
+}
+
+fn yaml(value: &Value) -> Result<String, Failure> {
+    let text = serde_saphyr::to_string(value).map_err(|cause| {
+        Failure::from(anyhow::Error::new(cause).context("the answer cannot be written as YAML; use -o json"))
+    })?;
+    Ok(format!("{}\n", text.trim_end()))
 }
 
 /// One table for each kind, an empty line between.

@@ -1,9 +1,11 @@
 //! Files, directories and standard input to objects and findings.
 
 use crate::exit::{DATA, Failure};
+use crate::show;
 use anyhow::Context;
-use api::Object;
-use model::Finding;
+use api::gateway::{CLASS, EAST_WEST_CLASS};
+use api::{Object, Spec};
+use model::{Code, Finding};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -27,10 +29,45 @@ impl Loaded {
         self.files.iter().find(|(name, _)| name == file).map(|(_, text)| text.as_str())
     }
 
+    /// Stops at documents that are skipped, for those who want none.
+    pub(crate) fn check_strict(&self, strict: Strict, nothing: &str) -> Result<(), Failure> {
+        let of_class = |object: &&Object| match &object.spec {
+            Spec::Gateway(spec) => ![CLASS, EAST_WEST_CLASS].contains(&&*spec.gateway_class_name),
+            _ => false,
+        };
+        let skipped = self.findings.iter().filter(|finding| is_skipped(finding)).count()
+            + self.objects.iter().filter(of_class).count();
+        if skipped == 0 || !strict.strict {
+            return Ok(());
+        }
+        let what = show::count(skipped, "document");
+        Err(Failure::new(DATA, format!("{what} would be skipped, which --strict forbids; {nothing}")))
+    }
+
     /// Whether anything is wrong enough to stop.
     pub(crate) fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.code.level() == model::Level::Error)
     }
+}
+
+/// Whether documents for others may be skipped.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Strict {
+    /// Documents of kinds, and Gateways of classes, that Leno does not serve are errors, instead of being skipped
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Strict {
+    /// Whether a finding that is no error is one nevertheless.
+    pub(crate) fn forbids(self, finding: &Finding) -> bool {
+        self.strict && is_skipped(finding)
+    }
+}
+
+/// Whether a finding is about what others serve.
+pub(crate) fn is_skipped(finding: &Finding) -> bool {
+    matches!(finding.code, Code::Foreign | Code::Replaced)
 }
 
 /// What standard input is called when nobody says otherwise.

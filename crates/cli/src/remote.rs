@@ -26,13 +26,6 @@ pub(crate) struct Remote {
     address: SocketAddr,
 }
 
-/// How the answer's body shall be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
-    Yaml,
-}
-
 impl Server {
     /// Resolves the address; speaks to nobody yet.
     pub(crate) fn remote(&self) -> Result<Remote, Failure> {
@@ -66,14 +59,10 @@ impl Remote {
         &self,
         method: &str,
         path: &str,
-        form: Form,
         body: Option<(&str, String)>,
     ) -> Result<Response<Bytes>, Failure> {
-        let accept = match form {
-            Form::Json => "application/json",
-            Form::Yaml => "application/yaml",
-        };
-        let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(http::header::ACCEPT, "application/json");
         if let Some((kind, _)) = &body {
             request = request.header(http::header::CONTENT_TYPE, *kind);
         }
@@ -88,7 +77,7 @@ impl Remote {
 
     /// GET of JSON; a refusal is a failure with the API's own words.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        let response = self.call("GET", path, Form::Json, None).await?;
+        let response = self.call("GET", path, None).await?;
         if !response.status().is_success() {
             return Err(refusal(&response));
         }

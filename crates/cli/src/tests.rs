@@ -227,8 +227,13 @@ fn get_prints_a_table_names_or_what_the_server_wrote() {
     let answers = [("GET /api/v1/namespaces/default/services", 200, list)];
     assert_eq!(leno("get svc", "", &answers).out, "NAME   PORTS   SELECTOR\nweb    80      app=web\n");
     assert_eq!(leno("get svc -o name", "", &answers).out, "service/web\n");
-    let yaml = [("GET /api/v1/namespaces/n/services/web", 200, "kind: Service\n")];
-    assert_eq!(leno("get svc/web -n n -o yaml", "", &yaml).out, "kind: Service\n");
+    let one = [("GET /api/v1/namespaces/n/services/web", 200, r#"{"kind":"Service"}"#)];
+    assert_eq!(leno("get svc/web -n n -o yaml", "", &one).out, "kind: Service\n");
+    // A list is one that can be applied, and an object is found in whatever namespace.
+    let yaml = leno("get svc -o yaml", "", &answers).out;
+    assert!(yaml.contains("kind: List\n") && !yaml.contains("ServiceList"), "{yaml}");
+    let all = [("GET /api/v1/services", 200, list)];
+    assert_eq!(leno("get svc/web -A -o yaml", "", &all).code, exit::OK);
     let ended = leno("get svc/none", "", &[]);
     assert_eq!((ended.code, &*ended.err), (exit::FAILED, "error: not found\n"));
     let empty = leno("get svc -A", "", &[("GET /api/v1/services", 200, r#"{"items":[]}"#)]);
@@ -263,7 +268,7 @@ fn status_and_check_tell_who_is_in_sync() {
 
 #[test]
 fn analyze_ends_with_79_on_errors() {
-    assert_eq!(leno("analyze -f FILE", "kind: Nothing\napiVersion: v1\n", &[]).code, exit::FINDINGS);
+    assert_eq!(leno("analyze -f FILE", "kind: Servce\napiVersion: v1\n", &[]).code, exit::FINDINGS);
     let found = r#"{"findings":[{"code":"LENO0101","kind":"HTTPRoute","name":"r","cause":"c","fix":"f"}]}"#;
     let ended = leno("analyze", "", &[("GET /leno/v1/findings", 200, found)]);
     assert_eq!(ended.code, exit::FINDINGS);
@@ -293,4 +298,29 @@ fn nobody_there_is_69() {
     let mut console = Console::new(Box::new(Buffer::default()), Box::new(Buffer::default()));
     let failure = runtime.block_on(dispatch(command, &mut console)).unwrap_err();
     assert_eq!(failure.code, exit::UNREACHABLE, "{:#}", failure.cause);
+}
+
+/// What others serve is told and stops nothing, unless that is asked for.
+#[test]
+fn what_others_serve_is_skipped_and_told() {
+    let foreign = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n";
+    let class = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\n\
+        spec: {gatewayClassName: nginx, listeners: [{name: http, port: 80, protocol: HTTP}]}\n";
+    for other in [foreign, class] {
+        let ended = leno("analyze -f FILE", &format!("{GOOD}{other}"), &[]);
+        assert_eq!(ended.code, exit::OK, "{}", ended.err);
+        assert!(ended.err.contains("warning[LENO0111]"), "{}", ended.err);
+        let ended = leno("analyze --strict -f FILE", &format!("{GOOD}{other}"), &[]);
+        assert_eq!(ended.code, exit::FINDINGS, "{}", ended.err);
+        let ended = leno("apply --strict -f FILE", &format!("{GOOD}{other}"), &[]);
+        assert_eq!((ended.code, ended.asked.len()), (exit::DATA, 0), "{}", ended.err);
+        assert!(ended.err.contains("1 document would be skipped"), "{}", ended.err);
+    }
+    let ended = leno("apply -f FILE", &format!("{GOOD}{foreign}"), &[(PUT, 201, "{}")]);
+    assert_eq!((ended.code, &*ended.out), (exit::OK, "service/web created\n"), "{}", ended.err);
+    assert!(ended.err.contains("warning[LENO0111] Deployment/d"), "{}", ended.err);
+    // Nothing but such documents is no failure either.
+    let ended = leno("apply -f FILE", foreign, &[]);
+    assert_eq!((ended.code, ended.asked.len()), (exit::OK, 0), "{}", ended.err);
+    assert!(ended.err.ends_with("no objects to apply\n"), "{}", ended.err);
 }

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};
 use crate::naming;
-use crate::remote::{self, Form, Server};
+use crate::remote::{self, Server};
 
 /// Commands on join tokens.
 #[derive(Debug, clap::Subcommand)]
@@ -30,7 +30,7 @@ pub(crate) async fn run(Token::Create(args): &Token, console: &mut Console) -> O
     let kind = api::kinds::by_kind("WorkloadGroup");
     let kind = kind.ok_or_else(|| Failure::new(exit::FAILED, "WorkloadGroup is no known kind"))?;
     let path = format!("{}/token", naming::path(kind, Some(&namespace), Some(&group)));
-    let response = args.server.remote()?.call("POST", &path, Form::Json, None).await?;
+    let response = args.server.remote()?.call("POST", &path, None).await?;
     if !response.status().is_success() {
         return Err(remote::refusal(&response));
     }

@@ -58,9 +58,16 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
                 return Vec::new();
             }
             let cause =
-                format!("gatewayClassName `{class}` is none of Leno's, so nothing serves this gateway");
-            let fix = "write `leno`, or `leno-east-west` for a gateway between networks";
-            vec![Finding::new(Code::ReferenceNotFound, &object.at(spec.line), cause, fix)]
+                format!("gatewayClassName `{class}` is none of Leno's, so nothing here serves this gateway");
+            // Who means ours has slipped; who names another's class may well mean that one.
+            let (code, fix) = match api::suggest::nearest(class, &[CLASS, EAST_WEST_CLASS]) {
+                Some(near) => (Code::ReferenceNotFound, format!("did you mean `{near}`?")),
+                None => (
+                    Code::Foreign,
+                    "nothing needs to be done if another controller serves it; for Leno write `leno`".into(),
+                ),
+            };
+            vec![Finding::new(code, &object.at(spec.line), cause, fix)]
         }
         Spec::GlobalService(spec) => global_service(object, spec, world),
         Spec::AuthorizationPolicy(spec) => {

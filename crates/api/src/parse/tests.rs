@@ -78,6 +78,23 @@ fn each_code_with_its_line() {
     line(head("Servce"), Code::UnknownKind, 2);
     line("apiVersion: v2\nkind: Service\n".into(), Code::UnknownKind, 1);
     line("apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\n".into(), Code::Replaced, 2);
+    let kind =
+        |version: &str, kind: &str, code| line(format!("apiVersion: {version}\nkind: {kind}\n"), code, 2);
+    kind("v1", "ConfigMap", Code::Foreign);
+    kind("apps/v1", "Deployment", Code::Foreign);
+    kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", Code::Foreign);
+    kind("gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy", Code::Foreign);
+    // Others have kinds of the same names.
+    kind("serving.knative.dev/v1", "Service", Code::Foreign);
+    kind("policy.linkerd.io/v1alpha1", "AuthorizationPolicy", Code::Foreign);
+    // Who means ours is not told that all is well.
+    kind("security.istio.io/v1", "AuthorisationPolicy", Code::UnknownKind);
+    let version = |version: &str| {
+        line(format!("apiVersion: {version}\nkind: AuthorizationPolicy\n"), Code::UnknownKind, 1);
+    };
+    version("security.istoi.io/v1");
+    version("networking.istio.io/v1");
+    version("security.istio.io/v9");
     line(head("Service"), Code::MissingField, 1);
     line(head("Service") + "spec:\n  ports:\n    - port: 70000\n", Code::BadValue, 6);
     line(head("Service") + "spec:\n  ports:\n    - port: 80\n      targetPort: http\n", Code::BadValue, 7);
@@ -193,8 +210,9 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
                     parsed += objects.len();
                     refused += usize::from(objects.is_empty());
                     if std::env::var_os("LENO_CORPUS").is_some() {
-                        for finding in
-                            findings.iter().filter(|f| !matches!(f.code, Code::UnknownKind | Code::Replaced))
+                        for finding in findings
+                            .iter()
+                            .filter(|f| !matches!(f.code, Code::UnknownKind | Code::Replaced | Code::Foreign))
                         {
                             eprintln!("{}: {finding}", path.display());
                         }
@@ -205,7 +223,7 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
         }
     }
     eprintln!(
-        "corpus: {files} files; {} documents parsed, {} refused with a finding",
+        "corpus: {files} files; {} documents parsed, {} refused or skipped with a finding",
         parsed / 2,
         refused / 2
     );
@@ -413,3 +431,27 @@ fn an_expression_must_be_valid_by_itself() {
         ],
     );
 }
+
+#[test]
+fn a_document_for_others_takes_no_other_along() {
+    let text = format!("{}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n", SERVICE_TEXT);
+    let (objects, findings) = documents(&text, "f.yaml");
+    assert_eq!((objects.len(), findings.len()), (1, 1));
+    assert_eq!(findings[0].code.level(), model::Level::Warning);
+}
+
+#[test]
+fn lists_are_read_as_what_is_in_them() {
+    for kind in ["List", "ServiceList", "ConfigMapList"] {
+        let text = format!(
+            "apiVersion: v1\nkind: {kind}\nmetadata: {{resourceVersion: '7'}}\nitems:\n- {}",
+            SERVICE_TEXT.trim_end().replace('\n', "\n  ")
+        );
+        let (objects, findings) = documents(&text, "f.yaml");
+        let lines: Vec<u32> = objects.iter().map(|object| object.origin.line).collect();
+        assert_eq!((lines, findings), (vec![5], Vec::new()), "{kind}");
+    }
+}
+
+const SERVICE_TEXT: &str =
+    "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\nspec:\n  ports:\n  - port: 80\n";
