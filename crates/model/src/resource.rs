@@ -32,7 +32,8 @@ pub enum Subscription {
         /// Name of the group.
         group: Arc<str>,
     },
-    /// `gateway/NAMESPACE/NAME`: a gateway, its rules, the services that they lead to, its policies.
+    /// `gateway/NAMESPACE/NAME`: a gateway, its rules, the services that they lead to, its policies. Of an
+    /// east-west gateway the policies alone.
     Gateway {
         /// Namespace of the gateway.
         namespace: Arc<str>,
@@ -103,8 +104,18 @@ pub enum ResourceKey {
     Address(Ipv4Addr),
     /// `inbound/NAMESPACE/GROUP`.
     Inbound(Arc<str>, Arc<str>),
-    /// `policy/NAMESPACE/NAME`.
+    /// `policy/NAMESPACE/NAME`: on the inbound side of a workload group.
     Policy(Arc<str>, Arc<str>),
+    /// `gateway-policy/GATEWAY-NAMESPACE/GATEWAY/NAMESPACE/NAME`: on what comes in at a gateway. A gateway is
+    /// also a workload, and what holds for its own ports need not hold for its listeners.
+    GatewayPolicy {
+        /// Namespace and name of the gateway.
+        gateway: (Arc<str>, Arc<str>),
+        /// Namespace of the policy.
+        namespace: Arc<str>,
+        /// Name of the policy.
+        name: Arc<str>,
+    },
     /// `gateway/NAMESPACE/NAME`.
     Gateway(Arc<str>, Arc<str>),
     /// `exports`.
@@ -135,6 +146,9 @@ impl fmt::Display for ResourceKey {
             Self::Address(ip) => write!(f, "address/{ip}"),
             Self::Inbound(namespace, group) => write!(f, "inbound/{namespace}/{group}"),
             Self::Policy(namespace, name) => write!(f, "policy/{namespace}/{name}"),
+            Self::GatewayPolicy { gateway: (ns, gateway), namespace, name } => {
+                write!(f, "gateway-policy/{ns}/{gateway}/{namespace}/{name}")
+            }
             Self::Gateway(namespace, name) => write!(f, "gateway/{namespace}/{name}"),
             Self::Exports => f.write_str("exports"),
             Self::Cluster(name) => write!(f, "cluster/{name}"),
@@ -157,6 +171,11 @@ impl ResourceKey {
             ["address", ip] => Self::Address(ip.parse().ok()?),
             ["inbound", ns, group] => Self::Inbound(arc(ns), arc(group)),
             ["policy", ns, name] => Self::Policy(arc(ns), arc(name)),
+            ["gateway-policy", gateway_ns, gateway, ns, name] => Self::GatewayPolicy {
+                gateway: (arc(gateway_ns), arc(gateway)),
+                namespace: arc(ns),
+                name: arc(name),
+            },
             ["gateway", ns, name] => Self::Gateway(arc(ns), arc(name)),
             ["cluster", name] => Self::Cluster(arc(name)),
             ["rule", parent, ns, route, index] => {
@@ -173,6 +192,16 @@ impl ResourceKey {
             }
             _ => return None,
         })
+    }
+
+    /// Namespace and name of the policy that stands under this key, wherever it applies; `None`: no policy does.
+    pub fn policy(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+        match self {
+            Self::Policy(namespace, name) | Self::GatewayPolicy { namespace, name, .. } => {
+                Some((namespace, name))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -71,6 +71,11 @@ fn subscriptions_and_keys_survive_their_text_form() {
         ResourceKey::Address([240, 1, 2, 3].into()),
         ResourceKey::Inbound("default".into(), "web".into()),
         ResourceKey::Policy("default".into(), "deny".into()),
+        ResourceKey::GatewayPolicy {
+            gateway: ("default".into(), "edge".into()),
+            namespace: "leno-system".into(),
+            name: "deny".into(),
+        },
         ResourceKey::Gateway("default".into(), "edge".into()),
         ResourceKey::Exports,
         ResourceKey::Cluster("west".into()),

@@ -6,6 +6,7 @@ pub(crate) mod exchange;
 pub(crate) mod head;
 pub(crate) mod http;
 pub(crate) mod inbound;
+pub(crate) mod policy;
 pub(crate) mod tcp;
 #[cfg(test)]
 mod tests;

@@ -42,8 +42,10 @@ pub struct Snapshot {
     pub gateway: Option<Arc<GatewayEntry>>,
     /// What an east-west gateway may be asked for; `None`: this proxy is none.
     pub exports: Option<Arc<Exports>>,
-    /// All policies that apply to this proxy, sorted by namespace and name.
+    /// The policies on the own workload's ports, sorted by namespace and name.
     pub policies: Arc<[Arc<Policy>]>,
+    /// The policies on what an east-west gateway forwards.
+    pub forward_policies: Arc<[Arc<Policy>]>,
     /// Trust bundles received with the configuration (the verifier has its own copy).
     pub trust: Arc<[TrustBundle]>,
     hosts: QuickMap<Hostname, Arc<HostEntry>>,
@@ -199,12 +201,15 @@ pub struct GatewayEntry {
     pub gateway: Gateway,
     /// One for each of `gateway.listeners`, in their order.
     pub rules: Vec<Table>,
+    /// The policies on what comes in by each of `gateway.listeners`, in their order.
+    pub policies: Vec<Arc<[Arc<Policy>]>>,
 }
 
 impl GatewayEntry {
-    /// Each listener with its rules.
-    pub fn listeners(&self) -> impl Iterator<Item = (&GatewayListener, &Table)> {
-        self.gateway.listeners.iter().zip(&self.rules)
+    /// Each listener with its rules and policies.
+    pub fn listeners(&self) -> impl Iterator<Item = (&GatewayListener, &Table, &[Arc<Policy>])> {
+        let rules = self.gateway.listeners.iter().zip(&self.rules);
+        rules.zip(&self.policies).map(|((listener, table), policies)| (listener, table, &**policies))
     }
 }
 

@@ -3,8 +3,9 @@
 //! What was not understood fails closed: a list with such an entry is dropped, which widens a DENY rule,
 //! and its rule gets a condition [`ConditionKey::Invalid`], which keeps an ALLOW rule from matching.
 
-use crate::gateways::inbound_subscription;
+use crate::gateways::{find_gateway, inbound_subscription};
 use crate::world::{World, selects};
+use api::gateway::{CLASS, EAST_WEST_CLASS};
 use api::istio::{self, AuthorizationPolicySpec, PolicyAction, PolicyRule, PolicyTarget, When};
 use api::{Object, Spec};
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
@@ -165,7 +166,9 @@ fn selects_group(
     near && selected && target_refs(spec).next().is_none()
 }
 
-/// Whether a policy concerns a gateway: by target, or by the labels of its group.
+/// Whether a policy concerns what comes in at a gateway: by target, by the labels of its group, or because it
+/// holds for the whole namespace or mesh. The last are not asked of what an east-west gateway forwards: they
+/// speak of workloads and their requests, and the workload at the end of each tunnel asks them.
 fn selects_gateway(
     policy: &Object,
     spec: &AuthorizationPolicySpec,
@@ -173,12 +176,18 @@ fn selects_gateway(
     name: &str,
     world: &World,
 ) -> bool {
+    let is_of = |class| find_gateway(namespace, name, class, world).is_some();
+    let is_east_west = is_of(EAST_WEST_CLASS);
+    if !is_east_west && !is_of(CLASS) {
+        return false;
+    }
     let targeted = target_refs(spec).any(|target| target.kind == "Gateway" && target.name == name);
     if targeted && *policy.meta.namespace == *namespace {
         return true;
     }
+    let is_narrow = spec.selector.as_ref().is_some_and(|selector| !selector.match_labels.is_empty());
     let labels = world.group(namespace, name).map(|group| group.labels).unwrap_or_default();
-    selects_group(policy, spec, namespace, &labels)
+    (is_narrow || !is_east_west) && selects_group(policy, spec, namespace, &labels)
 }
 
 fn near<'a>(
@@ -194,10 +203,6 @@ fn near<'a>(
     })
 }
 
-fn key(policy: &Object) -> ResourceKey {
-    ResourceKey::Policy(policy.meta.namespace.clone(), policy.meta.name.clone())
-}
-
 /// The policies on the inbound side of a group.
 pub(crate) fn on_group<'a>(
     namespace: &'a str,
@@ -206,18 +211,22 @@ pub(crate) fn on_group<'a>(
 ) -> impl Iterator<Item = ResourceKey> + 'a {
     near(namespace, world)
         .filter(|(policy, spec)| selects_group(policy, spec, namespace, labels))
-        .map(|(policy, _)| key(policy))
+        .map(|(policy, _)| ResourceKey::Policy(policy.meta.namespace.clone(), policy.meta.name.clone()))
 }
 
-/// The policies on a gateway.
+/// The policies on what comes in at a gateway.
 pub(crate) fn on_gateway<'a>(
-    namespace: &'a str,
-    name: &'a str,
+    namespace: &'a Arc<str>,
+    name: &'a Arc<str>,
     world: &'a World,
 ) -> impl Iterator<Item = ResourceKey> + 'a {
     near(namespace, world)
         .filter(move |(policy, spec)| selects_gateway(policy, spec, namespace, name, world))
-        .map(|(policy, _)| key(policy))
+        .map(|(policy, _)| ResourceKey::GatewayPolicy {
+            gateway: (namespace.clone(), name.clone()),
+            namespace: policy.meta.namespace.clone(),
+            name: policy.meta.name.clone(),
+        })
 }
 
 /// Whether a policy concerns anybody.

@@ -56,9 +56,9 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
         Subscription::Gateway { namespace, name } => {
             if gateways::find_gateway(namespace, name, CLASS, world).is_some() {
                 keys.insert(ResourceKey::Gateway(namespace.clone(), name.clone()));
-                keys.extend(policies::on_gateway(namespace, name, world));
                 rule_members(subscription, world, &mut keys);
             }
+            keys.extend(policies::on_gateway(namespace, name, world));
         }
         Subscription::Exports => {
             keys.insert(ResourceKey::Exports);
@@ -121,7 +121,7 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Translated> {
             let inbound = gateways::inbound(&(namespace.clone(), group.clone()), world)?;
             (Resource::Inbound(inbound), Some(ObjectRef::new("WorkloadGroup", namespace, group)))
         }
-        ResourceKey::Policy(namespace, name) => {
+        ResourceKey::Policy(namespace, name) | ResourceKey::GatewayPolicy { namespace, name, .. } => {
             let object = world.objects.get(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
             let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
             let policy = policies::compile(object, spec, &world.place.trust_domain);
@@ -146,10 +146,12 @@ pub fn visible(proxy: &ProxyKey, world: &World) -> Vec<Subscription> {
     let (namespace, name) = (&proxy.namespace, &proxy.group);
     let mut seen =
         vec![Subscription::Mesh, Subscription::Inbound { namespace: namespace.clone(), group: name.clone() }];
-    if gateways::find_gateway(namespace, name, CLASS, world).is_some() {
+    let is_of = |class| gateways::find_gateway(namespace, name, class, world).is_some();
+    let is_east_west = is_of(EAST_WEST_CLASS);
+    if is_east_west || is_of(CLASS) {
         seen.push(Subscription::Gateway { namespace: namespace.clone(), name: name.clone() });
     }
-    if gateways::find_gateway(namespace, name, EAST_WEST_CLASS, world).is_some() {
+    if is_east_west {
         seen.push(Subscription::Exports);
     }
     seen

@@ -216,8 +216,8 @@ impl Session {
                 update.upserts.push((key, content));
             }
             Err(why) => {
-                if let (ResourceKey::Policy(namespace, policy), false) =
-                    (&key, self.held.contains_key(name.as_str()))
+                if let (Some((namespace, policy)), false) =
+                    (key.policy(), self.held.contains_key(name.as_str()))
                 {
                     let content = Resource::Policy(deny_all(namespace, policy));
                     update.upserts.push((key, content));

@@ -148,7 +148,7 @@ pub fn is_under(key: &ResourceKey, content: &Resource) -> bool {
         (ResourceKey::Names, Resource::Names(_))
         | (ResourceKey::Exports, Resource::Exports(_))
         | (ResourceKey::Rule { .. }, Resource::Rule(_))
-        | (ResourceKey::Policy(..), Resource::Policy(_)) => true,
+        | (ResourceKey::Policy(..) | ResourceKey::GatewayPolicy { .. }, Resource::Policy(_)) => true,
         (ResourceKey::Trust(domain), Resource::Trust(bundle)) => **domain == *bundle.trust_domain.as_str(),
         (ResourceKey::Service(host), Resource::Service(service)) => *host == service.host,
         (ResourceKey::Slice(host, index), Resource::Slice(slice)) => {

@@ -35,17 +35,19 @@ pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
         })),
         "gateway": snapshot.gateway.as_ref().map(|gateway| json!({
             "name": format!("{}/{}", gateway.gateway.namespace, gateway.gateway.name),
-            "listeners": gateway.listeners().map(|(listener, table)| json!({
+            "listeners": gateway.listeners().map(|(listener, table, policies)| json!({
                 "name": &*listener.name,
                 "port": listener.port,
                 "address": listener.address.map(|ip| ip.to_string()),
                 "host": listener.host.as_ref().map(|host| format!("{host:?}")),
                 "rules": rules(table),
+                "policies": policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
         })),
         "exports": snapshot.exports.as_ref().map(|exports| {
             exports.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>()
         }),
+        "forward_policies": snapshot.forward_policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
         "policies": snapshot.policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
         "trust_domains": snapshot.trust.iter().map(|bundle| json!({
             "trust_domain": bundle.trust_domain.as_str(),

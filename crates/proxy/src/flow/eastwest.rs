@@ -4,6 +4,7 @@
 use crate::accept::{Reader, dial};
 use crate::failure::{Failure, ReplyTo, Spoken};
 use crate::flow::inbound::Visitor;
+use crate::flow::policy;
 use crate::flow::tcp::Connection;
 use crate::observe::Direction;
 use crate::snapshot::{Active, HostEntry, Snapshot};
@@ -11,6 +12,7 @@ use crate::upstream::attempt::Missed;
 use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, judge};
 use codec::Reply;
+use decide::authz::{Facts, rehearse};
 use decide::balance::{self, Load};
 use http::HeaderMap;
 use model::address::PORT_MESH;
@@ -34,13 +36,20 @@ pub(super) async fn forward(
     port: u16,
 ) -> Reply {
     let mut connection = Connection::begin(&visitor.worker, Direction::EastWest, visitor.address);
+    let facts = facts(visitor, port);
+    connection.rehearsal = rehearse(&snapshot.forward_policies, &facts);
     let is_exported = exports.hosts.iter().any(|(own, own_port)| *own == host && *own_port == port);
     let entry = snapshot.host(host.as_str());
     connection.host = Some(host);
     let opened = match (is_exported, entry) {
-        (false, _) => Err(Reason::NotExported),
-        (true, None) => Err(Reason::NoEndpoint),
-        (true, Some(entry)) => open(visitor, snapshot, entry, &mut connection).await,
+        (false, _) => Err(Reason::NotExported.into()),
+        (true, entry) => match (policy::judge(&snapshot.forward_policies, &facts), entry) {
+            (Err(denied), _) => Err(denied),
+            (Ok(()), None) => Err(Reason::NoEndpoint.into()),
+            (Ok(()), Some(entry)) => {
+                open(visitor, snapshot, entry, &mut connection).await.map_err(Failure::from)
+            }
+        },
     };
     match opened {
         Ok((upstream, active)) => {
@@ -50,9 +59,14 @@ pub(super) async fn forward(
                 headers: HeaderMap::new(),
                 run: Box::new(move |tunnel| {
                     Box::pin(async move {
+                        let may = |snapshot: &Snapshot| {
+                            policy::judge(&snapshot.forward_policies, &self::facts(&visitor, port))
+                        };
                         let cut = async {
-                            visitor.outlived().await;
-                            Reason::PeerExpired.into()
+                            tokio::select! {
+                                failure = policy::until_denied(&visitor.worker, may) => failure,
+                                () = visitor.outlived() => Reason::PeerExpired.into(),
+                            }
                         };
                         connection.carry(tunnel, upstream, cut).await;
                         drop(active);
@@ -60,11 +74,19 @@ pub(super) async fn forward(
                 }),
             }
         }
-        Err(reason) => {
-            connection.refused(reason);
-            Failure::from(reason).reply(ReplyTo::Proxy, Spoken::Http)
+        Err(failure) => {
+            connection.policy.clone_from(&failure.policy);
+            connection.refused(failure.reason);
+            failure.reply(ReplyTo::Proxy, Spoken::Http)
         }
     }
+}
+
+/// What is known of a caller from another network: it proved itself in the outer handshake and shows its own
+/// address; what it sends inside is not for this proxy to read. `port` is the service's.
+fn facts(visitor: &Visitor, port: u16) -> Facts<'_> {
+    let peer_ip = Some(visitor.address.ip());
+    Facts { peer: Some(&visitor.peer.id), peer_ip, port, http: None }
 }
 
 /// Connects to one of the own workloads of the service.

@@ -4,16 +4,17 @@
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, Edge, Fields, Head};
-use crate::flow::{Caller, Side, fetch_entry};
+use crate::flow::{Caller, Side, fetch_entry, policy};
 use crate::observe::Direction;
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::{self, Target};
 use codec::{Body, Reply};
+use decide::authz::Facts;
 use decide::route::{Match, Table};
 use decide::{Dice, listener, split};
 use http::{Request, Response};
-use model::Reason;
 use model::route::RouteRule;
+use model::{Policy, Reason};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
     }
 }
 
-/// The story: canonical request, rule, backend, endpoint, response.
+/// The story: canonical request, may it (at the edge), rule, backend, endpoint, response.
 async fn follow(
     caller: &Caller,
     exchange: &Rc<Exchange>,
@@ -44,6 +45,7 @@ async fn follow(
     exchange.is_called(&head);
 
     let entrance = enter(caller, &snapshot, &head).await?;
+    policy::may_request(entrance.policies(&snapshot), caller.facts(entrance.port()), &head, exchange)?;
     let matched = entrance.find_rule(&snapshot, &head)?;
     if let Some(matched) = &matched {
         exchange.follows(matched.rule);
@@ -100,6 +102,17 @@ impl Entrance {
         }
     }
 
+    /// The policies to ask before anything else. A call of the own application is judged by its callee.
+    fn policies<'a>(&self, snapshot: &'a Snapshot) -> &'a [Arc<Policy>] {
+        match self {
+            Self::Service { .. } => &[],
+            Self::Listener { index, .. } => {
+                let gateway = snapshot.gateway.as_ref();
+                gateway.and_then(|gateway| gateway.policies.get(*index)).map_or(&[], |policies| policies)
+            }
+        }
+    }
+
     /// The rule to follow. A service without any rule is its own backend; with rules, one must match.
     fn find_rule<'a>(&'a self, snapshot: &'a Snapshot, head: &Head) -> Result<Option<Match<'a>>, Reason> {
         let table = self.table(snapshot).ok_or(Reason::NoRoute)?;
@@ -139,5 +152,11 @@ impl Caller {
             Side::Gateway { .. } => Some(Edge { forwarded_for: &self.forwarded_for }),
             Side::Outbound { .. } => None,
         }
+    }
+
+    /// What is known of it by its connection: nobody has proved anything, and its address is that of whoever
+    /// connected, whatever its headers say of others (Istio's `ipBlocks`).
+    fn facts(&self, port: u16) -> Facts<'_> {
+        Facts { peer: None, peer_ip: Some(self.address.ip()), port, http: None }
     }
 }

@@ -5,8 +5,8 @@ mod tunnel;
 
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::exchange::{Exchange, Unfinished};
-use crate::flow::head::{self, Fields, HEADER_DESTINATION, Head};
-use crate::flow::{eastwest, report};
+use crate::flow::head::{self, HEADER_DESTINATION, Head};
+use crate::flow::{eastwest, policy, report};
 use crate::observe::Direction;
 use crate::secure::{self, Accepted, Peer};
 use crate::snapshot::Snapshot;
@@ -15,7 +15,7 @@ use crate::upstream::attempt::{self, Answer, Missed, Standing};
 use crate::worker::Worker;
 use codec::{Body, PATIENT_STALL_TIMEOUT, Reply, SHARED_CONNECTION_WINDOW_BYTES, ServerOptions};
 use daemon::Drain;
-use decide::authz::{Decision, Facts, Rehearsal, authorize, rehearse};
+use decide::authz::{Facts, Rehearsal, rehearse};
 use decide::listener::{self, Destination, Kin, Local, Speak};
 use decide::retry::{self, Attempt, Next, Outcome};
 use http::{HeaderMap, Method, Request, Response};
@@ -175,7 +175,7 @@ async fn follow(
     }
     let (head, body) = head::receive(request, None)?;
     exchange.is_called(&head);
-    may_request(visitor, &snapshot, &arrival, &head, exchange)?;
+    policy::may_request(&snapshot.policies, facts(visitor, &arrival), &head, exchange)?;
 
     exchange.asks(arrival.application);
     let answer = deliver(worker, &arrival, &head, exchange.counting(body)).await?;
@@ -220,30 +220,14 @@ fn own_address(snapshot: &Snapshot) -> IpAddr {
     snapshot.own.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-fn may_request(
-    visitor: &Visitor,
-    snapshot: &Snapshot,
-    arrival: &Arrival,
-    head: &Head,
-    exchange: &Exchange,
-) -> Result<(), Failure> {
-    let fields = Fields(&head.headers);
-    let view = head.view(&fields);
-    let facts = Facts {
-        peer: Some(&visitor.peer.id),
-        peer_ip: visitor.ip(),
-        port: arrival.local.port,
-        http: Some(&view),
-    };
-    if let Some(rehearsal) = rehearse(&snapshot.policies, &facts) {
-        exchange.is_rehearsed(rehearsal);
-    }
-    judge(snapshot, &facts)
+/// What is known of a caller at a port of the application, before anything is read as HTTP.
+fn facts<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
+    Facts { peer: Some(&visitor.peer.id), peer_ip: visitor.ip(), port: arrival.local.port, http: None }
 }
 
 /// Whether opaque bytes may pass: no condition on HTTP can hold for them.
 pub(super) fn may_connect(visitor: &Visitor, snapshot: &Snapshot, arrival: &Arrival) -> Result<(), Failure> {
-    judge(snapshot, &opaque(visitor, arrival))
+    policy::judge(&snapshot.policies, &facts(visitor, arrival))
 }
 
 /// What policies that are not enforced say of opaque bytes.
@@ -252,18 +236,7 @@ pub(super) fn rehearse_connect(
     snapshot: &Snapshot,
     arrival: &Arrival,
 ) -> Option<Rehearsal> {
-    rehearse(&snapshot.policies, &opaque(visitor, arrival))
-}
-
-fn opaque<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
-    Facts { peer: Some(&visitor.peer.id), peer_ip: visitor.ip(), port: arrival.local.port, http: None }
-}
-
-fn judge(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(), Failure> {
-    match authorize(&snapshot.policies, facts) {
-        Decision::Allow => Ok(()),
-        Decision::Deny { policy, .. } => Err(Failure { reason: Reason::Denied, policy }),
-    }
+    rehearse(&snapshot.policies, &facts(visitor, arrival))
 }
 
 /// Hands the request to the application; once more when only an old connection had ended.

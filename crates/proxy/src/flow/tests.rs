@@ -8,6 +8,7 @@ mod kin;
 mod limits;
 mod mesh;
 mod native;
+mod policy;
 mod threads;
 mod tunnel;
 mod upstream;

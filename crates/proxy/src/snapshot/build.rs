@@ -22,6 +22,7 @@ const SHARED_TEXTS_MAX: usize = 16 * 1024;
 const STALE_HEALTH_MAX: usize = 64;
 
 type Rules = BTreeMap<ResourceKey, Arc<RouteRule>>;
+type Policies = BTreeMap<ResourceKey, Arc<Policy>>;
 
 /// What belongs to one host beside its entry.
 #[derive(Default)]
@@ -46,7 +47,8 @@ pub(super) struct Builder {
     parts: HashMap<Hostname, Parts>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     gateway_rules: Rules,
-    policies: BTreeMap<ResourceKey, Arc<Policy>>,
+    policies: Policies,
+    gateway_policies: Policies,
     health: HashMap<Arc<str>, Weak<EndpointHealth>>,
     texts: HashSet<Arc<str>>,
     ids: HashSet<SpiffeId>,
@@ -59,7 +61,8 @@ impl Builder {
             parts: HashMap::new(),
             gateways: BTreeMap::new(),
             gateway_rules: Rules::new(),
-            policies: BTreeMap::new(),
+            policies: Policies::new(),
+            gateway_policies: Policies::new(),
             health: HashMap::new(),
             texts: HashSet::new(),
             ids: HashSet::new(),
@@ -76,6 +79,7 @@ impl Builder {
             gateway: None,
             exports: None,
             policies: Arc::from([]),
+            forward_policies: Arc::from([]),
             trust: Arc::from([]),
             hosts: QuickMap::default(),
             by_address: HashMap::new(),
@@ -98,6 +102,8 @@ impl Builder {
         }
         if touched.gateway {
             next.gateway = self.build_gateway();
+            // A proxy serves one gateway of a mesh: if it forwards between networks, these are about that.
+            next.forward_policies = self.gateway_policies.values().cloned().collect();
         }
         if touched.policies {
             next.policies = self.policies.values().cloned().collect();
@@ -165,10 +171,16 @@ impl Builder {
                 next.by_address.insert(ip, host);
             }
             Resource::Inbound(inbound) => next.inbound = Some(Arc::new(inbound)),
-            Resource::Policy(policy) => {
-                self.policies.insert(key, Arc::new(policy));
-                touched.policies = true;
-            }
+            Resource::Policy(policy) => match key {
+                ResourceKey::GatewayPolicy { .. } => {
+                    self.gateway_policies.insert(key, Arc::new(policy));
+                    touched.gateway = true;
+                }
+                _ => {
+                    self.policies.insert(key, Arc::new(policy));
+                    touched.policies = true;
+                }
+            },
             Resource::Gateway(gateway) => {
                 self.gateways.insert(key, gateway);
                 touched.gateway = true;
@@ -223,6 +235,9 @@ impl Builder {
             }
             ResourceKey::Inbound(..) => next.inbound = None,
             ResourceKey::Policy(..) => touched.policies |= self.policies.remove(&key).is_some(),
+            ResourceKey::GatewayPolicy { .. } => {
+                touched.gateway |= self.gateway_policies.remove(&key).is_some();
+            }
             ResourceKey::Gateway(..) => touched.gateway |= self.gateways.remove(&key).is_some(),
             ResourceKey::Exports => next.exports = None,
             ResourceKey::Cluster(_) => {}
@@ -280,8 +295,14 @@ impl Builder {
         let first = self.gateways.values().next()?;
         let mut merged =
             Gateway { namespace: first.namespace.clone(), name: first.name.clone(), listeners: Vec::new() };
-        let mut rules = Vec::new();
+        let (mut rules, mut policies) = (Vec::new(), Vec::new());
         for gateway in self.gateways.values() {
+            let is_on = |(key, _): &(&ResourceKey, &Arc<Policy>)| {
+                matches!(key, ResourceKey::GatewayPolicy { gateway: (namespace, name), .. }
+                    if *namespace == gateway.namespace && *name == gateway.name)
+            };
+            let own: Arc<[Arc<Policy>]> =
+                self.gateway_policies.iter().filter(is_on).map(|(_, policy)| policy.clone()).collect();
             for listener in &gateway.listeners {
                 let hangs_here = |rule: &&Arc<RouteRule>| {
                     matches!(&rule.parent, Parent::Gateway { namespace, name, listener: section }
@@ -289,10 +310,11 @@ impl Builder {
                             && (section.is_empty() || *section == listener.name))
                 };
                 rules.push(Table::compile(self.gateway_rules.values().filter(hangs_here).cloned()));
+                policies.push(Arc::clone(&own));
                 merged.listeners.push(listener.clone());
             }
         }
-        Some(Arc::new(GatewayEntry { gateway: merged, rules }))
+        Some(Arc::new(GatewayEntry { gateway: merged, rules, policies }))
     }
 
     /// The same endpoint with its repeated texts shared with those of others.
@@ -358,9 +380,8 @@ impl Builder {
             let key = ResourceKey::Inbound(inbound.namespace.clone(), inbound.group.clone());
             all.push((key, Resource::Inbound((**inbound).clone())));
         }
-        all.extend(
-            self.policies.iter().map(|(key, policy)| (key.clone(), Resource::Policy((**policy).clone()))),
-        );
+        let policies = self.policies.iter().chain(&self.gateway_policies);
+        all.extend(policies.map(|(key, policy)| (key.clone(), Resource::Policy((**policy).clone()))));
         all.extend(
             self.gateways.iter().map(|(key, gateway)| (key.clone(), Resource::Gateway(gateway.clone()))),
         );
@@ -392,6 +413,7 @@ fn copy(now: &Snapshot) -> Snapshot {
         gateway: now.gateway.clone(),
         exports: now.exports.clone(),
         policies: Arc::clone(&now.policies),
+        forward_policies: Arc::clone(&now.forward_policies),
         trust: Arc::clone(&now.trust),
         hosts: now.hosts.clone(),
         by_address: now.by_address.clone(),

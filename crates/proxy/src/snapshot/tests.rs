@@ -157,7 +157,7 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
         ],
     );
     let counts: Vec<usize> =
-        snapshot.gateway.as_ref().unwrap().listeners().map(|(_, table)| table.rules().count()).collect();
+        snapshot.gateway.as_ref().unwrap().listeners().map(|(_, table, _)| table.rules().count()).collect();
     assert_eq!(counts, [1, 2]);
     assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
     assert!(snapshot.host("b.mesh").unwrap().rules.is_empty());

@@ -162,9 +162,9 @@ impl<'a> Reader<'a> {
             match (ResourceKey::parse(key), wire::decode(&any)) {
                 (Some(key), Ok(resource)) => saved.resources.push((key, version.into(), resource)),
                 // Left out, it would let in what it was to keep out.
-                (Some(key @ ResourceKey::Policy(..)), Err(error)) => {
+                (Some(key), Err(error)) if key.policy().is_some() => {
                     tracing::warn!(%key, %error, "a kept policy cannot be read; it denies everything");
-                    let ResourceKey::Policy(namespace, name) = &key else { continue };
+                    let Some((namespace, name)) = key.policy() else { continue };
                     let policy = Resource::Policy(deny_all(namespace, name));
                     saved.resources.push((key, REFUSED_VERSION.into(), policy));
                 }

@@ -98,11 +98,15 @@ fn a_token_is_checked_in_every_part() {
 
 #[test]
 fn a_kept_policy_that_cannot_be_read_denies_everything() {
-    const NAME: &str = "policy/ns/kept";
+    for name in ["policy/ns/kept", "gateway-policy/ns/edge/ns/kept"] {
+        check_kept_policy(name);
+    }
+}
+
+fn check_kept_policy(name: &str) {
     let directory = Directory::new("policy");
     let last_good = LastGood::new(&directory.0, &me());
-    let (key, policy) = (ResourceKey::Policy("ns".into(), "kept".into()), deny_all("ns", "kept"));
-    assert_eq!(key.to_string(), NAME);
+    let (key, policy) = (ResourceKey::parse(name).unwrap(), deny_all("ns", "kept"));
     let resource = Resource::Policy(Policy { action: Action::Allow, ..policy.clone() });
     let value = xds::wire::encode(&key, &resource).any.value.clone();
     let kept = Saved { wanted: Vec::new(), resources: vec![(key.clone(), "v1".into(), resource)] };

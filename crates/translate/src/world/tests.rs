@@ -3,6 +3,7 @@ use super::*;
 use crate::resources::{ProxyKey, members, resource, visible};
 use model::{Resource, ResourceKey};
 
+mod policies;
 mod ports;
 mod property;
 mod table;

@@ -5,8 +5,8 @@ use super::{Arrival, Visitor, arrive, may_connect, rehearse_connect, serve_reque
 use crate::accept::{Reader, dial};
 use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
 use crate::failure::{Failure, ReplyTo};
-use crate::flow::report;
 use crate::flow::tcp::Connection;
+use crate::flow::{policy, report};
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use crate::upstream::CONNECT_TIMEOUT;
@@ -121,22 +121,10 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
 /// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
 /// the caller's certificate has long expired.
 async fn carry(visitor: &Visitor, arrival: &Arrival, connection: Connection, down: impl Io, up: impl Io) {
-    let mut moves = visitor.worker.shared.store.moves();
-    // What came into force since it was judged counts too.
-    moves.mark_changed();
-    let denied = async {
-        loop {
-            if moves.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            if let Err(failure) = may_connect(visitor, &visitor.worker.snapshot(), arrival) {
-                return failure;
-            }
-        }
-    };
+    let may = |snapshot: &Snapshot| may_connect(visitor, snapshot, arrival);
     let cut = async {
         tokio::select! {
-            failure = denied => failure,
+            failure = policy::until_denied(&visitor.worker, may) => failure,
             () = visitor.outlived() => Reason::PeerExpired.into(),
         }
     };

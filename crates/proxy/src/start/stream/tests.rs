@@ -270,12 +270,15 @@ async fn a_policy_that_was_never_readable_outlives_a_cold_start() {
         };
         let bad = Arc::new(Encoded { name: key.to_string().into(), key, version: "1".into(), any });
         let (good, slice) = (service("a.mesh"), slice("a.mesh", 0, &["a1"]));
-        let mut members = vec![wire::encode(&good.0, &good.1), wire::encode(&slice.0, &slice.1), bad];
+        let key = ResourceKey::parse("gateway-policy/ns/edge/ns/from-the-future").unwrap();
+        let worse = Encoded { name: key.to_string().into(), key, version: "1".into(), any: bad.any.clone() };
+        let mut members =
+            vec![wire::encode(&good.0, &good.1), wire::encode(&slice.0, &slice.1), Arc::new(worse), bad];
         first.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members.clone());
         let running = first.find("a.mesh").await.unwrap();
-        assert_eq!(running.policies.len(), 1);
+        assert_eq!((running.policies.len(), running.forward_policies.len()), (1, 1));
         let kept = async {
-            while last_good.load().unwrap().is_none_or(|saved| saved.resources.len() != 3) {
+            while last_good.load().unwrap().is_none_or(|saved| saved.resources.len() != 4) {
                 tokio::task::yield_now().await;
             }
         };
@@ -283,12 +286,13 @@ async fn a_policy_that_was_never_readable_outlives_a_cold_start() {
         // Restarted, before the control plane says anything.
         let second = bench(Some(last_good));
         assert_eq!(second.store.snapshot().policies, running.policies);
+        assert_eq!(second.store.snapshot().forward_policies, running.forward_policies);
         // It says the same: only what could not be read comes again.
         second.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members.clone());
         second.until(|world| !world.complaints.is_empty()).await;
-        assert_eq!(second.world.borrow().sent, [1]);
-        // And it says that the policy is gone.
-        members.pop();
+        assert_eq!(second.world.borrow().sent, [2]);
+        // And it says that the policies are gone.
+        members.truncate(2);
         second.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members);
         second.cut.notify_one();
         second.until(is_synced).await;

@@ -1,0 +1,60 @@
+//! Policies, asked of a request or of opaque bytes wherever they come in: at the callee (`inbound`), by a
+//! gateway's listener (`http`), between networks (`eastwest`). `decide::authz` answers.
+
+use crate::failure::Failure;
+use crate::flow::exchange::Exchange;
+use crate::flow::head::{Fields, Head};
+use crate::snapshot::Snapshot;
+use crate::worker::Worker;
+use decide::authz::{Decision, Facts, authorize, rehearse};
+use model::{Policy, Reason};
+use std::sync::Arc;
+
+/// Whether this request may go on. What is said by policies that are not enforced is noted. `facts` are those
+/// of the connection, `head` is what the caller asked for: no rule has edited it yet.
+///
+/// # Errors
+/// [`Reason::Denied`].
+pub(crate) fn may_request(
+    policies: &[Arc<Policy>],
+    facts: Facts<'_>,
+    head: &Head,
+    exchange: &Exchange,
+) -> Result<(), Failure> {
+    if policies.is_empty() {
+        return Ok(());
+    }
+    let fields = Fields(&head.headers);
+    let view = head.view(&fields);
+    let facts = Facts { http: Some(&view), ..facts };
+    if let Some(rehearsal) = rehearse(policies, &facts) {
+        exchange.is_rehearsed(rehearsal);
+    }
+    judge(policies, &facts)
+}
+
+/// Whether this may go on; nothing is noted.
+///
+/// # Errors
+/// [`Reason::Denied`].
+pub(crate) fn judge(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), Failure> {
+    match authorize(policies, facts) {
+        Decision::Allow => Ok(()),
+        Decision::Deny { policy, .. } => Err(Failure { reason: Reason::Denied, policy }),
+    }
+}
+
+/// Waits until a configuration comes into force under which `may` no longer allows what is going on. What came
+/// since it was judged counts too.
+pub(crate) async fn until_denied(worker: &Worker, may: impl Fn(&Snapshot) -> Result<(), Failure>) -> Failure {
+    let mut moves = worker.shared.store.moves();
+    moves.mark_changed();
+    loop {
+        if moves.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if let Err(failure) = may(&worker.snapshot()) {
+            return failure;
+        }
+    }
+}
