@@ -45,7 +45,9 @@ pub enum OutboundMode {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DnsSettings {
-    /// For example `mesh.internal`; `svc.cluster.local` is always there.
+    /// Zones that the mesh owns: what it does not know there does not exist (NXDOMAIN). `mesh.internal` is owned
+    /// as soon as a GlobalService has a name in it. `svc.cluster.local` is not owned unless it is listed here:
+    /// the mesh answers for its Services, and queries for other names in it are forwarded.
     pub suffixes: Vec<String>,
 }
 

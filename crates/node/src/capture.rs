@@ -19,7 +19,9 @@ const PRIORITY: i32 = -100;
 /// The whole table as `nft` reads it.
 ///
 /// Order matters: the proxy's own sockets first, then DNS (also to 127.0.0.1, where systemd-resolved and
-/// containers keep a resolver), then loopback, then everything else.
+/// containers keep a resolver), then loopback, then everything else. Queries to any name server are captured;
+/// the proxy answers names of the mesh and passes the rest on to the server that was asked, so a resolver's own
+/// queries reach its upstream and do not come back.
 pub fn ruleset() -> String {
     format!(
         "table {TABLE} {{

@@ -1,37 +1,37 @@
 //! The proxy's own name server, to which a workload's port 53 is captured.
 //!
 //! Names of the mesh are answered from the configuration, asking the control plane on first use: absent is
-//! NXDOMAIN, a missing family NODATA, a broken stream SERVFAIL. All else goes to the name servers of the
-//! host ([`forward`]). Search domains and `ndots` are the client's business. Never cached here.
+//! NXDOMAIN where the mesh owns the zone, a missing family NODATA, a broken stream SERVFAIL. All else goes to the
+//! name server that was asked ([`forward`]). Search domains and `ndots` are the client's business. Never cached
+//! here. Read [`sockets`] for how queries come in.
 
 mod answer;
+mod asked;
+mod exchange;
 mod forward;
+mod resolver;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
 pub use forward::Forwarder;
+pub use sockets::{Sockets, bind, serve};
 
-use crate::lookup::{Found, Lookup};
+use crate::lookup::{Found, Lookup, Unavailable};
 use crate::snapshot::Store;
 use answer::{Question, Verdict};
-use std::io;
+use model::names::Zone;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Queries in progress. More over UDP are dropped (the client asks again), over TCP they wait.
-pub const QUERIES_MAX: usize = 512;
-/// Open TCP connections; more are closed at once.
-const TCP_CONNECTIONS_MAX: usize = 64;
-/// A TCP connection without a complete query for so long is closed.
-const TCP_IDLE: Duration = Duration::from_secs(10);
-/// Longest query. Larger ones cannot be questions that anyone answers.
-const QUERY_BYTES_MAX: usize = 4096;
-/// Wait after a failed `accept` or `recv`, so that a lasting error does not spin.
-const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// Queries over UDP that wait for a name server outside. More get SERVFAIL at once; names of the mesh do not
+/// count here and never wait for these.
+const FORWARDED_UDP_MAX: usize = 512;
+/// The same over TCP, where each also holds a connection.
+const FORWARDED_TCP_MAX: usize = 128;
+/// Queries that wait for the control plane. More get SERVFAIL at once.
+const LOOKED_UP_MAX: usize = 512;
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,126 +47,130 @@ pub struct Dns {
     store: Arc<Store>,
     lookup: Lookup,
     forward: Forwarder,
+    forwarded_udp: Semaphore,
+    forwarded_tcp: Semaphore,
+    looked_up: Semaphore,
+}
+
+/// What is known of a query at once.
+enum Now {
+    /// This is the answer; `None`: nothing is sent (it was no query at all).
+    Answered(Option<Vec<u8>>),
+    /// Somebody else has to be asked.
+    Wait(Verdict),
 }
 
 impl Dns {
     /// Answers from `store` and `lookup`, and from `forward` for what is not the mesh's.
     pub fn new(store: Arc<Store>, lookup: Lookup, forward: Forwarder) -> Arc<Self> {
-        Arc::new(Self { store, lookup, forward })
+        Arc::new(Self {
+            store,
+            lookup,
+            forward,
+            forwarded_udp: Semaphore::new(FORWARDED_UDP_MAX),
+            forwarded_tcp: Semaphore::new(FORWARDED_TCP_MAX),
+            looked_up: Semaphore::new(LOOKED_UP_MAX),
+        })
     }
 
-    /// The answer to one query; `None`: nothing is sent (it was no query at all).
-    pub async fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    /// Answers a query if nobody needs to be asked.
+    fn answer_now(&self, query: &[u8]) -> Now {
         let snapshot = self.store.snapshot();
         match answer::judge(query, &snapshot) {
+            Verdict::Drop => Now::Answered(None),
+            Verdict::Reply(reply) => Now::Answered(Some(reply)),
+            Verdict::Mesh(question, zone) => match snapshot.host(question.host.as_str()) {
+                Some(entry) => {
+                    self.lookup.touch(entry);
+                    Now::Answered(question.found(entry.service.address))
+                }
+                None => Now::Wait(Verdict::Mesh(question, zone)),
+            },
+            other => Now::Wait(other),
+        }
+    }
+
+    /// Asks whoever knows. `asked` is the server that the client sent the query to, if that is known.
+    async fn answer_later(
+        &self,
+        verdict: Verdict,
+        query: &[u8],
+        transport: Transport,
+        asked: Option<SocketAddr>,
+    ) -> Option<Vec<u8>> {
+        match verdict {
             Verdict::Drop => None,
             Verdict::Reply(reply) => Some(reply),
-            Verdict::Forward(question) => match self.forward.ask(query, transport).await {
-                Some(reply) => Some(reply),
-                None => question.servfail(),
+            // An update or a notification: only for the server that it was sent to.
+            Verdict::Foreign(refusal) if asked.is_none() => Some(refusal),
+            Verdict::Foreign(refusal) => {
+                Some(self.ask_outside(query, transport, asked).await.unwrap_or(refusal))
+            }
+            Verdict::Forward(question) => self.answer_outside(&question, query, transport, asked).await,
+            Verdict::Mesh(question, zone) => match (self.find(&question).await, zone) {
+                (Ok(Found::Present(snapshot)), _) => {
+                    let address =
+                        snapshot.host(question.host.as_str()).and_then(|entry| entry.service.address);
+                    question.found(address)
+                }
+                (Ok(Found::Absent), Zone::Owned) => match self.is_apex(&question) {
+                    true => question.found(None),
+                    false => question.nxdomain(),
+                },
+                (Err(unavailable), Zone::Owned) => {
+                    tracing::debug!(host = %question.host, %unavailable, "a name could not be looked up");
+                    question.servfail()
+                }
+                (Ok(Found::Absent) | Err(_), Zone::Shared | Zone::Outside) => {
+                    self.answer_outside(&question, query, transport, asked).await
+                }
             },
-            Verdict::Mesh(question) => self.answer_mesh(&question).await,
         }
     }
 
-    async fn answer_mesh(&self, question: &Question) -> Option<Vec<u8>> {
-        match self.lookup.host(&question.host).await {
-            Ok(Found::Present(snapshot)) => {
-                let address = snapshot.host(question.host.as_str()).and_then(|entry| entry.service.address);
-                question.found(address)
-            }
-            Ok(Found::Absent) => question.nxdomain(),
-            Err(unavailable) => {
-                tracing::debug!(host = %question.host, %unavailable, "a name could not be looked up");
-                question.servfail()
-            }
-        }
+    fn is_apex(&self, question: &Question) -> bool {
+        self.store.snapshot().names.is_apex(question.host.as_str())
     }
-}
 
-/// Serves both sockets until dropped.
-pub async fn serve(udp: UdpSocket, tcp: TcpListener, dns: Arc<Dns>) {
-    tokio::join!(serve_udp(Arc::new(udp), &dns), serve_tcp(tcp, &dns));
-}
-
-/// Opens both sockets on one address.
-pub async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
-    let tcp = TcpListener::bind(address).await?;
-    // With port 0 (tests), the datagrams get the stream's port.
-    let udp = UdpSocket::bind(tcp.local_addr()?).await?;
-    Ok((udp, tcp))
-}
-
-async fn serve_udp(socket: Arc<UdpSocket>, dns: &Arc<Dns>) {
-    let mut queries = JoinSet::new();
-    let mut buffer = vec![0; QUERY_BYTES_MAX];
-    loop {
-        let received = tokio::select! {
-            received = socket.recv_from(&mut buffer) => received,
-            Some(_) = queries.join_next(), if !queries.is_empty() => continue,
-        };
-        let (length, from) = match received {
-            Ok(received) => received,
-            Err(error) => {
-                // For example an ICMP error for an earlier answer; the socket itself goes on.
-                tracing::debug!(%error, "receive a query");
-                tokio::time::sleep(ERROR_PAUSE).await;
-                continue;
-            }
-        };
-        let Some(query) = buffer.get(..length).map(<[u8]>::to_vec) else { continue };
-        if queries.len() >= QUERIES_MAX {
-            continue;
-        }
-        let (socket, dns) = (Arc::clone(&socket), Arc::clone(dns));
-        queries.spawn(async move {
-            if let Some(reply) = dns.answer(&query, Transport::Udp).await {
-                let _ = socket.send_to(&reply, from).await;
-            }
-        });
+    async fn find(&self, question: &Question) -> Result<Found, Unavailable> {
+        let _permit = self.looked_up.try_acquire().map_err(|_| Unavailable::TooMany)?;
+        self.lookup.host(&question.host).await
     }
-}
 
-async fn serve_tcp(listener: TcpListener, dns: &Arc<Dns>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-        };
-        match accepted {
-            Ok((stream, _)) if connections.len() < TCP_CONNECTIONS_MAX => {
-                let dns = Arc::clone(dns);
-                connections.spawn(async move {
-                    let _ = serve_connection(stream, &dns).await;
-                });
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(%error, "accept a DNS connection");
-                tokio::time::sleep(ERROR_PAUSE).await;
-            }
+    async fn answer_outside(
+        &self,
+        question: &Question,
+        query: &[u8],
+        transport: Transport,
+        asked: Option<SocketAddr>,
+    ) -> Option<Vec<u8>> {
+        let Some(reply) = self.ask_outside(query, transport, asked).await else { return question.servfail() };
+        // Others do not know that names of the mesh lie below it (RFC 8020).
+        if answer::is_nxdomain(&reply) && self.store.snapshot().names.has_below(question.host.as_str()) {
+            return question.found(None);
         }
+        Some(reply)
     }
-}
 
-/// One query after the other; ends when the client is slow, malformed or done.
-async fn serve_connection(mut stream: TcpStream, dns: &Dns) -> io::Result<()> {
-    loop {
-        let read = async {
-            let length = usize::from(stream.read_u16().await?);
-            if length > QUERY_BYTES_MAX {
-                return Err(io::Error::from(io::ErrorKind::InvalidData));
-            }
-            let mut query = vec![0; length];
-            stream.read_exact(&mut query).await?;
-            Ok(query)
+    async fn ask_outside(
+        &self,
+        query: &[u8],
+        transport: Transport,
+        asked: Option<SocketAddr>,
+    ) -> Option<Vec<u8>> {
+        let Some(_permit) = self.forward_permit(transport) else {
+            tracing::debug!("too many queries wait for name servers outside");
+            return None;
         };
-        let query = tokio::time::timeout(TCP_IDLE, read).await??;
-        let Some(reply) = dns.answer(&query, Transport::Tcp).await else { return Ok(()) };
-        let Ok(length) = u16::try_from(reply.len()) else { return Ok(()) };
-        let mut framed = length.to_be_bytes().to_vec();
-        framed.extend_from_slice(&reply);
-        tokio::time::timeout(TCP_IDLE, stream.write_all(&framed)).await??;
+        self.forward.ask(query, transport, asked).await
+    }
+
+    /// One of the queries that may wait for a name server outside.
+    fn forward_permit(&self, transport: Transport) -> Option<SemaphorePermit<'_>> {
+        let permits = match transport {
+            Transport::Udp => &self.forwarded_udp,
+            Transport::Tcp => &self.forwarded_tcp,
+        };
+        permits.try_acquire().ok()
     }
 }

@@ -80,11 +80,6 @@ impl Snapshot {
         self.absent_addresses.contains(&ip)
     }
 
-    /// Whether the mesh answers for this name: it lies below one of its suffixes, or is a listed host.
-    pub fn is_mesh_name(&self, host: &Hostname) -> bool {
-        self.names.suffixes.iter().any(|suffix| host.is_within(suffix)) || self.names.hosts.contains(host)
-    }
-
     /// Whether any configuration has been received, from the control plane or from the last good file.
     pub fn is_configured(&self) -> bool {
         self.epoch > 0

@@ -66,7 +66,7 @@ pub(crate) fn slice(name: &str, index: u32, uids: &[&str]) -> (ResourceKey, Reso
 /// A store that knows which names are the mesh's.
 pub(crate) fn configured(suffix: &str) -> Arc<Store> {
     let store = Store::new(&me());
-    let names = Names { suffixes: vec![suffix.into()], hosts: Vec::new() };
+    let names = Names { suffixes: vec![suffix.into()], ..Names::default() };
     let upserts = vec![(ResourceKey::Names, Resource::Names(names))];
     store.apply(Change { upserts, ..Change::default() });
     store

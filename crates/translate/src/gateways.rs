@@ -1,21 +1,13 @@
-//! What proxies accept: inbound sides, gateways, exports; and the names of the mesh.
+//! What proxies accept: inbound sides, gateways, exports.
 
 use crate::routes::host_match;
 use crate::world::{Pair, World};
 use api::gateway::{BIND_ADDRESS, CLASS, GatewaySpec};
 use api::{Object, Spec};
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
-use model::names::Names;
 use model::service::Protocol;
 use model::{Hostname, ObjectRef, Subscription};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-/// The suffix of Kubernetes services, always answered.
-const SERVICE_SUFFIX: &str = "svc.cluster.local";
-/// All below it is the mesh's as soon as one host is. Other suffixes are claimed in `MeshSettings` only: with
-/// `shop.internal`, a cloud's own `metadata.internal` must go on being found.
-const MESH_SUFFIX: &str = "mesh.internal";
 
 pub(crate) fn inbound_subscription(group: &Pair) -> Subscription {
     Subscription::Inbound { namespace: group.0.clone(), group: group.1.clone() }
@@ -110,36 +102,4 @@ pub(crate) fn exports(world: &World) -> Exports {
     let mut hosts: Vec<(Hostname, u16)> = hosts.collect();
     hosts.sort();
     Exports { hosts }
-}
-
-/// The names that the mesh answers for.
-pub(crate) fn names(world: &World) -> Names {
-    let mut suffixes: BTreeSet<Arc<str>> = BTreeSet::from([Arc::from(SERVICE_SUFFIX)]);
-    for object in world.objects_of("MeshSettings", None) {
-        if let Spec::MeshSettings(spec) = &object.spec {
-            suffixes.extend(spec.dns.suffixes.iter().map(|suffix| Arc::from(suffix.as_str())));
-        }
-    }
-    let configured = suffixes.clone();
-    let mut hosts = Vec::new();
-    for host in world.claims.keys() {
-        if configured.iter().any(|suffix| host.is_within(suffix)) {
-            continue;
-        }
-        if host.is_within(MESH_SUFFIX) {
-            suffixes.insert(MESH_SUFFIX.into());
-        } else {
-            hosts.push(host.clone());
-        }
-    }
-    // A suffix may cover hosts and other suffixes, whichever was found first.
-    hosts.retain(|host| !suffixes.iter().any(|suffix| host.is_within(suffix)));
-    let covered = |one: &Arc<str>| {
-        let one = Hostname::parse(one);
-        let below = |other: &Arc<str>| {
-            one.as_ref().is_some_and(|one| one.as_str() != &**other && one.is_within(other))
-        };
-        suffixes.iter().any(below)
-    };
-    Names { suffixes: suffixes.iter().filter(|suffix| !covered(suffix)).cloned().collect(), hosts }
 }

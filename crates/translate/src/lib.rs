@@ -8,6 +8,7 @@ mod addresses;
 pub mod gateway;
 mod gateways;
 mod hosts;
+mod names;
 mod policies;
 mod ports;
 mod problems;

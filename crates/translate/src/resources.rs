@@ -99,7 +99,7 @@ fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a model::route
 /// The content of a key; `None` when there is no such resource.
 pub fn resource(key: &ResourceKey, world: &World) -> Option<Translated> {
     let (resource, object) = match key {
-        ResourceKey::Names => (Resource::Names(gateways::names(world)), None),
+        ResourceKey::Names => (Resource::Names(crate::names::names(world)), None),
         ResourceKey::Trust(domain) => (Resource::Trust(world.trust.get(domain)?.clone()), None),
         ResourceKey::Service(host) => {
             let entry = world.hosts.get(host)?;

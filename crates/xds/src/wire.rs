@@ -178,11 +178,18 @@ fn names_out(names: &Names) -> p::Names {
     p::Names {
         suffixes: strings(&names.suffixes),
         hosts: names.hosts.iter().map(Hostname::to_string).collect(),
+        shared_suffixes: strings(&names.shared_suffixes),
+        non_terminals: names.non_terminals.iter().map(Hostname::to_string).collect(),
     }
 }
 
 fn names_in(names: p::Names) -> Result<Names, DecodeError> {
-    Ok(Names { suffixes: arcs(names.suffixes), hosts: list("hosts", &names.hosts, |text| host("", text))? })
+    Ok(Names {
+        suffixes: arcs(names.suffixes),
+        shared_suffixes: arcs(names.shared_suffixes),
+        hosts: list("hosts", &names.hosts, |text| host("", text))?,
+        non_terminals: list("non_terminals", &names.non_terminals, |text| host("", text))?,
+    })
 }
 
 pub(crate) fn trust_out(bundle: &TrustBundle) -> p::TrustBundle {

@@ -8,6 +8,7 @@
 mod demo; // a running lab
 mod keys; // finds private keys in bytes
 mod pcap; // reads captures
+mod resolver; // name servers on a captured host
 mod rogue; // a member that keeps its key
 mod traces; // what a demo leaves behind
 

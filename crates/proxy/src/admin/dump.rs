@@ -21,6 +21,7 @@ pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
         "epoch": snapshot.epoch,
         "names": {
             "suffixes": snapshot.names.suffixes.iter().map(|s| s.to_string()).collect::<Vec<_>>(),
+            "shared_suffixes": snapshot.names.shared_suffixes.iter().map(|s| s.to_string()).collect::<Vec<_>>(),
             "hosts": snapshot.names.hosts.iter().map(Hostname::as_str).collect::<Vec<_>>(),
         },
         "hosts": hosts.into_iter().map(|entry| host(entry)).collect::<Vec<_>>(),

@@ -5,6 +5,7 @@ use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCo
 use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use model::Hostname;
+use model::names::Zone;
 use std::net::Ipv4Addr;
 
 /// How long a mesh-only address may be cached. They are stable, but a service may go.
@@ -24,13 +25,15 @@ pub(super) enum Verdict {
     Reply(Vec<u8>),
     /// Somebody else knows.
     Forward(Box<Question>),
-    /// The mesh knows.
-    Mesh(Box<Question>),
+    /// The mesh knows, in a zone of this kind.
+    Mesh(Box<Question>, Zone),
+    /// No question (an update, a notification): for the server that it was sent to, else refused like this.
+    Foreign(Vec<u8>),
 }
 
 /// A well-formed query with one question.
 pub(super) struct Question {
-    /// The name asked for, when it is a host name of the mesh; otherwise unused.
+    /// The name asked for, when it is a host name; otherwise unused.
     pub(super) host: Hostname,
     query: Message,
 }
@@ -44,33 +47,51 @@ pub(super) fn judge(bytes: &[u8], snapshot: &Snapshot) -> Verdict {
     let id = u16::from_be_bytes(*id);
     let Ok(query) = Message::from_vec(bytes) else { return error(id, OpCode::Query, ResponseCode::FormErr) };
     if query.metadata.op_code != OpCode::Query {
-        return error(id, query.metadata.op_code, ResponseCode::NotImp);
+        return match error(id, query.metadata.op_code, ResponseCode::NotImp) {
+            Verdict::Reply(refusal) => Verdict::Foreign(refusal),
+            other => other,
+        };
     }
     let [question] = query.queries.as_slice() else { return error(id, OpCode::Query, ResponseCode::FormErr) };
     let text = question.name().to_ascii().to_ascii_lowercase();
     let text = text.strip_suffix('.').unwrap_or(&text);
-    let host = Hostname::parse(text);
-    let is_mesh = match &host {
-        Some(host) => snapshot.is_mesh_name(host),
-        // Not a host name (`*.mesh.internal`), but below a suffix all the same: not for others to see.
-        None => snapshot.names.suffixes.iter().any(|suffix| text.ends_with(&format!(".{suffix}"))),
-    };
-    let class = question.query_class();
-    let Some(host) = host.or_else(|| Hostname::parse("invalid")) else { return Verdict::Drop };
-    let is_host_name = host.as_str() == text;
+    let zone = snapshot.names.zone(text);
+    let is_mesh_class = matches!(question.query_class(), DNSClass::IN | DNSClass::ANY);
+    let parsed = Hostname::parse(text);
+    let is_host_name = parsed.is_some();
+    let Some(host) = parsed.or_else(|| Hostname::parse("invalid")) else { return Verdict::Drop };
     let question = Box::new(Question { host, query });
     let reply = |bytes: Option<Vec<u8>>| bytes.map_or(Verdict::Drop, Verdict::Reply);
-    match (is_mesh, is_host_name) {
-        // Which names are the mesh's is not known yet; guessing would leak them, or deny them for long.
-        _ if !snapshot.is_configured() => reply(question.servfail()),
-        (false, _) => Verdict::Forward(question),
-        (true, _) if class != DNSClass::IN && class != DNSClass::ANY => reply(question.refused()),
-        (true, true) => Verdict::Mesh(question),
-        (true, false) => reply(question.nxdomain()),
+    // Which names are the mesh's is not known yet; guessing would leak them, or deny them for long.
+    if !snapshot.is_configured() {
+        return reply(question.servfail());
+    }
+    match zone {
+        Zone::Outside => Verdict::Forward(question),
+        Zone::Owned if !is_mesh_class || question.is_transfer() => reply(question.refused()),
+        Zone::Shared if !is_mesh_class || question.is_transfer() => Verdict::Forward(question),
+        _ if snapshot.names.is_non_terminal(text) => reply(question.found(None)),
+        // Not a host name (`*.mesh.internal`), but below a suffix all the same: not for others to see.
+        Zone::Owned if !is_host_name => reply(question.nxdomain()),
+        Zone::Shared if !is_host_name => Verdict::Forward(question),
+        Zone::Owned | Zone::Shared => Verdict::Mesh(question, zone),
     }
 }
 
+/// Whether a reply says that the name does not exist.
+pub(super) fn is_nxdomain(reply: &[u8]) -> bool {
+    reply.get(3).is_some_and(|flags| flags & 0x0f == 3)
+}
+
 impl Question {
+    /// Whether a whole zone is asked for.
+    pub(super) fn is_transfer(&self) -> bool {
+        self.query
+            .queries
+            .iter()
+            .any(|query| matches!(query.query_type(), RecordType::AXFR | RecordType::IXFR))
+    }
+
     /// The host exists: its address if that is what was asked for, else NODATA.
     pub(super) fn found(&self, address: Option<Ipv4Addr>) -> Option<Vec<u8>> {
         let mut reply = self.reply(ResponseCode::NoError);

@@ -1,197 +1,249 @@
-//! Passing queries on to the host's own name servers.
+//! Passing queries on: to the name server that the client asked, or to the host's own.
 //!
-//! Each query gets a fresh socket (a random port, and the kernel drops what comes from elsewhere) and a
-//! fresh id; the answer must carry that id and the same question. Sockets are marked, or capture would
-//! send the query back to us.
+//! The name servers of resolv.conf stand for each other, so one that is silent costs half a second, not the
+//! client's whole patience ([`resolver`]); a server of the client's own choice is the only one asked.
 
 use super::Transport;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use super::exchange::{ask_tcp, ask_udp};
+use super::resolver::{NEXT_SERVER_AFTER, Resolver, Step};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::HashMap;
+use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
-/// Wait for one name server; two of them fit into the five seconds that a stub resolver waits.
-const SERVER_TIMEOUT: Duration = Duration::from_millis(2200);
-/// Name servers that are tried for one query.
-const SERVERS_MAX: usize = 2;
-/// `/etc/resolv.conf` is read again after this.
-const REREAD_AFTER: Duration = Duration::from_secs(30);
-/// Largest answer in one datagram: all that UDP can carry, so that none is passed on cut off.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
-/// Datagrams that are not the answer; then the server is given up.
-const STRAYS_MAX: usize = 16;
+/// A server that was slower than another counts as slow for so long, and is asked last.
+const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// Where other names are asked for.
 pub struct Forwarder {
     source: Source,
-    known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+    known: Mutex<Known>,
+    turn: AtomicUsize,
 }
 
 enum Source {
-    /// `nameserver` lines of this file.
+    /// A file in the format of resolv.conf(5).
     File(PathBuf),
-    /// These.
-    Fixed(Vec<SocketAddr>),
+    /// These, whomever the client asked.
+    Fixed,
+}
+
+struct Known {
+    /// When the file that was read last had been written.
+    written: Option<SystemTime>,
+    resolver: Arc<Resolver>,
+    /// Servers of the file that were slow, and until when that counts.
+    slow: HashMap<SocketAddr, Instant>,
+}
+
+/// What one step brought.
+struct Answer {
+    step: Step,
+    started: Instant,
+    reply: io::Result<Vec<u8>>,
 }
 
 impl Forwarder {
     /// The name servers of `/etc/resolv.conf`, or, when given, these instead.
     pub fn new(fixed: Vec<SocketAddr>) -> Self {
-        let source = if fixed.is_empty() {
-            Source::File(PathBuf::from("/etc/resolv.conf"))
-        } else {
-            Source::Fixed(fixed)
-        };
-        Self { source, known: Mutex::new(None) }
+        let source =
+            if fixed.is_empty() { Source::File(PathBuf::from("/etc/resolv.conf")) } else { Source::Fixed };
+        let known = Known { written: None, resolver: Arc::new(Resolver::of(fixed)), slow: HashMap::new() };
+        Self { source, known: Mutex::new(known), turn: AtomicUsize::new(0) }
     }
 
-    /// The answer of the first name server that gives one; `None`: none did.
-    pub async fn ask(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        for server in self.servers().into_iter().take(SERVERS_MAX) {
-            let asked = async {
-                match transport {
-                    Transport::Udp => ask_udp(query, server).await,
-                    Transport::Tcp => ask_tcp(query, server).await,
-                }
+    /// The best answer; `None`: nobody gave one in time. `asked` is the server that the client named.
+    pub async fn ask(
+        &self,
+        query: &[u8],
+        transport: Transport,
+        asked: Option<SocketAddr>,
+    ) -> Option<Vec<u8>> {
+        let asked = asked.filter(|_| matches!(self.source, Source::File(_)));
+        let (resolver, mut plan) = self.plan(asked);
+        if transport == Transport::Tcp {
+            // A connection repeats by itself what is lost.
+            plan.truncate(resolver.servers.len().max(1));
+        }
+        let race = Race {
+            forwarder: self,
+            hold_until: Instant::now() + resolver.timeout,
+            first: plan.first()?.server,
+            first_has_spoken: false,
+            kept: None,
+        };
+        let ask = |step: Step| async move {
+            let started = Instant::now();
+            let reply = match transport {
+                Transport::Udp => ask_udp(query, step.server).await,
+                Transport::Tcp => ask_tcp(query, step.server).await,
             };
-            match tokio::time::timeout(SERVER_TIMEOUT, asked).await {
-                Ok(Ok(reply)) => return Some(reply),
-                Ok(Err(error)) => tracing::debug!(%server, %error, "ask a name server"),
-                Err(_) => tracing::debug!(%server, "a name server did not answer in time"),
-            }
-        }
-        None
-    }
-
-    fn servers(&self) -> Vec<SocketAddr> {
-        let path = match &self.source {
-            Source::Fixed(servers) => return servers.clone(),
-            Source::File(path) => path,
+            Answer { step, started, reply }
         };
+        let deadline = Instant::now() + resolver.query_time();
+        race.run(plan, ask, deadline).await
+    }
+
+    fn plan(&self, asked: Option<SocketAddr>) -> (Arc<Resolver>, Vec<Step>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some((read, servers)) if read.elapsed() < REREAD_AFTER => servers.clone(),
-            _ => {
-                let servers = read_resolv_conf(path);
-                *known = Some((Instant::now(), servers.clone()));
-                servers
+        if let Source::File(path) = &self.source {
+            known.refresh(path);
+        }
+        let now = Instant::now();
+        let is_slow = |server: &SocketAddr| known.slow.get(server).is_some_and(|until| *until > now);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        (Arc::clone(&known.resolver), known.resolver.plan(asked, is_slow, turn))
+    }
+
+    fn set_slow(&self, servers: impl Iterator<Item = SocketAddr>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + SLOW_FOR;
+        for server in servers {
+            // Bounded: only servers of the file are remembered.
+            if known.resolver.servers.contains(&server) {
+                known.slow.insert(server, until);
+            }
+        }
+    }
+
+    fn set_answered(&self, server: SocketAddr) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).slow.remove(&server);
+    }
+}
+
+impl Known {
+    /// Reads the file when it has changed: DHCP clients and VPNs replace it.
+    fn refresh(&mut self, path: &Path) {
+        let written = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        if written.is_some() && written == self.written {
+            return;
+        }
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                self.resolver = Arc::new(Resolver::parse(&text));
+                self.slow.clear();
+                self.written = written;
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot read the host's name servers");
             }
         }
     }
 }
 
-fn read_resolv_conf(path: &Path) -> Vec<SocketAddr> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse_resolv_conf(&text),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "cannot read the host's name servers");
-            Vec::new()
+/// One query on its way to several servers.
+struct Race<'a> {
+    forwarder: &'a Forwarder,
+    first: SocketAddr,
+    first_has_spoken: bool,
+    /// Until then an answer without records of a server that was not the first is kept: the first may know more.
+    hold_until: Instant,
+    kept: Option<(Worth, Vec<u8>)>,
+}
+
+impl Race<'_> {
+    async fn run<F: Future<Output = Answer>>(
+        mut self,
+        plan: Vec<Step>,
+        ask: impl Fn(Step) -> F,
+        deadline: Instant,
+    ) -> Option<Vec<u8>> {
+        let start = Instant::now();
+        let mut steps = plan.into_iter().peekable();
+        let mut running = FuturesUnordered::new();
+        let mut waiting: Vec<(SocketAddr, Instant)> = Vec::new();
+        loop {
+            let next = steps.peek().map(|step| start + step.after);
+            tokio::select! {
+                biased;
+                Some(answer) = running.next(), if !running.is_empty() => {
+                    let Answer { step, started, reply } = answer;
+                    waiting.retain(|entry| *entry != (step.server, started));
+                    if let Some(reply) = self.take(step, reply) {
+                        self.forwarder.set_slow(overdue(&waiting));
+                        return Some(reply);
+                    }
+                    // It failed: no reason to wait for the next one's turn.
+                    if let Some(step) = steps.next() {
+                        waiting.push((step.server, Instant::now()));
+                        running.push(ask(step));
+                    }
+                }
+                () = tokio::time::sleep_until(next.unwrap_or(deadline)), if next.is_some() => {
+                    if let Some(step) = steps.next() {
+                        waiting.push((step.server, Instant::now()));
+                        running.push(ask(step));
+                    }
+                }
+                () = tokio::time::sleep_until(self.hold_until), if self.kept.is_some() => break,
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+            if running.is_empty() && steps.peek().is_none() {
+                break;
+            }
         }
+        self.forwarder.set_slow(overdue(&waiting));
+        self.kept.map(|(_, reply)| reply)
     }
-}
 
-/// The `nameserver` lines, port 53.
-pub(super) fn parse_resolv_conf(text: &str) -> Vec<SocketAddr> {
-    let server = |line: &str| {
-        let mut words = line.split_whitespace();
-        let is_server = words.next() == Some("nameserver");
-        let ip: IpAddr = words.next()?.parse().ok()?;
-        is_server.then_some(SocketAddr::new(ip, 53))
-    };
-    text.lines().filter_map(server).collect()
-}
-
-async fn ask_udp(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
-    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
-    mark(&socket);
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::from(server))?;
-    let socket = UdpSocket::from_std(socket.into())?;
-    let sent = with_fresh_id(query)?;
-    socket.send(&sent).await?;
-    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-    for _ in 0..STRAYS_MAX {
-        let length = socket.recv(&mut buffer).await?;
-        if let Some(reply) = buffer.get(..length)
-            && is_answer(&sent, reply)
-        {
-            return Ok(with_id_of(query, reply));
+    /// The answer that ends the race, if this one makes it known.
+    fn take(&mut self, step: Step, reply: io::Result<Vec<u8>>) -> Option<Vec<u8>> {
+        self.first_has_spoken |= step.server == self.first;
+        match reply {
+            Ok(reply) => {
+                self.forwarder.set_answered(step.server);
+                let worth = worth(&reply);
+                if worth == Worth::Records {
+                    return Some(reply);
+                }
+                // Better than a failure, if nobody has more; and no records are better than a refusal.
+                if self.kept.as_ref().is_none_or(|(kept, _)| worth < *kept) {
+                    self.kept = Some((worth, reply));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(server = %step.server, %error, "ask a name server");
+                self.forwarder.set_slow(std::iter::once(step.server));
+            }
         }
-    }
-    Err(io::Error::other("too many datagrams that are not the answer"))
-}
-
-async fn ask_tcp(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
-    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    mark(&socket2::SockRef::from(&socket));
-    let mut stream: TcpStream = socket.connect(server).await?;
-    let sent = with_fresh_id(query)?;
-    let length = u16::try_from(sent.len()).map_err(|_| io::ErrorKind::InvalidData)?;
-    let mut framed = length.to_be_bytes().to_vec();
-    framed.extend_from_slice(&sent);
-    stream.write_all(&framed).await?;
-    let length = usize::from(stream.read_u16().await?);
-    let mut reply = vec![0; length];
-    stream.read_exact(&mut reply).await?;
-    if !is_answer(&sent, &reply) {
-        return Err(io::Error::other("the reply is not an answer to this query"));
-    }
-    Ok(with_id_of(query, &reply))
-}
-
-/// Exempts a socket from capture. Fails without the privilege, and then there is no capture either.
-fn mark(socket: &Socket) {
-    if let Err(error) = socket.set_mark(model::address::SOCKET_MARK) {
-        tracing::debug!(%error, "mark a DNS socket");
+        let is_final = |kept: &mut (Worth, Vec<u8>)| kept.0 == Worth::Nothing && self.first_has_spoken;
+        self.kept.take_if(is_final).map(|(_, reply)| reply)
     }
 }
 
-fn with_fresh_id(query: &[u8]) -> io::Result<Vec<u8>> {
-    let mut sent = query.to_vec();
-    let id = sent.first_chunk_mut::<2>().ok_or(io::ErrorKind::InvalidData)?;
-    aws_lc_rs::rand::fill(id).map_err(|_| io::Error::other("no randomness"))?;
-    Ok(sent)
+/// Servers that have been silent for long enough to have asked the next one.
+fn overdue(waiting: &[(SocketAddr, Instant)]) -> impl Iterator<Item = SocketAddr> + '_ {
+    let long = |(_, started): &&(SocketAddr, Instant)| started.elapsed() >= NEXT_SERVER_AFTER;
+    waiting.iter().filter(long).map(|(server, _)| *server)
 }
 
-fn with_id_of(query: &[u8], reply: &[u8]) -> Vec<u8> {
-    let mut reply = reply.to_vec();
-    if let (Some(id), Some(to)) = (query.first_chunk::<2>(), reply.first_chunk_mut::<2>()) {
-        *to = *id;
-    }
-    reply
+/// The best comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// There are records, or it is cut off and will be asked for again over TCP.
+    Records,
+    /// There are none, says the server.
+    Nothing,
+    /// The server cannot or will not say: SERVFAIL, NOTIMP, REFUSED (the C library goes to the next one).
+    Refusal,
 }
 
-/// Same id, the answer bit, and the same question (compared without case).
-fn is_answer(sent: &[u8], reply: &[u8]) -> bool {
-    let is_response = reply.get(2).is_some_and(|flags| flags & 0x80 != 0);
-    let is_same_id = reply.len() >= 12 && reply.get(..2) == sent.get(..2);
-    let same_question = match (question(sent), question(reply)) {
-        (Some(asked), Some(answered)) => asked.eq_ignore_ascii_case(answered),
-        // Some servers answer errors without the question.
-        (Some(_), None) => reply.get(4..6) == Some(&[0, 0]),
-        _ => false,
-    };
-    is_response && is_same_id && same_question
+fn worth(reply: &[u8]) -> Worth {
+    let code = reply.get(3).map_or(2, |flags| flags & 0x0f);
+    let is_truncated = reply.get(2).is_some_and(|flags| flags & 0x02 != 0);
+    let has_answers = reply.get(6..8).is_some_and(|count| count != [0, 0]);
+    match code {
+        2 | 4 | 5 => Worth::Refusal,
+        0 if has_answers || is_truncated => Worth::Records,
+        _ => Worth::Nothing,
+    }
 }
 
-/// The first question's bytes: labels without compression, type and class.
-fn question(message: &[u8]) -> Option<&[u8]> {
-    if message.get(4..6)? == [0, 0] {
-        return None;
-    }
-    let mut at = 12;
-    loop {
-        let length = usize::from(*message.get(at)?);
-        if length > 63 {
-            return None;
-        }
-        at += 1 + length;
-        if length == 0 {
-            return message.get(12..at + 4);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,16 @@ use crate::snapshot::Change;
 use crate::testing::{configured, host, service};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use model::Subscription;
 use model::address::mesh_only_candidate;
+use model::names::Names;
+use model::{Resource, ResourceKey, Subscription};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
@@ -22,19 +27,39 @@ struct Bench {
 }
 
 async fn bench(stream: Stream) -> Bench {
+    let (udp, tcp) = name_server_sockets().await;
+    let outside = udp.local_addr().unwrap();
+    let mut bench = bench_before(stream, outside).await;
+    bench.tasks.spawn(name_server(udp, tcp));
+    bench
+}
+
+async fn name_server_sockets() -> (UdpSocket, TcpListener) {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (UdpSocket::bind(tcp.local_addr().unwrap()).await.unwrap(), tcp)
+}
+
+/// The same before any name server.
+async fn bench_before(stream: Stream, outside: SocketAddr) -> Bench {
     let store = configured("mesh.internal");
+    let names = Names {
+        suffixes: vec!["mesh.internal".into()],
+        shared_suffixes: vec!["svc.cluster.local".into()],
+        hosts: Vec::new(),
+        non_terminals: vec![host("shop.svc.cluster.local"), host("svc.cluster.local")],
+    };
+    let names = (ResourceKey::Names, Resource::Names(names));
+    store.apply(Change { upserts: vec![names], ..Change::default() });
+    store.apply(Change { upserts: vec![service("web.shop.svc.cluster.local")], ..Change::default() });
     store.apply(Change { upserts: vec![service("web.mesh.internal")], ..Change::default() });
     let (lookup, asks) = Lookup::new(Arc::clone(&store));
     let mut desk = Desk::new(Arc::clone(&store), &lookup);
     desk.set_stream(stream);
     let mut tasks = JoinSet::new();
     tasks.spawn(control_plane(desk, asks, Arc::clone(&store)));
-    let (udp, tcp) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
-    let outside = udp.local_addr().unwrap();
-    tasks.spawn(name_server(udp, tcp));
-    let (udp, tcp) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
-    let address = udp.local_addr().unwrap();
-    tasks.spawn(serve(udp, tcp, Dns::new(store, lookup, Forwarder::new(vec![outside]))));
+    let sockets = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let address = sockets.local_addr().unwrap();
+    tasks.spawn(serve(sockets, Dns::new(store, lookup, Forwarder::new(vec![outside]))));
     Bench { address, tasks }
 }
 
@@ -52,12 +77,16 @@ async fn control_plane(mut desk: Desk, mut asks: mpsc::Receiver<Ask>, store: Arc
     }
 }
 
-/// Answers everything with [`OUTSIDE`], after a datagram with a wrong id.
+/// Answers everything with [`OUTSIDE`], after a datagram with a wrong id; knows no `internal`.
 async fn name_server(udp: UdpSocket, tcp: TcpListener) {
     let answer = |query: &[u8]| {
         let mut message = Message::from_vec(query).unwrap();
         message.metadata.message_type = MessageType::Response;
         let name = message.queries[0].name().clone();
+        if ["internal.", "nobody.internal."].contains(&name.to_ascii().as_str()) {
+            message.metadata.response_code = ResponseCode::NXDomain;
+            return message;
+        }
         message.add_answer(Record::from_rdata(name, 60, RData::A(OUTSIDE.into())));
         message
     };
@@ -202,12 +231,65 @@ async fn what_is_no_query_is_refused_or_dropped() {
     bench.tasks.shutdown().await;
 }
 
-#[test]
-fn resolv_conf_gives_its_name_servers() {
-    let text =
-        "# c\nsearch a b\nnameserver 10.0.0.1\nnameserver nonsense\n nameserver ::1 \noptions ndots:5\n";
-    let expected: Vec<SocketAddr> = vec!["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()];
-    assert_eq!(forward::parse_resolv_conf(text), expected);
+#[tokio::test]
+async fn a_name_above_a_mesh_name_exists() {
+    for name in ["mesh.internal.", "svc.cluster.local.", "shop.svc.cluster.local.", "internal."] {
+        check(name, RecordType::A, ResponseCode::NoError, &[]).await;
+    }
+    // Control runs: beside and below them nothing does.
+    check("nobody.internal.", RecordType::A, ResponseCode::NXDomain, &[]).await;
+    check("a.b.mesh.internal.", RecordType::A, ResponseCode::NXDomain, &[]).await;
+}
+
+#[tokio::test]
+async fn unknown_names_of_a_shared_zone_are_forwarded_and_known_ones_are_answered() {
+    let ip = mesh_only_candidate("web.shop.svc.cluster.local", 0);
+    check("web.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, &[ip]).await;
+    check("other.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, &[OUTSIDE]).await;
+    check("_http._tcp.other.shop.svc.cluster.local.", RecordType::SRV, ResponseCode::NoError, &[OUTSIDE])
+        .await;
+    // Without the control plane too: others may know.
+    let mut bench = bench(Stream::Down).await;
+    let reply = ask_udp(&bench, &query("other.shop.svc.cluster.local.", RecordType::A)).await;
+    assert_eq!(read(&reply), (ResponseCode::NoError, vec![OUTSIDE]));
+    bench.tasks.shutdown().await;
+}
+
+/// More queries than may wait for others, none of which is ever answered.
+#[tokio::test]
+async fn a_silent_name_server_does_not_take_mesh_names_along() {
+    let (silent, tcp) = name_server_sockets().await;
+    let mut bench = bench_before(Stream::Open, silent.local_addr().unwrap()).await;
+    let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let outside = query("example.com.", RecordType::A);
+    let mut buffer = [0; 2048];
+    // The first one that is too many is told so at once; then all places are taken.
+    let mut sent = 0;
+    let refused = loop {
+        flood.send_to(&outside, bench.address).await.unwrap();
+        sent += 1;
+        tokio::task::yield_now().await;
+        if let Ok(length) = flood.try_recv(&mut buffer) {
+            break Message::from_vec(&buffer[..length]).unwrap();
+        }
+    };
+    assert!(sent > FORWARDED_UDP_MAX, "{sent}");
+    assert_eq!(read(&refused).0, ResponseCode::ServFail);
+    let mut connections = Vec::new();
+    for _ in 0..FORWARDED_TCP_MAX {
+        let mut stream = TcpStream::connect(bench.address).await.unwrap();
+        stream.write_u16(outside.len() as u16).await.unwrap();
+        stream.write_all(&outside).await.unwrap();
+        connections.push((stream, tcp.accept().await.unwrap()));
+    }
+    for name in ["web.mesh.internal.", "late.mesh.internal."] {
+        let query = query(name, RecordType::A);
+        for reply in [ask_udp(&bench, &query).await, ask_tcp(&bench, &query).await] {
+            assert_eq!(read(&reply).1.len(), 1, "{name}");
+        }
+    }
+    assert_eq!(read(&ask_tcp(&bench, &outside).await).0, ResponseCode::ServFail);
+    bench.tasks.shutdown().await;
 }
 
 /// Loopback carries datagrams of any size; a client that announced them gets them whole.
@@ -224,6 +306,6 @@ async fn a_large_answer_is_not_cut_off() {
         reply.resize(20_000, 7);
         server.send_to(&reply, from).await.unwrap();
     };
-    let (reply, ()) = tokio::join!(forwarder.ask(&sent, Transport::Udp), answered);
+    let (reply, ()) = tokio::join!(forwarder.ask(&sent, Transport::Udp, None), answered);
     assert_eq!(reply.unwrap().len(), 20_000);
 }

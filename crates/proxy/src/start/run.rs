@@ -24,7 +24,7 @@ use model::address::{PORT_DNS, PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -92,7 +92,7 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
         let control = Control::new(&address, me.place.cluster.clone(), ground.identity.clone());
         ground.tasks.spawn_local("renewal", renew(&ground, control.clone()));
-        let dns = if ground.options.no_capture { None } else { Some(bind_dns().await?) };
+        let dns = if ground.options.no_capture { Vec::new() } else { bind_dns().await? };
         let opener = control.clone();
         let uid = Arc::clone(&me.uid);
         ground
@@ -133,7 +133,7 @@ where
                 None => std::future::pending().await,
             }
         };
-        ground.serve(me, None, process::wait_for_stop(), next, async || {}).await
+        ground.serve(me, Vec::new(), process::wait_for_stop(), next, async || {}).await
     })
 }
 
@@ -201,7 +201,7 @@ impl Foundation {
     async fn serve(
         mut self,
         me: Me,
-        dns: Option<(tokio::net::UdpSocket, tokio::net::TcpListener)>,
+        dns: Vec<dns::Sockets>,
         stop: impl Future<Output = io::Result<process::Stop>>,
         open: impl AsyncFn() -> Result<Link, LinkError> + 'static,
         goodbye: impl AsyncFnOnce(),
@@ -228,10 +228,10 @@ impl Foundation {
             listeners: own_listeners(&self.options),
             serving_since: self.seams.clock.now(),
         });
-        if let Some((udp, tcp)) = dns {
-            let forward = Forwarder::new(self.seams.nameservers.clone());
-            let dns = Dns::new(Arc::clone(&store), lookup.clone(), forward);
-            self.tasks.spawn_local("dns", dns::serve(udp, tcp, dns));
+        let forward = Forwarder::new(self.seams.nameservers.clone());
+        let answers = Dns::new(Arc::clone(&store), lookup.clone(), forward);
+        for sockets in dns {
+            self.tasks.spawn_local("dns", dns::serve(sockets, Arc::clone(&answers)));
         }
         let count = self.options.worker_count();
         let timeout = self.options.drain_timeout();
@@ -305,10 +305,20 @@ async fn serve_admin(address: SocketAddr, handler: AdminHandler, tasks: &Tasks) 
     Ok(())
 }
 
-async fn bind_dns() -> Result<(tokio::net::UdpSocket, tokio::net::TcpListener), StartError> {
-    // Loopback, not a wildcard: that would answer captured queries from the wrong source address.
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DNS));
-    dns::bind(address).await.map_err(|cause| StartError::Bind(address, cause))
+/// On loopback in both families: a wildcard would answer captured queries from the wrong source address.
+async fn bind_dns() -> Result<Vec<dns::Sockets>, StartError> {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DNS));
+    let mut all = vec![dns::bind(v4).await.map_err(|cause| StartError::Bind(v4, cause))?];
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, PORT_DNS));
+    match dns::bind(v6).await {
+        Ok(sockets) => all.push(sockets),
+        // A host without IPv6 captures none of it.
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            tracing::debug!(%error, address = %v6, "no DNS over IPv6");
+        }
+        Err(cause) => return Err(StartError::Bind(v6, cause)),
+    }
+    Ok(all)
 }
 
 /// Renews the certificate for ever and keeps its gauges.

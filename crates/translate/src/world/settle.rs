@@ -135,6 +135,12 @@ impl World {
                 drop_from(&mut self.services_of_group, &group, name);
             }
         }
+        // The first Service of a namespace makes its DNS name exist, the last one takes it along.
+        if old.is_some() != new.is_some()
+            && self.objects_of("Service", Some(namespace)).all(|other| other.meta.name == *name)
+        {
+            dirty.touched.insert(Subscription::Mesh);
+        }
         self.dirty_service(namespace, name, dirty);
     }
 

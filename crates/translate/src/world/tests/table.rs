@@ -4,7 +4,6 @@ use super::*;
 use model::Code;
 use model::authz::{Action, ConditionKey, Policy};
 use model::listener::Inbound;
-use model::names::Names;
 use model::route::{Parent, PathMatch, RouteFilter, RouteRule};
 use model::service::{Endpoint, Protocol, Reach, Service};
 use std::time::Duration;
@@ -221,22 +220,42 @@ fn what_has_no_effect_is_said() {
 }
 
 #[test]
-fn names_are_suffixes_where_that_is_safe() {
-    let check = |hosts: &str, suffixes: &str, expected: &[&str], single: &[&str]| {
+fn names_are_owned_where_that_is_safe() {
+    let check = |hosts: &str, suffixes: &str, owned: &[&str], shared: &[&str], single: &[&str]| {
         let world = world(&format!(
             "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {{name: g}}\nspec: {{hosts: [{hosts}]}}\n---\napiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: m}}\nspec: {{dns: {{suffixes: [{suffixes}]}}}}\n"
         ));
-        let Resource::Names(Names { suffixes, hosts }) = get("names", &world) else { panic!("kind") };
-        assert_eq!(suffixes.iter().map(|s| &**s).collect::<Vec<_>>(), expected, "{hosts:?}");
-        assert_eq!(hosts.iter().map(Hostname::as_str).collect::<Vec<_>>(), single);
+        let Resource::Names(names) = get("names", &world) else { panic!("kind") };
+        let text = |all: &[std::sync::Arc<str>]| all.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+        assert_eq!(text(&names.suffixes), owned, "{hosts:?}");
+        assert_eq!(text(&names.shared_suffixes), shared, "{hosts:?}");
+        assert_eq!(names.hosts.iter().map(Hostname::as_str).collect::<Vec<_>>(), single);
     };
-    check("a.mesh.internal, b.mesh.internal", "", &["mesh.internal", "svc.cluster.local"], &[]);
-    check("shop.example.com", "", &["svc.cluster.local"], &["shop.example.com"]);
-    check("shop.example.com", "example.com", &["example.com", "svc.cluster.local"], &[]);
-    let own = ["shop.google.internal", "shop.internal"];
-    check("shop.internal, shop.google.internal", "", &["svc.cluster.local"], &own);
-    check("shop.internal", "internal", &["internal", "svc.cluster.local"], &[]);
-    check("a.x.mesh.internal, x.mesh.internal", "", &["mesh.internal", "svc.cluster.local"], &[]);
+    let k8s = ["svc.cluster.local"];
+    check("a.mesh.internal, b.mesh.internal", "", &["mesh.internal"], &k8s, &[]);
+    check("shop.example.com", "", &[], &k8s, &["shop.example.com"]);
+    check("shop.example.com", "example.com", &["example.com"], &k8s, &[]);
+    check("shop.internal, shop.google.internal", "", &[], &k8s, &["shop.google.internal", "shop.internal"]);
+    check("shop.internal", "internal", &["internal"], &k8s, &[]);
+    check("a.x.mesh.internal, x.mesh.internal", "", &["mesh.internal"], &k8s, &[]);
+    check("a.mesh.internal", "svc.cluster.local", &["mesh.internal", "svc.cluster.local"], &[], &[]);
+    check("a.mesh.internal", "cluster.local", &["cluster.local", "mesh.internal"], &[], &[]);
+}
+
+#[test]
+fn names_above_a_host_exist_as_long_as_it_does() {
+    let mut world = world(
+        "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: g}\nspec: {hosts: [a.b.mesh.internal, c.d.b.mesh.internal, d.b.mesh.internal, x.example.com]}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n",
+    );
+    let above = |world: &World| {
+        let Resource::Names(names) = get("names", world) else { panic!("kind") };
+        names.non_terminals.iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    let mesh = ["b.mesh.internal", "mesh.internal"];
+    assert_eq!(above(&world), [&mesh[..], &["shop.svc.cluster.local", "svc.cluster.local"]].concat());
+    let touched = world.apply(Change::ObjectGone(ObjectRef::new("Service", "shop", "web")));
+    assert!(touched.contains(&Subscription::Mesh), "{touched:?}");
+    assert_eq!(above(&world), mesh);
 }
 
 const ROUTE: &str = "

@@ -311,8 +311,14 @@ fn cluster() -> impl Strategy<Value = RemoteCluster> {
 }
 
 pub fn resource() -> impl Strategy<Value = Resource> {
-    let names =
-        (vec(text(), 0..3), vec(host(), 0..3)).prop_map(|(suffixes, hosts)| Names { suffixes, hosts });
+    let names = (vec(text(), 0..3), vec(text(), 0..3), vec(host(), 0..3), vec(host(), 0..3)).prop_map(
+        |(suffixes, shared_suffixes, hosts, non_terminals)| Names {
+            suffixes,
+            shared_suffixes,
+            hosts,
+            non_terminals,
+        },
+    );
     let trust = vec(vec(any::<u8>(), 0..20), 0..3)
         .prop_map(|roots| TrustBundle { trust_domain: TrustDomain::parse("a.b").unwrap(), roots });
     prop_oneof![

@@ -1,0 +1,69 @@
+//! The names that the mesh answers for, and which zones of them it owns.
+
+use crate::world::World;
+use api::Spec;
+use model::Hostname;
+use model::names::Names;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The zone of Kubernetes services. Others answer for it too (a cluster's own DNS) unless `MeshSettings`
+/// lists it among `dns.suffixes`.
+const SERVICE_SUFFIX: &str = "svc.cluster.local";
+/// All below it is the mesh's as soon as one host is. Other suffixes are claimed in `MeshSettings` only: with
+/// `shop.internal`, a cloud's own `metadata.internal` must go on being found.
+const MESH_SUFFIX: &str = "mesh.internal";
+
+/// The names that the mesh answers for.
+pub(crate) fn names(world: &World) -> Names {
+    let mut owned: BTreeSet<Arc<str>> = BTreeSet::new();
+    for object in world.objects_of("MeshSettings", None) {
+        if let Spec::MeshSettings(spec) = &object.spec {
+            owned.extend(spec.dns.suffixes.iter().map(|suffix| Arc::from(suffix.as_str())));
+        }
+    }
+    if world.claims.keys().any(|host| host.is_within(MESH_SUFFIX)) {
+        owned.insert(MESH_SUFFIX.into());
+    }
+    let owned = outermost(&owned);
+    let is_owned = |host: &Hostname| owned.iter().any(|suffix| host.is_within(suffix));
+    let shared = Hostname::parse(SERVICE_SUFFIX).filter(|suffix| !is_owned(suffix));
+    let shared_suffixes: Vec<Arc<str>> = shared.iter().map(|suffix| suffix.as_str().into()).collect();
+    let mut hosts = Vec::new();
+    let mut non_terminals = BTreeSet::new();
+    for host in world.claims.keys() {
+        match owned.iter().chain(&shared_suffixes).find(|suffix| host.is_within(suffix)) {
+            Some(suffix) => non_terminals.extend(ancestors(host, suffix)),
+            None => hosts.push(host.clone()),
+        }
+    }
+    // One for each namespace with a Service, and the zone above them.
+    let services: BTreeSet<&Arc<str>> =
+        world.objects_of("Service", None).map(|object| &object.meta.namespace).collect();
+    for namespace in services {
+        let parent = Hostname::parse(&format!("{namespace}.{SERVICE_SUFFIX}"));
+        non_terminals.extend(parent.iter().flat_map(|parent| ancestors(parent, SERVICE_SUFFIX)));
+        non_terminals.extend(parent);
+    }
+    let non_terminals = non_terminals.into_iter().filter(|name| !world.claims.contains_key(name)).collect();
+    Names { suffixes: owned, shared_suffixes, hosts, non_terminals }
+}
+
+/// The names above `host`, down from its parent up to `suffix`.
+fn ancestors(host: &Hostname, suffix: &str) -> impl Iterator<Item = Hostname> {
+    let labels = host.as_str().match_indices('.').map(|(dot, _)| dot + 1);
+    let parents = labels.filter_map(|start| host.as_str().get(start..));
+    parents.take_while(move |parent| parent.len() >= suffix.len()).filter_map(Hostname::parse)
+}
+
+/// Those that no other covers.
+fn outermost(suffixes: &BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
+    let is_covered = |one: &Arc<str>| {
+        let one = Hostname::parse(one);
+        let covers = |other: &&Arc<str>| {
+            one.as_ref().is_some_and(|one| one.as_str() != &***other && one.is_within(other))
+        };
+        suffixes.iter().any(|other| covers(&other))
+    };
+    suffixes.iter().filter(|suffix| !is_covered(suffix)).cloned().collect()
+}
