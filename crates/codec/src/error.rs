@@ -24,6 +24,9 @@ pub enum SendErrorKind {
     Closed,
     /// The peer broke the protocol; it may have processed the request.
     Protocol,
+    /// The response's head is larger than we take (100 fields in HTTP/1, 64 KiB); the peer
+    /// has processed the request.
+    HeadTooLarge,
     /// A tunnel was answered with this status instead of 2xx (or 101).
     Status(u16),
 }
@@ -75,6 +78,7 @@ impl fmt::Display for SendError {
             SendErrorKind::Reset => f.write_str("stream reset by peer"),
             SendErrorKind::Closed => f.write_str("connection closed before the response"),
             SendErrorKind::Protocol => f.write_str("peer broke the protocol"),
+            SendErrorKind::HeadTooLarge => f.write_str("head of the response too large"),
             SendErrorKind::Status(status) => write!(f, "tunnel answered with status {status}"),
         }
     }

@@ -69,7 +69,7 @@ impl Sender {
     ///
     /// # Errors
     /// `NotSent` (with the request) if the connection was busy or had ended, `Protocol` if the response makes no
-    /// sense (its framing has two readings, for one), else `Closed`.
+    /// sense (its framing has two readings, for one), `HeadTooLarge` if its head is, else `Closed`.
     pub async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
         prepare(&mut request);
         self.may_tunnel.set(request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE));
@@ -162,6 +162,12 @@ fn check_head<B>(response: &Response<B>, may_tunnel: bool) -> Result<(), SendErr
 }
 
 fn map_error(cause: hyper::Error) -> SendError {
-    let kind = if cause.is_parse() { SendErrorKind::Protocol } else { SendErrorKind::Closed };
+    let kind = if cause.is_parse_too_large() {
+        SendErrorKind::HeadTooLarge
+    } else if cause.is_parse() {
+        SendErrorKind::Protocol
+    } else {
+        SendErrorKind::Closed
+    };
     SendError::new(kind, cause)
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -201,14 +201,14 @@ where
             let status = if connect { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
             let mut response = status_only(status);
             *response.headers_mut() = headers;
-            return Ok(response.map(|body| Answer { body, _exchange: exchange }));
+            return Ok(response.map(|body| Answer { body, failed: None, _exchange: exchange }));
         }
     };
     line.release();
     if line.closing.get() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Answer { body, _exchange: exchange }))
+    Ok(response.map(|body| Answer { body, failed: None, _exchange: exchange }))
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {
@@ -267,6 +267,8 @@ impl Drop for Exchange {
 /// A response's body, until hyper has taken its last byte.
 struct Answer {
     body: Body,
+    /// What broke it off, to be told at the next turn.
+    failed: Option<BodyError>,
     _exchange: Exchange,
 }
 
@@ -278,7 +280,15 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if let Some(failed) = self.failed.take() {
+            return Poll::Ready(Some(Err(failed)));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(Err(failed)) = frame else { return Poll::Ready(frame) };
+        // A turn later: hyper drops what it has not flushed yet, which may be all of the response.
+        self.failed = Some(failed);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {

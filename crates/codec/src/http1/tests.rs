@@ -358,6 +358,36 @@ fn a_sender_says_whether_anything_may_have_been_sent() {
         let (mut sender, driver) = connect(scripted(b"HTTP/1.1 garbage\r\n\r\n")).await.unwrap();
         spawn_local(driver);
         assert_eq!(sender.send(get("/")).await.unwrap_err().kind, SendErrorKind::Protocol);
+
+        let fields = "x: y\r\n".repeat(101);
+        let many = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n").leak();
+        let (mut sender, driver) = connect(scripted(many.as_bytes())).await.unwrap();
+        spawn_local(driver);
+        assert_eq!(sender.send(get("/")).await.unwrap_err().kind, SendErrorKind::HeadTooLarge);
+    });
+}
+
+/// A caller must see that something went wrong, and not an empty reply.
+#[test]
+fn a_body_that_breaks_off_at_once_leaves_its_head() {
+    run(async {
+        let (mut client, server) = duplex(1024);
+        let options = ServerOptions::default();
+        let service = |_| async {
+            let failed = http_body_util::StreamBody::new(futures_util::stream::iter([
+                Ok(http_body::Frame::data(Bytes::from_static(b"hi"))),
+                Err(crate::BodyError::Other("failed".into())),
+            ]));
+            let response = Response::builder().header("content-length", "10").body(Body::boxed(failed));
+            Reply::Response(response.unwrap())
+        };
+        let serving =
+            spawn_local(async move { serve(server, &options, std::future::pending(), service).await });
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhi"), "{answer}");
+        assert!(serving.await.unwrap().is_err());
     });
 }
 

@@ -128,6 +128,8 @@ impl Shared {
             SendErrorKind::Protocol
         } else if cause.is_reset() && cause.is_remote() {
             SendErrorKind::Reset
+        } else if cause.is_library() && self.findings.large_block.get() == Some(stream) {
+            SendErrorKind::HeadTooLarge
         } else if cause.is_library() {
             SendErrorKind::Protocol
         } else {
@@ -177,9 +179,12 @@ impl Sender {
                 self.shared.pump(stream, body, &asked);
             }
         }
-        let response = self.response(response).await?;
-        let length = crate::body::content_length(response.headers());
-        Ok(response.map(|recv| Body::h2(RecvBody::new(recv, length, Some(open)).cancelling(cancel))))
+        let (head, recv) = self.response(response).await?.into_parts();
+        let length = crate::body::content_length(&head.headers);
+        let mut body = RecvBody::new(recv, length, Some(open)).cancelling(cancel);
+        let stands = std::future::poll_fn(|cx| Poll::Ready(body.poll_first(cx))).await;
+        stands.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))?;
+        Ok(Response::from_parts(head, Body::h2(body)))
     }
 
     /// Opens a tunnel to `authority` with CONNECT and waits until the peer accepts it.

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::options::HEADER_BYTES_MAX;
 use crate::watchdog::Outlet;
 use crate::{Flood, FloodLimits, HTTP2_PREFACE};
 
@@ -32,6 +33,9 @@ const END_HEADERS: u8 = 0x4;
 const FRAME_HEAD_BYTES: usize = 9;
 /// Enough for the debug data of a GOAWAY of the library.
 const LAST_WORDS_BYTES: usize = 32;
+/// Bytes of an encoded block of fields that may decode to more than [`HEADER_BYTES_MAX`]: Huffman and the
+/// size that HTTP/2 adds for each field make several of one.
+const LARGE_BLOCK_BYTES: usize = HEADER_BYTES_MAX / 8;
 /// Bytes that we write for which one `WINDOW_UPDATE` is reasonable.
 const BYTES_PER_WINDOW_UPDATE: u64 = 128;
 
@@ -46,6 +50,9 @@ pub(super) struct Findings {
     pub(super) broken: RefCell<Option<Arc<io::Error>>>,
     /// Whether a block of fields has begun and not ended.
     pub(super) block_open: Cell<bool>,
+    /// The last stream that got a block of more than [`LARGE_BLOCK_BYTES`]. The `h2` crate does not tell a head
+    /// that is too large from one that is malformed.
+    pub(super) large_block: Cell<Option<u32>>,
     /// Whether the socket takes nothing at present, and how many bytes it has taken.
     pub(super) outlet: Outlet,
     /// The end of what was written last.
@@ -98,6 +105,8 @@ pub(super) struct Counter {
     since: Instant,
     written: u64,
     continuations: u32,
+    /// Bytes of the block of fields at hand.
+    block_bytes: usize,
     /// Bytes to pass over: the preface, or the rest of a payload.
     skip: usize,
     head: [u8; FRAME_HEAD_BYTES],
@@ -114,6 +123,7 @@ impl Counter {
             since: Instant::now(),
             written: 0,
             continuations: 0,
+            block_bytes: 0,
             skip: if preface { HTTP2_PREFACE.len() } else { 0 },
             head: [0; FRAME_HEAD_BYTES],
             head_len: 0,
@@ -150,10 +160,13 @@ impl Counter {
         match kind {
             HEADERS => {
                 self.continuations = 0;
+                self.block_bytes = 0;
+                self.note_block(len, findings);
                 findings.block_open.set(flags & END_HEADERS == 0);
             }
             CONTINUATION => {
                 self.continuations += 1;
+                self.note_block(len, findings);
                 findings.block_open.set(flags & END_HEADERS == 0);
                 if self.continuations > self.limits.continuations_per_block {
                     findings.flood.set(Some(Flood::Continuation));
@@ -165,6 +178,14 @@ impl Counter {
         }
         if let Some(flood) = self.charge(kind, len == 0 && flags & END_STREAM == 0) {
             findings.flood.set(Some(flood));
+        }
+    }
+
+    fn note_block(&mut self, len: usize, findings: &Findings) {
+        self.block_bytes += len;
+        if self.block_bytes > LARGE_BLOCK_BYTES {
+            let [.., a, b, c, d] = self.head;
+            findings.large_block.set(Some(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff));
         }
     }
 

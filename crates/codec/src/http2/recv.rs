@@ -35,6 +35,8 @@ pub(crate) struct RecvBody {
     /// Bytes still to come, if declared.
     remaining: Option<u64>,
     data_ended: bool,
+    /// Looked at already, see [`RecvBody::poll_first`].
+    first: Option<Bytes>,
     /// Released at the body's end, or with it.
     open: Option<StreamGuard>,
     /// Stops sending the request when its response is given up.
@@ -43,7 +45,8 @@ pub(crate) struct RecvBody {
 
 impl RecvBody {
     pub(crate) fn new(stream: RecvStream, length: Option<u64>, open: Option<StreamGuard>) -> Self {
-        let mut body = RecvBody { stream, remaining: length, data_ended: false, open, cancel: None };
+        let mut body =
+            RecvBody { stream, remaining: length, data_ended: false, first: None, open, cancel: None };
         if body.stream.is_end_stream() {
             body.end();
         }
@@ -66,8 +69,25 @@ impl RecvBody {
         }
     }
 
+    /// Looks at what has arrived already, if there is a length to compare it with: a body that contradicts it
+    /// is found while there is still time for an answer of our own.
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        if self.data_ended || self.remaining.is_none_or(|remaining| remaining == 0) {
+            return Ok(());
+        }
+        match self.poll_next(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                // Trailers before the last byte: the library finds the length wrong.
+                self.first = frame.into_data().ok();
+                Ok(())
+            }
+            Poll::Ready(Some(Err(error))) => Err(error),
+            Poll::Ready(None) | Poll::Pending => Ok(()),
+        }
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.data_ended || self.stream.is_end_stream()
+        self.first.is_none() && (self.data_ended || self.stream.is_end_stream())
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -82,20 +102,32 @@ impl RecvBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match self.first.take() {
+            Some(data) => Some(Ok(Frame::data(data))),
+            None => ready!(self.poll_next(cx)),
+        };
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            // Given back when handed over: a reader that does not read gives nothing back.
+            let _ = self.stream.flow_control().release_capacity(data.len());
+            if let Some(remaining) = &mut self.remaining {
+                *remaining = remaining.saturating_sub(data.len() as u64);
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if self.data_ended {
                 return Poll::Ready(None);
             }
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Given back when handed over: a reader that does not read gives nothing back.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
                     if data.is_empty() {
                         // The end, if this was it, is found by the next turn.
                         continue;
-                    }
-                    if let Some(remaining) = &mut self.remaining {
-                        *remaining = remaining.saturating_sub(data.len() as u64);
                     }
                     if self.stream.is_end_stream() {
                         self.end();

@@ -445,4 +445,5 @@ fn a_polite_client_is_not_cut() {
 }
 
 mod raw;
+mod responses;
 mod stall;
