@@ -56,6 +56,9 @@ fn describe(row: &Row) -> String {
     let retry = match row.retry {
         Retry::Safe => "yes, any method: nothing of the request reached an application",
         Retry::IfIdempotent => "idempotent methods only: it may have reached an application",
+        Retry::IfConfigured => {
+            "idempotent methods only, where the rule has a `retry`: an application has had it"
+        }
         Retry::Never => "no",
     };
     let flag = if row.flag.is_empty() { "-" } else { row.flag };

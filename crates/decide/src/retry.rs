@@ -61,6 +61,7 @@ pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
         Outcome::Failed(reason) => match reason.row().retry {
             Retry::Safe => true,
             Retry::IfIdempotent => is_idempotent(attempt.method),
+            Retry::IfConfigured => is_idempotent(attempt.method) && attempt.policy.is_some(),
             Retry::Never => false,
         },
         // A status proves that the application has seen the request.

@@ -23,8 +23,12 @@ pub enum Blame {
 pub enum Retry {
     /// Nothing of the request reached an application: any method may be repeated.
     Safe,
-    /// It may have reached an application: idempotent methods only (RFC 9110 section 9.2.2).
+    /// The connection broke before the first byte of an answer; the request may have reached an application:
+    /// idempotent methods only (RFC 9110 section 9.2.2).
     IfIdempotent,
+    /// It has reached an application, or takes its time there: idempotent methods only, and only where the rule has
+    /// a `retry`.
+    IfConfigured,
     /// Repeating cannot help or is forbidden.
     Never,
 }
@@ -85,10 +89,11 @@ reasons! {
     GatewayRefused: "gateway_refused" 503 14 "UF" Upstream Safe "The remote network's gateway has no endpoint for the service, or it is not exported.";
     Refused: "upstream_refused_stream" 503 14 "UF" Upstream Safe "The callee's proxy refused before its application saw anything.";
     UpstreamReset: "upstream_reset_before_response" 503 14 "UC" Upstream IfIdempotent "The upstream connection ended before a response; look at the callee.";
-    UpstreamProtocol: "upstream_protocol_error" 502 14 "UPE" Upstream IfIdempotent "The upstream sent a malformed response; look at the callee.";
+    UpstreamProtocol: "upstream_protocol_error" 502 14 "UPE" Upstream IfConfigured "The upstream sent a malformed response; look at the callee.";
+    ResponseHeadersTooLarge: "upstream_response_headers_too_large" 502 14 "UPE" Upstream Never "The response has more than 100 header fields (HTTP/1) or 64 KiB of them, which is the limit here; send fewer.";
     ResponseReset: "upstream_reset_after_response_started" 0 14 "UC" Upstream Never "The upstream connection ended in the middle of the response.";
     RequestTimeout: "response_timeout" 504 4 "UT" Upstream Never "The route's request timeout passed; raise it or speed up the callee.";
-    AttemptTimeout: "per_try_timeout" 504 4 "UT" Upstream IfIdempotent "The route's backendRequest timeout passed; raise it or speed up the callee.";
+    AttemptTimeout: "per_try_timeout" 504 4 "UT" Upstream IfConfigured "The route's backendRequest timeout passed; raise it or speed up the callee.";
     RetriesExhausted: "retry_limit_exceeded" 503 14 "URX" Upstream Never "All attempts failed; look at the callee.";
     Denied: "rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy denies this; the access log names it.";
     DownstreamReset: "downstream_remote_disconnect" 0 1 "DC" Downstream Never "The caller went away before the response was complete.";

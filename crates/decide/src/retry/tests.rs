@@ -40,6 +40,17 @@ fn what_may_have_arrived_is_repeated_only_when_idempotent() {
     check(Some(&policy(5, &[503])), "POST", 1, Status(503), false);
 }
 
+/// A malformed answer has been through an application, and a slow one is being worked on: more of the same is for
+/// the owner of the route to ask for.
+#[test]
+fn what_was_answered_badly_or_late_is_repeated_only_when_asked_for() {
+    for reason in [Reason::UpstreamProtocol, Reason::AttemptTimeout] {
+        check(None, "GET", 1, Failed(reason), false);
+        check(Some(&policy(2, &[])), "GET", 1, Failed(reason), true);
+        check(Some(&policy(2, &[])), "POST", 1, Failed(reason), false);
+    }
+}
+
 #[test]
 fn a_policy_sets_number_and_codes() {
     let policy = policy(3, &[503]);
