@@ -189,7 +189,7 @@ impl http_body::Body for Reader {
     }
 }
 
-/// A response body that breaks off when the route's request timeout passes, and tells of it then.
+/// A response body that breaks off when a timeout of the route passes, and tells of it then.
 pub(crate) struct Timed<F> {
     body: Body,
     until: Pin<Box<Sleep>>,
@@ -219,7 +219,7 @@ impl<F: Fn() + Unpin> http_body::Body for Timed<F> {
         // First: a body that always has something would never be looked at otherwise.
         if timed.until.as_mut().poll(cx).is_ready() {
             (timed.on_timeout)();
-            return Poll::Ready(Some(Err(BodyError::Other("request timeout".into()))));
+            return Poll::Ready(Some(Err(BodyError::Other("timeout of the route".into()))));
         }
         Pin::new(&mut timed.body).poll_frame(cx)
     }

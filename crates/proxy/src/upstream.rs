@@ -91,13 +91,13 @@ pub(crate) async fn send(
             return Err(course.last.take().unwrap_or_else(|| Reason::NoEndpoint.into()));
         };
         exchange.tries(target, index);
-        let (until, reason) = limits.next();
+        let limit = limits.next();
         let outcome = {
             // Pinned where it is, and only for so long: an attempt is some kilobytes of state.
             let trying = std::pin::pin!(attempt::request(worker, target, index, head, body.next()));
-            timeout_at(until, trying).await
+            timeout_at(limit.until, trying).await
         };
-        let outcome = outcome.unwrap_or(Err(Missed { reason, standing: Standing::Unharmed }));
+        let outcome = outcome.unwrap_or(Err(Missed { reason: limit.reason, standing: Standing::Unharmed }));
         let verdict = match &outcome {
             Ok(answer) => Outcome::Status(answer.response.status().as_u16()),
             Err(missed) => Outcome::Failed(missed.reason),
@@ -107,7 +107,7 @@ pub(crate) async fn send(
         match (next, outcome) {
             (Next::GiveUp, Ok(answer)) => {
                 body.forget();
-                return Ok(accept(answer, exchange, &limits));
+                return Ok(accept(answer, exchange, &limit));
             }
             (Next::GiveUp, Err(_)) if body.is_broken() => return Err(exchange.broken_off().into()),
             (Next::GiveUp, Err(missed)) => return Err(missed.reason.into()),
@@ -126,13 +126,15 @@ pub(crate) async fn send(
     }
 }
 
-fn accept(answer: Answer, exchange: &Rc<Exchange>, limits: &Limits) -> Response<Body> {
+/// Passes the answer on. Both timeouts of a route last to the end of the response (Gateway API,
+/// `HTTPRouteTimeouts`).
+fn accept(answer: Answer, exchange: &Rc<Exchange>, limit: &Limit) -> Response<Body> {
     exchange.answered(answer.peer, answer.lease);
     let mut response = answer.response;
-    if limits.has_total {
-        let late = Rc::clone(exchange);
+    if limit.is_set {
+        let (late, reason) = (Rc::clone(exchange), limit.reason);
         let body = std::mem::take(response.body_mut());
-        *response.body_mut() = Timed::body(body, limits.total, move || late.failed(Reason::RequestTimeout));
+        *response.body_mut() = Timed::body(body, limit.until, move || late.failed(reason));
     }
     response
 }
@@ -170,13 +172,24 @@ impl Limits {
         }
     }
 
-    /// When the attempt that starts now must have an answer, and what it is called if it has none.
-    fn next(&self) -> (Instant, Reason) {
+    /// When the attempt that starts now must be over, with the last byte of its response.
+    fn next(&self) -> Limit {
         match self.each.map(|each| Instant::now() + each) {
-            Some(each) if each < self.total => (each, Reason::AttemptTimeout),
-            _ => (self.total, Reason::RequestTimeout),
+            Some(each) if each < self.total => {
+                Limit { until: each, reason: Reason::AttemptTimeout, is_set: true }
+            }
+            _ => Limit { until: self.total, reason: Reason::RequestTimeout, is_set: self.has_total },
         }
     }
+}
+
+/// The limit of one attempt.
+struct Limit {
+    until: Instant,
+    /// What it is called when it passes.
+    reason: Reason,
+    /// Whether a route sets it. The other one, [`RESPONSE_WAIT_MAX`], is for the head alone.
+    is_set: bool,
 }
 
 /// What was tried so far.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Whole stories over real sockets on the loopback, each proxy a worker of its own in one thread.
 
+mod answers;
 mod bed;
 mod edge;
 mod expiry;

@@ -212,8 +212,10 @@ fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
         SendErrorKind::Refused => Reason::Refused,
         SendErrorKind::Reset | SendErrorKind::Closed => Reason::UpstreamReset,
         SendErrorKind::Protocol | SendErrorKind::Status(_) => Reason::UpstreamProtocol,
+        SendErrorKind::HeadTooLarge => Reason::ResponseHeadersTooLarge,
     };
-    if age == Age::Reused && alive == Alive::No && error.kind != SendErrorKind::Protocol {
+    let has_spoken = matches!(error.kind, SendErrorKind::Protocol | SendErrorKind::HeadTooLarge);
+    if age == Age::Reused && alive == Alive::No && !has_spoken {
         return Missed { reason, standing: Standing::Stale };
     }
     reason.into()
