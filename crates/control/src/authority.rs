@@ -5,6 +5,7 @@
 use crate::task::Handle;
 use ca::{Issuer, SignError, Signer};
 use daemon::clock::Clock;
+use identity::rotate::Held;
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
 use model::trust::TrustBundle;
 use model::{SpiffeId, TrustDomain};
@@ -113,6 +114,17 @@ impl Authority {
     /// Whom everybody should trust.
     pub fn bundles(&self) -> Vec<TrustBundle> {
         self.current().bundles.clone()
+    }
+
+    /// The certificates that this control plane lives on: the one it signs with, and its own.
+    pub fn certificates(&self, own: &Identity) -> Vec<Held> {
+        let current = self.current();
+        let signing = Held {
+            name: "signing certificate",
+            not_before: current.since,
+            not_after: current.signer.not_after(),
+        };
+        [Some(signing), own.held("own certificate")].into_iter().flatten().collect()
     }
 
     /// SHA-256 of the root: what join tokens pin.

@@ -4,12 +4,13 @@ use crate::plane::Plane;
 use crate::source::objects;
 use crate::status;
 use crate::task::{Ended, Handle};
-use crate::time::rfc3339;
 use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
 use api::kinds;
 use apiserver::backend::{Applied, Applies, Backend, Item, Kind, Refusal, Scope, Target};
 use apiserver::{Change, Store, StoreError, Table};
+use identity::rotate::Held;
+use model::time::rfc3339;
 use model::{Code, Finding, Level, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -19,6 +20,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// Gives the SHA-256 of the root that tokens pin; `None` until there is a signing certificate.
 pub type RootHash = Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>;
 
+/// Gives the certificates that the control plane itself lives on.
+pub type Certificates = Arc<dyn Fn() -> Vec<Held> + Send + Sync>;
+
 /// The API of one cluster.
 pub struct ClusterApi {
     kinds: Vec<Kind>,
@@ -26,6 +30,7 @@ pub struct ClusterApi {
     store: Arc<dyn Store>,
     tokens: Tokens,
     root: RootHash,
+    certificates: Certificates,
     /// Writes go one after the other, so that store and plane see the same order.
     writing: Arc<Mutex<()>>,
 }
@@ -33,7 +38,13 @@ pub struct ClusterApi {
 impl ClusterApi {
     /// The API over `handle`'s plane, with objects kept in `store`.
     pub fn new(handle: Handle, store: Arc<dyn Store>, tokens: Tokens, root: RootHash) -> Self {
-        Self { kinds: all_kinds(), handle, store, tokens, root, writing: Arc::default() }
+        let certificates: Certificates = Arc::new(Vec::new);
+        Self { kinds: all_kinds(), handle, store, tokens, root, certificates, writing: Arc::default() }
+    }
+
+    /// The same, telling of these certificates in its status.
+    pub fn with_certificates(self, certificates: Certificates) -> Self {
+        Self { certificates, ..self }
     }
 
     /// Stores a change and brings it into force. Both, even when the caller hangs up in between: what is
@@ -259,7 +270,15 @@ impl Backend for ClusterApi {
     }
 
     async fn report(&self, name: String) -> Option<Value> {
-        self.handle.run(move |plane, now| status::report(&name, plane, now)).await.ok().flatten()
+        let held = (self.certificates)();
+        let report = self.handle.run(move |plane, now| {
+            let mut report = status::report(&name, plane, now)?;
+            if let (true, Some(fields)) = (name == "status", report.as_object_mut()) {
+                fields.insert("certificates".into(), status::certificates(&held, now.wall));
+            }
+            Some(report)
+        });
+        report.await.ok().flatten()
     }
 }
 

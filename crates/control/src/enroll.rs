@@ -1,7 +1,7 @@
 //! Joining, renewing, leaving: who gets a certificate, and for which name.
 //!
 //! Names in a CSR count for nothing: a joining proxy is who its token's WorkloadGroup says, a renewing one
-//! who its certificate says, down to the registration: replicas have one identity, and none may renew,
+//! who its certificate says, down to the registration (also when it has expired, for a while: decision 0005): replicas have one identity, and none may renew,
 //! withdraw or stream as another. A token is spent, durably, before the certificate is handed out.
 
 use crate::authority::Authority;
@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use identity::CertificateDer;
 use model::SpiffeId;
+use model::time::{rfc3339, span};
 use model::trust::Proof;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,7 +91,7 @@ impl Enroller {
     /// Counts and logs a refusal.
     fn refused(&self, call: &str, peer: &Peer, status: Status) -> Status {
         self.parts.metrics.refusals.inc();
-        let id = peer.id().map(ToString::to_string);
+        let id = peer.proof.as_ref().or(peer.expired.as_ref()).map(|proof| proof.id.to_string());
         tracing::warn!(call, peer = %peer.address, id, reason = %status.message, "enrollment refused");
         status
     }
@@ -114,6 +115,7 @@ impl Enroller {
             expires_s: Some(expiry(&signed)?),
             addresses: join.addresses.into_iter().take(ADDRESSES_MAX).collect(),
             standing: Standing::Joined,
+            gone_s: None,
         };
         let Parts { tokens, store, handle, .. } = &self.parts;
         let (tokens, store, handle) = (tokens.clone(), store.clone(), handle.clone());
@@ -172,20 +174,33 @@ impl Enroller {
     }
 
     async fn try_sign(&self, peer: &Peer, csr: &[u8]) -> Result<Signed, Status> {
-        let proof = proved(peer)?;
+        let late = peer.proof.is_none();
+        let proof = peer.proof.as_ref().or(peer.expired.as_ref()).cloned().ok_or_else(|| peer.unproved())?;
         let uid = proof.uid.clone().ok_or(Stranger::OtherRegistration).map_err(denied)?;
-        let id = proof.id.clone();
+        let (id, expired) = (proof.id.clone(), proof.expires);
         let claimed = uid.clone();
-        let admitted = self.parts.handle.run(move |plane, _| plane.admit(&claimed, &proof).map(drop));
+        let admitted = self.parts.handle.run(move |plane, now| match late {
+            false => plane.admit(&claimed, &proof).map(drop),
+            true => plane.admit_expired(&claimed, &proof, now.wall).map(drop),
+        });
         admitted.await.map_err(stopping)?.map_err(denied)?;
         // Its own first: one proxy alone cannot use up what all need.
         pass(locked(&self.registrations).take(uid.clone(), 1, self.now()))?;
         pass(locked(&self.signs).take(1, self.now()))?;
         let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl)?;
         let expires_s = expiry(&signed)?;
-        let kept = self.parts.handle.run(move |plane, _| plane.renew(&uid, expires_s));
+        let renewed = uid.clone();
+        let kept = self.parts.handle.run(move |plane, _| plane.renew(&renewed, expires_s));
         kept.await.map_err(stopping)?.map_err(denied)?;
-        self.parts.metrics.renewals.inc();
+        match late {
+            false => self.parts.metrics.renewals.inc(),
+            true => {
+                self.parts.metrics.late_renewals.inc();
+                let ago = self.parts.clock.wall().duration_since(expired).unwrap_or_default();
+                let (peer, expired) = (peer.address, rfc3339(expired));
+                tracing::warn!(%peer, %id, %uid, expired, "renewed a certificate that had expired {} ago", span(ago));
+            }
+        }
         Ok(signed)
     }
 
@@ -246,11 +261,16 @@ fn pass(taken: Take) -> Result<(), Status> {
 }
 
 fn denied(stranger: Stranger) -> Status {
-    Status::new(Code::PermissionDenied, stranger.to_string())
+    let code = match stranger {
+        // Its old stream may not be noticed to have ended yet.
+        Stranger::InUse => Code::Unavailable,
+        _ => Code::PermissionDenied,
+    };
+    Status::new(code, stranger.to_string())
 }
 
 fn proved(peer: &Peer) -> Result<Proof, Status> {
-    peer.proof.clone().ok_or_else(|| Status::new(Code::Unauthenticated, "a client certificate is needed"))
+    peer.proof.clone().ok_or_else(|| peer.unproved())
 }
 
 /// When what was signed expires, in seconds since the epoch.

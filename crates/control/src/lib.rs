@@ -23,7 +23,6 @@ pub mod start;
 pub mod status;
 pub mod stream;
 pub mod task;
-mod time;
 pub mod tokens;
 
 pub use options::{Options, Seams};

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub joins: Counter,
     /// Certificates renewed.
     pub renewals: Counter,
+    /// Certificates renewed that had expired.
+    pub late_renewals: Counter,
     /// Joins, renewals and streams refused.
     pub refusals: Counter,
     /// Reports to the management plane.
@@ -60,6 +62,11 @@ impl Metrics {
                 "leno_control_certificates_issued_total",
                 "Certificates issued",
                 &[("call", "sign")],
+            ),
+            late_renewals: registry.counter(
+                "leno_control_certificates_issued_total",
+                "Certificates issued",
+                &[("call", "sign_expired")],
             ),
             refusals: counter("leno_control_refusals_total", "Joins, renewals and streams refused"),
             reports: counter("leno_control_reports_total", "Reports sent to the management plane"),

@@ -1,5 +1,6 @@
 //! What a control plane is told at its start, and the seams through which tests reach it.
 
+use crate::presence::Lives;
 use ca::issuer::Issuer;
 use daemon::clock::Clock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -51,12 +52,25 @@ pub struct Options {
     /// Life of proxies' certificates, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(20..=crate::presence::CERTIFICATE_LIFE_MAX_S))]
     pub certificate_ttl_s: u64,
+    /// How long after its end a proxy's certificate is still good for its own renewal, in seconds; 0: not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = model::trust::RENEWAL_GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=RENEWAL_GRACE_MAX_S))]
+    pub renewal_grace_s: u64,
 }
+
+/// The longest grace, in seconds (30 days): so long a stolen key could be of use, and so long dead proxies are
+/// remembered.
+pub const RENEWAL_GRACE_MAX_S: u64 = 30 * 24 * 3600;
 
 impl Options {
     /// Life of proxies' certificates.
     pub fn certificate_ttl(&self) -> Duration {
         Duration::from_secs(self.certificate_ttl_s)
+    }
+
+    /// How long certificates and registrations live.
+    pub fn lives(&self) -> Lives {
+        let renewal_grace = Duration::from_secs(self.renewal_grace_s);
+        Lives { certificate: self.certificate_ttl(), renewal_grace }
     }
 }
 

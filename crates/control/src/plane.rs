@@ -232,6 +232,16 @@ impl Plane {
         self.presence.admit(uid, proof, &self.world.place().cluster).cloned()
     }
 
+    /// Whether who showed an expired certificate, which proved this, may have `uid` certified anew.
+    pub fn admit_expired(&self, uid: &str, proof: &Proof, now: SystemTime) -> Result<Registration, Stranger> {
+        let registration = self.presence.admit_expired(uid, proof, &self.world.place().cluster, now)?;
+        // Long ago the configuration may have been another.
+        match self.world.identity(&registration.namespace, &registration.group) {
+            Some(identity) if identity == proof.id => Ok(registration.clone()),
+            _ => Err(Stranger::NoGroup),
+        }
+    }
+
     /// A proxy got another certificate; to be said before it is handed out.
     pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<(), Stranger> {
         self.rows.extend(self.presence.renew(uid, expires_s)?);
@@ -472,7 +482,8 @@ fn workload(registration: &Registration, state: EndpointState) -> Option<transla
     })
 }
 
-fn seconds(wall: SystemTime) -> u64 {
+/// Seconds since the epoch.
+pub fn seconds(wall: SystemTime) -> u64 {
     wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -6,12 +6,13 @@
 
 use apiserver::{Change, Row, Table};
 use model::service::EndpointState;
-use model::trust::Proof;
+use model::time::span;
+use model::trust::{EXPIRED_GRACE, Proof, RENEWAL_GRACE};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long a proxy counts after its stream broke.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -19,12 +20,11 @@ pub const GRACE: Duration = Duration::from_secs(10);
 pub const START_GRACE: Duration = Duration::from_secs(30);
 /// Registrations kept at most; more are refused at joining.
 pub const REGISTRATIONS_MAX: usize = 100_000;
-/// How long a registration is kept after its last certificate expired, in seconds: as long as a connection
-/// with that certificate may go on. Then nobody can ever speak for it again, and it is forgotten.
-pub const KEPT_EXPIRED_S: u64 = model::trust::EXPIRED_GRACE.as_secs();
 /// The longest life of a certificate, in seconds: assumed of a proxy that may have renewed since its row was
 /// stored.
 pub const CERTIFICATE_LIFE_MAX_S: u64 = 24 * 60 * 60;
+/// How long a proxy that joined may take until its first stream, in seconds; later it is missed.
+const FIRST_STREAM_S: u64 = 30;
 /// Own addresses taken from one proxy at most.
 pub const ADDRESSES_MAX: usize = 8;
 
@@ -47,6 +47,34 @@ pub struct Registration {
     /// start of the control plane, because renewals of a proxy with a stream are not stored one by one.
     #[serde(default)]
     pub expires_s: Option<u64>,
+    /// Since when it is known not to be there, in seconds since the epoch; `None`: it is, or may come back any
+    /// moment.
+    #[serde(default)]
+    pub gone_s: Option<u64>,
+}
+
+/// How long the certificates of a cluster live, and registrations with them.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives {
+    /// Of a certificate.
+    pub certificate: Duration,
+    /// How long after its end a certificate is still good for its renewal (decision 0005).
+    pub renewal_grace: Duration,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self { certificate: Duration::from_secs(600), renewal_grace: RENEWAL_GRACE }
+    }
+}
+
+impl Lives {
+    /// How long a registration is kept after its last certificate expired, in seconds: as long as that one can
+    /// be renewed, or a connection with it may go on. Then nobody can ever speak for it again, and it is
+    /// forgotten.
+    fn kept_expired_s(&self) -> u64 {
+        self.renewal_grace.max(EXPIRED_GRACE).as_secs()
+    }
 }
 
 /// Whether a registration counts as an endpoint.
@@ -90,6 +118,20 @@ pub struct Presence {
     entries: BTreeMap<Arc<str>, Entry>,
     /// Not later than the earliest `until` of all entries.
     next: Option<Instant>,
+    /// How long things last here.
+    pub lives: Lives,
+}
+
+/// A registration that should be there and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Its stream broke a moment ago; it still counts.
+    Away,
+    /// It counts no more.
+    Gone {
+        /// Since then, in seconds since the epoch; `None`: not known yet.
+        since_s: Option<u64>,
+    },
 }
 
 /// Why a proxy's stream is not taken.
@@ -107,6 +149,21 @@ pub enum Stranger {
     /// Another cluster signed the certificate.
     #[error("another cluster vouches for the certificate")]
     OtherCluster,
+    /// It expired before the grace.
+    #[error(
+        "the certificate expired {} ago, and is renewed for {} after its end at most; join again with a new token",
+        span(*.0), span(*.1)
+    )]
+    TooLate(Duration, Duration),
+    /// It was taken out; whoever comes with its old certificate is no proxy that was cut off.
+    #[error("the registration was withdrawn; join again with a new token")]
+    Withdrawn,
+    /// Its proxy is here with a good certificate, so whoever comes with an expired one is another.
+    #[error("the registration is in use; an expired certificate cannot be renewed meanwhile")]
+    InUse,
+    /// What its identity came from is no more.
+    #[error("its WorkloadGroup is gone or has another identity now; join again with a new token")]
+    NoGroup,
 }
 
 impl Presence {
@@ -116,7 +173,7 @@ impl Presence {
         let entry = |registration: Registration| {
             (registration.uid.clone(), Entry { registration, streams: 0, until: None })
         };
-        Self { entries: rows.iter().filter_map(read).map(entry).collect(), next: None }
+        Self { entries: rows.iter().filter_map(read).map(entry).collect(), ..Self::default() }
     }
 
     /// From now on proxies can come back: those that counted before count for the grace of a start. Not
@@ -168,6 +225,29 @@ impl Presence {
         }
     }
 
+    /// Whether who showed an expired certificate, which proved this, may have `uid` certified anew: as in
+    /// [`Presence::admit`], it is not long ago, and nothing speaks against it being the one that was cut off.
+    pub fn admit_expired(
+        &self,
+        uid: &str,
+        proof: &Proof,
+        cluster: &str,
+        now: SystemTime,
+    ) -> Result<&Registration, Stranger> {
+        let registration = self.admit(uid, proof, cluster)?;
+        let ago = now.duration_since(proof.expires).unwrap_or_default();
+        if registration.standing == Standing::Withdrawn {
+            return Err(Stranger::Withdrawn);
+        }
+        if ago > self.lives.renewal_grace {
+            return Err(Stranger::TooLate(ago, self.lives.renewal_grace));
+        }
+        match self.streams(uid) {
+            0 => Ok(registration),
+            _ => Err(Stranger::InUse),
+        }
+    }
+
     /// The proxy got another certificate. A row only without a stream: the end of a stream stores it
     /// otherwise.
     pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<Option<Change>, Stranger> {
@@ -185,6 +265,7 @@ impl Presence {
         let before = entry.registration.clone();
         entry.streams += 1;
         entry.until = None;
+        entry.registration.gone_s = None;
         if !addresses.is_empty() {
             entry.registration.addresses = addresses.iter().take(ADDRESSES_MAX).copied().collect();
         }
@@ -221,10 +302,15 @@ impl Presence {
     /// Takes out those whose grace is over, and forgets those that can never come back.
     pub fn expire(&mut self, now: Instant, now_s: u64) -> Vec<Change> {
         let mut changes = Vec::new();
+        let kept_expired_s = self.lives.kept_expired_s();
         for entry in self.entries.values_mut() {
             if entry.until.is_some_and(|until| until <= now) {
                 entry.until = None;
                 entry.registration.standing = Standing::Gone;
+            }
+            let is_missed = matches!(entry.registration.standing, Standing::Gone | Standing::Joined);
+            if is_missed && !entry.counts() && entry.registration.gone_s.is_none() {
+                entry.registration.gone_s = Some(now_s);
                 changes.push(put(&entry.registration));
             }
         }
@@ -235,7 +321,7 @@ impl Presence {
                 registration.expires_s = Some(now_s + CERTIFICATE_LIFE_MAX_S);
                 changes.push(put(registration));
             }
-            let keep = counts || registration.expires_s.is_some_and(|at| at + KEPT_EXPIRED_S > now_s);
+            let keep = counts || registration.expires_s.is_some_and(|at| at + kept_expired_s > now_s);
             if !keep {
                 changes.push(Change::Delete(Table::Registrations, uid.to_string()));
             }
@@ -258,6 +344,34 @@ impl Presence {
     /// Those that count, with what they may be used for, by uid.
     pub fn present(&self) -> impl Iterator<Item = (&Registration, EndpointState)> {
         self.entries.values().filter_map(Entry::present)
+    }
+
+    /// Those that should be there and are not, until they are withdrawn or forgotten. One that another of its
+    /// group replaced at the same address is not missed: its host is back under another registration.
+    pub fn absent(&self, now_s: u64) -> impl Iterator<Item = (&Registration, Absence)> {
+        let mut replaced = BTreeSet::new();
+        for entry in self.entries.values().filter(|entry| entry.streams > 0) {
+            let registration = &entry.registration;
+            let place = |address| (&*registration.namespace, &*registration.group, address);
+            replaced.extend(registration.addresses.iter().map(place));
+        }
+        self.entries.values().filter(|entry| entry.streams == 0).filter_map(move |entry| {
+            let registration = &entry.registration;
+            let is_replaced =
+                |address| replaced.contains(&(&*registration.namespace, &*registration.group, address));
+            let absence = match registration.standing {
+                Standing::Withdrawn => return None,
+                Standing::Present => Absence::Away,
+                Standing::Gone => Absence::Gone { since_s: registration.gone_s },
+                // It had not been there before; how long it has been awaited is looked at now and then.
+                Standing::Joined => match registration.gone_s {
+                    Some(since) if since + FIRST_STREAM_S <= now_s => Absence::Gone { since_s: Some(since) },
+                    _ => return None,
+                },
+            };
+            let is_missed = absence == Absence::Away || !registration.addresses.iter().any(is_replaced);
+            is_missed.then_some((registration, absence))
+        })
     }
 
     /// One of them.

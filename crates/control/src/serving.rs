@@ -11,10 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use translate::ProxyKey;
+use xds::Status;
 use xds::grpc::{Discovery, Peer};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryRequest;
-use xds::{Code, Status};
 
 /// The first request must come within this time.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,9 +39,9 @@ impl Streams {
 
 impl Discovery for Streams {
     fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
-        let Some(proof) = peer.proof else {
+        let Some(proof) = peer.proof.clone() else {
             self.metrics.refusals.inc();
-            return Err(Status::new(Code::Unauthenticated, "a client certificate is needed"));
+            return Err(peer.unproved());
         };
         let (handle, drain, metrics, clock) =
             (self.handle.clone(), self.drain.clone(), self.metrics.clone(), self.clock.clone());
@@ -82,6 +82,7 @@ async fn serve(
         let peer = StreamPeer::Proxy {
             uid: registration.uid,
             identity: proof.id,
+            expires: proof.expires,
             remote,
             key,
             version: version.into(),

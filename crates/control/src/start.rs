@@ -1,7 +1,7 @@
 //! From options to a running control plane, and down again.
 
 use crate::authority::Authority;
-use crate::backend::{ClusterApi, RootHash};
+use crate::backend::{Certificates, ClusterApi, RootHash};
 use crate::enroll::{Enroller, Parts};
 use crate::federation::{self, Federation};
 use crate::files::watch_into;
@@ -18,7 +18,7 @@ use crate::tokens::Tokens;
 use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
 use ca::{Issuer, SocketIssuer};
-use daemon::admin::serve_metrics;
+use daemon::admin::{Health, serve_metrics};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
@@ -113,6 +113,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
     let (mut stored, session) = load(&*store)?;
+    stored.presence.lives = options.lives();
     let watching = match &options.config {
         Some(root) => Some(Watching::start(root, &*store, &mut stored)?),
         None => None,
@@ -123,7 +124,8 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         metrics: bind(options.metrics, "--metrics").await?,
     };
     let authority = Authority::start(issuer, &options.cluster, seams.clock.clone()).await;
-    let identity = Identity::new(authority.bundles());
+    let wall = seams.clock.clone();
+    let identity = Identity::new(authority.bundles()).with_wall(move || wall.wall());
     authority.install_own(&identity).context("make the control plane's own certificate")?;
 
     let registry = Registry::new();
@@ -245,7 +247,11 @@ impl Starting {
         let Self { parts, identity, registry, tasks, drain, .. } = self;
         let pin = parts.authority.clone();
         let root: RootHash = Arc::new(move || Some(pin.root_pin()));
-        let backend = ClusterApi::new(parts.handle.clone(), parts.store.clone(), parts.tokens.clone(), root);
+        let (authority, own) = (parts.authority.clone(), identity.clone());
+        let certificates: Certificates = Arc::new(move || authority.certificates(&own));
+        let health = health(certificates.clone(), identity.clone(), &registry, parts.clock.clone());
+        let backend = ClusterApi::new(parts.handle.clone(), parts.store.clone(), parts.tokens.clone(), root)
+            .with_certificates(certificates);
         let until = drain.clone();
         tasks.spawn("api", async move {
             let served = apiserver::http::serve(listeners.api, backend, async move { until.started().await });
@@ -264,7 +270,7 @@ impl Starting {
         let control =
             serve_control(listeners.control, identity, services, registry.clone(), drain.clone(), clock);
         tasks.spawn("control", control);
-        tasks.spawn("metrics", serve_metrics(listeners.metrics, registry, drain));
+        tasks.spawn("metrics", serve_metrics(listeners.metrics, registry, health, drain));
     }
 
     /// Spawns what runs for ever, to be ended by the drain.
@@ -277,6 +283,35 @@ impl Starting {
             }
         });
     }
+}
+
+/// Not ready when a certificate that everything here stands on is about to expire; brings the metrics about
+/// certificates up to date.
+fn health(
+    certificates: Certificates,
+    identity: Identity,
+    registry: &Registry,
+    clock: Arc<dyn Clock>,
+) -> Health {
+    let registry = registry.clone();
+    Arc::new(move || {
+        let (held, now) = (certificates(), clock.wall());
+        for held in &held {
+            let labels = [("certificate", held.name)];
+            let help = "When a certificate of the control plane itself expires, in seconds since the epoch";
+            let gauge = registry.gauge("leno_control_certificate_expiry_timestamp_seconds", help, &labels);
+            gauge.set(crate::plane::seconds(held.not_after) as i64);
+        }
+        let outside = identity.outside_validity();
+        for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {
+            let help = "Handshakes refused because the other side's certificate was outside its validity";
+            let name = "leno_control_peer_certificates_outside_validity_total";
+            let counter = registry.counter(name, help, &[("state", state)]);
+            counter.add(count.saturating_sub(counter.get()));
+        }
+        let trouble: Vec<String> = held.iter().filter_map(|held| held.trouble(now)).collect();
+        if trouble.is_empty() { Ok(()) } else { Err(trouble.join("; ")) }
+    })
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
@@ -292,9 +327,9 @@ async fn serve_control(
     clock: Arc<dyn Clock>,
 ) {
     let proving = identity.clone();
-    let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown);
+    let prove = move |shown: &[CertificateDer<'_>]| proving.shown(shown);
     let tls = Tls {
-        config: identity.server_config(Clients::Requested, &[b"h2"]),
+        config: identity.server_config(Clients::Renewing, &[b"h2"]),
         prove: Arc::new(prove),
         wall: Arc::new(move || clock.wall()),
     };
@@ -302,7 +337,8 @@ async fn serve_control(
         let reason = identity::refusal(error);
         let labels = [("reason", reason.row().code)];
         registry.counter("leno_control_handshakes_refused_total", "Handshakes refused", &labels).inc();
-        tracing::warn!(%peer, reason = reason.row().code, %error, "handshake refused");
+        let clock = identity::outside_validity(error).map(|outside| outside.to_string());
+        tracing::warn!(%peer, reason = reason.row().code, %error, clock, "handshake refused");
     });
     if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
         tracing::error!(%error, "the control listener ended");

@@ -1,11 +1,15 @@
 //! `GET /leno/v1/status`, `/findings` and `/clusters`: what each proxy was sent and what it really runs, what
 //! is wrong, and which other clusters are known.
 
-use crate::plane::Plane;
+use crate::plane::{Plane, seconds};
+use crate::presence::{Absence, Registration};
 use crate::stream::{Peer, Stream};
 use crate::task::Now;
 use apiserver::http::finding_json;
+use identity::rotate::{Freshness, Held};
+use model::time::rfc3339;
 use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Answers `GET /leno/v1/NAME`; `None`: no such report.
 pub fn report(name: &str, plane: &Plane, now: Now) -> Option<Value> {
@@ -18,23 +22,10 @@ pub fn report(name: &str, plane: &Plane, now: Now) -> Option<Value> {
 }
 
 fn status(plane: &Plane, now: Now) -> Value {
-    let mut proxies: Vec<Value> = plane.streams().map(|(_, stream)| proxy(stream, now)).collect();
-    let connected = plane.connected();
-    let away =
-        plane.presence.present().filter(|(registration, _)| !connected.contains_key(&registration.uid));
-    // Counted as there, but not heard of: never in sync.
-    proxies.extend(away.map(|(registration, _)| {
-        json!({
-            "uid": &*registration.uid,
-            "name": name(&registration.namespace, &registration.group),
-            "namespace": &*registration.namespace,
-            "group": &*registration.group,
-            "identity": &*registration.identity,
-            "connected": false,
-            "synced": false,
-            "state": "away",
-        })
-    }));
+    let mut proxies: Vec<Value> = plane.streams().map(|(_, stream)| proxy(stream, plane, now)).collect();
+    // Counted as there or missed, but not heard of: never in sync.
+    let absent = plane.presence.absent(seconds(now.wall));
+    proxies.extend(absent.map(|(registration, absence)| missing(registration, absence, plane, now)));
     proxies.sort_by_key(|proxy| proxy["uid"].as_str().unwrap_or_default().to_owned());
     let place = plane.world.place();
     json!({
@@ -54,7 +45,59 @@ fn name(namespace: &str, group: &str) -> String {
     format!("{namespace}/{group}")
 }
 
-fn proxy(stream: &Stream, now: Now) -> Value {
+/// A registration without a stream.
+fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: Now) -> Value {
+    let (state, since_s) = match absence {
+        Absence::Away => ("away", None),
+        Absence::Gone { since_s } => ("gone", since_s),
+    };
+    let since = since_s.map(|since| UNIX_EPOCH + Duration::from_secs(since));
+    let age = since.and_then(|since| now.wall.duration_since(since).ok());
+    let expires = registration.expires_s.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+    json!({
+        "uid": &*registration.uid,
+        "name": name(&registration.namespace, &registration.group),
+        "namespace": &*registration.namespace,
+        "group": &*registration.group,
+        "identity": &*registration.identity,
+        "addresses": registration.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "connected": false,
+        "synced": false,
+        "state": state,
+        "since": since.map(rfc3339),
+        "ageSeconds": age.map(|age| age.as_secs_f64()),
+        "certificate": expires.map(|expires| certificate(expires, plane, now)),
+    })
+}
+
+/// A proxy's certificate: until when, and whether that is too soon for one that is renewed in time.
+fn certificate(expires: SystemTime, plane: &Plane, now: Now) -> Value {
+    // Its beginning is not known here; all are issued for the same time.
+    let begin = expires - plane.presence.lives.certificate;
+    json!({ "expires": rfc3339(expires), "state": freshness(Freshness::of(begin, expires, now.wall)) })
+}
+
+fn freshness(freshness: Freshness) -> &'static str {
+    match freshness {
+        Freshness::Good => "valid",
+        Freshness::ExpiresSoon(_) => "expires-soon",
+        Freshness::Expired(_) => "expired",
+    }
+}
+
+/// The control plane's own certificates.
+pub fn certificates(held: &[Held], now: SystemTime) -> Value {
+    let one = |held: &Held| {
+        json!({
+            "name": held.name,
+            "expires": rfc3339(held.not_after),
+            "state": freshness(held.freshness(now)),
+        })
+    };
+    Value::Array(held.iter().map(one).collect())
+}
+
+fn proxy(stream: &Stream, plane: &Plane, now: Now) -> Value {
     let status = stream.status();
     let age_s = now.wall.duration_since(status.since).map_or(0.0, |age| age.as_secs_f64());
     let state = match (status.synced, &status.last_error) {
@@ -76,7 +119,12 @@ fn proxy(stream: &Stream, now: Now) -> Value {
     });
     let Some(fields) = value.as_object_mut() else { return value };
     match &stream.peer {
-        Peer::Proxy { uid, identity, remote, key, version } => {
+        Peer::Proxy { uid, identity, remote, key, version, expires } => {
+            // Renewed over the stream's connection, it lasts longer than the one that was shown.
+            let renewed = plane.presence.find(uid).and_then(|registration| registration.expires_s);
+            let renewed = renewed.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+            let expires = renewed.map_or(*expires, |renewed| renewed.max(*expires));
+            fields.insert("certificate".into(), certificate(expires, plane, now));
             fields.insert("uid".into(), json!(&**uid));
             fields.insert("name".into(), json!(name(&key.namespace, &key.group)));
             fields.insert("namespace".into(), json!(&*key.namespace));

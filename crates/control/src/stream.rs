@@ -26,6 +26,8 @@ pub enum Peer {
         remote: SocketAddr,
         /// Its group.
         key: ProxyKey,
+        /// When the certificate ends that it opened the stream with.
+        expires: SystemTime,
         /// Version of its program, as it told.
         version: Arc<str>,
     },

@@ -88,11 +88,17 @@ impl AdminReply {
     }
 }
 
-/// Serves what a plane shows to operators: `/metrics`, and `/ready` (also `/healthz`), until `drain`.
-pub async fn serve_metrics(listener: TcpListener, registry: Registry, drain: Drain) {
-    let handler: AdminHandler = Arc::new(move |request| match request.path {
-        "/metrics" => AdminReply::metrics(registry.render()),
-        "/ready" | "/healthz" => AdminReply::text(200, "ok\n"),
+/// Says why a plane is not ready, if it is not. Asked before its metrics are shown too, so it may bring them up to
+/// date.
+pub type Health = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Serves what a plane shows to operators, until `drain`: `/metrics`; `/ready`, whether others can rely on it; and
+/// `/healthz`, whether it runs at all.
+pub async fn serve_metrics(listener: TcpListener, registry: Registry, health: Health, drain: Drain) {
+    let handler: AdminHandler = Arc::new(move |request| match (request.path, health()) {
+        ("/metrics", _) => AdminReply::metrics(registry.render()),
+        ("/ready", Err(why)) => AdminReply::text(503, format!("{why}\n")),
+        ("/ready" | "/healthz", _) => AdminReply::text(200, "ok\n"),
         _ => AdminReply::not_found(),
     });
     if let Err(error) = serve(listener, handler, drain).await {

@@ -1,15 +1,19 @@
 //! The handle that the rest of a program holds: current SVID, current trust, TLS configurations from both.
 
+use crate::refusal::refusal;
+use crate::rotate::Held;
 use crate::svid::Svid;
-use crate::verify::{Trust, Verifier, Wanted};
+use crate::verify::{Late, Trust, Verifier, Wanted};
+use crate::watch::{OutsideValidity, Watch};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use model::trust::{Proof, TrustBundle};
-use model::{SpiffeId, TrustDomain};
+use model::trust::{Proof, Shown, TrustBundle};
+use model::{Reason, SpiffeId, TrustDomain};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use std::fmt;
@@ -24,6 +28,9 @@ pub enum Clients {
     Required,
     /// A certificate that is shown must be good; none is accepted too (joining).
     Requested,
+    /// As `Requested`, and one that has expired is let in as if none were shown: [`Identity::shown`] tells which.
+    /// For a control plane, which renews those (decision 0005).
+    Renewing,
     /// Not asked.
     None,
 }
@@ -50,6 +57,28 @@ pub enum Expect {
 pub struct Identity {
     trust: Arc<ArcSwap<Trust>>,
     svid: Arc<ArcSwapOption<Svid>>,
+    watch: Arc<Watch>,
+    wall: Wall,
+}
+
+/// The wall clock that certificates are judged by.
+#[derive(Clone)]
+struct Wall(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wall")
+    }
+}
+
+impl TimeProvider for Wall {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix((self.0)()))
+    }
+}
+
+fn unix(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 impl fmt::Debug for Identity {
@@ -61,7 +90,22 @@ impl fmt::Debug for Identity {
 impl Identity {
     /// No certificate yet. A root that cannot be read is left out with a warning.
     pub fn new(trust: Vec<TrustBundle>) -> Self {
-        Self { trust: Arc::new(ArcSwap::from_pointee(Trust::new(trust))), svid: Arc::default() }
+        Self {
+            trust: Arc::new(ArcSwap::from_pointee(Trust::new(trust))),
+            svid: Arc::default(),
+            watch: Arc::default(),
+            wall: Wall(Arc::new(SystemTime::now)),
+        }
+    }
+
+    /// The same, judging certificates by another clock than the system's.
+    pub fn with_wall(self, wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { wall: Wall(Arc::new(wall)), ..self }
+    }
+
+    /// How many handshakes failed so far because a certificate of the other side was outside its validity.
+    pub fn outside_validity(&self) -> OutsideValidity {
+        self.watch.counts()
     }
 
     /// Shown in handshakes from now on; open connections are not touched.
@@ -79,6 +123,16 @@ impl Identity {
         self.svid.load_full()
     }
 
+    /// Whether our certificate has expired; not when there is none.
+    pub fn has_expired(&self) -> bool {
+        self.svid.load().as_ref().is_some_and(|svid| svid.not_after < (self.wall.0)())
+    }
+
+    /// Our certificate under a name, for reports.
+    pub fn held(&self, name: &'static str) -> Option<Held> {
+        self.svid().map(|svid| Held { name, not_before: svid.not_before, not_after: svid.not_after })
+    }
+
     /// Our identity, when we have one.
     pub fn id(&self) -> Option<SpiffeId> {
         self.svid.load().as_ref().map(|svid| svid.id.clone())
@@ -91,13 +145,15 @@ impl Identity {
 
     /// For servers. Build once and keep: rotation needs no new one.
     pub fn server_config(&self, clients: Clients, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(provider())
+        let builder = ServerConfig::builder_with_details(provider(), Arc::new(self.wall.clone()))
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has TLS 1.3 suites");
         let builder = match clients {
             Clients::None => builder.with_no_client_auth(),
             asked => {
-                let verifier = self.verifier(Wanted::Anyone, asked == Clients::Required);
+                let late = if asked == Clients::Renewing { Late::LetIn } else { Late::Refused };
+                let mandatory = asked == Clients::Required;
+                let verifier = Verifier { mandatory, late, ..self.verifier(Wanted::Anyone) };
                 builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };
@@ -112,11 +168,11 @@ impl Identity {
 
     /// For clients. Build once per expectation and keep: rotation needs no new one.
     pub fn client_config(&self, expect: Expect, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-        let mut config = ClientConfig::builder_with_provider(provider())
+        let mut config = ClientConfig::builder_with_details(provider(), Arc::new(self.wall.clone()))
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has TLS 1.3 suites")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(self.verifier(Wanted::These(expect), true)))
+            .with_custom_certificate_verifier(Arc::new(self.verifier(Wanted::These(expect))))
             .with_client_cert_resolver(Arc::new(Resolver(self.svid.clone())));
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         config.resumption = Resumption::disabled();
@@ -128,7 +184,25 @@ impl Identity {
     /// What the certificates of a peer prove at this moment, after a handshake with a configuration of ours;
     /// `None` when they prove nothing. Builds the path anew: the TLS library does not tell which one it took.
     pub fn proof(&self, certificates: &[CertificateDer<'_>]) -> Option<Proof> {
-        self.proof_at(certificates, SystemTime::now()).ok()
+        self.proof_at(certificates, (self.wall.0)()).ok()
+    }
+
+    /// What the certificates of a client are good for at this moment, after a handshake with a configuration for
+    /// [`Clients::Renewing`]; `None` when they prove nothing.
+    pub fn shown(&self, certificates: &[CertificateDer<'_>]) -> Option<Shown> {
+        self.shown_at(certificates, (self.wall.0)())
+    }
+
+    pub(crate) fn shown_at(&self, certificates: &[CertificateDer<'_>], now: SystemTime) -> Option<Shown> {
+        match self.proof_at(certificates, now) {
+            Ok(proof) => Some(Shown::Valid(proof)),
+            Err(error) if refusal(&error) == Reason::PeerExpired => {
+                let (leaf, others) = certificates.split_first()?;
+                let proof = self.verifier(Wanted::Anyone).judge_expired(leaf, others, unix(now)).ok()?;
+                Some(Shown::Expired(proof))
+            }
+            Err(_) => None,
+        }
     }
 
     /// What certificates prove at another moment, or why nothing.
@@ -138,13 +212,18 @@ impl Identity {
         now: SystemTime,
     ) -> Result<Proof, rustls::Error> {
         let (leaf, others) = certificates.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-        self.verifier(Wanted::Anyone, true).judge(leaf, others, now)
+        self.verifier(Wanted::Anyone).judge(leaf, others, unix(now))
     }
 
-    fn verifier(&self, wanted: Wanted, mandatory: bool) -> Verifier {
-        let algorithms = provider().signature_verification_algorithms;
-        Verifier { trust: self.trust.clone(), wanted, algorithms, mandatory }
+    fn verifier(&self, wanted: Wanted) -> Verifier {
+        Verifier {
+            trust: self.trust.clone(),
+            wanted,
+            algorithms: provider().signature_verification_algorithms,
+            mandatory: true,
+            late: Late::Refused,
+            watch: self.watch.clone(),
+        }
     }
 }
 

@@ -11,15 +11,17 @@ mod refusal;
 pub mod rotate;
 mod svid;
 mod verify;
+mod watch;
 
 pub use config::{Clients, Expect, Identity, server_name};
 pub use key::{Key, KeyError};
 pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, public_key};
-pub use refusal::{Refused, is_refused, refusal};
+pub use refusal::{Bound, Outside, Refused, is_refused, outside_validity, refusal};
 pub use rustls;
 pub use rustls::pki_types::CertificateDer;
 pub use svid::{Svid, SvidError};
 pub use verify::{CHAIN_CERTIFICATES_MAX, CONTROL_ACCOUNT, MANAGER_ACCOUNT, SYSTEM_NAMESPACE};
+pub use watch::OutsideValidity;
 
 #[cfg(test)]
 mod tests;

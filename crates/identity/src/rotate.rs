@@ -4,6 +4,7 @@
 use crate::config::Identity;
 use crate::key::Key;
 use crate::svid::Svid;
+use model::time::{rfc3339, span};
 use model::trust::TrustBundle;
 use std::error::Error;
 use std::sync::Arc;
@@ -49,6 +50,64 @@ pub enum Event {
         /// The current certificate has expired.
         expired: bool,
     },
+}
+
+/// The last part of a certificate's life. Renewal is due before half of it is over, so one that is still in use
+/// then could not be renewed for long, and whoever asks is told while there is time to act.
+pub const EXPIRES_SOON_PART: f64 = 0.2;
+
+/// How a certificate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// There is time.
+    Good,
+    /// The last part of its life ([`EXPIRES_SOON_PART`]); so long is left.
+    ExpiresSoon(Duration),
+    /// It has expired, so long ago.
+    Expired(Duration),
+}
+
+impl Freshness {
+    /// Of a certificate that is valid from `begin` to `end`.
+    pub fn of(begin: SystemTime, end: SystemTime, now: SystemTime) -> Self {
+        match end.duration_since(now) {
+            Ok(left) if until_part((begin, end), now, 1.0 - EXPIRES_SOON_PART).is_zero() => {
+                Self::ExpiresSoon(left)
+            }
+            Ok(_) => Self::Good,
+            Err(ago) => Self::Expired(ago.duration()),
+        }
+    }
+}
+
+/// A certificate that a process holds, for its reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What it is for, in a word or two.
+    pub name: &'static str,
+    /// Valid from.
+    pub not_before: SystemTime,
+    /// Valid until.
+    pub not_after: SystemTime,
+}
+
+impl Held {
+    /// How much of its life is left.
+    pub fn freshness(&self, now: SystemTime) -> Freshness {
+        Freshness::of(self.not_before, self.not_after, now)
+    }
+
+    /// What is wrong with it, in words; `None`: nothing.
+    pub fn trouble(&self, now: SystemTime) -> Option<String> {
+        let end = rfc3339(self.not_after);
+        match self.freshness(now) {
+            Freshness::Good => None,
+            Freshness::ExpiresSoon(left) => {
+                Some(format!("{} expires in {} ({end}) and could not be renewed", self.name, span(left)))
+            }
+            Freshness::Expired(ago) => Some(format!("{} expired {} ago ({end})", self.name, span(ago))),
+        }
+    }
 }
 
 /// How long to wait from `now` until renewal: the moment lies between 40 % and 50 % of the certificate's
@@ -186,6 +245,11 @@ where
         && id != svid.id
     {
         return Err(format!("got a certificate for {}, not for {id}", svid.id));
+    }
+    if let Some(current) = identity.svid()
+        && current.uid != svid.uid
+    {
+        return Err(format!("got a certificate for {:?}, not for {:?}", svid.uid, current.uid));
     }
     let trusted = if signed.bundles.is_empty() { identity.bundles() } else { signed.bundles.clone() };
     let proof = Identity::new(trusted).proof_at(svid.chain(), wall());

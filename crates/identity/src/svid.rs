@@ -2,6 +2,7 @@
 
 use crate::key::Key;
 use crate::leaf::{self, Flaw};
+use crate::rotate::Freshness;
 use model::SpiffeId;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
@@ -13,6 +14,8 @@ use std::time::SystemTime;
 pub struct Svid {
     /// Who it says we are.
     pub id: SpiffeId,
+    /// The registration that it was issued to, if to one.
+    pub uid: Option<Arc<str>>,
     /// Valid from.
     pub not_before: SystemTime,
     /// Valid until.
@@ -45,6 +48,7 @@ impl Svid {
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         Ok(Self {
             id: leaf.id,
+            uid: leaf.uid,
             not_before: leaf.not_before,
             not_after: leaf.not_after,
             certified: Arc::new(CertifiedKey::new(chain, Arc::new(key))),
@@ -54,6 +58,11 @@ impl Svid {
     /// The certificates, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
+    }
+
+    /// How much of its life is left.
+    pub fn freshness(&self, now: SystemTime) -> Freshness {
+        Freshness::of(self.not_before, self.not_after, now)
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {

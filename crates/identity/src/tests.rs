@@ -2,7 +2,7 @@
 
 use crate::{Clients, Expect, Identity, Key, Svid, refusal, server_name};
 use aws_lc_rs::digest;
-use model::trust::{TrustBundle, Voucher};
+use model::trust::{Shown, TrustBundle, Voucher};
 use model::{Reason, SpiffeId, TrustDomain};
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -14,6 +14,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 use std::io;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -203,7 +204,7 @@ async fn an_expired_leaf_is_refused_as_such() {
 
 #[tokio::test]
 async fn a_leaf_from_the_future_is_refused() {
-    check_leaf(|leaf| leaf.not_before = date_time_ymd(3000, 1, 1), Err(Reason::PeerExpired)).await;
+    check_leaf(|leaf| leaf.not_before = date_time_ymd(3000, 1, 1), Err(Reason::PeerNotYetValid)).await;
 }
 
 #[tokio::test]
@@ -300,6 +301,66 @@ async fn without_a_certificate_there_is_no_connection_unless_only_requested() {
     let expired = root.leaf(ALICE, |leaf| leaf.not_after = date_time_ymd(2020, 1, 1));
     let (server, _) = handshake(bob.server_config(Clients::Requested, &[]), forged(&client(), expired)).await;
     assert_eq!(refusal(&server.unwrap_err()), Reason::PeerExpired);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_let_in_for_its_renewal_and_proves_nothing_else() {
+    let root = Authority::root("a");
+    let bob = Identity::new(vec![bundle("a.test", &[&root])]);
+    bob.install(root.svid(BOB));
+    let past = |params: &mut CertificateParams| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    };
+    // As after an outage: who signed it has expired too.
+    let signer = root.below("cluster", past);
+    let judge = async |leaf: (Key, Vec<Vec<u8>>)| {
+        let client = forged(&bob.client_config(Expect::OneOf(vec![id(BOB)]), &[]), leaf);
+        let (server, _) = handshake(bob.server_config(Clients::Renewing, &[]), client).await;
+        let server = server.map_err(|error| refusal(&error))?;
+        let shown = server.get_ref().1.peer_certificates().unwrap();
+        assert_eq!(bob.proof(shown).is_some(), matches!(bob.shown(shown), Some(Shown::Valid(_))));
+        Ok::<_, Reason>(bob.shown(shown))
+    };
+    let Ok(Some(Shown::Expired(proof))) = judge(signer.leaf(ALICE, past)).await else { panic!("not let in") };
+    assert_eq!(proof.id.to_string(), ALICE);
+    assert!(matches!(judge(root.leaf(ALICE, |_| {})).await, Ok(Some(Shown::Valid(_)))));
+    // All else is judged as ever.
+    let other = Authority::root("a");
+    assert_eq!(judge(other.leaf(ALICE, past)).await, Err(Reason::PeerExpired));
+    assert_eq!(judge(signer.leaf(ALICE, |_| {})).await, Err(Reason::PeerExpired));
+    let future = |leaf: &mut CertificateParams| leaf.not_before = date_time_ymd(3000, 1, 1);
+    assert_eq!(judge(root.leaf(ALICE, future)).await, Err(Reason::PeerNotYetValid));
+    let (_, chain) = root.leaf(ALICE, past);
+    assert!(judge((Key::generate().unwrap(), chain)).await.is_err());
+    assert_eq!(bob.outside_validity().not_yet_valid, 1);
+    assert_eq!(bob.outside_validity().expired, 2);
+    // A server that renews nothing takes none of them.
+    let client = forged(&bob.client_config(Expect::OneOf(vec![id(BOB)]), &[]), root.leaf(ALICE, past));
+    let (server, _) = handshake(bob.server_config(Clients::Required, &[]), client).await;
+    let error = server.unwrap_err();
+    assert_eq!(refusal(&error), Reason::PeerExpired);
+    let outside = crate::outside_validity(&error).unwrap();
+    assert!(outside.to_string().starts_with("the certificate expired at 2021-01-01T00:00:00Z"), "{outside}");
+}
+
+#[tokio::test]
+async fn a_clock_behind_says_so_with_both_times() {
+    let root = Authority::root("a");
+    let behind = UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let alice = Identity::new(vec![bundle("a.test", &[&root])]).with_wall(move || behind);
+    let bob = Identity::new(vec![bundle("a.test", &[&root])]);
+    let (key, chain) = root.leaf(BOB, |leaf| leaf.not_before = date_time_ymd(2020, 1, 1));
+    bob.install(Svid::new(key, chain).unwrap());
+    let client = alice.client_config(Expect::OneOf(vec![id(BOB)]), &[]);
+    let (_, answered) = handshake(bob.server_config(Clients::None, &[]), client).await;
+    let error = answered.unwrap_err();
+    assert_eq!(refusal(&error), Reason::PeerNotYetValid);
+    let text = crate::outside_validity(&error).unwrap().to_string();
+    for part in ["valid from 2020-01-01T00:00:00Z", "says 2001-09-09T01:46:40Z", "days earlier", "NTP"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(alice.outside_validity().not_yet_valid, 1);
 }
 
 #[tokio::test]

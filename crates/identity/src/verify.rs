@@ -6,7 +6,8 @@
 
 use crate::config::Expect;
 use crate::leaf;
-use crate::refusal::Refused;
+use crate::refusal::{Refused, outside_validity, refusal};
+use crate::watch::Watch;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use model::trust::{Proof, TrustBundle, Voucher};
@@ -19,6 +20,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Signatu
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// More certificates than this in one chain are refused before any signature is checked.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
@@ -73,6 +75,19 @@ pub(crate) struct Verifier {
     pub algorithms: WebPkiSupportedAlgorithms,
     /// Servers: refuse clients without a certificate.
     pub mandatory: bool,
+    /// Whether a client may show one that has expired, which then proves nothing but `model::trust::Shown` says.
+    pub late: Late,
+    /// Hears of what is outside its validity.
+    pub watch: Arc<Watch>,
+}
+
+/// What becomes of a client whose certificate has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// No connection.
+    Refused,
+    /// A connection, as without a certificate.
+    LetIn,
 }
 
 impl fmt::Debug for Verifier {
@@ -111,6 +126,40 @@ impl Verifier {
         let proof = Proof { id, voucher, uid, expires };
         self.check_wanted(&proof)?;
         Ok(proof)
+    }
+
+    /// What the certificates proved at the end of the leaf's life, which is over: whoever signed it need not be
+    /// valid any more today. That it is not over yet is an error too.
+    pub fn judge_expired(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Proof, rustls::Error> {
+        let end = leaf::read(leaf).map_err(|flaw| untrusted(flaw.to_string()))?.not_after;
+        let end = UnixTime::since_unix_epoch(end.duration_since(UNIX_EPOCH).unwrap_or_default());
+        if end >= now {
+            return Err(untrusted("the leaf has not expired".into()));
+        }
+        self.judge(leaf, others, end)
+    }
+
+    /// Judges a handshake, and tells when a clock or a missed renewal is behind its failure.
+    fn judge_handshake(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let Err(error) = self.judge(leaf, others, now) else { return Ok(()) };
+        let is_late = self.late == Late::LetIn && refusal(&error) == Reason::PeerExpired;
+        if is_late && self.judge_expired(leaf, others, now).is_ok() {
+            return Ok(());
+        }
+        if let Some(outside) = outside_validity(&error) {
+            self.watch.note(outside, leaf::read(leaf).ok().map(|leaf| leaf.id).as_ref());
+        }
+        Err(error)
     }
 
     fn check_wanted(&self, proof: &Proof) -> Result<(), rustls::Error> {
@@ -194,8 +243,12 @@ fn find_pinned<'a>(
 fn path_error(id: &SpiffeId, error: webpki::Error) -> rustls::Error {
     use rustls::Error::InvalidCertificate;
     match error {
-        webpki::Error::CertExpired { .. } => InvalidCertificate(CertificateError::Expired),
-        webpki::Error::CertNotValidYet { .. } => InvalidCertificate(CertificateError::NotValidYet),
+        webpki::Error::CertExpired { time, not_after } => {
+            InvalidCertificate(CertificateError::ExpiredContext { time, not_after })
+        }
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            InvalidCertificate(CertificateError::NotValidYetContext { time, not_before })
+        }
         webpki::Error::UnknownIssuer => InvalidCertificate(CertificateError::UnknownIssuer),
         other => Refused::tls(Reason::PeerUntrusted, format!("{id}: {other}")),
     }
@@ -237,7 +290,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.judge(leaf, others, now).map(|_| ServerCertVerified::assertion())
+        self.judge_handshake(leaf, others, now).map(|()| ServerCertVerified::assertion())
     }
 
     check_signatures!();
@@ -258,7 +311,7 @@ impl ClientCertVerifier for Verifier {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.judge(leaf, others, now).map(|_| ClientCertVerified::assertion())
+        self.judge_handshake(leaf, others, now).map(|()| ClientCertVerified::assertion())
     }
 
     check_signatures!();

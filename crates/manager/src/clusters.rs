@@ -30,6 +30,8 @@ pub struct Known {
     pub at: SystemTime,
     /// Open report streams.
     pub links: u32,
+    /// When the last of them ended, or since when none has begun; means nothing while there is one.
+    pub left: SystemTime,
     /// Earlier reports, oldest first: revision and version.
     pub history: Vec<(u64, Arc<str>)>,
 }
@@ -83,7 +85,8 @@ impl Clusters {
         let mut clusters = Self::default();
         for (revision, report) in reports.iter().filter_map(|row| from_bytes(&row.value)) {
             let encoded = encode(&report);
-            let known = Known { encoded, revision, at: now, links: 0, history: Vec::new(), report };
+            let known =
+                Known { encoded, revision, at: now, links: 0, left: now, history: Vec::new(), report };
             clusters.known.insert(known.report.cluster.clone(), known);
         }
         for row in history {
@@ -104,7 +107,8 @@ impl Clusters {
             return Err(Unfit::Name);
         }
         let encoded = encode(&report);
-        let mut known = Known { report, encoded, revision: 1, at: now, links: 0, history: Vec::new() };
+        let mut known =
+            Known { report, encoded, revision: 1, at: now, links: 0, left: now, history: Vec::new() };
         let mut rows = Vec::new();
         match self.known.get(&name) {
             None if self.known.len() >= CLUSTERS_MAX => return Err(Unfit::TooMany),
@@ -126,7 +130,9 @@ impl Clusters {
     /// Takes a report whose rows are stored. None of the same cluster may come in between.
     pub fn take(&mut self, weighed: Weighed) {
         let mut known = weighed.known;
-        known.links = self.known.get(&known.report.cluster).map_or(0, |before| before.links);
+        if let Some(before) = self.known.get(&known.report.cluster) {
+            (known.links, known.left) = (before.links, before.left);
+        }
         self.known.insert(known.report.cluster.clone(), known);
     }
 
@@ -138,9 +144,10 @@ impl Clusters {
     }
 
     /// A report stream of this cluster ended. Its report stays.
-    pub fn disconnect(&mut self, cluster: &str) {
+    pub fn disconnect(&mut self, cluster: &str, now: SystemTime) {
         if let Some(known) = self.known.get_mut(cluster) {
             known.links = known.links.saturating_sub(1);
+            known.left = now;
         }
     }
 

@@ -12,13 +12,14 @@ use identity::{CONTROL_ACCOUNT, SYSTEM_NAMESPACE};
 use model::{SpiffeId, Subscription, TrustDomain};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use xds::grpc::{Discovery, Federation, Peer, ReportEnd};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryResponse;
-use xds::server::{Catalog, Session};
+use xds::server::{Catalog, Session, SessionStatus};
 use xds::wire::Encoded;
 use xds::{Code, Status};
 
@@ -28,6 +29,8 @@ pub const STREAMS_MAX: u32 = 4096;
 pub const STREAMS_PER_CLUSTER_MAX: u32 = 32;
 /// The first request must come within this time.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest version text kept of a control plane, in characters.
+const VERSION_CHARS_MAX: usize = 64;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -83,6 +86,22 @@ pub struct Hub {
     /// One report at a time, so that what is stored is what is known.
     storing: tokio::sync::Mutex<()>,
     open: Mutex<HashMap<Arc<str>, u32>>,
+    /// What each cluster was told and what it confirmed, by its latest stream.
+    told: Mutex<HashMap<Arc<str>, Told>>,
+    streams: AtomicU64,
+}
+
+/// How far a cluster is with what the others offer.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Number of the stream.
+    stream: u64,
+    /// Where the control plane called from.
+    pub address: SocketAddr,
+    /// Version of its program, as it told.
+    pub version: String,
+    /// Sent and confirmed.
+    pub status: SessionStatus,
 }
 
 /// The place of one stream; counts as long as it lives.
@@ -142,7 +161,24 @@ impl Hub {
             version: watch::Sender::new(0),
             storing: tokio::sync::Mutex::new(()),
             open: Mutex::default(),
+            told: Mutex::default(),
+            streams: AtomicU64::new(0),
         }
+    }
+
+    /// What each connected cluster was told.
+    pub fn told(&self) -> MutexGuard<'_, HashMap<Arc<str>, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> SystemTime {
+        self.parts.clock.wall()
+    }
+
+    /// Whose clusters these are.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.parts.trust_domain
     }
 
     /// What is known.
@@ -223,8 +259,18 @@ impl Hub {
         }
     }
 
-    /// Serves one control stream.
-    async fn tell(&self, place: &Place, mut end: ServerEnd) -> Result<(), Failure> {
+    /// Serves one control stream, and keeps what it says of itself while it is open.
+    async fn tell(&self, place: &Place, end: ServerEnd) -> Result<(), Failure> {
+        let stream = self.streams.fetch_add(1, Ordering::Relaxed);
+        let result = self.tell_on(stream, place, end).await;
+        let mut told = self.told();
+        if told.get(&place.cluster).is_some_and(|told| told.stream == stream) {
+            told.remove(&place.cluster);
+        }
+        result
+    }
+
+    async fn tell_on(&self, stream: u64, place: &Place, mut end: ServerEnd) -> Result<(), Failure> {
         let clock = self.parts.clock.clone();
         let mut session = Session::new(move || clock.wall());
         let mut version = self.version.subscribe();
@@ -235,7 +281,9 @@ impl Hub {
             Err(_) => return Err("no request within 10 s".into()),
         };
         let node = request.as_ref().and_then(|first| first.node.as_ref()).and_then(|node| node.proxy.clone());
-        place.check_claim(&node.unwrap_or_default().uid)?;
+        let node = node.unwrap_or_default();
+        place.check_claim(&node.uid)?;
+        let program: String = node.version.chars().take(VERSION_CHARS_MAX).collect();
         let own = place.cluster.clone();
         loop {
             let response = match request.take() {
@@ -247,6 +295,9 @@ impl Hub {
                 }
                 None => session.on_change(&touched, &Others { own: &own, clusters: self.clusters() }),
             };
+            let status = session.status();
+            let told = Told { stream, address: place.address, version: program.clone(), status };
+            self.told().insert(own.clone(), told);
             if let Some(response) = response {
                 self.count(&response);
                 end.tx.send(response).await?;
@@ -292,7 +343,7 @@ impl Federation for Service {
                 tracing::warn!(peer = %peer.address, %error, "report ended");
             }
             if let Some(name) = name {
-                hub.clusters().disconnect(&name);
+                hub.clusters().disconnect(&name, hub.parts.clock.wall());
                 hub.parts.metrics.links.add(-1);
             }
         });

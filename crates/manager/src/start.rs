@@ -3,19 +3,20 @@
 use crate::clusters::Clusters;
 use crate::options::{Options, Seams};
 use crate::serving::{Hub, Metrics, Parts, Service};
-use crate::view;
+use crate::view::{self, Certificates};
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
 use ca::issuer::IssueError;
 use ca::{Issuer, SocketIssuer};
-use daemon::admin::serve_metrics;
+use daemon::admin::{Health, serve_metrics};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{CertificateDer, Clients, Identity, Key, Svid};
+use model::trust::Shown;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use xds::grpc::{Refused, Services, Tls};
 
@@ -121,7 +122,8 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let listener = bind(options.listen, "--listen").await?;
     let api = bind(options.api, "--api").await?;
     let metrics_listener = bind(options.metrics, "--metrics").await?;
-    let identity = first_identity(&*issuer).await?;
+    let wall = seams.clock.clone();
+    let identity = first_identity(&*issuer).await?.with_wall(move || wall.wall());
 
     let registry = Registry::new();
     let (trigger, drain) = Drain::new();
@@ -144,8 +146,12 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     }));
     tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock.clone(), drain.clone()));
     let (until, viewed) = (drain.clone(), hub.clone());
+    let own = identity.clone();
+    let certificates: Certificates = Arc::new(move || own.held("own certificate").into_iter().collect());
+    let health = health(certificates.clone(), identity.clone(), &registry, seams.clock.clone());
     tasks.spawn("api", async move {
-        if let Err(error) = view::serve(api, viewed, async move { until.started().await }).await {
+        let served = view::serve(api, viewed, certificates, async move { until.started().await });
+        if let Err(error) = served.await {
             tracing::error!(%error, "the API ended");
         }
     });
@@ -153,8 +159,36 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let services = Services { discovery: Some(service.clone()), enrollment: None, federation: Some(service) };
     let serving = serve_control(listener, identity, services, registry.clone(), drain.clone(), seams.clock);
     tasks.spawn("control", serving);
-    tasks.spawn("metrics", serve_metrics(metrics_listener, registry, drain));
+    tasks.spawn("metrics", serve_metrics(metrics_listener, registry, health, drain));
     Ok(running)
+}
+
+/// Not ready when the own certificate is about to expire; brings the metrics about certificates up to date.
+fn health(
+    certificates: Certificates,
+    identity: Identity,
+    registry: &Registry,
+    clock: Arc<dyn Clock>,
+) -> Health {
+    let registry = registry.clone();
+    Arc::new(move || {
+        let (held, now) = (certificates(), clock.wall());
+        for held in &held {
+            let help = "When the management plane's own certificate expires, in seconds since the epoch";
+            let gauge = registry.gauge("leno_manager_certificate_expiry_timestamp_seconds", help, &[]);
+            let expiry = held.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+            gauge.set(expiry.as_secs() as i64);
+        }
+        let outside = identity.outside_validity();
+        for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {
+            let help = "Handshakes refused because the other side's certificate was outside its validity";
+            let name = "leno_manager_peer_certificates_outside_validity_total";
+            let counter = registry.counter(name, help, &[("state", state)]);
+            counter.add(count.saturating_sub(counter.get()));
+        }
+        let trouble: Vec<String> = held.iter().filter_map(|held| held.trouble(now)).collect();
+        if trouble.is_empty() { Ok(()) } else { Err(trouble.join("; ")) }
+    })
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
@@ -170,7 +204,8 @@ async fn serve_control(
     clock: Arc<dyn Clock>,
 ) {
     let proving = identity.clone();
-    let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown);
+    // An expired certificate is good for nothing here: a control plane has its own certified by itself.
+    let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown).map(Shown::Valid);
     let tls = Tls {
         config: identity.server_config(Clients::Required, &[b"h2"]),
         prove: Arc::new(prove),
@@ -180,7 +215,8 @@ async fn serve_control(
         let reason = identity::refusal(error).row().code;
         let labels = [("reason", reason)];
         registry.counter("leno_manager_handshakes_refused_total", "Handshakes refused", &labels).inc();
-        tracing::warn!(%peer, reason, %error, "handshake refused");
+        let clock = identity::outside_validity(error).map(|outside| outside.to_string());
+        tracing::warn!(%peer, reason, %error, clock, "handshake refused");
     });
     if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
         tracing::error!(%error, "the listener for control planes ended");

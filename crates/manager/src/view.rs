@@ -1,10 +1,11 @@
-//! `GET /leno/v1/clusters`: what each cluster offers, and whether it is heard of.
+//! `GET /leno/v1/clusters`: what each cluster offers. `GET /leno/v1/status`: whether it is heard of, what it was
+//! told of the others, and what it confirmed.
 //!
 //! Read only and without authentication: bound to loopback, for every user of that machine. Web pages that
 //! were rebound to loopback are refused (`daemon::host`).
 
 use crate::clusters::Known;
-use crate::serving::Hub;
+use crate::serving::{Hub, Told};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -12,16 +13,27 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use daemon::host::is_ours;
+use identity::rotate::{Freshness, Held};
+use model::time::rfc3339;
 use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
+
+/// Gives the certificates that the management plane itself lives on.
+pub type Certificates = Arc<dyn Fn() -> Vec<Held> + Send + Sync>;
+
+struct Shown {
+    hub: Arc<Hub>,
+    certificates: Certificates,
+}
 
 /// Serves the API until `stop` is done.
 pub async fn serve(
     listener: TcpListener,
     hub: Arc<Hub>,
+    certificates: Certificates,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let bound = listener.local_addr()?.ip();
@@ -34,14 +46,82 @@ pub async fn serve(
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/leno/v1/clusters", get(clusters))
+        .route("/leno/v1/status", get(status))
+        .fallback(elsewhere)
         .layer(axum::middleware::from_fn(check))
-        .with_state(hub);
+        .with_state(Arc::new(Shown { hub, certificates }));
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
-async fn clusters(State(hub): State<Arc<Hub>>) -> Json<Value> {
-    let clusters: Vec<Value> = hub.clusters().all().map(cluster).collect();
+async fn clusters(State(shown): State<Arc<Shown>>) -> Json<Value> {
+    let clusters: Vec<Value> = shown.hub.clusters().all().map(cluster).collect();
     Json(json!({ "clusters": clusters }))
+}
+
+/// What a cluster's own control plane has is told from what is here, in the form of Kubernetes.
+async fn elsewhere(request: Request) -> impl IntoResponse {
+    let path = request.uri().path();
+    let message = format!(
+        "the management plane does not have {path}, only /leno/v1/status and /leno/v1/clusters; ask the control plane of a cluster, for example with --server http://127.0.0.1:15080 on its host"
+    );
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
+        "code": 404, "message": message });
+    (StatusCode::NOT_FOUND, Json(status))
+}
+
+async fn status(State(shown): State<Arc<Shown>>) -> Json<Value> {
+    let Shown { hub, certificates } = &*shown;
+    let now = hub.now();
+    let told = hub.told().clone();
+    let clusters: Vec<Value> =
+        hub.clusters().all().map(|known| standing(known, told.get(&known.report.cluster), now)).collect();
+    Json(json!({
+        "plane": "manager",
+        "trustDomain": hub.trust_domain().as_str(),
+        "clusters": clusters,
+        "certificates": certificates().iter().map(|held| certificate(held, now)).collect::<Vec<_>>(),
+    }))
+}
+
+/// One cluster: whether it is there, and how far it is with what the others offer.
+fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> Value {
+    let is_connected = known.links > 0;
+    let since = match told {
+        Some(told) if is_connected => told.status.since,
+        _ => known.left,
+    };
+    let status = told.map(|told| &told.status);
+    let state = match (is_connected, status) {
+        (false, _) => "gone",
+        (true, Some(status)) if status.synced => "synced",
+        (true, Some(status)) if status.last_error.is_some() => "refused",
+        (true, _) => "pending",
+    };
+    json!({
+        "cluster": &*known.report.cluster,
+        "connected": is_connected,
+        "state": state,
+        "synced": state == "synced",
+        "sent": status.map(|status| status.sent.to_string()),
+        "applied": status.map(|status| status.applied.to_string()),
+        "error": status.and_then(|status| status.last_error.clone()),
+        "resources": status.map(|status| status.resources),
+        "address": told.map(|told| told.address.to_string()),
+        "version": told.map(|told| told.version.clone()),
+        "revision": known.revision,
+        "reportedAt": rfc3339(known.at),
+        "since": rfc3339(since),
+        "ageSeconds": now.duration_since(since).map_or(0.0, |age| age.as_secs_f64()),
+    })
+}
+
+fn certificate(held: &Held, now: SystemTime) -> Value {
+    let state = match held.freshness(now) {
+        Freshness::Good => "valid",
+        Freshness::ExpiresSoon(_) => "expires-soon",
+        Freshness::Expired(_) => "expired",
+    };
+    json!({ "name": held.name, "expires": rfc3339(held.not_after), "state": state })
 }
 
 fn cluster(known: &Known) -> Value {

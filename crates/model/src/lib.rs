@@ -15,6 +15,7 @@ pub mod reason;
 pub mod resource;
 pub mod route;
 pub mod service;
+pub mod time;
 pub mod trust;
 
 pub use authz::{Action, Policy};

@@ -26,9 +26,24 @@ pub struct Proof {
     pub expires: SystemTime,
 }
 
+/// What the certificate that a client showed is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It is good now.
+    Valid(Proof),
+    /// It was good until it expired. Who shows it has its key and may have the same registration certified anew
+    /// (decision 0005); it proves nothing else, to nobody.
+    Expired(Proof),
+}
+
+/// How long after its end a certificate may still be shown to have the same registration certified anew, unless
+/// a control plane is told otherwise (`--renewal-grace-s`): a control plane that was away over night takes its
+/// proxies back.
+pub const RENEWAL_GRACE: Duration = Duration::from_secs(24 * 3600);
+
 /// How long what began before goes on when the certificate that proved it has expired: a tunnel between
 /// proxies, and a client's connection to a plane. There a client that could not renew because nobody signed can
-/// still do so; later nothing brings it back but a new token.
+/// still do so without a new handshake; later see [`RENEWAL_GRACE`].
 pub const EXPIRED_GRACE: Duration = Duration::from_secs(3600);
 
 /// Who signed a peer's certificate. A cluster can sign any identity of its trust domain, so an identity

@@ -9,8 +9,9 @@ mod dump;
 #[cfg(test)]
 mod tests;
 
-use crate::observe::Observe;
+use crate::observe::{self, Observe};
 use crate::snapshot::{Me, Store};
+use crate::start::{Renewal, Trouble};
 use daemon::admin::{AdminReply, AdminRequest};
 use daemon::clock::Clock;
 use daemon::{Drain, DrainTrigger, Readiness};
@@ -19,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 const HELP: &str = "\
-GET  /ready              200 when joined, configured, listening and not draining
+GET  /ready              200 when joined, configured, listening, with a certificate for a while, not draining
 GET  /config_dump        configuration in force, JSON
 GET  /clusters           endpoints with their health
 GET  /listeners          what is listened on
@@ -35,6 +36,7 @@ POST is for root and for the user that this process runs as.
 pub(crate) struct Admin {
     pub(crate) readiness: Readiness,
     pub(crate) identity: Identity,
+    pub(crate) renewal: Arc<Renewal>,
     pub(crate) observe: Arc<Observe>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trigger: Arc<DrainTrigger>,
@@ -95,7 +97,9 @@ impl Admin {
             let snapshot = joined.store.snapshot();
             (snapshot.epoch, snapshot.hosts().count())
         });
-        AdminReply::metrics(self.observe.render(epoch, hosts))
+        let mut text = self.observe.render(epoch, hosts);
+        observe::outside_validity(&mut text, self.identity.outside_validity());
+        AdminReply::metrics(text)
     }
 
     fn ready(&self) -> AdminReply {
@@ -103,7 +107,11 @@ impl Admin {
             return AdminReply::text(503, "DRAINING\n");
         }
         if self.readiness.is_ready() {
-            return AdminReply::text(200, "LIVE\n");
+            // Before it expires, so that whoever asks can turn to others in time.
+            return match self.renewal.trouble(&self.identity, self.clock.wall()) {
+                None => AdminReply::text(200, "LIVE\n"),
+                Some(Trouble { state, text }) => AdminReply::text(503, format!("{state}: {text}\n")),
+            };
         }
         let pending = self.readiness.pending().join(", ");
         AdminReply::text(503, format!("PRE_INITIALIZING: waiting for {pending}\n"))
@@ -113,7 +121,8 @@ impl Admin {
         let state = if self.drain.is_started() {
             "DRAINING"
         } else if self.readiness.is_ready() {
-            "LIVE"
+            let trouble = self.renewal.trouble(&self.identity, self.clock.wall());
+            trouble.map_or("LIVE", |trouble| trouble.state)
         } else {
             "PRE_INITIALIZING"
         };

@@ -18,3 +18,4 @@ pub(crate) use access_log::rfc3339;
 pub use labels::Own;
 pub use metrics::{Observe, Recorder};
 pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
+pub(crate) use render::outside_validity;

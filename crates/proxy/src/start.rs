@@ -6,12 +6,14 @@
 mod control;
 mod join;
 mod last_good;
+mod renewal;
 mod run;
 mod seams;
 mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use renewal::{Renewal, Trouble};
 pub use run::{StartError, run, run_with_link};
 pub use seams::Seams;
 

@@ -68,6 +68,30 @@ impl From<tonic::Status> for Status {
             tonic::Code::Unauthenticated => Code::Unauthenticated,
             _ => Code::Unknown,
         };
-        Self { code, message: status.message().to_owned() }
+        let mut message = status.message().to_owned();
+        if is_clock_alert(&status) {
+            message.push_str(CLOCK_HINT);
+        }
+        Self { code, message }
     }
+}
+
+/// Added where the other end said that our certificate has expired or is not valid yet (both are one alert in
+/// RFC 8446 section 6.2).
+pub(crate) const CLOCK_HINT: &str = ": to the other end our certificate has expired or is not valid yet; look at its renewal, and check the clocks of both hosts (NTP)";
+
+/// Whether the other end refused our certificate for its validity; looks through all causes.
+pub(crate) fn is_clock_alert(error: &(dyn std::error::Error + 'static)) -> bool {
+    use tokio_rustls::rustls::{AlertDescription, Error};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error hides what it wraps from `source`.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref::<Error>());
+        if let Some(Error::AlertReceived(AlertDescription::CertificateExpired)) = tls {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }

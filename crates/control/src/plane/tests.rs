@@ -49,6 +49,7 @@ fn a_stream_that_takes_over_moves_nothing() {
         group: "a".into(),
         addresses: vec![Ipv4Addr::new(10, 244, 0, 9).into()],
         standing: Standing::Joined,
+        gone_s: None,
         expires_s: Some(600),
     });
     let now = Instant::now();
@@ -60,6 +61,7 @@ fn a_stream_that_takes_over_moves_nothing() {
             remote: (Ipv4Addr::LOCALHOST, 1).into(),
             key: translate::ProxyKey { namespace: "default".into(), group: "a".into() },
             version: "1".into(),
+            expires: UNIX_EPOCH,
         };
         Stream::new(peer, tx.clone(), || UNIX_EPOCH)
     };

@@ -6,6 +6,9 @@ use model::SpiffeId;
 use model::trust::Voucher;
 use std::time::UNIX_EPOCH;
 
+/// With the defaults.
+const KEPT_EXPIRED_S: u64 = RENEWAL_GRACE.as_secs();
+
 fn registration(uid: &str) -> Registration {
     Registration {
         uid: uid.into(),
@@ -15,6 +18,7 @@ fn registration(uid: &str) -> Registration {
         addresses: vec!["10.244.0.9".parse().unwrap()],
         standing: Standing::Joined,
         expires_s: Some(600),
+        gone_s: None,
     }
 }
 
@@ -172,4 +176,76 @@ fn a_start_gives_those_that_counted_the_longest_life_of_a_certificate() {
     let last_s = now_s + CERTIFICATE_LIFE_MAX_S + KEPT_EXPIRED_S;
     assert!(again.expire(start, last_s - 1).is_empty());
     assert_eq!((again.expire(start, last_s).len(), again.len()), (1, 0));
+}
+
+/// `uid:absence` of all that are missed.
+fn missed(presence: &Presence, now_s: u64) -> String {
+    let text = |(r, absence): (&Registration, Absence)| match absence {
+        Absence::Away => format!("{}:away", r.uid),
+        Absence::Gone { since_s } => format!("{}:{}", r.uid, since_s.unwrap_or_default()),
+    };
+    presence.absent(now_s).map(text).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn who_is_gone_is_missed_until_withdrawn_replaced_back_or_forgotten() {
+    let start = Instant::now();
+    let mut presence = Presence::default();
+    for (at, uid) in ["back", "dead", "moved", "never-came", "withdrawn"].iter().enumerate() {
+        let addresses = vec![IpAddr::from([10, 0, 0, at as u8])];
+        presence.join(Registration { addresses, ..registration(uid) });
+    }
+    for uid in ["back", "dead", "moved", "withdrawn"] {
+        presence.connect(uid, &[]);
+    }
+    assert_eq!(missed(&presence, 100), "");
+    presence.withdraw("withdrawn");
+    for uid in ["back", "dead", "moved", "withdrawn"] {
+        presence.disconnect(uid, start);
+    }
+    assert_eq!(missed(&presence, 100), "back:away dead:away moved:away");
+    presence.expire(start + GRACE, 110);
+    assert_eq!(missed(&presence, 110), "back:110 dead:110 moved:110");
+    assert_eq!(missed(&presence, 110 + FIRST_STREAM_S), "back:110 dead:110 moved:110 never-came:110");
+    presence.connect("back", &[]);
+    // The same host with another registration, and another host with another.
+    for (uid, address) in [("again", 2), ("other", 77)] {
+        presence.join(Registration { addresses: vec![[10, 0, 0, address].into()], ..registration(uid) });
+        presence.connect(uid, &[]);
+    }
+    assert_eq!(missed(&presence, 120), "dead:110");
+    // A restart of the control plane does not let it be forgotten.
+    let rows: Vec<Change> = presence.entries.values().map(|entry| put(&entry.registration)).collect();
+    let again = restarted(&MemoryStore::new(), &rows);
+    assert!(missed(&again, 120).contains("dead:110"), "{}", missed(&again, 120));
+    presence.expire(start + GRACE, 600 + KEPT_EXPIRED_S);
+    assert_eq!(missed(&presence, 600 + KEPT_EXPIRED_S), "");
+}
+
+#[test]
+fn an_expired_certificate_is_renewed_for_its_own_registration_within_the_grace_only() {
+    let at = |s| UNIX_EPOCH + Duration::from_secs(s);
+    let mut presence = Presence::default();
+    for uid in ["a", "withdrawn"] {
+        presence.join(registration(uid));
+    }
+    presence.withdraw("withdrawn");
+    let admit = |presence: &Presence, uid: &str, shown: &str, cluster: &str, now_s: u64| {
+        let id = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap();
+        let voucher = Voucher::Cluster(cluster.into());
+        let proof = Proof { id, voucher, uid: Some(shown.into()), expires: at(600) };
+        presence.admit_expired(uid, &proof, "west", at(now_s)).map(drop)
+    };
+    let last_s = 600 + RENEWAL_GRACE.as_secs();
+    assert_eq!(admit(&presence, "a", "a", "west", 601), Ok(()));
+    assert_eq!(admit(&presence, "a", "a", "west", last_s), Ok(()));
+    let late = admit(&presence, "a", "a", "west", last_s + 1);
+    assert!(matches!(late, Err(Stranger::TooLate(..))), "{late:?}");
+    assert!(late.unwrap_err().to_string().contains("24 h after its end"));
+    assert_eq!(admit(&presence, "a", "withdrawn", "west", 601), Err(Stranger::OtherRegistration));
+    assert_eq!(admit(&presence, "a", "a", "edge", 601), Err(Stranger::OtherCluster));
+    assert_eq!(admit(&presence, "withdrawn", "withdrawn", "west", 601), Err(Stranger::Withdrawn));
+    assert_eq!(admit(&presence, "b", "b", "west", 601), Err(Stranger::Unknown));
+    presence.connect("a", &[]);
+    assert_eq!(admit(&presence, "a", "a", "west", 601), Err(Stranger::InUse));
 }

@@ -3,9 +3,9 @@
 //! The directory wins; a name that comes from both, or twice from the directory, is a finding. What is about to
 //! leave the directory makes room for what comes over the API.
 
-use crate::time::rfc3339;
 use api::Object;
 use apiserver::{Change, Row, Table};
+use model::time::rfc3339;
 use model::{Code, Finding, ObjectRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

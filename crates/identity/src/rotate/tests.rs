@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded};
+use super::{
+    Event, Freshness, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded,
+};
 use crate::tests::{ALICE, Authority, BOB, bundle};
 use crate::{Identity, Key, Svid};
-use rcgen::{CertificateParams, CertificateSigningRequestParams, date_time_ymd};
+use rcgen::{CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, date_time_ymd};
 use std::cell::Cell;
 use std::future::ready;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,6 +34,17 @@ fn renewal_lies_between_two_fifths_and_half_of_a_life() {
     check(9999, 0.5, 0.0);
     check(1000, f64::INFINITY, 500.0);
     assert_eq!(renew_after(at(2000), at(1000), at(3000), 0.5), Duration::ZERO);
+}
+
+#[test]
+fn the_last_fifth_of_a_life_is_told_of() {
+    let at = |s| UNIX_EPOCH + Duration::from_secs(s);
+    let check = |now, expected| assert_eq!(Freshness::of(at(1000), at(2000), at(now)), expected, "{now}");
+    check(1000, Freshness::Good);
+    check(1799, Freshness::Good);
+    check(1800, Freshness::ExpiresSoon(Duration::from_secs(200)));
+    check(2000, Freshness::ExpiresSoon(Duration::ZERO));
+    check(2001, Freshness::Expired(Duration::from_secs(1)));
 }
 
 #[test]
@@ -105,6 +118,7 @@ async fn renews_at_half_life_after_failed_attempts_and_a_stranger() {
         let request = CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
         let id = if attempts.get() == 2 { BOB } else { ALICE };
         let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = vec![rcgen::SanType::URI(id.try_into().unwrap())];
         params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
         two_days(&mut params);
@@ -171,6 +185,7 @@ async fn what_nobody_would_believe_is_not_installed() {
         attempts.set(attempts.get() + 1);
         let request = CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
         let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = vec![rcgen::SanType::URI(ALICE.try_into().unwrap())];
         params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
         two_days(&mut params);
@@ -182,6 +197,10 @@ async fn what_nobody_would_believe_is_not_installed() {
                 &root
             }
             3 => {
+                params.distinguished_name.push(DnType::CommonName, "west/default/sibling");
+                &root
+            }
+            4 => {
                 bundles = vec![bundle("a.test", &[&other])];
                 &root
             }
@@ -193,7 +212,7 @@ async fn what_nobody_would_believe_is_not_installed() {
     let (events_tx, mut events) = mpsc::unbounded_channel();
     let rotating = run(identity.clone(), sign, wall, || 1.0, |event| events_tx.send(event).unwrap());
     let watching = async {
-        for cause in ["UnknownIssuer", "Expired", "UnknownIssuer"] {
+        for cause in ["UnknownIssuer", "certificate expired", "west/default/sibling", "UnknownIssuer"] {
             let Some(Event::Failed { error, .. }) = events.recv().await else {
                 panic!("not failed: {cause}")
             };

@@ -198,3 +198,46 @@ async fn state_is_for_its_owner_alone() {
     assert_eq!(bench.modes(), [0o600]);
     bench.running.stop().await;
 }
+
+#[tokio::test]
+async fn status_tells_what_each_cluster_was_told_and_confirmed_and_who_is_gone() {
+    let bench = Bench::start().await;
+    let status = async || -> serde_json::Value {
+        let text = bench.get(bench.running.api, "/leno/v1/status").await;
+        serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    assert_eq!(status().await["plane"], "manager");
+    let channel = bench.control("west").await;
+    let mut link = channel.open_ads();
+    let mut session = xds::client::Session::new();
+    session.subscribe(&[Subscription::Clusters]);
+    let node = ProxyNode { uid: "west".into(), version: "test".into(), ..ProxyNode::default() };
+    link.tx.send(session.on_connect(node)).await.unwrap();
+    let mut reporting = channel.report();
+    reporting.tx.send(cluster("west", 1)).await.unwrap();
+    reporting.acks.recv().await.unwrap().unwrap();
+    let response = link.rx.recv().await.unwrap().unwrap();
+    let west = status().await["clusters"][0].clone();
+    assert_eq!((&west["cluster"], &west["state"]), (&"west".into(), &"pending".into()), "{west}");
+    let update = session.on_response(response).unwrap();
+    link.tx.send(session.ack(&update.nonce, session.held_hash())).await.unwrap();
+    let until = async |state: &str| {
+        let begun = Instant::now();
+        loop {
+            let west = status().await["clusters"][0].clone();
+            if west["state"] == state {
+                return west;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "not {state}: {west}");
+        }
+    };
+    let west = until("synced").await;
+    assert!(west["sent"] == west["applied"] && west["sent"].is_string(), "{west}");
+    assert_eq!((&west["version"], &west["revision"]), (&"test".into(), &1.into()), "{west}");
+    drop((link, reporting, channel));
+    let west = until("gone").await;
+    assert!(west["since"].is_string() && west["connected"] == false, "{west}");
+    let elsewhere = bench.get(bench.running.api, "/leno/v1/findings").await;
+    assert!(elsewhere.contains("ask the control plane of a cluster"), "{elsewhere}");
+    bench.running.stop().await;
+}

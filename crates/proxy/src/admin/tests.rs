@@ -16,6 +16,7 @@ fn admin() -> (Admin, Gate) {
     let admin = Admin {
         readiness,
         identity: Identity::new(Vec::new()),
+        renewal: Arc::default(),
         observe: Observe::new(Arc::clone(&clock), None),
         started: clock.now(),
         clock,

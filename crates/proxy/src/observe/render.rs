@@ -3,6 +3,7 @@
 use super::labels::put_label;
 use super::metrics::Observe;
 use super::series::{BOUNDS, Certificate, Histogram, Http, Series, Tcp};
+use identity::OutsideValidity;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -27,6 +28,11 @@ impl Observe {
             Ok(()) => self.renewals.fetch_add(1, Ordering::Relaxed),
             Err(()) => self.renewal_failures.fetch_add(1, Ordering::Relaxed),
         };
+    }
+
+    /// Notes whether the control plane refuses to renew the own certificate for good.
+    pub fn set_renewal_refused(&self, is_refused: bool) {
+        self.renewal_refused.store(u64::from(is_refused), Ordering::Relaxed);
     }
 
     /// Notes whether the control stream is open.
@@ -93,8 +99,14 @@ impl Observe {
             single(
                 "leno_certificate_expires_seconds",
                 "gauge",
-                "Time until the own certificate expires.",
+                "Time until the own certificate expires; negative: since.",
                 seconds(now, not_after),
+            );
+            single(
+                "leno_certificate_expired",
+                "gauge",
+                "1 when the own certificate has expired: nothing new works until it is renewed.",
+                f64::from(u8::from(not_after <= now)),
             );
         }
         if let Some(at) = certificate.renew_at {
@@ -125,6 +137,12 @@ impl Observe {
             read(&self.renewal_failures),
         );
         single(
+            "leno_certificate_renewal_refused",
+            "gauge",
+            "1 while the control plane refuses to renew the own certificate: only a new join token helps.",
+            read(&self.renewal_refused),
+        );
+        single(
             "leno_control_connected",
             "gauge",
             "1 while the control stream is open.",
@@ -144,6 +162,16 @@ impl Observe {
                 dropped,
             );
         }
+    }
+}
+
+/// Adds the handshakes that failed for the validity of the other side's certificate.
+pub(crate) fn outside_validity(text: &mut String, outside: OutsideValidity) {
+    let name = "leno_peer_certificates_outside_validity_total";
+    let help = "Handshakes that failed because the other side's certificate was outside its validity.";
+    head(text, name, "counter", help);
+    for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {
+        let _ = writeln!(text, "{name}{{state=\"{state}\"}} {count}");
     }
 }
 

@@ -30,9 +30,13 @@ impl Control {
     /// A new connection and a control stream on it.
     pub(super) async fn open(&self) -> Result<Link, LinkError> {
         let channel = self.connect().await?;
-        let link = channel.open_ads();
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
-        Ok(link)
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
+        if self.identity.has_expired() {
+            // Renewal, which an expired certificate is still good for, goes over this very connection.
+            let text = "the own certificate has expired and must be renewed first";
+            return Err(Status::new(Code::Unauthenticated, text));
+        }
+        Ok(channel.open_ads())
     }
 
     /// Has a new key certified.

@@ -142,7 +142,7 @@ pub(super) async fn join(
         if !failed.may_pass() || clock.now() >= until {
             return Err(failed);
         }
-        tracing::info!(error = %failed, cause = failed.source(), "cannot join yet");
+        tracing::warn!(error = %failed, cause = failed.source(), "cannot join yet");
         tokio::time::sleep(wait.mul_f64(1.0 + (dice.next_u64() % 1000) as f64 / 1000.0)).await;
         wait = (wait * 2).min(RETRY_WAIT_MAX);
     };

@@ -3,6 +3,7 @@
 use super::control::Control;
 use super::join::{self, JoinError, Token};
 use super::last_good::LastGood;
+use super::renewal::{self, Renewal};
 use super::stream::{Parts, Stream};
 use super::{Listening, Seams, Shared};
 use crate::admin::{Admin, Joined};
@@ -19,7 +20,7 @@ use daemon::{Drain, DrainTrigger, Gate, Readiness, Tasks};
 use decide::Dice;
 use decide::balance::Place;
 use decide::dice::Pcg;
-use identity::{Identity, rotate};
+use identity::Identity;
 use model::address::{PORT_DNS, PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
 use std::error::Error;
 use std::future::Future;
@@ -27,7 +28,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::task::LocalSet;
 use xds::link::{Link, LinkError};
 
@@ -91,7 +92,7 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         is_joined.open();
         tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
         let control = Control::new(&address, me.place.cluster.clone(), ground.identity.clone());
-        ground.tasks.spawn_local("renewal", renew(&ground, control.clone()));
+        ground.tasks.spawn_local("renewal", renewal::renew(&ground, control.clone()));
         let dns = if ground.options.no_capture { Vec::new() } else { bind_dns().await? };
         let opener = control.clone();
         let uid = Arc::clone(&me.uid);
@@ -138,16 +139,16 @@ where
 }
 
 /// What exists before the proxy knows who it is.
-struct Foundation {
+pub(super) struct Foundation {
     options: Options,
-    seams: Seams,
+    pub(super) seams: Seams,
     dice: Pcg,
-    observe: Arc<Observe>,
-    identity: Identity,
+    pub(super) observe: Arc<Observe>,
+    pub(super) identity: Identity,
     readiness: Readiness,
     trigger: Arc<DrainTrigger>,
     drain: Drain,
-    admin: Arc<Admin>,
+    pub(super) admin: Arc<Admin>,
     tasks: Tasks,
     listening: Gate,
     configured: Gate,
@@ -168,10 +169,12 @@ impl Foundation {
         let (trigger, drain) = Drain::new();
         let trigger = Arc::new(trigger);
         let readiness = Readiness::new();
-        let identity = Identity::new(Vec::new());
+        let wall = Arc::clone(&seams.clock);
+        let identity = Identity::new(Vec::new()).with_wall(move || wall.wall());
         let admin = Arc::new(Admin {
             readiness: readiness.clone(),
             identity: identity.clone(),
+            renewal: Arc::new(Renewal::default()),
             observe: Arc::clone(&observe),
             clock: Arc::clone(&seams.clock),
             trigger: Arc::clone(&trigger),
@@ -319,47 +322,6 @@ async fn bind_dns() -> Result<Vec<dns::Sockets>, StartError> {
         Err(cause) => return Err(StartError::Bind(v6, cause)),
     }
     Ok(all)
-}
-
-/// Renews the certificate for ever and keeps its gauges.
-fn renew(ground: &Foundation, control: Control) -> impl Future<Output = ()> + use<> {
-    let (identity, observe, clock) =
-        (ground.identity.clone(), Arc::clone(&ground.observe), Arc::clone(&ground.seams.clock));
-    let mut dice = Pcg::new(ground.seams.seed ^ 1);
-    let wall = {
-        let clock = Arc::clone(&clock);
-        move || clock.wall()
-    };
-    let jitter = {
-        let (identity, observe) = (identity.clone(), Arc::clone(&observe));
-        move || {
-            let jitter = (dice.next_u64() % 10_000) as f64 / 10_000.0;
-            // Drawn just before each wait, so this is when the next renewal is due.
-            if let Some(svid) = identity.svid() {
-                let now = clock.wall();
-                let due: SystemTime = now + rotate::renew_after(svid.not_before, svid.not_after, now, jitter);
-                observe.set_certificate(svid.not_before, svid.not_after, Some(due));
-            }
-            jitter
-        }
-    };
-    let on_event = move |event: rotate::Event| match event {
-        rotate::Event::Renewed { .. } => {
-            tracing::info!("renewed the certificate");
-            observe.renewed(Ok(()));
-        }
-        rotate::Event::Failed { error, retry_after, expired } => {
-            tracing::warn!(error, ?retry_after, expired, "cannot renew the certificate yet");
-            observe.renewed(Err(()));
-        }
-    };
-    async move {
-        let sign = move |csr| {
-            let control = control.clone();
-            async move { control.sign(csr).await }
-        };
-        rotate::run(identity, sign, wall, jitter, on_event).await;
-    }
 }
 
 async fn withdraw(control: &Control, uid: &str) {

@@ -7,13 +7,13 @@ use crate::link::ServerEnd;
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use crate::proto::leno::mesh::v1::enrollment_server::EnrollmentServer;
 use crate::proto::leno::mesh::v1::federation_server::FederationServer;
-use crate::status::Status;
+use crate::status::{Code, Status};
 use accept::Connection;
 use dispatch::{Dispatch, Handlers};
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::federation::RemoteCluster;
-use model::trust::Proof;
+use model::trust::{Proof, Shown};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,8 +35,11 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Who called, as proven by the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// What its certificate proved; `None`: no client certificate.
+    /// What its certificate proved; `None`: no client certificate, or one that has expired.
     pub proof: Option<Proof>,
+    /// What its certificate proved until it expired: good for [`Enrollment::sign`] and nothing else, which is why
+    /// it stands apart.
+    pub expired: Option<Proof>,
     /// Where from.
     pub address: SocketAddr,
 }
@@ -52,7 +55,8 @@ pub trait Discovery: Send + Sync + 'static {
 pub trait Enrollment: Send + Sync + 'static {
     /// The only call that may come without a client certificate.
     fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>>;
-    /// Certifies a new key for the peer's own identity.
+    /// Certifies a new key for the peer's own identity. The only call that may come with a certificate that has
+    /// expired (`Peer::expired`).
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>>;
     /// Marks an endpoint as draining and waits until its callers know.
     fn withdraw(
@@ -90,14 +94,28 @@ pub struct Services {
 }
 
 impl Peer {
+    /// Nobody in particular.
+    pub(super) fn anonymous(address: SocketAddr) -> Self {
+        Self { proof: None, expired: None, address }
+    }
+
+    /// Why it may not do what needs a certificate.
+    pub fn unproved(&self) -> Status {
+        let why = match self.expired {
+            Some(_) => "the client's certificate has expired; it is good for its renewal only",
+            None => "a client certificate is needed",
+        };
+        Status::new(Code::Unauthenticated, why)
+    }
+
     /// Who it is; `None`: no client certificate.
     pub fn id(&self) -> Option<&SpiffeId> {
         self.proof.as_ref().map(|proof| &proof.id)
     }
 }
 
-/// Reads what a verified chain proves (`identity::Identity::proof`).
-pub type Prove = Arc<dyn Fn(&[CertificateDer<'_>]) -> Option<Proof> + Send + Sync>;
+/// Reads what a verified chain proves (`identity::Identity::shown`).
+pub type Prove = Arc<dyn Fn(&[CertificateDer<'_>]) -> Option<Shown> + Send + Sync>;
 
 /// The wall clock, for comparing with certificates.
 pub type Wall = Arc<dyn Fn() -> SystemTime + Send + Sync>;

@@ -6,7 +6,7 @@ use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::federation::RemoteCluster;
-use model::trust::{EXPIRED_GRACE, Proof, Voucher};
+use model::trust::{EXPIRED_GRACE, Proof, Shown, Voucher};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -49,7 +49,8 @@ impl Enrollment for Fake {
 
     fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
         Box::pin(async move {
-            Ok(Signed { chain: vec![csr, peer.id().unwrap().to_string().into()], bundles: vec![] })
+            let proof = peer.proof.or(peer.expired).unwrap();
+            Ok(Signed { chain: vec![csr, proof.id.to_string().into()], bundles: vec![] })
         })
     }
 
@@ -257,7 +258,7 @@ fn server_tls(pki: &Pki) -> Tls {
     };
     Tls {
         config: Arc::new(config),
-        prove: Arc::new(move |_| Some(proof.clone())),
+        prove: Arc::new(move |_| Some(Shown::Valid(proof.clone()))),
         wall: Arc::new(|| UNIX_EPOCH),
     }
 }
@@ -293,6 +294,32 @@ async fn a_stream_does_not_outlive_the_clients_certificate() {
     let channel = Channel::connect(server.address, client_tls(&pki, true)).await.unwrap();
     let mut link = channel.open_ads();
     assert!(matches!(link.rx.recv().await, Some(Err(_))));
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_good_for_its_renewal_and_nothing_else() {
+    let pki = pki();
+    let tls = server_tls(&pki);
+    let prove = tls.prove.clone();
+    let late: Prove = Arc::new(move |shown| match prove(shown) {
+        Some(Shown::Valid(proof)) => Some(Shown::Expired(proof)),
+        other => other,
+    });
+    let mut server = start(Some(Tls { prove: late, ..tls })).await;
+    let channel = Channel::connect(server.address, client_tls(&pki, true)).await.unwrap();
+    assert_eq!(channel.sign(vec![9]).await.unwrap().chain, [vec![9], ALICE.as_bytes().to_vec()]);
+    let refused = channel.withdraw("abc", Duration::from_millis(1)).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unauthenticated);
+    assert!(refused.message.contains("expired"), "{refused}");
+    // To all services that ask who calls, there is nobody.
+    let mut link = channel.open_ads();
+    link.tx.send(request("hello")).await.unwrap();
+    let (peer, _end) = tokio::select! {
+        opened = server.streams.recv() => opened.unwrap(),
+        _ = link.rx.recv() => panic!("closed"),
+    };
+    assert_eq!(peer.id(), None);
+    assert_eq!(peer.expired.unwrap().id.to_string(), ALICE);
 }
 
 #[tokio::test]

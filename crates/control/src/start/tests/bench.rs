@@ -167,6 +167,7 @@ impl Bench {
             metrics: any,
             manager,
             certificate_ttl_s: 600,
+            renewal_grace_s: 3600,
         };
         let wait = std::mem::take(&mut *self.signing_takes.lock().unwrap());
         let issuer = RootIssuer(self.root.clone(), cluster, self.clock.clone(), wait);

@@ -135,3 +135,111 @@ async fn state_is_for_its_owner_alone_also_that_of_an_earlier_version() {
     bench.start().await.stop().await;
     assert!(modes(&state).iter().all(|(_, mode)| mode & 0o077 == 0), "{:?}", modes(&state));
 }
+
+/// Renews the proxy's certificate over a new connection, as one does that is cut off.
+async fn sign(running: &Running, proxy: &Proxy) -> Result<xds::grpc::Signed, xds::Status> {
+    let trust_domain = model::TrustDomain::parse("leno.demo").unwrap();
+    let expect = identity::Expect::Control { trust_domain, cluster: "west".into() };
+    let tls = proxy.identity.client_config(expect, &[b"h2"]);
+    let channel = xds::grpc::Channel::connect(running.control, tls).await?;
+    channel.sign(identity::Key::generate().unwrap().csr().unwrap()).await
+}
+
+#[tokio::test]
+async fn a_proxy_comes_back_after_an_outage_longer_than_its_certificate() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let (mut web, mut client) = settled(&bench, &running).await;
+    let channel = client.channel.clone().unwrap();
+    channel.withdraw(&client.joined.uid, Duration::from_millis(50)).await.unwrap();
+    for proxy in [&mut web, &mut client] {
+        proxy.disconnect();
+    }
+    running.stop().await;
+
+    // Longer than certificates live, both those of proxies and the one that signed them.
+    bench.clock.forward(Duration::from_secs(700));
+    let running = bench.start().await;
+    web.connect(&running).await;
+    let refused = web.ended().await.unwrap();
+    assert_eq!(refused.code, xds::Code::Unauthenticated, "an expired certificate opened a stream: {refused}");
+    let channel = web.channel.clone().unwrap();
+    let refused = channel.withdraw(&web.joined.uid, Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(refused.code, xds::Code::Unauthenticated, "{refused}");
+    let signed = sign(&running, &web).await.unwrap();
+    let leaf = identity::leaf(&[signed.chain[0].clone().into()]).unwrap();
+    assert_eq!((leaf.id, leaf.uid.as_deref()), (web.identity.id().unwrap(), Some(web.joined.uid.as_str())));
+    assert!(http(running.metrics, "GET", "/metrics", "").await.1.contains(r#"call="sign_expired"} 1"#));
+    // One that was withdrawn is not taken back.
+    let refused = sign(&running, &client).await.unwrap_err();
+    assert_eq!(refused.code, xds::Code::PermissionDenied);
+    assert!(refused.message.contains("withdrawn"), "{refused}");
+    // Nor is one whose group is gone.
+    let path = bench.config().join("mesh.yaml");
+    std::fs::write(
+        &path,
+        MESH.replace(
+            "{ name: web, namespace: default }\nspec:\n  metadata",
+            "{ name: other, namespace: default }\nspec:\n  metadata",
+        ),
+    )
+    .unwrap();
+    let gone = until("the group is gone", async || {
+        let refused = sign(&running, &web).await.err()?;
+        (refused.code == xds::Code::PermissionDenied).then_some(refused.message)
+    });
+    assert!(gone.await.contains("WorkloadGroup"));
+    std::fs::write(&path, MESH).unwrap();
+    until("the group is back", async || sign(&running, &web).await.ok()).await;
+    // The grace ends; the bench's is an hour.
+    bench.clock.forward(Duration::from_secs(3600));
+    let late = sign(&running, &web).await.unwrap_err();
+    assert_eq!(late.code, xds::Code::PermissionDenied);
+    assert!(late.message.contains("expired") && late.message.contains("new token"), "{late}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_gone_shows_until_it_is_back() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let (mut web, client) = settled(&bench, &running).await;
+    let uid = web.joined.uid.clone();
+    let fresh = status_of(&running, &uid).await;
+    assert_eq!(fresh["certificate"]["state"], "valid", "{fresh}");
+    web.disconnect();
+    until("away", async || (status_of(&running, &uid).await["state"] == "away").then_some(())).await;
+    bench.clock.forward(Duration::from_secs(11));
+    let gone = until("gone", async || {
+        let status = status_of(&running, &uid).await;
+        (status["state"] == "gone" && status["since"].is_string()).then_some(status)
+    })
+    .await;
+    assert_eq!((&gone["connected"], &gone["synced"]), (&false.into(), &false.into()), "{gone}");
+    bench.clock.forward(Duration::from_secs(500));
+    let soon = status_of(&running, &client.joined.uid).await;
+    assert_eq!(soon["certificate"]["state"], "expires-soon", "{soon}");
+    web.connect(&running).await;
+    web.take().await;
+    assert_eq!(status_of(&running, &uid).await["connected"], true);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_is_not_ready_when_its_certificates_are_about_to_expire() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    assert_eq!(http(running.metrics, "GET", "/ready", "").await.0, 200);
+    bench.clock.forward(Duration::from_secs(550));
+    let (status, text) = http(running.metrics, "GET", "/ready", "").await;
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("signing certificate expires in") && text.contains("own certificate"), "{text}");
+    assert_eq!(http(running.metrics, "GET", "/healthz", "").await.0, 200);
+    let (_, metrics) = http(running.metrics, "GET", "/metrics", "").await;
+    assert!(
+        metrics.contains(
+            "leno_control_certificate_expiry_timestamp_seconds{certificate=\"signing certificate\"}"
+        )
+    );
+    running.stop().await;
+}

@@ -3,7 +3,7 @@
 use super::super::HANDSHAKE_TIMEOUT;
 use super::{Peer, Refused, Tls, Wall};
 use model::address::source;
-use model::trust::EXPIRED_GRACE;
+use model::trust::{EXPIRED_GRACE, Shown};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -133,21 +133,27 @@ fn task_id(done: &Result<(Id, ()), JoinError>) -> Id {
 async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Result<Connection> {
     tcp.set_nodelay(true)?;
     let Some(tls) = tls else {
-        return Ok(Connection { peer: Peer { proof: None, address }, io: Stream::Plain(tcp), until: None });
+        return Ok(Connection { peer: Peer::anonymous(address), io: Stream::Plain(tcp), until: None });
     };
     let stream = TlsAcceptor::from(tls.config).accept(tcp).await?;
-    let proof = match stream.get_ref().1.peer_certificates() {
+    let shown = match stream.get_ref().1.peer_certificates() {
         None => None,
-        // Verified a moment ago; only an expiry or a change of trust in between can end here.
+        // Verified a moment ago; only a change of trust in between can end here.
         Some(shown) => {
             Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
         }
     };
-    let until = Some(match &proof {
-        None => Until::anonymous(),
-        Some(proof) => Until::expired(proof.expires, tls.wall),
-    });
-    Ok(Connection { peer: Peer { proof, address }, io: Stream::Tls(Box::new(stream)), until })
+    let anonymous = Peer::anonymous(address);
+    let (peer, until) = match shown {
+        None => (anonymous, Until::anonymous()),
+        // As long as somebody who joins: renewal is one call, and goes on over another connection.
+        Some(Shown::Expired(proof)) => (Peer { expired: Some(proof), ..anonymous }, Until::anonymous()),
+        Some(Shown::Valid(proof)) => {
+            let until = Until::expired(proof.expires, tls.wall);
+            (Peer { proof: Some(proof), ..anonymous }, until)
+        }
+    };
+    Ok(Connection { peer, io: Stream::Tls(Box::new(stream)), until: Some(until) })
 }
 
 impl Connected for Connection {
@@ -168,7 +174,7 @@ impl AsyncRead for Connection {
         if let Some(until) = &mut self.until
             && until.poll_over(cx).is_ready()
         {
-            if let Peer { proof: Some(proof), address } = &self.peer {
+            if let Peer { proof: Some(proof), address, .. } = &self.peer {
                 let (id, uid) = (&proof.id, proof.uid.as_deref());
                 tracing::warn!(peer = %address, %id, uid, "connection ended: the client's certificate has expired and it did not come back with a new one; see there why it was not renewed");
             }

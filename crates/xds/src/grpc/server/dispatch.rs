@@ -95,7 +95,10 @@ impl enrollment_server::Enrollment for Handlers<dyn Enrollment> {
     }
 
     async fn sign(&self, request: Request<p::SignRequest>) -> Result<Response<p::SignReply>, tonic::Status> {
-        let peer = identified(&request)?;
+        let peer = peer(&request)?;
+        if peer.proof.is_none() && peer.expired.is_none() {
+            return Err(peer.unproved().into());
+        }
         let signed: Signed = self.0.sign(peer, request.into_inner().csr.to_vec()).await?;
         Ok(Response::new(signed.to_wire()))
     }
@@ -114,12 +117,12 @@ impl enrollment_server::Enrollment for Handlers<dyn Enrollment> {
     }
 }
 
-/// Without a client certificate only joining is possible.
+/// Without a client certificate only joining is possible, and with an expired one renewal.
 fn identified<T>(request: &Request<T>) -> Result<Peer, tonic::Status> {
     let peer = peer(request)?;
     match peer.proof {
         Some(_) => Ok(peer),
-        None => Err(Status::new(Code::Unauthenticated, "a client certificate is needed").into()),
+        None => Err(peer.unproved().into()),
     }
 }
 

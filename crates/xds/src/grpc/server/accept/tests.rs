@@ -16,7 +16,7 @@ async fn an_anonymous_connection_ends_by_itself() {
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (mut near, (far, address)) = (near.unwrap(), far.unwrap());
     let until = Some(Until::anonymous());
-    let mut connection = Connection { peer: Peer { proof: None, address }, io: Stream::Plain(far), until };
+    let mut connection = Connection { peer: Peer::anonymous(address), io: Stream::Plain(far), until };
     near.write_all(b"x").await.unwrap();
     assert_eq!(connection.read_u8().await.unwrap(), b'x');
     let begun = Instant::now();
