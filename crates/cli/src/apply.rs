@@ -150,7 +150,7 @@ async fn wait_for_revision(
         // Until the change was handed out, nobody can have confirmed it.
         let is_handed_out = report["revision"].as_u64() >= Some(revision);
         if is_handed_out && behind.is_empty() {
-            let all = status::proxies(&report).len() - away.len();
+            let all = status::proxies(&report).iter().filter(|proxy| is_connected(proxy)).count();
             console.say(&format!("confirmed by {}", show::count_of(all, "proxy", "proxies")));
             if !away.is_empty() {
                 console.say(&format!("not connected, get it on their return: {}", away.join(", ")));

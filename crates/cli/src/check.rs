@@ -1,17 +1,42 @@
-//! `leno check`: is all well? One line for each question.
+//! `leno check`: is all well? One line for each question, or the same as a document.
 
 use crate::console::{Console, Tone, paint};
 use crate::exit::{self, Outcome};
-use crate::remote::{self, Server};
-use crate::show;
+use crate::remote::{self, Remote, Server};
+use crate::show::{self, Output};
 use crate::status::{self, Sync};
-use model::Level;
+use model::{Finding, Level};
+use serde_json::{Value, json};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Check {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
     #[command(flatten)]
     server: Server,
+}
+
+/// A question with its answer.
+struct Answer {
+    /// What was asked, in one word.
+    question: &'static str,
+    is_good: bool,
+    text: String,
+    /// Who stands in the way, one line each.
+    details: Vec<String>,
+}
+
+impl Answer {
+    fn new(question: &'static str, is_good: bool, text: String) -> Self {
+        Self { question, is_good, text, details: Vec::new() }
+    }
+
+    /// Good when nobody stands in the way.
+    fn of(question: &'static str, text: String, details: Vec<String>) -> Self {
+        Self { question, is_good: details.is_empty(), text, details }
+    }
 }
 
 pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
@@ -19,37 +44,129 @@ pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
     let report = match remote.get("/leno/v1/status").await {
         Ok(report) => report,
         Err(failure) => {
-            answer(console, false, "control plane answers");
+            let text = format!("no good answer at {}: {:#}", remote.url(), failure.cause);
+            let answer = Answer::new("answers", false, text);
+            print(args.output, console, &[answer], &[], failure.code)?;
             return Err(failure);
         }
     };
-    let cluster = report["cluster"].as_str().unwrap_or("?");
-    answer(console, true, &format!("control plane of cluster {cluster} answers at {}", remote.url()));
-
-    let proxies = status::proxies(&report);
-    let behind: Vec<_> = proxies.iter().filter(|proxy| Sync::of(proxy) != Sync::Synced).collect();
-    answer(
-        console,
-        behind.is_empty(),
-        &format!("{} of {} proxies in sync", proxies.len() - behind.len(), proxies.len()),
-    );
-    for proxy in &behind {
-        console.say(&format!("    {} {}", status::name(proxy), Sync::of(proxy).as_str()));
-    }
-
-    let findings = remote::findings(&remote.get("/leno/v1/findings").await?);
-    let errors = findings.iter().filter(|finding| finding.code.level() == Level::Error).count();
-    answer(console, errors == 0, &format!("configuration: {}", show::count(errors, "error")));
-    show::findings(console, &findings, |_| None);
-    Ok(match (errors, behind.is_empty()) {
+    let (mut answers, findings) = match status::is_manager(&report) {
+        true => (about_clusters(&report, &remote), Vec::new()),
+        false => {
+            let mut answers = about_proxies(&report, &remote);
+            let findings = remote::findings(&remote.get("/leno/v1/findings").await?);
+            let errors = count_errors(&findings);
+            let text = format!("configuration: {}", show::count(errors, "error"));
+            answers.push(Answer::new("configuration", errors == 0, text));
+            (answers, findings)
+        }
+    };
+    answers.insert(answers.len().min(2), about_own_certificates(&report));
+    let code = match (count_errors(&findings), answers.iter().all(|answer| answer.is_good)) {
         (0, true) => exit::OK,
         (0, false) => exit::FAILED,
         _ => exit::FINDINGS,
-    })
+    };
+    print(args.output, console, &answers, &findings, code)?;
+    Ok(code)
 }
 
-fn answer(console: &mut Console, good: bool, what: &str) {
-    let mark =
-        if good { paint(console.paint, Tone::Good, "ok  ") } else { paint(console.paint, Tone::Bad, "FAIL") };
-    console.say(&format!("{mark} {what}"));
+fn count_errors(findings: &[Finding]) -> usize {
+    findings.iter().filter(|finding| finding.code.level() == Level::Error).count()
+}
+
+fn about_proxies(report: &Value, remote: &Remote) -> Vec<Answer> {
+    let cluster = report["cluster"].as_str().unwrap_or("?");
+    let answers = format!("control plane of cluster {cluster} answers at {}", remote.url());
+    let proxies = status::proxies(report);
+    let behind: Vec<&Value> = proxies.iter().filter(|proxy| Sync::of(proxy) != Sync::Synced).collect();
+    let line = |proxy: &&Value| {
+        let line = [status::name(proxy), Sync::of(proxy).as_str(), &status::note(proxy)].join(" ");
+        line.trim_end().to_owned()
+    };
+    let in_sync = format!("{} of {} proxies in sync", proxies.len() - behind.len(), proxies.len());
+    let ending: Vec<String> = proxies
+        .iter()
+        .filter(|proxy| Sync::of(proxy) != Sync::Gone)
+        .filter_map(|proxy| Some(format!("{} {}", status::name(proxy), status::certificate_note(proxy)?)))
+        .collect();
+    let text = match ending.len() {
+        0 => "certificates of proxies are renewed in time".to_owned(),
+        some => format!("certificates of proxies are renewed in time: not those of {some}"),
+    };
+    vec![
+        Answer::new("answers", true, answers),
+        Answer::of("proxies", in_sync, behind.iter().map(line).collect()),
+        Answer::of("proxy-certificates", text, ending),
+    ]
+}
+
+fn about_clusters(report: &Value, remote: &Remote) -> Vec<Answer> {
+    let clusters = status::clusters(report);
+    let behind: Vec<&Value> = clusters.iter().filter(|cluster| Sync::of(cluster) != Sync::Synced).collect();
+    let line = |cluster: &&Value| {
+        let line = [status::name(cluster), Sync::of(cluster).as_str(), &status::note(cluster)].join(" ");
+        line.trim_end().to_owned()
+    };
+    let in_sync = format!("{} of {} clusters in sync", clusters.len() - behind.len(), clusters.len());
+    vec![
+        Answer::new("answers", true, format!("management plane answers at {}", remote.url())),
+        Answer::of("clusters", in_sync, behind.iter().map(line).collect()),
+    ]
+}
+
+fn about_own_certificates(report: &Value) -> Answer {
+    let held = report["certificates"].as_array().map_or(&[][..], Vec::as_slice);
+    let line = |held: &Value| {
+        let (name, expires) = (held["name"].as_str()?, held["expires"].as_str().unwrap_or("?"));
+        match held["state"].as_str()? {
+            "valid" => None,
+            "expired" => Some(format!("{name} expired at {expires}")),
+            _ => Some(format!("{name} expires at {expires} and could not be renewed")),
+        }
+    };
+    let text = "certificates of the plane itself are renewed in time".to_owned();
+    Answer::of("certificates", text, held.iter().filter_map(line).collect())
+}
+
+/// Answers are data, what is said about them is talk: findings with their lines go to stderr as elsewhere.
+fn print(
+    output: Output,
+    console: &mut Console,
+    answers: &[Answer],
+    findings: &[Finding],
+    code: i32,
+) -> Result<(), exit::Failure> {
+    let document = || {
+        let answer = |answer: &Answer| {
+            json!({
+                "check": answer.question,
+                "ok": answer.is_good,
+                "message": answer.text,
+                "details": answer.details,
+            })
+        };
+        json!({
+            "ok": code == exit::OK,
+            "exitCode": code,
+            "checks": answers.iter().map(answer).collect::<Vec<_>>(),
+            "findings": findings.iter().map(show::finding).collect::<Vec<_>>(),
+        })
+    };
+    if let Some(text) = output.document(document)? {
+        console.data(&text);
+        return Ok(());
+    }
+    for answer in answers {
+        let mark = match answer.is_good {
+            true => paint(console.paint_of_data(), Tone::Good, "ok  "),
+            false => paint(console.paint_of_data(), Tone::Bad, "FAIL"),
+        };
+        console.data(&format!("{mark} {}\n", answer.text));
+        for line in &answer.details {
+            console.data(&format!("    {line}\n"));
+        }
+    }
+    show::findings(console, findings, |_| None);
+    Ok(())
 }

@@ -16,21 +16,32 @@ pub(crate) struct Console {
     err: Box<dyn Write>,
     /// For stderr.
     pub(crate) paint: Paint,
+    /// For stdout.
+    data_paint: Paint,
 }
 
 impl Console {
     /// Any two writers, plain.
     pub(crate) fn new(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
-        Self { out, err, paint: Paint::Plain }
+        Self { out, err, paint: Paint::Plain, data_paint: Paint::Plain }
     }
 
     /// The process's own. Colour only on a terminal, never with `NO_COLOR` (no-color.org) or a dumb one.
     pub(crate) fn real() -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let colour = std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
-        let paint = if colour { Paint::Colour } else { Paint::Plain };
-        Self { paint, ..Self::new(Box::new(std::io::stdout()), Box::new(std::io::stderr())) }
+        let paint = |is_terminal: bool| match is_terminal && !set("NO_COLOR") && !dumb {
+            true => Paint::Colour,
+            false => Paint::Plain,
+        };
+        let data_paint = paint(std::io::stdout().is_terminal());
+        let paint = paint(std::io::stderr().is_terminal());
+        Self { paint, data_paint, ..Self::new(Box::new(std::io::stdout()), Box::new(std::io::stderr())) }
+    }
+
+    /// How data may be painted.
+    pub(crate) fn paint_of_data(&self) -> Paint {
+        self.data_paint
     }
 
     /// Writes to stdout. A reader that went away is no failure of ours.

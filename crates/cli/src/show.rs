@@ -1,11 +1,61 @@
 //! Tables, and findings with the line that they are about.
 
 use crate::console::{Console, Paint, Tone, paint};
+use crate::exit::Failure;
 use model::{Finding, Level};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// Characters shown of a line; the rest is left out.
 const EXCERPT_CHARS_MAX: usize = 240;
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+}
+
+impl Output {
+    /// The report as a document; `None`: a table is wanted.
+    pub(crate) fn document(self, report: impl FnOnce() -> Value) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Table => Ok(None),
+            Self::Json => Ok(Some(format!("{:#}\n", report()))),
+            Self::Yaml => {
+                let text = serde_saphyr::to_string(&report()).map_err(anyhow::Error::new)?;
+                Ok(Some(format!("{}\n", text.trim_end())))
+            }
+        }
+    }
+}
+
+/// A finding as the API writes it.
+pub(crate) fn finding(finding: &Finding) -> Value {
+    let (word, _) = level(finding);
+    let origin = &finding.origin;
+    json!({
+        "code": finding.code.as_str(),
+        "level": word,
+        "kind": &*origin.object.kind,
+        "namespace": &*origin.object.namespace,
+        "name": &*origin.object.name,
+        "file": &*origin.file,
+        "line": origin.line,
+        "cause": finding.cause,
+        "fix": finding.fix,
+    })
+}
+
+fn level(finding: &Finding) -> (&'static str, Tone) {
+    match finding.code.level() {
+        Level::Error => ("error", Tone::Bad),
+        Level::Warning => ("warning", Tone::Doubt),
+        Level::Info => ("info", Tone::Quiet),
+    }
+}
 
 /// Columns padded to their widest cell, three spaces apart, as kubectl prints them. Empty when there are
 /// no rows.
@@ -45,11 +95,7 @@ pub(crate) fn findings<'s>(
 
 /// One finding as `error[CODE] KIND/NAME.NAMESPACE (FILE:LINE): CAUSE; FIX`, then the line underlined.
 pub(crate) fn describe(finding: &Finding, source: Option<&str>, colour: Paint) -> String {
-    let (word, tone) = match finding.code.level() {
-        Level::Error => ("error", Tone::Bad),
-        Level::Warning => ("warning", Tone::Doubt),
-        Level::Info => ("info", Tone::Quiet),
-    };
+    let (word, tone) = level(finding);
     let origin = &finding.origin;
     let mut text = paint(colour, tone, &format!("{word}[{}]", finding.code.as_str()));
     if !origin.object.kind.is_empty() {

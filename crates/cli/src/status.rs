@@ -1,9 +1,9 @@
 //! `leno status`: what each proxy was sent, and what it says it runs.
 
 use crate::console::Console;
-use crate::exit::{self, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::remote::Server;
-use crate::show;
+use crate::show::{self, Output};
 use serde_json::Value;
 
 /// Characters of a hash that are shown.
@@ -22,14 +22,6 @@ pub struct Status {
     server: Server,
 }
 
-/// Forms of output.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Table,
-    Json,
-}
-
 /// Whether a proxy runs what it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sync {
@@ -41,6 +33,10 @@ pub(crate) enum Sync {
     Nack,
     /// It was sent nothing yet.
     NotSent,
+    /// Its stream broke a moment ago.
+    Away,
+    /// It has been away too long to count, and was not withdrawn.
+    Gone,
 }
 
 impl Sync {
@@ -51,6 +47,8 @@ impl Sync {
             Self::Stale => "STALE",
             Self::Nack => "NACK",
             Self::NotSent => "NOT SENT",
+            Self::Away => "AWAY",
+            Self::Gone => "GONE",
         }
     }
 
@@ -60,6 +58,11 @@ impl Sync {
         let hash = |name: &str| proxy[name].as_str().unwrap_or_default();
         let (sent, applied) = (hash("sent"), hash("applied"));
         let is_true = |name: &str| proxy[name].as_bool() == Some(true);
+        match proxy["state"].as_str() {
+            Some("gone") => return Self::Gone,
+            Some("away") => return Self::Away,
+            _ => {}
+        }
         if !error(proxy).is_empty() {
             return Self::Nack;
         }
@@ -79,37 +82,60 @@ pub(crate) fn proxies(report: &Value) -> &[Value] {
     report["proxies"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Name of a proxy as the table shows it.
+/// Clusters of a report of the management plane.
+pub(crate) fn clusters(report: &Value) -> &[Value] {
+    report["clusters"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Whether the report comes from a management plane, which knows clusters and no proxies.
+pub(crate) fn is_manager(report: &Value) -> bool {
+    report["plane"].as_str() == Some("manager")
+}
+
+/// Name of a proxy, or of a cluster, as the table shows it.
 pub(crate) fn name(proxy: &Value) -> &str {
-    proxy["uid"].as_str().or(proxy["name"].as_str()).unwrap_or("?")
+    let named = |field: &str| proxy[field].as_str();
+    named("uid").or(named("name")).or(named("cluster")).unwrap_or("?")
 }
 
 pub(crate) async fn run(args: &Status, console: &mut Console) -> Outcome {
-    let report = args.server.remote()?.get("/leno/v1/status").await?;
-    if let Output::Json = args.output {
-        console.data(&format!("{report:#}\n"));
+    let mut report = args.server.remote()?.get("/leno/v1/status").await?;
+    let namespace = args.namespace.as_deref();
+    if is_manager(&report) && namespace.is_some() {
+        let text = "the management plane knows clusters, not namespaces; ask the control plane of a cluster";
+        return Err(Failure::new(exit::USAGE, text));
+    }
+    if let (Some(namespace), Some(proxies)) =
+        (namespace, report.get_mut("proxies").and_then(Value::as_array_mut))
+    {
+        proxies.retain(|proxy| proxy["namespace"].as_str() == Some(namespace));
+    }
+    if let Some(text) = args.output.document(|| report.clone())? {
+        console.data(&text);
         return Ok(exit::OK);
     }
-    let shown = table(&report, args.namespace.as_deref());
+    let shown = table(&report);
     if shown.is_empty() {
-        console.say("no proxies are connected");
+        let what = if is_manager(&report) { "no cluster has reported" } else { "no proxies are connected" };
+        console.say(what);
     }
     console.data(&shown);
     Ok(exit::OK)
 }
 
-fn table(report: &Value, namespace: Option<&str>) -> String {
-    let cluster = report["cluster"].as_str().unwrap_or("?");
-    let in_namespace = |proxy: &&Value| namespace.is_none() || proxy["namespace"].as_str() == namespace;
-    let shown: Vec<&Value> = proxies(report).iter().filter(in_namespace).collect();
+/// Of a control plane its proxies, of the management plane its clusters.
+fn table(report: &Value) -> String {
+    let shown = if is_manager(report) { clusters(report) } else { proxies(report) };
+    let cluster = report["cluster"].as_str().unwrap_or("-");
     let with_error = shown.iter().any(|proxy| !note(proxy).is_empty());
-    let row = |proxy: &&Value| {
+    let row = |proxy: &Value| {
         let short = |name: &str| match proxy[name].as_str().unwrap_or_default() {
             "" => "-".to_owned(),
             hash => hash.chars().take(HASH_CHARS).collect(),
         };
         let age = proxy["ageSeconds"].as_f64().map_or_else(|| "-".to_owned(), show::age);
         let state = Sync::of(proxy).as_str().to_owned();
+        let cluster = proxy["cluster"].as_str().unwrap_or(cluster);
         let cells = [name(proxy).to_owned(), cluster.to_owned(), short("sent"), short("applied"), state, age];
         let mut cells = cells.to_vec();
         if with_error {
@@ -122,11 +148,28 @@ fn table(report: &Value, namespace: Option<&str>) -> String {
     show::table(&header[..if with_error { 7 } else { 6 }], &rows)
 }
 
-/// The last error, or that nobody is there to give one. On one line.
-fn note(proxy: &Value) -> String {
-    match error(proxy) {
-        "" if proxy["connected"].as_bool() == Some(false) => "not connected".to_owned(),
+/// The last error, that nobody is there to give one, or that it will not be there for long. On one line.
+pub(crate) fn note(proxy: &Value) -> String {
+    let since = proxy["since"].as_str().map_or_else(String::new, |since| format!(" since {since}"));
+    let mut note = match error(proxy) {
+        "" if proxy["connected"].as_bool() == Some(false) => format!("not connected{since}"),
         error => error.split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    if let Some(certificate) = certificate_note(proxy) {
+        let join = if note.is_empty() { "" } else { "; " };
+        note.push_str(&format!("{join}{certificate}"));
+    }
+    note
+}
+
+/// What is wrong with a proxy's certificate, if anything is.
+pub(crate) fn certificate_note(proxy: &Value) -> Option<String> {
+    let certificate = &proxy["certificate"];
+    let expires = certificate["expires"].as_str().unwrap_or("?");
+    match certificate["state"].as_str()? {
+        "expired" => Some(format!("its certificate expired at {expires}")),
+        "expires-soon" => Some(format!("its certificate expires at {expires} and was not renewed")),
+        _ => None,
     }
 }
 

@@ -263,7 +263,79 @@ fn status_and_check_tell_who_is_in_sync() {
     let stale = SYNCED.replace(r#""synced":true"#, r#""synced":false"#);
     let ended = leno("check", "", &[(STATUS, 200, &stale), fine[1]]);
     assert_eq!(ended.code, exit::FAILED);
-    assert!(ended.err.contains("FAIL 0 of 1 proxies in sync"), "{}", ended.err);
+    assert!(
+        ended.out.contains("FAIL 0 of 1 proxies in sync\n    west/default/web-1 STALE\n"),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
+fn check_answers_on_stdout_in_every_form_and_counts_those_that_are_gone() {
+    let findings = ("GET /leno/v1/findings", 200, r#"{"findings":[]}"#);
+    let fine = leno("check", "", &[(STATUS, 200, SYNCED), findings]);
+    assert!(
+        fine.out.starts_with("ok   control plane of cluster west answers at http://127.0.0.1:"),
+        "{}",
+        fine.out
+    );
+    assert_eq!(fine.err, "");
+    let gone = r#"{"uid":"west/default/web-2","connected":false,"synced":false,"state":"gone",
+        "since":"2030-01-01T00:00:00Z"}"#;
+    let with_gone = SYNCED.replace("]}", &format!(",{gone}]}}"));
+    let ended = leno("check", "", &[(STATUS, 200, &with_gone), findings]);
+    assert_eq!(ended.code, exit::FAILED);
+    let line =
+        "FAIL 1 of 2 proxies in sync\n    west/default/web-2 GONE not connected since 2030-01-01T00:00:00Z\n";
+    assert!(ended.out.contains(line), "{}", ended.out);
+    let json = leno("check -o json", "", &[(STATUS, 200, &with_gone), findings]);
+    let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, &value["ok"], &value["exitCode"]), (exit::FAILED, &false.into(), &1.into()));
+    assert_eq!(
+        value["checks"][1]["details"][0],
+        "west/default/web-2 GONE not connected since 2030-01-01T00:00:00Z"
+    );
+    let yaml = leno("check -o yaml", "", &[(STATUS, 200, SYNCED), findings]);
+    assert!(yaml.code == exit::OK && yaml.out.contains("ok: true\n"), "{}", yaml.out);
+    let yaml = leno("status -o yaml", "", &[(STATUS, 200, SYNCED)]);
+    assert!(yaml.out.contains("cluster: west\n"), "{}", yaml.out);
+}
+
+#[test]
+fn check_fails_before_a_certificate_expires() {
+    let findings = ("GET /leno/v1/findings", 200, r#"{"findings":[]}"#);
+    let state = |state: &str| {
+        format!(r#""certificate":{{"expires":"2030-01-01T00:00:00Z","state":"{state}"}},"sent""#)
+    };
+    for (standing, code) in [("valid", exit::OK), ("expires-soon", exit::FAILED), ("expired", exit::FAILED)] {
+        let proxies = SYNCED.replace(r#""sent""#, &state(standing));
+        assert_eq!(leno("check", "", &[(STATUS, 200, &proxies), findings]).code, code, "{standing}");
+        let own = format!(r#"{{"certificates":[{{"name":"signing certificate","state":"{standing}"}}],"#);
+        let plane = SYNCED.replacen('{', &own, 1);
+        let ended = leno("check", "", &[(STATUS, 200, &plane), findings]);
+        assert_eq!(ended.code, code, "{standing}: {}", ended.out);
+    }
+}
+
+const MANAGER: &str = r#"{"plane":"manager","clusters":[{"cluster":"east","connected":true,"synced":true,"state":"synced",
+"sent":"ab","applied":"ab","ageSeconds":7.0},{"cluster":"west","connected":false,"synced":false,"state":"gone",
+"since":"2030-01-01T00:00:00Z","ageSeconds":60.0}],"certificates":[]}"#;
+
+#[test]
+fn the_management_plane_is_asked_with_the_same_commands() {
+    let ended = leno("status", "", &[(STATUS, 200, MANAGER)]);
+    assert!(
+        ended.code == exit::OK && ended.out.contains("\nwest   west      -      -       GONE"),
+        "{}",
+        ended.out
+    );
+    let ended = leno("check", "", &[(STATUS, 200, MANAGER)]);
+    assert!(
+        ended.code == exit::FAILED && ended.out.contains("FAIL 1 of 2 clusters in sync\n    west GONE"),
+        "{}",
+        ended.out
+    );
+    assert_eq!(leno("status -n default", "", &[(STATUS, 200, MANAGER)]).asked.len(), 1);
 }
 
 #[test]
