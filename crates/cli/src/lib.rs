@@ -12,6 +12,7 @@ mod explain;
 mod get;
 mod status;
 mod token;
+mod withdraw;
 
 mod console; // stdout, stderr, colour
 pub mod exit; // codes and failures
@@ -43,6 +44,8 @@ pub enum Command {
     /// Join tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Take out a proxy that is gone for good; one that runs withdraws itself when it stops
+    Withdraw(withdraw::Withdraw),
     /// Check that the control plane answers and that all proxies are in sync
     Check(check::Check),
     /// Print a completion script for a shell
@@ -89,6 +92,7 @@ async fn dispatch(command: Command, console: &mut Console) -> exit::Outcome {
         Command::Analyze(args) => analyze::run(&args, console).await,
         Command::Explain(args) => explain::run(&args, console),
         Command::Token(args) => token::run(&args, console).await,
+        Command::Withdraw(args) => withdraw::run(&args, console).await,
         Command::Check(args) => check::run(&args, console).await,
         Command::Completion { .. } => Ok(exit::OK), // answered by `run_in`
     }

@@ -396,3 +396,14 @@ fn what_others_serve_is_skipped_and_told() {
     assert_eq!((ended.code, ended.asked.len()), (exit::OK, 0), "{}", ended.err);
     assert!(ended.err.ends_with("no objects to apply\n"), "{}", ended.err);
 }
+
+#[test]
+fn withdraw_names_the_group_and_the_registration() {
+    let ask = "POST /apis/networking.istio.io/v1/namespaces/default/workloadgroups/web-api/withdraw";
+    let ended = leno("withdraw west/default/web-api-1f2e", "", &[(ask, 201, "{}")]);
+    assert_eq!((ended.code, &*ended.out), (exit::OK, "west/default/web-api-1f2e withdrawn\n"));
+    for odd in ["web", "west/default/web", "west/default"] {
+        let ended = leno(&format!("withdraw {odd}"), "", &[]);
+        assert_eq!((ended.code, ended.asked.len()), (exit::USAGE, 0), "{odd}");
+    }
+}

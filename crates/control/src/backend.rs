@@ -65,6 +65,30 @@ impl ClusterApi {
         blocking(work).await
     }
 
+    /// Takes out a registration whose proxy is gone: by whoever may use the API, for it cannot do so itself.
+    async fn withdraw(&self, target: &Target, body: &str) -> Result<Value, Refusal> {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let Some(uid) = body["uid"].as_str().map(ToOwned::to_owned) else {
+            return Err(Refusal::BadRequest("send {\"uid\": NAME}, a name as `leno status` shows it".into()));
+        };
+        let (namespace, group) = (target.namespace.clone(), target.name.clone());
+        let taken_out = self.handle.run(move |plane, _| {
+            let known = plane.presence.find(&uid);
+            if known.is_none_or(|known| *known.namespace != *namespace || *known.group != *group) {
+                return Err(Refusal::NotFound(format!("registration {uid}")));
+            }
+            if plane.presence.streams(&uid) > 0 {
+                let text = format!(
+                    "{uid} is connected; stop its proxy, which withdraws it and waits for its callers"
+                );
+                return Err(Refusal::BadRequest(text));
+            }
+            plane.withdraw_gone(&uid);
+            Ok(json!({ "uid": uid }))
+        });
+        taken_out.await.map_err(stopping)?
+    }
+
     /// Refuses changes of what comes from a file.
     async fn check_writable(&self, object: &ObjectRef) -> Result<(), Refusal> {
         let wanted = object.clone();
@@ -247,7 +271,10 @@ impl Backend for ClusterApi {
         gone.await.map(drop)
     }
 
-    async fn call(&self, target: Target, subresource: String, _body: String) -> Result<Value, Refusal> {
+    async fn call(&self, target: Target, subresource: String, body: String) -> Result<Value, Refusal> {
+        if target.kind.kind == "WorkloadGroup" && subresource == "withdraw" {
+            return self.withdraw(&target, &body).await;
+        }
         if target.kind.kind != "WorkloadGroup" || subresource != "token" {
             return Err(Refusal::NotFound(format!("{}/{}/{subresource}", target.kind.plural, target.name)));
         }

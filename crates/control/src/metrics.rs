@@ -17,6 +17,8 @@ pub struct Metrics {
     pub nacks: Counter,
     /// Open control streams.
     pub proxies: Gauge,
+    /// Registered proxies that are gone.
+    pub gone: Gauge,
     /// Certificates issued to joining proxies.
     pub joins: Counter,
     /// Certificates renewed.
@@ -53,6 +55,10 @@ impl Metrics {
             resources_removed: counter("leno_control_resources_removed_total", "Removals sent to proxies"),
             nacks: counter("leno_control_nacks_total", "Responses that a proxy refused"),
             proxies: gauge("leno_control_connected_proxies", "Open control streams"),
+            gone: gauge(
+                "leno_control_gone_proxies",
+                "Registered proxies that are gone and were not withdrawn",
+            ),
             joins: registry.counter(
                 "leno_control_certificates_issued_total",
                 "Certificates issued",

@@ -340,6 +340,12 @@ impl Plane {
         self.settle(Some(now));
     }
 
+    /// Takes out a workload whose proxy is gone: it is not missed any more, and its certificate cannot be renewed.
+    pub fn withdraw_gone(&mut self, uid: &str) {
+        self.rows.extend(self.presence.withdraw(uid));
+        self.sync_workload(uid);
+    }
+
     /// Answers withdrawals that everybody confirmed, or (with a time) whose deadline has passed.
     fn settle(&mut self, now: Option<Instant>) {
         if self.withdrawals.is_empty() {
@@ -388,6 +394,7 @@ impl Plane {
             self.rows.extend(rows);
             self.sync_presence();
         }
+        self.metrics.gone.set(self.presence.gone(seconds(wall)) as i64);
         self.settle(Some(now));
     }
 

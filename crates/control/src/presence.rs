@@ -6,13 +6,13 @@
 
 use apiserver::{Change, Row, Table};
 use model::service::EndpointState;
-use model::time::span;
+use model::time::{rfc3339, span};
 use model::trust::{EXPIRED_GRACE, Proof, RENEWAL_GRACE};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a proxy counts after its stream broke.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -307,6 +307,9 @@ impl Presence {
             if entry.until.is_some_and(|until| until <= now) {
                 entry.until = None;
                 entry.registration.standing = Standing::Gone;
+                let Registration { uid, expires_s, .. } = &entry.registration;
+                let certificate_until = expires_s.map(|at| rfc3339(UNIX_EPOCH + Duration::from_secs(at)));
+                tracing::warn!(%uid, certificate_until, "a proxy is gone: it takes no traffic until it is back");
             }
             let is_missed = matches!(entry.registration.standing, Standing::Gone | Standing::Joined);
             if is_missed && !entry.counts() && entry.registration.gone_s.is_none() {
@@ -372,6 +375,11 @@ impl Presence {
             let is_missed = absence == Absence::Away || !registration.addresses.iter().any(is_replaced);
             is_missed.then_some((registration, absence))
         })
+    }
+
+    /// How many of those are gone.
+    pub fn gone(&self, now_s: u64) -> usize {
+        self.absent(now_s).filter(|(_, absence)| matches!(absence, Absence::Gone { .. })).count()
     }
 
     /// One of them.

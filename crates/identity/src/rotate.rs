@@ -3,6 +3,7 @@
 
 use crate::config::Identity;
 use crate::key::Key;
+use crate::refusal::outside_validity;
 use crate::svid::Svid;
 use model::time::{rfc3339, span};
 use model::trust::TrustBundle;
@@ -253,7 +254,10 @@ where
     }
     let trusted = if signed.bundles.is_empty() { identity.bundles() } else { signed.bundles.clone() };
     let proof = Identity::new(trusted).proof_at(svid.chain(), wall());
-    proof.map_err(|error| format!("got a certificate that nobody would believe: {}", chain_of(&error)))?;
+    proof.map_err(|error| {
+        let why = outside_validity(&error).map_or_else(|| chain_of(&error), |outside| outside.to_string());
+        format!("got a certificate that nobody would believe: {why}")
+    })?;
     let not_after = svid.not_after;
     if !signed.bundles.is_empty() {
         identity.set_trust(signed.bundles);

@@ -4,7 +4,6 @@ use super::*;
 use apiserver::{MemoryStore, Store};
 use model::SpiffeId;
 use model::trust::Voucher;
-use std::time::UNIX_EPOCH;
 
 /// With the defaults.
 const KEPT_EXPIRED_S: u64 = RENEWAL_GRACE.as_secs();

@@ -212,7 +212,12 @@ async fn what_nobody_would_believe_is_not_installed() {
     let (events_tx, mut events) = mpsc::unbounded_channel();
     let rotating = run(identity.clone(), sign, wall, || 1.0, |event| events_tx.send(event).unwrap());
     let watching = async {
-        for cause in ["UnknownIssuer", "certificate expired", "west/default/sibling", "UnknownIssuer"] {
+        for cause in [
+            "UnknownIssuer",
+            "the certificate expired at 2030-01-01T00:01:00Z",
+            "west/default/sibling",
+            "UnknownIssuer",
+        ] {
             let Some(Event::Failed { error, .. }) = events.recv().await else {
                 panic!("not failed: {cause}")
             };

@@ -216,12 +216,24 @@ async fn who_is_gone_shows_until_it_is_back() {
     })
     .await;
     assert_eq!((&gone["connected"], &gone["synced"]), (&false.into(), &false.into()), "{gone}");
+    assert_eq!(metric(&running, "leno_control_gone_proxies").await, 1.0);
     bench.clock.forward(Duration::from_secs(500));
     let soon = status_of(&running, &client.joined.uid).await;
     assert_eq!(soon["certificate"]["state"], "expires-soon", "{soon}");
     web.connect(&running).await;
     web.take().await;
     assert_eq!(status_of(&running, &uid).await["connected"], true);
+    // One that will not come back is taken out by hand, but not one that is there.
+    let take_out = async |uid: &str| {
+        let path = "/apis/networking.istio.io/v1/namespaces/default/workloadgroups/web/withdraw";
+        http(running.api, "POST", path, &format!(r#"{{"uid":"{uid}"}}"#)).await
+    };
+    let (status, text) = take_out(&uid).await;
+    assert!(status == 400 && text.contains("is connected"), "{status}: {text}");
+    assert_eq!(take_out(&client.joined.uid).await.0, 404, "it is of another group");
+    web.disconnect();
+    until("taken out", async || (take_out(&uid).await.0 == 201).then_some(())).await;
+    assert!(status_of(&running, &uid).await.is_null());
     running.stop().await;
 }
 
