@@ -34,13 +34,28 @@ pub enum Decision {
     /// Go on.
     Allow,
     /// Stop.
-    Deny {
-        /// The DENY policy that matched; `None`: there are ALLOW policies and none of them matched.
-        policy: Option<Arc<Policy>>,
-        /// Index of the rule that matched.
-        rule: Option<usize>,
+    Deny(Denial),
+}
+
+/// Why something is denied.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Denial {
+    /// By a rule of a DENY policy.
+    Matched {
+        /// The policy.
+        policy: Arc<Policy>,
+        /// Index of the rule.
+        rule: usize,
+    },
+    /// There are ALLOW policies, and none of them matched.
+    NoneMatched {
+        /// They, in the order given; at most [`NAMED_POLICIES_MAX`].
+        allow: Vec<Arc<Policy>>,
     },
 }
+
+/// ALLOW policies that a denial names; of more only the first.
+pub const NAMED_POLICIES_MAX: usize = 16;
 
 /// What policies say that are not enforced: AUDIT ones and dry runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,12 +96,13 @@ fn decide(policies: &[Arc<Policy>], subject: &Subject<'_>, counts: impl Fn(&Poli
     let acting = |action| policies.iter().filter(move |policy| policy.action == action);
     for policy in acting(Action::Deny).filter(|policy| counts(policy)) {
         if let Some(rule) = subject.matched_rule(policy, Leaning::Match) {
-            return Decision::Deny { policy: Some(Arc::clone(policy)), rule: Some(rule) };
+            return Decision::Deny(Denial::Matched { policy: Arc::clone(policy), rule });
         }
     }
-    let mut allows = acting(Action::Allow).filter(|policy| counts(policy)).peekable();
-    if allows.peek().is_none() || allows.any(|p| subject.matched_rule(p, Leaning::NoMatch).is_some()) {
+    let allows = || acting(Action::Allow).filter(|policy| counts(policy));
+    let mut asked = allows().peekable();
+    if asked.peek().is_none() || asked.any(|p| subject.matched_rule(p, Leaning::NoMatch).is_some()) {
         return Decision::Allow;
     }
-    Decision::Deny { policy: None, rule: None }
+    Decision::Deny(Denial::NoneMatched { allow: allows().take(NAMED_POLICIES_MAX).cloned().collect() })
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::authz::{self, Decision, Facts, Rehearsal};
+use crate::authz::{self, Decision, Denial, Facts, Rehearsal};
 use crate::route::Table;
 use crate::{RequestView, path};
 use model::route::{RouteFilter, RouteRule};
@@ -45,8 +45,8 @@ pub enum Verdict {
     Allowed,
     /// Denied by a rule of this policy.
     DeniedBy(Origin, usize),
-    /// There are ALLOW policies, and none of them matches.
-    NotAllowed,
+    /// There are ALLOW policies, and none of them matches: these, or the first of them.
+    NotAllowed(Vec<Origin>),
 }
 
 /// Explains `request`, whose path is as sent, to service or listener port `port`; `called` is the service, or
@@ -78,14 +78,14 @@ pub fn explain(
         |rule: &&Arc<RouteRule>| rule.filters.iter().any(|f| matches!(f, RouteFilter::Redirect(_)));
     let authorization = match authz::authorize(policies, &facts) {
         Decision::Allow => Verdict::Allowed,
-        Decision::Deny { policy: Some(policy), rule } => {
-            Verdict::DeniedBy(policy.origin.clone(), rule.unwrap_or(0))
+        Decision::Deny(Denial::Matched { policy, rule }) => Verdict::DeniedBy(policy.origin.clone(), rule),
+        Decision::Deny(Denial::NoneMatched { allow }) => {
+            Verdict::NotAllowed(allow.iter().map(|policy| policy.origin.clone()).collect())
         }
-        Decision::Deny { policy: None, .. } => Verdict::NotAllowed,
     };
     let refusal = match (&authorization, matched) {
         (_, None) if backends.is_empty() => Some(Reason::NoRoute),
-        (Verdict::DeniedBy(..) | Verdict::NotAllowed, _) => Some(Reason::Denied),
+        (Verdict::DeniedBy(..) | Verdict::NotAllowed(_), _) => Some(Reason::Denied),
         (_, Some(rule)) if backends.is_empty() && !redirects(&rule) => Some(Reason::NoBackend),
         _ => None,
     };
@@ -115,7 +115,7 @@ fn refused(reason: Reason) -> Explanation {
         path: None,
         rule: None,
         backends: Vec::new(),
-        authorization: Verdict::NotAllowed,
+        authorization: Verdict::NotAllowed(Vec::new()),
         recorded: Vec::new(),
         refusal: Some(reason),
     }

@@ -95,7 +95,7 @@ reasons! {
     RequestTimeout: "response_timeout" 504 4 "UT" Upstream Never "The route's request timeout passed; raise it or speed up the callee.";
     AttemptTimeout: "per_try_timeout" 504 4 "UT" Upstream IfConfigured "The route's backendRequest timeout passed; raise it or speed up the callee.";
     RetriesExhausted: "retry_limit_exceeded" 503 14 "URX" Upstream Never "All attempts failed; look at the callee.";
-    Denied: "rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy denies this; the access log names it.";
+    Denied: "rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy denies this; the same line of the access log names it (`policy`), or says `none` and names the ALLOW policies of which none matched (`allow_policies`).";
     DownstreamReset: "downstream_remote_disconnect" 0 1 "DC" Downstream Never "The caller went away before the response was complete.";
     BadRequest: "downstream_protocol_error" 400 3 "DPE" Downstream Never "The caller's request is malformed.";
     HeadersTooLarge: "request_headers_too_large" 431 8 "DPE" Downstream Never "The request's headers exceed the limit.";
@@ -116,6 +116,7 @@ reasons! {
     TooManyConnections: "connection_limit" 503 14 "UO" Proxy Safe "A limit on connections or streams was reached.";
     ExpectationFailed: "expectation_unknown" 417 3 "DPE" Downstream Never "The caller's expect header asks for something else than 100-continue.";
     RequestBodyTimeout: "request_body_timeout" 408 4 "SI" Downstream Never "The caller stopped in the middle of its request's body.";
+    DeniedUpstream: "upstream_rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy of the callee, or of the gateway before it, denies this; the access log of that proxy names it in the line with the same request_id.";
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
     PeerNotYetValid: "peer_certificate_not_yet_valid" 0 16 "NONE" Policy Never "The caller's certificate is not valid yet by this host's clock; check the clocks of both hosts (NTP).";
 }

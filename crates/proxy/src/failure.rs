@@ -5,13 +5,13 @@
 mod tests;
 
 use codec::{Body, Reply, ResetCode};
-use http::{HeaderValue, Response, StatusCode, header};
+use decide::authz::Denial;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use model::Reason;
 use model::reason::Retry;
-use model::{Policy, Reason};
-use std::sync::Arc;
 
-/// Protected response header between proxies: the reason of a reply that the callee's proxy made itself
-/// after something may have reached its application.
+/// Protected response header between proxies: the reason of a reply that the callee's proxy made itself, by
+/// its code alone.
 pub(crate) const HEADER_FAILURE: &str = "x-leno-failure";
 
 /// Why a request or an attempt ended without an answer of the application.
@@ -19,14 +19,26 @@ pub(crate) const HEADER_FAILURE: &str = "x-leno-failure";
 pub(crate) struct Failure {
     /// The row of the table.
     pub(crate) reason: Reason,
-    /// Which policy denied it.
-    pub(crate) policy: Option<Arc<Policy>>,
+    /// Which policies denied it. For the access log only: it is told to nobody.
+    pub(crate) denial: Option<Box<Denial>>,
 }
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Self { reason, policy: None }
+        Self { reason, denial: None }
     }
+}
+
+/// What the proxy that answered says of its answer, as the caller's proxy sees it; `None`: nothing, it is an
+/// application's.
+pub(crate) fn told(headers: &HeaderMap) -> Option<Reason> {
+    let code = headers.get(HEADER_FAILURE)?;
+    Some(match code.to_str().ok().and_then(Reason::by_code) {
+        Some(Reason::Denied) => Reason::DeniedUpstream,
+        // What is safe to repeat is said by REFUSED_STREAM, never by an answer.
+        Some(reason) if reason.row().retry != Retry::Safe => reason,
+        _ => Reason::UpstreamReset,
+    })
 }
 
 /// Who gets the reply; it decides its form.
@@ -63,8 +75,7 @@ impl Failure {
             Spoken::Http => self.plain(status),
             Spoken::Grpc => self.grpc(row.grpc),
         };
-        // A denial is the final word of a policy, not a failure that another endpoint could mend.
-        if to == ReplyTo::Proxy && self.reason != Reason::Denied {
+        if to == ReplyTo::Proxy {
             response.headers_mut().insert(HEADER_FAILURE, HeaderValue::from_static(row.code));
         }
         Reply::Response(response)
@@ -73,7 +84,7 @@ impl Failure {
     fn plain(&self, status: StatusCode) -> Response<Body> {
         let text = match self.reason {
             // Istio's text, which people search for.
-            Reason::Denied => "RBAC: access denied",
+            Reason::Denied | Reason::DeniedUpstream => "RBAC: access denied",
             other => other.row().code,
         };
         let mut response = Response::new(Body::full(text));

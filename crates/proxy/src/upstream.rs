@@ -130,6 +130,9 @@ pub(crate) async fn send(
 /// `HTTPRouteTimeouts`).
 fn accept(answer: Answer, exchange: &Rc<Exchange>, limit: &Limit) -> Response<Body> {
     exchange.answered(answer.peer, answer.lease);
+    if let Some(reason) = answer.told {
+        exchange.failed(reason);
+    }
     let mut response = answer.response;
     if limit.is_set {
         let (late, reason) = (Rc::clone(exchange), limit.reason);

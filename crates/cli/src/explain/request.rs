@@ -199,7 +199,10 @@ fn describe_callee(text: &mut String, group: &str, told: &Explanation) {
     let verdict = match &told.authorization {
         Verdict::Allowed => "allowed".to_owned(),
         Verdict::DeniedBy(origin, rule) => format!("denied by rule {rule} of {}", place(origin)),
-        Verdict::NotAllowed => "denied: there are ALLOW policies, and none of them matches".to_owned(),
+        Verdict::NotAllowed(policies) => {
+            let policies: Vec<String> = policies.iter().map(place).collect();
+            format!("denied: none of the ALLOW policies matches: {}", policies.join(", "))
+        }
     };
     let _ = writeln!(text, "at        {group}: {verdict}");
     for origin in &told.recorded {

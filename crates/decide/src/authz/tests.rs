@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Istio's semantics as sentences, then against a specification that is slow and obvious.
 
-use super::{Decision, Facts, authorize, rehearse};
+use super::{Decision, Denial, Facts, NAMED_POLICIES_MAX, authorize, rehearse};
 use crate::RequestView;
 use model::authz::*;
 use model::{ObjectRef, Origin, SpiffeId};
@@ -129,9 +129,8 @@ fn check(policies: &[&str], asker: &str, expected: &str) {
     let list: Vec<_> = policies.iter().map(|text| policy(text)).collect();
     let verdict = match Asker::parse(asker).ask(|facts| authorize(&list, facts)) {
         Decision::Allow => "allow".to_owned(),
-        Decision::Deny { policy: Some(policy), rule: Some(_) } => policy.origin.object.name.to_string(),
-        Decision::Deny { policy: None, rule: None } => "default".to_owned(),
-        other => panic!("{other:?}"),
+        Decision::Deny(Denial::Matched { policy, .. }) => policy.origin.object.name.to_string(),
+        Decision::Deny(Denial::NoneMatched { .. }) => "default".to_owned(),
     };
     assert_eq!(verdict, expected, "{asker} under {policies:?}");
 }
@@ -160,6 +159,23 @@ fn an_empty_allow_denies_all_and_an_empty_deny_nothing() {
     check(&["DENY"], "n/a GET", ALLOW);
 }
 
+/// All that could have let it in are named, but neither those that deny nor those that are only tried.
+#[test]
+fn a_denial_tells_which_policies_did_not_match() {
+    let named = |texts: &[&str]| {
+        let list: Vec<_> = texts.iter().map(|text| policy(text)).collect();
+        match Asker::parse("n/a GET").ask(|facts| authorize(&list, facts)) {
+            Decision::Deny(Denial::NoneMatched { allow }) => {
+                allow.iter().map(|policy| policy.origin.object.name.to_string()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let texts = ["ALLOW: ports=81", "DENY: ports=82", "ALLOW", "DRY-ALLOW: ports=80", "AUDIT: ports=80"];
+    assert_eq!(named(&texts), ["ALLOW: ports=81", "ALLOW"]);
+    assert_eq!(named(&["ALLOW"; NAMED_POLICIES_MAX + 1]).len(), NAMED_POLICIES_MAX);
+}
+
 /// The policies that match without being enforced, and what they would come to: `verdict: policies`.
 fn rehearsed(texts: &[&str], asker: &str) -> String {
     let list: Vec<_> = texts.iter().map(|text| policy(text)).collect();
@@ -169,7 +185,7 @@ fn rehearsed(texts: &[&str], asker: &str) -> String {
     let verdict = match rehearsal.verdict {
         None => "-",
         Some(Decision::Allow) => "allowed",
-        Some(Decision::Deny { .. }) => "denied",
+        Some(Decision::Deny(_)) => "denied",
     };
     let names = rehearsal.matched.iter().map(|(policy, _)| policy.origin.object.name.to_string());
     format!("{verdict}; {}", names.collect::<Vec<_>>().join("; "))

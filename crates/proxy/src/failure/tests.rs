@@ -33,7 +33,9 @@ fn replies_follow_the_table() {
     check(Reason::NoEndpoint, Application, Grpc, "200 grpc-status=14");
     check(Reason::ConnectFailed, Proxy, Http, "refused");
     check(Reason::UpstreamReset, Proxy, Http, "503 x-leno-failure=upstream_reset_before_response");
-    check(Reason::Denied, Proxy, Http, "403");
-    check(Reason::Denied, Proxy, Grpc, "200 grpc-status=7");
+    check(Reason::Denied, Application, Http, "403");
+    check(Reason::Denied, Application, Grpc, "200 grpc-status=7");
+    check(Reason::Denied, Proxy, Http, "403 x-leno-failure=rbac_access_denied");
+    check(Reason::Denied, Proxy, Grpc, "200 grpc-status=7 x-leno-failure=rbac_access_denied");
     check(Reason::DownstreamReset, Application, Http, "reset");
 }

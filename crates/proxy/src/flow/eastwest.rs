@@ -75,7 +75,7 @@ pub(super) async fn forward(
             }
         }
         Err(failure) => {
-            connection.policy.clone_from(&failure.policy);
+            connection.denial.clone_from(&failure.denial);
             connection.refused(failure.reason);
             failure.reply(ReplyTo::Proxy, Spoken::Http)
         }

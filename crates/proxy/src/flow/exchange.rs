@@ -14,11 +14,11 @@ use crate::upstream::attempt::address;
 use crate::upstream::pool1::Lease;
 use crate::worker::Worker;
 use codec::{Body, BodyEnd, Reply, Watch};
-use decide::authz::Rehearsal;
+use decide::authz::{Denial, Rehearsal};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use model::route::RouteRule;
-use model::{Hostname, Policy, Reason};
+use model::{Hostname, Reason};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -55,7 +55,7 @@ struct Facts {
     host: Option<Hostname>,
     target: Option<(Arc<crate::snapshot::HostEntry>, usize)>,
     peer: Option<Rc<Peer>>,
-    policy: Option<Arc<Policy>>,
+    denial: Option<Box<Denial>>,
     rehearsal: Option<Box<Rehearsal>>,
     rule: Option<Arc<RouteRule>>,
     received: Option<Rc<Received>>,
@@ -227,8 +227,8 @@ impl Exchange {
     /// The reply to a failure; told of at its end like any other.
     pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo) -> Reply {
         self.failed(failure.reason);
-        if failure.policy.is_some() {
-            self.facts.borrow_mut().policy.clone_from(&failure.policy);
+        if failure.denial.is_some() {
+            self.facts.borrow_mut().denial.clone_from(&failure.denial);
         }
         match failure.reply(to, self.spoken) {
             Reply::Response(response) => Reply::Response(self.watch(response)),
@@ -291,7 +291,7 @@ impl Exchange {
             status: self.status.get(),
             grpc_status: self.grpc_status.get(),
             reason: self.reason.get(),
-            policy: facts.policy.as_deref(),
+            denial: facts.denial.as_deref(),
             rehearsal: facts.rehearsal.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),
             duration: self.worker.shared.clock.now().duration_since(self.clock),

@@ -40,7 +40,7 @@ pub(crate) fn may_request(
 pub(crate) fn judge(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), Failure> {
     match authorize(policies, facts) {
         Decision::Allow => Ok(()),
-        Decision::Deny { policy, .. } => Err(Failure { reason: Reason::Denied, policy }),
+        Decision::Deny(denial) => Err(Failure { reason: Reason::Denied, denial: Some(Box::new(denial)) }),
     }
 }
 

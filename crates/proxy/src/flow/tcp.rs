@@ -11,8 +11,8 @@ use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
 use crate::worker::Worker;
 use codec::Io;
 use codec::relay::{End, Moved, relay};
-use decide::authz::Rehearsal;
-use model::{Hostname, Policy, Reason};
+use decide::authz::{Denial, Rehearsal};
+use model::{Hostname, Reason};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -39,8 +39,8 @@ pub(crate) struct Connection {
     pub(crate) upstream: Option<SocketAddr>,
     /// Attempts made.
     pub(crate) attempts: u32,
-    /// Who denied it.
-    pub(crate) policy: Option<Arc<Policy>>,
+    /// Which policies denied it.
+    pub(crate) denial: Option<Box<Denial>>,
     /// What policies that are not enforced say of it.
     pub(crate) rehearsal: Option<Rehearsal>,
 }
@@ -59,7 +59,7 @@ impl Connection {
             peer: None,
             upstream: None,
             attempts: 0,
-            policy: None,
+            denial: None,
             rehearsal: None,
         }
     }
@@ -85,7 +85,7 @@ impl Connection {
             }
             failure = cut => {
                 carried.reason = Some(failure.reason);
-                carried.connection.policy = failure.policy;
+                carried.connection.denial = failure.denial;
             }
         }
     }
@@ -109,7 +109,7 @@ impl Connection {
                 (None, None) => Security::Unknown,
             },
             reason,
-            policy: self.policy.as_deref(),
+            denial: self.denial.as_deref(),
             rehearsal: self.rehearsal.as_ref(),
             started: self.started,
             duration: self.worker.shared.clock.now().duration_since(self.clock),

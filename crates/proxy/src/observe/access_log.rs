@@ -5,7 +5,7 @@
 
 use super::labels::flag;
 use super::record::{Direction, RequestRecord, TcpRecord};
-use decide::authz::{Decision, Rehearsal};
+use decide::authz::{Decision, Denial, Rehearsal};
 use model::{Policy, Reason, SpiffeId};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -27,6 +27,9 @@ const PATH_BYTES_MAX: usize = 2048;
 const VALUE_BYTES_MAX: usize = 256;
 /// Policies that are not enforced but named in a line; more are counted only.
 const SHADOW_POLICIES_MAX: usize = 16;
+
+/// Envoy's word (`rbac_access_denied_matched_policy[none]`) for a denial because no ALLOW policy matched.
+const NONE: &str = "none";
 
 enum Message {
     Line(Vec<u8>),
@@ -108,8 +111,11 @@ impl AccessLog {
             request_id: some(cut(record.request_id, VALUE_BYTES_MAX)),
             source_principal: source,
             destination_principal: destination,
-            policy: record.policy.map(policy_name),
+            policy: record.denial.map(denying_policy),
+            policy_rule: record.denial.and_then(denying_rule),
+            allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
             shadow_policies: record.rehearsal.map(shadow_policies).unwrap_or_default(),
+            shadow_allow_policies: record.rehearsal.map(shadow_allow_policies).unwrap_or_default(),
             shadow_engine_result: record.rehearsal.and_then(shadow_result),
             attempts: record.attempts,
         });
@@ -138,8 +144,11 @@ impl AccessLog {
             request_id: None,
             source_principal: source,
             destination_principal: destination,
-            policy: record.policy.map(policy_name),
+            policy: record.denial.map(denying_policy),
+            policy_rule: record.denial.and_then(denying_rule),
+            allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
             shadow_policies: record.rehearsal.map(shadow_policies).unwrap_or_default(),
+            shadow_allow_policies: record.rehearsal.map(shadow_allow_policies).unwrap_or_default(),
             shadow_engine_result: record.rehearsal.and_then(shadow_result),
             attempts: record.attempts,
         });
@@ -180,10 +189,20 @@ struct Line<'a> {
     request_id: Option<&'a str>,
     source_principal: Option<String>,
     destination_principal: Option<String>,
+    /// `NAMESPACE/NAME` of the policy that denied it; [`NONE`]: none of `allow_policies` matched.
     policy: Option<String>,
+    /// Index of the rule of `policy`, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_rule: Option<usize>,
+    /// The ALLOW policies that apply here, where none matched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_policies: Vec<String>,
     /// AUDIT and dry-run policies that matched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow_policies: Vec<String>,
+    /// If dry runs were enforced: the ALLOW policies that would apply here, where none matches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow_allow_policies: Vec<String>,
     /// What would be if dry runs were enforced; the words are those of Envoy's RBAC filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow_engine_result: Option<&'static str>,
@@ -256,6 +275,28 @@ pub(super) fn policy_name(policy: &Policy) -> String {
     format!("{}/{}", policy.origin.object.namespace, policy.origin.object.name)
 }
 
+/// What access log and counter call it: `NAMESPACE/NAME` or [`NONE`].
+pub(super) fn denying_policy(denial: &Denial) -> String {
+    match denial {
+        Denial::Matched { policy, .. } => policy_name(policy),
+        Denial::NoneMatched { .. } => NONE.to_owned(),
+    }
+}
+
+fn denying_rule(denial: &Denial) -> Option<usize> {
+    match denial {
+        Denial::Matched { rule, .. } => Some(*rule),
+        Denial::NoneMatched { .. } => None,
+    }
+}
+
+fn allow_policies(denial: &Denial) -> Vec<String> {
+    match denial {
+        Denial::Matched { .. } => Vec::new(),
+        Denial::NoneMatched { allow } => allow.iter().map(|policy| policy_name(policy)).collect(),
+    }
+}
+
 /// Why the response is what it is, in Envoy's words where it has one.
 fn details(record: &RequestRecord<'_>) -> &'static str {
     match record.reason {
@@ -271,10 +312,17 @@ fn shadow_policies(rehearsal: &Rehearsal) -> Vec<String> {
     shown.map(|(policy, _)| policy_name(policy)).collect()
 }
 
+fn shadow_allow_policies(rehearsal: &Rehearsal) -> Vec<String> {
+    match &rehearsal.verdict {
+        Some(Decision::Deny(denial)) => allow_policies(denial),
+        _ => Vec::new(),
+    }
+}
+
 fn shadow_result(rehearsal: &Rehearsal) -> Option<&'static str> {
     rehearsal.verdict.as_ref().map(|verdict| match verdict {
         Decision::Allow => "allowed",
-        Decision::Deny { .. } => "denied",
+        Decision::Deny(_) => "denied",
     })
 }
 

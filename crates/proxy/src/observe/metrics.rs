@@ -1,11 +1,11 @@
 //! Istio's request and TCP metrics: one writer per counter, summed when they are read.
 
-use super::access_log::{AccessLog, policy_name};
+use super::access_log::{AccessLog, denying_policy, policy_name};
 use super::labels::{self, Key, Own, OwnedKey};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Certificate, Series, add};
 use daemon::clock::Clock;
-use decide::authz::Rehearsal;
+use decide::authz::{Denial, Rehearsal};
 use decide::hash::{BuildQuick, QuickMap};
 use model::authz::Action;
 use model::{Reason, SpiffeId};
@@ -24,6 +24,8 @@ pub const SERIES_MAX: usize = 2000;
 const REFUSALS_LOGGED_MAX: u32 = 10;
 /// Policies whose matches are counted without being enforced; more are counted together.
 const REHEARSED_MAX: usize = 1000;
+/// Policies whose denials are counted; more are counted together.
+const DENYING_MAX: usize = 1000;
 
 /// The series of each recorder, by its number.
 type OfRecorders = Vec<(usize, Arc<Series>)>;
@@ -41,6 +43,8 @@ pub struct Observe {
     recorders: AtomicUsize,
     // Matches of policies that are not enforced, by name and action.
     rehearsed: Mutex<BTreeMap<(String, &'static str), u64>>,
+    // Denials by policy.
+    denied: Mutex<BTreeMap<String, u64>>,
     refused: Vec<AtomicU64>,
     pub(super) certificate: Mutex<Certificate>,
     pub(super) renewals: AtomicU64,
@@ -61,6 +65,7 @@ impl Observe {
             series: Mutex::default(),
             recorders: AtomicUsize::new(0),
             rehearsed: Mutex::default(),
+            denied: Mutex::default(),
             refused: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             certificate: Mutex::default(),
             renewals: AtomicU64::new(0),
@@ -150,6 +155,21 @@ impl Observe {
         }
     }
 
+    /// Denials of requests and connections: policy, count.
+    pub(super) fn denied(&self) -> Vec<(String, u64)> {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        denied.iter().map(|(policy, count)| (policy.clone(), *count)).collect()
+    }
+
+    fn count_denial(&self, denial: &Denial) {
+        let mut policy = denying_policy(denial);
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if denied.len() >= DENYING_MAX && !denied.contains_key(&policy) {
+            policy = "other".to_owned();
+        }
+        *denied.entry(policy).or_default() += 1;
+    }
+
     /// The series of one recorder under these labels, or under the overflow's when there are too many. There is
     /// one for each recorder and text, however often it is asked for.
     fn open_series(&self, key: &Key<'_>, recorder: usize) -> Arc<Series> {
@@ -198,11 +218,18 @@ impl Recorder {
                 http.response_bytes.observe(record.bytes_sent as f64);
             }
         });
-        if let Some(rehearsal) = record.rehearsal {
-            self.observe.count_rehearsal(rehearsal);
-        }
+        self.verdicts(record.rehearsal, record.denial);
         if let Some(log) = &self.observe.log {
             log.request(record, self.own_id.borrow().as_ref());
+        }
+    }
+
+    fn verdicts(&self, rehearsal: Option<&Rehearsal>, denial: Option<&Denial>) {
+        if let Some(rehearsal) = rehearsal {
+            self.observe.count_rehearsal(rehearsal);
+        }
+        if let Some(denial) = denial {
+            self.observe.count_denial(denial);
         }
     }
 
@@ -224,9 +251,7 @@ impl Recorder {
                 add(&tcp.sent_bytes, record.bytes_sent);
             }
         });
-        if let Some(rehearsal) = record.rehearsal {
-            self.observe.count_rehearsal(rehearsal);
-        }
+        self.verdicts(record.rehearsal, record.denial);
         if let Some(log) = &self.observe.log {
             log.tcp(record, self.own_id.borrow().as_ref());
         }

@@ -1,9 +1,9 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
 use crate::secure::Peer;
-use decide::authz::Rehearsal;
+use decide::authz::{Denial, Rehearsal};
 use model::service::Service;
-use model::{Hostname, ObjectRef, Policy, Reason};
+use model::{Hostname, ObjectRef, Reason};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -71,8 +71,8 @@ pub struct RequestRecord<'a> {
     pub grpc_status: Option<u16>,
     /// Why it ended so; `None`: the upstream answered and all of it was delivered.
     pub reason: Option<Reason>,
-    /// The policy that denied it.
-    pub policy: Option<&'a Policy>,
+    /// Which policies denied it.
+    pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.
     pub rehearsal: Option<&'a Rehearsal>,
     /// When its head had arrived.
@@ -112,8 +112,8 @@ pub struct TcpRecord<'a> {
     pub security: Security,
     /// Why it ended so; `None`: both sides closed.
     pub reason: Option<Reason>,
-    /// The policy that denied it.
-    pub policy: Option<&'a Policy>,
+    /// Which policies denied it.
+    pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.
     pub rehearsal: Option<&'a Rehearsal>,
     /// When it was accepted.

@@ -71,6 +71,17 @@ impl Observe {
             put_label(&mut labels, "action", action);
             let _ = writeln!(text, "leno_policy_rehearsed_total{{{labels}}} {count}");
         }
+        head(
+            &mut text,
+            "leno_policy_denied_total",
+            "counter",
+            "Requests and connections that a policy denied, or none of the ALLOW policies allowed (`none`).",
+        );
+        for (policy, count) in self.denied() {
+            let mut labels = String::new();
+            put_label(&mut labels, "policy", &policy);
+            let _ = writeln!(text, "leno_policy_denied_total{{{labels}}} {count}");
+        }
         self.own_state(&mut text, epoch, hosts);
         text
     }

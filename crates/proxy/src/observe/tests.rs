@@ -4,7 +4,7 @@ use super::*;
 use crate::secure::Peer;
 use crate::testing::{host, id};
 use daemon::clock::System;
-use decide::authz::{Decision, Rehearsal};
+use decide::authz::{Decision, Denial, Rehearsal};
 use model::authz::Action;
 use model::{ObjectRef, Origin, Policy, Reason};
 use std::io::{self, Write};
@@ -42,7 +42,7 @@ fn request<'a>() -> RequestRecord<'a> {
         status: 200,
         grpc_status: None,
         reason: None,
-        policy: None,
+        denial: None,
         rehearsal: None,
         started: UNIX_EPOCH + Duration::from_millis(1_795_342_272_345),
         duration: Duration::from_micros(1500),
@@ -65,7 +65,7 @@ fn tcp<'a>() -> TcpRecord<'a> {
         peer_cluster: None,
         security: Security::MutualTls,
         reason: None,
-        policy: None,
+        denial: None,
         rehearsal: None,
         started: SystemTime::now(),
         duration: Duration::from_secs(1),
@@ -281,16 +281,7 @@ fn logged(record: &RequestRecord<'_>) -> serde_json::Value {
 
 #[test]
 fn a_line_of_the_access_log_has_envoys_fields() {
-    let policy = Policy {
-        origin: Origin {
-            object: ObjectRef::new("AuthorizationPolicy", "default", "deny-client"),
-            file: "".into(),
-            line: 1,
-        },
-        action: Action::Deny,
-        rules: Vec::new(),
-        dry_run: false,
-    };
+    let denial = Denial::Matched { policy: policy("deny-client", Action::Deny), rule: 2 };
     let (name, peer) = (host("web.mesh"), server(None, None));
     let line = logged(&RequestRecord {
         direction: Direction::Inbound,
@@ -298,7 +289,7 @@ fn a_line_of_the_access_log_has_envoys_fields() {
         peer: Some(&peer),
         status: 403,
         reason: Some(Reason::Denied),
-        policy: Some(&policy),
+        denial: Some(&denial),
         upstream: Some("127.0.0.1:8080".parse().unwrap()),
         route: Some(&model::ObjectRef::new("HTTPRoute", "default", "web")),
         request_id: "r-1",
@@ -323,10 +314,44 @@ fn a_line_of_the_access_log_has_envoys_fields() {
     ] {
         assert_eq!(line[field], value, "{field}");
     }
-    for (field, value) in
-        [("response_code", 403), ("duration", 1), ("bytes_received", 3), ("bytes_sent", 40), ("attempts", 1)]
-    {
+    for (field, value) in [
+        ("response_code", 403),
+        ("duration", 1),
+        ("bytes_received", 3),
+        ("bytes_sent", 40),
+        ("attempts", 1),
+        ("policy_rule", 2),
+    ] {
         assert_eq!(line[field], value, "{field}");
+    }
+    assert_eq!(line.get("allow_policies"), None);
+}
+
+/// Nobody's rule denied it: what is told is which policies could have let it in.
+#[test]
+fn a_line_names_the_policies_of_which_none_matched() {
+    let allow = vec![policy("a", Action::Allow), policy("b", Action::Allow)];
+    let denial = Denial::NoneMatched { allow };
+    let record = RequestRecord { reason: Some(Reason::Denied), denial: Some(&denial), ..request() };
+    let line_of_log = logged(&record);
+    assert_eq!((&line_of_log["policy"], line_of_log.get("policy_rule")), (&"none".into(), None));
+    assert_eq!(line_of_log["allow_policies"], serde_json::json!(["default/a", "default/b"]));
+    assert_eq!(logged(&request())["policy"], serde_json::Value::Null, "nothing denied it");
+    // The same where it would be so if dry runs were enforced.
+    let rehearsal = Rehearsal { matched: Vec::new(), verdict: Some(Decision::Deny(denial.clone())) };
+    let line_of_log = logged(&RequestRecord { rehearsal: Some(&rehearsal), ..request() });
+    assert_eq!(line_of_log["shadow_allow_policies"], serde_json::json!(["default/a", "default/b"]));
+
+    let observe = observe();
+    let recorder = observe.recorder();
+    recorder.request(&record);
+    recorder.tcp(&TcpRecord { denial: Some(&denial), ..tcp() });
+    let matched = Denial::Matched { policy: policy("deny", Action::Deny), rule: 0 };
+    recorder.request(&RequestRecord { denial: Some(&matched), ..request() });
+    let text = observe.render(1, 0);
+    for (policy, count) in [("none", 2), ("default/deny", 1)] {
+        let counted = line(&text, "leno_policy_denied_total{", &format!("policy=\"{policy}\""));
+        assert!(counted.ends_with(&format!(" {count}")), "{counted}");
     }
 }
 
@@ -337,11 +362,17 @@ fn a_line_tells_who_answered() {
     assert_eq!(logged(&redirect)["response_code_details"], "direct_response");
 }
 
-fn rehearsal() -> Rehearsal {
-    let object = ObjectRef::new("AuthorizationPolicy", "default", "trial");
+fn policy(name: &str, action: Action) -> Arc<Policy> {
+    let object = ObjectRef::new("AuthorizationPolicy", "default", name);
     let origin = Origin { object, file: "".into(), line: 1 };
-    let policy = Arc::new(Policy { origin, action: Action::Deny, rules: Vec::new(), dry_run: true });
-    Rehearsal { matched: vec![(policy, 0)], verdict: Some(Decision::Deny { policy: None, rule: None }) }
+    Arc::new(Policy { origin, action, rules: Vec::new(), dry_run: false })
+}
+
+fn rehearsal() -> Rehearsal {
+    let policy = Policy { dry_run: true, ..Policy::clone(&policy("trial", Action::Deny)) };
+    let matched = vec![(Arc::new(policy), 0)];
+    let verdict = Decision::Deny(Denial::Matched { policy: Arc::clone(&matched[0].0), rule: 0 });
+    Rehearsal { matched, verdict: Some(verdict) }
 }
 
 #[test]
@@ -352,6 +383,7 @@ fn a_policy_that_is_not_enforced_is_logged_and_counted() {
     assert_eq!(line_of_log["shadow_policies"], serde_json::json!(["default/trial"]));
     assert_eq!(line_of_log["shadow_engine_result"], "denied");
     assert_eq!(logged(&request()).get("shadow_policies"), None);
+    assert_eq!(line_of_log.get("shadow_allow_policies"), None);
     let observe = observe();
     let recorder = observe.recorder();
     recorder.request(&record);

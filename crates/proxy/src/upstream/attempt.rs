@@ -1,6 +1,6 @@
 //! One attempt at one endpoint: over plain HTTP/1.1 or HTTP/2, or over the mesh.
 
-use crate::failure::HEADER_FAILURE;
+use crate::failure;
 use crate::flow::head::{HEADER_DESTINATION, Head};
 use crate::secure::Peer;
 use crate::upstream::pool1::{Age, Lease};
@@ -9,7 +9,6 @@ use crate::worker::Worker;
 use codec::{Body, SendError, SendErrorKind};
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
 use model::Reason;
-use model::reason::Retry;
 use model::service::{Endpoint, Protocol, Reach};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -22,6 +21,8 @@ pub(crate) struct Answer {
     pub(crate) peer: Option<Rc<Peer>>,
     /// To be given back when the body was read.
     pub(crate) lease: Option<Lease>,
+    /// Why the callee's proxy gave it, and not the application.
+    pub(crate) told: Option<Reason>,
 }
 
 /// An attempt without an answer.
@@ -117,7 +118,7 @@ pub(crate) async fn plain1(
     match outcome {
         // We never ask for another protocol (S24, S33).
         Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
-        Ok(response) => Ok(Answer { response, peer: None, lease: Some(lease) }),
+        Ok(response) => Ok(Answer { response, peer: None, lease: Some(lease), told: None }),
         Err(error) => {
             let missed = missed(&error, lease.age, Alive::No);
             if missed.standing == Standing::Stale {
@@ -150,7 +151,7 @@ pub(crate) async fn plain2(
 ) -> Result<Answer, Missed> {
     let leased = mesh::Pool::lease_application(worker, address).await.map_err(|failure| failure.reason)?;
     match leased.connection.sender.send(request).await {
-        Ok(response) => Ok(Answer { response, peer: None, lease: None }),
+        Ok(response) => Ok(Answer { response, peer: None, lease: None, told: None }),
         Err(error) => Err(missed(&error, leased.age, Alive::of(leased.connection.is_closed()))),
     }
 }
@@ -170,14 +171,16 @@ async fn over_mesh(
         Ok(response) => response,
         Err(error) => return Err(missed(&error, leased.age, Alive::of(leased.connection.is_closed()))),
     };
-    // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
-    if let Some(code) = response.headers().get(HEADER_FAILURE) {
-        let told = code.to_str().ok().and_then(Reason::by_code);
-        // What is safe to repeat is said by REFUSED_STREAM, never by an answer.
-        let reason = told.filter(|reason| reason.row().retry != Retry::Safe).unwrap_or(Reason::UpstreamReset);
-        return Err(Missed { reason, standing: Standing::Unharmed });
+    let told = failure::told(response.headers());
+    match told {
+        // A denial is the final word of a policy, for the caller as well: an answer, and no failure that could be
+        // mended elsewhere.
+        None | Some(Reason::DeniedUpstream) => {
+            Ok(Answer { response, peer: leased.connection.peer.clone(), lease: None, told })
+        }
+        // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
+        Some(reason) => Err(Missed { reason, standing: Standing::Unharmed }),
     }
-    Ok(Answer { response, peer: leased.connection.peer.clone(), lease: None })
 }
 
 /// The value of the destination header: an address within the network, a name across networks.

@@ -2,7 +2,7 @@
 //! proxy, and across networks TLS once more inside a tunnel through the gateway (design, D4).
 
 use crate::accept::{Reader, dial};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::secure::{self, Connected, Peer};
 use crate::upstream::mesh::{Pool, Way};
 use crate::upstream::{CONNECT_TIMEOUT, pool1};
@@ -62,7 +62,8 @@ impl Connection {
 /// Opens a connection along `way`.
 ///
 /// # Errors
-/// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`], [`Reason::TlsFailed`], [`Reason::GatewayRefused`].
+/// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`], [`Reason::TlsFailed`], [`Reason::GatewayRefused`],
+/// [`Reason::DeniedUpstream`].
 /// Nothing of any request was sent in any of these cases.
 pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection>, Failure> {
     match way {
@@ -119,10 +120,16 @@ fn through<'a>(
 /// Why a gateway gave no tunnel; whatever it was, no request was sent yet.
 fn tunnel_reason(error: &SendError) -> Reason {
     match error.kind {
+        SendErrorKind::Status(_) if is_denied(error) => Reason::DeniedUpstream,
         SendErrorKind::Status(_) | SendErrorKind::Refused => Reason::GatewayRefused,
         _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed,
         _ => Reason::ConnectFailed,
     }
+}
+
+/// Whether a policy of the gateway said no: then no other gateway may be asked.
+fn is_denied(error: &SendError) -> bool {
+    error.headers.as_deref().and_then(failure::told) == Some(Reason::DeniedUpstream)
 }
 
 async fn start_secure(worker: &Rc<Worker>, with: Connected<impl Io>) -> Result<Rc<Connection>, Failure> {

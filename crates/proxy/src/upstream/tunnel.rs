@@ -2,6 +2,7 @@
 //! stands nothing of the application's was sent, so every failure may be followed by another attempt.
 
 use crate::accept::{Reader, dial};
+use crate::failure;
 use crate::secure::Peer;
 use crate::snapshot::Active;
 use crate::upstream::attempt::{Missed, Standing, address};
@@ -112,7 +113,10 @@ async fn one(
 fn refused(error: &SendError, is_stale: bool) -> Missed {
     match error.kind {
         // The last word of a policy: nothing against the endpoint, and no other may be asked.
-        SendErrorKind::Status(403) => Reason::Denied.into(),
+        SendErrorKind::Status(403) => {
+            let told = error.headers.as_deref().and_then(failure::told);
+            told.unwrap_or(Reason::DeniedUpstream).into()
+        }
         _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed.into(),
         _ if is_stale => Missed { reason: Reason::Refused, standing: Standing::Stale },
         _ => Reason::Refused.into(),

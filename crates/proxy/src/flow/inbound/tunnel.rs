@@ -27,7 +27,7 @@ pub(super) async fn serve(visitor: &Rc<Visitor>, snapshot: &Snapshot, to: &Desti
     match open(visitor, snapshot, to, &mut connection).await {
         Ok(reply) => reply,
         Err(failure) => {
-            connection.policy.clone_from(&failure.policy);
+            connection.denial.clone_from(&failure.denial);
             connection.refused(failure.reason);
             failure.reply(ReplyTo::Proxy, crate::failure::Spoken::Http)
         }
@@ -109,7 +109,7 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
     let snapshot = visitor.worker.snapshot();
     connection.rehearsal = rehearse_connect(visitor, &snapshot, arrival);
     if let Err(failure) = may_connect(visitor, &snapshot, arrival) {
-        connection.policy = failure.policy;
+        connection.denial = failure.denial;
         return connection.refused(Reason::Denied);
     }
     match dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await {

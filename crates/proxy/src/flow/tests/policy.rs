@@ -293,3 +293,90 @@ fn a_policy_on_an_east_west_gateway_that_comes_later_ends_its_tunnels() {
         assert_eq!(lines.last().unwrap()["policy"], "default/p", "{lines:?}");
     });
 }
+
+/// Details of policies stay in the log of the proxy that they are for; the caller's proxy says whose they were.
+#[test]
+fn a_caller_is_told_that_the_callee_denied_and_no_more() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let mut caller = proxy.call().await;
+        let elsewhere = || from(Source { namespaces: vec![Glob::parse("other")], ..Source::default() });
+        for name in ["a", "b"] {
+            let mut policy = policy(Action::Allow, elsewhere());
+            policy.origin.object.name = name.into();
+            let key = ResourceKey::Policy("default".into(), name.into());
+            east.workload.apply(vec![(key, Resource::Policy(policy))]);
+        }
+        for content_type in ["text/plain", "application/grpc"] {
+            let request = Request::post("/").header("host", "a").header("content-type", content_type);
+            let response = caller.send(request.body(Body::empty()).unwrap()).await;
+            let said = format!("{:?} {}", response.headers(), response.body());
+            assert!(!said.contains("x-leno") && !said.contains("default/"), "{said}");
+            assert_eq!(response.status(), if content_type == "text/plain" { 403 } else { 200 });
+        }
+        let callee = &east.workload.logged()[0];
+        assert_eq!((&callee["policy"], &callee["response_flags"]), (&"none".into(), &"RBAC".into()));
+        assert_eq!(callee["allow_policies"], serde_json::json!(["default/a", "default/b"]));
+        for line in proxy.logged() {
+            assert_eq!(
+                (&line["response_code_details"], &line["response_flags"], &line["policy"]),
+                (&"upstream_rbac_access_denied".into(), &"RBAC".into(), &().into()),
+                "{line}"
+            );
+            assert_eq!(line["request_id"].as_str().map(str::len), Some(36));
+            assert_eq!(line["destination_principal"], id("shop").to_string(), "who denied is known");
+        }
+    });
+}
+
+/// An application may say 403 as it likes; no policy is blamed for it.
+#[test]
+fn an_applications_own_403_is_not_a_policys() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let application = Application::start(ip, |_| {
+            let claim = http::Response::builder().header("x-leno-failure", "rbac_access_denied");
+            claim.status(403).body(Body::full("mine")).unwrap()
+        });
+        let east = Cluster::start(&authority, "east", ip, application.address.port(), Protocol::Http1);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let response = proxy.call().await.get("/").await;
+        assert_eq!((response.status().as_u16(), response.body().as_str()), (403, "mine"));
+        assert_eq!(proxy.logged()[0]["response_code_details"], "via_upstream");
+    });
+}
+
+/// Another gateway might let it through, and is not asked: a denial is the last word.
+#[test]
+fn a_caller_is_told_that_a_gateway_between_networks_denied() {
+    story(async {
+        let authority = Authority::new();
+        let (east, north) = (Cluster::named(&authority, "east"), Cluster::named(&authority, "north"));
+        for cluster in [&east, &north] {
+            cluster.gateway.apply(vec![on("eastwest", policy(Action::Deny, vec![Rule::default()]))]);
+        }
+        for protocol in [Protocol::Http1, Protocol::Tcp] {
+            let proxy = client(&authority, protocol, vec![east.endpoint("east"), north.endpoint("north")]);
+            if protocol == Protocol::Tcp {
+                assert_eq!(proxy.call_tcp().read(&mut [0; 8]).await.unwrap_or(0), 0);
+            } else {
+                let response = proxy.call().await.get("/").await;
+                assert_eq!(
+                    (response.status().as_u16(), response.body().as_str()),
+                    (403, "RBAC: access denied")
+                );
+            }
+            let entry = proxy.entry();
+            assert!(entry.states.iter().all(|state| !state.is_aside(proxy.worker.now_ms())));
+            let line = &proxy.logged()[0];
+            assert_eq!(
+                (&line["response_code_details"], &line["attempts"]),
+                (&"upstream_rbac_access_denied".into(), &1.into()),
+                "{line}"
+            );
+        }
+    });
+}

@@ -203,7 +203,7 @@ fn a_denied_tunnel_is_nothing_against_its_endpoint() {
         let line = &proxy.logged()[0];
         assert_eq!(
             (&line["response_code_details"], &line["attempts"]),
-            (&"rbac_access_denied".into(), &1.into()),
+            (&"upstream_rbac_access_denied".into(), &1.into()),
             "{line}"
         );
     });
