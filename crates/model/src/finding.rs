@@ -70,6 +70,9 @@ codes! {
     Ignored: "LENO0109" Warning "The field is valid but has no effect: it is not supported yet, or means nothing where it stands. The object is used as if it were not there.";
     PortConflict: "LENO0110" Error "The services behind a GlobalService do not agree on a port. Requests go to the targetPort of the first one everywhere, so workloads of the others fail them.";
     Foreign: "LENO0111" Warning "The document is of a kind, or a Gateway of a class, that others serve and Leno does not. It is skipped, all others are used; with --strict it stops them.";
+    TcpClosed: "LENO0113" Warning "An AuthorizationPolicy has HTTP conditions without `ports`, and applies where a port is TCP. What cannot be read as HTTP counts against whoever sends it: such a DENY rule denies all of it, and such an ALLOW rule allows none. Name the HTTP ports in the rule, or allow the TCP port in a rule of its own.";
+    NoSuchPort: "LENO0114" Warning "An AuthorizationPolicy names a port that nothing has where it applies, so that part of it has no effect. The port is that of the workload (`targetPort` of a Service), of a gateway's listener, or, at an east-west gateway, of the exported service.";
+    NoIdentity: "LENO0115" Warning "An AuthorizationPolicy asks at a gateway who calls. Callers from outside the mesh have no identity there: `principals`, `namespaces` and `serviceAccounts` match none of them.";
 }
 
 impl Finding {

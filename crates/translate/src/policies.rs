@@ -154,6 +154,11 @@ fn target_refs(spec: &AuthorizationPolicySpec) -> impl Iterator<Item = &PolicyTa
     spec.target_refs.iter().chain(&spec.target_ref)
 }
 
+/// Whether a policy names what it concerns.
+pub(crate) fn is_targeted(spec: &AuthorizationPolicySpec) -> bool {
+    target_refs(spec).next().is_some()
+}
+
 /// Whether a policy concerns the workloads of a group, by its selector.
 fn selects_group(
     policy: &Object,
@@ -163,7 +168,7 @@ fn selects_group(
 ) -> bool {
     let near = *policy.meta.namespace == *namespace || &*policy.meta.namespace == ROOT_NAMESPACE;
     let selected = spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels));
-    near && selected && target_refs(spec).next().is_none()
+    near && selected && !is_targeted(spec)
 }
 
 /// Whether a policy concerns what comes in at a gateway: by target, by the labels of its group, or because it

@@ -1,7 +1,9 @@
 //! What is wrong with objects as a whole: references, conflicts, policies that cannot mean what they say.
 
+mod policies;
+
 use crate::hosts::{HostEntry, backend_service, find_export, service_host};
-use crate::policies;
+use crate::policies::{self as world_policies, ROOT_NAMESPACE};
 use crate::routes::{self, nearest};
 use crate::world::World;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
@@ -71,7 +73,11 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
         }
         Spec::GlobalService(spec) => global_service(object, spec, world),
         Spec::AuthorizationPolicy(spec) => {
-            concerns_nobody(object, spec, world).into_iter().chain(http_on_tcp(object, spec, world)).collect()
+            let nobody = concerns_nobody(object, spec, world).into_iter();
+            nobody
+                .chain(http_on_tcp(object, spec, world))
+                .chain(self::policies::find(object, spec, world))
+                .collect()
         }
         Spec::MeshSettings(spec) => {
             let own = world.place.trust_domain.as_str();
@@ -204,12 +210,12 @@ fn disagreements(object: &Object, spec: &GlobalServiceSpec, world: &World) -> Ve
 /// A policy that selects nothing: mostly a slip in a label, or Istio's root namespace instead of ours.
 fn concerns_nobody(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Option<Finding> {
     const ISTIO_ROOT: &str = "istio-system";
-    if policies::has_targets(object, world) {
+    if world_policies::has_targets(object, world) {
         return None;
     }
     let (cause, fix) = if &*object.meta.namespace == ISTIO_ROOT {
         let cause = format!("{ISTIO_ROOT} is a namespace like others here, so the policy concerns nobody");
-        (cause, format!("for the whole mesh, put it into {}", policies::ROOT_NAMESPACE))
+        (cause, format!("for the whole mesh, put it into {}", ROOT_NAMESPACE))
     } else {
         let fix = "let `selector` match `spec.metadata.labels` of a WorkloadGroup of the namespace, or \
                    `targetRefs` name a Gateway of it";
@@ -224,9 +230,9 @@ fn http_on_tcp(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -
     if spec.rules.iter().all(|rule| rule.to.iter().all(|to| to.operation.ports.is_empty())) {
         return Vec::new();
     }
-    let policy = policies::compile(object, spec, &world.place.trust_domain);
+    let policy = world_policies::compile(object, spec, &world.place.trust_domain);
     let mut tcp = BTreeSet::new();
-    for target in policies::targets(object, world) {
+    for target in world_policies::targets(object, world) {
         let Subscription::Inbound { namespace, group } = target else { continue };
         let ports = crate::gateways::inbound(&(namespace, group), world)
             .map(|inbound| inbound.ports)

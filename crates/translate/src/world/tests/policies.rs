@@ -1,6 +1,7 @@
 //! Whom a policy concerns.
 
 use super::*;
+use model::Code;
 
 const GATEWAYS: &str = "
 apiVersion: gateway.networking.k8s.io/v1
@@ -83,4 +84,149 @@ fn a_policy_is_the_same_wherever_it_applies() {
     ));
     let get = |key: &str| resource(&ResourceKey::parse(key).unwrap(), &world).unwrap().resource;
     assert_eq!(get("policy/a/p"), get("gateway-policy/a/edge/a/p"));
+}
+
+const SHOP: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: shop, namespace: a}
+spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp-db, port: 5432}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: shop, namespace: a}
+spec: {metadata: {labels: {app: shop}}, template: {}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: a}
+spec: {gatewayClassName: leno, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+";
+
+/// What is said of a policy beside others.
+fn said(documents: &str, name: &str) -> Vec<Finding> {
+    let mut all = world(documents).findings();
+    all.retain(|finding| &*finding.origin.object.kind == "AuthorizationPolicy");
+    all.retain(|finding| &*finding.origin.object.name == name);
+    all
+}
+
+fn policy(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: a}}\nspec: {spec}\n---\n"
+    )
+}
+
+/// Code, and words of cause and fix; empty: nothing is said. Then the spec that the fix makes of it, of which
+/// nothing is said any more.
+fn check(spec: &str, expected: Option<(Code, &[&str])>, mended: Option<&str>) {
+    let found = said(&format!("{SHOP}{}", policy("p", spec)), "p");
+    let codes: Vec<Code> = found.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, expected.iter().map(|(code, _)| *code).collect::<Vec<_>>(), "{spec}: {found:?}");
+    for word in expected.iter().flat_map(|(_, words)| *words) {
+        let text = found[0].to_string();
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    if let Some(mended) = mended {
+        assert_eq!(said(&format!("{SHOP}{}", policy("p", mended)), "p"), [], "{mended}");
+    }
+}
+
+const APP: &str = "selector: {matchLabels: {app: shop}}";
+const EDGE: &str = "targetRefs: [{kind: Gateway, name: edge}]";
+
+#[test]
+fn an_http_condition_that_closes_a_tcp_port_is_told() {
+    let deny = |to: &str| format!("{{{APP}, action: DENY, rules: [{{{to}}}]}}");
+    let closed = "port 5432 of WorkloadGroup/shop.a is TCP, and closed to";
+    let ports = "add `ports: ['8080']` to each operation";
+    check(
+        &deny("to: [{operation: {paths: [/x]}}]"),
+        Some((Code::TcpClosed, &[closed, "everybody", ports])),
+        Some(&deny("to: [{operation: {paths: [/x], ports: ['8080']}}]")),
+    );
+    check(
+        &deny("from: [{source: {namespaces: [b]}}], to: [{operation: {methods: [GET], notPorts: ['8080']}}]"),
+        Some((Code::TcpClosed, &["closed to all whom `from` names"])),
+        None,
+    );
+    let header = "when: [{key: 'request.headers[x]', values: [a]}]";
+    check(
+        &deny(header),
+        Some((Code::TcpClosed, &["add `to: [{operation: {ports: ['8080']}}]` to the rule"])),
+        Some(&deny(&format!("to: [{{operation: {{ports: ['8080']}}}}], {header}"))),
+    );
+    // These are about HTTP ports alone, or mean the TCP port.
+    check(&deny("to: [{operation: {paths: [/x], ports: ['8080']}}]"), None, None);
+    check(&deny("to: [{operation: {paths: [/x], notPorts: ['5432']}}]"), None, None);
+    check(&deny("to: [{operation: {ports: ['5432']}}]"), None, None);
+    check(
+        &deny("to: [{operation: {paths: [/x]}}], when: [{key: destination.port, values: ['8080']}]"),
+        None,
+        None,
+    );
+    check(&deny("from: [{source: {namespaces: [b]}}]"), None, None);
+    // A gateway's listeners read HTTP.
+    check(
+        &format!("{{{EDGE}, action: DENY, rules: [{{to: [{{operation: {{paths: [/x]}}}}]}}]}}"),
+        None,
+        None,
+    );
+
+    let allow =
+        |rules: &str| format!("{{{APP}, rules: [{{to: [{{operation: {{methods: [GET]}}}}]}}{rules}]}}");
+    let opened = ", {to: [{operation: {ports: ['5432']}}]}";
+    check(
+        &allow(""),
+        Some((Code::TcpClosed, &["no other ALLOW policy lets anybody in: port 5432 of", "ports: ['5432']"])),
+        Some(&allow(opened)),
+    );
+    let other = policy("q", &format!("{{{APP}, rules: [{{to: [{{operation: {{ports: ['5432']}}}}]}}]}}"));
+    assert_eq!(said(&format!("{SHOP}{}{other}", policy("p", &allow(""))), "p"), []);
+}
+
+#[test]
+fn a_port_that_nothing_has_is_told() {
+    let deny = |to: &str| format!("{{{APP}, action: DENY, rules: [{{to: [{{operation: {{{to}}}}}]}}]}}");
+    check(
+        &deny("ports: ['80']"),
+        Some((Code::NoSuchPort, &["denies nothing", "write 8080", "port 80 of shop.a.svc.cluster.local"])),
+        Some(&deny("ports: ['8080']")),
+    );
+    check(&deny("ports: ['9999']"), Some((Code::NoSuchPort, &["write one of 5432, 8080"])), None);
+    check(&deny("notPorts: ['80']"), Some((Code::NoSuchPort, &["excepts nothing"])), None);
+    let when = |values: &str| {
+        format!("{{{APP}, action: DENY, rules: [{{when: [{{key: destination.port, {values}}}]}}]}}")
+    };
+    check(&when("values: ['80']"), Some((Code::NoSuchPort, &["denies nothing"])), None);
+    check(&when("values: ['8080']"), None, None);
+    // At a gateway it is the listener's, and a policy for both has both.
+    let edge = |port: u16| {
+        format!("{{{EDGE}, action: DENY, rules: [{{to: [{{operation: {{ports: ['{port}']}}}}]}}]}}")
+    };
+    check(&edge(80), None, None);
+    check(&edge(8080), Some((Code::NoSuchPort, &["write one of 80"])), Some(&edge(80)));
+    check("{action: DENY, rules: [{to: [{operation: {ports: ['80', '8080']}}]}]}", None, None);
+}
+
+#[test]
+fn a_condition_on_identity_is_told_where_nobody_has_one() {
+    let from = "rules: [{from: [{source: {principals: ['*']}}]}]";
+    check(
+        &format!("{{{EDGE}, action: DENY, {from}}}"),
+        Some((Code::NoIdentity, &["denies nobody", "ipBlocks"])),
+        None,
+    );
+    check(&format!("{{{EDGE}, {from}}}"), Some((Code::NoIdentity, &["Gateway/edge.a is closed"])), None);
+    // Whose workloads are meant is not said, so the gateway's callers are asked as well.
+    check(
+        &format!("{{{from}}}"),
+        Some((Code::NoIdentity, &["Gateway/edge.a is closed", "`selector`", "`targetRefs`"])),
+        Some(&format!("{{{APP}, {from}}}")),
+    );
+    check(&format!("{{action: DENY, {from}}}"), None, None);
+    check("{rules: [{from: [{source: {notPrincipals: [a/ns/b/sa/c]}}]}]}", None, None);
+    let open = policy("q", &format!("{{{EDGE}, rules: [{{}}]}}"));
+    assert_eq!(said(&format!("{SHOP}{}{open}", policy("p", &format!("{{{from}}}"))), "p"), []);
 }

@@ -1,0 +1,396 @@
+//! Policies that cannot mean what they say: where they apply, some condition can never be answered, so a DENY
+//! policy denies more or nothing, and an ALLOW policy lets nobody in. All is told as a warning: the same policy
+//! may come first and what makes sense of it later.
+
+use crate::gateways;
+use crate::policies;
+use crate::world::World;
+use api::gateway::CLASS;
+use api::istio::{AuthorizationPolicySpec, PolicyAction, PolicyRule};
+use api::{Object, Spec};
+use model::authz::{Action, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
+use model::service::Protocol;
+use model::{Code, Finding, ObjectRef, ResourceKey, Subscription};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Ports or places that one finding names; more are counted.
+const NAMED_MAX: usize = 5;
+
+/// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
+struct Place {
+    object: ObjectRef,
+    is_edge: bool,
+    /// The number that policies mean, and what is spoken there.
+    ports: BTreeMap<u16, Protocol>,
+    /// Port of a service, and the port of the workload that it means, where they differ.
+    aliases: Vec<(u16, u16, String)>,
+    /// The policies here.
+    keys: Vec<ResourceKey>,
+}
+
+/// What a policy says in vain, or not as it looks, at the places where it applies.
+pub(super) fn find(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Vec<Finding> {
+    // CUSTOM denies all that it matches until it is supported, which has a finding of its own.
+    if spec.action == Some(PolicyAction::Custom) {
+        return Vec::new();
+    }
+    let policy = policies::compile(object, spec, &world.place.trust_domain);
+    if !policy.rules.iter().any(|rule| asks_port(rule) || looks_at_http(rule) || asks_identity(rule)) {
+        return Vec::new();
+    }
+    let targets = policies::targets(object, world);
+    let places: Vec<Place> = targets.iter().filter_map(|target| place(target, world)).collect();
+    let mut findings = unknown_ports(object, spec, &policy, &places);
+    match policy.action {
+        Action::Deny => {
+            findings.extend(closed_by_deny(object, spec, &policy, &places));
+            findings.extend(denies_no_stranger(object, spec, &policy, &places));
+        }
+        Action::Allow => findings.extend(closed_by_allow(object, spec, &policy, &places, world)),
+        Action::Audit => {}
+    }
+    findings
+}
+
+fn place(target: &Subscription, world: &World) -> Option<Place> {
+    let members = || crate::resources::members(target, world).into_iter();
+    let keys = members().filter(|key| key.policy().is_some()).collect();
+    let mut place = match target {
+        Subscription::Inbound { namespace, group } => {
+            let object = ObjectRef::new("WorkloadGroup", namespace, group);
+            Place { object, is_edge: false, ports: BTreeMap::new(), aliases: Vec::new(), keys }
+        }
+        Subscription::Gateway { namespace, name } => {
+            let object = ObjectRef::new("Gateway", namespace, name);
+            let is_edge = gateways::find_gateway(namespace, name, CLASS, world).is_some();
+            Place { object, is_edge, ports: BTreeMap::new(), aliases: Vec::new(), keys }
+        }
+        _ => return None,
+    };
+    match target {
+        Subscription::Inbound { namespace, group } => {
+            let inbound = gateways::inbound(&(namespace.clone(), group.clone()), world)?;
+            for port in inbound.ports {
+                place.ports.insert(port.port, port.protocol);
+                let differs = port.names.iter().filter(|(_, service_port)| *service_port != port.port);
+                place.aliases.extend(differs.map(|(host, of)| (*of, port.port, host.to_string())));
+            }
+        }
+        Subscription::Gateway { namespace, name } if place.is_edge => {
+            let gateway = gateways::gateway(namespace, name, world)?;
+            place.ports.extend(gateway.listeners.iter().map(|listener| (listener.port, Protocol::Http1)));
+        }
+        // Between networks: ports of services, and bytes that nobody can read.
+        _ => {
+            let exports = gateways::exports(world).hosts;
+            place.ports.extend(exports.into_iter().map(|(_, port)| (port, Protocol::Tcp)));
+        }
+    }
+    Some(place)
+}
+
+fn asks_port(rule: &Rule) -> bool {
+    rule.to.iter().any(|to| !to.ports.is_empty() || !to.not_ports.is_empty())
+        || rule.when.iter().any(|when| when.key == ConditionKey::DestinationPort)
+}
+
+fn looks_at_http(rule: &Rule) -> bool {
+    rule.to.iter().any(Operation::needs_http) || has_header(rule)
+}
+
+fn has_header(rule: &Rule) -> bool {
+    rule.when.iter().any(|when| matches!(when.key, ConditionKey::Header(_)))
+}
+
+fn is_invalid(rule: &Rule) -> bool {
+    rule.when.iter().any(|when| when.key == ConditionKey::Invalid)
+}
+
+/// Whether one of these conditions asks who calls, which nobody from outside can answer.
+fn asks_identity(rule: &Rule) -> bool {
+    !rule.from.is_empty() && rule.from.iter().all(source_asks_identity)
+        || rule.when.iter().any(|when| {
+            matches!(when.key, ConditionKey::SourcePrincipal | ConditionKey::SourceNamespace)
+                && !when.values.is_empty()
+        })
+}
+
+fn source_asks_identity(source: &Source) -> bool {
+    !(source.principals.is_empty() && source.namespaces.is_empty() && source.service_accounts.is_empty())
+}
+
+/// Whether the conditions on `destination.port` admit a port.
+fn when_admits(when: &[Condition], port: u16) -> bool {
+    let text = port.to_string();
+    let names = |globs: &[Glob]| {
+        globs.iter().any(|glob| match glob {
+            Glob::Exact(wanted) => **wanted == *text,
+            Glob::Prefix(start) => text.starts_with(&**start),
+            Glob::Suffix(end) => text.ends_with(&**end),
+            Glob::Present => true,
+        })
+    };
+    let of_port = when.iter().filter(|when| when.key == ConditionKey::DestinationPort);
+    of_port
+        .into_iter()
+        .all(|when| (when.values.is_empty() || names(&when.values)) && !names(&when.not_values))
+}
+
+fn admits(operation: &Operation, port: u16) -> bool {
+    (operation.ports.is_empty() || operation.ports.contains(&port)) && !operation.not_ports.contains(&port)
+}
+
+/// What a rule says of bytes that are no HTTP, or that nobody can read, at a port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opaque {
+    /// It can be answered.
+    Answered,
+    /// An HTTP condition without `ports` cannot: it counts as matched in DENY and as not matched in ALLOW.
+    Unanswered,
+    /// It is about other ports, or names this one beside an HTTP condition, which is an error by itself.
+    Elsewhere,
+}
+
+fn of_opaque(rule: &Rule, port: u16) -> Opaque {
+    if is_invalid(rule) || !when_admits(&rule.when, port) {
+        return Opaque::Elsewhere;
+    }
+    let has_header = has_header(rule);
+    if rule.to.is_empty() {
+        return if has_header { Opaque::Unanswered } else { Opaque::Answered };
+    }
+    let here = || rule.to.iter().filter(|to| admits(to, port));
+    match () {
+        () if !has_header && here().any(|to| !to.needs_http()) => Opaque::Answered,
+        () if here().any(|to| to.ports.is_empty() && (has_header || to.needs_http())) => Opaque::Unanswered,
+        () => Opaque::Elsewhere,
+    }
+}
+
+/// A few of these, and how many more there are.
+fn some(names: impl IntoIterator<Item = String>) -> String {
+    let names: Vec<String> = names.into_iter().collect();
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+/// Opaque ports of all places, each with where it is.
+fn opaque_ports(places: &[Place]) -> impl Iterator<Item = (&Place, u16)> {
+    places.iter().flat_map(|place| {
+        let opaque = place.ports.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp);
+        opaque.map(move |(port, _)| (place, *port))
+    })
+}
+
+/// `ports` for an operation: all that are not opaque anywhere.
+fn readable_ports(places: &[Place]) -> Vec<String> {
+    let opaque: BTreeSet<u16> = opaque_ports(places).map(|(_, port)| port).collect();
+    let all: BTreeSet<u16> = places.iter().flat_map(|place| place.ports.keys().copied()).collect();
+    all.difference(&opaque).map(|port| format!("'{port}'")).collect()
+}
+
+/// HTTP conditions without `ports` in DENY rules: what cannot be read counts as matched, so opaque ports are shut.
+fn closed_by_deny(
+    object: &Object,
+    spec: &AuthorizationPolicySpec,
+    policy: &Policy,
+    places: &[Place],
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (rule, written) in policy.rules.iter().zip(&spec.rules) {
+        let closed: Vec<String> = opaque_ports(places)
+            .filter(|(_, port)| of_opaque(rule, *port) == Opaque::Unanswered)
+            .map(|(place, port)| format!("port {port} of {}", place.object))
+            .collect();
+        if closed.is_empty() {
+            continue;
+        }
+        let whom = if rule.from.is_empty() { "everybody" } else { "all whom `from` names" };
+        let cause = format!(
+            "its HTTP conditions have no `ports`, and what is not HTTP counts as matched: {} is TCP, and closed to {whom}",
+            some(closed)
+        );
+        let readable = readable_ports(places);
+        let ports = readable.join(", ");
+        let fix = if readable.is_empty() {
+            let all: BTreeSet<String> = opaque_ports(places).map(|(_, port)| format!("'{port}'")).collect();
+            let ports = all.into_iter().collect::<Vec<_>>().join(", ");
+            format!(
+                "none of these ports is read as HTTP: if they are to be closed, write `ports: [{ports}]` in the place of the HTTP conditions"
+            )
+        } else if rule.to.is_empty() {
+            format!("add `to: [{{operation: {{ports: [{ports}]}}}}]` to the rule")
+        } else {
+            format!("add `ports: [{ports}]` to each operation of the rule that has none")
+        };
+        findings.push(Finding::new(Code::TcpClosed, &object.at(http_line(rule, written)), cause, fix));
+    }
+    findings
+}
+
+/// The line of the first HTTP condition.
+fn http_line(rule: &Rule, written: &PolicyRule) -> u32 {
+    let operations = rule.to.iter().zip(&written.to);
+    let mut lines = operations.filter(|(to, _)| to.needs_http()).map(|(_, to)| to.operation.line);
+    lines.next().unwrap_or(written.line)
+}
+
+/// ALLOW policies none of which can be answered for an opaque port, or for callers without an identity: nobody
+/// comes in there.
+fn closed_by_allow(
+    object: &Object,
+    spec: &AuthorizationPolicySpec,
+    policy: &Policy,
+    places: &[Place],
+    world: &World,
+) -> Vec<Finding> {
+    if policy.dry_run || policy.rules.is_empty() {
+        return Vec::new();
+    }
+    let (mut opaque, mut strangers) = (Vec::new(), Vec::new());
+    for place in places {
+        let mut others = None;
+        let mut lets_in = |may: &dyn Fn(&Rule) -> bool| {
+            let others = others.get_or_insert_with(|| allow_policies(place, world));
+            others.iter().flat_map(|policy| &policy.rules).any(may)
+        };
+        let tcp = place.ports.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp);
+        for (port, _) in tcp {
+            let is_asked = policy.rules.iter().any(|rule| of_opaque(rule, *port) == Opaque::Unanswered);
+            if is_asked && !lets_in(&|rule| of_opaque(rule, *port) == Opaque::Answered) {
+                opaque.push((*port, format!("port {port} of {}", place.object)));
+            }
+        }
+        let is_asked = place.is_edge && policy.rules.iter().any(asks_identity);
+        if is_asked && !lets_in(&|rule| !asks_identity(rule) && !is_invalid(rule)) {
+            strangers.push(place.object.to_string());
+        }
+    }
+    let mut findings = Vec::new();
+    if !opaque.is_empty() {
+        let ports: BTreeSet<String> = opaque.iter().map(|(port, _)| format!("'{port}'")).collect();
+        let cause = format!(
+            "it allows by HTTP conditions, which nothing but HTTP can meet, and no other ALLOW policy lets anybody in: {} is TCP, and closed",
+            some(opaque.into_iter().map(|(_, name)| name))
+        );
+        let ports = ports.into_iter().collect::<Vec<_>>().join(", ");
+        let fix = format!(
+            "add a rule `- to: [{{operation: {{ports: [{ports}]}}}}]`, with a `from` if not everybody may"
+        );
+        findings.push(Finding::new(Code::TcpClosed, &object.at(spec.line), cause, fix));
+    }
+    if let Some(gateway) = strangers.first().cloned() {
+        let cause = format!(
+            "it allows by identity, which callers of a gateway from outside do not have, and no other ALLOW policy lets them in: {} is closed",
+            some(strangers)
+        );
+        let fix = if policies::is_targeted(spec) {
+            "allow by `ipBlocks`, `hosts` or `paths`".to_owned()
+        } else {
+            format!(
+                "give it a `selector` of the workloads that are meant, or write an ALLOW policy with `targetRefs` for {gateway}"
+            )
+        };
+        findings.push(Finding::new(Code::NoIdentity, &object.at(spec.line), cause, fix));
+    }
+    findings
+}
+
+/// The ALLOW policies in force at a place.
+fn allow_policies(place: &Place, world: &World) -> Vec<Policy> {
+    let found = place.keys.iter().filter_map(|key| {
+        let (namespace, name) = key.policy()?;
+        let object = world.objects.get(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
+        let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
+        Some(policies::compile(object, spec, &world.place.trust_domain))
+    });
+    found.filter(|policy| policy.action == Action::Allow && !policy.dry_run).collect()
+}
+
+/// DENY rules by identity that are meant for a gateway alone: nobody there has one.
+fn denies_no_stranger(
+    object: &Object,
+    spec: &AuthorizationPolicySpec,
+    policy: &Policy,
+    places: &[Place],
+) -> Vec<Finding> {
+    if places.is_empty() || !places.iter().all(|place| place.is_edge) {
+        return Vec::new();
+    }
+    let in_vain =
+        policy.rules.iter().zip(&spec.rules).filter(|(rule, _)| asks_identity(rule) && !is_invalid(rule));
+    let finding = |(_, written): (&Rule, &PolicyRule)| {
+        let cause = "it denies by identity, which callers of a gateway from outside do not have, so the rule \
+                     denies nobody";
+        let fix = "deny by `ipBlocks`, or let the policy select the workloads behind the gateway";
+        Finding::new(Code::NoIdentity, &object.at(written.line), cause, fix)
+    };
+    in_vain.map(finding).collect()
+}
+
+/// Ports that nothing has where the policy applies. A policy means the port of the workload, which is not always
+/// the one that callers use.
+fn unknown_ports(
+    object: &Object,
+    spec: &AuthorizationPolicySpec,
+    policy: &Policy,
+    places: &[Place],
+) -> Vec<Finding> {
+    // Where nothing has a port yet, nothing can be wrong with one.
+    if places.iter().all(|place| place.ports.is_empty()) {
+        return Vec::new();
+    }
+    let is_known = |port: &u16| places.iter().any(|place| place.ports.contains_key(port));
+    let mut findings = Vec::new();
+    for (rule, written) in policy.rules.iter().zip(&spec.rules) {
+        let of_operations = rule.to.iter().zip(&written.to).flat_map(|(to, written)| {
+            let line = written.operation.line;
+            [("ports", to.ports.clone(), line), ("notPorts", to.not_ports.clone(), line)]
+        });
+        let of_conditions = rule.when.iter().zip(&written.when).flat_map(|(when, written)| {
+            let is_port = when.key == ConditionKey::DestinationPort;
+            let numbers = move |globs: &[Glob]| match is_port {
+                true => globs.iter().filter_map(number).collect(),
+                false => Vec::new(),
+            };
+            [
+                ("values", numbers(&when.values), written.line),
+                ("notValues", numbers(&when.not_values), written.line),
+            ]
+        });
+        for (field, ports, line) in of_operations.chain(of_conditions) {
+            for port in ports.iter().filter(|port| !is_known(port)) {
+                let effect = match (field.starts_with("not"), policy.action) {
+                    (true, _) => "excepts nothing",
+                    (false, Action::Deny) => "denies nothing",
+                    (false, Action::Allow) => "allows nothing",
+                    (false, Action::Audit) => "records nothing",
+                };
+                let cause = format!(
+                    "`{field}` has {port}, which no workload or gateway that the policy concerns has, so it {effect}"
+                );
+                findings.push(Finding::new(Code::NoSuchPort, &object.at(line), cause, meant(*port, places)));
+            }
+        }
+    }
+    findings
+}
+
+fn number(glob: &Glob) -> Option<u16> {
+    match glob {
+        Glob::Exact(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn meant(port: u16, places: &[Place]) -> String {
+    let mut aliases = places.iter().flat_map(|place| &place.aliases);
+    if let Some((_, target, host)) = aliases.find(|(of, ..)| *of == port) {
+        return format!(
+            "write {target}: a policy means the workload's own port, where port {port} of {host} leads"
+        );
+    }
+    let all: BTreeSet<u16> = places.iter().flat_map(|place| place.ports.keys().copied()).collect();
+    format!("write one of {}", some(all.iter().map(u16::to_string)))
+}
