@@ -71,14 +71,20 @@ fn world_findings(objects: &[api::Object]) -> Result<Vec<Finding>, Failure> {
 
 /// A cluster with these objects and nobody in it. Its own name does not matter for what is asked of it.
 pub(crate) fn world(objects: &[api::Object]) -> Result<World, Failure> {
+    world_in(objects, None)
+}
+
+/// The same in a mesh of this trust domain; `None`: that of the settings among the objects.
+pub(crate) fn world_in(objects: &[api::Object], domain: Option<TrustDomain>) -> Result<World, Failure> {
     // As a control plane is told on its command line; principals in policies have it in front.
     let configured = objects.iter().find_map(|object| match &object.spec {
         api::Spec::MeshSettings(settings) => settings.trust_domain.as_deref(),
         _ => None,
     });
     // One that is wrong is a finding, and not the end of the search for others.
-    let trust_domain =
-        configured.and_then(TrustDomain::parse).or_else(|| TrustDomain::parse("cluster.local"));
+    let trust_domain = domain
+        .or_else(|| configured.and_then(TrustDomain::parse))
+        .or_else(|| TrustDomain::parse("cluster.local"));
     let trust_domain = trust_domain.ok_or_else(|| Failure::new(exit::FAILED, "no trust domain"))?;
     let place = ClusterPlace {
         cluster: "local".into(),

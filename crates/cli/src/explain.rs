@@ -22,13 +22,14 @@ pub struct Explain {
 /// What else can be explained.
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Show what becomes of a request under the configuration in files: rule, backends, policies
+    /// Show what becomes of a request: rule, backends, policies, under the configuration of the running control
+    /// plane or in files
     Request(request::Request),
 }
 
-pub(crate) fn run(args: &Explain, console: &mut Console) -> Outcome {
+pub(crate) async fn run(args: &Explain, console: &mut Console) -> Outcome {
     if let Some(What::Request(request)) = &args.what {
-        return request::run(request, console);
+        return request::run(request, console).await;
     }
     let text = match &args.code {
         None => all(),

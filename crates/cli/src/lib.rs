@@ -90,7 +90,7 @@ async fn dispatch(command: Command, console: &mut Console) -> exit::Outcome {
         Command::Delete(args) => delete::run(&args, console).await,
         Command::Status(args) => status::run(&args, console).await,
         Command::Analyze(args) => analyze::run(&args, console).await,
-        Command::Explain(args) => explain::run(&args, console),
+        Command::Explain(args) => explain::run(&args, console).await,
         Command::Token(args) => token::run(&args, console).await,
         Command::Withdraw(args) => withdraw::run(&args, console).await,
         Command::Check(args) => check::run(&args, console).await,

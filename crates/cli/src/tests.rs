@@ -349,6 +349,30 @@ fn analyze_ends_with_79_on_errors() {
     assert!(fine.code == exit::OK && fine.err.starts_with("nothing found"), "{}", fine.err);
 }
 
+/// The objects that are in force there, in the trust domain that is told there.
+#[test]
+fn explain_request_asks_the_running_control_plane() {
+    let status = r#"{"cluster":"west","trustDomain":"shop.example"}"#;
+    let service = r#"{"items":[{"apiVersion":"v1","kind":"Service","metadata":{"name":"web","namespace":"default","resourceVersion":"7"},"spec":{"selector":{"app":"web"},"ports":[{"name":"http","port":80}]}}]}"#;
+    let group = r#"{"items":[{"apiVersion":"networking.istio.io/v1","kind":"WorkloadGroup","metadata":{"name":"web","namespace":"default"},"spec":{"metadata":{"labels":{"app":"web"}},"template":{"serviceAccount":"web"}}}]}"#;
+    let policy = r#"{"items":[{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{"name":"deny","namespace":"default"},"spec":{"action":"DENY","rules":[{"from":[{"source":{"principals":["shop.example/ns/default/sa/web"]}}]}]}}]}"#;
+    let answers = [
+        (STATUS, 200, status),
+        ("GET /api/v1/services", 200, service),
+        ("GET /apis/networking.istio.io/v1/workloadgroups", 200, group),
+        ("GET /apis/security.istio.io/v1/authorizationpolicies", 200, policy),
+    ];
+    let line = "explain request --to http://web.default.svc.cluster.local/ --from default/web";
+    let ended = leno(line, "", &answers);
+    let denied = "at        default/web: denied by rule 0 of AuthorizationPolicy/deny.default\n";
+    assert!(ended.code == exit::FAILED && ended.out.ends_with(denied), "{} {}", ended.out, ended.err);
+    assert!(ended.asked.contains(&"GET /apis/gateway.networking.k8s.io/v1/httproutes".to_owned()));
+    let ended = leno(line, "", &answers[..3]);
+    assert!(ended.code == exit::OK && ended.out.ends_with("default/web: allowed\n"), "{}", ended.out);
+    let refused = [answers[0], ("GET /api/v1/services", 503, "{}")];
+    assert_eq!(leno(line, "", &refused).code, exit::FAILED, "what cannot be had is not taken for absent");
+}
+
 #[test]
 fn a_token_goes_to_stdout_alone() {
     let ask = "POST /apis/networking.istio.io/v1/namespaces/default/workloadgroups/web/token";

@@ -1,28 +1,29 @@
-//! Why a request goes where it goes: the same functions as in the proxy, their answers put together.
+//! Why a request goes where it goes: the same functions as in the proxy, in the same order, their answers put
+//! together. [`explain`] tells the way to the backends, [`judge`] what a callee says of what arrives there.
 
 #[cfg(test)]
 mod tests;
 
 use crate::authz::{self, Decision, Denial, Facts, Rehearsal};
-use crate::route::Table;
-use crate::{RequestView, path};
-use model::route::{RouteFilter, RouteRule};
+use crate::route::{self, Match, Table};
+use crate::{Headers, RequestView, path};
+use model::route::{HeaderEdit, RouteFilter, RouteRule, untouched};
 use model::{Hostname, Origin, Policy, Reason};
 use std::sync::Arc;
 
 /// What would become of a request. Plain data, for the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// The path that everything was decided on; `None`: it was refused.
+    /// The path that the rule was found by; `None`: it was refused.
     pub path: Option<String>,
+    /// What the policies say where it comes in.
+    pub entry: Judgement,
     /// The rule that matched, as object and line, and its index in the route.
     pub rule: Option<(Origin, u32)>,
     /// Where the request goes, with shares that add up to 1. Empty when it goes nowhere.
     pub backends: Vec<Share>,
-    /// What authorization says.
-    pub authorization: Verdict,
-    /// Policies that matched without being enforced.
-    pub recorded: Vec<Origin>,
+    /// What the backends get, after the rule's edits; `None`: nothing is sent.
+    pub sent: Option<Sent>,
     /// How it ends before any backend is asked; `None`: it is forwarded (or redirected).
     pub refusal: Option<Reason>,
 }
@@ -38,10 +39,31 @@ pub struct Share {
     pub share: f64,
 }
 
-/// What authorization says.
+/// A request as it leaves for a backend.
 #[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// Authority.
+    pub host: String,
+    /// Path, canonical as the callee makes it; `None`: the callee refuses it.
+    pub path: Option<String>,
+    /// What the rule changes of the headers, in this order.
+    pub edits: Vec<HeaderEdit>,
+}
+
+/// What policies say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// Whether it may go on.
+    pub verdict: Verdict,
+    /// Policies that matched without being enforced.
+    pub recorded: Vec<Origin>,
+}
+
+/// What authorization says.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Verdict {
     /// Allowed.
+    #[default]
     Allowed,
     /// Denied by a rule of this policy.
     DeniedBy(Origin, usize),
@@ -50,8 +72,8 @@ pub enum Verdict {
 }
 
 /// Explains `request`, whose path is as sent, to service or listener port `port`; `called` is the service, or
-/// `None` at a gateway. `policies` and `facts` are those of the workload that receives it; `facts.http` is
-/// replaced by `request`.
+/// `None` at a gateway. `policies` and `facts` are those of the gateway, and none where the caller's own proxy
+/// is asked; `facts.http` is replaced by `request`.
 pub fn explain(
     table: &Table,
     called: Option<&Hostname>,
@@ -62,45 +84,127 @@ pub fn explain(
 ) -> Explanation {
     let canonical = match path::canonical(request.path) {
         Ok(canonical) => canonical,
-        Err(reason) => return refused(reason),
+        Err(reason) => return refused(None, Judgement::default(), reason),
     };
     let request = RequestView { path: &canonical, ..*request };
-    let facts = Facts { http: Some(&request), ..*facts };
-    let matched = table.find(port, &request).map(|matched| matched.rule);
+    let entry = judge_view(policies, &Facts { http: Some(&request), ..*facts });
+    if entry.verdict != Verdict::Allowed {
+        return refused(Some(canonical.into_owned()), entry, Reason::Denied);
+    }
+    let matched = table.find(port, &request);
+    let rule = matched.map(|matched| &**matched.rule);
     // A service without any rule is its own backend, as in the proxy.
     let itself = called.filter(|_| matched.is_none() && !table.has_rules(port));
-    let backends = match (matched, itself) {
+    let backends = match (rule, itself) {
         (Some(rule), _) => shares(rule),
         (None, Some(host)) => vec![Share { host: Some(host.clone()), port, share: 1.0 }],
         (None, None) => Vec::new(),
     };
     let redirects =
-        |rule: &&Arc<RouteRule>| rule.filters.iter().any(|f| matches!(f, RouteFilter::Redirect(_)));
-    let authorization = match authz::authorize(policies, &facts) {
+        rule.is_some_and(|rule| rule.filters.iter().any(|f| matches!(f, RouteFilter::Redirect(_))));
+    let refusal = match rule {
+        None if backends.is_empty() => Some(Reason::NoRoute),
+        Some(_) if backends.is_empty() && !redirects => Some(Reason::NoBackend),
+        _ => None,
+    };
+    let is_sent = refusal.is_none() && !redirects;
+    Explanation {
+        entry,
+        rule: rule.map(|rule| (rule.origin.clone(), rule.index)),
+        backends,
+        sent: is_sent.then(|| edited(&request, matched.as_ref())),
+        refusal,
+        path: Some(canonical.into_owned()),
+    }
+}
+
+/// What a callee's policies say of `sent`, which became of `request`. `facts` are those of the callee;
+/// `facts.http` is replaced. What it refuses for its path is not asked about, and is not allowed.
+pub fn judge(
+    sent: &Sent,
+    request: &RequestView<'_>,
+    policies: &[Arc<Policy>],
+    facts: &Facts<'_>,
+) -> Judgement {
+    let Some(path) = &sent.path else {
+        return Judgement { verdict: Verdict::NotAllowed(Vec::new()), recorded: Vec::new() };
+    };
+    let headers = Edited { of: request.headers, host: &sent.host, edits: &sent.edits };
+    let view = RequestView { host: &sent.host, path, headers: &headers, ..*request };
+    judge_view(policies, &Facts { http: Some(&view), ..*facts })
+}
+
+fn judge_view(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Judgement {
+    let verdict = match authz::authorize(policies, facts) {
         Decision::Allow => Verdict::Allowed,
         Decision::Deny(Denial::Matched { policy, rule }) => Verdict::DeniedBy(policy.origin.clone(), rule),
         Decision::Deny(Denial::NoneMatched { allow }) => {
             Verdict::NotAllowed(allow.iter().map(|policy| policy.origin.clone()).collect())
         }
     };
-    let refusal = match (&authorization, matched) {
-        (_, None) if backends.is_empty() => Some(Reason::NoRoute),
-        (Verdict::DeniedBy(..) | Verdict::NotAllowed(_), _) => Some(Reason::Denied),
-        (_, Some(rule)) if backends.is_empty() && !redirects(&rule) => Some(Reason::NoBackend),
-        _ => None,
-    };
-    Explanation {
-        rule: matched.map(|rule| (rule.origin.clone(), rule.index)),
-        backends,
-        authorization,
-        recorded: authz::rehearse(policies, &facts).map(|rehearsal| origins(&rehearsal)).unwrap_or_default(),
-        refusal,
-        path: Some(canonical.into_owned()),
-    }
+    let rehearsal = authz::rehearse(policies, facts);
+    Judgement { verdict, recorded: rehearsal.map(|rehearsal| origins(&rehearsal)).unwrap_or_default() }
 }
 
 fn origins(rehearsal: &Rehearsal) -> Vec<Origin> {
     rehearsal.matched.iter().map(|(policy, _)| policy.origin.clone()).collect()
+}
+
+/// The request after the rule's filters, in their order.
+fn edited(request: &RequestView<'_>, matched: Option<&Match<'_>>) -> Sent {
+    let (mut host, mut path, mut edits) = (request.host.to_owned(), request.path.to_owned(), Vec::new());
+    let filters = matched
+        .iter()
+        .flat_map(|matched| matched.rule.filters.iter().map(|filter| (filter, matched.prefix_len)));
+    for (filter, prefix_len) in filters {
+        match filter {
+            RouteFilter::RequestHeaders(edit) => edits.push(edit.clone()),
+            RouteFilter::Rewrite(rewrite) => {
+                if let Some(name) = &rewrite.hostname {
+                    host = name.to_string();
+                }
+                if let Some(changed) = &rewrite.path {
+                    path = route::rewrite_path(changed, &path, prefix_len);
+                }
+            }
+            RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
+        }
+    }
+    let path = path::canonical(&path).ok().map(|path| path.into_owned());
+    Sent { host, path, edits }
+}
+
+/// Headers after a rule's edits.
+struct Edited<'a> {
+    of: &'a dyn Headers,
+    host: &'a str,
+    edits: &'a [HeaderEdit],
+}
+
+impl Headers for Edited<'_> {
+    fn visit(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        if name.eq_ignore_ascii_case("host") {
+            return each(self.host.as_bytes());
+        }
+        if untouched(name).is_some() {
+            return self.of.visit(name, each);
+        }
+        let mut values: Vec<Vec<u8>> = Vec::new();
+        self.of.visit(name, &mut |value| values.push(value.to_vec()));
+        let is_it = |other: &str| other.eq_ignore_ascii_case(name);
+        for edit in self.edits {
+            for (_, value) in edit.set.iter().filter(|(key, _)| is_it(key)) {
+                values = vec![value.as_bytes().to_vec()];
+            }
+            values.extend(
+                edit.add.iter().filter(|(key, _)| is_it(key)).map(|(_, value)| value.as_bytes().to_vec()),
+            );
+            if edit.remove.iter().any(|key| is_it(key)) {
+                values.clear();
+            }
+        }
+        values.iter().for_each(|value| each(value));
+    }
 }
 
 fn shares(rule: &RouteRule) -> Vec<Share> {
@@ -110,13 +214,6 @@ fn shares(rule: &RouteRule) -> Vec<Share> {
     weighted.map(|b| Share { host: b.host.clone(), port: b.port, share: share(b.weight) }).collect()
 }
 
-fn refused(reason: Reason) -> Explanation {
-    Explanation {
-        path: None,
-        rule: None,
-        backends: Vec::new(),
-        authorization: Verdict::NotAllowed(Vec::new()),
-        recorded: Vec::new(),
-        refusal: Some(reason),
-    }
+fn refused(path: Option<String>, entry: Judgement, reason: Reason) -> Explanation {
+    Explanation { path, entry, rule: None, backends: Vec::new(), sent: None, refusal: Some(reason) }
 }

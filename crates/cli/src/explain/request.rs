@@ -1,19 +1,23 @@
-//! `leno explain request`: what becomes of a request under the configuration in files, without a cluster. Files
-//! are translated as a control plane would, and `decide` is asked as a proxy would.
+//! `leno explain request`: what becomes of a request under the configuration of a running control plane, or in
+//! files without a cluster. Objects are translated as a control plane would, and `decide` is asked as the proxies
+//! would be: at the gateway or the caller first, then, of what that sends, at each callee.
 
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
-use crate::{analyze, load, show};
+use crate::remote::{self, Remote, Server};
+use crate::{analyze, load, naming, show};
 use anyhow::Context;
 use decide::authz::Facts;
-use decide::explain::{Explanation, Verdict, explain};
+use decide::explain::{Explanation, Judgement, Verdict, explain, judge};
 use decide::route::Table;
 use decide::{RequestView, host, listener};
-use http::Uri;
+use http::{StatusCode, Uri};
 use model::listener::{Gateway, Inbound};
 use model::route::{Parent, RouteRule};
-use model::{Hostname, Origin, Policy, Resource, SpiffeId, Subscription};
+use model::{Hostname, Origin, Policy, Resource, SpiffeId, Subscription, TrustDomain};
+use serde_json::Value;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use translate::World;
 
@@ -23,12 +27,15 @@ pub(crate) struct Request {
     /// Where to, for example http://shop.mesh.internal/cart?id=1
     #[arg(long, value_name = "URL")]
     to: Uri,
-    /// Files or directories
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
+    /// Files or directories; without any, the control plane is asked
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-", conflicts_with = "server")]
     filename: Vec<String>,
     /// Which workload group calls; without it nobody has proved anything
-    #[arg(long, value_name = "NAMESPACE/GROUP")]
+    #[arg(long, value_name = "NAMESPACE/GROUP", conflicts_with = "gateway")]
     from: Option<String>,
+    /// Address of the caller; without it, conditions on the address count against the request
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
     /// By which gateway it enters; without it, it is a call between workloads
     #[arg(long, value_name = "NAMESPACE/NAME")]
     gateway: Option<String>,
@@ -38,6 +45,8 @@ pub(crate) struct Request {
     /// Header, as `name: value`; may be repeated
     #[arg(short = 'H', long = "header")]
     headers: Vec<String>,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// The rules that a request meets where it comes in.
@@ -45,21 +54,21 @@ struct Entrance {
     table: Table,
     called: Option<Hostname>,
     port: u16,
+    /// Of the gateway; a caller's own proxy asks none.
+    policies: Vec<Arc<Policy>>,
 }
 
-pub(super) fn run(args: &Request, console: &mut Console) -> Outcome {
-    let loaded = load::load(&args.filename)?;
-    show::findings(console, &loaded.findings, |file| loaded.text_of(file));
-    if loaded.has_errors() {
-        return Err(Failure::new(DATA, "the files have errors"));
-    }
-    let world = analyze::world(&loaded.objects)?;
+pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
+    let world = match args.filename.is_empty() {
+        true => running(&args.server.remote()?).await?,
+        false => written(&args.filename, console)?,
+    };
+    let authority = args.to.authority().and_then(|given| host::authority(given.as_str()));
+    let authority = authority.ok_or_else(|| Failure::new(USAGE, "--to is no URL with a host"))?;
     let caller = match &args.from {
         Some(name) => Some(identity(&world, name)?),
         None => None,
     };
-    let authority = args.to.authority().and_then(|given| host::authority(given.as_str()));
-    let authority = authority.ok_or_else(|| Failure::new(USAGE, "--to is no URL with a host"))?;
     let entrance = enter(args, &world, &authority)?;
     let mut headers = Vec::new();
     for header in &args.headers {
@@ -73,20 +82,67 @@ pub(super) fn run(args: &Request, console: &mut Console) -> Outcome {
         query: args.to.query(),
         headers: &headers,
     };
-    let ask = |policies: &[Arc<Policy>], port| {
-        let facts = Facts { peer: caller.as_ref(), peer_ip: None, port, http: None };
-        explain(&entrance.table, entrance.called.as_ref(), entrance.port, &view, policies, &facts)
+    // From outside nobody has an identity; at the callee it is the gateway's, whose address nobody knows here.
+    let outside = Facts { peer: None, peer_ip: args.ip, port: entrance.port, http: None };
+    let way = explain(
+        &entrance.table,
+        entrance.called.as_ref(),
+        entrance.port,
+        &view,
+        &entrance.policies,
+        &outside,
+    );
+    let (peer, peer_ip) = match &args.gateway {
+        Some(gateway) => (identity(&world, gateway).ok(), None),
+        None => (caller, args.ip),
     };
-    let way = ask(&[], entrance.port);
-    let mut text = describe_way(&way);
+    let mut text = describe_way(args.gateway.as_deref(), &view, &way);
     let mut is_denied = false;
     for callee in callees(&world, &way) {
-        let told = ask(&callee.policies, callee.port);
-        is_denied |= told.authorization != Verdict::Allowed;
-        describe_callee(&mut text, &callee.group, &told);
+        let Some(sent) = &way.sent else { break };
+        let facts = Facts { peer: peer.as_ref(), peer_ip, port: callee.port, http: None };
+        let told = judge(sent, &view, &callee.policies, &facts);
+        is_denied |= told.verdict != Verdict::Allowed;
+        describe("at", &callee.group, &told, &mut text);
     }
     console.data(&text);
     Ok(if is_denied || way.refusal.is_some() { exit::FAILED } else { exit::OK })
+}
+
+/// The configuration in files.
+fn written(paths: &[String], console: &mut Console) -> Result<World, Failure> {
+    let loaded = load::load(paths)?;
+    show::findings(console, &loaded.findings, |file| loaded.text_of(file));
+    if loaded.has_errors() {
+        return Err(Failure::new(DATA, "the files have errors"));
+    }
+    analyze::world(&loaded.objects)
+}
+
+/// The configuration of a running control plane: its objects, in its trust domain.
+async fn running(remote: &Remote) -> Result<World, Failure> {
+    let status = remote.get("/leno/v1/status").await?;
+    let domain = status["trustDomain"].as_str().and_then(TrustDomain::parse);
+    let domain =
+        domain.ok_or_else(|| Failure::new(exit::FAILED, "the server is no control plane of a cluster"))?;
+    let mut objects = Vec::new();
+    for kind in api::kinds::ALL {
+        let answer = remote.call("GET", &naming::path(kind, None, None), None).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            // An older one does not know all kinds, and has none of these.
+            StatusCode::NOT_FOUND => continue,
+            _ => return Err(remote::refusal(&answer)),
+        }
+        let list = remote::json(&answer)?;
+        objects.extend(list["items"].as_array().into_iter().flatten().flat_map(read));
+    }
+    analyze::world_in(&objects, Some(domain))
+}
+
+/// One object as the control plane has it in force; what is wrong with it was told when it came.
+fn read(item: &Value) -> Vec<api::Object> {
+    api::parse::documents(&item.to_string(), "").0
 }
 
 fn identity(world: &World, name: &str) -> Result<SpiffeId, Failure> {
@@ -107,7 +163,7 @@ fn enter(args: &Request, world: &World, authority: &str) -> Result<Entrance, Fai
         let is_own =
             |rule: &RouteRule| matches!(&rule.parent, Parent::Service { host, .. } if *host == called);
         let table = Table::compile(rules(&resources).filter(|rule| is_own(rule)));
-        return Ok(Entrance { table, called: Some(called), port });
+        return Ok(Entrance { table, called: Some(called), port, policies: Vec::new() });
     };
     let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
     let subscription = Subscription::Gateway { namespace: namespace.into(), name: name.into() };
@@ -123,7 +179,16 @@ fn enter(args: &Request, world: &World, authority: &str) -> Result<Entrance, Fai
     let entered = &gateway.listeners[index].name;
     let is_own = |rule: &RouteRule| matches!(&rule.parent, Parent::Gateway { listener, .. } if listener.is_empty() || listener == entered);
     let table = Table::compile(rules(&resources).filter(|rule| is_own(rule)));
-    Ok(Entrance { table, called: None, port })
+    Ok(Entrance { table, called: None, port, policies: policies(resources.clone()) })
+}
+
+/// The policies among what a subscription consists of.
+fn policies(resources: Vec<Resource>) -> Vec<Arc<Policy>> {
+    let policy = |resource| match resource {
+        Resource::Policy(policy) => Some(Arc::new(policy)),
+        _ => None,
+    };
+    resources.into_iter().filter_map(policy).collect()
 }
 
 fn resources(subscription: &Subscription, world: &World) -> Vec<Resource> {
@@ -155,27 +220,24 @@ fn callees(world: &World, way: &Explanation) -> Vec<Callee> {
     });
     let mut callees = Vec::new();
     for subscription in subscriptions {
-        let (mut inbound, mut policies) = (None::<Inbound>, Vec::new());
-        for resource in resources(&subscription, world) {
-            match resource {
-                Resource::Inbound(found) => inbound = Some(found),
-                Resource::Policy(policy) => policies.push(Arc::new(policy)),
-                _ => {}
-            }
-        }
-        let Some(inbound) = inbound else { continue };
+        let resources = resources(&subscription, world);
+        let inbound = resources.iter().find_map(|resource| match resource {
+            Resource::Inbound(inbound) => Some(inbound.clone()),
+            _ => None,
+        });
+        let Some(inbound): Option<Inbound> = inbound else { continue };
         let is_asked = |(host, port): &(Hostname, u16)| {
             way.backends.iter().any(|backend| backend.host.as_ref() == Some(host) && backend.port == *port)
         };
         if let Some(port) = inbound.ports.iter().find(|port| port.names.iter().any(is_asked)) {
             let group = format!("{}/{}", inbound.namespace, inbound.group);
-            callees.push(Callee { group, port: port.port, policies });
+            callees.push(Callee { group, port: port.port, policies: policies(resources) });
         }
     }
     callees
 }
 
-fn describe_way(way: &Explanation) -> String {
+fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanation) -> String {
     let mut text = String::new();
     let rule = match &way.rule {
         Some((origin, index)) => format!("rule {index} of {}", place(origin)),
@@ -183,7 +245,18 @@ fn describe_way(way: &Explanation) -> String {
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "path      {}", way.path.as_deref().unwrap_or("refused"));
-    let _ = writeln!(text, "route     {rule}");
+    if let (Some(gateway), true) = (gateway, way.path.is_some()) {
+        describe("gateway", gateway, &way.entry, &mut text);
+    }
+    if way.entry.verdict == Verdict::Allowed {
+        let _ = writeln!(text, "route     {rule}");
+    }
+    if let Some(sent) = &way.sent {
+        let path = sent.path.as_deref();
+        if path != way.path.as_deref() || sent.host != asked.host {
+            let _ = writeln!(text, "sent      to {}, path {}", sent.host, path.unwrap_or("refused"));
+        }
+    }
     for backend in &way.backends {
         let host = backend.host.as_ref().map_or("a reference to nothing (500)", Hostname::as_str);
         let _ = writeln!(text, "backend   {:.0} % to {host}:{}", backend.share * 100.0, backend.port);
@@ -195,8 +268,9 @@ fn describe_way(way: &Explanation) -> String {
     text
 }
 
-fn describe_callee(text: &mut String, group: &str, told: &Explanation) {
-    let verdict = match &told.authorization {
+/// What policies say at one place.
+fn describe(what: &str, name: &str, told: &Judgement, text: &mut String) {
+    let verdict = match &told.verdict {
         Verdict::Allowed => "allowed".to_owned(),
         Verdict::DeniedBy(origin, rule) => format!("denied by rule {rule} of {}", place(origin)),
         Verdict::NotAllowed(policies) => {
@@ -204,14 +278,18 @@ fn describe_callee(text: &mut String, group: &str, told: &Explanation) {
             format!("denied: none of the ALLOW policies matches: {}", policies.join(", "))
         }
     };
-    let _ = writeln!(text, "at        {group}: {verdict}");
+    let _ = writeln!(text, "{what:<9} {name}: {verdict}");
     for origin in &told.recorded {
         let _ = writeln!(text, "          {} matches and is not enforced", place(origin));
     }
 }
 
+/// An object, and where it stands if that is a file.
 fn place(origin: &Origin) -> String {
-    format!("{} ({}:{})", origin.object, origin.file, origin.line)
+    match &*origin.file {
+        "" => origin.object.to_string(),
+        file => format!("{} ({file}:{})", origin.object, origin.line),
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used)]
 //! What a person is told of a request.
 
-use super::{Verdict, explain};
+use super::{Verdict, explain, judge};
 use crate::RequestView;
 use crate::authz::Facts;
 use crate::route::Table;
 use model::authz::{Action, Policy, Rule};
-use model::route::{Parent, RouteBackend, RouteRule};
+use model::route::{HeaderEdit, Parent, PathRewrite, Rewrite, RouteBackend, RouteFilter, RouteRule};
 use model::{Hostname, ObjectRef, Origin, Reason};
 use std::sync::Arc;
 
@@ -59,17 +59,79 @@ fn a_service_without_rules_is_its_own_backend() {
     assert_eq!((told.backends[0].host.as_ref(), told.refusal), (Some(&host), None));
 }
 
+fn policy(action: Action, rules: Vec<Rule>) -> Arc<Policy> {
+    Arc::new(Policy { origin: origin("AuthorizationPolicy", "p"), action, rules, dry_run: false })
+}
+
+/// A gateway's policies are asked first, and of the canonical path.
 #[test]
 fn it_names_the_policy_that_denies() {
-    let policy = |action, rules| {
-        Arc::new(Policy { origin: origin("AuthorizationPolicy", "deny"), action, rules, dry_run: false })
-    };
     let denied = [policy(Action::Deny, vec![Rule::default()])];
-    check(&table(&[1]), &denied, "/", ("web", &[100], Some(Reason::Denied)));
-    check(&table(&[1]), &[policy(Action::Allow, Vec::new())], "/", ("web", &[100], Some(Reason::Denied)));
+    check(&table(&[1]), &denied, "/", ("", &[], Some(Reason::Denied)));
+    check(&table(&[1]), &[policy(Action::Allow, Vec::new())], "/", ("", &[], Some(Reason::Denied)));
     let request = RequestView { method: "GET", host: "web", path: "/x/../y", query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
     let told = explain(&table(&[1]), None, 80, &request, &denied, &facts);
     assert_eq!(told.path.as_deref(), Some("/y"));
-    assert_eq!(told.authorization, Verdict::DeniedBy(origin("AuthorizationPolicy", "deny"), 0));
+    assert_eq!(told.entry.verdict, Verdict::DeniedBy(origin("AuthorizationPolicy", "p"), 0));
+    let told = explain(&table(&[1]), None, 80, &request, &[policy(Action::Allow, Vec::new())], &facts);
+    assert_eq!(told.entry.verdict, Verdict::NotAllowed(vec![origin("AuthorizationPolicy", "p")]));
+}
+
+/// What a callee with this policy says, after these filters, of `GET /a/x` to `web` with `x-who: me`.
+fn judged(filters: Vec<RouteFilter>, action: Action, rule: Rule) -> Verdict {
+    let mut edited = (**table(&[1]).rules().next().unwrap()).clone();
+    edited.filters = filters;
+    edited.matches = vec![model::route::RouteMatch {
+        path: model::route::PathMatch::Prefix("/a".into()),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    }];
+    let headers = vec![("x-who".to_owned(), "me".to_owned())];
+    let request = RequestView { method: "GET", host: "web", path: "/a/x", query: None, headers: &headers };
+    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let told = explain(&Table::compile([Arc::new(edited)]), None, 80, &request, &[], &facts);
+    judge(&told.sent.unwrap(), &request, &[policy(action, vec![rule])], &facts).verdict
+}
+
+/// The proxy sends the edited request, and that is what its callee judges.
+#[test]
+fn a_callee_judges_what_the_rule_makes_of_a_request() {
+    use model::authz::{Condition, ConditionKey, Glob, Operation};
+    let to = |operation: Operation| Rule { to: vec![operation], ..Rule::default() };
+    let path = |path: &str| to(Operation { paths: vec![Glob::parse(path)], ..Operation::default() });
+    let host = |host: &str| to(Operation { hosts: vec![Glob::parse(host)], ..Operation::default() });
+    let header = |name: &str, value: &str| {
+        let (key, values) = (ConditionKey::Header(name.into()), vec![Glob::parse(value)]);
+        Rule { when: vec![Condition { key, values, not_values: Vec::new() }], ..Rule::default() }
+    };
+    let edit = || {
+        let path = Some(PathRewrite::Prefix("/b".into()));
+        let pair = |name: &str, value: &str| (name.into(), value.into());
+        vec![
+            RouteFilter::Rewrite(Rewrite { hostname: Some("inside".into()), path }),
+            RouteFilter::RequestHeaders(HeaderEdit {
+                set: vec![pair("X-Who", "gateway"), pair("x-leno-destination", "elsewhere")],
+                add: vec![pair("x-new", "1")],
+                remove: vec!["x-old".into()],
+            }),
+        ]
+    };
+    for (rule, before, after) in [
+        (path("/a/x"), true, false),
+        (path("/b/x"), false, true),
+        (host("web"), true, false),
+        (host("inside"), false, true),
+        (header("x-who", "me"), true, false),
+        (header("x-who", "gateway"), false, true),
+        (header("x-new", "1"), false, true),
+        (header("host", "inside"), false, true),
+        (header("x-leno-destination", "*"), false, false),
+    ] {
+        for (filters, matches) in [(Vec::new(), before), (edit(), after)] {
+            let is_denied = judged(filters, Action::Deny, rule.clone()) != Verdict::Allowed;
+            assert_eq!(is_denied, matches, "{rule:?}");
+        }
+    }
 }

@@ -77,7 +77,9 @@ fn explained_in(files: &str, line: &str) -> (i32, String) {
     let args = Program::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap();
     let out = Buffer::default();
     let mut console = Console::new(Box::new(out.clone()), Box::new(Buffer::default()));
-    let code = run(&args.request, &mut console).unwrap_or_else(|failure| failure.code);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let running = run(&args.request, &mut console);
+    let code = runtime.block_on(running).unwrap_or_else(|failure| failure.code);
     let text = String::from_utf8(out.0.borrow().clone()).unwrap();
     (code, text.replace(&format!("{}/", directory.path().display()), ""))
 }
@@ -127,4 +129,98 @@ fn what_is_not_there_is_said() {
     ] {
         assert_eq!(explained(line), (64, String::new()), "{line}");
     }
+}
+
+const EDGE: &str = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec: {gatewayClassName: leno, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: edge, namespace: default}
+spec: {metadata: {labels: {app: edge}}, template: {serviceAccount: edge}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: edge, namespace: default}
+spec:
+  parentRefs: [{name: edge}]
+  rules:
+    - matches: [{path: {type: PathPrefix, value: /shop}}]
+      filters:
+        - type: URLRewrite
+          urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /private}}
+      backendRefs: [{name: web, port: 80}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: at-the-edge, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]
+  action: DENY
+  rules:
+    - to: [{operation: {paths: [/shop/admin*]}}]
+    - from: [{source: {ipBlocks: [192.0.2.0/24]}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-edge, namespace: default}
+spec:
+  selector: {matchLabels: {app: web}}
+  action: DENY
+  rules:
+    - from: [{source: {serviceAccounts: [default/edge]}}]
+      to: [{operation: {paths: [/private/x]}}]
+";
+
+/// The gateway's own policies are asked of what the caller sent, the callee's of what the gateway makes of it.
+#[test]
+fn a_gateway_is_asked_first_and_its_backend_gets_the_rewritten_request() {
+    let ask = |rest: &str| {
+        let files = format!("{FILES}{EDGE}");
+        explained_in(&files, &format!("--to http://any.example{rest} --gateway default/edge"))
+    };
+    let by = "AuthorizationPolicy/at-the-edge.default";
+    let (code, text) = ask("/shop/a --ip 198.51.100.1");
+    assert_eq!(code, 0, "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..2], ["path      /shop/a", "gateway   default/edge: allowed"]);
+    assert_eq!(lines[3], "sent      to any.example, path /private/a");
+    assert_eq!(lines[5], "at        default/web: allowed");
+
+    let (code, text) = ask("/shop/x --ip 198.51.100.1");
+    assert!(code == 1 && text.contains("at        default/web: denied by rule 0 of"), "{text}");
+    assert!(
+        text.contains("AuthorizationPolicy/no-edge.default"),
+        "the gateway calls, not its caller: {text}"
+    );
+    // What is judged at the edge is not judged behind it, and nothing is sent.
+    for rest in ["/shop/admin --ip 198.51.100.1", "/shop/a --ip 192.0.2.1", "/shop/a", "/nowhere"] {
+        let (code, text) = ask(rest);
+        assert!(code == 1 && text.contains("gateway   default/edge: denied by rule"), "{rest}: {text}");
+        assert!(text.contains(by) && text.contains("ends      403 rbac_access_denied"), "{rest}: {text}");
+        assert!(!text.contains("backend") && !text.contains("default/web"), "{rest}: {text}");
+    }
+}
+
+/// Who enters from outside has proved nothing, and a file is no running control plane.
+#[test]
+fn what_excludes_each_other_is_refused() {
+    for line in ["-f x --server http://127.0.0.1:1", "-f x --from default/a --gateway default/b"] {
+        let line = format!("request --to http://a/ {line}");
+        assert!(Program::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn the_policies_of_which_none_matches_are_named() {
+    let files = FILES.replace("action: DENY", "action: ALLOW");
+    let (code, text) =
+        explained_in(&files, "--to http://web.default.svc.cluster.local/ --from default/client");
+    let denied =
+        "denied: none of the ALLOW policies matches: AuthorizationPolicy/no-client.default (web.yaml:17)";
+    assert!(code == 1 && text.contains(denied), "{text}");
 }
