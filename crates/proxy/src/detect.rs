@@ -24,8 +24,11 @@ pub(crate) enum Spoken {
     Http1,
     /// HTTP/2 with prior knowledge.
     Http2,
-    /// Anything else, TLS too; or nothing yet.
+    /// Anything else, TLS too.
     Opaque,
+    /// Not enough to tell in the time that it had. On a port whose servers may speak first that is opaque, on an
+    /// HTTP port somebody who only holds the connection.
+    Silent,
 }
 
 /// Reads until the protocol is known or `wait` is over.
@@ -44,7 +47,8 @@ pub(crate) async fn detect<I: Io>(mut io: I, wait: Duration) -> io::Result<(Spok
             Sniff::NeedMore => {}
         }
         match timeout_at(until, io.read_buf(&mut seen)).await {
-            Ok(Ok(0)) | Err(_) => break Spoken::Opaque,
+            Err(_) => break Spoken::Silent,
+            Ok(Ok(0)) => break Spoken::Opaque,
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
         }

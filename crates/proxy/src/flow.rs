@@ -154,7 +154,8 @@ async fn serve_service(
         Protocol::Undeclared => SNIFF_TIMEOUT,
     };
     let Ok((spoken, stream)) = detect(stream, wait).await else { return };
-    if spoken == Spoken::Opaque && target.protocol == Protocol::Undeclared {
+    let is_unknown = matches!(spoken, Spoken::Opaque | Spoken::Silent);
+    if is_unknown && target.protocol == Protocol::Undeclared {
         return tcp::serve(worker, stream, address, &target).await;
     }
     let side = Side::Outbound { host: entry.service.host.clone(), port };
@@ -191,6 +192,7 @@ async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain:
         Spoken::Http1 | Spoken::Opaque => {
             codec::http1::serve(stream, &options, drain.started(), service).await
         }
+        Spoken::Silent => Err(ServeError::HeaderTimeout),
     };
     if let Err(error) = served {
         report(&caller.worker, caller.address, &error);

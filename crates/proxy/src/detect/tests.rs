@@ -35,7 +35,10 @@ async fn first_bytes_tell_the_protocol() {
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
-async fn a_silent_client_is_opaque_after_a_while() {
-    let (_client, server) = tokio::io::duplex(64);
-    assert_eq!(detect(server, SNIFF_TIMEOUT).await.unwrap().0, Spoken::Opaque);
+async fn a_silent_client_is_told_apart_after_a_while() {
+    for begun in ["", "GE", "PRI * HTT"] {
+        let (mut client, server) = tokio::io::duplex(64);
+        client.write_all(begun.as_bytes()).await.unwrap();
+        assert_eq!(detect(server, SNIFF_TIMEOUT).await.unwrap().0, Spoken::Silent);
+    }
 }

@@ -93,7 +93,7 @@ async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
     let served = match spoken {
         Spoken::Http1 => codec::http1::serve(io, &options, visitor.leaves(), service).await,
         Spoken::Http2 => codec::http2::serve(io, &options, visitor.leaves(), service).await,
-        Spoken::Opaque => return relay_opaque(&visitor, &arrival, io).await,
+        Spoken::Opaque | Spoken::Silent => return relay_opaque(&visitor, &arrival, io).await,
     };
     if let Err(error) = served {
         report(&visitor.worker, visitor.address, &error);

@@ -124,3 +124,20 @@ fn floods_and_broken_frames_are_counted_by_reason() {
         });
     }
 }
+
+/// In a time of its own. The promise is ten seconds, for who says nothing, too little, or no whole head.
+#[test]
+fn who_sends_no_request_is_closed_when_its_time_is_over() {
+    for begun in ["", "G", "PRI * HTTP", "GET / HTTP/1.1\r\nhost: shop.exam"] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        tokio::task::LocalSet::new().block_on(&runtime.unwrap(), async {
+            let proxy = edge(Vec::new(), &[]);
+            let mut caller = proxy.enter_raw();
+            let since = tokio::time::Instant::now();
+            caller.write_all(begun.as_bytes()).await.unwrap();
+            assert_eq!(caller.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+            assert_eq!(since.elapsed().as_secs(), 10, "{begun:?}");
+            wait_until("it is counted", || refusals_for(&proxy.worker, Reason::HeaderTimeout) == 1).await;
+        });
+    }
+}
