@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 
+use crate::budget::Budget;
 use crate::error::BoxError;
 use crate::http2::recv::RecvBody;
 use crate::reply::ResetCode;
@@ -20,6 +21,8 @@ use crate::reply::ResetCode;
 pub struct Body {
     kind: Kind,
     watch: Option<Rc<dyn Watch>>,
+    /// What is kept of it is charged here.
+    budget: Option<Rc<Budget>>,
 }
 
 enum Kind {
@@ -49,6 +52,10 @@ pub enum BodyEnd {
     Failed,
     /// The reader gave up.
     Dropped,
+    /// The reader took nothing for as long as it may.
+    Unread,
+    /// The reader took nothing, and others needed the room.
+    Shed,
 }
 
 /// Why a body broke off.
@@ -74,29 +81,41 @@ pub enum BodyError {
 impl Body {
     /// No bytes.
     pub const fn empty() -> Self {
-        Body { kind: Kind::Empty, watch: None }
+        Body { kind: Kind::Empty, watch: None, budget: None }
     }
 
     /// Bytes in hand.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
-        Body { kind, watch: None }
+        Body { kind, watch: None, budget: None }
     }
 
     /// Any other body; costs a box.
     pub fn boxed(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
-        Body { kind: Kind::Other(Box::pin(body)), watch: None }
+        Body { kind: Kind::Other(Box::pin(body)), watch: None, budget: None }
     }
 
     pub(crate) fn hyper(body: hyper::body::Incoming) -> Self {
         let kind = if body.is_end_stream() { Kind::Empty } else { Kind::Hyper(body) };
-        Body { kind, watch: None }
+        Body { kind, watch: None, budget: None }
     }
 
     pub(crate) fn h2(body: RecvBody) -> Self {
         let kind = if body.is_end_stream() { Kind::Empty } else { Kind::H2(body) };
-        Body { kind, watch: None }
+        Body { kind, watch: None, budget: None }
+    }
+
+    /// Says whose budget pays for what is kept of this body.
+    #[must_use]
+    pub fn charged_to(mut self, budget: Option<Rc<Budget>>) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Whose budget pays for what is kept of this body: the connection's on which it comes, in HTTP/2.
+    pub fn budget(&self) -> Option<&Rc<Budget>> {
+        self.budget.as_ref()
     }
 
     /// Attaches an observer; a second one replaces the first, which then sees the end as `Dropped`.
@@ -128,6 +147,20 @@ impl Body {
             Kind::Hyper(body) => body.is_end_stream(),
             Kind::H2(body) => body.is_end_stream(),
             Kind::Other(body) => body.is_end_stream(),
+        }
+    }
+
+    /// Lets go of it and says why.
+    pub(crate) fn give_up(&mut self, end: BodyEnd) {
+        self.kind = Kind::Empty;
+        self.settle(end);
+    }
+
+    /// Bytes that have come and wait to be read, where that is known.
+    pub(crate) fn unread(&mut self) -> usize {
+        match &mut self.kind {
+            Kind::H2(body) => body.unread(),
+            _ => 0,
         }
     }
 

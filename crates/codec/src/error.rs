@@ -138,6 +138,8 @@ pub enum Flood {
     Priorities,
     /// Frames of unknown types, `PUSH_PROMISE` or `GOAWAY`.
     Others,
+    /// Requests for whose heads there was no room.
+    Refusals,
 }
 
 impl ServeError {

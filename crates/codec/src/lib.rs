@@ -8,6 +8,7 @@
 #![allow(clippy::module_name_repetitions)]
 
 pub mod body; // one body for both versions
+mod budget; // what a connection makes us hold
 mod error; // why serving or sending failed
 pub mod headers; // hop-by-hop and protected names
 mod options; // limits with names
@@ -23,10 +24,11 @@ pub mod http2;
 pub mod relay; // bytes both ways
 
 pub use body::{Body, BodyEnd, BodyError, Watch};
+pub use budget::{Budget, Charge};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
 pub use options::{
-    ClientOptions, FloodLimits, PATIENT_STALL_TIMEOUT, SHARED_CONNECTION_WINDOW_BYTES, STALL_TIMEOUT,
-    ServerOptions, WRITE_TIMEOUT,
+    ClientOptions, FloodLimits, HELD_BYTES_MAX, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
+    SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT, ServerOptions, WRITE_TIMEOUT,
 };
 pub use reply::{Reply, ResetCode, TunnelRun};
 pub use sniff::{HTTP2_PREFACE, Sniff, sniff};

@@ -1,6 +1,9 @@
 //! Limits and waits of connections, each with a name, a unit and a default.
 
+use std::rc::Rc;
 use std::time::Duration;
+
+use crate::Budget;
 
 /// Bytes of a request's head (line and fields). More: 431.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -12,16 +15,15 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a draining HTTP/1 connection without a request waits for one more, so as not to lose it.
 pub const DRAIN_LINGER: Duration = Duration::from_secs(1);
-/// How long bytes of a stream may wait for a client's window. Longer, or fewer than [`STALL_BYTES_MIN`] in that
-/// time: the stream is reset. A stream without bytes to send waits for ever.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// As [`STALL_TIMEOUT`], for who may have reasons to be slow: upstreams, other proxies, the own application.
-pub const PATIENT_STALL_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long bytes of a stream may wait for who reads it, in HTTP/1 and HTTP/2 alike. Longer, or fewer than
+/// [`STALL_BYTES_MIN`] in that time: the stream is reset, in HTTP/1 the connection cut. A stream without bytes to send
+/// waits for ever. Envoy's default of `stream_idle_timeout`.
+pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes that must pass within a stall or write timeout; a window that trickles is a shut one.
 pub const STALL_BYTES_MIN: usize = 16 * 1024;
 /// How long a client's socket may be full. Longer, or less than [`STALL_BYTES_MIN`] in that time: the connection
 /// is cut. The kernel buffers megabytes, so that a slow but honest client shows no progress for a while.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+pub const WRITE_TIMEOUT: Duration = STREAM_IDLE_TIMEOUT;
 /// Streams that a peer may have open on one connection. More: `REFUSED_STREAM`.
 pub const STREAMS_MAX: u32 = 256;
 /// Bytes that a peer may send on a stream, and on a connection, before we have read them.
@@ -31,10 +33,32 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// As [`CONNECTION_WINDOW_BYTES`] where one connection carries the streams of many callers: those that nobody
 /// reads must not keep the others waiting, up to 64 of them.
 pub const SHARED_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// Bytes that one HTTP/2 connection may make us hold, beside what its streams cost by being open: heads beyond the
+/// ordinary, bodies kept for a further attempt, responses that nobody reads. No room: who has waited longest for
+/// its reader is reset (`ENHANCE_YOUR_CALM`); a head gets `REFUSED_STREAM`; a body cannot be sent again.
+pub const HELD_BYTES_MAX: usize = 160 * 1024;
+/// As [`HELD_BYTES_MAX`] where one connection carries the streams of many callers.
+pub const SHARED_HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a response costs while it waits for its reader, without its bytes: its stream, and its connection to who
+/// sends it. Measured.
+pub(crate) const STALLED_BYTES: usize = 24 * 1024;
+/// How long a response may wait for its stream's window before it is charged.
+pub(crate) const STALL_GRACE: Duration = Duration::from_secs(1);
+/// As [`STALL_GRACE`], for one that waits for the connection's window or socket, of which nothing moves: a network
+/// may be away for a while.
+pub(crate) const CONNECTION_STALL_GRACE: Duration = Duration::from_secs(8);
+/// Bytes of header blocks that are decoded before the requests in them are looked at: a byte may stand for a field
+/// of a hundred.
+pub(crate) const BLOCK_BYTES_AHEAD: usize = 2 * 1024;
+/// Bytes that are read at once from who answers in HTTP/1: the head of a response must fit, and of its body so much
+/// is held twice while nobody takes it.
+pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a frame that we accept.
 pub const FRAME_BYTES_MAX: u32 = 64 * 1024;
-/// Bytes that a stream may have queued in the `h2` crate for sending.
-pub const SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that all streams of a connection together may have queued in the `h2` crate for sending. More: they wait.
+pub const SEND_BUFFER_BYTES_MAX: usize = 96 * 1024;
+/// As [`SEND_BUFFER_BYTES_MAX`] where one connection carries the streams of many callers.
+pub const SHARED_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
@@ -45,7 +69,7 @@ pub struct ServerOptions {
     pub idle_timeout: Duration,
     /// [`DRAIN_LINGER`]; HTTP/1 only.
     pub drain_linger: Duration,
-    /// [`STALL_TIMEOUT`]; HTTP/2 only, not for tunnels.
+    /// [`STREAM_IDLE_TIMEOUT`]; HTTP/2 only, not for tunnels.
     pub stall_timeout: Duration,
     /// [`WRITE_TIMEOUT`].
     pub write_timeout: Duration,
@@ -63,6 +87,9 @@ pub struct ServerOptions {
     pub max_frame_bytes: u32,
     /// [`SEND_BUFFER_BYTES_MAX`].
     pub max_send_buffer_bytes: usize,
+    /// What a connection may make us hold; HTTP/2 only. `None`: [`HELD_BYTES_MAX`], and nobody is told when it runs
+    /// out.
+    pub budget: Option<Rc<Budget>>,
     /// Frames per second; see there.
     pub floods: FloodLimits,
 }
@@ -73,7 +100,7 @@ impl Default for ServerOptions {
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             drain_linger: DRAIN_LINGER,
-            stall_timeout: STALL_TIMEOUT,
+            stall_timeout: STREAM_IDLE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
             max_header_bytes: HEADER_BYTES_MAX,
             max_headers: HEADERS_MAX,
@@ -82,6 +109,7 @@ impl Default for ServerOptions {
             connection_window: CONNECTION_WINDOW_BYTES,
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SEND_BUFFER_BYTES_MAX,
+            budget: None,
             floods: FloodLimits::default(),
         }
     }
@@ -90,7 +118,7 @@ impl Default for ServerOptions {
 /// How an HTTP/2 client treats its connection.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// [`PATIENT_STALL_TIMEOUT`].
+    /// [`STREAM_IDLE_TIMEOUT`].
     pub stall_timeout: Duration,
     /// [`HEADER_BYTES_MAX`], for responses.
     pub max_header_bytes: usize,
@@ -100,7 +128,7 @@ pub struct ClientOptions {
     pub connection_window: u32,
     /// [`FRAME_BYTES_MAX`].
     pub max_frame_bytes: u32,
-    /// [`SEND_BUFFER_BYTES_MAX`].
+    /// [`SHARED_SEND_BUFFER_BYTES_MAX`].
     pub max_send_buffer_bytes: usize,
     /// What `:scheme` says.
     pub scheme: http::uri::Scheme,
@@ -111,12 +139,12 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
-            stall_timeout: PATIENT_STALL_TIMEOUT,
+            stall_timeout: STREAM_IDLE_TIMEOUT,
             max_header_bytes: HEADER_BYTES_MAX,
             stream_window: STREAM_WINDOW_BYTES,
             connection_window: SHARED_CONNECTION_WINDOW_BYTES,
             max_frame_bytes: FRAME_BYTES_MAX,
-            max_send_buffer_bytes: SEND_BUFFER_BYTES_MAX,
+            max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
             scheme: http::uri::Scheme::HTTP,
             floods: FloodLimits::default(),
         }
@@ -142,6 +170,8 @@ pub struct FloodLimits {
     pub priorities: u32,
     /// All other control frames.
     pub others: u32,
+    /// Requests for whose heads there is no room ([`HELD_BYTES_MAX`]).
+    pub refusals: u32,
 }
 
 impl Default for FloodLimits {
@@ -155,6 +185,7 @@ impl Default for FloodLimits {
             window_updates: 10_000,
             priorities: 1_000,
             others: 500,
+            refusals: 1_000,
         }
     }
 }

@@ -101,7 +101,7 @@ reasons! {
     HeadersTooLarge: "request_headers_too_large" 431 8 "DPE" Downstream Never "The request's headers exceed the limit.";
     BadPath: "path_normalization_failed" 400 3 "DPE" Downstream Never "The path cannot be normalised without loss; remove encoded slashes, dots or control characters.";
     HeaderTimeout: "request_header_timeout" 408 4 "DT" Downstream Never "The caller did not finish its headers in time.";
-    BudgetExhausted: "connection_budget_exhausted" 0 8 "DPE" Downstream Never "The connection used up its budget of frames, resets or bytes.";
+    BudgetExhausted: "connection_budget_exhausted" 0 8 "DPE" Downstream Never "The connection used up its budget of frames, resets or bytes held; read responses, or open fewer at a time.";
     Plaintext: "plaintext_refused" 0 16 "NONE" Policy Never "Plaintext reached a workload that accepts mutual TLS only; call it through the mesh.";
     NoPeerCertificate: "peer_without_certificate" 0 16 "NONE" Policy Never "The caller showed no certificate; it must join the mesh.";
     PeerUntrusted: "peer_certificate_untrusted" 0 16 "NONE" Policy Never "The caller's certificate does not chain to a trusted root.";
@@ -119,4 +119,5 @@ reasons! {
     DeniedUpstream: "upstream_rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy of the callee, or of the gateway before it, denies this; the access log of that proxy names it in the line with the same request_id.";
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
     PeerNotYetValid: "peer_certificate_not_yet_valid" 0 16 "NONE" Policy Never "The caller's certificate is not valid yet by this host's clock; check the clocks of both hosts (NTP).";
+    StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long; it must read on, or open fewer at a time.";
 }

@@ -18,7 +18,7 @@ use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
 use ::http::HeaderValue;
-use codec::{Io, PATIENT_STALL_TIMEOUT, STALL_TIMEOUT, ServeError, ServerOptions};
+use codec::{Budget, HELD_BYTES_MAX, Io, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions};
 use daemon::Drain;
 use decide::listener::{self, Outbound};
 use model::service::Protocol;
@@ -27,6 +27,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+
+/// Streams that a caller from outside may have open on one connection: the least that RFC 9113 section 6.5.2 advises,
+/// for each costs some ten kilobytes by being open. More: `REFUSED_STREAM`.
+const EDGE_STREAMS_MAX: u32 = 100;
 
 /// Who sends requests over one connection, and where the connection came in.
 pub(crate) struct Caller {
@@ -180,11 +184,18 @@ pub(crate) async fn gateway(
 }
 
 async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain: Drain) {
-    let stall_timeout = match caller.side {
-        Side::Outbound { .. } => PATIENT_STALL_TIMEOUT,
-        Side::Gateway { .. } => STALL_TIMEOUT,
+    let options = match caller.side {
+        // The own application can hurt only itself.
+        Side::Outbound { .. } => ServerOptions {
+            budget: Some(budget(&caller.worker, caller.address, SHARED_HELD_BYTES_MAX)),
+            ..ServerOptions::default()
+        },
+        Side::Gateway { .. } => ServerOptions {
+            max_concurrent_streams: EDGE_STREAMS_MAX,
+            budget: Some(budget(&caller.worker, caller.address, HELD_BYTES_MAX)),
+            ..ServerOptions::default()
+        },
     };
-    let options = ServerOptions { stall_timeout, ..ServerOptions::default() };
     let service = |request| http::serve(Rc::clone(caller), request);
     let served = match spoken {
         Spoken::Http2 => codec::http2::serve(stream, &options, drain.started(), service).await,
@@ -197,6 +208,12 @@ async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain:
     if let Err(error) = served {
         report(&caller.worker, caller.address, &error);
     }
+}
+
+/// What a caller's connection may make us hold; when it runs out for the first time, that is told.
+pub(crate) fn budget(worker: &Rc<Worker>, address: SocketAddr, bytes: usize) -> Rc<Budget> {
+    let worker = Rc::clone(worker);
+    Budget::new(bytes, move || worker.recorder.refused(address, Reason::BudgetExhausted))
 }
 
 /// Tells why a connection ended other than by plan, where that is about the caller.

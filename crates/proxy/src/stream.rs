@@ -8,8 +8,8 @@ mod tests;
 
 pub(crate) use patient::Patient;
 
-use bytes::Bytes;
-use codec::{Body, BodyError};
+use bytes::{Bytes, BytesMut};
+use codec::{Body, BodyError, Charge};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::cell::RefCell;
@@ -21,24 +21,41 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Most bytes of a request body that are kept for a further attempt; a longer one cannot be repeated once its
 /// start was sent.
 pub(crate) const REPLAY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a piece that is kept as it is; smaller ones are copied together, for each costs more than it holds.
+const PIECE_BYTES_MIN: usize = 1024;
 
 /// A request body that can be handed out once for each attempt.
 pub(crate) enum Replay {
     /// Nothing to repeat.
     Empty,
-    /// Passes through and is remembered while it is small.
+    /// Passes through and is remembered while it is small and its connection's budget has room for it.
     Kept(Rc<RefCell<Source>>),
 }
 
 /// The one body behind all attempts.
 pub(crate) struct Source {
     body: Body,
-    seen: Vec<Bytes>,
-    seen_bytes: usize,
-    trailers: Option<HeaderMap>,
+    seen: Seen,
     state: State,
     /// Which attempt may read; readers of earlier ones get an error.
     turn: u32,
+}
+
+/// What passed and was kept.
+struct Seen {
+    /// In order; `tail` comes after them.
+    pieces: Vec<Bytes>,
+    /// Small pieces become one, so that they cost no more than their bytes.
+    tail: BytesMut,
+    trailers: Option<HeaderMap>,
+    /// Bytes in `pieces` and `tail`.
+    bytes: usize,
+    /// Pieces that the current attempt has had. It has had `tail` too: that grows only while it reads ahead of all.
+    had: usize,
+    has_had_trailers: bool,
+    /// Whether more is kept.
+    is_wanted: bool,
+    charge: Option<Charge>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,9 +76,17 @@ impl Replay {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        let source =
-            Source { body, seen: Vec::new(), seen_bytes: 0, trailers: None, state: State::Whole, turn: 0 };
-        Self::Kept(Rc::new(RefCell::new(source)))
+        let seen = Seen {
+            pieces: Vec::new(),
+            tail: BytesMut::new(),
+            trailers: None,
+            bytes: 0,
+            had: 0,
+            has_had_trailers: false,
+            is_wanted: true,
+            charge: body.budget().map(|budget| budget.open()),
+        };
+        Self::Kept(Rc::new(RefCell::new(Source { body, seen, state: State::Whole, turn: 0 })))
     }
 
     /// The body for the next attempt. Earlier ones break off.
@@ -71,10 +96,11 @@ impl Replay {
             Self::Kept(source) => {
                 let turn = {
                     let mut source = source.borrow_mut();
+                    source.seen.rewind();
                     source.turn += 1;
                     source.turn
                 };
-                Body::boxed(Reader { source: Rc::clone(source), turn, at: 0, trailed: false })
+                Body::boxed(Reader { source: Rc::clone(source), turn })
             }
         }
     }
@@ -92,26 +118,86 @@ impl Replay {
         matches!(self, Self::Kept(source) if source.borrow().state == State::Broken)
     }
 
-    /// No further attempt will be made: stop keeping what passes.
+    /// No further attempt will be made: keep nothing more than what the current one has not had yet.
     pub(crate) fn forget(&self) {
         if let Self::Kept(source) = self {
-            source.borrow_mut().stop_keeping();
+            source.borrow_mut().lose();
         }
     }
 }
 
 impl Source {
-    fn stop_keeping(&mut self) {
-        // What the current reader has not had yet must stay; it is at most REPLAY_BYTES_MAX.
-        self.seen_bytes = REPLAY_BYTES_MAX + 1;
+    /// Keeps `data` while it may be wanted again.
+    fn keep(&mut self, data: &Bytes) {
+        if self.state == State::Whole && !self.seen.keep(data) {
+            self.lose();
+        }
     }
 
-    fn keep(&mut self, data: &Bytes) {
-        if self.state == State::Whole && self.seen_bytes + data.len() <= REPLAY_BYTES_MAX {
-            self.seen_bytes += data.len();
-            self.seen.push(data.clone());
+    fn keep_trailers(&mut self, trailers: &HeaderMap) {
+        let seen = &mut self.seen;
+        let fits = seen.charge.as_mut().is_none_or(|charge| charge.grow_by_fields(trailers));
+        if self.state == State::Whole && fits {
+            seen.trailers = Some(trailers.clone());
+            seen.has_had_trailers = true;
         } else {
+            self.lose();
+        }
+    }
+
+    /// Nobody can have all of it any more.
+    fn lose(&mut self) {
+        if self.state == State::Whole && self.seen.is_all_had() {
             self.state = State::Lost;
+        }
+        self.seen.forget();
+    }
+}
+
+impl Seen {
+    /// Returns whether it was kept.
+    fn keep(&mut self, data: &Bytes) -> bool {
+        let fits = self.is_wanted && self.bytes + data.len() <= REPLAY_BYTES_MAX;
+        if !fits || self.charge.as_mut().is_some_and(|charge| !charge.grow(data.len())) {
+            return false;
+        }
+        self.bytes += data.len();
+        if data.len() < PIECE_BYTES_MIN {
+            self.tail.extend_from_slice(data);
+        } else {
+            self.end_tail();
+            self.pieces.push(data.clone());
+            self.had = self.pieces.len();
+        }
+        true
+    }
+
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+
+    /// The next reader begins at the first byte.
+    fn rewind(&mut self) {
+        self.end_tail();
+        self.had = 0;
+        self.has_had_trailers = false;
+    }
+
+    fn is_all_had(&self) -> bool {
+        self.had == self.pieces.len()
+    }
+
+    /// Lets go of what the current reader has had.
+    fn forget(&mut self) {
+        self.is_wanted = false;
+        let gone = self.pieces.drain(..self.had).map(|piece| piece.len()).sum::<usize>();
+        let gone = gone + if self.pieces.is_empty() { std::mem::take(&mut self.tail).len() } else { 0 };
+        self.had = 0;
+        self.bytes -= gone;
+        if let Some(charge) = &mut self.charge {
+            charge.shrink(gone);
         }
     }
 }
@@ -120,8 +206,6 @@ impl Source {
 struct Reader {
     source: Rc<RefCell<Source>>,
     turn: u32,
-    at: usize,
-    trailed: bool,
 }
 
 impl http_body::Body for Reader {
@@ -132,29 +216,26 @@ impl http_body::Body for Reader {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let reader = self.get_mut();
-        let source = &mut *reader.source.borrow_mut();
-        if reader.turn != source.turn {
+        let source = &mut *self.source.borrow_mut();
+        if self.turn != source.turn {
             return Poll::Ready(Some(Err(BodyError::Other("another attempt took over".into()))));
         }
-        if let Some(data) = source.seen.get(reader.at) {
-            reader.at += 1;
-            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        let seen = &mut source.seen;
+        if let Some(data) = seen.pieces.get(seen.had).cloned() {
+            seen.had += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if source.state == State::Ended {
-            let trailers = if reader.trailed { None } else { source.trailers.clone() };
-            reader.trailed = true;
+            let trailers = if seen.has_had_trailers { None } else { seen.trailers.clone() };
+            seen.has_had_trailers = true;
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
         match ready!(Pin::new(&mut source.body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    let before = source.seen.len();
                     source.keep(data);
-                    reader.at += source.seen.len() - before;
                 } else if let Some(trailers) = frame.trailers_ref() {
-                    source.trailers = Some(trailers.clone());
-                    reader.trailed = true;
+                    source.keep_trailers(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -173,15 +254,16 @@ impl http_body::Body for Reader {
 
     fn is_end_stream(&self) -> bool {
         let source = self.source.borrow();
-        let had_all = self.turn == source.turn && self.at == source.seen.len();
-        had_all && (source.trailers.is_none() || self.trailed) && source.body.is_end_stream()
+        let had_all = self.turn == source.turn && source.seen.is_all_had();
+        let seen = &source.seen;
+        had_all && (seen.trailers.is_none() || seen.has_had_trailers) && source.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let source = self.source.borrow();
         match source.body.size_hint().exact() {
             Some(rest) => {
-                let unread: usize = source.seen.iter().skip(self.at).map(Bytes::len).sum();
+                let unread: usize = source.seen.pieces.iter().skip(source.seen.had).map(Bytes::len).sum();
                 SizeHint::with_exact(rest + unread as u64)
             }
             None => SizeHint::default(),

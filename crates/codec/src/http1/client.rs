@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
+use crate::options::READ_BYTES_MAX;
 use crate::{Body, Io, SendError, SendErrorKind, Tunnel};
 
 /// Sends requests over one HTTP/1.1 connection, one at a time.
@@ -32,6 +33,7 @@ pub struct Sender {
 /// `NotSent` if the connection cannot be set up.
 pub async fn connect<I: Io>(io: I) -> Result<(Sender, impl Future<Output = ()>), SendError> {
     let (requests, connection) = Builder::new()
+        .max_buf_size(READ_BYTES_MAX)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
@@ -16,7 +15,8 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, Version};
 
 use super::meter::{Findings, Metered};
-use super::pump::{Cancel, CancelOnDrop, Pump};
+use super::outbox::Piece;
+use super::pump::{Bounds, Cancel, CancelOnDrop, Pump};
 use super::recv::{RecvBody, StreamGuard};
 use super::tunnel::StreamIo;
 use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel};
@@ -25,7 +25,7 @@ use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel}
 /// are gone.
 #[derive(Clone)]
 pub struct Sender {
-    streams: SendRequest<Bytes>,
+    streams: SendRequest<Piece>,
     shared: Rc<Shared>,
 }
 
@@ -49,10 +49,10 @@ pub async fn connect<I: Io>(
     io: I,
     options: &ClientOptions,
 ) -> Result<(Sender, impl Future<Output = ()> + use<I>), SendError> {
-    let findings = Rc::new(Findings::default());
+    let findings = Findings::new(options.max_send_buffer_bytes);
     let io = Metered::new(io, options.floods, false, Rc::clone(&findings));
     let (streams, connection) = builder(options)
-        .handshake::<_, Bytes>(io)
+        .handshake::<_, Piece>(io)
         .await
         .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
     let shared = Rc::new(Shared {
@@ -79,7 +79,7 @@ fn builder(options: &ClientOptions) -> Builder {
     builder
 }
 
-async fn drive<I: Io>(connection: Connection<Metered<I>, Bytes>, shared: Rc<Shared>) {
+async fn drive<I: Io>(connection: Connection<Metered<I>, Piece>, shared: Rc<Shared>) {
     let mut connection = connection;
     let mut pumps = FuturesUnordered::new();
     std::future::poll_fn(|cx| {
@@ -110,9 +110,16 @@ impl Shared {
         }
     }
 
-    fn pump(&self, stream: SendStream<Bytes>, body: Body, cancel: &Rc<Cancel>) {
+    fn pump(&self, stream: SendStream<Piece>, body: Body, cancel: &Rc<Cancel>) {
         let findings = Rc::clone(&self.findings);
-        let pump = Pump::new(stream, body, self.stall_timeout, findings, Some(Rc::clone(cancel)));
+        let cancel = Some(Rc::clone(cancel));
+        let pump = Pump::new(
+            stream,
+            body,
+            Bounds { stall_timeout: self.stall_timeout, budget: None },
+            findings,
+            cancel,
+        );
         self.pumps.borrow_mut().push(pump);
         if let Some(connection) = &*self.connection.borrow() {
             connection.wake_by_ref();
@@ -172,7 +179,7 @@ impl Sender {
             if let Some(bytes) = body.take_full() {
                 // Fails only if the stream is gone, which the response tells. It has no window before the
                 // connection is polled; whoever waits for the response has a deadline.
-                let _ = stream.send_data(bytes, true);
+                let _ = stream.send_data(self.shared.findings.outbox.piece(bytes), true);
             } else {
                 let asked = Rc::default();
                 cancel = Some(CancelOnDrop::new(&asked));
@@ -214,10 +221,10 @@ impl Sender {
                 cause: None,
             });
         }
-        Ok(Tunnel::stream(StreamIo::new(send, response.into_body(), Some(open))))
+        Ok(Tunnel::stream(StreamIo::new(send, response.into_body(), &self.shared.findings, Some(open))))
     }
 
-    async fn ready(&self) -> Result<SendRequest<Bytes>, BoxError> {
+    async fn ready(&self) -> Result<SendRequest<Piece>, BoxError> {
         if self.is_closed() {
             return Err("connection is closed or closing".into());
         }

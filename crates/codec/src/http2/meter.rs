@@ -10,10 +10,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::options::HEADER_BYTES_MAX;
+use super::outbox::Outbox;
+use crate::options::{BLOCK_BYTES_AHEAD, HEADER_BYTES_MAX};
 use crate::watchdog::Outlet;
 use crate::{Flood, FloodLimits, HTTP2_PREFACE};
 
@@ -40,7 +42,7 @@ const LARGE_BLOCK_BYTES: usize = HEADER_BYTES_MAX / 8;
 const BYTES_PER_WINDOW_UPDATE: u64 = 128;
 
 /// What the meter found, for whoever runs the connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings {
     /// Why the connection must be cut.
     pub(super) flood: Cell<Option<Flood>>,
@@ -55,11 +57,33 @@ pub(super) struct Findings {
     pub(super) large_block: Cell<Option<u32>>,
     /// Whether the socket takes nothing at present, and how many bytes it has taken.
     pub(super) outlet: Outlet,
+    /// What the library has to write for all streams.
+    pub(super) outbox: Rc<Outbox>,
+    /// Bytes of header blocks that the library got since it was last emptied of requests.
+    blocks_ahead: Cell<usize>,
+    /// Whether it asked for more, which is held back until then.
+    is_kept_waiting: Cell<bool>,
     /// The end of what was written last.
     last_words: Cell<[u8; LAST_WORDS_BYTES]>,
 }
 
 impl Findings {
+    /// Of a connection whose streams may have so many bytes in the library's queue together.
+    pub(super) fn new(queue_bytes_max: usize) -> Rc<Self> {
+        Rc::new(Findings {
+            flood: Cell::new(None),
+            last_stream: Cell::new(None),
+            broken: RefCell::new(None),
+            block_open: Cell::new(false),
+            large_block: Cell::new(None),
+            outlet: Outlet::default(),
+            outbox: Outbox::new(queue_bytes_max),
+            blocks_ahead: Cell::new(0),
+            is_kept_waiting: Cell::new(false),
+            last_words: Cell::new([0; LAST_WORDS_BYTES]),
+        })
+    }
+
     /// Which flood made the connection end. The library cuts some by itself and says which only in the debug data
     /// of its GOAWAY, the last that it writes: the error that it returns may be the peer's.
     pub(super) fn flood(&self) -> Option<Flood> {
@@ -73,6 +97,22 @@ impl Findings {
         let words = self.last_words.get();
         let said = || SAID.iter().find(|(said, _)| words.ends_with(said)).map(|(_, flood)| *flood);
         self.flood.get().or_else(said)
+    }
+
+    /// The library has no more requests to give out. Returns whether it waits for bytes that it may have now.
+    pub(super) fn take_more(&self) -> bool {
+        self.blocks_ahead.set(0);
+        self.is_kept_waiting.replace(false)
+    }
+
+    /// Whether a block of `len` bytes may be decoded now, and then counts it.
+    fn may_decode(&self, len: usize) -> bool {
+        let ahead = self.blocks_ahead.get();
+        let may = ahead == 0 || ahead + len <= BLOCK_BYTES_AHEAD;
+        if may {
+            self.blocks_ahead.set(ahead + len);
+        }
+        may
     }
 
     /// Remembers the end of `bytes`, of which `len` were written.
@@ -97,6 +137,35 @@ struct Counts {
     others: u32,
 }
 
+/// Counts what happens on average so many times per second at most, with a burst of one second's worth. The clock
+/// is read only when the limit is reached.
+#[derive(Debug)]
+pub(super) struct Rate {
+    limit: u32,
+    count: u32,
+    since: Instant,
+}
+
+impl Rate {
+    pub(super) fn new(limit: u32) -> Self {
+        Rate { limit, count: 0, since: Instant::now() }
+    }
+
+    /// One more. Returns whether that is too many.
+    pub(super) fn is_exceeded(&mut self) -> bool {
+        self.count += 1;
+        if self.count <= self.limit {
+            return false;
+        }
+        let elapsed = self.since.elapsed().as_secs_f64().max(1.0);
+        let is_exceeded = f64::from(self.count) > f64::from(self.limit) * elapsed;
+        if !is_exceeded {
+            (self.count, self.since) = (0, Instant::now());
+        }
+        is_exceeded
+    }
+}
+
 /// The state machine; sees bytes, knows no sockets.
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -109,10 +178,25 @@ pub(super) struct Counter {
     block_bytes: usize,
     /// Bytes to pass over: the preface, or the rest of a payload.
     skip: usize,
+    /// Bytes of the header block, or of its part, that comes next.
+    block: usize,
+    /// Whether header blocks wait for those before them.
+    is_paced: bool,
     head: [u8; FRAME_HEAD_BYTES],
     head_len: usize,
-    goaway: [u8; 4],
-    goaway_len: Option<usize>,
+    /// The first four bytes of a payload, while they matter.
+    number: [u8; 4],
+    number_len: usize,
+    number_is: Option<Number>,
+}
+
+/// What the first four bytes of a payload say.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    /// The last stream that the peer looks at.
+    LastStream,
+    /// By how much the connection's window grows.
+    Window,
 }
 
 impl Counter {
@@ -125,19 +209,28 @@ impl Counter {
             continuations: 0,
             block_bytes: 0,
             skip: if preface { HTTP2_PREFACE.len() } else { 0 },
+            block: 0,
+            is_paced: preface,
             head: [0; FRAME_HEAD_BYTES],
             head_len: 0,
-            goaway: [0; 4],
-            goaway_len: None,
+            number: [0; 4],
+            number_len: 0,
+            number_is: None,
         }
     }
 
-    /// Looks at the next bytes from the peer.
-    pub(super) fn count(&mut self, mut bytes: &[u8], findings: &Findings) {
+    /// Looks at the next bytes from the peer. Returns how many of them may be passed on now: fewer when the next is
+    /// a header block beyond [`BLOCK_BYTES_AHEAD`] and the blocks are `paced`.
+    pub(super) fn count(&mut self, all: &[u8], findings: &Findings) -> usize {
+        let mut bytes = all;
         while !bytes.is_empty() && findings.flood.get().is_none() {
+            if self.block > 0 && self.is_paced && !findings.may_decode(self.block) {
+                return all.len() - bytes.len();
+            }
+            self.block = 0;
             if self.skip > 0 {
                 let len = self.skip.min(bytes.len());
-                self.keep_goaway(&bytes[..len], findings);
+                self.keep_number(&bytes[..len], findings);
                 self.skip -= len;
                 bytes = &bytes[len..];
                 continue;
@@ -151,12 +244,15 @@ impl Counter {
                 self.frame(findings);
             }
         }
+        all.len()
     }
 
     fn frame(&mut self, findings: &Findings) {
         let [high, middle, low, kind, flags, ..] = self.head;
         let len = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         self.skip = len;
+        (self.number_len, self.number_is) = (0, None);
+        self.block = if matches!(kind, HEADERS | CONTINUATION) { len } else { 0 };
         match kind {
             HEADERS => {
                 self.continuations = 0;
@@ -173,7 +269,8 @@ impl Counter {
                     return;
                 }
             }
-            GOAWAY => self.goaway_len = Some(0),
+            GOAWAY => self.number_is = Some(Number::LastStream),
+            WINDOW_UPDATE if self.head[5..] == [0; 4] => self.number_is = Some(Number::Window),
             _ => {}
         }
         if let Some(flood) = self.charge(kind, len == 0 && flags & END_STREAM == 0) {
@@ -222,15 +319,18 @@ impl Counter {
         None
     }
 
-    /// The first four bytes of GOAWAY: the last stream that the peer looks at.
-    fn keep_goaway(&mut self, payload: &[u8], findings: &Findings) {
-        let Some(have) = &mut self.goaway_len else { return };
-        let len = (self.goaway.len() - *have).min(payload.len());
-        self.goaway[*have..*have + len].copy_from_slice(&payload[..len]);
-        *have += len;
-        if *have == self.goaway.len() {
-            self.goaway_len = None;
-            findings.last_stream.set(Some(u32::from_be_bytes(self.goaway) & 0x7fff_ffff));
+    fn keep_number(&mut self, payload: &[u8], findings: &Findings) {
+        let Some(number_is) = self.number_is else { return };
+        let len = (self.number.len() - self.number_len).min(payload.len());
+        self.number[self.number_len..self.number_len + len].copy_from_slice(&payload[..len]);
+        self.number_len += len;
+        if self.number_len == self.number.len() {
+            (self.number_len, self.number_is) = (0, None);
+            let number = u32::from_be_bytes(self.number) & 0x7fff_ffff;
+            match number_is {
+                Number::LastStream => findings.last_stream.set(Some(number)),
+                Number::Window => findings.outbox.widen(number),
+            }
         }
     }
 
@@ -245,12 +345,35 @@ pub(super) struct Metered<I> {
     io: I,
     counter: Counter,
     findings: Rc<Findings>,
+    /// Read and not yet passed on.
+    held: BytesMut,
 }
 
 impl<I> Metered<I> {
-    /// `preface`: whether the peer is a client and sends one.
+    /// `preface`: whether the peer is a client, which sends one, and requests.
     pub(super) fn new(io: I, limits: FloodLimits, preface: bool, findings: Rc<Findings>) -> Self {
-        Metered { io, counter: Counter::new(limits, preface), findings }
+        Metered { io, counter: Counter::new(limits, preface), findings, held: BytesMut::new() }
+    }
+
+    /// Nothing wakes the reader: who empties the library polls it again.
+    fn keep_waiting<T>(&self) -> Poll<T> {
+        self.findings.is_kept_waiting.set(true);
+        Poll::Pending
+    }
+
+    /// Passes on what was held back, as far as it may go now. `None`: nothing was.
+    fn pass_held(&mut self, buf: &mut ReadBuf<'_>) -> Option<Poll<()>> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let len = self.held.len().min(buf.remaining());
+        let passed = self.counter.count(&self.held[..len], &self.findings);
+        buf.put_slice(&self.held[..passed]);
+        self.held.advance(passed);
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
+        Some(if passed > 0 { Poll::Ready(()) } else { self.keep_waiting() })
     }
 }
 
@@ -261,12 +384,24 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
             return Poll::Pending;
         }
         let start = buf.filled().len();
-        if let Err(cause) = ready!(Pin::new(&mut metered.io).poll_read(cx, buf)) {
-            let cause = Arc::new(cause);
-            metered.findings.broken.replace(Some(Arc::clone(&cause)));
-            return Poll::Ready(Err(io::Error::new(cause.kind(), cause)));
+        if let Some(passed) = metered.pass_held(buf) {
+            ready!(passed);
+        } else {
+            if let Err(cause) = ready!(Pin::new(&mut metered.io).poll_read(cx, buf)) {
+                let cause = Arc::new(cause);
+                metered.findings.broken.replace(Some(Arc::clone(&cause)));
+                return Poll::Ready(Err(io::Error::new(cause.kind(), cause)));
+            }
+            let passed = start + metered.counter.count(&buf.filled()[start..], &metered.findings);
+            if passed < buf.filled().len() {
+                metered.held.extend_from_slice(&buf.filled()[passed..]);
+                buf.set_filled(passed);
+                // Empty would be the end of the stream.
+                if passed == start && metered.findings.flood.get().is_none() {
+                    return metered.keep_waiting();
+                }
+            }
         }
-        metered.counter.count(&buf.filled()[start..], &metered.findings);
         if metered.findings.flood.get().is_some() {
             // What came with the flood is not worth handling.
             buf.set_filled(start);
@@ -319,3 +454,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod client;
 mod meter;
+mod outbox;
 mod pump;
 pub(crate) mod recv;
 mod server;

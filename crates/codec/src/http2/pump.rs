@@ -14,27 +14,54 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 
 use super::meter::Findings;
-use crate::Body;
-use crate::options::STALL_BYTES_MIN;
+use super::outbox::{Outbox, Piece};
+use crate::budget::Wait;
+use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
+use crate::{Body, BodyEnd, Budget};
 
 /// Writes one body. Ends when it is written, or when nobody wants it any more.
 pub(super) struct Pump {
-    stream: SendStream<Bytes>,
+    stream: SendStream<Piece>,
     body: Body,
     /// Taken from the body. The library gets only what the window has room for: it would keep the rest for ever.
     piece: Bytes,
-    stall_timeout: Duration,
-    /// Only while bytes wait for the peer's window.
+    /// Of the whole piece.
+    piece_len: usize,
+    bounds: Bounds,
+    /// From the first time on that bytes wait for the peer's window, or for the socket.
     stall: Option<Stall>,
     findings: Rc<Findings>,
     cancel: Option<Rc<Cancel>>,
 }
 
-/// Bytes are waiting for a window.
+/// How long a pump waits for its reader, and at whose cost.
+pub(super) struct Bounds {
+    pub(super) stall_timeout: Duration,
+    /// Charged while it waits; `None`: nobody's.
+    pub(super) budget: Option<Rc<Budget>>,
+}
+
+/// How long bytes have been waiting for a window, or for the socket.
 struct Stall {
+    /// May fire too early, never too late: it is moved when it fires, not with each stall.
     timer: Pin<Box<Sleep>>,
-    /// Bytes that found room since the timer started.
+    /// `None`: nothing waits.
+    since: Option<Instant>,
+    /// Bytes that found room since then.
     moved: usize,
+    /// The connection's progress when it was looked at last, and since when there is no other.
+    turn: (u64, Instant),
+    /// Charged, once the stall is more than a moment.
+    wait: Option<Wait>,
+}
+
+/// Why a reader is not waited for any longer.
+#[derive(Clone, Copy)]
+enum Lost {
+    /// It read nothing for the stall timeout.
+    Idle,
+    /// Others need the room.
+    Shed,
 }
 
 /// Tells a pump that its request was given up.
@@ -70,7 +97,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Sends a body that is in hand at once, if the window has room for all of it. Returns whether it did.
-pub(super) fn send_now(stream: &mut SendStream<Bytes>, body: &mut Body) -> bool {
+pub(super) fn send_now(stream: &mut SendStream<Piece>, body: &mut Body, outbox: &Rc<Outbox>) -> bool {
     let Some(len) = body.full_len() else { return false };
     stream.reserve_capacity(len);
     if stream.capacity() < len {
@@ -78,20 +105,20 @@ pub(super) fn send_now(stream: &mut SendStream<Bytes>, body: &mut Body) -> bool 
     }
     if let Some(bytes) = body.take_full() {
         // Fails only if the stream is gone.
-        let _ = stream.send_data(bytes, true);
+        let _ = stream.send_data(outbox.piece(bytes), true);
     }
     true
 }
 
 impl Pump {
     pub(super) fn new(
-        stream: SendStream<Bytes>,
+        stream: SendStream<Piece>,
         body: Body,
-        stall_timeout: Duration,
+        bounds: Bounds,
         findings: Rc<Findings>,
         cancel: Option<Rc<Cancel>>,
     ) -> Self {
-        Pump { stream, body, piece: Bytes::new(), stall_timeout, stall: None, findings, cancel }
+        Pump { stream, body, piece: Bytes::new(), piece_len: 0, bounds, stall: None, findings, cancel }
     }
 
     /// Ready when nobody wants the rest: with what to tell the peer, if anything.
@@ -114,34 +141,62 @@ impl Pump {
         self.stream.reserve_capacity(self.piece.len());
         loop {
             let room = self.stream.capacity().min(self.piece.len());
-            if room > 0 {
+            let is_waiting = if room > 0 {
+                self.findings.outbox.poll_room(cx).is_pending()
+            } else {
+                match self.stream.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(_))) => continue,
+                    Poll::Ready(_) => return Poll::Ready(Err(None)),
+                    Poll::Pending => true,
+                }
+            };
+            if !is_waiting {
                 return Poll::Ready(Ok(room));
             }
-            match self.stream.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => return Poll::Ready(Err(None)),
-                Poll::Pending => {
-                    ready!(self.poll_stall(cx));
-                    return Poll::Ready(Err(Some(Reason::CANCEL)));
-                }
-            }
+            let lost = ready!(self.poll_stall(cx));
+            return Poll::Ready(Err(Some(self.give_up(lost))));
         }
     }
 
-    /// Ready when the peer's window has been shut, or has trickled, for too long.
-    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let stall = self.stall.get_or_insert_with(|| Stall {
-            timer: Box::pin(tokio::time::sleep(self.stall_timeout)),
-            moved: 0,
-        });
-        while stall.timer.as_mut().poll(cx).is_ready() {
-            // Not the window but the socket: the connection has its own deadline for that.
-            if !self.findings.outlet.is_blocked() {
-                return Poll::Ready(());
+    fn give_up(&mut self, lost: Lost) -> Reason {
+        let (end, reason) = match lost {
+            Lost::Idle => (BodyEnd::Unread, Reason::CANCEL),
+            Lost::Shed => (BodyEnd::Shed, Reason::ENHANCE_YOUR_CALM),
+        };
+        self.body.give_up(end);
+        reason
+    }
+
+    /// Ready when the peer's window has been shut, or has trickled, for too long, or when others need the room.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        let (timeout, findings) = (self.bounds.stall_timeout, &self.findings);
+        let stall = self.stall.get_or_insert_with(|| Stall::new(STALL_GRACE.min(timeout)));
+        let mut since = stall.begin(findings);
+        loop {
+            if stall.wait.as_ref().is_some_and(|wait| wait.poll_shed(cx).is_ready()) {
+                return Poll::Ready(Lost::Shed);
             }
-            stall.timer.as_mut().reset(Instant::now() + self.stall_timeout);
+            ready!(stall.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now >= since + timeout {
+                // Not the window but the socket: the connection has its own deadline for that.
+                if !findings.outlet.is_blocked() {
+                    return Poll::Ready(Lost::Idle);
+                }
+                since = now;
+                stall.since = Some(now);
+            }
+            if let (Some(budget), None) = (&self.bounds.budget, &stall.wait)
+                && now >= since + STALL_GRACE
+                && stall.is_of_stream(findings, now)
+            {
+                stall.wait = Some(budget.wait(STALLED_BYTES + self.body.unread() + 2 * self.piece_len));
+            }
+            let is_settled = stall.wait.is_some() || self.bounds.budget.is_none();
+            let again =
+                if is_settled { since + timeout } else { (since + STALL_GRACE).max(now + STALL_GRACE / 2) };
+            stall.timer.as_mut().reset(again.min(since + timeout));
         }
-        Poll::Pending
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
@@ -159,7 +214,7 @@ impl Pump {
                 Ok(room) => room,
                 Err(reason) => return Poll::Ready(reason),
             };
-            let part = self.piece.split_to(room);
+            let part = self.findings.outbox.piece(self.piece.split_to(room));
             let last = self.piece.is_empty() && self.body.is_end_stream();
             if self.stream.send_data(part, last).is_err() || last {
                 return Poll::Ready(None);
@@ -173,7 +228,7 @@ impl Pump {
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             // Fails only if the stream is gone, here and below.
             None => {
-                let _ = self.stream.send_data(Bytes::new(), true);
+                let _ = self.stream.send_data(Piece::default(), true);
                 return Poll::Ready(ControlFlow::Break(None));
             }
             Some(Err(_)) => return Poll::Ready(ControlFlow::Break(Some(Reason::INTERNAL_ERROR))),
@@ -181,7 +236,7 @@ impl Pump {
         };
         match frame.into_data() {
             Ok(data) => {
-                self.piece = data;
+                (self.piece_len, self.piece) = (data.len(), data);
                 Poll::Ready(ControlFlow::Continue(()))
             }
             Err(frame) => {
@@ -198,9 +253,38 @@ impl Pump {
         if let Some(stall) = &mut self.stall {
             stall.moved += len;
             if self.piece.is_empty() || stall.moved >= STALL_BYTES_MIN {
-                self.stall = None;
+                (stall.since, stall.wait) = (None, None);
             }
         }
+    }
+}
+
+impl Stall {
+    fn new(grace: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(grace));
+        Stall { timer, since: None, moved: 0, turn: (0, Instant::now()), wait: None }
+    }
+
+    /// Since when bytes wait: since now, if none did.
+    fn begin(&mut self, findings: &Findings) -> Instant {
+        *self.since.get_or_insert_with(|| {
+            let now = Instant::now();
+            (self.moved, self.turn) = (0, (findings.outbox.turn(), now));
+            now
+        })
+    }
+
+    /// Whether the stream waits for its own window. If it waits for the connection, it has only its turn to wait for,
+    /// unless nothing of the connection moves.
+    fn is_of_stream(&mut self, findings: &Findings, now: Instant) -> bool {
+        let outbox = &findings.outbox;
+        if outbox.has_window() && !outbox.is_full() && !findings.outlet.is_blocked() {
+            return true;
+        }
+        if self.turn.0 != outbox.turn() {
+            self.turn = (outbox.turn(), now);
+        }
+        now.duration_since(self.turn.1) >= CONNECTION_STALL_GRACE
     }
 }
 

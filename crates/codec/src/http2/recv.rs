@@ -86,6 +86,11 @@ impl RecvBody {
         }
     }
 
+    /// Bytes that have come and were not handed over.
+    pub(crate) fn unread(&mut self) -> usize {
+        self.stream.flow_control().used_capacity()
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         self.first.is_none() && (self.data_ended || self.stream.is_end_stream())
     }

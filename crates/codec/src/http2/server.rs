@@ -6,19 +6,22 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{COOKIE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 
-use super::meter::{Findings, Metered};
-use super::pump::{Pump, send_now};
+use super::meter::{Findings, Metered, Rate};
+use super::outbox::Piece;
+use super::pump::{Bounds, Pump, send_now};
 use super::recv::RecvBody;
 use super::tunnel::StreamIo;
+use crate::budget::NoRoom;
 use crate::watchdog::{Stage, Watchdog};
-use crate::{Body, Io, Reply, ServeError, ServerOptions, Tunnel, TunnelRun};
+use crate::{
+    Body, Budget, Charge, Flood, HELD_BYTES_MAX, Io, Reply, ServeError, ServerOptions, Tunnel, TunnelRun,
+};
 
 /// How long the last words to a peer that is cut may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -40,29 +43,42 @@ where
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Reply>,
 {
-    let findings = Rc::new(Findings::default());
+    let findings = Findings::new(options.max_send_buffer_bytes);
     let io = Metered::new(io, options.floods, true, Rc::clone(&findings));
-    let handshake = builder(options).handshake::<_, Bytes>(io);
+    let handshake = builder(options).handshake::<_, Piece>(io);
     let mut connection = match tokio::time::timeout(options.header_timeout, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(cause)) => return Err(map_error(cause, &findings)),
         Err(_) => return Err(ServeError::HeaderTimeout),
     };
 
+    let budget = options.budget.clone().unwrap_or_else(|| Budget::silent(HELD_BYTES_MAX));
     let mut streams = FuturesUnordered::new();
     // In a set of its own, so that it is polled when it was woken and not for every request.
     let mut drain = FuturesUnordered::from_iter([drain]);
     let mut watchdog = Watchdog::new(options);
     let (mut served, mut leaving) = (0, false);
-    let watch =
-        Watch { max_headers: options.max_headers, stall_timeout: options.stall_timeout, findings: &findings };
+    let mut refusals = Rate::new(options.floods.refusals);
+    let watch = Watch {
+        max_headers: options.max_headers,
+        stall_timeout: options.stall_timeout,
+        findings: &findings,
+        budget: &budget,
+    };
     let ended = std::future::poll_fn(|cx| {
         loop {
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
             match connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
+                Poll::Ready(Some(Ok((request, mut respond)))) => {
                     served += 1;
-                    streams.push(handle(request, respond, &service, watch));
+                    match budget.charge_head(request.headers()) {
+                        Ok(head) => streams.push(handle(request, respond, &service, watch, head)),
+                        Err(NoRoom) if refusals.is_exceeded() => {
+                            return Poll::Ready(Err(ServeError::Flood(Flood::Refusals)));
+                        }
+                        // Nothing was done with it: the client may send it again.
+                        Err(NoRoom) => respond.send_reset(Reason::REFUSED_STREAM),
+                    }
                     continue;
                 }
                 // Said goodbye to, the peer may hang up as it likes.
@@ -71,6 +87,7 @@ where
                 }
                 Poll::Ready(Some(Err(cause))) => return Poll::Ready(Err(map_error(cause, &findings))),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending if findings.take_more() => continue,
                 Poll::Pending => {}
             }
             if let Some(flood) = findings.flood.get() {
@@ -123,7 +140,7 @@ fn builder(options: &ServerOptions) -> Builder {
 }
 
 /// Tells a peer that is cut why, if it listens.
-async fn part<I: Io>(connection: &mut Connection<Metered<I>, Bytes>) {
+async fn part<I: Io>(connection: &mut Connection<Metered<I>, Piece>) {
     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
     let closed = std::future::poll_fn(|cx| connection.poll_closed(cx));
     let _ = tokio::time::timeout(CLOSE_WAIT, pin!(closed)).await;
@@ -147,14 +164,17 @@ struct Watch<'a> {
     max_headers: usize,
     stall_timeout: Duration,
     findings: &'a Rc<Findings>,
+    budget: &'a Rc<Budget>,
 }
 
-/// One stream from its request to the last byte of its answer.
+/// One stream from its request to the last byte of its answer. So long its head is charged: who sends it on keeps it
+/// in a buffer.
 async fn handle<S, F>(
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Piece>,
     service: &S,
     watch: Watch<'_>,
+    _head: Option<Charge>,
 ) where
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Reply>,
@@ -170,7 +190,7 @@ async fn handle<S, F>(
         (Body::empty(), Some(recv))
     } else {
         let length = crate::body::content_length(&parts.headers);
-        (Body::h2(RecvBody::new(recv, length, None)), None)
+        (Body::h2(RecvBody::new(recv, length, None)).charged_to(Some(Rc::clone(watch.budget))), None)
     };
     let reply = {
         let mut answer = pin!(service(Request::from_parts(parts, body)));
@@ -185,14 +205,14 @@ async fn handle<S, F>(
         (None, _) => {}
         (Some(Reply::Response(response)), _) => send(response, head, respond, watch).await,
         (Some(Reply::Tunnel { headers, run }), Some(recv)) => {
-            run_tunnel(headers, run, respond, recv).await;
+            run_tunnel(headers, run, respond, recv, watch.findings).await;
         }
         (Some(Reply::Tunnel { .. }), None) => respond.send_reset(Reason::INTERNAL_ERROR),
         (Some(Reply::Reset(code)), _) => respond.send_reset(code.to_h2()),
     }
 }
 
-async fn send(response: Response<Body>, head: bool, mut respond: SendResponse<Bytes>, watch: Watch<'_>) {
+async fn send(response: Response<Body>, head: bool, mut respond: SendResponse<Piece>, watch: Watch<'_>) {
     let (mut parts, mut body) = response.into_parts();
     parts.version = Version::HTTP_2;
     crate::headers::strip_hop_by_hop(&mut parts.headers);
@@ -201,22 +221,24 @@ async fn send(response: Response<Body>, head: bool, mut respond: SendResponse<By
     if bodiless {
         return;
     }
-    if !send_now(&mut stream, &mut body) {
-        Pump::new(stream, body, watch.stall_timeout, Rc::clone(watch.findings), None).await;
+    if !send_now(&mut stream, &mut body, &watch.findings.outbox) {
+        let bounds = Bounds { stall_timeout: watch.stall_timeout, budget: Some(Rc::clone(watch.budget)) };
+        Pump::new(stream, body, bounds, Rc::clone(watch.findings), None).await;
     }
 }
 
 async fn run_tunnel(
     mut headers: HeaderMap,
     run: TunnelRun,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Piece>,
     recv: RecvStream,
+    findings: &Rc<Findings>,
 ) {
     crate::headers::strip_hop_by_hop(&mut headers);
     let mut response = status_only(StatusCode::OK);
     *response.headers_mut() = headers;
     if let Ok(send) = respond.send_response(response, false) {
-        run(Tunnel::stream(StreamIo::new(send, recv, None))).await;
+        run(Tunnel::stream(StreamIo::new(send, recv, findings, None))).await;
     }
 }
 

@@ -407,7 +407,8 @@ fn made_you_reset_is_cut() {
             }
             frames.extend(&last);
         }
-        check_flood(frames, Flood::StreamErrors);
+        let expected = if last[3] == 2 { Flood::Priorities } else { Flood::StreamErrors };
+        check_flood(frames, expected);
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::meter::Findings;
+use super::outbox::Piece;
 use super::recv::StreamGuard;
 
 /// Most bytes that one write puts into the library's queue.
@@ -15,8 +18,9 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// Both halves of a stream.
 pub(crate) struct StreamIo {
-    send: SendStream<Bytes>,
+    send: SendStream<Piece>,
     recv: RecvStream,
+    findings: Rc<Findings>,
     /// Received and not yet read; its window is given back as it is read.
     unread: Bytes,
     sent_end: bool,
@@ -24,8 +28,20 @@ pub(crate) struct StreamIo {
 }
 
 impl StreamIo {
-    pub(crate) fn new(send: SendStream<Bytes>, recv: RecvStream, open: Option<StreamGuard>) -> Self {
-        StreamIo { send, recv, unread: Bytes::new(), sent_end: false, _open: open }
+    pub(super) fn new(
+        send: SendStream<Piece>,
+        recv: RecvStream,
+        findings: &Rc<Findings>,
+        open: Option<StreamGuard>,
+    ) -> Self {
+        StreamIo {
+            send,
+            recv,
+            findings: Rc::clone(findings),
+            unread: Bytes::new(),
+            sent_end: false,
+            _open: open,
+        }
     }
 }
 
@@ -75,8 +91,10 @@ impl AsyncWrite for StreamIo {
                 None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             }
         }
+        ready!(io.findings.outbox.poll_room(cx));
         let len = buf.len().min(io.send.capacity()).min(WRITE_BYTES_MAX);
-        io.send.send_data(Bytes::copy_from_slice(&buf[..len]), false).map_err(io_error)?;
+        let piece = io.findings.outbox.piece(Bytes::copy_from_slice(&buf[..len]));
+        io.send.send_data(piece, false).map_err(io_error)?;
         Poll::Ready(Ok(len))
     }
 
@@ -90,7 +108,7 @@ impl AsyncWrite for StreamIo {
         if !io.sent_end {
             io.sent_end = true;
             io.send.reserve_capacity(0);
-            io.send.send_data(Bytes::new(), true).map_err(io_error)?;
+            io.send.send_data(Piece::default(), true).map_err(io_error)?;
         }
         Poll::Ready(Ok(()))
     }

@@ -331,6 +331,8 @@ impl Watch for Exchange {
             }
             // Unless who broke it off has said why.
             BodyEnd::Failed => self.failed(self.reason.get().unwrap_or(Reason::ResponseReset)),
+            BodyEnd::Unread => self.failed(Reason::StreamIdle),
+            BodyEnd::Shed => self.failed(Reason::BudgetExhausted),
             // The body of an answer to HEAD is never asked for.
             BodyEnd::Dropped if self.is_head => {}
             BodyEnd::Dropped => self.failed(self.broken_off()),

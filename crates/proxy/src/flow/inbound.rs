@@ -6,14 +6,17 @@ mod tunnel;
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, HEADER_DESTINATION, Head};
-use crate::flow::{eastwest, policy, report};
+use crate::flow::{budget, eastwest, policy, report};
 use crate::observe::Direction;
 use crate::secure::{self, Accepted, Peer};
 use crate::snapshot::Snapshot;
 use crate::stream::Replay;
 use crate::upstream::attempt::{self, Answer, Missed, Standing};
 use crate::worker::Worker;
-use codec::{Body, PATIENT_STALL_TIMEOUT, Reply, SHARED_CONNECTION_WINDOW_BYTES, ServerOptions};
+use codec::{
+    Body, Reply, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX,
+    ServerOptions,
+};
 use daemon::Drain;
 use decide::authz::{Facts, Rehearsal, rehearse};
 use decide::listener::{self, Destination, Kin, Local, Speak};
@@ -96,9 +99,10 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let service = |request| serve(Rc::clone(&visitor), request);
     let options = ServerOptions {
         max_concurrent_streams: STREAMS_MAX,
-        // It is as slow as whoever reads from it, and judges that by itself.
-        stall_timeout: PATIENT_STALL_TIMEOUT,
         connection_window: SHARED_CONNECTION_WINDOW_BYTES,
+        max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
+        // Whoever reads from the caller's proxy is judged there.
+        budget: Some(budget(&visitor.worker, address, SHARED_HELD_BYTES_MAX)),
         ..ServerOptions::default()
     };
     let served = tokio::select! {

@@ -35,8 +35,8 @@ impl<F: Fn() -> bool + Unpin + 'static> Patient<F> {
         if body.is_end_stream() {
             return body;
         }
-        let waited = Duration::ZERO;
-        Body::boxed(Self { body, gives_up, waited, since: None, moved: 0, timer: None })
+        let (waited, budget) = (Duration::ZERO, body.budget().cloned());
+        Body::boxed(Self { body, gives_up, waited, since: None, moved: 0, timer: None }).charged_to(budget)
     }
 }
 

@@ -2,9 +2,9 @@
 //! What a further attempt sends.
 
 use super::patient::{BODY_WAIT_MAX, PROGRESS_BYTES_MIN};
-use super::{Patient, REPLAY_BYTES_MAX, Replay, Timed};
+use super::{PIECE_BYTES_MIN, Patient, REPLAY_BYTES_MAX, Replay, Timed};
 use bytes::Bytes;
-use codec::{Body, BodyError};
+use codec::{Body, BodyError, Budget};
 use http_body::Frame;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -54,6 +54,59 @@ async fn a_large_body_is_sent_once() {
     assert!(replay.is_replayable(), "nothing was sent yet");
     assert_eq!(read(replay.next()).await, REPLAY_BYTES_MAX + 1);
     assert!(!replay.is_replayable());
+}
+
+/// Pieces of each size class in turn, so that copied and shared ones alternate.
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_sent_again_is_what_was_sent() {
+    let lengths = [1, 2, PIECE_BYTES_MIN, 3, PIECE_BYTES_MIN - 1, PIECE_BYTES_MIN * 2, 5];
+    let bytes: Vec<u8> = (0..lengths.iter().sum::<usize>()).map(|at| at as u8).collect();
+    let mut rest = Bytes::from(bytes.clone());
+    let body = Body::boxed(Pieces(lengths.iter().map(|len| rest.split_to(*len)).collect()));
+    let replay = Replay::new(body);
+    for frames in 0..lengths.len() {
+        let mut reader = replay.next();
+        for _ in 0..frames {
+            reader.frame().await.unwrap().unwrap();
+        }
+    }
+    for _ in 0..2 {
+        assert_eq!(replay.next().collect(usize::MAX).await.unwrap(), bytes);
+    }
+}
+
+/// One attempt has had it all, another a part: that one still gets the rest, from where it is.
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_forgotten_is_what_was_had() {
+    let budget = Budget::new(1 << 20, || {});
+    let body = pieces(&[3000, 10, 20, 3000]).charged_to(Some(Rc::clone(&budget)));
+    let replay = Replay::new(body);
+    assert_eq!(read(replay.next()).await, 6030);
+    assert_eq!(budget.held(), 6030);
+    let mut second = replay.next();
+    second.frame().await.unwrap().unwrap();
+    replay.forget();
+    assert_eq!(budget.held(), 3030);
+    assert_eq!(read(second).await, 3030);
+    drop(replay);
+    assert_eq!(budget.held(), 0);
+}
+
+/// 64,000 chunks of one byte each cost 64,000 bytes, and a connection no more than its budget.
+#[tokio::test(flavor = "current_thread")]
+async fn small_pieces_cost_their_bytes_and_no_more_than_there_is_room_for() {
+    let budget = Budget::new(100_000, || {});
+    let body = || pieces(&[1; 60_000]).charged_to(Some(Rc::clone(&budget)));
+    let first = Replay::new(body());
+    assert_eq!(read(first.next()).await, 60_000);
+    assert!(first.is_replayable());
+    let Replay::Kept(source) = &first else { panic!() };
+    let seen = &source.borrow().seen;
+    assert!(seen.pieces.is_empty() && seen.tail.capacity() <= 2 * 60_000 && budget.held() == 60_000);
+    // What does not fit passes all the same; it is not kept.
+    let second = Replay::new(body());
+    assert_eq!(read(second.next()).await, 60_000);
+    assert!(!second.is_replayable() && budget.held() == 60_000);
 }
 
 #[tokio::test(flavor = "current_thread")]

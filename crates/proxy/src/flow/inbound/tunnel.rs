@@ -6,12 +6,12 @@ use crate::accept::{Reader, dial};
 use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::tcp::Connection;
-use crate::flow::{policy, report};
+use crate::flow::{budget, policy, report};
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use crate::upstream::CONNECT_TIMEOUT;
 use crate::upstream::pool1::connect_reason;
-use codec::{Io, PATIENT_STALL_TIMEOUT, Reply, ServerOptions, Tunnel};
+use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
 use decide::listener::{Destination, Speak};
 use http::HeaderMap;
 use model::authz::ConditionKey;
@@ -85,7 +85,9 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 /// HTTP in a tunnel; what turns out to be none is judged as opaque.
 async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
     let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
-    let options = ServerOptions { stall_timeout: PATIENT_STALL_TIMEOUT, ..ServerOptions::default() };
+    // One connection of an application; its own proxy has looked at none of it.
+    let budget = budget(&visitor.worker, visitor.address, HELD_BYTES_MAX);
+    let options = ServerOptions { budget: Some(budget), ..ServerOptions::default() };
     let service = |request| {
         let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
         async move { serve_request(&visitor, request, Some(&arrival)).await }

@@ -5,10 +5,13 @@ use super::edge::{edge, edge_resources, rule};
 use super::mesh::{Cluster, client};
 use crate::flow;
 use crate::worker::Worker;
+use codec::Body;
+use http::Response;
 use identity::Identity;
 use model::Reason;
 use model::service::Protocol;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn refusals(worker: &Worker) -> u64 {
@@ -140,4 +143,29 @@ fn who_sends_no_request_is_closed_when_its_time_is_over() {
             wait_until("it is counted", || refusals_for(&proxy.worker, Reason::HeaderTimeout) == 1).await;
         });
     }
+}
+
+/// In a time of its own. Ten callers' responses wait behind shut windows: for most there is no room, the others may
+/// wait five minutes, in HTTP/2 as in HTTP/1. Each is told of with its reason, the connection once.
+#[test]
+fn responses_that_nobody_reads_are_given_up_by_name() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    tokio::task::LocalSet::new().block_on(&runtime.unwrap(), async {
+        let application = Application::start(fresh_ip(), |_| Response::new(Body::full(vec![b'x'; 100_000])));
+        let proxy = edge(vec![rule(0, "")], &[application.address]);
+        let mut caller = proxy.enter_raw();
+        let get = [&[0x82, 0x86, 0x84, 0x41, 12][..], b"shop.example"].concat();
+        let requests: Vec<u8> = (0..10).flat_map(|n| frame(1, 5, 2 * n + 1, &get)).collect();
+        let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        caller.write_all(&[&codec::HTTP2_PREFACE[..], &no_window, &requests].concat()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(299)).await;
+        assert_eq!(refusals_for(&proxy.worker, Reason::BudgetExhausted), 1);
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        let lines = proxy.logged();
+        let with = |reason: Reason| {
+            lines.iter().filter(|line| line["response_code_details"] == reason.row().code).count()
+        };
+        let (shed, idle) = (with(Reason::BudgetExhausted), with(Reason::StreamIdle));
+        assert!(shed > 0 && idle > 0 && shed + idle == 10, "{lines:?}");
+    });
 }
