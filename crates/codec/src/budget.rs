@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::options::PAUSED_BYTES_MAX;
+
 /// Bytes of a head that are a part of what any open stream costs. What is beyond them is charged.
 const HEAD_BYTES_FREE: usize = 8 * 1024;
 /// What a field costs beside its bytes: its place in the map that was decoded, and in that which is sent on.
@@ -28,6 +30,8 @@ pub struct Budget {
     waiting_bytes: Cell<usize>,
     /// Responses that wait for their reader, the longest first.
     waiting: RefCell<VecDeque<Rc<Waiting>>>,
+    /// What responses cost that wait for the connection as a whole, and are not charged yet.
+    paused: Rc<Cell<usize>>,
     tell: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
@@ -54,6 +58,7 @@ impl Budget {
             held: Cell::new(0),
             waiting_bytes: Cell::new(0),
             waiting: RefCell::default(),
+            paused: Rc::default(),
             tell: RefCell::new(tell),
         })
     }
@@ -92,6 +97,16 @@ impl Budget {
             self.shed();
         }
         Wait { budget: Rc::clone(self), waiting }
+    }
+
+    /// Notes a response that waits for the connection as a whole. `None`: too many do.
+    pub(crate) fn pause(&self, bytes: usize) -> Option<Pause> {
+        let paused = self.paused.get() + bytes;
+        if paused > PAUSED_BYTES_MAX {
+            return None;
+        }
+        self.paused.set(paused);
+        Some(Pause { paused: Rc::clone(&self.paused), bytes })
     }
 
     /// Sees to it that `bytes` more fit.
@@ -182,6 +197,18 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.shrink(self.bytes);
+    }
+}
+
+/// A response that waits for its connection; no more so when it is dropped.
+pub(crate) struct Pause {
+    paused: Rc<Cell<usize>>,
+    bytes: usize,
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.paused.set(self.paused.get() - self.bytes);
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) const STALL_GRACE: Duration = Duration::from_secs(1);
 /// As [`STALL_GRACE`], for one that waits for the connection's window or socket, of which nothing moves: a network
 /// may be away for a while.
 pub(crate) const CONNECTION_STALL_GRACE: Duration = Duration::from_secs(8);
+/// What responses may cost together while they wait for that. More: they have no grace.
+pub(crate) const PAUSED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of header blocks that are decoded before the requests in them are looked at: a byte may stand for a field
 /// of a hundred.
 pub(crate) const BLOCK_BYTES_AHEAD: usize = 2 * 1024;

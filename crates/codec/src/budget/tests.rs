@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Budget, HEAD_BYTES_FREE, Wait, head_bytes};
+use super::{Budget, HEAD_BYTES_FREE, PAUSED_BYTES_MAX, Wait, head_bytes};
 
 fn is_shed(wait: &Wait) -> bool {
     wait.poll_shed(&Context::from_waker(Waker::noop())).is_ready()
@@ -66,4 +66,13 @@ fn ordinary_heads_are_free_and_bombs_cost_what_they_hold() {
     assert!(budget.charge_head(&bomb).is_err());
     drop(held);
     assert!(budget.charge_head(&bomb).is_ok());
+}
+
+#[test]
+fn a_connection_that_stands_still_pauses_so_much_at_most() {
+    let budget = Budget::silent(1);
+    let first = budget.pause(PAUSED_BYTES_MAX).unwrap();
+    assert!(budget.pause(1).is_none());
+    drop(first);
+    assert!(budget.pause(1).is_some() && budget.held() == 0);
 }

@@ -29,10 +29,16 @@ const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
+const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
 const FRAME_HEAD_BYTES: usize = 9;
+/// A stream's window, until the peer's settings say otherwise (RFC 9113 section 6.9.2).
+const FIRST_STREAM_WINDOW_BYTES: u32 = 65_535;
+/// A setting: its identifier and its value (RFC 9113 section 6.5.1).
+const SETTING_BYTES: usize = 6;
+const SETTINGS_INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 /// Enough for the debug data of a GOAWAY of the library.
 const LAST_WORDS_BYTES: usize = 32;
 /// Bytes of an encoded block of fields that may decode to more than [`HEADER_BYTES_MAX`]: Huffman and the
@@ -57,6 +63,8 @@ pub(super) struct Findings {
     pub(super) large_block: Cell<Option<u32>>,
     /// Whether the socket takes nothing at present, and how many bytes it has taken.
     pub(super) outlet: Outlet,
+    /// What the peer lets us send on a new stream.
+    pub(super) stream_window: Cell<u32>,
     /// What the library has to write for all streams.
     pub(super) outbox: Rc<Outbox>,
     /// Bytes of header blocks that the library got since it was last emptied of requests.
@@ -77,6 +85,7 @@ impl Findings {
             block_open: Cell::new(false),
             large_block: Cell::new(None),
             outlet: Outlet::default(),
+            stream_window: Cell::new(FIRST_STREAM_WINDOW_BYTES),
             outbox: Outbox::new(queue_bytes_max),
             blocks_ahead: Cell::new(0),
             is_kept_waiting: Cell::new(false),
@@ -184,19 +193,21 @@ pub(super) struct Counter {
     is_paced: bool,
     head: [u8; FRAME_HEAD_BYTES],
     head_len: usize,
-    /// The first four bytes of a payload, while they matter.
-    number: [u8; 4],
-    number_len: usize,
-    number_is: Option<Number>,
+    /// A part of a payload, while that matters.
+    part: [u8; SETTING_BYTES],
+    part_len: usize,
+    part_is: Option<Part>,
 }
 
-/// What the first four bytes of a payload say.
+/// What is read of a payload.
 #[derive(Clone, Copy, Debug)]
-enum Number {
-    /// The last stream that the peer looks at.
+enum Part {
+    /// The first four bytes: the last stream that the peer looks at.
     LastStream,
-    /// By how much the connection's window grows.
+    /// The first four bytes: by how much the connection's window grows.
     Window,
+    /// One setting after the other.
+    Settings,
 }
 
 impl Counter {
@@ -213,9 +224,9 @@ impl Counter {
             is_paced: preface,
             head: [0; FRAME_HEAD_BYTES],
             head_len: 0,
-            number: [0; 4],
-            number_len: 0,
-            number_is: None,
+            part: [0; SETTING_BYTES],
+            part_len: 0,
+            part_is: None,
         }
     }
 
@@ -230,7 +241,7 @@ impl Counter {
             self.block = 0;
             if self.skip > 0 {
                 let len = self.skip.min(bytes.len());
-                self.keep_number(&bytes[..len], findings);
+                self.keep_part(&bytes[..len], findings);
                 self.skip -= len;
                 bytes = &bytes[len..];
                 continue;
@@ -251,7 +262,7 @@ impl Counter {
         let [high, middle, low, kind, flags, ..] = self.head;
         let len = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         self.skip = len;
-        (self.number_len, self.number_is) = (0, None);
+        (self.part_len, self.part_is) = (0, None);
         self.block = if matches!(kind, HEADERS | CONTINUATION) { len } else { 0 };
         match kind {
             HEADERS => {
@@ -269,8 +280,9 @@ impl Counter {
                     return;
                 }
             }
-            GOAWAY => self.number_is = Some(Number::LastStream),
-            WINDOW_UPDATE if self.head[5..] == [0; 4] => self.number_is = Some(Number::Window),
+            GOAWAY => self.part_is = Some(Part::LastStream),
+            WINDOW_UPDATE if self.head[5..] == [0; 4] => self.part_is = Some(Part::Window),
+            SETTINGS if flags & ACK == 0 => self.part_is = Some(Part::Settings),
             _ => {}
         }
         if let Some(flood) = self.charge(kind, len == 0 && flags & END_STREAM == 0) {
@@ -319,17 +331,31 @@ impl Counter {
         None
     }
 
-    fn keep_number(&mut self, payload: &[u8], findings: &Findings) {
-        let Some(number_is) = self.number_is else { return };
-        let len = (self.number.len() - self.number_len).min(payload.len());
-        self.number[self.number_len..self.number_len + len].copy_from_slice(&payload[..len]);
-        self.number_len += len;
-        if self.number_len == self.number.len() {
-            (self.number_len, self.number_is) = (0, None);
-            let number = u32::from_be_bytes(self.number) & 0x7fff_ffff;
-            match number_is {
-                Number::LastStream => findings.last_stream.set(Some(number)),
-                Number::Window => findings.outbox.widen(number),
+    fn keep_part(&mut self, mut payload: &[u8], findings: &Findings) {
+        while let Some(part_is) = self.part_is
+            && !payload.is_empty()
+        {
+            let want = if matches!(part_is, Part::Settings) { SETTING_BYTES } else { 4 };
+            let len = (want - self.part_len).min(payload.len());
+            self.part[self.part_len..self.part_len + len].copy_from_slice(&payload[..len]);
+            self.part_len += len;
+            payload = &payload[len..];
+            if self.part_len < want {
+                return;
+            }
+            self.part_len = 0;
+            let [a, b, c, d, e, f] = self.part;
+            let number = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
+            match part_is {
+                Part::LastStream => findings.last_stream.set(Some(number)),
+                Part::Window => findings.outbox.widen(number),
+                Part::Settings if [a, b] == SETTINGS_INITIAL_WINDOW_SIZE => {
+                    findings.stream_window.set(u32::from_be_bytes([c, d, e, f]));
+                }
+                Part::Settings => {}
+            }
+            if !matches!(part_is, Part::Settings) {
+                self.part_is = None;
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::meter::Findings;
 use super::outbox::{Outbox, Piece};
-use crate::budget::Wait;
+use crate::budget::{Pause, Wait};
 use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
 use crate::{Body, BodyEnd, Budget};
 
@@ -53,6 +53,8 @@ struct Stall {
     turn: (u64, Instant),
     /// Charged, once the stall is more than a moment.
     wait: Option<Wait>,
+    /// Noted before, while it is the connection that stands still.
+    pause: Option<Pause>,
 }
 
 /// Why a reader is not waited for any longer.
@@ -188,9 +190,9 @@ impl Pump {
             }
             if let (Some(budget), None) = (&self.bounds.budget, &stall.wait)
                 && now >= since + STALL_GRACE
-                && stall.is_of_stream(findings, now)
             {
-                stall.wait = Some(budget.wait(STALLED_BYTES + self.body.unread() + 2 * self.piece_len));
+                let bytes = STALLED_BYTES + self.body.unread() + 2 * self.piece_len;
+                stall.charge(budget, bytes, findings, now);
             }
             let is_settled = stall.wait.is_some() || self.bounds.budget.is_none();
             let again =
@@ -253,7 +255,7 @@ impl Pump {
         if let Some(stall) = &mut self.stall {
             stall.moved += len;
             if self.piece.is_empty() || stall.moved >= STALL_BYTES_MIN {
-                (stall.since, stall.wait) = (None, None);
+                (stall.since, stall.wait, stall.pause) = (None, None, None);
             }
         }
     }
@@ -262,7 +264,7 @@ impl Pump {
 impl Stall {
     fn new(grace: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(grace));
-        Stall { timer, since: None, moved: 0, turn: (0, Instant::now()), wait: None }
+        Stall { timer, since: None, moved: 0, turn: (0, Instant::now()), wait: None, pause: None }
     }
 
     /// Since when bytes wait: since now, if none did.
@@ -272,6 +274,18 @@ impl Stall {
             (self.moved, self.turn) = (0, (findings.outbox.turn(), now));
             now
         })
+    }
+
+    /// Charges a response of `bytes` that has waited for more than a moment, or notes it.
+    fn charge(&mut self, budget: &Rc<Budget>, bytes: usize, findings: &Findings, now: Instant) {
+        if !self.is_of_stream(findings, now) {
+            self.pause = self.pause.take().or_else(|| budget.pause(bytes));
+            if self.pause.is_some() {
+                return;
+            }
+        }
+        self.pause = None;
+        self.wait = Some(budget.wait(bytes));
     }
 
     /// Whether the stream waits for its own window. If it waits for the connection, it has only its turn to wait for,

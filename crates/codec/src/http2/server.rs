@@ -18,6 +18,7 @@ use super::pump::{Bounds, Pump, send_now};
 use super::recv::RecvBody;
 use super::tunnel::StreamIo;
 use crate::budget::NoRoom;
+use crate::options::{STALL_BYTES_MIN, STALLED_BYTES};
 use crate::watchdog::{Stage, Watchdog};
 use crate::{
     Body, Budget, Charge, Flood, HELD_BYTES_MAX, Io, Reply, ServeError, ServerOptions, Tunnel, TunnelRun,
@@ -71,7 +72,7 @@ where
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, mut respond)))) => {
                     served += 1;
-                    match budget.charge_head(request.headers()) {
+                    match admitting(&budget, &findings, request.headers()) {
                         Ok(head) => streams.push(handle(request, respond, &service, watch, head)),
                         Err(NoRoom) if refusals.is_exceeded() => {
                             return Poll::Ready(Err(ServeError::Flood(Flood::Refusals)));
@@ -125,6 +126,17 @@ where
         part(&mut connection).await;
     }
     ended
+}
+
+/// Charges what a request costs from its beginning: its head, and all of it where the client has no window for the
+/// response, which would only wait.
+fn admitting(budget: &Rc<Budget>, findings: &Findings, head: &HeaderMap) -> Result<Option<Charge>, NoRoom> {
+    let charge = budget.charge_head(head)?;
+    if findings.stream_window.get() as usize >= STALL_BYTES_MIN {
+        return Ok(charge);
+    }
+    let mut charge = charge.unwrap_or_else(|| budget.open());
+    if charge.grow(STALLED_BYTES) { Ok(Some(charge)) } else { Err(NoRoom) }
 }
 
 fn builder(options: &ServerOptions) -> Builder {

@@ -82,6 +82,11 @@ fn a_client_that_reads_nothing_is_cut() {
     });
 }
 
+/// Time passes, and nobody reads.
+async fn pass(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
 /// Request `n` on its stream, for `/`.
 fn request_on(stream: u32) -> Vec<u8> {
     frame(1, 0x5, stream, &GET)
@@ -110,6 +115,24 @@ async fn outcome(read: &mut (impl tokio::io::AsyncRead + Unpin), wait: Duration)
     (heads, resets)
 }
 
+/// `INITIAL_WINDOW_SIZE` of 16 KiB.
+const SMALL_WINDOW: [u8; 6] = [0, 4, 0, 0, 0x40, 0];
+
+/// A client whose settings leave no room for any response gets few, whatever window it drips on them later.
+#[test]
+fn who_has_no_window_for_responses_gets_few_at_a_time() {
+    run(async {
+        let (mut near, far) = duplex(1 << 20);
+        let _ended = serving(far, std::future::pending(), |_| std::future::pending());
+        let requests: Vec<u8> = (0..100).flat_map(|n| request_on(2 * n + 1)).collect();
+        let hello = [&HTTP2_PREFACE[..], &frame(4, 0, 0, &NO_WINDOW), &requests].concat();
+        near.write_all(&hello).await.unwrap();
+        let (_, resets) = outcome(&mut near, Duration::from_secs(1)).await;
+        assert_eq!(resets.len(), 100 - HELD_BYTES_MAX / STALLED_BYTES);
+        assert!(resets.iter().all(|(_, code)| *code == REFUSED), "{resets:?}");
+    });
+}
+
 const CALM_DOWN: u8 = 0xb;
 const REFUSED: u8 = 7;
 
@@ -118,13 +141,14 @@ const REFUSED: u8 = 7;
 fn of_many_unread_responses_the_latest_stay_and_for_as_long_as_they_may() {
     run(async {
         let (mut near, far) = duplex(1 << 20);
-        let _ended = serving(far, std::future::pending(), |_| full(1000));
+        let _ended = serving(far, std::future::pending(), |_| full(40_000));
         let requests: Vec<u8> = (0..40).flat_map(|n| request_on(2 * n + 1)).collect();
-        let hello = [&HTTP2_PREFACE[..], &frame(4, 0, 0, &NO_WINDOW), &requests].concat();
+        let wide = frame(8, 0, 0, &[0x3f, 0, 0, 0]);
+        let hello = [&HTTP2_PREFACE[..], &frame(4, 0, 0, &SMALL_WINDOW), &wide, &requests].concat();
         near.write_all(&hello).await.unwrap();
         let (heads, resets) = outcome(&mut near, Duration::from_secs(10)).await;
         assert_eq!(heads.len(), 40);
-        let shed = 40 - HELD_BYTES_MAX / (STALLED_BYTES + 2000);
+        let shed = 40 - HELD_BYTES_MAX / (STALLED_BYTES + 2 * 40_000);
         let expected: Vec<_> = (0..shed as u8).map(|n| (2 * n + 1, CALM_DOWN)).collect();
         assert_eq!(resets, expected);
         let (_, resets) = outcome(&mut near, Duration::from_secs(280)).await;
@@ -153,7 +177,7 @@ fn a_network_that_is_away_for_a_moment_costs_nobody_a_response() {
                     .unwrap();
                 std::future::pending::<()>().await;
             });
-            tokio::time::sleep(Duration::from_secs(away)).await;
+            pass(Duration::from_secs(away)).await;
             let (_, resets) = outcome(&mut read, Duration::from_millis(500)).await;
             assert_eq!(!resets.is_empty(), is_shed, "{away} s: {resets:?}");
         });
@@ -197,7 +221,7 @@ fn what_nobody_reads_is_not_asked_for() {
             write.write_all(&[&HTTP2_PREFACE[..], &settings, &wide, &requests].concat()).await.unwrap();
             std::future::pending::<()>().await;
         });
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        pass(Duration::from_secs(5)).await;
         // One piece in each stream's hand, and the queue.
         let most = 100 + SEND_BUFFER_BYTES_MAX / (16 * 1024) + 2;
         assert!((100..=most).contains(&asked.get()), "{} pieces", asked.get());

@@ -145,6 +145,11 @@ fn who_sends_no_request_is_closed_when_its_time_is_over() {
     }
 }
 
+/// Virtual time.
+async fn pass(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
 /// In a time of its own. Ten callers' responses wait behind shut windows: for most there is no room, the others may
 /// wait five minutes, in HTTP/2 as in HTTP/1. Each is told of with its reason, the connection once.
 #[test]
@@ -153,14 +158,20 @@ fn responses_that_nobody_reads_are_given_up_by_name() {
     tokio::task::LocalSet::new().block_on(&runtime.unwrap(), async {
         let application = Application::start(fresh_ip(), |_| Response::new(Body::full(vec![b'x'; 100_000])));
         let proxy = edge(vec![rule(0, "")], &[application.address]);
-        let mut caller = proxy.enter_raw();
+        let (mut read, mut caller) = tokio::io::split(proxy.enter_raw());
+        // It takes what comes; it only opens no window.
+        tokio::task::spawn_local(async move { tokio::io::copy(&mut read, &mut tokio::io::sink()).await });
         let get = [&[0x82, 0x86, 0x84, 0x41, 12][..], b"shop.example"].concat();
         let requests: Vec<u8> = (0..10).flat_map(|n| frame(1, 5, 2 * n + 1, &get)).collect();
-        let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
-        caller.write_all(&[&codec::HTTP2_PREFACE[..], &no_window, &requests].concat()).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(299)).await;
+        let small_windows = frame(4, 0, 0, &[0, 4, 0, 0, 0x40, 0]);
+        let wide = frame(8, 0, 0, &[0x3f, 0, 0, 0]);
+        caller
+            .write_all(&[&codec::HTTP2_PREFACE[..], &small_windows, &wide, &requests].concat())
+            .await
+            .unwrap();
+        pass(Duration::from_secs(299)).await;
         assert_eq!(refusals_for(&proxy.worker, Reason::BudgetExhausted), 1);
-        tokio::time::sleep(Duration::from_secs(9)).await;
+        pass(Duration::from_secs(9)).await;
         let lines = proxy.logged();
         let with = |reason: Reason| {
             lines.iter().filter(|line| line["response_code_details"] == reason.row().code).count()
