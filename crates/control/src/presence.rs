@@ -72,8 +72,12 @@ impl Lives {
     /// How long a registration is kept after its last certificate expired, in seconds: as long as that one can
     /// be renewed, or a connection with it may go on. Then nobody can ever speak for it again, and it is
     /// forgotten.
-    fn kept_expired_s(&self) -> u64 {
-        self.renewal_grace.max(EXPIRED_GRACE).as_secs()
+    fn kept_expired_s(&self, standing: Standing) -> u64 {
+        match standing {
+            // Never renewed again. Hosts that come and go in good order must not fill the table.
+            Standing::Withdrawn => EXPIRED_GRACE.as_secs(),
+            _ => self.renewal_grace.max(EXPIRED_GRACE).as_secs(),
+        }
     }
 }
 
@@ -302,7 +306,7 @@ impl Presence {
     /// Takes out those whose grace is over, and forgets those that can never come back.
     pub fn expire(&mut self, now: Instant, now_s: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        let kept_expired_s = self.lives.kept_expired_s();
+        let lives = self.lives;
         for entry in self.entries.values_mut() {
             if entry.until.is_some_and(|until| until <= now) {
                 entry.until = None;
@@ -324,7 +328,10 @@ impl Presence {
                 registration.expires_s = Some(now_s + CERTIFICATE_LIFE_MAX_S);
                 changes.push(put(registration));
             }
-            let keep = counts || registration.expires_s.is_some_and(|at| at + kept_expired_s > now_s);
+            let keep = counts
+                || registration
+                    .expires_s
+                    .is_some_and(|at| at + lives.kept_expired_s(registration.standing) > now_s);
             if !keep {
                 changes.push(Change::Delete(Table::Registrations, uid.to_string()));
             }

@@ -133,9 +133,13 @@ fn who_can_never_come_back_is_forgotten() {
         presence.disconnect(uid, start);
     }
     presence.expire(start + GRACE, 20);
+    // One that withdrew cannot renew any more.
+    let withdrawn_s = 600 + EXPIRED_GRACE.as_secs();
+    assert!(presence.expire(start + GRACE, withdrawn_s - 1).is_empty());
+    assert_eq!(presence.expire(start + GRACE, withdrawn_s).len(), 1);
     assert!(presence.expire(start + GRACE, 600 + KEPT_EXPIRED_S - 1).is_empty());
     let gone = presence.expire(start + GRACE, 600 + KEPT_EXPIRED_S);
-    assert!(gone.len() == 3 && gone.iter().all(|row| matches!(row, Change::Delete(..))), "{gone:?}");
+    assert!(gone.len() == 2 && gone.iter().all(|row| matches!(row, Change::Delete(..))), "{gone:?}");
     // With a stream it is the stream that must end first.
     assert_eq!((presence.len(), shown(&presence).as_str()), (1, "there:Ready"));
 }

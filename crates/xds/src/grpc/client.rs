@@ -9,7 +9,7 @@ use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_cl
 use crate::proto::leno::mesh::v1 as p;
 use crate::proto::leno::mesh::v1::enrollment_client::EnrollmentClient;
 use crate::proto::leno::mesh::v1::federation_client::FederationClient;
-use crate::status::{Code, Status};
+use crate::status::{CLOCK_HINT, Code, Status, is_clock_alert};
 use crate::wire;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -71,7 +71,10 @@ impl Channel {
         let connecting = endpoint.connect_with_connector(Connector { dial, tls });
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
             Ok(Ok(channel)) => Ok(Self(channel)),
-            Ok(Err(error)) => Err(Status::new(Code::Unavailable, with_causes(&error))),
+            Ok(Err(error)) => {
+                let hint = if is_clock_alert(&error) { CLOCK_HINT } else { "" };
+                Err(Status::new(Code::Unavailable, with_causes(&error) + hint))
+            }
             Err(_) => Err(Status::new(Code::Unavailable, "connecting took too long")),
         }
     }

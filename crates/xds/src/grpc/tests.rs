@@ -180,6 +180,17 @@ async fn a_service_that_is_not_there_is_unimplemented() {
     tokio::select! { _ = serving => panic!("ended"), () = calling => {} }
 }
 
+#[test]
+fn a_certificate_that_the_other_end_takes_as_expired_is_told_with_what_to_look_at() {
+    use tokio_rustls::rustls::{AlertDescription, Error};
+    let told = |alert| {
+        let io = std::io::Error::new(std::io::ErrorKind::InvalidData, Error::AlertReceived(alert));
+        Status::from(tonic::Status::from_error(Box::new(io))).message
+    };
+    assert!(told(AlertDescription::CertificateExpired).contains("check the clocks of both hosts"));
+    assert!(!told(AlertDescription::UnknownCA).contains("clocks"));
+}
+
 #[tokio::test]
 async fn nobody_there_is_unavailable() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
