@@ -130,7 +130,8 @@ fn t07_no_private_key_is_written_anywhere() {
     let find = ["find", "/run/leno", "-type", "f", "-perm", "/077", "-not", "-name", "resolv.conf"];
     for host in demo.status().hosts {
         let open = demo.exec(&host.name, &find);
-        assert_eq!(crate::demo::text(&open), "", "files of {} that others may read", host.name);
+        assert!(open.status.success(), "{}", crate::demo::text(&open));
+        assert_eq!(String::from_utf8_lossy(&open.stdout), "", "files of {} that others may read", host.name);
     }
 
     // The control run: a planted key is found in a file, in an environment and in an argument.
