@@ -66,9 +66,12 @@ impl<'a> Report<'a> {
         self.refuse(Code::BadValue, path, cause, fix);
     }
 
-    /// Shorthand for something valid that is not there yet.
-    pub(crate) fn later(&mut self, path: &str, what: &str) {
-        self.refuse(Code::Unsupported, path, &format!("{what} is not supported yet"), "remove it");
+    /// Shorthand for something valid that is not there yet. Following `fix` to the letter must leave a valid
+    /// object that does not allow more than was meant.
+    pub(crate) fn later(&mut self, path: &str, what: &str, fix: impl Into<String>) {
+        self.refused = true;
+        let (line, cause) = (self.node.line_of(path), format!("`{path}`: {what} is not supported yet"));
+        self.problems.push(Problem { code: Code::Unsupported, line, cause, fix: fix.into() });
     }
 
     /// Problems found while decoding: all of them refuse the object.
@@ -208,7 +211,11 @@ pub(crate) fn meta(raw: RawMeta, kind: &Kind, report: &mut Report<'_>) -> Meta {
     if name.is_empty() {
         report.refuse(Code::MissingField, "metadata.name", "is missing", "add `metadata.name`");
     } else {
-        report.subdomain("metadata.name", &name);
+        // A Service's name is a label of a DNS name.
+        match kind.kind {
+            "Service" => report.label("metadata.name", &name),
+            _ => report.subdomain("metadata.name", &name),
+        }
     }
     let namespace = match (kind.namespaced, raw.namespace) {
         (false, _) => String::new(),
@@ -258,7 +265,7 @@ fn resource_version(node: &Node) -> Option<ResourceVersion> {
 pub(crate) fn spec(spec: &Spec, meta: &Meta, report: &mut Report<'_>) {
     match spec {
         Spec::Namespace => {}
-        Spec::Service(spec) => core::service(spec, meta, report),
+        Spec::Service(spec) => core::service(spec, report),
         Spec::Gateway(spec) => gateway::gateway(spec, meta, report),
         Spec::HttpRoute(spec) => httproute::http_route(spec, report),
         Spec::WorkloadGroup(spec) => istio::workload_group(spec, report),

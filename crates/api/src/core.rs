@@ -1,8 +1,10 @@
 //! Kubernetes core kinds: `Service`. Fields without a meaning for the mesh are ignored, with a warning.
 
-use crate::decode::{Accepted, Later};
+use crate::decode::Accepted;
 use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// `Service` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -15,8 +17,8 @@ pub struct ServiceSpec {
     /// `type`; `ExternalName` is refused.
     #[serde(rename = "type")]
     pub service_type: Option<ServiceType>,
-    /// Not supported yet.
-    pub external_name: Option<Later>,
+    /// Belongs to type `ExternalName`, which is refused.
+    pub external_name: Option<IgnoredAny>,
     /// Ignored, with a warning: the mesh has its own addresses.
     #[serde(rename = "clusterIP")]
     pub cluster_ip: Option<Accepted>,
@@ -80,9 +82,9 @@ pub struct ServicePort {
     pub name: Option<String>,
     /// 1 to 65535.
     pub port: u16,
-    /// Number only; absent: the same as `port`.
+    /// Absent: the same as `port`.
     #[serde(default)]
-    pub target_port: Option<u16>,
+    pub target_port: Option<TargetPort>,
     /// `TCP` (default), `UDP` or `SCTP`; the latter two are ignored by the mesh.
     #[serde(default)]
     pub protocol: Option<Transport>,
@@ -95,6 +97,54 @@ pub struct ServicePort {
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+/// `targetPort`: the port that the application listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetPort {
+    /// 1 to 65535.
+    Number(u16),
+    /// A name of the container's port; refused, because nothing defines such names yet.
+    Name(String),
+}
+
+impl TargetPort {
+    /// The number. A checked object has no other.
+    pub fn number(&self) -> Option<u16> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Name(_) => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TargetPortVisitor)
+    }
+}
+
+struct TargetPortVisitor;
+
+impl Visitor<'_> for TargetPortVisitor {
+    type Value = TargetPort;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 1 to 65535")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<TargetPort, E> {
+        let found = de::Unexpected::Unsigned(number);
+        u16::try_from(number).map(TargetPort::Number).map_err(|_| E::invalid_value(found, &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TargetPort, E> {
+        // A number in quotes is no name (IANA service names have a letter).
+        match text.bytes().any(|b| b.is_ascii_alphabetic()) {
+            true => Ok(TargetPort::Name(text.to_owned())),
+            false => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
+    }
 }
 
 /// Transport protocol of a port.

@@ -64,6 +64,16 @@ pub(crate) fn decode<T: DeserializeOwned>(node: &Node) -> Decoded<T> {
     Decoded { value, problems, accepted }
 }
 
+/// Fields that are not supported yet and where removing them would mean something else.
+const LATER_FIXES: &[(&str, &str)] = &[
+    (
+        "spec.addresses",
+        "remove it, and name the address to listen on in the annotation `leno.dev/bind-address`",
+    ),
+    ("selector.matchExpressions", "say the same with `matchLabels`"),
+    ("spec.tls", "remove it; no client certificates are asked for at the edge yet"),
+];
+
 const LINE_FIELD: &str = "$line";
 const LATER: &str = "$later";
 const ACCEPTED: &str = "$accepted";
@@ -154,7 +164,8 @@ impl std::error::Error for Error {}
 /// Serde's names of number types, in a reader's words.
 fn expected(what: &dyn de::Expected) -> String {
     match what.to_string().as_str() {
-        "u16" => "a number from 0 to 65535".to_owned(),
+        // Ports and statuses: there is no zero among them.
+        "u16" => "a number from 1 to 65535".to_owned(),
         "u32" | "u64" => "a whole number from 0".to_owned(),
         other if other.starts_with("struct ") => "a mapping of fields".to_owned(),
         other => other.to_owned(),
@@ -253,6 +264,12 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
                 (Some(value), _, _) => visitor.visit_u64(value),
                 (_, Some(value), _) => visitor.visit_i64(value),
+                // `1.0` is a whole number, as it is for kubectl.
+                (_, _, Some(value))
+                    if value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value) =>
+                {
+                    visitor.visit_u64(value as u64)
+                }
                 (_, _, Some(value)) => visitor.visit_f64(value),
                 _ => visitor.visit_unit(),
             },
@@ -309,7 +326,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             LATER => {
                 let path = self.context.path();
                 let cause = format!("`{path}` is not supported yet");
-                self.context.report(Code::Unsupported, self.node.line, cause, format!("remove `{path}`"));
+                let known = LATER_FIXES.iter().find(|(field, _)| path.ends_with(field));
+                let fix = known.map_or_else(|| format!("remove `{path}`"), |(_, fix)| (*fix).to_owned());
+                self.context.report(Code::Unsupported, self.node.line, cause, fix);
                 visitor.visit_u32(self.node.line)
             }
             ACCEPTED => {

@@ -2,6 +2,7 @@
 
 use crate::decode::Later;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// `HTTPRoute` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -184,16 +185,16 @@ pub struct HttpRouteFilter {
     pub url_rewrite: Option<RewriteFilter>,
     /// Not supported yet.
     #[serde(default)]
-    pub request_mirror: Option<Later>,
+    pub request_mirror: Option<IgnoredAny>,
     /// Not supported yet.
     #[serde(default)]
-    pub cors: Option<Later>,
+    pub cors: Option<IgnoredAny>,
     /// Not supported yet.
     #[serde(default)]
-    pub external_auth: Option<Later>,
+    pub external_auth: Option<IgnoredAny>,
     /// Not supported yet.
     #[serde(default)]
-    pub extension_ref: Option<Later>,
+    pub extension_ref: Option<IgnoredAny>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,

@@ -110,7 +110,8 @@ pub const REPLACED: &[(&str, &str, &str)] = &[
     (
         ISTIO_NETWORKING_GROUP,
         "VirtualService",
-        "use HTTPRoute: the same matches, weights, rewrites, timeouts and retries",
+        "use HTTPRoute for matches by path, header, query and method, weights, redirects, rewrites, header edits, \
+         timeouts and retries; faults, mirrors, CORS, TCP and TLS routes have no replacement yet",
     ),
     (
         ISTIO_NETWORKING_GROUP,
@@ -130,21 +131,38 @@ pub const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (ISTIO_NETWORKING_GROUP, "Sidecar", "leave it out: proxies fetch on demand only what they use"),
     (ISTIO_NETWORKING_GROUP, "ProxyConfig", "use the options of leno proxy"),
-    (ISTIO_SECURITY_GROUP, "PeerAuthentication", "leave it out: mutual TLS is always strict"),
-    (ISTIO_SECURITY_GROUP, "RequestAuthentication", "leave it out: tokens are not checked yet"),
+    (
+        ISTIO_SECURITY_GROUP,
+        "PeerAuthentication",
+        "nothing replaces it: mutual TLS is always STRICT, and plaintext callers are refused whatever it says",
+    ),
+    (
+        ISTIO_SECURITY_GROUP,
+        "RequestAuthentication",
+        "nothing replaces it: tokens are not validated yet, so requests without one are not refused; allow callers \
+         by `principals` in an AuthorizationPolicy",
+    ),
     (
         "telemetry.istio.io",
         "Telemetry",
         "leave it out: metrics are always there, and an access log is the option --access-log of leno proxy",
     ),
-    ("extensions.istio.io", "WasmPlugin", "leave it out: extensions are not read yet"),
+    (
+        "extensions.istio.io",
+        "WasmPlugin",
+        "nothing replaces it: extensions are not read yet, so what they check is not checked",
+    ),
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
-    (GATEWAY_GROUP, "TLSRoute", "leave it out: routes by server name are not read yet"),
+    (GATEWAY_GROUP, "TLSRoute", "nothing replaces it: routes by server name are not read yet"),
     (GATEWAY_GROUP, "TCPRoute", "leave it out: TCP goes to the Service of the port, without a route"),
     (GATEWAY_GROUP, "UDPRoute", "leave it out: the mesh carries TCP only"),
     (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
-    (GATEWAY_GROUP, "BackendTLSPolicy", "leave it out: TLS to backends outside the mesh is not there yet"),
+    (
+        GATEWAY_GROUP,
+        "BackendTLSPolicy",
+        "nothing replaces it: connections to backends outside the mesh are plaintext",
+    ),
     (GATEWAY_GROUP, "ReferenceGrant", "keep a route and its backends in one namespace"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];

@@ -1,6 +1,6 @@
 //! What a port of a service speaks: Kubernetes' rules for `appProtocol`, Istio's for names and known ports.
 
-use api::core::ServicePort as ApiPort;
+use api::core::{ServicePort as ApiPort, TargetPort};
 use model::service::{Protocol, ServicePort};
 
 /// Where servers speak first: one that waits for the client's first bytes to tell what it speaks would make
@@ -13,7 +13,12 @@ pub(crate) fn service_port(port: &ApiPort, local: Option<&ServicePort>) -> Optio
         return None;
     }
     let name = port.name.as_deref().unwrap_or_default();
-    let target_port = port.target_port.or(local.map(|local| local.target_port)).unwrap_or(port.port);
+    let target_port = port
+        .target_port
+        .as_ref()
+        .and_then(TargetPort::number)
+        .or(local.map(|local| local.target_port))
+        .unwrap_or(port.port);
     // An `appProtocol` that is not known is another implementation's hint and says nothing here.
     let declared = port.app_protocol.as_deref().and_then(protocol_of_hint).or_else(|| protocol_of_name(name));
     let known = || SERVER_FIRST.contains(&port.port).then_some(Protocol::Tcp);

@@ -1,23 +1,20 @@
 //! Rules for `Service`.
 
 use super::Report;
-use crate::core::{ServicePort, ServiceSpec, ServiceType, Transport};
-use crate::object::Meta;
+use crate::core::{ServicePort, ServiceSpec, ServiceType, TargetPort, Transport};
 use model::Code;
 use std::collections::HashSet;
 
-pub(super) fn service(spec: &ServiceSpec, meta: &Meta, report: &mut Report<'_>) {
-    if !super::is_label(&meta.name) {
-        report.label("metadata.name", &meta.name);
-    }
+pub(super) fn service(spec: &ServiceSpec, report: &mut Report<'_>) {
     if spec.service_type == Some(ServiceType::ExternalName) {
-        report.later("spec.type", "type ExternalName");
+        let fix = "describe the destination as a Backend (leno.dev/v1alpha1) with its addresses instead";
+        report.later("spec.type", "type ExternalName", fix);
         return;
     }
     super::labels("spec.selector", &spec.selector, report);
     match spec.service_type {
         Some(ServiceType::NodePort | ServiceType::LoadBalancer) => {
-            report.ignored("spec.type", "write ClusterIP, and a Gateway for callers from outside");
+            report.ignored("spec.type", "write `ClusterIP`, and a Gateway for callers from outside");
         }
         Some(ServiceType::ClusterIP | ServiceType::ExternalName) | None => {}
     }
@@ -35,9 +32,19 @@ pub(super) fn ports(path: &str, ports: &[ServicePort], report: &mut Report<'_>) 
     for (index, port) in ports.iter().enumerate() {
         let at = format!("{path}[{index}]");
         report.port(&format!("{at}.port"), port.port);
-        if let Some(target) = port.target_port {
-            report.port(&format!("{at}.targetPort"), target);
+        match &port.target_port {
+            Some(TargetPort::Number(target)) => report.port(&format!("{at}.targetPort"), *target),
+            Some(TargetPort::Name(name)) => {
+                let what = format!("the named port `{name}`");
+                report.later(
+                    &format!("{at}.targetPort"),
+                    &what,
+                    "write the number of the application's port",
+                );
+            }
+            None => {}
         }
+        app_protocol(port, &format!("{at}.appProtocol"), report);
         if let Some(transport @ (Transport::Udp | Transport::Sctp)) = port.protocol {
             let name = format!("{transport:?}").to_ascii_uppercase();
             let cause = format!("is {name}, which is not supported yet, so the port has no effect");
@@ -67,5 +74,16 @@ pub(super) fn ports(path: &str, ports: &[ServicePort], report: &mut Report<'_>) 
                 "remove one of the two",
             );
         }
+    }
+}
+
+/// What a port declares and the proxy does not do.
+fn app_protocol(port: &ServicePort, at: &str, report: &mut Report<'_>) {
+    let declared = port.app_protocol.as_deref().unwrap_or_default();
+    if declared.eq_ignore_ascii_case("kubernetes.io/ws") {
+        let cause =
+            "is kubernetes.io/ws, but WebSocket upgrades are not forwarded yet: they are answered with 403";
+        let fix = "write `tcp`, which carries WebSocket as it is, without routes and retries";
+        report.vain(at, cause, fix);
     }
 }

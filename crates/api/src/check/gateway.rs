@@ -59,7 +59,7 @@ fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut Report<'
         report.vain(&format!("{at}.allowedRoutes"), CAUSE, "remove it: the gateway takes no routes");
     }
     if listener.protocol != "HBONE" {
-        report.vain(&format!("{at}.protocol"), CAUSE, "write HBONE: it carries the mesh transport");
+        report.vain(&format!("{at}.protocol"), CAUSE, "write `HBONE`: it carries the mesh transport");
     }
     if listener.port != PORT_MESH {
         let fix = format!("write {PORT_MESH}: the mesh transport is there on every proxy");
@@ -69,11 +69,20 @@ fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut Report<'
 
 /// What a listener for callers from outside cannot do yet.
 fn outward(listener: &Listener, at: &str, report: &mut Report<'_>) {
-    if listener.protocol != "HTTP" {
-        report.later(&format!("{at}.protocol"), &format!("protocol {}", listener.protocol));
-    }
-    if listener.tls.is_some() {
-        report.later(&format!("{at}.tls"), "TLS on a listener");
+    let path = format!("{at}.protocol");
+    match listener.protocol.as_str() {
+        "HTTP" if listener.tls.is_some() => {
+            report.bad(&format!("{at}.tls"), "does not belong to protocol HTTP", "remove it");
+        }
+        "HTTP" => {}
+        "HTTPS" | "TLS" => {
+            let fix = "end TLS in front of the gateway, and write protocol HTTP without `tls`";
+            report.later(&path, &format!("protocol {}", listener.protocol), fix);
+        }
+        other => {
+            let fix = "write `HTTP` if callers speak it; this gateway cannot serve others";
+            report.later(&path, &format!("protocol {other}"), fix);
+        }
     }
     if is_proxy_port(listener.port) {
         let cause = "is one of the proxy's own (15000 to 15099)";
@@ -97,9 +106,11 @@ fn one_listener(listener: &Listener, at: &str, report: &mut Report<'_>) {
     for (index, kind) in allowed.kinds.iter().enumerate() {
         let path = format!("{at}.allowedRoutes.kinds[{index}]");
         if kind.kind != "HTTPRoute" {
-            report.later(&path, &format!("kind {}", kind.kind));
+            let fix = "name the kind HTTPRoute, the only one that is served";
+            report.later(&path, &format!("kind {}", kind.kind), fix);
         } else if let Some(group) = kind.group.as_deref().filter(|group| *group != GATEWAY_GROUP) {
-            report.later(&format!("{path}.group"), &format!("kind HTTPRoute of group `{group}`"));
+            let fix = format!("write `{GATEWAY_GROUP}`");
+            report.later(&format!("{path}.group"), &format!("kind HTTPRoute of group `{group}`"), fix);
         }
     }
     if let Some(namespaces) = &allowed.namespaces {

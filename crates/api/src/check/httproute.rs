@@ -75,7 +75,8 @@ fn parent_ref(parent: &ParentRef, at: &str, report: &mut Report<'_>) {
         (GATEWAY_GROUP, "Gateway") => {}
         ("", "Service") | (LENO_GROUP, "GlobalService") => {
             if parent.section_name.is_some() {
-                report.later(&format!("{at}.sectionName"), &format!("sectionName of a {kind}"));
+                let fix = "remove it, and write `port` to choose one port";
+                report.later(&format!("{at}.sectionName"), &format!("sectionName of a {kind}"), fix);
             }
         }
         (_, "Service") => {
@@ -84,7 +85,10 @@ fn parent_ref(parent: &ParentRef, at: &str, report: &mut Report<'_>) {
         (_, "GlobalService") => {
             report.bad(&format!("{at}.group"), "is not that of GlobalService", "write `group: leno.dev`");
         }
-        _ => report.later(&format!("{at}.kind"), &format!("parent kind {kind} of group `{group}`")),
+        _ => {
+            let fix = "name a Gateway, a Service or a GlobalService";
+            report.later(&format!("{at}.kind"), &format!("parent kind {kind} of group `{group}`"), fix);
+        }
     }
 }
 

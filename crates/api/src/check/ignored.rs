@@ -42,7 +42,7 @@ const KNOWN: &[Known] = &[
     known("spec.template.ports", &[], "remove it, and write `targetPort` as a number in the Service"),
     known("spec.template.address", &[], "remove it: each workload registers its own address"),
     known("spec.template.network", &[], "remove it: the network is that of the Cluster object"),
-    known("spec.provider", &[], "remove it: it belongs to action CUSTOM"),
+    known("spec.provider", &[], "leave it out of policies whose action is not CUSTOM"),
 ];
 
 /// Tells of the fields at these paths of the document.

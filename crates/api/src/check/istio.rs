@@ -49,10 +49,12 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
         named.chain(spec.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target)))
     {
         if target.kind != "Gateway" {
-            report.later(&format!("{path}.kind"), &format!("target kind {}", target.kind));
+            let fix = "name a Gateway, or select workloads with `selector`; without a target the policy is for the \
+                       whole namespace";
+            report.later(&format!("{path}.kind"), &format!("target kind {}", target.kind), fix);
         }
         if target.group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
-            let fix = format!("write {GATEWAY_GROUP}");
+            let fix = format!("write `{GATEWAY_GROUP}`");
             report.vain(&format!("{path}.group"), "is not that of Gateway, and has no effect", fix);
         }
         if target
@@ -60,14 +62,15 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
             .as_deref()
             .is_some_and(|namespace| !namespace.is_empty() && namespace != &*meta.namespace)
         {
-            report.bad(&format!("{path}.namespace"), "is not the policy's own", "remove it");
+            let fix = "put the policy into that namespace, or name a Gateway of the policy's own";
+            report.bad(&format!("{path}.namespace"), "is not the policy's own", fix);
         }
     }
     if let Some(selector) = &spec.selector {
         super::labels("spec.selector.matchLabels", &selector.match_labels, report);
     }
     if spec.action == Some(PolicyAction::Custom) {
-        let fix = "use ALLOW or DENY; until then what it matches is denied";
+        let fix = "use ALLOW or DENY; a CUSTOM policy that is in force denies what it matches";
         report.keep(Code::Unsupported, "spec.action", "CUSTOM is not supported yet", fix);
     }
     if spec.action == Some(PolicyAction::Deny) && spec.rules.is_empty() {
@@ -91,13 +94,14 @@ fn one_rule(rule: &PolicyRule, at: &str, report: &mut Report<'_>) {
     }
 }
 
-/// Not understood, kept, fails closed.
+/// Not understood, kept, fails closed. To remove a condition is no fix: the rule would match more.
 fn closed(code: Code, path: &str, cause: &str, report: &mut Report<'_>) {
     report.keep(
         code,
         path,
         cause,
-        "correct or remove it; until then it allows nothing and denies everything",
+        "use one that is supported; where this policy is in force, it matches nothing in an ALLOW rule and \
+         everything in a DENY rule",
     );
 }
 

@@ -17,10 +17,14 @@ pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
         report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
     }
     if spec.mtls == Some(MtlsMode::Permissive) {
-        report.later("spec.mtls", "Permissive");
+        report.later("spec.mtls", "Permissive", "write `Strict`");
     }
     if spec.outbound == Some(OutboundMode::RegistryOnly) {
-        report.later("spec.outbound", "RegistryOnly");
+        report.later(
+            "spec.outbound",
+            "RegistryOnly",
+            "write `AllowAny`; nothing refuses unknown destinations yet",
+        );
     }
     if spec.telemetry.access_log.is_some() {
         let fix = "remove it; each proxy writes one if it was started with --access-log";
@@ -33,7 +37,7 @@ pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
 
 pub(super) fn cluster(spec: &ClusterSpec, report: &mut Report<'_>) {
     if spec.cluster_type == Some(ClusterType::Kubernetes) {
-        report.ignored("spec.type", "write Hosts: workloads are those that join, on whatever they run");
+        report.ignored("spec.type", "write `Hosts`: workloads are those that join, on whatever they run");
     }
     for (index, gateway) in spec.gateways.iter().enumerate() {
         if gateway_address(gateway).is_none() {

@@ -2,6 +2,8 @@
 use super::*;
 use std::path::{Path, PathBuf};
 
+mod fixes;
+
 fn check(text: &str, expected: &[&str]) {
     let (_, findings) = documents(text, "f.yaml");
     let got: Vec<String> = findings.iter().map(ToString::to_string).collect();
@@ -97,7 +99,7 @@ fn each_code_with_its_line() {
     version("security.istio.io/v9");
     line(head("Service"), Code::MissingField, 1);
     line(head("Service") + "spec:\n  ports:\n    - port: 70000\n", Code::BadValue, 6);
-    line(head("Service") + "spec:\n  ports:\n    - port: 80\n      targetPort: http\n", Code::BadValue, 7);
+    line(head("Service") + "spec:\n  ports:\n    - port: 80\n      targetPort: http\n", Code::Unsupported, 7);
     line(head("Service") + "spec:\n  type: ExternalName\n  ports:\n    - port: 80\n", Code::Unsupported, 5);
     rule(
         "sessionPersistence:\n  type: Cookie",
@@ -188,11 +190,7 @@ fn bombs_and_depth_are_refused() {
 
 #[test]
 fn every_document_of_the_corpus_parses_or_gives_a_finding() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
-    if !root.is_dir() {
-        eprintln!("skipped: {} is absent", root.display());
-        return;
-    }
+    let Some(root) = corpus() else { return };
     let (mut files, mut parsed, mut refused) = (0, 0, 0);
     for folder in ["gateway-conformance", "istio-authz", "istio-samples"] {
         for path in yaml_files(&root.join(folder)) {
@@ -228,6 +226,18 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
         refused / 2
     );
     assert!(files > 100 && parsed > 500);
+}
+
+/// Configurations by others, beside the repository. Where the check runs they must be there; a user's clone may
+/// lack them.
+fn corpus() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    if root.is_dir() {
+        return Some(root);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is absent", root.display());
+    eprintln!("skipped: {} is absent", root.display());
+    None
 }
 
 fn yaml_files(folder: &Path) -> Vec<PathBuf> {
@@ -413,7 +423,7 @@ fn causes_are_in_the_writers_words() {
             "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{ports: [{{port: {value}}}]}}\n"
         ))
     };
-    let number = "a number from 0 to 65535";
+    let number = "a number from 1 to 65535";
     assert_eq!(
         port("'80'"),
         format!("`spec.ports[0].port` is the string \"80\", not {number}; write {number}, without quotes")

@@ -1,5 +1,5 @@
 use super::service_port;
-use api::core::{ServicePort as ApiPort, Transport};
+use api::core::{ServicePort as ApiPort, TargetPort, Transport};
 use model::service::Protocol::{self, Http1, Http2, Tcp, Undeclared};
 
 fn port(name: &str, hint: &str, number: u16) -> ApiPort {
@@ -87,7 +87,8 @@ fn where_servers_speak_first_nobody_waits_for_the_client() {
 
 #[test]
 fn a_global_port_takes_from_the_local_one_what_it_does_not_say() {
-    let local = service_port(&ApiPort { target_port: Some(8080), ..port("http", "", 80) }, None);
+    let local =
+        service_port(&ApiPort { target_port: Some(TargetPort::Number(8080)), ..port("http", "", 80) }, None);
     let global = |name: &str, hint: &str| {
         let found = service_port(&port(name, hint, 80), local.as_ref());
         found.map(|port| (port.target_port, port.protocol))

@@ -62,11 +62,12 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
         }
     }
     match filter.filter_type {
-        FilterType::RequestMirror
-        | FilterType::Cors
-        | FilterType::ExternalAuth
-        | FilterType::ExtensionRef => {
-            report.later(&format!("{at}.type"), "this filter");
+        FilterType::ExternalAuth => {
+            let fix = "use an AuthorizationPolicy; without a check in its place everybody passes";
+            report.later(at, "the filter ExternalAuth", fix);
+        }
+        FilterType::RequestMirror | FilterType::Cors | FilterType::ExtensionRef => {
+            report.later(at, "this filter", "remove it");
         }
         FilterType::RequestHeaderModifier
         | FilterType::ResponseHeaderModifier
