@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
         (remote::findings(&report), remote.url().to_owned())
     } else {
         let mut findings = std::mem::take(&mut loaded.findings);
-        for finding in world_findings(&loaded.objects)? {
+        for finding in world_findings(&loaded.objects, &findings)? {
             if !findings.contains(&finding) {
                 findings.push(finding);
             }
@@ -64,9 +64,11 @@ pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
     Ok(if errors > 0 { exit::FINDINGS } else { exit::OK })
 }
 
-/// What is wrong with the objects together.
-fn world_findings(objects: &[api::Object]) -> Result<Vec<Finding>, Failure> {
-    Ok(world(objects)?.findings())
+/// What is wrong with the objects together; `refused` is what was wrong with reading them.
+fn world_findings(objects: &[api::Object], refused: &[Finding]) -> Result<Vec<Finding>, Failure> {
+    let mut world = world(objects)?;
+    world.set_refused(refused);
+    Ok(world.findings())
 }
 
 /// A cluster with these objects and nobody in it. Its own name does not matter for what is asked of it.

@@ -167,6 +167,7 @@ impl Plane {
             name: object.name.clone(),
         };
         self.gateways = gateways.map(subscription).collect();
+        self.world.set_refused(&self.source_findings);
         self.store_addresses();
         self.metrics.findings.set(self.findings().len() as i64);
     }

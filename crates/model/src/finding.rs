@@ -73,6 +73,7 @@ codes! {
     TcpClosed: "LENO0113" Warning "An AuthorizationPolicy has HTTP conditions without `ports`, and applies where a port is TCP. What cannot be read as HTTP counts against whoever sends it: such a DENY rule denies all of it, and such an ALLOW rule allows none. Name the HTTP ports in the rule, or allow the TCP port in a rule of its own.";
     NoSuchPort: "LENO0114" Warning "An AuthorizationPolicy names a port that nothing has where it applies, so that part of it has no effect. The port is that of the workload (`targetPort` of a Service), of a gateway's listener, or, at an east-west gateway, of the exported service.";
     NoIdentity: "LENO0115" Warning "An AuthorizationPolicy asks at a gateway who calls. Callers from outside the mesh have no identity there: `principals`, `namespaces` and `serviceAccounts` match none of them.";
+    ProtocolConflict: "LENO0116" Warning "One port of the same workloads is declared with different protocols. The workloads' side goes by the first declaration, by name of the host; callers go by the Service that they call.";
 }
 
 impl Finding {

@@ -117,6 +117,7 @@ reasons! {
     ExpectationFailed: "expectation_unknown" 417 3 "DPE" Downstream Never "The caller's expect header asks for something else than 100-continue.";
     RequestBodyTimeout: "request_body_timeout" 408 4 "SI" Downstream Never "The caller stopped in the middle of its request's body.";
     DeniedUpstream: "upstream_rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy of the callee, or of the gateway before it, denies this; the access log of that proxy names it in the line with the same request_id.";
+    UpgradeFailed: "upgrade_failed" 403 7 "" Configuration Never "WebSocket upgrades are not forwarded yet; declare the service's port as TCP, which carries them as they are.";
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
     PeerNotYetValid: "peer_certificate_not_yet_valid" 0 16 "NONE" Policy Never "The caller's certificate is not valid yet by this host's clock; check the clocks of both hosts (NTP).";
     StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long; it must read on, or open fewer at a time.";

@@ -1,5 +1,6 @@
 //! What is wrong with objects as a whole: references, conflicts, policies that cannot mean what they say.
 
+mod conflict;
 mod policies;
 
 use crate::hosts::{HostEntry, backend_service, find_export, service_host};
@@ -36,7 +37,7 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
     match &object.spec {
         Spec::Service(spec) => {
             if !world.groups_selected(&object.meta.namespace, &spec.selector).is_empty() {
-                return Vec::new();
+                return conflict::protocols(object, spec, world);
             }
             let cause = match spec.selector.is_empty() {
                 true => "the service has no selector, so it has no workloads",
@@ -48,7 +49,10 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
         Spec::HttpRoute(spec) => {
             let route = world.routes.get(&(object.meta.namespace.clone(), object.meta.name.clone()));
             let complete = |(finding, missing): &(Finding, Option<ObjectRef>)| match missing {
-                Some(missing) => Finding { fix: nearest(missing, world), ..finding.clone() },
+                Some(missing) => {
+                    let (cause, fix) = about_missing(missing, finding.cause.clone(), world);
+                    Finding { cause, fix, ..finding.clone() }
+                }
                 None => finding.clone(),
             };
             let known = route.iter().flat_map(|route| &route.findings).map(complete);
@@ -109,6 +113,7 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
         }
     }
     findings.extend(disagreements(object, spec, world));
+    findings.extend(conflict::unknown_clusters(object, spec, world));
     // The same document goes to every cluster: a service that is missing here may well be elsewhere.
     let elsewhere = hosts.iter().any(|host| world.others().any(|remote| find_export(remote, host).is_some()));
     for backend in &spec.backends {
@@ -130,15 +135,25 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
             .is_some_and(|host| world.hosts.contains_key(&host));
         if !known {
             let cause = format!("{target} exists neither here nor in another cluster");
-            findings.push(Finding::new(
-                Code::ReferenceNotFound,
-                &object.at(backend.line),
-                cause,
-                nearest(&target, world),
-            ));
+            let (cause, fix) = about_missing(&target, cause, world);
+            findings.push(Finding::new(Code::ReferenceNotFound, &object.at(backend.line), cause, fix));
         }
     }
     findings
+}
+
+/// Cause and fix for a reference to what is not there: it may be written, and refused.
+fn about_missing(target: &ObjectRef, cause: String, world: &World) -> (String, String) {
+    match world.refused.get(target) {
+        Some(origin) if origin.file.is_empty() => {
+            (format!("{target} was refused, so it is not in force"), "correct that object".to_owned())
+        }
+        Some(origin) => {
+            let fix = format!("correct that object ({}:{})", origin.file, origin.line);
+            (format!("{target} was refused, so it is not in force"), fix)
+        }
+        None => (cause, nearest(target, world)),
+    }
 }
 
 /// Parents of a route where it can never apply: what arrives at a TCP port is not read as HTTP.

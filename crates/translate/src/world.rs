@@ -13,7 +13,7 @@ use api::{Object, Spec};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::service::EndpointState;
 use model::trust::TrustBundle;
-use model::{Finding, Hostname, Locality, ObjectRef, SpiffeId, Subscription, TrustDomain};
+use model::{Finding, Hostname, Level, Locality, ObjectRef, Origin, SpiffeId, Subscription, TrustDomain};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -103,6 +103,8 @@ pub(crate) type Claim = (u64, Arc<str>, Arc<str>);
 pub struct World {
     pub(crate) place: ClusterPlace,
     pub(crate) objects: BTreeMap<ObjectRef, Arc<Object>>,
+    /// Written somewhere, but not in force. Findings read it, nothing else.
+    pub(crate) refused: BTreeMap<ObjectRef, Origin>,
     pub(crate) groups: BTreeMap<Pair, Group>,
     workloads: BTreeMap<Arc<str>, Registration>,
     workloads_by_group: HashMap<Pair, BTreeSet<Arc<str>>>,
@@ -133,6 +135,7 @@ impl World {
         Self {
             place,
             objects: BTreeMap::new(),
+            refused: BTreeMap::new(),
             groups: BTreeMap::new(),
             workloads: BTreeMap::new(),
             workloads_by_group: HashMap::new(),
@@ -148,6 +151,17 @@ impl World {
             rules: HashMap::new(),
             leads: HashMap::new(),
         }
+    }
+
+    /// Takes note of objects that are written somewhere and were refused: who refers to one is told so, not that
+    /// it does not exist. `findings` are those of reading; an object that is in force all the same is left out.
+    pub fn set_refused(&mut self, findings: &[Finding]) {
+        let is_refused = |finding: &&Finding| {
+            finding.code.level() == Level::Error && !self.objects.contains_key(&finding.origin.object)
+        };
+        let refused = findings.iter().filter(is_refused);
+        self.refused =
+            refused.map(|finding| (finding.origin.object.clone(), finding.origin.clone())).collect();
     }
 
     /// What is wrong with the objects as a whole, sorted by file and line.

@@ -5,8 +5,8 @@ mod filters;
 use super::{Report, is_host, is_token};
 use crate::duration;
 use crate::httproute::{
-    HttpBackendRef, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, ParentRef, PathMatch, PathMatchType, Retry,
-    Timeouts, ValueMatch, ValueMatchType,
+    HttpBackendRef, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, Method, ParentRef, PathMatch,
+    PathMatchType, Retry, Timeouts, ValueMatch, ValueMatchType,
 };
 use crate::kinds::{GATEWAY_GROUP, LENO_GROUP};
 use model::Code;
@@ -107,6 +107,13 @@ fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
     }
     if let Some(policy) = &rule.retry {
         retry(policy, &format!("{at}.retry"), report);
+        let is_repeated_never =
+            |one: &HttpRouteMatch| one.method.is_some_and(|method| !is_idempotent(method));
+        if !policy.codes.is_empty() && !rule.matches.is_empty() && rule.matches.iter().all(is_repeated_never)
+        {
+            let cause = "has no effect: the rule's methods are not repeated once a request may have arrived";
+            report.vain(&format!("{at}.retry.codes"), cause, "remove it");
+        }
     }
 }
 
@@ -227,6 +234,14 @@ fn timeouts(limits: &Timeouts, at: &str, report: &mut Report<'_>) {
         && attempt > request
     {
         report.bad(&format!("{at}.backendRequest"), "is longer than `request`", "shorten it");
+    }
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: Method) -> bool {
+    match method {
+        Method::Get | Method::Head | Method::Options | Method::Trace | Method::Put | Method::Delete => true,
+        Method::Post | Method::Patch | Method::Connect => false,
     }
 }
 

@@ -93,6 +93,9 @@ pub(crate) fn receive(request: Request<Body>, edge: Option<Edge<'_>>) -> Result<
         {
             return Err(Reason::ExpectationFailed);
         }
+        if wants_websocket(&headers) {
+            return Err(Reason::UpgradeFailed);
+        }
         strip_from(&mut headers, from);
     }
     let target = find_target(&parts.method, &parts.uri)?;
@@ -101,6 +104,13 @@ pub(crate) fn receive(request: Request<Body>, edge: Option<Edge<'_>>) -> Result<
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
     Ok((Head { version: parts.version, method: parts.method, authority, target, headers }, body))
+}
+
+/// Whether the caller can do nothing with an answer but 101. Other upgrades (`h2c` above all) may be ignored
+/// (RFC 9110 section 7.8).
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// One value for routing, policy, log and upstream, and whether `host` has it already. For HTTP/1 the request

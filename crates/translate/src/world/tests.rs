@@ -3,6 +3,7 @@ use super::*;
 use crate::resources::{ProxyKey, members, resource, visible};
 use model::{Resource, ResourceKey};
 
+mod conflicts;
 mod policies;
 mod ports;
 mod property;

@@ -35,6 +35,7 @@ const FAULTS: &str = r#"
 {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: g}], rules: [{filters: [{type: ExternalAuth, externalAuth: {}}]}]}}
 {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: g}], rules: [{filters: [{type: RequestRedirect, requestRedirect: {port: 8080}, cors: {}, urlRewrite: {}}]}]}}
 {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: g}], useDefaultGateways: All, rules: [{sessionPersistence: {sessionName: s}, matches: [{method: post}]}]}}
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: g}], rules: [{matches: [{method: POST}], retry: {codes: [503]}}]}}
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, spec: {targetRefs: [{group: "", kind: Service, name: web}], action: DENY, rules: [{}]}}
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, spec: {targetRefs: [{kind: Gateway, group: g, name: web, namespace: other}], action: DENY, rules: [{}]}}
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, spec: {action: CUSTOM, provider: {name: x}, rules: [{}]}}

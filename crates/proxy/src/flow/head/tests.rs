@@ -55,6 +55,15 @@ fn one_host_for_routing_policy_log_and_upstream() {
 }
 
 #[test]
+fn websocket_is_refused_with_a_reason_and_other_upgrades_are_ignored() {
+    let upgrade = |to: &str| format!("GET /\nhost: a\nconnection: upgrade\nupgrade: {to}");
+    check(&upgrade("websocket"), "UpgradeFailed");
+    check(&upgrade("h2c, WebSocket"), "UpgradeFailed");
+    check(&upgrade("h2c"), "GET a / []");
+    check(&upgrade("websockets"), "GET a / []");
+}
+
+#[test]
 fn http2_authority_and_host_must_agree() {
     assert_eq!(canonical(Version::HTTP_2, "GET http://a/x\nhost: b"), "BadRequest");
     assert_eq!(canonical(Version::HTTP_2, "GET http://a/x\nhost: A"), "GET a /x []");

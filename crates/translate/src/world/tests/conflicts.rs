@@ -1,0 +1,65 @@
+//! Objects that contradict each other, or refer to what was refused.
+
+use super::*;
+use model::Code;
+
+const GROUP: &str = "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: web}\nspec: {metadata: {labels: {app: web}}, template: {serviceAccount: web}}\n---\n";
+
+fn said(world: &World, code: Code) -> Vec<String> {
+    let findings = world.findings().into_iter().filter(|finding| finding.code == code);
+    findings.map(|finding| finding.to_string()).collect()
+}
+
+#[test]
+fn one_port_of_workloads_declared_with_two_protocols_is_told() {
+    let check = |first: &str, second: &str, expected: usize| {
+        let service = |name: &str, port: &str| {
+            format!(
+                "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: web}}, ports: [{port}]}}\n---\n"
+            )
+        };
+        let world = world(&[GROUP, &service("a", first), &service("b", second)].concat());
+        let told = said(&world, Code::ProtocolConflict);
+        assert_eq!(told.len(), expected, "{first} {second}: {told:?}");
+        assert!(
+            told.iter().all(|text| text.contains("Service/b.default") && text.contains("Service/a.default"))
+        );
+    };
+    check(
+        "{port: 80, targetPort: 8080, appProtocol: http}",
+        "{port: 81, targetPort: 8080, appProtocol: tcp}",
+        1,
+    );
+    check(
+        "{port: 80, targetPort: 8080, appProtocol: http}",
+        "{port: 81, targetPort: 8081, appProtocol: tcp}",
+        0,
+    );
+    check("{port: 80, targetPort: 8080}", "{port: 81, targetPort: 8080, appProtocol: tcp}", 0);
+    check("{port: 80, targetPort: 8080, name: tcp-a}", "{port: 81, targetPort: 8080, name: tcp-b}", 0);
+}
+
+#[test]
+fn an_unknown_cluster_in_a_failover_order_is_told_once_others_are_known() {
+    let mut world = world(
+        "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: g}\nspec: {hosts: [g.mesh.internal], failover: {order: [west, est, east]}}\n",
+    );
+    assert_eq!(said(&world, Code::Ignored), [] as [&str; 0], "nobody is known yet");
+    world.apply(Change::Remote(remote("east", 1, &[])));
+    let told = said(&world, Code::Ignored);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("cluster `est`") && told[0].contains("did you mean `east`?"), "{told:?}");
+}
+
+#[test]
+fn a_reference_to_a_refused_object_says_so() {
+    let documents = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {gatewayClassName: leno, listeners: [{name: a, port: 80, protocol: HTTP}], adresses: []}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec: {parentRefs: [{name: g}], rules: []}\n";
+    let (objects, refused) = api::parse::documents(documents, "f.yaml");
+    assert_eq!((objects.len(), refused.len()), (1, 1));
+    let mut world = World::new(place());
+    objects.into_iter().for_each(|object| drop(world.apply(Change::Object(Arc::new(object)))));
+    assert!(said(&world, Code::ParentNotFound)[0].contains("create Gateway/g.default"), "the control run");
+    world.set_refused(&refused);
+    let told = said(&world, Code::ParentNotFound);
+    assert!(told[0].contains("Gateway/g.default was refused") && told[0].contains("(f.yaml:4)"), "{told:?}");
+}
