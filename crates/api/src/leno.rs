@@ -2,7 +2,7 @@
 
 use crate::core::{ServicePort, Transport};
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// `MeshSettings` `spec` (cluster-scoped, name `default`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -166,13 +166,24 @@ pub enum BackendType {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendAddress {
-    /// An IP address.
+    /// An IP address, or `localhost`.
     pub host: String,
     /// 1 to 65535.
     pub port: u16,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl BackendAddress {
+    /// The address that the host stands for. `localhost` needs no name server (RFC 6761 section 6.3); other names
+    /// are not resolved yet.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self.host.as_str() {
+            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+            text => text.parse().ok(),
+        }
+    }
 }
 
 impl ServicePort {

@@ -11,7 +11,6 @@ use model::federation::RemoteCluster;
 use model::service::{Endpoint, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::{Hostname, Locality, ObjectRef, SpiffeId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What is known of one host.
@@ -197,7 +196,7 @@ pub(crate) fn from_backend(
     let mut entry = entry(object, host, vec![port])?;
     let place = world.place();
     let endpoints = spec.addresses.iter().filter_map(|address| {
-        let ip: IpAddr = address.host.parse().ok()?;
+        let ip = address.ip()?;
         Some(Endpoint {
             uid: format!("{host}/{ip}:{}", address.port).into(),
             address: ip,

@@ -7,7 +7,6 @@ use crate::leno::{
 };
 use model::{Code, TrustDomain};
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
     if let Some(domain) = &spec.trust_domain
@@ -91,15 +90,15 @@ pub(super) fn backend(spec: &BackendSpec, report: &mut Report<'_>) {
     let mut seen = HashSet::new();
     for (index, address) in spec.addresses.iter().enumerate() {
         let path = format!("spec.addresses[{index}]");
-        if address.host.parse::<IpAddr>().is_err() {
-            report.bad(
-                &format!("{path}.host"),
-                &format!("cannot be `{}`", address.host),
-                "write an IP address",
-            );
+        let at = format!("{path}.host");
+        if address.ip().is_none() && super::is_host(&address.host, false) {
+            let what = format!("the host name `{}`", address.host);
+            report.later(&at, &what, "write its IP addresses, each as an entry of `addresses`");
+        } else if address.ip().is_none() {
+            report.bad(&at, &format!("cannot be `{}`", address.host), "write an IP address, or localhost");
         }
         report.port(&format!("{path}.port"), address.port);
-        if !seen.insert((&address.host, address.port)) {
+        if !seen.insert((address.ip(), address.port)) {
             report.bad(&path, "occurs twice", "remove one of the two");
         }
     }

@@ -44,7 +44,8 @@ const FAULTS: &str = r#"
 {apiVersion: networking.istio.io/v1, kind: WorkloadGroup, metadata: {name: w}, spec: {metadata: {labels: {app: a}, annotations: {a: b}}, probe: {}, template: {serviceAccount: a, locality: a/b/c, weight: 0, network: n}}}
 {apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {mtls: Permissive, outbound: RegistryOnly, telemetry: {accessLog: true}}}
 {apiVersion: leno.dev/v1alpha1, kind: Cluster, metadata: {name: west}, spec: {type: Kubernetes}}
-{apiVersion: leno.dev/v1alpha1, kind: Backend, metadata: {name: b}, spec: {adresses: [{host: 10.0.0.1, port: 80}], addresses: [{host: 10.0.0.1, port: 80}]}}
+{apiVersion: leno.dev/v1alpha1, kind: Backend, metadata: {name: b}, spec: {type: Static, addresses: [{host: db.example.com, port: 80}]}}
+{apiVersion: leno.dev/v1alpha1, kind: Backend, metadata: {name: b}, spec: {type: Static, adresses: [{host: 10.0.0.1, port: 80}], addresses: [{host: 10.0.0.1, port: 80}]}}
 "#;
 
 #[test]

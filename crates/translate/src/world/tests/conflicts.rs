@@ -63,3 +63,20 @@ fn a_reference_to_a_refused_object_says_so() {
     let told = said(&world, Code::ParentNotFound);
     assert!(told[0].contains("Gateway/g.default was refused") && told[0].contains("(f.yaml:4)"), "{told:?}");
 }
+
+#[test]
+fn localhost_is_an_address_and_other_names_are_not_supported_yet() {
+    let backend = |host: &str| {
+        format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: b}}\nspec: {{type: Static, addresses: [{{host: {host}, port: 80}}]}}\n"
+        )
+    };
+    let world = world(&backend("localhost"));
+    let key = ResourceKey::Slice(model::Hostname::parse("b.default.backend.leno").unwrap(), 0);
+    let Some(Resource::Slice(slice)) = resource(&key, &world).map(|translated| translated.resource) else {
+        panic!("no endpoints");
+    };
+    assert_eq!(slice.endpoints[0].address.to_string(), "127.0.0.1");
+    let code = |host: &str| api::parse::documents(&backend(host), "f").1[0].code;
+    assert_eq!((code("db.example.com"), code("10.0.0.")), (Code::Unsupported, Code::BadValue));
+}
