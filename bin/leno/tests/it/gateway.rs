@@ -93,6 +93,13 @@ fn a_gateway_by_two_addresses_proxies_at_once_and_prints_what_it_stands_for() {
     std::fs::write(directory.path().join("gateway.yaml"), yaml).expect("written");
     let _second = Gateway::start(&["-f", directory.path().to_str().expect("UTF-8")]);
     wait_until("the second gateway answers", || answers(&again, "/").is_some());
+    // And so does a policy beside it.
+    let policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p}\nspec:\n  \
+                  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]\n  action: DENY\n  \
+                  rules: [{to: [{operation: {paths: [/admin*]}}]}]\n";
+    std::fs::write(directory.path().join("policy.yaml"), policy).expect("written");
+    wait_until("the policy is in force", || get(&again, "/admin/x").0 == 403);
+    assert_eq!(get(&again, "/").0, 200, "what it does not deny is served");
 }
 
 fn documents(from: &str, one: SocketAddr, two: SocketAddr, rules: &str) -> String {
