@@ -143,6 +143,11 @@ pub enum Flood {
 }
 
 impl ServeError {
+    /// The client ended its sending side and got no answer within `half_close_timeout`.
+    pub(crate) fn left() -> Self {
+        ServeError::Aborted("half-closed".into())
+    }
+
     /// The client's socket took nothing for `write_timeout`.
     pub(crate) fn stuck() -> Self {
         ServeError::Io(Box::new(std::io::Error::from(std::io::ErrorKind::TimedOut)))

@@ -13,6 +13,10 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without any request at hand. Longer: the connection is ended gracefully.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a client of HTTP/1 that has ended its sending side after a whole request waits for bytes of its answer.
+/// Longer, and it counts as gone: whoever closes a connection looks the same at first. Envoy and nginx take such a
+/// client for gone at once; some (wget of BusyBox) do wait.
+pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a draining HTTP/1 connection without a request waits for one more, so as not to lose it.
 pub const DRAIN_LINGER: Duration = Duration::from_secs(1);
 /// How long bytes of a stream may wait for who reads it, in HTTP/1 and HTTP/2 alike. Longer, or fewer than
@@ -69,6 +73,8 @@ pub struct ServerOptions {
     pub header_timeout: Duration,
     /// [`IDLE_TIMEOUT`].
     pub idle_timeout: Duration,
+    /// [`HALF_CLOSE_TIMEOUT`]; HTTP/1 only.
+    pub half_close_timeout: Duration,
     /// [`DRAIN_LINGER`]; HTTP/1 only.
     pub drain_linger: Duration,
     /// [`STREAM_IDLE_TIMEOUT`]; HTTP/2 only, not for tunnels.
@@ -101,6 +107,7 @@ impl Default for ServerOptions {
         ServerOptions {
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            half_close_timeout: HALF_CLOSE_TIMEOUT,
             drain_linger: DRAIN_LINGER,
             stall_timeout: STREAM_IDLE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,

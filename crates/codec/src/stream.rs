@@ -5,8 +5,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::http2::tunnel::StreamIo;
 
@@ -85,6 +85,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
+}
+
+/// Bytes that [`fails`] reads ahead. Behind more of them a failure is not seen.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Waits until `io` fails while nobody else reads from it; what comes meanwhile is put into `ahead`. An end of the
+/// stream is no failure.
+///
+/// Dropping the future loses nothing: read `ahead` first, then `io`.
+pub async fn fails(io: &mut impl Io, ahead: &mut BytesMut) -> io::Error {
+    while ahead.len() < AHEAD_BYTES_MAX {
+        match io.read_buf(ahead).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return error,
+        }
+    }
+    std::future::pending().await
 }
 
 /// Bytes through CONNECT or an upgrade. Dropping it without shutdown resets it.

@@ -21,6 +21,8 @@ pub(crate) enum Stage {
     Head,
     /// Our side, or bodies, which have deadlines elsewhere.
     Busy,
+    /// An answer for a client that may have gone.
+    HalfClosed,
     /// Room in the peer's socket.
     Stuck,
 }
@@ -51,6 +53,11 @@ impl Outlet {
         self.is_blocked.get()
     }
 
+    /// Bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
     /// Changes with each [`STALL_BYTES_MIN`] written.
     pub(crate) fn turn(&self) -> u64 {
         self.written.get() / STALL_BYTES_MIN as u64
@@ -66,6 +73,7 @@ pub(crate) struct Watchdog {
     deadline: Option<Instant>,
     idle: Duration,
     head: Duration,
+    half_closed: Duration,
     stuck: Duration,
 }
 
@@ -79,6 +87,7 @@ impl Watchdog {
             deadline: Some(deadline),
             idle: options.idle_timeout,
             head: options.header_timeout,
+            half_closed: options.half_close_timeout,
             stuck: options.write_timeout,
         }
     }
@@ -119,6 +128,7 @@ impl Watchdog {
             Stage::Busy => None,
             Stage::Idle => Some(Instant::now() + self.idle),
             Stage::Head => Some(Instant::now() + self.head),
+            Stage::HalfClosed => Some(Instant::now() + self.half_closed),
             Stage::Stuck => Some(Instant::now() + self.stuck),
         };
         // A later deadline is found when the timer fires; an earlier one must move it now.

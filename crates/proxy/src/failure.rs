@@ -90,6 +90,10 @@ impl Failure {
         let mut response = Response::new(Body::full(text));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if self.reason == Reason::BadRequest {
+            // Who sends what has no reading, or several, may mean something else with what comes next (HTTP/1).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 

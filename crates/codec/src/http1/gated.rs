@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -10,8 +11,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::gate::{Place, Scanned, Scanner};
-use crate::TunnelRun;
 use crate::watchdog::Outlet;
+use crate::{TunnelRun, Violation};
+
+/// Bytes that are read ahead of hyper, to see that a client has gone. Behind more of them it is not seen.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of one such read.
+const AHEAD_BYTES_EACH: usize = 2 * 1024;
 
 /// What is known about a connection beside hyper.
 pub(super) struct Line {
@@ -21,10 +27,16 @@ pub(super) struct Line {
     pub(super) busy: Cell<bool>,
     /// Requests handed out.
     pub(super) served: Cell<u64>,
+    /// Heads that have passed the gate.
+    heads: Cell<u64>,
     /// What the client's socket does.
     pub(super) outlet: Outlet,
     /// Whether responses shall carry `connection: close`.
     pub(super) closing: Cell<bool>,
+    /// Whether the client has ended its sending side.
+    pub(super) half_closed: Cell<bool>,
+    /// Whether hyper waits for bytes of the client.
+    pub(super) is_reading: Cell<bool>,
     /// Set once a request was answered with a tunnel.
     pub(super) tunnel: RefCell<Option<TunnelRun>>,
     /// Requests handed out up to the last one that was answered without a tunnel.
@@ -38,12 +50,22 @@ impl Line {
             place: Cell::new(Place::Rest),
             busy: Cell::new(false),
             served: Cell::new(0),
+            heads: Cell::new(0),
             outlet: Outlet::default(),
             closing: Cell::new(false),
+            half_closed: Cell::new(false),
+            is_reading: Cell::new(false),
             tunnel: RefCell::new(None),
             released: Cell::new(0),
             reader: RefCell::new(None),
         })
+    }
+
+    /// Whether the last request that was handed out has passed the gate to its end.
+    pub(super) fn has_whole_request(&self) -> bool {
+        // The only violation that is in a body.
+        let is_within = matches!(self.place.get(), Place::Body | Place::Broken(Violation::Chunk));
+        self.heads.get() > self.served.get() || !is_within
     }
 
     /// There will be no tunnel: what was held back is the next request.
@@ -64,7 +86,7 @@ pub(super) struct Gated<I> {
     line: Rc<Line>,
 }
 
-impl<I> Gated<I> {
+impl<I: AsyncRead + Unpin> Gated<I> {
     pub(super) fn new(io: I, line: Rc<Line>) -> Self {
         Gated { io, scanner: Scanner::new(), held: BytesMut::new(), line }
     }
@@ -72,6 +94,30 @@ impl<I> Gated<I> {
     /// What was held back, and the bare stream.
     pub(super) fn into_parts(self) -> (Bytes, I) {
         (self.held.freeze(), self.io)
+    }
+
+    /// While an answer is awaited, or written, hyper reads nothing that it has no use for, and so does not see that
+    /// the client has gone; this does.
+    ///
+    /// # Errors
+    /// The client's connection failed.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let line = &self.line;
+        if !line.busy.get() || line.is_reading.get() || line.half_closed.get() {
+            return Ok(());
+        }
+        while self.held.len() < AHEAD_BYTES_MAX {
+            let mut space = [const { MaybeUninit::uninit() }; AHEAD_BYTES_EACH];
+            let mut ahead = ReadBuf::uninit(&mut space);
+            let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(cx, &mut ahead) else { break };
+            read?;
+            if ahead.filled().is_empty() {
+                line.half_closed.set(true);
+                break;
+            }
+            self.held.extend_from_slice(ahead.filled());
+        }
+        Ok(())
     }
 
     /// Looks at what was read from `start` on.
@@ -92,6 +138,7 @@ impl<I> Gated<I> {
             }
         }
         self.line.place.set(self.scanner.place());
+        self.line.heads.set(self.scanner.heads());
     }
 }
 
@@ -113,7 +160,12 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gated<I> {
         }
         let start = buf.filled().len();
         if gated.held.is_empty() {
-            ready!(Pin::new(&mut gated.io).poll_read(cx, buf))?;
+            if gated.line.half_closed.get() {
+                return Poll::Ready(Ok(()));
+            }
+            let read = Pin::new(&mut gated.io).poll_read(cx, buf);
+            gated.line.is_reading.set(read.is_pending());
+            ready!(read)?;
         } else {
             let len = gated.held.len().min(buf.remaining());
             buf.put_slice(&gated.held[..len]);
@@ -126,7 +178,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gated<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Gated<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gated<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.line.outlet.note(&written);
@@ -150,7 +202,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Gated<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.line.outlet.note_flush(&flushed);
-        flushed
+        ready!(flushed)?;
+        // hyper flushes in every turn, also when it has written nothing.
+        Poll::Ready(self.look_ahead(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

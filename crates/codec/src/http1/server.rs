@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -25,14 +25,21 @@ use crate::{Body, BodyError, Io, Reply, ServeError, ServerOptions, Tunnel, Viola
 
 /// Smallest buffer that hyper takes.
 const BUFFER_BYTES_MIN: usize = 8 * 1024;
-/// How long, and for how many bytes, the end of a connection waits for the client to read our last words.
+/// How long, and for how many bytes, the end of a connection waits for a client that was refused or failed to
+/// read our last words.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
-const CLOSE_BYTES_MAX: usize = 256 * 1024;
+const CLOSE_BYTES_MAX: u64 = 256 * 1024;
+/// How long the rest of a request is read and dropped that was answered before it had come; many clients read
+/// nothing until they have written all. nginx's default of `lingering_time`, with its meaning.
+const LINGER_MAX: Duration = Duration::from_secs(30);
+/// How long such a client may send nothing. nginx's default of `lingering_timeout`.
+const LINGER_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Serves HTTP/1.1 on `io` until the client leaves, the idle timeout, or `drain` completes.
 ///
 /// In a drain the request at hand (or the next one, if it comes within `drain_linger`) is answered with
-/// `connection: close`. A half-closed client still gets its answers.
+/// `connection: close`. When the client's connection fails, what is done for it is dropped at once; when the client
+/// ends its sending side, it still gets its answers if they come within `half_close_timeout`.
 ///
 /// # Errors
 /// See [`ServeError`]; the connection is closed in every case.
@@ -57,6 +64,7 @@ where
     let mut watchdog = Watchdog::new(options);
     let ended = std::future::poll_fn(|cx| {
         loop {
+            line.is_reading.set(false);
             // Before the rest: bytes that have arrived make a request, even when the drain has begun.
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(ended.map_err(map_error));
@@ -68,6 +76,7 @@ where
             let (stage, turn) = stage(&line);
             match watchdog.poll(cx, stage, turn) {
                 Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
+                Poll::Ready(Stage::HalfClosed) => return Poll::Ready(Err(ServeError::left())),
                 Poll::Ready(Stage::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
                 Poll::Ready(_) => Pin::new(&mut connection).graceful_shutdown(),
                 Poll::Pending => return Poll::Pending,
@@ -103,6 +112,7 @@ fn stage(line: &Line) -> (Stage, u64) {
     let stage = match line.place.get() {
         // Also when the exchange is over for hyper: its last bytes may not be out.
         _ if line.outlet.is_blocked() => return (Stage::Stuck, line.outlet.turn()),
+        _ if line.busy.get() && line.half_closed.get() => return (Stage::HalfClosed, line.outlet.written()),
         _ if line.busy.get() => Stage::Busy,
         Place::Rest => Stage::Idle,
         _ => Stage::Head,
@@ -119,24 +129,36 @@ async fn finish<I: Io>(mut io: I, ended: Result<(), ServeError>, place: Place) -
     if matches!(ended, Err(ServeError::HeaderTimeout | ServeError::Io(_))) {
         return ended;
     }
-    let unread = place != Place::Rest || ended.is_err();
-    let close = async {
+    let linger = match (&ended, place) {
+        (Ok(()), Place::Rest) => Linger { total: CLOSE_WAIT, silence: CLOSE_WAIT, bytes: 0 },
+        // Answered in full, and said that this is the end.
+        (Ok(()), Place::Body) => Linger { total: LINGER_MAX, silence: LINGER_SILENCE_MAX, bytes: u64::MAX },
+        _ => Linger { total: CLOSE_WAIT, silence: CLOSE_WAIT, bytes: CLOSE_BYTES_MAX },
+    };
+    let _ = tokio::time::timeout(linger.total, pin!(linger.close(&mut io))).await;
+    ended
+}
+
+/// What is still taken from a client after our last word to it.
+struct Linger {
+    total: Duration,
+    silence: Duration,
+    bytes: u64,
+}
+
+impl Linger {
+    async fn close<I: Io>(&self, io: &mut I) {
         // Fails if hyper did it already.
         let _ = io.shutdown().await;
-        if !unread {
-            return;
-        }
         let mut buffer = [0; 4096];
-        let mut left = CLOSE_BYTES_MAX;
-        while let Ok(len @ 1..) = io.read(&mut buffer).await {
-            left = left.saturating_sub(len);
-            if left == 0 {
+        let mut left = self.bytes;
+        while left > 0 {
+            let Ok(Ok(len @ 1..)) = tokio::time::timeout(self.silence, io.read(&mut buffer)).await else {
                 return;
-            }
+            };
+            left = left.saturating_sub(len as u64);
         }
-    };
-    let _ = tokio::time::timeout(CLOSE_WAIT, pin!(close)).await;
-    ended
+    }
 }
 
 fn join(first: Bytes, second: Bytes) -> Bytes {
@@ -185,6 +207,7 @@ where
     let mut exchange = Exchange(Some(Rc::clone(&line)));
     let request = request.map(Body::hyper);
     let connect = request.method() == Method::CONNECT;
+    let asked = (request.version(), request.method() == Method::HEAD);
     let reply = match admit(request) {
         Ok(request) => service(request).await,
         Err(status) => {
@@ -205,10 +228,25 @@ where
         }
     };
     line.release();
-    if line.closing.get() {
+    // Nobody may read the rest of the request, and the client must know where its next one may go.
+    let is_last = line.closing.get() || !line.has_whole_request() || only_its_end_ends(&response, asked);
+    // What the upstream speaks is between it and us (RFC 9110 section 6.2). To an answer in HTTP/1.1 for a client
+    // of HTTP/1.0 hyper would add `keep-alive`.
+    *response.version_mut() = if is_last { asked.0 } else { Version::HTTP_11 };
+    if is_last {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Answer { body, failed: None, _exchange: exchange }))
+}
+
+/// Whether the client finds the end of the response by the end of the connection alone, because its version
+/// knows no chunks: then the connection cannot be kept (RFC 9112 section 9.3).
+fn only_its_end_ends(response: &Response<Body>, (version, to_head): (Version, bool)) -> bool {
+    version == Version::HTTP_10
+        && !to_head
+        && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        && !response.headers().contains_key(CONTENT_LENGTH)
+        && http_body::Body::size_hint(response.body()).exact().is_none()
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {
@@ -221,7 +259,12 @@ fn status_only(status: StatusCode) -> Response<Body> {
 fn admit(mut request: Request<Body>) -> Result<Request<Body>, StatusCode> {
     if let Some(authority) = request.uri().authority() {
         // Without a scheme it is the form of CONNECT.
-        let own_form = (request.method() == Method::CONNECT) == request.uri().scheme().is_none();
+        let own_form = match request.uri().scheme_str() {
+            None => request.method() == Method::CONNECT,
+            // What we serve; a resource of another scheme is elsewhere.
+            Some("http" | "https") => request.method() != Method::CONNECT,
+            Some(_) => false,
+        };
         if !own_form || !super::is_host(authority.as_str().as_bytes()) {
             return Err(StatusCode::BAD_REQUEST);
         }

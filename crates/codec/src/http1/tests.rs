@@ -118,6 +118,8 @@ fn requests_become_canonical() {
     ));
     assert!(answer.ends_with("POST /p?q Some(\"a:81\") Some(\"3\") abc"), "{answer}");
     check("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", &["400"]);
+    check("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &["400"]);
+    check("GET HTTP://a/ HTTP/1.1\r\nHost: a\r\n\r\n", &["200"]);
     check("GET a.b HTTP/1.1\r\nHost: a\r\n\r\n", &["400"]);
     check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &["200"]);
 }
@@ -466,4 +468,5 @@ fn a_reset_ends_the_connection_without_an_answer() {
     });
 }
 
+mod early;
 mod hostile;
