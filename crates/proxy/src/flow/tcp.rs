@@ -9,8 +9,9 @@ use crate::snapshot::HostEntry;
 use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
 use crate::worker::Worker;
-use codec::Io;
+use bytes::BytesMut;
 use codec::relay::{End, Moved, relay};
+use codec::{Io, Prefixed};
 use decide::authz::{Denial, Rehearsal};
 use model::{Hostname, Reason};
 use std::future::pending;
@@ -138,9 +139,17 @@ impl Drop for Carried {
 }
 
 /// Opaque bytes to a service.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: impl Io, address: SocketAddr, target: &Target) {
+pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: impl Io, address: SocketAddr, target: &Target) {
     let mut connection = Connection::begin(worker, Direction::Outbound, address);
-    let opening = tunnel::open(worker, target).await;
+    let mut ahead = BytesMut::new();
+    let opening = tokio::select! {
+        opening = tunnel::open(worker, target) => opening,
+        _ = codec::stream::fails(&mut stream, &mut ahead) => {
+            connection.target = Some((Arc::clone(&target.entry), usize::MAX));
+            return connection.refused(Reason::DownstreamReset);
+        }
+    };
+    let stream = Prefixed::new(ahead.freeze(), stream);
     connection.attempts = opening.attempts;
     connection.upstream = opening.last;
     match opening.result {

@@ -5,6 +5,7 @@ mod answers;
 mod bed;
 mod edge;
 mod expiry;
+mod gone;
 mod kin;
 mod limits;
 mod mesh;
