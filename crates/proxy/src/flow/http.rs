@@ -12,7 +12,7 @@ use codec::{Body, Reply};
 use decide::authz::Facts;
 use decide::route::{Match, Table};
 use decide::{Dice, listener, split};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use model::route::RouteRule;
 use model::{Policy, Reason};
 use std::rc::Rc;
@@ -28,7 +28,15 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
     let _unfinished = Unfinished(&exchange);
     match follow(&caller, &exchange, request).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
-        Err(failure) => exchange.fail(&failure, ReplyTo::Application),
+        Err(failure) => {
+            let mut reply = exchange.fail(&failure, ReplyTo::Application);
+            if let Reply::Response(response) = &mut reply
+                && caller.is_stranded()
+            {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            reply
+        }
     }
 }
 
@@ -147,6 +155,22 @@ async fn choose_backend(
 }
 
 impl Caller {
+    /// Whether what its connection came in for has gone from the configuration, so that all further requests on it
+    /// would fail.
+    fn is_stranded(&self) -> bool {
+        let snapshot = self.worker.snapshot();
+        match &self.side {
+            Side::Outbound { host, port } => {
+                let entry = snapshot.host(host.as_str());
+                !entry.is_some_and(|entry| entry.service.ports.iter().any(|known| known.port == *port))
+            }
+            Side::Gateway { port } => {
+                let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
+                !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.port == *port))
+            }
+        }
+    }
+
     fn edge(&self) -> Option<Edge<'_>> {
         match self.side {
             Side::Gateway { .. } => Some(Edge { forwarded_for: &self.forwarded_for }),

@@ -86,7 +86,6 @@ fn open_gateway(worker: &Rc<Worker>, tasks: &Listeners, drain: Drain) {
         worker: Rc::clone(worker),
         accepting: tasks.inbound_accepting.clone(),
         connections: tasks.inbound.clone(),
-        drain: drain.clone(),
         open: HashMap::new(),
     };
     let mut moves = worker.shared.store.moves();
@@ -101,6 +100,8 @@ fn open_gateway(worker: &Rc<Worker>, tasks: &Listeners, drain: Drain) {
             }
             complete = gateway.follow();
         }
+        // What ends with its listener ends with the proxy.
+        gateway.open.values().for_each(DrainTrigger::start);
     });
 }
 
@@ -108,12 +109,12 @@ struct Gateway {
     worker: Rc<Worker>,
     accepting: Tasks,
     connections: Tasks,
-    drain: Drain,
+    /// Started when the listener is gone, or when the proxy stops.
     open: HashMap<Place, DrainTrigger>,
 }
 
 impl Gateway {
-    /// Opens what is new, closes what is gone; connections that were accepted live on.
+    /// Opens what is new, closes what is gone; connections that came in there are drained.
     fn follow(&mut self) -> Result<(), io::Error> {
         let snapshot = self.worker.snapshot();
         let listeners = snapshot.gateway.as_ref().map_or(&[][..], |gateway| &gateway.gateway.listeners);
@@ -153,17 +154,10 @@ impl Gateway {
     fn start(&mut self, place: Place, listener: TcpListener) {
         let (trigger, stop) = Drain::new();
         self.open.insert(place, trigger);
-        let (worker, connections, drain) =
-            (Rc::clone(&self.worker), self.connections.clone(), self.drain.clone());
+        let (worker, connections) = (Rc::clone(&self.worker), self.connections.clone());
         self.accepting.spawn_local("accept gateway", async move {
-            let ended = async {
-                tokio::select! {
-                    () = stop.started() => {}
-                    () = drain.started() => {}
-                }
-            };
-            accept(listener, Reader::Anyone, ended, |stream, peer| {
-                let serving = flow::gateway(Rc::clone(&worker), stream, peer, place.0, drain.clone());
+            accept(listener, Reader::Anyone, stop.started(), |stream, peer| {
+                let serving = flow::gateway(Rc::clone(&worker), stream, peer, place.0, stop.clone());
                 connections.spawn_local("gateway", serving);
             })
             .await;
