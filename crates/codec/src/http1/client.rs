@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
+use super::answers::{Answers, Asked};
 use crate::options::READ_BYTES_MAX;
 use crate::{Body, Io, SendError, SendErrorKind, Tunnel};
 
@@ -23,6 +24,7 @@ pub struct Sender {
     /// Tells the connection to hand its stream over instead of closing it.
     may_tunnel: Rc<Cell<bool>>,
     tunnel: oneshot::Receiver<Tunnel>,
+    asked: Rc<Cell<Asked>>,
     /// After a response with two readings: what comes next could be a part of it.
     is_spoiled: bool,
 }
@@ -32,19 +34,20 @@ pub struct Sender {
 /// # Errors
 /// `NotSent` if the connection cannot be set up.
 pub async fn connect<I: Io>(io: I) -> Result<(Sender, impl Future<Output = ()>), SendError> {
+    let asked = Rc::<Cell<Asked>>::default();
     let (requests, connection) = Builder::new()
         .max_buf_size(READ_BYTES_MAX)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Answers::new(io, Rc::clone(&asked))))
         .await
         .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
     let may_tunnel = Rc::new(Cell::new(false));
     let (handover, tunnel) = oneshot::channel();
     let driver = drive(connection, Rc::clone(&may_tunnel), handover);
-    Ok((Sender { requests, may_tunnel, tunnel, is_spoiled: false }, driver))
+    Ok((Sender { requests, may_tunnel, tunnel, asked, is_spoiled: false }, driver))
 }
 
 async fn drive<I: Io>(
-    mut connection: Connection<TokioIo<I>, Body>,
+    mut connection: Connection<TokioIo<Answers<I>>, Body>,
     may_tunnel: Rc<Cell<bool>>,
     handover: oneshot::Sender<Tunnel>,
 ) {
@@ -54,7 +57,7 @@ async fn drive<I: Io>(
         tracing::trace!(%cause, "upstream connection ended");
     }
     let parts = connection.into_parts();
-    let mut io = parts.io.into_inner();
+    let mut io = parts.io.into_inner().into_inner();
     if ended.is_ok() && may_tunnel.get() {
         // Gone if nobody wants it any more.
         let _ = handover.send(Tunnel::io(parts.read_buf, Box::new(io)));
@@ -74,7 +77,9 @@ impl Sender {
     /// sense (its framing has two readings, for one), `HeadTooLarge` if its head is, else `Closed`.
     pub async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
         prepare(&mut request);
-        self.may_tunnel.set(request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE));
+        let method = request.method();
+        self.asked.set(Asked { is_head: method == Method::HEAD, is_connect: method == Method::CONNECT });
+        self.may_tunnel.set(method == Method::CONNECT || request.headers().contains_key(UPGRADE));
         match self.requests.try_send_request(request).await {
             Ok(response) => {
                 self.is_spoiled = true;

@@ -12,7 +12,7 @@ use crate::Violation;
 /// Blank lines that may come before a request line.
 const BLANK_LINES_MAX: u8 = 1;
 /// Bytes of chunk extensions in one message.
-const EXTENSION_BYTES_MAX: usize = 16 * 1024;
+pub(super) const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// Digits of a chunk's size: more would not fit.
 const CHUNK_DIGITS_MAX: usize = 15;
 /// Digits of a content length: more would not fit.
@@ -194,7 +194,11 @@ impl Scanner {
             State::RequestLine => self.request_line(text),
             State::Fields if text.is_empty() => self.end_head(),
             State::Fields => self.field(text),
-            State::ChunkSize => self.chunk_size(text),
+            State::ChunkSize => {
+                let size = chunk_size(text, &mut self.extension_bytes)?;
+                self.state = if size == 0 { State::Trailers } else { State::Chunk(size) };
+                Ok(())
+            }
             State::Trailers if text.is_empty() => {
                 self.end_message();
                 Ok(())
@@ -279,30 +283,28 @@ impl Scanner {
         Ok(())
     }
 
-    fn chunk_size(&mut self, text: &[u8]) -> Result<(), Violation> {
-        let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        let extension = &text[digits..];
-        self.extension_bytes += extension.len();
-        let clean = extension.first().is_none_or(|byte| *byte == b';')
-            && extension.iter().all(|byte| *byte == b'\t' || (b' '..0x7f).contains(byte));
-        if digits == 0 || digits > CHUNK_DIGITS_MAX || !clean || self.extension_bytes > EXTENSION_BYTES_MAX {
-            return Err(Violation::Chunk);
-        }
-        let size = text[..digits].iter().fold(0_u64, |size, digit| {
-            size << 4 | u64::from((*digit as char).to_digit(16).unwrap_or_default())
-        });
-        self.state = if size == 0 { State::Trailers } else { State::Chunk(size) };
-        Ok(())
-    }
-
     fn end_message(&mut self) {
         let may_tunnel = self.head.connect || (self.head.upgrade && !self.head.old_version);
         self.state = if may_tunnel { State::Held } else { State::RequestLine };
     }
 }
 
+/// The size in the line of a chunk; its extension is counted.
+pub(super) fn chunk_size(text: &[u8], extension_bytes: &mut usize) -> Result<u64, Violation> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let extension = &text[digits..];
+    *extension_bytes += extension.len();
+    let clean = extension.first().is_none_or(|byte| *byte == b';')
+        && extension.iter().all(|byte| *byte == b'\t' || (b' '..0x7f).contains(byte));
+    if digits == 0 || digits > CHUNK_DIGITS_MAX || !clean || *extension_bytes > EXTENSION_BYTES_MAX {
+        return Err(Violation::Chunk);
+    }
+    let value = |digit: &u8| u64::from((*digit as char).to_digit(16).unwrap_or_default());
+    Ok(text[..digits].iter().fold(0, |size, digit| size << 4 | value(digit)))
+}
+
 /// Name and trimmed value of a field line.
-fn split_field(text: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
+pub(super) fn split_field(text: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
     let colon = memchr(b':', text).ok_or(Violation::HeaderLine)?;
     let (name, value) = (&text[..colon], &text[colon + 1..]);
     match (name.first(), name.last()) {
@@ -323,14 +325,14 @@ fn is_framing_name(name: &[u8], wanted: &[u8]) -> Result<bool, Violation> {
     if alike { Err(Violation::HeaderLine) } else { Ok(false) }
 }
 
-fn trim(value: &[u8]) -> &[u8] {
+pub(super) fn trim(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
     &value[start..end]
 }
 
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > LENGTH_DIGITS_MAX || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -1,9 +1,10 @@
-//! HTTP/1.1: a server and a client over hyper, with a strict gate on raw bytes in front of the server.
+//! HTTP/1.1: a server and a client over hyper, with a strict look at raw bytes in front of each.
 
 mod gate; // framing, byte by byte
 mod gated; // the gate in the stream
 mod server;
 
+mod answers; // the same for what upstreams answer
 mod client;
 
 pub use client::{Sender, connect};

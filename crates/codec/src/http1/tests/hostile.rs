@@ -26,12 +26,29 @@ fn a_response_with_two_readings_is_refused() {
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+        "HTTP/1.1 200 OK\r\nX: a\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nhello",
     ] {
         let answer = run(answered(head));
         assert!(matches!(answer, Err(SendErrorKind::Protocol)), "{head:?}: {answer:?}");
     }
     let ok = run(answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"));
     assert_eq!(ok.unwrap().status(), 200);
+}
+
+#[test]
+fn a_chunk_with_two_readings_breaks_the_body() {
+    for body in ["5 \r\nhello\r\n0\r\n\r\n", "5;a\0\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\n"] {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        let broken = run(async {
+            let (mut sender, driver) = connect(scripted(head.leak().as_bytes())).await.unwrap();
+            spawn_local(driver);
+            let response = sender.send(get("/")).await.unwrap();
+            (response.into_body().collect(10).await.is_err(), sender.ready().await.is_err())
+        });
+        assert_eq!(broken, (true, true), "{body:?}");
+    }
 }
 
 /// Answers 417 without a look at the body.

@@ -1,0 +1,69 @@
+use super::{Asked, Broken, Scanner};
+
+/// Feeds `bytes` in pieces of many sizes; what breaks must break in each.
+fn check(bytes: &str, asked: Asked, expected: Result<(), &str>) {
+    let bytes = bytes.as_bytes();
+    for size in (1..=bytes.len().min(100)).chain([bytes.len()]) {
+        let mut scanner = Scanner::new();
+        let scanned = bytes.chunks(size).try_for_each(|piece| scanner.scan(piece, asked));
+        let place = scanned.map_err(|broken| match broken {
+            Broken::Head(_) => "head",
+            Broken::Body(_) => "body",
+        });
+        assert_eq!(place, expected, "{:?} in pieces of {size}", String::from_utf8_lossy(bytes));
+    }
+}
+
+fn passes(bytes: &str) {
+    check(bytes, Asked::default(), Ok(()));
+}
+
+fn breaks(bytes: &str, place: &str) {
+    check(bytes, Asked::default(), Err(place));
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn ordinary_responses_pass_one_after_the_other() {
+    let sized = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n\n\n\n";
+    let chunked = &format!("{CHUNKED}3;x=y z\r\n\n\n\n\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n");
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+    let bodiless = "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n";
+    passes(&[interim, sized, bodiless, chunked, sized].concat());
+    passes("HTTP/1.0 200 OK\r\n\r\nanything\n\n");
+    passes("HTTP/1.1 101 Switching Protocols\r\n\r\nanything\n\n");
+    let head = Asked { is_head: true, is_connect: false };
+    check(&format!("{CHUNKED}{sized}"), head, Err("head"));
+    check(&format!("{CHUNKED}HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"), head, Ok(()));
+    let connect = Asked { is_head: false, is_connect: true };
+    check("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nany\nthing", connect, Ok(()));
+}
+
+#[test]
+fn lf_alone_ends_no_line_of_a_head() {
+    breaks("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "head");
+    breaks("HTTP/1.1 200 OK\r\nX: a\nContent-Length: 5\r\n\r\nhello", "head");
+    breaks("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nhello", "head");
+    breaks("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\n\r\n", "head");
+}
+
+#[test]
+fn the_line_of_a_chunk_has_one_reading() {
+    let bodies = [
+        "5 \r\n",
+        " 5\r\n",
+        "5;a\0\r\n",
+        "5\n",
+        "5;a\n",
+        "+5\r\n",
+        "0x5\r\n",
+        "\r\n",
+        "5\r\nhelloXX",
+        "5\r\nhello\n",
+    ];
+    for body in bodies.into_iter().chain(["5\r\nhello\r\n0\r\nT: 1\n\r\n", "0\r\n T: 1\r\n\r\n", "0\r\n\n"]) {
+        breaks(&format!("{CHUNKED}{body}"), "body");
+    }
+    breaks(&format!("{CHUNKED}5;{}", "x".repeat(20_000)), "body");
+}
