@@ -192,12 +192,24 @@ pub(super) struct Answers<I> {
     io: I,
     scanner: Scanner,
     asked: Rc<Cell<Asked>>,
+    /// It takes nothing any more.
+    is_deaf: bool,
 }
 
 impl<I> Answers<I> {
     /// `asked` says what the request at hand is.
     pub(super) fn new(io: I, asked: Rc<Cell<Asked>>) -> Self {
-        Answers { io, scanner: Scanner::new(), asked }
+        Answers { io, scanner: Scanner::new(), asked, is_deaf: false }
+    }
+
+    /// Passes on how writing went. An upstream that has closed may have answered before, and hyper would not look for
+    /// that after a failure; so it waits for ever, and finds the answer or the end by reading.
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(_)) = written {
+            self.is_deaf = true;
+            return Poll::Pending;
+        }
+        written
     }
 
     /// The bare stream.
@@ -237,7 +249,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Answers<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Answers<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -245,7 +261,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Answers<I> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

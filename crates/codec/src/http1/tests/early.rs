@@ -1,5 +1,11 @@
 //! Answers that come before the request is complete, and ends that the client must be told of.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::*;
 
 /// Answers without a look at the body.
@@ -184,5 +190,64 @@ fn a_half_closed_client_gets_all_that_keeps_coming() {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer.matches("\r\nx\r\n").count(), 10, "{answer}");
+    });
+}
+
+/// An upstream that closes once it has heard something, and whose answer is found only after writing has failed.
+struct Rude {
+    heard: bool,
+    answer: &'static [u8],
+    reader: Option<Waker>,
+}
+
+impl AsyncWrite for Rude {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if !std::mem::replace(&mut self.heard, true) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Rude {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.heard {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        buf.put_slice(std::mem::take(&mut self.answer));
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn the_answer_of_an_upstream_that_closed_in_the_middle_of_the_request_is_found() {
+    run(async {
+        let answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig";
+        let (mut sender, driver) = connect(Rude { heard: false, answer, reader: None }).await.unwrap();
+        spawn_local(driver);
+        let piece = || Ok(http_body::Frame::data(Bytes::from_static(&[b'x'; 100_000])));
+        let pieces = futures_util::stream::repeat_with(piece);
+        let body = Body::boxed(http_body_util::StreamBody::new(pieces));
+        let upload = Request::post("/").header(HOST, "a").body(body).unwrap();
+        let response = sender.send(upload).await.unwrap();
+        assert_eq!(response.status(), 413);
+        assert_eq!(response.into_body().collect(10).await.unwrap(), "big");
+        assert!(sender.ready().await.is_err());
     });
 }
