@@ -98,6 +98,9 @@ pub struct ServerOptions {
     /// What a connection may make us hold; HTTP/2 only. `None`: [`HELD_BYTES_MAX`], and nobody is told when it runs
     /// out.
     pub budget: Option<Rc<Budget>>,
+    /// Whether fields are looked at beside the HTTP/2 library, which hides fragments in paths, and what it dropped of
+    /// trailers; not needed for peers that do so by themselves.
+    pub follows_fields: bool,
     /// Frames per second; see there.
     pub floods: FloodLimits,
 }
@@ -119,6 +122,7 @@ impl Default for ServerOptions {
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SEND_BUFFER_BYTES_MAX,
             budget: None,
+            follows_fields: true,
             floods: FloodLimits::default(),
         }
     }
@@ -139,6 +143,8 @@ pub struct ClientOptions {
     pub max_frame_bytes: u32,
     /// [`SHARED_SEND_BUFFER_BYTES_MAX`].
     pub max_send_buffer_bytes: usize,
+    /// As in [`ServerOptions`]: trailers that the HTTP/2 library passes on in part.
+    pub follows_fields: bool,
     /// What `:scheme` says.
     pub scheme: http::uri::Scheme,
     /// Frames per second; see there.
@@ -155,6 +161,7 @@ impl Default for ClientOptions {
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
             scheme: http::uri::Scheme::HTTP,
+            follows_fields: true,
             floods: FloodLimits::default(),
         }
     }

@@ -14,11 +14,13 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, Version};
 
+use super::blocks::{Blocks, Peer};
 use super::meter::{Findings, Metered};
 use super::outbox::Piece;
 use super::pump::{Bounds, Cancel, CancelOnDrop, Pump};
 use super::recv::{RecvBody, StreamGuard};
 use super::tunnel::StreamIo;
+use crate::headers::has_odd_name;
 use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel};
 
 /// Opens streams on one HTTP/2 connection; cheap to clone. The connection ends when all clones and all streams
@@ -50,7 +52,8 @@ pub async fn connect<I: Io>(
     options: &ClientOptions,
 ) -> Result<(Sender, impl Future<Output = ()> + use<I>), SendError> {
     let findings = Findings::new(options.max_send_buffer_bytes);
-    let io = Metered::new(io, options.floods, false, Rc::clone(&findings));
+    let blocks = options.follows_fields.then(|| Blocks::new(Peer::Server, options.max_header_bytes));
+    let io = Metered::new(io, options.floods, false, blocks, Rc::clone(&findings));
     let (streams, connection) = builder(options)
         .handshake::<_, Piece>(io)
         .await
@@ -188,7 +191,7 @@ impl Sender {
         }
         let (head, recv) = self.response(response).await?.into_parts();
         let length = crate::body::content_length(&head.headers);
-        let mut body = RecvBody::new(recv, length, Some(open)).cancelling(cancel);
+        let mut body = RecvBody::new(recv, length, Some(open), &self.shared.findings).cancelling(cancel);
         let stands = std::future::poll_fn(|cx| Poll::Ready(body.poll_first(cx))).await;
         stands.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))?;
         Ok(Response::from_parts(head, Body::h2(body)))
@@ -235,7 +238,17 @@ impl Sender {
 
     async fn response(&self, response: ResponseFuture) -> Result<Response<RecvStream>, SendError> {
         let stream = response.stream_id().as_u32();
-        response.await.map_err(|cause| self.shared.judge(stream, cause))
+        let findings = &self.shared.findings;
+        match response.await {
+            Ok(response) if has_odd_name(response.headers()) => {
+                Err(SendError::new(SendErrorKind::Protocol, "response with fields that have no reading"))
+            }
+            Ok(response) => Ok(response),
+            Err(cause) => {
+                findings.take_refused(stream);
+                Err(self.shared.judge(stream, cause))
+            }
+        }
     }
 
     /// Streams open now: until their response body is read or dropped.

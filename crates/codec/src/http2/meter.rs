@@ -14,6 +14,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::blocks::{Blocks, Judged};
 use super::outbox::Outbox;
 use crate::options::{BLOCK_BYTES_AHEAD, HEADER_BYTES_MAX};
 use crate::watchdog::Outlet;
@@ -39,6 +40,9 @@ const FIRST_STREAM_WINDOW_BYTES: u32 = 65_535;
 /// A setting: its identifier and its value (RFC 9113 section 6.5.1).
 const SETTING_BYTES: usize = 6;
 const SETTINGS_INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+/// Streams with a block that was refused and that nobody has asked about, as the crate ended them before. More: the
+/// connection is cut.
+const REFUSED_STREAMS_MAX: usize = 1_000;
 /// Enough for the debug data of a GOAWAY of the library.
 const LAST_WORDS_BYTES: usize = 32;
 /// Bytes of an encoded block of fields that may decode to more than [`HEADER_BYTES_MAX`]: Huffman and the
@@ -71,6 +75,8 @@ pub(super) struct Findings {
     blocks_ahead: Cell<usize>,
     /// Whether it asked for more, which is held back until then.
     is_kept_waiting: Cell<bool>,
+    /// Streams of which a block of fields broke a rule that the `h2` crate does not tell of.
+    refused: RefCell<Vec<u32>>,
     /// The end of what was written last.
     last_words: Cell<[u8; LAST_WORDS_BYTES]>,
 }
@@ -89,8 +95,25 @@ impl Findings {
             outbox: Outbox::new(queue_bytes_max),
             blocks_ahead: Cell::new(0),
             is_kept_waiting: Cell::new(false),
+            refused: RefCell::default(),
             last_words: Cell::new([0; LAST_WORDS_BYTES]),
         })
+    }
+
+    /// Whether a block of fields on `stream` must not be taken for what the crate made of it. Asked once.
+    pub(super) fn take_refused(&self, stream: u32) -> bool {
+        let mut refused = self.refused.borrow_mut();
+        let at = refused.iter().position(|known| *known == stream);
+        at.map(|at| refused.swap_remove(at)).is_some()
+    }
+
+    fn refuse(&self, stream: u32) {
+        let mut refused = self.refused.borrow_mut();
+        if refused.len() == REFUSED_STREAMS_MAX {
+            self.flood.set(Some(Flood::StreamErrors));
+        } else if !refused.contains(&stream) {
+            refused.push(stream);
+        }
     }
 
     /// Which flood made the connection end. The library cuts some by itself and says which only in the debug data
@@ -197,6 +220,18 @@ pub(super) struct Counter {
     part: [u8; SETTING_BYTES],
     part_len: usize,
     part_is: Option<Part>,
+    /// Absent where the peer has looked at its fields by itself.
+    blocks: Option<Blocks>,
+    /// The frame at hand holds fields.
+    fields: Option<Fields>,
+}
+
+/// A frame `HEADERS` or `CONTINUATION`.
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    stream: u32,
+    is_first: bool,
+    flags: u8,
 }
 
 /// What is read of a payload.
@@ -211,7 +246,7 @@ enum Part {
 }
 
 impl Counter {
-    pub(super) fn new(limits: FloodLimits, preface: bool) -> Self {
+    pub(super) fn new(limits: FloodLimits, preface: bool, blocks: Option<Blocks>) -> Self {
         Counter {
             limits,
             counts: Counts::default(),
@@ -227,6 +262,8 @@ impl Counter {
             part: [0; SETTING_BYTES],
             part_len: 0,
             part_is: None,
+            blocks,
+            fields: None,
         }
     }
 
@@ -243,6 +280,7 @@ impl Counter {
                 let len = self.skip.min(bytes.len());
                 self.keep_part(&bytes[..len], findings);
                 self.skip -= len;
+                self.follow(&bytes[..len], findings);
                 bytes = &bytes[len..];
                 continue;
             }
@@ -285,6 +323,9 @@ impl Counter {
             SETTINGS if flags & ACK == 0 => self.part_is = Some(Part::Settings),
             _ => {}
         }
+        if matches!(kind, HEADERS | CONTINUATION) && self.blocks.is_some() {
+            self.begin_fields(kind, flags, findings);
+        }
         if let Some(flood) = self.charge(kind, len == 0 && flags & END_STREAM == 0) {
             findings.flood.set(Some(flood));
         }
@@ -295,6 +336,32 @@ impl Counter {
         if self.block_bytes > LARGE_BLOCK_BYTES {
             let [.., a, b, c, d] = self.head;
             findings.large_block.set(Some(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff));
+        }
+    }
+
+    /// A frame with fields begins.
+    fn begin_fields(&mut self, kind: u8, flags: u8, findings: &Findings) {
+        let [_, _, _, _, _, stream @ ..] = self.head;
+        let fields =
+            Fields { stream: u32::from_be_bytes(stream) & 0x7fff_ffff, is_first: kind == HEADERS, flags };
+        if let (Some(blocks), true) = (&mut self.blocks, fields.is_first) {
+            blocks.begin(fields.stream);
+        }
+        self.fields = Some(fields);
+        if self.skip == 0 {
+            self.follow(&[], findings);
+        }
+    }
+
+    /// The next piece of the payload at hand.
+    fn follow(&mut self, piece: &[u8], findings: &Findings) {
+        let (Some(blocks), Some(fields)) = (&mut self.blocks, self.fields) else { return };
+        let is_last = self.skip == 0;
+        if is_last {
+            self.fields = None;
+        }
+        if blocks.piece(fields.is_first, fields.flags, piece, is_last) == Judged::Refused {
+            findings.refuse(fields.stream);
         }
     }
 
@@ -377,8 +444,15 @@ pub(super) struct Metered<I> {
 
 impl<I> Metered<I> {
     /// `preface`: whether the peer is a client, which sends one, and requests.
-    pub(super) fn new(io: I, limits: FloodLimits, preface: bool, findings: Rc<Findings>) -> Self {
-        Metered { io, counter: Counter::new(limits, preface), findings, held: BytesMut::new() }
+    /// `blocks`: follows its fields.
+    pub(super) fn new(
+        io: I,
+        limits: FloodLimits,
+        preface: bool,
+        blocks: Option<Blocks>,
+        findings: Rc<Findings>,
+    ) -> Self {
+        Metered { io, counter: Counter::new(limits, preface, blocks), findings, held: BytesMut::new() }
     }
 
     /// Nothing wakes the reader: who empties the library polls it again.

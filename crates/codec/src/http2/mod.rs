@@ -1,5 +1,6 @@
 //! HTTP/2: a server and a client on the `h2` crate, each with a meter that counts the peer's frames.
 
+mod blocks; // fields, as far as the library hides them
 mod client;
 mod meter;
 mod outbox;

@@ -6,9 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
+use super::meter::Findings;
 use super::pump::CancelOnDrop;
+use crate::headers::has_odd_name;
 use crate::{BodyError, ResetCode};
 
 /// Counts an open stream until it is dropped.
@@ -39,14 +42,29 @@ pub(crate) struct RecvBody {
     first: Option<Bytes>,
     /// Released at the body's end, or with it.
     open: Option<StreamGuard>,
+    /// Knows of trailers that the crate passed on in part.
+    findings: Rc<Findings>,
     /// Stops sending the request when its response is given up.
     cancel: Option<CancelOnDrop>,
 }
 
 impl RecvBody {
-    pub(crate) fn new(stream: RecvStream, length: Option<u64>, open: Option<StreamGuard>) -> Self {
-        let mut body =
-            RecvBody { stream, remaining: length, data_ended: false, first: None, open, cancel: None };
+    pub(super) fn new(
+        stream: RecvStream,
+        length: Option<u64>,
+        open: Option<StreamGuard>,
+        findings: &Rc<Findings>,
+    ) -> Self {
+        let findings = Rc::clone(findings);
+        let mut body = RecvBody {
+            stream,
+            remaining: length,
+            data_ended: false,
+            first: None,
+            open,
+            findings,
+            cancel: None,
+        };
         if body.stream.is_end_stream() {
             body.end();
         }
@@ -89,6 +107,11 @@ impl RecvBody {
     /// Bytes that have come and were not handed over.
     pub(crate) fn unread(&mut self) -> usize {
         self.stream.flow_control().used_capacity()
+    }
+
+    /// Whether the trailers are not what the peer sent.
+    fn is_refused(&self, trailers: Option<&HeaderMap>) -> bool {
+        self.findings.take_refused(self.stream.stream_id().as_u32()) || trailers.is_some_and(has_odd_name)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -147,6 +170,9 @@ impl RecvBody {
                     let trailers = ready!(self.stream.poll_trailers(cx));
                     self.end();
                     return Poll::Ready(match trailers {
+                        Ok(trailers) if self.is_refused(trailers.as_ref()) => Some(Err(BodyError::Broken(
+                            "trailers that have no reading, or are too large".into(),
+                        ))),
                         Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
                         Ok(None) => None,
                         Err(cause) => Some(Err(body_error(cause))),
@@ -154,6 +180,13 @@ impl RecvBody {
                 }
             }
         }
+    }
+}
+
+impl Drop for RecvBody {
+    fn drop(&mut self) {
+        // Nobody has looked at the trailers, and nobody will.
+        self.findings.take_refused(self.stream.stream_id().as_u32());
     }
 }
 

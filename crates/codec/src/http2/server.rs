@@ -12,12 +12,14 @@ use h2::{Reason, RecvStream};
 use http::header::{COOKIE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 
+use super::blocks::{Blocks, Peer};
 use super::meter::{Findings, Metered, Rate};
 use super::outbox::Piece;
 use super::pump::{Bounds, Pump, send_now};
 use super::recv::RecvBody;
 use super::tunnel::StreamIo;
 use crate::budget::NoRoom;
+use crate::headers::has_odd_name;
 use crate::options::{STALL_BYTES_MIN, STALLED_BYTES};
 use crate::watchdog::{Stage, Watchdog};
 use crate::{
@@ -45,7 +47,8 @@ where
     F: Future<Output = Reply>,
 {
     let findings = Findings::new(options.max_send_buffer_bytes);
-    let io = Metered::new(io, options.floods, true, Rc::clone(&findings));
+    let blocks = options.follows_fields.then(|| Blocks::new(Peer::Client, options.max_header_bytes));
+    let io = Metered::new(io, options.floods, true, blocks, Rc::clone(&findings));
     let handshake = builder(options).handshake::<_, Piece>(io);
     let mut connection = match tokio::time::timeout(options.header_timeout, handshake).await {
         Ok(Ok(connection)) => connection,
@@ -72,6 +75,11 @@ where
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, mut respond)))) => {
                     served += 1;
+                    if findings.take_refused(respond.stream_id().as_u32()) || has_odd_name(request.headers())
+                    {
+                        respond.send_reset(Reason::PROTOCOL_ERROR);
+                        continue;
+                    }
                     match admitting(&budget, &findings, request.headers()) {
                         Ok(head) => streams.push(handle(request, respond, &service, watch, head)),
                         Err(NoRoom) if refusals.is_exceeded() => {
@@ -202,7 +210,11 @@ async fn handle<S, F>(
         (Body::empty(), Some(recv))
     } else {
         let length = crate::body::content_length(&parts.headers);
-        (Body::h2(RecvBody::new(recv, length, None)).charged_to(Some(Rc::clone(watch.budget))), None)
+        (
+            Body::h2(RecvBody::new(recv, length, None, watch.findings))
+                .charged_to(Some(Rc::clone(watch.budget))),
+            None,
+        )
     };
     let reply = {
         let mut answer = pin!(service(Request::from_parts(parts, body)));

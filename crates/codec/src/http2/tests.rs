@@ -106,6 +106,40 @@ fn requests_become_canonical_and_share_a_connection() {
     });
 }
 
+/// A body of a few bytes with trailers of about `len` bytes, the last of them small.
+fn with_trailers(len: usize) -> Body {
+    let (frames, body) = stream();
+    spawn_local(async move {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-detail", HeaderValue::from_str(&"d".repeat(len)).unwrap());
+        trailers.insert("t", HeaderValue::from_static("end"));
+        frames.send(Frame::data(Bytes::from_static(b"hi"))).await.unwrap();
+        // Nobody reads them if the stream was reset.
+        let _ = frames.send(Frame::trailers(trailers)).await;
+    });
+    body
+}
+
+/// The library passes on what fits, as if that were all.
+#[test]
+fn trailers_are_whole_or_a_failure() {
+    for (len, is_whole) in [(60_000, true), (66_000, false), (200_000, false)] {
+        run(async {
+            let (sender, _) =
+                pair(move |_| async move { Reply::Response(Response::new(with_trailers(len))) }).await;
+            let response = sender.send(request("/", Body::empty())).await.unwrap();
+            let read = response.into_body().collect_with_trailers(99).await;
+            assert_eq!(read.is_ok(), is_whole, "{len}: {read:?}");
+            assert!(read.is_err() || read.unwrap().1.unwrap()["t"] == "end");
+            assert_eq!(sender.send(request("/", Body::empty())).await.unwrap().status(), 200, "next stream");
+
+            let (sender, _) = pair(echo).await;
+            let answer = sender.send(request("/", with_trailers(len))).await;
+            assert_eq!(answer.is_ok(), is_whole, "{len}: {answer:?}");
+        });
+    }
+}
+
 #[test]
 fn large_bodies_pass_through_small_windows_with_trailers() {
     run(async {

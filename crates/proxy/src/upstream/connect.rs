@@ -141,7 +141,8 @@ async fn start(
     io: impl Io,
     proved: Option<(Rc<Peer>, Instant)>,
 ) -> Result<Rc<Connection>, Failure> {
-    let options = ClientOptions::default();
+    // Another proxy has looked at what it passes on.
+    let options = ClientOptions { follows_fields: proved.is_none(), ..ClientOptions::default() };
     let (sender, connection) =
         codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
     worker.background.spawn_local("http2 upstream", connection);

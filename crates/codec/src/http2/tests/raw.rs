@@ -122,14 +122,27 @@ fn a_good_request_is_answered() {
     seen(with("te=trailers"), "/ {}");
 }
 
-/// The library drops these without a word: nobody behind it, policy nor upstream, ever has them.
+/// The library drops these without a word.
 #[test]
-fn fragments_and_pseudo_fields_of_trailers_exist_for_nobody() {
-    seen(head(&[":method=GET", ":scheme=http", ":path=/admin#x", ":authority=a"]), "/admin {}");
-    seen(head(&[":method=GET", ":scheme=http", ":path=/#/../admin", ":authority=a"]), "/ {}");
-    let trailers = block(&[":path=/admin", ":authority=b", "x=y"]);
+fn fragments_and_pseudo_fields_of_trailers_are_malformed() {
+    for path in [":path=/admin#x", ":path=/#/../admin", ":path=#"] {
+        refused(path, head(&[":method=GET", ":scheme=http", path, ":authority=a"]));
+    }
     let post = [frame(1, END_HEADERS, 1, &block(&BASE)), frame(0, 0, 1, b"hello")].concat();
-    seen([post, frame(1, END_STREAM | END_HEADERS, 1, &trailers)].concat(), "/ {\"x\": \"y\"}");
+    for lines in [&[":path=/admin", ":authority=b", "x=y"][..], &[":status=200"], &["x=y", ":method=GET"]] {
+        let trailers = frame(1, END_STREAM | END_HEADERS, 1, &block(lines));
+        broken_off(lines[0], [&post[..], &trailers].concat());
+    }
+    let trailers = frame(1, END_STREAM | END_HEADERS, 1, &block(&["x=y"]));
+    seen([post, trailers].concat(), "/ {\"x\": \"y\"}");
+}
+
+#[test]
+fn a_name_that_is_no_token_is_malformed_in_head_and_trailers() {
+    refused("head", with("x\"=y"));
+    let post = [frame(1, END_HEADERS, 1, &block(&BASE)), frame(0, 0, 1, b"hello")].concat();
+    let trailers = frame(1, END_STREAM | END_HEADERS, 1, &block(&["\"x\"=y"]));
+    broken_off("trailers", [post, trailers].concat());
 }
 
 #[test]
