@@ -3,6 +3,7 @@
 mod blocks; // fields, as far as the library hides them
 mod client;
 mod meter;
+mod metered; // the meter in the stream
 mod outbox;
 mod pump;
 pub(crate) mod recv;
