@@ -18,9 +18,65 @@ pub struct MeshSettingsSpec {
     pub dns: DnsSettings,
     /// What is recorded.
     pub telemetry: TelemetrySettings,
+    /// How paths of requests are read and passed on.
+    pub path_normalization: PathNormalizationSettings,
+    /// How connections of callers are treated.
+    pub http_connection_manager: HttpConnectionManagerSettings,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
+}
+
+/// `pathNormalization`, as in Istio's mesh configuration and Envoy's HTTP connection manager.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathNormalizationSettings {
+    /// Absent: `BASE`.
+    pub normalization: Option<Normalization>,
+    /// Absent: `KEEP_UNCHANGED`.
+    pub path_with_escaped_slashes_action: Option<EscapedSlashesAction>,
+}
+
+/// See `model::settings::Normalization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Normalization {
+    /// Byte for byte.
+    None,
+    /// Dot segments and unreserved escapes.
+    Base,
+    /// And runs of slashes.
+    MergeSlashes,
+    /// And encoded slashes first.
+    DecodeAndMergeSlashes,
+}
+
+/// See `model::settings::EscapedSlashesAction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EscapedSlashesAction {
+    /// As it came.
+    KeepUnchanged,
+    /// 400.
+    RejectRequest,
+    /// 307.
+    UnescapeAndRedirect,
+    /// As plain slashes.
+    UnescapeAndForward,
+}
+
+/// `httpConnectionManager`, with Envoy's names.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpConnectionManagerSettings {
+    /// Proxies in front of the gateways, 0 to 32; absent: 0.
+    pub xff_num_trusted_hops: Option<u32>,
+    /// Their addresses, `a.b.c.d/n` or single ones, instead of the number.
+    pub xff_trusted_cidrs: Vec<String>,
+    /// A duration from 1 s to 24 h; absent: 620 s.
+    pub idle_timeout: Option<String>,
+    /// A duration from 1 s to 24 h; absent: 300 s.
+    pub stream_idle_timeout: Option<String>,
 }
 
 /// Mutual TLS.

@@ -15,6 +15,7 @@ pub mod reason;
 pub mod resource;
 pub mod route;
 pub mod service;
+pub mod settings;
 pub mod time;
 pub mod trust;
 
@@ -24,6 +25,7 @@ pub use id::{Hostname, Locality, ObjectRef, SpiffeId, TrustDomain};
 pub use origin::Origin;
 pub use reason::Reason;
 pub use resource::{Resource, ResourceKey, Subscription};
+pub use settings::MeshSettings;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What travels from a control plane to a proxy: keys, subscriptions and contents.
 //!
 //! A [`Subscription`] is a set of resources: a host or an address that a proxy asks for, or what is implied (its
-//! inbound side, its gateway, names and trust). The control plane answers with all [`Resource`]s that belong to
+//! inbound side, its gateway, names, settings and trust). The control plane answers with all [`Resource`]s that belong to
 //! it, each under its [`ResourceKey`], in one message.
 
 use crate::authz::Policy;
@@ -11,6 +11,7 @@ use crate::listener::{Exports, Gateway, Inbound};
 use crate::names::Names;
 use crate::route::RouteRule;
 use crate::service::{EndpointSlice, Service};
+use crate::settings::MeshSettings;
 use crate::trust::TrustBundle;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 /// What a proxy may ask for. Its text form is the resource name of the subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subscription {
-    /// `mesh`: names and trust bundles; implied for every proxy.
+    /// `mesh`: names, settings and trust bundles; implied for every proxy.
     Mesh,
     /// `host/HOST`: a service, its slices, its rules, and the services that its rules lead to.
     Host(Hostname),
@@ -83,6 +84,8 @@ impl Subscription {
 pub enum ResourceKey {
     /// `names`.
     Names,
+    /// `settings`; there only when one differs from its default.
+    Settings,
     /// `trust/DOMAIN`.
     Trust(Arc<str>),
     /// `service/HOST`.
@@ -129,6 +132,7 @@ impl fmt::Display for ResourceKey {
         use crate::route::Parent;
         match self {
             Self::Names => f.write_str("names"),
+            Self::Settings => f.write_str("settings"),
             Self::Trust(domain) => write!(f, "trust/{domain}"),
             Self::Service(host) => write!(f, "service/{host}"),
             Self::Slice(host, index) => write!(f, "slice/{host}/{index}"),
@@ -164,6 +168,7 @@ impl ResourceKey {
         let arc = |s: &str| Arc::<str>::from(s);
         Some(match parts.as_slice() {
             ["names"] => Self::Names,
+            ["settings"] => Self::Settings,
             ["exports"] => Self::Exports,
             ["trust", domain] => Self::Trust(arc(domain)),
             ["service", host] => Self::Service(Hostname::parse(host)?),
@@ -210,6 +215,8 @@ impl ResourceKey {
 pub enum Resource {
     /// See [`Names`].
     Names(Names),
+    /// See [`MeshSettings`].
+    Settings(MeshSettings),
     /// See [`TrustBundle`].
     Trust(TrustBundle),
     /// See [`Service`].

@@ -63,6 +63,7 @@ fn subscriptions_and_keys_survive_their_text_form() {
         |parent| ResourceKey::Rule { parent, namespace: "default".into(), route: "r".into(), index: 3 };
     let keys = [
         ResourceKey::Names,
+        ResourceKey::Settings,
         ResourceKey::Trust("leno.demo".into()),
         ResourceKey::Service(host("a.mesh.internal")),
         ResourceKey::Slice(host("a.mesh.internal"), 7),

@@ -184,15 +184,18 @@ pub(crate) async fn gateway(
 }
 
 async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain: Drain) {
+    let idle_timeout = caller.worker.snapshot().settings.http.idle_timeout;
     let options = match caller.side {
         // The own application can hurt only itself.
         Side::Outbound { .. } => ServerOptions {
             budget: Some(budget(&caller.worker, caller.address, SHARED_HELD_BYTES_MAX)),
+            idle_timeout,
             ..ServerOptions::default()
         },
         Side::Gateway { .. } => ServerOptions {
             max_concurrent_streams: EDGE_STREAMS_MAX,
             budget: Some(budget(&caller.worker, caller.address, HELD_BYTES_MAX)),
+            idle_timeout,
             ..ServerOptions::default()
         },
     };

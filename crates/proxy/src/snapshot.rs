@@ -20,7 +20,7 @@ use model::listener::{Exports, Gateway, GatewayListener, Inbound};
 use model::names::Names;
 use model::service::{Endpoint, Service};
 use model::trust::TrustBundle;
-use model::{Hostname, Policy};
+use model::{Hostname, MeshSettings, Policy};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub own: Vec<IpAddr>,
     /// Names that the mesh answers for.
     pub names: Arc<Names>,
+    /// What every proxy of the mesh does alike.
+    pub settings: Arc<MeshSettings>,
     /// The inbound side of the own workload group; `None`: not received, or a gateway of its own kind.
     pub inbound: Option<Arc<Inbound>>,
     /// The Gateway API gateway that this proxy serves.

@@ -14,6 +14,7 @@ mod ports;
 mod problems;
 pub mod resources;
 mod routes;
+mod settings;
 mod slices;
 pub mod world;
 

@@ -6,11 +6,12 @@ mod policies;
 use crate::hosts::{HostEntry, backend_service, find_export, service_host};
 use crate::policies::{self as world_policies, ROOT_NAMESPACE};
 use crate::routes::{self, nearest};
+use crate::settings;
 use crate::world::World;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
 use api::httproute::{HttpRouteSpec, ParentRef};
 use api::istio::AuthorizationPolicySpec;
-use api::leno::{GlobalBackend, GlobalServiceSpec};
+use api::leno::{GlobalBackend, GlobalServiceSpec, MeshSettingsSpec};
 use api::{Object, Spec};
 use model::service::Protocol;
 use model::{Code, Finding, Hostname, ObjectRef, Subscription};
@@ -83,20 +84,26 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
                 .chain(self::policies::find(object, spec, world))
                 .collect()
         }
-        Spec::MeshSettings(spec) => {
-            let own = world.place.trust_domain.as_str();
-            match spec.trust_domain.as_deref() {
-                Some(domain) if domain != own => {
-                    let cause =
-                        format!("trustDomain `{domain}` is not that of the running control plane, `{own}`");
-                    let fix = "write that one, or restart the control plane with the new one";
-                    vec![Finding::new(Code::BadValue, &object.at(spec.line), cause, fix)]
-                }
-                _ => Vec::new(),
-            }
-        }
+        Spec::MeshSettings(spec) => mesh_settings(object, spec, world),
         Spec::Namespace | Spec::WorkloadGroup(_) | Spec::Cluster(_) | Spec::Backend(_) => Vec::new(),
     }
+}
+
+fn mesh_settings(object: &Object, spec: &MeshSettingsSpec, world: &World) -> Vec<Finding> {
+    let own = world.place.trust_domain.as_str();
+    let mut findings = Vec::new();
+    if let Some(domain) = spec.trust_domain.as_deref().filter(|domain| *domain != own) {
+        let cause = format!("trustDomain `{domain}` is not that of the running control plane, `{own}`");
+        let fix = "write that one, or restart the control plane with the new one";
+        findings.push(Finding::new(Code::BadValue, &object.at(spec.line), cause, fix));
+    }
+    if let Some((winner, _)) = settings::in_force(world).filter(|(winner, _)| winner.object != object.object)
+    {
+        let cause = format!("{} is in force; of this one only `dns.suffixes` count", winner.object);
+        let fix = "put all settings into one object named `default`";
+        findings.push(Finding::new(Code::Ignored, &object.at(spec.line), cause, fix));
+    }
+    findings
 }
 
 fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> Vec<Finding> {

@@ -2,11 +2,11 @@
 
 use crate::gateways;
 use crate::world::World;
-use crate::{policies, problems};
+use crate::{policies, problems, settings};
 use api::Spec;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
 use model::service::EndpointSlice;
-use model::{Finding, Hostname, ObjectRef, Resource, ResourceKey, Subscription};
+use model::{Finding, Hostname, MeshSettings, ObjectRef, Resource, ResourceKey, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,6 +34,10 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
     match subscription {
         Subscription::Mesh => {
             keys.insert(ResourceKey::Names);
+            // A proxy that does not know it yet refuses it: it is not sent to those who need not.
+            if settings::mesh_settings(world) != MeshSettings::default() {
+                keys.insert(ResourceKey::Settings);
+            }
             keys.extend(world.trust.keys().cloned().map(ResourceKey::Trust));
         }
         Subscription::Host(host) => {
@@ -100,6 +104,10 @@ fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a model::route
 pub fn resource(key: &ResourceKey, world: &World) -> Option<Translated> {
     let (resource, object) = match key {
         ResourceKey::Names => (Resource::Names(crate::names::names(world)), None),
+        ResourceKey::Settings => {
+            let owner = settings::in_force(world).map(|(object, _)| object.object.clone());
+            (Resource::Settings(settings::mesh_settings(world)), owner)
+        }
         ResourceKey::Trust(domain) => (Resource::Trust(world.trust.get(domain)?.clone()), None),
         ResourceKey::Service(host) => {
             let entry = world.hosts.get(host)?;

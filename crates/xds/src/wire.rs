@@ -7,6 +7,7 @@ mod federation;
 mod policy;
 mod route;
 mod service;
+mod settings;
 mod slice;
 
 use crate::proto::Any;
@@ -97,6 +98,7 @@ impl fmt::Debug for Combined {
 pub fn encode(key: &ResourceKey, resource: &Resource) -> Arc<Encoded> {
     let (kind, value) = match resource {
         Resource::Names(names) => ("Names", names_out(names).encode_to_vec()),
+        Resource::Settings(own) => ("MeshSettings", settings::settings_out(own).encode_to_vec()),
         Resource::Trust(bundle) => ("TrustBundle", trust_out(bundle).encode_to_vec()),
         Resource::Service(service) => ("Service", service::service_out(service).encode_to_vec()),
         Resource::Slice(slice) => ("EndpointSlice", slice::slice_out(slice).encode_to_vec()),
@@ -125,6 +127,7 @@ pub fn decode(any: &Any) -> Result<Resource, DecodeError> {
     let value = &any.value;
     Ok(match any.type_url.strip_prefix(TYPE_PREFIX) {
         Some("Names") => Resource::Names(names_in(message(value)?)?),
+        Some("MeshSettings") => Resource::Settings(settings::settings_in(message(value)?)?),
         Some("TrustBundle") => Resource::Trust(trust_in(message(value)?)?),
         Some("Service") => Resource::Service(service::service_in(message(value)?)?),
         Some("EndpointSlice") => Resource::Slice(slice::slice_in(message(value)?)?),
@@ -146,6 +149,7 @@ pub fn decode(any: &Any) -> Result<Resource, DecodeError> {
 pub fn is_under(key: &ResourceKey, content: &Resource) -> bool {
     match (key, content) {
         (ResourceKey::Names, Resource::Names(_))
+        | (ResourceKey::Settings, Resource::Settings(_))
         | (ResourceKey::Exports, Resource::Exports(_))
         | (ResourceKey::Rule { .. }, Resource::Rule(_))
         | (ResourceKey::Policy(..) | ResourceKey::GatewayPolicy { .. }, Resource::Policy(_)) => true,

@@ -1,12 +1,16 @@
 //! Rules for our own kinds.
 
 use super::Report;
+use crate::duration;
 use crate::leno::{
-    BackendSpec, ClusterSpec, ClusterType, GlobalServiceSpec, MeshSettingsSpec, MtlsMode, OutboundMode,
-    gateway_address,
+    BackendSpec, ClusterSpec, ClusterType, GlobalServiceSpec, HttpConnectionManagerSettings,
+    MeshSettingsSpec, MtlsMode, OutboundMode, gateway_address,
 };
+use model::authz::Cidr;
+use model::settings::HttpConnections;
 use model::{Code, TrustDomain};
 use std::collections::HashSet;
+use std::time::Duration;
 
 pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
     if let Some(domain) = &spec.trust_domain
@@ -31,6 +35,44 @@ pub(super) fn mesh_settings(spec: &MeshSettingsSpec, report: &mut Report<'_>) {
     }
     for (index, suffix) in spec.dns.suffixes.iter().enumerate() {
         report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
+    }
+    http_connection_manager(&spec.http_connection_manager, report);
+}
+
+fn http_connection_manager(http: &HttpConnectionManagerSettings, report: &mut Report<'_>) {
+    const AT: &str = "spec.httpConnectionManager";
+    const HOPS_MAX: u32 = HttpConnections::XFF_TRUSTED_HOPS_MAX;
+    if let Some(hops) = http.xff_num_trusted_hops {
+        if hops > HOPS_MAX {
+            let fix = format!("write the number of proxies in front of the gateways, at most {HOPS_MAX}");
+            report.bad(&format!("{AT}.xffNumTrustedHops"), &format!("cannot be {hops}"), fix);
+        }
+        if hops > 0 && !http.xff_trusted_cidrs.is_empty() {
+            let cause = "cannot stand beside `xffNumTrustedHops`";
+            report.bad(&format!("{AT}.xffTrustedCidrs"), cause, "remove one of the two");
+        }
+    }
+    let blocks = http.xff_trusted_cidrs.len();
+    if blocks > HttpConnections::XFF_TRUSTED_CIDRS_MAX {
+        let cause = format!("has {blocks} entries, more than {}", HttpConnections::XFF_TRUSTED_CIDRS_MAX);
+        report.bad(&format!("{AT}.xffTrustedCidrs"), &cause, "write larger blocks");
+    }
+    for (index, block) in http.xff_trusted_cidrs.iter().enumerate() {
+        if Cidr::parse(block).is_none() {
+            let path = format!("{AT}.xffTrustedCidrs[{index}]");
+            report.bad(&path, &format!("cannot be `{block}`"), "write a.b.c.d/n or an address");
+        }
+    }
+    for (field, text) in
+        [("idleTimeout", &http.idle_timeout), ("streamIdleTimeout", &http.stream_idle_timeout)]
+    {
+        let range = Duration::from_secs(1)..=HttpConnections::TIMEOUT_MAX;
+        if let Some(text) = text
+            && duration::parse(text).is_none_or(|time| !range.contains(&time))
+        {
+            let fix = "write a duration from 1s to 24h, such as 10m20s";
+            report.bad(&format!("{AT}.{field}"), &format!("cannot be `{text}`"), fix);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use decide::route::Table;
 use identity::Identity;
 use model::route::{HeaderEdit, RouteFilter, RouteRule};
 use model::service::Endpoint;
-use model::{Hostname, Policy, SpiffeId};
+use model::{Hostname, MeshSettings, Policy, SpiffeId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,6 +24,7 @@ pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
             "shared_suffixes": snapshot.names.shared_suffixes.iter().map(|s| s.to_string()).collect::<Vec<_>>(),
             "hosts": snapshot.names.hosts.iter().map(Hostname::as_str).collect::<Vec<_>>(),
         },
+        "settings": settings(&snapshot.settings),
         "hosts": hosts.into_iter().map(|entry| host(entry)).collect::<Vec<_>>(),
         "inbound": snapshot.inbound.as_ref().map(|inbound| json!({
             "group": format!("{}/{}", inbound.namespace, inbound.group),
@@ -54,6 +55,18 @@ pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
             "trust_domain": bundle.trust_domain.as_str(),
             "roots": bundle.roots.len(),
         })).collect::<Vec<_>>(),
+    })
+}
+
+fn settings(settings: &MeshSettings) -> Value {
+    json!({
+        "path_normalization": format!("{:?}", settings.path.normalization),
+        "path_with_escaped_slashes_action": format!("{:?}", settings.path.escaped_slashes),
+        "xff_num_trusted_hops": settings.http.xff_num_trusted_hops,
+        "xff_trusted_cidrs": settings.http.xff_trusted_cidrs.iter()
+            .map(|block| format!("{}/{}", block.address, block.prefix)).collect::<Vec<_>>(),
+        "idle_timeout_ms": settings.http.idle_timeout.as_millis() as u64,
+        "stream_idle_timeout_ms": settings.http.stream_idle_timeout.as_millis() as u64,
     })
 }
 

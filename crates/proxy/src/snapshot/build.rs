@@ -11,7 +11,7 @@ use decide::route::Table;
 use model::listener::Gateway;
 use model::route::{Parent, RouteRule};
 use model::service::{Endpoint, Service};
-use model::{Hostname, Policy, Resource, ResourceKey, SpiffeId, Subscription};
+use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, SpiffeId, Subscription};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
@@ -75,6 +75,7 @@ impl Builder {
             me: self.me.place.clone(),
             own: self.me.addresses.clone(),
             names: Arc::default(),
+            settings: Arc::default(),
             inbound: None,
             gateway: None,
             exports: None,
@@ -137,6 +138,7 @@ impl Builder {
     fn upsert(&mut self, next: &mut Snapshot, key: ResourceKey, resource: Resource, touched: &mut Touched) {
         match resource {
             Resource::Names(names) => next.names = Arc::new(names),
+            Resource::Settings(settings) => next.settings = Arc::new(settings),
             Resource::Trust(bundle) => {
                 let mut trust: Vec<_> =
                     next.trust.iter().filter(|b| b.trust_domain != bundle.trust_domain).cloned().collect();
@@ -194,6 +196,7 @@ impl Builder {
     fn remove(&mut self, next: &mut Snapshot, key: ResourceKey, touched: &mut Touched) {
         match key {
             ResourceKey::Names => next.names = Arc::default(),
+            ResourceKey::Settings => next.settings = Arc::default(),
             ResourceKey::Trust(domain) => {
                 next.trust =
                     next.trust.iter().filter(|b| b.trust_domain.as_str() != &*domain).cloned().collect();
@@ -352,6 +355,9 @@ impl Builder {
     /// See [`super::Store::resources`].
     pub(super) fn resources(&self, now: &Snapshot) -> Vec<(ResourceKey, Resource)> {
         let mut all = vec![(ResourceKey::Names, Resource::Names((*now.names).clone()))];
+        if *now.settings != MeshSettings::default() {
+            all.push((ResourceKey::Settings, Resource::Settings((*now.settings).clone())));
+        }
         for bundle in now.trust.iter() {
             all.push((
                 ResourceKey::Trust(bundle.trust_domain.as_str().into()),
@@ -409,6 +415,7 @@ fn copy(now: &Snapshot) -> Snapshot {
         me: now.me.clone(),
         own: now.own.clone(),
         names: Arc::clone(&now.names),
+        settings: Arc::clone(&now.settings),
         inbound: now.inbound.clone(),
         gateway: now.gateway.clone(),
         exports: now.exports.clone(),

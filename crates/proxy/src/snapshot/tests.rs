@@ -217,3 +217,24 @@ fn workers_do_not_undo_each_others_failures() {
     answers.join().unwrap();
     assert_eq!(lost, 0, "of {ROUNDS} failures");
 }
+
+#[test]
+fn settings_are_held_saved_and_fall_back_to_the_default() {
+    let store = two_hosts();
+    assert_eq!(*store.snapshot().settings, MeshSettings::default());
+    let saved = |store: &Store| {
+        store
+            .resources()
+            .into_iter()
+            .any(|(key, content)| key == ResourceKey::Settings && matches!(content, Resource::Settings(_)))
+    };
+    assert!(!saved(&store));
+    let mut settings = MeshSettings::default();
+    settings.http.xff_num_trusted_hops = 2;
+    let now = apply(&store, vec![(ResourceKey::Settings, Resource::Settings(settings.clone()))]);
+    assert_eq!(*now.settings, settings);
+    assert_eq!(*apply(&store, vec![service("c.mesh")]).settings, settings);
+    assert!(saved(&store), "a cold start takes them from there");
+    let now = store.apply(Change { removed: vec![ResourceKey::Settings], ..Change::default() });
+    assert_eq!(*now.settings, MeshSettings::default());
+}

@@ -63,6 +63,31 @@ pub struct Names {
     #[prost(string, repeated, tag = "4")]
     pub non_terminals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PathNormalization {
+    #[prost(enumeration = "Normalization", tag = "1")]
+    pub normalization: i32,
+    #[prost(enumeration = "EscapedSlashesAction", tag = "2")]
+    pub escaped_slashes: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HttpConnectionManager {
+    #[prost(uint32, tag = "1")]
+    pub xff_num_trusted_hops: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub xff_trusted_cidrs: ::prost::alloc::vec::Vec<Cidr>,
+    #[prost(message, optional, tag = "3")]
+    pub idle_timeout: ::core::option::Option<Span>,
+    #[prost(message, optional, tag = "4")]
+    pub stream_idle_timeout: ::core::option::Option<Span>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MeshSettings {
+    #[prost(message, optional, tag = "1")]
+    pub path: ::core::option::Option<PathNormalization>,
+    #[prost(message, optional, tag = "2")]
+    pub http: ::core::option::Option<HttpConnectionManager>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Address {
     #[prost(fixed32, tag = "1")]
@@ -531,6 +556,80 @@ pub struct RemoteCluster {
     pub gateways: ::prost::alloc::vec::Vec<RemoteGateway>,
     #[prost(message, repeated, tag = "6")]
     pub exports: ::prost::alloc::vec::Vec<Export>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Normalization {
+    Unspecified = 0,
+    None = 1,
+    Base = 2,
+    MergeSlashes = 3,
+    DecodeAndMergeSlashes = 4,
+}
+impl Normalization {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NORMALIZATION_UNSPECIFIED",
+            Self::None => "NORMALIZATION_NONE",
+            Self::Base => "NORMALIZATION_BASE",
+            Self::MergeSlashes => "NORMALIZATION_MERGE_SLASHES",
+            Self::DecodeAndMergeSlashes => "NORMALIZATION_DECODE_AND_MERGE_SLASHES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NORMALIZATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "NORMALIZATION_NONE" => Some(Self::None),
+            "NORMALIZATION_BASE" => Some(Self::Base),
+            "NORMALIZATION_MERGE_SLASHES" => Some(Self::MergeSlashes),
+            "NORMALIZATION_DECODE_AND_MERGE_SLASHES" => Some(Self::DecodeAndMergeSlashes),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EscapedSlashesAction {
+    Unspecified = 0,
+    KeepUnchanged = 1,
+    RejectRequest = 2,
+    UnescapeAndRedirect = 3,
+    UnescapeAndForward = 4,
+}
+impl EscapedSlashesAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ESCAPED_SLASHES_ACTION_UNSPECIFIED",
+            Self::KeepUnchanged => "ESCAPED_SLASHES_ACTION_KEEP_UNCHANGED",
+            Self::RejectRequest => "ESCAPED_SLASHES_ACTION_REJECT_REQUEST",
+            Self::UnescapeAndRedirect => "ESCAPED_SLASHES_ACTION_UNESCAPE_AND_REDIRECT",
+            Self::UnescapeAndForward => "ESCAPED_SLASHES_ACTION_UNESCAPE_AND_FORWARD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ESCAPED_SLASHES_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "ESCAPED_SLASHES_ACTION_KEEP_UNCHANGED" => Some(Self::KeepUnchanged),
+            "ESCAPED_SLASHES_ACTION_REJECT_REQUEST" => Some(Self::RejectRequest),
+            "ESCAPED_SLASHES_ACTION_UNESCAPE_AND_REDIRECT" => {
+                Some(Self::UnescapeAndRedirect)
+            }
+            "ESCAPED_SLASHES_ACTION_UNESCAPE_AND_FORWARD" => {
+                Some(Self::UnescapeAndForward)
+            }
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

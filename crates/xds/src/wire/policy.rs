@@ -164,11 +164,11 @@ fn globs_in(field: &str, globs: &[p::Glob]) -> Result<Vec<Glob>, DecodeError> {
     })
 }
 
-fn cidr_out(cidr: &Cidr) -> p::Cidr {
+pub(super) fn cidr_out(cidr: &Cidr) -> p::Cidr {
     p::Cidr { address: ip_out(cidr.address), prefix: cidr.prefix.into() }
 }
 
-fn cidr_in(cidr: &p::Cidr) -> Result<Cidr, DecodeError> {
+pub(super) fn cidr_in(cidr: &p::Cidr) -> Result<Cidr, DecodeError> {
     let address = ip_in("address", &cidr.address)?;
     let bits = if matches!(address, IpAddr::V4(_)) { 32 } else { 128 };
     match small("prefix", cidr.prefix)? {

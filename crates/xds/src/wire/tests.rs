@@ -23,9 +23,9 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(kind in 0..11_usize, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn noise_never_panics(kind in 0..12_usize, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let kinds = ["Names", "TrustBundle", "Service", "EndpointSlice", "RouteRule", "Address", "Inbound",
-            "Policy", "Gateway", "Exports", "RemoteCluster"];
+            "Policy", "Gateway", "Exports", "RemoteCluster", "MeshSettings"];
         let type_url = format!("type.googleapis.com/leno.mesh.v1.{}", kinds[kind]);
         let _ = decode(&Any { type_url, value: bytes.into() });
     }
@@ -94,6 +94,14 @@ fn other_nonsense_is_refused_too() {
     refused("EndpointSlice", &p::EndpointSlice { count: 49, ..p::EndpointSlice::default() }, "count");
     refused("EndpointSlice", &p::EndpointSlice { count: 1, ..p::EndpointSlice::default() }, "count");
     refused("TrustBundle", &p::TrustBundle { trust_domain: "A/b".into(), roots: vec![] }, "trust_domain");
+    let path = Some(p::PathNormalization { normalization: 2, escaped_slashes: 1 });
+    let settings = |path, http| p::MeshSettings { path, http };
+    refused("MeshSettings", &settings(None, None), "path");
+    refused("MeshSettings", &settings(path, None), "http");
+    let unknown = Some(p::PathNormalization { normalization: 5, escaped_slashes: 1 });
+    refused("MeshSettings", &settings(unknown, Some(Default::default())), "path.normalization");
+    let never = p::HttpConnectionManager { idle_timeout: Some(p::Span::default()), ..Default::default() };
+    refused("MeshSettings", &settings(path, Some(never)), "http.idle_timeout");
     refused("Nothing", &p::Names::default(), "type_url");
 }
 

@@ -182,6 +182,10 @@ fn what_holds_anyway_or_says_nothing_is_not_told() {
         ),
         ("AuthorizationPolicy", "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]"),
         ("MeshSettings", "mtls: Strict\noutbound: AllowAny\ndns: {suffixes: [a.b]}"),
+        (
+            "MeshSettings",
+            "pathNormalization: {normalization: NONE, pathWithEscapedSlashesAction: REJECT_REQUEST}\nhttpConnectionManager: {xffNumTrustedHops: 1, idleTimeout: 1h, streamIdleTimeout: 5m}",
+        ),
         ("Cluster", "type: Hosts\nnetwork: n\nregion: r\nzone: z\ngateways: [10.0.0.1]"),
         ("Backend", "type: Static\naddresses: [{host: 10.0.0.1, port: 80}]\nprotocol: http"),
         ("Namespace", "finalizers: [kubernetes]"),

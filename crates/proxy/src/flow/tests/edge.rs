@@ -11,11 +11,12 @@ use model::route::{
     RouteMatch, RouteRule,
 };
 use model::service::Protocol;
-use model::{ObjectRef, Origin, Resource, ResourceKey};
+use model::{MeshSettings, ObjectRef, Origin, Resource, ResourceKey};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn parent() -> Parent {
     Parent::Gateway { namespace: "default".into(), name: "edge".into(), listener: "".into() }
@@ -220,4 +221,30 @@ fn an_own_answer_to_head_keeps_its_reason() {
         let flags: Vec<_> = lines.iter().map(|line| line["response_flags"].as_str().unwrap()).collect();
         assert_eq!(flags, ["NR", "NR"], "{lines:?}");
     });
+}
+
+/// How long an idle connection at the edge stays open after its first response.
+fn idle_for(resources: Vec<(ResourceKey, Resource)>) -> Duration {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let proxy = edge(Vec::new(), &[]);
+        proxy.apply(resources);
+        let mut caller = proxy.enter_raw();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 4096];
+        let count = caller.read(&mut answer).await.unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 404"));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(caller.read(&mut answer).await.unwrap(), 0);
+        begun.elapsed()
+    })
+}
+
+#[test]
+fn an_idle_connection_outlives_a_load_balancers_and_can_be_set() {
+    assert_eq!(idle_for(Vec::new()).as_secs(), 620);
+    let mut settings = MeshSettings::default();
+    settings.http.idle_timeout = Duration::from_secs(90);
+    assert_eq!(idle_for(vec![(ResourceKey::Settings, Resource::Settings(settings))]).as_secs(), 90);
 }

@@ -2,10 +2,12 @@
 
 use super::*;
 use model::Code;
-use model::authz::{Action, ConditionKey, Policy};
+use model::MeshSettings;
+use model::authz::{Action, Cidr, ConditionKey, Policy};
 use model::listener::Inbound;
 use model::route::{Parent, PathMatch, RouteFilter, RouteRule};
 use model::service::{Endpoint, Protocol, Reach, Service};
+use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use std::time::Duration;
 
 const SHOP: &str = "
@@ -488,4 +490,55 @@ fn addresses_are_kept_and_stored_ones_win() {
     third.apply(Change::Addresses(taken));
     add(&mut third, SHOP);
     assert_ne!(address(&third), address(&first));
+}
+
+fn settings_of(spec: &str) -> World {
+    world(&format!(
+        "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: default}}\nspec: {spec}\n"
+    ))
+}
+
+#[test]
+fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
+    let keys = |world: &World| keys(&Subscription::Mesh, world);
+    assert_eq!(keys(&world(SHOP)), ["names"]);
+    assert_eq!(keys(&settings_of("{httpConnectionManager: {idleTimeout: 620s}}")), ["names"]);
+    let mut world = settings_of(
+        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {xffTrustedCidrs: [10.0.0.0/8], idleTimeout: 1h, streamIdleTimeout: 90s}}",
+    );
+    assert_eq!(keys(&world), ["names", "settings"]);
+    let expected = MeshSettings {
+        path: PathNormalization {
+            normalization: Normalization::MergeSlashes,
+            escaped_slashes: EscapedSlashesAction::UnescapeAndForward,
+        },
+        http: HttpConnections {
+            xff_num_trusted_hops: 0,
+            xff_trusted_cidrs: vec![Cidr::parse("10.0.0.0/8").unwrap()],
+            idle_timeout: Duration::from_secs(3600),
+            stream_idle_timeout: Duration::from_secs(90),
+        },
+    };
+    assert_eq!(get("settings", &world), Resource::Settings(expected));
+    let touched = world.apply(Change::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));
+    assert!(touched.contains(&Subscription::Mesh));
+    assert_eq!(keys(&world), ["names"]);
+}
+
+#[test]
+fn of_several_settings_the_default_one_is_in_force_and_the_others_are_told() {
+    let mut world = settings_of("{pathNormalization: {normalization: NONE}}");
+    add(
+        &mut world,
+        "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {name: a}\nspec: {pathNormalization: {normalization: MERGE_SLASHES}}\n",
+    );
+    let Resource::Settings(settings) = get("settings", &world) else { panic!("kind") };
+    assert_eq!(settings.path.normalization, Normalization::None);
+    let findings = world.findings();
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((finding.code, &*finding.origin.object.name), (Code::Ignored, "a"), "{finding:?}");
+    world.apply(Change::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));
+    let Resource::Settings(settings) = get("settings", &world) else { panic!("kind") };
+    assert_eq!(settings.path.normalization, Normalization::MergeSlashes);
+    assert_eq!(world.findings(), []);
 }

@@ -9,8 +9,9 @@ use model::route::{
     RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
 };
 use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
+use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use model::trust::TrustBundle;
-use model::{Hostname, Locality, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
+use model::{Hostname, Locality, MeshSettings, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -199,13 +200,41 @@ fn globs() -> impl Strategy<Value = Vec<Glob>> {
     vec(glob, 0..3)
 }
 
+fn cidr() -> impl Strategy<Value = Cidr> {
+    (any::<IpAddr>(), 0..=128_u8).prop_map(|(address, prefix)| Cidr {
+        address,
+        prefix: if address.is_ipv4() { prefix.min(32) } else { prefix },
+    })
+}
+
+fn settings() -> impl Strategy<Value = MeshSettings> {
+    let normalization = prop_oneof![
+        Just(Normalization::None),
+        Just(Normalization::Base),
+        Just(Normalization::MergeSlashes),
+        Just(Normalization::DecodeAndMergeSlashes),
+    ];
+    let escaped_slashes = prop_oneof![
+        Just(EscapedSlashesAction::KeepUnchanged),
+        Just(EscapedSlashesAction::RejectRequest),
+        Just(EscapedSlashesAction::UnescapeAndRedirect),
+        Just(EscapedSlashesAction::UnescapeAndForward),
+    ];
+    let path = (normalization, escaped_slashes)
+        .prop_map(|(normalization, escaped_slashes)| PathNormalization { normalization, escaped_slashes });
+    let timeout = || (1..86_400_000_u64).prop_map(Duration::from_millis);
+    let http = (any::<u32>(), vec(cidr(), 0..3), timeout(), timeout()).prop_map(
+        |(xff_num_trusted_hops, xff_trusted_cidrs, idle_timeout, stream_idle_timeout)| HttpConnections {
+            xff_num_trusted_hops,
+            xff_trusted_cidrs,
+            idle_timeout,
+            stream_idle_timeout,
+        },
+    );
+    (path, http).prop_map(|(path, http)| MeshSettings { path, http })
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
-    let cidr = || {
-        (any::<IpAddr>(), 0..=128_u8).prop_map(|(address, prefix)| Cidr {
-            address,
-            prefix: if address.is_ipv4() { prefix.min(32) } else { prefix },
-        })
-    };
     let source = (
         globs(),
         globs(),
@@ -323,6 +352,7 @@ pub fn resource() -> impl Strategy<Value = Resource> {
         .prop_map(|roots| TrustBundle { trust_domain: TrustDomain::parse("a.b").unwrap(), roots });
     prop_oneof![
         names.prop_map(Resource::Names),
+        settings().prop_map(Resource::Settings),
         trust.prop_map(Resource::Trust),
         service().prop_map(Resource::Service),
         slice().prop_map(Resource::Slice),

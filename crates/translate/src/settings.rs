@@ -1,0 +1,65 @@
+//! What `MeshSettings` says to proxies.
+
+use crate::world::World;
+use api::leno::{self, MeshSettingsSpec};
+use api::{Object, Spec, duration};
+use model::MeshSettings;
+use model::authz::Cidr;
+use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
+use std::time::Duration;
+
+/// The name that the object is to have.
+const NAME: &str = "default";
+
+/// The object whose settings proxies get: the one of that name, else the first by name.
+pub(crate) fn in_force(world: &World) -> Option<(&Object, &MeshSettingsSpec)> {
+    let all = world.objects_of("MeshSettings", None).filter_map(|object| match &object.spec {
+        Spec::MeshSettings(spec) => Some((&**object, spec)),
+        _ => None,
+    });
+    all.min_by_key(|(object, _)| *object.meta.name != *NAME)
+}
+
+/// What is not set is as by default.
+pub(crate) fn mesh_settings(world: &World) -> MeshSettings {
+    let Some((_, spec)) = in_force(world) else { return MeshSettings::default() };
+    let http = &spec.http_connection_manager;
+    let time = |text: &Option<String>, default: Duration| {
+        text.as_deref().and_then(duration::parse).unwrap_or(default)
+    };
+    MeshSettings {
+        path: PathNormalization {
+            normalization: normalization(spec.path_normalization.normalization),
+            escaped_slashes: escaped_slashes(spec.path_normalization.path_with_escaped_slashes_action),
+        },
+        http: HttpConnections {
+            xff_num_trusted_hops: http.xff_num_trusted_hops.unwrap_or_default(),
+            xff_trusted_cidrs: http.xff_trusted_cidrs.iter().filter_map(|text| Cidr::parse(text)).collect(),
+            idle_timeout: time(&http.idle_timeout, HttpConnections::IDLE_TIMEOUT_DEFAULT),
+            stream_idle_timeout: time(
+                &http.stream_idle_timeout,
+                HttpConnections::STREAM_IDLE_TIMEOUT_DEFAULT,
+            ),
+        },
+    }
+}
+
+fn normalization(written: Option<leno::Normalization>) -> Normalization {
+    match written {
+        None => Normalization::default(),
+        Some(leno::Normalization::None) => Normalization::None,
+        Some(leno::Normalization::Base) => Normalization::Base,
+        Some(leno::Normalization::MergeSlashes) => Normalization::MergeSlashes,
+        Some(leno::Normalization::DecodeAndMergeSlashes) => Normalization::DecodeAndMergeSlashes,
+    }
+}
+
+fn escaped_slashes(written: Option<leno::EscapedSlashesAction>) -> EscapedSlashesAction {
+    match written {
+        None => EscapedSlashesAction::default(),
+        Some(leno::EscapedSlashesAction::KeepUnchanged) => EscapedSlashesAction::KeepUnchanged,
+        Some(leno::EscapedSlashesAction::RejectRequest) => EscapedSlashesAction::RejectRequest,
+        Some(leno::EscapedSlashesAction::UnescapeAndRedirect) => EscapedSlashesAction::UnescapeAndRedirect,
+        Some(leno::EscapedSlashesAction::UnescapeAndForward) => EscapedSlashesAction::UnescapeAndForward,
+    }
+}

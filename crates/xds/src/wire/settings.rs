@@ -1,0 +1,82 @@
+//! Settings of the mesh.
+
+use super::policy::{cidr_in, cidr_out};
+use super::{DecodeError, bad, list, needed, span_in, span_out, within};
+use crate::proto::leno::mesh::v1 as p;
+use model::MeshSettings;
+use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
+use std::time::Duration;
+
+pub fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
+    p::MeshSettings {
+        path: Some(path_out(settings.path)),
+        http: Some(p::HttpConnectionManager {
+            xff_num_trusted_hops: settings.http.xff_num_trusted_hops,
+            xff_trusted_cidrs: settings.http.xff_trusted_cidrs.iter().map(cidr_out).collect(),
+            idle_timeout: Some(span_out(settings.http.idle_timeout)),
+            stream_idle_timeout: Some(span_out(settings.http.stream_idle_timeout)),
+        }),
+    }
+}
+
+pub fn settings_in(settings: p::MeshSettings) -> Result<MeshSettings, DecodeError> {
+    let path = needed("path", &settings.path)?;
+    let http = needed("http", &settings.http)?;
+    Ok(MeshSettings { path: within("path", path_in(path))?, http: within("http", http_in(http))? })
+}
+
+fn path_out(path: PathNormalization) -> p::PathNormalization {
+    let normalization = match path.normalization {
+        Normalization::None => p::Normalization::None,
+        Normalization::Base => p::Normalization::Base,
+        Normalization::MergeSlashes => p::Normalization::MergeSlashes,
+        Normalization::DecodeAndMergeSlashes => p::Normalization::DecodeAndMergeSlashes,
+    };
+    let escaped_slashes = match path.escaped_slashes {
+        EscapedSlashesAction::KeepUnchanged => p::EscapedSlashesAction::KeepUnchanged,
+        EscapedSlashesAction::RejectRequest => p::EscapedSlashesAction::RejectRequest,
+        EscapedSlashesAction::UnescapeAndRedirect => p::EscapedSlashesAction::UnescapeAndRedirect,
+        EscapedSlashesAction::UnescapeAndForward => p::EscapedSlashesAction::UnescapeAndForward,
+    };
+    p::PathNormalization { normalization: normalization.into(), escaped_slashes: escaped_slashes.into() }
+}
+
+fn path_in(path: &p::PathNormalization) -> Result<PathNormalization, DecodeError> {
+    let normalization = match p::Normalization::try_from(path.normalization) {
+        Ok(p::Normalization::None) => Normalization::None,
+        Ok(p::Normalization::Base) => Normalization::Base,
+        Ok(p::Normalization::MergeSlashes) => Normalization::MergeSlashes,
+        Ok(p::Normalization::DecodeAndMergeSlashes) => Normalization::DecodeAndMergeSlashes,
+        Ok(p::Normalization::Unspecified) | Err(_) => {
+            return Err(bad("normalization", format!("unknown value {}", path.normalization)));
+        }
+    };
+    let escaped_slashes = match p::EscapedSlashesAction::try_from(path.escaped_slashes) {
+        Ok(p::EscapedSlashesAction::KeepUnchanged) => EscapedSlashesAction::KeepUnchanged,
+        Ok(p::EscapedSlashesAction::RejectRequest) => EscapedSlashesAction::RejectRequest,
+        Ok(p::EscapedSlashesAction::UnescapeAndRedirect) => EscapedSlashesAction::UnescapeAndRedirect,
+        Ok(p::EscapedSlashesAction::UnescapeAndForward) => EscapedSlashesAction::UnescapeAndForward,
+        Ok(p::EscapedSlashesAction::Unspecified) | Err(_) => {
+            return Err(bad("escaped_slashes", format!("unknown value {}", path.escaped_slashes)));
+        }
+    };
+    Ok(PathNormalization { normalization, escaped_slashes })
+}
+
+fn http_in(http: &p::HttpConnectionManager) -> Result<HttpConnections, DecodeError> {
+    Ok(HttpConnections {
+        xff_num_trusted_hops: http.xff_num_trusted_hops,
+        xff_trusted_cidrs: list("xff_trusted_cidrs", &http.xff_trusted_cidrs, cidr_in)?,
+        idle_timeout: timeout_in("idle_timeout", &http.idle_timeout)?,
+        stream_idle_timeout: timeout_in("stream_idle_timeout", &http.stream_idle_timeout)?,
+    })
+}
+
+/// A time-out of zero would end everything at once, one without end nothing ever.
+fn timeout_in(field: &str, span: &Option<p::Span>) -> Result<Duration, DecodeError> {
+    let timeout = span_in(field, needed(field, span)?)?;
+    match timeout.is_zero() || timeout > HttpConnections::TIMEOUT_MAX {
+        true => Err(bad(field, format!("out of range: {timeout:?}"))),
+        false => Ok(timeout),
+    }
+}
