@@ -230,8 +230,8 @@ pub fn is_method(text: &str) -> bool {
     is_pattern(text) && !text.bytes().any(|b| b.is_ascii_lowercase())
 }
 
-/// The same for a path: canonical paths begin with `/` and have neither query nor fragment nor empty or dot
-/// segments. Templates are not understood yet.
+/// The same for a path: one begins with `/` and has neither query nor fragment; what has empty or dot segments is
+/// also read without them, so a policy on them could only lead to 400. Templates are not understood yet.
 pub fn is_path(text: &str) -> bool {
     let stray = ["?", "#", "//", "/./", "/../", "{", "}"].iter().any(|part| text.contains(part));
     is_pattern(text) && text.starts_with(['/', '*']) && !stray

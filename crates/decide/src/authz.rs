@@ -33,6 +33,8 @@ pub struct Facts<'a> {
 pub enum Decision {
     /// Go on.
     Allow,
+    /// Stop: applications read the path in different ways, and not all readings are allowed, nor all denied.
+    Ambiguous,
     /// Stop.
     Deny(Denial),
 }
@@ -71,7 +73,19 @@ pub fn authorize(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Decision {
     if policies.is_empty() {
         return Decision::Allow;
     }
-    decide(policies, &Subject::new(facts), |policy| !policy.dry_run)
+    decide_on_all(facts, |facts| decide(policies, &Subject::new(facts), |policy| !policy.dry_run))
+}
+
+/// Decides on every reading of the path; where they come to different ends, none of them is the right one.
+fn decide_on_all(facts: &Facts<'_>, decide: impl Fn(&Facts<'_>) -> Decision) -> Decision {
+    let Some(http) = facts.http.filter(|http| !http.readings.is_empty()) else { return decide(facts) };
+    let decide_as = |reading: &str| decide(&Facts { http: Some(&http.read_as(reading)), ..*facts });
+    let decision = decide_as(http.literal());
+    let is_allowed = |decision: &Decision| matches!(decision, Decision::Allow);
+    match http.others().iter().all(|other| is_allowed(&decide_as(other)) == is_allowed(&decision)) {
+        true => decision,
+        false => Decision::Ambiguous,
+    }
 }
 
 /// What the policies that are not enforced say, for the access log and the counters. `None`: all are enforced.
@@ -80,16 +94,15 @@ pub fn rehearse(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Option<Rehearsal
     if !policies.iter().any(|policy| is_rehearsed(policy)) {
         return None;
     }
-    let subject = Subject::new(facts);
+    let literal = facts.http.map(|http| http.read_as(http.literal()));
+    let subject = Subject::new(&Facts { http: literal.as_ref(), ..*facts });
     let matched = policies.iter().filter(|policy| is_rehearsed(policy)).filter_map(|policy| {
         let leaning = if policy.action == Action::Deny { Leaning::Match } else { Leaning::NoMatch };
         subject.matched_rule(policy, leaning).map(|rule| (Arc::clone(policy), rule))
     });
     let has_dry_run = policies.iter().any(|policy| policy.dry_run && policy.action != Action::Audit);
-    Some(Rehearsal {
-        matched: matched.collect(),
-        verdict: has_dry_run.then(|| decide(policies, &subject, |_| true)),
-    })
+    let verdict = || decide_on_all(facts, |facts| decide(policies, &Subject::new(facts), |_| true));
+    Some(Rehearsal { matched: matched.collect(), verdict: has_dry_run.then(verdict) })
 }
 
 fn decide(policies: &[Arc<Policy>], subject: &Subject<'_>, counts: impl Fn(&Policy) -> bool) -> Decision {

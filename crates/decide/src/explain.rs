@@ -5,17 +5,21 @@
 mod tests;
 
 use crate::authz::{self, Decision, Denial, Facts, Rehearsal};
+use crate::path::{self, Path};
 use crate::route::{self, Match, Table};
-use crate::{Headers, RequestView, path};
+use crate::{Headers, RequestView};
 use model::route::{HeaderEdit, RouteFilter, RouteRule, untouched};
+use model::settings::PathNormalization;
 use model::{Hostname, Origin, Policy, Reason};
 use std::sync::Arc;
 
 /// What would become of a request. Plain data, for the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// The path that the rule was found by; `None`: it was refused.
+    /// The path that is forwarded if no rule rewrites it; `None`: it has no sound reading.
     pub path: Option<String>,
+    /// All readings of it that are decided on; empty: it is its own only one.
+    pub readings: Vec<String>,
     /// What the policies say where it comes in.
     pub entry: Judgement,
     /// The rule that matched, as object and line, and its index in the route.
@@ -44,8 +48,10 @@ pub struct Share {
 pub struct Sent {
     /// Authority.
     pub host: String,
-    /// Path, canonical as the callee makes it; `None`: the callee refuses it.
+    /// Path as the callee normalises it; `None`: the callee refuses it.
     pub path: Option<String>,
+    /// All readings of it; empty: it is its own only one.
+    pub readings: Vec<String>,
     /// What the rule changes of the headers, in this order.
     pub edits: Vec<HeaderEdit>,
 }
@@ -69,29 +75,37 @@ pub enum Verdict {
     DeniedBy(Origin, usize),
     /// There are ALLOW policies, and none of them matches: these, or the first of them.
     NotAllowed(Vec<Origin>),
+    /// Not all readings of the path are allowed, nor all denied.
+    Ambiguous,
 }
 
-/// Explains `request`, whose path is as sent, to service or listener port `port`; `called` is the service, or
-/// `None` at a gateway. `policies` and `facts` are those of the gateway, and none where the caller's own proxy
+/// Explains `request`, whose path is as sent and normalised as `how` says, to service or listener port `port`;
+/// `called` is the service, or `None` at a gateway. `policies` and `facts` are those of the gateway, and none where the caller's own proxy
 /// is asked; `facts.http` is replaced by `request`.
 pub fn explain(
     table: &Table,
     called: Option<&Hostname>,
     port: u16,
     request: &RequestView<'_>,
+    how: PathNormalization,
     policies: &[Arc<Policy>],
     facts: &Facts<'_>,
 ) -> Explanation {
-    let canonical = match path::canonical(request.path) {
-        Ok(canonical) => canonical,
+    let read = match path::read(request.path, how) {
+        Ok(read) => read,
         Err(reason) => return refused(None, Judgement::default(), reason),
     };
-    let request = RequestView { path: &canonical, ..*request };
+    let request = RequestView { path: &read.forwarded, readings: &read.readings, ..*request };
     let entry = judge_view(policies, &Facts { http: Some(&request), ..*facts });
-    if entry.verdict != Verdict::Allowed {
-        return refused(Some(canonical.into_owned()), entry, Reason::Denied);
+    match entry.verdict {
+        Verdict::Allowed => {}
+        Verdict::Ambiguous => return refused(Some(read), entry, Reason::AmbiguousPath),
+        Verdict::DeniedBy(..) | Verdict::NotAllowed(_) => return refused(Some(read), entry, Reason::Denied),
     }
-    let matched = table.find(port, &request);
+    let matched = match table.find(port, &request) {
+        Ok(matched) => matched,
+        Err(reason) => return refused(Some(read), entry, reason),
+    };
     let rule = matched.map(|matched| &**matched.rule);
     // A service without any rule is its own backend, as in the proxy.
     let itself = called.filter(|_| matched.is_none() && !table.has_rules(port));
@@ -108,13 +122,15 @@ pub fn explain(
         _ => None,
     };
     let is_sent = refusal.is_none() && !redirects;
+    let sent = if is_sent { edited(&request, matched.as_ref(), how).map(Some) } else { Ok(None) };
     Explanation {
         entry,
         rule: rule.map(|rule| (rule.origin.clone(), rule.index)),
         backends,
-        sent: is_sent.then(|| edited(&request, matched.as_ref())),
-        refusal,
-        path: Some(canonical.into_owned()),
+        refusal: refusal.or(sent.as_ref().err().copied()),
+        sent: sent.unwrap_or_default(),
+        path: Some(read.forwarded.into_owned()),
+        readings: read.readings,
     }
 }
 
@@ -130,13 +146,15 @@ pub fn judge(
         return Judgement { verdict: Verdict::NotAllowed(Vec::new()), recorded: Vec::new() };
     };
     let headers = Edited { of: request.headers, host: &sent.host, edits: &sent.edits };
-    let view = RequestView { host: &sent.host, path, headers: &headers, ..*request };
+    let readings = &sent.readings;
+    let view = RequestView { host: &sent.host, path, readings, headers: &headers, ..*request };
     judge_view(policies, &Facts { http: Some(&view), ..*facts })
 }
 
 fn judge_view(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Judgement {
     let verdict = match authz::authorize(policies, facts) {
         Decision::Allow => Verdict::Allowed,
+        Decision::Ambiguous => Verdict::Ambiguous,
         Decision::Deny(Denial::Matched { policy, rule }) => Verdict::DeniedBy(policy.origin.clone(), rule),
         Decision::Deny(Denial::NoneMatched { allow }) => {
             Verdict::NotAllowed(allow.iter().map(|policy| policy.origin.clone()).collect())
@@ -151,7 +169,11 @@ fn origins(rehearsal: &Rehearsal) -> Vec<Origin> {
 }
 
 /// The request after the rule's filters, in their order.
-fn edited(request: &RequestView<'_>, matched: Option<&Match<'_>>) -> Sent {
+fn edited(
+    request: &RequestView<'_>,
+    matched: Option<&Match<'_>>,
+    how: PathNormalization,
+) -> Result<Sent, Reason> {
     let (mut host, mut path, mut edits) = (request.host.to_owned(), request.path.to_owned(), Vec::new());
     let filters = matched
         .iter()
@@ -164,14 +186,15 @@ fn edited(request: &RequestView<'_>, matched: Option<&Match<'_>>) -> Sent {
                     host = name.to_string();
                 }
                 if let Some(changed) = &rewrite.path {
-                    path = route::rewrite_path(changed, &path, prefix_len);
+                    path = route::rewrite_read_path(changed, &path, request.readings, prefix_len)?;
                 }
             }
             RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
         }
     }
-    let path = path::canonical(&path).ok().map(|path| path.into_owned());
-    Sent { host, path, edits }
+    let read = path::read(&path, how).ok().map(|read| (read.forwarded.into_owned(), read.readings));
+    let (path, readings) = read.unzip();
+    Ok(Sent { host, path, readings: readings.unwrap_or_default(), edits })
 }
 
 /// Headers after a rule's edits.
@@ -214,6 +237,8 @@ fn shares(rule: &RouteRule) -> Vec<Share> {
     weighted.map(|b| Share { host: b.host.clone(), port: b.port, share: share(b.weight) }).collect()
 }
 
-fn refused(path: Option<String>, entry: Judgement, reason: Reason) -> Explanation {
-    Explanation { path, entry, rule: None, backends: Vec::new(), sent: None, refusal: Some(reason) }
+fn refused(read: Option<Path<'_>>, entry: Judgement, reason: Reason) -> Explanation {
+    let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
+    let (rule, backends, readings) = (None, Vec::new(), readings.unwrap_or_default());
+    Explanation { path, readings, entry, rule, backends, sent: None, refusal: Some(reason) }
 }

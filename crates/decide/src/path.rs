@@ -1,184 +1,176 @@
-//! One canonical path: routing, policy, log and upstream all see this and nothing else (design, D10).
+//! What is forwarded of a path, and what it may mean to whoever gets it (decision 0004).
 //!
-//! What has two readings is refused rather than guessed (bad inputs, section 2.2; the choices are at
-//! [`canonical`]). Paths that users write in routes and policies go through [`pattern`], so that both sides
-//! are spelled alike.
+//! A path is forwarded as it came, but for what the mesh's [`PathNormalization`] changes. Rules and policies
+//! are asked about every reading of it that some application has; where their verdicts differ, the request is
+//! refused (bad inputs, section 2.2). Paths that users write in rules and policies go through [`pattern`], so
+//! that both sides are spelled alike. Read `readings` next.
 
+mod readings;
+mod spelling;
 #[cfg(test)]
 mod tests;
 
+pub use readings::{ESCAPE_LEVELS_MAX, READING_BYTES_MAX};
+pub use spelling::pattern;
+
 use model::Reason;
+use model::settings::{EscapedSlashesAction, Normalization, PathNormalization};
+use spelling::{decode_escape, is_plain};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
-/// How a byte of a segment is spelled in a canonical path.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    /// As itself.
-    Raw,
-    /// As `%XX`.
-    Escaped,
-    /// Not at all.
-    Refused,
+/// A path that may be forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path<'a> {
+    /// What upstream gets.
+    pub forwarded: Cow<'a, str>,
+    /// Every reading of it, each spelled as [`pattern`] spells, the literal one first; empty: `forwarded`
+    /// itself is the only one.
+    pub readings: Vec<String>,
+    /// Whether the caller is to ask for `forwarded` instead (`UNESCAPE_AND_REDIRECT`).
+    pub is_redirected: bool,
 }
 
-/// Unreserved bytes and those delimiters that mean nothing in a path are raw. `+` is escaped, because some
-/// servers read a raw one as a space and all read `%2B` alike.
-fn spelling(byte: u8) -> Spelling {
-    match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => Spelling::Raw,
-        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b',' | b'=' | b':' | b'@' => Spelling::Raw,
-        b'/' | b'\\' | 0..=0x1f | 0x7f => Spelling::Refused,
-        _ => Spelling::Escaped,
-    }
-}
-
-/// Canonicalises the path of a request, given without its query. Idempotent; borrows when there is nothing
-/// to do.
+/// Reads the path of a request, given without its query. Where nothing in it is odd, it costs one scan.
 ///
-/// - Escapes are decoded once and written back only where needed, so every byte has one spelling (P02, P06:
-///   letters keep their case).
-/// - Encoded `/`, `\` and controls, a raw `\`, `#`, `?`, space or control, and broken escapes are refused
-///   (P02, P04, P07). So is what would still be an escape after decoding, and bytes that are not UTF-8:
-///   a server that decodes twice or leniently would see another path (P03).
-/// - Runs of slashes become one (P01), except at the end, where `/admin//` is refused: it is neither clearly
-///   `/admin` nor clearly `/admin/`. A single trailing slash stays and makes a different path.
-/// - Parameters (`;x=y`) are taken off each segment (P05), before dot segments are removed as in RFC 3986
-///   section 5.2.4 (P03: `/..;/` too).
-/// - An empty path is `/`; `*` (OPTIONS) stays.
+/// - In every mode: what has no reading is refused, namely a raw `\`, `#`, `?`, space or control, encoded
+///   controls and `\` (P02, P04, P07), broken escapes, and longer encodings of characters than UTF-8 allows (P03).
+/// - `BASE` and above decode escapes of unreserved characters once and resolve dot segments (RFC 3986 sections
+///   6.2.2.2 and 5.2.4); letters keep their case (P06). `MERGE_SLASHES` and above make one of a run of slashes.
+/// - Encoded slashes are treated as their action says; `DECODE_AND_MERGE_SLASHES` decodes them where they would
+///   be kept.
+/// - All else stays byte for byte. An empty path is `/`; `*` (OPTIONS) stays.
 ///
 /// # Errors
 /// [`Reason::BadPath`] for what is refused.
-pub fn canonical(raw: &str) -> Result<Cow<'_, str>, Reason> {
+pub fn read(raw: &str, how: PathNormalization) -> Result<Path<'_>, Reason> {
+    let only = |forwarded| Path { forwarded, readings: Vec::new(), is_redirected: false };
     match raw {
-        "" => return Ok(Cow::Borrowed("/")),
-        "*" => return Ok(Cow::Borrowed("*")),
-        _ if is_canonical(raw) => return Ok(Cow::Borrowed(raw)),
+        "" => return Ok(only(Cow::Borrowed("/"))),
+        "*" => return Ok(only(Cow::Borrowed("*"))),
+        _ if is_plain(raw) => return Ok(only(Cow::Borrowed(raw))),
         _ => {}
     }
-    let segments = raw.strip_prefix('/').ok_or(Reason::BadPath)?.split('/');
-    let mut path = String::with_capacity(raw.len() + 8);
-    let mut data = Vec::new();
-    let mut ends_open = false; // with a slash
-    let mut empty_run = 0;
-    for segment in segments {
-        decode_segment(segment, &mut data)?;
-        empty_run = if data.is_empty() { empty_run + 1 } else { 0 };
-        ends_open = matches!(data.as_slice(), b"" | b"." | b"..");
-        match data.as_slice() {
-            b"" | b"." => {}
-            b".." => path.truncate(path.rfind('/').unwrap_or(0)),
-            data => {
-                path.push('/');
-                encode_into(&mut path, data);
-            }
-        }
-    }
-    if empty_run > 1 && !path.is_empty() {
-        return Err(Reason::BadPath);
-    }
-    if ends_open || path.is_empty() {
-        path.push('/');
-    }
-    Ok(Cow::Owned(path))
+    let unescaped = normalize(raw, how)?;
+    let readings = readings::of(&unescaped.path)?;
+    let is_redirected =
+        unescaped.had_slashes && how.escaped_slashes == EscapedSlashesAction::UnescapeAndRedirect;
+    let forwarded = if unescaped.path == raw { Cow::Borrowed(raw) } else { Cow::Owned(unescaped.path) };
+    Ok(Path { forwarded, readings, is_redirected })
 }
 
-/// Spells a path, or a part of one, that a user wrote in a route or policy as [`canonical`] would spell
-/// its bytes. Slashes and dots stay as they are.
-pub fn pattern(text: &str) -> Cow<'_, str> {
-    let raw = |byte: u8| byte == b'/' || spelling(byte) == Spelling::Raw;
-    if text.bytes().all(raw) {
-        return Cow::Borrowed(text);
-    }
-    let mut spelled = String::with_capacity(text.len() + 8);
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let escape = if *byte == b'%' { decode_escape(&bytes[at..]) } else { None };
-        match escape {
-            Some(byte) => {
-                encode_into(&mut spelled, &[byte]);
-                at += 3;
-            }
-            None if *byte == b'/' => {
-                spelled.push('/');
-                at += 1;
-            }
-            None => {
-                encode_into(&mut spelled, &[*byte]);
-                at += 1;
-            }
-        }
-    }
-    Cow::Owned(spelled)
+/// Whether every reading of a path that is forwarded lies at or below `prefix`, as a user wrote it.
+///
+/// # Errors
+/// [`Reason::BadPath`] when there are too many.
+pub(crate) fn is_within(forwarded: &str, prefix: &str) -> Result<bool, Reason> {
+    let prefix = pattern(prefix.trim_end_matches('/'));
+    let is_below = |reading: &str| {
+        reading.strip_prefix(&*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let readings = readings::of(forwarded)?;
+    Ok(if readings.is_empty() {
+        is_below(forwarded)
+    } else {
+        readings.iter().all(|reading| is_below(reading))
+    })
 }
 
-/// Whether there is nothing to do: the common case, in one pass without memory.
-fn is_canonical(raw: &str) -> bool {
-    let bytes = raw.as_bytes();
-    if bytes.first() != Some(&b'/') {
-        return false;
-    }
-    let mut segment = 0; // where the current segment begins
-    for (at, byte) in bytes.iter().enumerate().skip(1) {
-        if *byte == b'/' {
-            if matches!(&bytes[segment + 1..at], b"" | b"." | b"..") {
-                return false;
-            }
-            segment = at;
-        } else if spelling(*byte) != Spelling::Raw {
-            return false;
-        }
-    }
-    !matches!(&bytes[segment + 1..], b"." | b"..")
+/// How many bytes of `forwarded` the first `prefix_len` bytes of its literal reading stand for; a prefix ends
+/// at the border of a segment.
+pub(crate) fn prefix_in(forwarded: &str, literal: &str, prefix_len: usize) -> usize {
+    let covered = literal.get(..prefix_len).unwrap_or(literal);
+    let segments = covered.bytes().filter(|byte| *byte == b'/').count();
+    forwarded.match_indices('/').nth(segments).map_or(forwarded.len(), |(at, _)| at)
 }
 
-/// The bytes that a segment means, without its parameters.
-fn decode_segment(segment: &str, data: &mut Vec<u8>) -> Result<(), Reason> {
-    data.clear();
-    let bytes = segment.as_bytes();
-    let mut end = None; // of the data, when parameters follow
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'%' => {
-                let byte = decode_escape(&bytes[at..]).ok_or(Reason::BadPath)?;
-                if spelling(byte) == Spelling::Refused {
-                    return Err(Reason::BadPath);
+struct Normalized {
+    path: String,
+    /// Encoded slashes were decoded.
+    had_slashes: bool,
+}
+
+fn normalize(raw: &str, how: PathNormalization) -> Result<Normalized, Reason> {
+    let decodes_slashes = how.normalization == Normalization::DecodeAndMergeSlashes
+        || matches!(
+            how.escaped_slashes,
+            EscapedSlashesAction::UnescapeAndForward | EscapedSlashesAction::UnescapeAndRedirect
+        );
+    let mut path = String::with_capacity(raw.len());
+    let mut had_slashes = false;
+    let mut rest = raw;
+    while let Some(next) = rest.chars().next() {
+        let (mut taken, after) = rest.split_at(next.len_utf8());
+        let mut becomes = None;
+        match next {
+            '%' => {
+                let byte = decode_escape(rest.as_bytes()).ok_or(Reason::BadPath)?;
+                taken = rest.get(..3).ok_or(Reason::BadPath)?;
+                match byte {
+                    0..=0x1f | 0x7f => return Err(Reason::BadPath),
+                    b'/' | b'\\' if how.escaped_slashes == EscapedSlashesAction::RejectRequest => {
+                        return Err(Reason::BadPath);
+                    }
+                    b'/' | b'\\' if decodes_slashes => {
+                        had_slashes = true;
+                        becomes = Some('/');
+                    }
+                    b'\\' => return Err(Reason::BadPath),
+                    byte if how.normalization >= Normalization::Base && spelling::is_unreserved(byte) => {
+                        becomes = Some(char::from(byte));
+                    }
+                    _ => {}
                 }
-                data.push(byte);
-                at += 3;
-                continue;
             }
-            b';' => end = end.or(Some(data.len())),
-            b'#' | b'?' | b' ' => return Err(Reason::BadPath),
-            byte if spelling(*byte) == Spelling::Refused => return Err(Reason::BadPath),
-            byte => data.push(*byte),
+            '\\' | '#' | '?' | ' ' | '\0'..='\x1f' | '\x7f' => return Err(Reason::BadPath),
+            _ => {}
         }
-        at += 1;
+        match becomes {
+            Some(character) => path.push(character),
+            None => path.push_str(taken),
+        }
+        rest = if next == '%' { rest.get(3..).unwrap_or_default() } else { after };
     }
-    let still_escaped =
-        data.windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit());
-    if still_escaped || std::str::from_utf8(data).is_err() {
+    if !path.starts_with('/') {
         return Err(Reason::BadPath);
     }
-    data.truncate(end.unwrap_or(data.len()));
-    // Cutting at `;` cannot cut a character, but it can leave half of an escaped one before it.
-    std::str::from_utf8(data).map(|_| ()).map_err(|_| Reason::BadPath)
+    if how.normalization >= Normalization::Base {
+        path = resolve_dots(&path);
+    }
+    if how.normalization >= Normalization::MergeSlashes {
+        path = merge_slashes(&path);
+    }
+    Ok(Normalized { path, had_slashes })
 }
 
-fn decode_escape(bytes: &[u8]) -> Option<u8> {
-    let digit = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
-    Some((digit(1)? * 16 + digit(2)?) as u8)
-}
-
-fn encode_into(path: &mut String, data: &[u8]) {
-    for byte in data {
-        if spelling(*byte) == Spelling::Raw {
-            path.push(*byte as char);
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(path, "%{byte:02X}");
+/// RFC 3986 section 5.2.4: an empty segment is one like others.
+fn resolve_dots(path: &str) -> String {
+    let mut resolved = String::with_capacity(path.len());
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    resolved.truncate(resolved.rfind('/').unwrap_or(0));
+                }
+                if segments.peek().is_none() {
+                    resolved.push('/');
+                }
+            }
+            segment => {
+                resolved.push('/');
+                resolved.push_str(segment);
+            }
         }
     }
+    resolved
+}
+
+fn merge_slashes(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    merged
 }

@@ -25,10 +25,33 @@ pub struct RequestView<'a> {
     pub method: &'a str,
     /// Authority as sent: any case, with or without port. Empty when there is none.
     pub host: &'a str,
-    /// Canonical path (see [`crate::path::canonical`]), without the query.
+    /// Path as it is forwarded (see [`crate::path::read`]), without the query.
     pub path: &'a str,
+    /// All readings of it, the literal one first; empty: `path` itself is the only one. Rules and policies are
+    /// asked about each.
+    pub readings: &'a [String],
     /// Query without `?`.
     pub query: Option<&'a str>,
     /// Header fields.
     pub headers: &'a dyn Headers,
+}
+
+impl<'a> RequestView<'a> {
+    /// The literal reading of the path.
+    pub fn literal(&self) -> &'a str {
+        self.readings.first().map_or(self.path, String::as_str)
+    }
+
+    /// The other readings of it; mostly none.
+    pub fn others(&self) -> &'a [String] {
+        self.readings.get(1..).unwrap_or_default()
+    }
+
+    /// The same request as who reads its path so sees it.
+    pub fn read_as<'b>(&self, reading: &'b str) -> RequestView<'b>
+    where
+        'a: 'b,
+    {
+        RequestView { path: reading, readings: &[], ..*self }
+    }
 }

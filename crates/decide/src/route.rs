@@ -11,14 +11,14 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use rewrite::{Redirected, redirect_location, rewrite_path};
+pub use rewrite::{Redirected, redirect_location, rewrite_path, rewrite_read_path};
 
 use crate::hash::QuickMap;
-use crate::{RequestView, host};
+use crate::{RequestView, host, path};
 use compile::Group;
-use model::Hostname;
 use model::id::HOSTNAME_BYTES_MAX;
 use model::route::{Parent, RouteRule};
+use model::{Hostname, Reason};
 use std::sync::Arc;
 
 /// The rules of one parent (a service or a gateway's listener), compiled. Made by [`Table::compile`].
@@ -35,15 +35,35 @@ pub struct Table {
 pub struct Match<'t> {
     /// The rule.
     pub rule: &'t Arc<RouteRule>,
-    /// How many bytes of the path the matched prefix covers; all of them for an exact or regex match.
+    /// How many bytes of the forwarded path the matched prefix covers; all of them for an exact or regex match.
     pub prefix_len: usize,
 }
 
 impl Table {
     /// The rule for `request` on service port `port`. Rules of a service count when their parent names this
     /// port or 0; rules of a gateway count on every port, the listener having been chosen before.
-    pub fn find(&self, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {
-        self.find_by_host(port, request).or_else(|| self.find_in(&self.any_host, port, request))
+    ///
+    /// # Errors
+    /// [`Reason::AmbiguousPath`] when the readings of the path lead to different rules.
+    pub fn find(&self, port: u16, request: &RequestView<'_>) -> Result<Option<Match<'_>>, Reason> {
+        let found = self.find_as(port, request, request.literal());
+        let rule = |found: &Option<Match<'_>>| found.map(|matched| Arc::as_ptr(matched.rule));
+        for other in request.others() {
+            if rule(&self.find_as(port, request, other)) != rule(&found) {
+                return Err(Reason::AmbiguousPath);
+            }
+        }
+        if request.readings.is_empty() {
+            return Ok(found);
+        }
+        Ok(found.map(|matched| Match {
+            prefix_len: path::prefix_in(request.path, request.literal(), matched.prefix_len),
+            ..matched
+        }))
+    }
+
+    fn find_as(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<Match<'_>> {
+        self.find_by_host(port, request, path).or_else(|| self.find_in(&self.any_host, port, request, path))
     }
 
     /// Whether there is no rule at all.
@@ -62,7 +82,7 @@ impl Table {
         self.rules.iter().any(applies)
     }
 
-    fn find_by_host(&self, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {
+    fn find_by_host(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<Match<'_>> {
         if self.by_host.is_empty() && self.by_suffix.is_empty() {
             return None;
         }
@@ -71,14 +91,14 @@ impl Table {
             return None; // no rule can name it, and looking up each of its suffixes would cost
         }
         let exact = self.by_host.get(&*host);
-        if let Some(found) = exact.and_then(|group| self.find_in(group, port, request)) {
+        if let Some(found) = exact.and_then(|group| self.find_in(group, port, request, path)) {
             return Some(found);
         }
         let mut rest = &*host;
         while let Some((label, tail)) = rest.split_once('.') {
             let suffix =
                 if label.is_empty() && rest.len() == host.len() { None } else { self.by_suffix.get(tail) };
-            if let Some(found) = suffix.and_then(|group| self.find_in(group, port, request)) {
+            if let Some(found) = suffix.and_then(|group| self.find_in(group, port, request, path)) {
                 return Some(found);
             }
             rest = tail;
@@ -86,8 +106,8 @@ impl Table {
         None
     }
 
-    fn find_in(&self, group: &Group, port: u16, request: &RequestView<'_>) -> Option<Match<'_>> {
-        let (rule, prefix_len) = group.find(port, request)?;
+    fn find_in(&self, group: &Group, port: u16, request: &RequestView<'_>, path: &str) -> Option<Match<'_>> {
+        let (rule, prefix_len) = group.find(port, request, path)?;
         Some(Match { rule: self.rules.get(rule)?, prefix_len })
     }
 }

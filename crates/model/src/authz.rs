@@ -76,7 +76,7 @@ pub struct Operation {
     pub methods: Vec<Glob>,
     /// `notMethods`.
     pub not_methods: Vec<Glob>,
-    /// `paths`, on the canonical path.
+    /// `paths`, on each reading of the path (`decide::path`).
     pub paths: Vec<Glob>,
     /// `notPaths`.
     pub not_paths: Vec<Glob>,

@@ -99,7 +99,7 @@ reasons! {
     DownstreamReset: "downstream_remote_disconnect" 0 1 "DC" Downstream Never "The caller went away before the response was complete.";
     BadRequest: "downstream_protocol_error" 400 3 "DPE" Downstream Never "The caller's request is malformed.";
     HeadersTooLarge: "request_headers_too_large" 431 8 "DPE" Downstream Never "The request's headers exceed the limit.";
-    BadPath: "path_normalization_failed" 400 3 "DPE" Downstream Never "The path cannot be normalised without loss; remove encoded slashes, dots or control characters.";
+    BadPath: "path_normalization_failed" 400 3 "DPE" Downstream Never "The path has no sound reading: a backslash, a control character, a broken or overlong escape, escapes within escapes, or an encoded slash where pathWithEscapedSlashesAction refuses it.";
     HeaderTimeout: "request_header_timeout" 408 4 "DT" Downstream Never "The caller did not finish its headers in time.";
     BudgetExhausted: "connection_budget_exhausted" 0 8 "DPE" Downstream Never "The connection used up its budget of frames, resets or bytes held; read responses, or open fewer at a time.";
     Plaintext: "plaintext_refused" 0 16 "NONE" Policy Never "Plaintext reached a workload that accepts mutual TLS only; call it through the mesh.";
@@ -121,4 +121,5 @@ reasons! {
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
     PeerNotYetValid: "peer_certificate_not_yet_valid" 0 16 "NONE" Policy Never "The caller's certificate is not valid yet by this host's clock; check the clocks of both hosts (NTP).";
     StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long; it must read on, or open fewer at a time.";
+    AmbiguousPath: "path_is_ambiguous" 400 3 "DPE" Downstream Never "Applications read this path in different ways (`;`, `//`, or an encoded `/`, `;`, `?`, `#` or `%`), and a rule or policy treats them differently; let it treat them alike, or set pathNormalization.";
 }

@@ -66,7 +66,7 @@ pub enum HostMatch {
 /// One set of conditions; all must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteMatch {
-    /// On the canonical path.
+    /// On each reading of the path (`decide::path`).
     pub path: PathMatch,
     /// Exact method; `None`: any.
     pub method: Option<Arc<str>>,

@@ -14,6 +14,7 @@ use decide::{RequestView, host, listener};
 use http::{StatusCode, Uri};
 use model::listener::{Gateway, Inbound};
 use model::route::{Parent, RouteRule};
+use model::settings::PathNormalization;
 use model::{Hostname, Origin, Policy, Resource, SpiffeId, Subscription, TrustDomain};
 use serde_json::Value;
 use std::fmt::Write;
@@ -79,6 +80,7 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
         method: &args.method,
         host: &authority,
         path: args.to.path(),
+        readings: &[],
         query: args.to.query(),
         headers: &headers,
     };
@@ -89,6 +91,7 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
         entrance.called.as_ref(),
         entrance.port,
         &view,
+        path_normalization(&world),
         &entrance.policies,
         &outside,
     );
@@ -196,6 +199,14 @@ fn resources(subscription: &Subscription, world: &World) -> Vec<Resource> {
     keys.iter().filter_map(|key| Some(translate::resource(key, world)?.resource)).collect()
 }
 
+fn path_normalization(world: &World) -> PathNormalization {
+    let settings = resources(&Subscription::Mesh, world).into_iter().find_map(|resource| match resource {
+        Resource::Settings(settings) => Some(settings.path),
+        _ => None,
+    });
+    settings.unwrap_or_default()
+}
+
 fn rules(resources: &[Resource]) -> impl Iterator<Item = Arc<RouteRule>> {
     resources.iter().filter_map(|resource| match resource {
         Resource::Rule(rule) => Some(Arc::new(rule.clone())),
@@ -245,6 +256,9 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "path      {}", way.path.as_deref().unwrap_or("refused"));
+    for reading in &way.readings {
+        let _ = writeln!(text, "read as   {reading}");
+    }
     if let (Some(gateway), true) = (gateway, way.path.is_some()) {
         describe("gateway", gateway, &way.entry, &mut text);
     }
@@ -272,6 +286,7 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
 fn describe(what: &str, name: &str, told: &Judgement, text: &mut String) {
     let verdict = match &told.verdict {
         Verdict::Allowed => "allowed".to_owned(),
+        Verdict::Ambiguous => "refused: not all readings of the path are allowed, nor all denied".to_owned(),
         Verdict::DeniedBy(origin, rule) => format!("denied by rule {rule} of {}", place(origin)),
         Verdict::NotAllowed(policies) => {
             let policies: Vec<String> = policies.iter().map(place).collect();

@@ -116,6 +116,7 @@ impl Asker {
             method: self.method.as_deref().unwrap_or(""),
             host: &self.host,
             path: &self.path,
+            readings: &[],
             query: None,
             headers: &self.headers,
         };
@@ -129,6 +130,7 @@ fn check(policies: &[&str], asker: &str, expected: &str) {
     let list: Vec<_> = policies.iter().map(|text| policy(text)).collect();
     let verdict = match Asker::parse(asker).ask(|facts| authorize(&list, facts)) {
         Decision::Allow => "allow".to_owned(),
+        Decision::Ambiguous => "ambiguous".to_owned(),
         Decision::Deny(Denial::Matched { policy, .. }) => policy.origin.object.name.to_string(),
         Decision::Deny(Denial::NoneMatched { .. }) => "default".to_owned(),
     };
@@ -186,6 +188,7 @@ fn rehearsed(texts: &[&str], asker: &str) -> String {
         None => "-",
         Some(Decision::Allow) => "allowed",
         Some(Decision::Deny(_)) => "denied",
+        Some(Decision::Ambiguous) => "ambiguous",
     };
     let names = rehearsal.matched.iter().map(|(policy, _)| policy.origin.object.name.to_string());
     format!("{verdict}; {}", names.collect::<Vec<_>>().join("; "))
@@ -297,7 +300,8 @@ fn a_header_that_is_no_text_counts_against_the_request() {
             each(b"\x85admin");
         }
     }
-    let view = RequestView { method: "GET", host: "h", path: "/", query: None, headers: &Bytes };
+    let view =
+        RequestView { method: "GET", host: "h", path: "/", readings: &[], query: None, headers: &Bytes };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: Some(&view) };
     for text in ["header.x=user", "header.x!=admin"] {
         assert_ne!(authorize(&[policy(&format!("ALLOW: {text}"))], &facts), Decision::Allow, "{text}");

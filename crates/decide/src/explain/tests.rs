@@ -7,6 +7,7 @@ use crate::authz::Facts;
 use crate::route::Table;
 use model::authz::{Action, Policy, Rule};
 use model::route::{HeaderEdit, Parent, PathRewrite, Rewrite, RouteBackend, RouteFilter, RouteRule};
+use model::settings::PathNormalization;
 use model::{Hostname, ObjectRef, Origin, Reason};
 use std::sync::Arc;
 
@@ -34,9 +35,9 @@ fn table(weights: &[u32]) -> Table {
 
 /// Route name, shares in percent and refusal for a request to `path`.
 fn check(table: &Table, policies: &[Arc<Policy>], path: &str, expected: (&str, &[u32], Option<Reason>)) {
-    let request = RequestView { method: "GET", host: "web", path, query: None, headers: &() };
+    let request = RequestView { method: "GET", host: "web", path, readings: &[], query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
-    let told = explain(table, None, 80, &request, policies, &facts);
+    let told = explain(table, None, 80, &request, PathNormalization::default(), policies, &facts);
     let shares: Vec<_> = told.backends.iter().map(|b| (b.share * 100.0).round() as u32).collect();
     let route = told.rule.as_ref().map_or("", |(origin, _)| &*origin.object.name);
     assert_eq!((route, &*shares, told.refusal), expected, "{told:?}");
@@ -47,15 +48,18 @@ fn it_names_rule_shares_and_refusal() {
     check(&table(&[90, 0, 10]), &[], "/", ("web", &[90, 10], None));
     check(&table(&[0]), &[], "/", ("web", &[], Some(Reason::NoBackend)));
     check(&Table::default(), &[], "/", ("", &[], Some(Reason::NoRoute)));
-    check(&table(&[1]), &[], "/a%2fb", ("", &[], Some(Reason::BadPath)));
+    check(&table(&[1]), &[], "/a%5cb", ("", &[], Some(Reason::BadPath)));
+    check(&table(&[1]), &[], "/a%2fb", ("web", &[100], None));
 }
 
 #[test]
 fn a_service_without_rules_is_its_own_backend() {
     let host = Hostname::parse("web.mesh.internal").unwrap();
-    let request = RequestView { method: "GET", host: "web", path: "/", query: None, headers: &() };
+    let request =
+        RequestView { method: "GET", host: "web", path: "/", readings: &[], query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
-    let told = explain(&Table::default(), Some(&host), 80, &request, &[], &facts);
+    let told =
+        explain(&Table::default(), Some(&host), 80, &request, PathNormalization::default(), &[], &facts);
     assert_eq!((told.backends[0].host.as_ref(), told.refusal), (Some(&host), None));
 }
 
@@ -69,12 +73,21 @@ fn it_names_the_policy_that_denies() {
     let denied = [policy(Action::Deny, vec![Rule::default()])];
     check(&table(&[1]), &denied, "/", ("", &[], Some(Reason::Denied)));
     check(&table(&[1]), &[policy(Action::Allow, Vec::new())], "/", ("", &[], Some(Reason::Denied)));
-    let request = RequestView { method: "GET", host: "web", path: "/x/../y", query: None, headers: &() };
+    let request =
+        RequestView { method: "GET", host: "web", path: "/x/../y", readings: &[], query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
-    let told = explain(&table(&[1]), None, 80, &request, &denied, &facts);
+    let told = explain(&table(&[1]), None, 80, &request, PathNormalization::default(), &denied, &facts);
     assert_eq!(told.path.as_deref(), Some("/y"));
     assert_eq!(told.entry.verdict, Verdict::DeniedBy(origin("AuthorizationPolicy", "p"), 0));
-    let told = explain(&table(&[1]), None, 80, &request, &[policy(Action::Allow, Vec::new())], &facts);
+    let told = explain(
+        &table(&[1]),
+        None,
+        80,
+        &request,
+        PathNormalization::default(),
+        &[policy(Action::Allow, Vec::new())],
+        &facts,
+    );
     assert_eq!(told.entry.verdict, Verdict::NotAllowed(vec![origin("AuthorizationPolicy", "p")]));
 }
 
@@ -89,9 +102,24 @@ fn judged(filters: Vec<RouteFilter>, action: Action, rule: Rule) -> Verdict {
         query: Vec::new(),
     }];
     let headers = vec![("x-who".to_owned(), "me".to_owned())];
-    let request = RequestView { method: "GET", host: "web", path: "/a/x", query: None, headers: &headers };
+    let request = RequestView {
+        method: "GET",
+        host: "web",
+        path: "/a/x",
+        readings: &[],
+        query: None,
+        headers: &headers,
+    };
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
-    let told = explain(&Table::compile([Arc::new(edited)]), None, 80, &request, &[], &facts);
+    let told = explain(
+        &Table::compile([Arc::new(edited)]),
+        None,
+        80,
+        &request,
+        PathNormalization::default(),
+        &[],
+        &facts,
+    );
     judge(&told.sent.unwrap(), &request, &[policy(action, vec![rule])], &facts).verdict
 }
 
@@ -134,4 +162,28 @@ fn a_callee_judges_what_the_rule_makes_of_a_request() {
             assert_eq!(is_denied, matches, "{rule:?}");
         }
     }
+}
+
+#[test]
+fn it_tells_every_reading_of_a_path() {
+    use model::authz::{Glob, Operation};
+    let request = RequestView {
+        method: "GET",
+        host: "web",
+        path: "/x;y/admin",
+        readings: &[],
+        query: None,
+        headers: &(),
+    };
+    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let paths = vec![Glob::parse("/x/*")];
+    let to = vec![Operation { paths, ..Operation::default() }];
+    let denied = [policy(Action::Deny, vec![Rule { to, ..Rule::default() }])];
+    let how = PathNormalization::default();
+    let told = explain(&table(&[1]), None, 80, &request, how, &denied, &facts);
+    assert_eq!(told.readings, ["/x;y/admin", "/x/admin"]);
+    assert_eq!((told.entry.verdict, told.refusal), (Verdict::Ambiguous, Some(Reason::AmbiguousPath)));
+    let told = explain(&table(&[1]), None, 80, &request, how, &[], &facts);
+    let told = judge(&told.sent.unwrap(), &request, &denied, &facts);
+    assert_eq!(told.verdict, Verdict::Ambiguous, "at the callee, too");
 }

@@ -125,9 +125,8 @@ impl Group {
         self.regex.sort_by_cached_key(key);
     }
 
-    /// The rule's index and the length of the matched prefix.
-    pub(super) fn find(&self, port: u16, request: &RequestView<'_>) -> Option<(usize, usize)> {
-        let path = request.path;
+    /// The rule's index and the length of the prefix of `path` that it matched.
+    pub(super) fn find(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<(usize, usize)> {
         let first =
             |candidates: &Vec<Candidate>| candidates.iter().find(|c| c.holds(port, request)).map(|c| c.rule);
         if let Some(rule) = self.exact.get(path).and_then(first) {

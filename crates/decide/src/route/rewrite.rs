@@ -2,6 +2,8 @@
 //! `HTTPRequestRedirectFilter`).
 
 use crate::host;
+use crate::path::is_within;
+use model::Reason;
 use model::route::{PathRewrite, Redirect};
 
 /// The path after a rewrite. `prefix_len` comes from the [`super::Match`]. The result begins with a slash
@@ -14,9 +16,29 @@ pub fn rewrite_path(rewrite: &PathRewrite, path: &str, prefix_len: usize) -> Str
     let joined = if rest.is_empty() {
         replacement.to_owned()
     } else {
-        format!("{}/{}", replacement.trim_end_matches('/'), rest.trim_start_matches('/'))
+        format!("{}/{}", replacement.trim_end_matches('/'), rest.strip_prefix('/').unwrap_or(rest))
     };
     if joined.starts_with('/') { joined } else { format!("/{joined}") }
+}
+
+/// The same for a path that may be read as `readings`: what was read as below the old prefix must be read as
+/// below the new one.
+///
+/// # Errors
+/// [`Reason::AmbiguousPath`] where it would not be; [`Reason::BadPath`] where that cannot be said.
+pub fn rewrite_read_path(
+    rewrite: &PathRewrite,
+    path: &str,
+    readings: &[String],
+    prefix_len: usize,
+) -> Result<String, Reason> {
+    let rewritten = rewrite_path(rewrite, path, prefix_len);
+    match rewrite {
+        PathRewrite::Prefix(prefix) if !readings.is_empty() && !is_within(&rewritten, prefix)? => {
+            Err(Reason::AmbiguousPath)
+        }
+        _ => Ok(rewritten),
+    }
 }
 
 /// The request that a redirect answers.
@@ -28,7 +50,7 @@ pub struct Redirected<'a> {
     pub host: &'a str,
     /// Port of the listener (gateway) or service.
     pub port: u16,
-    /// Canonical path.
+    /// Path as it is forwarded.
     pub path: &'a str,
     /// Query without `?`.
     pub query: Option<&'a str>,

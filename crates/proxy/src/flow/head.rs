@@ -1,4 +1,5 @@
-//! The canonical request: what is decided on is what is sent (design, D10).
+//! The request that is decided on and sent: nothing raw passes, and a path that applications read in different
+//! ways is decided on in every one (design, D10; decision 0004).
 //!
 //! Order: validate, take out hop-by-hop and protected headers, normalise host and path; later the flow
 //! decides, adds ours, and `upstream` serialises. Nothing raw passes. Read `http` next.
@@ -7,15 +8,17 @@ mod edit;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use edit::{edit_request, edit_response, redirect};
+pub(crate) use edit::{edit_request, edit_response, redirect, unescape};
 
 use crate::failure::Spoken;
 use codec::Body;
+use decide::path::Path;
 use decide::{Headers, RequestView};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri, Version};
-use model::Reason;
+use model::settings::PathNormalization;
+use model::{MeshSettings, Reason};
 use std::borrow::Cow;
 
 /// Longest `x-request-id` kept from outside, in bytes; longer or stranger ones are replaced.
@@ -37,8 +40,12 @@ pub(crate) struct Head {
     pub(crate) method: Method,
     /// Canonical: one spelling for routing, policy, log and upstream.
     pub(crate) authority: Authority,
-    /// Canonical path and query.
+    /// Path and query as they are forwarded.
     pub(crate) target: PathAndQuery,
+    /// All readings of the path, the literal one first; empty: it is its own only one (`decide::path`).
+    pub(crate) readings: Vec<String>,
+    /// The caller is to ask for `target` instead.
+    is_redirected: bool,
     /// What passes on; `host` is always `authority`.
     pub(crate) headers: HeaderMap,
 }
@@ -79,7 +86,11 @@ pub(crate) struct Edge<'a> {
 }
 
 /// Makes the canonical request. Does not touch the body.
-pub(crate) fn receive(request: Request<Body>, edge: Option<Edge<'_>>) -> Result<(Head, Body), Reason> {
+pub(crate) fn receive(
+    request: Request<Body>,
+    edge: Option<Edge<'_>>,
+    settings: &MeshSettings,
+) -> Result<(Head, Body), Reason> {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let (authority, is_in_host) = find_authority(&parts.uri, &headers, parts.version)?;
@@ -98,12 +109,13 @@ pub(crate) fn receive(request: Request<Body>, edge: Option<Edge<'_>>) -> Result<
         }
         strip_from(&mut headers, from);
     }
-    let target = find_target(&parts.method, &parts.uri)?;
+    let Target { target, readings, is_redirected } = find_target(&parts.method, &parts.uri, settings.path)?;
     if let Some(edge) = edge {
         headers.insert(X_FORWARDED_FOR, edge.forwarded_for.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
-    Ok((Head { version: parts.version, method: parts.method, authority, target, headers }, body))
+    let (version, method) = (parts.version, parts.method);
+    Ok((Head { version, method, authority, target, readings, is_redirected, headers }, body))
 }
 
 /// Whether the caller can do nothing with an answer but 101. Other upgrades (`h2c` above all) may be ignored
@@ -141,18 +153,27 @@ fn find_authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<(A
     }
 }
 
-fn find_target(method: &Method, uri: &Uri) -> Result<PathAndQuery, Reason> {
+/// What is asked for, and how it may be read.
+struct Target {
+    target: PathAndQuery,
+    readings: Vec<String>,
+    is_redirected: bool,
+}
+
+fn find_target(method: &Method, uri: &Uri, how: PathNormalization) -> Result<Target, Reason> {
     let Some(given) = uri.path_and_query() else { return Err(Reason::BadPath) };
-    if given.path() == "*" {
-        return if method == Method::OPTIONS { Ok(given.clone()) } else { Err(Reason::BadPath) };
+    if given.path() == "*" && method != Method::OPTIONS {
+        return Err(Reason::BadPath);
     }
-    match decide::path::canonical(given.path())? {
+    let Path { forwarded, readings, is_redirected } = decide::path::read(given.path(), how)?;
+    let target = match forwarded {
         // Of `http://host?query` only the query is stored, and HTTP/2 would send just that.
-        Cow::Borrowed(same) if same.len() == given.path().len() && given.as_str().starts_with('/') => {
-            Ok(given.clone())
+        Cow::Borrowed(same) if same.len() == given.path().len() && given.as_str().starts_with(['/', '*']) => {
+            given.clone()
         }
-        path => with_path(&path, given.query()).ok_or(Reason::BadPath),
-    }
+        path => with_path(&path, given.query()).ok_or(Reason::BadPath)?,
+    };
+    Ok(Target { target, readings, is_redirected })
 }
 
 /// `path?query`; `None` when it cannot be put on a wire.
@@ -300,6 +321,7 @@ impl Head {
             method: self.method.as_str(),
             host: self.authority.as_str(),
             path: self.target.path(),
+            readings: &self.readings,
             query: self.target.query(),
             headers: fields,
         }

@@ -48,9 +48,12 @@ async fn follow(
 ) -> Result<Response<Body>, Failure> {
     let worker = &caller.worker;
     let snapshot = worker.snapshot();
-    let (mut head, body) = head::receive(request, caller.edge())?;
+    let (mut head, body) = head::receive(request, caller.edge(), &snapshot.settings)?;
     head::ensure_request_id(&mut head.headers, || worker.random());
     exchange.is_called(&head);
+    if let Some(redirect) = head::unescape(&head)? {
+        return Ok(redirect);
+    }
 
     let entrance = enter(caller, &snapshot, &head).await?;
     policy::may_request(entrance.policies(&snapshot), caller.facts(entrance.port()), &head, exchange)?;
@@ -124,7 +127,7 @@ impl Entrance {
     /// The rule to follow. A service without any rule is its own backend; with rules, one must match.
     fn find_rule<'a>(&'a self, snapshot: &'a Snapshot, head: &Head) -> Result<Option<Match<'a>>, Reason> {
         let table = self.table(snapshot).ok_or(Reason::NoRoute)?;
-        let matched = table.find(self.port(), &head.view(&Fields(&head.headers)));
+        let matched = table.find(self.port(), &head.view(&Fields(&head.headers)))?;
         match (matched, self) {
             (Some(matched), _) => Ok(Some(matched)),
             (None, Self::Service { entry, port }) if !entry.rules.has_rules(*port) => Ok(None),

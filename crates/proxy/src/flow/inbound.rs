@@ -179,8 +179,11 @@ async fn follow(
     if let Some(host) = &arrival.host {
         exchange.is_for(host.clone());
     }
-    let (head, body) = head::receive(request, None)?;
+    let (head, body) = head::receive(request, None, &snapshot.settings)?;
     exchange.is_called(&head);
+    if let Some(redirect) = head::unescape(&head)? {
+        return Ok(redirect);
+    }
     policy::may_request(&snapshot.policies, facts(visitor, &arrival), &head, exchange)?;
 
     exchange.asks(arrival.application);

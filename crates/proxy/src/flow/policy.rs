@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// of the connection, `head` is what the caller asked for: no rule has edited it yet.
 ///
 /// # Errors
-/// [`Reason::Denied`].
+/// [`Reason::Denied`]; [`Reason::AmbiguousPath`] when that depends on how its path is read.
 pub(crate) fn may_request(
     policies: &[Arc<Policy>],
     facts: Facts<'_>,
@@ -36,10 +36,11 @@ pub(crate) fn may_request(
 /// Whether this may go on; nothing is noted.
 ///
 /// # Errors
-/// [`Reason::Denied`].
+/// As [`may_request`].
 pub(crate) fn judge(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), Failure> {
     match authorize(policies, facts) {
         Decision::Allow => Ok(()),
+        Decision::Ambiguous => Err(Reason::AmbiguousPath.into()),
         Decision::Deny(denial) => Err(Failure { reason: Reason::Denied, denial: Some(Box::new(denial)) }),
     }
 }

@@ -322,6 +322,7 @@ fn shadow_allow_policies(rehearsal: &Rehearsal) -> Vec<String> {
 fn shadow_result(rehearsal: &Rehearsal) -> Option<&'static str> {
     rehearsal.verdict.as_ref().map(|verdict| match verdict {
         Decision::Allow => "allowed",
+        Decision::Ambiguous => "ambiguous",
         Decision::Deny(_) => "denied",
     })
 }

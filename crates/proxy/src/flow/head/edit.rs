@@ -1,12 +1,13 @@
 //! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
 
-use super::{Authority, Head, Kind, kind, strip, with_path};
+use super::{Authority, Head, Kind, kind, spoken, strip, with_path};
+use crate::failure::Spoken;
 use codec::Body;
 use decide::route::{self, Match, Redirected};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use model::Reason;
-use model::route::{HeaderEdit, Redirect, RouteFilter};
+use model::route::{HeaderEdit, PathRewrite, Redirect, RouteFilter};
 
 /// Whether an edit of configuration may touch this header: not what frames or addresses a message, not what
 /// belongs to one hop, and not what only proxies may set.
@@ -49,14 +50,40 @@ pub(crate) fn edit_request(head: &mut Head, matched: &Match<'_>) -> Result<(), R
                     head.headers.insert(header::HOST, head.authority.value().clone());
                 }
                 if let Some(path) = &rewrite.path {
-                    let path = route::rewrite_path(path, head.target.path(), matched.prefix_len);
-                    head.target = with_path(&path, head.target.query()).ok_or(Reason::BadPath)?;
+                    rewrite_path(head, path, matched.prefix_len)?;
                 }
             }
             RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
         }
     }
     Ok(())
+}
+
+fn rewrite_path(head: &mut Head, rewrite: &PathRewrite, prefix_len: usize) -> Result<(), Reason> {
+    let path = route::rewrite_read_path(rewrite, head.target.path(), &head.readings, prefix_len)?;
+    head.target = with_path(&path, head.target.query()).ok_or(Reason::BadPath)?;
+    Ok(())
+}
+
+/// Where encoded slashes are to be decoded by the caller: a redirect to the path without them, which keeps the
+/// method. A gRPC client follows none and is refused.
+///
+/// # Errors
+/// [`Reason::BadPath`].
+pub(crate) fn unescape(head: &Head) -> Result<Option<Response<Body>>, Reason> {
+    if !head.is_redirected {
+        return Ok(None);
+    }
+    if spoken(&head.headers) == Spoken::Grpc {
+        return Err(Reason::BadPath);
+    }
+    // Two slashes at its beginning would make another host of what follows (RFC 3986 section 4.2).
+    let dot = if head.target.as_str().starts_with("//") { "/." } else { "" };
+    let location = HeaderValue::try_from(format!("{dot}{}", head.target)).map_err(|_| Reason::BadPath)?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(Some(response))
 }
 
 /// The rule's redirect as a response, when it has one. `port` is the listener's or service's.

@@ -5,6 +5,7 @@ use super::{Edge, HeaderValue, edit_response, ensure_request_id, receive, spoken
 use crate::failure::Spoken;
 use codec::Body;
 use http::{Request, Version};
+use model::MeshSettings;
 use model::route::{HeaderEdit, RouteFilter};
 
 /// `lines`: the request line's method and target, then header lines. The answer is what would be sent on.
@@ -18,7 +19,7 @@ fn canonical(version: Version, lines: &str) -> String {
     }
     let forwarded_for = HeaderValue::from_static("192.0.2.1");
     let edge = Edge { forwarded_for: &forwarded_for };
-    match receive(request.body(Body::empty()).unwrap(), Some(edge)) {
+    match receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default()) {
         Err(reason) => format!("{reason:?}"),
         Ok((head, _)) => {
             let names = head.headers.keys().map(http::HeaderName::as_str);
@@ -61,6 +62,13 @@ fn websocket_is_refused_with_a_reason_and_other_upgrades_are_ignored() {
     check(&upgrade("h2c, WebSocket"), "UpgradeFailed");
     check(&upgrade("h2c"), "GET a / []");
     check(&upgrade("websockets"), "GET a / []");
+}
+
+#[test]
+fn a_path_is_sent_on_as_it_came_and_its_query_too() {
+    check("GET /cart;id=1//x%2Fy%3B?a=/../%2F;b\nhost: a", "GET a /cart;id=1//x%2Fy%3B?a=/../%2F;b []");
+    check("GET /x/../%61?%61=/./\nhost: a", "GET a /a?%61=/./ []");
+    check("GET /a%5Cb\nhost: a", "BadPath");
 }
 
 #[test]

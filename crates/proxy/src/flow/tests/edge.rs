@@ -11,6 +11,7 @@ use model::route::{
     RouteMatch, RouteRule,
 };
 use model::service::Protocol;
+use model::settings::{EscapedSlashesAction, Normalization, PathNormalization};
 use model::{MeshSettings, ObjectRef, Origin, Resource, ResourceKey};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -247,4 +248,87 @@ fn an_idle_connection_outlives_a_load_balancers_and_can_be_set() {
     let mut settings = MeshSettings::default();
     settings.http.idle_timeout = Duration::from_secs(90);
     assert_eq!(idle_for(vec![(ResourceKey::Settings, Resource::Settings(settings))]).as_secs(), 90);
+}
+
+fn settings(normalization: Normalization, escaped_slashes: EscapedSlashesAction) -> (ResourceKey, Resource) {
+    let path = PathNormalization { normalization, escaped_slashes };
+    (ResourceKey::Settings, Resource::Settings(MeshSettings { path, ..MeshSettings::default() }))
+}
+
+/// Status and what the application was asked for, or where the caller was sent.
+async fn ask(proxy: &Proxy, path: &str) -> (u16, String) {
+    let response = proxy.enter().await.get(path).await;
+    let told = response.headers().get("x-asked").or(response.headers().get("location"));
+    (response.status().as_u16(), told.map_or("", |value| value.to_str().unwrap()).replace("GET ", ""))
+}
+
+#[test]
+fn a_path_goes_on_as_it_came_unless_rules_read_it_differently() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let proxy = edge(vec![rule(0, ""), rule(1, "/api")], &[application.address]);
+        for path in
+            ["/cart;id=8F2A/x", "/group%2fproject", "/a//b", "/100%25ab", "/%28x%29+", "/api/a%2Fb;c//"]
+        {
+            assert_eq!(ask(&proxy, path).await, (200, path.to_owned()));
+        }
+        for path in ["/api;x/y", "/api%2Fx", "//api", "/x/..%2fapi", "/api%3Fx", "/%2561pi", "/api/..%2f"] {
+            assert_eq!(ask(&proxy, path).await.0, 400, "{path}");
+        }
+        let lines = proxy.logged();
+        assert_eq!(lines.last().unwrap()["response_code_details"], "path_is_ambiguous");
+    });
+}
+
+#[test]
+fn the_mesh_says_how_paths_are_normalised() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let proxy = edge(vec![rule(0, ""), rule(1, "/api")], &[application.address]);
+        let path = "/x%2Fy//z/../%61";
+        for (normalization, expected) in [
+            (Normalization::None, "/x%2Fy//z/../%61"),
+            (Normalization::Base, "/x%2Fy//a"),
+            (Normalization::MergeSlashes, "/x%2Fy/a"),
+            (Normalization::DecodeAndMergeSlashes, "/x/y/a"),
+        ] {
+            proxy.apply(vec![settings(normalization, EscapedSlashesAction::KeepUnchanged)]);
+            assert_eq!(ask(&proxy, path).await, (200, expected.to_owned()));
+        }
+        proxy.apply(vec![settings(Normalization::Base, EscapedSlashesAction::RejectRequest)]);
+        assert_eq!(ask(&proxy, path).await.0, 400);
+        proxy.apply(vec![settings(Normalization::Base, EscapedSlashesAction::UnescapeAndForward)]);
+        assert_eq!(ask(&proxy, path).await, (200, "/x/y//a".to_owned()));
+        proxy.apply(vec![settings(Normalization::Base, EscapedSlashesAction::UnescapeAndRedirect)]);
+        assert_eq!(ask(&proxy, "/x%2Fy?a=%2F").await, (307, "/x/y?a=%2F".to_owned()));
+        assert_eq!(ask(&proxy, "/%2fevil.example/").await, (307, "/.//evil.example/".to_owned()));
+        let call = Request::post("/a%2Fb").header("host", "a").header("content-type", "application/grpc");
+        let response = proxy.enter().await.send(call.body(Body::empty()).unwrap()).await;
+        assert_ne!(response.headers().get("grpc-status").unwrap(), "0");
+    });
+}
+
+#[test]
+fn a_rewrite_changes_the_prefix_and_nothing_else_and_lets_nobody_out() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let mut all = rule(0, "");
+        let rewrite =
+            |prefix: &str| Rewrite { hostname: None, path: Some(PathRewrite::Prefix(prefix.into())) };
+        all.filters = vec![RouteFilter::Rewrite(rewrite("/v1"))];
+        let mut cut = rule(1, "/äpi");
+        cut.filters = vec![RouteFilter::Rewrite(rewrite("/"))];
+        let proxy = edge(vec![all, cut], &[application.address]);
+        for (path, expected) in [
+            ("/x%2Fy;z", "/v1/x%2Fy;z"),
+            ("//x", "/v1//x"),
+            ("/%c3%a4pi/a%2Fb//c%28", "/a%2Fb//c%28"),
+            ("/%C3%A4pi", "/"),
+        ] {
+            assert_eq!(ask(&proxy, path).await, (200, expected.to_owned()));
+        }
+        for path in ["/..%2Fadmin", "/..;/admin", "/%252e%252e/admin", "/x/..%2f..%2fadmin"] {
+            assert_eq!(ask(&proxy, path).await.0, 400, "{path}");
+        }
+    });
 }

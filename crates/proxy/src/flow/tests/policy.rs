@@ -380,3 +380,32 @@ fn a_caller_is_told_that_a_gateway_between_networks_denied() {
         }
     });
 }
+
+/// A callee judges every reading of a path, as a gateway does.
+#[test]
+fn a_path_that_can_be_read_around_a_policy_is_refused() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let denied =
+            Operation { paths: vec![Glob::parse("/admin"), Glob::parse("/admin/*")], ..Operation::default() };
+        let denied = policy(Action::Deny, to(denied));
+        let key = ResourceKey::Policy("default".into(), "p".into());
+        east.workload.apply(vec![(key, Resource::Policy(denied.clone()))]);
+        let application = Application::named(fresh_ip(), "shop");
+        let gateway = edge(vec![rule(0, "")], &[application.address]);
+        gateway.apply(vec![on("edge", denied)]);
+        for mut caller in [proxy.call().await, gateway.enter().await] {
+            for path in ["/x;a=1/y", "/x%2Fy", "//x", "/100%25ab", "/x/admin"] {
+                assert_eq!(caller.get(path).await.status(), 200, "{path}");
+            }
+            for path in ["/admin", "/%61dmin", "/x/../admin", "/admin/a%2Fb;c"] {
+                assert_eq!(caller.get(path).await.status(), 403, "{path}");
+            }
+            for path in ["/admin;x", "/%2Fadmin", "//admin", "/admin%3Fx", "/x/..%2fadmin", "/%2561dmin"] {
+                assert_eq!(caller.get(path).await.status(), 400, "{path}");
+            }
+        }
+    });
+}
