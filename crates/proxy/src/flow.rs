@@ -183,20 +183,30 @@ pub(crate) async fn gateway(
     }
 }
 
+/// Options with the time-outs that the mesh sets for connections of callers.
+pub(crate) fn waits(worker: &Worker) -> ServerOptions {
+    let snapshot = worker.snapshot();
+    let http = &snapshot.settings.http;
+    ServerOptions {
+        idle_timeout: http.idle_timeout,
+        stall_timeout: http.stream_idle_timeout,
+        write_timeout: http.stream_idle_timeout,
+        ..ServerOptions::default()
+    }
+}
+
 async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain: Drain) {
-    let idle_timeout = caller.worker.snapshot().settings.http.idle_timeout;
+    let limits = waits(&caller.worker);
     let options = match caller.side {
         // The own application can hurt only itself.
         Side::Outbound { .. } => ServerOptions {
             budget: Some(budget(&caller.worker, caller.address, SHARED_HELD_BYTES_MAX)),
-            idle_timeout,
-            ..ServerOptions::default()
+            ..limits
         },
         Side::Gateway { .. } => ServerOptions {
             max_concurrent_streams: EDGE_STREAMS_MAX,
             budget: Some(budget(&caller.worker, caller.address, HELD_BYTES_MAX)),
-            idle_timeout,
-            ..ServerOptions::default()
+            ..limits
         },
     };
     let service = |request| http::serve(Rc::clone(caller), request);

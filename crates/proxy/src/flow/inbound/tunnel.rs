@@ -6,7 +6,7 @@ use crate::accept::{Reader, dial};
 use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::tcp::Connection;
-use crate::flow::{budget, policy, report};
+use crate::flow::{budget, policy, report, waits};
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use crate::upstream::CONNECT_TIMEOUT;
@@ -85,10 +85,9 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 /// HTTP in a tunnel; what turns out to be none is judged as opaque.
 async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
     let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
-    let idle_timeout = visitor.worker.snapshot().settings.http.idle_timeout;
     // One connection of an application; its own proxy has looked at none of it.
     let budget = budget(&visitor.worker, visitor.address, HELD_BYTES_MAX);
-    let options = ServerOptions { budget: Some(budget), idle_timeout, ..ServerOptions::default() };
+    let options = ServerOptions { budget: Some(budget), ..waits(&visitor.worker) };
     let service = |request| {
         let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
         async move { serve_request(&visitor, request, Some(&arrival)).await }
