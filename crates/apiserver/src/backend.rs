@@ -1,6 +1,6 @@
 //! The seam between the API's shape and what its objects mean.
 
-use model::Finding;
+use model::{Finding, ObjectRef};
 use serde_json::Value;
 use std::future::Future;
 use thiserror::Error;
@@ -85,6 +85,30 @@ pub enum Applies {
     Updated,
 }
 
+/// Changes that are one: all of them are made, at one moment, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Objects to be created or replaced, each as one document.
+    pub apply: Vec<String>,
+    /// Objects to be deleted.
+    pub delete: Vec<Target>,
+}
+
+/// What came of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Changed {
+    /// The revision of all changes; that of the last change before, if there was nothing to do.
+    pub revision: u64,
+    /// What was applied, in the order of the batch.
+    pub applied: Vec<(ObjectRef, Applies)>,
+    /// What was deleted.
+    pub deleted: Vec<ObjectRef>,
+    /// What was to be deleted and is not there.
+    pub missing: Vec<ObjectRef>,
+    /// Warnings about what was applied, and what is newly wrong with other objects.
+    pub findings: Vec<Finding>,
+}
+
 /// Why a call was refused.
 #[derive(Debug, Error)]
 pub enum Refusal {
@@ -137,6 +161,9 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
     /// Checks and takes over one object; refused ones leave everything as it was. Durable when it returns.
     fn apply(&self, target: Target, body: String) -> impl Future<Output = Result<Applied, Refusal>> + Send;
+    /// Checks and makes several changes as one; if one of them is refused, none is made. What is to be deleted and
+    /// not there is no refusal. Durable when it returns.
+    fn change(&self, batch: Batch) -> impl Future<Output = Result<Changed, Refusal>> + Send;
     /// Removes an object. Durable when it returns.
     fn delete(&self, target: Target) -> impl Future<Output = Result<(), Refusal>> + Send;
     /// `POST` to a subresource of an object, for example a WorkloadGroup's `token`.

@@ -7,6 +7,7 @@
 //! and are refused, their reads under a name that was rebound to loopback are refused by `daemon::host`.
 
 use crate::backend::{Applies, Backend, Refusal, Target};
+use crate::batch;
 use crate::path::{Place, parse};
 use crate::reply::{self, Form};
 use axum::Router;
@@ -24,6 +25,10 @@ use tokio::sync::Semaphore;
 
 /// Largest body of a request, in bytes; more is answered with 413.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest body of a batch, in bytes; more is answered with 413.
+pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Batches taken at once; more are answered with 429.
+pub const BATCHES_MAX: usize = 4;
 /// A body that takes longer to come is answered with 408, so that slow callers do not hold all places.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The types of a body that are read, all as YAML, of which JSON is a part.
@@ -36,6 +41,7 @@ struct Shared<B> {
     backend: B,
     bound: IpAddr,
     permits: Semaphore,
+    batches: Semaphore,
 }
 
 /// Serves `backend` on `listener` until `stop` is done and the answers under way are out.
@@ -45,7 +51,8 @@ pub async fn serve<B: Backend>(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let bound = listener.local_addr()?.ip();
-    let shared = Arc::new(Shared { backend, bound, permits: Semaphore::new(REQUESTS_MAX) });
+    let (permits, batches) = (Semaphore::new(REQUESTS_MAX), Semaphore::new(BATCHES_MAX));
+    let shared = Arc::new(Shared { backend, bound, permits, batches });
     let router = Router::new().fallback(answer::<B>).with_state(shared);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
@@ -65,19 +72,23 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
         let message = "calls from web pages are refused";
         return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", message, &[]);
     }
-    let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX)).await
-    else {
+    let place = parse(head.uri.path(), shared.backend.kinds());
+    let is_batch = place == Place::Batch;
+    let Ok(_batch) = is_batch.then(|| shared.batches.try_acquire()).transpose() else {
+        return reply::refusal(form, &Refusal::TooMany("too many batches at once".into()));
+    };
+    let limit = if is_batch { BATCH_BYTES_MAX } else { BODY_BYTES_MAX };
+    let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await else {
         let message = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
         return reply::status(form, StatusCode::REQUEST_TIMEOUT, "Timeout", &message, &[]);
     };
     let Ok(bytes) = body else {
-        let message = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
+        let message = format!("the body is larger than {limit} bytes or broke off");
         return reply::status(form, StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message, &[]);
     };
     let Ok(text) = String::from_utf8(bytes.into()) else {
         return reply::refusal(form, &Refusal::BadRequest("the body is not UTF-8".into()));
     };
-    let place = parse(head.uri.path(), shared.backend.kinds());
     match act(&shared.backend, form, &head.method, &head.headers, place, text).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -126,6 +137,11 @@ async fn act<B: Backend>(
             let value = backend.call(target, below, body).await?;
             Ok(reply::value(form, StatusCode::CREATED, &value))
         }
+        Place::Batch if *method == Method::POST => {
+            check_type(headers)?;
+            let changed = backend.change(batch::read(&body, backend.kinds())?).await?;
+            ok(batch::answer(&changed))
+        }
         Place::Report(name) if read => match backend.report(name.clone()).await {
             Some(value) => ok(value),
             None => Err(Refusal::NotFound(name)),
@@ -157,16 +173,7 @@ async fn apply<B: Backend>(
     target: Target,
     body: String,
 ) -> Result<Response, Refusal> {
-    // No type at all is read as YAML.
-    for value in headers.get_all(http::header::CONTENT_TYPE) {
-        let text = value.to_str().unwrap_or_default();
-        let kind = text.split(';').next().unwrap_or_default().trim();
-        if !BODY_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
-            let message =
-                format!("a body of type {text:?} is not read; send application/yaml or application/json");
-            return Err(Refusal::BadRequest(message));
-        }
-    }
+    check_type(headers)?;
     let applied = backend.apply(target, body).await?;
     let status = match applied.change {
         Applies::Created => StatusCode::CREATED,
@@ -185,6 +192,21 @@ async fn apply<B: Backend>(
         }
     }
     Ok(response)
+}
+
+/// Refuses a body of a type that is not read.
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    // No type at all is read as YAML.
+    for value in headers.get_all(http::header::CONTENT_TYPE) {
+        let text = value.to_str().unwrap_or_default();
+        let kind = text.split(';').next().unwrap_or_default().trim();
+        if !BODY_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+            let message =
+                format!("a body of type {text:?} is not read; send application/yaml or application/json");
+            return Err(Refusal::BadRequest(message));
+        }
+    }
+    Ok(())
 }
 
 pub use crate::reply::finding as finding_json;

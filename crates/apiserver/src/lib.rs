@@ -5,6 +5,7 @@
 //! Read `store` first, then `backend`, then `http`.
 
 pub mod backend;
+mod batch;
 pub mod disk;
 pub mod http;
 pub mod memory;
@@ -12,7 +13,7 @@ mod path;
 mod reply;
 pub mod store;
 
-pub use backend::{Applied, Backend, Item, Kind, Refusal, Target};
+pub use backend::{Applied, Backend, Batch, Changed, Item, Kind, Refusal, Target};
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use store::{Change, Row, Store, StoreError, Swap, Table};

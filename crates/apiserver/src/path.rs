@@ -22,6 +22,8 @@ pub(crate) enum Place {
     Object(Target),
     /// Something below an object.
     Below(Target, String),
+    /// `/leno/v1/batch`.
+    Batch,
     /// `/leno/v1/NAME`.
     Report(String),
     Unknown,
@@ -38,6 +40,7 @@ pub(crate) fn parse(path: &str, kinds: &[Kind]) -> Place {
         ["apis", group, version] => resources(group, version, kinds),
         ["api", version, rest @ ..] => object("", version, rest, kinds),
         ["apis", group, version, rest @ ..] => object(group, version, rest, kinds),
+        ["leno", "v1", "batch"] => Place::Batch,
         ["leno", "v1", name] => Place::Report((*name).to_owned()),
         _ => Place::Unknown,
     }

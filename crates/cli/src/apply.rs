@@ -1,4 +1,6 @@
-//! `leno apply`: local findings first; only when there is no error anything is sent.
+//! `leno apply`: local findings first; only when there is no error anything is sent, and then as one change.
+//!
+//! The control plane looks too: it makes all of the change, at one moment, or nothing of it.
 
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
@@ -7,8 +9,7 @@ use crate::remote::{self, Remote, Server};
 use crate::status::{self, Sync};
 use crate::{naming, show};
 use api::{Object, kinds};
-use http::StatusCode;
-use model::Code;
+use model::Finding;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,17 +58,7 @@ pub(crate) async fn run(args: &Apply, console: &mut Console) -> Outcome {
         console.say(&format!("{} would be applied", show::count(loaded.objects.len(), "object")));
         return Ok(exit::OK);
     }
-    let (mut refused, mut revision) = (0, 0);
-    for object in &loaded.objects {
-        match send(&remote, object, &loaded, console).await? {
-            Answer::Taken(at) => revision = revision.max(at),
-            Answer::Refused => refused += 1,
-        }
-    }
-    if refused > 0 {
-        let message = format!("{} refused", show::count(refused, "object"));
-        return Err(Failure::new(DATA, message));
-    }
+    let revision = send(&remote, &loaded, console).await?;
     match wait {
         Some(limit) => wait_for_revision(&remote, revision, limit, console).await,
         None => Ok(exit::OK),
@@ -80,56 +71,41 @@ fn parse_wait(text: &str) -> Result<Duration, Failure> {
         .ok_or_else(|| Failure::new(USAGE, format!("--wait={text}: write a duration, for example 30s or 2m")))
 }
 
-/// What became of one object.
-enum Answer {
-    /// It is stored, at this revision.
-    Taken(u64),
-    /// Why has been printed.
-    Refused,
+/// Sends all objects as one change; the result is its revision.
+async fn send(remote: &Remote, loaded: &Loaded, console: &mut Console) -> Result<u64, Failure> {
+    let texts: Vec<&str> = loaded.objects.iter().map(|object| &*object.text).collect();
+    let response = remote.change(&texts, &[]).await?;
+    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    let mut findings = remote::findings(&body);
+    findings.iter_mut().for_each(|finding| place(finding, &loaded.objects));
+    // What was told already is not told again.
+    findings.retain(|finding| !loaded.findings.contains(finding));
+    if !response.status().is_success() {
+        if findings.is_empty() {
+            return Err(remote::refusal(&response));
+        }
+        show::findings(console, &findings, |file| loaded.text_of(file));
+        return Err(Failure::new(DATA, "nothing was applied"));
+    }
+    for applied in body["applied"].as_array().into_iter().flatten() {
+        let text = |name: &str| applied[name].as_str().unwrap_or_default();
+        if let Some(kind) = kinds::by_kind(text("kind")) {
+            console.data(&format!("{} {}\n", naming::display(kind, text("name")), text("change")));
+        }
+    }
+    show::findings(console, &findings, |file| loaded.text_of(file));
+    Ok(body["revision"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// Sends one object.
-async fn send(
-    remote: &Remote,
-    object: &Object,
-    loaded: &Loaded,
-    console: &mut Console,
-) -> Result<Answer, Failure> {
-    let Some(kind) = kinds::by_kind(&object.object.kind) else {
-        return Err(Failure::new(DATA, format!("{} is of no known kind", object.object)));
-    };
-    let path = naming::path(kind, Some(&object.object.namespace), Some(&object.object.name));
-    let body = Some(("application/json", object.value.to_string()));
-    let response = remote.call("PUT", &path, body).await?;
-    let shown = naming::display(kind, &object.object.name);
-    match response.status() {
-        StatusCode::CREATED => console.data(&format!("{shown} created\n")),
-        status if status.is_success() => console.data(&format!("{shown} configured\n")),
-        _ => {
-            let mut findings = remote::findings(&serde_json::from_slice(response.body()).unwrap_or_default());
-            // What was sent has no file for the control plane; here it has.
-            for stale in findings.iter_mut().filter(|finding| finding.code == Code::Stale) {
-                let copied = object.meta.resource_version.as_ref();
-                stale.origin = object.at(copied.map_or(0, |copied| copied.line));
-            }
-            if findings.is_empty() {
-                return Err(remote::refusal(&response));
-            }
-            show::findings(console, &findings, |file| loaded.text_of(file));
-            return Ok(Answer::Refused);
-        }
-    }
-    for warning in response.headers().get_all(http::header::WARNING) {
-        let text = warning.to_str().unwrap_or_default();
-        let text = text.trim_start_matches("299 - ").trim_matches('"');
-        let known = loaded.findings.iter().any(|finding| text.contains(finding.code.as_str()));
-        if !known {
-            console.say(text);
-        }
-    }
-    let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    let revision = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-    Ok(Answer::Taken(revision.and_then(|text| text.parse().ok()).unwrap_or(0)))
+/// The control plane knows lines of the texts that it was sent; here they are in files.
+fn place(finding: &mut Finding, objects: &[Object]) {
+    let of = |object: &&Object| object.object == finding.origin.object;
+    let Some(object) = objects.iter().find(of).filter(|_| finding.origin.file.is_empty()) else { return };
+    let is_content =
+        |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && !line.starts_with('%');
+    let before = object.text.lines().take_while(|line| !is_content(line)).count();
+    let line = finding.origin.line.saturating_sub(1 + u32::try_from(before).unwrap_or(u32::MAX));
+    finding.origin = object.at(object.origin.line + line);
 }
 
 async fn wait_for_revision(

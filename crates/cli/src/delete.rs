@@ -1,13 +1,13 @@
-//! `leno delete`: objects by name, or those that files describe.
+//! `leno delete`: objects by name, or those that files describe, as one change.
 
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::naming;
-use crate::remote::{self, Remote, Server};
+use crate::remote::{self, Server};
 use crate::{load, show};
 use api::kinds::{self, Kind};
-use http::StatusCode;
-use model::Finding;
+use model::{Finding, ObjectRef};
+use serde_json::{Value, json};
 
 /// Arguments of `delete`.
 #[derive(Debug, clap::Args)]
@@ -37,15 +37,46 @@ struct Doomed {
 pub(crate) async fn run(args: &Delete, console: &mut Console) -> Outcome {
     let doomed = doomed(args, console)?;
     let remote = args.server.remote()?;
-    let mut failed = None;
-    // All are tried: one that is missing must not keep the others.
+    let references: Vec<Value> = doomed.iter().map(reference).collect();
+    let response = remote.change(&[], &references).await?;
+    if !response.status().is_success() {
+        return Err(remote::refusal(&response));
+    }
+    // What is not there keeps nothing else.
+    let answer = remote::answer(&response)?;
+    let named = |list: &str, each: &Doomed| {
+        let is = |value: &Value, name: &str, text: &str| value[name].as_str() == Some(text);
+        answer[list].as_array().into_iter().flatten().any(|value| {
+            is(value, "kind", each.kind.kind)
+                && is(value, "namespace", each.namespace())
+                && is(value, "name", &each.name)
+        })
+    };
+    let mut code = exit::OK;
     for each in &doomed {
-        if let Err(failure) = delete(&remote, each, args.ignore_not_found, console).await {
-            console.failure(&failure);
-            failed = failed.or(Some(failure.code));
+        if named("deleted", each) {
+            console.data(&format!("{} deleted\n", naming::display(each.kind, &each.name)));
+        } else if !args.ignore_not_found {
+            let what = ObjectRef::new(each.kind.kind, each.namespace(), &each.name);
+            code = console.failure(&Failure::new(exit::FAILED, format!("{what} not found")));
         }
     }
-    Ok(failed.unwrap_or(exit::OK))
+    show::findings(console, &remote::findings(&answer), |_| None);
+    Ok(code)
+}
+
+impl Doomed {
+    fn namespace(&self) -> &str {
+        if self.kind.namespaced { &self.namespace } else { "" }
+    }
+}
+
+fn reference(doomed: &Doomed) -> Value {
+    let mut metadata = json!({ "name": doomed.name });
+    if doomed.kind.namespaced {
+        metadata["namespace"] = doomed.namespace.as_str().into();
+    }
+    json!({ "apiVersion": doomed.kind.api_version(), "kind": doomed.kind.kind, "metadata": metadata })
 }
 
 fn doomed(args: &Delete, console: &mut Console) -> Result<Vec<Doomed>, Failure> {
@@ -70,21 +101,4 @@ fn doomed(args: &Delete, console: &mut Console) -> Result<Vec<Doomed>, Failure> 
         Some(Doomed { kind, namespace, name })
     });
     Ok(of_file.collect())
-}
-
-async fn delete(
-    remote: &Remote,
-    doomed: &Doomed,
-    missing_ok: bool,
-    console: &mut Console,
-) -> Result<(), Failure> {
-    let Doomed { kind, namespace, name } = doomed;
-    let path = naming::path(kind, Some(namespace), Some(name));
-    let response = remote.call("DELETE", &path, None).await?;
-    match response.status() {
-        status if status.is_success() => console.data(&format!("{} deleted\n", naming::display(kind, name))),
-        StatusCode::NOT_FOUND if missing_ok => {}
-        _ => return Err(remote::refusal(&response)),
-    }
-    Ok(())
 }

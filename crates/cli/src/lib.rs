@@ -28,11 +28,14 @@ use exit::Failure;
 /// Commands of a user.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create or change objects from files; sends nothing when any of them is wrong
+    /// Create or change objects from files, as one change; when any of them is wrong nothing is applied
+    ///
+    /// All objects come into force at one moment, whatever their order, or none of them does. Objects of kinds
+    /// that others serve are skipped and told of; see --strict.
     Apply(apply::Apply),
     /// Show objects
     Get(get::Get),
-    /// Delete objects
+    /// Delete objects, as one change
     Delete(delete::Delete),
     /// Show each proxy with the configuration it was sent and the one it acknowledged
     #[command(visible_alias = "proxy-status")]

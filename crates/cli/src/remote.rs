@@ -4,13 +4,16 @@ use crate::exit::{DATA, FAILED, Failure, UNREACHABLE, USAGE};
 use bytes::Bytes;
 use codec::client::{self, Limits};
 use http::{Request, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 /// Used when neither the option nor the environment says otherwise.
 const SERVER_DEFAULT: &str = "http://127.0.0.1:15080";
 /// Environment variable of the server's address.
 const SERVER_VARIABLE: &str = "LENO_SERVER";
+/// How long a change of many objects may take.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Where the control plane is.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,12 +57,30 @@ impl Remote {
         &self.url
     }
 
+    /// Makes several changes as one: `apply` are texts of objects, `delete` are references. Only not getting
+    /// any answer is a failure.
+    pub(crate) async fn change(&self, apply: &[&str], delete: &[Value]) -> Result<Response<Bytes>, Failure> {
+        let body = json!({ "apply": apply, "delete": delete }).to_string();
+        let limits = Limits { deadline: CHANGE_DEADLINE, ..Limits::default() };
+        self.send("POST", "/leno/v1/batch", Some(("application/json", body)), limits).await
+    }
+
     /// One call; only not getting any answer is a failure.
     pub(crate) async fn call(
         &self,
         method: &str,
         path: &str,
         body: Option<(&str, String)>,
+    ) -> Result<Response<Bytes>, Failure> {
+        self.send(method, path, body, Limits::default()).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, String)>,
+        limits: Limits,
     ) -> Result<Response<Bytes>, Failure> {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(http::header::ACCEPT, "application/json");
@@ -68,7 +89,7 @@ impl Remote {
         }
         let body = body.map_or_else(Bytes::new, |(_, text)| text.into());
         let request = request.body(body).map_err(|cause| Failure { code: USAGE, cause: cause.into() })?;
-        client::send(self.address, request, Limits::default()).await.map_err(|cause| {
+        client::send(self.address, request, limits).await.map_err(|cause| {
             let hint =
                 format!("the control plane at {} does not answer; name another with --server", self.url);
             Failure { code: UNREACHABLE, cause: anyhow::Error::new(cause).context(hint) }
@@ -81,12 +102,12 @@ impl Remote {
         if !response.status().is_success() {
             return Err(refusal(&response));
         }
-        json(&response)
+        answer(&response)
     }
 }
 
 /// The body as JSON.
-pub(crate) fn json(response: &Response<Bytes>) -> Result<Value, Failure> {
+pub(crate) fn answer(response: &Response<Bytes>) -> Result<Value, Failure> {
     serde_json::from_slice(response.body()).map_err(|cause| Failure {
         code: FAILED,
         cause: anyhow::Error::new(cause).context("the answer is not JSON; is this a control plane?"),

@@ -128,21 +128,25 @@ async fn read_request(socket: &mut TcpStream) -> String {
     }
 }
 
-const PUT: &str = "PUT /api/v1/namespaces/default/services/web";
+const BATCH: &str = "POST /leno/v1/batch";
 const STATUS: &str = "GET /leno/v1/status";
 
 #[test]
 fn apply_sends_each_object_and_says_what_became_of_it() {
-    let ended = leno("apply -f FILE", GOOD, &[(PUT, 201, "{}")]);
+    let ended = leno("apply -f FILE", GOOD, &[(BATCH, 200, TAKEN)]);
     assert_eq!((ended.code, &*ended.out, &*ended.err), (exit::OK, "service/web created\n", ""));
-    let ended = leno("apply -f FILE", GOOD, &[(PUT, 200, "{}")]);
+    let ended = leno("apply -f FILE", GOOD, &[(BATCH, 200, &TAKEN.replace("created", "configured"))]);
     assert_eq!(ended.out, "service/web configured\n");
+    // Several are one call.
+    let both = format!("{GOOD}---\n{}", GOOD.replace("web", "other"));
+    let ended = leno("apply -f FILE", &both, &[(BATCH, 200, TAKEN)]);
+    assert_eq!((ended.code, ended.asked), (exit::OK, vec![BATCH.to_owned()]));
 }
 
 #[test]
 fn apply_sends_nothing_when_anything_is_wrong() {
     let bad = format!("{GOOD}---\napiVersion: v1\nkind: Service\nmetadata: {{name: b}}\nspecs: 1\n");
-    let ended = leno("apply -f FILE", &bad, &[(PUT, 201, "{}")]);
+    let ended = leno("apply -f FILE", &bad, &[(BATCH, 200, TAKEN)]);
     assert_eq!((ended.code, ended.asked.len(), &*ended.out), (exit::DATA, 0, ""));
     for part in
         ["error[LENO0003] Service/b.default (", "given.yaml:10)", "\n 10 | specs: 1", "nothing was applied"]
@@ -155,21 +159,33 @@ fn apply_sends_nothing_when_anything_is_wrong() {
 fn apply_shows_why_the_control_plane_refused() {
     let refusal = r#"{"kind":"Status","message":"no","details":{"findings":[{"code":"LENO0008","level":"error",
         "kind":"Service","namespace":"default","name":"web","file":"","line":0,"cause":"it is a file's","fix":"change it"}]}}"#;
-    let ended = leno("apply -f FILE", GOOD, &[(PUT, 409, refusal)]);
-    assert_eq!(ended.code, exit::DATA);
+    let ended = leno("apply -f FILE", GOOD, &[(BATCH, 409, refusal)]);
+    assert_eq!((ended.code, &*ended.out), (exit::DATA, ""));
     assert!(
-        ended.err.contains("error[LENO0008] Service/web.default: it is a file's; change it"),
+        ended.err.contains("error[LENO0008] Service/web.default (")
+            && ended.err.contains("given.yaml:1): it is a file's; change it")
+            && ended.err.ends_with("nothing was applied\n"),
         "{}",
         ended.err
     );
+    // A line of what was sent is one of the file; an object that was not sent has none here.
+    let told = TAKEN.replace(r#""findings":[]"#, r#""findings":[
+        {"code":"LENO0105","kind":"Service","namespace":"default","name":"web","file":"","line":6,"cause":"c","fix":"f"},
+        {"code":"LENO0101","kind":"HTTPRoute","namespace":"default","name":"r","file":"","line":3,"cause":"c","fix":"f"}]"#);
+    let ended = leno("apply -f FILE", &format!("a: [\n---\n# why\n\n{GOOD}"), &[(BATCH, 200, &told)]);
+    assert_eq!(ended.asked.len(), 0);
+    let ended = leno("apply -f FILE", &format!("---\n# why\n\n{GOOD}"), &[(BATCH, 200, &told)]);
+    for part in ["given.yaml:7): c; f\n", "\n 7 | spec:\n", "error[LENO0101] HTTPRoute/r.default: c; f"] {
+        assert!(ended.err.contains(part), "{part} in {}", ended.err);
+    }
 }
 
 #[test]
 fn apply_of_an_old_copy_says_where_it_says_so_and_how_to_mend_it() {
     let copy = GOOD.replace("{name: web}", "\n  name: web\n  resourceVersion: '7'");
     let refusal = r#"{"kind":"Status","reason":"Conflict","message":"no","details":{"findings":[{"code":"LENO0009",
-        "kind":"Service","namespace":"default","name":"web","file":"","line":1,"cause":"it is 7, not 9","fix":"remove it"}]}}"#;
-    let ended = leno("apply -f FILE", &copy, &[(PUT, 409, refusal)]);
+        "kind":"Service","namespace":"default","name":"web","file":"","line":5,"cause":"it is 7, not 9","fix":"remove it"}]}}"#;
+    let ended = leno("apply -f FILE", &copy, &[(BATCH, 409, refusal)]);
     assert_eq!(ended.code, exit::DATA);
     for part in
         [":5): it is 7, not 9; remove it", "5 |   resourceVersion: '7'", "error[LENO0009] Service/web"]
@@ -178,11 +194,12 @@ fn apply_of_an_old_copy_says_where_it_says_so_and_how_to_mend_it() {
     }
 }
 
-const TAKEN: &str = r#"{"metadata":{"name":"web","resourceVersion":"7"}}"#;
+const TAKEN: &str = r#"{"revision":"7","applied":[{"kind":"Service","namespace":"default","name":"web",
+    "change":"created"}],"findings":[]}"#;
 
 /// `apply --wait` of an object that got revision 7, with this status.
 fn waits(line: &str, status: &str) -> Ended {
-    leno(line, GOOD, &[(PUT, 201, TAKEN), (STATUS, 200, status)])
+    leno(line, GOOD, &[(BATCH, 200, TAKEN), (STATUS, 200, status)])
 }
 
 #[test]
@@ -216,7 +233,7 @@ fn apply_waits_until_all_that_are_there_have_confirmed_its_revision() {
     assert_eq!(ended.code, exit::OK);
     assert!(ended.err.contains("not connected, get it on their return: west/default/web-1"), "{}", ended.err);
     // An API that names no revision cannot be waited for, and that is said.
-    let ended = leno("apply -f FILE --wait", GOOD, &[(PUT, 201, "{}"), (STATUS, 200, SYNCED)]);
+    let ended = leno("apply -f FILE --wait", GOOD, &[(BATCH, 200, "{}"), (STATUS, 200, SYNCED)]);
     assert_eq!(ended.code, exit::FAILED);
 }
 
@@ -242,13 +259,17 @@ fn get_prints_a_table_names_or_what_the_server_wrote() {
 
 #[test]
 fn delete_tries_all_and_reports_the_missing() {
-    let answers = [("DELETE /api/v1/namespaces/default/services/b", 200, "{}")];
+    let told = r#"{"deleted":[{"kind":"Service","namespace":"default","name":"b"}],
+        "missing":[{"kind":"Service","namespace":"default","name":"a"}],"findings":[]}"#;
+    let answers = [(BATCH, 200, told)];
     let ended = leno("delete svc a b", "", &answers);
     assert_eq!((ended.code, &*ended.out), (exit::FAILED, "service/b deleted\n"));
-    assert_eq!(leno("delete svc a --ignore-not-found", "", &[]).code, exit::OK);
-    let by_file =
-        leno("delete -f FILE", GOOD, &[("DELETE /api/v1/namespaces/default/services/web", 200, "{}")]);
-    assert_eq!(by_file.out, "service/web deleted\n");
+    assert_eq!((&*ended.err, ended.asked.len()), ("error: Service/a.default not found\n", 1));
+    assert_eq!(leno("delete svc a b --ignore-not-found", "", &answers).code, exit::OK);
+    let by_file = leno("delete -f FILE", &GOOD.replace("web", "b"), &answers);
+    assert_eq!(by_file.out, "service/b deleted\n");
+    let ended = leno("delete svc a", "", &[(BATCH, 409, r#"{"message":"it is a file's"}"#)]);
+    assert_eq!((ended.code, &*ended.err), (exit::DATA, "error: it is a file's\n"));
 }
 
 #[test]
@@ -412,7 +433,7 @@ fn what_others_serve_is_skipped_and_told() {
         assert_eq!((ended.code, ended.asked.len()), (exit::DATA, 0), "{}", ended.err);
         assert!(ended.err.contains("1 document would be skipped"), "{}", ended.err);
     }
-    let ended = leno("apply -f FILE", &format!("{GOOD}{foreign}"), &[(PUT, 201, "{}")]);
+    let ended = leno("apply -f FILE", &format!("{GOOD}{foreign}"), &[(BATCH, 200, TAKEN)]);
     assert_eq!((ended.code, &*ended.out), (exit::OK, "service/web created\n"), "{}", ended.err);
     assert!(ended.err.contains("warning[LENO0111] Deployment/d"), "{}", ended.err);
     // Nothing but such documents is no failure either.

@@ -34,7 +34,7 @@ pub(crate) async fn run(Token::Create(args): &Token, console: &mut Console) -> O
     if !response.status().is_success() {
         return Err(remote::refusal(&response));
     }
-    let answer = remote::json(&response)?;
+    let answer = remote::answer(&response)?;
     let token = answer["token"].as_str().filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Failure::new(exit::FAILED, "the answer holds no token"))?;
     console.data(&format!("{token}\n"));

@@ -1,21 +1,22 @@
 //! What stands behind the API: objects of both sources, tokens, reports.
 
-use crate::plane::Plane;
-use crate::source::objects;
+mod change;
+
 use crate::status;
 use crate::task::{Ended, Handle};
 use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
 use api::kinds;
-use apiserver::backend::{Applied, Applies, Backend, Item, Kind, Refusal, Scope, Target};
-use apiserver::{Change, Store, StoreError, Table};
+use apiserver::backend::{Applied, Applies, Backend, Batch, Changed, Item, Kind, Refusal, Scope, Target};
+use apiserver::{Store, StoreError};
+use change::{Made, Wanted};
 use identity::rotate::Held;
 use model::time::rfc3339;
 use model::{Code, Finding, Level, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 
 /// Gives the SHA-256 of the root that tokens pin; `None` until there is a signing certificate.
 pub type RootHash = Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>;
@@ -47,24 +48,6 @@ impl ClusterApi {
         Self { certificates, ..self }
     }
 
-    /// Stores a change and brings it into force. Both, even when the caller hangs up in between: what is
-    /// stored and not in force would show at the next start, as a surprise.
-    async fn commit<T: Send + 'static>(
-        &self,
-        writing: OwnedMutexGuard<()>,
-        change: Change,
-        then: impl FnOnce(&mut Plane, u64) -> T + Send + 'static,
-    ) -> Result<(u64, T), Refusal> {
-        let (store, handle) = (self.store.clone(), self.handle.clone());
-        let work = move || {
-            let _writing = writing;
-            let revision = store.commit(&[change]).map_err(unstored)?;
-            let done = handle.run_blocking(move |plane, _| then(plane, revision)).map_err(stopping)?;
-            Ok((revision, done))
-        };
-        blocking(work).await
-    }
-
     /// Takes out a registration whose proxy is gone: by whoever may use the API, for it cannot do so itself.
     async fn withdraw(&self, target: &Target, body: &str) -> Result<Value, Refusal> {
         let body: Value = serde_json::from_str(body).unwrap_or_default();
@@ -87,21 +70,6 @@ impl ClusterApi {
             Ok(json!({ "uid": uid }))
         });
         taken_out.await.map_err(stopping)?
-    }
-
-    /// Refuses changes of what comes from a file.
-    async fn check_writable(&self, object: &ObjectRef) -> Result<(), Refusal> {
-        let wanted = object.clone();
-        let file =
-            self.handle.run(move |plane, _| plane.objects.find_file(&wanted).map(|file| file.origin.clone()));
-        match file.await.map_err(stopping)? {
-            None => Ok(()),
-            Some(origin) => {
-                let cause = format!("it is defined in {}:{}", origin.file, origin.line);
-                let fix = format!("change {} instead", origin.file);
-                Err(Refusal::ReadOnly(Box::new(Finding::new(Code::ReadOnly, &origin, cause, fix))))
-            }
-        }
     }
 }
 
@@ -171,32 +139,27 @@ fn parse_body(target: &Target, body: &str) -> Result<(Object, Vec<Finding>), Ref
     Ok((object, findings))
 }
 
-/// What an object that is replaced leaves to its successor.
-struct Before {
-    created_s: u64,
-    revision: u64,
-}
-
-impl Before {
-    fn of(stored: &objects::Stored) -> Self {
-        Self { created_s: stored.object.meta.created, revision: stored.revision }
+/// The objects of a batch, each text one of them.
+fn parse_batch(batch: Batch) -> Result<Wanted, Refusal> {
+    let (mut put, mut findings, mut broken) = (Vec::new(), Vec::new(), false);
+    for (at, text) in batch.apply.iter().enumerate() {
+        let (mut objects, found) = api::parse::documents(text, "");
+        broken |= found.iter().any(|finding| finding.code.level() == Level::Error);
+        findings.extend(found);
+        match (objects.pop(), objects.is_empty()) {
+            (Some(object), true) => put.push(object),
+            (None, _) if broken => {}
+            _ => {
+                let what = format!("text {at} of the batch is not one object of a kind that is read");
+                return Err(Refusal::BadRequest(what));
+            }
+        }
     }
-}
-
-/// Refuses a copy that is not of the object as it is stored; one that says no version may overwrite any.
-fn check_version(target: Target, object: &Object, stored: Option<&Before>) -> Result<(), Refusal> {
-    let Some(copied) = &object.meta.resource_version else { return Ok(()) };
-    let now = match stored {
-        Some(stored) if stored.revision.to_string() == copied.text => return Ok(()),
-        Some(stored) => format!("the stored object's is {}", stored.revision),
-        None => "there is no such object any more".to_owned(),
-    };
-    let cause = format!("`metadata.resourceVersion` is {}, and {now}", copied.text);
-    let fix =
-        "take a fresh copy with `leno get` and change that one, or remove `resourceVersion` to overwrite";
-    let finding = Box::new(Finding::new(Code::Stale, &object.at(copied.line), cause, fix));
-    let target = Box::new(Target { name: object.meta.name.to_string(), ..target });
-    Err(Refusal::Conflict { target, finding })
+    if broken {
+        return Err(Refusal::Invalid(findings));
+    }
+    let named = |target: &Target| ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
+    Ok(Wanted { put, gone: batch.delete.iter().map(named).collect(), findings })
 }
 
 impl Backend for ClusterApi {
@@ -224,51 +187,27 @@ impl Backend for ClusterApi {
 
     async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
         // Reading may take a while: expressions are compiled.
-        let wanted = target.clone();
-        let (mut object, mut findings) = blocking(move || parse_body(&wanted, &body)).await?;
-        let writing = self.writing.clone().lock_owned().await;
-        self.check_writable(&object.object).await?;
-        let key = object.object.clone();
-        let stored = self.handle.run(move |plane, _| plane.objects.find_stored(&key).map(Before::of));
-        let stored = stored.await.map_err(stopping)?;
-        check_version(target, &object, stored.as_ref())?;
-        objects::created_at(
-            &mut object,
-            stored.map_or_else(|| self.tokens.now_s(), |stored| stored.created_s),
-        );
-        let value = object.value.clone();
-        let took = self.commit(writing, objects::put(&object), move |plane, revision| {
-            let key = object.object.clone();
-            let change = match plane.objects.find_stored(&key) {
-                Some(_) => Applies::Updated,
-                None => Applies::Created,
-            };
-            plane.objects.store(object, revision);
-            plane.sync_objects();
-            let about: Vec<Finding> =
-                plane.findings().into_iter().filter(|f| f.origin.object == key).collect();
-            (change, about)
-        });
-        let (revision, (change, about)) = took.await?;
-        findings.extend(about);
-        Ok(Applied { item: Item { value, revision }, change, findings })
+        let (object, findings) = blocking(move || parse_body(&target, &body)).await?;
+        let wanted = Wanted { put: vec![object], gone: Vec::new(), findings };
+        let Made { changed, mut values } = self.make(wanted).await.map_err(change::one)?;
+        let Changed { revision, applied, findings, .. } = changed;
+        let change = applied.first().map_or(Applies::Updated, |(_, change)| *change);
+        Ok(Applied { item: Item { value: values.pop().unwrap_or_default(), revision }, change, findings })
+    }
+
+    async fn change(&self, batch: Batch) -> Result<Changed, Refusal> {
+        let wanted = blocking(move || parse_batch(batch)).await?;
+        self.make(wanted).await.map(|made| made.changed).map_err(change::one)
     }
 
     async fn delete(&self, target: Target) -> Result<(), Refusal> {
         let object = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
-        let writing = self.writing.clone().lock_owned().await;
-        self.check_writable(&object).await?;
-        let wanted = object.clone();
-        let known = self.handle.run(move |plane, _| plane.objects.find_stored(&wanted).is_some());
-        if !known.await.map_err(stopping)? {
-            return Err(Refusal::NotFound(object.to_string()));
+        let wanted = Wanted { put: Vec::new(), gone: vec![object], findings: Vec::new() };
+        let changed = self.make(wanted).await.map_err(change::one)?.changed;
+        match changed.missing.first() {
+            Some(missing) => Err(Refusal::NotFound(missing.to_string())),
+            None => Ok(()),
         }
-        let row = Change::Delete(Table::Objects, objects::row_key(&object));
-        let gone = self.commit(writing, row, move |plane, revision| {
-            plane.objects.remove(&object, revision);
-            plane.sync_objects();
-        });
-        gone.await.map(drop)
     }
 
     async fn call(&self, target: Target, subresource: String, body: String) -> Result<Value, Refusal> {

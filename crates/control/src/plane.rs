@@ -61,6 +61,7 @@ pub struct Plane {
     /// What the metrics say.
     pub metrics: Metrics,
     source_findings: Vec<Finding>,
+    last_findings: Vec<Finding>,
     in_force: BTreeMap<ObjectRef, Object>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
@@ -91,6 +92,7 @@ impl Plane {
             presence: stored.presence,
             metrics,
             source_findings: Vec::new(),
+            last_findings: Vec::new(),
             in_force: BTreeMap::new(),
             gateways: Vec::new(),
             remote: BTreeMap::new(),
@@ -169,7 +171,8 @@ impl Plane {
         self.gateways = gateways.map(subscription).collect();
         self.world.set_refused(&self.source_findings);
         self.store_addresses();
-        self.metrics.findings.set(self.findings().len() as i64);
+        self.last_findings = self.findings();
+        self.metrics.findings.set(self.last_findings.len() as i64);
     }
 
     /// New mesh-only addresses are stored, so that they stay the same whatever comes later.
@@ -431,6 +434,11 @@ impl Plane {
         let mut all = self.source_findings.clone();
         all.extend(self.world.findings());
         all
+    }
+
+    /// What was wrong when objects last changed.
+    pub fn last_findings(&self) -> &[Finding] {
+        &self.last_findings
     }
 
     /// All streams.

@@ -143,7 +143,7 @@ fn global_service(object: &Object, spec: &GlobalServiceSpec, world: &World) -> V
         if !known {
             let cause = format!("{target} exists neither here nor in another cluster");
             let (cause, fix) = about_missing(&target, cause, world);
-            findings.push(Finding::new(Code::ReferenceNotFound, &object.at(backend.line), cause, fix));
+            findings.push(Finding::new(Code::BackendNotFound, &object.at(backend.line), cause, fix));
         }
     }
     findings

@@ -4,6 +4,7 @@
 //! (`settle`); the rest is made when asked for (`resources`). Read `settle` next.
 
 mod settle;
+mod trial;
 
 use crate::addresses::Addresses;
 use crate::hosts::{self, HostEntry};
@@ -167,6 +168,11 @@ impl World {
     /// What is wrong with the objects as a whole, sorted by file and line.
     pub fn findings(&self) -> Vec<Finding> {
         crate::problems::all(self)
+    }
+
+    /// What is wrong with one object among the others.
+    pub fn findings_about(&self, object: &ObjectRef) -> Vec<Finding> {
+        self.objects.get(object).map_or_else(Vec::new, |object| crate::problems::of(object, self))
     }
 
     /// This cluster as the others shall see it.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::backend::{Applied, Item, Kind, Scope};
+use crate::backend::{Applied, Batch, Changed, Item, Kind, Scope};
 use model::{Code, Finding, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -51,6 +51,16 @@ impl Backend for Fake {
                 })
             }
         }
+    }
+    async fn change(&self, batch: Batch) -> Result<Changed, Refusal> {
+        let named = |name: &str| ObjectRef::new("Service", "n", name);
+        Ok(Changed {
+            revision: 4,
+            applied: batch.apply.iter().map(|text| (named(text), Applies::Created)).collect(),
+            deleted: batch.delete.iter().map(|target| named(&target.name)).collect(),
+            findings: vec![Finding::new(Code::Ignored, &origin("a"), "in vain", "remove it")],
+            ..Changed::default()
+        })
     }
     async fn delete(&self, target: Target) -> Result<(), Refusal> {
         Err(Refusal::NotFound(target.name))
@@ -141,6 +151,36 @@ async fn the_api_speaks_kubernetes() {
     }
     let (_, _, body) = ask(address, "GET /api/v1/services HTTP/1.1", "").await;
     assert!(!body.contains("rebound"), "{body}");
+    let batch = "POST /leno/v1/batch HTTP/1.1";
+    let service = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "n", "name": "b"}}"#;
+    let (status, _, body) =
+        ask(address, batch, &format!(r#"{{"apply": ["a"], "delete": [{service}]}}"#)).await;
+    let value: Value = serde_json::from_str(&body).unwrap();
+    let b = json!({ "kind": "Service", "namespace": "n", "name": "b" });
+    let a = json!({ "kind": "Service", "namespace": "n", "name": "a", "change": "created" });
+    assert_eq!(
+        (status, &value["revision"], &value["applied"], &value["deleted"]),
+        (200, &json!("4"), &json!([a]), &json!([b])),
+        "{body}"
+    );
+    assert_eq!(value["findings"][0]["code"], "LENO0109");
+    for (body, expected) in [
+        ("", 400),
+        ("[]", 400),
+        (r#"{"applied": []}"#, 400),
+        (r#"{"apply": "a"}"#, 400),
+        (r#"{"apply": [{}]}"#, 400),
+        (&service.replace("v1", "v2"), 400),
+        (&format!(r#"{{"delete": [{}]}}"#, service.replace("v1", "v2")), 404),
+        (&format!(r#"{{"delete": [{}]}}"#, service.replace("\"n\"", "\"\"")), 400),
+    ] {
+        assert_eq!(ask(address, batch, body).await.0, expected, "{body}");
+    }
+    assert_eq!(ask(address, "GET /leno/v1/batch HTTP/1.1", "").await.0, 405);
+    assert_eq!(ask(address, &format!("{batch}\r\norigin: https://page.example"), "{}").await.0, 403);
+    // A batch may be larger than an object.
+    let much = format!(r#"{{"apply": ["{}"]}}"#, "x".repeat(BODY_BYTES_MAX + 1));
+    assert_eq!(ask(address, batch, &much).await.0, 200);
     let large = "x".repeat(BODY_BYTES_MAX + 1);
     assert_eq!(ask(address, put, &large).await.0, 413);
 

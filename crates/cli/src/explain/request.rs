@@ -137,7 +137,7 @@ async fn running(remote: &Remote) -> Result<World, Failure> {
             StatusCode::NOT_FOUND => continue,
             _ => return Err(remote::refusal(&answer)),
         }
-        let list = remote::json(&answer)?;
+        let list = remote::answer(&answer)?;
         objects.extend(list["items"].as_array().into_iter().flatten().flat_map(read));
     }
     analyze::world_in(&objects, Some(domain))

@@ -298,3 +298,28 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_tried_tells_what_would_be_and_leaves_nothing(
+        steps in prop::collection::vec((0..SORTS, 0..SLOTS, 0..VARIANTS), 1..30),
+        tried in prop::collection::vec((0..11_u8, 0..SLOTS, 0..VARIANTS), 1..10),
+    ) {
+        let [mut world, mut other] = [(); 2].map(|()| World::new(place()));
+        for step in &steps {
+            world.apply(change(*step));
+            other.apply(change(*step));
+        }
+        let before = (contents(&world), world.findings(), world.export(), world.addresses());
+        let seen = world.try_out(tried.iter().map(|step| change(*step)).collect(), |world| {
+            (contents(world), world.findings())
+        });
+        for step in &tried {
+            other.apply(change(*step));
+        }
+        prop_assert_eq!(seen, (contents(&other), other.findings()));
+        prop_assert_eq!((contents(&world), world.findings(), world.export(), world.addresses()), before);
+    }
+}

@@ -1,0 +1,191 @@
+//! Changes of the API's objects: several are one, made at one moment or not at all.
+//!
+//! They are first tried on the world, then stored, then brought into force. An object about which the world finds
+//! an error is refused: it would be told of, and do something else than it says.
+
+use super::{ClusterApi, blocking, stopping, unstored};
+use crate::plane::Plane;
+use crate::source::objects;
+use api::Object;
+use apiserver::backend::{Applies, Changed, Kind, Refusal, Target};
+use model::{Code, Finding, Level, ObjectRef};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use translate::Change;
+
+/// What shall be done.
+pub(super) struct Wanted {
+    /// Objects to be created or replaced, each once.
+    pub(super) put: Vec<Object>,
+    /// Objects to be deleted.
+    pub(super) gone: Vec<ObjectRef>,
+    /// What was found in their texts.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What can be done.
+struct Checked {
+    put: Vec<Object>,
+    gone: Vec<ObjectRef>,
+    missing: Vec<ObjectRef>,
+    findings: Vec<Finding>,
+}
+
+/// What was done, and the objects that were applied, as they are now.
+pub(super) struct Made {
+    pub(super) changed: Changed,
+    pub(super) values: Vec<serde_json::Value>,
+}
+
+impl ClusterApi {
+    /// Checks, stores and makes changes. All that is wrong with them is told at once.
+    pub(super) async fn make(&self, wanted: Wanted) -> Result<Made, Vec<Refusal>> {
+        let writing = self.writing.clone().lock_owned().await;
+        let (kinds, now_s) = (self.kinds.clone(), self.tokens.now_s());
+        let checked = self.handle.run(move |plane, _| check(plane, wanted, &kinds, now_s)).await;
+        let checked = checked.map_err(|ended| vec![stopping(ended)])??;
+        let mut rows: Vec<_> = checked.put.iter().map(objects::put).collect();
+        rows.extend(
+            checked
+                .gone
+                .iter()
+                .map(|object| apiserver::Change::Delete(apiserver::Table::Objects, objects::row_key(object))),
+        );
+        let (store, handle) = (self.store.clone(), self.handle.clone());
+        // Both, even when the caller hangs up in between: what is stored and not in force would show at the
+        // next start, as a surprise.
+        let work = move || {
+            let _writing = writing;
+            let revision = if rows.is_empty() { store.revision() } else { store.commit(&rows) };
+            let revision = revision.map_err(unstored)?;
+            handle.run_blocking(move |plane, _| take(plane, checked, revision)).map_err(stopping)
+        };
+        blocking(work).await.map_err(|refusal| vec![refusal])
+    }
+}
+
+/// What several refusals come to: one of its own kind, else all that was found.
+pub(super) fn one(mut refused: Vec<Refusal>) -> Refusal {
+    if refused.len() == 1 {
+        if let Some(only) = refused.pop() {
+            return only;
+        }
+    }
+    let findings = |refusal| match refusal {
+        Refusal::Invalid(findings) => findings,
+        Refusal::ReadOnly(finding) | Refusal::Conflict { finding, .. } => vec![*finding],
+        _ => Vec::new(),
+    };
+    Refusal::Invalid(refused.into_iter().flat_map(findings).collect())
+}
+
+/// What stands against the changes, and what they come to.
+fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Result<Checked, Vec<Refusal>> {
+    let Wanted { mut put, gone, mut findings } = wanted;
+    let mut refused = contradictions(&put, &gone);
+    for object in &mut put {
+        if let Err(read_only) = check_writable(plane, &object.object) {
+            refused.push(read_only);
+        }
+        let before = plane.objects.find_stored(&object.object);
+        if let Err(stale) = check_version(kinds, object, before) {
+            refused.push(stale);
+        }
+        objects::created_at(object, before.map_or(now_s, |stored| stored.object.meta.created));
+    }
+    let (gone, missing): (Vec<_>, Vec<_>) =
+        gone.into_iter().partition(|object| plane.objects.find_stored(object).is_some());
+    let of_files = missing.iter().map(|object| check_writable(plane, object));
+    refused.extend(of_files.filter_map(Result::err));
+    if refused.is_empty() {
+        let found = try_out(plane, &put, &gone);
+        if found.iter().any(|finding| finding.code.level() == Level::Error) {
+            findings.extend(found);
+            refused.push(Refusal::Invalid(findings));
+            return Err(refused);
+        }
+    }
+    if refused.is_empty() { Ok(Checked { put, gone, missing, findings }) } else { Err(refused) }
+}
+
+/// What would be wrong with these objects if they were in force, and those were gone. Nothing changes.
+fn try_out(plane: &mut Plane, put: &[Object], gone: &[ObjectRef]) -> Vec<Finding> {
+    // What a file says stays, whatever the API has under it.
+    let of_api = |object: &&ObjectRef| {
+        plane.in_force().get(*object).is_some_and(|object| object.origin.file.is_empty())
+    };
+    let gone = gone.iter().filter(of_api).cloned().map(Change::ObjectGone);
+    let put_in = put.iter().map(|object| Change::Object(Arc::new(object.clone())));
+    let changes = put_in.chain(gone).collect();
+    plane.world.try_out(changes, |world| {
+        put.iter().flat_map(|object| world.findings_about(&object.object)).collect()
+    })
+}
+
+/// Objects that are named twice: whatever was meant, something else might be done.
+fn contradictions(put: &[Object], gone: &[ObjectRef]) -> Vec<Refusal> {
+    let mut seen = BTreeSet::new();
+    let mut refused = Vec::new();
+    let named = put.iter().map(|object| (&object.object, object.at(0)));
+    let nowhere = |object: &ObjectRef| model::Origin { object: object.clone(), file: "".into(), line: 1 };
+    for (object, origin) in named.chain(gone.iter().map(|object| (object, nowhere(object)))) {
+        if !seen.insert(object) {
+            let cause = "the object is named twice in one change";
+            let finding = Finding::new(Code::Duplicate, &origin, cause, "name it once");
+            refused.push(Refusal::Invalid(vec![finding]));
+        }
+    }
+    refused
+}
+
+/// Refuses changes of what comes from a file.
+fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), Refusal> {
+    let Some(file) = plane.objects.find_file(object) else { return Ok(()) };
+    let origin = &file.origin;
+    let cause = format!("it is defined in {}:{}", origin.file, origin.line);
+    let fix = format!("change {} instead", origin.file);
+    Err(Refusal::ReadOnly(Box::new(Finding::new(Code::ReadOnly, origin, cause, fix))))
+}
+
+/// Brings into force what is stored, and says what came of it.
+fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
+    let Checked { put, gone, missing, mut findings } = checked;
+    let before: BTreeSet<String> = plane.last_findings().iter().map(ToString::to_string).collect();
+    let (mut applied, mut values) = (Vec::new(), Vec::new());
+    for object in put {
+        let change = match plane.objects.find_stored(&object.object) {
+            Some(_) => Applies::Updated,
+            None => Applies::Created,
+        };
+        applied.push((object.object.clone(), change));
+        values.push(object.value.clone());
+        plane.objects.store(object, revision);
+    }
+    for object in &gone {
+        plane.objects.remove(object, revision);
+    }
+    plane.sync_objects();
+    let about: BTreeSet<&ObjectRef> = applied.iter().map(|(object, _)| object).collect();
+    let is_about = |finding: &Finding| about.contains(&finding.origin.object);
+    let news = plane.last_findings().iter();
+    findings.extend(news.filter(|found| is_about(found) || !before.contains(&found.to_string())).cloned());
+    Made { changed: Changed { revision, applied, deleted: gone, missing, findings }, values }
+}
+
+/// Refuses a copy that is not of the object as it is stored; one that says no version may overwrite any.
+fn check_version(kinds: &[Kind], object: &Object, stored: Option<&objects::Stored>) -> Result<(), Refusal> {
+    let Some(copied) = &object.meta.resource_version else { return Ok(()) };
+    let now = match stored {
+        Some(stored) if stored.revision.to_string() == copied.text => return Ok(()),
+        Some(stored) => format!("the stored object's is {}", stored.revision),
+        None => "there is no such object any more".to_owned(),
+    };
+    let cause = format!("`metadata.resourceVersion` is {}, and {now}", copied.text);
+    let fix =
+        "take a fresh copy with `leno get` and change that one, or remove `resourceVersion` to overwrite";
+    let finding = Box::new(Finding::new(Code::Stale, &object.at(copied.line), cause, fix));
+    let of = |kind: &&Kind| kind.kind == &*object.object.kind && kind.api_version() == *object.api_version;
+    let Some(kind) = kinds.iter().find(of).copied() else { return Err(Refusal::Invalid(vec![*finding])) };
+    let (namespace, name) = (object.meta.namespace.to_string(), object.meta.name.to_string());
+    Err(Refusal::Conflict { target: Box::new(Target { kind, namespace, name }), finding })
+}

@@ -1,0 +1,39 @@
+//! Changes that are only tried: what would be wrong if they were made.
+
+use super::{Change, World};
+use std::sync::Arc;
+
+impl World {
+    /// Makes these changes of objects, looks, and takes them back: nobody is concerned, and nothing of them stays.
+    pub fn try_out<T>(&mut self, changes: Vec<Change>, look: impl FnOnce(&World) -> T) -> T {
+        // An address is given to a host for ever, but not to one that was only thought of.
+        let addresses = self.addresses.clone();
+        let mut undo = Vec::new();
+        for change in changes {
+            undo.extend(self.inverse(&change));
+            self.apply(change);
+        }
+        let seen = look(self);
+        for change in undo.into_iter().rev() {
+            self.apply(change);
+        }
+        self.addresses = addresses;
+        seen
+    }
+
+    /// What takes a change of an object back; of others nothing does.
+    fn inverse(&self, change: &Change) -> Option<Change> {
+        let object = match change {
+            Change::Object(object) => &object.object,
+            Change::ObjectGone(object) => object,
+            _ => {
+                debug_assert!(false, "only changes of objects are tried");
+                return None;
+            }
+        };
+        Some(match self.objects.get(object) {
+            Some(before) => Change::Object(Arc::clone(before)),
+            None => Change::ObjectGone(object.clone()),
+        })
+    }
+}
