@@ -6,12 +6,15 @@ use anyhow::Context;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
 use api::{Object, Spec};
 use model::{Code, Finding};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Largest input from a pipe, in bytes; more is refused.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Deepest directory that is read; deeper ones are left out with a word to the user.
+/// Largest file of a directory, in bytes; a larger one is refused.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Deepest directory that is read; a deeper one is refused.
 const DEPTH_MAX: usize = 8;
 
 /// What was read.
@@ -74,7 +77,9 @@ pub(crate) fn is_skipped(finding: &Finding) -> bool {
 pub(crate) const STDIN: &str = "stdin";
 
 /// Reads all of `paths` (`-` is standard input; of directories the `.yaml`, `.yml` and `.json` files in
-/// order of their names, with subdirectories) and parses them together.
+/// order of their names, with subdirectories) and parses them together. As a control plane reads a directory,
+/// so it is read here: links that lead out of it are refused, and only regular files are opened. A file that is
+/// named by itself may be anything, a pipe too.
 pub(crate) fn load(paths: &[String]) -> Result<Loaded, Failure> {
     load_as(paths, STDIN)
 }
@@ -103,14 +108,16 @@ fn read(path: &str, stdin: &str, files: &mut Vec<(String, String)>) -> anyhow::R
         return Ok(());
     }
     let path = Path::new(path);
-    let mut found = Vec::new();
     let kind = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
-    if kind.is_dir() {
-        walk(path, 0, &mut found)?;
-        anyhow::ensure!(!found.is_empty(), "{} holds no .yaml, .yml or .json file", path.display());
+    let found = if kind.is_dir() {
+        let root = path.canonicalize().with_context(|| format!("read {}", path.display()))?;
+        let mut walk = Walk { root: root.clone(), entered: BTreeSet::new(), found: Vec::new() };
+        walk.enter(path, root, 0)?;
+        anyhow::ensure!(!walk.found.is_empty(), "{} holds no .yaml, .yml or .json file", path.display());
+        walk.found
     } else {
-        found.push(path.to_owned());
-    }
+        vec![path.to_owned()]
+    };
     for path in found {
         let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         files.push((path.display().to_string(), text));
@@ -118,25 +125,65 @@ fn read(path: &str, stdin: &str, files: &mut Vec<(String, String)>) -> anyhow::R
     Ok(())
 }
 
-fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    anyhow::ensure!(depth < DEPTH_MAX, "{} lies more than {DEPTH_MAX} directories deep", directory.display());
-    let entries = std::fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.sort();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let is_ours =
-            path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|each| end == *each));
-        if hidden {
-            continue;
+/// The files of a directory.
+struct Walk {
+    /// Its true path.
+    root: PathBuf,
+    /// True paths of what was found, because links may lead in circles.
+    entered: BTreeSet<PathBuf>,
+    found: Vec<PathBuf>,
+}
+
+impl Walk {
+    /// Looks into a directory called `path` that is really `real`.
+    fn enter(&mut self, path: &Path, real: PathBuf, depth: usize) -> anyhow::Result<()> {
+        anyhow::ensure!(depth < DEPTH_MAX, "{} lies more than {DEPTH_MAX} directories deep", path.display());
+        if !self.entered.insert(real) {
+            return Ok(());
         }
-        if path.is_dir() {
-            walk(&path, depth + 1, found)?;
-        } else if is_ours {
-            found.push(path);
+        let entries = std::fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
+        let mut paths =
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+        // What has a name of its own is told by it, not by a link's.
+        paths.sort_by_key(|path| (path.is_symlink(), path.clone()));
+        for path in paths {
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let is_ours =
+                path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|each| end == *each));
+            if hidden || !(is_ours || path.is_dir()) {
+                continue;
+            }
+            self.take(path, depth)
+                .map_err(|(path, cause)| cause.context(format!("read {}", path.display())))?;
         }
+        self.found.sort();
+        Ok(())
     }
-    Ok(())
+
+    fn take(&mut self, path: PathBuf, depth: usize) -> Result<(), (PathBuf, anyhow::Error)> {
+        let looked = path.canonicalize().and_then(|real| Ok((std::fs::metadata(&real)?, real)));
+        let (kind, real) = match looked {
+            Ok(looked) => looked,
+            Err(cause) => return Err((path, cause.into())),
+        };
+        let refuse = |path, cause: &str| Err((path, anyhow::Error::msg(cause.to_owned())));
+        if !real.starts_with(&self.root) {
+            return refuse(path, "the link leads out of the directory");
+        }
+        if kind.is_dir() {
+            return self.enter(&path, real, depth + 1).map_err(|cause| (path, cause));
+        }
+        if !kind.is_file() {
+            return refuse(path, "not a regular file");
+        }
+        if kind.len() > FILE_BYTES_MAX {
+            return refuse(path, "larger than 16 MiB");
+        }
+        if self.entered.insert(real) {
+            self.found.push(path);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -4,28 +4,34 @@ use crate::source::directory::Directory;
 use crate::source::watch::{self, Events, State};
 use crate::task::Handle;
 use daemon::Drain;
-use model::Level;
+use model::{Finding, Level};
+use std::collections::BTreeSet;
 
 /// Watches a directory into a plane until `drain`.
 pub(crate) async fn watch_into(directory: Directory, events: Events, handle: Handle, drain: Drain) {
     let publish = |state: State| {
         let handle = handle.clone();
         async move {
-            for finding in &state.findings {
-                match finding.code.level() {
-                    Level::Error => {
-                        tracing::warn!(%finding, "configuration refused; the last good one stays in force");
-                    }
-                    Level::Warning | Level::Info => tracing::warn!(%finding, "configuration"),
-                }
-            }
+            let is_error = |finding: &&Finding| finding.code.level() == Level::Error;
+            let refused: BTreeSet<String> =
+                state.findings.iter().filter(is_error).map(ToString::to_string).collect();
             let took = handle.run(move |plane, _| {
+                let known: BTreeSet<String> = plane.last_findings().iter().map(ToString::to_string).collect();
                 plane.objects.set_files(state.objects, state.leaving, state.findings);
                 plane.add_rows(state.rows);
                 plane.sync_objects();
+                let found = plane.last_findings().iter();
+                found.filter(|finding| !known.contains(&finding.to_string())).cloned().collect()
             });
-            // The plane ends only with the process.
-            let _ = took.await;
+            // The plane ends only with the process. What was told before is not told again.
+            let found: Vec<Finding> = took.await.unwrap_or_default();
+            for finding in found {
+                if refused.contains(&finding.to_string()) {
+                    tracing::warn!(%finding, "configuration refused; the last good one stays in force");
+                } else {
+                    tracing::warn!(%finding, "configuration");
+                }
+            }
         }
     };
     tokio::select! {

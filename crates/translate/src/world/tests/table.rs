@@ -457,7 +457,7 @@ fn each_finding_has_its_line() {
     );
     check(
         &format!("{global}  backends:\n    - service: {{name: nope}}\n").replace("NAME", "a"),
-        Code::ReferenceNotFound,
+        Code::BackendNotFound,
         7,
     );
     check(&ROUTE.replace("name: shop", "name: gone"), Code::ParentNotFound, 7);
