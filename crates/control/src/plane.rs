@@ -11,9 +11,8 @@ use crate::stream::{Holds, Offer, Peer, Stream};
 use api::Object;
 use apiserver::{Change as Row, Table};
 use model::federation::RemoteCluster;
-use model::service::EndpointState;
 use model::trust::{Proof, TrustBundle};
-use model::{Finding, Hostname, Locality, ObjectRef, SpiffeId, Subscription};
+use model::{Finding, Hostname, ObjectRef, Subscription};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -61,7 +60,8 @@ pub struct Plane {
     /// What the metrics say.
     pub metrics: Metrics,
     source_findings: Vec<Finding>,
-    last_findings: Vec<Finding>,
+    /// What was wrong when objects last changed.
+    pub last_findings: Vec<Finding>,
     in_force: BTreeMap<ObjectRef, Object>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
@@ -191,7 +191,7 @@ impl Plane {
         let wanted: BTreeMap<Arc<str>, translate::Registration> = self
             .presence
             .present()
-            .filter_map(|(registration, state)| workload(registration, state))
+            .filter_map(|(registration, state)| registration.workload(state))
             .map(|workload| (workload.uid.clone(), workload))
             .collect();
         let known: BTreeMap<Arc<str>, translate::Registration> = self
@@ -212,7 +212,7 @@ impl Plane {
 
     fn sync_workload(&mut self, uid: &str) {
         let wanted =
-            self.presence.find_present(uid).and_then(|(registration, state)| workload(registration, state));
+            self.presence.find_present(uid).and_then(|(registration, state)| registration.workload(state));
         let known = self.world.workload(uid).cloned();
         match (wanted, known) {
             (Some(wanted), known) if known.as_ref() != Some(&wanted) => self.apply(Change::Workload(wanted)),
@@ -436,11 +436,6 @@ impl Plane {
         all
     }
 
-    /// What was wrong when objects last changed.
-    pub fn last_findings(&self) -> &[Finding] {
-        &self.last_findings
-    }
-
     /// All streams.
     pub fn streams(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
         self.streams.iter()
@@ -482,20 +477,6 @@ pub struct Stored {
     pub addresses: BTreeMap<Hostname, Ipv4Addr>,
     /// The last federated view.
     pub remote: Vec<RemoteCluster>,
-}
-
-/// A registration as the world wants it; `None` without an address or a readable identity.
-fn workload(registration: &Registration, state: EndpointState) -> Option<translate::Registration> {
-    let v4 = registration.addresses.iter().find(|address| address.is_ipv4());
-    Some(translate::Registration {
-        uid: registration.uid.clone(),
-        namespace: registration.namespace.clone(),
-        group: registration.group.clone(),
-        address: *v4.or(registration.addresses.first())?,
-        identity: SpiffeId::parse(&registration.identity)?,
-        locality: Locality::default(),
-        state,
-    })
 }
 
 /// Seconds since the epoch.

@@ -8,6 +8,7 @@ use apiserver::{Change, Row, Table};
 use model::service::EndpointState;
 use model::time::{rfc3339, span};
 use model::trust::{EXPIRED_GRACE, Proof, RENEWAL_GRACE};
+use model::{Locality, SpiffeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -51,6 +52,22 @@ pub struct Registration {
     /// moment.
     #[serde(default)]
     pub gone_s: Option<u64>,
+}
+
+impl Registration {
+    /// As the world wants it; `None` without an address or a readable identity.
+    pub(crate) fn workload(&self, state: EndpointState) -> Option<translate::Registration> {
+        let v4 = self.addresses.iter().find(|address| address.is_ipv4());
+        Some(translate::Registration {
+            uid: self.uid.clone(),
+            namespace: self.namespace.clone(),
+            group: self.group.clone(),
+            address: *v4.or(self.addresses.first())?,
+            identity: SpiffeId::parse(&self.identity)?,
+            locality: Locality::default(),
+            state,
+        })
+    }
 }
 
 /// How long the certificates of a cluster live, and registrations with them.

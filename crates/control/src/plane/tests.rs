@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::push::published::SWEEP_SLACK;
+use model::{Locality, SpiffeId};
 use tokio::sync::mpsc;
 
 fn plane() -> Plane {
