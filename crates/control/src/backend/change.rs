@@ -66,10 +66,10 @@ impl ClusterApi {
 
 /// What several refusals come to: one of its own kind, else all that was found.
 pub(super) fn one(mut refused: Vec<Refusal>) -> Refusal {
-    if refused.len() == 1 {
-        if let Some(only) = refused.pop() {
-            return only;
-        }
+    if refused.len() == 1
+        && let Some(only) = refused.pop()
+    {
+        return only;
     }
     let findings = |refusal| match refusal {
         Refusal::Invalid(findings) => findings,
