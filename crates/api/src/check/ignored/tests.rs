@@ -107,6 +107,18 @@ const IN_VAIN: &[(&str, &str, &str, &str)] = &[
     ),
     ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: true}", "spec.telemetry.accessLog"),
     ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: false}", "spec.telemetry.accessLog"),
+    (
+        "MeshSettings",
+        "mtls: Strict",
+        "httpConnectionManager: {xffNumTrustedHops: 1}",
+        "spec.httpConnectionManager.xffNumTrustedHops",
+    ),
+    (
+        "MeshSettings",
+        "mtls: Strict",
+        "httpConnectionManager: {xffTrustedCidrs: [10.0.0.0/8]}",
+        "spec.httpConnectionManager.xffTrustedCidrs",
+    ),
     ("Cluster", "network: n", "type: Kubernetes", "spec.type"),
     ("GlobalService", "hosts: [a.b]\nports:", "- {port: 80, nodePort: 30000}", "spec.ports[0].nodePort"),
     ("GlobalService", "hosts: [a.b]\nports:", "- {port: 80, protocol: UDP}", "spec.ports[0].protocol"),
@@ -184,7 +196,7 @@ fn what_holds_anyway_or_says_nothing_is_not_told() {
         ("MeshSettings", "mtls: Strict\noutbound: AllowAny\ndns: {suffixes: [a.b]}"),
         (
             "MeshSettings",
-            "pathNormalization: {normalization: NONE, pathWithEscapedSlashesAction: REJECT_REQUEST}\nhttpConnectionManager: {xffNumTrustedHops: 1, idleTimeout: 1h, streamIdleTimeout: 5m}",
+            "pathNormalization: {normalization: NONE, pathWithEscapedSlashesAction: REJECT_REQUEST}\nhttpConnectionManager: {xffNumTrustedHops: 0, idleTimeout: 1h, streamIdleTimeout: 5m}",
         ),
         ("Cluster", "type: Hosts\nnetwork: n\nregion: r\nzone: z\ngateways: [10.0.0.1]"),
         ("Backend", "type: Static\naddresses: [{host: 10.0.0.1, port: 80}]\nprotocol: http"),

@@ -3,7 +3,7 @@
 use super::*;
 use model::Code;
 use model::MeshSettings;
-use model::authz::{Action, Cidr, ConditionKey, Policy};
+use model::authz::{Action, ConditionKey, Policy};
 use model::listener::Inbound;
 use model::route::{Parent, PathMatch, RouteFilter, RouteRule};
 use model::service::{Endpoint, Protocol, Reach, Service};
@@ -504,7 +504,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
     assert_eq!(keys(&world(SHOP)), ["names"]);
     assert_eq!(keys(&settings_of("{httpConnectionManager: {idleTimeout: 620s}}")), ["names"]);
     let mut world = settings_of(
-        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {xffTrustedCidrs: [10.0.0.0/8], idleTimeout: 1h, streamIdleTimeout: 90s}}",
+        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {idleTimeout: 1h, streamIdleTimeout: 90s}}",
     );
     assert_eq!(keys(&world), ["names", "settings"]);
     let expected = MeshSettings {
@@ -514,7 +514,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
         },
         http: HttpConnections {
             xff_num_trusted_hops: 0,
-            xff_trusted_cidrs: vec![Cidr::parse("10.0.0.0/8").unwrap()],
+            xff_trusted_cidrs: Vec::new(),
             idle_timeout: Duration::from_secs(3600),
             stream_idle_timeout: Duration::from_secs(90),
         },
