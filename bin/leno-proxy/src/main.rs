@@ -26,16 +26,22 @@ fn main() -> ExitCode {
         }
     };
     daemon::logging::init("leno-proxy");
+    let code = run(options);
+    daemon::logging::finish();
+    code
+}
+
+fn run(options: Options) -> ExitCode {
     if let Some(filter) = &options.log
         && let Err(error) = daemon::logging::set_filter(filter)
     {
-        eprintln!("leno-proxy: --log {filter}: {error}");
+        daemon::logging::say(format_args!("leno-proxy: --log {filter}: {error}"));
         return ExitCode::from(64);
     }
     match start::run(options, Seams::real()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("leno-proxy: {:#}", anyhow::Error::new(error));
+            daemon::logging::say(format_args!("leno-proxy: {:#}", anyhow::Error::new(error)));
             ExitCode::FAILURE
         }
     }

@@ -88,7 +88,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let open = move || {
         let Attached { link, findings, .. } = local::attach(source, &control, drain)?;
         for finding in findings {
-            eprintln!("{finding}");
+            daemon::logging::say(finding);
         }
         Ok(link)
     };

@@ -60,13 +60,12 @@ fn main() -> ExitCode {
             return if told.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match run(command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let code = run(command).unwrap_or_else(|error| {
+        daemon::logging::say(format_args!("error: {error:#}"));
+        ExitCode::FAILURE
+    });
+    daemon::logging::finish();
+    code
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -106,7 +105,7 @@ fn sidecar(options: proxy::options::Options) -> anyhow::Result<ExitCode> {
 fn start_logging(name: &str, filter: Option<&str>) -> Option<ExitCode> {
     daemon::logging::init(name);
     let error = daemon::logging::set_filter(filter?).err()?;
-    eprintln!("error: --log: {error}");
+    daemon::logging::say(format_args!("error: --log: {error}"));
     Some(ExitCode::from(USAGE))
 }
 

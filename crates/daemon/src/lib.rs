@@ -8,6 +8,7 @@ pub mod clock; // time as a seam
 mod drain; // begin to end
 pub mod files; // for their owner alone
 pub mod host; // whom a local listener answers
+pub mod lines; // written by a thread of its own
 pub mod logging; // JSON to stderr
 pub mod metrics; // counters and their exposition
 pub mod process; // signals, hardening

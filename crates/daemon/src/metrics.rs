@@ -140,6 +140,11 @@ impl Registry {
         }
     }
 
+    /// Shows a counter, without labels, that is kept elsewhere. Nothing if the name is taken.
+    pub fn share_counter(&self, name: &str, help: &str, counter: &Counter) {
+        self.series(name, help, Kind::Counter, &[], || Series::Counter(counter.clone()));
+    }
+
     /// The gauge of these labels; the same handle for the same labels.
     pub fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Gauge {
         let fresh = || Series::Gauge(Gauge::default());

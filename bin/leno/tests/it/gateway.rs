@@ -159,6 +159,33 @@ fn a_directory_is_watched_and_a_broken_file_changes_nothing() {
     wait_until("one answers again", || starts("one"));
 }
 
+/// A collector that stopped reading: the pipe that is our standard error is full from the start.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    const PIPE_BYTES: usize = 64 * 1024;
+    let (_nobody_reads, mut full) = std::io::pipe().expect("a pipe");
+    full.write_all(&[b'x'; PIPE_BYTES]).expect("as much as a pipe holds");
+    let (from, directory) = (free_address(), tempfile::tempdir().expect("a directory"));
+    let (one, two) = (backend("one"), backend("two"));
+    let file = directory.path().join("all.yaml");
+    let to = |name: &str| {
+        let rules = format!("  - backendRefs:\n    - {{group: leno.dev, kind: Backend, name: {name}}}\n");
+        documents(&from, one, two, &rules)
+    };
+    std::fs::write(&file, to("one")).expect("written");
+    let mut leno = Command::new(LENO);
+    leno.args(["gateway", "--admin-port", "0", "-f"]).arg(directory.path());
+    let mut gateway = Gateway(leno.stdin(Stdio::null()).stderr(full).spawn().expect("leno runs"));
+    drop(leno);
+    let starts = |name: &str| answers(&from, "/").is_some_and(|body| body.starts_with(name));
+    wait_until("one answers", || starts("one"));
+    std::fs::write(&file, to("two")).expect("written");
+    wait_until("two answers", || starts("two"));
+    let stopped = Command::new("kill").arg(gateway.0.id().to_string()).status().expect("kill runs");
+    assert!(stopped.success());
+    wait_until("it ends", || gateway.0.try_wait().expect("a child of ours").is_some());
+}
+
 #[test]
 fn bad_arguments_and_bad_files_are_refused_with_the_place() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,26 +1,18 @@
 //! The access log: one line of JSON for each request or connection, with Envoy's field names.
 //!
-//! Workers format and hand over; a thread writes. A full queue drops lines and counts them: traffic never
-//! waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
+//! Workers format and hand over; a thread writes (`daemon::lines`): traffic never waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
 
 use super::labels::flag;
 use super::record::{Direction, RequestRecord, TcpRecord};
+use daemon::lines::{self, Finished, Lines, Sink};
 use decide::authz::{Decision, Denial, Rehearsal};
 use model::{Policy, Reason, SpiffeId};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Lines on their way to the writer; more are dropped and counted.
-const QUEUE_LINES_MAX: usize = 2048;
-/// Bytes gathered before they are written.
-const BATCH_BYTES_MAX: usize = 64 * 1024;
-/// At the end of the process, lines that are queued get so long to be written; then they are lost.
-const FINISH_MAX: Duration = Duration::from_secs(2);
 /// Longest path that is logged, in bytes; the rest is cut.
 const PATH_BYTES_MAX: usize = 2048;
 /// Longest other value that comes from a peer, in bytes; the rest is cut.
@@ -31,59 +23,34 @@ const SHADOW_POLICIES_MAX: usize = 16;
 /// Envoy's word (`rbac_access_denied_matched_policy[none]`) for a denial because no ALLOW policy matched.
 const NONE: &str = "none";
 
-enum Message {
-    Line(Vec<u8>),
-    Stop,
-}
-
 /// The workers' end of the log.
-pub struct AccessLog {
-    lines: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
-    is_finishing: Arc<AtomicBool>,
-    /// Breaks off when the writer has ended.
-    ended: Mutex<Receiver<()>>,
-}
+pub struct AccessLog(Lines);
 
 impl AccessLog {
     /// Opens `path` for appending (`-`: standard output) and starts the writer thread. A new file is for its
     /// owner alone; one that is there keeps its permissions, which a log rotation may have chosen.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let sink: Box<dyn Write + Send> = if path.as_os_str() == "-" {
-            Box::new(io::stdout())
+        if path.as_os_str() == "-" {
+            Self::start(lines::output(io::stdout().as_fd())?)
         } else {
-            Box::new(daemon::files::private().create(true).append(true).open(path)?)
-        };
-        Self::start(sink)
+            Self::start(lines::append(path)?)
+        }
     }
 
     /// Starts the writer thread on any sink.
-    pub fn start(sink: Box<dyn Write + Send>) -> io::Result<Self> {
-        let (lines, queue) = mpsc::sync_channel(QUEUE_LINES_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let is_finishing = Arc::<AtomicBool>::default();
-        let (counter, finishing) = (Arc::clone(&dropped), Arc::clone(&is_finishing));
-        let (alive, ended) = mpsc::sync_channel(0);
-        std::thread::Builder::new().name("access-log".into()).stack_size(128 * 1024).spawn(move || {
-            write_lines(&queue, sink, &counter, &finishing);
-            drop(alive);
-        })?;
-        Ok(Self { lines, dropped, is_finishing, ended: Mutex::new(ended) })
+    pub fn start(sink: impl Sink + 'static) -> io::Result<Self> {
+        Ok(Self(Lines::start("access-log", sink)?))
     }
 
     /// Lines lost to a full queue or a failing disk.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.0.dropped().get()
     }
 
     /// Writes what is queued and ends the thread; a disk that is stuck is not waited for. Lines that come
     /// later are dropped.
     pub fn finish(&self) {
-        self.is_finishing.store(true, Ordering::Release);
-        // Fails when the queue is full: then the writer comes by and sees the mark.
-        let _ = self.lines.try_send(Message::Stop);
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.recv_timeout(FINISH_MAX) == Err(RecvTimeoutError::Timeout) {
+        if self.0.finish() == Finished::Stuck {
             tracing::warn!("the access log's last lines are lost: its disk does not answer");
         }
     }
@@ -159,8 +126,9 @@ impl AccessLog {
         // Writing plain values into memory cannot fail; a line that did would be counted as dropped.
         let is_written = serde_json::to_writer(&mut bytes, line).is_ok();
         bytes.push(b'\n');
-        if !is_written || self.lines.try_send(Message::Line(bytes)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        match is_written {
+            true => self.0.write(bytes),
+            false => self.0.dropped().inc(),
         }
     }
 }
@@ -207,45 +175,6 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow_engine_result: Option<&'static str>,
     attempts: u32,
-}
-
-fn write_lines(
-    queue: &Receiver<Message>,
-    mut sink: Box<dyn Write + Send>,
-    dropped: &AtomicU64,
-    is_finishing: &AtomicBool,
-) {
-    let mut batch = Vec::with_capacity(BATCH_BYTES_MAX);
-    let mut is_open = true;
-    while is_open {
-        let mut lines = 0;
-        let mut next = match queue.try_recv() {
-            Err(TryRecvError::Empty) if is_finishing.load(Ordering::Acquire) => break,
-            Err(TryRecvError::Empty) => queue.recv().map_err(|_| TryRecvError::Disconnected),
-            next => next,
-        };
-        loop {
-            match next {
-                Ok(Message::Line(line)) => {
-                    batch.extend_from_slice(&line);
-                    lines += 1;
-                }
-                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => {
-                    is_open = false;
-                    break;
-                }
-                Err(TryRecvError::Empty) => break,
-            }
-            if batch.len() >= BATCH_BYTES_MAX {
-                break;
-            }
-            next = queue.try_recv();
-        }
-        if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
-            dropped.fetch_add(lines, Ordering::Relaxed);
-        }
-        batch.clear();
-    }
 }
 
 fn principals(

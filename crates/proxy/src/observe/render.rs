@@ -3,6 +3,7 @@
 use super::labels::put_label;
 use super::metrics::Observe;
 use super::series::{BOUNDS, Certificate, Histogram, Http, Series, Tcp};
+use daemon::logging;
 use identity::OutsideValidity;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -164,6 +165,9 @@ impl Observe {
         single("leno_config_hosts", "gauge", "Hosts in the configuration in force.", hosts as f64);
         let series = self.series_len() as f64;
         single("leno_metric_series", "gauge", "Series of requests and connections in memory.", series);
+        if let Some(dropped) = logging::dropped() {
+            single(logging::DROPPED_METRIC, "counter", logging::DROPPED_HELP, dropped.get() as f64);
+        }
         if let Some(log) = self.log() {
             let dropped = log.dropped() as f64;
             single(

@@ -26,6 +26,8 @@ impl Write for Sink {
     }
 }
 
+impl daemon::lines::Sink for Sink {}
+
 fn request<'a>() -> RequestRecord<'a> {
     RequestRecord {
         direction: Direction::Outbound,
@@ -269,7 +271,7 @@ fn the_certificate_is_told_in_seconds() {
 
 fn logged(record: &RequestRecord<'_>) -> serde_json::Value {
     let sink = Sink::default();
-    let log = AccessLog::start(Box::new(sink.clone())).unwrap();
+    let log = AccessLog::start(sink.clone()).unwrap();
     let observe = Observe::new(Arc::new(System), Some(log));
     observe.set_own(Own { id: Some(id("client")), ..Own::default() });
     observe.recorder().request(record);
@@ -430,8 +432,9 @@ fn a_stuck_disk_costs_lines_and_not_time() {
             Ok(())
         }
     }
+    impl daemon::lines::Sink for Stuck {}
     let (release, stuck) = std::sync::mpsc::channel();
-    let log = AccessLog::start(Box::new(Stuck(stuck))).unwrap();
+    let log = AccessLog::start(Stuck(stuck)).unwrap();
     let observe = Observe::new(Arc::new(System), Some(log));
     let recorder = observe.recorder();
     for _ in 0..10_000 {

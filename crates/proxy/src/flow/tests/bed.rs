@@ -139,6 +139,8 @@ impl Write for Sink {
     }
 }
 
+impl daemon::lines::Sink for Sink {}
+
 /// A proxy with one worker and no listeners yet.
 pub(super) struct Proxy {
     pub(super) worker: Rc<Worker>,
@@ -183,7 +185,7 @@ impl Proxy {
         let (trigger, drain) = Drain::new();
         let log = Sink::default();
         let clock = Arc::new(System);
-        let access_log = AccessLog::start(Box::new(log.clone())).unwrap();
+        let access_log = AccessLog::start(log.clone()).unwrap();
         let shared = Arc::new(Shared {
             options,
             lookup: Lookup::new(Arc::clone(&store)).0,
