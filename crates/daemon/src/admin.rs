@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use codec::{Body, Reply, ServerOptions};
@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::host::{is_from_page, is_ours};
 use crate::metrics::Registry;
+use crate::repeated::Repeated;
 use crate::{Drain, Tasks};
 use caller::Caller;
 
@@ -30,6 +31,8 @@ const CONNECTIONS_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open connections may take to end in a drain.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+
+static NOT_ACCEPTED: Repeated = Repeated::new();
 
 /// What an operator asks.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +98,7 @@ pub type Health = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// Serves what a plane shows to operators, until `drain`: `/metrics`; `/ready`, whether others can rely on it; and
 /// `/healthz`, whether it runs at all.
 pub async fn serve_metrics(listener: TcpListener, registry: Registry, health: Health, drain: Drain) {
+    crate::logging::count_in(&registry);
     let handler: AdminHandler = Arc::new(move |request| match (request.path, health()) {
         ("/metrics", _) => AdminReply::metrics(registry.render()),
         ("/ready", Err(why)) => AdminReply::text(503, format!("{why}\n")),
@@ -137,7 +141,9 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(cause) => {
-                    tracing::warn!(%cause, "admin connection not accepted");
+                    if let Some(held_back) = NOT_ACCEPTED.admit(Instant::now()) {
+                        tracing::warn!(%cause, held_back, "admin connection not accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -13,6 +13,7 @@ pub mod logging; // JSON to stderr
 pub mod metrics; // counters and their exposition
 pub mod process; // signals, hardening
 mod readiness; // what is still missing
+pub mod repeated; // one line a second
 mod tasks; // who owns a task
 
 pub use drain::{Drain, DrainTrigger};

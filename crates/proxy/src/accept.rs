@@ -4,13 +4,14 @@
 #[cfg(test)]
 mod tests;
 
+use daemon::repeated::Repeated;
 use model::address::SOCKET_MARK;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that the kernel holds for us before we accept them; more are dropped and tried again by the
@@ -28,6 +29,8 @@ const PROXY_PATIENCE: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = codec::WRITE_TIMEOUT;
 /// After an error of `accept` that is about this process (no descriptors left), wait so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+static NOT_ACCEPTED: Repeated = Repeated::new();
 
 /// Whether our sockets carry the mark that keeps them from being captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +104,9 @@ pub(crate) async fn accept(
                 Ok((stream, peer)) => admit(stream, reader, peer, &mut take),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "accept");
+                    if let Some(held_back) = NOT_ACCEPTED.admit(Instant::now()) {
+                        tracing::warn!(%error, held_back, "connections are not accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

@@ -31,6 +31,8 @@ const ANONYMOUS_MAX: Duration = Duration::from_secs(30);
 const NAP_MAX: Duration = Duration::from_secs(30);
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Failed accepts are logged at most this often.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// An accepted connection.
 pub struct Connection {
@@ -84,6 +86,7 @@ pub async fn run(
 ) {
     let mut handshakes = JoinSet::new();
     let mut sources: HashMap<Id, IpAddr> = HashMap::new();
+    let mut told: Option<Instant> = None;
     loop {
         while let Some(done) = handshakes.try_join_next_with_id() {
             sources.remove(&task_id(&done));
@@ -100,7 +103,10 @@ pub async fn run(
         let (tcp, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                    tracing::warn!(%error, "connections are not accepted");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
