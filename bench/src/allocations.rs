@@ -87,7 +87,10 @@ fn serve(source: Source) -> Result<()> {
     let tasks = Tasks::new();
     let (_trigger, drain) = Drain::new();
     let control = tasks.clone();
-    let open = move || Ok(local::attach(source, &control, drain)?.link);
+    let open = move || {
+        let link = local::attach(source, &control, drain)?.link;
+        Ok(proxy::start::Opened { link, has_refusals: false })
+    };
     proxy::start::run_with_link(options, proxy::start::Seams::real(), open)?;
     Ok(())
 }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use control::local::{self, Attached, Source};
 use daemon::{Drain, Tasks};
-use proxy::start::Seams;
+use model::Level;
+use proxy::start::{Opened, Seams};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -87,10 +88,11 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let control = tasks.clone();
     let open = move || {
         let Attached { link, findings, .. } = local::attach(source, &control, drain)?;
+        let has_refusals = findings.iter().any(|finding| finding.code.level() == Level::Error);
         for finding in findings {
             daemon::logging::say(finding);
         }
-        Ok(link)
+        Ok(Opened { link, has_refusals })
     };
     proxy::start::run_with_link(proxy_options, Seams::real(), open)?;
     Ok(ExitCode::SUCCESS)

@@ -287,7 +287,7 @@ impl Plane {
             self.metrics.nacks.inc();
             let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
             let message: String = message.chars().take(COMPLAINT_CHARS_MAX).collect();
-            tracing::warn!(proxy = %stream.peer, message, "a proxy refused what it was sent");
+            tracing::warn!(proxy = %stream.peer, cause = message, "a proxy refused what it was sent");
         }
         let sent = stream.on_request(request, offer)??;
         self.metrics.resources_sent.add(sent.resources);

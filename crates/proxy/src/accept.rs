@@ -60,13 +60,28 @@ impl Reader {
     }
 }
 
-/// Opens a listener of this worker at `address`.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// With whom an address is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// With the other workers: with any socket of this user that shares it too.
+    Workers,
+    /// With nobody.
+    No,
+}
+
+/// A socket at `address` that does not listen yet.
+pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(sharing == Sharing::Workers)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Opens a listener of this worker at `address`.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address, Sharing::Workers)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }

@@ -160,6 +160,9 @@ fn listeners(joined: &Joined) -> String {
             let address = listener.address.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
             text.push_str(&format!("gateway/{}::{address}:{}\n", listener.name, listener.port));
         }
+        for closed in &gateway.closed {
+            text.push_str(&format!("closed/{}::{} ({})\n", closed.name, closed.address, closed.why));
+        }
     }
     text
 }

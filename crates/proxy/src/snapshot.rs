@@ -6,10 +6,12 @@
 //! those atomics.
 
 mod build;
+mod ports;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use ports::Ports;
 pub use store::{Change, Store};
 
 use decide::balance::{Place, Priorities};
@@ -22,7 +24,7 @@ use model::service::{Endpoint, Service};
 use model::trust::TrustBundle;
 use model::{Hostname, MeshSettings, Policy};
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -200,6 +202,26 @@ pub struct GatewayEntry {
     pub rules: Vec<Table>,
     /// The policies on what comes in by each of `gateway.listeners`, in their order.
     pub policies: Vec<Arc<[Arc<Policy>]>>,
+    /// Namespace and name of the gateway that each of them is of, in their order.
+    owners: Vec<(Arc<str>, Arc<str>)>,
+    /// What is configured too and cannot be opened. What such a gateway listened on before is among the
+    /// listeners.
+    pub closed: Vec<ClosedListener>,
+}
+
+/// A gateway's listener that cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedListener {
+    /// Of the gateway.
+    pub namespace: Arc<str>,
+    /// Of the gateway.
+    pub gateway: Arc<str>,
+    /// Of the listener.
+    pub name: Arc<str>,
+    /// Where it should listen.
+    pub address: SocketAddr,
+    /// Why it does not.
+    pub why: Arc<str>,
 }
 
 impl GatewayEntry {

@@ -6,26 +6,28 @@
 mod control;
 mod join;
 mod last_good;
+mod listening;
 mod renewal;
+mod reserved;
 mod run;
 mod seams;
 mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use listening::Listening;
 pub(crate) use renewal::{Renewal, Trouble};
-pub use run::{StartError, run, run_with_link};
+pub use run::{Opened, StartError, run, run_with_link};
 pub use seams::Seams;
 
 use crate::lookup::Lookup;
 use crate::observe::Observe;
 use crate::options::Options;
 use crate::snapshot::{Me, Store};
+use daemon::Drain;
 use daemon::clock::Clock;
-use daemon::{Drain, Gate};
 use identity::Identity;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What all threads of one proxy share. Each worker holds it in an `Arc`.
 pub struct Shared {
@@ -43,27 +45,8 @@ pub struct Shared {
     pub observe: Arc<Observe>,
     /// Started when the proxy is to stop.
     pub drain: Drain,
-    /// Each worker reports here, once, when all its listeners are bound.
-    pub listening: Listening,
+    /// Each worker reports here what it has opened and closed.
+    pub listening: Arc<Listening>,
     /// Time, the real one or a test's.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Opens a gate when every worker has reported.
-pub struct Listening {
-    left: AtomicUsize,
-    gate: Gate,
-}
-
-impl Listening {
-    pub(crate) fn new(workers: usize, gate: Gate) -> Self {
-        Self { left: AtomicUsize::new(workers), gate }
-    }
-
-    /// One worker has bound all its listeners.
-    pub fn bound(&self) {
-        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.gate.open();
-        }
-    }
 }

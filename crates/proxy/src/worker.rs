@@ -207,7 +207,7 @@ fn run(shared: Arc<Shared>, phases: &Phases, seed: u64, told: &mpsc::Sender<io::
         let worker = Worker::new(shared, seed);
         match listeners::open(&worker, &phases.outbound.1) {
             Ok(listeners) => {
-                worker.shared.listening.bound();
+                worker.shared.listening.started();
                 let _ = told.send(Ok(()));
                 live(&worker, listeners, phases).await;
             }

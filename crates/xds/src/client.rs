@@ -60,6 +60,8 @@ pub struct Session {
     held: HashMap<Arc<str>, Arc<str>>,
     hash: Combined,
     refused: BTreeMap<String, String>,
+    /// Held, but not in force.
+    unmet: BTreeMap<String, String>,
 }
 
 impl Session {
@@ -149,15 +151,16 @@ impl Session {
         Ok(update)
     }
 
-    /// Confirms the response with this nonce: `applied` is what really runs now. As long as a resource is
-    /// refused this is a complaint, and the server does not count us as in sync.
+    /// Confirms the response with this nonce, or says once more how it went: `applied` is what really runs now. As
+    /// long as a resource is refused or not in force this is a complaint, and the server does not count us as in sync.
     pub fn ack(&self, nonce: &str, applied: Combined) -> DeltaDiscoveryRequest {
-        let error_detail = (!self.refused.is_empty()).then(|| {
-            let named = self.refused.iter().take(REFUSALS_NAMED_MAX);
+        let complaints = self.refused.len() + self.unmet.len();
+        let error_detail = (complaints > 0).then(|| {
+            let named = self.refused.iter().chain(&self.unmet).take(REFUSALS_NAMED_MAX);
             let mut message =
                 named.map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ");
-            if self.refused.len() > REFUSALS_NAMED_MAX {
-                message.push_str(&format!("; and {} more", self.refused.len() - REFUSALS_NAMED_MAX));
+            if complaints > REFUSALS_NAMED_MAX {
+                message.push_str(&format!("; and {} more", complaints - REFUSALS_NAMED_MAX));
             }
             rpc::Status { code: Code::InvalidArgument as i32, message }
         });
@@ -177,6 +180,14 @@ impl Session {
             error_detail: Some(rpc::Status { code: Code::InvalidArgument as i32, message: cause }),
             ..request()
         }
+    }
+
+    /// What of the resources held cannot be put in force, and why: told with every [`Session::ack`] from now on.
+    /// Whether that differs from before.
+    pub fn complain(&mut self, unmet: BTreeMap<String, String>) -> bool {
+        let is_new = unmet != self.unmet;
+        self.unmet = unmet;
+        is_new
     }
 
     /// The combined hash of what was accepted so far: what [`Session::ack`] should carry once it is applied.

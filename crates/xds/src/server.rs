@@ -230,7 +230,8 @@ impl Session {
         if let Some(applied) = Combined::from_bytes(&request.applied) {
             self.applied = applied;
         }
-        if request.response_nonce.is_empty() || self.in_flight.as_deref() != Some(&request.response_nonce) {
+        // The last response may be judged again: what could not be put in force then may be now.
+        if self.nonces == 0 || request.response_nonce != self.nonces.to_string() {
             return;
         }
         self.in_flight = None;

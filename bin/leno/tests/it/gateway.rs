@@ -186,6 +186,74 @@ fn a_log_that_nobody_reads_stops_nothing() {
     wait_until("it ends", || gateway.0.try_wait().expect("a child of ours").is_some());
 }
 
+/// What a gateway says that does not start: its exit code and its words.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut leno = Command::new(LENO);
+    let output = leno.args(["gateway", "--admin-port", "0"]).args(arguments).output().expect("leno runs");
+    (output.status.code(), text(&output))
+}
+
+#[test]
+fn a_gateway_that_can_serve_nothing_does_not_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let (from, to) = (taken.local_addr().expect("bound").to_string(), backend("one").to_string());
+    let (code, said) = refused(&["--from", &from, "--to", &to]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("error: listen on {from}")), "{said}");
+    // Another gateway of the same user has it, which could share it.
+    drop(taken);
+    let _first = Gateway::start(&["--from", &from, "--to", &to]);
+    wait_until("the first answers", || answers(&from, "/").is_some());
+    let (code, said) = refused(&["--from", &from, "--to", &to]);
+    assert_eq!(code, Some(1), "{said}");
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let rules = "  - backendRefs: [{group: leno.dev, kind: Backend, name: one}]\n";
+    let broken = documents(&free_address(), backend("one"), backend("two"), rules).replace("spec:", "spek:");
+    std::fs::write(directory.path().join("all.yaml"), broken).expect("written");
+    let (code, said) = refused(&["-f", directory.path().to_str().expect("UTF-8")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error: there is nothing to serve"), "{said}");
+}
+
+/// A change to a port that somebody else has: the old one stays open until the new one can be opened.
+#[test]
+fn a_listener_is_not_closed_before_the_next_one_is_open() {
+    let (first, directory) = (free_address(), tempfile::tempdir().expect("a directory"));
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let second = taken.local_addr().expect("bound").to_string();
+    let (one, two) = (backend("one"), backend("two"));
+    let rules = "  - backendRefs: [{group: leno.dev, kind: Backend, name: one}]\n";
+    let write = |from: &str| {
+        std::fs::write(directory.path().join("all.yaml"), documents(from, one, two, rules)).expect("written");
+    };
+    write(&first);
+    let mut leno = Command::new(LENO);
+    leno.args(["gateway", "--admin-port", "0", "--workers", "2", "-f"]).arg(directory.path());
+    let mut gateway = Gateway(leno.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("leno runs"));
+    let mut log = BufReader::new(gateway.0.stderr.take().expect("piped")).lines();
+    // Each of these lines is there, in this order, and no line of the kinds is there twice.
+    let mut next = |part: &str| {
+        let kinds = ["listening on", "configuration applied", "cannot listen on"];
+        let line = log.find(|line| {
+            line.as_ref()
+                .is_ok_and(|line| kinds.iter().any(|kind| line.contains(&format!("\"message\":\"{kind}"))))
+        });
+        let line = line.expect("the log goes on").expect("readable");
+        assert!(line.contains(part), "{part} in {line}");
+    };
+    next("configuration applied");
+    next(&format!("\"listening on {first}\""));
+    write(&second);
+    next(&format!("cannot listen on {second}"));
+    next("configuration applied");
+    assert!(answers(&first, "/").is_some());
+    drop(taken);
+    next(&format!("\"listening on {second}\""));
+    next(&format!("no longer listening on {first}"));
+    wait_until("the new one answers", || answers(&second, "/").is_some());
+}
+
 #[test]
 fn bad_arguments_and_bad_files_are_refused_with_the_place() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -45,6 +45,11 @@ pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
                 "rules": rules(table),
                 "policies": policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
+            "closed": gateway.closed.iter().map(|closed| json!({
+                "name": &*closed.name,
+                "address": closed.address.to_string(),
+                "why": &*closed.why,
+            })).collect::<Vec<_>>(),
         })),
         "exports": snapshot.exports.as_ref().map(|exports| {
             exports.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>()

@@ -3,6 +3,9 @@
 //! Nothing is stored twice: a host's service and endpoints live in its entry alone, and [`Parts`] only
 //! remembers how many endpoints each slice contributed.
 
+mod gateway;
+
+use super::ports::Ports;
 use super::store::Change;
 use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Snapshot};
 use decide::balance;
@@ -52,11 +55,13 @@ pub(super) struct Builder {
     health: HashMap<Arc<str>, Weak<EndpointHealth>>,
     texts: HashSet<Arc<str>>,
     ids: HashSet<SpiffeId>,
+    ports: Box<dyn Ports>,
 }
 
 impl Builder {
-    pub(super) fn new(me: &Me) -> Self {
+    pub(super) fn new(me: &Me, ports: Box<dyn Ports>) -> Self {
         Self {
+            ports,
             me: me.clone(),
             parts: HashMap::new(),
             gateways: BTreeMap::new(),
@@ -102,7 +107,7 @@ impl Builder {
             self.build_host(&mut next, host);
         }
         if touched.gateway {
-            next.gateway = self.build_gateway();
+            next.gateway = self.build_gateway(now);
             // A proxy serves one gateway of a mesh: if it forwards between networks, these are about that.
             next.forward_policies = self.gateway_policies.values().cloned().collect();
         }
@@ -293,31 +298,23 @@ impl Builder {
         next.hosts.insert(host.clone(), Arc::new(entry));
     }
 
-    /// All gateways held, as one: a proxy outside a mesh (`leno gateway`) may serve several.
-    fn build_gateway(&self) -> Option<Arc<GatewayEntry>> {
-        let first = self.gateways.values().next()?;
-        let mut merged =
-            Gateway { namespace: first.namespace.clone(), name: first.name.clone(), listeners: Vec::new() };
-        let (mut rules, mut policies) = (Vec::new(), Vec::new());
-        for gateway in self.gateways.values() {
-            let is_on = |(key, _): &(&ResourceKey, &Arc<Policy>)| {
-                matches!(key, ResourceKey::GatewayPolicy { gateway: (namespace, name), .. }
-                    if *namespace == gateway.namespace && *name == gateway.name)
-            };
-            let own: Arc<[Arc<Policy>]> =
-                self.gateway_policies.iter().filter(is_on).map(|(_, policy)| policy.clone()).collect();
-            for listener in &gateway.listeners {
-                let hangs_here = |rule: &&Arc<RouteRule>| {
-                    matches!(&rule.parent, Parent::Gateway { namespace, name, listener: section }
-                        if *namespace == gateway.namespace && *name == gateway.name
-                            && (section.is_empty() || *section == listener.name))
-                };
-                rules.push(Table::compile(self.gateway_rules.values().filter(hangs_here).cloned()));
-                policies.push(Arc::clone(&own));
-                merged.listeners.push(listener.clone());
-            }
-        }
-        Some(Arc::new(GatewayEntry { gateway: merged, rules, policies }))
+    /// The next snapshot when listeners that could not be opened can be opened now.
+    pub(super) fn reopen(&mut self, now: &Snapshot) -> Option<Snapshot> {
+        let entry = now.gateway.as_deref()?;
+        gateway::can_open(entry, &mut *self.ports).then(|| {
+            let mut next = copy(now);
+            next.gateway = self.build_gateway(now);
+            next
+        })
+    }
+
+    fn build_gateway(&mut self, now: &Snapshot) -> Option<Arc<GatewayEntry>> {
+        let held = gateway::Held {
+            gateways: &self.gateways,
+            rules: &self.gateway_rules,
+            policies: &self.gateway_policies,
+        };
+        gateway::build(&held, &mut *self.ports, now.gateway.as_deref())
     }
 
     /// The same endpoint with its repeated texts shared with those of others.

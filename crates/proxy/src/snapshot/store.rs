@@ -1,6 +1,7 @@
 //! Holds the snapshot in force and swaps it. One writer, the control thread; readers never wait.
 
 use super::build::Builder;
+use super::ports::{Ports, Unasked};
 use super::{Me, Snapshot};
 use arc_swap::ArcSwap;
 use model::{Resource, ResourceKey, Subscription};
@@ -32,7 +33,12 @@ pub struct Change {
 impl Store {
     /// An empty configuration, epoch 0.
     pub fn new(me: &Me) -> Arc<Self> {
-        let builder = Builder::new(me);
+        Self::with_ports(me, Unasked)
+    }
+
+    /// As [`Store::new`], for a gateway: `ports` is asked before a listener is put in force.
+    pub fn with_ports(me: &Me, ports: impl Ports + 'static) -> Arc<Self> {
+        let builder = Builder::new(me, Box::new(ports));
         let empty = builder.empty();
         Arc::new(Self {
             current: ArcSwap::from_pointee(empty),
@@ -61,7 +67,18 @@ impl Store {
     /// Builds the next snapshot aside and swaps it in; returns it.
     pub fn apply(&self, change: Change) -> Arc<Snapshot> {
         let mut builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Arc::new(builder.apply(&self.current.load(), change));
+        self.swap(builder.apply(&self.current.load(), change))
+    }
+
+    /// Tries again to open listeners that could not be opened; the snapshot that has them, if that changed
+    /// anything.
+    pub fn reopen(&self) -> Option<Arc<Snapshot>> {
+        let mut builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
+        builder.reopen(&self.current.load()).map(|next| self.swap(next))
+    }
+
+    fn swap(&self, next: Snapshot) -> Arc<Snapshot> {
+        let next = Arc::new(next);
         let epoch = next.epoch;
         self.current.store(Arc::clone(&next));
         // After the pointer, so that who sees the new epoch finds at least this snapshot.

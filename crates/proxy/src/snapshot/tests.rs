@@ -5,6 +5,8 @@ use crate::testing::{host, me, service, slice};
 use decide::dice::Pcg;
 use model::route::{Parent, RouteRule};
 use model::{ObjectRef, Origin, Resource, ResourceKey, Subscription};
+use std::io;
+use std::sync::Mutex;
 
 fn apply(store: &Store, upserts: Vec<(ResourceKey, Resource)>) -> Arc<Snapshot> {
     store.apply(Change { upserts, ..Change::default() })
@@ -237,4 +239,57 @@ fn settings_are_held_saved_and_fall_back_to_the_default() {
     assert!(saved(&store), "a cold start takes them from there");
     let now = store.apply(Change { removed: vec![ResourceKey::Settings], ..Change::default() });
     assert_eq!(*now.settings, MeshSettings::default());
+}
+
+/// Ports that somebody else has.
+#[derive(Clone, Default)]
+struct Taken(Arc<Mutex<HashSet<u16>>>);
+
+impl Ports for Taken {
+    fn reserve(&mut self, address: SocketAddr) -> io::Result<()> {
+        match self.0.lock().unwrap().contains(&address.port()) {
+            true => Err(io::ErrorKind::AddrInUse.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn keep_only(&mut self, _: &HashSet<SocketAddr>) {}
+}
+
+/// Gateways on ports of which some are taken: what is open after each step, and the rules of each.
+#[test]
+fn what_a_gateway_listened_on_stays_until_all_of_it_can_be_opened() {
+    let taken = Taken::default();
+    let store = Store::with_ports(&me(), taken.clone());
+    let gateway = |name: &str, ports: &[u16]| {
+        let listeners = ports.iter().map(|port| GatewayListener {
+            name: format!("p{port}").into(),
+            port: *port,
+            host: None,
+            address: None,
+        });
+        let gateway = Gateway { namespace: "ns".into(), name: name.into(), listeners: listeners.collect() };
+        (ResourceKey::Gateway("ns".into(), name.into()), Resource::Gateway(gateway))
+    };
+    let on = |name: &str| Parent::Gateway { namespace: "ns".into(), name: name.into(), listener: "".into() };
+    let check = |snapshot: &Snapshot, open: &[(u16, usize)], closed: &[u16]| {
+        let entry = snapshot.gateway.as_ref().unwrap();
+        let found: Vec<_> =
+            entry.listeners().map(|(listener, table, _)| (listener.port, table.rules().count())).collect();
+        assert_eq!(found, open);
+        assert_eq!(entry.closed.iter().map(|closed| closed.address.port()).collect::<Vec<_>>(), closed);
+    };
+    let first = vec![gateway("one", &[1, 2]), gateway("two", &[8]), rule("a", on("one"))];
+    check(&apply(&store, first), &[(1, 1), (2, 1), (8, 0)], &[]);
+    *taken.0.lock().unwrap() = [3, 4].into();
+    // One moves to ports of which one is taken, two does not care.
+    let second = vec![gateway("one", &[2, 3, 5]), gateway("two", &[9])];
+    check(&apply(&store, second), &[(2, 1), (5, 1), (9, 0), (1, 1)], &[3]);
+    assert!(store.reopen().is_none());
+    // Rules that come meanwhile are for what is open.
+    check(&apply(&store, vec![rule("b", on("one"))]), &[(2, 2), (5, 2), (9, 0), (1, 2)], &[3]);
+    check(&apply(&store, vec![gateway("one", &[4])]), &[(9, 0), (2, 2), (5, 2), (1, 2)], &[4]);
+    taken.0.lock().unwrap().clear();
+    check(&store.reopen().unwrap(), &[(4, 2), (9, 0)], &[]);
+    assert!(store.reopen().is_none());
 }

@@ -4,7 +4,8 @@ use super::control::Control;
 use super::join::{self, JoinError, Token};
 use super::last_good::LastGood;
 use super::renewal::{self, Renewal};
-use super::stream::{Parts, Stream};
+use super::reserved::Reserved;
+use super::stream::{Alone, Parts, Stream};
 use super::{Listening, Seams, Shared};
 use crate::admin::{Admin, Joined};
 use crate::dns::{self, Dns, Forwarder};
@@ -12,7 +13,7 @@ use crate::lookup::Lookup;
 use crate::lookup::desk::Desk;
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
-use crate::snapshot::{Me, Store};
+use crate::snapshot::{ClosedListener, Me, Store};
 use crate::worker;
 use daemon::admin::{AdminHandler, AdminRequest};
 use daemon::process;
@@ -29,6 +30,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use xds::link::{Link, LinkError};
 
@@ -52,6 +54,12 @@ pub enum StartError {
     /// A port is taken or not ours to take.
     #[error("listen on {0}")]
     Bind(SocketAddr, #[source] io::Error),
+    /// A port that the first configuration of a proxy outside of a mesh names is taken or not ours to take.
+    #[error("listen on {} for listener {} of Gateway {}/{}: {}", .0.address, .0.name, .0.namespace, .0.gateway, .0.why)]
+    Listen(ClosedListener),
+    /// All of the first configuration of a proxy outside of a mesh was refused.
+    #[error("there is nothing to serve: what is configured was refused, see above")]
+    NothingToServe,
     /// Not let in.
     #[error("join the mesh")]
     Join(#[source] JoinError),
@@ -108,15 +116,23 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
     })
 }
 
+/// A control plane in this process.
+pub struct Opened {
+    /// The stream to it.
+    pub link: Link,
+    /// Part of its configuration was refused. When nothing else is left to serve, the proxy does not start.
+    pub has_refusals: bool,
+}
+
 /// Runs a gateway outside of any mesh, fed over an in-process link: `leno gateway`. No identity, no
 /// capture, no DNS. `open` is called once, inside the control runtime.
 pub fn run_with_link<F>(options: Options, seams: Seams, open: F) -> Result<(), StartError>
 where
-    F: FnOnce() -> Result<Link, Box<dyn Error + Send + Sync>> + 'static,
+    F: FnOnce() -> Result<Opened, Box<dyn Error + Send + Sync>> + 'static,
 {
     on_control_runtime(async move {
         let options = Options { no_capture: true, ..options };
-        let ground = Foundation::lay(options, seams).await?;
+        let mut ground = Foundation::lay(options, seams).await?;
         let me = Me {
             uid: "local".into(),
             namespace: "default".into(),
@@ -125,7 +141,9 @@ where
             place: Place { cluster: "local".into(), locality: model::Locality::default() },
             addresses: ground.options.address.into_iter().collect(),
         };
-        let link = std::cell::RefCell::new(Some(open().map_err(StartError::Embedded)?));
+        let opened = open().map_err(StartError::Embedded)?;
+        ground.has_refusals = opened.has_refusals;
+        let link = std::cell::RefCell::new(Some(opened.link));
         // There is one link; when it ends, the last configuration stays.
         let next = async move || {
             let taken = link.borrow_mut().take();
@@ -152,6 +170,8 @@ pub(super) struct Foundation {
     tasks: Tasks,
     listening: Gate,
     configured: Gate,
+    /// See [`Opened::has_refusals`].
+    has_refusals: bool,
 }
 
 impl Foundation {
@@ -188,6 +208,7 @@ impl Foundation {
             dice: Pcg::new(seams.seed),
             listening: readiness.gate("listening"),
             configured: readiness.gate("configured"),
+            has_refusals: false,
             options,
             seams,
             observe,
@@ -209,7 +230,12 @@ impl Foundation {
         open: impl AsyncFn() -> Result<Link, LinkError> + 'static,
         goodbye: impl AsyncFnOnce(),
     ) -> Result<(), StartError> {
-        let store = Store::new(&me);
+        let store = Store::with_ports(&me, Reserved::new(&self.options.inherit_listener));
+        let count = self.options.worker_count();
+        let is_alone = self.options.control.is_none();
+        let listening = Listening::new(count, self.listening);
+        let listening = Arc::new(if is_alone { listening.outside_a_mesh() } else { listening });
+        let (refuse, refused) = oneshot::channel();
         let (lookup, asks) = Lookup::new(Arc::clone(&store));
         let last_good = self.options.state_dir.as_deref().map(|directory| LastGood::new(directory, &me));
         let stream = Stream::new(Parts {
@@ -222,6 +248,8 @@ impl Foundation {
             clock: Arc::clone(&self.seams.clock),
             last_good,
             configured: self.configured,
+            listening: Arc::clone(&listening),
+            alone: is_alone.then(|| Alone::new(refuse, self.has_refusals)),
             dice: Pcg::new(self.dice.next_u64()),
         });
         self.tasks.spawn_local("control stream", stream.run(open));
@@ -236,7 +264,6 @@ impl Foundation {
         for sockets in dns {
             self.tasks.spawn_local("dns", dns::serve(sockets, Arc::clone(&answers)));
         }
-        let count = self.options.worker_count();
         let timeout = self.options.drain_timeout();
         let shared = Arc::new(Shared {
             options: self.options,
@@ -246,7 +273,7 @@ impl Foundation {
             identity: self.identity,
             observe: Arc::clone(&self.observe),
             drain: self.drain,
-            listening: Listening::new(count, self.listening),
+            listening,
             clock: Arc::clone(&self.seams.clock),
         });
         // On another thread: it waits for the workers, and they may need this one.
@@ -254,16 +281,29 @@ impl Foundation {
         let workers = tokio::task::spawn_blocking(move || worker::spawn(count, &shared, seed));
         let workers = workers.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         let workers = workers.map_err(|cause| StartError::System("the workers", cause))?;
-        stop.await.map_err(|cause| StartError::System("signals", cause))?;
-        tracing::info!("stopping: withdrawing, then draining");
-        goodbye().await;
+        let refused = async {
+            match refused.await {
+                Ok(error) => error,
+                // Nothing was, or nothing can be: a control plane drives this proxy.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let outcome = tokio::select! {
+            stopped = stop => {
+                stopped.map_err(|cause| StartError::System("signals", cause))?;
+                tracing::info!("stopping: withdrawing, then draining");
+                goodbye().await;
+                Ok(())
+            }
+            error = refused => Err(error),
+        };
         self.trigger.start();
         let joined = tokio::task::spawn_blocking(move || workers.join());
         if tokio::time::timeout(timeout + WORKER_GRACE, joined).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
         self.observe.finish();
-        Ok(())
+        outcome
     }
 }
 

@@ -9,7 +9,8 @@ use super::last_good::{LastGood, Saved};
 use crate::lookup::Ask;
 use crate::lookup::desk::{Desk, Stream as State};
 use crate::observe::{Observe, Own};
-use crate::snapshot::{Change, Me, Snapshot, Store};
+use crate::snapshot::{Change, ClosedListener, GatewayEntry, Me, Snapshot, Store};
+use crate::start::{Listening, StartError};
 use daemon::Gate;
 use daemon::clock::Clock;
 use decide::Dice;
@@ -17,10 +18,11 @@ use decide::dice::Pcg;
 use identity::rotate::superseded;
 use identity::{Identity, Svid};
 use model::{Resource, ResourceKey, Subscription};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use xds::client::{Session, Update};
@@ -29,6 +31,8 @@ use xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, ProxyNode};
 
 /// First wait after a stream broke; doubles, with jitter, up to [`BACKOFF_MAX`].
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// A gateway's listener that cannot be opened is tried again this often.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait between attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// An attempt to open a stream that takes longer has failed.
@@ -50,6 +54,10 @@ pub(super) struct Parts {
     pub(super) last_good: Option<LastGood>,
     /// Opened with the first configuration.
     pub(super) configured: Gate,
+    /// What the workers listen on.
+    pub(super) listening: Arc<Listening>,
+    /// Outside of a mesh: takes what keeps the first configuration from being served.
+    pub(super) alone: Option<Alone>,
     pub(super) dice: Pcg,
 }
 
@@ -58,6 +66,11 @@ pub(super) struct Stream {
     parts: Parts,
     session: Session,
     outbox: VecDeque<DeltaDiscoveryRequest>,
+    /// Of the last response on this stream.
+    nonce: String,
+    /// Listeners that cannot be opened, as last told.
+    closed: Vec<ClosedListener>,
+    reopen_at: Option<Instant>,
     minutes: tokio::time::Interval,
     save_at: Option<Instant>,
     saving: Option<JoinHandle<()>>,
@@ -74,6 +87,7 @@ impl Stream {
             }
             _ => Saved::default(),
         };
+        let mut restored = None;
         let mut session =
             Session::restore(saved.resources.iter().map(|(key, version, _)| (key.clone(), version.clone())));
         if !saved.resources.is_empty() {
@@ -83,10 +97,25 @@ impl Stream {
             parts.desk.adopt(saved.wanted.clone());
             session.subscribe(&saved.wanted);
             put_in_force(&parts, &snapshot);
+            restored = Some(snapshot);
         }
         let mut minutes = tokio::time::interval_at(Instant::now() + MINUTE, MINUTE);
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { parts, session, outbox: VecDeque::new(), minutes, save_at: None, saving: None }
+        let mut stream = Self {
+            parts,
+            session,
+            outbox: VecDeque::new(),
+            nonce: String::new(),
+            closed: Vec::new(),
+            reopen_at: None,
+            minutes,
+            save_at: None,
+            saving: None,
+        };
+        if let Some(snapshot) = restored {
+            stream.listen(&snapshot);
+        }
+        stream
     }
 
     /// Runs until dropped. `open` makes a new stream.
@@ -131,7 +160,8 @@ impl Stream {
             tokio::select! {
                 output = &mut done => return output,
                 Some(ask) = self.parts.asks.recv() => self.take_ask(ask),
-                () = save_due(self.save_at) => self.save(),
+                () = due(self.save_at) => self.save(),
+                () = due(self.reopen_at) => self.reopen(),
             }
         }
     }
@@ -140,6 +170,7 @@ impl Stream {
     fn greet(&mut self) {
         self.session.on_disconnect();
         self.outbox.clear();
+        self.nonce.clear();
         let me = &self.parts.me;
         let node = ProxyNode {
             uid: me.uid.to_string(),
@@ -195,7 +226,8 @@ impl Stream {
                         let unused = self.parts.desk.tick();
                         self.forget(unused);
                     }
-                    () = save_due(self.save_at) => self.save(),
+                    () = due(self.save_at) => self.save(),
+                    () = due(self.reopen_at) => self.reopen(),
                 }
             };
             tracing::debug!("a control stream with the new certificate takes over");
@@ -244,11 +276,57 @@ impl Stream {
         };
         let snapshot = self.parts.store.apply(change);
         let more = self.parts.desk.settle(&snapshot);
-        self.outbox.push_back(self.session.ack(&update.nonce, self.session.held_hash()));
+        self.listen(&snapshot);
+        self.nonce = update.nonce;
+        self.outbox.push_back(self.session.ack(&self.nonce, self.session.held_hash()));
         self.outbox.extend(self.session.subscribe(&more));
         put_in_force(&self.parts, &snapshot);
+        if is_change && self.parts.alone.is_some() {
+            tell_applied(&snapshot);
+        }
         if is_change && self.parts.last_good.is_some() {
             self.save_at.get_or_insert_with(|| Instant::now() + SAVE_EVERY);
+        }
+    }
+
+    /// Tells the workers, the control plane and whoever reads the log what of a configuration can be listened on.
+    /// Whether the control plane has to be told something new.
+    fn listen(&mut self, snapshot: &Snapshot) -> bool {
+        let gateway = snapshot.gateway.as_deref();
+        let closed = gateway.map(|gateway| gateway.closed.clone()).unwrap_or_default();
+        for listener in closed.iter().filter(|listener| !self.closed.contains(listener)) {
+            tracing::error!(
+                address = %listener.address,
+                gateway = %format_args!("{}/{}", listener.namespace, listener.gateway),
+                listener = %listener.name,
+                error = %listener.why,
+                "cannot listen on {}; what this gateway listened on before stays open",
+                listener.address
+            );
+        }
+        let places = gateway.map(GatewayEntry::places).unwrap_or_default();
+        self.reopen_at = (!closed.is_empty()).then(|| Instant::now() + REOPEN_EVERY);
+        if let Some(alone) = &mut self.parts.alone {
+            alone.judge(&places, &closed);
+        }
+        self.parts.listening.want(places, !closed.is_empty());
+        let unmet = closed.iter().map(|listener| {
+            let key = ResourceKey::Gateway(listener.namespace.clone(), listener.gateway.clone());
+            (key.to_string(), format!("cannot listen on {}: {}", listener.address, listener.why))
+        });
+        let is_new = self.session.complain(unmet.collect());
+        self.closed = closed;
+        is_new
+    }
+
+    /// Tries listeners again that could not be opened.
+    fn reopen(&mut self) {
+        let Some(snapshot) = self.parts.store.reopen() else {
+            self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
+            return;
+        };
+        if self.listen(&snapshot) && !self.nonce.is_empty() {
+            self.outbox.push_back(self.session.ack(&self.nonce, self.session.held_hash()));
         }
     }
 
@@ -321,7 +399,46 @@ async fn successor(
     }
 }
 
-async fn save_due(at: Option<Instant>) {
+/// Says, in a process that serves people at a terminal, that their change is in force.
+fn tell_applied(snapshot: &Snapshot) {
+    let gateway = snapshot.gateway.as_deref();
+    tracing::info!(
+        epoch = snapshot.epoch,
+        listeners = gateway.map_or(0, |gateway| gateway.gateway.listeners.len()),
+        rules = gateway.map_or(0, |gateway| gateway.rules.iter().map(|table| table.rules().count()).sum()),
+        services = snapshot.hosts().count(),
+        "configuration applied"
+    );
+}
+
+/// The first configuration of a proxy outside of a mesh must be one that it can serve: whoever started it looks on,
+/// and nobody else would send a better one.
+pub(super) struct Alone {
+    /// Takes why the proxy must end; `None`: that is over.
+    refused: Option<oneshot::Sender<StartError>>,
+    /// Part of the configuration was not taken: if it is all, that is no empty directory.
+    has_refusals: bool,
+}
+
+impl Alone {
+    /// `refused` gets why the proxy must end.
+    pub(super) fn new(refused: oneshot::Sender<StartError>, has_refusals: bool) -> Self {
+        Self { refused: Some(refused), has_refusals }
+    }
+
+    fn judge(&mut self, open: &HashSet<SocketAddr>, closed: &[ClosedListener]) {
+        let Some(refused) = self.refused.take() else { return };
+        let error = match closed.first() {
+            Some(listener) => StartError::Listen(listener.clone()),
+            None if open.is_empty() && self.has_refusals => StartError::NothingToServe,
+            None => return,
+        };
+        // Whoever waited for it is ending already.
+        let _ = refused.send(error);
+    }
+}
+
+async fn due(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

@@ -8,7 +8,7 @@ use daemon::{Drain, DrainTrigger, Tasks};
 use model::address::{PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -77,9 +77,6 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     listen(address).map_err(|cause| io::Error::new(cause.kind(), format!("listen on {address}: {cause}")))
 }
 
-/// A gateway listener: port as configured, and the one address that it is bound to.
-type Place = (u16, Option<IpAddr>);
-
 /// Follows the configuration's gateway listeners. Those known already are open when this returns.
 fn open_gateway(worker: &Rc<Worker>, tasks: &Listeners, drain: Drain) {
     let mut gateway = Gateway {
@@ -87,18 +84,19 @@ fn open_gateway(worker: &Rc<Worker>, tasks: &Listeners, drain: Drain) {
         accepting: tasks.inbound_accepting.clone(),
         connections: tasks.inbound.clone(),
         open: HashMap::new(),
+        told: None,
     };
     let mut moves = worker.shared.store.moves();
-    let mut complete = gateway.follow();
+    let mut outcome = gateway.follow();
     tasks.inbound_accepting.spawn_local("follow gateway", async move {
         loop {
-            let wait = if complete.is_ok() { Duration::MAX } else { REOPEN_AFTER };
+            let wait = if outcome == Followed::Whole { Duration::MAX } else { REOPEN_AFTER };
             tokio::select! {
                 () = drain.started() => break,
                 moved = moves.changed() => if moved.is_err() { break },
                 () = tokio::time::sleep(wait) => {}
             }
-            complete = gateway.follow();
+            outcome = gateway.follow();
         }
         // What ends with its listener ends with the proxy.
         gateway.open.values().for_each(DrainTrigger::start);
@@ -110,54 +108,70 @@ struct Gateway {
     accepting: Tasks,
     connections: Tasks,
     /// Started when the listener is gone, or when the proxy stops.
-    open: HashMap<Place, DrainTrigger>,
+    open: HashMap<SocketAddr, DrainTrigger>,
+    /// The last error that was logged.
+    told: Option<String>,
+}
+
+/// Whether all is open that the configuration has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Followed {
+    Whole,
+    InPart,
 }
 
 impl Gateway {
-    /// Opens what is new, closes what is gone; connections that came in there are drained.
-    fn follow(&mut self) -> Result<(), io::Error> {
+    /// Opens what is new, then closes what is gone; connections that came in there are drained. What cannot be opened
+    /// is not in the configuration (`snapshot::ports`); should it happen all the same, nothing is closed.
+    fn follow(&mut self) -> Followed {
         let snapshot = self.worker.snapshot();
-        let listeners = snapshot.gateway.as_ref().map_or(&[][..], |gateway| &gateway.gateway.listeners);
-        let wanted: Vec<Place> = listeners.iter().map(|listener| (listener.port, listener.address)).collect();
-        self.open.retain(|place, stop| {
-            let stays = wanted.contains(place);
+        let wanted = snapshot.gateway.as_ref().map(|gateway| gateway.places()).unwrap_or_default();
+        let mut failed = None;
+        for address in &wanted {
+            if self.open.contains_key(address) {
+                continue;
+            }
+            match self.bind(*address) {
+                Ok(listener) => self.start(*address, listener),
+                Err(error) => failed = Some(format!("listen on {address}: {error}")),
+            }
+        }
+        if failed.is_some() {
+            if failed != self.told {
+                tracing::error!(error = failed, "gateway listener");
+                self.told = failed;
+            }
+            return Followed::InPart;
+        }
+        self.told = None;
+        let listening = &self.worker.shared.listening;
+        self.open.retain(|address, stop| {
+            let stays = wanted.contains(address);
             if !stays {
                 stop.start();
+                listening.closed(*address);
             }
             stays
         });
-        let mut complete = Ok(());
-        for place in wanted {
-            if self.open.contains_key(&place) {
-                continue;
-            }
-            match self.bind(place) {
-                Ok(listener) => self.start(place, listener),
-                Err(error) => {
-                    tracing::error!(port = place.0, %error, "gateway listener");
-                    complete = Err(error);
-                }
-            }
-        }
-        complete
+        Followed::Whole
     }
 
-    fn bind(&self, (port, address): Place) -> io::Result<TcpListener> {
-        let handed_in = self.worker.shared.options.inherit_listener.iter().find(|handed| handed.port == port);
-        match (handed_in, address) {
-            (Some(handed), _) => inherit(handed.fd),
-            (None, Some(ip)) => listen(SocketAddr::new(ip, port)),
-            (None, None) => listen(any(port)),
+    fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        let inherited = &self.worker.shared.options.inherit_listener;
+        match inherited.iter().find(|handed| handed.port == address.port()) {
+            Some(handed) => inherit(handed.fd),
+            None => listen(address),
         }
     }
 
-    fn start(&mut self, place: Place, listener: TcpListener) {
+    fn start(&mut self, address: SocketAddr, listener: TcpListener) {
         let (trigger, stop) = Drain::new();
-        self.open.insert(place, trigger);
+        self.open.insert(address, trigger);
+        self.worker.shared.listening.opened(address);
         let (worker, connections) = (Rc::clone(&self.worker), self.connections.clone());
         self.accepting.spawn_local("accept gateway", async move {
             accept(listener, Reader::Anyone, stop.started(), |stream, peer| {
-                let serving = flow::gateway(Rc::clone(&worker), stream, peer, place.0, stop.clone());
+                let serving = flow::gateway(Rc::clone(&worker), stream, peer, address.port(), stop.clone());
                 connections.spawn_local("gateway", serving);
             })
             .await;

@@ -306,6 +306,26 @@ fn a_refused_resource_is_reported_never_synced_and_the_last_good_one_stays() {
     assert_eq!(world.server.status().last_error, None);
 }
 
+#[test]
+fn what_cannot_be_put_in_force_is_told_until_it_can() {
+    let mut world = World::new(&[("host/a", vec![service("a", "one")])]);
+    let request = world.client.on_connect(ProxyNode::default());
+    let response = world.on_server(request).unwrap();
+    let nonce = response.nonce.clone();
+    world.client.on_response(response).unwrap();
+    let unmet = BTreeMap::from([("gateway/ns/edge".to_owned(), "port in use".to_owned())]);
+    assert!(world.client.complain(unmet.clone()) && !world.client.complain(unmet));
+    let applied = world.client.held_hash();
+    assert!(world.on_server(world.client.ack(&nonce, applied)).is_none());
+    let status = world.server.status();
+    assert_eq!((status.synced, status.last_error.as_deref()), (false, Some("gateway/ns/edge: port in use")));
+    // Nothing was sent meanwhile: the same response is judged once more.
+    assert!(world.client.complain(BTreeMap::new()));
+    assert!(world.on_server(world.client.ack(&nonce, applied)).is_none());
+    let status = world.server.status();
+    assert_eq!((status.synced, status.last_error), (true, None));
+}
+
 fn policy(action: Action) -> Arc<Encoded> {
     let origin = Origin { object: ObjectRef::new("AuthorizationPolicy", "n", "p"), file: "".into(), line: 0 };
     let policy = Policy { origin, action, rules: vec![], dry_run: false };

@@ -194,7 +194,7 @@ impl Proxy {
             observe: Observe::new(clock.clone(), Some(access_log)),
             identity,
             drain: drain.clone(),
-            listening: Listening::new(1, Readiness::new().gate("workers")),
+            listening: Arc::new(Listening::new(1, Readiness::new().gate("workers"))),
             clock,
         });
         let own = Own { id: shared.identity.id(), ..Own::default() };

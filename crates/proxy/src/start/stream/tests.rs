@@ -75,6 +75,8 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
         clock: Arc::new(System),
         last_good,
         configured: readiness.gate("configured"),
+        listening: Arc::new(Listening::new(0, Readiness::new().gate("listening"))),
+        alone: None,
         dice: Pcg::new(7),
     });
     let (served, cutting) = (Rc::clone(&world), Rc::clone(&cut));
