@@ -5,6 +5,9 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal as NixSignal;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Open descriptors where the kernel does not tell its limit: that of Linux itself.
+const DESCRIPTORS_DEFAULT: u64 = 1024;
+
 /// What of the hardening worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardened {
@@ -14,8 +17,9 @@ pub struct Hardened {
     pub memory_locked: bool,
 }
 
-/// Keeps keys out of core dumps and of swap, as far as permitted.
+/// Keeps keys out of core dumps and of swap, as far as permitted, and takes all descriptors that are.
 pub fn harden() -> Hardened {
+    raise_descriptors();
     let core_dumps_off = setrlimit(Resource::RLIMIT_CORE, 0, 0).is_ok();
     // Under a limit, locking would succeed now and make a later allocation fail.
     let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
@@ -26,6 +30,20 @@ pub fn harden() -> Hardened {
         tracing::warn!("memory is not locked: raise RLIMIT_MEMLOCK to unlimited to keep keys out of swap");
     }
     Hardened { core_dumps_off, memory_locked }
+}
+
+/// Raises the limit of open descriptors to what is permitted. The lower one is for programs that use `select`.
+fn raise_descriptors() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, descriptors = descriptors_max(), "the limit of open descriptors stays as it is");
+    }
+}
+
+/// How many descriptors this process may have open.
+pub fn descriptors_max() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(DESCRIPTORS_DEFAULT, |(soft, _)| soft)
 }
 
 fn on_fault() -> MlockAllFlags {

@@ -17,6 +17,7 @@ use crate::lookup::{Found, Unavailable};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
+use crate::worker::seats::{Share, Whose};
 use ::http::HeaderValue;
 use codec::{Budget, HELD_BYTES_MAX, Io, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions};
 use daemon::Drain;
@@ -42,6 +43,8 @@ pub(crate) struct Caller {
     pub(crate) address: SocketAddr,
     /// The caller's address as text, made once.
     pub(crate) forwarded_for: HeaderValue,
+    /// What it may have of the upstream connections.
+    pub(crate) share: Rc<Share>,
 }
 
 /// Where a connection came in.
@@ -65,7 +68,11 @@ impl Caller {
     pub(crate) fn new(worker: &Rc<Worker>, side: Side, address: SocketAddr) -> Rc<Self> {
         let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
         let forwarded_for = text.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Rc::new(Self { worker: Rc::clone(worker), side, address, forwarded_for })
+        let share = worker.hall.share(match side {
+            Side::Outbound { .. } => Whose::Own,
+            Side::Gateway { .. } => Whose::Edge(address.ip()),
+        });
+        Rc::new(Self { worker: Rc::clone(worker), side, address, forwarded_for, share })
     }
 }
 
@@ -174,7 +181,7 @@ pub(crate) async fn gateway(
     port: u16,
     drain: Drain,
 ) {
-    let Some(_seat) = worker.hall.callers.take() else {
+    let Some(_seat) = worker.hall.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
     let caller = Caller::new(&worker, Side::Gateway { port }, address);

@@ -90,6 +90,9 @@ pub(crate) async fn send(
         let Some(index) = course.choose(worker, &target.entry) else {
             return Err(course.last.take().unwrap_or_else(|| Reason::NoEndpoint.into()));
         };
+        if attempt::is_exclusive(target, index) {
+            exchange.takes_place()?;
+        }
         exchange.tries(target, index);
         let limit = limits.next();
         let outcome = {

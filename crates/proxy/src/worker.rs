@@ -2,7 +2,7 @@
 //! the configuration, the health of endpoints, counters that each writes alone. Read `flow` next.
 
 mod listeners;
-mod seats;
+pub(crate) mod seats;
 
 use crate::accept::Mark;
 use crate::observe::Recorder;
@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     pub(crate) mesh: mesh::Pool,
     /// What drives upstream connections.
     pub(crate) background: Tasks,
-    /// How many connections there may be.
+    /// How many connections there may be, and whose.
     pub(crate) hall: seats::Hall,
     /// For callers at the mesh port.
     pub(crate) mesh_tls: Arc<ServerConfig>,
@@ -59,14 +59,16 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
         let background = Tasks::new();
         let mark = if shared.options.no_capture { Mark::Free } else { Mark::Captured };
+        let descriptors = daemon::process::descriptors_max();
+        let limits = seats::Limits::within(descriptors, shared.options.worker_count(), mark);
         Rc::new(Self {
             recorder: shared.observe.recorder(),
             dice: RefCell::new(Pcg::new(seed)),
-            plain: pool1::Pool::new(background.clone(), mark),
+            plain: pool1::Pool::new(background.clone(), mark, limits.idle),
             mesh: mesh::Pool::default(),
             background,
             mesh_tls: shared.identity.server_config(Clients::Required, &[ALPN_MESH]),
-            hall: seats::Hall::default(),
+            hall: seats::Hall::new(limits),
             snapshot: RefCell::new(Held::new(shared.store.snapshot())),
             started: shared.clock.now(),
             mark,

@@ -234,7 +234,7 @@ fn a_listener_is_not_closed_before_the_next_one_is_open() {
     let mut log = BufReader::new(gateway.0.stderr.take().expect("piped")).lines();
     // Each of these lines is there, in this order, and no line of the kinds is there twice.
     let mut next = |part: &str| {
-        let kinds = ["listening on", "configuration applied", "cannot listen on"];
+        let kinds = ["listening on", "no longer listening on", "configuration applied", "cannot listen on"];
         let line = log.find(|line| {
             line.as_ref()
                 .is_ok_and(|line| kinds.iter().any(|kind| line.contains(&format!("\"message\":\"{kind}"))))

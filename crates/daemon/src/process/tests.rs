@@ -14,3 +14,11 @@ async fn a_signal_that_comes_while_nobody_looks_is_not_lost() {
     let stopped = tokio::time::timeout(std::time::Duration::from_secs(30), stop).await;
     assert_eq!(stopped.unwrap().unwrap(), Stop::Terminate);
 }
+
+#[test]
+fn a_process_may_open_all_the_descriptors_that_it_is_permitted() {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(512), hard).unwrap();
+    raise_descriptors();
+    assert_eq!(descriptors_max(), hard);
+}

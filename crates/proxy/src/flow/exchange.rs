@@ -13,6 +13,7 @@ use crate::upstream::Target;
 use crate::upstream::attempt::address;
 use crate::upstream::pool1::Lease;
 use crate::worker::Worker;
+use crate::worker::seats::{Place, Share};
 use codec::{Body, BodyEnd, Reply, Watch};
 use decide::authz::{Denial, Rehearsal};
 use http::uri::PathAndQuery;
@@ -61,6 +62,8 @@ struct Facts {
     received: Option<Rc<Received>>,
     active: Option<Active>,
     lease: Option<Lease>,
+    share: Option<Rc<Share>>,
+    place: Option<Place>,
     line: Option<Box<Line>>,
 }
 
@@ -185,6 +188,23 @@ impl Exchange {
             Some((entry, at)) if Arc::ptr_eq(entry, &target.entry) => *at = index,
             other => *other = Some((Arc::clone(&target.entry), index)),
         }
+    }
+
+    /// Upstream connections that it needs count as this caller's.
+    pub(crate) fn shares(&self, share: &Rc<Share>) {
+        self.facts.borrow_mut().share = Some(Rc::clone(share));
+    }
+
+    /// It needs an upstream connection of its own, and keeps the place for one until it has ended.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyConnections`].
+    pub(crate) fn takes_place(&self) -> Result<(), Reason> {
+        let mut facts = self.facts.borrow_mut();
+        if let (None, Some(share)) = (&facts.place, &facts.share) {
+            facts.place = Some(share.take().ok_or(Reason::TooManyConnections)?);
+        }
+        Ok(())
     }
 
     /// The application was asked at this address (inbound).

@@ -25,6 +25,7 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
         Side::Gateway { .. } => Direction::Gateway,
     };
     let exchange = Exchange::begin(&caller.worker, direction, caller.address, &request);
+    exchange.shares(&caller.share);
     let _unfinished = Unfinished(&exchange);
     match follow(&caller, &exchange, request).await {
         Ok(response) => Reply::Response(exchange.watch(response)),

@@ -13,6 +13,7 @@ use crate::snapshot::Snapshot;
 use crate::stream::Replay;
 use crate::upstream::attempt::{self, Answer, Missed, Standing};
 use crate::worker::Worker;
+use crate::worker::seats::{Share, Whose};
 use codec::{
     Body, Reply, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX,
     ServerOptions,
@@ -43,6 +44,8 @@ pub(crate) struct Visitor {
     pub(crate) kin: Kin,
     /// Where it comes from; through a gateway: the gateway.
     pub(crate) address: SocketAddr,
+    /// What it may have of the connections to the application.
+    pub(crate) share: Rc<Share>,
     /// When its certificate ends.
     expires: Instant,
     drain: Drain,
@@ -86,7 +89,7 @@ pub(crate) struct Arrival {
 /// A connection at the mesh port.
 pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
     let handshake = worker.hall.handshakes.take(address.ip());
-    let (Some(_seat), Some(handshake)) = (worker.hall.callers.take(), handshake) else {
+    let (Some(_seat), Some(handshake)) = (worker.hall.callers.take(address.ip()), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
     let Accepted { tls, proof, expires } = match secure::accept(&worker, stream).await {
@@ -95,7 +98,8 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     };
     drop(handshake);
     let kin = kin(&worker, &proof);
-    let visitor = Rc::new(Visitor { worker, peer: Peer::of(&proof), kin, address, expires, drain });
+    let (peer, share) = (Peer::of(&proof), worker.hall.share(Whose::Proxy(address.ip())));
+    let visitor = Rc::new(Visitor { worker, peer, kin, address, share, expires, drain });
     let service = |request| serve(Rc::clone(&visitor), request);
     let options = ServerOptions {
         max_concurrent_streams: STREAMS_MAX,
@@ -155,6 +159,7 @@ pub(super) async fn serve_request(
 ) -> Reply {
     let exchange = Exchange::begin(&visitor.worker, Direction::Inbound, visitor.address, &request);
     exchange.is_from(Rc::clone(&visitor.peer));
+    exchange.shares(&visitor.share);
     let _unfinished = Unfinished(&exchange);
     let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
     match follow(visitor, &exchange, request, within).await {
@@ -186,6 +191,9 @@ async fn follow(
     }
     policy::may_request(&snapshot.policies, facts(visitor, &arrival), &head, exchange)?;
 
+    if arrival.speak == Speak::Http1 {
+        exchange.takes_place()?;
+    }
     exchange.asks(arrival.application);
     let answer = deliver(worker, &arrival, &head, exchange.counting(body)).await?;
     exchange.answered(None, answer.lease);

@@ -88,6 +88,12 @@ pub(crate) async fn request(
     }
 }
 
+/// Whether a request to endpoint `index` has a connection for itself while it lasts.
+pub(crate) fn is_exclusive(target: &Target, index: usize) -> bool {
+    target.protocol != Protocol::Http2
+        && target.entry.endpoints.get(index).is_some_and(|endpoint| endpoint.reach == Reach::Plain)
+}
+
 /// The application's address at an endpoint of this network.
 pub(crate) fn address(endpoint: &Endpoint, target: &Target) -> SocketAddr {
     let port = if endpoint.port == 0 { target.target_port } else { endpoint.port };

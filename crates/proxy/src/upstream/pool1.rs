@@ -11,7 +11,7 @@ use daemon::Tasks;
 use decide::hash::QuickMap;
 use http::{Request, Response};
 use model::Reason;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -27,6 +27,9 @@ const IDLE_MAX: Duration = Duration::from_secs(55);
 /// All idle connections of a worker.
 pub(crate) struct Pool {
     idle: RefCell<QuickMap<SocketAddr, Vec<Idle>>>,
+    /// How many there are.
+    idle_count: Cell<usize>,
+    idle_max: usize,
     tasks: Tasks,
     mark: Mark,
 }
@@ -55,9 +58,9 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    /// An empty pool whose connections live in `tasks`.
-    pub(crate) fn new(tasks: Tasks, mark: Mark) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), tasks, mark })
+    /// An empty pool whose connections live in `tasks`; `idle_max` of them are kept in all.
+    pub(crate) fn new(tasks: Tasks, mark: Mark, idle_max: usize) -> Rc<Self> {
+        Rc::new(Self { idle: RefCell::default(), idle_count: Cell::new(0), idle_max, tasks, mark })
     }
 
     /// An idle connection to `address`, else a new one.
@@ -90,7 +93,9 @@ impl Pool {
         for at in (0..connections.len()).rev() {
             if connections[at].sender.is_closed() {
                 connections.remove(at);
+                self.idle_count.update(|count| count - 1);
             } else if connections[at].sender.is_ready() {
+                self.idle_count.update(|count| count - 1);
                 return Some(connections.remove(at).sender);
             }
             // Else it is still finishing its last exchange.
@@ -100,20 +105,25 @@ impl Pool {
 
     /// Closes what has been idle too long. Called now and then by the worker.
     pub(crate) fn sweep(&self, now: Instant) {
+        let mut count = 0;
         self.idle.borrow_mut().retain(|_, connections| {
             connections.retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX);
+            count += connections.len();
             !connections.is_empty()
         });
+        self.idle_count.set(count);
     }
 
     /// Closes what is idle to `address`: a connection that was as old had died.
     pub(crate) fn forget(&self, address: SocketAddr) {
-        self.idle.borrow_mut().remove(&address);
+        let gone = self.idle.borrow_mut().remove(&address).map_or(0, |gone| gone.len());
+        self.idle_count.update(|count| count - gone);
     }
 
     /// Closes all that is idle.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
+        self.idle_count.set(0);
     }
 }
 
@@ -136,7 +146,8 @@ impl Lease {
         }
         let mut idle = self.pool.idle.borrow_mut();
         let connections = idle.entry(self.address).or_default();
-        if connections.len() < IDLE_PER_ADDRESS_MAX {
+        if connections.len() < IDLE_PER_ADDRESS_MAX && self.pool.idle_count.get() < self.pool.idle_max {
+            self.pool.idle_count.update(|count| count + 1);
             connections.push(Idle { sender: self.sender, since: Instant::now() });
         }
     }

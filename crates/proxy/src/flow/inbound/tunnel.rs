@@ -51,6 +51,7 @@ async fn open(
     connection.rehearsal = rehearse_connect(visitor, snapshot, &arrival);
     may_connect(visitor, snapshot, &arrival)?;
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
+    let place = visitor.share.take().ok_or(Reason::TooManyConnections)?;
     let dialed = dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await;
     let upstream = dialed.map_err(|error| connect_reason(&error))?;
     let connection = std::mem::replace(
@@ -58,7 +59,10 @@ async fn open(
         Connection::begin(&visitor.worker, Direction::Inbound, visitor.address),
     );
     let visitor = Rc::clone(visitor);
-    Ok(reply(move |tunnel| async move { carry(&visitor, &arrival, connection, tunnel, upstream).await }))
+    Ok(reply(move |tunnel| async move {
+        let _place = place;
+        carry(&visitor, &arrival, connection, tunnel, upstream).await;
+    }))
 }
 
 fn reply<F: Future<Output = ()> + 'static>(run: impl FnOnce(Tunnel) -> F + 'static) -> Reply {
@@ -114,6 +118,9 @@ async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
         connection.denial = failure.denial;
         return connection.refused(Reason::Denied);
     }
+    let Some(_place) = visitor.share.take() else {
+        return connection.refused(Reason::TooManyConnections);
+    };
     match dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await {
         Ok(upstream) => carry(visitor, arrival, connection, io, upstream).await,
         Err(error) => connection.refused(connect_reason(&error)),

@@ -5,6 +5,7 @@ use super::edge::{edge, edge_resources, rule};
 use super::mesh::{Cluster, client};
 use crate::flow;
 use crate::worker::Worker;
+use crate::worker::seats::{SharedSeat, Whose};
 use codec::Body;
 use http::Response;
 use identity::Identity;
@@ -24,6 +25,12 @@ fn refusals_for(worker: &Worker, reason: Reason) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
+/// All seats for callers, each taken by another address.
+fn take_all(worker: &Worker) -> Vec<SharedSeat> {
+    let mut addresses = (0..=u32::MAX).map(|ip| std::net::Ipv4Addr::from(ip).into());
+    std::iter::from_fn(|| worker.hall.callers.take(addresses.next()?)).collect()
+}
+
 #[test]
 fn more_callers_than_seats_are_refused_and_counted() {
     story(async {
@@ -34,7 +41,7 @@ fn more_callers_than_seats_are_refused_and_counted() {
         let mut caller = proxy.call().await;
         let hall = &gateway.hall;
         let before = refusals(gateway);
-        let taken: Vec<_> = std::iter::from_fn(|| hall.callers.take()).collect();
+        let taken = take_all(gateway);
         assert_eq!(caller.get("/").await.status(), 503);
         assert!(refusals(gateway) > before);
         drop(taken);
@@ -59,13 +66,34 @@ fn a_gateway_refuses_callers_beyond_its_seats() {
         let resources = edge_resources(vec![rule(0, "")], &[application.address]);
         let identity = Identity::new(Vec::new());
         let proxy = Proxy::new("west", identity, resources);
-        let taken: Vec<_> = std::iter::from_fn(|| proxy.worker.hall.callers.take()).collect();
+        let taken = take_all(&proxy.worker);
         let (_ours, theirs) = tokio::io::duplex(1024);
         let address = std::net::SocketAddr::new(fresh_ip(), 4321);
         flow::gateway(Rc::clone(&proxy.worker), theirs, address, 80, proxy.drain.clone()).await;
         assert_eq!(refusals(&proxy.worker), 1);
         drop(taken);
         assert_eq!(proxy.enter().await.get("/").await.status(), 200);
+    });
+}
+
+/// Upstream connections are for all callers: who finds none free is told so at once, and asks nobody.
+#[test]
+fn a_request_that_would_need_one_upstream_connection_too_many_is_refused() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let proxy = edge(vec![rule(0, "")], &[application.address]);
+        let share = || proxy.worker.hall.share(Whose::Own);
+        let greedy: Vec<_> = std::iter::from_fn(|| share().take()).collect();
+        let mut caller = proxy.enter().await;
+        assert_eq!(caller.get("/").await.status(), 503);
+        let line = &proxy.logged()[0];
+        let told = [&line["response_flags"], &line["response_code_details"]];
+        assert_eq!(told, ["UO", "connection_limit"]);
+        assert_eq!(line["upstream_host"], serde_json::Value::Null);
+        drop(greedy);
+        assert_eq!(caller.get("/").await.status(), 200);
+        // It gave its own back, too.
+        assert!(share().take().is_some());
     });
 }
 

@@ -1,5 +1,20 @@
 use super::*;
 
+const CAPTURED: Mark = Mark::Captured;
+
+fn hall(callers: usize, places: usize) -> Hall {
+    Hall::new(Limits { callers, own: 1, places, idle: 1 })
+}
+
+fn address(last: u8) -> IpAddr {
+    [10, 0, 0, last].into()
+}
+
+/// As many as one can get.
+fn all<T>(take: impl Fn() -> Option<T>) -> Vec<T> {
+    std::iter::from_fn(take).collect()
+}
+
 #[test]
 fn a_seat_is_free_again_when_its_holder_goes() {
     let seats = Seats::new(2);
@@ -21,4 +36,71 @@ fn one_address_has_its_share_and_leaves_the_rest_to_others() {
     assert!(seats.take(one).is_some());
     drop((second, third));
     assert!(seats.held.borrow().is_empty(), "nobody is remembered for ever");
+}
+
+#[test]
+fn one_address_may_take_four_fifths_of_the_seats_and_others_find_some() {
+    let hall = hall(1000, 1);
+    let greedy = all(|| hall.callers.take(address(1)));
+    assert_eq!(greedy.len(), 800);
+    let second = all(|| hall.callers.take(address(2)));
+    assert_eq!(second.len(), 160);
+    assert!(hall.callers.take(address(3)).is_some());
+    drop((greedy, second));
+    assert!(hall.callers.sources.borrow().is_empty(), "nobody is remembered for ever");
+}
+
+#[test]
+fn an_ipv6_host_is_one_address_whichever_of_its_own_it_uses() {
+    let hall = hall(10, 1);
+    let from = |last: u16| hall.callers.take(IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]));
+    let taken: Vec<_> = (0..100).map_while(from).collect();
+    assert_eq!(taken.len(), 8);
+    assert!(hall.callers.take(IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1])).is_some());
+}
+
+#[test]
+fn greedy_connections_leave_places_to_the_next_one() {
+    let hall = hall(100, 120);
+    let _seat = hall.callers.take(address(1));
+    let share = || hall.share(Whose::Edge(address(1)));
+    let mut taken = vec![];
+    for (number, expected) in [(1, 24), (2, 20), (3, 16), (4, 12), (5, 10), (6, 8)] {
+        let share = share();
+        let mine = all(|| share.take());
+        assert_eq!(mine.len(), expected, "connection {number}");
+        taken.push(mine);
+    }
+    let next = share().take();
+    assert!(next.is_some());
+    drop((taken, next));
+    assert_eq!(hall.places.taken.get(), 0);
+}
+
+#[test]
+fn many_small_connections_of_one_address_leave_places_to_other_addresses() {
+    let hall = hall(1000, 170);
+    let _seats = [hall.callers.take(address(1)), hall.callers.take(address(2))];
+    let taken: Vec<_> = std::iter::from_fn(|| hall.share(Whose::Edge(address(1))).take()).take(170).collect();
+    assert_eq!(taken.len(), 160);
+    assert!(hall.share(Whose::Edge(address(2))).take().is_some());
+    assert!(hall.share(Whose::Own).take().is_some(), "the own application");
+}
+
+/// What is not traffic has its descriptors, however few there are.
+#[test]
+fn all_that_workers_may_open_leaves_descriptors_for_the_rest() {
+    for mark in [Mark::Free, CAPTURED] {
+        for (descriptors, workers) in [(256, 1), (1024, 1), (1024, 8), (20_000, 2), (1 << 20, 64)] {
+            let limits = Limits::within(descriptors, workers, mark);
+            let own = if mark == CAPTURED { 2 * limits.own } else { 0 };
+            let open = (limits.callers + own + limits.places + limits.idle) * workers;
+            assert!(
+                open as u64 <= descriptors - descriptors.min(512) / 2,
+                "{descriptors} {workers} {limits:?}"
+            );
+        }
+    }
+    let plenty = Limits::within(1 << 20, 4, CAPTURED);
+    assert_eq!((plenty.callers, plenty.own, plenty.places), (CALLERS_MAX, OWN_MAX, PLACES_MAX));
 }
