@@ -8,6 +8,7 @@
 
 pub mod authz;
 pub mod balance;
+pub mod budget;
 pub mod dice;
 pub mod explain;
 pub mod hash;

@@ -1,12 +1,15 @@
 //! Whether a failed attempt is followed by another (design, D7).
 //!
 //! The rule above all: once bytes of a request that is not idempotent may have reached an application, it is
-//! never sent again, whatever a policy says. Who calls this asks `balance` for an endpoint not tried yet.
+//! never sent again, whatever a policy says. All that goes again is within the service's budget (`budget`), except
+//! what no application has seen and what has somewhere better to go: refusing that would lose it for nothing. Who
+//! calls this asks `balance` for an endpoint not tried yet.
 
 #[cfg(test)]
 mod tests;
 
 use crate::Dice;
+use crate::budget::Budget;
 use model::Reason;
 use model::reason::Retry;
 use model::route::RetryPolicy;
@@ -25,6 +28,18 @@ pub enum Next {
     },
     /// The last outcome is the answer.
     GiveUp,
+    /// So it is, but only because of this: [`Reason::RetriesExhausted`], [`Reason::RetryBudgetExhausted`].
+    Limited(Reason),
+}
+
+/// What a further attempt would meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// An endpoint that was not tried yet and that nothing speaks against; or the same one over a new connection,
+    /// where an old one had ended.
+    Fresh,
+    /// One that failed lately.
+    Failed,
 }
 
 /// How an attempt ended.
@@ -49,15 +64,31 @@ pub struct Attempt<'a> {
     pub outcome: Outcome,
     /// Whether the request can be sent again from its first byte to its last.
     pub replayable: bool,
+    /// Where it would go.
+    pub ahead: Ahead,
+    /// What is left of the service's budget.
+    pub budget: Budget,
 }
 
 /// Decides on a further attempt.
 pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
-    let further_max = attempt.policy.map_or(RetryPolicy::ATTEMPTS_DEFAULT, |policy| policy.attempts);
-    if !attempt.replayable || attempt.number > further_max {
+    if !attempt.replayable || !may_repeat(attempt) {
         return Next::GiveUp;
     }
-    let allowed = match attempt.outcome {
+    let further_max = attempt.policy.map_or(RetryPolicy::ATTEMPTS_DEFAULT, |policy| policy.attempts);
+    if attempt.number > further_max {
+        // Who allows none is not told that there were too many.
+        return if further_max == 0 { Next::GiveUp } else { Next::Limited(Reason::RetriesExhausted) };
+    }
+    if attempt.budget == Budget::Spent && !is_free(attempt) {
+        return Next::Limited(Reason::RetryBudgetExhausted);
+    }
+    Next::Again { after: wait(attempt, dice) }
+}
+
+/// Whether it may be repeated at all.
+fn may_repeat(attempt: &Attempt<'_>) -> bool {
+    match attempt.outcome {
         Outcome::Failed(reason) => match reason.row().retry {
             Retry::Safe => true,
             Retry::IfIdempotent => is_idempotent(attempt.method),
@@ -68,8 +99,14 @@ pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
         Outcome::Status(status) => {
             is_idempotent(attempt.method) && attempt.policy.is_some_and(|p| p.codes.contains(&status))
         }
-    };
-    if allowed { Next::Again { after: wait(attempt, dice) } } else { Next::GiveUp }
+    }
+}
+
+/// Whether it goes again even when the budget is spent: it has put no load on any application, and what failed is
+/// ejected, so that this cannot go on.
+fn is_free(attempt: &Attempt<'_>) -> bool {
+    let is_unread = matches!(attempt.outcome, Outcome::Failed(reason) if reason.row().retry == Retry::Safe);
+    is_unread && attempt.ahead == Ahead::Fresh
 }
 
 /// RFC 9110 section 9.2.2.

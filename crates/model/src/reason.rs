@@ -94,7 +94,8 @@ reasons! {
     ResponseReset: "upstream_reset_after_response_started" 0 14 "UC" Upstream Never "The upstream connection ended in the middle of the response.";
     RequestTimeout: "response_timeout" 504 4 "UT" Upstream Never "The route's request timeout passed; raise it or speed up the callee.";
     AttemptTimeout: "per_try_timeout" 504 4 "UT" Upstream IfConfigured "The route's backendRequest timeout passed; raise it or speed up the callee.";
-    RetriesExhausted: "retry_limit_exceeded" 503 14 "URX" Upstream Never "All attempts failed; look at the callee.";
+    RetriesExhausted: "retry_limit_exceeded" 503 14 "URX" Upstream Never "All attempts that the route allows have failed; the flag stands beside that of the last failure. Look at the callee.";
+    RetryBudgetExhausted: "retry_budget_exhausted" 503 14 "UO" Upstream Never "It would have been tried again, but a fifth of the service's requests already were; the flag stands beside that of the last failure. Look at the callee.";
     Denied: "rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy denies this; the same line of the access log names it (`policy`), or says `none` and names the ALLOW policies of which none matched (`allow_policies`).";
     DownstreamReset: "downstream_remote_disconnect" 0 1 "DC" Downstream Never "The caller went away before the response was complete.";
     BadRequest: "downstream_protocol_error" 400 3 "DPE" Downstream Never "The caller's request is malformed.";

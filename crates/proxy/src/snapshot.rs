@@ -7,11 +7,13 @@
 
 mod build;
 mod ports;
+mod retries;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use ports::Ports;
+pub use retries::Retries;
 pub use store::{Change, Store};
 
 use decide::balance::{Place, Priorities};
@@ -102,6 +104,8 @@ pub struct HostEntry {
     pub priorities: Priorities,
     /// What is remembered of each endpoint across snapshots; same order and length as `endpoints`.
     pub states: Vec<Arc<EndpointHealth>>,
+    /// What it had lately of requests and retries, across snapshots.
+    pub retries: Arc<Retries>,
     /// When it was last used, for `Lookup::touch`.
     pub(crate) used: Arc<LastUse>,
 }

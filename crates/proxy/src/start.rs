@@ -23,7 +23,7 @@ pub use seams::Seams;
 use crate::lookup::Lookup;
 use crate::observe::Observe;
 use crate::options::Options;
-use crate::snapshot::{Me, Store};
+use crate::snapshot::{Me, Retries, Store};
 use daemon::Drain;
 use daemon::clock::Clock;
 use identity::Identity;
@@ -47,6 +47,8 @@ pub struct Shared {
     pub drain: Drain,
     /// Each worker reports here what it has opened and closed.
     pub listening: Arc<Listening>,
+    /// What the own application had lately of requests and retries.
+    pub deliveries: Retries,
     /// Time, the real one or a test's.
     pub clock: Arc<dyn Clock>,
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod connect;
+pub(crate) mod course;
 pub(crate) mod mesh;
 pub(crate) mod pool1;
 pub(crate) mod tunnel;
@@ -16,11 +17,11 @@ use crate::stream::{Replay, Timed};
 use crate::worker::Worker;
 use attempt::{Answer, Missed, Standing};
 use codec::Body;
-use decide::balance::{self, Load};
-use decide::retry::{self, Attempt, Next, Outcome};
+use course::{Course, Repeat};
+use decide::retry::{Next, Outcome};
 use http::{Response, Version};
 use model::Reason;
-use model::route::{RetryPolicy, RouteRule};
+use model::route::RouteRule;
 use model::service::{Protocol, ServicePort};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,11 +86,9 @@ pub(crate) async fn send(
     let limits = Limits::new(rule);
     let policy = rule.and_then(|rule| rule.retry.as_ref());
     let body = Replay::new(body);
-    let mut course = Course::default();
+    let mut course = Course::begin(worker, &target.entry);
     loop {
-        let Some(index) = course.choose(worker, &target.entry) else {
-            return Err(course.last.take().unwrap_or_else(|| Reason::NoEndpoint.into()));
-        };
+        let Some(index) = course.choose() else { return Err(course.into_failure()) };
         if attempt::is_exclusive(target, index) {
             exchange.takes_place()?;
         }
@@ -106,19 +105,24 @@ pub(crate) async fn send(
             Err(missed) => Outcome::Failed(missed.reason),
         };
         judge(worker, &target.entry, index, &outcome);
-        let next = course.next(worker, policy, head.method.as_str(), verdict, body.is_replayable(), &outcome);
+        let repeat = Repeat { policy, method: head.method.as_str(), replayable: body.is_replayable() };
+        let next = course.next(index, repeat, verdict, &outcome);
+        if let Next::Limited(reason) = next {
+            exchange.limited(reason);
+        }
         match (next, outcome) {
-            (Next::GiveUp, Ok(answer)) => {
+            (Next::GiveUp | Next::Limited(_), Ok(answer)) => {
                 body.forget();
                 return Ok(accept(answer, exchange, &limit));
             }
-            (Next::GiveUp, Err(_)) if body.is_broken() => return Err(exchange.broken_off().into()),
-            (Next::GiveUp, Err(missed)) => return Err(missed.reason.into()),
+            (Next::GiveUp | Next::Limited(_), Err(_)) if body.is_broken() => {
+                return Err(exchange.broken_off().into());
+            }
+            (Next::GiveUp | Next::Limited(_), Err(missed)) => return Err(missed.reason.into()),
             (Next::Again { after }, outcome) => {
                 if Instant::now() + after >= limits.total {
                     return Err(Reason::RequestTimeout.into());
                 }
-                course.again(index, &outcome);
                 // An answer that nobody will read holds a connection.
                 drop(outcome);
                 if !after.is_zero() {
@@ -196,88 +200,4 @@ struct Limit {
     reason: Reason,
     /// Whether a route sets it. The other one, [`RESPONSE_WAIT_MAX`], is for the head alone.
     is_set: bool,
-}
-
-/// What was tried so far.
-pub(crate) struct Course {
-    tried: Vec<usize>,
-    /// 1 for the first.
-    number: u32,
-    /// A stale connection is replaced once without counting as an attempt.
-    has_replaced: bool,
-    same: Option<usize>,
-    last: Option<Failure>,
-}
-
-impl Default for Course {
-    fn default() -> Self {
-        Self { tried: Vec::new(), number: 1, has_replaced: false, same: None, last: None }
-    }
-}
-
-impl Course {
-    /// The endpoint for the next attempt; `None`: there is none at all.
-    pub(crate) fn choose(&mut self, worker: &Worker, entry: &HostEntry) -> Option<usize> {
-        if let Some(same) = self.same.take() {
-            return Some(same);
-        }
-        let now_ms = worker.now_ms();
-        let load = |index: usize| {
-            let state = &entry.states[index];
-            Load { active: state.active(), aside: state.is_aside(now_ms) }
-        };
-        let dice = &mut *worker.dice.borrow_mut();
-        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice);
-        if chosen.is_some() || self.tried.is_empty() {
-            return chosen;
-        }
-        // All were tried once: begin anew.
-        self.tried.clear();
-        balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice)
-    }
-
-    fn next(
-        &self,
-        worker: &Worker,
-        policy: Option<&RetryPolicy>,
-        method: &str,
-        outcome: Outcome,
-        replayable: bool,
-        attempt: &Result<Answer, Missed>,
-    ) -> Next {
-        // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
-        let is_free =
-            matches!(attempt, Err(missed) if missed.standing == Standing::Stale) && !self.has_replaced;
-        let number = if is_free { 0 } else { self.number };
-        let attempt = Attempt { policy, method, number, outcome, replayable };
-        match retry::decide(&attempt, &mut *worker.dice.borrow_mut()) {
-            Next::Again { .. } if is_free => Next::Again { after: Duration::ZERO },
-            next => next,
-        }
-    }
-
-    /// Notes that the attempt at `index` is followed by another: at the same endpoint, once, where only an
-    /// old connection had ended; elsewhere otherwise.
-    pub(crate) fn again<T>(&mut self, index: usize, outcome: &Result<T, Missed>) {
-        match outcome {
-            Err(missed) if missed.standing == Standing::Stale && !self.has_replaced => {
-                self.has_replaced = true;
-                self.same = Some(index);
-            }
-            _ => self.count(index),
-        }
-        if let Err(missed) = outcome {
-            self.last = Some(missed.reason.into());
-        }
-    }
-
-    fn count(&mut self, index: usize) {
-        self.tried.push(index);
-        self.number += 1;
-    }
-
-    /// Which attempt is next, from 1.
-    pub(crate) fn number(&self) -> u32 {
-        self.number
-    }
 }

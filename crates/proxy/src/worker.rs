@@ -89,7 +89,12 @@ impl Worker {
     /// Monotonic milliseconds, for `decide::health`. All workers start within moments of each other, which is
     /// as exact as setting an endpoint aside needs to be.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.shared.clock.now().duration_since(self.started).as_millis() as u64
+        self.ms_at(self.shared.clock.now())
+    }
+
+    /// The same for a moment that was read from the clock before.
+    pub(crate) fn ms_at(&self, moment: Instant) -> u64 {
+        moment.duration_since(self.started).as_millis() as u64
     }
 
     /// Closes idle connections now and then; never ends.

@@ -1,6 +1,7 @@
 //! Whether there is another attempt.
 
-use super::{Attempt, BACKOFF_MAX, Next, Outcome, decide};
+use super::{Ahead, Attempt, BACKOFF_MAX, Next, Outcome, decide};
+use crate::budget::Budget;
 use crate::dice::Pcg;
 use Outcome::{Failed, Status};
 use model::Reason;
@@ -8,11 +9,21 @@ use model::reason::Retry;
 use model::route::RetryPolicy;
 use std::time::Duration;
 
+fn attempt<'a>(
+    policy: Option<&'a RetryPolicy>,
+    method: &'a str,
+    number: u32,
+    outcome: Outcome,
+) -> Attempt<'a> {
+    let (ahead, budget) = (Ahead::Failed, Budget::Left);
+    Attempt { policy, method, number, outcome, replayable: true, ahead, budget }
+}
+
 /// Whether attempt `number` of `method`, ended by `outcome`, is repeated.
 fn check(policy: Option<&RetryPolicy>, method: &str, number: u32, outcome: Outcome, expected: bool) {
-    let attempt = Attempt { policy, method, number, outcome, replayable: true };
+    let attempt = attempt(policy, method, number, outcome);
     let next = decide(&attempt, &mut Pcg::new(1));
-    assert_eq!(next != Next::GiveUp, expected, "{attempt:?}");
+    assert_eq!(matches!(next, Next::Again { .. }), expected, "{attempt:?}");
     let consumed = Attempt { replayable: false, ..attempt };
     assert_eq!(decide(&consumed, &mut Pcg::new(1)), Next::GiveUp, "{consumed:?}");
 }
@@ -76,12 +87,12 @@ fn no_reason_lets_a_delivered_post_through() {
 #[test]
 fn waits_start_at_the_backoff_and_double() {
     let policy = policy(10, &[]);
-    let wait = |policy, number, reason| {
-        let attempt = Attempt { policy, method: "GET", number, outcome: Failed(reason), replayable: true };
-        match decide(&attempt, &mut Pcg::new(1)) {
-            Next::Again { after } => after.as_millis(),
-            Next::GiveUp => u128::MAX,
-        }
+    let wait = |policy, number, reason| match decide(
+        &attempt(policy, "GET", number, Failed(reason)),
+        &mut Pcg::new(1),
+    ) {
+        Next::Again { after } => after.as_millis(),
+        _ => u128::MAX,
     };
     assert_eq!(wait(None, 1, Reason::ConnectFailed), 0);
     assert!((25..38).contains(&wait(None, 1, Reason::NoEndpoint)));
@@ -89,4 +100,36 @@ fn waits_start_at_the_backoff_and_double() {
     assert!((100..150).contains(&wait(Some(&policy), 1, Reason::ConnectFailed)));
     assert!((400..600).contains(&wait(Some(&policy), 3, Reason::ConnectFailed)));
     assert_eq!(wait(Some(&policy), 10, Reason::ConnectFailed), BACKOFF_MAX.as_millis());
+}
+
+/// What kept it from a further attempt, if anything did.
+fn limited(attempt: Attempt<'_>, expected: Option<Reason>) {
+    let next = decide(&attempt, &mut Pcg::new(1));
+    let by = if let Next::Limited(by) = next { Some(by) } else { None };
+    assert_eq!(by, expected, "{attempt:?}");
+}
+
+#[test]
+fn only_what_would_go_again_is_limited() {
+    let (many, none) = (Some(Reason::RetriesExhausted), policy(0, &[503]));
+    limited(attempt(None, "GET", 3, Failed(Reason::ConnectFailed)), many);
+    limited(attempt(None, "GET", 3, Failed(Reason::UpstreamReset)), many);
+    limited(attempt(Some(&policy(1, &[503])), "GET", 2, Status(503)), many);
+    limited(attempt(None, "POST", 3, Failed(Reason::UpstreamReset)), None);
+    limited(attempt(None, "GET", 3, Failed(Reason::UpstreamProtocol)), None);
+    limited(attempt(None, "GET", 3, Status(503)), None);
+    limited(attempt(Some(&none), "GET", 1, Status(503)), None);
+    limited(Attempt { replayable: false, ..attempt(None, "PUT", 3, Failed(Reason::UpstreamReset)) }, None);
+}
+
+#[test]
+fn a_spent_budget_ends_it_unless_nobody_saw_it_and_somebody_else_may() {
+    let spent = Some(Reason::RetryBudgetExhausted);
+    let with = |ahead, outcome| Attempt { ahead, budget: Budget::Spent, ..attempt(None, "GET", 1, outcome) };
+    limited(with(Ahead::Failed, Failed(Reason::UpstreamReset)), spent);
+    limited(with(Ahead::Fresh, Failed(Reason::UpstreamReset)), spent);
+    limited(with(Ahead::Failed, Failed(Reason::Refused)), spent);
+    limited(with(Ahead::Fresh, Failed(Reason::Refused)), None);
+    let free = decide(&with(Ahead::Fresh, Failed(Reason::ConnectFailed)), &mut Pcg::new(1));
+    assert_eq!(free, Next::Again { after: Duration::ZERO });
 }

@@ -9,11 +9,12 @@ use crate::flow::tcp::Connection;
 use crate::observe::Direction;
 use crate::snapshot::{Active, HostEntry, Snapshot};
 use crate::upstream::attempt::Missed;
+use crate::upstream::course::{CONNECT, Course};
 use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, judge};
 use codec::Reply;
 use decide::authz::{Facts, rehearse};
-use decide::balance::{self, Load};
+use decide::retry::{Next, Outcome};
 use http::HeaderMap;
 use model::address::PORT_MESH;
 use model::listener::Exports;
@@ -23,9 +24,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpStream;
-
-/// Workloads tried for one tunnel; then the caller is refused and may try another gateway.
-const ATTEMPTS_MAX: u32 = 3;
 
 /// Answers a CONNECT for `host:port`.
 pub(super) async fn forward(
@@ -89,7 +87,8 @@ fn facts(visitor: &Visitor, port: u16) -> Facts<'_> {
     Facts { peer: Some(&visitor.peer.id), peer_ip, port, http: None }
 }
 
-/// Connects to one of the own workloads of the service.
+/// Connects to one of the own workloads of the service. When none takes it, the caller is refused and may try
+/// another gateway.
 async fn open(
     visitor: &Visitor,
     snapshot: &Snapshot,
@@ -97,24 +96,11 @@ async fn open(
     connection: &mut Connection,
 ) -> Result<(TcpStream, Active), Reason> {
     let worker = &visitor.worker;
-    // Endpoints that are not ours to hand out count as tried already. `choose` falls back on those when nothing
-    // else is left, so what it gives is looked at again.
     let is_own =
         |endpoint: &Endpoint| endpoint.reach == Reach::Native && endpoint.cluster == snapshot.me.cluster;
-    let mut tried: Vec<usize> =
-        (0..entry.endpoints.len()).filter(|index| !is_own(&entry.endpoints[*index])).collect();
-    let mut last = Reason::NoEndpoint;
-    for _ in 0..ATTEMPTS_MAX {
-        let now_ms = worker.now_ms();
-        let load = |index: usize| {
-            let state = &entry.states[index];
-            Load { active: state.active(), aside: state.is_aside(now_ms) }
-        };
-        let chosen = {
-            let dice = &mut *worker.dice.borrow_mut();
-            balance::choose(&entry.priorities, &entry.endpoints, &load, &tried, dice)
-        };
-        let Some(index) = chosen.filter(|index| !tried.contains(index)) else { break };
+    let mut course = Course::among(worker, entry, is_own);
+    loop {
+        let Some(index) = course.choose() else { return Err(course.into_failure().reason) };
         let (endpoint, active) = (&entry.endpoints[index], entry.states[index].begin());
         let address = SocketAddr::new(endpoint.address, PORT_MESH);
         connection.target = Some((Arc::clone(entry), index));
@@ -123,13 +109,18 @@ async fn open(
         let dialed = dial(address, Reader::Proxy, worker.mark(), CONNECT_TIMEOUT).await;
         let outcome = dialed.map_err(|error| Missed::from(connect_reason(&error)));
         judge(worker, entry, index, &outcome);
-        match outcome {
+        let reason = match outcome {
             Ok(stream) => return Ok((stream, active)),
-            Err(missed) => {
-                last = missed.reason;
-                tried.push(index);
+            Err(ref missed) => missed.reason,
+        };
+        drop(active);
+        match course.next(index, CONNECT, Outcome::Failed(reason), &outcome) {
+            Next::Again { after } => tokio::time::sleep(after).await,
+            Next::GiveUp => return Err(reason),
+            Next::Limited(by) => {
+                connection.limited = Some(by);
+                return Err(reason);
             }
         }
     }
-    Err(last)
 }

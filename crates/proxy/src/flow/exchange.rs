@@ -43,6 +43,7 @@ pub(crate) struct Exchange {
     status: Cell<u16>,
     grpc_status: Cell<Option<u16>>,
     reason: Cell<Option<Reason>>,
+    limited: Cell<Option<Reason>>,
     attempts: Cell<u32>,
     upstream: Cell<Option<SocketAddr>>,
     is_answered: Cell<bool>,
@@ -122,6 +123,7 @@ impl Exchange {
             status: Cell::new(0),
             grpc_status: Cell::new(None),
             reason: Cell::new(None),
+            limited: Cell::new(None),
             attempts: Cell::new(0),
             upstream: Cell::new(None),
             is_answered: Cell::new(false),
@@ -239,6 +241,16 @@ impl Exchange {
         self.reason.get().unwrap_or(Reason::DownstreamReset)
     }
 
+    /// It would have gone once more but for this.
+    pub(crate) fn limited(&self, by: Reason) {
+        self.limited.set(Some(by));
+    }
+
+    /// When its head had arrived.
+    pub(crate) fn begun(&self) -> Instant {
+        self.clock
+    }
+
     /// It failed for this reason; the reply is ours.
     pub(crate) fn failed(&self, reason: Reason) {
         self.reason.set(Some(reason));
@@ -311,6 +323,7 @@ impl Exchange {
             status: self.status.get(),
             grpc_status: self.grpc_status.get(),
             reason: self.reason.get(),
+            limited: self.limited.get(),
             denial: facts.denial.as_deref(),
             rehearsal: facts.rehearsal.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),

@@ -21,7 +21,7 @@ use codec::{
 use daemon::Drain;
 use decide::authz::{Facts, Rehearsal, rehearse};
 use decide::listener::{self, Destination, Kin, Local, Speak};
-use decide::retry::{self, Attempt, Next, Outcome};
+use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
 use model::trust::{EXPIRED_GRACE, Proof};
@@ -195,6 +195,7 @@ async fn follow(
         exchange.takes_place()?;
     }
     exchange.asks(arrival.application);
+    worker.shared.deliveries.requested(worker.ms_at(exchange.begun()));
     let answer = deliver(worker, &arrival, &head, exchange.counting(body)).await?;
     exchange.answered(None, answer.lease);
     let mut response = answer.response;
@@ -279,8 +280,15 @@ async fn deliver(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body
 
 fn may_repeat(worker: &Worker, head: &Head, reason: Reason, replayable: bool) -> bool {
     let (method, outcome) = (head.method.as_str(), Outcome::Failed(reason));
-    let attempt = Attempt { policy: None, method, number: 0, outcome, replayable };
-    retry::decide(&attempt, &mut *worker.dice.borrow_mut()) != Next::GiveUp
+    let (now_ms, deliveries) = (worker.now_ms(), &worker.shared.deliveries);
+    let (ahead, budget) = (Ahead::Fresh, deliveries.left(now_ms));
+    let attempt = Attempt { policy: None, method, number: 0, outcome, replayable, ahead, budget };
+    let next = retry::decide(&attempt, &mut *worker.dice.borrow_mut());
+    let is_repeated = matches!(next, Next::Again { .. });
+    if is_repeated {
+        deliveries.repeated(now_ms);
+    }
+    is_repeated
 }
 
 async fn once(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Missed> {

@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     pub(crate) upstream: Option<SocketAddr>,
     /// Attempts made.
     pub(crate) attempts: u32,
+    /// What kept it from a further one.
+    pub(crate) limited: Option<Reason>,
     /// Which policies denied it.
     pub(crate) denial: Option<Box<Denial>>,
     /// What policies that are not enforced say of it.
@@ -60,6 +62,7 @@ impl Connection {
             peer: None,
             upstream: None,
             attempts: 0,
+            limited: None,
             denial: None,
             rehearsal: None,
         }
@@ -110,6 +113,7 @@ impl Connection {
                 (None, None) => Security::Unknown,
             },
             reason,
+            limited: self.limited,
             denial: self.denial.as_deref(),
             rehearsal: self.rehearsal.as_ref(),
             started: self.started,
@@ -152,6 +156,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: impl Io, address: Soc
     let stream = Prefixed::new(ahead.freeze(), stream);
     connection.attempts = opening.attempts;
     connection.upstream = opening.last;
+    connection.limited = opening.limited;
     match opening.result {
         Ok(opened) => {
             connection.target = Some((Arc::clone(&target.entry), opened.index));

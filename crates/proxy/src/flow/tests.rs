@@ -11,6 +11,7 @@ mod limits;
 mod mesh;
 mod native;
 mod policy;
+mod retries;
 mod threads;
 mod tunnel;
 mod upstream;

@@ -2,7 +2,7 @@
 //!
 //! Workers format and hand over; a thread writes (`daemon::lines`): traffic never waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
 
-use super::labels::flag;
+use super::labels::flags;
 use super::record::{Direction, RequestRecord, TcpRecord};
 use daemon::lines::{self, Finished, Lines, Sink};
 use decide::authz::{Decision, Denial, Rehearsal};
@@ -65,7 +65,7 @@ impl AccessLog {
             protocol: Some(version(record.version)),
             authority: Some(cut(record.authority, VALUE_BYTES_MAX)),
             response_code: record.status,
-            response_flags: flag(record.reason),
+            response_flags: flags(record.reason, record.limited),
             response_code_details: details(record),
             grpc_status: record.grpc_status,
             duration: record.duration.as_millis() as u64,
@@ -98,7 +98,7 @@ impl AccessLog {
             protocol: None,
             authority: None,
             response_code: 0,
-            response_flags: flag(record.reason),
+            response_flags: flags(record.reason, record.limited),
             response_code_details: record.reason.map_or("", |reason: Reason| reason.row().code),
             grpc_status: None,
             duration: record.duration.as_millis() as u64,
@@ -228,7 +228,8 @@ fn allow_policies(denial: &Denial) -> Vec<String> {
 
 /// Why the response is what it is, in Envoy's words where it has one.
 fn details(record: &RequestRecord<'_>) -> &'static str {
-    match record.reason {
+    // Of an answer that would have been asked for once more: what kept it from that.
+    match record.reason.or(record.limited) {
         Some(reason) => reason.row().code,
         // A redirect: nobody was asked.
         None if record.attempts == 0 => "direct_response",

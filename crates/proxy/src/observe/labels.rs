@@ -60,7 +60,7 @@ impl<'a> Key<'a> {
             workload: record.peer.and_then(|peer| peer.workload.as_deref()),
             peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
-            flag: flag(record.reason),
+            flag: flags(record.reason, record.limited),
             http: Some(HttpKey {
                 protocol: record.protocol,
                 status: record.status,
@@ -78,7 +78,7 @@ impl<'a> Key<'a> {
             workload: record.peer.and_then(|peer| peer.workload.as_deref()),
             peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
-            flag: flag(record.reason),
+            flag: flags(record.reason, record.limited),
             http: None,
         }
     }
@@ -127,8 +127,27 @@ impl OwnedKey {
     }
 }
 
-/// Envoy's response flag; `-` when there is none.
-pub(super) fn flag(reason: Option<Reason>) -> &'static str {
+/// Envoy's response flags; `-` when there are none. As there, what kept a failure from being repeated is a flag
+/// beside the failure's own.
+pub(super) fn flags(reason: Option<Reason>, limited: Option<Reason>) -> &'static str {
+    let flag = flag(reason);
+    match (flag, limited.map(|limited| limited.row().flag)) {
+        (_, None) => flag,
+        ("-", Some(limited)) => limited,
+        ("UF", Some("URX")) => "UF,URX",
+        ("UF", Some("UO")) => "UF,UO",
+        ("UC", Some("URX")) => "UC,URX",
+        ("UC", Some("UO")) => "UC,UO",
+        ("UT", Some("URX")) => "UT,URX",
+        ("UT", Some("UO")) => "UT,UO",
+        ("UPE", Some("URX")) => "UPE,URX",
+        ("UPE", Some("UO")) => "UPE,UO",
+        // Nothing else is repeated.
+        (_, Some(_)) => flag,
+    }
+}
+
+fn flag(reason: Option<Reason>) -> &'static str {
     match reason.map(|reason| reason.row().flag) {
         None | Some("" | "NONE") => "-",
         Some(flag) => flag,

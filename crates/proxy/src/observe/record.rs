@@ -71,6 +71,8 @@ pub struct RequestRecord<'a> {
     pub grpc_status: Option<u16>,
     /// Why it ended so; `None`: the upstream answered and all of it was delivered.
     pub reason: Option<Reason>,
+    /// What kept it from a further attempt.
+    pub limited: Option<Reason>,
     /// Which policies denied it.
     pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.
@@ -112,6 +114,8 @@ pub struct TcpRecord<'a> {
     pub security: Security,
     /// Why it ended so; `None`: both sides closed.
     pub reason: Option<Reason>,
+    /// What kept it from a further attempt.
+    pub limited: Option<Reason>,
     /// Which policies denied it.
     pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.

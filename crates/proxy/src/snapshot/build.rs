@@ -7,7 +7,7 @@ mod gateway;
 
 use super::ports::Ports;
 use super::store::Change;
-use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Snapshot};
+use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Retries, Snapshot};
 use decide::balance;
 use decide::hash::QuickMap;
 use decide::route::Table;
@@ -285,6 +285,7 @@ impl Builder {
         let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order);
         let states = endpoints.iter().map(|endpoint| state(&mut self.health, &endpoint.uid)).collect();
         let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));
+        let retries = old.as_ref().map_or_else(Arc::<Retries>::default, |old| Arc::clone(&old.retries));
         if let Some(ip) = service.address {
             next.absent_addresses.remove(&ip);
             next.by_address.insert(ip, host.clone());
@@ -294,7 +295,7 @@ impl Builder {
         {
             next.by_address.remove(&ip);
         }
-        let entry = HostEntry { service, rules, endpoints, priorities, states, used };
+        let entry = HostEntry { service, rules, endpoints, priorities, states, retries, used };
         next.hosts.insert(host.clone(), Arc::new(entry));
     }
 

@@ -13,7 +13,7 @@ use crate::lookup::Lookup;
 use crate::lookup::desk::Desk;
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
-use crate::snapshot::{ClosedListener, Me, Store};
+use crate::snapshot::{ClosedListener, Me, Retries, Store};
 use crate::worker;
 use daemon::admin::{AdminHandler, AdminRequest};
 use daemon::process;
@@ -274,6 +274,7 @@ impl Foundation {
             observe: Arc::clone(&self.observe),
             drain: self.drain,
             listening,
+            deliveries: Retries::default(),
             clock: Arc::clone(&self.seams.clock),
         });
         // On another thread: it waits for the workers, and they may need this one.

@@ -6,14 +6,14 @@ use crate::failure;
 use crate::secure::Peer;
 use crate::snapshot::Active;
 use crate::upstream::attempt::{Missed, Standing, address};
+use crate::upstream::course::{CONNECT, Course};
 use crate::upstream::pool1::{Age, connect_reason};
-use crate::upstream::{CONNECT_TIMEOUT, Course, Target, judge, mesh};
+use crate::upstream::{CONNECT_TIMEOUT, Target, judge, mesh};
 use crate::worker::Worker;
 use codec::{BoxIo, SendError, SendErrorKind};
+use decide::retry::{Next, Outcome};
 use http::HeaderMap;
 use model::Reason;
-use model::reason::Retry;
-use model::route::RetryPolicy;
 use model::service::{Endpoint, Reach};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -43,14 +43,15 @@ pub(crate) struct Opening {
     pub(crate) attempts: u32,
     /// Where to.
     pub(crate) last: Option<SocketAddr>,
+    /// What kept it from a further attempt.
+    pub(crate) limited: Option<Reason>,
 }
 
 /// Opens a tunnel to any endpoint.
 pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
-    let mut course = Course::default();
-    let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None };
-    while course.number() <= RetryPolicy::ATTEMPTS_DEFAULT + 1 {
-        let Some(index) = course.choose(worker, &target.entry) else { break };
+    let mut course = Course::begin(worker, &target.entry);
+    let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None, limited: None };
+    while let Some(index) = course.choose() {
         let (Some(endpoint), Some(state)) =
             (target.entry.endpoints.get(index), target.entry.states.get(index))
         else {
@@ -61,14 +62,21 @@ pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
         let active = state.begin();
         let outcome = one(worker, target, endpoint).await;
         judge(worker, &target.entry, index, &outcome);
-        course.again(index, &outcome);
-        let is_final = !matches!(&outcome, Err(missed) if missed.reason.row().retry == Retry::Safe);
-        opening.result = match outcome {
-            Ok((io, peer)) => Ok(Opened { io, index, peer, active }),
-            Err(missed) => Err(missed.reason),
+        let reason = match outcome {
+            Ok((io, peer)) => {
+                opening.result = Ok(Opened { io, index, peer, active });
+                break;
+            }
+            Err(ref missed) => missed.reason,
         };
-        if is_final {
-            break;
+        opening.result = Err(reason);
+        match course.next(index, CONNECT, Outcome::Failed(reason), &outcome) {
+            Next::Again { after } => tokio::time::sleep(after).await,
+            Next::GiveUp => break,
+            Next::Limited(by) => {
+                opening.limited = Some(by);
+                break;
+            }
         }
     }
     opening

@@ -5,7 +5,7 @@ use crate::flow::{self, inbound};
 use crate::lookup::Lookup;
 use crate::observe::{AccessLog, Observe, Own};
 use crate::options::Options;
-use crate::snapshot::{Change, HostEntry, Me, Store};
+use crate::snapshot::{Change, HostEntry, Me, Retries, Store};
 use crate::start::{Listening, Shared};
 use crate::testing::{host, id};
 use crate::worker::{Held, Worker};
@@ -195,6 +195,7 @@ impl Proxy {
             identity,
             drain: drain.clone(),
             listening: Arc::new(Listening::new(1, Readiness::new().gate("workers"))),
+            deliveries: Retries::default(),
             clock,
         });
         let own = Own { id: shared.identity.id(), ..Own::default() };

@@ -10,9 +10,11 @@ use crate::failure::HEADER_FAILURE;
 use crate::secure::{self, Accepted};
 use crate::testing::{host, id};
 use crate::upstream::attempt::{Missed, Standing};
-use crate::upstream::{Course, mesh};
+use crate::upstream::course::{CONNECT, Course};
+use crate::upstream::mesh;
 use bytes::Bytes;
 use codec::{Body, BodyError, Reply, ServerOptions};
+use decide::retry::{Next, Outcome};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use model::service::Protocol;
@@ -301,14 +303,15 @@ fn a_stale_connection_does_not_send_a_caller_elsewhere() {
         let all = vec![native("west", fresh_ip()), native("east", fresh_ip())];
         let proxy = client(&authority, Protocol::Tcp, all);
         let entry = proxy.entry();
-        let mut course = Course::default();
-        let first = course.choose(&proxy.worker, &entry).unwrap();
+        let mut course = Course::begin(&proxy.worker, &entry);
+        let first = course.choose().unwrap();
         assert_eq!(&*entry.endpoints[first].cluster, "west");
         let stale = Err::<(), _>(Missed { reason: Reason::Refused, standing: Standing::Stale });
-        course.again(first, &stale);
-        assert_eq!((course.choose(&proxy.worker, &entry), course.number()), (Some(first), 1));
-        course.again(first, &stale);
-        assert_eq!((course.choose(&proxy.worker, &entry), course.number()), (Some(1 - first), 2));
+        for (expected, number) in [(first, 1), (1 - first, 2)] {
+            let next = course.next(first, CONNECT, Outcome::Failed(Reason::Refused), &stale);
+            assert!(matches!(next, Next::Again { .. }));
+            assert_eq!((course.choose(), course.number()), (Some(expected), number));
+        }
     });
 }
 

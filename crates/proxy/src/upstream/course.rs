@@ -1,0 +1,164 @@
+//! One request's way through the endpoints of a service: what was tried, what comes next, and whether anything
+//! does. The decisions are `decide::balance`'s and `decide::retry`'s; all loops of attempts at a service go by this.
+
+use super::attempt::{Missed, Standing};
+use crate::failure::Failure;
+use crate::snapshot::HostEntry;
+use crate::worker::Worker;
+use decide::balance::{self, Load};
+use decide::retry::{self, Ahead, Attempt, Next, Outcome};
+use model::Reason;
+use model::route::RetryPolicy;
+use model::service::Endpoint;
+use std::time::Duration;
+
+/// What was tried so far.
+pub(crate) struct Course<'a> {
+    worker: &'a Worker,
+    entry: &'a HostEntry,
+    /// Endpoints that are never to be chosen.
+    excluded: Vec<usize>,
+    /// Those, and the ones that were tried since the last time that all had been.
+    tried: Vec<usize>,
+    /// 1 for the first.
+    number: u32,
+    /// A stale connection is replaced once without counting as an attempt.
+    has_replaced: bool,
+    same: Option<usize>,
+    last: Option<Failure>,
+    begun_ms: Option<u64>,
+}
+
+/// What is repeated, as far as that says whether it may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Repeat<'a> {
+    /// The rule's policy.
+    pub(crate) policy: Option<&'a RetryPolicy>,
+    /// Method; CONNECT for opaque bytes, of which none were sent before there is a tunnel.
+    pub(crate) method: &'a str,
+    /// Whether all of it can be sent again.
+    pub(crate) replayable: bool,
+}
+
+/// The opening of a tunnel.
+pub(crate) const CONNECT: Repeat<'static> = Repeat { policy: None, method: "CONNECT", replayable: true };
+
+impl<'a> Course<'a> {
+    /// A request begins; it earns the service its share of a retry.
+    pub(crate) fn begin(worker: &'a Worker, entry: &'a HostEntry) -> Self {
+        let now_ms = worker.now_ms();
+        entry.retries.requested(now_ms);
+        Self {
+            worker,
+            entry,
+            excluded: Vec::new(),
+            tried: Vec::new(),
+            number: 1,
+            has_replaced: false,
+            same: None,
+            last: None,
+            begun_ms: Some(now_ms),
+        }
+    }
+
+    /// The same among some of the endpoints only.
+    pub(crate) fn among(
+        worker: &'a Worker,
+        entry: &'a HostEntry,
+        is_one: impl Fn(&Endpoint) -> bool,
+    ) -> Self {
+        let excluded: Vec<usize> =
+            (0..entry.endpoints.len()).filter(|index| !is_one(&entry.endpoints[*index])).collect();
+        Self { tried: excluded.clone(), excluded, ..Self::begin(worker, entry) }
+    }
+
+    /// The endpoint for the next attempt; `None`: there is none at all.
+    pub(crate) fn choose(&mut self) -> Option<usize> {
+        if let Some(same) = self.same.take() {
+            return Some(same);
+        }
+        let now_ms = self.begun_ms.take().unwrap_or_else(|| self.worker.now_ms());
+        if let Some(chosen) = self.choose_other(now_ms) {
+            return Some(chosen);
+        }
+        // All were tried once: begin anew.
+        self.tried.clone_from(&self.excluded);
+        self.choose_other(now_ms)
+    }
+
+    /// One that was not tried, as long as there is any.
+    fn choose_other(&self, now_ms: u64) -> Option<usize> {
+        let entry = self.entry;
+        let dice = &mut *self.worker.dice.borrow_mut();
+        let load = |index: usize| self.load(index, now_ms);
+        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice);
+        // Where nothing else is left it gives what is excluded, too.
+        chosen.filter(|index| !self.excluded.contains(index))
+    }
+
+    fn load(&self, index: usize, now_ms: u64) -> Load {
+        let state = &self.entry.states[index];
+        Load { active: state.active(), aside: state.is_aside(now_ms) }
+    }
+
+    /// Whether the attempt at `index` that ended so is followed by another, which then is at the same endpoint,
+    /// once, where only an old connection had ended; elsewhere otherwise.
+    pub(crate) fn next<T>(
+        &mut self,
+        index: usize,
+        repeat: Repeat<'_>,
+        verdict: Outcome,
+        outcome: &Result<T, Missed>,
+    ) -> Next {
+        let now_ms = self.worker.now_ms();
+        // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
+        let is_replaced =
+            matches!(outcome, Err(missed) if missed.standing == Standing::Stale) && !self.has_replaced;
+        let attempt = Attempt {
+            policy: repeat.policy,
+            method: repeat.method,
+            number: if is_replaced { 0 } else { self.number },
+            outcome: verdict,
+            replayable: repeat.replayable,
+            ahead: if is_replaced { Ahead::Fresh } else { self.ahead(index, now_ms) },
+            budget: self.entry.retries.left(now_ms),
+        };
+        let next = retry::decide(&attempt, &mut *self.worker.dice.borrow_mut());
+        let Next::Again { after } = next else { return next };
+        self.entry.retries.repeated(now_ms);
+        self.again(index, is_replaced, outcome);
+        Next::Again { after: if is_replaced { Duration::ZERO } else { after } }
+    }
+
+    /// Whether there is an endpoint that speaks nothing against, beside the ones tried and `index`.
+    fn ahead(&self, index: usize, now_ms: u64) -> Ahead {
+        let mut all = self.entry.priorities.levels().flatten().map(|other| *other as usize);
+        let is_fresh =
+            |other: usize| other != index && !self.tried.contains(&other) && !self.load(other, now_ms).aside;
+        if all.any(is_fresh) { Ahead::Fresh } else { Ahead::Failed }
+    }
+
+    fn again<T>(&mut self, index: usize, is_replaced: bool, outcome: &Result<T, Missed>) {
+        if is_replaced {
+            self.has_replaced = true;
+            self.same = Some(index);
+        } else {
+            self.tried.push(index);
+            self.number += 1;
+        }
+        if let Err(missed) = outcome {
+            self.last = Some(missed.reason.into());
+        }
+    }
+
+    /// Why the last attempt failed; that there is no endpoint, if there was none.
+    pub(crate) fn into_failure(self) -> Failure {
+        self.last.unwrap_or_else(|| Reason::NoEndpoint.into())
+    }
+
+    /// Which attempt is next, from 1.
+    #[cfg(test)]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}
