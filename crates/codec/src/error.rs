@@ -22,6 +22,8 @@ pub enum SendErrorKind {
     Reset,
     /// The connection ended; the peer may have processed the request.
     Closed,
+    /// The peer is there no more: it answered no PING, or the kernel gave it up; it may have processed the request.
+    Silent,
     /// The peer broke the protocol; it may have processed the request.
     Protocol,
     /// The response's head is larger than we take (100 fields in HTTP/1, 64 KiB); the peer
@@ -77,6 +79,7 @@ impl fmt::Display for SendError {
             SendErrorKind::Refused => f.write_str("request refused before it was processed"),
             SendErrorKind::Reset => f.write_str("stream reset by peer"),
             SendErrorKind::Closed => f.write_str("connection closed before the response"),
+            SendErrorKind::Silent => f.write_str("peer fell silent before the response"),
             SendErrorKind::Protocol => f.write_str("peer broke the protocol"),
             SendErrorKind::HeadTooLarge => f.write_str("head of the response too large"),
             SendErrorKind::Status(status) => write!(f, "tunnel answered with status {status}"),

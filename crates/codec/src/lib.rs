@@ -26,6 +26,7 @@ pub mod relay; // bytes both ways
 pub use body::{Body, BodyEnd, BodyError, Watch};
 pub use budget::{Budget, Charge};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
+pub use http2::keepalive::KeepaliveOptions;
 pub use options::{
     ClientOptions, FloodLimits, HELD_BYTES_MAX, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
     SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT, ServerOptions, WRITE_TIMEOUT,

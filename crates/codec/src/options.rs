@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::Budget;
+use crate::http2::keepalive::KeepaliveOptions;
 
 /// Bytes of a request's head (line and fields). More: 431.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -147,6 +148,8 @@ pub struct ClientOptions {
     pub follows_fields: bool,
     /// What `:scheme` says.
     pub scheme: http::uri::Scheme,
+    /// `None`: never asks whether the peer is still there.
+    pub keepalive: Option<KeepaliveOptions>,
     /// Frames per second; see there.
     pub floods: FloodLimits,
 }
@@ -162,6 +165,7 @@ impl Default for ClientOptions {
             max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
             scheme: http::uri::Scheme::HTTP,
             follows_fields: true,
+            keepalive: None,
             floods: FloodLimits::default(),
         }
     }

@@ -1,7 +1,9 @@
 //! Sending requests over one HTTP/1.1 connection.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::future::Future;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -173,8 +175,16 @@ fn map_error(cause: hyper::Error) -> SendError {
         SendErrorKind::HeadTooLarge
     } else if cause.is_parse() {
         SendErrorKind::Protocol
+    } else if has_timed_out(&cause) {
+        SendErrorKind::Silent
     } else {
         SendErrorKind::Closed
     };
     SendError::new(kind, cause)
+}
+
+/// Whether the kernel gave the peer up.
+fn has_timed_out(cause: &hyper::Error) -> bool {
+    let io = cause.source().and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
 }

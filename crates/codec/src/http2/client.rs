@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,6 +15,7 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, Version};
 
 use super::blocks::{Blocks, Peer};
+use super::keepalive::Keepalive;
 use super::meter::Findings;
 use super::metered::Metered;
 use super::outbox::Piece;
@@ -55,7 +56,7 @@ pub async fn connect<I: Io>(
     let findings = Findings::new(options.max_send_buffer_bytes);
     let blocks = options.follows_fields.then(|| Blocks::new(Peer::Server, options.max_header_bytes));
     let io = Metered::new(io, options.floods, false, blocks, Rc::clone(&findings));
-    let (streams, connection) = builder(options)
+    let (streams, mut connection) = builder(options)
         .handshake::<_, Piece>(io)
         .await
         .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
@@ -68,7 +69,10 @@ pub async fn connect<I: Io>(
         scheme: options.scheme.clone(),
         stall_timeout: options.stall_timeout,
     });
-    Ok((Sender { streams, shared: Rc::clone(&shared) }, drive(connection, shared)))
+    // Nobody else takes it.
+    let pings = options.keepalive.and_then(|keepalive| Some((keepalive, connection.ping_pong()?)));
+    let keepalive = pings.map(|(options, pings)| Keepalive::new(options, pings));
+    Ok((Sender { streams, shared: Rc::clone(&shared) }, drive(connection, shared, keepalive)))
 }
 
 fn builder(options: &ClientOptions) -> Builder {
@@ -83,7 +87,11 @@ fn builder(options: &ClientOptions) -> Builder {
     builder
 }
 
-async fn drive<I: Io>(connection: Connection<Metered<I>, Piece>, shared: Rc<Shared>) {
+async fn drive<I: Io>(
+    connection: Connection<Metered<I>, Piece>,
+    shared: Rc<Shared>,
+    mut keepalive: Option<Keepalive>,
+) {
     let mut connection = connection;
     let mut pumps = FuturesUnordered::new();
     std::future::poll_fn(|cx| {
@@ -94,12 +102,18 @@ async fn drive<I: Io>(connection: Connection<Metered<I>, Piece>, shared: Rc<Shar
             tracing::debug!(?flood, "upstream connection cut");
             return Poll::Ready(());
         }
-        std::pin::Pin::new(&mut connection).poll(cx).map(|ended| {
+        if let Poll::Ready(ended) = std::pin::Pin::new(&mut connection).poll(cx) {
             if let Err(cause) = ended {
                 // Whoever waits for a response was told.
                 tracing::trace!(%cause, "upstream connection ended");
             }
-        })
+            return Poll::Ready(());
+        }
+        // After the connection, which has read what there is: we may be the one who was asleep.
+        let Some(keepalive) = &mut keepalive else { return Poll::Pending };
+        ready!(keepalive.poll(cx, shared.open.get(), shared.findings.heard.get()));
+        shared.findings.is_silent.set(true);
+        Poll::Ready(())
     })
     .await;
     shared.ended.set(true);
@@ -143,6 +157,8 @@ impl Shared {
             SendErrorKind::HeadTooLarge
         } else if cause.is_library() {
             SendErrorKind::Protocol
+        } else if self.findings.has_fallen_silent() {
+            SendErrorKind::Silent
         } else {
             SendErrorKind::Closed
         };

@@ -61,6 +61,10 @@ pub(super) struct Findings {
     /// The last stream that got a block of more than [`LARGE_BLOCK_BYTES`]. The `h2` crate does not tell a head
     /// that is too large from one that is malformed.
     pub(super) large_block: Cell<Option<u32>>,
+    /// Bytes that have been read.
+    pub(super) heard: Cell<u64>,
+    /// Whether the peer has answered nothing for too long.
+    pub(super) is_silent: Cell<bool>,
     /// Whether the socket takes nothing at present, and how many bytes it has taken.
     pub(super) outlet: Outlet,
     /// What the peer lets us send on a new stream.
@@ -86,6 +90,8 @@ impl Findings {
             broken: RefCell::new(None),
             block_open: Cell::new(false),
             large_block: Cell::new(None),
+            heard: Cell::new(0),
+            is_silent: Cell::new(false),
             outlet: Outlet::default(),
             stream_window: Cell::new(FIRST_STREAM_WINDOW_BYTES),
             outbox: Outbox::new(queue_bytes_max),
@@ -110,6 +116,12 @@ impl Findings {
         } else if !refused.contains(&stream) {
             refused.push(stream);
         }
+    }
+
+    /// Whether the peer is there no more, as far as one can tell: it answers no PING, or the kernel gave it up.
+    pub(super) fn has_fallen_silent(&self) -> bool {
+        let broken = self.broken.borrow();
+        self.is_silent.get() || broken.as_ref().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
     }
 
     /// Which flood made the connection end. The library cuts some by itself and says which only in the debug data

@@ -73,6 +73,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
                 metered.findings.broken.replace(Some(Arc::clone(&cause)));
                 return Poll::Ready(Err(io::Error::new(cause.kind(), cause)));
             }
+            let heard = metered.findings.heard.get() + (buf.filled().len() - start) as u64;
+            metered.findings.heard.set(heard);
             let passed = start + metered.counter.count(&buf.filled()[start..], &metered.findings);
             if passed < buf.filled().len() {
                 metered.held.extend_from_slice(&buf.filled()[passed..]);

@@ -479,6 +479,7 @@ fn a_polite_client_is_not_cut() {
     });
 }
 
+mod keepalive;
 mod raw;
 mod responses;
 mod stall;

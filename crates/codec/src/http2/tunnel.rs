@@ -45,9 +45,12 @@ impl StreamIo {
     }
 }
 
-/// The error of a byte stream: an orderly reset is a reset, anything else a failed connection.
-fn io_error(cause: h2::Error) -> io::Error {
-    let kind = if cause.is_reset() || cause.is_go_away() {
+/// The error of a byte stream: an orderly reset is a reset, anything else a failed connection. A connection inside
+/// learns here that the peer of the outer one fell silent.
+fn io_error(cause: h2::Error, findings: &Findings) -> io::Error {
+    let kind = if findings.has_fallen_silent() {
+        io::ErrorKind::TimedOut
+    } else if cause.is_reset() || cause.is_go_away() {
         io::ErrorKind::ConnectionReset
     } else {
         cause.get_io().map_or(io::ErrorKind::BrokenPipe, io::Error::kind)
@@ -61,7 +64,7 @@ impl AsyncRead for StreamIo {
         while io.unread.is_empty() {
             match ready!(io.recv.poll_data(cx)) {
                 Some(Ok(data)) => io.unread = data,
-                Some(Err(cause)) => return Poll::Ready(Err(io_error(cause))),
+                Some(Err(cause)) => return Poll::Ready(Err(io_error(cause, &io.findings))),
                 None => return Poll::Ready(Ok(())),
             }
         }
@@ -87,14 +90,14 @@ impl AsyncWrite for StreamIo {
         while io.send.capacity() == 0 {
             match ready!(io.send.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
-                Some(Err(cause)) => return Poll::Ready(Err(io_error(cause))),
+                Some(Err(cause)) => return Poll::Ready(Err(io_error(cause, &io.findings))),
                 None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             }
         }
         ready!(io.findings.outbox.poll_room(cx));
         let len = buf.len().min(io.send.capacity()).min(WRITE_BYTES_MAX);
         let piece = io.findings.outbox.piece(Bytes::copy_from_slice(&buf[..len]));
-        io.send.send_data(piece, false).map_err(io_error)?;
+        io.send.send_data(piece, false).map_err(|cause| io_error(cause, &io.findings))?;
         Poll::Ready(Ok(len))
     }
 
@@ -108,7 +111,7 @@ impl AsyncWrite for StreamIo {
         if !io.sent_end {
             io.sent_end = true;
             io.send.reserve_capacity(0);
-            io.send.send_data(Piece::default(), true).map_err(io_error)?;
+            io.send.send_data(Piece::default(), true).map_err(|cause| io_error(cause, &io.findings))?;
         }
         Poll::Ready(Ok(()))
     }
