@@ -89,6 +89,7 @@ reasons! {
     GatewayRefused: "gateway_refused" 503 14 "UF" Upstream Safe "The remote network's gateway has no endpoint for the service, or it is not exported.";
     Refused: "upstream_refused_stream" 503 14 "UF" Upstream Safe "The callee's proxy refused before its application saw anything.";
     UpstreamReset: "upstream_reset_before_response" 503 14 "UC" Upstream IfIdempotent "The upstream connection ended before a response; look at the callee.";
+    UpstreamSilent: "upstream_keepalive_timeout" 503 14 "UC" Upstream IfIdempotent "The other end answers nothing any more, not even a PING; look at its host and the network between.";
     UpstreamProtocol: "upstream_protocol_error" 502 14 "UPE" Upstream IfConfigured "The upstream sent a malformed response; look at the callee.";
     ResponseHeadersTooLarge: "upstream_response_headers_too_large" 502 14 "UPE" Upstream Never "The response has more than 100 header fields (HTTP/1) or 64 KiB of them, which is the limit here; send fewer.";
     ResponseReset: "upstream_reset_after_response_started" 0 14 "UC" Upstream Never "The upstream connection ended in the middle of the response.";

@@ -12,6 +12,7 @@ mod mesh;
 mod native;
 mod policy;
 mod retries;
+mod silence;
 mod threads;
 mod tunnel;
 mod upstream;

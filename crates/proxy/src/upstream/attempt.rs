@@ -47,9 +47,11 @@ pub(crate) enum Standing {
 
 impl From<Reason> for Missed {
     fn from(reason: Reason) -> Self {
-        use Reason::{ConnectFailed, ConnectTimeout, GatewayRefused, Refused, TlsFailed};
-        let is_suspect =
-            matches!(reason, ConnectFailed | ConnectTimeout | GatewayRefused | Refused | TlsFailed);
+        use Reason::{ConnectFailed, ConnectTimeout, GatewayRefused, Refused, TlsFailed, UpstreamSilent};
+        let is_suspect = matches!(
+            reason,
+            ConnectFailed | ConnectTimeout | GatewayRefused | Refused | TlsFailed | UpstreamSilent
+        );
         Self { reason, standing: if is_suspect { Standing::Suspect } else { Standing::Unharmed } }
     }
 }
@@ -219,12 +221,14 @@ fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
     let reason = match error.kind {
         SendErrorKind::NotSent => Reason::ConnectFailed,
         SendErrorKind::Refused => Reason::Refused,
+        SendErrorKind::Silent => Reason::UpstreamSilent,
         SendErrorKind::Reset | SendErrorKind::Closed => Reason::UpstreamReset,
         SendErrorKind::Protocol | SendErrorKind::Status(_) => Reason::UpstreamProtocol,
         SendErrorKind::HeadTooLarge => Reason::ResponseHeadersTooLarge,
     };
-    let has_spoken = matches!(error.kind, SendErrorKind::Protocol | SendErrorKind::HeadTooLarge);
-    if age == Age::Reused && alive == Alive::No && !has_spoken {
+    use SendErrorKind::{HeadTooLarge, Protocol, Silent};
+    let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent);
+    if age == Age::Reused && alive == Alive::No && !is_known {
         return Missed { reason, standing: Standing::Stale };
     }
     reason.into()

@@ -8,7 +8,7 @@ use crate::upstream::mesh::{Pool, Way};
 use crate::upstream::{CONNECT_TIMEOUT, pool1};
 use crate::worker::Worker;
 use codec::http2::Sender;
-use codec::{ClientOptions, Io, SendError, SendErrorKind, Tunnel};
+use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind, Tunnel};
 use http::HeaderMap;
 use model::{Hostname, Reason, SpiffeId};
 use std::future::Future;
@@ -20,6 +20,11 @@ use tokio::time::Instant;
 
 /// For a gateway to answer a CONNECT; it tries some of its workloads meanwhile.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// When a proxy that says nothing is asked whether it is there, and given up: after 5 to 7 s, with requests or
+/// tunnels waiting. An application that says nothing does not matter here: its proxy answers.
+const KEEPALIVE: KeepaliveOptions =
+    KeepaliveOptions { silence: Duration::from_secs(2), timeout: Duration::from_secs(3) };
 
 /// So long before one of its two certificates expires, or in the last tenth of what is left when that is less,
 /// a connection takes no new streams: the callee would not either.
@@ -141,8 +146,13 @@ async fn start(
     io: impl Io,
     proved: Option<(Rc<Peer>, Instant)>,
 ) -> Result<Rc<Connection>, Failure> {
-    // Another proxy has looked at what it passes on.
-    let options = ClientOptions { follows_fields: proved.is_none(), ..ClientOptions::default() };
+    // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that it
+    // did not expect for an attack (gRPC).
+    let options = ClientOptions {
+        follows_fields: proved.is_none(),
+        keepalive: proved.as_ref().map(|_| KEEPALIVE),
+        ..ClientOptions::default()
+    };
     let (sender, connection) =
         codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
     worker.background.spawn_local("http2 upstream", connection);

@@ -126,6 +126,8 @@ fn refused(error: &SendError, is_stale: bool) -> Missed {
             told.unwrap_or(Reason::DeniedUpstream).into()
         }
         _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed.into(),
+        // Nothing of the application's was sent, so that any other may be tried.
+        SendErrorKind::Silent => Reason::ConnectTimeout.into(),
         _ if is_stale => Missed { reason: Reason::Refused, standing: Standing::Stale },
         _ => Reason::Refused.into(),
     }
