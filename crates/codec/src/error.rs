@@ -16,6 +16,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum SendErrorKind {
     /// Nothing was written. `SendError::request` holds the request.
     NotSent,
+    /// The peer's limit of streams was in use for too long: nothing was written.
+    Full,
     /// The peer says that it processed nothing (`REFUSED_STREAM`, or a GOAWAY below this stream).
     Refused,
     /// The peer reset the stream; it may have processed the request.
@@ -76,6 +78,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             SendErrorKind::NotSent => f.write_str("request not sent"),
+            SendErrorKind::Full => f.write_str("no stream free at the peer"),
             SendErrorKind::Refused => f.write_str("request refused before it was processed"),
             SendErrorKind::Reset => f.write_str("stream reset by peer"),
             SendErrorKind::Closed => f.write_str("connection closed before the response"),

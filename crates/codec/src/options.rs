@@ -29,6 +29,10 @@ pub const STALL_BYTES_MIN: usize = 16 * 1024;
 /// How long a client's socket may be full. Longer, or less than [`STALL_BYTES_MIN`] in that time: the connection
 /// is cut. The kernel buffers megabytes, so that a slow but honest client shows no progress for a while.
 pub const WRITE_TIMEOUT: Duration = STREAM_IDLE_TIMEOUT;
+/// How long a request waits for a stream where the peer's limit is in use. Longer: [`crate::SendErrorKind::Full`].
+pub const STREAM_OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Streams that an HTTP/2 server is taken to allow until its SETTINGS say so (RFC 9113 recommends no fewer).
+pub const INITIAL_STREAMS_MAX: usize = 100;
 /// Streams that a peer may have open on one connection. More: `REFUSED_STREAM`.
 pub const STREAMS_MAX: u32 = 256;
 /// Bytes that a peer may send on a stream, and on a connection, before we have read them.
@@ -148,6 +152,10 @@ pub struct ClientOptions {
     pub follows_fields: bool,
     /// What `:scheme` says.
     pub scheme: http::uri::Scheme,
+    /// [`STREAM_OPEN_TIMEOUT`].
+    pub open_timeout: Duration,
+    /// [`INITIAL_STREAMS_MAX`].
+    pub initial_max_streams: usize,
     /// `None`: never asks whether the peer is still there.
     pub keepalive: Option<KeepaliveOptions>,
     /// Frames per second; see there.
@@ -165,6 +173,8 @@ impl Default for ClientOptions {
             max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
             scheme: http::uri::Scheme::HTTP,
             follows_fields: true,
+            open_timeout: STREAM_OPEN_TIMEOUT,
+            initial_max_streams: INITIAL_STREAMS_MAX,
             keepalive: None,
             floods: FloodLimits::default(),
         }

@@ -89,6 +89,8 @@ pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
 /// Whether it may be repeated at all.
 fn may_repeat(attempt: &Attempt<'_>) -> bool {
     match attempt.outcome {
+        // This endpoint has been waited for already.
+        Outcome::Failed(Reason::UpstreamOverflow) => attempt.ahead == Ahead::Fresh,
         Outcome::Failed(reason) => match reason.row().retry {
             Retry::Safe => true,
             Retry::IfIdempotent => is_idempotent(attempt.method),

@@ -88,6 +88,7 @@ reasons! {
     TlsFailed: "upstream_tls_failure" 503 14 "UF" Upstream Safe "The endpoint could not prove the expected identity; check its certificate and trust domain.";
     GatewayRefused: "gateway_refused" 503 14 "UF" Upstream Safe "The remote network's gateway has no endpoint for the service, or it is not exported.";
     Refused: "upstream_refused_stream" 503 14 "UF" Upstream Safe "The callee's proxy refused before its application saw anything.";
+    UpstreamOverflow: "upstream_overflow" 503 14 "UO" Upstream Safe "All streams that the endpoint allows are in use, on as many connections as may be open to it; raise its limit of concurrent streams or add endpoints.";
     UpstreamReset: "upstream_reset_before_response" 503 14 "UC" Upstream IfIdempotent "The upstream connection ended before a response; look at the callee.";
     UpstreamSilent: "upstream_keepalive_timeout" 503 14 "UC" Upstream IfIdempotent "The other end answers nothing any more, not even a PING; look at its host and the network between.";
     UpstreamProtocol: "upstream_protocol_error" 502 14 "UPE" Upstream IfConfigured "The upstream sent a malformed response; look at the callee.";

@@ -20,7 +20,7 @@ use super::meter::Findings;
 use super::metered::Metered;
 use super::outbox::Piece;
 use super::pump::{Bounds, Cancel, CancelOnDrop, Pump};
-use super::recv::{RecvBody, StreamGuard};
+use super::recv::{OpenStreams, RecvBody, StreamGuard};
 use super::tunnel::StreamIo;
 use crate::headers::has_odd_name;
 use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel};
@@ -36,13 +36,14 @@ pub struct Sender {
 /// What the senders and the connection share.
 struct Shared {
     findings: Rc<Findings>,
-    open: Rc<Cell<usize>>,
+    open: Rc<OpenStreams>,
     ended: Cell<bool>,
     /// Bodies to send, on their way to the connection's task.
     pumps: RefCell<Vec<Pump>>,
     connection: RefCell<Option<Waker>>,
     scheme: Scheme,
     stall_timeout: Duration,
+    open_timeout: Duration,
 }
 
 /// Starts HTTP/2 on `io`. The future drives the connection and its bodies; the caller must poll (spawn) it.
@@ -68,6 +69,7 @@ pub async fn connect<I: Io>(
         connection: RefCell::default(),
         scheme: options.scheme.clone(),
         stall_timeout: options.stall_timeout,
+        open_timeout: options.open_timeout,
     });
     // Nobody else takes it.
     let pings = options.keepalive.and_then(|keepalive| Some((keepalive, connection.ping_pong()?)));
@@ -79,6 +81,7 @@ fn builder(options: &ClientOptions) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
+        .initial_max_send_streams(options.initial_max_streams)
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection_window)
         .max_frame_size(options.max_frame_bytes.clamp(16 * 1024, (1 << 24) - 1))
@@ -109,14 +112,18 @@ async fn drive<I: Io>(
             }
             return Poll::Ready(());
         }
+        if shared.findings.has_new_settings.take() {
+            shared.open.freed.notify_waiters();
+        }
         // After the connection, which has read what there is: we may be the one who was asleep.
         let Some(keepalive) = &mut keepalive else { return Poll::Pending };
-        ready!(keepalive.poll(cx, shared.open.get(), shared.findings.heard.get()));
+        ready!(keepalive.poll(cx, shared.open.count(), shared.findings.heard.get()));
         shared.findings.is_silent.set(true);
         Poll::Ready(())
     })
     .await;
     shared.ended.set(true);
+    shared.open.freed.notify_waiters();
     shared.pumps.borrow_mut().clear();
 }
 
@@ -206,6 +213,7 @@ impl Sender {
                 self.shared.pump(stream, body, &asked);
             }
         }
+        self.opened(&mut streams).await?;
         let (head, recv) = self.response(response).await?.into_parts();
         let length = crate::body::content_length(&head.headers);
         let mut body = RecvBody::new(recv, length, Some(open), &self.shared.findings).cancelling(cancel);
@@ -231,6 +239,7 @@ impl Sender {
         let open = StreamGuard::new(&self.shared.open);
         let (response, send) =
             streams.send_request(request, false).map_err(|cause| not_sent(cause.into()))?;
+        self.opened(&mut streams).await?;
         let response = self.response(response).await?;
         if !response.status().is_success() {
             let (parts, _) = response.into_parts();
@@ -253,6 +262,20 @@ impl Sender {
         Ok(streams)
     }
 
+    /// Waits until the stream that was asked for last is really opened: the library keeps those that are beyond the
+    /// peer's limit.
+    async fn opened(&self, streams: &mut SendRequest<Piece>) -> Result<(), SendError> {
+        // Failures reach the response.
+        if std::future::poll_fn(|cx| Poll::Ready(streams.poll_ready(cx).is_ready())).await {
+            return Ok(());
+        }
+        let opening = std::future::poll_fn(|cx| streams.poll_ready(cx));
+        match tokio::time::timeout(self.shared.open_timeout, opening).await {
+            Ok(_) => Ok(()),
+            Err(late) => Err(SendError::new(SendErrorKind::Full, late)),
+        }
+    }
+
     async fn response(&self, response: ResponseFuture) -> Result<Response<RecvStream>, SendError> {
         let stream = response.stream_id().as_u32();
         let findings = &self.shared.findings;
@@ -270,7 +293,24 @@ impl Sender {
 
     /// Streams open now: until their response body is read or dropped.
     pub fn active_streams(&self) -> usize {
-        self.shared.open.get()
+        self.shared.open.count()
+    }
+
+    /// Whether the peer would let another stream be opened now.
+    pub fn has_room(&self) -> bool {
+        self.active_streams() < self.max_streams()
+    }
+
+    /// Waits until that may have changed for the better.
+    pub async fn freed(&self) {
+        self.shared.open.freed.notified().await;
+    }
+
+    /// Waits for the peer's first SETTINGS, which say how many streams it allows.
+    pub async fn settled(&self) {
+        while !self.shared.findings.has_settings.get() && !self.is_closed() {
+            self.freed().await;
+        }
     }
 
     /// Streams that the peer allows at once.

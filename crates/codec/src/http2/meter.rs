@@ -61,6 +61,9 @@ pub(super) struct Findings {
     /// The last stream that got a block of more than [`LARGE_BLOCK_BYTES`]. The `h2` crate does not tell a head
     /// that is too large from one that is malformed.
     pub(super) large_block: Cell<Option<u32>>,
+    /// Whether the peer's SETTINGS came, and whether some came since that was looked at.
+    pub(super) has_settings: Cell<bool>,
+    pub(super) has_new_settings: Cell<bool>,
     /// Bytes that have been read.
     pub(super) heard: Cell<u64>,
     /// Whether the peer has answered nothing for too long.
@@ -90,6 +93,8 @@ impl Findings {
             broken: RefCell::new(None),
             block_open: Cell::new(false),
             large_block: Cell::new(None),
+            has_settings: Cell::new(false),
+            has_new_settings: Cell::new(false),
             heard: Cell::new(0),
             is_silent: Cell::new(false),
             outlet: Outlet::default(),
@@ -328,7 +333,11 @@ impl Counter {
             }
             GOAWAY => self.part_is = Some(Part::LastStream),
             WINDOW_UPDATE if self.head[5..] == [0; 4] => self.part_is = Some(Part::Window),
-            SETTINGS if flags & ACK == 0 => self.part_is = Some(Part::Settings),
+            SETTINGS if flags & ACK == 0 => {
+                findings.has_settings.set(true);
+                findings.has_new_settings.set(true);
+                self.part_is = Some(Part::Settings);
+            }
             _ => {}
         }
         if matches!(kind, HEADERS | CONTINUATION) && self.blocks.is_some() {

@@ -8,27 +8,43 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
 
 use super::meter::Findings;
 use super::pump::CancelOnDrop;
 use crate::headers::has_odd_name;
 use crate::{BodyError, ResetCode};
 
+/// The streams of a connection that are open.
+#[derive(Debug, Default)]
+pub(super) struct OpenStreams {
+    count: Cell<usize>,
+    /// Told of each one that is no more, and of what else may make room.
+    pub(super) freed: Notify,
+}
+
+impl OpenStreams {
+    pub(super) fn count(&self) -> usize {
+        self.count.get()
+    }
+}
+
 /// Counts an open stream until it is dropped.
 #[derive(Debug)]
-pub(crate) struct StreamGuard(Rc<Cell<usize>>);
+pub(crate) struct StreamGuard(Rc<OpenStreams>);
 
 impl StreamGuard {
-    pub(crate) fn new(count: &Rc<Cell<usize>>) -> Self {
-        count.set(count.get() + 1);
-        StreamGuard(Rc::clone(count))
+    pub(super) fn new(open: &Rc<OpenStreams>) -> Self {
+        open.count.set(open.count.get() + 1);
+        StreamGuard(Rc::clone(open))
     }
 }
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        debug_assert!(self.0.get() > 0, "stream counted twice");
-        self.0.set(self.0.get().saturating_sub(1));
+        debug_assert!(self.0.count.get() > 0, "stream counted twice");
+        self.0.count.set(self.0.count.get().saturating_sub(1));
+        self.0.freed.notify_one();
     }
 }
 

@@ -42,6 +42,14 @@ fn what_reached_no_application_is_repeated_twice() {
 }
 
 #[test]
+fn who_has_no_room_is_not_asked_again() {
+    check(None, "GET", 1, Failed(Reason::UpstreamOverflow), false);
+    let full = attempt(None, "POST", 1, Failed(Reason::UpstreamOverflow));
+    let next = decide(&Attempt { ahead: Ahead::Fresh, ..full }, &mut Pcg::new(1));
+    assert_eq!(next, Next::Again { after: Duration::ZERO });
+}
+
+#[test]
 fn what_may_have_arrived_is_repeated_only_when_idempotent() {
     check(None, "GET", 1, Failed(Reason::UpstreamReset), true);
     check(None, "PUT", 1, Failed(Reason::UpstreamReset), true);

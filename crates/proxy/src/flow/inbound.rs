@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
 /// connection for each of its workers. More: `REFUSED_STREAM`.
-const STREAMS_MAX: u32 = 4096;
+pub(crate) const STREAMS_MAX: u32 = 4096;
 /// Another proxy, proved by its certificate.
 pub(crate) struct Visitor {
     /// The worker that serves it.

@@ -13,6 +13,7 @@ mod native;
 mod policy;
 mod retries;
 mod silence;
+mod streams;
 mod threads;
 mod tunnel;
 mod upstream;

@@ -221,13 +221,14 @@ fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
     let reason = match error.kind {
         SendErrorKind::NotSent => Reason::ConnectFailed,
         SendErrorKind::Refused => Reason::Refused,
+        SendErrorKind::Full => Reason::UpstreamOverflow,
         SendErrorKind::Silent => Reason::UpstreamSilent,
         SendErrorKind::Reset | SendErrorKind::Closed => Reason::UpstreamReset,
         SendErrorKind::Protocol | SendErrorKind::Status(_) => Reason::UpstreamProtocol,
         SendErrorKind::HeadTooLarge => Reason::ResponseHeadersTooLarge,
     };
-    use SendErrorKind::{HeadTooLarge, Protocol, Silent};
-    let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent);
+    use SendErrorKind::{Full, HeadTooLarge, Protocol, Silent};
+    let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent | Full);
     if age == Age::Reused && alive == Alive::No && !is_known {
         return Missed { reason, standing: Standing::Stale };
     }

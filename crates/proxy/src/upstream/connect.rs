@@ -6,6 +6,7 @@ use crate::failure::{self, Failure};
 use crate::secure::{self, Connected, Peer};
 use crate::upstream::mesh::{Pool, Way};
 use crate::upstream::{CONNECT_TIMEOUT, pool1};
+
 use crate::worker::Worker;
 use codec::http2::Sender;
 use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind, Tunnel};
@@ -20,6 +21,10 @@ use tokio::time::Instant;
 
 /// For a gateway to answer a CONNECT; it tries some of its workloads meanwhile.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a new connection to an application waits for its SETTINGS, so as not to ask for more streams than it
+/// allows. Longer: it is taken to allow 100.
+const SETTINGS_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// When a proxy that says nothing is asked whether it is there, and given up: after 5 to 7 s, with requests or
 /// tunnels waiting. An application that says nothing does not matter here: its proxy answers.
@@ -56,6 +61,11 @@ impl Connection {
     /// Streams open now.
     pub(crate) fn active(&self) -> usize {
         self.sender.active_streams()
+    }
+
+    /// Whether the other end would take another stream now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sender.has_room()
     }
 
     /// Whether its peer is one of these.
@@ -127,6 +137,7 @@ fn tunnel_reason(error: &SendError) -> Reason {
     match error.kind {
         SendErrorKind::Status(_) if is_denied(error) => Reason::DeniedUpstream,
         SendErrorKind::Status(_) | SendErrorKind::Refused => Reason::GatewayRefused,
+        SendErrorKind::Full => Reason::UpstreamOverflow,
         _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed,
         _ => Reason::ConnectFailed,
     }
@@ -146,16 +157,23 @@ async fn start(
     io: impl Io,
     proved: Option<(Rc<Peer>, Instant)>,
 ) -> Result<Rc<Connection>, Failure> {
-    // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that it
-    // did not expect for an attack (gRPC).
-    let options = ClientOptions {
-        follows_fields: proved.is_none(),
-        keepalive: proved.as_ref().map(|_| KEEPALIVE),
-        ..ClientOptions::default()
+    // Another proxy has looked at what it passes on, and only proxies are asked: many an application takes a PING that it did not expect for an attack (gRPC).
+    let options = match &proved {
+        Some(_) => ClientOptions {
+            follows_fields: false,
+            keepalive: Some(KEEPALIVE),
+            initial_max_streams: crate::flow::inbound::STREAMS_MAX as usize,
+            ..ClientOptions::default()
+        },
+        None => ClientOptions::default(),
     };
     let (sender, connection) =
         codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
     worker.background.spawn_local("http2 upstream", connection);
+    if proved.is_none() {
+        // An application that is busy elsewhere may be late with them; then we guess.
+        let _ = tokio::time::timeout(SETTINGS_WAIT_MAX, sender.settled()).await;
+    }
     let now = Instant::now();
     let (peer, expires) = proved.unzip();
     let retires = expires.map(|expires| {

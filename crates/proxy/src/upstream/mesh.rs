@@ -1,10 +1,12 @@
 //! HTTP/2 connections of one worker: to workloads, to gateways, through gateways to workloads, and without
-//! TLS to the own application or a plain backend. At most one per key; whoever comes while it is being made waits for the same.
+//! TLS to the own application or a plain backend. One per key, and further ones where the other end's limit of
+//! streams is in use; whoever comes while one is being made waits for the same.
 //!
 //! A worker has one source identity, so the key is where it goes: the endpoint, and for a connection through
 //! a gateway the service and one of a few lanes, because each lane may end at another workload.
 
 use crate::failure::Failure;
+use crate::upstream::CONNECT_TIMEOUT;
 use crate::upstream::connect::{self, Connection};
 use crate::worker::Worker;
 use decide::hash::QuickMap;
@@ -15,11 +17,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Most inner connections of one worker to one service through one gateway; fewer when the endpoint's weight
 /// is smaller.
 const LANES_MAX: u32 = 4;
+/// Most connections of one worker for one key (and lane). More streams than they may have open wait for
+/// [`CONNECT_TIMEOUT`], then [`Reason::UpstreamOverflow`].
+pub(crate) const CONNECTIONS_PER_KEY_MAX: usize = 16;
 /// A connection without streams for so long is closed.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
@@ -152,16 +157,28 @@ impl Pool {
         make_way: impl Fn() -> Result<Way, Failure>,
     ) -> Result<Leased, Failure> {
         use super::pool1::Age;
-        for is_second in [false, true] {
+        let mut is_second = false;
+        let mut until = None;
+        loop {
             let (mut outcome, is_ours) = match worker.mesh.find(key, service, lane, expected) {
-                Some(Found::Ready(connection)) => return Ok(Leased { connection, age: Age::Reused }),
-                Some(Found::Connecting(outcome)) => (outcome, false),
-                None => (start(worker, key, service, lane, make_way()?), true),
+                Found::Ready(connection) => return Ok(Leased { connection, age: Age::Reused }),
+                Found::Full(connections) => {
+                    wait_for_room(&connections, *until.get_or_insert_with(deadline)).await?;
+                    continue;
+                }
+                Found::Connecting(outcome) => (outcome, false),
+                Found::Nothing => (start(worker, key, service, lane, make_way()?), true),
             };
             let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
             match &*connected {
                 Some(Ok(connection)) if expected.is_none_or(|expected| connection.is_one_of(expected)) => {
-                    return Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh });
+                    if connection.has_room() {
+                        return Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh });
+                    }
+                    // Others who waited for it were quicker.
+                    if *until.get_or_insert_with(deadline) <= Instant::now() {
+                        return Err(Reason::UpstreamOverflow.into());
+                    }
                 }
                 // Who began to connect may have expected others than we do. That is nothing against the
                 // endpoint, so look for them ourselves, once.
@@ -169,11 +186,10 @@ impl Pool {
                 Some(Err(failure)) if is_ours || is_second || failure.reason != Reason::TlsFailed => {
                     return Err(failure.clone());
                 }
-                Some(_) => {}
+                Some(_) => is_second = true,
                 None => return Err(Reason::ConnectFailed.into()),
             }
         }
-        Err(Reason::ConnectFailed.into())
     }
 
     fn find(
@@ -182,21 +198,38 @@ impl Pool {
         service: Option<(&Hostname, u16)>,
         lane: u32,
         expected: Option<&[SpiffeId]>,
-    ) -> Option<Found> {
+    ) -> Found {
         let mut slots = self.slots.borrow_mut();
-        let of_key = slots.get_mut(key)?;
-        let at = of_key.iter().position(|slot| slot.is_for(service, lane))?;
-        match &mut of_key[at].state {
-            State::Connecting(outcome) => Some(Found::Connecting(outcome.clone())),
-            State::Ready { connection, used } => {
-                let is_expected = expected.is_none_or(|expected| connection.is_one_of(expected));
-                if connection.is_spent() || !is_expected {
-                    of_key.swap_remove(at);
-                    return None;
-                }
-                *used = Instant::now();
-                Some(Found::Ready(Rc::clone(connection)))
+        let Some(of_key) = slots.get_mut(key) else { return Found::Nothing };
+        let (mut full, mut connecting) = (Vec::new(), None);
+        let mut at = 0;
+        while at < of_key.len() {
+            let slot = &mut of_key[at];
+            if !slot.is_for(service, lane) {
+                at += 1;
+                continue;
             }
+            match &mut slot.state {
+                State::Connecting(outcome) => connecting = Some(outcome.clone()),
+                State::Ready { connection, used } => {
+                    let is_expected = expected.is_none_or(|expected| connection.is_one_of(expected));
+                    if connection.is_spent() || !is_expected {
+                        of_key.swap_remove(at);
+                        continue;
+                    }
+                    if connection.has_room() {
+                        *used = Instant::now();
+                        return Found::Ready(Rc::clone(connection));
+                    }
+                    full.push(Rc::clone(connection));
+                }
+            }
+            at += 1;
+        }
+        match connecting {
+            Some(outcome) => Found::Connecting(outcome),
+            None if full.len() >= CONNECTIONS_PER_KEY_MAX => Found::Full(full),
+            None => Found::Nothing,
         }
     }
 
@@ -204,7 +237,8 @@ impl Pool {
     fn settle(&self, key: &str, service: Option<(&Hostname, u16)>, lane: u32, outcome: &Outcome) {
         let mut slots = self.slots.borrow_mut();
         let Some(of_key) = slots.get_mut(key) else { return };
-        let Some(at) = of_key.iter().position(|slot| slot.is_for(service, lane)) else { return };
+        let is_it = |slot: &Slot| slot.is_for(service, lane) && matches!(slot.state, State::Connecting(_));
+        let Some(at) = of_key.iter().position(is_it) else { return };
         match outcome {
             Some(Ok(connection)) => {
                 of_key[at].state = State::Ready { connection: Rc::clone(connection), used: Instant::now() };
@@ -240,8 +274,27 @@ impl Pool {
 }
 
 enum Found {
+    /// It has room for a stream.
     Ready(Rc<Connection>),
+    /// One is being made.
     Connecting(watch::Receiver<Outcome>),
+    /// As many as there may be, and none of them has room.
+    Full(Vec<Rc<Connection>>),
+    /// None that has room.
+    Nothing,
+}
+
+fn deadline() -> Instant {
+    Instant::now() + CONNECT_TIMEOUT
+}
+
+/// Waits until one of `connections` may have room.
+async fn wait_for_room(connections: &[Rc<Connection>], until: Instant) -> Result<(), Failure> {
+    let freed = connections.iter().map(|connection| Box::pin(connection.sender.freed()));
+    match timeout_at(until, futures_util::future::select_all(freed)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Reason::UpstreamOverflow.into()),
+    }
 }
 
 impl Slot {

@@ -128,6 +128,7 @@ fn refused(error: &SendError, is_stale: bool) -> Missed {
         _ if error.transport().is_some_and(identity::is_refused) => Reason::TlsFailed.into(),
         // Nothing of the application's was sent, so that any other may be tried.
         SendErrorKind::Silent => Reason::ConnectTimeout.into(),
+        SendErrorKind::Full => Reason::UpstreamOverflow.into(),
         _ if is_stale => Missed { reason: Reason::Refused, standing: Standing::Stale },
         _ => Reason::Refused.into(),
     }
