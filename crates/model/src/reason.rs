@@ -103,7 +103,7 @@ reasons! {
     BadRequest: "downstream_protocol_error" 400 3 "DPE" Downstream Never "The caller's request is malformed.";
     HeadersTooLarge: "request_headers_too_large" 431 8 "DPE" Downstream Never "The request's headers exceed the limit.";
     BadPath: "path_normalization_failed" 400 3 "DPE" Downstream Never "The path has no sound reading: a backslash, a control character, a broken or overlong escape, escapes within escapes, or an encoded slash where pathWithEscapedSlashesAction refuses it.";
-    HeaderTimeout: "request_header_timeout" 408 4 "DT" Downstream Never "The caller did not finish its headers in time.";
+    HeaderTimeout: "request_header_timeout" 408 4 "" Downstream Never "The caller did not finish its headers in time.";
     BudgetExhausted: "connection_budget_exhausted" 0 8 "DPE" Downstream Never "The connection used up its budget of frames, resets or bytes held; read responses, or open fewer at a time.";
     Plaintext: "plaintext_refused" 0 16 "NONE" Policy Never "Plaintext reached a workload that accepts mutual TLS only; call it through the mesh.";
     NoPeerCertificate: "peer_without_certificate" 0 16 "NONE" Policy Never "The caller showed no certificate; it must join the mesh.";
@@ -115,7 +115,7 @@ reasons! {
     NotExported: "service_not_exported" 403 7 "NR" Policy Never "A caller from another cluster asked for what this cluster does not export.";
     UnknownAddress: "mesh_address_unknown" 0 14 "NC" Configuration Never "The mesh-only address belongs to no known service.";
     NotSynced: "configuration_unavailable" 503 14 "NC" Proxy Safe "The proxy has not received its configuration yet.";
-    Draining: "draining" 503 14 "UO" Proxy Safe "This proxy is draining and takes nothing new.";
+    Draining: "draining" 503 14 "" Proxy Safe "This proxy is draining and takes nothing new.";
     TooManyConnections: "connection_limit" 503 14 "UO" Proxy Safe "A limit on connections or streams was reached.";
     ExpectationFailed: "expectation_unknown" 417 3 "DPE" Downstream Never "The caller's expect header asks for something else than 100-continue.";
     RequestBodyTimeout: "request_body_timeout" 408 4 "SI" Downstream Never "The caller stopped in the middle of its request's body.";

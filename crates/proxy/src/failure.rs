@@ -6,6 +6,7 @@ mod tests;
 
 use codec::{Body, Reply, ResetCode};
 use decide::authz::Denial;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use model::Reason;
 use model::reason::Retry;
@@ -21,6 +22,16 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     /// Which policies denied it. For the access log only: it is told to nobody.
     pub(crate) denial: Option<Box<Denial>>,
+}
+
+/// What a defect of ours becomes: a reply and a record that say so. The panic itself has told of its place.
+///
+/// # Errors
+/// Those of `story`, else [`Reason::Internal`].
+pub(crate) async fn guard<T>(story: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    // Nothing of a request outlives it but counts, and cells that unwinding gives back.
+    let story = std::panic::AssertUnwindSafe(story).catch_unwind().await;
+    story.unwrap_or_else(|_| Err(Reason::Internal.into()))
 }
 
 impl From<Reason> for Failure {

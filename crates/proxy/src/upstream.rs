@@ -30,7 +30,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// For a TCP connection to be made. Longer: the endpoint is put aside and another is tried.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For the head of a response where the route sets no timeout. Longer: `Reason::RequestTimeout`.
+/// For the head of a response where the route sets no timeout, as of servers that send one only with their first
+/// message (gRPC streams). Longer: `Reason::RequestTimeout`.
 const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Longest timeout of a route that is taken as written; a longer one counts as this.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,7 +1,7 @@
 //! The life of a request that leaves an application or enters at the edge, told from top to bottom. Each
 //! step lives in its own file: `head`, `decide::route`, `decide::split`, `upstream`, `exchange`.
 
-use crate::failure::{Failure, ReplyTo};
+use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, Edge, Fields, Head};
 use crate::flow::{Caller, Side, fetch_entry, policy};
@@ -27,7 +27,7 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
     let exchange = Exchange::begin(&caller.worker, direction, caller.address, &request);
     exchange.shares(&caller.share);
     let _unfinished = Unfinished(&exchange);
-    match follow(&caller, &exchange, request).await {
+    match guard(follow(&caller, &exchange, request)).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => {
             let mut reply = exchange.fail(&failure, ReplyTo::Application);

@@ -3,7 +3,7 @@
 
 mod tunnel;
 
-use crate::failure::{Failure, ReplyTo};
+use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::head::{self, HEADER_DESTINATION, Head};
 use crate::flow::{budget, eastwest, policy, report};
@@ -162,7 +162,7 @@ pub(super) async fn serve_request(
     exchange.shares(&visitor.share);
     let _unfinished = Unfinished(&exchange);
     let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
-    match follow(visitor, &exchange, request, within).await {
+    match guard(follow(visitor, &exchange, request, within)).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => exchange.fail(&failure, to),
     }

@@ -11,6 +11,7 @@ mod limits;
 mod mesh;
 mod native;
 mod policy;
+mod reasons;
 mod retries;
 mod silence;
 mod streams;

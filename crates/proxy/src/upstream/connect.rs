@@ -157,7 +157,8 @@ async fn start(
     io: impl Io,
     proved: Option<(Rc<Peer>, Instant)>,
 ) -> Result<Rc<Connection>, Failure> {
-    // Another proxy has looked at what it passes on, and only proxies are asked: many an application takes a PING that it did not expect for an attack (gRPC).
+    // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that it
+    // did not expect for an attack (gRPC).
     let options = match &proved {
         Some(_) => ClientOptions {
             follows_fields: false,
