@@ -2,7 +2,7 @@
 //!
 //! The rule above all: once bytes of a request that is not idempotent may have reached an application, it is
 //! never sent again, whatever a policy says. All that goes again is within the service's budget (`budget`), except
-//! what no application has seen and what has somewhere better to go: refusing that would lose it for nothing. Who
+//! what no application works on and what has somewhere better to go: refusing that would lose it for nothing. Who
 //! calls this asks `balance` for an endpoint not tried yet.
 
 #[cfg(test)]
@@ -104,11 +104,13 @@ fn may_repeat(attempt: &Attempt<'_>) -> bool {
     }
 }
 
-/// Whether it goes again even when the budget is spent: it has put no load on any application, and what failed is
-/// ejected, so that this cannot go on.
+/// Whether it goes again even when the budget is spent: it puts no load on any application that is there, and what
+/// failed is ejected, so that this cannot go on.
 fn is_free(attempt: &Attempt<'_>) -> bool {
-    let is_unread = matches!(attempt.outcome, Outcome::Failed(reason) if reason.row().retry == Retry::Safe);
-    is_unread && attempt.ahead == Ahead::Fresh
+    let Outcome::Failed(reason) = attempt.outcome else { return false };
+    // All that waited for a host that froze or vanished come at once; it works on none of them any more.
+    let is_idle = reason.row().retry == Retry::Safe || reason == Reason::UpstreamSilent;
+    is_idle && attempt.ahead == Ahead::Fresh
 }
 
 /// RFC 9110 section 9.2.2.

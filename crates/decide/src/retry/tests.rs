@@ -138,6 +138,8 @@ fn a_spent_budget_ends_it_unless_nobody_saw_it_and_somebody_else_may() {
     limited(with(Ahead::Fresh, Failed(Reason::UpstreamReset)), spent);
     limited(with(Ahead::Failed, Failed(Reason::Refused)), spent);
     limited(with(Ahead::Fresh, Failed(Reason::Refused)), None);
+    limited(with(Ahead::Fresh, Failed(Reason::UpstreamSilent)), None);
+    limited(with(Ahead::Failed, Failed(Reason::UpstreamSilent)), spent);
     let free = decide(&with(Ahead::Fresh, Failed(Reason::ConnectFailed)), &mut Pcg::new(1));
     assert_eq!(free, Next::Again { after: Duration::ZERO });
 }
