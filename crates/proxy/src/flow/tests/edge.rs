@@ -332,3 +332,22 @@ fn a_rewrite_changes_the_prefix_and_nothing_else_and_lets_nobody_out() {
         }
     });
 }
+
+/// Who cannot be understood may mean something else with what comes next.
+#[test]
+fn a_host_without_a_reading_ends_the_connection() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let proxy = edge(vec![rule(0, "")], &[application.address]);
+        for host in ["a:99999", "[::1", "a:", ":80", "[a]b", "a:80:80", "..", "a..b", "127.1"] {
+            let mut caller = proxy.enter_raw();
+            let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            caller.write_all(request.repeat(2).as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            caller.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("connection: close"), "{answer}");
+            assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        }
+        assert_eq!(application.connections.get(), 0);
+    });
+}
