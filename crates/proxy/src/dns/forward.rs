@@ -5,7 +5,7 @@
 
 use super::Transport;
 use super::exchange::{ask_tcp, ask_udp};
-use super::resolver::{NEXT_SERVER_AFTER, Resolver, Step};
+use super::resolver::{Resolver, Step};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// A server that was slower than another counts as slow for so long, and is asked last.
+/// A server that was asked earlier than another and was still silent when that one answered counts as slow for so long, and is asked last.
 const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// Where other names are asked for.
@@ -43,11 +43,7 @@ struct Known {
 }
 
 /// What one step brought.
-struct Answer {
-    step: Step,
-    started: Instant,
-    reply: io::Result<Vec<u8>>,
-}
+type Answer = (Step, io::Result<Vec<u8>>);
 
 impl Forwarder {
     /// The name servers of `/etc/resolv.conf`, or, when given, these instead.
@@ -79,12 +75,11 @@ impl Forwarder {
             kept: None,
         };
         let ask = |step: Step| async move {
-            let started = Instant::now();
             let reply = match transport {
                 Transport::Udp => ask_udp(query, step.server).await,
                 Transport::Tcp => ask_tcp(query, step.server).await,
             };
-            Answer { step, started, reply }
+            (step, reply)
         };
         let deadline = Instant::now() + resolver.query_time();
         race.run(plan, ask, deadline).await
@@ -157,29 +152,25 @@ impl Race<'_> {
         let start = Instant::now();
         let mut steps = plan.into_iter().peekable();
         let mut running = FuturesUnordered::new();
-        let mut waiting: Vec<(SocketAddr, Instant)> = Vec::new();
+        // In the order in which they were asked.
+        let mut silent: Vec<Step> = Vec::new();
         loop {
             let next = steps.peek().map(|step| start + step.after);
             tokio::select! {
                 biased;
-                Some(answer) = running.next(), if !running.is_empty() => {
-                    let Answer { step, started, reply } = answer;
-                    waiting.retain(|entry| *entry != (step.server, started));
+                Some((step, reply)) = running.next(), if !running.is_empty() => {
+                    let asked_before = silent.iter().take_while(|earlier| **earlier != step);
+                    let slower: Vec<SocketAddr> = asked_before.map(|earlier| earlier.server).collect();
+                    silent.retain(|one| *one != step);
                     if let Some(reply) = self.take(step, reply) {
-                        self.forwarder.set_slow(overdue(&waiting));
+                        self.forwarder.set_slow(slower.into_iter().filter(|server| *server != step.server));
                         return Some(reply);
                     }
                     // It failed: no reason to wait for the next one's turn.
-                    if let Some(step) = steps.next() {
-                        waiting.push((step.server, Instant::now()));
-                        running.push(ask(step));
-                    }
+                    silent.extend(steps.next().inspect(|step| running.push(ask(*step))));
                 }
                 () = tokio::time::sleep_until(next.unwrap_or(deadline)), if next.is_some() => {
-                    if let Some(step) = steps.next() {
-                        waiting.push((step.server, Instant::now()));
-                        running.push(ask(step));
-                    }
+                    silent.extend(steps.next().inspect(|step| running.push(ask(*step))));
                 }
                 () = tokio::time::sleep_until(self.hold_until), if self.kept.is_some() => break,
                 () = tokio::time::sleep_until(deadline) => break,
@@ -188,7 +179,7 @@ impl Race<'_> {
                 break;
             }
         }
-        self.forwarder.set_slow(overdue(&waiting));
+        self.forwarder.set_slow(silent.iter().map(|step| step.server));
         self.kept.map(|(_, reply)| reply)
     }
 
@@ -215,12 +206,6 @@ impl Race<'_> {
         let is_final = |kept: &mut (Worth, Vec<u8>)| kept.0 == Worth::Nothing && self.first_has_spoken;
         self.kept.take_if(is_final).map(|(_, reply)| reply)
     }
-}
-
-/// Servers that have been silent for long enough to have asked the next one.
-fn overdue(waiting: &[(SocketAddr, Instant)]) -> impl Iterator<Item = SocketAddr> + '_ {
-    let long = |(_, started): &&(SocketAddr, Instant)| started.elapsed() >= NEXT_SERVER_AFTER;
-    waiting.iter().filter(long).map(|(server, _)| *server)
 }
 
 /// The best comes first.

@@ -29,6 +29,11 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// Both on one address.
+    pub(crate) fn new(udp: UdpSocket, tcp: TcpListener) -> Self {
+        Self { udp, tcp }
+    }
+
     /// Where they listen.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.udp.local_addr()
@@ -37,10 +42,8 @@ impl Sockets {
 
 /// Opens both sockets on one address.
 pub async fn bind(address: SocketAddr) -> io::Result<Sockets> {
-    let tcp = TcpListener::bind(address).await?;
-    // With port 0 (tests), the datagrams get the stream's port.
-    let udp = UdpSocket::bind(tcp.local_addr()?).await?;
-    Ok(Sockets { udp, tcp })
+    let (udp, tcp) = (UdpSocket::bind(address).await?, TcpListener::bind(address).await?);
+    Ok(Sockets::new(udp, tcp))
 }
 
 /// Serves both sockets until dropped.

@@ -34,9 +34,14 @@ async fn bench(stream: Stream) -> Bench {
     bench
 }
 
+/// Both transports on one port that the kernel chose for the stream; somebody may have the datagram's.
 async fn name_server_sockets() -> (UdpSocket, TcpListener) {
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (UdpSocket::bind(tcp.local_addr().unwrap()).await.unwrap(), tcp)
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+            return (udp, tcp);
+        }
+    }
 }
 
 /// The same before any name server.
@@ -57,7 +62,8 @@ async fn bench_before(stream: Stream, outside: SocketAddr) -> Bench {
     desk.set_stream(stream);
     let mut tasks = JoinSet::new();
     tasks.spawn(control_plane(desk, asks, Arc::clone(&store)));
-    let sockets = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let (udp, tcp) = name_server_sockets().await;
+    let sockets = Sockets::new(udp, tcp);
     let address = sockets.local_addr().unwrap();
     tasks.spawn(serve(sockets, Dns::new(store, lookup, Forwarder::new(vec![outside]))));
     Bench { address, tasks }
