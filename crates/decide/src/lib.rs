@@ -3,14 +3,15 @@
 //!
 //! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy and the
 //! command line ask the same functions and cannot disagree. The order in which a request asks them: at the
-//! caller `listener`, `path`, `route`, `split`, `balance`, then `retry` on failure; at the callee `listener`,
-//! `path`, `authz`.
+//! caller `forwarded` (at an edge), `listener`, `path`, `route`, `split`, `balance`, then `retry` on failure; at
+//! the callee `listener`, `path`, `authz`.
 
 pub mod authz;
 pub mod balance;
 pub mod budget;
 pub mod dice;
 pub mod explain;
+pub mod forwarded;
 pub mod hash;
 pub mod health;
 pub mod host;

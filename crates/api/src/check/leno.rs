@@ -52,15 +52,6 @@ fn http_connection_manager(http: &HttpConnectionManagerSettings, report: &mut Re
             report.bad(&format!("{AT}.xffTrustedCidrs"), cause, "remove one of the two");
         }
     }
-    // Until proxies read `x-forwarded-for`, nobody may rely on it.
-    const FIX: &str =
-        "remove it; gateways set x-forwarded-for from the connection and x-forwarded-proto to http";
-    if http.xff_num_trusted_hops.is_some_and(|hops| hops > 0) {
-        report.ignored(&format!("{AT}.xffNumTrustedHops"), FIX);
-    }
-    if !http.xff_trusted_cidrs.is_empty() {
-        report.ignored(&format!("{AT}.xffTrustedCidrs"), FIX);
-    }
     let blocks = http.xff_trusted_cidrs.len();
     if blocks > HttpConnections::XFF_TRUSTED_CIDRS_MAX {
         let cause = format!("has {blocks} entries, more than {}", HttpConnections::XFF_TRUSTED_CIDRS_MAX);

@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use model::route::RouteRule;
 use model::{Hostname, Reason};
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -74,6 +74,7 @@ struct Line {
     target: Option<PathAndQuery>,
     authority: Option<HeaderValue>,
     request_id: Option<HeaderValue>,
+    client: Option<IpAddr>,
     version: Version,
     started: SystemTime,
 }
@@ -108,6 +109,7 @@ impl Exchange {
                 target: request.uri().path_and_query().cloned(),
                 authority: request.headers().get(header::HOST).cloned(),
                 request_id: None,
+                client: None,
                 version: request.version(),
                 started: worker.shared.clock.wall(),
             })
@@ -172,6 +174,7 @@ impl Exchange {
             line.target = Some(head.target.clone());
             line.authority = Some(head.authority.value().clone());
             line.request_id = head.headers.get(super::head::X_REQUEST_ID).cloned();
+            line.client = head.client;
         }
     }
 
@@ -301,6 +304,7 @@ impl Exchange {
         let service = facts.target.as_ref().map(|(entry, _)| &entry.service);
         let line = facts.line.as_ref();
         let target = line.and_then(|line| line.target.as_ref());
+        let client = line.and_then(|line| line.client);
         self.worker.recorder.request(&RequestRecord {
             direction: self.direction,
             host: facts.host.as_ref().or(service.map(|service| &service.host)),
@@ -330,7 +334,8 @@ impl Exchange {
             duration: self.worker.shared.clock.now().duration_since(self.clock),
             bytes_received: facts.received.as_ref().map_or(0, |received| received.0.get()),
             bytes_sent: self.sent.get(),
-            downstream: Some(self.downstream),
+            // A port is not told of it; Envoy writes 0 too.
+            downstream: Some(client.map_or(self.downstream, |ip| SocketAddr::new(ip, 0))),
             upstream: self.upstream.get(),
             route: facts.rule.as_ref().map(|rule| &rule.origin.object),
             request_id: text(line.and_then(|line| line.request_id.as_ref())),

@@ -11,7 +11,9 @@ mod tests;
 pub(crate) use edit::{edit_request, edit_response, redirect, unescape};
 
 use crate::failure::Spoken;
+use bytes::Bytes;
 use codec::Body;
+use decide::forwarded::{self, Forwarded};
 use decide::path::Path;
 use decide::{Headers, RequestView};
 use http::header::{self, HeaderName, HeaderValue};
@@ -20,6 +22,7 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 use model::settings::PathNormalization;
 use model::{MeshSettings, Reason};
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// Longest `x-request-id` kept from outside, in bytes; longer or stranger ones are replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -48,6 +51,8 @@ pub(crate) struct Head {
     is_redirected: bool,
     /// What passes on; `host` is always `authority`.
     pub(crate) headers: HeaderMap,
+    /// Who called, by the word of trusted proxies in front (`decide::forwarded`).
+    pub(crate) client: Option<IpAddr>,
 }
 
 /// `host[:port]` in canonical form.
@@ -81,8 +86,20 @@ impl Authority {
 
 /// What is done to headers where callers from outside come in.
 pub(crate) struct Edge<'a> {
-    /// The caller's address as text, for `x-forwarded-for`. What came in is not believed.
+    /// The caller's address.
+    pub(crate) peer: IpAddr,
+    /// The same as text, for `x-forwarded-for`, when what came in is not believed.
     pub(crate) forwarded_for: &'a HeaderValue,
+}
+
+impl Edge<'_> {
+    /// Sets what applications are told of the caller.
+    fn tell(&self, headers: &mut HeaderMap, believed: Option<Forwarded>) {
+        let proto = believed.as_ref().map_or("http", |believed| believed.proto);
+        let kept = believed.and_then(|b| HeaderValue::from_maybe_shared(Bytes::from(b.forwarded_for)).ok());
+        headers.insert(X_FORWARDED_FOR, kept.unwrap_or_else(|| self.forwarded_for.clone()));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    }
 }
 
 /// Makes the canonical request. Does not touch the body.
@@ -97,6 +114,9 @@ pub(crate) fn receive(
     if !is_in_host {
         headers.insert(header::HOST, authority.value().clone());
     }
+    let believed =
+        edge.as_ref().and_then(|edge| forwarded::believe(&settings.http, edge.peer, &Fields(&headers)));
+    let client = believed.as_ref().map(|believed| believed.client);
     let from = if edge.is_some() { Whence::Outside } else { Whence::Mesh };
     if has_doomed(&headers, from) {
         // RFC 9110 section 10.1.1; the codec answers `100-continue` itself.
@@ -111,11 +131,10 @@ pub(crate) fn receive(
     }
     let Target { target, readings, is_redirected } = find_target(&parts.method, &parts.uri, settings.path)?;
     if let Some(edge) = edge {
-        headers.insert(X_FORWARDED_FOR, edge.forwarded_for.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        edge.tell(&mut headers, believed);
     }
     let (version, method) = (parts.version, parts.method);
-    Ok((Head { version, method, authority, target, readings, is_redirected, headers }, body))
+    Ok((Head { version, method, authority, target, readings, is_redirected, headers, client }, body))
 }
 
 /// Whether the caller can do nothing with an answer but 101. Other upgrades (`h2c` above all) may be ignored
@@ -193,7 +212,8 @@ enum Kind {
     HopByHop,
     /// Set and read by proxies only.
     Protected,
-    /// Says who called and for what: believed from inside, never from outside (bad inputs I02, P17).
+    /// Says who called and for what: believed from inside, from outside only as `decide::forwarded` has it (bad
+    /// inputs I02, P17).
     Claim,
 }
 
@@ -284,7 +304,7 @@ pub(crate) fn ensure_request_id(headers: &mut HeaderMap, random: impl FnOnce() -
     if headers.get(X_REQUEST_ID).is_some_and(is_usable) {
         return;
     }
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::copy_from_slice(&uuid(random()))) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&uuid(random()))) {
         headers.insert(X_REQUEST_ID, value);
     }
 }

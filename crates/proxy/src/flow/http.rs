@@ -177,7 +177,9 @@ impl Caller {
 
     fn edge(&self) -> Option<Edge<'_>> {
         match self.side {
-            Side::Gateway { .. } => Some(Edge { forwarded_for: &self.forwarded_for }),
+            Side::Gateway { .. } => {
+                Some(Edge { peer: self.address.ip(), forwarded_for: &self.forwarded_for })
+            }
             Side::Outbound { .. } => None,
         }
     }

@@ -85,7 +85,7 @@ pub struct RequestRecord<'a> {
     pub bytes_received: u64,
     /// Body bytes to downstream.
     pub bytes_sent: u64,
-    /// Who called, by address.
+    /// Who called, by address; where proxies in front are trusted for it, with port 0.
     pub downstream: Option<SocketAddr>,
     /// Which endpoint answered, or was tried last.
     pub upstream: Option<SocketAddr>,

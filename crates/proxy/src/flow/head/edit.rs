@@ -1,6 +1,6 @@
 //! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
 
-use super::{Authority, Head, Kind, kind, spoken, strip, with_path};
+use super::{Authority, Head, Kind, X_FORWARDED_PROTO, kind, spoken, strip, with_path};
 use crate::failure::Spoken;
 use codec::Body;
 use decide::route::{self, Match, Redirected};
@@ -86,7 +86,8 @@ pub(crate) fn unescape(head: &Head) -> Result<Option<Response<Body>>, Reason> {
     Ok(Some(response))
 }
 
-/// The rule's redirect as a response, when it has one. `port` is the listener's or service's.
+/// The rule's redirect as a response, when it has one. `port` is the listener's or service's. Where the caller's
+/// scheme is said to be https, TLS ends at a proxy in front, whose port is the usual one.
 pub(crate) fn redirect(head: &Head, matched: &Match<'_>, port: u16) -> Option<Response<Body>> {
     let redirect = matched.rule.filters.iter().find_map(|filter| match filter {
         RouteFilter::Redirect(redirect) => Some(redirect),
@@ -96,8 +97,11 @@ pub(crate) fn redirect(head: &Head, matched: &Match<'_>, port: u16) -> Option<Re
 }
 
 fn redirect_response(redirect: &Redirect, head: &Head, prefix_len: usize, port: u16) -> Response<Body> {
+    // At the edge it is only there when it is believed.
+    let is_https = head.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
+    let (scheme, port) = if is_https { ("https", 443) } else { ("http", port) };
     let request = Redirected {
-        scheme: "http",
+        scheme,
         host: head.authority.as_str(),
         port,
         path: head.target.path(),

@@ -18,7 +18,7 @@ fn canonical(version: Version, lines: &str) -> String {
         request = request.header(name, value);
     }
     let forwarded_for = HeaderValue::from_static("192.0.2.1");
-    let edge = Edge { forwarded_for: &forwarded_for };
+    let edge = Edge { peer: "192.0.2.1".parse().unwrap(), forwarded_for: &forwarded_for };
     match receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default()) {
         Err(reason) => format!("{reason:?}"),
         Ok((head, _)) => {

@@ -5,6 +5,7 @@ use crate::testing::host;
 use codec::Body;
 use http::{Request, Response};
 use identity::Identity;
+use model::authz::Cidr;
 use model::listener::{Gateway, GatewayListener};
 use model::route::{
     HeaderEdit, Parent, PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, RouteBackend, RouteFilter,
@@ -253,6 +254,62 @@ fn an_idle_connection_outlives_a_load_balancers_and_can_be_set() {
 fn settings(normalization: Normalization, escaped_slashes: EscapedSlashesAction) -> (ResourceKey, Resource) {
     let path = PathNormalization { normalization, escaped_slashes };
     (ResourceKey::Settings, Resource::Settings(MeshSettings { path, ..MeshSettings::default() }))
+}
+
+/// What the application and, at `/old`, the caller are told of who called (`192.0.2.7`) and how; the log too.
+async fn told(proxy: &Proxy) -> [String; 3] {
+    let ask = |path: &str| {
+        let mut request = get(path);
+        for (name, value) in [
+            ("x-forwarded-for", "6.6.6.6, 1.1.1.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x_forwarded_for", "6.6.6.6"),
+        ] {
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        request
+    };
+    let mut caller = proxy.enter().await;
+    let seen = caller.send(ask("/")).await.into_body();
+    let location = caller.send(ask("/old")).await.headers()["location"].to_str().unwrap().to_owned();
+    let logged = proxy.logged().last().unwrap()["downstream_remote_address"].as_str().unwrap().to_owned();
+    [seen, location, logged]
+}
+
+#[test]
+fn a_caller_is_told_of_by_trusted_proxies_only() {
+    let here = ["192.0.2.7|http|2", "http://shop.example/old", "192.0.2.7:4321"];
+    let there = ["6.6.6.6, 1.1.1.1, 192.0.2.7|https|2", "https://shop.example/old", "1.1.1.1:0"];
+    let cidrs = |blocks: &[&str]| blocks.iter().map(|block| Cidr::parse(block).unwrap()).collect();
+    for (hops, blocks, expected) in [
+        (0, vec![], here),
+        (1, vec![], there),
+        (0, cidrs(&["192.0.2.0/24"]), there),
+        (0, cidrs(&["192.0.3.0/24", "1.1.1.1"]), here),
+    ] {
+        story(async move {
+            let application = Application::start(fresh_ip(), |request| {
+                let value = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+                let is_claim = |name: &&http::HeaderName| {
+                    let name = name.as_str();
+                    name.starts_with("x-forwarded") || name.starts_with("x_") || name == "x-real-ip"
+                };
+                let claims = request.headers().keys().filter(is_claim).count();
+                let text = format!("{}|{}|{claims}", value("x-forwarded-for"), value("x-forwarded-proto"));
+                Response::new(Body::full(text))
+            });
+            let mut moved = rule(1, "/old");
+            let to = Redirect { scheme: None, hostname: None, port: None, path: None, status: 301 };
+            moved.filters = vec![RouteFilter::Redirect(to)];
+            let proxy = edge(vec![rule(0, ""), moved], &[application.address]);
+            let mut settings = MeshSettings::default();
+            settings.http.xff_num_trusted_hops = hops;
+            settings.http.xff_trusted_cidrs = blocks;
+            proxy.apply(vec![(ResourceKey::Settings, Resource::Settings(settings))]);
+            assert_eq!(told(&proxy).await, expected);
+        });
+    }
 }
 
 /// Status and what the application was asked for, or where the caller was sent.

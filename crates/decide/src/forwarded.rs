@@ -1,0 +1,123 @@
+//! Whose word is taken for who the caller is, where other proxies stand in front of a gateway: fields
+//! `xff_num_trusted_hops` and Envoy's `xff_trusted_cidrs` (its `use_remote_address` is always on here).
+
+#[cfg(test)]
+mod tests;
+
+use crate::Headers;
+use model::settings::HttpConnections;
+use std::net::{IpAddr, SocketAddr};
+
+/// Longest `x-forwarded-for` that is kept, in bytes, without the address that is added to it; a longer one is
+/// overwritten. The most hops that may be trusted need 1,300.
+pub const FORWARDED_FOR_BYTES_MAX: usize = 2048;
+
+/// What is made of the word of a trusted peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The caller, as far back as addresses are trusted.
+    pub client: IpAddr,
+    /// `x-forwarded-for` as it is sent on: what came, and the peer.
+    pub forwarded_for: Vec<u8>,
+    /// `x-forwarded-proto` as it is sent on: `http` or `https`.
+    pub proto: &'static str,
+}
+
+/// What is believed of a request's `x-forwarded-for` and `x-forwarded-proto`, which `peer` sent over its
+/// connection. `None`: nothing, and the peer is the caller.
+pub fn believe(settings: &HttpConnections, peer: IpAddr, headers: &dyn Headers) -> Option<Forwarded> {
+    let trust = match (&settings.xff_trusted_cidrs[..], settings.xff_num_trusted_hops) {
+        ([], 0) => return None,
+        ([], hops) => Trust::Hops(hops),
+        (_, _) => Trust::Cidrs(settings),
+    };
+    let peer = peer.to_canonical();
+    if !trust.covers(peer) {
+        return None;
+    }
+    let mut forwarded_for = came(headers);
+    let client = trust.client(peer, &forwarded_for);
+    if !forwarded_for.is_empty() {
+        forwarded_for.extend_from_slice(b", ");
+    }
+    forwarded_for.extend_from_slice(peer.to_string().as_bytes());
+    Some(Forwarded { client, forwarded_for, proto: proto(headers) })
+}
+
+/// Which proxies in front are believed.
+#[derive(Clone, Copy)]
+enum Trust<'a> {
+    /// This many, whatever their addresses.
+    Hops(u32),
+    /// Those whose addresses are in the list of these settings.
+    Cidrs(&'a HttpConnections),
+}
+
+impl Trust<'_> {
+    fn covers(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Hops(_) => true,
+            Self::Cidrs(settings) => settings.xff_trusted_cidrs.iter().any(|block| block.contains(ip)),
+        }
+    }
+
+    /// From the right: the address at the last trusted hop, or the first that is not trusted. An entry that is
+    /// no address ends the walk.
+    fn client(self, peer: IpAddr, came: &[u8]) -> IpAddr {
+        // An empty element of a list says nothing (RFC 9110 section 5.6.1.2).
+        let entries = came.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|e| !e.is_empty());
+        let mut client = peer;
+        let mut seen = 0;
+        for entry in entries {
+            let Some(ip) = address(entry) else { return client };
+            client = ip;
+            seen += 1;
+            let is_last = match self {
+                Self::Hops(hops) => seen == hops,
+                Self::Cidrs(_) => !self.covers(ip),
+            };
+            if is_last {
+                return client;
+            }
+        }
+        match self {
+            // The request went past a proxy that should have seen it.
+            Self::Hops(_) => peer,
+            // It was made by one of the trusted.
+            Self::Cidrs(_) => client,
+        }
+    }
+}
+
+/// Some load balancers add the port.
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let with_port = || text.parse().map(|address: SocketAddr| address.ip());
+    text.parse().or_else(|_| with_port()).ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// All lines of `x-forwarded-for` as one; empty when there is none or too much.
+fn came(headers: &dyn Headers) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut is_too_long = false;
+    headers.visit("x-forwarded-for", &mut |value| {
+        is_too_long |= all.len() + value.len() + 2 > FORWARDED_FOR_BYTES_MAX;
+        if is_too_long || value.is_empty() {
+            return;
+        }
+        if !all.is_empty() {
+            all.extend_from_slice(b", ");
+        }
+        all.extend_from_slice(value);
+    });
+    if is_too_long { Vec::new() } else { all }
+}
+
+/// One value, and a scheme that there is; anything else is as if it had not come.
+fn proto(headers: &dyn Headers) -> &'static str {
+    let mut is_https = None;
+    headers.visit("x-forwarded-proto", &mut |value| {
+        is_https = Some(is_https.is_none() && value.eq_ignore_ascii_case(b"https"));
+    });
+    if is_https == Some(true) { "https" } else { "http" }
+}

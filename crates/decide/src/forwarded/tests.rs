@@ -1,0 +1,121 @@
+#![allow(clippy::unwrap_used)]
+//! Who the caller is, and what is sent on.
+
+use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, believe};
+use model::authz::Cidr;
+use model::settings::HttpConnections;
+
+fn hops(count: u32) -> HttpConnections {
+    HttpConnections { xff_num_trusted_hops: count, ..HttpConnections::default() }
+}
+
+fn cidrs(blocks: &[&str]) -> HttpConnections {
+    let xff_trusted_cidrs = blocks.iter().map(|block| Cidr::parse(block).unwrap()).collect();
+    HttpConnections { xff_trusted_cidrs, ..HttpConnections::default() }
+}
+
+fn ask(settings: &HttpConnections, peer: &str, headers: &[(&str, &str)]) -> Option<Forwarded> {
+    let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    believe(settings, peer.parse().unwrap(), &headers)
+}
+
+/// `expected`: the caller and `x-forwarded-for` as it is sent on.
+fn check(settings: &HttpConnections, peer: &str, came: &[&str], expected: Option<(&str, &str)>) {
+    let headers: Vec<_> = came.iter().map(|value| ("x-forwarded-for", *value)).collect();
+    let found = ask(settings, peer, &headers);
+    let found = found.map(|f| (f.client.to_string(), String::from_utf8(f.forwarded_for).unwrap()));
+    let found = found.as_ref().map(|(client, sent)| (&**client, &**sent));
+    assert_eq!(found, expected, "{peer} {came:?}");
+}
+
+const PEER: &str = "10.0.0.1";
+
+#[test]
+fn nothing_is_believed_by_default() {
+    let headers = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")];
+    assert_eq!(ask(&HttpConnections::default(), PEER, &headers), None);
+}
+
+#[test]
+fn the_caller_is_as_many_entries_back_as_hops_are_trusted() {
+    for (count, came, client, sent) in [
+        (1, &["1.1.1.1"][..], "1.1.1.1", "1.1.1.1, 10.0.0.1"),
+        (1, &["6.6.6.6, 1.1.1.1"], "1.1.1.1", "6.6.6.6, 1.1.1.1, 10.0.0.1"),
+        (2, &["6.6.6.6, 1.1.1.1,10.0.0.2"], "1.1.1.1", "6.6.6.6, 1.1.1.1,10.0.0.2, 10.0.0.1"),
+        // Several lines are one list; empty elements are none.
+        (
+            2,
+            &["6.6.6.6", "1.1.1.1", "", ", 10.0.0.2 ,"],
+            "1.1.1.1",
+            "6.6.6.6, 1.1.1.1, , 10.0.0.2 ,, 10.0.0.1",
+        ),
+        // Too few.
+        (1, &[], PEER, PEER),
+        (1, &[""], PEER, PEER),
+        (3, &["1.1.1.1, 10.0.0.2"], PEER, "1.1.1.1, 10.0.0.2, 10.0.0.1"),
+        // No address: the last good one to its right.
+        (1, &["unknown"], PEER, "unknown, 10.0.0.1"),
+        (2, &["1.1.1.1, 300.1.1.1"], PEER, "1.1.1.1, 300.1.1.1, 10.0.0.1"),
+        (3, &["1.1.1.1, _x, 10.0.0.2"], "10.0.0.2", "1.1.1.1, _x, 10.0.0.2, 10.0.0.1"),
+        // Families and ports.
+        (1, &["2001:db8::1"], "2001:db8::1", "2001:db8::1, 10.0.0.1"),
+        (1, &["[2001:db8::1]:4000"], "2001:db8::1", "[2001:db8::1]:4000, 10.0.0.1"),
+        (1, &["1.1.1.1:4000"], "1.1.1.1", "1.1.1.1:4000, 10.0.0.1"),
+        (1, &["::ffff:1.1.1.1"], "1.1.1.1", "::ffff:1.1.1.1, 10.0.0.1"),
+    ] {
+        check(&hops(count), PEER, came, Some((client, sent)));
+    }
+    check(&hops(1), "::ffff:10.0.0.1", &["1.1.1.1"], Some(("1.1.1.1", "1.1.1.1, 10.0.0.1")));
+}
+
+#[test]
+fn the_caller_is_the_first_address_from_the_right_that_is_not_trusted() {
+    let trusted = cidrs(&["10.0.0.0/8", "2001:db8::/32"]);
+    for (came, client) in [
+        (&["1.1.1.1"][..], "1.1.1.1"),
+        (&["10.6.6.6, 1.1.1.1, 10.0.0.2"], "1.1.1.1"),
+        (&["1.1.1.1", "2001:db8::2", "10.0.0.2"], "1.1.1.1"),
+        (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        (&["1.1.1.1, junk, 10.0.0.2"], "10.0.0.2"),
+        (&["1.1.1.1, junk"], PEER),
+        (&[], PEER),
+    ] {
+        let all: Vec<_> = came.iter().copied().chain([PEER]).collect();
+        check(&trusted, PEER, came, Some((client, &all.join(", "))));
+    }
+    check(&trusted, "::ffff:10.0.0.1", &["1.1.1.1"], Some(("1.1.1.1", "1.1.1.1, 10.0.0.1")));
+    for peer in ["192.0.2.1", "11.0.0.1", "2001:db9::1"] {
+        check(&trusted, peer, &["1.1.1.1"], None);
+    }
+    // Configuration refuses both at once; here the stricter one holds.
+    let both = HttpConnections { xff_num_trusted_hops: 1, ..trusted };
+    check(&both, "192.0.2.1", &["1.1.1.1"], None);
+}
+
+#[test]
+fn a_list_too_long_is_overwritten() {
+    let entry = "1.1.1.1";
+    let fits = format!("{entry}{}", ", 1.1.1.1".repeat((FORWARDED_FOR_BYTES_MAX - 9) / 9));
+    check(&hops(1), PEER, &[&fits], Some((entry, &format!("{fits}, {PEER}"))));
+    check(&hops(1), PEER, &[&fits, entry], Some((PEER, PEER)));
+    check(&hops(1), PEER, &[entry, &"x".repeat(FORWARDED_FOR_BYTES_MAX)], Some((PEER, PEER)));
+}
+
+#[test]
+fn a_scheme_is_kept_from_the_trusted_only_and_only_one_that_there_is() {
+    for (came, expected) in [
+        (&["https"][..], "https"),
+        (&["HTTPS"], "https"),
+        (&["http"], "http"),
+        (&["ftp"], "http"),
+        (&["https, http"], "http"),
+        (&["https", "https"], "http"),
+        (&["https", "http", "https"], "http"),
+        (&[], "http"),
+    ] {
+        let headers: Vec<_> = came.iter().map(|value| ("x-forwarded-proto", *value)).collect();
+        let found = ask(&cidrs(&["10.0.0.1"]), PEER, &headers).unwrap();
+        assert_eq!(found.proto, expected, "{came:?}");
+        assert_eq!(ask(&cidrs(&["10.0.0.2"]), PEER, &headers), None);
+    }
+}
