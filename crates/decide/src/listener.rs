@@ -162,12 +162,13 @@ pub fn inbound(inbound: &Inbound, own: &[IpAddr], to: &Destination, by: Kin) -> 
     }
 }
 
-/// Index of the gateway's listener for a request on `port` with this authority: an exact host before the
-/// longest wildcard before no host (Gateway API, `Listener.hostname`).
-pub fn gateway_listener(gateway: &Gateway, port: u16, authority: &str) -> Option<usize> {
+/// Index of the gateway's listener for a request that came in `at` this place, with this authority: an exact host
+/// before the longest wildcard before no host (Gateway API, `Listener.hostname`). A listener on another address of
+/// the same port is another entrance, with other routes and policies.
+pub fn gateway_listener(gateway: &Gateway, at: SocketAddr, authority: &str) -> Option<usize> {
     let is_named = gateway.listeners.iter().any(|listener| listener.host.is_some());
     let host = if is_named { host::canonical(authority) } else { authority.into() };
-    let fits = gateway.listeners.iter().enumerate().filter(|(_, listener)| listener.port == port);
+    let fits = gateway.listeners.iter().enumerate().filter(|(_, listener)| listener.place() == at);
     let ranked = fits.filter_map(|(index, listener)| {
         Some((host_rank(listener.host.as_ref(), &host)?, std::cmp::Reverse(index)))
     });

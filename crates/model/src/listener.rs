@@ -3,6 +3,7 @@
 use crate::id::Hostname;
 use crate::route::HostMatch;
 use crate::service::Protocol;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// The inbound side of every workload of one `WorkloadGroup`.
@@ -52,6 +53,13 @@ pub struct GatewayListener {
     pub host: Option<HostMatch>,
     /// `Some`: listen on this address only (short form `leno gateway --from`).
     pub address: Option<std::net::IpAddr>,
+}
+
+impl GatewayListener {
+    /// Where it listens: on all IPv4 addresses unless one is given.
+    pub fn place(&self) -> SocketAddr {
+        SocketAddr::new(self.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), self.port)
+    }
 }
 
 /// What an east-west gateway may be asked for.

@@ -58,8 +58,8 @@ pub(crate) enum Side {
     },
     /// From outside, at a gateway's listener port.
     Gateway {
-        /// The port that the configuration names, which an inherited socket may only stand for.
-        port: u16,
+        /// The place that the configuration names, which an inherited socket may only stand for.
+        at: SocketAddr,
     },
 }
 
@@ -178,13 +178,13 @@ pub(crate) async fn gateway(
     worker: Rc<Worker>,
     stream: impl Io,
     address: SocketAddr,
-    port: u16,
+    at: SocketAddr,
     drain: Drain,
 ) {
     let Some(_seat) = worker.hall.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let caller = Caller::new(&worker, Side::Gateway { port }, address);
+    let caller = Caller::new(&worker, Side::Gateway { at }, address);
     if let Ok((spoken, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
         serve_http(&caller, spoken, stream, drain).await;
     }

@@ -177,7 +177,10 @@ fn enter(args: &Request, world: &World, authority: &str) -> Result<Entrance, Fai
     });
     let gateway: &Gateway =
         gateway.ok_or_else(|| Failure::new(USAGE, format!("there is no Gateway {namespace}/{name}")))?;
-    let index = listener::gateway_listener(gateway, port, authority)
+    // All listeners of a Gateway are on its address.
+    let any = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+    let address = gateway.listeners.first().and_then(|listener| listener.address).unwrap_or(any);
+    let index = listener::gateway_listener(gateway, (address, port).into(), authority)
         .ok_or_else(|| Failure::new(USAGE, format!("no listener of it serves {authority} at port {port}")))?;
     let entered = &gateway.listeners[index].name;
     let is_own = |rule: &RouteRule| matches!(&rule.parent, Parent::Gateway { listener, .. } if listener.is_empty() || listener == entered);

@@ -95,6 +95,7 @@ fn foreign_callers_reach_global_names_only() {
 
 #[test]
 fn the_most_specific_listener_takes_the_request() {
+    let inside = "127.0.0.1".parse().unwrap();
     let listener =
         |port, host: Option<HostMatch>| GatewayListener { name: "".into(), port, host, address: None };
     let listeners = vec![
@@ -103,11 +104,17 @@ fn the_most_specific_listener_takes_the_request() {
         listener(80, Some(HostMatch::Suffix(host("a.com")))),
         listener(80, Some(HostMatch::Exact(host("x.a.com")))),
         listener(81, Some(HostMatch::Exact(host("only.com")))),
+        GatewayListener { address: Some(inside), ..listener(80, Some(HostMatch::Exact(host("inside.com")))) },
     ];
     let gateway = Gateway { namespace: "n".into(), name: "g".into(), listeners };
-    let check = |port, authority, expected| {
-        assert_eq!(gateway_listener(&gateway, port, authority), expected, "{authority}:{port}");
+    let check_at = |at: std::net::SocketAddr, authority, expected| {
+        assert_eq!(gateway_listener(&gateway, at, authority), expected, "{authority} at {at}");
     };
+    let check = |port: u16, authority, expected| check_at(([0, 0, 0, 0], port).into(), authority, expected);
+    // A listener on another address is another entrance.
+    check(80, "inside.com", Some(1));
+    check_at((inside, 80).into(), "inside.com", Some(5));
+    check_at((inside, 80).into(), "y.a.com", None);
     check(80, "X.A.com:80", Some(3));
     check(80, "y.a.com", Some(2));
     check(80, "a.com", Some(1));

@@ -92,10 +92,10 @@ async fn enter(caller: &Caller, snapshot: &Snapshot, head: &Head) -> Result<Entr
             let entry = fetch_entry(&caller.worker, snapshot, host).await?;
             Ok(Entrance::Service { entry, port: *port })
         }
-        Side::Gateway { port } => {
+        Side::Gateway { at } => {
             let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
-            let found = listener::gateway_listener(&gateway.gateway, *port, head.authority.as_str());
-            Ok(Entrance::Listener { index: found.ok_or(Reason::NoRoute)?, port: *port })
+            let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
+            Ok(Entrance::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
         }
     }
 }
@@ -168,9 +168,9 @@ impl Caller {
                 let entry = snapshot.host(host.as_str());
                 !entry.is_some_and(|entry| entry.service.ports.iter().any(|known| known.port == *port))
             }
-            Side::Gateway { port } => {
+            Side::Gateway { at } => {
                 let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
-                !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.port == *port))
+                !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.place() == *at))
             }
         }
     }

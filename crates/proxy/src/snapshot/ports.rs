@@ -4,7 +4,7 @@
 use model::listener::GatewayListener;
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Takes ports for a configuration that is about to be in force.
 pub trait Ports: Send {
@@ -31,5 +31,5 @@ impl Ports for Unasked {
 
 /// Where a gateway's listener listens.
 pub(crate) fn place(listener: &GatewayListener) -> SocketAddr {
-    SocketAddr::new(listener.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), listener.port)
+    listener.place()
 }

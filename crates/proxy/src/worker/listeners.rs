@@ -168,10 +168,10 @@ impl Gateway {
         let (trigger, stop) = Drain::new();
         self.open.insert(address, trigger);
         self.worker.shared.listening.opened(address);
-        let (worker, connections) = (Rc::clone(&self.worker), self.connections.clone());
+        let (worker, connections, at) = (Rc::clone(&self.worker), self.connections.clone(), address);
         self.accepting.spawn_local("accept gateway", async move {
             accept(listener, Reader::Anyone, stop.started(), |stream, peer| {
-                let serving = flow::gateway(Rc::clone(&worker), stream, peer, address.port(), stop.clone());
+                let serving = flow::gateway(Rc::clone(&worker), stream, peer, at, stop.clone());
                 connections.spawn_local("gateway", serving);
             })
             .await;

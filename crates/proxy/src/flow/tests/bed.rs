@@ -260,7 +260,13 @@ impl Proxy {
     /// The same as bytes.
     pub(super) fn enter_raw(&self) -> tokio::io::DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let serving = flow::gateway(Rc::clone(&self.worker), theirs, caller(), 80, self.drain.clone());
+        let serving = flow::gateway(
+            Rc::clone(&self.worker),
+            theirs,
+            caller(),
+            crate::accept::any(80),
+            self.drain.clone(),
+        );
         tokio::task::spawn_local(serving);
         ours
     }

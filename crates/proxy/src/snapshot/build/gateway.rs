@@ -19,7 +19,7 @@ pub(super) struct Held<'a> {
 }
 
 /// All gateways held, as one: a proxy outside a mesh (`leno gateway`) may serve several. A listener that cannot be
-/// opened is left out; what its gateway listened on before, by `now`, stays as long.
+/// opened is left out; where it listened before, by `now`, it stays as long.
 pub(super) fn build(
     held: &Held<'_>,
     ports: &mut dyn Ports,
@@ -59,7 +59,8 @@ pub(super) fn build(
     }
     for gateway in held.gateways.values().filter(|gateway| entry.is_blocked(gateway)).collect::<Vec<_>>() {
         for listener in now.iter().flat_map(|now| now.of(gateway)) {
-            if entry.gateway.listeners.iter().all(|wanted| place(wanted) != place(listener)) {
+            let is_served = entry.gateway.listeners.iter().any(|wanted| place(wanted) == place(listener));
+            if entry.is_moving(gateway, listener) && !is_served {
                 entry.add(gateway, listener, held);
             }
         }
@@ -95,6 +96,16 @@ impl GatewayEntry {
         self.closed
             .iter()
             .any(|closed| closed.namespace == gateway.namespace && closed.gateway == gateway.name)
+    }
+
+    /// Whether a listener of this name of `gateway` cannot be opened where it is wanted now. A listener that is
+    /// not wanted any more is no reason to stay where it was: it would serve what was never meant for there.
+    fn is_moving(&self, gateway: &Gateway, listener: &GatewayListener) -> bool {
+        self.closed.iter().any(|closed| {
+            closed.namespace == gateway.namespace
+                && closed.gateway == gateway.name
+                && closed.name == listener.name
+        })
     }
 
     /// The listeners of `gateway`.
