@@ -180,7 +180,7 @@ impl Enroller {
         let (id, expired) = (proof.id.clone(), proof.expires);
         let claimed = uid.clone();
         let admitted = self.parts.handle.run(move |plane, now| match late {
-            false => plane.admit(&claimed, &proof).map(drop),
+            false => plane.admit(&claimed, &proof).and_then(|registration| registration.renewable()),
             true => plane.admit_expired(&claimed, &proof, now.wall).map(drop),
         });
         admitted.await.map_err(stopping)?.map_err(denied)?;

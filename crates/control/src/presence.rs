@@ -68,6 +68,14 @@ impl Registration {
             state,
         })
     }
+
+    /// Whether its certificate is renewed: not once it was withdrawn, so that its key ends with its certificate.
+    pub fn renewable(&self) -> Result<(), Stranger> {
+        match self.standing {
+            Standing::Withdrawn => Err(Stranger::Withdrawn),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How long the certificates of a cluster live, and registrations with them.
@@ -257,9 +265,7 @@ impl Presence {
     ) -> Result<&Registration, Stranger> {
         let registration = self.admit(uid, proof, cluster)?;
         let ago = now.duration_since(proof.expires).unwrap_or_default();
-        if registration.standing == Standing::Withdrawn {
-            return Err(Stranger::Withdrawn);
-        }
+        registration.renewable()?;
         if ago > self.lives.renewal_grace {
             return Err(Stranger::TooLate(ago, self.lives.renewal_grace));
         }
@@ -269,10 +275,11 @@ impl Presence {
         }
     }
 
-    /// The proxy got another certificate. A row only without a stream: the end of a stream stores it
+    /// The proxy gets another certificate, unless it was withdrawn since it was admitted. A row only without a stream: the end of a stream stores it
     /// otherwise.
     pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<Option<Change>, Stranger> {
         let entry = self.entries.get_mut(uid).ok_or(Stranger::Unknown)?;
+        entry.registration.renewable()?;
         // A begun one stays unknown: an earlier run may have issued one that lasts longer.
         if let Some(known) = entry.registration.expires_s {
             entry.registration.expires_s = Some(known.max(expires_s));

@@ -60,6 +60,7 @@ fn who_withdrew_drains_and_leaves_at_once() {
     presence.connect("a", &[]);
     presence.withdraw("a");
     assert_eq!(shown(&presence), "a:Draining");
+    assert_eq!(presence.renew("a", 1200), Err(Stranger::Withdrawn));
     presence.disconnect("a", Instant::now());
     assert_eq!(shown(&presence), "");
     presence.connect("a", &[]);

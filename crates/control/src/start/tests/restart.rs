@@ -232,8 +232,20 @@ async fn who_is_gone_shows_until_it_is_back() {
     assert!(status == 400 && text.contains("is connected"), "{status}: {text}");
     assert_eq!(take_out(&client.joined.uid).await.0, 404, "it is of another group");
     web.disconnect();
+    sign(&running, &web).await.unwrap();
     until("taken out", async || (take_out(&uid).await.0 == 201).then_some(())).await;
-    assert!(status_of(&running, &uid).await.is_null());
+    // Its certificate is valid still, but it is the last, also when its proxy is back.
+    for is_back in [false, true] {
+        if is_back {
+            web.connect(&running).await;
+            web.take().await;
+        }
+        let refused = sign(&running, &web).await.unwrap_err();
+        assert_eq!(refused.code, xds::Code::PermissionDenied, "{refused}");
+        assert!(refused.message.contains("withdrawn"), "{refused}");
+    }
+    web.disconnect();
+    until("nobody", async || status_of(&running, &uid).await.is_null().then_some(())).await;
     running.stop().await;
 }
 
