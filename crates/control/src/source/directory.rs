@@ -372,10 +372,15 @@ fn is_whole(path: &Path, signs: &Signs, writer: Writer, age: Duration, good: Goo
 }
 
 impl File {
-    /// What was good in an earlier run. What the file says now is read next.
+    /// What was good in an earlier run. What the file says now is read next. A policy in it that this version
+    /// refuses denies: what an earlier one made of it is not known any more.
     fn restore(row: &Row) -> Self {
         let text = String::from_utf8_lossy(&row.value);
         let (objects, findings) = api::parse::documents(&text, &row.key);
+        let (objects, findings) = match is_broken(&findings) {
+            true => api::parse::documents_closed(&text, &row.key),
+            false => (objects, findings),
+        };
         Self { content: row.value.clone(), objects, findings, good: Good::Known, place: Place::There }
     }
 
@@ -390,7 +395,7 @@ impl File {
             return self.refuse(vec![broken(path, "the file is empty; its last objects stay in force", fix)]);
         }
         let (objects, findings) = api::parse::documents(text, &path.to_string_lossy());
-        let is_broken = findings.iter().any(|finding| finding.code.level() == Level::Error);
+        let is_broken = is_broken(&findings);
         if is_broken && self.good == Good::Known {
             return self.refuse(findings);
         }
@@ -416,6 +421,10 @@ impl File {
         self.findings = findings;
         if same { Reading::Same } else { Reading::Changed }
     }
+}
+
+fn is_broken(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.code.level() == Level::Error)
 }
 
 fn broken(path: &Path, cause: &str, fix: &str) -> Finding {

@@ -383,6 +383,32 @@ fn what_was_good_survives_a_restart_with_a_broken_file() {
 }
 
 #[test]
+fn a_stored_policy_that_this_version_refuses_denies() {
+    let policy = |fields: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p}}\nspec: {{action: DENY, {fields}}}\n---\n{}",
+            service("a", 80)
+        )
+    };
+    // An earlier version knew `ruls`.
+    let stored = policy("ruls: []");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.yaml");
+    let row =
+        Row { key: path.to_string_lossy().into_owned(), value: stored.clone().into_bytes(), revision: 1 };
+    // The same as it was, or broken meanwhile: nothing that allows more comes in its place.
+    for now in [stored.as_str(), "kind: ["] {
+        fs::write(&path, now).unwrap();
+        let mut bed = Bed::open(dir.path(), std::slice::from_ref(&row));
+        assert!(bed.state().starts_with("p a !"), "{}", bed.state());
+        bed.write("p.yaml", "kind: Service\n  broken: [");
+        assert!(bed.now().starts_with("p a !"), "{}", bed.state());
+        bed.write("p.yaml", &policy("rules: [{to: [{operation: {ports: ['80']}}]}]"));
+        assert_eq!(bed.now(), "p a");
+    }
+}
+
+#[test]
 fn files_that_cannot_be_seen_are_not_gone() {
     // As a rule on scans: the administrator, who may run this test, can read every directory.
     let mut bed = Bed::new(|root| {
