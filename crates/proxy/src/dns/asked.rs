@@ -139,6 +139,8 @@ fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     }
 }
 
+// That the kernel takes the question and knows the answer is looked at where there is capture: the end-to-end test
+// of names asks name servers of its own.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,11 +182,5 @@ mod tests {
         error[4..6].copy_from_slice(&2u16.to_ne_bytes());
         assert_eq!(original_of(&error), None);
         assert_eq!(find(&[0, 0, 0, 0], 1), None, "an attribute without a length");
-    }
-
-    #[test]
-    fn a_query_that_was_not_captured_has_no_other_destination() {
-        let local: SocketAddr = "127.0.0.1:15053".parse().unwrap();
-        assert_eq!(of_datagram("127.0.0.1:40000".parse().unwrap(), local), None);
     }
 }
