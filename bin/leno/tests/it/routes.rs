@@ -91,7 +91,8 @@ fn t08_a_timeout_and_a_retry_take_effect() {
     let retry = "  - retry: {codes: [503], attempts: 3, backoff: 5ms}\n    backendRefs:\n    \
                  - {name: recommendation, port: 80}\n";
     change(retry);
-    assert_eq!(failures(40), 0, "of 40 requests with a retry");
+    // Nearly each of them needs a retry, and the budget's floor allows ten within its window.
+    assert_eq!(failures(10), 0, "of 10 requests with a retry");
 }
 
 #[test]
