@@ -43,7 +43,7 @@ pub(super) struct Bounds {
 
 /// How long bytes have been waiting for a window, or for the socket.
 struct Stall {
-    /// May fire too early, never too late: it is moved when it fires, not with each stall.
+    /// May fire too early, never too late: it is moved when it fires, and by a stall that could not wait for that.
     timer: Pin<Box<Sleep>>,
     /// `None`: nothing waits.
     since: Option<Instant>,
@@ -172,8 +172,9 @@ impl Pump {
     /// Ready when the peer's window has been shut, or has trickled, for too long, or when others need the room.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         let (timeout, findings) = (self.bounds.stall_timeout, &self.findings);
-        let stall = self.stall.get_or_insert_with(|| Stall::new(STALL_GRACE.min(timeout)));
-        let mut since = stall.begin(findings);
+        let grace = STALL_GRACE.min(timeout);
+        let stall = self.stall.get_or_insert_with(|| Stall::new(grace));
+        let mut since = stall.begin(grace, findings);
         loop {
             if stall.wait.as_ref().is_some_and(|wait| wait.poll_shed(cx).is_ready()) {
                 return Poll::Ready(Lost::Shed);
@@ -268,12 +269,17 @@ impl Stall {
     }
 
     /// Since when bytes wait: since now, if none did.
-    fn begin(&mut self, findings: &Findings) -> Instant {
-        *self.since.get_or_insert_with(|| {
-            let now = Instant::now();
-            (self.moved, self.turn) = (0, (findings.outbox.turn(), now));
-            now
-        })
+    fn begin(&mut self, grace: Duration, findings: &Findings) -> Instant {
+        if let Some(since) = self.since {
+            return since;
+        }
+        let now = Instant::now();
+        (self.since, self.moved, self.turn) = (Some(now), 0, (findings.outbox.turn(), now));
+        // It may be set for the end of an earlier stall, minutes from now.
+        if self.timer.deadline() > now + grace {
+            self.timer.as_mut().reset(now + grace);
+        }
+        now
     }
 
     /// Charges a response of `bytes` that has waited for more than a moment, or notes it.

@@ -160,6 +160,29 @@ fn of_many_unread_responses_the_latest_stay_and_for_as_long_as_they_may() {
     });
 }
 
+/// Each stall has its own moment, however long the one before it might have gone on.
+#[test]
+fn a_later_stall_is_charged_as_soon_as_the_first() {
+    run(async {
+        let (mut near, far) = duplex(1 << 20);
+        let budget = crate::Budget::new(HELD_BYTES_MAX, || {});
+        let options = ServerOptions { budget: Some(Rc::clone(&budget)), ..ServerOptions::default() };
+        spawn_local(async move {
+            let service = |_| endless(&Rc::default());
+            let _ = serve(far, &options, std::future::pending(), service).await;
+        });
+        let hello = [&HTTP2_PREFACE[..], &frame(4, 0, 0, &SMALL_WINDOW), &request_on(1)].concat();
+        near.write_all(&hello).await.unwrap();
+        for _ in 0..3 {
+            pass(Duration::from_millis(900)).await;
+            assert_eq!(budget.held(), 0);
+            pass(Duration::from_millis(700)).await;
+            assert!(budget.held() > 0);
+            near.write_all(&frame(8, 0, 1, &[0, 0, 0x50, 0])).await.unwrap();
+        }
+    });
+}
+
 /// All wait for the connection, which is away for a while and comes back.
 #[test]
 fn a_network_that_is_away_for_a_moment_costs_nobody_a_response() {
