@@ -76,8 +76,11 @@ impl Outbox {
         self.gone.get() / STALL_BYTES_MIN as u64
     }
 
-    fn left(&self, len: usize) {
-        self.gone.set(self.gone.get() + len as u64);
+    /// The library let go of a piece of `len` bytes, with `unsent` of them: their stream was reset, and the window
+    /// is there for others.
+    fn left(&self, len: usize, unsent: usize) {
+        self.gone.set(self.gone.get() + (len - unsent) as u64);
+        self.window.set(self.window.get() + unsent as i64);
         self.queued.set(self.queued.get() - len);
         // All of them: one that was woken may be gone, and they ask again.
         if self.queued.get() <= self.limit / 2 {
@@ -97,7 +100,7 @@ pub(crate) struct Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         if let Some((outbox, len)) = self.from.take() {
-            outbox.left(len);
+            outbox.left(len, self.bytes.len());
         }
     }
 }
@@ -115,3 +118,6 @@ impl Buf for Piece {
         self.bytes.advance(len);
     }
 }
+
+#[cfg(test)]
+mod tests;
