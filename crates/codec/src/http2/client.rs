@@ -37,6 +37,8 @@ pub struct Sender {
 struct Shared {
     findings: Rc<Findings>,
     open: Rc<OpenStreams>,
+    /// Streams that the peer allows at once, as the library knows it.
+    max_streams: Cell<usize>,
     ended: Cell<bool>,
     /// Bodies to send, on their way to the connection's task.
     pumps: RefCell<Vec<Pump>>,
@@ -64,6 +66,7 @@ pub async fn connect<I: Io>(
     let shared = Rc::new(Shared {
         findings,
         open: Rc::default(),
+        max_streams: Cell::new(options.initial_max_streams),
         ended: Cell::new(false),
         pumps: RefCell::default(),
         connection: RefCell::default(),
@@ -112,7 +115,8 @@ async fn drive<I: Io>(
             }
             return Poll::Ready(());
         }
-        if shared.findings.has_new_settings.take() {
+        if shared.findings.has_news.take() {
+            shared.max_streams.set(connection.max_concurrent_send_streams());
             shared.open.freed.notify_waiters();
         }
         // After the connection, which has read what there is: we may be the one who was asleep.
@@ -135,16 +139,10 @@ impl Shared {
         }
     }
 
-    fn pump(&self, stream: SendStream<Piece>, body: Body, cancel: &Rc<Cancel>) {
+    fn pump(&self, stream: SendStream<Piece>, body: Body, cancel: Rc<Cancel>) {
         let findings = Rc::clone(&self.findings);
-        let cancel = Some(Rc::clone(cancel));
-        let pump = Pump::new(
-            stream,
-            body,
-            Bounds { stall_timeout: self.stall_timeout, budget: None },
-            findings,
-            cancel,
-        );
+        let bounds = Bounds { stall_timeout: self.stall_timeout, budget: None };
+        let pump = Pump::new(stream, body, bounds, findings, Some(cancel));
         self.pumps.borrow_mut().push(pump);
         if let Some(connection) = &*self.connection.borrow() {
             connection.wake_by_ref();
@@ -181,8 +179,10 @@ impl Sender {
     /// or the authority of the target. Dropping the future resets the stream.
     ///
     /// # Errors
-    /// `NotSent` (with the request) if no stream was opened; else what the peer made of it.
+    /// `NotSent` (with the request) if no stream was opened, `Full` if the peer allowed none for too long; else what
+    /// the peer made of it.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        self.room().await?;
         let mut streams = match self.ready().await {
             Ok(streams) => streams,
             Err(cause) => return Err(SendError::not_sent(request, cause)),
@@ -201,22 +201,23 @@ impl Sender {
         let (response, mut stream) = streams
             .send_request(Request::from_parts(parts, ()), body.is_end_stream())
             .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
-        let mut cancel = None;
+        let (mut open, mut cancel) = (Some(open), None);
         if !body.is_end_stream() {
             if let Some(bytes) = body.take_full() {
                 // Fails only if the stream is gone, which the response tells. It has no window before the
                 // connection is polled; whoever waits for the response has a deadline.
                 let _ = stream.send_data(self.shared.findings.outbox.piece(bytes), true);
             } else {
-                let asked = Rc::default();
+                // The stream is open until both of its sides have ended.
+                let asked = Rc::new(Cancel::new(open.take()));
                 cancel = Some(CancelOnDrop::new(&asked));
-                self.shared.pump(stream, body, &asked);
+                self.shared.pump(stream, body, asked);
             }
         }
         self.opened(&mut streams).await?;
         let (head, recv) = self.response(response).await?.into_parts();
         let length = crate::body::content_length(&head.headers);
-        let mut body = RecvBody::new(recv, length, Some(open), &self.shared.findings).cancelling(cancel);
+        let mut body = RecvBody::new(recv, length, open, &self.shared.findings).cancelling(cancel);
         let stands = std::future::poll_fn(|cx| Poll::Ready(body.poll_first(cx))).await;
         stands.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))?;
         Ok(Response::from_parts(head, Body::h2(body)))
@@ -228,6 +229,7 @@ impl Sender {
     /// `Status` (with the answer's fields) if the peer answered something else than 2xx, else as [`Sender::send`].
     pub async fn tunnel(&self, authority: &str, headers: HeaderMap) -> Result<Tunnel, SendError> {
         let not_sent = |cause: BoxError| SendError::new(SendErrorKind::NotSent, cause);
+        self.room().await?;
         let mut streams = self.ready().await.map_err(not_sent)?;
         let authority = Authority::try_from(authority).map_err(|cause| not_sent(cause.into()))?;
         let mut request = Request::new(());
@@ -253,6 +255,22 @@ impl Sender {
         Ok(Tunnel::stream(StreamIo::new(send, response.into_body(), &self.shared.findings, Some(open))))
     }
 
+    /// Waits until the peer would let another stream be opened, or none will be any more. The library would take the
+    /// request at once, keep it, and might send it after we have given it up.
+    async fn room(&self) -> Result<(), SendError> {
+        if self.has_room() || self.is_closed() {
+            return Ok(());
+        }
+        let room = async {
+            while !self.has_room() && !self.is_closed() {
+                self.freed().await;
+            }
+        };
+        // Boxed, as it is rare: it would make every request's state larger.
+        let waited = Box::pin(tokio::time::timeout(self.shared.open_timeout, room)).await;
+        waited.map_err(|late| SendError::new(SendErrorKind::Full, late))
+    }
+
     async fn ready(&self) -> Result<SendRequest<Piece>, BoxError> {
         if self.is_closed() {
             return Err("connection is closed or closing".into());
@@ -263,7 +281,8 @@ impl Sender {
     }
 
     /// Waits until the stream that was asked for last is really opened: the library keeps those that are beyond the
-    /// peer's limit.
+    /// peer's limit, as it counts: one that we gave up is open until that was written. What it keeps it may still
+    /// send.
     async fn opened(&self, streams: &mut SendRequest<Piece>) -> Result<(), SendError> {
         // Failures reach the response.
         if std::future::poll_fn(|cx| Poll::Ready(streams.poll_ready(cx).is_ready())).await {
@@ -272,7 +291,7 @@ impl Sender {
         let opening = std::future::poll_fn(|cx| streams.poll_ready(cx));
         match tokio::time::timeout(self.shared.open_timeout, opening).await {
             Ok(_) => Ok(()),
-            Err(late) => Err(SendError::new(SendErrorKind::Full, late)),
+            Err(late) => Err(SendError::new(SendErrorKind::Closed, late)),
         }
     }
 
@@ -291,7 +310,7 @@ impl Sender {
         }
     }
 
-    /// Streams open now: until their response body is read or dropped.
+    /// Streams open now: until their response body is read or dropped, and their request is sent or given up.
     pub fn active_streams(&self) -> usize {
         self.shared.open.count()
     }
@@ -315,7 +334,7 @@ impl Sender {
 
     /// Streams that the peer allows at once.
     pub fn max_streams(&self) -> usize {
-        self.streams.current_max_send_streams()
+        self.shared.max_streams.get()
     }
 
     /// Whether no new stream can be opened: the connection ended or the peer sent GOAWAY.

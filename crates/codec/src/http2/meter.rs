@@ -61,9 +61,10 @@ pub(super) struct Findings {
     /// The last stream that got a block of more than [`LARGE_BLOCK_BYTES`]. The `h2` crate does not tell a head
     /// that is too large from one that is malformed.
     pub(super) large_block: Cell<Option<u32>>,
-    /// Whether the peer's SETTINGS came, and whether some came since that was looked at.
+    /// Whether the peer's SETTINGS came.
     pub(super) has_settings: Cell<bool>,
-    pub(super) has_new_settings: Cell<bool>,
+    /// Whether SETTINGS or GOAWAY came since that was looked at: there may be room, or none will be any more.
+    pub(super) has_news: Cell<bool>,
     /// Bytes that have been read.
     pub(super) heard: Cell<u64>,
     /// Whether the peer has answered nothing for too long.
@@ -94,7 +95,7 @@ impl Findings {
             block_open: Cell::new(false),
             large_block: Cell::new(None),
             has_settings: Cell::new(false),
-            has_new_settings: Cell::new(false),
+            has_news: Cell::new(false),
             heard: Cell::new(0),
             is_silent: Cell::new(false),
             outlet: Outlet::default(),
@@ -335,7 +336,7 @@ impl Counter {
             WINDOW_UPDATE if self.head[5..] == [0; 4] => self.part_is = Some(Part::Window),
             SETTINGS if flags & ACK == 0 => {
                 findings.has_settings.set(true);
-                findings.has_new_settings.set(true);
+                findings.has_news.set(true);
                 self.part_is = Some(Part::Settings);
             }
             _ => {}
@@ -431,7 +432,10 @@ impl Counter {
             let [a, b, c, d, e, f] = self.part;
             let number = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
             match part_is {
-                Part::LastStream => findings.last_stream.set(Some(number)),
+                Part::LastStream => {
+                    findings.last_stream.set(Some(number));
+                    findings.has_news.set(true);
+                }
                 Part::Window => findings.outbox.widen(number),
                 Part::Settings if [a, b] == SETTINGS_INITIAL_WINDOW_SIZE => {
                     findings.stream_window.set(u32::from_be_bytes([c, d, e, f]));

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::meter::Findings;
 use super::outbox::{Outbox, Piece};
+use super::recv::StreamGuard;
 use crate::budget::{Pause, Wait};
 use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
 use crate::{Body, BodyEnd, Budget};
@@ -66,11 +67,19 @@ enum Lost {
     Shed,
 }
 
-/// Tells a pump that its request was given up.
-#[derive(Debug, Default)]
+/// What a pump and who waits for the response share: tells the pump that its request was given up.
+#[derive(Debug)]
 pub(super) struct Cancel {
     asked: Cell<bool>,
     pump: RefCell<Option<Waker>>,
+    /// Held until both are done.
+    _open: Option<StreamGuard>,
+}
+
+impl Cancel {
+    pub(super) fn new(open: Option<StreamGuard>) -> Self {
+        Cancel { asked: Cell::new(false), pump: RefCell::default(), _open: open }
+    }
 }
 
 /// Gives a request up when dropped before `disarm`.

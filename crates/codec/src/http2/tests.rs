@@ -483,3 +483,4 @@ mod keepalive;
 mod raw;
 mod responses;
 mod stall;
+mod streams;

@@ -19,6 +19,8 @@ struct Few {
     connections: Rc<Cell<usize>>,
     /// Requests for `/long` wait for it.
     long: Rc<Notify>,
+    /// Each says goodbye to one connection.
+    goodbye: Rc<Notify>,
 }
 
 impl Few {
@@ -27,11 +29,13 @@ impl Few {
         let address = listener.local_addr().unwrap();
         let (connections, long) = (Rc::<Cell<usize>>::default(), Rc::new(Notify::new()));
         let (count, token) = (Rc::clone(&connections), Rc::clone(&long));
+        let goodbye = Rc::new(Notify::new());
+        let farewell = Rc::clone(&goodbye);
         spawn_local(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 count.set(count.get() + 1);
-                let token = Rc::clone(&token);
+                let (token, farewell) = (Rc::clone(&token), Rc::clone(&farewell));
                 spawn_local(async move {
                     let options =
                         ServerOptions { max_concurrent_streams: streams, ..ServerOptions::default() };
@@ -44,12 +48,11 @@ impl Few {
                             Reply::Response(Response::new(Body::full("short")))
                         }
                     };
-                    let drain = std::future::pending();
-                    let _ = codec::http2::serve(stream, &options, drain, service).await;
+                    let _ = codec::http2::serve(stream, &options, farewell.notified(), service).await;
                 });
             }
         });
-        Self { address, connections, long }
+        Self { address, connections, long, goodbye }
     }
 
     /// How many wait, beside what it holds itself: here, at the listener, at each connection.
@@ -111,6 +114,20 @@ fn where_all_streams_are_in_use_the_failure_has_a_name() {
         assert_eq!((response.status().as_u16(), response.body().as_str()), (503, "upstream_overflow"));
         assert_eq!(few.connections.get(), CONNECTIONS_PER_KEY_MAX);
         assert!(!proxy.entry().states[0].is_aside(proxy.worker.now_ms()), "that is nothing against it");
+    });
+}
+
+#[test]
+fn who_waits_for_room_where_none_will_be_goes_elsewhere() {
+    story(async {
+        let few = Few::start(1);
+        let proxy = edge2(vec![few.address]);
+        let _waiting = long(&proxy, &few, Vec::new(), CONNECTIONS_PER_KEY_MAX).await;
+        let mut caller = proxy.enter().await;
+        let next = spawn_local(async move { caller.send(get("/")).await });
+        few.goodbye.notify_one();
+        assert_eq!(next.await.unwrap().body(), "short");
+        assert_eq!(few.connections.get(), CONNECTIONS_PER_KEY_MAX + 1);
     });
 }
 
