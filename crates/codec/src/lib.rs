@@ -28,8 +28,8 @@ pub use budget::{Budget, Charge};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
 pub use http2::keepalive::KeepaliveOptions;
 pub use options::{
-    ClientOptions, FloodLimits, HELD_BYTES_MAX, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
-    SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT, ServerOptions, WRITE_TIMEOUT,
+    ClientOptions, FloodLimits, HELD_BYTES_MAX, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES,
+    SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT, ServerOptions, WRITE_TIMEOUT,
 };
 pub use reply::{Reply, ResetCode, TunnelRun};
 pub use sniff::{HTTP2_PREFACE, Sniff, sniff};

@@ -71,6 +71,10 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 96 * 1024;
 /// As [`SEND_BUFFER_BYTES_MAX`] where one connection carries the streams of many callers.
 pub const SHARED_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
+/// `RST_STREAM` frames per second where one connection carries the streams of many callers, who may all go away at
+/// once.
+const SHARED_RESETS_MAX: u32 = 64 * 1024;
+
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -108,6 +112,8 @@ pub struct ServerOptions {
     pub follows_fields: bool,
     /// Frames per second; see there.
     pub floods: FloodLimits,
+    /// Streams that end before their time; see there.
+    pub resets: ResetLimits,
 }
 
 impl Default for ServerOptions {
@@ -129,6 +135,7 @@ impl Default for ServerOptions {
             budget: None,
             follows_fields: true,
             floods: FloodLimits::default(),
+            resets: ResetLimits::default(),
         }
     }
 }
@@ -160,6 +167,8 @@ pub struct ClientOptions {
     pub keepalive: Option<KeepaliveOptions>,
     /// Frames per second; see there.
     pub floods: FloodLimits,
+    /// [`ResetLimits::shared`].
+    pub resets: ResetLimits,
 }
 
 impl Default for ClientOptions {
@@ -177,6 +186,7 @@ impl Default for ClientOptions {
             initial_max_streams: INITIAL_STREAMS_MAX,
             keepalive: None,
             floods: FloodLimits::default(),
+            resets: ResetLimits::shared(),
         }
     }
 }
@@ -184,7 +194,8 @@ impl Default for ClientOptions {
 /// HTTP/2 frames that a peer may send, on average per second, with a burst of one second's worth.
 #[derive(Clone, Copy, Debug)]
 pub struct FloodLimits {
-    /// `RST_STREAM`. Cancelling is legitimate, so this follows what a busy polite client does.
+    /// `RST_STREAM`. Cancelling is legitimate, so this follows what a busy polite client does. A server may reset
+    /// each stream that we opened, beside that.
     pub resets: u32,
     /// `PING`, with and without ACK.
     pub pings: u32,
@@ -217,5 +228,41 @@ impl Default for FloodLimits {
             others: 500,
             refusals: 1_000,
         }
+    }
+}
+
+impl FloodLimits {
+    /// For a connection that carries the streams of many callers.
+    pub fn shared() -> Self {
+        FloodLimits { resets: SHARED_RESETS_MAX, refusals: SHARED_RESETS_MAX, ..FloodLimits::default() }
+    }
+}
+
+/// Streams of one connection that end before their time. The HTTP/2 library counts these; at the limit it cuts the
+/// connection, and all streams on it.
+#[derive(Clone, Copy, Debug)]
+pub struct ResetLimits {
+    /// Requests that the peer takes back before we have looked at them (`h2`'s `max_pending_accept_reset_streams`).
+    /// More at once: cut.
+    pub pending_accept: usize,
+    /// Streams that we reset and remember for a second (`max_concurrent_reset_streams`): what the peer had sent on
+    /// them by then is honest. What comes on one that is forgotten is an error of the peer's.
+    pub remembered: usize,
+    /// Errors of the peer's for which we reset a stream (`max_local_error_reset_streams`). More in the life of the
+    /// connection: cut. Each may cost half a kilobyte until the reset is written.
+    pub errors: usize,
+}
+
+impl Default for ResetLimits {
+    /// The library's own, for callers of whom nothing is known.
+    fn default() -> Self {
+        ResetLimits { pending_accept: 20, remembered: 50, errors: 1024 }
+    }
+}
+
+impl ResetLimits {
+    /// For a connection that carries the streams of many callers, of which hundreds may go away at once.
+    pub fn shared() -> Self {
+        ResetLimits { pending_accept: 4096, remembered: 8192, errors: 64 * 1024 }
     }
 }

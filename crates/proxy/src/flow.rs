@@ -19,7 +19,9 @@ use crate::upstream::Target;
 use crate::worker::Worker;
 use crate::worker::seats::{Share, Whose};
 use ::http::HeaderValue;
-use codec::{Budget, HELD_BYTES_MAX, Io, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions};
+use codec::{
+    Budget, FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions,
+};
 use daemon::Drain;
 use decide::listener::{self, Outbound};
 use model::service::Protocol;
@@ -208,6 +210,8 @@ async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain:
         // The own application can hurt only itself.
         Side::Outbound { .. } => ServerOptions {
             budget: Some(budget(&caller.worker, caller.address, SHARED_HELD_BYTES_MAX)),
+            floods: FloodLimits::shared(),
+            resets: ResetLimits::shared(),
             ..limits
         },
         Side::Gateway { .. } => ServerOptions {

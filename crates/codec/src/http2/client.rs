@@ -89,6 +89,8 @@ fn builder(options: &ClientOptions) -> Builder {
         .initial_connection_window_size(options.connection_window)
         .max_frame_size(options.max_frame_bytes.clamp(16 * 1024, (1 << 24) - 1))
         .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_reset_streams(options.resets.remembered)
+        .max_local_error_reset_streams(Some(options.resets.errors))
         .max_send_buffer_size(options.max_send_buffer_bytes);
     builder
 }
@@ -201,6 +203,7 @@ impl Sender {
         let (response, mut stream) = streams
             .send_request(Request::from_parts(parts, ()), body.is_end_stream())
             .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
+        self.shared.findings.note_opened();
         let (mut open, mut cancel) = (Some(open), None);
         if !body.is_end_stream() {
             if let Some(bytes) = body.take_full() {
@@ -241,6 +244,7 @@ impl Sender {
         let open = StreamGuard::new(&self.shared.open);
         let (response, send) =
             streams.send_request(request, false).map_err(|cause| not_sent(cause.into()))?;
+        self.shared.findings.note_opened();
         self.opened(&mut streams).await?;
         let response = self.response(response).await?;
         if !response.status().is_success() {

@@ -79,6 +79,8 @@ pub(super) struct Findings {
     blocks_ahead: Cell<usize>,
     /// Whether it asked for more, which is held back until then.
     pub(super) is_kept_waiting: Cell<bool>,
+    /// Streams that we opened, less those that the peer has reset.
+    opened: Cell<u32>,
     /// Streams of which a block of fields broke a rule that the `h2` crate does not tell of.
     refused: RefCell<Vec<u32>>,
     /// The end of what was written last.
@@ -103,6 +105,7 @@ impl Findings {
             outbox: Outbox::new(queue_bytes_max),
             blocks_ahead: Cell::new(0),
             is_kept_waiting: Cell::new(false),
+            opened: Cell::new(0),
             refused: RefCell::default(),
             last_words: Cell::new([0; LAST_WORDS_BYTES]),
         })
@@ -122,6 +125,18 @@ impl Findings {
         } else if !refused.contains(&stream) {
             refused.push(stream);
         }
+    }
+
+    /// We opened a stream, and the peer may reset it.
+    pub(super) fn note_opened(&self) {
+        self.opened.set(self.opened.get().saturating_add(1));
+    }
+
+    /// Whether a reset may be one of a stream that we opened, and then counts it.
+    fn answers_ours(&self) -> bool {
+        let left = self.opened.get().checked_sub(1);
+        self.opened.set(left.unwrap_or(0));
+        left.is_some()
     }
 
     /// Whether the peer is there no more, as far as one can tell: it answers no PING, or the kernel gave it up.
@@ -343,6 +358,9 @@ impl Counter {
         }
         if matches!(kind, HEADERS | CONTINUATION) && self.blocks.is_some() {
             self.begin_fields(kind, flags, findings);
+        }
+        if kind == RST_STREAM && findings.answers_ours() {
+            return;
         }
         if let Some(flood) = self.charge(kind, len == 0 && flags & END_STREAM == 0) {
             findings.flood.set(Some(flood));

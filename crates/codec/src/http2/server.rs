@@ -156,6 +156,9 @@ fn builder(options: &ServerOptions) -> Builder {
         .max_frame_size(options.max_frame_bytes.clamp(16 * 1024, (1 << 24) - 1))
         .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(options.max_concurrent_streams)
+        .max_pending_accept_reset_streams(options.resets.pending_accept)
+        .max_concurrent_reset_streams(options.resets.remembered)
+        .max_local_error_reset_streams(Some(options.resets.errors))
         .max_send_buffer_size(options.max_send_buffer_bytes);
     builder
 }

@@ -481,6 +481,7 @@ fn a_polite_client_is_not_cut() {
 
 mod keepalive;
 mod raw;
+mod resets;
 mod responses;
 mod stall;
 mod streams;

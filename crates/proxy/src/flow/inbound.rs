@@ -15,8 +15,8 @@ use crate::upstream::attempt::{self, Answer, Missed, Standing};
 use crate::worker::Worker;
 use crate::worker::seats::{Share, Whose};
 use codec::{
-    Body, Reply, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX,
-    ServerOptions,
+    Body, FloodLimits, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
+    SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
 };
 use daemon::Drain;
 use decide::authz::{Facts, Rehearsal, rehearse};
@@ -109,6 +109,9 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         budget: Some(budget(&visitor.worker, address, SHARED_HELD_BYTES_MAX)),
         // The caller's proxy has looked at what it passes on.
         follows_fields: false,
+        // Many callers share it.
+        floods: FloodLimits::shared(),
+        resets: ResetLimits::shared(),
         ..ServerOptions::default()
     };
     let served = tokio::select! {
