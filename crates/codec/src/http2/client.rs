@@ -15,8 +15,8 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, Version};
 
 use super::blocks::{Blocks, Peer};
+use super::findings::Findings;
 use super::keepalive::Keepalive;
-use super::meter::Findings;
 use super::metered::Metered;
 use super::outbox::Piece;
 use super::pump::{Bounds, Cancel, CancelOnDrop, Pump};

@@ -10,7 +10,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::blocks::Blocks;
-use super::meter::{Counter, Findings};
+use super::findings::Findings;
+use super::meter::Counter;
 use crate::FloodLimits;
 
 /// A stream with the meter in it. After a flood it reads nothing more.

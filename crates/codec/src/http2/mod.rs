@@ -2,6 +2,7 @@
 
 mod blocks; // fields, as far as the library hides them
 mod client;
+mod findings;
 pub(crate) mod keepalive;
 mod meter;
 mod metered; // the meter in the stream

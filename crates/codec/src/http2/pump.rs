@@ -13,7 +13,7 @@ use h2::{Reason, SendStream};
 use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 
-use super::meter::Findings;
+use super::findings::Findings;
 use super::outbox::{Outbox, Piece};
 use super::recv::StreamGuard;
 use crate::budget::{Pause, Wait};

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
 
-use super::meter::Findings;
+use super::findings::Findings;
 use super::pump::CancelOnDrop;
 use crate::headers::has_odd_name;
 use crate::{BodyError, ResetCode};

@@ -13,7 +13,8 @@ use http::header::{COOKIE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 
 use super::blocks::{Blocks, Peer};
-use super::meter::{Findings, Rate};
+use super::findings::Findings;
+use super::meter::Rate;
 use super::metered::Metered;
 use super::outbox::Piece;
 use super::pump::{Bounds, Pump, send_now};

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::meter::Findings;
+use super::findings::Findings;
 use super::outbox::Piece;
 use super::recv::StreamGuard;
 

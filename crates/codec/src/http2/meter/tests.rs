@@ -1,7 +1,8 @@
 //! What is passed on when.
 
-use super::{BLOCK_BYTES_AHEAD, Counter, Findings};
+use super::{Counter, Findings};
 use crate::FloodLimits;
+use crate::options::BLOCK_BYTES_AHEAD;
 
 fn frame(kind: u8, len: usize) -> Vec<u8> {
     let length = len.to_be_bytes();
