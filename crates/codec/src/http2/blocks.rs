@@ -1,11 +1,15 @@
 //! Follows the peer's blocks of fields (HPACK, RFC 7541) beside the `h2` crate, because the crate hides what it
-//! tolerated: it cuts a fragment off `:path`, and of trailers it drops pseudo-fields and all that is more than the
-//! limit, as if nothing had been there.
+//! tolerated: it cuts a fragment off `:path`, drops the pseudo-fields of trailers and those of requests in responses,
+//! and of trailers all that is more than the limit, as if nothing had been there.
 //!
 //! It keeps no strings: of each field only the lengths, and whether it matters. What it cannot follow it refuses.
 
+mod huffman;
+
 use std::collections::VecDeque;
 use std::ops::Range;
+
+use huffman::measure;
 
 /// Bytes of the peer's dynamic table, as the crate announces it (the protocol's default).
 const TABLE_BYTES_MAX: usize = 4096;
@@ -86,61 +90,28 @@ const STATIC: [(u8, u8); 61] = [
 ];
 /// Where pseudo-fields are in it.
 const STATIC_PSEUDO_LAST: usize = 14;
+/// Where `:status` is in it, each time with the status of a final response.
+const STATIC_STATUS: std::ops::RangeInclusive<usize> = 8..=14;
 /// Where `:path` is in it.
 const STATIC_PATH: std::ops::RangeInclusive<usize> = 4..=5;
 
-/// The codes of each length: the length in bits, and the first code that is longer, aligned to the left. The code
-/// is canonical, so that this is all it takes to find where one ends (RFC 7541 appendix B).
-const CODES: [(u32, u32); 21] = codes();
 /// A colon: seven bits.
 const CODED_COLON: u8 = 0x5c;
-/// A number sign: so many bits, and these.
-const CODED_FRAGMENT: (u32, u32) = (12, 0xffa);
 /// `:path` as its code.
 const PATH_CODED: &[u8] = &[0xb9, 0x58, 0xd3, 0x3f];
-
-const fn codes() -> [(u32, u32); 21] {
-    // How many codes there are of each length.
-    const COUNTS: [(u32, u64); 21] = [
-        (5, 10),
-        (6, 26),
-        (7, 32),
-        (8, 6),
-        (10, 5),
-        (11, 3),
-        (12, 2),
-        (13, 6),
-        (14, 2),
-        (15, 3),
-        (19, 3),
-        (20, 8),
-        (21, 13),
-        (22, 26),
-        (23, 29),
-        (24, 12),
-        (25, 4),
-        (26, 15),
-        (27, 19),
-        (28, 29),
-        (30, 4),
-    ];
-    let mut codes = [(0, 0); 21];
-    let mut end: u64 = 0;
-    let mut at = 0;
-    while at < COUNTS.len() {
-        let (bits, count) = COUNTS[at];
-        end += count << (32 - bits);
-        // The last of all codes is all ones.
-        codes[at] = (bits, if end > u32::MAX as u64 { u32::MAX } else { end as u32 });
-        at += 1;
-    }
-    codes
-}
+/// `:status` as its code.
+const STATUS_CODED: &[u8] = &[0xb8, 0x84, 0x8d, 0x36, 0xa3];
+/// The digit one: five bits.
+const CODED_ONE: u8 = 0x1;
 
 /// What a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     Path,
+    /// `:status` of a final response.
+    Status,
+    /// `:status` of an interim one.
+    Interim,
     Pseudo,
     Ordinary,
 }
@@ -165,8 +136,22 @@ impl Field {
 struct Text {
     len: usize,
     starts_with_colon: bool,
+    starts_with_one: bool,
     is_path: bool,
+    is_status: bool,
     has_fragment: bool,
+}
+
+impl Text {
+    /// Which name it is.
+    fn name(&self) -> Name {
+        match self {
+            Text { is_path: true, .. } => Name::Path,
+            Text { is_status: true, .. } => Name::Status,
+            Text { starts_with_colon: true, .. } => Name::Pseudo,
+            _ => Name::Ordinary,
+        }
+    }
 }
 
 /// The block has no reading.
@@ -177,7 +162,7 @@ struct Unreadable;
 pub(super) enum Peer {
     /// Its first block on a stream is a request, any other trailers.
     Client,
-    /// Which of its blocks are trailers is not followed.
+    /// Who asks knows which of its blocks are trailers.
     Server,
 }
 
@@ -207,6 +192,8 @@ pub(super) struct Blocks {
 pub(super) enum Judged {
     /// Nothing against it, or not complete yet.
     Passes,
+    /// As well, and it is the head of a final response.
+    Answers,
     /// The stream must end with an error.
     Refused,
 }
@@ -227,12 +214,21 @@ impl Blocks {
         }
     }
 
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// A frame `HEADERS` begins on `stream`.
     pub(super) fn begin(&mut self, stream: u32) {
         self.pending.clear();
         self.frame_start = 0;
         self.is_trailers = self.peer == Peer::Client && stream <= self.last_stream;
         self.last_stream = self.last_stream.max(stream);
+    }
+
+    /// The block that begins, of a server, comes after the head of its response.
+    pub(super) fn expect_trailers(&mut self) {
+        self.is_trailers = true;
     }
 
     /// A piece of the payload of a frame `HEADERS` or `CONTINUATION` with these flags; `is_last`: it ends here.
@@ -281,15 +277,15 @@ impl Blocks {
     }
 
     fn block(&mut self, block: &[u8]) -> Result<Judged, Unreadable> {
-        let (size, is_bad) = self.list(block)?;
+        let (size, judged) = self.list(block)?;
         // Of requests the crate tells by itself when they are too large.
         let is_large = size >= self.list_bytes_max && (self.is_trailers || self.peer == Peer::Server);
-        Ok(if is_bad || is_large { Judged::Refused } else { Judged::Passes })
+        Ok(if is_large { Judged::Refused } else { judged })
     }
 
     /// The size of a list of fields, and whether there is one in it that must not be.
-    fn list(&mut self, mut block: &[u8]) -> Result<(usize, bool), Unreadable> {
-        let (mut size, mut is_bad) = (0, false);
+    fn list(&mut self, mut block: &[u8]) -> Result<(usize, Judged), Unreadable> {
+        let (mut size, mut is_bad, mut is_final) = (0, false, false);
         while let Some(&first) = block.first() {
             let field = match first {
                 0x80.. => {
@@ -313,9 +309,26 @@ impl Blocks {
                 _ => self.literal(&mut block, 4)?,
             };
             size += field.size();
-            is_bad |= field.has_fragment || (self.is_trailers && field.name != Name::Ordinary);
+            is_bad |= field.has_fragment || !self.may_have(field.name);
+            is_final |= field.name == Name::Status;
         }
-        Ok((size, is_bad))
+        let judged = match (is_bad, is_final) {
+            (true, _) => Judged::Refused,
+            (false, true) => Judged::Answers,
+            (false, false) => Judged::Passes,
+        };
+        Ok((size, judged))
+    }
+
+    /// Whether a field of this name may be in the block at hand (RFC 9113 sections 8.1 and 8.3). Of requests the crate
+    /// looks by itself.
+    fn may_have(&self, name: Name) -> bool {
+        match name {
+            Name::Ordinary => true,
+            _ if self.is_trailers => false,
+            Name::Status | Name::Interim => true,
+            Name::Path | Name::Pseudo => self.peer == Peer::Client,
+        }
     }
 
     fn find(&self, index: usize) -> Result<Field, Unreadable> {
@@ -325,6 +338,7 @@ impl Blocks {
         };
         let name = match index {
             _ if STATIC_PATH.contains(&index) => Name::Path,
+            _ if STATIC_STATUS.contains(&index) => Name::Status,
             ..=STATIC_PSEUDO_LAST => Name::Pseudo,
             _ => Name::Ordinary,
         };
@@ -336,12 +350,7 @@ impl Blocks {
         let (name, name_len) = match number(block, prefix)? {
             0 => {
                 let text = string(block)?;
-                let name = match text {
-                    Text { is_path: true, .. } => Name::Path,
-                    Text { starts_with_colon: true, .. } => Name::Pseudo,
-                    _ => Name::Ordinary,
-                };
-                (name, text.len)
+                (text.name(), text.len)
             }
             index => {
                 let known = self.find(index)?;
@@ -349,6 +358,11 @@ impl Blocks {
             }
         };
         let value = string(block)?;
+        let name = match name {
+            Name::Status | Name::Interim if value.starts_with_one => Name::Interim,
+            Name::Interim => Name::Status,
+            name => name,
+        };
         let has_fragment = name == Name::Path && value.has_fragment;
         Ok(Field { name, name_len, value_len: value.len, has_fragment })
     }
@@ -418,39 +432,24 @@ fn string(block: &mut &[u8]) -> Result<Text, Unreadable> {
     *block = rest;
     if is_coded {
         let (len, has_fragment) = measure(bytes);
-        let starts_with_colon = bytes.first().is_some_and(|byte| byte >> 1 == CODED_COLON);
-        return Ok(Text { len, starts_with_colon, is_path: bytes == PATH_CODED, has_fragment });
+        let first = bytes.first();
+        return Ok(Text {
+            len,
+            starts_with_colon: first.is_some_and(|byte| byte >> 1 == CODED_COLON),
+            starts_with_one: first.is_some_and(|byte| byte >> 3 == CODED_ONE),
+            is_path: bytes == PATH_CODED,
+            is_status: bytes == STATUS_CODED,
+            has_fragment,
+        });
     }
     Ok(Text {
         len,
         starts_with_colon: bytes.first() == Some(&b':'),
+        starts_with_one: bytes.first() == Some(&b'1'),
         is_path: bytes == b":path",
+        is_status: bytes == b":status",
         has_fragment: memchr::memchr(b'#', bytes).is_some(),
     })
-}
-
-/// How many bytes a coded string stands for, and whether a number sign is among them.
-fn measure(coded: &[u8]) -> (usize, bool) {
-    let (mut window, mut bits, mut len, mut has_fragment) = (0_u64, 0_u32, 0, false);
-    let mut bytes = coded.iter();
-    loop {
-        while bits <= 56
-            && let Some(byte) = bytes.next()
-        {
-            window |= u64::from(*byte) << (56 - bits);
-            bits += 8;
-        }
-        let code = (window >> 32) as u32;
-        let found = CODES.iter().find(|(_, end)| code < *end);
-        let Some((used, _)) = found.filter(|(used, _)| *used <= bits) else {
-            // Padding of ones.
-            return (len, has_fragment);
-        };
-        has_fragment |= (*used, code >> (32 - used)) == CODED_FRAGMENT;
-        window <<= used;
-        bits -= used;
-        len += 1;
-    }
 }
 
 #[cfg(test)]

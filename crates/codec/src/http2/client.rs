@@ -15,7 +15,7 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, Version};
 
 use super::blocks::{Blocks, Peer};
-use super::findings::Findings;
+use super::findings::{Findings, Interest};
 use super::keepalive::Keepalive;
 use super::metered::Metered;
 use super::outbox::Piece;
@@ -39,6 +39,7 @@ struct Shared {
     open: Rc<OpenStreams>,
     /// Streams that the peer allows at once, as the library knows it.
     max_streams: Cell<usize>,
+    follows_fields: bool,
     ended: Cell<bool>,
     /// Bodies to send, on their way to the connection's task.
     pumps: RefCell<Vec<Pump>>,
@@ -67,6 +68,7 @@ pub async fn connect<I: Io>(
         findings,
         open: Rc::default(),
         max_streams: Cell::new(options.initial_max_streams),
+        follows_fields: options.follows_fields,
         ended: Cell::new(false),
         pumps: RefCell::default(),
         connection: RefCell::default(),
@@ -141,6 +143,17 @@ impl Shared {
         }
     }
 
+    /// A stream was opened, and somebody waits for its response.
+    fn opened(&self, response: &ResponseFuture) -> Interest {
+        let stream = response.stream_id().as_u32();
+        self.findings.note_opened();
+        if self.follows_fields {
+            Interest::following(&self.findings, stream)
+        } else {
+            Interest::new(&self.findings, stream)
+        }
+    }
+
     fn pump(&self, stream: SendStream<Piece>, body: Body, cancel: Rc<Cancel>) {
         let findings = Rc::clone(&self.findings);
         let bounds = Bounds { stall_timeout: self.stall_timeout, budget: None };
@@ -203,7 +216,7 @@ impl Sender {
         let (response, mut stream) = streams
             .send_request(Request::from_parts(parts, ()), body.is_end_stream())
             .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
-        self.shared.findings.note_opened();
+        let interest = self.shared.opened(&response);
         let (mut open, mut cancel) = (Some(open), None);
         if !body.is_end_stream() {
             if let Some(bytes) = body.take_full() {
@@ -218,9 +231,9 @@ impl Sender {
             }
         }
         self.opened(&mut streams).await?;
-        let (head, recv) = self.response(response).await?.into_parts();
+        let (head, recv) = self.response(response, &interest).await?.into_parts();
         let length = crate::body::content_length(&head.headers);
-        let mut body = RecvBody::new(recv, length, open, &self.shared.findings).cancelling(cancel);
+        let mut body = RecvBody::new(recv, length, open, interest).cancelling(cancel);
         let stands = std::future::poll_fn(|cx| Poll::Ready(body.poll_first(cx))).await;
         stands.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))?;
         Ok(Response::from_parts(head, Body::h2(body)))
@@ -244,9 +257,9 @@ impl Sender {
         let open = StreamGuard::new(&self.shared.open);
         let (response, send) =
             streams.send_request(request, false).map_err(|cause| not_sent(cause.into()))?;
-        self.shared.findings.note_opened();
+        let interest = self.shared.opened(&response);
         self.opened(&mut streams).await?;
-        let response = self.response(response).await?;
+        let response = self.response(response, &interest).await?;
         if !response.status().is_success() {
             let (parts, _) = response.into_parts();
             return Err(SendError {
@@ -256,7 +269,8 @@ impl Sender {
                 cause: None,
             });
         }
-        Ok(Tunnel::stream(StreamIo::new(send, response.into_body(), &self.shared.findings, Some(open))))
+        let (recv, findings) = (response.into_body(), &self.shared.findings);
+        Ok(Tunnel::stream(StreamIo::new(send, recv, findings, Some(open), interest)))
     }
 
     /// Waits until the peer would let another stream be opened, or none will be any more. The library would take the
@@ -299,18 +313,18 @@ impl Sender {
         }
     }
 
-    async fn response(&self, response: ResponseFuture) -> Result<Response<RecvStream>, SendError> {
+    async fn response(
+        &self,
+        response: ResponseFuture,
+        interest: &Interest,
+    ) -> Result<Response<RecvStream>, SendError> {
         let stream = response.stream_id().as_u32();
-        let findings = &self.shared.findings;
         match response.await {
-            Ok(response) if has_odd_name(response.headers()) => {
+            Ok(response) if interest.has_bad_head() || has_odd_name(response.headers()) => {
                 Err(SendError::new(SendErrorKind::Protocol, "response with fields that have no reading"))
             }
             Ok(response) => Ok(response),
-            Err(cause) => {
-                findings.take_refused(stream);
-                Err(self.shared.judge(stream, cause))
-            }
+            Err(cause) => Err(self.shared.judge(stream, cause)),
         }
     }
 

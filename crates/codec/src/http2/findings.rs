@@ -13,8 +13,8 @@ use crate::watchdog::Outlet;
 
 /// A stream's window, until the peer's settings say otherwise (RFC 9113 section 6.9.2).
 const FIRST_STREAM_WINDOW_BYTES: u32 = 65_535;
-/// Streams with a block that was refused and that nobody has asked about, as the crate ended them before. More: the
-/// connection is cut.
+/// Streams of a client with a block that was refused and that nobody has asked about, as the crate ended them before.
+/// More: the connection is cut.
 const REFUSED_STREAMS_MAX: usize = 1_000;
 /// Enough for the debug data of a GOAWAY of the library.
 const LAST_WORDS_BYTES: usize = 32;
@@ -30,7 +30,7 @@ pub(super) struct Findings {
     pub(super) broken: RefCell<Option<Arc<io::Error>>>,
     /// Whether a block of fields has begun and not ended.
     pub(super) block_open: Cell<bool>,
-    /// The last stream that got a block of more than [`super::meter::LARGE_BLOCK_BYTES`]. The `h2` crate does not tell a head
+    /// The last stream that got a large block (`LARGE_BLOCK_BYTES` of the meter). The `h2` crate does not tell a head
     /// that is too large from one that is malformed.
     pub(super) large_block: Cell<Option<u32>>,
     /// Whether the peer's SETTINGS came.
@@ -53,8 +53,10 @@ pub(super) struct Findings {
     pub(super) is_kept_waiting: Cell<bool>,
     /// Streams that we opened, less those that the peer has reset.
     opened: Cell<u32>,
-    /// Streams of which a block of fields broke a rule that the `h2` crate does not tell of.
+    /// Streams of a client of which a block of fields broke a rule that the `h2` crate does not tell of.
     refused: RefCell<Vec<u32>>,
+    /// Streams that we opened and whose fields somebody waits for, in their order; only where fields are followed.
+    awaited: RefCell<Vec<Awaited>>,
     /// The end of what was written last.
     last_words: Cell<[u8; LAST_WORDS_BYTES]>,
 }
@@ -79,6 +81,7 @@ impl Findings {
             is_kept_waiting: Cell::new(false),
             opened: Cell::new(0),
             refused: RefCell::default(),
+            awaited: RefCell::default(),
             last_words: Cell::new([0; LAST_WORDS_BYTES]),
         })
     }
@@ -90,6 +93,7 @@ impl Findings {
         at.map(|at| refused.swap_remove(at)).is_some()
     }
 
+    /// A block on `stream`, of a client, must not be taken for what the crate makes of it.
     pub(super) fn refuse(&self, stream: u32) {
         let mut refused = self.refused.borrow_mut();
         if refused.len() == REFUSED_STREAMS_MAX {
@@ -97,6 +101,13 @@ impl Findings {
         } else if !refused.contains(&stream) {
             refused.push(stream);
         }
+    }
+
+    /// What is known of the fields of a stream that we opened. `None`: nobody waits for them.
+    pub(super) fn awaited<T>(&self, stream: u32, look: impl FnOnce(&mut Awaited) -> T) -> Option<T> {
+        let mut awaited = self.awaited.borrow_mut();
+        let at = awaited.binary_search_by_key(&stream, |known| known.stream).ok()?;
+        Some(look(&mut awaited[at]))
     }
 
     /// We opened a stream, and the peer may reset it.
@@ -155,5 +166,74 @@ impl Findings {
         let kept = &end[end.len().saturating_sub(LAST_WORDS_BYTES)..];
         words[LAST_WORDS_BYTES - kept.len()..].copy_from_slice(kept);
         self.last_words.set(words);
+    }
+}
+
+/// The fields of a stream that we opened, as far as they have come.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    stream: u32,
+    has_head: bool,
+    is_refused: bool,
+}
+
+impl Awaited {
+    /// Whether its head came, so that the next fields are trailers.
+    pub(super) fn has_head(&self) -> bool {
+        self.has_head
+    }
+
+    /// A block passed that answers the request.
+    pub(super) fn answers(&mut self) {
+        self.has_head = !self.is_refused;
+    }
+
+    /// A block must not be taken for what the crate makes of it.
+    pub(super) fn refuse(&mut self) {
+        self.is_refused = true;
+    }
+}
+
+/// Somebody reads a stream. Nothing is kept of it when nobody does any more.
+#[derive(Debug)]
+pub(super) struct Interest {
+    findings: Rc<Findings>,
+    stream: u32,
+}
+
+impl Interest {
+    /// In a stream of a client.
+    pub(super) fn new(findings: &Rc<Findings>, stream: u32) -> Self {
+        Interest { findings: Rc::clone(findings), stream }
+    }
+
+    /// In a stream that we have just opened, whose fields are followed.
+    pub(super) fn following(findings: &Rc<Findings>, stream: u32) -> Self {
+        let mut awaited = findings.awaited.borrow_mut();
+        debug_assert!(awaited.last().is_none_or(|last| last.stream < stream), "streams are opened in order");
+        awaited.push(Awaited { stream, has_head: false, is_refused: false });
+        Self::new(findings, stream)
+    }
+
+    /// Whether what came so far of the head of the response must not be taken for what the crate made of it.
+    pub(super) fn has_bad_head(&self) -> bool {
+        let is_bad = |known: &mut Awaited| known.is_refused && !known.has_head;
+        self.findings.awaited(self.stream, is_bad).unwrap_or(false)
+    }
+
+    /// Whether any fields must not be taken for what the crate made of them.
+    pub(super) fn is_refused(&self) -> bool {
+        let is_refused = self.findings.awaited(self.stream, |known| known.is_refused);
+        is_refused.unwrap_or_else(|| self.findings.take_refused(self.stream))
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.findings.take_refused(self.stream);
+        let mut awaited = self.findings.awaited.borrow_mut();
+        if let Ok(at) = awaited.binary_search_by_key(&self.stream, |known| known.stream) {
+            awaited.remove(at);
+        }
     }
 }

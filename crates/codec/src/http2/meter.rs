@@ -5,8 +5,8 @@
 
 use tokio::time::Instant;
 
-use super::blocks::{Blocks, Judged};
-use super::findings::Findings;
+use super::blocks::{Blocks, Judged, Peer};
+use super::findings::{Awaited, Findings};
 use crate::options::HEADER_BYTES_MAX;
 use crate::{Flood, FloodLimits, HTTP2_PREFACE};
 
@@ -230,6 +230,9 @@ impl Counter {
             Fields { stream: u32::from_be_bytes(stream) & 0x7fff_ffff, is_first: kind == HEADERS, flags };
         if let (Some(blocks), true) = (&mut self.blocks, fields.is_first) {
             blocks.begin(fields.stream);
+            if findings.awaited(fields.stream, |known| known.has_head()) == Some(true) {
+                blocks.expect_trailers();
+            }
         }
         self.fields = Some(fields);
         if self.skip == 0 {
@@ -244,8 +247,12 @@ impl Counter {
         if is_last {
             self.fields = None;
         }
-        if blocks.piece(fields.is_first, fields.flags, piece, is_last) == Judged::Refused {
-            findings.refuse(fields.stream);
+        let judged = blocks.piece(fields.is_first, fields.flags, piece, is_last);
+        match (judged, blocks.peer()) {
+            (Judged::Passes, _) => {}
+            (Judged::Answers, _) => drop(findings.awaited(fields.stream, Awaited::answers)),
+            (Judged::Refused, Peer::Client) => findings.refuse(fields.stream),
+            (Judged::Refused, Peer::Server) => drop(findings.awaited(fields.stream, Awaited::refuse)),
         }
     }
 

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
 
-use super::findings::Findings;
+use super::findings::Interest;
 use super::pump::CancelOnDrop;
 use crate::headers::has_odd_name;
 use crate::{BodyError, ResetCode};
@@ -59,7 +59,7 @@ pub(crate) struct RecvBody {
     /// Released at the body's end, or with it.
     open: Option<StreamGuard>,
     /// Knows of trailers that the crate passed on in part.
-    findings: Rc<Findings>,
+    interest: Interest,
     /// Stops sending the request when its response is given up.
     cancel: Option<CancelOnDrop>,
 }
@@ -69,16 +69,15 @@ impl RecvBody {
         stream: RecvStream,
         length: Option<u64>,
         open: Option<StreamGuard>,
-        findings: &Rc<Findings>,
+        interest: Interest,
     ) -> Self {
-        let findings = Rc::clone(findings);
         let mut body = RecvBody {
             stream,
             remaining: length,
             data_ended: false,
             first: None,
             open,
-            findings,
+            interest,
             cancel: None,
         };
         if body.stream.is_end_stream() {
@@ -127,7 +126,7 @@ impl RecvBody {
 
     /// Whether the trailers are not what the peer sent.
     fn is_refused(&self, trailers: Option<&HeaderMap>) -> bool {
-        self.findings.take_refused(self.stream.stream_id().as_u32()) || trailers.is_some_and(has_odd_name)
+        self.interest.is_refused() || trailers.is_some_and(has_odd_name)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -196,13 +195,6 @@ impl RecvBody {
                 }
             }
         }
-    }
-}
-
-impl Drop for RecvBody {
-    fn drop(&mut self) {
-        // Nobody has looked at the trailers, and nobody will.
-        self.findings.take_refused(self.stream.stream_id().as_u32());
     }
 }
 

@@ -13,7 +13,7 @@ use http::header::{COOKIE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 
 use super::blocks::{Blocks, Peer};
-use super::findings::Findings;
+use super::findings::{Findings, Interest};
 use super::meter::Rate;
 use super::metered::Metered;
 use super::outbox::Piece;
@@ -205,6 +205,7 @@ async fn handle<S, F>(
     F: Future<Output = Reply>,
 {
     let (mut parts, recv) = request.into_parts();
+    let interest = Interest::new(watch.findings, recv.stream_id().as_u32());
     if let Err(status) = admit(&mut parts, watch.max_headers) {
         // Fails only if the stream is gone, here and below.
         let _ = respond.send_response(status_only(status), true);
@@ -212,12 +213,11 @@ async fn handle<S, F>(
     }
     let head = parts.method == Method::HEAD;
     let (body, tunnel) = if parts.method == Method::CONNECT {
-        (Body::empty(), Some(recv))
+        (Body::empty(), Some((recv, interest)))
     } else {
         let length = crate::body::content_length(&parts.headers);
         (
-            Body::h2(RecvBody::new(recv, length, None, watch.findings))
-                .charged_to(Some(Rc::clone(watch.budget))),
+            Body::h2(RecvBody::new(recv, length, None, interest)).charged_to(Some(Rc::clone(watch.budget))),
             None,
         )
     };
@@ -233,8 +233,8 @@ async fn handle<S, F>(
     match (reply, tunnel) {
         (None, _) => {}
         (Some(Reply::Response(response)), _) => send(response, head, respond, watch).await,
-        (Some(Reply::Tunnel { headers, run }), Some(recv)) => {
-            run_tunnel(headers, run, respond, recv, watch.findings).await;
+        (Some(Reply::Tunnel { headers, run }), Some((recv, interest))) => {
+            run_tunnel(headers, run, respond, recv, interest, watch.findings).await;
         }
         (Some(Reply::Tunnel { .. }), None) => respond.send_reset(Reason::INTERNAL_ERROR),
         (Some(Reply::Reset(code)), _) => respond.send_reset(code.to_h2()),
@@ -261,13 +261,14 @@ async fn run_tunnel(
     run: TunnelRun,
     mut respond: SendResponse<Piece>,
     recv: RecvStream,
+    interest: Interest,
     findings: &Rc<Findings>,
 ) {
     crate::headers::strip_hop_by_hop(&mut headers);
     let mut response = status_only(StatusCode::OK);
     *response.headers_mut() = headers;
     if let Ok(send) = respond.send_response(response, false) {
-        run(Tunnel::stream(StreamIo::new(send, recv, findings, None))).await;
+        run(Tunnel::stream(StreamIo::new(send, recv, findings, None, interest))).await;
     }
 }
 

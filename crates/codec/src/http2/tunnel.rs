@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::findings::Findings;
+use super::findings::{Findings, Interest};
 use super::outbox::Piece;
 use super::recv::StreamGuard;
 
@@ -25,6 +25,7 @@ pub(crate) struct StreamIo {
     unread: Bytes,
     sent_end: bool,
     _open: Option<StreamGuard>,
+    _interest: Interest,
 }
 
 impl StreamIo {
@@ -33,6 +34,7 @@ impl StreamIo {
         recv: RecvStream,
         findings: &Rc<Findings>,
         open: Option<StreamGuard>,
+        interest: Interest,
     ) -> Self {
         StreamIo {
             send,
@@ -41,6 +43,7 @@ impl StreamIo {
             unread: Bytes::new(),
             sent_end: false,
             _open: open,
+            _interest: interest,
         }
     }
 }

@@ -193,3 +193,54 @@ fn a_long_session_of_the_crates_own_encoder_is_followed_exactly() {
         assert_eq!(size, Some(expected), "request {at}: {block:x?}");
     }
 }
+
+/// Judges the last of these blocks of a server's stream.
+fn response(blocks_sent: &[Vec<u8>]) -> Judged {
+    let mut blocks = Blocks::new(Peer::Server, 64 * 1024);
+    let mut judged = Judged::Passes;
+    for block in blocks_sent {
+        blocks.begin(1);
+        if judged == Judged::Answers {
+            blocks.expect_trailers();
+        }
+        judged = blocks.piece(true, WHOLE, block, true);
+    }
+    judged
+}
+
+#[test]
+fn final_heads_are_told_from_interim_ones_however_they_are_spelled() {
+    let coded = |value: &[u8]| [&[0x08, 0x80 | value.len() as u8], value].concat();
+    for (block, expected) in [
+        (vec![0x88], Judged::Answers),
+        (vec![0x8e], Judged::Answers),
+        (literal(":status", "203"), Judged::Answers),
+        ([vec![0x08], raw("418")].concat(), Judged::Answers),
+        // 302 and 103, by hpack of Python.
+        (coded(&[0x64, 0x02]), Judged::Answers),
+        (coded(&[0x08, 0x19]), Judged::Passes),
+        (literal(":status", "103"), Judged::Passes),
+        ([vec![0x08], raw("100")].concat(), Judged::Passes),
+        ([vec![0x00, 0x85], super::STATUS_CODED.to_vec(), raw("103")].concat(), Judged::Passes),
+        ([vec![0x00, 0x85], super::STATUS_CODED.to_vec(), raw("200")].concat(), Judged::Answers),
+    ] {
+        assert_eq!(response(std::slice::from_ref(&block)), expected, "{block:x?}");
+    }
+    // Out of the table, as it was put there, and with another value.
+    let early = [vec![0x48], raw("103")].concat();
+    assert_eq!(response(&[early.clone(), vec![0xbe]]), Judged::Passes);
+    assert_eq!(response(&[early, [vec![0x7e], raw("200")].concat()]), Judged::Answers);
+}
+
+#[test]
+fn pseudo_fields_that_a_response_must_not_have_are_seen() {
+    let (early, head) = (literal(":status", "103"), vec![0x88]);
+    for bad in [vec![0x84], literal(":path", "/"), literal(":unknown", "x"), vec![0x82]] {
+        assert_eq!(response(&[[&head[..], &bad].concat()]), Judged::Refused, "{bad:x?}");
+        assert_eq!(response(&[early.clone(), head.clone(), bad.clone()]), Judged::Refused, "{bad:x?}");
+    }
+    for status in [vec![0x88], literal(":status", "200"), literal(":status", "103")] {
+        assert_eq!(response(&[head.clone(), status.clone()]), Judged::Refused, "{status:x?}");
+    }
+    assert_eq!(response(&[early, head, literal("grpc-status", "0")]), Judged::Passes);
+}

@@ -118,3 +118,54 @@ fn what_callers_take_back_at_once_costs_others_nothing() {
         });
     }
 }
+
+/// Fields with a path among them, which trailers must not have.
+const BAD_TRAILERS: [u8; 1] = [0x84];
+
+#[test]
+fn bad_trailers_that_nobody_waits_for_are_not_remembered() {
+    run(async {
+        let (near, far) = duplex(1 << 20);
+        server(far, |kind, stream| match kind {
+            1 => Some(frame(1, 0x4, stream, &[0x88])),
+            RST_STREAM => Some(frame(1, 0x5, stream, &BAD_TRAILERS)),
+            _ => None,
+        });
+        let (sender, _driver) = client(near).await;
+        for _ in 0..1_100 {
+            drop(sender.send(request("/", Body::empty())).await.unwrap());
+        }
+        assert!(sender.send(request("/", Body::empty())).await.is_ok());
+    });
+}
+
+#[test]
+fn bad_trailers_of_tunnels_are_forgotten_with_them() {
+    run(async {
+        let (mut near, far) = duplex(1 << 16);
+        let ended = serving(far, std::future::pending(), |_| async {
+            let run: crate::TunnelRun = Box::new(|mut tunnel| {
+                Box::pin(async move {
+                    // To its end.
+                    let _ = tunnel.read(&mut [0]).await;
+                })
+            });
+            Reply::Tunnel { headers: HeaderMap::new(), run }
+        });
+        near.write_all(&[&HTTP2_PREFACE[..], &frame(4, 0, 0, &[])].concat()).await.unwrap();
+        let connect = [&[0x02, 7][..], b"CONNECT", &[0x41, 1, b'a']].concat();
+        for stream in (1..2_200).step_by(2) {
+            near.write_all(&frame(1, 0x4, stream, &connect)).await.unwrap();
+            let mut head = [0; 9];
+            while head[3] != 1 {
+                near.read_exact(&mut head).await.unwrap();
+                near.read_exact(&mut vec![0; usize::from(head[2])]).await.unwrap();
+            }
+            near.write_all(&frame(1, 0x5, stream, &BAD_TRAILERS)).await.unwrap();
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!ended.is_finished());
+    });
+}

@@ -102,3 +102,29 @@ fn a_head_that_is_too_large_is_told_from_a_malformed_one() {
     assert_eq!(answered("GET", frames), Err(SendErrorKind::HeadTooLarge));
     assert_eq!(answered("GET", head(END_STREAM, &[("connection", "close")])), Err(SendErrorKind::Protocol));
 }
+
+/// RFC 9113 section 8.1. The library drops these without a word.
+#[test]
+fn pseudo_fields_in_trailers_break_a_response_off() {
+    let sent = |trailers: &[(&str, &str)]| {
+        let block: Vec<u8> = trailers.iter().flat_map(|(name, value)| field(name, value)).collect();
+        [head(0, &[]), data(0, b"hello"), frame(1, END_STREAM | END_HEADERS, 1, &block)].concat()
+    };
+    assert_eq!(answered("GET", sent(&[("x", "y")])), Ok(Some(Bytes::from_static(b"hello"))));
+    for bad in [(":status", "200"), (":path", "/"), (":unknown", "x")] {
+        assert_eq!(answered("GET", sent(&[bad, ("x", "y")])), Ok(None), "{bad:?}");
+    }
+    // An interim response is no head.
+    let early = frame(1, END_HEADERS, 1, &field(":status", "103"));
+    assert_eq!(answered("GET", [early.clone(), head(END_STREAM, &[])].concat()), Ok(Some(Bytes::new())));
+    let both = [early, sent(&[(":status", "200")])].concat();
+    assert_eq!(answered("GET", both), Ok(None));
+}
+
+#[test]
+fn pseudo_fields_of_requests_in_a_response_are_malformed() {
+    for name in [":path", ":method", ":unknown"] {
+        let bad = head(END_STREAM, &[(name, "/")]);
+        assert_eq!(answered("GET", bad), Err(SendErrorKind::Protocol), "{name}");
+    }
+}
