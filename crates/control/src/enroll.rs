@@ -6,7 +6,7 @@
 
 use crate::authority::Authority;
 use crate::metrics::Metrics;
-use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, put};
+use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, Validity, put, seconds};
 use crate::rate::{Bucket, Buckets, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{Checked, TokenError, Tokens, random_hex};
@@ -20,7 +20,7 @@ use model::time::{rfc3339, span};
 use model::trust::Proof;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use translate::{ClusterPlace, Group};
 use xds::grpc::{Enrollment, Join, Joined, Peer, Signed, Withdrawn};
 use xds::{Code, Status};
@@ -115,6 +115,7 @@ impl Enroller {
             expires_s: Some(expiry(&signed)?),
             addresses: join.addresses.into_iter().take(ADDRESSES_MAX).collect(),
             standing: Standing::Joined,
+            used: None,
             gone_s: None,
         };
         let Parts { tokens, store, handle, .. } = &self.parts;
@@ -177,7 +178,7 @@ impl Enroller {
         let late = peer.proof.is_none();
         let proof = peer.proof.as_ref().or(peer.expired.as_ref()).cloned().ok_or_else(|| peer.unproved())?;
         let uid = proof.uid.clone().ok_or(Stranger::OtherRegistration).map_err(denied)?;
-        let (id, expired) = (proof.id.clone(), proof.expires);
+        let (id, expired, shown) = (proof.id.clone(), proof.expires, Validity::of(&proof));
         let claimed = uid.clone();
         let admitted = self.parts.handle.run(move |plane, now| match late {
             false => plane.admit(&claimed, &proof).and_then(|registration| registration.renewable()),
@@ -190,7 +191,7 @@ impl Enroller {
         let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl)?;
         let expires_s = expiry(&signed)?;
         let renewed = uid.clone();
-        let kept = self.parts.handle.run(move |plane, _| plane.renew(&renewed, expires_s));
+        let kept = self.parts.handle.run(move |plane, _| plane.renew(&renewed, shown, expires_s));
         kept.await.map_err(stopping)?.map_err(denied)?;
         match late {
             false => self.parts.metrics.renewals.inc(),
@@ -279,7 +280,7 @@ fn expiry(signed: &Signed) -> Result<u64, Status> {
         signed.chain.first().map(|der| CertificateDer::from(der.as_slice())).into_iter().collect();
     let unreadable = || Status::new(Code::Internal, "the signed certificate cannot be read");
     let expires = identity::leaf(&leaf).ok_or_else(unreadable)?.not_after;
-    Ok(expires.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    Ok(seconds(expires))
 }
 
 fn stopping(error: Ended) -> Status {

@@ -4,7 +4,7 @@
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`.
 
 use crate::metrics::Metrics;
-use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Standing, Stranger};
+use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Standing, Stranger, Validity, seconds};
 use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
 use crate::stream::{Holds, Offer, Peer, Stream};
@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 use translate::{Change, ClusterPlace, World};
 use xds::proto::DeltaDiscoveryRequest;
@@ -247,8 +247,8 @@ impl Plane {
     }
 
     /// A proxy got another certificate; to be said before it is handed out.
-    pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<(), Stranger> {
-        self.rows.extend(self.presence.renew(uid, expires_s)?);
+    pub fn renew(&mut self, uid: &str, shown: Validity, expires_s: u64) -> Result<(), Stranger> {
+        self.rows.extend(self.presence.renew(uid, shown, expires_s)?);
         Ok(())
     }
 
@@ -257,12 +257,12 @@ impl Plane {
         if self.streams.len() >= STREAMS_MAX {
             return None;
         }
-        if let Peer::Proxy { uid, .. } = &stream.peer {
+        if let Peer::Proxy { uid, shown, .. } = &stream.peer {
             if self.presence.streams(uid) >= STREAMS_PER_PROXY_MAX {
                 return None;
             }
             let uid = uid.clone();
-            self.rows.extend(self.presence.connect(&uid, addresses));
+            self.rows.extend(self.presence.connect(&uid, addresses, *shown));
             self.sync_workload(&uid);
         }
         self.last_stream += 1;
@@ -477,11 +477,6 @@ pub struct Stored {
     pub addresses: BTreeMap<Hostname, Ipv4Addr>,
     /// The last federated view.
     pub remote: Vec<RemoteCluster>,
-}
-
-/// Seconds since the epoch.
-pub fn seconds(wall: SystemTime) -> u64 {
-    wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -48,10 +48,36 @@ pub struct Registration {
     /// start of the control plane, because renewals of a proxy with a stream are not stored one by one.
     #[serde(default)]
     pub expires_s: Option<u64>,
+    /// The newest certificate that it has used here; `None`: none yet. An older one may be in other hands, and is
+    /// not renewed once it has expired.
+    #[serde(default)]
+    pub used: Option<Validity>,
     /// Since when it is known not to be there, in seconds since the epoch; `None`: it is, or may come back any
     /// moment.
     #[serde(default)]
     pub gone_s: Option<u64>,
+}
+
+/// From when until when a certificate is good: enough to tell an older one of a registration from a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validity {
+    /// In seconds since the epoch.
+    pub begins_s: u64,
+    /// In seconds since the epoch.
+    pub expires_s: u64,
+}
+
+impl Validity {
+    /// Of the certificate that was shown.
+    pub fn of(proof: &Proof) -> Self {
+        Self { begins_s: seconds(proof.begins), expires_s: seconds(proof.expires) }
+    }
+
+    /// Whether it was surely issued earlier. One end alone does not tell: all that are signed late in the signing
+    /// certificate's life end with it, and one that lives longer is dated back further.
+    fn is_older(self, other: Self) -> bool {
+        self.begins_s < other.begins_s && self.expires_s <= other.expires_s
+    }
 }
 
 impl Registration {
@@ -67,6 +93,13 @@ impl Registration {
             locality: Locality::default(),
             state,
         })
+    }
+
+    /// Notes that a certificate was used.
+    fn uses(&mut self, shown: Validity) {
+        if self.used.is_none_or(|used| !shown.is_older(used)) {
+            self.used = Some(shown);
+        }
     }
 
     /// Whether its certificate is renewed: not once it was withdrawn, so that its key ends with its certificate.
@@ -187,6 +220,9 @@ pub enum Stranger {
     /// It was taken out; whoever comes with its old certificate is no proxy that was cut off.
     #[error("the registration was withdrawn; join again with a new token")]
     Withdrawn,
+    /// Whoever has the registration has had a newer certificate, and used it.
+    #[error("a newer certificate of the registration has been in use; join again with a new token")]
+    Superseded,
     /// Its proxy is here with a good certificate, so whoever comes with an expired one is another.
     #[error("the registration is in use; an expired certificate cannot be renewed meanwhile")]
     InUse,
@@ -255,7 +291,8 @@ impl Presence {
     }
 
     /// Whether who showed an expired certificate, which proved this, may have `uid` certified anew: as in
-    /// [`Presence::admit`], it is not long ago, and nothing speaks against it being the one that was cut off.
+    /// [`Presence::admit`], it is not long ago, and nothing speaks against it being the one that was cut off. Its
+    /// certificate need not be the last that was issued: that one may have been lost on its way.
     pub fn admit_expired(
         &self,
         uid: &str,
@@ -269,17 +306,21 @@ impl Presence {
         if ago > self.lives.renewal_grace {
             return Err(Stranger::TooLate(ago, self.lives.renewal_grace));
         }
+        if registration.used.is_some_and(|used| Validity::of(proof).is_older(used)) {
+            return Err(Stranger::Superseded);
+        }
         match self.streams(uid) {
             0 => Ok(registration),
             _ => Err(Stranger::InUse),
         }
     }
 
-    /// The proxy gets another certificate, unless it was withdrawn since it was admitted. A row only without a stream: the end of a stream stores it
-    /// otherwise.
-    pub fn renew(&mut self, uid: &str, expires_s: u64) -> Result<Option<Change>, Stranger> {
+    /// The proxy gets another certificate for the one that it showed, unless it was withdrawn since it was admitted.
+    /// A row only without a stream: the end of a stream stores it otherwise.
+    pub fn renew(&mut self, uid: &str, shown: Validity, expires_s: u64) -> Result<Option<Change>, Stranger> {
         let entry = self.entries.get_mut(uid).ok_or(Stranger::Unknown)?;
         entry.registration.renewable()?;
+        entry.registration.uses(shown);
         // A begun one stays unknown: an earlier run may have issued one that lasts longer.
         if let Some(known) = entry.registration.expires_s {
             entry.registration.expires_s = Some(known.max(expires_s));
@@ -287,13 +328,14 @@ impl Presence {
         Ok((entry.streams == 0).then(|| put(&entry.registration)))
     }
 
-    /// A stream of the proxy began.
-    pub fn connect(&mut self, uid: &str, addresses: &[IpAddr]) -> Option<Change> {
+    /// A stream of the proxy began, opened with this certificate.
+    pub fn connect(&mut self, uid: &str, addresses: &[IpAddr], shown: Validity) -> Option<Change> {
         let entry = self.entries.get_mut(uid)?;
         let before = entry.registration.clone();
         entry.streams += 1;
         entry.until = None;
         entry.registration.gone_s = None;
+        entry.registration.uses(shown);
         if !addresses.is_empty() {
             entry.registration.addresses = addresses.iter().take(ADDRESSES_MAX).copied().collect();
         }
@@ -417,6 +459,11 @@ impl Presence {
     pub fn find_present(&self, uid: &str) -> Option<(&Registration, EndpointState)> {
         self.entries.get(uid)?.present()
     }
+}
+
+/// Seconds since the epoch.
+pub fn seconds(wall: SystemTime) -> u64 {
+    wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The row of a registration.

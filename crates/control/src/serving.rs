@@ -1,7 +1,7 @@
 //! Control streams over the network: who may open one, and the loop between it and the plane.
 
 use crate::metrics::Metrics;
-use crate::presence::ADDRESSES_MAX;
+use crate::presence::{ADDRESSES_MAX, Validity};
 use crate::stream::{Peer as StreamPeer, Stream};
 use crate::task::Handle;
 use daemon::clock::Clock;
@@ -81,8 +81,8 @@ async fn serve(
         let key = ProxyKey { namespace: registration.namespace, group: registration.group };
         let peer = StreamPeer::Proxy {
             uid: registration.uid,
+            shown: Validity::of(&proof),
             identity: proof.id,
-            expires: proof.expires,
             remote,
             key,
             version: version.into(),

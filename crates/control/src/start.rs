@@ -300,7 +300,7 @@ fn health(
             let labels = [("certificate", held.name)];
             let help = "When a certificate of the control plane itself expires, in seconds since the epoch";
             let gauge = registry.gauge("leno_control_certificate_expiry_timestamp_seconds", help, &labels);
-            gauge.set(crate::plane::seconds(held.not_after) as i64);
+            gauge.set(crate::presence::seconds(held.not_after) as i64);
         }
         let outside = identity.outside_validity();
         for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {

@@ -1,8 +1,8 @@
 //! `GET /leno/v1/status`, `/findings` and `/clusters`: what each proxy was sent and what it really runs, what
 //! is wrong, and which other clusters are known.
 
-use crate::plane::{Plane, seconds};
-use crate::presence::{Absence, Registration};
+use crate::plane::Plane;
+use crate::presence::{Absence, Registration, seconds};
 use crate::stream::{Peer, Stream};
 use crate::task::Now;
 use apiserver::http::finding_json;
@@ -53,7 +53,6 @@ fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: No
     };
     let since = since_s.map(|since| UNIX_EPOCH + Duration::from_secs(since));
     let age = since.and_then(|since| now.wall.duration_since(since).ok());
-    let expires = registration.expires_s.map(|at| UNIX_EPOCH + Duration::from_secs(at));
     json!({
         "uid": &*registration.uid,
         "name": name(&registration.namespace, &registration.group),
@@ -66,12 +65,13 @@ fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: No
         "state": state,
         "since": since.map(rfc3339),
         "ageSeconds": age.map(|age| age.as_secs_f64()),
-        "certificate": expires.map(|expires| certificate(expires, plane, now)),
+        "certificate": registration.expires_s.map(|at| certificate(at, plane, now)),
     })
 }
 
 /// A proxy's certificate: until when, and whether that is too soon for one that is renewed in time.
-fn certificate(expires: SystemTime, plane: &Plane, now: Now) -> Value {
+fn certificate(expires_s: u64, plane: &Plane, now: Now) -> Value {
+    let expires = UNIX_EPOCH + Duration::from_secs(expires_s);
     // Its beginning is not known here; all are issued for the same time.
     let begin = expires - plane.presence.lives.certificate;
     json!({ "expires": rfc3339(expires), "state": freshness(Freshness::of(begin, expires, now.wall)) })
@@ -119,12 +119,11 @@ fn proxy(stream: &Stream, plane: &Plane, now: Now) -> Value {
     });
     let Some(fields) = value.as_object_mut() else { return value };
     match &stream.peer {
-        Peer::Proxy { uid, identity, remote, key, version, expires } => {
+        Peer::Proxy { uid, identity, remote, key, version, shown } => {
             // Renewed over the stream's connection, it lasts longer than the one that was shown.
             let renewed = plane.presence.find(uid).and_then(|registration| registration.expires_s);
-            let renewed = renewed.map(|at| UNIX_EPOCH + Duration::from_secs(at));
-            let expires = renewed.map_or(*expires, |renewed| renewed.max(*expires));
-            fields.insert("certificate".into(), certificate(expires, plane, now));
+            let expires_s = renewed.map_or(shown.expires_s, |renewed| renewed.max(shown.expires_s));
+            fields.insert("certificate".into(), certificate(expires_s, plane, now));
             fields.insert("uid".into(), json!(&**uid));
             fields.insert("name".into(), json!(name(&key.namespace, &key.group)));
             fields.insert("namespace".into(), json!(&*key.namespace));

@@ -1,5 +1,6 @@
 //! One control stream: who is at the other end, what it was sent and what it confirmed.
 
+use crate::presence::Validity;
 use crate::push::published::Published;
 use model::{SpiffeId, Subscription};
 use std::collections::HashSet;
@@ -26,8 +27,8 @@ pub enum Peer {
         remote: SocketAddr,
         /// Its group.
         key: ProxyKey,
-        /// When the certificate ends that it opened the stream with.
-        expires: SystemTime,
+        /// The certificate that it opened the stream with.
+        shown: Validity,
         /// Version of its program, as it told.
         version: Arc<str>,
     },

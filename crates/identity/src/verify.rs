@@ -108,7 +108,7 @@ impl Verifier {
             return Err(untrusted(format!("chain of {} certificates", others.len() + 1)));
         }
         let read = leaf::read(leaf).map_err(|flaw| untrusted(flaw.to_string()))?;
-        let (id, uid, expires) = (read.id, read.uid, read.not_after);
+        let (id, uid) = (read.id, read.uid);
         let voucher = match &self.wanted {
             Wanted::These(Expect::PinnedRoot(pin)) => {
                 let anchor = find_pinned(others, pin)?;
@@ -123,7 +123,7 @@ impl Verifier {
                 self.build_path(&id, leaf, others, anchors, now)?
             }
         };
-        let proof = Proof { id, voucher, uid, expires };
+        let proof = Proof { id, voucher, uid, begins: read.not_before, expires: read.not_after };
         self.check_wanted(&proof)?;
         Ok(proof)
     }

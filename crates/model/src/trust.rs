@@ -22,6 +22,8 @@ pub struct Proof {
     pub voucher: Voucher,
     /// The registration that the certificate was issued to; means something to the voucher's cluster only.
     pub uid: Option<Arc<str>>,
+    /// From when its certificate is good.
+    pub begins: SystemTime,
     /// When its certificate ends: it proves nothing after that.
     pub expires: SystemTime,
 }

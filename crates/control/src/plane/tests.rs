@@ -3,6 +3,7 @@
 use super::*;
 use crate::push::published::SWEEP_SLACK;
 use model::{Locality, SpiffeId};
+use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 
 fn plane() -> Plane {
@@ -52,6 +53,7 @@ fn a_stream_that_takes_over_moves_nothing() {
         standing: Standing::Joined,
         gone_s: None,
         expires_s: Some(600),
+        used: None,
     });
     let now = Instant::now();
     let (tx, _responses) = mpsc::channel(4);
@@ -62,7 +64,7 @@ fn a_stream_that_takes_over_moves_nothing() {
             remote: (Ipv4Addr::LOCALHOST, 1).into(),
             key: translate::ProxyKey { namespace: "default".into(), group: "a".into() },
             version: "1".into(),
-            expires: UNIX_EPOCH,
+            shown: Validity { begins_s: 0, expires_s: 600 },
         };
         Stream::new(peer, tx.clone(), || UNIX_EPOCH)
     };

@@ -17,8 +17,14 @@ fn registration(uid: &str) -> Registration {
         addresses: vec!["10.244.0.9".parse().unwrap()],
         standing: Standing::Joined,
         expires_s: Some(600),
+        used: None,
         gone_s: None,
     }
+}
+
+/// A certificate of the usual life.
+fn until(expires_s: u64) -> Validity {
+    Validity { begins_s: expires_s - 600, expires_s }
 }
 
 fn shown(presence: &Presence) -> String {
@@ -31,7 +37,7 @@ fn a_broken_stream_counts_for_a_grace() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
     assert_eq!(shown(&presence), "");
-    presence.connect("a", &[]);
+    presence.connect("a", &[], until(600));
     assert_eq!(shown(&presence), "a:Ready");
     presence.disconnect("a", start);
     presence.expire(start + GRACE - Duration::from_millis(1), 0);
@@ -39,7 +45,7 @@ fn a_broken_stream_counts_for_a_grace() {
     assert_eq!(presence.deadline(), Some(start + GRACE));
     let changes = presence.expire(start + GRACE, 0);
     assert_eq!((shown(&presence).as_str(), changes.len()), ("", 1));
-    presence.connect("a", &[]);
+    presence.connect("a", &[], until(600));
     assert_eq!(shown(&presence), "a:Ready");
 }
 
@@ -47,8 +53,8 @@ fn a_broken_stream_counts_for_a_grace() {
 fn a_second_stream_carries_over() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    presence.connect("a", &[]);
-    presence.connect("a", &[]);
+    presence.connect("a", &[], until(600));
+    presence.connect("a", &[], until(600));
     presence.disconnect("a", Instant::now());
     assert_eq!((shown(&presence).as_str(), presence.deadline()), ("a:Ready", None));
 }
@@ -57,13 +63,13 @@ fn a_second_stream_carries_over() {
 fn who_withdrew_drains_and_leaves_at_once() {
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    presence.connect("a", &[]);
+    presence.connect("a", &[], until(600));
     presence.withdraw("a");
     assert_eq!(shown(&presence), "a:Draining");
-    assert_eq!(presence.renew("a", 1200), Err(Stranger::Withdrawn));
+    assert_eq!(presence.renew("a", until(600), 1200), Err(Stranger::Withdrawn));
     presence.disconnect("a", Instant::now());
     assert_eq!(shown(&presence), "");
-    presence.connect("a", &[]);
+    presence.connect("a", &[], until(600));
     assert_eq!(shown(&presence), "a:Draining");
 }
 
@@ -76,7 +82,7 @@ fn a_start_keeps_for_thirty_seconds_those_that_counted() {
         store.commit(&[put(before.find(uid).unwrap())]).unwrap();
     }
     for uid in ["back", "lost", "withdrawn"] {
-        store.commit(&[before.connect(uid, &[]).unwrap()]).unwrap();
+        store.commit(&[before.connect(uid, &[], until(600)).unwrap()]).unwrap();
     }
     store.commit(&[before.withdraw("withdrawn").unwrap()]).unwrap();
 
@@ -85,7 +91,7 @@ fn a_start_keeps_for_thirty_seconds_those_that_counted() {
     assert_eq!(shown(&after), "");
     after.begin(start);
     assert_eq!(shown(&after), "back:Ready lost:Ready");
-    after.connect("back", &[]);
+    after.connect("back", &[], until(600));
     after.expire(start + START_GRACE - Duration::from_millis(1), 0);
     assert_eq!(shown(&after), "back:Ready lost:Ready");
     after.expire(start + START_GRACE, 0);
@@ -99,7 +105,7 @@ fn a_registration_is_its_owners_alone() {
     presence.join(registration("sibling"));
     let admit = |wanted: &str, account: &str, uid: Option<&str>, voucher: Voucher| {
         let id = SpiffeId::parse(&format!("spiffe://leno.demo/ns/default/sa/{account}")).unwrap();
-        let proof = Proof { id, voucher, uid: uid.map(Arc::from), expires: UNIX_EPOCH };
+        let proof = Proof { id, voucher, uid: uid.map(Arc::from), begins: UNIX_EPOCH, expires: UNIX_EPOCH };
         presence.admit(wanted, &proof, "west").map(|registration| registration.uid.to_string())
     };
     let west = || Voucher::Cluster("west".into());
@@ -127,7 +133,7 @@ fn who_can_never_come_back_is_forgotten() {
         presence.join(registration(uid));
     }
     for uid in ["killed", "withdrawn", "there"] {
-        presence.connect(uid, &[]);
+        presence.connect(uid, &[], until(600));
     }
     presence.withdraw("withdrawn");
     for uid in ["killed", "withdrawn"] {
@@ -150,16 +156,16 @@ fn a_renewed_certificate_keeps_a_registration() {
     let start = Instant::now();
     let mut presence = Presence::default();
     presence.join(registration("a"));
-    presence.connect("a", &[]);
-    assert_eq!(presence.renew("a", 1200), Ok(None));
+    presence.connect("a", &[], until(600));
+    assert_eq!(presence.renew("a", until(600), 1200), Ok(None));
     let row = presence.disconnect("a", start).unwrap();
     presence.expire(start + GRACE, 1200);
     assert_eq!(presence.len(), 1);
     // Without a stream a renewal is stored at once; a restart forgets nothing of it.
-    let renewed = presence.renew("a", 1800).unwrap().unwrap();
+    let renewed = presence.renew("a", until(600), 1800).unwrap().unwrap();
     let mut after = restarted(&MemoryStore::new(), &[row, renewed]);
     after.expire(start, 1800 + KEPT_EXPIRED_S - 1);
-    assert_eq!((presence.renew("b", 1), after.len()), (Err(Stranger::Unknown), 1));
+    assert_eq!((presence.renew("b", until(600), 1), after.len()), (Err(Stranger::Unknown), 1));
     assert_eq!((after.expire(start, 1800 + KEPT_EXPIRED_S).len(), after.len()), (1, 0));
 }
 
@@ -170,7 +176,7 @@ fn a_start_gives_those_that_counted_the_longest_life_of_a_certificate() {
     let mut before = Presence::default();
     before.join(registration("a"));
     let store = MemoryStore::new();
-    let mut after = restarted(&store, &[before.connect("a", &[]).unwrap()]);
+    let mut after = restarted(&store, &[before.connect("a", &[], until(600)).unwrap()]);
     after.begin(start);
     let rows = after.expire(start + START_GRACE, now_s);
     assert_eq!((shown(&after).as_str(), after.len()), ("", 1));
@@ -200,7 +206,7 @@ fn who_is_gone_is_missed_until_withdrawn_replaced_back_or_forgotten() {
         presence.join(Registration { addresses, ..registration(uid) });
     }
     for uid in ["back", "dead", "moved", "withdrawn"] {
-        presence.connect(uid, &[]);
+        presence.connect(uid, &[], until(600));
     }
     assert_eq!(missed(&presence, 100), "");
     presence.withdraw("withdrawn");
@@ -211,11 +217,11 @@ fn who_is_gone_is_missed_until_withdrawn_replaced_back_or_forgotten() {
     presence.expire(start + GRACE, 110);
     assert_eq!(missed(&presence, 110), "back:110 dead:110 moved:110");
     assert_eq!(missed(&presence, 110 + FIRST_STREAM_S), "back:110 dead:110 moved:110 never-came:110");
-    presence.connect("back", &[]);
+    presence.connect("back", &[], until(600));
     // The same host with another registration, and another host with another.
     for (uid, address) in [("again", 2), ("other", 77)] {
         presence.join(Registration { addresses: vec![[10, 0, 0, address].into()], ..registration(uid) });
-        presence.connect(uid, &[]);
+        presence.connect(uid, &[], until(600));
     }
     assert_eq!(missed(&presence, 120), "dead:110");
     // A restart of the control plane does not let it be forgotten.
@@ -237,7 +243,7 @@ fn an_expired_certificate_is_renewed_for_its_own_registration_within_the_grace_o
     let admit = |presence: &Presence, uid: &str, shown: &str, cluster: &str, now_s: u64| {
         let id = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap();
         let voucher = Voucher::Cluster(cluster.into());
-        let proof = Proof { id, voucher, uid: Some(shown.into()), expires: at(600) };
+        let proof = Proof { id, voucher, uid: Some(shown.into()), begins: at(0), expires: at(600) };
         presence.admit_expired(uid, &proof, "west", at(now_s)).map(drop)
     };
     let last_s = 600 + RENEWAL_GRACE.as_secs();
@@ -250,6 +256,54 @@ fn an_expired_certificate_is_renewed_for_its_own_registration_within_the_grace_o
     assert_eq!(admit(&presence, "a", "a", "edge", 601), Err(Stranger::OtherCluster));
     assert_eq!(admit(&presence, "withdrawn", "withdrawn", "west", 601), Err(Stranger::Withdrawn));
     assert_eq!(admit(&presence, "b", "b", "west", 601), Err(Stranger::Unknown));
-    presence.connect("a", &[]);
+    presence.connect("a", &[], until(600));
     assert_eq!(admit(&presence, "a", "a", "west", 601), Err(Stranger::InUse));
+}
+
+/// Who has an expired certificate and its key is the proxy that was cut off only as long as no newer one was used.
+#[test]
+fn an_expired_certificate_is_not_renewed_once_a_newer_one_was_used() {
+    let admit = |presence: &Presence, shown: Validity| {
+        let at = |s| UNIX_EPOCH + Duration::from_secs(s);
+        let id = SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap();
+        let voucher = Voucher::Cluster("west".into());
+        let (begins, expires) = (at(shown.begins_s), at(shown.expires_s));
+        let proof = Proof { id, voucher, uid: Some("a".into()), begins, expires };
+        presence.admit_expired("a", &proof, "west", at(5000)).map(drop)
+    };
+    let check = |presence: &Presence, older: Validity, newer: Validity| {
+        assert_eq!((admit(presence, older), admit(presence, newer)), (Err(Stranger::Superseded), Ok(())));
+    };
+    let mut presence = Presence::default();
+    presence.join(registration("a"));
+    let used = |presence: &mut Presence, shown: Validity| {
+        let row = presence.connect("a", &[], shown);
+        presence.disconnect("a", Instant::now());
+        row
+    };
+    used(&mut presence, until(600));
+    presence.renew("a", until(600), 1200).unwrap();
+    // Its answer may have been lost, or come and not been used before the control plane went away.
+    assert_eq!((admit(&presence, until(600)), admit(&presence, until(1200))), (Ok(()), Ok(())));
+    let row = used(&mut presence, until(1200)).expect("what was used is stored at once");
+    check(&presence, until(600), until(1200));
+    check(&restarted(&MemoryStore::new(), &[row]), until(600), until(1200));
+    // A renewal is a use too, also that of an expired one; an older stream that still stands takes nothing back.
+    presence.renew("a", until(1800), 2400).unwrap();
+    used(&mut presence, until(1200));
+    check(&presence, until(1200), until(1800));
+    // Signed when the signing certificate is about to end, and from a control plane that was told another life.
+    let (cut, short, long) = (
+        Validity { begins_s: 1500, expires_s: 1800 },
+        Validity { begins_s: 1600, expires_s: 1700 },
+        Validity { begins_s: 1590, expires_s: 4000 },
+    );
+    for (older, newer) in [(until(1800), cut), (cut, short), (short, long)] {
+        assert_eq!(admit(&presence, newer), Ok(()), "it was never used");
+        used(&mut presence, newer);
+        assert_eq!(admit(&presence, newer), Ok(()));
+        if older.expires_s == newer.expires_s {
+            check(&presence, older, newer);
+        }
+    }
 }

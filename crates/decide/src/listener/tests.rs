@@ -130,7 +130,8 @@ fn kin_is_who_the_own_cluster_or_the_root_vouches_for() {
     let own = TrustDomain::parse("leno.demo").unwrap();
     let check = |domain: &str, voucher: Voucher, expected: Kin| {
         let id = SpiffeId::parse(&format!("spiffe://{domain}/ns/n/sa/a")).unwrap();
-        let proof = Proof { id, voucher, uid: None, expires: std::time::SystemTime::UNIX_EPOCH };
+        let epoch = std::time::SystemTime::UNIX_EPOCH;
+        let proof = Proof { id, voucher, uid: None, begins: epoch, expires: epoch };
         assert_eq!(kin(&proof, "west", Some(&own)), expected, "{proof:?}");
         assert_eq!(kin(&proof, "west", None), Kin::Foreign, "{proof:?}");
     };

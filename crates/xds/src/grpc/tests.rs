@@ -265,6 +265,7 @@ fn server_tls(pki: &Pki) -> Tls {
         id: SpiffeId::parse(ALICE).unwrap(),
         voucher: Voucher::Root,
         uid: None,
+        begins: UNIX_EPOCH,
         expires: UNIX_EPOCH + EXPIRES,
     };
     Tls {

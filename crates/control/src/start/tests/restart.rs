@@ -1,4 +1,5 @@
 use super::*;
+use crate::presence::Validity;
 use model::Resource;
 
 async fn settled(bench: &Bench, running: &Running) -> (Proxy, Proxy) {
@@ -264,6 +265,38 @@ async fn a_control_plane_is_not_ready_when_its_certificates_are_about_to_expire(
         metrics.contains(
             "leno_control_certificate_expiry_timestamp_seconds{certificate=\"signing certificate\"}"
         )
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_certificate_in_other_hands_is_not_renewed() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let (mut web, _client) = settled(&bench, &running).await;
+    let uid = web.joined.uid.clone();
+    let used = async |uid: String| {
+        running
+            .handle
+            .run(move |plane, _| plane.presence.find(&uid).and_then(|known| known.used))
+            .await
+            .unwrap()
+    };
+    let shown = used(uid.clone()).await.expect("a stream was opened with it");
+    web.disconnect();
+    bench.clock.forward(Duration::from_secs(700));
+    until("gone", async || (status_of(&running, &uid).await["state"] == "gone").then_some(())).await;
+    sign(&running, &web).await.unwrap();
+    assert_eq!(used(uid.clone()).await, Some(shown));
+    // The proxy itself went on from that renewal.
+    let newer = Validity { begins_s: shown.begins_s + 700, expires_s: shown.expires_s + 700 };
+    let renewed = running.handle.run(move |plane, _| plane.renew(&uid, newer, newer.expires_s + 300));
+    renewed.await.unwrap().unwrap();
+    let refused = sign(&running, &web).await.unwrap_err();
+    assert_eq!(refused.code, xds::Code::PermissionDenied, "{refused}");
+    assert!(
+        refused.message.contains("newer certificate") && refused.message.contains("new token"),
+        "{refused}"
     );
     running.stop().await;
 }
