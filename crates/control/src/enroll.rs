@@ -115,6 +115,7 @@ impl Enroller {
             expires_s: Some(expiry(&signed)?),
             addresses: join.addresses.into_iter().take(ADDRESSES_MAX).collect(),
             standing: Standing::Joined,
+            assumed_s: None,
             used: None,
             gone_s: None,
         };

@@ -44,10 +44,13 @@ pub struct Registration {
     pub addresses: Vec<IpAddr>,
     /// Whether it counted when this was written.
     pub standing: Standing,
-    /// When its last certificate expires, in seconds since the epoch; `None`: not known exactly, as after a
-    /// start of the control plane, because renewals of a proxy with a stream are not stored one by one.
+    /// When its last certificate expires that is known of, issued or shown, in seconds since the epoch.
     #[serde(default)]
     pub expires_s: Option<u64>,
+    /// Until when a later one may last that an earlier run issued, because renewals of a proxy with a stream are not
+    /// stored one by one; in seconds since the epoch. Nothing is forgotten before, and nobody is told of it.
+    #[serde(default)]
+    pub assumed_s: Option<u64>,
     /// The newest certificate that it has used here; `None`: none yet. An older one may be in other hands, and is
     /// not renewed once it has expired.
     #[serde(default)]
@@ -97,6 +100,7 @@ impl Registration {
 
     /// Notes that a certificate was used.
     fn uses(&mut self, shown: Validity) {
+        self.expires_s = self.expires_s.max(Some(shown.expires_s));
         if self.used.is_none_or(|used| !shown.is_older(used)) {
             self.used = Some(shown);
         }
@@ -158,9 +162,15 @@ struct Entry {
     streams: u32,
     /// Without streams: counts until then.
     until: Option<Instant>,
+    /// Whether an earlier run may have issued a certificate that its row does not tell of.
+    is_stale: bool,
 }
 
 impl Entry {
+    fn new(registration: Registration) -> Self {
+        Self { registration, streams: 0, until: None, is_stale: false }
+    }
+
     fn counts(&self) -> bool {
         self.streams > 0 || self.until.is_some()
     }
@@ -235,9 +245,7 @@ impl Presence {
     /// What the store held; nobody counts before [`Presence::begin`].
     pub fn load(rows: &[Row]) -> Self {
         let read = |row: &Row| serde_json::from_slice::<Registration>(&row.value).ok();
-        let entry = |registration: Registration| {
-            (registration.uid.clone(), Entry { registration, streams: 0, until: None })
-        };
+        let entry = |registration: Registration| (registration.uid.clone(), Entry::new(registration));
         Self { entries: rows.iter().filter_map(read).map(entry).collect(), ..Self::default() }
     }
 
@@ -248,7 +256,7 @@ impl Presence {
         for entry in self.entries.values_mut() {
             if entry.registration.standing == Standing::Present && entry.streams == 0 {
                 entry.until = Some(until);
-                entry.registration.expires_s = None;
+                entry.is_stale = true;
                 self.next = Some(until);
             }
         }
@@ -266,7 +274,7 @@ impl Presence {
 
     /// A proxy joined.
     pub fn join(&mut self, registration: Registration) {
-        self.entries.insert(registration.uid.clone(), Entry { registration, streams: 0, until: None });
+        self.entries.insert(registration.uid.clone(), Entry::new(registration));
     }
 
     /// A registration.
@@ -321,10 +329,7 @@ impl Presence {
         let entry = self.entries.get_mut(uid).ok_or(Stranger::Unknown)?;
         entry.registration.renewable()?;
         entry.registration.uses(shown);
-        // A begun one stays unknown: an earlier run may have issued one that lasts longer.
-        if let Some(known) = entry.registration.expires_s {
-            entry.registration.expires_s = Some(known.max(expires_s));
-        }
+        entry.registration.expires_s = entry.registration.expires_s.max(Some(expires_s));
         Ok((entry.streams == 0).then(|| put(&entry.registration)))
     }
 
@@ -390,14 +395,15 @@ impl Presence {
         self.entries.retain(|uid, entry| {
             let counts = entry.counts();
             let registration = &mut entry.registration;
-            if !counts && registration.expires_s.is_none() {
-                registration.expires_s = Some(now_s + CERTIFICATE_LIFE_MAX_S);
+            let is_unknown = registration.expires_s.or(registration.assumed_s).is_none();
+            if !counts && (entry.is_stale || is_unknown) {
+                entry.is_stale = false;
+                registration.assumed_s = Some(now_s + CERTIFICATE_LIFE_MAX_S);
                 changes.push(put(registration));
             }
-            let keep = counts
-                || registration
-                    .expires_s
-                    .is_some_and(|at| at + lives.kept_expired_s(registration.standing) > now_s);
+            let last_s = registration.expires_s.max(registration.assumed_s);
+            let keep =
+                counts || last_s.is_some_and(|at| at + lives.kept_expired_s(registration.standing) > now_s);
             if !keep {
                 changes.push(Change::Delete(Table::Registrations, uid.to_string()));
             }

@@ -121,8 +121,8 @@ fn proxy(stream: &Stream, plane: &Plane, now: Now) -> Value {
     match &stream.peer {
         Peer::Proxy { uid, identity, remote, key, version, shown } => {
             // Renewed over the stream's connection, it lasts longer than the one that was shown.
-            let renewed = plane.presence.find(uid).and_then(|registration| registration.expires_s);
-            let expires_s = renewed.map_or(shown.expires_s, |renewed| renewed.max(shown.expires_s));
+            let known = plane.presence.find(uid).and_then(|registration| registration.expires_s);
+            let expires_s = known.map_or(shown.expires_s, |known| known.max(shown.expires_s));
             fields.insert("certificate".into(), certificate(expires_s, plane, now));
             fields.insert("uid".into(), json!(&**uid));
             fields.insert("name".into(), json!(name(&key.namespace, &key.group)));

@@ -53,6 +53,7 @@ fn a_stream_that_takes_over_moves_nothing() {
         standing: Standing::Joined,
         gone_s: None,
         expires_s: Some(600),
+        assumed_s: None,
         used: None,
     });
     let now = Instant::now();

@@ -17,6 +17,7 @@ fn registration(uid: &str) -> Registration {
         addresses: vec!["10.244.0.9".parse().unwrap()],
         standing: Standing::Joined,
         expires_s: Some(600),
+        assumed_s: None,
         used: None,
         gone_s: None,
     }
@@ -180,6 +181,8 @@ fn a_start_gives_those_that_counted_the_longest_life_of_a_certificate() {
     after.begin(start);
     let rows = after.expire(start + START_GRACE, now_s);
     assert_eq!((shown(&after).as_str(), after.len()), ("", 1));
+    // That is how long it is kept, and no end of a certificate that anybody could be told.
+    assert_eq!(after.find("a").unwrap().expires_s, Some(600));
     // Another start does not give it more.
     let mut again = restarted(&store, &rows);
     again.begin(start);

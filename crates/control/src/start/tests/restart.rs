@@ -300,3 +300,37 @@ async fn an_expired_certificate_in_other_hands_is_not_renewed() {
     );
     running.stop().await;
 }
+
+/// What is assumed of certificates after a start is nothing to tell people.
+#[tokio::test]
+async fn after_a_restart_the_end_of_a_certificate_is_the_one_that_is_known() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let (mut web, _client) = settled(&bench, &running).await;
+    let uid = web.joined.uid.clone();
+    let expires = status_of(&running, &uid).await["certificate"]["expires"].clone();
+    assert!(expires.is_string());
+    web.disconnect();
+    running.stop().await;
+    let running = bench.start().await;
+    bench.clock.forward(Duration::from_secs(31));
+    let gone = async || (status_of(&running, &uid).await["state"] == "gone").then_some(());
+    until("gone", gone).await;
+    assert_eq!(status_of(&running, &uid).await["certificate"]["expires"], expires);
+    web.connect(&running).await;
+    web.take().await;
+    bench.clock.forward(Duration::from_secs(500));
+    let soon = status_of(&running, &uid).await;
+    assert_eq!(
+        (&soon["connected"], &soon["certificate"]["state"]),
+        (&true.into(), &"expires-soon".into()),
+        "{soon}"
+    );
+    // Renewed over the stream's own connection: known at once, though the stream was opened with the old one.
+    let wall = crate::presence::seconds(bench.clock.wall());
+    let (renewed, shown) = (uid.clone(), Validity { begins_s: wall - 600, expires_s: wall });
+    let renewed = running.handle.run(move |plane, _| plane.renew(&renewed, shown, wall + 600));
+    renewed.await.unwrap().unwrap();
+    assert_eq!(status_of(&running, &uid).await["certificate"]["state"], "valid");
+    running.stop().await;
+}
