@@ -1,7 +1,8 @@
 //! The operators' port: small HTTP/1.1 answers, on a thread of its own so that a large dump delays nobody.
 //!
-//! Whoever reaches it may read. What may change something (any method but GET and HEAD) is for root and for the
-//! user that the process runs as, from this machine: [`caller`] tells. Web pages may nothing (bad inputs C14):
+//! Whoever reaches it may read. What changes something is for root and for the user that the process runs as, from
+//! this machine: [`caller`] tells. That costs a look at all sockets of the machine, so only a change that there is
+//! (see [`AdminAnswer`]) is worth one, one at a time, and aside: nobody keeps operators out with it. Web pages may nothing (bad inputs C14):
 //! what comes from one is refused, and on loopback what names another host, too. Elsewhere scrapers come by any
 //! name.
 
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use codec::{Body, Reply, ServerOptions};
 use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::host::{is_from_page, is_ours};
@@ -29,6 +31,8 @@ use caller::Caller;
 const CONNECTIONS_MAX: usize = 64;
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Callers that are looked up at a time; others wait, in the order in which they came.
+const LOOK_UPS_MAX: usize = 1;
 /// How long open connections may take to end in a drain.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -56,9 +60,22 @@ pub struct AdminReply {
     pub body: Bytes,
 }
 
-/// Answers; called on the admin thread, may take its time. It may change something only where the method is
-/// neither GET nor HEAD: then the caller has been looked at.
-pub type AdminHandler = Arc<dyn Fn(&AdminRequest<'_>) -> AdminReply + Send + Sync>;
+/// What comes of a request.
+pub enum AdminAnswer {
+    /// Something to read.
+    Reply(AdminReply),
+    /// It would change something: done, once its caller has been looked at, by whoever made this.
+    Change(Box<dyn FnOnce() -> AdminReply>),
+}
+
+impl From<AdminReply> for AdminAnswer {
+    fn from(reply: AdminReply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+/// Answers; called on the admin thread, may take its time. It changes nothing by itself, whatever the method.
+pub type AdminHandler = Arc<dyn Fn(&AdminRequest<'_>) -> AdminAnswer + Send + Sync>;
 
 impl AdminReply {
     /// Plain text.
@@ -99,11 +116,14 @@ pub type Health = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// `/healthz`, whether it runs at all.
 pub async fn serve_metrics(listener: TcpListener, registry: Registry, health: Health, drain: Drain) {
     crate::logging::count_in(&registry);
-    let handler: AdminHandler = Arc::new(move |request| match (request.path, health()) {
-        ("/metrics", _) => AdminReply::metrics(registry.render()),
-        ("/ready", Err(why)) => AdminReply::text(503, format!("{why}\n")),
-        ("/ready" | "/healthz", _) => AdminReply::text(200, "ok\n"),
-        _ => AdminReply::not_found(),
+    let handler: AdminHandler = Arc::new(move |request| {
+        let reply = match (request.path, health()) {
+            ("/metrics", _) => AdminReply::metrics(registry.render()),
+            ("/ready", Err(why)) => AdminReply::text(503, format!("{why}\n")),
+            ("/ready" | "/healthz", _) => AdminReply::text(200, "ok\n"),
+            _ => AdminReply::not_found(),
+        };
+        reply.into()
     });
     if let Err(error) = serve(listener, handler, drain).await {
         tracing::error!(%error, "the metrics listener ended");
@@ -115,22 +135,44 @@ pub async fn serve_metrics(listener: TcpListener, registry: Registry, health: He
 /// # Errors
 /// The thread or its runtime cannot be made.
 pub async fn serve(listener: TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
+    serve_with(listener, handler, drain, Arc::new(Semaphore::new(LOOK_UPS_MAX))).await
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    handler: AdminHandler,
+    drain: Drain,
+    look_ups: Arc<Semaphore>,
+) -> io::Result<()> {
     let listener = listener.into_std()?;
     let (done, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         // The other side is gone if nobody waits any more.
-        let _ = done.send(run(listener, handler, drain));
+        let _ = done.send(run(listener, handler, drain, look_ups));
     })?;
     ended.await.unwrap_or_else(|_| Err(io::Error::other("admin thread panicked")))
 }
 
-fn run(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn run(
+    listener: std::net::TcpListener,
+    handler: AdminHandler,
+    drain: Drain,
+    look_ups: Arc<Semaphore>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(LOOK_UPS_MAX)
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, accept(listener, handler, drain))
+    local.block_on(&runtime, accept(listener, handler, drain, look_ups))
 }
 
-async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
+async fn accept(
+    listener: std::net::TcpListener,
+    handler: AdminHandler,
+    drain: Drain,
+    look_ups: Arc<Semaphore>,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let bound = listener.local_addr()?.ip();
     let tasks = Tasks::new();
@@ -149,7 +191,7 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
                 }
             },
         };
-        let (handler, drain) = (Arc::clone(&handler), drain.clone());
+        let (handler, drain, look_ups) = (Arc::clone(&handler), drain.clone(), Arc::clone(&look_ups));
         open.retain(|connection| !connection.is_finished());
         if open.len() >= CONNECTIONS_MAX
             && let Some(oldest) = open.pop_front()
@@ -158,9 +200,11 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
         }
         let connection = tasks.spawn_local("admin connection", async move {
             let options = ServerOptions::default();
-            let caller = Caller::of(&stream).ok();
+            let caller = Caller::of(&stream).ok().map(Arc::new);
             let answer = |request: Request<Body>| {
-                std::future::ready(answer(bound, caller.as_ref(), &handler, &request))
+                let (caller, handler, look_ups) =
+                    (caller.clone(), Arc::clone(&handler), Arc::clone(&look_ups));
+                async move { answer(bound, caller, &handler, &look_ups, &request).await }
             };
             if let Err(cause) = codec::http1::serve(stream, &options, drain.started(), answer).await {
                 tracing::debug!(%cause, "admin connection ended");
@@ -172,21 +216,33 @@ async fn accept(listener: std::net::TcpListener, handler: AdminHandler, drain: D
     Ok(())
 }
 
-fn answer(bound: IpAddr, caller: Option<&Caller>, handler: &AdminHandler, request: &Request<Body>) -> Reply {
+async fn answer(
+    bound: IpAddr,
+    caller: Option<Arc<Caller>>,
+    handler: &AdminHandler,
+    look_ups: &Semaphore,
+    request: &Request<Body>,
+) -> Reply {
     let headers = request.headers();
-    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
     let reply = if is_from_page(headers) {
         AdminReply::text(403, "calls from web pages are refused\n")
     } else if bound.is_loopback() && !is_ours(bound, request.uri(), headers) {
         AdminReply::text(421, "the request names another server; call by address or as localhost\n")
-    } else if let (false, Err(refusal)) = (is_reading, may_change(caller)) {
-        refusal
     } else {
-        handler(&AdminRequest {
+        let asked = AdminRequest {
             path: request.uri().path(),
             method: request.method().as_str(),
             query: request.uri().query(),
-        })
+        };
+        match handler(&asked) {
+            AdminAnswer::Reply(reply) => reply,
+            // A page or a careless scraper reads (RFC 9110 section 9.2.1).
+            AdminAnswer::Change(_) if is_reading(request) => AdminReply::use_method("POST"),
+            AdminAnswer::Change(change) => match may_change(caller, look_ups).await {
+                Ok(()) => change(),
+                Err(refusal) => refusal,
+            },
+        }
     };
     let mut response = Response::new(Body::full(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -196,9 +252,13 @@ fn answer(bound: IpAddr, caller: Option<&Caller>, handler: &AdminHandler, reques
     Reply::Response(response)
 }
 
+fn is_reading(request: &Request<Body>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 /// Whether the caller may change something.
-fn may_change(caller: Option<&Caller>) -> Result<(), AdminReply> {
-    let who = match caller.and_then(Caller::uid) {
+async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Semaphore) -> Result<(), AdminReply> {
+    let who = match uid(caller, look_ups).await {
         Some(uid) if caller::is_trusted(uid) => return Ok(()),
         Some(uid) => format!("this call came from uid {uid}"),
         None => "who called cannot be told (keep the connection open, and call from this machine)".to_owned(),
@@ -207,6 +267,13 @@ fn may_change(caller: Option<&Caller>) -> Result<(), AdminReply> {
         403,
         format!("only root and the user of this process may change something: {who}\n"),
     ))
+}
+
+/// The caller's user, if it can be told.
+async fn uid(caller: Option<Arc<Caller>>, look_ups: &Semaphore) -> Option<u32> {
+    let caller = caller?;
+    let _turn = look_ups.acquire().await.ok()?;
+    tokio::task::spawn_blocking(move || caller.uid()).await.ok()?
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod tests;
 use crate::observe::{self, Observe};
 use crate::snapshot::{Me, Store};
 use crate::start::{Renewal, Trouble};
-use daemon::admin::{AdminReply, AdminRequest};
+use daemon::admin::{AdminAnswer, AdminReply, AdminRequest};
 use daemon::clock::Clock;
 use daemon::{Drain, DrainTrigger, Readiness};
 use identity::Identity;
@@ -58,9 +58,24 @@ pub(crate) struct Joined {
 
 impl Admin {
     /// Answers one request.
-    pub(crate) fn answer(&self, request: &AdminRequest<'_>) -> AdminReply {
+    pub(crate) fn answer(&self, request: &AdminRequest<'_>) -> AdminAnswer {
         let is_post = request.method == "POST";
         match request.path {
+            "/logging" if is_post => set_level(request.query),
+            "/drain_listeners" if is_post => {
+                let trigger = Arc::clone(&self.trigger);
+                AdminAnswer::Change(Box::new(move || {
+                    trigger.start();
+                    AdminReply::text(200, "OK\n")
+                }))
+            }
+            "/logging" | "/drain_listeners" => AdminReply::use_method("POST").into(),
+            path => self.read(path).into(),
+        }
+    }
+
+    fn read(&self, path: &str) -> AdminReply {
+        match path {
             "/" | "/help" => AdminReply::text(200, HELP),
             "/ready" => self.ready(),
             "/config_dump" => {
@@ -74,12 +89,6 @@ impl Admin {
             "/certs" => json(&dump::certificates(&self.identity, self.clock.wall())),
             "/stats/prometheus" | "/metrics" => self.metrics(),
             "/server_info" => json(&self.server_info()),
-            "/logging" if is_post => set_level(request.query),
-            "/drain_listeners" if is_post => {
-                self.trigger.start();
-                AdminReply::text(200, "OK\n")
-            }
-            "/logging" | "/drain_listeners" => AdminReply::use_method("POST"),
             _ => AdminReply::not_found(),
         }
     }
@@ -167,11 +176,13 @@ fn listeners(joined: &Joined) -> String {
     text
 }
 
-fn set_level(query: Option<&str>) -> AdminReply {
+fn set_level(query: Option<&str>) -> AdminAnswer {
     let level = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("level="));
-    match level.map(daemon::logging::set_filter) {
-        Some(Ok(())) => AdminReply::text(200, "OK\n"),
-        Some(Err(error)) => AdminReply::text(400, format!("{error}\n")),
-        None => AdminReply::text(400, "use /logging?level=debug\n"),
-    }
+    let Some(level) = level.map(str::to_owned) else {
+        return AdminReply::text(400, "use /logging?level=debug\n").into();
+    };
+    AdminAnswer::Change(Box::new(move || match daemon::logging::set_filter(&level) {
+        Ok(()) => AdminReply::text(200, "OK\n"),
+        Err(error) => AdminReply::text(400, format!("{error}\n")),
+    }))
 }

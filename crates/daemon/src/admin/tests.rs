@@ -9,7 +9,7 @@ use codec::client;
 use http::Request;
 use tokio::net::TcpListener;
 
-use super::{AdminReply, AdminRequest, serve};
+use super::{AdminAnswer, AdminReply, AdminRequest, serve, serve_with};
 use crate::Drain;
 
 #[test]
@@ -19,7 +19,7 @@ fn idle_callers_keep_nobody_out_and_hold_up_no_drain() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, drain) = Drain::new();
-        let handler = Arc::new(|_: &AdminRequest<'_>| AdminReply::text(200, "ok"));
+        let handler = Arc::new(|_: &AdminRequest<'_>| AdminReply::text(200, "ok").into());
         let serving = tokio::spawn(serve(listener, handler, drain));
         let mut idle = Vec::new();
         for _ in 0..2 * super::CONNECTIONS_MAX {
@@ -40,8 +40,8 @@ fn it_answers_and_drains_on_a_runtime_with_many_threads() {
         let address = listener.local_addr().unwrap();
         let (trigger, drain) = Drain::new();
         let handler = Arc::new(|request: &AdminRequest<'_>| match request.path {
-            "/ready" => AdminReply::text(200, format!("{} {:?}", request.method, request.query)),
-            _ => AdminReply::not_found(),
+            "/ready" => AdminReply::text(200, format!("{} {:?}", request.method, request.query)).into(),
+            _ => AdminReply::not_found().into(),
         });
         let serving = tokio::spawn(serve(listener, handler, drain));
         let reply = client::get(address, "/ready?x=1").await.unwrap();
@@ -86,25 +86,74 @@ fn only_root_and_the_own_user_change_something() {
         let (trigger, drain) = Drain::new();
         let changes = Arc::new(AtomicUsize::new(0));
         let changed = Arc::clone(&changes);
-        let handler = Arc::new(move |request: &AdminRequest<'_>| {
-            changed.fetch_add(usize::from(request.method != "GET"), Ordering::Relaxed);
-            AdminReply::text(200, "done")
+        let handler = Arc::new(move |request: &AdminRequest<'_>| match request.path {
+            "/drain_listeners" => {
+                let changed = Arc::clone(&changed);
+                AdminAnswer::Change(Box::new(move || {
+                    changed.fetch_add(1, Ordering::Relaxed);
+                    AdminReply::text(200, "done")
+                }))
+            }
+            _ => AdminReply::not_found().into(),
         });
         let serving = tokio::spawn(serve(listener, handler, drain));
         let ours = Request::post("/drain_listeners").body(Bytes::new()).unwrap();
         assert_eq!(client::send(address, ours, client::Limits::default()).await.unwrap().status(), 200);
         assert_eq!(changes.load(Ordering::Relaxed), 1);
-        for (method, expected) in [("GET", "200"), ("POST", "403"), ("PUT", "403"), ("DELETE", "403")] {
+        for (method, path, expected) in [
+            ("GET", "drain_listeners", "405"),
+            ("POST", "drain_listeners", "403"),
+            ("PUT", "drain_listeners", "403"),
+            ("DELETE", "drain_listeners", "403"),
+            // Nothing would change, so nobody is looked up.
+            ("POST", "nothing", "404"),
+        ] {
             let script = format!(
                 "exec 3<>/dev/tcp/127.0.0.1/{}; \
-                 printf '{method} /drain_listeners HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n\\r\\n' >&3; \
+                 printf '{method} /{path} HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n\\r\\n' >&3; \
                  read -r _ status _ <&3; echo -n $status",
                 address.port()
             );
             let status = tokio::task::spawn_blocking(move || as_nobody(script)).await.unwrap();
-            assert!(status.is_none_or(|status| status == expected), "{method}");
+            assert!(status.is_none_or(|status| status == expected), "{method} /{path}");
         }
         assert_eq!(changes.load(Ordering::Relaxed), 1, "nothing was changed by anybody else");
+        trigger.start();
+        serving.await.unwrap().unwrap();
+    });
+}
+
+/// Who waits to be looked up, be it for ever, holds up neither those who read nor what changes nothing.
+#[test]
+fn a_look_up_keeps_nobody_else_out() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, drain) = Drain::new();
+        let asked = Arc::new(tokio::sync::Notify::new());
+        let telling = Arc::clone(&asked);
+        let handler = Arc::new(move |request: &AdminRequest<'_>| match request.path {
+            "/drain_listeners" => {
+                telling.notify_one();
+                AdminAnswer::Change(Box::new(|| AdminReply::text(200, "done")))
+            }
+            _ => AdminReply::not_found().into(),
+        });
+        let look_ups = Arc::new(tokio::sync::Semaphore::new(1));
+        let busy = Arc::clone(&look_ups).acquire_owned().await.unwrap();
+        let serving = tokio::spawn(serve_with(listener, handler, drain, look_ups));
+        let post = |path: &str| {
+            let request = Request::post(path).body(Bytes::new()).unwrap();
+            client::send(address, request, client::Limits::default())
+        };
+        let waiting = tokio::spawn(post("/drain_listeners"));
+        asked.notified().await;
+        assert_eq!(client::get(address, "/").await.unwrap().status(), 404);
+        assert_eq!(post("/nothing").await.unwrap().status(), 404);
+        assert!(!waiting.is_finished());
+        drop(busy);
+        assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
         trigger.start();
         serving.await.unwrap().unwrap();
     });

@@ -57,7 +57,10 @@ fn joined() -> Joined {
 }
 
 fn ask(admin: &Admin, method: &str, path: &str, query: Option<&str>) -> (u16, String) {
-    let reply = admin.answer(&AdminRequest { path, method, query });
+    let reply = match admin.answer(&AdminRequest { path, method, query }) {
+        AdminAnswer::Reply(reply) => reply,
+        AdminAnswer::Change(change) => change(),
+    };
     (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
 }
 

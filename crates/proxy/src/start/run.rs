@@ -330,7 +330,8 @@ async fn open_admin(options: &Options, admin: &Arc<Admin>, tasks: &Tasks) -> Res
     }
     if options.metrics_port != 0 {
         let admin = Arc::clone(admin);
-        let handler: AdminHandler = Arc::new(move |request: &AdminRequest<'_>| admin.answer_metrics(request));
+        let handler: AdminHandler =
+            Arc::new(move |request: &AdminRequest<'_>| admin.answer_metrics(request).into());
         serve_admin((options.metrics_address, options.metrics_port).into(), handler, tasks).await?;
     }
     Ok(())
