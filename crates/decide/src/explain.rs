@@ -6,7 +6,8 @@ mod tests;
 
 use crate::authz::{self, Decision, Denial, Facts, Rehearsal};
 use crate::path::{self, Path};
-use crate::route::{self, Match, Table};
+use crate::request::first_value;
+use crate::route::{self, Match, Redirected, Table};
 use crate::{Headers, RequestView};
 use model::route::{HeaderEdit, RouteFilter, RouteRule, untouched};
 use model::settings::PathNormalization;
@@ -20,16 +21,27 @@ pub struct Explanation {
     pub path: Option<String>,
     /// All readings of it that are decided on; empty: it is its own only one.
     pub readings: Vec<String>,
-    /// What the policies say where it comes in.
-    pub entry: Judgement,
+    /// What the policies say where it comes in; `None`: it is answered before they are asked.
+    pub entry: Option<Judgement>,
     /// The rule that matched, as object and line, and its index in the route.
     pub rule: Option<(Origin, u32)>,
     /// Where the request goes, with shares that add up to 1. Empty when it goes nowhere.
     pub backends: Vec<Share>,
     /// What the backends get, after the rule's edits; `None`: nothing is sent.
     pub sent: Option<Sent>,
+    /// Where its caller is sent instead, by a rule or for the encoded slashes of its path.
+    pub redirect: Option<Redirection>,
     /// How it ends before any backend is asked; `None`: it is forwarded (or redirected).
     pub refusal: Option<Reason>,
+}
+
+/// An answer that tells the caller to ask elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirection {
+    /// HTTP status.
+    pub status: u16,
+    /// Where.
+    pub location: String,
 }
 
 /// A backend and its part of the traffic.
@@ -52,6 +64,8 @@ pub struct Sent {
     pub path: Option<String>,
     /// All readings of it; empty: it is its own only one.
     pub readings: Vec<String>,
+    /// How the callee answers without asking anybody: for encoded slashes that a rule's rewrite has put into the path.
+    pub redirect: Option<Redirection>,
     /// What the rule changes of the headers, in this order.
     pub edits: Vec<HeaderEdit>,
 }
@@ -93,18 +107,30 @@ pub fn explain(
 ) -> Explanation {
     let read = match path::read(request.path, how) {
         Ok(read) => read,
-        Err(reason) => return refused(None, Judgement::default(), reason),
+        Err(reason) => return refused(None, None, reason),
     };
+    if read.is_redirected {
+        return match unescape(&read.forwarded, request) {
+            Ok(redirect) => Explanation {
+                redirect: Some(redirect),
+                refusal: None,
+                ..refused(Some(read), None, Reason::BadPath)
+            },
+            Err(reason) => refused(Some(read), None, reason),
+        };
+    }
     let request = RequestView { path: &read.forwarded, readings: &read.readings, ..*request };
     let entry = judge_view(policies, &Facts { http: Some(&request), ..*facts });
     match entry.verdict {
         Verdict::Allowed => {}
-        Verdict::Ambiguous => return refused(Some(read), entry, Reason::AmbiguousPath),
-        Verdict::DeniedBy(..) | Verdict::NotAllowed(_) => return refused(Some(read), entry, Reason::Denied),
+        Verdict::Ambiguous => return refused(Some(read), Some(entry), Reason::AmbiguousPath),
+        Verdict::DeniedBy(..) | Verdict::NotAllowed(_) => {
+            return refused(Some(read), Some(entry), Reason::Denied);
+        }
     }
     let matched = match table.find(port, &request) {
         Ok(matched) => matched,
-        Err(reason) => return refused(Some(read), entry, reason),
+        Err(reason) => return refused(Some(read), Some(entry), reason),
     };
     let rule = matched.map(|matched| &**matched.rule);
     // A service without any rule is its own backend, as in the proxy.
@@ -114,17 +140,17 @@ pub fn explain(
         (None, Some(host)) => vec![Share { host: Some(host.clone()), port, share: 1.0 }],
         (None, None) => Vec::new(),
     };
-    let redirects =
-        rule.is_some_and(|rule| rule.filters.iter().any(|f| matches!(f, RouteFilter::Redirect(_))));
+    let redirect = matched.as_ref().and_then(|matched| redirected(matched, &request, port));
     let refusal = match rule {
         None if backends.is_empty() => Some(Reason::NoRoute),
-        Some(_) if backends.is_empty() && !redirects => Some(Reason::NoBackend),
+        Some(_) if backends.is_empty() && redirect.is_none() => Some(Reason::NoBackend),
         _ => None,
     };
-    let is_sent = refusal.is_none() && !redirects;
+    let is_sent = refusal.is_none() && redirect.is_none();
     let sent = if is_sent { edited(&request, matched.as_ref(), how).map(Some) } else { Ok(None) };
     Explanation {
-        entry,
+        entry: Some(entry),
+        redirect,
         rule: rule.map(|rule| (rule.origin.clone(), rule.index)),
         backends,
         refusal: refusal.or(sent.as_ref().err().copied()),
@@ -135,20 +161,39 @@ pub fn explain(
 }
 
 /// What a callee's policies say of `sent`, which became of `request`. `facts` are those of the callee;
-/// `facts.http` is replaced. What it refuses for its path is not asked about, and is not allowed.
+/// `facts.http` is replaced. What it refuses or redirects for its path is not asked about, and is not allowed.
 pub fn judge(
     sent: &Sent,
     request: &RequestView<'_>,
     policies: &[Arc<Policy>],
     facts: &Facts<'_>,
 ) -> Judgement {
-    let Some(path) = &sent.path else {
+    let Some(path) = sent.path.as_ref().filter(|_| sent.redirect.is_none()) else {
         return Judgement { verdict: Verdict::NotAllowed(Vec::new()), recorded: Vec::new() };
     };
     let headers = Edited { of: request.headers, host: &sent.host, edits: &sent.edits };
     let readings = &sent.readings;
     let view = RequestView { host: &sent.host, path, readings, headers: &headers, ..*request };
     judge_view(policies, &Facts { http: Some(&view), ..*facts })
+}
+
+fn unescape(forwarded: &str, request: &RequestView<'_>) -> Result<Redirection, Reason> {
+    let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
+    let content_type = first_value(request.headers, "content-type");
+    let location = path::unescape_location(&format!("{forwarded}{query}"), content_type.as_deref())?;
+    Ok(Redirection { status: path::UNESCAPE_STATUS, location })
+}
+
+/// The rule's redirect, if it has one.
+fn redirected(matched: &Match<'_>, request: &RequestView<'_>, port: u16) -> Option<Redirection> {
+    let redirect = matched.rule.filters.iter().find_map(|filter| match filter {
+        RouteFilter::Redirect(redirect) => Some(redirect),
+        _ => None,
+    })?;
+    let is_https = first_value(request.headers, "x-forwarded-proto").is_some_and(|scheme| scheme == b"https");
+    let location =
+        route::redirect_location(redirect, &Redirected::new(request, is_https, port, matched.prefix_len));
+    Some(Redirection { status: redirect.status, location })
 }
 
 fn judge_view(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Judgement {
@@ -192,9 +237,17 @@ fn edited(
             RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
         }
     }
-    let read = path::read(&path, how).ok().map(|read| (read.forwarded.into_owned(), read.readings));
-    let (path, readings) = read.unzip();
-    Ok(Sent { host, path, readings: readings.unwrap_or_default(), edits })
+    let read = path::read(&path, how).ok();
+    let redirect =
+        read.as_ref().filter(|read| read.is_redirected).map(|read| unescape(&read.forwarded, request));
+    // gRPC is refused instead.
+    let (redirect, read) = match redirect {
+        Some(Err(_)) => (None, None),
+        Some(Ok(redirect)) => (Some(redirect), read),
+        None => (None, read),
+    };
+    let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
+    Ok(Sent { host, path, readings: readings.unwrap_or_default(), redirect, edits })
 }
 
 /// Headers after a rule's edits.
@@ -237,8 +290,8 @@ fn shares(rule: &RouteRule) -> Vec<Share> {
     weighted.map(|b| Share { host: b.host.clone(), port: b.port, share: share(b.weight) }).collect()
 }
 
-fn refused(read: Option<Path<'_>>, entry: Judgement, reason: Reason) -> Explanation {
+fn refused(read: Option<Path<'_>>, entry: Option<Judgement>, reason: Reason) -> Explanation {
     let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
     let (rule, backends, readings) = (None, Vec::new(), readings.unwrap_or_default());
-    Explanation { path, readings, entry, rule, backends, sent: None, refusal: Some(reason) }
+    Explanation { path, readings, entry, rule, backends, sent: None, redirect: None, refusal: Some(reason) }
 }

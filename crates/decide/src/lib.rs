@@ -23,4 +23,4 @@ pub mod route;
 pub mod split;
 
 pub use dice::Dice;
-pub use request::{Headers, RequestView};
+pub use request::{Headers, RequestView, is_grpc};

@@ -58,6 +58,23 @@ pub fn read(raw: &str, how: PathNormalization) -> Result<Path<'_>, Reason> {
     Ok(Path { forwarded, readings, is_redirected })
 }
 
+/// Status of the redirect to a path without encoded slashes: the method is kept.
+pub const UNESCAPE_STATUS: u16 = 307;
+
+/// `location` of the redirect to a path without encoded slashes; `target` is what is forwarded, with its query. A
+/// gRPC client follows none and is refused.
+///
+/// # Errors
+/// [`Reason::BadPath`].
+pub fn unescape_location(target: &str, content_type: Option<&[u8]>) -> Result<String, Reason> {
+    if content_type.is_some_and(crate::request::is_grpc) {
+        return Err(Reason::BadPath);
+    }
+    // Two slashes at its beginning would make another host of what follows (RFC 3986 section 4.2).
+    let dot = if target.starts_with("//") { "/." } else { "" };
+    Ok(format!("{dot}{target}"))
+}
+
 /// Whether every reading of a path that is forwarded lies at or below `prefix`, as a user wrote it.
 ///
 /// # Errors

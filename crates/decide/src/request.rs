@@ -6,6 +6,20 @@ pub trait Headers {
     fn visit(&self, name: &str, each: &mut dyn FnMut(&[u8]));
 }
 
+/// The first value of `name` (lower case).
+pub(crate) fn first_value(headers: &dyn Headers, name: &str) -> Option<Vec<u8>> {
+    let mut first = None;
+    headers.visit(name, &mut |value| {
+        first.get_or_insert_with(|| value.to_vec());
+    });
+    first
+}
+
+/// Whether a `content-type` is that of gRPC. Not `application/grpc-web`, whose errors have another form.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    matches!(content_type.strip_prefix(b"application/grpc"), Some([] | [b'+' | b';', ..]))
+}
+
 impl Headers for () {
     fn visit(&self, _name: &str, _each: &mut dyn FnMut(&[u8])) {}
 }

@@ -8,7 +8,7 @@ use crate::remote::{self, Remote, Server};
 use crate::{analyze, load, naming, show};
 use anyhow::Context;
 use decide::authz::Facts;
-use decide::explain::{Explanation, Judgement, Verdict, explain, judge};
+use decide::explain::{Explanation, Judgement, Redirection, Verdict, explain, judge};
 use decide::route::Table;
 use decide::{RequestView, host, listener};
 use http::{StatusCode, Uri};
@@ -101,12 +101,13 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
     };
     let mut text = describe_way(args.gateway.as_deref(), &view, &way);
     let mut is_denied = false;
-    for callee in callees(&world, &way) {
-        let Some(sent) = &way.sent else { break };
-        let facts = Facts { peer: peer.as_ref(), peer_ip, port: callee.port, http: None };
-        let told = judge(sent, &view, &callee.policies, &facts);
-        is_denied |= told.verdict != Verdict::Allowed;
-        describe("at", &callee.group, &told, &mut text);
+    if let Some(sent) = way.sent.as_ref().filter(|sent| sent.redirect.is_none()) {
+        for callee in callees(&world, &way) {
+            let facts = Facts { peer: peer.as_ref(), peer_ip, port: callee.port, http: None };
+            let told = judge(sent, &view, &callee.policies, &facts);
+            is_denied |= told.verdict != Verdict::Allowed;
+            describe("at", &callee.group, &told, &mut text);
+        }
     }
     console.data(&text);
     Ok(if is_denied || way.refusal.is_some() { exit::FAILED } else { exit::OK })
@@ -262,10 +263,10 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
     for reading in &way.readings {
         let _ = writeln!(text, "read as   {reading}");
     }
-    if let (Some(gateway), true) = (gateway, way.path.is_some()) {
-        describe("gateway", gateway, &way.entry, &mut text);
+    if let (Some(gateway), Some(entry)) = (gateway, &way.entry) {
+        describe("gateway", gateway, entry, &mut text);
     }
-    if way.entry.verdict == Verdict::Allowed {
+    if way.entry.as_ref().is_some_and(|entry| entry.verdict == Verdict::Allowed) {
         let _ = writeln!(text, "route     {rule}");
     }
     if let Some(sent) = &way.sent {
@@ -277,6 +278,13 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
     for backend in &way.backends {
         let host = backend.host.as_ref().map_or("a reference to nothing (500)", Hostname::as_str);
         let _ = writeln!(text, "backend   {:.0} % to {host}:{}", backend.share * 100.0, backend.port);
+    }
+    if let Some(Redirection { status, location }) = &way.redirect {
+        let _ = writeln!(text, "ends      {status}: redirected to {location}");
+    }
+    if let Some(Redirection { status, location }) = way.sent.as_ref().and_then(|sent| sent.redirect.as_ref())
+    {
+        let _ = writeln!(text, "ends      {status} by the callee's proxy: redirected to {location}");
     }
     if let Some(reason) = way.refusal {
         let row = reason.row();

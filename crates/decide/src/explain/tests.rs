@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! What a person is told of a request.
 
-use super::{Verdict, explain, judge};
+use super::{Redirection, Verdict, explain, judge};
 use crate::RequestView;
 use crate::authz::Facts;
 use crate::route::Table;
@@ -78,7 +78,7 @@ fn it_names_the_policy_that_denies() {
     let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
     let told = explain(&table(&[1]), None, 80, &request, PathNormalization::default(), &denied, &facts);
     assert_eq!(told.path.as_deref(), Some("/y"));
-    assert_eq!(told.entry.verdict, Verdict::DeniedBy(origin("AuthorizationPolicy", "p"), 0));
+    assert_eq!(told.entry.unwrap().verdict, Verdict::DeniedBy(origin("AuthorizationPolicy", "p"), 0));
     let told = explain(
         &table(&[1]),
         None,
@@ -88,7 +88,7 @@ fn it_names_the_policy_that_denies() {
         &[policy(Action::Allow, Vec::new())],
         &facts,
     );
-    assert_eq!(told.entry.verdict, Verdict::NotAllowed(vec![origin("AuthorizationPolicy", "p")]));
+    assert_eq!(told.entry.unwrap().verdict, Verdict::NotAllowed(vec![origin("AuthorizationPolicy", "p")]));
 }
 
 /// What a callee with this policy says, after these filters, of `GET /a/x` to `web` with `x-who: me`.
@@ -182,8 +182,76 @@ fn it_tells_every_reading_of_a_path() {
     let how = PathNormalization::default();
     let told = explain(&table(&[1]), None, 80, &request, how, &denied, &facts);
     assert_eq!(told.readings, ["/x;y/admin", "/x/admin"]);
-    assert_eq!((told.entry.verdict, told.refusal), (Verdict::Ambiguous, Some(Reason::AmbiguousPath)));
+    assert_eq!(
+        (told.entry.unwrap().verdict, told.refusal),
+        (Verdict::Ambiguous, Some(Reason::AmbiguousPath))
+    );
     let told = explain(&table(&[1]), None, 80, &request, how, &[], &facts);
     let told = judge(&told.sent.unwrap(), &request, &denied, &facts);
     assert_eq!(told.verdict, Verdict::Ambiguous, "at the callee, too");
+}
+
+#[test]
+fn encoded_slashes_that_the_caller_is_to_decode_are_a_redirect_before_anything_is_asked() {
+    use model::settings::EscapedSlashesAction;
+    let how = PathNormalization {
+        escaped_slashes: EscapedSlashesAction::UnescapeAndRedirect,
+        ..Default::default()
+    };
+    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let denied = [policy(Action::Deny, vec![Rule::default()])];
+    let told = |path: &str, content_type: &str| {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        let (method, host, query) = ("GET", "web", Some("q=1"));
+        let request = RequestView { method, host, path, readings: &[], query, headers: &headers };
+        explain(&table(&[1]), None, 80, &request, how, &denied, &facts)
+    };
+    for (path, location) in [("/a%2Fb", "/a/b?q=1"), ("/%2Fb", "/.//b?q=1")] {
+        let told = told(path, "text/plain");
+        let redirect = Redirection { status: 307, location: location.into() };
+        assert_eq!((told.redirect, told.refusal, told.entry, told.sent), (Some(redirect), None, None, None));
+    }
+    let refused = told("/a%2Fb", "application/grpc");
+    assert_eq!((refused.redirect, refused.refusal, refused.entry), (None, Some(Reason::BadPath), None));
+    assert_eq!(told("/a", "text/plain").refusal, Some(Reason::Denied));
+    // One that a rewrite put there is met by the callee.
+    let mut rewritten = (**table(&[1]).rules().next().unwrap()).clone();
+    let path = Some(PathRewrite::Full("/c%2Fd".into()));
+    rewritten.filters = vec![RouteFilter::Rewrite(Rewrite { hostname: None, path })];
+    let table = Table::compile([Arc::new(rewritten)]);
+    let request =
+        RequestView { method: "GET", host: "web", path: "/a", readings: &[], query: None, headers: &() };
+    let sent = explain(&table, None, 80, &request, how, &[], &facts).sent.unwrap();
+    assert_eq!(sent.redirect, Some(Redirection { status: 307, location: "/c/d".into() }));
+    assert_ne!(judge(&sent, &request, &[], &facts).verdict, Verdict::Allowed);
+}
+
+#[test]
+fn a_rules_redirect_is_told_as_the_proxy_answers_it() {
+    let mut away = (**table(&[]).rules().next().unwrap()).clone();
+    let (hostname, path) = (Some("new.example".into()), None);
+    away.filters = vec![RouteFilter::Redirect(model::route::Redirect {
+        scheme: None,
+        hostname,
+        port: None,
+        path,
+        status: 301,
+    })];
+    let table = Table::compile([Arc::new(away)]);
+    let facts = Facts { peer: None, peer_ip: None, port: 8080, http: None };
+    for (scheme, location) in [("http", "http://new.example:8080/a?q"), ("https", "https://new.example/a?q")]
+    {
+        let headers = vec![("x-forwarded-proto".to_owned(), scheme.to_owned())];
+        let request = RequestView {
+            method: "GET",
+            host: "web",
+            path: "/a",
+            readings: &[],
+            query: Some("q"),
+            headers: &headers,
+        };
+        let told = explain(&table, None, 8080, &request, PathNormalization::default(), &[], &facts);
+        let redirect = Redirection { status: 301, location: location.into() };
+        assert_eq!((told.redirect, told.refusal, told.sent), (Some(redirect), None, None));
+    }
 }

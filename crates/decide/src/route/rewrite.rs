@@ -1,6 +1,7 @@
 //! Paths and locations after a rewrite or redirect (Gateway API, `HTTPPathModifier` and
 //! `HTTPRequestRedirectFilter`).
 
+use crate::RequestView;
 use crate::host;
 use crate::path::is_within;
 use model::Reason;
@@ -56,6 +57,15 @@ pub struct Redirected<'a> {
     pub query: Option<&'a str>,
     /// From the [`super::Match`].
     pub prefix_len: usize,
+}
+
+impl<'a> Redirected<'a> {
+    /// Of a request to a port. Where the caller's scheme is said to be https, TLS ends at a proxy in front, whose port
+    /// is the usual one.
+    pub fn new(request: &RequestView<'a>, is_https: bool, port: u16, prefix_len: usize) -> Self {
+        let (scheme, port) = if is_https { ("https", 443) } else { ("http", port) };
+        Self { scheme, host: request.host, port, path: request.path, query: request.query, prefix_len }
+    }
 }
 
 /// The `location` of a redirect. The port is the redirect's own; else the usual one of the redirect's

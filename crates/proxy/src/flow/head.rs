@@ -351,11 +351,7 @@ impl Head {
 /// gRPC or not, by `content-type`.
 pub(crate) fn spoken(headers: &HeaderMap) -> Spoken {
     match headers.get(header::CONTENT_TYPE) {
-        // Not `application/grpc-web`, whose errors have another form.
-        Some(value) => match value.as_bytes().strip_prefix(b"application/grpc") {
-            Some([] | [b'+' | b';', ..]) => Spoken::Grpc,
-            _ => Spoken::Http,
-        },
-        None => Spoken::Http,
+        Some(value) if decide::is_grpc(value.as_bytes()) => Spoken::Grpc,
+        _ => Spoken::Http,
     }
 }

@@ -224,3 +224,21 @@ fn the_policies_of_which_none_matches_are_named() {
         "denied: none of the ALLOW policies matches: AuthorizationPolicy/no-client.default (web.yaml:17)";
     assert!(code == 1 && text.contains(denied), "{text}");
 }
+
+/// As the proxy answers: without a look at routes and policies.
+#[test]
+fn a_path_that_is_to_be_asked_for_without_its_encoded_slashes_is_redirected() {
+    let settings = "
+---
+apiVersion: leno.dev/v1alpha1
+kind: MeshSettings
+metadata: {name: default}
+spec: {pathNormalization: {pathWithEscapedSlashesAction: UNESCAPE_AND_REDIRECT}}
+";
+    let line = "--to http://web.default.svc.cluster.local/private%2Fa?b --from default/client";
+    let ends = "path      /private/a\nends      307: redirected to /private/a?b\n";
+    assert_eq!(explained_in(&format!("{FILES}{settings}"), line), (0, ends.into()));
+    let (code, text) =
+        explained_in(&format!("{FILES}{settings}"), &format!("{line} -H content-type:application/grpc"));
+    assert!(code == 1 && text.contains("ends      400"), "{text}");
+}

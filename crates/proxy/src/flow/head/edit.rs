@@ -1,8 +1,8 @@
 //! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
 
-use super::{Authority, Head, Kind, X_FORWARDED_PROTO, kind, spoken, strip, with_path};
-use crate::failure::Spoken;
+use super::{Authority, Fields, Head, Kind, X_FORWARDED_PROTO, kind, strip, with_path};
 use codec::Body;
+use decide::path;
 use decide::route::{self, Match, Redirected};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -65,8 +65,7 @@ fn rewrite_path(head: &mut Head, rewrite: &PathRewrite, prefix_len: usize) -> Re
     Ok(())
 }
 
-/// Where encoded slashes are to be decoded by the caller: a redirect to the path without them, which keeps the
-/// method. A gRPC client follows none and is refused.
+/// Where encoded slashes are to be decoded by the caller: a redirect to the path without them.
 ///
 /// # Errors
 /// [`Reason::BadPath`].
@@ -74,20 +73,17 @@ pub(crate) fn unescape(head: &Head) -> Result<Option<Response<Body>>, Reason> {
     if !head.is_redirected {
         return Ok(None);
     }
-    if spoken(&head.headers) == Spoken::Grpc {
-        return Err(Reason::BadPath);
-    }
-    // Two slashes at its beginning would make another host of what follows (RFC 3986 section 4.2).
-    let dot = if head.target.as_str().starts_with("//") { "/." } else { "" };
-    let location = HeaderValue::try_from(format!("{dot}{}", head.target)).map_err(|_| Reason::BadPath)?;
+    let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let location = path::unescape_location(head.target.as_str(), content_type)?;
+    let location = HeaderValue::try_from(location).map_err(|_| Reason::BadPath)?;
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    *response.status_mut() =
+        StatusCode::from_u16(path::UNESCAPE_STATUS).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(Some(response))
 }
 
-/// The rule's redirect as a response, when it has one. `port` is the listener's or service's. Where the caller's
-/// scheme is said to be https, TLS ends at a proxy in front, whose port is the usual one.
+/// The rule's redirect as a response, when it has one. `port` is the listener's or service's.
 pub(crate) fn redirect(head: &Head, matched: &Match<'_>, port: u16) -> Option<Response<Body>> {
     let redirect = matched.rule.filters.iter().find_map(|filter| match filter {
         RouteFilter::Redirect(redirect) => Some(redirect),
@@ -99,15 +95,8 @@ pub(crate) fn redirect(head: &Head, matched: &Match<'_>, port: u16) -> Option<Re
 fn redirect_response(redirect: &Redirect, head: &Head, prefix_len: usize, port: u16) -> Response<Body> {
     // At the edge it is only there when it is believed.
     let is_https = head.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
-    let (scheme, port) = if is_https { ("https", 443) } else { ("http", port) };
-    let request = Redirected {
-        scheme,
-        host: head.authority.as_str(),
-        port,
-        path: head.target.path(),
-        query: head.target.query(),
-        prefix_len,
-    };
+    let fields = Fields(&head.headers);
+    let request = Redirected::new(&head.view(&fields), is_https, port, prefix_len);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
     if let Ok(location) = HeaderValue::try_from(route::redirect_location(redirect, &request)) {
