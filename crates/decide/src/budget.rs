@@ -1,6 +1,6 @@
-//! How many requests may go again: a share of all that a service had lately, with a floor. Envoy's `retry_budget`
-//! (`budget_percent`), the Gateway API's retry constraint. Without it a service that fails gets a multiple of its
-//! load at the worst moment.
+//! How many requests may go again: a share of all that a service had lately, with a floor where that would be next
+//! to nothing. Envoy's `retry_budget` (`budget_percent`), the Gateway API's retry constraint. Without it a service that
+//! fails gets a multiple of its load at the worst moment.
 //!
 //! The window is a ring of seconds; each is packed into 64 bits for an atomic, as `health` is.
 
@@ -9,8 +9,9 @@ mod tests;
 
 /// Retries for each 100 requests of the window (Envoy's and the Gateway API's default).
 pub const BUDGET_PERCENT: u64 = 20;
-/// So many retries within the window are allowed however few requests there were.
-pub const BUDGET_RETRIES_MIN: u64 = 10;
+/// So many retries in each second are allowed while requests are so few that their share is less (the Gateway API's
+/// default `minRetryRate`).
+pub const BUDGET_RETRIES_PER_S_MIN: u64 = 10;
 /// Length of the window in seconds (the Gateway API's default).
 pub const BUDGET_WINDOW_S: usize = 10;
 
@@ -89,6 +90,11 @@ pub enum Budget {
     Spent,
 }
 
+/// The second of this number.
+fn at(window: &[Second; BUDGET_WINDOW_S], number: u64) -> Second {
+    window.get(place(number)).copied().unwrap_or_default().at(number)
+}
+
 /// What is left at `now_s` of the window whose seconds these are.
 pub fn left(window: &[Second; BUDGET_WINDOW_S], now_s: u64) -> Budget {
     let is_recent =
@@ -96,6 +102,10 @@ pub fn left(window: &[Second; BUDGET_WINDOW_S], now_s: u64) -> Budget {
     let recent = || window.iter().filter(is_recent);
     let requests: u64 = recent().map(|second| second.requests()).sum();
     let retries: u64 = recent().map(|second| second.retries()).sum();
-    let allowed = (requests * BUDGET_PERCENT / 100).max(BUDGET_RETRIES_MIN);
-    if retries < allowed { Budget::Left } else { Budget::Spent }
+    let share = |requests: u64| requests * BUDGET_PERCENT / 100;
+    let (this, before) = (at(window, now_s), at(window, now_s.wrapping_sub(1)));
+    // This second may just have begun, so the one before it tells as well.
+    let is_quiet = share(this.requests().max(before.requests())) < BUDGET_RETRIES_PER_S_MIN;
+    let is_within = retries < share(requests) || is_quiet && this.retries() < BUDGET_RETRIES_PER_S_MIN;
+    if is_within { Budget::Left } else { Budget::Spent }
 }

@@ -47,9 +47,28 @@ fn one_of_five_goes_again() {
 fn a_few_always_may() {
     let mut service = Service::default();
     service.requests(7, 1);
-    assert_eq!(service.retries(7, 100), 10);
-    assert_eq!(service.retries(16, 100), 0, "the window is ten seconds long");
-    assert_eq!(service.retries(17, 100), 10);
+    for second in 7..30 {
+        assert_eq!(service.retries(second, 100), 10);
+        assert_eq!(service.retries(second, 100), 0, "ten in each second");
+    }
+    assert_eq!(Service::default().retries(0, 100), 10, "the first second has none before it");
+}
+
+/// Also where the share is used up as a second ends: the next one brings no ten of its own.
+#[test]
+fn a_busy_service_gets_the_share_alone() {
+    for rate in [50, 60, 200, 1_000] {
+        let mut service = Service::default();
+        let (mut requests, mut retries) = (0, 0);
+        for second in 100..130 {
+            for _ in 0..rate {
+                service.requests(second, 1);
+                requests += 1;
+                retries += service.retries(second, 2);
+            }
+            assert!(retries <= (requests / 5).max(20), "{retries} for {requests} at {rate} a second");
+        }
+    }
 }
 
 #[test]
@@ -63,6 +82,7 @@ fn what_was_quiet_for_long_has_earned_it() {
     let mut service = Service::default();
     service.requests(5, 1_000);
     assert_eq!(service.retries(1_000, 1_000), 10, "long ago");
+    assert_eq!(service.retries(1_001, 1_000), 10);
 }
 
 #[test]

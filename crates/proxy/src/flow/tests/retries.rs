@@ -4,7 +4,7 @@ use super::bed::{Application, fresh_ip, get, story};
 use super::edge::{edge, rule};
 use crate::accept::listen;
 use codec::Body;
-use decide::budget::{BUDGET_PERCENT, BUDGET_RETRIES_MIN, Budget};
+use decide::budget::{BUDGET_PERCENT, BUDGET_RETRIES_PER_S_MIN, Budget};
 use http::{Request, Response};
 use model::Reason;
 use model::route::RetryPolicy;
@@ -38,10 +38,14 @@ fn a_service_that_fails_gets_little_more_than_its_load() {
         let backends = [closer(&taken), closer(&taken), closer(&taken)];
         let proxy = edge(vec![rule(0, "")], &backends);
         let mut caller = proxy.enter().await;
+        let began_s = proxy.worker.now_ms() / 1000;
         for _ in 0..GETS {
             assert_eq!(caller.get("/").await.status(), 503);
         }
-        assert!(taken.get() <= GETS + GETS * BUDGET_PERCENT / 100, "{}", taken.get());
+        // On a machine that takes its time there are few requests in each second.
+        let seconds = proxy.worker.now_ms() / 1000 - began_s + 1;
+        let again = (GETS * BUDGET_PERCENT / 100).max(seconds * BUDGET_RETRIES_PER_S_MIN);
+        assert!(taken.get() <= GETS + again, "{} in {seconds} s", taken.get());
         let lines = proxy.logged();
         // The first ones are within the floor: each goes out three times.
         assert_eq!((&lines[0]["response_flags"], &lines[0]["attempts"]), (&"UC,URX".into(), &3.into()));
@@ -62,7 +66,7 @@ fn what_nobody_had_goes_on_to_who_is_there_whatever_the_budget_says() {
         while proxy.entry().retries.left(proxy.worker.now_ms()) == Budget::Left {
             caller.get("/").await;
         }
-        assert!(taken.get() > BUDGET_RETRIES_MIN);
+        assert!(taken.get() > BUDGET_RETRIES_PER_S_MIN);
         let (gone, shop) = (Application::nobody(ip).await, Application::named(ip, "shop"));
         proxy.apply(vec![super::bed::endpoints(vec![
             super::bed::plain(gone),
