@@ -3,11 +3,13 @@
 //! One task owns it (see `task`). Everything that happens is a call here with the time as an argument;
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`.
 
+mod withdrawals;
+
 use crate::metrics::Metrics;
-use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Standing, Stranger, Validity, seconds};
+use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger, Validity, seconds};
 use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
-use crate::stream::{Holds, Offer, Peer, Stream};
+use crate::stream::{Offer, Peer, Stream};
 use api::Object;
 use apiserver::{Change as Row, Table};
 use model::federation::RemoteCluster;
@@ -18,36 +20,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use tokio::sync::oneshot;
 use translate::{Change, ClusterPlace, World};
+use withdrawals::Withdrawal;
 use xds::proto::DeltaDiscoveryRequest;
 use xds::server::COMPLAINT_CHARS_MAX;
+
+pub use withdrawals::{WITHDRAWALS_MAX, Withdrawn};
 
 /// Open streams at most; more are refused.
 pub const STREAMS_MAX: usize = 20_000;
 /// Open streams of one proxy at most; it needs one, and a few more while broken ones are being noticed.
 pub const STREAMS_PER_PROXY_MAX: u32 = 16;
-/// Withdrawals waited for at once; more are answered at once with nothing confirmed.
-pub const WITHDRAWALS_MAX: usize = 1024;
 
 /// Names a stream within this process.
 pub type StreamId = u64;
-
-/// How a withdrawal ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Withdrawn {
-    /// Streams that confirmed it.
-    pub acknowledged: u32,
-    /// Streams that did not in time, or refused.
-    pub outstanding: u32,
-}
-
-struct Withdrawal {
-    deadline: Instant,
-    marks: Vec<(StreamId, u64)>,
-    /// Those that left while it was waited for need no confirmation.
-    reply: oneshot::Sender<Withdrawn>,
-}
 
 /// Everything that a control plane knows.
 pub struct Plane {
@@ -307,73 +293,6 @@ impl Plane {
         }
         self.metrics.proxies.set(self.streams.len() as i64);
         self.settle(None);
-    }
-
-    /// Takes a workload out: nothing new is sent to it. The answer comes when every stream that was told
-    /// has confirmed, or at the deadline.
-    pub fn withdraw(
-        &mut self,
-        uid: &str,
-        deadline: Instant,
-        now: Instant,
-        reply: oneshot::Sender<Withdrawn>,
-    ) {
-        let is_repeated = self.presence.find(uid).is_some_and(|known| known.standing == Standing::Withdrawn);
-        self.rows.extend(self.presence.withdraw(uid));
-        self.sync_workload(uid);
-        let before: Vec<(StreamId, u64)> =
-            self.streams.iter().map(|(id, stream)| (*id, stream.mark())).collect();
-        let changed = self.flush(now);
-        let marks = match is_repeated {
-            // It changes nothing, and whom the first one concerned is not known any more: wait for all that
-            // is under way, rather than say that everybody knows.
-            true => self.streams.iter().map(|(id, stream)| (*id, stream.sent())).collect(),
-            false => {
-                let concerned = |id: &StreamId| {
-                    let stream = self.streams.get(id);
-                    stream.is_some_and(|stream| stream.subscriptions().any(|s| changed.contains(s)))
-                };
-                before.into_iter().filter(|(id, _)| concerned(id)).collect::<Vec<_>>()
-            }
-        };
-        if self.withdrawals.len() >= WITHDRAWALS_MAX {
-            let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: marks.len() as u32 });
-            return;
-        }
-        self.withdrawals.push(Withdrawal { deadline, marks, reply });
-        self.settle(Some(now));
-    }
-
-    /// Takes out a workload whose proxy is gone: it is not missed any more, and its certificate cannot be renewed.
-    pub fn withdraw_gone(&mut self, uid: &str) {
-        self.rows.extend(self.presence.withdraw(uid));
-        self.sync_workload(uid);
-    }
-
-    /// Answers withdrawals that everybody confirmed, or (with a time) whose deadline has passed.
-    fn settle(&mut self, now: Option<Instant>) {
-        if self.withdrawals.is_empty() {
-            return;
-        }
-        for withdrawal in std::mem::take(&mut self.withdrawals) {
-            let mut result = Withdrawn::default();
-            let mut waiting = 0;
-            for (id, mark) in &withdrawal.marks {
-                match self.streams.get(id).map(|stream| stream.holds(*mark)) {
-                    None => {}
-                    Some(Holds::Confirmed) => result.acknowledged += 1,
-                    Some(Holds::Refused) => result.outstanding += 1,
-                    Some(Holds::NotYet) => waiting += 1,
-                }
-            }
-            let late = now.is_some_and(|now| now >= withdrawal.deadline);
-            if waiting > 0 && !late && !withdrawal.reply.is_closed() {
-                self.withdrawals.push(withdrawal);
-                continue;
-            }
-            result.outstanding += waiting;
-            let _ = withdrawal.reply.send(result);
-        }
     }
 
     /// What other clusters offer changed.

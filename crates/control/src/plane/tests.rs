@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::presence::Standing;
 use crate::push::published::SWEEP_SLACK;
 use model::{Locality, SpiffeId};
 use std::time::UNIX_EPOCH;

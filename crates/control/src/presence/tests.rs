@@ -3,7 +3,7 @@
 use super::*;
 use apiserver::{MemoryStore, Store};
 use model::SpiffeId;
-use model::trust::Voucher;
+use model::trust::{EXPIRED_GRACE, RENEWAL_GRACE, Voucher};
 
 /// With the defaults.
 const KEPT_EXPIRED_S: u64 = RENEWAL_GRACE.as_secs();
