@@ -16,11 +16,11 @@ pub(crate) async fn watch_into(directory: Directory, events: Events, handle: Han
             let refused: BTreeSet<String> =
                 state.findings.iter().filter(is_error).map(ToString::to_string).collect();
             let took = handle.run(move |plane, _| {
-                let known: BTreeSet<String> = plane.last_findings.iter().map(ToString::to_string).collect();
+                let known: BTreeSet<String> = plane.findings().iter().map(ToString::to_string).collect();
                 plane.objects.set_files(state.objects, state.leaving, state.findings);
                 plane.add_rows(state.rows);
                 plane.sync_objects();
-                let found = plane.last_findings.iter();
+                let found = plane.findings().iter();
                 found.filter(|finding| !known.contains(&finding.to_string())).cloned().collect()
             });
             // The plane ends only with the process. What was told before is not told again.

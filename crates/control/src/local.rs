@@ -89,7 +89,7 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
     let metrics = Metrics::new(&daemon::metrics::Registry::new());
     let stored = Stored { objects, ..Stored::default() };
     let plane = Plane::new(place, Vec::new(), stored, metrics, clock.now());
-    let findings = plane.findings();
+    let findings = plane.findings().to_vec();
     tasks.spawn("world", work.run(plane));
     // Nothing outlives such a process.
     tasks.spawn("rows", async move { while rows.recv().await.is_some() {} });

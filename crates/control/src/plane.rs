@@ -15,7 +15,7 @@ use apiserver::{Change as Row, Table};
 use model::federation::RemoteCluster;
 use model::trust::{Proof, TrustBundle};
 use model::{Finding, Hostname, ObjectRef, Subscription};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub struct Plane {
     /// What the metrics say.
     pub metrics: Metrics,
     source_findings: Vec<Finding>,
-    /// What was wrong when objects last changed.
-    pub last_findings: Vec<Finding>,
+    /// What is wrong with the configuration, since it was asked for.
+    findings: OnceCell<Vec<Finding>>,
     in_force: BTreeMap<ObjectRef, Object>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
@@ -78,7 +78,7 @@ impl Plane {
             presence: stored.presence,
             metrics,
             source_findings: Vec::new(),
-            last_findings: Vec::new(),
+            findings: OnceCell::new(),
             in_force: BTreeMap::new(),
             gateways: Vec::new(),
             remote: BTreeMap::new(),
@@ -157,8 +157,8 @@ impl Plane {
         self.gateways = gateways.map(subscription).collect();
         self.world.set_refused(&self.source_findings);
         self.store_addresses();
-        self.last_findings = self.findings();
-        self.metrics.findings.set(self.last_findings.len() as i64);
+        self.findings.take();
+        self.findings();
     }
 
     /// New mesh-only addresses are stored, so that they stay the same whatever comes later.
@@ -302,6 +302,8 @@ impl Plane {
             self.remote.insert(cluster.cluster.clone(), cluster.clone());
             self.apply(Change::Remote(cluster));
         }
+        // Names of clusters, and hosts that only others serve.
+        self.findings.take();
         self.store_addresses();
     }
 
@@ -348,11 +350,13 @@ impl Plane {
         changed
     }
 
-    /// What is wrong with the configuration.
-    pub fn findings(&self) -> Vec<Finding> {
-        let mut all = self.source_findings.clone();
-        all.extend(self.world.findings());
-        all
+    /// What is wrong with the configuration. To look costs as much as all objects, so it is done once.
+    pub fn findings(&self) -> &[Finding] {
+        self.findings.get_or_init(|| {
+            let all = [self.source_findings.clone(), self.world.findings()].concat();
+            self.metrics.findings.set(all.len() as i64);
+            all
+        })
     }
 
     /// All streams.

@@ -19,5 +19,5 @@ mod slices;
 pub mod world;
 
 pub use policies::ROOT_NAMESPACE;
-pub use resources::{ProxyKey, Translated, members, resource, visible};
+pub use resources::{ProxyKey, members, resource, visible};
 pub use world::{Change, ClusterPlace, Group, Registration, Touched, World};

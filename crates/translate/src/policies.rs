@@ -150,7 +150,8 @@ fn rule(rule: &PolicyRule, namespace: &str, trust_domain: &TrustDomain) -> Rule 
     Rule { from, to, when }
 }
 
-fn target_refs(spec: &AuthorizationPolicySpec) -> impl Iterator<Item = &PolicyTarget> {
+/// What a policy names as what it concerns.
+pub(crate) fn target_refs(spec: &AuthorizationPolicySpec) -> impl Iterator<Item = &PolicyTarget> {
     spec.target_refs.iter().chain(&spec.target_ref)
 }
 
@@ -234,26 +235,30 @@ pub(crate) fn on_gateway<'a>(
         })
 }
 
-/// Whether a policy concerns anybody.
-pub(crate) fn has_targets(policy: &Object, world: &World) -> bool {
-    let Spec::AuthorizationPolicy(spec) = &policy.spec else { return false };
-    let mut groups = world.groups.iter();
-    groups.any(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels))
-        || world
-            .objects_of("Gateway", None)
-            .any(|object| selects_gateway(policy, spec, &object.meta.namespace, &object.meta.name, world))
-}
-
 /// Every subscription that a policy belongs to.
 pub(crate) fn targets(policy: &Object, world: &World) -> Vec<Subscription> {
     let Spec::AuthorizationPolicy(spec) = &policy.spec else { return Vec::new() };
-    let groups = world
-        .groups
-        .iter()
-        .filter(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels));
-    let gateways = world.objects_of("Gateway", None).map(|object| &object.meta);
-    let gateways = gateways.filter(|meta| selects_gateway(policy, spec, &meta.namespace, &meta.name, world));
-    let gateways = gateways
-        .map(|meta| Subscription::Gateway { namespace: meta.namespace.clone(), name: meta.name.clone() });
-    groups.map(|(group, _)| inbound_subscription(group)).chain(gateways).collect()
+    let groups = world.groups_near(only_near(policy));
+    let groups =
+        groups.filter(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels));
+    let groups = groups.map(|(group, _)| inbound_subscription(group));
+    groups.chain(gateway_targets(policy, spec, world)).collect()
+}
+
+/// Every gateway where a policy is asked.
+pub(crate) fn gateway_targets<'a>(
+    policy: &'a Object,
+    spec: &'a AuthorizationPolicySpec,
+    world: &'a World,
+) -> impl Iterator<Item = Subscription> + 'a {
+    let namespace = only_near(policy).map(|namespace| &**namespace);
+    let gateways = world.objects_of("Gateway", namespace).map(|object| &object.meta);
+    let gateways =
+        gateways.filter(move |meta| selects_gateway(policy, spec, &meta.namespace, &meta.name, world));
+    gateways.map(|meta| Subscription::Gateway { namespace: meta.namespace.clone(), name: meta.name.clone() })
+}
+
+/// The one namespace that a policy can concern; `None`: any.
+fn only_near(policy: &Object) -> Option<&Arc<str>> {
+    Some(&policy.meta.namespace).filter(|namespace| &***namespace != ROOT_NAMESPACE)
 }

@@ -2,6 +2,7 @@
 
 mod conflict;
 mod policies;
+mod survey;
 
 use crate::hosts::{HostEntry, backend_service, find_export, service_host};
 use crate::policies::{self as world_policies, ROOT_NAMESPACE};
@@ -14,12 +15,13 @@ use api::istio::AuthorizationPolicySpec;
 use api::leno::{GlobalBackend, GlobalServiceSpec, MeshSettingsSpec};
 use api::{Object, Spec};
 use model::service::Protocol;
-use model::{Code, Finding, Hostname, ObjectRef, Subscription};
-use std::collections::BTreeSet;
+use model::{Code, Finding, Hostname, ObjectRef};
+use std::sync::Arc;
+use survey::{Area, Survey};
 
 /// All findings, sorted by file, line and code.
 pub(crate) fn all(world: &World) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = world.objects.values().flat_map(|object| of(object, world)).collect();
+    let mut findings = of(world.objects.values(), world);
     findings.sort_by(|a, b| {
         let place = |f: &Finding| (f.origin.file.clone(), f.origin.line, f.code, f.origin.object.clone());
         place(a).cmp(&place(b))
@@ -27,18 +29,24 @@ pub(crate) fn all(world: &World) -> Vec<Finding> {
     findings
 }
 
-/// The findings about one object: what it says in vain, and what is wrong with it among the others.
-pub(crate) fn of(object: &Object, world: &World) -> Vec<Finding> {
-    let mut findings = object.warnings.clone();
-    findings.extend(among_others(object, world));
+/// The findings about these objects: what each says in vain, and what is wrong with it among all others.
+pub(crate) fn of<'a>(objects: impl Iterator<Item = &'a Arc<Object>>, world: &'a World) -> Vec<Finding> {
+    let survey = Survey::new(world);
+    let mut findings = Vec::new();
+    for object in objects {
+        findings.extend_from_slice(&object.warnings);
+        findings.extend(among_others(object, &survey));
+    }
     findings
 }
 
-fn among_others(object: &Object, world: &World) -> Vec<Finding> {
+fn among_others<'a>(object: &'a Object, survey: &Survey<'a>) -> Vec<Finding> {
+    let world = survey.world;
     match &object.spec {
         Spec::Service(spec) => {
-            if !world.groups_selected(&object.meta.namespace, &spec.selector).is_empty() {
-                return conflict::protocols(object, spec, world);
+            let groups = survey.groups_selected(&object.meta.namespace, &spec.selector);
+            if !groups.is_empty() {
+                return conflict::protocols(object, spec, &groups, world);
             }
             let cause = match spec.selector.is_empty() {
                 true => "the service has no selector, so it has no workloads",
@@ -78,10 +86,11 @@ fn among_others(object: &Object, world: &World) -> Vec<Finding> {
         }
         Spec::GlobalService(spec) => global_service(object, spec, world),
         Spec::AuthorizationPolicy(spec) => {
-            let nobody = concerns_nobody(object, spec, world).into_iter();
+            let area = survey.area(object, spec);
+            let nobody = concerns_nobody(object, spec, &area).into_iter();
             nobody
-                .chain(http_on_tcp(object, spec, world))
-                .chain(self::policies::find(object, spec, world))
+                .chain(http_on_tcp(object, spec, &area, survey))
+                .chain(self::policies::find(object, spec, &area, survey))
                 .collect()
         }
         Spec::MeshSettings(spec) => mesh_settings(object, spec, world),
@@ -230,9 +239,9 @@ fn disagreements(object: &Object, spec: &GlobalServiceSpec, world: &World) -> Ve
 }
 
 /// A policy that selects nothing: mostly a slip in a label, or Istio's root namespace instead of ours.
-fn concerns_nobody(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Option<Finding> {
+fn concerns_nobody(object: &Object, spec: &AuthorizationPolicySpec, area: &Area) -> Option<Finding> {
     const ISTIO_ROOT: &str = "istio-system";
-    if world_policies::has_targets(object, world) {
+    if !area.targets.is_empty() {
         return None;
     }
     let (cause, fix) = if &*object.meta.namespace == ISTIO_ROOT {
@@ -247,20 +256,18 @@ fn concerns_nobody(object: &Object, spec: &AuthorizationPolicySpec, world: &Worl
 }
 
 /// HTTP conditions on ports that are declared as TCP: they can never match there (TS-07).
-fn http_on_tcp(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Vec<Finding> {
+fn http_on_tcp(
+    object: &Object,
+    spec: &AuthorizationPolicySpec,
+    area: &Area,
+    survey: &Survey<'_>,
+) -> Vec<Finding> {
     // Most policies name no ports: then there is nothing to look for among all workloads.
     if spec.rules.iter().all(|rule| rule.to.iter().all(|to| to.operation.ports.is_empty())) {
         return Vec::new();
     }
-    let policy = world_policies::compile(object, spec, &world.place.trust_domain);
-    let mut tcp = BTreeSet::new();
-    for target in world_policies::targets(object, world) {
-        let Subscription::Inbound { namespace, group } = target else { continue };
-        let ports = crate::gateways::inbound(&(namespace, group), world)
-            .map(|inbound| inbound.ports)
-            .unwrap_or_default();
-        tcp.extend(ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.port));
-    }
+    let policy = world_policies::compile(object, spec, &survey.world.place.trust_domain);
+    let tcp = &survey.terrain(area).tcp_of_groups;
     let mut findings = Vec::new();
     for (rule, written) in policy.rules.iter().zip(&spec.rules) {
         let headers = rule.when.iter().any(|when| matches!(when.key, model::authz::ConditionKey::Header(_)));

@@ -2,11 +2,11 @@
 
 use crate::gateways;
 use crate::world::World;
-use crate::{policies, problems, settings};
+use crate::{policies, settings};
 use api::Spec;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
 use model::service::EndpointSlice;
-use model::{Finding, Hostname, MeshSettings, ObjectRef, Resource, ResourceKey, Subscription};
+use model::{Hostname, MeshSettings, ObjectRef, Resource, ResourceKey, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,15 +17,6 @@ pub struct ProxyKey {
     pub namespace: Arc<str>,
     /// Name of its group.
     pub group: Arc<str>,
-}
-
-/// A resource and what is wrong with what it came from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Translated {
-    /// The content.
-    pub resource: Resource,
-    /// Findings about the object that it came from.
-    pub findings: Vec<Finding>,
 }
 
 /// The keys that belong to a subscription, sorted; empty when there is nothing by that name.
@@ -101,51 +92,34 @@ fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a model::route
 }
 
 /// The content of a key; `None` when there is no such resource.
-pub fn resource(key: &ResourceKey, world: &World) -> Option<Translated> {
-    let (resource, object) = match key {
-        ResourceKey::Names => (Resource::Names(crate::names::names(world)), None),
-        ResourceKey::Settings => {
-            let owner = settings::in_force(world).map(|(object, _)| object.object.clone());
-            (Resource::Settings(settings::mesh_settings(world)), owner)
-        }
-        ResourceKey::Trust(domain) => (Resource::Trust(world.trust.get(domain)?.clone()), None),
-        ResourceKey::Service(host) => {
-            let entry = world.hosts.get(host)?;
-            (Resource::Service(entry.service.clone()), Some(entry.owner.clone()))
-        }
+pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
+    Some(match key {
+        ResourceKey::Names => Resource::Names(crate::names::names(world)),
+        ResourceKey::Settings => Resource::Settings(settings::mesh_settings(world)),
+        ResourceKey::Trust(domain) => Resource::Trust(world.trust.get(domain)?.clone()),
+        ResourceKey::Service(host) => Resource::Service(world.hosts.get(host)?.service.clone()),
         ResourceKey::Slice(host, index) => {
             let endpoints = world.hosts.get(host)?.slices.get(index)?.clone();
-            (Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints }), None)
+            Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
-        ResourceKey::Rule { namespace, route, .. } => {
-            let rule = find_rule(key, world)?.clone();
-            (Resource::Rule(rule), Some(ObjectRef::new("HTTPRoute", namespace, route)))
-        }
+        ResourceKey::Rule { .. } => Resource::Rule(find_rule(key, world)?.clone()),
         ResourceKey::Address(address) => {
             let host = world.addresses.host(*address).filter(|host| world.hosts.contains_key(*host))?;
-            (Resource::Address(*address, host.clone()), None)
+            Resource::Address(*address, host.clone())
         }
         ResourceKey::Inbound(namespace, group) => {
-            let inbound = gateways::inbound(&(namespace.clone(), group.clone()), world)?;
-            (Resource::Inbound(inbound), Some(ObjectRef::new("WorkloadGroup", namespace, group)))
+            Resource::Inbound(gateways::inbound(&(namespace.clone(), group.clone()), world)?)
         }
         ResourceKey::Policy(namespace, name) | ResourceKey::GatewayPolicy { namespace, name, .. } => {
             let object = world.objects.get(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
             let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
-            let policy = policies::compile(object, spec, &world.place.trust_domain);
-            (Resource::Policy(policy), Some(object.object.clone()))
+            Resource::Policy(policies::compile(object, spec, &world.place.trust_domain))
         }
         ResourceKey::Gateway(namespace, name) => {
-            let gateway = gateways::gateway(namespace, name, world)?;
-            (Resource::Gateway(gateway), Some(ObjectRef::new("Gateway", namespace, name)))
+            Resource::Gateway(gateways::gateway(namespace, name, world)?)
         }
-        ResourceKey::Exports => (Resource::Exports(gateways::exports(world)), None),
-        ResourceKey::Cluster(name) => (Resource::Cluster(world.remotes.get(name)?.clone()), None),
-    };
-    let object = object.and_then(|object| world.objects.get(&object));
-    Some(Translated {
-        resource,
-        findings: object.map(|object| problems::of(object, world)).unwrap_or_default(),
+        ResourceKey::Exports => Resource::Exports(gateways::exports(world)),
+        ResourceKey::Cluster(name) => Resource::Cluster(world.remotes.get(name)?.clone()),
     })
 }
 

@@ -170,9 +170,9 @@ impl World {
         crate::problems::all(self)
     }
 
-    /// What is wrong with one object among the others.
-    pub fn findings_about(&self, object: &ObjectRef) -> Vec<Finding> {
-        self.objects.get(object).map_or_else(Vec::new, |object| crate::problems::of(object, self))
+    /// What is wrong with these objects among the others.
+    pub fn findings_about<'a>(&self, objects: impl IntoIterator<Item = &'a ObjectRef>) -> Vec<Finding> {
+        crate::problems::of(objects.into_iter().filter_map(|object| self.objects.get(object)), self)
     }
 
     /// This cluster as the others shall see it.
@@ -313,8 +313,16 @@ impl World {
     }
 
     pub(crate) fn groups_in<'a>(&'a self, namespace: &'a Arc<str>) -> impl Iterator<Item = &'a Group> {
-        let range = self.groups.range((namespace.clone(), Arc::from(""))..);
-        range.take_while(move |((ns, _), _)| ns == namespace).map(|(_, group)| group)
+        self.groups_near(Some(namespace)).map(|(_, group)| group)
+    }
+
+    /// Groups of one namespace, or all.
+    pub(crate) fn groups_near<'a>(
+        &'a self,
+        namespace: Option<&'a Arc<str>>,
+    ) -> impl Iterator<Item = (&'a Pair, &'a Group)> {
+        let start = (namespace.cloned().unwrap_or_default(), Arc::from(""));
+        self.groups.range(start..).take_while(move |((ns, _), _)| namespace.is_none_or(|only| ns == only))
     }
 
     /// The hosts that a `GlobalService` has won.

@@ -200,7 +200,7 @@ fn policies(resources: Vec<Resource>) -> Vec<Arc<Policy>> {
 
 fn resources(subscription: &Subscription, world: &World) -> Vec<Resource> {
     let keys = translate::members(subscription, world);
-    keys.iter().filter_map(|key| Some(translate::resource(key, world)?.resource)).collect()
+    keys.iter().filter_map(|key| translate::resource(key, world)).collect()
 }
 
 fn path_normalization(world: &World) -> PathNormalization {

@@ -117,9 +117,7 @@ fn try_out(plane: &mut Plane, put: &[Object], gone: &[ObjectRef]) -> Vec<Finding
     let gone = gone.iter().filter(of_api).cloned().map(Change::ObjectGone);
     let put_in = put.iter().map(|object| Change::Object(Arc::new(object.clone())));
     let changes = put_in.chain(gone).collect();
-    plane.world.try_out(changes, |world| {
-        put.iter().flat_map(|object| world.findings_about(&object.object)).collect()
-    })
+    plane.world.try_out(changes, |world| world.findings_about(put.iter().map(|object| &object.object)))
 }
 
 /// Objects that are named twice: whatever was meant, something else might be done.
@@ -150,7 +148,7 @@ fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), Refusal> {
 /// Brings into force what is stored, and says what came of it.
 fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
     let Checked { put, gone, missing, mut findings } = checked;
-    let before: BTreeSet<String> = plane.last_findings.iter().map(ToString::to_string).collect();
+    let before: BTreeSet<String> = plane.findings().iter().map(ToString::to_string).collect();
     let (mut applied, mut values) = (Vec::new(), Vec::new());
     for object in put {
         let change = match plane.objects.find_stored(&object.object) {
@@ -167,7 +165,7 @@ fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
     plane.sync_objects();
     let about: BTreeSet<&ObjectRef> = applied.iter().map(|(object, _)| object).collect();
     let is_about = |finding: &Finding| about.contains(&finding.origin.object);
-    let news = plane.last_findings.iter();
+    let news = plane.findings().iter();
     findings.extend(news.filter(|found| is_about(found) || !before.contains(&found.to_string())).cloned());
     Made { changed: Changed { revision, applied, deleted: gone, missing, findings }, values }
 }

@@ -79,3 +79,35 @@ fn a_stream_that_takes_over_moves_nothing() {
     assert!(!plane.is_dirty(), "somebody would be sent something");
     assert_eq!(plane.world.workload("a"), Some(&before));
 }
+
+/// Findings are kept until what they speak of changes: objects, and what other clusters say.
+#[test]
+fn what_is_wrong_is_looked_for_once_for_each_state() {
+    let mut plane = plane();
+    let text = "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: web, namespace: a}\n\
+                spec: {hosts: [web.mesh.internal], backends: [{service: {name: web}}]}\n";
+    let (objects, _) = api::parse::documents(text, "web.yaml");
+    assert_eq!(plane.findings(), []);
+    plane.objects.set_files(objects, Default::default(), Vec::new());
+    plane.sync_objects();
+    let codes = |plane: &Plane| plane.findings().iter().map(|finding| finding.code).collect::<Vec<_>>();
+    assert_eq!(codes(&plane), [model::Code::BackendNotFound]);
+    assert!(std::ptr::eq(plane.findings(), plane.findings()));
+    let host = Hostname::parse("web.mesh.internal").unwrap();
+    plane.remote(vec![RemoteCluster {
+        cluster: "east".into(),
+        network: "east".into(),
+        locality: Locality::default(),
+        gateways: Vec::new(),
+        exports: vec![model::federation::Export {
+            host,
+            ports: Vec::new(),
+            weight: 1,
+            identities: Vec::new(),
+        }],
+    }]);
+    assert_eq!(codes(&plane), []);
+    plane.objects.set_files(Vec::new(), Default::default(), Vec::new());
+    plane.sync_objects();
+    assert_eq!(plane.findings(), []);
+}

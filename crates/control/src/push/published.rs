@@ -102,11 +102,11 @@ impl Tables {
 
     /// Encodes a resource; one whose content is as before keeps its shared bytes.
     fn encode(&mut self, key: &ResourceKey, world: &World) -> Option<Arc<Encoded>> {
-        let Some(translated) = translate::resource(key, world) else {
+        let Some(resource) = translate::resource(key, world) else {
             self.encoded.remove(key);
             return None;
         };
-        let encoded = wire::encode(key, &translated.resource);
+        let encoded = wire::encode(key, &resource);
         match self.encoded.get(key) {
             Some(old) if old.version == encoded.version => Some(old.clone()),
             _ => {

@@ -1,7 +1,7 @@
 //! Objects that contradict each other: two declarations of one port, clusters that nobody knows.
 
 use crate::gateways::hosts_of;
-use crate::world::World;
+use crate::world::{Pair, World};
 use api::core::ServiceSpec;
 use api::leno::GlobalServiceSpec;
 use api::{Object, suggest};
@@ -10,13 +10,17 @@ use model::{Code, Finding};
 use std::collections::BTreeSet;
 
 /// Ports of a Service whose workloads' port is declared otherwise by another port, of this Service or of another
-/// one. The declaration that does not count is told.
-pub(super) fn protocols(object: &Object, spec: &ServiceSpec, world: &World) -> Vec<Finding> {
+/// one. The declaration that does not count is told. `groups` are those that the Service selects.
+pub(super) fn protocols(
+    object: &Object,
+    spec: &ServiceSpec,
+    groups: &[&Pair],
+    world: &World,
+) -> Vec<Finding> {
     let Some(own) = crate::hosts::service_host(&object.meta.namespace, &object.meta.name) else {
         return Vec::new();
     };
     let Some(entry) = world.hosts.get(&own) else { return Vec::new() };
-    let groups = world.groups_selected(&object.meta.namespace, &spec.selector);
     let hosts: BTreeSet<_> = groups.iter().flat_map(|group| hosts_of(group, world)).collect();
     let mut findings = Vec::new();
     for port in &entry.service.ports {

@@ -2,91 +2,44 @@
 //! policy denies more or nothing, and an ALLOW policy lets nobody in. All is told as a warning: the same policy
 //! may come first and what makes sense of it later.
 
-use crate::gateways;
+use super::survey::{Area, Place, Survey, Terrain};
 use crate::policies;
-use crate::world::World;
-use api::gateway::CLASS;
+use api::Object;
 use api::istio::{AuthorizationPolicySpec, PolicyAction, PolicyRule};
-use api::{Object, Spec};
 use model::authz::{Action, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
-use model::service::Protocol;
-use model::{Code, Finding, ObjectRef, ResourceKey, Subscription};
-use std::collections::{BTreeMap, BTreeSet};
+use model::{Code, Finding};
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// Ports or places that one finding names; more are counted.
 const NAMED_MAX: usize = 5;
 
-/// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
-struct Place {
-    object: ObjectRef,
-    is_edge: bool,
-    /// The number that policies mean, and what is spoken there.
-    ports: BTreeMap<u16, Protocol>,
-    /// Port of a service, and the port of the workload that it means, where they differ.
-    aliases: Vec<(u16, u16, String)>,
-    /// The policies here.
-    keys: Vec<ResourceKey>,
-}
-
 /// What a policy says in vain, or not as it looks, at the places where it applies.
-pub(super) fn find(object: &Object, spec: &AuthorizationPolicySpec, world: &World) -> Vec<Finding> {
+pub(super) fn find(
+    object: &Object,
+    spec: &AuthorizationPolicySpec,
+    area: &Area,
+    survey: &Survey<'_>,
+) -> Vec<Finding> {
     // CUSTOM denies all that it matches until it is supported, which has a finding of its own.
     if spec.action == Some(PolicyAction::Custom) {
         return Vec::new();
     }
-    let policy = policies::compile(object, spec, &world.place.trust_domain);
+    let policy = policies::compile(object, spec, &survey.world.place.trust_domain);
     if !policy.rules.iter().any(|rule| asks_port(rule) || looks_at_http(rule) || asks_identity(rule)) {
         return Vec::new();
     }
-    let targets = policies::targets(object, world);
-    let places: Vec<Place> = targets.iter().filter_map(|target| place(target, world)).collect();
-    let mut findings = unknown_ports(object, spec, &policy, &places);
+    let terrain = survey.terrain(area);
+    let mut findings = unknown_ports(object, spec, &policy, terrain);
     match policy.action {
         Action::Deny => {
-            findings.extend(closed_by_deny(object, spec, &policy, &places));
-            findings.extend(denies_no_stranger(object, spec, &policy, &places));
+            findings.extend(closed_by_deny(object, spec, &policy, terrain));
+            findings.extend(denies_no_stranger(object, spec, &policy, &terrain.places));
         }
-        Action::Allow => findings.extend(closed_by_allow(object, spec, &policy, &places, world)),
+        Action::Allow => findings.extend(closed_by_allow(object, spec, &policy, area, survey)),
         Action::Audit => {}
     }
     findings
-}
-
-fn place(target: &Subscription, world: &World) -> Option<Place> {
-    let members = || crate::resources::members(target, world).into_iter();
-    let keys = members().filter(|key| key.policy().is_some()).collect();
-    let mut place = match target {
-        Subscription::Inbound { namespace, group } => {
-            let object = ObjectRef::new("WorkloadGroup", namespace, group);
-            Place { object, is_edge: false, ports: BTreeMap::new(), aliases: Vec::new(), keys }
-        }
-        Subscription::Gateway { namespace, name } => {
-            let object = ObjectRef::new("Gateway", namespace, name);
-            let is_edge = gateways::find_gateway(namespace, name, CLASS, world).is_some();
-            Place { object, is_edge, ports: BTreeMap::new(), aliases: Vec::new(), keys }
-        }
-        _ => return None,
-    };
-    match target {
-        Subscription::Inbound { namespace, group } => {
-            let inbound = gateways::inbound(&(namespace.clone(), group.clone()), world)?;
-            for port in inbound.ports {
-                place.ports.insert(port.port, port.protocol);
-                let differs = port.names.iter().filter(|(_, service_port)| *service_port != port.port);
-                place.aliases.extend(differs.map(|(host, of)| (*of, port.port, host.to_string())));
-            }
-        }
-        Subscription::Gateway { namespace, name } if place.is_edge => {
-            let gateway = gateways::gateway(namespace, name, world)?;
-            place.ports.extend(gateway.listeners.iter().map(|listener| (listener.port, Protocol::Http1)));
-        }
-        // Between networks: ports of services, and bytes that nobody can read.
-        _ => {
-            let exports = gateways::exports(world).hosts;
-            place.ports.extend(exports.into_iter().map(|(_, port)| (port, Protocol::Tcp)));
-        }
-    }
-    Some(place)
 }
 
 fn asks_port(rule: &Rule) -> bool {
@@ -102,12 +55,12 @@ fn has_header(rule: &Rule) -> bool {
     rule.when.iter().any(|when| matches!(when.key, ConditionKey::Header(_)))
 }
 
-fn is_invalid(rule: &Rule) -> bool {
+pub(super) fn is_invalid(rule: &Rule) -> bool {
     rule.when.iter().any(|when| when.key == ConditionKey::Invalid)
 }
 
 /// Whether one of these conditions asks who calls, which nobody from outside can answer.
-fn asks_identity(rule: &Rule) -> bool {
+pub(super) fn asks_identity(rule: &Rule) -> bool {
     !rule.from.is_empty() && rule.from.iter().all(source_asks_identity)
         || rule.when.iter().any(|when| {
             matches!(when.key, ConditionKey::SourcePrincipal | ConditionKey::SourceNamespace)
@@ -142,7 +95,7 @@ fn admits(operation: &Operation, port: u16) -> bool {
 
 /// What a rule says of bytes that are no HTTP, or that nobody can read, at a port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Opaque {
+pub(super) enum Opaque {
     /// It can be answered.
     Answered,
     /// An HTTP condition without `ports` cannot: it counts as matched in DENY and as not matched in ALLOW.
@@ -151,7 +104,7 @@ enum Opaque {
     Elsewhere,
 }
 
-fn of_opaque(rule: &Rule, port: u16) -> Opaque {
+pub(super) fn of_opaque(rule: &Rule, port: u16) -> Opaque {
     if is_invalid(rule) || !when_admits(&rule.when, port) {
         return Opaque::Elsewhere;
     }
@@ -168,26 +121,26 @@ fn of_opaque(rule: &Rule, port: u16) -> Opaque {
 }
 
 /// A few of these, and how many more there are.
-fn some(names: impl IntoIterator<Item = String>) -> String {
-    let names: Vec<String> = names.into_iter().collect();
-    let more = names.len().saturating_sub(NAMED_MAX);
-    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+fn some<T>(these: &[T], name: impl FnMut(&T) -> String) -> String {
+    let more = these.len().saturating_sub(NAMED_MAX);
+    let named = these.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
-/// Opaque ports of all places, each with where it is.
-fn opaque_ports(places: &[Place]) -> impl Iterator<Item = (&Place, u16)> {
-    places.iter().flat_map(|place| {
-        let opaque = place.ports.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp);
-        opaque.map(move |(port, _)| (place, *port))
-    })
+/// A port and where it is.
+fn port_of((place, port): &(Rc<Place>, u16)) -> String {
+    format!("port {port} of {}", place.object)
 }
 
-/// `ports` for an operation: all that are not opaque anywhere.
-fn readable_ports(places: &[Place]) -> Vec<String> {
-    let opaque: BTreeSet<u16> = opaque_ports(places).map(|(_, port)| port).collect();
-    let all: BTreeSet<u16> = places.iter().flat_map(|place| place.ports.keys().copied()).collect();
-    all.difference(&opaque).map(|port| format!("'{port}'")).collect()
+/// As `ports` of an operation are written.
+fn quoted<'a>(ports: impl IntoIterator<Item = &'a u16>) -> Vec<String> {
+    ports.into_iter().map(|port| format!("'{port}'")).collect()
+}
+
+/// The numbers of opaque ports of which this is said.
+fn opaque_where(terrain: &Terrain, mut is_so: impl FnMut(u16) -> bool) -> BTreeSet<u16> {
+    let numbers: BTreeSet<u16> = terrain.opaque.iter().map(|(_, port)| *port).collect();
+    numbers.into_iter().filter(|port| is_so(*port)).collect()
 }
 
 /// HTTP conditions without `ports` in DENY rules: what cannot be read counts as matched, so opaque ports are shut.
@@ -195,27 +148,25 @@ fn closed_by_deny(
     object: &Object,
     spec: &AuthorizationPolicySpec,
     policy: &Policy,
-    places: &[Place],
+    terrain: &Terrain,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (rule, written) in policy.rules.iter().zip(&spec.rules) {
-        let closed: Vec<String> = opaque_ports(places)
-            .filter(|(_, port)| of_opaque(rule, *port) == Opaque::Unanswered)
-            .map(|(place, port)| format!("port {port} of {}", place.object))
-            .collect();
-        if closed.is_empty() {
+        let ports = opaque_where(terrain, |port| of_opaque(rule, port) == Opaque::Unanswered);
+        if ports.is_empty() {
             continue;
         }
+        let closed: Vec<_> = terrain.opaque.iter().filter(|(_, port)| ports.contains(port)).collect();
         let whom = if rule.from.is_empty() { "everybody" } else { "all whom `from` names" };
         let cause = format!(
             "its HTTP conditions have no `ports`, and what is not HTTP counts as matched: {} is TCP, and closed to {whom}",
-            some(closed)
+            some(&closed, |closed| port_of(closed))
         );
-        let readable = readable_ports(places);
+        let opaque = opaque_where(terrain, |_| true);
+        let readable = quoted(terrain.ports.difference(&opaque));
         let ports = readable.join(", ");
         let fix = if readable.is_empty() {
-            let all: BTreeSet<String> = opaque_ports(places).map(|(_, port)| format!("'{port}'")).collect();
-            let ports = all.into_iter().collect::<Vec<_>>().join(", ");
+            let ports = quoted(&opaque).join(", ");
             format!(
                 "none of these ports is read as HTTP: if they are to be closed, write `ports: [{ports}]` in the place of the HTTP conditions"
             )
@@ -242,54 +193,45 @@ fn closed_by_allow(
     object: &Object,
     spec: &AuthorizationPolicySpec,
     policy: &Policy,
-    places: &[Place],
-    world: &World,
+    area: &Area,
+    survey: &Survey<'_>,
 ) -> Vec<Finding> {
     if policy.dry_run || policy.rules.is_empty() {
         return Vec::new();
     }
-    let (mut opaque, mut strangers) = (Vec::new(), Vec::new());
-    for place in places {
-        let mut others = None;
-        let mut lets_in = |may: &dyn Fn(&Rule) -> bool| {
-            let others = others.get_or_insert_with(|| allow_policies(place, world));
-            others.iter().flat_map(|policy| &policy.rules).any(may)
-        };
-        let tcp = place.ports.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp);
-        for (port, _) in tcp {
-            let is_asked = policy.rules.iter().any(|rule| of_opaque(rule, *port) == Opaque::Unanswered);
-            if is_asked && !lets_in(&|rule| of_opaque(rule, *port) == Opaque::Answered) {
-                opaque.push((*port, format!("port {port} of {}", place.object)));
-            }
-        }
-        let is_asked = place.is_edge && policy.rules.iter().any(asks_identity);
-        if is_asked && !lets_in(&|rule| !asks_identity(rule) && !is_invalid(rule)) {
-            strangers.push(place.object.to_string());
-        }
+    let is_asked = |port| policy.rules.iter().any(|rule| of_opaque(rule, port) == Opaque::Unanswered);
+    let asked = opaque_where(survey.terrain(area), is_asked);
+    let asks_who = policy.rules.iter().any(asks_identity);
+    if asked.is_empty() && !asks_who {
+        return Vec::new();
     }
+    let closed = survey.closed(area);
+    let opaque: Vec<_> = closed.opaque.iter().filter(|(_, port)| asked.contains(port)).collect();
+    let strangers = if asks_who { &closed.edges[..] } else { &[] };
     let mut findings = Vec::new();
     if !opaque.is_empty() {
-        let ports: BTreeSet<String> = opaque.iter().map(|(port, _)| format!("'{port}'")).collect();
+        let ports: BTreeSet<u16> = opaque.iter().map(|(_, port)| *port).collect();
         let cause = format!(
             "it allows by HTTP conditions, which nothing but HTTP can meet, and no other ALLOW policy lets anybody in: {} is TCP, and closed",
-            some(opaque.into_iter().map(|(_, name)| name))
+            some(&opaque, |closed| port_of(closed))
         );
-        let ports = ports.into_iter().collect::<Vec<_>>().join(", ");
+        let ports = quoted(&ports).join(", ");
         let fix = format!(
             "add a rule `- to: [{{operation: {{ports: [{ports}]}}}}]`, with a `from` if not everybody may"
         );
         findings.push(Finding::new(Code::TcpClosed, &object.at(spec.line), cause, fix));
     }
-    if let Some(gateway) = strangers.first().cloned() {
+    if let Some(first) = strangers.first() {
         let cause = format!(
             "it allows by identity, which callers of a gateway from outside do not have, and no other ALLOW policy lets them in: {} is closed",
-            some(strangers)
+            some(strangers, |place| place.object.to_string())
         );
         let fix = if policies::is_targeted(spec) {
             "allow by `ipBlocks`, `hosts` or `paths`".to_owned()
         } else {
             format!(
-                "give it a `selector` of the workloads that are meant, or write an ALLOW policy with `targetRefs` for {gateway}"
+                "give it a `selector` of the workloads that are meant, or write an ALLOW policy with `targetRefs` for {}",
+                first.object
             )
         };
         findings.push(Finding::new(Code::NoIdentity, &object.at(spec.line), cause, fix));
@@ -297,23 +239,12 @@ fn closed_by_allow(
     findings
 }
 
-/// The ALLOW policies in force at a place.
-fn allow_policies(place: &Place, world: &World) -> Vec<Policy> {
-    let found = place.keys.iter().filter_map(|key| {
-        let (namespace, name) = key.policy()?;
-        let object = world.objects.get(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
-        let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
-        Some(policies::compile(object, spec, &world.place.trust_domain))
-    });
-    found.filter(|policy| policy.action == Action::Allow && !policy.dry_run).collect()
-}
-
 /// DENY rules by identity that are meant for a gateway alone: nobody there has one.
 fn denies_no_stranger(
     object: &Object,
     spec: &AuthorizationPolicySpec,
     policy: &Policy,
-    places: &[Place],
+    places: &[Rc<Place>],
 ) -> Vec<Finding> {
     if places.is_empty() || !places.iter().all(|place| place.is_edge) {
         return Vec::new();
@@ -335,13 +266,12 @@ fn unknown_ports(
     object: &Object,
     spec: &AuthorizationPolicySpec,
     policy: &Policy,
-    places: &[Place],
+    terrain: &Terrain,
 ) -> Vec<Finding> {
     // Where nothing has a port yet, nothing can be wrong with one.
-    if places.iter().all(|place| place.ports.is_empty()) {
+    if terrain.ports.is_empty() {
         return Vec::new();
     }
-    let is_known = |port: &u16| places.iter().any(|place| place.ports.contains_key(port));
     let mut findings = Vec::new();
     for (rule, written) in policy.rules.iter().zip(&spec.rules) {
         let of_operations = rule.to.iter().zip(&written.to).flat_map(|(to, written)| {
@@ -360,7 +290,7 @@ fn unknown_ports(
             ]
         });
         for (field, ports, line) in of_operations.chain(of_conditions) {
-            for port in ports.iter().filter(|port| !is_known(port)) {
+            for port in ports.iter().filter(|port| !terrain.ports.contains(port)) {
                 let effect = match (field.starts_with("not"), policy.action) {
                     (true, _) => "excepts nothing",
                     (false, Action::Deny) => "denies nothing",
@@ -370,7 +300,7 @@ fn unknown_ports(
                 let cause = format!(
                     "`{field}` has {port}, which no workload or gateway that the policy concerns has, so it {effect}"
                 );
-                findings.push(Finding::new(Code::NoSuchPort, &object.at(line), cause, meant(*port, places)));
+                findings.push(Finding::new(Code::NoSuchPort, &object.at(line), cause, meant(*port, terrain)));
             }
         }
     }
@@ -384,13 +314,13 @@ fn number(glob: &Glob) -> Option<u16> {
     }
 }
 
-fn meant(port: u16, places: &[Place]) -> String {
-    let mut aliases = places.iter().flat_map(|place| &place.aliases);
+fn meant(port: u16, terrain: &Terrain) -> String {
+    let mut aliases = terrain.places.iter().flat_map(|place| &place.aliases);
     if let Some((_, target, host)) = aliases.find(|(of, ..)| *of == port) {
         return format!(
             "write {target}: a policy means the workload's own port, where port {port} of {host} leads"
         );
     }
-    let all: BTreeSet<u16> = places.iter().flat_map(|place| place.ports.keys().copied()).collect();
-    format!("write one of {}", some(all.iter().map(u16::to_string)))
+    let all: Vec<u16> = terrain.ports.iter().copied().collect();
+    format!("write one of {}", some(&all, u16::to_string))
 }

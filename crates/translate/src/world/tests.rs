@@ -7,6 +7,7 @@ mod conflicts;
 mod policies;
 mod ports;
 mod property;
+mod scale;
 mod table;
 
 /// A world of cluster `west` in trust domain `leno.test`, with these documents in file `f.yaml`.

@@ -73,7 +73,7 @@ fn localhost_is_an_address_and_other_names_are_not_supported_yet() {
     };
     let world = world(&backend("localhost"));
     let key = ResourceKey::Slice(model::Hostname::parse("b.default.backend.leno").unwrap(), 0);
-    let Some(Resource::Slice(slice)) = resource(&key, &world).map(|translated| translated.resource) else {
+    let Some(Resource::Slice(slice)) = resource(&key, &world) else {
         panic!("no endpoints");
     };
     assert_eq!(slice.endpoints[0].address.to_string(), "127.0.0.1");

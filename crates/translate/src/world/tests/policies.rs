@@ -82,7 +82,7 @@ fn a_policy_is_the_same_wherever_it_applies() {
     let world = world(&format!(
         "{GATEWAYS}apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: a}}\nspec: {{action: DENY, rules: [{{}}]}}\n"
     ));
-    let get = |key: &str| resource(&ResourceKey::parse(key).unwrap(), &world).unwrap().resource;
+    let get = |key: &str| resource(&ResourceKey::parse(key).unwrap(), &world).unwrap();
     assert_eq!(get("policy/a/p"), get("gateway-policy/a/edge/a/p"));
 }
 

@@ -179,10 +179,8 @@ fn contents(world: &World) -> Contents {
     }
     let content = |subscription: &Subscription| {
         let keys = members(subscription, world).into_iter();
-        keys.map(|key| {
-            (key.clone(), resource(&key, world).unwrap_or_else(|| panic!("{key} has no content")).resource)
-        })
-        .collect()
+        keys.map(|key| (key.clone(), resource(&key, world).unwrap_or_else(|| panic!("{key} has no content"))))
+            .collect()
     };
     // Without content: an address that was allotted once is kept, and means nothing as long as its host is gone.
     let all = subscriptions.into_iter().map(|subscription| (subscription.clone(), content(&subscription)));

@@ -36,7 +36,7 @@ fn keys(subscription: &Subscription, world: &World) -> Vec<String> {
 }
 
 fn get(key: &str, world: &World) -> Resource {
-    resource(&ResourceKey::parse(key).unwrap(), world).unwrap_or_else(|| panic!("no {key}")).resource
+    resource(&ResourceKey::parse(key).unwrap(), world).unwrap_or_else(|| panic!("no {key}"))
 }
 
 fn service(name: &str, world: &World) -> Service {
@@ -51,7 +51,7 @@ fn endpoints(name: &str, world: &World) -> Vec<Endpoint> {
         .into_iter()
         .filter(|key| matches!(key, ResourceKey::Slice(host, _) if host.as_str() == name));
     slices
-        .flat_map(|key| match resource(&key, world).unwrap().resource {
+        .flat_map(|key| match resource(&key, world).unwrap() {
             Resource::Slice(slice) => slice.endpoints,
             other => panic!("{other:?}"),
         })
