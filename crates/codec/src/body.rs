@@ -29,7 +29,8 @@ enum Kind {
     Empty,
     Full(Bytes),
     Hyper(hyper::body::Incoming),
-    H2(RecvBody),
+    /// Boxed, as it would make all other bodies larger, and each message is moved many times.
+    H2(Box<RecvBody>),
     Other(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
 }
 
@@ -102,7 +103,7 @@ impl Body {
     }
 
     pub(crate) fn h2(body: RecvBody) -> Self {
-        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::H2(body) };
+        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::H2(Box::new(body)) };
         Body { kind, watch: None, budget: None }
     }
 

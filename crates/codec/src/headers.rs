@@ -18,6 +18,13 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Whether `connection` says `keep-alive` and nothing else.
+pub fn keeps_alive(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONNECTION).iter();
+    let is_all = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    values.next().is_some_and(is_all) && values.next().is_none()
+}
+
 /// Removes what is meant for this hop alone: what [`is_hop_by_hop`] says and what `connection` names, except
 /// that `te: trailers` stays. An upgrade that shall pass is put back by the caller.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {

@@ -18,7 +18,7 @@ pub fn authority(text: &str) -> Option<Cow<'_, str>> {
             let end = rest.find(']')? + 2;
             text.split_at(end)
         }
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+        None => text.split_at(find_colon(text).unwrap_or(text.len())),
     };
     let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(v6) => ipv6(host, v6)?,
@@ -28,7 +28,10 @@ pub fn authority(text: &str) -> Option<Cow<'_, str>> {
         None => (port.is_empty()).then_some("")?,
         Some(digits) => {
             let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u16>().ok())??;
-            (number > 0).then(|| digits.trim_start_matches('0'))?
+            (number > 0).then(|| match digits.strip_prefix('0') {
+                Some(rest) => rest.trim_start_matches('0'),
+                None => digits,
+            })?
         }
     };
     let length = host.len() + if port.is_empty() { 0 } else { 1 + port.len() };
@@ -84,15 +87,20 @@ pub fn with_port(authority: &str) -> Cow<'_, str> {
 
 /// Splits `host:port`; the port is `None` when there is none or it is not a number up to 65535.
 pub fn split_port(authority: &str) -> (&str, Option<u16>) {
-    let colon = match authority.rfind(']') {
-        Some(bracket) => authority[bracket..].find(':').map(|at| bracket + at),
+    let colon = match authority.bytes().rposition(|byte| byte == b']') {
+        Some(bracket) => find_colon(&authority[bracket..]).map(|at| bracket + at),
         // Several colons without brackets: an IPv6 literal, which has no port.
-        None => authority.find(':').filter(|at| authority.rfind(':') == Some(*at)),
+        None => find_colon(authority).filter(|at| find_colon(&authority[at + 1..]).is_none()),
     };
     match colon {
         Some(at) => (&authority[..at], authority[at + 1..].parse().ok()),
         None => (authority, None),
     }
+}
+
+/// Plainer than a search for a character, and so faster in texts as short as these.
+fn find_colon(text: &str) -> Option<usize> {
+    text.bytes().position(|byte| byte == b':')
 }
 
 fn strip_dot(host: &str) -> &str {

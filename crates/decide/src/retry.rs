@@ -86,6 +86,15 @@ pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
     Next::Again { after: wait(attempt, dice) }
 }
 
+/// Whether an attempt that ended so is the last one whatever else is known of it, as most are: then nobody need find
+/// out what lies ahead and what is left of the budget.
+pub fn is_final(policy: Option<&RetryPolicy>, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Failed(_) => false,
+        Outcome::Status(status) => !policy.is_some_and(|policy| policy.codes.contains(&status)),
+    }
+}
+
 /// Whether it may be repeated at all.
 fn may_repeat(attempt: &Attempt<'_>) -> bool {
     match attempt.outcome {
@@ -98,9 +107,7 @@ fn may_repeat(attempt: &Attempt<'_>) -> bool {
             Retry::Never => false,
         },
         // A status proves that the application has seen the request.
-        Outcome::Status(status) => {
-            is_idempotent(attempt.method) && attempt.policy.is_some_and(|p| p.codes.contains(&status))
-        }
+        Outcome::Status(_) => is_idempotent(attempt.method) && !is_final(attempt.policy, attempt.outcome),
     }
 }
 

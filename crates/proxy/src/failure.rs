@@ -6,10 +6,13 @@ mod tests;
 
 use codec::{Body, Reply, ResetCode};
 use decide::authz::Denial;
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use model::Reason;
 use model::reason::Retry;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
 
 /// Protected response header between proxies: the reason of a reply that the callee's proxy made itself, by
 /// its code alone.
@@ -26,12 +29,19 @@ pub(crate) struct Failure {
 
 /// What a defect of ours becomes: a reply and a record that say so. The panic itself has told of its place.
 ///
+/// Takes the story where it is pinned: it is some kilobytes, and each request would move them.
+///
 /// # Errors
 /// Those of `story`, else [`Reason::Internal`].
-pub(crate) async fn guard<T>(story: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    // Nothing of a request outlives it but counts, and cells that unwinding gives back.
-    let story = std::panic::AssertUnwindSafe(story).catch_unwind().await;
-    story.unwrap_or_else(|_| Err(Reason::Internal.into()))
+pub(crate) async fn guard<T>(
+    mut story: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
+    poll_fn(|cx| {
+        // Nothing of a request outlives it but counts, and cells that unwinding gives back.
+        let turn = catch_unwind(AssertUnwindSafe(|| story.as_mut().poll(cx)));
+        turn.unwrap_or_else(|_| Poll::Ready(Err(Reason::Internal.into())))
+    })
+    .await
 }
 
 impl From<Reason> for Failure {

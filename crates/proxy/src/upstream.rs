@@ -111,25 +111,23 @@ pub(crate) async fn send(
         if let Next::Limited(reason) = next {
             exchange.limited(reason);
         }
-        match (next, outcome) {
-            (Next::GiveUp | Next::Limited(_), Ok(answer)) => {
-                body.forget();
-                return Ok(accept(answer, exchange, &limit));
-            }
-            (Next::GiveUp | Next::Limited(_), Err(_)) if body.is_broken() => {
-                return Err(exchange.broken_off().into());
-            }
-            (Next::GiveUp | Next::Limited(_), Err(missed)) => return Err(missed.reason.into()),
-            (Next::Again { after }, outcome) => {
-                if Instant::now() + after >= limits.total {
-                    return Err(Reason::RequestTimeout.into());
+        let Next::Again { after } = next else {
+            return match outcome {
+                Ok(answer) => {
+                    body.forget();
+                    Ok(accept(answer, exchange, &limit))
                 }
-                // An answer that nobody will read holds a connection.
-                drop(outcome);
-                if !after.is_zero() {
-                    tokio::time::sleep(after).await;
-                }
-            }
+                Err(_) if body.is_broken() => Err(exchange.broken_off().into()),
+                Err(missed) => Err(missed.reason.into()),
+            };
+        };
+        if Instant::now() + after >= limits.total {
+            return Err(Reason::RequestTimeout.into());
+        }
+        // An answer that nobody will read holds a connection.
+        drop(outcome);
+        if !after.is_zero() {
+            tokio::time::sleep(after).await;
         }
     }
 }

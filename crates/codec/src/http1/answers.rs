@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::gate::{EXTENSION_BYTES_MAX, chunk_size, parse_length, split_field, trim};
@@ -87,6 +87,7 @@ impl Scanner {
                 State::Chunk(left) => Ok(self.skip(left, rest, State::Chunk, State::ChunkCr)),
                 State::ChunkCr => self.expect(b'\r', rest, State::ChunkLf),
                 State::ChunkLf => self.expect(b'\n', rest, State::ChunkSize),
+                State::Fields if self.line.is_empty() => self.take_fields(rest, asked),
                 _ => self.take_line(rest, asked),
             };
             match judged {
@@ -114,12 +115,7 @@ impl Scanner {
 
     /// Consumes up to and with the next LF, and judges the line if it is complete.
     fn take_line(&mut self, bytes: &[u8], asked: Asked) -> Result<usize, Violation> {
-        let Some(end) = memchr(b'\n', bytes) else {
-            // As in the gate: hyper bounds a head and trailers, a chunk's line is bounded here.
-            self.line.extend_from_slice(bytes);
-            let too_long = matches!(self.state, State::ChunkSize) && self.line.len() > EXTENSION_BYTES_MAX;
-            return if too_long { Err(Violation::Chunk) } else { Ok(bytes.len()) };
-        };
+        let Some(end) = memchr(b'\n', bytes) else { return self.keep(bytes) };
         if self.line.is_empty() {
             self.judge(&bytes[..=end], asked)?;
         } else {
@@ -131,6 +127,32 @@ impl Scanner {
             judged?;
         }
         Ok(end + 1)
+    }
+
+    /// Keeps a part of a line. As in the gate: hyper bounds a head and trailers, a chunk's line is bounded here.
+    fn keep(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
+        self.line.extend_from_slice(bytes);
+        let is_too_long = matches!(self.state, State::ChunkSize) && self.line.len() > EXTENSION_BYTES_MAX;
+        if is_too_long { Err(Violation::Chunk) } else { Ok(bytes.len()) }
+    }
+
+    /// The same for as many of the head's fields as have come, which is all that most responses are to us.
+    fn take_fields(&mut self, bytes: &[u8], asked: Asked) -> Result<usize, Violation> {
+        let mut at = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            match &bytes[at..end] {
+                [b'\r'] => {
+                    self.end_head(asked);
+                    return Ok(end + 1);
+                }
+                [text @ .., b'\r'] => self.field(text),
+                _ if at == 0 => return Err(Violation::LineEnd),
+                // The lines before it make sense.
+                _ => return Ok(at),
+            }
+            at = end + 1;
+        }
+        if at == 0 { self.keep(bytes) } else { Ok(at) }
     }
 
     fn judge(&mut self, line: &[u8], asked: Asked) -> Result<(), Violation> {
@@ -157,14 +179,12 @@ impl Scanner {
     }
 
     fn field(&mut self, text: &[u8]) {
-        const LENGTH: &[u8] = b"content-length:";
-        const CODING: &[u8] = b"transfer-encoding:";
-        let starts =
-            |name: &[u8]| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-        match text.first() {
-            Some(b'c' | b'C') if starts(LENGTH) => self.length = parse_length(trim(&text[LENGTH.len()..])),
-            Some(b't' | b'T') if starts(CODING) => self.chunked = true,
-            _ => {}
+        const LENGTH: &[u8] = b"Content-Length:";
+        const CODING: &[u8] = b"Transfer-Encoding:";
+        if starts_with(text, LENGTH) {
+            self.length = parse_length(trim(&text[LENGTH.len()..]));
+        } else if starts_with(text, CODING) {
+            self.chunked = true;
         }
     }
 
@@ -185,6 +205,14 @@ impl Scanner {
             },
         };
     }
+}
+
+/// Whether `text` starts with `name`, which ends with a colon, in any case. The colon's place tells nearly all others
+/// apart, and most write names as we do.
+#[inline]
+fn starts_with(text: &[u8], name: &[u8]) -> bool {
+    text.get(name.len() - 1) == Some(&b':')
+        && (text.starts_with(name) || text[..name.len()].eq_ignore_ascii_case(name))
 }
 
 /// An upstream's stream as hyper sees it.

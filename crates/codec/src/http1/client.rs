@@ -69,30 +69,39 @@ async fn drive<I: Io>(
 }
 
 impl Sender {
-    /// Sends one request and waits for the head of its response. The target is written in origin form, `host`
-    /// is filled in from the target if it is missing.
+    /// Sends one request at once; the future waits for the head of its response. The target is written in origin
+    /// form, `host` is filled in from the target if it is missing.
     ///
-    /// Dropping the future after the first poll closes the connection, for HTTP/1 cannot take a request back.
+    /// Dropping the future closes the connection, for HTTP/1 cannot take a request back.
     ///
     /// # Errors
     /// `NotSent` (with the request) if the connection was busy or had ended, `Protocol` if the response makes no
     /// sense (its framing has two readings, for one), `HeadTooLarge` if its head is, else `Closed`.
-    pub async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
+    pub fn send(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, SendError>> {
         prepare(&mut request);
         let method = request.method();
         self.asked.set(Asked { is_head: method == Method::HEAD, is_connect: method == Method::CONNECT });
-        self.may_tunnel.set(method == Method::CONNECT || request.headers().contains_key(UPGRADE));
-        match self.requests.try_send_request(request).await {
-            Ok(response) => {
-                self.is_spoiled = true;
-                check_head(&response, self.may_tunnel.get())?;
-                self.is_spoiled = false;
-                Ok(response.map(Body::hyper))
+        let may_tunnel = method == Method::CONNECT || request.headers().contains_key(UPGRADE);
+        self.may_tunnel.set(may_tunnel);
+        // Not in the future, which would hold a copy of the request for each of its states.
+        let sent = self.requests.try_send_request(request);
+        let is_spoiled = &mut self.is_spoiled;
+        async move {
+            match sent.await {
+                Ok(response) => {
+                    *is_spoiled = true;
+                    check_head(&response, may_tunnel)?;
+                    *is_spoiled = false;
+                    Ok(response.map(Body::hyper))
+                }
+                Err(mut refused) => Err(match refused.take_message() {
+                    Some(request) => SendError::not_sent(request, refused.into_error()),
+                    None => map_error(refused.into_error()),
+                }),
             }
-            Err(mut refused) => Err(match refused.take_message() {
-                Some(request) => SendError::not_sent(request, refused.into_error()),
-                None => map_error(refused.into_error()),
-            }),
         }
     }
 

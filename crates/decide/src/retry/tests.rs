@@ -1,6 +1,6 @@
 //! Whether there is another attempt.
 
-use super::{Ahead, Attempt, BACKOFF_MAX, Next, Outcome, decide};
+use super::{Ahead, Attempt, BACKOFF_MAX, Next, Outcome, decide, is_final};
 use crate::budget::Budget;
 use crate::dice::Pcg;
 use Outcome::{Failed, Status};
@@ -30,6 +30,24 @@ fn check(policy: Option<&RetryPolicy>, method: &str, number: u32, outcome: Outco
 
 fn policy(attempts: u32, codes: &[u16]) -> RetryPolicy {
     RetryPolicy { attempts, codes: codes.to_vec(), backoff: Duration::from_millis(100) }
+}
+
+/// What is final by itself is never decided otherwise, and what a policy names is not final.
+#[test]
+fn what_is_final_needs_no_decision() {
+    let policy = policy(5, &[503]);
+    for policy in [None, Some(&policy)] {
+        for outcome in [Status(200), Status(502), Status(503), Failed(Reason::Refused)] {
+            let is_named = policy.is_some() && outcome == Status(503);
+            let expected = matches!(outcome, Status(_)) && !is_named;
+            assert_eq!(is_final(policy, outcome), expected, "{outcome:?}");
+            if expected {
+                let first = attempt(policy, "GET", 1, outcome);
+                let next = decide(&Attempt { ahead: Ahead::Fresh, ..first }, &mut Pcg::new(1));
+                assert_eq!(next, Next::GiveUp, "{outcome:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -277,6 +277,13 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 }
 
 fn strip_from(headers: &mut HeaderMap, from: Whence) {
+    // All that many applications of HTTP/1 say.
+    if codec::headers::keeps_alive(headers) {
+        headers.remove(header::CONNECTION);
+        if !has_doomed(headers, from) {
+            return;
+        }
+    }
     codec::headers::strip_hop_by_hop(headers);
     let is_left = |name: &&HeaderName| is_doomed(name, from) && **name != header::TE;
     let doomed: Vec<HeaderName> = headers.keys().filter(is_left).cloned().collect();

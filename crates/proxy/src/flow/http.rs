@@ -15,6 +15,7 @@ use decide::{Dice, listener, split};
 use http::{HeaderValue, Request, Response, header};
 use model::route::RouteRule;
 use model::{Policy, Reason};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
     let exchange = Exchange::begin(&caller.worker, direction, caller.address, &request);
     exchange.shares(&caller.share);
     let _unfinished = Unfinished(&exchange);
-    match guard(follow(&caller, &exchange, request)).await {
+    let story = pin!(follow(&caller, &exchange, request));
+    match guard(story).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => {
             let mut reply = exchange.fail(&failure, ReplyTo::Application);

@@ -27,6 +27,7 @@ use model::service::Protocol;
 use model::trust::{EXPIRED_GRACE, Proof};
 use model::{Hostname, Reason};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -165,7 +166,8 @@ pub(super) async fn serve_request(
     exchange.shares(&visitor.share);
     let _unfinished = Unfinished(&exchange);
     let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
-    match guard(follow(visitor, &exchange, request, within)).await {
+    let story = pin!(follow(visitor, &exchange, request, within));
+    match guard(story).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => exchange.fail(&failure, to),
     }
@@ -295,9 +297,9 @@ fn may_repeat(worker: &Worker, head: &Head, reason: Reason, replayable: bool) ->
 }
 
 async fn once(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Missed> {
-    let request = attempt::outgoing(head, body);
+    let request = || attempt::outgoing(head, body);
     match arrival.speak {
         Speak::Http1 => attempt::plain1(worker, arrival.application, request).await,
-        Speak::Http2 => attempt::plain2(worker, arrival.application, request).await,
+        Speak::Http2 => attempt::plain2(worker, arrival.application, request()).await,
     }
 }

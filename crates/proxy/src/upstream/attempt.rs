@@ -78,13 +78,13 @@ pub(crate) async fn request(
     body: Body,
 ) -> Result<Answer, Missed> {
     let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
-    let request = outgoing(head, body);
+    let request = || outgoing(head, body);
     match endpoint.reach {
         Reach::Plain if target.protocol == Protocol::Http2 => {
-            Box::pin(plain2(worker, address(endpoint, target), request)).await
+            Box::pin(plain2(worker, address(endpoint, target), request())).await
         }
         Reach::Plain => plain1(worker, address(endpoint, target), request).await,
-        Reach::Native | Reach::Gateway => Box::pin(over_mesh(worker, target, endpoint, request)).await,
+        Reach::Native | Reach::Gateway => Box::pin(over_mesh(worker, target, endpoint, request())).await,
         // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
         Reach::Hbone => Err(Reason::ConnectFailed.into()),
     }
@@ -102,24 +102,23 @@ pub(crate) fn address(endpoint: &Endpoint, target: &Target) -> SocketAddr {
     SocketAddr::new(endpoint.address, port)
 }
 
-/// Over HTTP/1.1 without TLS. A request of which nothing was written goes on over a new connection.
+/// Over HTTP/1.1 without TLS. The request is made when there is a connection for it; one of which nothing was
+/// written goes on over a new connection.
 ///
 /// # Errors
 /// See [`Missed`].
 pub(crate) async fn plain1(
     worker: &Rc<Worker>,
     address: SocketAddr,
-    mut request: Request<Body>,
+    request: impl FnOnce() -> Request<Body>,
 ) -> Result<Answer, Missed> {
-    frame(&mut request);
     let mut lease = worker.plain.lease(address).await?;
-    let outcome = match lease.send(request).await {
+    let outcome = match lease.send(framed(request())).await {
         Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
             if lease.age == Age::Reused =>
         {
             lease = worker.plain.open(address).await?;
-            // Boxed, as all that is rare or dear anyway: it would make every attempt's state larger.
-            Box::pin(lease.send(*request)).await
+            lease.send(*request).await
         }
         outcome => outcome,
     };
@@ -139,13 +138,14 @@ pub(crate) async fn plain1(
 }
 
 /// Says that there is a body where hyper would take a method of unknown length to have none, and drop it (S27).
-fn frame(request: &mut Request<Body>) {
+fn framed(mut request: Request<Body>) -> Request<Body> {
     let is_unexpected = matches!(*request.method(), Method::GET | Method::HEAD)
         && !request.body().is_end_stream()
         && !request.headers().contains_key(header::CONTENT_LENGTH);
     if is_unexpected {
         request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    request
 }
 
 /// Over HTTP/2 without TLS, for applications that want it.

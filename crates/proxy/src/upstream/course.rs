@@ -110,6 +110,9 @@ impl<'a> Course<'a> {
         verdict: Outcome,
         outcome: &Result<T, Missed>,
     ) -> Next {
+        if retry::is_final(repeat.policy, verdict) {
+            return Next::GiveUp;
+        }
         let now_ms = self.worker.now_ms();
         // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
         let is_replaced =

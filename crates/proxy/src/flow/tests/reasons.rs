@@ -181,7 +181,7 @@ fn a_defect_of_ours_is_answered_and_says_so() {
             }
             Ok::<(), Failure>(())
         };
-        let failure = guard(story).await.unwrap_err();
+        let failure = guard(std::pin::pin!(story)).await.unwrap_err();
         assert_eq!(failure.reason, Reason::Internal);
         assert_eq!((failure.reason.row().code, failure.reason.row().status), ("internal_error", 500));
     });
