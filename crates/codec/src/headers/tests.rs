@@ -2,17 +2,16 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{strip_hop_by_hop, strip_trailers};
+use super::{keeps_alive, strip_hop_by_hop, strip_trailers};
 
 fn map(text: &str) -> HeaderMap {
-    text.split("; ")
-        .filter(|line| !line.is_empty())
-        .map(|line| {
-            let (name, value) = line.split_once(": ").unwrap();
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            (name, HeaderValue::from_str(value).unwrap())
-        })
-        .collect()
+    let mut headers = HeaderMap::new();
+    for line in text.split("; ").filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(": ").unwrap();
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, HeaderValue::from_str(value).unwrap());
+    }
+    headers
 }
 
 fn check(change: impl FnOnce(&mut HeaderMap), given: &str, expected: &str) {
@@ -35,6 +34,22 @@ fn fields_of_one_hop_go() {
         "connection: host, content-length; host: a; content-length: 1",
         "host: a; content-length: 1",
     );
+}
+
+#[test]
+fn what_keeps_alive_names_nothing_else() {
+    for given in ["connection: keep-alive", "connection: Keep-Alive; keep-alive: 5"] {
+        assert!(keeps_alive(&map(given)), "{given}");
+    }
+    let others = [
+        "",
+        "connection: close",
+        "connection: keep-alive, x-mine",
+        "connection: keep-alive; connection: x-mine",
+    ];
+    for given in others {
+        assert!(!keeps_alive(&map(given)), "{given}");
+    }
 }
 
 #[test]
