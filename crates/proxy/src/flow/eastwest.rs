@@ -12,6 +12,7 @@ use crate::upstream::attempt::Missed;
 use crate::upstream::course::{CONNECT, Course};
 use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, judge};
+use crate::worker::seats::Place;
 use codec::Reply;
 use decide::authz::{Facts, rehearse};
 use decide::retry::{Next, Outcome};
@@ -50,7 +51,7 @@ pub(super) async fn forward(
         },
     };
     match opened {
-        Ok((upstream, active)) => {
+        Ok(Opened { upstream, active, place }) => {
             connection.peer = Some(Rc::clone(&visitor.peer));
             let visitor = Rc::clone(visitor);
             Reply::Tunnel {
@@ -67,7 +68,7 @@ pub(super) async fn forward(
                             }
                         };
                         connection.carry(tunnel, upstream, cut).await;
-                        drop(active);
+                        drop((active, place));
                     })
                 }),
             }
@@ -87,6 +88,13 @@ fn facts(visitor: &Visitor, port: u16) -> Facts<'_> {
     Facts { peer: Some(&visitor.peer.id), peer_ip, port, http: None }
 }
 
+/// A connection to a workload, what says that it is in use, and the caller's place for it.
+struct Opened {
+    upstream: TcpStream,
+    active: Active,
+    place: Place,
+}
+
 /// Connects to one of the own workloads of the service. When none takes it, the caller is refused and may try
 /// another gateway.
 async fn open(
@@ -94,8 +102,9 @@ async fn open(
     snapshot: &Snapshot,
     entry: &Arc<HostEntry>,
     connection: &mut Connection,
-) -> Result<(TcpStream, Active), Reason> {
+) -> Result<Opened, Reason> {
     let worker = &visitor.worker;
+    let place = visitor.share.take().ok_or(Reason::TooManyConnections)?;
     let is_own =
         |endpoint: &Endpoint| endpoint.reach == Reach::Native && endpoint.cluster == snapshot.me.cluster;
     let mut course = Course::among(worker, entry, is_own);
@@ -110,7 +119,7 @@ async fn open(
         let outcome = dialed.map_err(|error| Missed::from(connect_reason(&error)));
         judge(worker, entry, index, &outcome);
         let reason = match outcome {
-            Ok(stream) => return Ok((stream, active)),
+            Ok(upstream) => return Ok(Opened { upstream, active, place }),
             Err(ref missed) => missed.reason,
         };
         drop(active);
