@@ -20,11 +20,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use model::route::RouteRule;
 use model::{Hostname, Reason};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Largest status that gRPC defines (UNAUTHENTICATED).
 const GRPC_STATUS_MAX: u16 = 16;
@@ -81,11 +81,16 @@ struct Line {
 
 /// Sees the request body pass.
 #[derive(Default)]
-struct Received(Cell<u64>);
+struct Received {
+    bytes: Cell<u64>,
+    /// Here, and not among the facts, it outlives a response that ends before the request: whoever still sends the
+    /// body holds the connection.
+    place: OnceCell<Place>,
+}
 
 impl Watch for Received {
     fn data(&self, len: usize) {
-        self.0.set(self.0.get() + len as u64);
+        self.bytes.set(self.bytes.get() + len as u64);
     }
 
     fn trailers(&self, trailers: &mut HeaderMap) {
@@ -140,17 +145,20 @@ impl Exchange {
             return body;
         }
         let received = Rc::<Received>::default();
-        self.facts.borrow_mut().received = Some(Rc::clone(&received));
+        let mut facts = self.facts.borrow_mut();
+        if let Some(place) = facts.place.take() {
+            let _ = received.place.set(place);
+        }
+        facts.received = Some(Rc::clone(&received));
         body.watched(received)
     }
 
-    /// Does not wait for the request's body for ever (edge). A gRPC stream may be silent for as long as it likes.
-    pub(crate) fn impatient(self: &Rc<Self>, body: Body, version: Version) -> Body {
-        if version == Version::HTTP_2 && self.spoken == Spoken::Grpc {
-            return body;
-        }
+    /// Waits for the request's body no longer than `wait` (edge).
+    pub(crate) fn impatient(self: &Rc<Self>, body: Body, version: Version, wait: Duration) -> Body {
+        // A gRPC stream may be silent for as long as it likes.
+        let is_stream = version == Version::HTTP_2 && self.spoken == Spoken::Grpc;
         let starved = Rc::clone(self);
-        Patient::body(body, move || starved.is_starved())
+        Patient::body(body, wait, move || starved.is_starved(is_stream))
     }
 
     /// The destination by name (inbound).
@@ -200,14 +208,22 @@ impl Exchange {
         self.facts.borrow_mut().share = Some(Rc::clone(share));
     }
 
-    /// It needs an upstream connection of its own, and keeps the place for one until it has ended.
+    /// It needs an upstream connection of its own, and keeps the place for one until it has ended and its body was
+    /// sent.
     ///
     /// # Errors
     /// [`Reason::TooManyConnections`].
     pub(crate) fn takes_place(&self) -> Result<(), Reason> {
         let mut facts = self.facts.borrow_mut();
-        if let (None, Some(share)) = (&facts.place, &facts.share) {
-            facts.place = Some(share.take().ok_or(Reason::TooManyConnections)?);
+        let Facts { received, share: Some(share), place, .. } = &mut *facts else { return Ok(()) };
+        let in_body = received.as_ref().map(|received| &received.place);
+        if place.is_some() || in_body.is_some_and(|place| place.get().is_some()) {
+            return Ok(());
+        }
+        let taken = share.take().ok_or(Reason::TooManyConnections)?;
+        match in_body {
+            Some(in_body) => drop(in_body.set(taken)),
+            None => *place = Some(taken),
         }
         Ok(())
     }
@@ -228,10 +244,13 @@ impl Exchange {
         facts.lease = lease;
     }
 
-    /// The caller keeps us waiting for its body. Whether that is the end of it: once there is an answer, a body
-    /// may be as slow as caller and callee like.
-    fn is_starved(&self) -> bool {
-        if self.is_answered.get() {
+    /// The caller keeps us waiting for its body. Whether that is the end of it: while the answer is under way, and in
+    /// a stream always, a body may be as slow as caller and callee like. After it, nobody waits for more.
+    fn is_starved(&self, is_stream: bool) -> bool {
+        if self.is_told.get() {
+            return true;
+        }
+        if is_stream || self.is_answered.get() {
             return false;
         }
         self.failed(Reason::RequestBodyTimeout);
@@ -332,7 +351,7 @@ impl Exchange {
             rehearsal: facts.rehearsal.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),
             duration: self.worker.shared.clock.now().duration_since(self.clock),
-            bytes_received: facts.received.as_ref().map_or(0, |received| received.0.get()),
+            bytes_received: facts.received.as_ref().map_or(0, |received| received.bytes.get()),
             bytes_sent: self.sent.get(),
             // A port is not told of it; Envoy writes 0 too.
             downstream: Some(client.map_or(self.downstream, |ip| SocketAddr::new(ip, 0))),

@@ -73,7 +73,8 @@ async fn follow(
 
     let mut body = exchange.counting(body);
     if caller.edge().is_some() {
-        body = exchange.impatient(body, head.version);
+        let wait = snapshot.settings.http.stream_idle_timeout;
+        body = exchange.impatient(body, head.version, wait);
     }
     let mut response = upstream::send(worker, &target, rule, &head, body, exchange).await?;
     head::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));

@@ -9,16 +9,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a caller may keep us waiting for [`PROGRESS_BYTES_MIN`] of a body or for its end, all waits taken
-/// together; Envoy's default of `stream_idle_timeout`. Time in which we do not ask for more is not counted.
-pub(crate) const BODY_WAIT_MAX: Duration = Duration::from_secs(300);
-/// What ends one count of [`BODY_WAIT_MAX`] and begins the next.
+/// Ends one count of the longest wait and begins the next.
 pub(crate) const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 
 /// A body that breaks off when its sender makes us wait for too long, if `gives_up` agrees.
 pub(crate) struct Patient<F> {
     body: Body,
     gives_up: F,
+    /// How long the sender may keep us waiting for [`PROGRESS_BYTES_MIN`] or for the end, all waits taken together.
+    /// Time in which we do not ask for more is not counted.
+    wait_max: Duration,
     /// Waited for the current piece of progress, without the wait at hand.
     waited: Duration,
     /// Since when we wait.
@@ -29,14 +29,15 @@ pub(crate) struct Patient<F> {
 }
 
 impl<F: Fn() -> bool + Unpin + 'static> Patient<F> {
-    /// `body`, while it keeps coming. When it does not, `gives_up` is asked; unless it agrees, the count begins
-    /// anew.
-    pub(crate) fn body(body: Body, gives_up: F) -> Body {
+    /// `body`, while it keeps coming: [`PROGRESS_BYTES_MIN`] or the end within `wait_max` of waiting. When it does
+    /// not, `gives_up` is asked; unless it agrees, the count begins anew.
+    pub(crate) fn body(body: Body, wait_max: Duration, gives_up: F) -> Body {
         if body.is_end_stream() {
             return body;
         }
         let (waited, budget) = (Duration::ZERO, body.budget().cloned());
-        Body::boxed(Self { body, gives_up, waited, since: None, moved: 0, timer: None }).charged_to(budget)
+        let patient = Self { body, gives_up, wait_max, waited, since: None, moved: 0, timer: None };
+        Body::boxed(patient).charged_to(budget)
     }
 }
 
@@ -55,7 +56,7 @@ impl<F: Fn() -> bool> Patient<F> {
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let since = *self.since.get_or_insert_with(Instant::now);
-            let until = since + BODY_WAIT_MAX.saturating_sub(self.waited);
+            let until = since + self.wait_max.saturating_sub(self.waited);
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;

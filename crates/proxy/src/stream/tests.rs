@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! What a further attempt sends.
 
-use super::patient::{BODY_WAIT_MAX, PROGRESS_BYTES_MIN};
+use super::patient::PROGRESS_BYTES_MIN;
 use super::{PIECE_BYTES_MIN, Patient, REPLAY_BYTES_MAX, Replay, Timed};
 use bytes::Bytes;
 use codec::{Body, BodyError, Budget};
@@ -178,6 +178,9 @@ async fn a_body_that_its_sender_broke_off_is_nobodys_to_repeat() {
     assert!(replay.is_broken() && !replay.is_replayable());
 }
 
+/// The longest wait for a body.
+const WAIT: Duration = Duration::from_secs(60);
+
 /// A piece every so often.
 struct Slow {
     piece: usize,
@@ -203,35 +206,35 @@ fn slow(piece: usize, every: Duration) -> Body {
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn a_body_that_stops_or_trickles_is_given_up() {
-    for body in [Body::boxed(Silent), slow(1, BODY_WAIT_MAX / 30)] {
+    for body in [Body::boxed(Silent), slow(1, WAIT / 30)] {
         let begin = tokio::time::Instant::now();
-        assert!(Patient::body(body, || true).collect(usize::MAX).await.is_err());
+        assert!(Patient::body(body, WAIT, || true).collect(usize::MAX).await.is_err());
         let took = begin.elapsed();
-        assert!(took >= BODY_WAIT_MAX && took < BODY_WAIT_MAX * 2, "{took:?}");
+        assert!(took >= WAIT && took < WAIT * 2, "{took:?}");
     }
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn a_body_that_moves_is_waited_for_and_so_is_one_with_leave() {
     // Slow, but enough.
-    let mut enough = Patient::body(slow(PROGRESS_BYTES_MIN, BODY_WAIT_MAX * 9 / 10), || true);
+    let mut enough = Patient::body(slow(PROGRESS_BYTES_MIN, WAIT * 9 / 10), WAIT, || true);
     for _ in 0..5 {
         assert!(enough.frame().await.unwrap().is_ok());
     }
     // The time in which nobody reads is not the sender's.
-    let mut unread = Patient::body(slow(1, Duration::from_secs(1)), || true);
+    let mut unread = Patient::body(slow(1, Duration::from_secs(1)), WAIT, || true);
     for _ in 0..5 {
         assert!(unread.frame().await.unwrap().is_ok());
-        tokio::time::advance(BODY_WAIT_MAX).await;
+        tokio::time::advance(WAIT).await;
     }
     // Whoever is asked says no twice.
     let asked = Rc::new(Cell::new(0));
     let count = Rc::clone(&asked);
-    let given = Patient::body(Body::boxed(Silent), move || {
+    let given = Patient::body(Body::boxed(Silent), WAIT, move || {
         count.set(count.get() + 1);
         count.get() == 3
     });
     let begin = tokio::time::Instant::now();
     assert!(given.collect(1).await.is_err());
-    assert!(asked.get() == 3 && begin.elapsed() >= BODY_WAIT_MAX * 3);
+    assert!(asked.get() == 3 && begin.elapsed() >= WAIT * 3);
 }

@@ -3,14 +3,16 @@
 use super::bed::{Application, Authority, Proxy, fresh_ip, story, wait_until};
 use super::edge::{edge, edge_resources, rule};
 use super::mesh::{Cluster, client};
+use crate::accept::listen;
 use crate::flow;
 use crate::worker::Worker;
 use crate::worker::seats::{SharedSeat, Whose};
 use codec::Body;
 use http::Response;
 use identity::Identity;
-use model::Reason;
 use model::service::Protocol;
+use model::{MeshSettings, Reason, Resource, ResourceKey};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,23 +100,115 @@ fn a_request_that_would_need_one_upstream_connection_too_many_is_refused() {
     });
 }
 
+/// Places that are free.
+fn free(worker: &Worker) -> usize {
+    std::iter::from_fn(|| worker.hall.share(Whose::Own).take()).collect::<Vec<_>>().len()
+}
+
+/// A tunnel between networks is an upstream connection like any other.
+#[test]
+fn a_tunnel_through_a_gateway_takes_a_place() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let gateway = &east.gateway.worker;
+        let greedy: Vec<_> = std::iter::from_fn(|| gateway.hall.share(Whose::Own).take()).collect();
+        let all = greedy.len();
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        assert_eq!(proxy.call().await.get("/").await.status(), 503);
+        drop(greedy);
+        let other = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        assert_eq!(other.call().await.get("/").await.status(), 200);
+        assert_eq!(free(gateway), all - 1);
+        other.worker.mesh.clear();
+        wait_until("it is free again", || free(gateway) == all).await;
+        assert_eq!(east.gateway.logged()[0]["response_code_details"], "connection_limit");
+    });
+}
+
+/// A caller's stream must move within so long.
+fn set_stream_idle(proxy: &Proxy, time: Duration) {
+    let mut settings = MeshSettings::default();
+    settings.http.stream_idle_timeout = time;
+    proxy.apply(vec![(ResourceKey::Settings, Resource::Settings(settings))]);
+}
+
 /// In a time of its own, which passes as soon as nobody has anything to do.
+fn timeless(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    tokio::task::LocalSet::new().block_on(&runtime.unwrap(), story);
+}
+
 #[test]
 fn a_caller_who_stops_in_the_middle_of_a_body_gets_408() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    tokio::task::LocalSet::new().block_on(&runtime.unwrap(), async {
-        // Accepted by the kernel, never answered.
-        let listener = std::net::TcpListener::bind((fresh_ip(), 0)).unwrap();
-        let proxy = edge(vec![rule(0, "")], &[listener.local_addr().unwrap()]);
-        let mut caller = proxy.enter_raw();
-        let begun = "POST / HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 10\r\n\r\nabc";
-        caller.write_all(begun.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        caller.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.ends_with("request_body_timeout"), "{answer}");
-        let line = &proxy.logged()[0];
-        assert_eq!((line["response_flags"].as_str(), line["bytes_received"].as_u64()), (Some("SI"), Some(3)));
+    for wait in [MeshSettings::default().http.stream_idle_timeout, Duration::from_secs(7)] {
+        timeless(async {
+            // Accepted by the kernel, never answered.
+            let listener = std::net::TcpListener::bind((fresh_ip(), 0)).unwrap();
+            let proxy = edge(vec![rule(0, "")], &[listener.local_addr().unwrap()]);
+            set_stream_idle(&proxy, wait);
+            let mut caller = proxy.enter_raw();
+            let begun = "POST / HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 10\r\n\r\nabc";
+            let since = tokio::time::Instant::now();
+            caller.write_all(begun.as_bytes()).await.unwrap();
+            let mut answer = [0; 13];
+            caller.read_exact(&mut answer).await.unwrap();
+            assert_eq!(since.elapsed().as_secs(), wait.as_secs());
+            let mut rest = String::new();
+            caller.read_to_string(&mut rest).await.unwrap();
+            assert!(&answer == b"HTTP/1.1 408 " && rest.ends_with("request_body_timeout"), "{rest}");
+            let line = &proxy.logged()[0];
+            let told = (line["response_flags"].as_str(), line["bytes_received"].as_u64());
+            assert_eq!(told, (Some("SI"), Some(3)));
+        });
+    }
+}
+
+/// Answers everybody at once, and never reads on.
+fn hasty() -> SocketAddr {
+    let listener = listen(SocketAddr::new(fresh_ip(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        let mut held = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 16]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            held.push(stream);
+        }
     });
+    address
+}
+
+/// Also one of gRPC, which may be silent for long while it is answered.
+#[test]
+fn an_upload_keeps_its_place_after_the_answer_but_not_for_ever() {
+    const GRPC: &[u8] = b"\x0f\x10\x10application/grpc";
+    for fields in [&[][..], GRPC] {
+        timeless(async {
+            let proxy = edge(vec![rule(0, "")], &[hasty()]);
+            set_stream_idle(&proxy, Duration::from_secs(7));
+            let all = free(&proxy.worker);
+            let mut caller = proxy.enter_raw();
+            let post = [&[0x83, 0x86, 0x84, 0x41, 12][..], b"shop.example", fields].concat();
+            let begun = [frame(4, 0, 0, &[]), frame(1, 4, 1, &post), frame(0, 0, 1, b"abc")].concat();
+            caller.write_all(&[&codec::HTTP2_PREFACE[..], &begun].concat()).await.unwrap();
+            loop {
+                let mut head = [0; 9];
+                caller.read_exact(&mut head).await.unwrap();
+                let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                caller.read_exact(&mut vec![0; len as usize]).await.unwrap();
+                let [_, _, _, kind, flags, .., stream] = head;
+                if kind < 2 && flags & 1 == 1 && stream == 1 {
+                    break;
+                }
+            }
+            pass(Duration::from_secs(6)).await;
+            assert_eq!(free(&proxy.worker), all - 1, "the response is over, the upload is not");
+            pass(Duration::from_secs(2)).await;
+            assert_eq!(free(&proxy.worker), all);
+        });
+    }
 }
 
 /// An HTTP/2 frame.
