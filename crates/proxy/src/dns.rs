@@ -30,6 +30,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const FORWARDED_UDP_MAX: usize = 512;
 /// The same over TCP, where each also holds a connection.
 const FORWARDED_TCP_MAX: usize = 128;
+/// Descriptors at most: who waits for servers outside, and connections of clients.
+pub(crate) const DESCRIPTORS_MAX: usize =
+    FORWARDED_UDP_MAX + FORWARDED_TCP_MAX + forward::FURTHER_SOCKETS_MAX + sockets::CONNECTIONS_MAX;
 /// Queries that wait for the control plane. More get SERVFAIL at once.
 const LOOKED_UP_MAX: usize = 512;
 

@@ -24,13 +24,16 @@ pub(super) async fn ask_udp(query: &[u8], server: SocketAddr) -> io::Result<Vec<
     let socket = UdpSocket::from_std(socket.into())?;
     let sent = with_fresh_id(query)?;
     socket.send(&sent).await?;
-    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-    for _ in 0..STRAYS_MAX {
-        let length = socket.recv(&mut buffer).await?;
-        if let Some(reply) = buffer.get(..length)
-            && is_answer(&sent, reply)
-        {
-            return Ok(with_id_of(query, reply));
+    let mut strays = 0;
+    while strays < STRAYS_MAX {
+        // The buffer comes with the datagram: many wait, few have something to read.
+        socket.readable().await?;
+        let mut reply = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+        match socket.try_recv_buf(&mut reply) {
+            Ok(_) if is_answer(&sent, &reply) => return Ok(with_id_of(query, &reply)),
+            Ok(_) => strays += 1,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
     Err(io::Error::other("too many datagrams that are not the answer"))
@@ -41,9 +44,12 @@ pub(super) async fn ask_tcp(query: &[u8], server: SocketAddr) -> io::Result<Vec<
     let mut stream = connect(server).await?;
     let sent = with_fresh_id(query)?;
     stream.write_all(&framed(&sent)?).await?;
-    let length = usize::from(stream.read_u16().await?);
-    let mut reply = vec![0; length];
-    stream.read_exact(&mut reply).await?;
+    let length = stream.read_u16().await?;
+    // It grows with what really comes.
+    let mut reply = Vec::new();
+    if stream.take(length.into()).read_to_end(&mut reply).await? < usize::from(length) {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     if !is_answer(&sent, &reply) {
         return Err(io::Error::other("the reply is not an answer to this query"));
     }

@@ -15,8 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+/// Sockets of all queries beside one for each. A query that would want a further one while none is left closes those
+/// that it has: it asks one server after the other then, as the C library does.
+pub(super) const FURTHER_SOCKETS_MAX: usize = 256;
 /// A server that was asked earlier than another and was still silent when that one answered counts as slow for so long, and is asked last.
 const SLOW_FOR: Duration = Duration::from_secs(30);
 
@@ -25,6 +29,7 @@ pub struct Forwarder {
     source: Source,
     known: Mutex<Known>,
     turn: AtomicUsize,
+    further: Semaphore,
 }
 
 enum Source {
@@ -42,8 +47,11 @@ struct Known {
     slow: HashMap<SocketAddr, Instant>,
 }
 
-/// What one step brought.
-type Answer = (Step, io::Result<Vec<u8>>);
+/// What one step brought, and its socket's permit; `None`: it was the query's own.
+type Answer<'a> = (Step, io::Result<Vec<u8>>, Option<Further<'a>>);
+
+/// One of [`FURTHER_SOCKETS_MAX`].
+type Further<'a> = SemaphorePermit<'a>;
 
 impl Forwarder {
     /// The name servers of `/etc/resolv.conf`, or, when given, these instead.
@@ -51,7 +59,12 @@ impl Forwarder {
         let source =
             if fixed.is_empty() { Source::File(PathBuf::from("/etc/resolv.conf")) } else { Source::Fixed };
         let known = Known { written: None, resolver: Arc::new(Resolver::of(fixed)), slow: HashMap::new() };
-        Self { source, known: Mutex::new(known), turn: AtomicUsize::new(0) }
+        Self::with(source, known)
+    }
+
+    fn with(source: Source, known: Known) -> Self {
+        let further = Semaphore::new(FURTHER_SOCKETS_MAX);
+        Self { source, known: Mutex::new(known), turn: AtomicUsize::new(0), further }
     }
 
     /// The best answer; `None`: nobody gave one in time. `asked` is the server that the client named.
@@ -74,12 +87,12 @@ impl Forwarder {
             first_has_spoken: false,
             kept: None,
         };
-        let ask = |step: Step| async move {
+        let ask = |step: Step, further| async move {
             let reply = match transport {
                 Transport::Udp => ask_udp(query, step.server).await,
                 Transport::Tcp => ask_tcp(query, step.server).await,
             };
-            (step, reply)
+            (step, reply, further)
         };
         let deadline = Instant::now() + resolver.query_time();
         race.run(plan, ask, deadline).await
@@ -142,23 +155,24 @@ struct Race<'a> {
     kept: Option<(Worth, Vec<u8>)>,
 }
 
-impl Race<'_> {
-    async fn run<F: Future<Output = Answer>>(
+impl<'a> Race<'a> {
+    async fn run<F: Future<Output = Answer<'a>>>(
         mut self,
         plan: Vec<Step>,
-        ask: impl Fn(Step) -> F,
+        ask: impl Fn(Step, Option<Further<'a>>) -> F,
         deadline: Instant,
     ) -> Option<Vec<u8>> {
         let start = Instant::now();
         let mut steps = plan.into_iter().peekable();
-        let mut running = FuturesUnordered::new();
+        let further = &self.forwarder.further;
+        let mut sockets = Sockets { open: FuturesUnordered::new(), has_own: false, further };
         // In the order in which they were asked.
         let mut silent: Vec<Step> = Vec::new();
         loop {
             let next = steps.peek().map(|step| start + step.after);
             tokio::select! {
                 biased;
-                Some((step, reply)) = running.next(), if !running.is_empty() => {
+                Some((step, reply)) = sockets.next() => {
                     let asked_before = silent.iter().take_while(|earlier| **earlier != step);
                     let slower: Vec<SocketAddr> = asked_before.map(|earlier| earlier.server).collect();
                     silent.retain(|one| *one != step);
@@ -167,15 +181,15 @@ impl Race<'_> {
                         return Some(reply);
                     }
                     // It failed: no reason to wait for the next one's turn.
-                    silent.extend(steps.next().inspect(|step| running.push(ask(*step))));
+                    silent.extend(steps.next().inspect(|step| sockets.open(|further| ask(*step, further))));
                 }
                 () = tokio::time::sleep_until(next.unwrap_or(deadline)), if next.is_some() => {
-                    silent.extend(steps.next().inspect(|step| running.push(ask(*step))));
+                    silent.extend(steps.next().inspect(|step| sockets.open(|further| ask(*step, further))));
                 }
                 () = tokio::time::sleep_until(self.hold_until), if self.kept.is_some() => break,
                 () = tokio::time::sleep_until(deadline) => break,
             }
-            if running.is_empty() && steps.peek().is_none() {
+            if sockets.open.is_empty() && steps.peek().is_none() {
                 break;
             }
         }
@@ -205,6 +219,34 @@ impl Race<'_> {
         }
         let is_final = |kept: &mut (Worth, Vec<u8>)| kept.0 == Worth::Nothing && self.first_has_spoken;
         self.kept.take_if(is_final).map(|(_, reply)| reply)
+    }
+}
+
+/// The sockets of one query: one of its own, and further ones as long as there are any.
+struct Sockets<'a, F> {
+    open: FuturesUnordered<F>,
+    has_own: bool,
+    further: &'a Semaphore,
+}
+
+impl<'a, F: Future<Output = Answer<'a>>> Sockets<'a, F> {
+    /// Asks, at the cost of who was asked earlier if there is no socket left.
+    fn open(&mut self, ask: impl FnOnce(Option<Further<'a>>) -> F) {
+        let further = if self.has_own { self.further.try_acquire().ok() } else { None };
+        if further.is_none() {
+            if self.has_own {
+                self.open.clear();
+            }
+            self.has_own = true;
+        }
+        self.open.push(ask(further));
+    }
+
+    /// What somebody said, or why he did not; `None`: nobody is being asked.
+    async fn next(&mut self) -> Option<(Step, io::Result<Vec<u8>>)> {
+        let (step, reply, further) = self.open.next().await?;
+        self.has_own &= further.is_some();
+        Some((step, reply))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// Open TCP connections; more are closed at once. Above [`super::FORWARDED_TCP_MAX`], so that connections that
 /// wait for others leave room.
-const TCP_CONNECTIONS_MAX: usize = 256;
+pub(super) const CONNECTIONS_MAX: usize = 256;
 /// A TCP connection without a complete query for so long is closed.
 const TCP_IDLE: Duration = Duration::from_secs(10);
 /// A zone transfer takes at most this long.
@@ -98,7 +98,7 @@ async fn serve_tcp(listener: TcpListener, dns: &Arc<Dns>) {
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            Ok((stream, _)) if connections.len() < TCP_CONNECTIONS_MAX => {
+            Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
                 let dns = Arc::clone(dns);
                 connections.spawn(async move {
                     let _ = serve_connection(stream, &dns).await;

@@ -40,8 +40,8 @@ const PLACES_OF_SOURCE_SHARE: usize = 16;
 /// Descriptors that are kept for what is not traffic: admin and metrics (64 connections each), the control stream,
 /// listeners, logs and state. At most half of all.
 const RESERVED_DESCRIPTORS: u64 = 256;
-/// The same for the DNS questions of a captured application that wait for an answer from outside.
-const RESERVED_FOR_DNS: u64 = 640;
+/// The same for the DNS questions of a captured application.
+const RESERVED_FOR_DNS: u64 = crate::dns::DESCRIPTORS_MAX as u64;
 /// TLS handshakes of callers in flight; each costs signatures. More: as above.
 const HANDSHAKES_MAX: usize = 512;
 /// Those of one address, so that one host which begins handshakes and never ends them does not shut out the

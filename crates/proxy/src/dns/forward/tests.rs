@@ -48,8 +48,7 @@ async fn check(servers: &[Option<(u8, u8)>], asked: Option<usize>, expected: Opt
 /// As if a file had said so; it does not exist, so what is known stays.
 fn of(resolver: Resolver) -> Forwarder {
     let known = Known { written: None, resolver: Arc::new(resolver), slow: HashMap::new() };
-    let source = Source::File(PathBuf::from("/nonexistent/resolv.conf"));
-    Forwarder { source, known: Mutex::new(known), turn: AtomicUsize::new(0) }
+    Forwarder::with(Source::File(PathBuf::from("/nonexistent/resolv.conf")), known)
 }
 
 #[tokio::test]
@@ -77,6 +76,37 @@ async fn a_server_that_was_slow_is_asked_last() {
     assert_eq!(first(&forwarder, Some(dead)), alive);
     forwarder.set_answered(dead);
     assert_eq!(first(&forwarder, None), dead);
+}
+
+/// Fifteen servers that say nothing, where beside the own socket there are two.
+#[test]
+fn a_query_closes_what_it_has_for_a_socket_that_it_may_not_have() {
+    let (further, live) = (Semaphore::new(2), Arc::new(()));
+    let mut sockets = Sockets { open: FuturesUnordered::new(), has_own: false, further: &further };
+    let mut open = Vec::new();
+    for _ in 0..15 {
+        let socket = Arc::clone(&live);
+        sockets.open(|further| async move {
+            std::future::pending::<()>().await;
+            drop(socket);
+            (Step { after: Duration::ZERO, server: "127.0.0.1:53".parse().unwrap() }, Ok(Vec::new()), further)
+        });
+        open.push(Arc::strong_count(&live) - 1);
+    }
+    assert_eq!(open[..9], [1, 2, 3, 1, 2, 3, 1, 2, 3]);
+    drop(sockets);
+    assert_eq!(further.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn where_no_further_socket_is_left_the_next_server_is_asked_instead() {
+    let (dead, alive) = (server(SILENT).await, server(RECORDS).await);
+    let forwarder = of(Resolver::of(vec![dead, alive]));
+    let taken = forwarder.further.acquire_many(FURTHER_SOCKETS_MAX as u32).await.unwrap();
+    assert!(forwarder.ask(QUERY, Transport::Udp, None).await.is_some());
+    drop(taken);
+    assert!(forwarder.ask(QUERY, Transport::Udp, None).await.is_some());
+    assert_eq!(forwarder.further.available_permits(), FURTHER_SOCKETS_MAX);
 }
 
 #[tokio::test]
