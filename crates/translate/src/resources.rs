@@ -5,6 +5,7 @@ use crate::world::World;
 use crate::{policies, settings};
 use api::Spec;
 use api::gateway::{CLASS, EAST_WEST_CLASS};
+use model::route::RouteRule;
 use model::service::EndpointSlice;
 use model::{Hostname, MeshSettings, ObjectRef, Resource, ResourceKey, Subscription};
 use std::collections::BTreeSet;
@@ -86,9 +87,9 @@ fn rule_members(parent: &Subscription, world: &World, keys: &mut BTreeSet<Resour
     }
 }
 
-fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a model::route::RouteRule> {
+fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a Arc<RouteRule>> {
     let ResourceKey::Rule { namespace, route, .. } = key else { return None };
-    world.routes.get(&(namespace.clone(), route.clone()))?.rules.get(key)
+    world.routes.get(&(namespace.clone(), route.clone()))?.find(key)
 }
 
 /// The content of a key; `None` when there is no such resource.
@@ -102,7 +103,7 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             let endpoints = world.hosts.get(host)?.slices.get(index)?.clone();
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
-        ResourceKey::Rule { .. } => Resource::Rule(find_rule(key, world)?.clone()),
+        ResourceKey::Rule { .. } => Resource::Rule(RouteRule::clone(find_rule(key, world)?)),
         ResourceKey::Address(address) => {
             let host = world.addresses.host(*address).filter(|host| world.hosts.contains_key(*host))?;
             Resource::Address(*address, host.clone())

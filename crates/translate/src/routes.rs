@@ -12,18 +12,26 @@ use api::kinds::{GATEWAY_GROUP, LENO_GROUP};
 use api::{Object, Spec};
 use model::route::{Parent, RouteRule};
 use model::{Code, Finding, ObjectRef, ResourceKey, Subscription};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A compiled route.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RouteEntry {
-    pub(crate) rules: BTreeMap<ResourceKey, RouteRule>,
+    /// Sorted by key. Lists, because most routes have one or two of each, and a map's first node is for eleven.
+    pub(crate) rules: Box<[(ResourceKey, Arc<RouteRule>)]>,
     /// Every object that the outcome depends on, existing or not.
-    pub(crate) mentions: BTreeSet<ObjectRef>,
+    pub(crate) mentions: Vec<ObjectRef>,
     /// What is wrong, and the missing object if that is what is wrong: a better name for it depends on
     /// which objects exist, so `problems` looks for one when it is asked.
     pub(crate) findings: Vec<(Finding, Option<ObjectRef>)>,
+}
+
+impl RouteEntry {
+    pub(crate) fn find(&self, key: &ResourceKey) -> Option<&Arc<RouteRule>> {
+        let at = self.rules.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
+        self.rules.get(at).map(|(_, rule)| rule)
+    }
 }
 
 /// Which subscription carries rules of this parent.
@@ -56,6 +64,10 @@ pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
         }
     }
     let rules = rule::compile(object, spec, world, &mut entry);
+    entry.mentions.sort_unstable();
+    entry.mentions.dedup();
+    entry.mentions.shrink_to_fit();
+    let mut all = Vec::with_capacity(parents.len() * rules.len());
     for parent in &parents {
         for rule in &rules {
             let key = ResourceKey::Rule {
@@ -69,9 +81,11 @@ pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
                 // GAMMA: host names of the route do not count in the mesh.
                 rule.hosts.clear();
             }
-            entry.rules.insert(key, rule);
+            all.push((key, Arc::new(rule)));
         }
     }
+    all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    entry.rules = all.into();
     entry
 }
 
@@ -86,12 +100,12 @@ fn find_parents(
     object: &Object,
     spec: &HttpRouteSpec,
     world: &World,
-    mentions: &mut BTreeSet<ObjectRef>,
+    mentions: &mut Vec<ObjectRef>,
 ) -> Result<Vec<Parent>, Box<Finding>> {
     let own = &*object.meta.namespace;
     let namespace = reference.namespace.as_deref().unwrap_or(own);
     let target = target(reference, object);
-    mentions.insert(target.clone());
+    mentions.push(target.clone());
     let origin = object.at(reference.line);
     let finding = |code, cause: String, fix: &str| Box::new(Finding::new(code, &origin, cause, fix));
     let Some(parent) = world.objects.get(&target) else {

@@ -176,7 +176,7 @@ fn resolve(
     let (group, kind) =
         (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
     let target = ObjectRef::new(kind, namespace, &backend.name);
-    entry.mentions.insert(target.clone());
+    entry.mentions.push(target.clone());
     let refuse = |code, cause: String, fix: String| Refusal { code, cause, fix, missing: None };
     if !matches!((group, kind), ("", "Service") | (LENO_GROUP, "GlobalService" | "Backend")) {
         let cause = format!("backend kind {kind} of group `{group}` is not known");

@@ -324,7 +324,8 @@ impl World {
     fn replace_route(&mut self, route: &Pair, new: Option<RouteEntry>, touched: &mut Touched) {
         let old = self.routes.remove(route);
         if old == new {
-            self.routes.extend(new.map(|entry| (route.clone(), entry)));
+            // The old one, which others may share.
+            self.routes.extend(old.map(|entry| (route.clone(), entry)));
             return;
         }
         if let Some(old) = old {
