@@ -250,7 +250,7 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
         meta,
         spec,
         text: text.into(),
-        value: node.to_json(),
+        json: node.to_json().to_string().into(),
         warnings: warnings.into_iter().map(|warning| warning.at(origin)).collect(),
     };
     (Some(object), problems)

@@ -110,7 +110,7 @@ fn stopping(cause: Ended) -> Refusal {
 }
 
 fn item(object: &Object, revision: u64) -> Item {
-    Item { value: object.value.clone(), revision }
+    Item { value: object.value(), revision }
 }
 
 /// The one object of a body, checked to be the one that the path names.

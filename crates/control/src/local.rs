@@ -74,6 +74,7 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
         }
         Source::Text(text) => {
             let (parsed, findings) = api::parse::documents(&text, "");
+            let parsed = parsed.into_iter().map(Arc::new).collect();
             objects.set_files(parsed, Default::default(), findings);
         }
     }

@@ -1,8 +1,10 @@
 //! The control plane without its sockets: what is known, who is there, what is served to whom.
 //!
 //! One task owns it (see `task`). Everything that happens is a call here with the time as an argument;
-//! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`.
+//! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`. How objects come
+//! into force is in `objects`.
 
+mod objects;
 mod withdrawals;
 
 use crate::metrics::Metrics;
@@ -11,7 +13,7 @@ use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
 use crate::stream::{Offer, Peer, Stream};
 use api::Object;
-use apiserver::{Change as Row, Table};
+use apiserver::Change as Row;
 use model::federation::RemoteCluster;
 use model::trust::{Proof, TrustBundle};
 use model::{Finding, Hostname, ObjectRef, Subscription};
@@ -48,7 +50,7 @@ pub struct Plane {
     source_findings: Vec<Finding>,
     /// What is wrong with the configuration, since it was asked for.
     findings: OnceCell<Vec<Finding>>,
-    in_force: BTreeMap<ObjectRef, Object>,
+    in_force: BTreeMap<ObjectRef, Arc<Object>>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
     stored_addresses: BTreeMap<Hostname, Ipv4Addr>,
@@ -133,43 +135,6 @@ impl Plane {
     /// Changes of the API's objects up to this revision were handed to the streams that they concern.
     pub fn revision(&self) -> u64 {
         self.pushed
-    }
-
-    /// Brings the world in line with [`Plane::objects`].
-    pub fn sync_objects(&mut self) {
-        let merged = self.objects.merged();
-        self.source_findings = merged.findings;
-        let mut before = std::mem::take(&mut self.in_force);
-        for object in merged.objects {
-            if before.remove(&object.object).as_ref() != Some(&object) {
-                self.apply(Change::Object(Arc::new(object.clone())));
-            }
-            self.in_force.insert(object.object.clone(), object);
-        }
-        for gone in before.into_keys() {
-            self.apply(Change::ObjectGone(gone));
-        }
-        let gateways = self.in_force.keys().filter(|object| &*object.kind == "Gateway");
-        let subscription = |object: &ObjectRef| Subscription::Gateway {
-            namespace: object.namespace.clone(),
-            name: object.name.clone(),
-        };
-        self.gateways = gateways.map(subscription).collect();
-        self.world.set_refused(&self.source_findings);
-        self.store_addresses();
-        self.findings.take();
-        self.findings();
-    }
-
-    /// New mesh-only addresses are stored, so that they stay the same whatever comes later.
-    fn store_addresses(&mut self) {
-        let addresses = self.world.addresses();
-        for (host, ip) in &addresses {
-            if self.stored_addresses.get(host) != Some(ip) {
-                self.rows.push(Row::Put(Table::Addresses, host.to_string(), ip.to_string().into_bytes()));
-            }
-        }
-        self.stored_addresses.extend(addresses);
     }
 
     /// Brings the world in line with who is there.
@@ -370,7 +335,7 @@ impl Plane {
     }
 
     /// Objects in force.
-    pub fn in_force(&self) -> &BTreeMap<ObjectRef, Object> {
+    pub fn in_force(&self) -> &BTreeMap<ObjectRef, Arc<Object>> {
         &self.in_force
     }
 

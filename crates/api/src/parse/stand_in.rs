@@ -31,7 +31,7 @@ pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
         meta: meta(&object),
         spec: Spec::AuthorizationPolicy(denial(node)),
         text: text.into(),
-        value: node.to_json(),
+        json: node.to_json().to_string().into(),
         warnings: Vec::new(),
         object,
     })
@@ -61,7 +61,7 @@ pub(super) fn of_text(text: &str, origin: &Origin) -> Option<Object> {
         meta: meta(&object),
         spec: Spec::AuthorizationPolicy(of_everything()),
         text: text.into(),
-        value,
+        json: value.to_string().into(),
         warnings: Vec::new(),
         object,
     })

@@ -173,7 +173,7 @@ fn json_lists_and_server_set_metadata_are_read() {
         (meta.created, meta.generation, &*meta.namespace, meta.labels["a"].as_str()),
         (86_400, 3, "n", "b")
     );
-    assert_eq!(objects[0].value["metadata"]["uid"], "u");
+    assert_eq!(objects[0].value()["metadata"]["uid"], "u");
 }
 
 #[test]

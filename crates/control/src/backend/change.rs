@@ -25,7 +25,7 @@ pub(super) struct Wanted {
 
 /// What can be done.
 struct Checked {
-    put: Vec<Object>,
+    put: Vec<Arc<Object>>,
     gone: Vec<ObjectRef>,
     missing: Vec<ObjectRef>,
     findings: Vec<Finding>,
@@ -44,7 +44,7 @@ impl ClusterApi {
         let (kinds, now_s) = (self.kinds.clone(), self.tokens.now_s());
         let checked = self.handle.run(move |plane, _| check(plane, wanted, &kinds, now_s)).await;
         let checked = checked.map_err(|ended| vec![stopping(ended)])??;
-        let mut rows: Vec<_> = checked.put.iter().map(objects::put).collect();
+        let mut rows: Vec<_> = checked.put.iter().map(|object| objects::put(object)).collect();
         rows.extend(
             checked
                 .gone
@@ -97,6 +97,7 @@ fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Resul
         gone.into_iter().partition(|object| plane.objects.find_stored(object).is_some());
     let of_files = missing.iter().map(|object| check_writable(plane, object));
     refused.extend(of_files.filter_map(Result::err));
+    let put: Vec<Arc<Object>> = put.into_iter().map(Arc::new).collect();
     if refused.is_empty() {
         let found = try_out(plane, &put, &gone);
         if found.iter().any(|finding| finding.code.level() == Level::Error) {
@@ -109,13 +110,13 @@ fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Resul
 }
 
 /// What would be wrong with these objects if they were in force, and those were gone. Nothing changes.
-fn try_out(plane: &mut Plane, put: &[Object], gone: &[ObjectRef]) -> Vec<Finding> {
+fn try_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef]) -> Vec<Finding> {
     // What a file says stays, whatever the API has under it.
     let of_api = |object: &&ObjectRef| {
         plane.in_force().get(*object).is_some_and(|object| object.origin.file.is_empty())
     };
     let gone = gone.iter().filter(of_api).cloned().map(Change::ObjectGone);
-    let put_in = put.iter().map(|object| Change::Object(Arc::new(object.clone())));
+    let put_in = put.iter().map(|object| Change::Object(Arc::clone(object)));
     let changes = put_in.chain(gone).collect();
     plane.world.try_out(changes, |world| world.findings_about(put.iter().map(|object| &object.object)))
 }
@@ -156,13 +157,14 @@ fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
             None => Applies::Created,
         };
         applied.push((object.object.clone(), change));
-        values.push(object.value.clone());
+        values.push(object.value());
         plane.objects.store(object, revision);
     }
     for object in &gone {
         plane.objects.remove(object, revision);
     }
-    plane.sync_objects();
+    let changed = applied.iter().map(|(object, _)| object).chain(&gone).cloned().collect();
+    plane.sync_changed(&changed);
     let about: BTreeSet<&ObjectRef> = applied.iter().map(|(object, _)| object).collect();
     let is_about = |finding: &Finding| about.contains(&finding.origin.object);
     let news = plane.findings().iter();

@@ -161,6 +161,7 @@ async fn one_that_is_refused_keeps_out_all_and_leaves_nothing() {
     check(&[&b, &stale, &stale.replace(": a", ": c")], &[], &["LENO0009", "LENO0009"]).await;
     let file = |plane: &mut crate::plane::Plane, _: crate::task::Now| {
         let (files, findings) = api::parse::documents(&service("a"), "a.yaml");
+        let files = files.into_iter().map(Arc::new).collect();
         plane.objects.set_files(files, Default::default(), findings);
         plane.sync_objects();
     };

@@ -4,6 +4,7 @@ use super::*;
 use crate::presence::Standing;
 use crate::push::published::SWEEP_SLACK;
 use model::{Locality, SpiffeId};
+use std::collections::BTreeSet;
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 
@@ -88,6 +89,7 @@ fn what_is_wrong_is_looked_for_once_for_each_state() {
                 spec: {hosts: [web.mesh.internal], backends: [{service: {name: web}}]}\n";
     let (objects, _) = api::parse::documents(text, "web.yaml");
     assert_eq!(plane.findings(), []);
+    let objects = objects.into_iter().map(Arc::new).collect();
     plane.objects.set_files(objects, Default::default(), Vec::new());
     plane.sync_objects();
     let codes = |plane: &Plane| plane.findings().iter().map(|finding| finding.code).collect::<Vec<_>>();
@@ -110,4 +112,49 @@ fn what_is_wrong_is_looked_for_once_for_each_state() {
     plane.objects.set_files(Vec::new(), Default::default(), Vec::new());
     plane.sync_objects();
     assert_eq!(plane.findings(), []);
+}
+
+#[test]
+fn some_changed_objects_come_to_the_same_as_looking_at_all() {
+    let object = |name: &str, file: &str| {
+        let text = format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: {name}}}\nspec:\n  type: Static\n  \
+             addresses: [{{host: 10.0.0.1, port: {}}}]\n",
+            1 + file.len()
+        );
+        Arc::new(api::parse::documents(&text, file).0.pop().unwrap())
+    };
+    let name = |name: &str| ObjectRef::new("Backend", "default", name);
+    type Step<'a> = (&'a str, &'a dyn Fn(&mut Objects));
+    let steps: [Step<'_>; 7] = [
+        ("a", &|objects| objects.store(object("a", ""), 1)),
+        ("b", &|objects| objects.store(object("b", ""), 2)),
+        ("b", &|objects| {
+            let files = vec![object("b", "b.yaml"), object("b", "other.yaml"), object("c", "c.yaml")];
+            objects.set_files(files, [name("c")].into(), Vec::new());
+        }),
+        ("c", &|objects| objects.store(object("c", ""), 3)),
+        ("c", &|objects| objects.remove(&name("c"), 4)),
+        ("a", &|objects| objects.remove(&name("a"), 5)),
+        ("b", &|objects| objects.set_files(Vec::new(), BTreeSet::new(), Vec::new())),
+    ];
+    let (mut some, mut all) = (plane(), plane());
+    for (at, (changed, step)) in steps.into_iter().enumerate() {
+        step(&mut some.objects);
+        step(&mut all.objects);
+        // A state of the directory concerns all that is in it.
+        let concerned = [name(changed), name("c")].into();
+        some.sync_changed(&concerned);
+        all.sync_objects();
+        assert_eq!(some.in_force, all.in_force, "step {at}");
+        assert_eq!(some.findings(), all.findings(), "step {at}");
+        let known = |plane: &Plane| plane.world.objects().cloned().collect::<Vec<_>>();
+        assert_eq!(known(&some), known(&all), "step {at}");
+        // Once in memory, however many know it: ten thousand routes are many.
+        for (name, object) in &some.in_force {
+            let of_world = some.world.object(name).unwrap();
+            assert!(Arc::ptr_eq(some.objects.find(name).unwrap(), object) && Arc::ptr_eq(of_world, object));
+        }
+    }
+    assert!(some.in_force.contains_key(&name("b")));
 }

@@ -14,6 +14,7 @@ use model::{Code, Finding, Level, ObjectRef, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 
@@ -77,7 +78,7 @@ pub enum Reading {
 #[derive(Debug, Default)]
 struct File {
     content: Vec<u8>,
-    objects: Vec<Object>,
+    objects: Vec<Arc<Object>>,
     findings: Vec<Finding>,
     good: Good,
     place: Place,
@@ -112,7 +113,7 @@ pub struct Directory {
     /// Files that were left as they were, to be looked at again.
     young: BTreeSet<PathBuf>,
     /// What is in force: mostly what is in the files.
-    in_force: Vec<Object>,
+    in_force: Vec<Arc<Object>>,
     leaving: Leaving,
 }
 
@@ -287,7 +288,7 @@ impl Directory {
         Reading::Changed
     }
 
-    fn candidate(&self) -> Vec<Object> {
+    fn candidate(&self) -> Vec<Arc<Object>> {
         self.there().flat_map(|file| &file.objects).cloned().collect()
     }
 
@@ -343,7 +344,7 @@ impl Directory {
     }
 
     /// The objects in force.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.in_force.iter()
     }
 
@@ -381,6 +382,7 @@ impl File {
             true => api::parse::documents_closed(&text, &row.key),
             false => (objects, findings),
         };
+        let objects = objects.into_iter().map(Arc::new).collect();
         Self { content: row.value.clone(), objects, findings, good: Good::Known, place: Place::There }
     }
 
@@ -409,6 +411,7 @@ impl File {
             self.good = Good::Known;
             keep(self.content.clone());
         }
+        let objects = known(objects, &self.objects);
         let same = self.objects == objects && self.findings == findings;
         self.objects = objects;
         self.findings = findings;
@@ -421,6 +424,20 @@ impl File {
         self.findings = findings;
         if same { Reading::Same } else { Reading::Changed }
     }
+}
+
+/// Objects as read, shared with `before` where they did not change.
+fn known(objects: Vec<Object>, before: &[Arc<Object>]) -> Vec<Arc<Object>> {
+    let before: BTreeMap<&ObjectRef, &Arc<Object>> =
+        before.iter().map(|object| (&object.object, object)).collect();
+    let share = |object: Object| match before.get(&object.object) {
+        Some(known) if ***known == object => Arc::clone(known),
+        _ => Arc::new(object),
+    };
+    let mut objects: Vec<_> = objects.into_iter().map(share).collect();
+    // The list may have got the memory of the one that it was made from.
+    objects.shrink_to_fit();
+    objects
 }
 
 fn is_broken(findings: &[Finding]) -> bool {

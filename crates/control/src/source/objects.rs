@@ -10,13 +10,14 @@ use model::{Code, Finding, ObjectRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// One object of the API, with its revision.
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// The object.
-    pub object: Object,
+    pub object: Arc<Object>,
     /// Revision of its last change.
     pub revision: u64,
 }
@@ -24,7 +25,7 @@ pub struct Stored {
 /// The two sources.
 #[derive(Debug, Default)]
 pub struct Objects {
-    files: Vec<Object>,
+    files: Vec<Arc<Object>>,
     leaving: BTreeSet<ObjectRef>,
     file_findings: Vec<Finding>,
     stored: BTreeMap<ObjectRef, Stored>,
@@ -35,7 +36,7 @@ pub struct Objects {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Merged {
     /// Objects, by kind, namespace and name.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Arc<Object>>,
     /// What is wrong with the sources.
     pub findings: Vec<Finding>,
 }
@@ -65,9 +66,11 @@ pub fn put(object: &Object) -> Change {
 pub fn created_at(object: &mut Object, created_s: u64) {
     object.meta.created = created_s;
     let time = rfc3339(UNIX_EPOCH + Duration::from_secs(created_s));
-    if let Some(metadata) = object.value.get_mut("metadata").and_then(Value::as_object_mut) {
+    let mut value = object.value();
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("creationTimestamp".into(), time.into());
     }
+    object.json = value.to_string().into();
 }
 
 impl Objects {
@@ -87,7 +90,7 @@ impl Objects {
                 Some(object)
             });
             match read {
-                Some(object) => objects.store(object, row.revision),
+                Some(object) => objects.store(Arc::new(object), row.revision),
                 None => tracing::warn!(row = row.key, "a stored object cannot be read by this version"),
             }
         }
@@ -95,14 +98,19 @@ impl Objects {
     }
 
     /// Replaces what the directory holds; `leaving` are those of its objects that no file has any more.
-    pub fn set_files(&mut self, objects: Vec<Object>, leaving: BTreeSet<ObjectRef>, findings: Vec<Finding>) {
+    pub fn set_files(
+        &mut self,
+        objects: Vec<Arc<Object>>,
+        leaving: BTreeSet<ObjectRef>,
+        findings: Vec<Finding>,
+    ) {
         self.files = objects;
         self.leaving = leaving;
         self.file_findings = findings;
     }
 
     /// Takes over an object of the API, unless a newer revision of it is there.
-    pub fn store(&mut self, object: Object, revision: u64) {
+    pub fn store(&mut self, object: Arc<Object>, revision: u64) {
         self.revision = self.revision.max(revision);
         if self.stored.get(&object.object).is_some_and(|stored| stored.revision > revision) {
             return;
@@ -123,7 +131,8 @@ impl Objects {
 
     /// The object as it comes from a file, unless it is leaving.
     pub fn find_file(&self, object: &ObjectRef) -> Option<&Object> {
-        self.files.iter().find(|file| file.object == *object && !self.leaving.contains(object))
+        let files = self.files.iter().map(|file| &**file);
+        files.filter(|file| file.object == *object).find(|_| !self.leaving.contains(object))
     }
 
     /// The object as it was applied over the API.
@@ -131,14 +140,31 @@ impl Objects {
         self.stored.get(object)
     }
 
+    /// What is in force under this name.
+    pub fn find(&self, object: &ObjectRef) -> Option<&Arc<Object>> {
+        let stored = self.stored.get(object).map(|stored| &stored.object);
+        let is_replaced = stored.is_some() && self.leaving.contains(object);
+        let file = self.files.iter().find(|file| file.object == *object && !is_replaced);
+        file.or(stored)
+    }
+
     /// What is in force, and what is wrong with it.
     pub fn merged(&self) -> Merged {
+        let mut all: BTreeMap<&ObjectRef, &Arc<Object>> = BTreeMap::new();
+        for object in self.of_files() {
+            all.entry(&object.object).or_insert(object);
+        }
+        for (key, stored) in &self.stored {
+            all.entry(key).or_insert(&stored.object);
+        }
+        Merged { objects: all.into_values().cloned().collect(), findings: self.findings() }
+    }
+
+    /// What is wrong with the sources.
+    pub fn findings(&self) -> Vec<Finding> {
         let mut all: BTreeMap<&ObjectRef, &Object> = BTreeMap::new();
         let mut findings = self.file_findings.clone();
-        let is_replaced = |object: &&Object| {
-            self.leaving.contains(&object.object) && self.stored.contains_key(&object.object)
-        };
-        for object in self.files.iter().filter(|object| !is_replaced(object)) {
+        for object in self.of_files() {
             if let Some(first) = all.get(&object.object) {
                 let cause = format!("also defined in {}:{}", first.origin.file, first.origin.line);
                 findings.push(Finding::new(Code::Duplicate, &object.origin, cause, "keep one of them"));
@@ -146,15 +172,18 @@ impl Objects {
                 all.insert(&object.object, object);
             }
         }
-        for (key, stored) in &self.stored {
-            if let Some(file) = all.get(key) {
-                let cause = "the object also exists in the API; the file wins";
-                findings.push(Finding::new(Code::TwoSources, &file.origin, cause, "delete one of them"));
-            } else {
-                all.insert(key, &stored.object);
-            }
+        for file in self.stored.keys().filter_map(|key| all.get(key)) {
+            let cause = "the object also exists in the API; the file wins";
+            findings.push(Finding::new(Code::TwoSources, &file.origin, cause, "delete one of them"));
         }
-        Merged { objects: all.into_values().cloned().collect(), findings }
+        findings
+    }
+
+    /// Objects of the directory, but for those that make room for others.
+    fn of_files(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let is_replaced =
+            |object: &ObjectRef| self.leaving.contains(object) && self.stored.contains_key(object);
+        self.files.iter().filter(move |file| !is_replaced(&file.object))
     }
 }
 

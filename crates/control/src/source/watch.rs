@@ -15,6 +15,7 @@ use notify::{Event, EventKind, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -37,7 +38,7 @@ const CLOSED: AccessKind = AccessKind::Close(AccessMode::Write);
 #[derive(Debug)]
 pub struct State {
     /// Objects in force, in file order.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Arc<Object>>,
     /// Those of them that no file has any more: only for a moment.
     pub leaving: BTreeSet<ObjectRef>,
     /// What is wrong.

@@ -96,6 +96,18 @@ fn a_broken_file_keeps_its_last_good_objects() {
     assert_eq!((bed.read(), bed.state().as_str()), (Reading::Changed, "a b"));
 }
 
+/// So that what compares objects, or keeps them, need not look at thousands again.
+#[test]
+fn an_object_that_did_not_change_in_its_file_is_the_same_in_memory() {
+    let both = |port| format!("{}\n---\n{}", service("a", 80), service("b", port));
+    let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), both(80)).unwrap());
+    let before: Vec<_> = bed.directory.objects().cloned().collect();
+    bed.write("a.yaml", &both(81));
+    assert_eq!(bed.read(), Reading::Changed);
+    let same: Vec<_> = bed.directory.objects().zip(&before).map(|(now, old)| Arc::ptr_eq(now, old)).collect();
+    assert_eq!(same, [true, false]);
+}
+
 #[test]
 fn what_is_away_for_less_than_a_second_is_not_gone() {
     let mut bed = Bed::new(|root| fs::write(root.join("a.yaml"), service("a", 80)).unwrap());
