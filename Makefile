@@ -23,6 +23,7 @@ field: packages-field
 bench: packages-bench
 	cargo build --release --locked -p leno -p leno-proxy -p bench
 	./target/release/bench http1
+	./target/release/bench routes
 
 tidy:
 	cargo fmt --all --check

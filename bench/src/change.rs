@@ -58,7 +58,7 @@ pub fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
 }
 
 /// Answers every request with its name and closes.
-fn backend(name: &'static str) -> Result<SocketAddr> {
+pub fn backend(name: &'static str) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {

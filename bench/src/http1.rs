@@ -7,7 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -142,7 +142,7 @@ pub fn run(options: &Options) -> Result<()> {
         effect,
         steal: (steal_after.0 - steal_before.0) / (steal_after.1 - steal_before.1).max(1.0),
     };
-    write(&options.out, &report::render(&report))
+    report::put(&options.out, &report::render(&report))
 }
 
 impl Measured {
@@ -271,14 +271,4 @@ fn drop_unsteady_rounds(measured: &mut [Measured]) -> usize {
         measured.blocks.retain(|block| !unsteady.contains(&block.round));
     }
     unsteady.len()
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
-    eprintln!("wrote {}", path.display());
-    print!("{text}");
-    Ok(())
 }

@@ -29,11 +29,22 @@ pub struct Cpu {
 impl Running {
     /// Starts `command` (program and arguments) pinned to `core`; its words go to `log`.
     pub fn start(name: &str, core: usize, command: &[String], log: &Path) -> Result<Running> {
+        Self::start_hearing(name, core, command, log, Stdio::null())
+    }
+
+    /// The same with something on standard input.
+    pub fn start_hearing(
+        name: &str,
+        core: usize,
+        command: &[String],
+        log: &Path,
+        input: Stdio,
+    ) -> Result<Running> {
         let words = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
         let child = Command::new("taskset")
             .args(["-c", &core.to_string()])
             .args(command)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(words.try_clone()?)
             .stderr(words)
             .spawn()

@@ -1,10 +1,15 @@
 //! The table: medians over rounds, ratios within rounds, and how far they spread.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 use crate::change::Effect;
 use crate::http1::{Block, Measured};
 use crate::process;
+use crate::routes::Measured as Routes;
 
 /// What goes into the document.
 pub struct Report {
@@ -33,8 +38,55 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// Puts a section into the document, in the place of an earlier one of the same heading.
+pub fn put(path: &Path, section: &str) -> Result<()> {
+    let document = fs::read_to_string(path).unwrap_or_default();
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, placed(&document, section)).with_context(|| format!("write {}", path.display()))?;
+    eprintln!("wrote {}", path.display());
+    print!("{section}");
+    Ok(())
+}
+
+/// The document with this section; a section begins with its heading, and ends where the next one begins.
+fn placed(document: &str, section: &str) -> String {
+    let heading = section.lines().next().unwrap_or_default();
+    let others = document.split("\n## ").skip(1);
+    let mut all: Vec<String> = others.map(|old| format!("## {}\n", old.trim_end())).collect();
+    match all.iter_mut().find(|old| old.lines().next() == Some(heading)) {
+        Some(old) => section.clone_into(old),
+        None => all.push(section.to_owned()),
+    }
+    format!("{HEAD}\n{}", all.join("\n"))
+}
+
+/// The section about many routes.
+pub fn routes(measured: &Routes) -> String {
+    let grown_kib = (measured.full_mib - measured.empty_mib) * 1024.0;
+    let mut out = String::from(ROUTES);
+    let _ = writeln!(out, "Machine: {}.\n", process::machine());
+    let _ = writeln!(
+        out,
+        "| `leno gateway -f`, one worker | |\n|---|---|\n| RSS with one HTTPRoute, MiB | {:.1} |\n\
+         | RSS with {} more, MiB | {:.1} |\n| for each, KiB | {:.1} |\n\
+         | from start to an answer by the last one, s | {:.2} |\n",
+        measured.empty_mib,
+        measured.gateway_routes,
+        measured.full_mib,
+        grown_kib / measured.gateway_routes as f64,
+        measured.served_s
+    );
+    out.push_str("| HTTPRoutes stored at `leno control` | writes per second |\n|---|---|\n");
+    for (stored, rate) in &measured.writes {
+        let _ = writeln!(out, "| {stored} | {rate:.0} |");
+    }
+    out
+}
+
 pub fn render(report: &Report) -> String {
-    let mut out = String::from(HEAD);
+    let mut out = String::from(HTTP1);
     let _ = writeln!(out, "Machine: {}.\n", process::machine());
     let _ = writeln!(
         out,
@@ -115,9 +167,18 @@ fn ratio(report: &Report, measured: &Measured, peer: &str) -> String {
 
 const HEAD: &str = "# Benchmarks
 
-Made by `cargo run --profile release -p bench -- http1`; do not edit. Raw numbers are in `target/bench`.
+Made by `make bench` (`bench/src`); do not edit. Raw numbers are in `target/bench`.
+";
 
-## Plain HTTP/1.1, one worker
+const ROUTES: &str = "## Many HTTPRoutes
+
+HTTPRoutes of one host name, one rule, one match and one backend. The gateway reads them from files of a thousand
+documents each; its memory is taken when the last one is served. A write is a PUT of one route with another content
+over the API, answered when it is stored and in force, one after the other on one connection; no proxy is connected.
+
+";
+
+const HTTP1: &str = "## Plain HTTP/1.1, one worker
 
 Keep-alive on both sides, a GET with a reply of 100 bytes. wrk and an nginx backend on core 0, the proxy alone on core
 1, the peers in turn (A B C, then C B A). Costs are CPU time of the whole process tree per request from

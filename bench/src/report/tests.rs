@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Report, median, render};
+use super::{Report, median, placed, render};
 use crate::http1::{Block, Measured};
 use crate::wrk::Load;
 
@@ -32,6 +32,16 @@ fn ratios_are_taken_within_rounds() {
     let text = render(&report);
     let row = "| Leno | 2.5 | 7.5 | 10.0 (10.0 to 30.0) | 1.25 (1.00 to 1.50) | - | 3.0 / 5.0 | 4.20 |";
     assert!(text.contains(row), "{text}");
+}
+
+#[test]
+fn a_section_replaces_its_like_and_leaves_the_others() {
+    let one = placed("", "## One\n\n1\n");
+    let two = placed(&one, "## Two\n\n2\n");
+    let again = placed(&two, "## One\n\n3\n");
+    let sections = again.split_once("\n\n## ").unwrap().1;
+    assert_eq!(sections, "One\n\n3\n\n## Two\n\n2\n");
+    assert_eq!(placed(&again, "## Two\n\n2\n"), again);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "lab",
         &["model", "api", "decide", "codec", "identity", "xds", "daemon", "ca", "node", "apiserver", "proxy"],
     ),
-    ("bench", &["codec", "translate", "daemon", "proxy", "control"]),
+    ("bench", &["model", "codec", "translate", "daemon", "ca", "proxy", "control"]),
     ("xtask", &[]),
 ];
 
