@@ -147,6 +147,19 @@ impl Pump {
         self.stream.poll_reset(cx).map(|_| None)
     }
 
+    /// Ready when the connection takes something more, without a look at the stream's window: only the body tells
+    /// whether it needs one. Until then nothing is taken from whom it comes; it would only wait here.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Reason>>> {
+        if self.findings.outbox.poll_room(cx).is_pending() {
+            let lost = ready!(self.poll_stall(cx));
+            return Poll::Ready(Err(Some(self.give_up(lost))));
+        }
+        if let Some(stall) = &mut self.stall {
+            stall.end();
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Ready with room for some of the piece; with an error when the stream shall be, or was, reset.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Option<Reason>>> {
         self.stream.reserve_capacity(self.piece.len());
@@ -191,8 +204,9 @@ impl Pump {
             ready!(stall.timer.as_mut().poll(cx));
             let now = Instant::now();
             if now >= since + timeout {
-                // Not the window but the socket: the connection has its own deadline for that.
-                if !findings.outlet.is_blocked() {
+                // Not the window but the socket: the connection has its own deadline for that. So it is with what
+                // has nothing in hand.
+                if !findings.outlet.is_blocked() && !self.piece.is_empty() {
                     return Poll::Ready(Lost::Idle);
                 }
                 since = now;
@@ -201,7 +215,8 @@ impl Pump {
             if let (Some(budget), None) = (&self.bounds.budget, &stall.wait)
                 && now >= since + STALL_GRACE
             {
-                let bytes = STALLED_BYTES + self.body.unread() + 2 * self.piece_len;
+                let piece_len = if self.piece.is_empty() { 0 } else { self.piece_len };
+                let bytes = STALLED_BYTES + self.body.unread() + 2 * piece_len;
                 stall.charge(budget, bytes, findings, now);
             }
             let is_settled = stall.wait.is_some() || self.bounds.budget.is_none();
@@ -217,6 +232,9 @@ impl Pump {
                 return Poll::Ready(reason);
             }
             if self.piece.is_empty() {
+                if let Err(reason) = ready!(self.poll_turn(cx)) {
+                    return Poll::Ready(reason);
+                }
                 match ready!(self.poll_body(cx)) {
                     ControlFlow::Continue(()) => continue,
                     ControlFlow::Break(reason) => return Poll::Ready(reason),
@@ -265,7 +283,7 @@ impl Pump {
         if let Some(stall) = &mut self.stall {
             stall.moved += len;
             if self.piece.is_empty() || stall.moved >= STALL_BYTES_MIN {
-                (stall.since, stall.wait, stall.pause) = (None, None, None);
+                stall.end();
             }
         }
     }
@@ -289,6 +307,11 @@ impl Stall {
             self.timer.as_mut().reset(now + grace);
         }
         now
+    }
+
+    /// Nothing waits any more.
+    fn end(&mut self) {
+        (self.since, self.wait, self.pause) = (None, None, None);
     }
 
     /// Charges a response of `bytes` that has waited for more than a moment, or notes it.
