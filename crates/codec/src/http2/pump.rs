@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, SendStream};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep};
 
 use super::findings::Findings;
@@ -18,7 +18,10 @@ use super::outbox::{Outbox, Piece};
 use super::recv::StreamGuard;
 use crate::budget::{Pause, Wait};
 use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
-use crate::{Body, BodyEnd, Budget};
+use crate::{Body, BodyEnd, BodyError, Budget};
+
+/// Bytes of a piece that is sent without a look at what comes behind it.
+const SMALL_PIECE_BYTES: usize = 1024;
 
 /// Writes one body. Ends when it is written, or when nobody wants it any more.
 pub(super) struct Pump {
@@ -28,6 +31,8 @@ pub(super) struct Pump {
     piece: Bytes,
     /// Of the whole piece.
     piece_len: usize,
+    /// What came behind the piece, when that was looked at: `None` in it is the end.
+    ahead: Option<Option<Result<Frame<Bytes>, BodyError>>>,
     bounds: Bounds,
     /// From the first time on that bytes wait for the peer's window, or for the socket.
     stall: Option<Stall>,
@@ -129,7 +134,17 @@ impl Pump {
         findings: Rc<Findings>,
         cancel: Option<Rc<Cancel>>,
     ) -> Self {
-        Pump { stream, body, piece: Bytes::new(), piece_len: 0, bounds, stall: None, findings, cancel }
+        Pump {
+            stream,
+            body,
+            piece: Bytes::new(),
+            piece_len: 0,
+            ahead: None,
+            bounds,
+            stall: None,
+            findings,
+            cancel,
+        }
     }
 
     /// Ready when nobody wants the rest: with what to tell the peer, if anything.
@@ -245,7 +260,7 @@ impl Pump {
                 Err(reason) => return Poll::Ready(reason),
             };
             let part = self.findings.outbox.piece(self.piece.split_to(room));
-            let last = self.piece.is_empty() && self.body.is_end_stream();
+            let last = self.piece.is_empty() && self.is_at_end();
             if self.stream.send_data(part, last).is_err() || last {
                 return Poll::Ready(None);
             }
@@ -255,7 +270,11 @@ impl Pump {
 
     /// Takes the next piece from the body, or ends the stream as the body ended.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<ControlFlow<Option<Reason>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let frame = match self.ahead.take() {
+            Some(frame) => frame,
+            None => ready!(Pin::new(&mut self.body).poll_frame(cx)),
+        };
+        let frame = match frame {
             // Fails only if the stream is gone, here and below.
             None => {
                 let _ = self.stream.send_data(Piece::default(), true);
@@ -266,7 +285,9 @@ impl Pump {
         };
         match frame.into_data() {
             Ok(data) => {
-                (self.piece_len, self.piece) = (data.len(), data);
+                self.piece = data;
+                self.gather(cx);
+                self.piece_len = self.piece.len();
                 Poll::Ready(ControlFlow::Continue(()))
             }
             Err(frame) => {
@@ -275,6 +296,40 @@ impl Pump {
                 let _ = self.stream.send_trailers(trailers);
                 Poll::Ready(ControlFlow::Break(None))
             }
+        }
+    }
+
+    /// Whether nothing comes behind the piece.
+    fn is_at_end(&self) -> bool {
+        match &self.ahead {
+            None => self.body.is_end_stream(),
+            Some(frame) => frame.is_none(),
+        }
+    }
+
+    /// Puts small pieces that are there together: a frame costs its receiver more than the few bytes in it, and the
+    /// library cuts a connection, with all streams on it, when too many of them wait for who reads one of them.
+    fn gather(&mut self, cx: &mut Context<'_>) {
+        let mut all = BytesMut::new();
+        while all.len().max(self.piece.len()) < SMALL_PIECE_BYTES && !self.body.is_end_stream() {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { break };
+            match &frame {
+                Some(Ok(frame))
+                    if let Some(data) = frame.data_ref().filter(|data| data.len() < SMALL_PIECE_BYTES) =>
+                {
+                    if all.is_empty() {
+                        all.extend_from_slice(&self.piece);
+                    }
+                    all.extend_from_slice(data);
+                }
+                _ => {
+                    self.ahead = Some(frame);
+                    break;
+                }
+            }
+        }
+        if !all.is_empty() {
+            self.piece = all.freeze();
         }
     }
 

@@ -169,3 +169,47 @@ fn bad_trailers_of_tunnels_are_forgotten_with_them() {
         assert!(!ended.is_finished());
     });
 }
+
+/// So many bytes, one at a time, and all of them there.
+struct Crumbs(usize);
+
+impl http_body::Body for Crumbs {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let left = self.0.checked_sub(1);
+        self.0 = left.unwrap_or(0);
+        Poll::Ready(left.map(|_| Ok(Frame::data(Bytes::from_static(b"x")))))
+    }
+}
+
+/// A caller sends crumbs to an application that reads none of them.
+#[test]
+fn crumbs_of_one_caller_do_not_cut_the_connection_of_all() {
+    run(async {
+        let (sender, ended) = pair(|request: Request<Body>| async move {
+            if request.uri() == "/read" {
+                return echo(request).await;
+            }
+            let _unread = request;
+            std::future::pending().await
+        })
+        .await;
+        let crumbs = |count| Body::boxed(Crumbs(count));
+        let _waiting = {
+            let (sender, body) = (sender.clone(), crumbs(100_000));
+            spawn_local(async move { drop(sender.send(request("/", body)).await) })
+        };
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!ended.is_finished());
+        let response = sender.send(request("/read", crumbs(5_000))).await.unwrap();
+        let read = response.into_body().collect(1 << 20).await.unwrap();
+        assert_eq!(read.iter().filter(|byte| **byte == b'x').count(), 5_000);
+    });
+}
