@@ -71,6 +71,10 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 96 * 1024;
 /// As [`SEND_BUFFER_BYTES_MAX`] where one connection carries the streams of many callers.
 pub const SHARED_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
+/// What small frames of data that nobody has read may cost, at 256 bytes each less what is in them, where one
+/// connection carries the streams of many callers: 64 streams that are not read, with a window full of frames of 100
+/// bytes, must not cut the others.
+const SHARED_DATA_FRAME_BUDGET_BYTES: usize = 32 * 1024 * 1024;
 /// `RST_STREAM` frames per second where one connection carries the streams of many callers, who may all go away at
 /// once.
 const SHARED_RESETS_MAX: u32 = 64 * 1024;
@@ -112,7 +116,7 @@ pub struct ServerOptions {
     pub follows_fields: bool,
     /// Frames per second; see there.
     pub floods: FloodLimits,
-    /// Streams that end before their time; see there.
+    /// Streams that end before their time, or that nobody reads; see there.
     pub resets: ResetLimits,
 }
 
@@ -238,8 +242,8 @@ impl FloodLimits {
     }
 }
 
-/// Streams of one connection that end before their time. The HTTP/2 library counts these; at the limit it cuts the
-/// connection, and all streams on it.
+/// Streams of one connection that end before their time, or that nobody reads. The HTTP/2 library counts these; at the
+/// limit it cuts the connection, and all streams on it.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetLimits {
     /// Requests that the peer takes back before we have looked at them (`h2`'s `max_pending_accept_reset_streams`).
@@ -251,18 +255,26 @@ pub struct ResetLimits {
     /// Errors of the peer's for which we reset a stream (`max_local_error_reset_streams`). More in the life of the
     /// connection: cut. Each may cost half a kilobyte until the reset is written.
     pub errors: usize,
+    /// What small frames of data that nobody has read may cost in bytes, at 256 each less what is in them
+    /// (`data_frame_budget`). More: cut. `None`: half of the connection's window.
+    pub data_frame_budget: Option<usize>,
 }
 
 impl Default for ResetLimits {
     /// The library's own, for callers of whom nothing is known.
     fn default() -> Self {
-        ResetLimits { pending_accept: 20, remembered: 50, errors: 1024 }
+        ResetLimits { pending_accept: 20, remembered: 50, errors: 1024, data_frame_budget: None }
     }
 }
 
 impl ResetLimits {
     /// For a connection that carries the streams of many callers, of which hundreds may go away at once.
     pub fn shared() -> Self {
-        ResetLimits { pending_accept: 4096, remembered: 8192, errors: 64 * 1024 }
+        ResetLimits {
+            pending_accept: 4096,
+            remembered: 8192,
+            errors: 64 * 1024,
+            data_frame_budget: Some(SHARED_DATA_FRAME_BUDGET_BYTES),
+        }
     }
 }

@@ -94,6 +94,9 @@ fn builder(options: &ClientOptions) -> Builder {
         .max_concurrent_reset_streams(options.resets.remembered)
         .max_local_error_reset_streams(Some(options.resets.errors))
         .max_send_buffer_size(options.max_send_buffer_bytes);
+    if let Some(bytes) = options.resets.data_frame_budget {
+        builder.data_frame_budget(bytes);
+    }
     builder
 }
 

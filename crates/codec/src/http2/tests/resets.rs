@@ -213,3 +213,24 @@ fn crumbs_of_one_caller_do_not_cut_the_connection_of_all() {
         assert_eq!(read.iter().filter(|byte| **byte == b'x').count(), 5_000);
     });
 }
+
+/// As many streams as the connection's window has room for, each full of small frames.
+#[test]
+fn responses_in_small_frames_that_nobody_reads_do_not_cut_the_connection_of_all() {
+    run(async {
+        let (near, far) = duplex(1 << 20);
+        let small = |stream| frame(0, 0, stream, &[b'x'; 100]).repeat(256 * 1024 / 100);
+        server(far, move |kind, stream| {
+            (kind == 1).then(|| [frame(1, 0x4, stream, &[0x88]), small(stream)].concat())
+        });
+        let (sender, _driver) = client(near).await;
+        let mut unread = Vec::new();
+        for _ in 0..60 {
+            unread.push(sender.send(request("/", Body::empty())).await.unwrap());
+        }
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!sender.is_closed());
+    });
+}
