@@ -20,10 +20,27 @@ pub struct BadAddress {
     pub text: String,
 }
 
+impl BadAddress {
+    /// Whether it would be an address if names were resolved.
+    fn is_name(&self) -> bool {
+        let bare = self.text.split_once("://").map_or(&*self.text, |(_, bare)| bare.trim_end_matches('/'));
+        let parts = bare.rsplit_once(':');
+        parts.is_some_and(|(host, port)| {
+            port.parse::<u16>().is_ok_and(|port| port != 0)
+                && host.parse::<Ipv4Addr>().is_err()
+                && model::Hostname::parse(host).is_some()
+        })
+    }
+}
+
 impl fmt::Display for BadAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = if self.option == TO { ", alone or after http://, http2:// or grpc://" } else { "" };
-        write!(f, "{} {:?} is neither IP:PORT nor :PORT{protocol}", self.option, self.text)
+        write!(f, "{} {:?} is none of IP:PORT, localhost:PORT and :PORT{protocol}", self.option, self.text)?;
+        match self.is_name() {
+            true => f.write_str("; other host names are not supported yet, write an IP address"),
+            false => Ok(()),
+        }
     }
 }
 

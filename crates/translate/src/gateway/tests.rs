@@ -28,3 +28,15 @@ fn what_is_no_address_is_named() {
         assert_eq!(shorthand(from, to).unwrap_err().option, option);
     }
 }
+
+#[test]
+fn a_host_name_is_told_from_what_is_no_address() {
+    let told =
+        |to: &str| shorthand(":1", to).unwrap_err().to_string().contains("host names are not supported");
+    for name in ["shop.example:80", "grpc://shop.example:80/", "https://shop:80"] {
+        assert!(told(name), "{name}");
+    }
+    for other in ["shop.example", "1.2.3.4:0", "1.2.3.4:x", "a b:80", ""] {
+        assert!(!told(other), "{other}");
+    }
+}
