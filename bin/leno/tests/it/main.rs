@@ -20,6 +20,7 @@ mod life; // the demo comes and goes without a trace
 mod memory; // what a proxy costs
 mod names; // 2: global names and mesh-only addresses
 mod planes; // 5: control and management planes die and return
+mod readme; // the README's commands and what they print
 mod routes; // 8: routes and retries, live
 mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
