@@ -251,7 +251,7 @@ pub fn is_port(text: &str) -> bool {
 /// The same for a value of a `when` condition on this key.
 pub fn is_value_of(key: &str, value: &str) -> bool {
     match key {
-        "source.ip" => is_block(value),
+        "source.ip" | "remote.ip" => is_block(value),
         "source.namespace" => is_namespace(value),
         "source.principal" => is_principal(value),
         "destination.port" => is_port(value),

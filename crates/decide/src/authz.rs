@@ -11,6 +11,7 @@ mod tests;
 
 use crate::RequestView;
 use matching::{Leaning, Subject};
+use model::settings::HttpConnections;
 use model::{Action, Policy, SpiffeId};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,10 +23,23 @@ pub struct Facts<'a> {
     pub peer: Option<&'a SpiffeId>,
     /// Address of the peer; `None`: unknown.
     pub peer_ip: Option<IpAddr>,
+    /// Who says where the caller is that the peer speaks for.
+    pub remote_ip: RemoteIp<'a>,
     /// The application's port.
     pub port: u16,
     /// `None`: a TCP connection.
     pub http: Option<&'a RequestView<'a>>,
+}
+
+/// Where the original caller is (Istio's `remoteIpBlocks` and `remote.ip`). Of a TCP connection it is the peer.
+#[derive(Clone, Copy)]
+pub enum RemoteIp<'a> {
+    /// The peer is the caller.
+    Peer,
+    /// A gateway was told by proxies in front that it trusts ([`crate::forwarded::believe`]).
+    Client(IpAddr),
+    /// The peer tells, in `x-forwarded-for`; the settings are those of the gateways.
+    Told(&'a HttpConnections),
 }
 
 /// The verdict.

@@ -11,6 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 /// Longest `x-forwarded-for` that is kept, in bytes, without the address that is added to it; a longer one is
 /// overwritten. The most hops that may be trusted need 1,300.
 pub const FORWARDED_FOR_BYTES_MAX: usize = 2048;
+/// Longest address that a gateway adds to it, with what separates it.
+const ADDRESS_BYTES_MAX: usize = 48;
 
 /// What is made of the word of a trusted peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,22 +28,31 @@ pub struct Forwarded {
 /// What is believed of a request's `x-forwarded-for` and `x-forwarded-proto`, which `peer` sent over its
 /// connection. `None`: nothing, and the peer is the caller.
 pub fn believe(settings: &HttpConnections, peer: IpAddr, headers: &dyn Headers) -> Option<Forwarded> {
-    let trust = match (&settings.xff_trusted_cidrs[..], settings.xff_num_trusted_hops) {
-        ([], 0) => return None,
-        ([], hops) => Trust::Hops(hops),
-        (_, _) => Trust::Cidrs(settings),
-    };
+    let trust = Trust::of(settings)?;
     let peer = peer.to_canonical();
     if !trust.covers(peer) {
         return None;
     }
-    let mut forwarded_for = came(headers);
+    let mut forwarded_for = came(headers, FORWARDED_FOR_BYTES_MAX);
     let client = trust.client(peer, &forwarded_for);
     if !forwarded_for.is_empty() {
         forwarded_for.extend_from_slice(b", ");
     }
     forwarded_for.extend_from_slice(peer.to_string().as_bytes());
     Some(Forwarded { client, forwarded_for, proto: proto(headers) })
+}
+
+/// The original caller of a request that came from `peer` within the mesh: as the gateway that let it in decided,
+/// whose word comes last in `x-forwarded-for`. Without any, the peer.
+pub fn original(settings: &HttpConnections, peer: Option<IpAddr>, headers: &dyn Headers) -> Option<IpAddr> {
+    let came = came(headers, FORWARDED_FOR_BYTES_MAX + ADDRESS_BYTES_MAX);
+    let mut parts = came.rsplitn(2, |byte| *byte == b',');
+    let (last, before) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let Some(at_gateway) = address(last.trim_ascii()) else { return peer };
+    Some(match Trust::of(settings).filter(|trust| trust.covers(at_gateway)) {
+        Some(trust) => trust.client(at_gateway, before),
+        None => at_gateway,
+    })
 }
 
 /// Which proxies in front are believed.
@@ -53,7 +64,16 @@ enum Trust<'a> {
     Cidrs(&'a HttpConnections),
 }
 
-impl Trust<'_> {
+impl<'a> Trust<'a> {
+    /// `None`: none.
+    fn of(settings: &'a HttpConnections) -> Option<Self> {
+        match (&settings.xff_trusted_cidrs[..], settings.xff_num_trusted_hops) {
+            ([], 0) => None,
+            ([], hops) => Some(Self::Hops(hops)),
+            (_, _) => Some(Self::Cidrs(settings)),
+        }
+    }
+
     fn covers(self, ip: IpAddr) -> bool {
         match self {
             Self::Hops(_) => true,
@@ -97,11 +117,11 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 }
 
 /// All lines of `x-forwarded-for` as one; empty when there is none or too much.
-fn came(headers: &dyn Headers) -> Vec<u8> {
+fn came(headers: &dyn Headers, bytes_max: usize) -> Vec<u8> {
     let mut all = Vec::new();
     let mut is_too_long = false;
     headers.visit("x-forwarded-for", &mut |value| {
-        is_too_long |= all.len() + value.len() + 2 > FORWARDED_FOR_BYTES_MAX;
+        is_too_long |= all.len() + value.len() + 2 > bytes_max;
         if is_too_long || value.is_empty() {
             return;
         }

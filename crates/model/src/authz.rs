@@ -59,6 +59,17 @@ pub struct Source {
     pub ip_blocks: Vec<Cidr>,
     /// `notIpBlocks`.
     pub not_ip_blocks: Vec<Cidr>,
+    /// `remoteIpBlocks`: the original caller's address.
+    pub remote_ip_blocks: Vec<Cidr>,
+    /// `notRemoteIpBlocks`.
+    pub not_remote_ip_blocks: Vec<Cidr>,
+}
+
+impl Source {
+    /// Whether it has conditions on the original caller's address.
+    pub fn asks_remote_ip(&self) -> bool {
+        !(self.remote_ip_blocks.is_empty() && self.not_remote_ip_blocks.is_empty())
+    }
 }
 
 /// All non-empty fields must match.
@@ -112,6 +123,8 @@ pub enum ConditionKey {
     Header(Arc<str>),
     /// `source.ip`.
     SourceIp,
+    /// `remote.ip`.
+    RemoteIp,
     /// `source.namespace`.
     SourceNamespace,
     /// `source.principal`.

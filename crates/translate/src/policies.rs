@@ -79,8 +79,6 @@ impl Reading<'_> {
         self.unsupported(&source.not_request_principals);
         self.unsupported(&source.trust_domains);
         self.unsupported(&source.not_trust_domains);
-        self.unsupported(&source.remote_ip_blocks);
-        self.unsupported(&source.not_remote_ip_blocks);
         Source {
             principals: self.principals(&source.principals),
             not_principals: self.principals(&source.not_principals),
@@ -90,6 +88,8 @@ impl Reading<'_> {
             not_service_accounts: self.accounts(&source.not_service_accounts),
             ip_blocks: self.list(&source.ip_blocks, block),
             not_ip_blocks: self.list(&source.not_ip_blocks, block),
+            remote_ip_blocks: self.list(&source.remote_ip_blocks, block),
+            not_remote_ip_blocks: self.list(&source.not_remote_ip_blocks, block),
         }
     }
 
@@ -113,6 +113,7 @@ impl Reading<'_> {
         let key = match when.key.as_str() {
             _ if !fits => ConditionKey::Invalid,
             "source.ip" => ConditionKey::SourceIp,
+            "remote.ip" => ConditionKey::RemoteIp,
             "source.namespace" => ConditionKey::SourceNamespace,
             "source.principal" => ConditionKey::SourcePrincipal,
             "destination.port" => ConditionKey::DestinationPort,

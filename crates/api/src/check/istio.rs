@@ -111,8 +111,6 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
         ("notRequestPrincipals", &source.not_request_principals),
         ("trustDomains", &source.trust_domains),
         ("notTrustDomains", &source.not_trust_domains),
-        ("remoteIpBlocks", &source.remote_ip_blocks),
-        ("notRemoteIpBlocks", &source.not_remote_ip_blocks),
     ];
     let supported = [
         ("principals", &source.principals),
@@ -123,6 +121,8 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
         ("notServiceAccounts", &source.not_service_accounts),
         ("ipBlocks", &source.ip_blocks),
         ("notIpBlocks", &source.not_ip_blocks),
+        ("remoteIpBlocks", &source.remote_ip_blocks),
+        ("notRemoteIpBlocks", &source.not_remote_ip_blocks),
     ];
     let mut lists = unsupported.iter().chain(&supported);
     if lists.all(|(_, values)| values.is_empty()) {
@@ -136,13 +136,15 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
     for (field, values) in supported {
         not_empty(&format!("{at}.{field}"), values, report);
     }
-    let checks: [Check<'_>; 6] = [
+    let checks: [Check<'_>; 8] = [
         ("principals", &source.principals, istio::is_principal),
         ("notPrincipals", &source.not_principals, istio::is_principal),
         ("namespaces", &source.namespaces, istio::is_namespace),
         ("notNamespaces", &source.not_namespaces, istio::is_namespace),
         ("ipBlocks", &source.ip_blocks, istio::is_block),
         ("notIpBlocks", &source.not_ip_blocks, istio::is_block),
+        ("remoteIpBlocks", &source.remote_ip_blocks, istio::is_block),
+        ("notRemoteIpBlocks", &source.not_remote_ip_blocks, istio::is_block),
     ];
     matchable(&checks, at, report);
     let accounts =
@@ -224,7 +226,6 @@ fn not_empty(at: &str, values: &[String], report: &mut Report<'_>) {
 
 /// Keys of `when` that are valid in Istio but not understood yet.
 const KEYS_LATER: &[&str] = &[
-    "remote.ip",
     "request.auth.principal",
     "request.auth.audiences",
     "request.auth.presenter",
@@ -236,7 +237,7 @@ const KEYS_LATER: &[&str] = &[
 fn condition(when: &When, at: &str, report: &mut Report<'_>) {
     let path = format!("{at}.key");
     match when.key.as_str() {
-        "source.ip" | "source.namespace" | "source.principal" | "destination.port" => {}
+        "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.port" => {}
         key if header_of(key).is_some() => {}
         key if KEYS_LATER.contains(&key)
             || key.starts_with("request.auth.claims[")

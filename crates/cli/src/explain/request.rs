@@ -7,15 +7,15 @@ use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::remote::{self, Remote, Server};
 use crate::{analyze, load, naming, show};
 use anyhow::Context;
-use decide::authz::Facts;
+use decide::authz::{Facts, RemoteIp};
 use decide::explain::{Explanation, Judgement, Redirection, Verdict, explain, judge};
 use decide::route::Table;
-use decide::{RequestView, host, listener};
+use decide::{RequestView, forwarded, host, listener};
 use http::{StatusCode, Uri};
 use model::listener::{Gateway, Inbound};
 use model::route::{Parent, RouteRule};
-use model::settings::PathNormalization;
-use model::{Hostname, Origin, Policy, Resource, SpiffeId, Subscription, TrustDomain};
+use model::settings::HttpConnections;
+use model::{Hostname, MeshSettings, Origin, Policy, Resource, SpiffeId, Subscription, TrustDomain};
 use serde_json::Value;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ pub(crate) struct Request {
     /// Which workload group calls; without it nobody has proved anything
     #[arg(long, value_name = "NAMESPACE/GROUP", conflicts_with = "gateway")]
     from: Option<String>,
-    /// Address of the caller; without it, conditions on the address count against the request
+    /// Address that connects; without it, conditions on addresses count against the request
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
     /// By which gateway it enters; without it, it is a call between workloads
@@ -76,6 +76,13 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
         let (name, value) = header.split_once(':').context("a header is `name: value`")?;
         headers.push((name.trim().to_lowercase(), value.trim().to_owned()));
     }
+    let settings = settings(&world);
+    // As the gateway decides, and as it sends it on.
+    let entered = args.gateway.as_ref().map(|_| enter_from_outside(&settings.http, args.ip, &mut headers));
+    let remote_ip = match entered {
+        Some(client) => client.map_or(RemoteIp::Peer, RemoteIp::Client),
+        None => RemoteIp::Told(&settings.http),
+    };
     let view = RequestView {
         method: &args.method,
         host: &authority,
@@ -85,13 +92,13 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
         headers: &headers,
     };
     // From outside nobody has an identity; at the callee it is the gateway's, whose address nobody knows here.
-    let outside = Facts { peer: None, peer_ip: args.ip, port: entrance.port, http: None };
+    let outside = Facts { peer: None, peer_ip: args.ip, remote_ip, port: entrance.port, http: None };
     let way = explain(
         &entrance.table,
         entrance.called.as_ref(),
         entrance.port,
         &view,
-        path_normalization(&world),
+        settings.path,
         &entrance.policies,
         &outside,
     );
@@ -103,7 +110,7 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
     let mut is_denied = false;
     if let Some(sent) = way.sent.as_ref().filter(|sent| sent.redirect.is_none()) {
         for callee in callees(&world, &way) {
-            let facts = Facts { peer: peer.as_ref(), peer_ip, port: callee.port, http: None };
+            let facts = Facts { peer: peer.as_ref(), peer_ip, remote_ip, port: callee.port, http: None };
             let told = judge(sent, &view, &callee.policies, &facts);
             is_denied |= told.verdict != Verdict::Allowed;
             describe("at", &callee.group, &told, &mut text);
@@ -203,12 +210,32 @@ fn resources(subscription: &Subscription, world: &World) -> Vec<Resource> {
     keys.iter().filter_map(|key| translate::resource(key, world)).collect()
 }
 
-fn path_normalization(world: &World) -> PathNormalization {
+fn settings(world: &World) -> MeshSettings {
     let settings = resources(&Subscription::Mesh, world).into_iter().find_map(|resource| match resource {
-        Resource::Settings(settings) => Some(settings.path),
+        Resource::Settings(settings) => Some(settings),
         _ => None,
     });
     settings.unwrap_or_default()
+}
+
+/// Writes into the headers what a gateway makes of the word of `ip`, which connects; the result is the original
+/// caller.
+fn enter_from_outside(
+    settings: &HttpConnections,
+    ip: Option<IpAddr>,
+    headers: &mut Vec<(String, String)>,
+) -> Option<IpAddr> {
+    let believed = ip.and_then(|ip| forwarded::believe(settings, ip, headers));
+    headers.retain(|(name, _)| name != "x-forwarded-for" && name != "x-forwarded-proto");
+    let (client, sent_on, proto) = match believed {
+        Some(told) => {
+            (Some(told.client), Some(String::from_utf8_lossy(&told.forwarded_for).into_owned()), told.proto)
+        }
+        None => (ip, ip.map(|ip| ip.to_string()), "http"),
+    };
+    headers.extend(sent_on.map(|text| ("x-forwarded-for".to_owned(), text)));
+    headers.push(("x-forwarded-proto".to_owned(), proto.to_owned()));
+    client
 }
 
 fn rules(resources: &[Resource]) -> impl Iterator<Item = Arc<RouteRule>> {

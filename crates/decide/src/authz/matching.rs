@@ -1,11 +1,12 @@
 //! Whether one rule matches. Every leaf that cannot be answered returns the leaning of its policy's action;
 //! since nothing above a leaf negates, that leaning is the rule's.
 
-use super::Facts;
-use crate::{RequestView, host, path};
+use super::{Facts, RemoteIp};
+use crate::{RequestView, forwarded, host, path};
 use model::Policy;
 use model::authz::{Cidr, Condition, ConditionKey, Glob, Operation, Rule, Source};
 use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What an unanswerable question counts as.
@@ -27,11 +28,12 @@ impl Leaning {
 pub(super) struct Subject<'a> {
     facts: Facts<'a>,
     principal: OnceCell<String>,
+    remote_ip: OnceCell<Option<IpAddr>>,
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn new(facts: &Facts<'a>) -> Self {
-        Self { facts: *facts, principal: OnceCell::new() }
+        Self { facts: *facts, principal: OnceCell::new(), remote_ip: OnceCell::new() }
     }
 
     /// Index of the first rule of `policy` that matches.
@@ -49,9 +51,10 @@ impl<'a> Subject<'a> {
         let principal = |globs: &[Glob]| self.principal().is_some_and(|p| any_glob(globs, p));
         let namespace = |globs: &[Glob]| self.facts.peer.is_some_and(|p| any_glob(globs, &p.namespace));
         let account = |accounts: &[Arc<str>]| accounts.iter().any(|account| self.is_account(account));
-        let ip = |blocks: &[Cidr]| {
-            self.facts.peer_ip.map(|ip| blocks.iter().any(|block| block.contains(ip.to_canonical())))
-        };
+        let within =
+            |ip: IpAddr, blocks: &[Cidr]| blocks.iter().any(|block| block.contains(ip.to_canonical()));
+        let ip = |blocks: &[Cidr]| self.facts.peer_ip.map(|ip| within(ip, blocks));
+        let remote_ip = |blocks: &[Cidr]| self.remote_ip().map(|ip| within(ip, blocks));
         demand(&source.principals, principal)
             && demand_not(&source.not_principals, principal)
             && demand(&source.namespaces, namespace)
@@ -60,6 +63,10 @@ impl<'a> Subject<'a> {
             && demand_not(&source.not_service_accounts, account)
             && demand(&source.ip_blocks, |blocks| ip(blocks).unwrap_or(leaning.unknown()))
             && demand_not(&source.not_ip_blocks, |blocks| ip(blocks).unwrap_or(!leaning.unknown()))
+            && demand(&source.remote_ip_blocks, |blocks| remote_ip(blocks).unwrap_or(leaning.unknown()))
+            && demand_not(&source.not_remote_ip_blocks, |blocks| {
+                remote_ip(blocks).unwrap_or(!leaning.unknown())
+            })
     }
 
     fn operation(&self, operation: &Operation, leaning: Leaning) -> bool {
@@ -95,7 +102,8 @@ impl<'a> Subject<'a> {
             ConditionKey::SourcePrincipal => text(self.principal()),
             ConditionKey::SourceNamespace => text(self.facts.peer.map(|peer| &*peer.namespace)),
             ConditionKey::DestinationPort => text(Some(&self.facts.port.to_string())),
-            ConditionKey::SourceIp => self.source_ip(condition).unwrap_or(leaning.unknown()),
+            ConditionKey::SourceIp => fits(self.facts.peer_ip, condition).unwrap_or(leaning.unknown()),
+            ConditionKey::RemoteIp => fits(self.remote_ip(), condition).unwrap_or(leaning.unknown()),
             ConditionKey::Header(name) => match self.facts.http {
                 Some(http) => header(http, name, condition, leaning),
                 None => leaning.unknown(),
@@ -103,22 +111,15 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// `None`: the address is unknown or a value is no address.
-    fn source_ip(&self, condition: &Condition) -> Option<bool> {
-        let ip = self.facts.peer_ip?.to_canonical();
-        let matches = |globs: &[Glob]| {
-            let mut any = false;
-            for glob in globs {
-                any |= match glob {
-                    Glob::Present => true,
-                    Glob::Exact(block) => Cidr::parse(block)?.contains(ip),
-                    Glob::Prefix(_) | Glob::Suffix(_) => return None,
-                };
+    /// The original caller's address; `None`: unknown.
+    fn remote_ip(&self) -> Option<IpAddr> {
+        *self.remote_ip.get_or_init(|| match (self.facts.remote_ip, self.facts.http) {
+            (RemoteIp::Client(ip), _) => Some(ip),
+            (RemoteIp::Told(settings), Some(http)) => {
+                forwarded::original(settings, self.facts.peer_ip, http.headers)
             }
-            Some(any)
-        };
-        let (wanted, unwanted) = (matches(&condition.values)?, matches(&condition.not_values)?);
-        Some((condition.values.is_empty() || wanted) && !unwanted)
+            (RemoteIp::Peer | RemoteIp::Told(_), _) => self.facts.peer_ip,
+        })
     }
 
     fn principal(&self) -> Option<&str> {
@@ -130,6 +131,24 @@ impl<'a> Subject<'a> {
         let parts = account.split_once('/');
         self.facts.peer.is_some_and(|peer| parts == Some((&peer.namespace, &peer.service_account)))
     }
+}
+
+/// Whether an address is as demanded; `None`: it is unknown or a value is no address.
+fn fits(ip: Option<IpAddr>, condition: &Condition) -> Option<bool> {
+    let ip = ip?.to_canonical();
+    let matches = |globs: &[Glob]| {
+        let mut any = false;
+        for glob in globs {
+            any |= match glob {
+                Glob::Present => true,
+                Glob::Exact(block) => Cidr::parse(block)?.contains(ip),
+                Glob::Prefix(_) | Glob::Suffix(_) => return None,
+            };
+        }
+        Some(any)
+    };
+    let (wanted, unwanted) = (matches(&condition.values)?, matches(&condition.not_values)?);
+    Some((condition.values.is_empty() || wanted) && !unwanted)
 }
 
 /// An empty list demands nothing.

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Istio's semantics as sentences, then against a specification that is slow and obvious.
 
-use super::{Decision, Denial, Facts, NAMED_POLICIES_MAX, authorize, rehearse};
+use super::{Decision, Denial, Facts, NAMED_POLICIES_MAX, RemoteIp, authorize, rehearse};
 use crate::RequestView;
 use model::authz::*;
+use model::settings::HttpConnections;
 use model::{ObjectRef, Origin, SpiffeId};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(super) fn rule(text: &str) -> Rule {
             "notServiceAccounts" => from.not_service_accounts = names(),
             "ipBlocks" => from.ip_blocks = blocks(),
             "notIpBlocks" => from.not_ip_blocks = blocks(),
+            "remoteIpBlocks" => from.remote_ip_blocks = blocks(),
+            "notRemoteIpBlocks" => from.not_remote_ip_blocks = blocks(),
             "hosts" => to.hosts = globs(values),
             "notHosts" => to.not_hosts = globs(values),
             "ports" => to.ports = ports(),
@@ -51,6 +54,7 @@ fn condition(key: &str, values: &str) -> Condition {
     let (name, negated) = key.strip_suffix('!').map_or((key, false), |name| (name, true));
     let key = match name {
         "source.ip" => ConditionKey::SourceIp,
+        "remote.ip" => ConditionKey::RemoteIp,
         "source.namespace" => ConditionKey::SourceNamespace,
         "source.principal" => ConditionKey::SourcePrincipal,
         "destination.port" => ConditionKey::DestinationPort,
@@ -121,7 +125,13 @@ impl Asker {
             headers: &self.headers,
         };
         let http = self.method.is_some().then_some(&view);
-        question(&Facts { peer: self.peer.as_ref(), peer_ip: "10.0.0.9".parse().ok(), port: 80, http })
+        question(&Facts {
+            peer: self.peer.as_ref(),
+            peer_ip: "10.0.0.9".parse().ok(),
+            remote_ip: RemoteIp::Peer,
+            port: 80,
+            http,
+        })
     }
 }
 
@@ -302,7 +312,7 @@ fn a_header_that_is_no_text_counts_against_the_request() {
     }
     let view =
         RequestView { method: "GET", host: "h", path: "/", readings: &[], query: None, headers: &Bytes };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: Some(&view) };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: Some(&view) };
     for text in ["header.x=user", "header.x!=admin"] {
         assert_ne!(authorize(&[policy(&format!("ALLOW: {text}"))], &facts), Decision::Allow, "{text}");
         assert_ne!(authorize(&[policy(&format!("DENY: {text}"))], &facts), Decision::Allow, "{text}");
@@ -316,7 +326,7 @@ fn addresses_are_compared_by_block_and_unknown_ones_close() {
     check_rule("source.ip=10.0.0.9", "n/a TCP", true, true);
     check_rule("source.ip=10.*", "n/a TCP", false, true);
     check_rule("destination.port=80", "n/a TCP", true, true);
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     for text in ["ipBlocks=10.0.0.0/8", "notIpBlocks=10.0.0.0/8", "source.ip=10.0.0.9"] {
         assert_ne!(authorize(&[policy(&format!("ALLOW: {text}"))], &facts), Decision::Allow, "{text}");
         assert_ne!(authorize(&[policy(&format!("DENY: {text}"))], &facts), Decision::Allow, "{text}");
@@ -335,4 +345,41 @@ proptest! {
         let decided = asker.ask(|facts| authorize(&list, facts)) == Decision::Allow;
         prop_assert_eq!(decided, spec::allows(&policies, &asker), "{:?}", policies);
     }
+}
+
+#[test]
+fn where_the_original_caller_is_says_who_let_it_in_and_not_where_the_peer_is() {
+    let headers = vec![("x-forwarded-for".to_owned(), "203.0.113.7".to_owned())];
+    let view =
+        RequestView { method: "GET", host: "h", path: "/", readings: &[], query: None, headers: &headers };
+    let settings = HttpConnections::default();
+    let check = |rule: &str, remote_ip: RemoteIp<'_>, peer_ip: Option<&str>, http, expected: [bool; 2]| {
+        let peer_ip = peer_ip.map(|ip| ip.parse().unwrap());
+        let facts = Facts { peer: None, peer_ip, remote_ip, port: 80, http };
+        let allows = authorize(&[policy(&format!("ALLOW: {rule}"))], &facts) == Decision::Allow;
+        let denies = authorize(&[policy(&format!("DENY: {rule}"))], &facts) != Decision::Allow;
+        assert_eq!([allows, denies], expected, "{rule} from {peer_ip:?}");
+    };
+    let (peer, caller) = (Some("10.0.0.9"), RemoteIp::Client("203.0.113.7".parse().unwrap()));
+    let (yes, no, unknown) = ([true, true], [false, false], [false, true]);
+    for (block, others) in [("remoteIpBlocks", "notRemoteIpBlocks"), ("remote.ip", "remote.ip!")] {
+        let (outside, inside) = (format!("{block}=203.0.113.0/24"), format!("{block}=10.0.0.0/8"));
+        for remote_ip in [caller, RemoteIp::Told(&settings)] {
+            check(&outside, remote_ip, peer, Some(&view), yes);
+            check(&inside, remote_ip, peer, Some(&view), no);
+            check(&format!("{others}=203.0.113.0/24"), remote_ip, peer, Some(&view), no);
+            check(&format!("{others}=10.0.0.0/8"), remote_ip, peer, Some(&view), yes);
+            // The peer is known by its connection alone, and need not be.
+            check("ipBlocks=10.0.0.0/8", remote_ip, peer, Some(&view), yes);
+            check(&outside, remote_ip, None, Some(&view), yes);
+        }
+        // Whoever connects is the caller, whatever it writes; bytes say nothing else.
+        check(&inside, RemoteIp::Peer, peer, Some(&view), yes);
+        check(&inside, RemoteIp::Told(&settings), peer, None, yes);
+        for rule in [outside, format!("{others}=203.0.113.0/24")] {
+            check(&rule, RemoteIp::Peer, None, Some(&view), unknown);
+            check(&rule, RemoteIp::Told(&settings), None, None, unknown);
+        }
+    }
+    check("remote.ip=10.*", RemoteIp::Peer, peer, None, unknown);
 }

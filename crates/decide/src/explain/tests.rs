@@ -3,7 +3,7 @@
 
 use super::{Redirection, Verdict, explain, judge};
 use crate::RequestView;
-use crate::authz::Facts;
+use crate::authz::{Facts, RemoteIp};
 use crate::route::Table;
 use model::authz::{Action, Policy, Rule};
 use model::route::{HeaderEdit, Parent, PathRewrite, Rewrite, RouteBackend, RouteFilter, RouteRule};
@@ -36,7 +36,7 @@ fn table(weights: &[u32]) -> Table {
 /// Route name, shares in percent and refusal for a request to `path`.
 fn check(table: &Table, policies: &[Arc<Policy>], path: &str, expected: (&str, &[u32], Option<Reason>)) {
     let request = RequestView { method: "GET", host: "web", path, readings: &[], query: None, headers: &() };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let told = explain(table, None, 80, &request, PathNormalization::default(), policies, &facts);
     let shares: Vec<_> = told.backends.iter().map(|b| (b.share * 100.0).round() as u32).collect();
     let route = told.rule.as_ref().map_or("", |(origin, _)| &*origin.object.name);
@@ -57,7 +57,7 @@ fn a_service_without_rules_is_its_own_backend() {
     let host = Hostname::parse("web.mesh.internal").unwrap();
     let request =
         RequestView { method: "GET", host: "web", path: "/", readings: &[], query: None, headers: &() };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let told =
         explain(&Table::default(), Some(&host), 80, &request, PathNormalization::default(), &[], &facts);
     assert_eq!((told.backends[0].host.as_ref(), told.refusal), (Some(&host), None));
@@ -75,7 +75,7 @@ fn it_names_the_policy_that_denies() {
     check(&table(&[1]), &[policy(Action::Allow, Vec::new())], "/", ("", &[], Some(Reason::Denied)));
     let request =
         RequestView { method: "GET", host: "web", path: "/x/../y", readings: &[], query: None, headers: &() };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let told = explain(&table(&[1]), None, 80, &request, PathNormalization::default(), &denied, &facts);
     assert_eq!(told.path.as_deref(), Some("/y"));
     assert_eq!(told.entry.unwrap().verdict, Verdict::DeniedBy(origin("AuthorizationPolicy", "p"), 0));
@@ -110,7 +110,7 @@ fn judged(filters: Vec<RouteFilter>, action: Action, rule: Rule) -> Verdict {
         query: None,
         headers: &headers,
     };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let told = explain(
         &Table::compile([Arc::new(edited)]),
         None,
@@ -175,7 +175,7 @@ fn it_tells_every_reading_of_a_path() {
         query: None,
         headers: &(),
     };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let paths = vec![Glob::parse("/x/*")];
     let to = vec![Operation { paths, ..Operation::default() }];
     let denied = [policy(Action::Deny, vec![Rule { to, ..Rule::default() }])];
@@ -198,7 +198,7 @@ fn encoded_slashes_that_the_caller_is_to_decode_are_a_redirect_before_anything_i
         escaped_slashes: EscapedSlashesAction::UnescapeAndRedirect,
         ..Default::default()
     };
-    let facts = Facts { peer: None, peer_ip: None, port: 80, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let denied = [policy(Action::Deny, vec![Rule::default()])];
     let told = |path: &str, content_type: &str| {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
@@ -238,7 +238,7 @@ fn a_rules_redirect_is_told_as_the_proxy_answers_it() {
         status: 301,
     })];
     let table = Table::compile([Arc::new(away)]);
-    let facts = Facts { peer: None, peer_ip: None, port: 8080, http: None };
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 8080, http: None };
     for (scheme, location) in [("http", "http://new.example:8080/a?q"), ("https", "https://new.example/a?q")]
     {
         let headers = vec![("x-forwarded-proto".to_owned(), scheme.to_owned())];

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Who the caller is, and what is sent on.
 
-use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, believe};
+use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, believe, original};
 use model::authz::Cidr;
 use model::settings::HttpConnections;
 
@@ -118,4 +118,36 @@ fn a_scheme_is_kept_from_the_trusted_only_and_only_one_that_there_is() {
         assert_eq!(found.proto, expected, "{came:?}");
         assert_eq!(ask(&cidrs(&["10.0.0.2"]), PEER, &headers), None);
     }
+}
+
+/// Behind the gateway the same is decided of what it sends on: whatever it believed, and also when it believed nothing.
+#[test]
+fn who_is_behind_a_gateway_finds_the_caller_that_the_gateway_found() {
+    let gateway = Some("10.9.9.9".parse().unwrap());
+    let found = |settings: &HttpConnections, sent: &str| {
+        let headers = vec![("x-forwarded-for".to_owned(), sent.to_owned())];
+        original(settings, gateway, &headers).map(|ip| ip.to_string())
+    };
+    let all = [HttpConnections::default(), hops(1), hops(2), cidrs(&["10.0.0.0/16", "1.1.1.1"])];
+    let long = format!("{}1.1.1.1", "6.6.6.6, ".repeat(FORWARDED_FOR_BYTES_MAX / 9 - 1));
+    for settings in &all {
+        for came in
+            ["", "1.1.1.1", "6.6.6.6, 1.1.1.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", "unknown", "1.1.1.1, _x", &long]
+        {
+            for peer in [PEER, "8.8.8.8"] {
+                let believed = ask(settings, peer, &[("x-forwarded-for", came)]);
+                let (client, sent) = match &believed {
+                    Some(told) => {
+                        (told.client.to_string(), String::from_utf8(told.forwarded_for.clone()).unwrap())
+                    }
+                    None => (peer.to_owned(), peer.to_owned()),
+                };
+                assert_eq!(found(settings, &sent), Some(client), "{settings:?} {peer} {came}");
+            }
+        }
+    }
+    for none in ["", "unknown", "1.1.1.1, nobody"] {
+        assert_eq!(found(&hops(1), none), gateway.map(|ip| ip.to_string()), "{none}");
+    }
+    assert_eq!(original(&hops(1), None, &Vec::new()), None);
 }

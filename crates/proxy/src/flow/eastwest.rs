@@ -14,7 +14,7 @@ use crate::upstream::pool1::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, judge};
 use crate::worker::seats::Place;
 use codec::Reply;
-use decide::authz::{Facts, rehearse};
+use decide::authz::{Facts, RemoteIp, rehearse};
 use decide::retry::{Next, Outcome};
 use http::HeaderMap;
 use model::address::PORT_MESH;
@@ -85,7 +85,7 @@ pub(super) async fn forward(
 /// address; what it sends inside is not for this proxy to read. `port` is the service's.
 fn facts(visitor: &Visitor, port: u16) -> Facts<'_> {
     let peer_ip = Some(visitor.address.ip());
-    Facts { peer: Some(&visitor.peer.id), peer_ip, port, http: None }
+    Facts { peer: Some(&visitor.peer.id), peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
 }
 
 /// A connection to a workload, what says that it is in use, and the caller's place for it.

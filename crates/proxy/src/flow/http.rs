@@ -9,7 +9,7 @@ use crate::observe::Direction;
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::{self, Target};
 use codec::{Body, Reply};
-use decide::authz::Facts;
+use decide::authz::{Facts, RemoteIp};
 use decide::route::{Match, Table};
 use decide::{Dice, listener, split};
 use http::{HeaderValue, Request, Response, header};
@@ -190,6 +190,7 @@ impl Caller {
     /// What is known of it by its connection: nobody has proved anything, and its address is that of whoever
     /// connected, whatever its headers say of others (Istio's `ipBlocks`).
     fn facts(&self, port: u16) -> Facts<'_> {
-        Facts { peer: None, peer_ip: Some(self.address.ip()), port, http: None }
+        let (peer_ip, remote_ip) = (Some(self.address.ip()), RemoteIp::Peer);
+        Facts { peer: None, peer_ip, remote_ip, port, http: None }
     }
 }

@@ -19,7 +19,7 @@ use codec::{
     SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
 };
 use daemon::Drain;
-use decide::authz::{Facts, Rehearsal, rehearse};
+use decide::authz::{Facts, Rehearsal, RemoteIp, rehearse};
 use decide::listener::{self, Destination, Kin, Local, Speak};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use http::{HeaderMap, Method, Request, Response};
@@ -194,7 +194,9 @@ async fn follow(
     if let Some(redirect) = head::unescape(&head)? {
         return Ok(redirect);
     }
-    policy::may_request(&snapshot.policies, facts(visitor, &arrival), &head, exchange)?;
+    let remote_ip = RemoteIp::Told(&snapshot.settings.http);
+    let facts = Facts { remote_ip, ..facts(visitor, &arrival) };
+    policy::may_request(&snapshot.policies, facts, &head, exchange)?;
 
     if arrival.speak == Speak::Http1 {
         exchange.takes_place()?;
@@ -245,7 +247,8 @@ fn own_address(snapshot: &Snapshot) -> IpAddr {
 
 /// What is known of a caller at a port of the application, before anything is read as HTTP.
 fn facts<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
-    Facts { peer: Some(&visitor.peer.id), peer_ip: visitor.ip(), port: arrival.local.port, http: None }
+    let (peer, peer_ip, port) = (Some(&visitor.peer.id), visitor.ip(), arrival.local.port);
+    Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
 }
 
 /// Whether opaque bytes may pass: no condition on HTTP can hold for them.

@@ -6,7 +6,7 @@ use crate::flow::exchange::Exchange;
 use crate::flow::head::{Fields, Head};
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
-use decide::authz::{Decision, Facts, authorize, rehearse};
+use decide::authz::{Decision, Facts, RemoteIp, authorize, rehearse};
 use model::{Policy, Reason};
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ pub(crate) fn may_request(
     }
     let fields = Fields(&head.headers);
     let view = head.view(&fields);
-    let facts = Facts { http: Some(&view), ..facts };
+    let remote_ip = head.client.map_or(facts.remote_ip, RemoteIp::Client);
+    let facts = Facts { remote_ip, http: Some(&view), ..facts };
     if let Some(rehearsal) = rehearse(policies, &facts) {
         exchange.is_rehearsed(rehearsal);
     }

@@ -444,6 +444,10 @@ pub struct Source {
     pub ip_blocks: ::prost::alloc::vec::Vec<Cidr>,
     #[prost(message, repeated, tag = "8")]
     pub not_ip_blocks: ::prost::alloc::vec::Vec<Cidr>,
+    #[prost(message, repeated, tag = "9")]
+    pub remote_ip_blocks: ::prost::alloc::vec::Vec<Cidr>,
+    #[prost(message, repeated, tag = "10")]
+    pub not_remote_ip_blocks: ::prost::alloc::vec::Vec<Cidr>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
@@ -772,6 +776,10 @@ pub enum ConditionKind {
     SourcePrincipal = 4,
     DestinationPort = 5,
     Invalid = 6,
+    RemoteIp = 7,
+    /// Demands nothing: stands in rules whose sources have remote blocks, so that a proxy that does not know these, and
+    /// would let in more than is meant, refuses the policy.
+    RemoteIpBlocks = 8,
 }
 impl ConditionKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -787,6 +795,8 @@ impl ConditionKind {
             Self::SourcePrincipal => "CONDITION_KIND_SOURCE_PRINCIPAL",
             Self::DestinationPort => "CONDITION_KIND_DESTINATION_PORT",
             Self::Invalid => "CONDITION_KIND_INVALID",
+            Self::RemoteIp => "CONDITION_KIND_REMOTE_IP",
+            Self::RemoteIpBlocks => "CONDITION_KIND_REMOTE_IP_BLOCKS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -799,6 +809,8 @@ impl ConditionKind {
             "CONDITION_KIND_SOURCE_PRINCIPAL" => Some(Self::SourcePrincipal),
             "CONDITION_KIND_DESTINATION_PORT" => Some(Self::DestinationPort),
             "CONDITION_KIND_INVALID" => Some(Self::Invalid),
+            "CONDITION_KIND_REMOTE_IP" => Some(Self::RemoteIp),
+            "CONDITION_KIND_REMOTE_IP_BLOCKS" => Some(Self::RemoteIpBlocks),
             _ => None,
         }
     }

@@ -40,7 +40,7 @@ fn rule_out(rule: &Rule) -> p::Rule {
     p::Rule {
         from: rule.from.iter().map(source_out).collect(),
         to: rule.to.iter().map(operation_out).collect(),
-        when: rule.when.iter().map(condition_out).collect(),
+        when: rule.when.iter().map(condition_out).chain(marker_out(rule)).collect(),
     }
 }
 
@@ -48,8 +48,14 @@ fn rule_in(rule: &p::Rule) -> Result<Rule, DecodeError> {
     Ok(Rule {
         from: list("from", &rule.from, source_in)?,
         to: list("to", &rule.to, operation_in)?,
-        when: list("when", &rule.when, condition_in)?,
+        when: list("when", &rule.when, condition_in)?.into_iter().flatten().collect(),
     })
+}
+
+/// What makes a proxy that does not know remote blocks refuse a rule with them.
+fn marker_out(rule: &Rule) -> Option<p::Condition> {
+    let kind = p::ConditionKind::RemoteIpBlocks.into();
+    rule.from.iter().any(Source::asks_remote_ip).then(|| p::Condition { kind, ..p::Condition::default() })
 }
 
 fn source_out(source: &Source) -> p::Source {
@@ -62,6 +68,8 @@ fn source_out(source: &Source) -> p::Source {
         not_service_accounts: strings(&source.not_service_accounts),
         ip_blocks: source.ip_blocks.iter().map(cidr_out).collect(),
         not_ip_blocks: source.not_ip_blocks.iter().map(cidr_out).collect(),
+        remote_ip_blocks: source.remote_ip_blocks.iter().map(cidr_out).collect(),
+        not_remote_ip_blocks: source.not_remote_ip_blocks.iter().map(cidr_out).collect(),
     }
 }
 
@@ -75,6 +83,8 @@ fn source_in(source: &p::Source) -> Result<Source, DecodeError> {
         not_service_accounts: arcs(source.not_service_accounts.clone()),
         ip_blocks: list("ip_blocks", &source.ip_blocks, cidr_in)?,
         not_ip_blocks: list("not_ip_blocks", &source.not_ip_blocks, cidr_in)?,
+        remote_ip_blocks: list("remote_ip_blocks", &source.remote_ip_blocks, cidr_in)?,
+        not_remote_ip_blocks: list("not_remote_ip_blocks", &source.not_remote_ip_blocks, cidr_in)?,
     })
 }
 
@@ -109,6 +119,7 @@ fn condition_out(condition: &Condition) -> p::Condition {
     let (kind, header) = match &condition.key {
         ConditionKey::Header(name) => (p::ConditionKind::Header, name.to_string()),
         ConditionKey::SourceIp => (p::ConditionKind::SourceIp, String::new()),
+        ConditionKey::RemoteIp => (p::ConditionKind::RemoteIp, String::new()),
         ConditionKey::SourceNamespace => (p::ConditionKind::SourceNamespace, String::new()),
         ConditionKey::SourcePrincipal => (p::ConditionKind::SourcePrincipal, String::new()),
         ConditionKey::DestinationPort => (p::ConditionKind::DestinationPort, String::new()),
@@ -122,10 +133,13 @@ fn condition_out(condition: &Condition) -> p::Condition {
     }
 }
 
-fn condition_in(condition: &p::Condition) -> Result<Condition, DecodeError> {
+/// `None`: it demands nothing.
+fn condition_in(condition: &p::Condition) -> Result<Option<Condition>, DecodeError> {
     let key = match p::ConditionKind::try_from(condition.kind) {
         Ok(p::ConditionKind::Header) => ConditionKey::Header(condition.header.as_str().into()),
         Ok(p::ConditionKind::SourceIp) => ConditionKey::SourceIp,
+        Ok(p::ConditionKind::RemoteIp) => ConditionKey::RemoteIp,
+        Ok(p::ConditionKind::RemoteIpBlocks) => return Ok(None),
         Ok(p::ConditionKind::SourceNamespace) => ConditionKey::SourceNamespace,
         Ok(p::ConditionKind::SourcePrincipal) => ConditionKey::SourcePrincipal,
         Ok(p::ConditionKind::DestinationPort) => ConditionKey::DestinationPort,
@@ -134,11 +148,11 @@ fn condition_in(condition: &p::Condition) -> Result<Condition, DecodeError> {
             return Err(bad("kind", format!("unknown value {}", condition.kind)));
         }
     };
-    Ok(Condition {
+    Ok(Some(Condition {
         key,
         values: globs_in("values", &condition.values)?,
         not_values: globs_in("not_values", &condition.not_values)?,
-    })
+    }))
 }
 
 fn globs_out(globs: &[Glob]) -> Vec<p::Glob> {

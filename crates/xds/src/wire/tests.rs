@@ -192,3 +192,19 @@ fn the_combined_hash_knows_no_order_and_forgets_what_is_taken_out() {
     assert_eq!(Combined::from_bytes(&one.to_bytes()), Some(one));
     assert_eq!(one.to_string().len(), 64);
 }
+
+/// A proxy that does not know them would read a source without them, which matches everybody.
+#[test]
+fn remote_blocks_are_marked_so_that_who_does_not_know_them_refuses_the_policy() {
+    use model::authz::{Action, Cidr, Policy, Rule, Source};
+    let object = model::ObjectRef::new("AuthorizationPolicy", "a", "p");
+    let remote =
+        |text: &str| Source { remote_ip_blocks: vec![Cidr::parse(text).unwrap()], ..Source::default() };
+    let rules = vec![Rule::default(), Rule { from: vec![remote("10.0.0.0/8")], ..Rule::default() }];
+    let origin = model::Origin { object, file: "".into(), line: 1 };
+    let policy = Policy { origin, action: Action::Allow, rules, dry_run: false };
+    let sent = super::policy::policy_out(&policy);
+    assert!(sent.rules[0].when.is_empty());
+    assert_eq!(sent.rules[1].when[0].kind, p::ConditionKind::RemoteIpBlocks as i32);
+    assert_eq!(super::policy::policy_in(sent).unwrap(), policy);
+}

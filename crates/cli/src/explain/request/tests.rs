@@ -242,3 +242,62 @@ spec: {pathNormalization: {pathWithEscapedSlashesAction: UNESCAPE_AND_REDIRECT}}
         explained_in(&format!("{FILES}{settings}"), &format!("{line} -H content-type:application/grpc"));
     assert!(code == 1 && text.contains("ends      400"), "{text}");
 }
+
+/// The original caller is whom the gateway believes, there and behind it.
+#[test]
+fn the_original_caller_is_judged_at_the_gateway_and_behind_it() {
+    let policies = "
+---
+apiVersion: leno.dev/v1alpha1
+kind: MeshSettings
+metadata: {name: default}
+spec: {httpConnectionManager: {xffNumTrustedHops: 1}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec: {gatewayClassName: leno, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: edge, namespace: default}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: web, port: 80}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: edge, namespace: default}
+spec: {metadata: {labels: {app: edge}}, template: {serviceAccount: edge}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: at-the-edge, namespace: default}
+spec:
+  targetRefs: [{kind: Gateway, name: edge, group: gateway.networking.k8s.io}]
+  action: DENY
+  rules: [{from: [{source: {remoteIpBlocks: [203.0.113.1]}}]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: behind-it, namespace: default}
+spec:
+  selector: {matchLabels: {app: web}}
+  action: DENY
+  rules: [{when: [{key: remote.ip, values: [203.0.113.2]}]}]
+";
+    let ask = |client: &str| {
+        let line = "--to http://any.example/ --gateway default/edge --ip 198.51.100.1 -H x-forwarded-for:";
+        explained_in(&format!("{FILES}{policies}"), &format!("{line}{client}"))
+    };
+    let (code, text) = ask("203.0.113.1");
+    assert!(code == 1 && text.contains("gateway   default/edge: denied"), "{text}");
+    let (code, text) = ask("203.0.113.2");
+    assert!(code == 1 && text.contains("at        default/web: denied"), "{text}");
+    assert_eq!(ask("203.0.113.3").0, 0);
+    let files = format!("{FILES}{policies}");
+    let line = "--to http://web.default.svc.cluster.local/ --from default/client --ip 10.0.0.1";
+    assert_eq!(explained_in(&files, line).0, 0);
+    let (code, text) = explained_in(&files, &format!("{line} -H x-forwarded-for:203.0.113.2"));
+    assert!(code == 1 && text.contains("at        default/web: denied"), "{text}");
+}

@@ -4,7 +4,7 @@
 use super::applications::{APPLICATIONS, Segments};
 use super::{modes, odd_path, pattern, read};
 use crate::RequestView;
-use crate::authz::{Decision, Facts, authorize};
+use crate::authz::{Decision, Facts, RemoteIp, authorize};
 use model::authz::{Action, Glob, Operation, Policy, Rule};
 use model::{ObjectRef, Origin};
 use proptest::prelude::*;
@@ -117,7 +117,10 @@ fn policies() -> Vec<Vec<Arc<Policy>>> {
 
 fn ask(policies: &[Arc<Policy>], path: &str, readings: &[String]) -> Decision {
     let view = RequestView { method: "GET", host: "a", path, readings, query: None, headers: &() };
-    authorize(policies, &Facts { peer: None, peer_ip: None, port: 80, http: Some(&view) })
+    authorize(
+        policies,
+        &Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: Some(&view) },
+    )
 }
 
 fn spell(segments: &Segments) -> String {

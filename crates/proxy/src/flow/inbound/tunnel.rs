@@ -79,9 +79,12 @@ fn is_http(snapshot: &Snapshot, arrival: &Arrival) -> bool {
 }
 
 fn needs_http(policy: &Arc<Policy>) -> bool {
-    let looks_at_headers = |key: &ConditionKey| matches!(key, ConditionKey::Header(_));
+    // Where the original caller is stands in a header, too.
+    let looks_at_headers =
+        |key: &ConditionKey| matches!(key, ConditionKey::Header(_) | ConditionKey::RemoteIp);
     policy.rules.iter().any(|rule| {
         rule.to.iter().any(model::authz::Operation::needs_http)
+            || rule.from.iter().any(model::authz::Source::asks_remote_ip)
             || rule.when.iter().any(|condition| looks_at_headers(&condition.key))
     })
 }

@@ -11,7 +11,7 @@ use model::authz::{Action, Cidr, Glob, Operation, Policy, Rule, Source};
 use model::listener::{Gateway, GatewayListener};
 use model::route::{PathRewrite, Redirect, Rewrite, RouteFilter};
 use model::service::Protocol;
-use model::{ObjectRef, Origin, Resource, ResourceKey};
+use model::{MeshSettings, ObjectRef, Origin, Resource, ResourceKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn policy(action: Action, rules: Vec<Rule>) -> Policy {
@@ -96,6 +96,61 @@ fn what_comes_in_at_a_gateway_is_judged_by_its_policies() {
             assert_eq!((&line["upstream_host"], &line["attempts"]), (&().into(), &0.into()), "{line}");
         }
         assert_eq!(lines[0]["policy"], "default/p");
+    });
+}
+
+/// Whoever connects is at `ipBlocks`; `remoteIpBlocks` are of whom trusted proxies in front speak for.
+#[test]
+fn where_the_original_caller_is_counts_at_a_gateway_if_its_word_is_trusted() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let proxy = edge(vec![rule(0, "")], &[application.address]);
+        let mut caller = proxy.enter().await;
+        let remote = |text: &str| Source { remote_ip_blocks: block(text), ..Source::default() };
+        let peer = Source { ip_blocks: block("192.0.2.7"), ..Source::default() };
+        for (hops, source, expected) in [
+            (0, remote("198.51.100.1"), 200),
+            (0, remote("192.0.2.7"), 403),
+            (1, remote("198.51.100.1"), 403),
+            (1, remote("192.0.2.7"), 200),
+            (1, peer, 403),
+        ] {
+            let mut settings = MeshSettings::default();
+            settings.http.xff_num_trusted_hops = hops;
+            proxy.apply(vec![
+                (ResourceKey::Settings, Resource::Settings(settings)),
+                on("edge", policy(Action::Deny, from(source.clone()))),
+            ]);
+            let mut request = get("/");
+            request.headers_mut().insert("x-forwarded-for", "198.51.100.1".parse().unwrap());
+            assert_eq!(caller.send(request).await.status(), expected, "{hops} {source:?}");
+        }
+    });
+}
+
+/// A callee is told by who calls it: a gateway writes there whom it let in.
+#[test]
+fn where_the_original_caller_is_counts_at_a_callee() {
+    story(async {
+        let authority = Authority::new();
+        let east = Cluster::named(&authority, "east");
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let mut caller = proxy.call().await;
+        for (forwarded_for, blocks, expected) in [
+            (Some("198.51.100.1"), "198.51.100.0/24", 403),
+            (Some("198.51.100.1"), "127.0.0.0/8", 200),
+            (None, "127.0.0.0/8", 403),
+            (None, "198.51.100.0/24", 200),
+        ] {
+            let rules = from(Source { remote_ip_blocks: block(blocks), ..Source::default() });
+            let key = ResourceKey::Policy("default".into(), "p".into());
+            east.workload.apply(vec![(key, Resource::Policy(policy(Action::Deny, rules)))]);
+            let mut request = get("/");
+            if let Some(address) = forwarded_for {
+                request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+            }
+            assert_eq!(caller.send(request).await.status(), expected, "{forwarded_for:?} {blocks}");
+        }
     });
 }
 

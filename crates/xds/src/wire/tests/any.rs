@@ -244,6 +244,8 @@ fn policy() -> impl Strategy<Value = Policy> {
         vec(text(), 0..2),
         vec(cidr(), 0..2),
         vec(cidr(), 0..2),
+        vec(cidr(), 0..2),
+        vec(cidr(), 0..2),
     )
         .prop_map(
             |(
@@ -255,6 +257,8 @@ fn policy() -> impl Strategy<Value = Policy> {
                 not_accounts,
                 blocks,
                 not_blocks,
+                remote_blocks,
+                not_remote_blocks,
             )| {
                 Source {
                     principals,
@@ -265,6 +269,8 @@ fn policy() -> impl Strategy<Value = Policy> {
                     not_service_accounts: not_accounts,
                     ip_blocks: blocks,
                     not_ip_blocks: not_blocks,
+                    remote_ip_blocks: remote_blocks,
+                    not_remote_ip_blocks: not_remote_blocks,
                 }
             },
         );
@@ -284,6 +290,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let key = prop_oneof![
         text().prop_map(ConditionKey::Header),
         Just(ConditionKey::SourceIp),
+        Just(ConditionKey::RemoteIp),
         Just(ConditionKey::SourceNamespace),
         Just(ConditionKey::SourcePrincipal),
         Just(ConditionKey::DestinationPort),
