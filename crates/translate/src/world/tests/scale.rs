@@ -29,19 +29,19 @@ spec: {}
     world(&text)
 }
 
-/// When each of them looked at all of them, this took minutes to hours.
+/// When each of them looked at all of them, this took minutes, and hours with a thousand.
 #[test]
-fn a_thousand_policies_for_a_thousand_services_are_looked_at_once_each() {
-    const COUNT: usize = 1000;
+fn many_policies_for_many_services_are_looked_at_once_each() {
+    const COUNT: usize = 200;
     let found = |policy: fn(usize) -> String| {
         let findings = shops(COUNT, policy).findings();
         (findings.len(), findings.first().map(|finding| finding.cause.clone()).unwrap_or_default())
     };
     let (count, cause) = found(|_| "{action: DENY, rules: [{to: [{operation: {paths: [/a]}}]}]}".into());
     assert!(count == COUNT && cause.contains("5432 of WorkloadGroup/shop-0.a"), "{count}: {cause}");
-    assert!(cause.contains("and 995 more is TCP"), "{cause}");
+    assert!(cause.contains("and 195 more is TCP"), "{cause}");
     let (count, cause) = found(|_| "{rules: [{to: [{operation: {paths: [/a]}}]}]}".into());
-    assert!(count == COUNT && cause.contains("and 995 more is TCP"), "{count}: {cause}");
+    assert!(count == COUNT && cause.contains("and 195 more is TCP"), "{count}: {cause}");
     let (count, cause) = found(|n| {
         format!(
             "{{selector: {{matchLabels: {{app: shop-{n}}}}}, rules: [{{to: [{{operation: {{paths: [/a]}}}}]}}]}}"
