@@ -37,11 +37,11 @@ impl<'a> Report<'a> {
     /// The object cannot be used.
     pub(crate) fn refuse(&mut self, code: Code, path: &str, cause: &str, fix: impl Into<String>) {
         self.refused = true;
-        self.keep(code, path, cause, fix);
+        self.allow_with_finding(code, path, cause, fix);
     }
 
     /// The object is used all the same, and fails closed where it was not understood.
-    pub(crate) fn keep(&mut self, code: Code, path: &str, cause: &str, fix: impl Into<String>) {
+    pub(crate) fn allow_with_finding(&mut self, code: Code, path: &str, cause: &str, fix: impl Into<String>) {
         let problem = self.problem(code, path, cause, fix.into());
         self.problems.push(problem);
     }
@@ -51,14 +51,14 @@ impl<'a> Report<'a> {
     }
 
     /// The object is used as if this were not there. Said, so that nobody relies on it.
-    pub(crate) fn vain(&mut self, path: &str, cause: &str, fix: impl Into<String>) {
+    pub(crate) fn no_effect(&mut self, path: &str, cause: &str, fix: impl Into<String>) {
         let warning = self.problem(Code::Ignored, path, cause, fix.into());
         self.warnings.push(warning);
     }
 
     /// Shorthand for a field that nobody reads.
     pub(crate) fn ignored(&mut self, path: &str, fix: impl Into<String>) {
-        self.vain(path, "is not supported yet and has no effect", fix);
+        self.no_effect(path, "is not supported yet and has no effect", fix);
     }
 
     /// Shorthand for the most common refusal.

@@ -1,6 +1,6 @@
 //! Kubernetes core kinds: `Service`. Fields without a meaning for the mesh are ignored, with a warning.
 
-use crate::decode::Accepted;
+use crate::decode::Ignored;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use std::collections::BTreeMap;
@@ -21,40 +21,40 @@ pub struct ServiceSpec {
     pub external_name: Option<IgnoredAny>,
     /// Ignored, with a warning: the mesh has its own addresses.
     #[serde(rename = "clusterIP")]
-    pub cluster_ip: Option<Accepted>,
+    pub cluster_ip: Option<Ignored>,
     /// Ignored, with a warning.
     #[serde(rename = "clusterIPs")]
-    pub cluster_ips: Option<Accepted>,
+    pub cluster_ips: Option<Ignored>,
     /// Ignored, with a warning.
     #[serde(rename = "externalIPs")]
-    pub external_ips: Option<Accepted>,
+    pub external_ips: Option<Ignored>,
     /// Ignored, with a warning.
     #[serde(rename = "loadBalancerIP")]
-    pub load_balancer_ip: Option<Accepted>,
+    pub load_balancer_ip: Option<Ignored>,
     /// Ignored, with a warning.
-    pub load_balancer_class: Option<Accepted>,
+    pub load_balancer_class: Option<Ignored>,
     /// Ignored, with a warning.
-    pub load_balancer_source_ranges: Option<Accepted>,
+    pub load_balancer_source_ranges: Option<Ignored>,
     /// Ignored, with a warning.
-    pub allocate_load_balancer_node_ports: Option<Accepted>,
+    pub allocate_load_balancer_node_ports: Option<Ignored>,
     /// Ignored, with a warning.
-    pub health_check_node_port: Option<Accepted>,
+    pub health_check_node_port: Option<Ignored>,
     /// Ignored, with a warning.
-    pub publish_not_ready_addresses: Option<Accepted>,
+    pub publish_not_ready_addresses: Option<Ignored>,
     /// Ignored, with a warning.
-    pub session_affinity: Option<Accepted>,
+    pub session_affinity: Option<Ignored>,
     /// Ignored, with a warning.
-    pub session_affinity_config: Option<Accepted>,
+    pub session_affinity_config: Option<Ignored>,
     /// Ignored, with a warning.
-    pub internal_traffic_policy: Option<Accepted>,
+    pub internal_traffic_policy: Option<Ignored>,
     /// Ignored, with a warning.
-    pub external_traffic_policy: Option<Accepted>,
+    pub external_traffic_policy: Option<Ignored>,
     /// Ignored, with a warning.
-    pub traffic_distribution: Option<Accepted>,
+    pub traffic_distribution: Option<Ignored>,
     /// Ignored, with a warning.
-    pub ip_families: Option<Accepted>,
+    pub ip_families: Option<Ignored>,
     /// Ignored, with a warning.
-    pub ip_family_policy: Option<Accepted>,
+    pub ip_family_policy: Option<Ignored>,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -93,7 +93,7 @@ pub struct ServicePort {
     pub app_protocol: Option<String>,
     /// Ignored, with a warning.
     #[serde(default)]
-    pub node_port: Option<Accepted>,
+    pub node_port: Option<Ignored>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,

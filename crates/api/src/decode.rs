@@ -1,7 +1,7 @@
 //! From the tree to the typed kinds, with every unknown field found at once and the line of each error.
 //!
-//! A field named `$line` receives the line of its struct; [`Later`] is a field that exists but is not
-//! supported yet (a finding), [`Accepted`] one that is accepted and ignored (`check::ignored` tells it).
+//! A field named `$line` receives the line of its struct; [`Unsupported`] is a field that exists but is not
+//! supported yet (a finding), [`Ignored`] one that is accepted and ignored (`check::ignored` tells it).
 
 use crate::node::{Node, Value};
 use crate::suggest;
@@ -15,14 +15,14 @@ use std::fmt::{self, Write as _};
 
 /// A field that the mesh accepts and ignores, with its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct Ignored {
     /// 1-based line in the file.
     pub line: u32,
 }
 
 /// A field that is not supported yet; using it is a finding, so a checked object never has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Later {
+pub struct Unsupported {
     /// 1-based line in the file.
     pub line: u32,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Decoded<T> {
     /// Without it there is at least one problem; with it there may be.
     pub(crate) value: Option<T>,
     pub(crate) problems: Vec<Problem>,
-    /// Paths of the fields that are [`Accepted`].
+    /// Paths of the fields that are [`Ignored`].
     pub(crate) accepted: Vec<String>,
 }
 
@@ -428,13 +428,13 @@ impl Visitor<'_> for LineVisitor {
     }
 }
 
-impl<'de> Deserialize<'de> for Later {
+impl<'de> Deserialize<'de> for Unsupported {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(LATER, LineVisitor).map(|line| Self { line })
     }
 }
 
-impl<'de> Deserialize<'de> for Accepted {
+impl<'de> Deserialize<'de> for Ignored {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(ACCEPTED, LineVisitor).map(|line| Self { line })
     }

@@ -1,6 +1,6 @@
 //! Gateway API `Gateway` (v1, v1beta1). HTTP listeners work; what does not yet gives a finding.
 
-use crate::decode::{Accepted, Later};
+use crate::decode::{Ignored, Unsupported};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -21,19 +21,19 @@ pub struct GatewaySpec {
     pub listeners: Vec<Listener>,
     /// Not supported yet.
     #[serde(default)]
-    pub addresses: Option<Later>,
+    pub addresses: Option<Unsupported>,
     /// Ignored, with a warning.
     #[serde(default)]
-    pub infrastructure: Option<Accepted>,
+    pub infrastructure: Option<Ignored>,
     /// Not supported yet.
     #[serde(default)]
-    pub allowed_listeners: Option<Later>,
+    pub allowed_listeners: Option<Unsupported>,
     /// Not supported yet.
     #[serde(default)]
-    pub default_scope: Option<Later>,
+    pub default_scope: Option<Unsupported>,
     /// Not supported yet.
     #[serde(default)]
-    pub tls: Option<Later>,
+    pub tls: Option<Unsupported>,
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -54,7 +54,7 @@ pub struct Listener {
     pub protocol: String,
     /// Not supported yet, except on the listeners of an east-west gateway, where it is ignored.
     #[serde(default)]
-    pub tls: Option<Accepted>,
+    pub tls: Option<Ignored>,
     /// Which routes may attach.
     #[serde(default)]
     pub allowed_routes: Option<AllowedRoutes>,
@@ -101,7 +101,7 @@ pub struct LabelSelector {
     /// All must be there.
     pub match_labels: BTreeMap<String, String>,
     /// Not supported yet.
-    pub match_expressions: Option<Later>,
+    pub match_expressions: Option<Unsupported>,
 }
 
 /// One allowed kind.

@@ -1,6 +1,6 @@
 //! Gateway API `HTTPRoute` (v1, v1beta1), with the experimental `retry` and `timeouts`.
 
-use crate::decode::Later;
+use crate::decode::Unsupported;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -15,7 +15,7 @@ pub struct HttpRouteSpec {
     /// 1 to 16; absent means one rule that matches everything and leads nowhere.
     pub rules: Vec<HttpRouteRule>,
     /// Not supported yet.
-    pub use_default_gateways: Option<Later>,
+    pub use_default_gateways: Option<Unsupported>,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -64,7 +64,7 @@ pub struct HttpRouteRule {
     /// Experimental channel.
     pub retry: Option<Retry>,
     /// Not supported yet.
-    pub session_persistence: Option<Later>,
+    pub session_persistence: Option<Unsupported>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -321,7 +321,7 @@ pub struct HttpBackendRef {
     pub weight: Option<u32>,
     /// Not supported yet.
     #[serde(default)]
-    pub filters: Option<Later>,
+    pub filters: Option<Unsupported>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,

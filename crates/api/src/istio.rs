@@ -1,6 +1,6 @@
 //! Istio kinds: `WorkloadGroup` and `AuthorizationPolicy`.
 
-use crate::decode::Accepted;
+use crate::decode::Ignored;
 use model::authz::Cidr;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct WorkloadGroupSpec {
     pub template: WorkloadTemplate,
     /// Ignored, with a warning: health is the proxy's readiness so far.
     #[serde(default)]
-    pub probe: Option<Accepted>,
+    pub probe: Option<Ignored>,
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -42,13 +42,13 @@ pub struct WorkloadTemplate {
     /// Labels beside `spec.metadata.labels` (both select).
     pub labels: BTreeMap<String, String>,
     /// Ignored, with a warning: services name numbers.
-    pub ports: Option<Accepted>,
+    pub ports: Option<Ignored>,
     /// Ignored, with a warning: the address comes from the registration.
-    pub address: Option<Accepted>,
+    pub address: Option<Ignored>,
     /// `region/zone`; absent: the cluster's.
     pub locality: Option<String>,
     /// Ignored, with a warning: the network is the cluster's.
-    pub network: Option<Accepted>,
+    pub network: Option<Ignored>,
     /// Share of traffic; absent: 1.
     pub weight: Option<u32>,
 }
@@ -68,7 +68,7 @@ pub struct AuthorizationPolicySpec {
     /// Any may match; absent: none does.
     pub rules: Vec<PolicyRule>,
     /// With `CUSTOM`, which is not supported yet.
-    pub provider: Option<Accepted>,
+    pub provider: Option<Ignored>,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,

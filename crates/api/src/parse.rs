@@ -5,14 +5,14 @@
 //! last good version keeps that one instead. What an object says in vain is no finding here, but told with
 //! the object as long as it is in force ([`Object::warnings`]).
 
-mod stand_in;
+mod fail_closed;
 
 use crate::check::{self, Report};
-use crate::decode::{self, Accepted, Problem};
+use crate::decode::{self, Ignored, Problem};
 use crate::kinds::{self, Kind};
 use crate::node::{self, Node, Value};
 use crate::object::{Object, Spec};
-use crate::scan::{self, Piece};
+use crate::scan::{self, RawDocument};
 use crate::suggest;
 use model::{Code, Finding, ObjectRef, Origin};
 use serde::Deserialize;
@@ -48,7 +48,7 @@ pub fn files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Ob
 
 /// As [`documents`], for who has no last good version to keep: a policy that is refused is there all the
 /// same, as one that denies everything to whom it selects.
-pub fn documents_closed(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
+pub fn documents_fail_closed(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
     let mut batch = Batch { refused: Refused::Closed, ..Batch::default() };
     batch.file(&Arc::from(file), text);
     (batch.objects, batch.findings)
@@ -78,37 +78,39 @@ impl Batch {
         if text.len() > FILE_BYTES_MAX {
             let cause = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", text.len());
             self.findings.push(Finding::new(Code::Syntax, &nowhere, cause, "split it into several files"));
-            scan::pieces(text).into_iter().for_each(|piece| self.unread(piece, &nowhere));
+            scan::documents(text).into_iter().for_each(|document| self.unread(document, &nowhere));
             return;
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let before = self.findings.len();
-        let mut pieces = scan::pieces(text).into_iter();
-        while let Some(piece) = pieces.next() {
+        let mut documents = scan::documents(text).into_iter();
+        while let Some(document) = documents.next() {
             if self.findings.len() - before >= FINDINGS_MAX {
                 let cause = format!("the file has {FINDINGS_MAX} findings or more; the rest was not read");
-                let origin = Origin { line: piece.lines_before + 1, ..nowhere };
+                let origin = Origin { line: document.lines_before + 1, ..nowhere };
                 self.findings.push(Finding::new(Code::Syntax, &origin, cause, "mend those first"));
-                std::iter::once(piece).chain(pieces).for_each(|piece| self.unread(piece, &origin));
+                std::iter::once(document)
+                    .chain(documents)
+                    .for_each(|document| self.unread(document, &origin));
                 return;
             }
-            match read(piece) {
-                Ok(node) => self.node(&node, file, piece.text),
+            match read(document) {
+                Ok(node) => self.node(&node, file, document.text),
                 Err(problem) => {
                     self.problems(&nowhere, vec![problem]);
-                    self.unread(piece, &nowhere);
+                    self.unread(document, &nowhere);
                 }
             }
         }
     }
 
     /// What could not even be read as YAML: where nothing better is known, a policy in it denies.
-    fn unread(&mut self, piece: Piece<'_>, of_file: &Origin) {
+    fn unread(&mut self, document: RawDocument<'_>, of_file: &Origin) {
         if self.refused == Refused::Absent {
             return;
         }
-        let origin = Origin { line: piece.lines_before + 1, ..of_file.clone() };
-        let Some(object) = stand_in::of_text(piece.text, &origin) else { return };
+        let origin = Origin { line: document.lines_before + 1, ..of_file.clone() };
+        let Some(object) = fail_closed::of_text(document.text, &origin) else { return };
         if !self.seen.contains_key(&object.object) {
             self.seen.insert(object.object.clone(), object.origin.clone());
             self.objects.push(object);
@@ -127,11 +129,11 @@ impl Batch {
         let origin = Origin { object: reference(node), file: file.clone(), line: node.line };
         let (object, problems) = object(node, &origin, text);
         self.problems(&origin, problems);
-        let stand_in = || match self.refused {
+        let fail_closed = || match self.refused {
             Refused::Absent => None,
-            Refused::Closed => stand_in::of(node, &origin, text),
+            Refused::Closed => fail_closed::of(node, &origin, text),
         };
-        let Some(object) = object.or_else(stand_in) else { return };
+        let Some(object) = object.or_else(fail_closed) else { return };
         match self.seen.get(&object.object) {
             Some(first) => {
                 let cause = format!("{} is already defined at {}:{}", object.object, first.file, first.line);
@@ -156,11 +158,11 @@ impl Batch {
 }
 
 /// YAML (or JSON) to a tree with the file's lines.
-fn read(piece: Piece<'_>) -> Result<Node, Problem> {
-    let first = piece.lines_before + scan::first_content_line(piece.text).unwrap_or(1);
+fn read(document: RawDocument<'_>) -> Result<Node, Problem> {
+    let first = document.lines_before + scan::first_content_line(document.text).unwrap_or(1);
     let syntax = |line, cause, fix: &str| Problem { code: Code::Syntax, line, cause, fix: fix.to_owned() };
-    if piece.text.len() > DOCUMENT_BYTES_MAX {
-        let cause = format!("the document has {} bytes, more than {DOCUMENT_BYTES_MAX}", piece.text.len());
+    if document.text.len() > DOCUMENT_BYTES_MAX {
+        let cause = format!("the document has {} bytes, more than {DOCUMENT_BYTES_MAX}", document.text.len());
         return Err(syntax(first, cause, "split it into several objects"));
     }
     let options = serde_saphyr::options! {
@@ -173,16 +175,16 @@ fn read(piece: Piece<'_>) -> Result<Node, Problem> {
         strict_booleans: true,
         with_snippet: false,
     };
-    match serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<Value>>(piece.text, options) {
+    match serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<Value>>(document.text, options) {
         Ok(spanned) => {
             let mut node = node::from_spanned(spanned);
-            node.shift(piece.lines_before);
+            node.shift(document.lines_before);
             Ok(node)
         }
         Err(error) => {
             let line =
                 error.location().and_then(|place| u32::try_from(place.line()).ok()).filter(|line| *line > 0);
-            let line = line.map_or(first, |line| line + piece.lines_before);
+            let line = line.map_or(first, |line| line + document.lines_before);
             let (cause, fix) = in_plain_words(&error.without_snippet().to_string());
             Err(syntax(line, cause, fix))
         }
@@ -332,11 +334,11 @@ fn is_foreign(group: &str, name: &str) -> bool {
 struct Document<T> {
     api_version: String,
     #[serde(rename = "kind")]
-    _kind: Accepted,
+    _kind: Ignored,
     metadata: RawMeta,
     spec: T,
     #[serde(rename = "status", default)]
-    _status: Option<Accepted>,
+    _status: Option<Ignored>,
 }
 
 /// `metadata` as written; what the server sets is accepted.
@@ -350,23 +352,23 @@ pub(crate) struct RawMeta {
     pub(crate) creation_timestamp: Option<String>,
     pub(crate) generation: Option<u64>,
     #[serde(rename = "uid")]
-    _uid: Option<Accepted>,
+    _uid: Option<Ignored>,
     #[serde(rename = "resourceVersion")]
-    _resource_version: Option<Accepted>,
+    _resource_version: Option<Ignored>,
     #[serde(rename = "managedFields")]
-    _managed_fields: Option<Accepted>,
+    _managed_fields: Option<Ignored>,
     #[serde(rename = "finalizers")]
-    _finalizers: Option<Accepted>,
+    _finalizers: Option<Ignored>,
     #[serde(rename = "ownerReferences")]
-    _owner_references: Option<Accepted>,
+    _owner_references: Option<Ignored>,
     #[serde(rename = "deletionTimestamp")]
-    _deletion_timestamp: Option<Accepted>,
+    _deletion_timestamp: Option<Ignored>,
     #[serde(rename = "deletionGracePeriodSeconds")]
-    _deletion_grace_period_seconds: Option<Accepted>,
+    _deletion_grace_period_seconds: Option<Ignored>,
     #[serde(rename = "generateName")]
-    _generate_name: Option<Accepted>,
+    _generate_name: Option<Ignored>,
     #[serde(rename = "selfLink")]
-    _self_link: Option<Accepted>,
+    _self_link: Option<Ignored>,
 }
 
 type Read = (RawMeta, Spec, String);
@@ -374,7 +376,7 @@ type Read = (RawMeta, Spec, String);
 fn read_spec(kind: &Kind, node: &Node, report: &mut Report<'_>) -> Option<Read> {
     match kind.kind {
         "Service" => typed(node, report, Spec::Service),
-        "Namespace" => typed::<Option<Accepted>>(node, report, |_| Spec::Namespace),
+        "Namespace" => typed::<Option<Ignored>>(node, report, |_| Spec::Namespace),
         "Gateway" => typed(node, report, Spec::Gateway),
         "HTTPRoute" => typed(node, report, Spec::HttpRoute),
         "WorkloadGroup" => typed(node, report, Spec::WorkloadGroup),

@@ -2,7 +2,7 @@
 
 /// One document of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Piece<'a> {
+pub(crate) struct RawDocument<'a> {
     /// Lines of the file before the first line of `text`.
     pub(crate) lines_before: u32,
     /// Source text without `---` and `...` lines.
@@ -11,15 +11,15 @@ pub(crate) struct Piece<'a> {
 
 /// The documents that have any content, in order. `---` at the start of a line separates documents
 /// everywhere in YAML, even inside block scalars; no quoted scalar may contain it.
-pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
+pub(crate) fn documents(text: &str) -> Vec<RawDocument<'_>> {
+    let mut documents = Vec::new();
     let (mut start, mut lines_before) = (0, 0);
     let (mut offset, mut line) = (0, 0);
     for content in text.split_inclusive('\n') {
         let bare = content.trim_end();
         let marker = is_marker(bare, "---") || is_marker(bare, "...");
         if marker {
-            push(&mut pieces, &text[start..offset], lines_before);
+            push(&mut documents, &text[start..offset], lines_before);
             // `--- {a: b}` carries content on the marker's own line.
             let after = bare[3..].trim_start();
             let inline = !after.is_empty() && !after.starts_with('#') && bare.starts_with("---");
@@ -28,17 +28,17 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
         offset += content.len();
         line += 1;
     }
-    push(&mut pieces, &text[start..], lines_before);
-    pieces
+    push(&mut documents, &text[start..], lines_before);
+    documents
 }
 
 fn is_marker(line: &str, marker: &str) -> bool {
     line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
-fn push<'a>(pieces: &mut Vec<Piece<'a>>, text: &'a str, lines_before: u32) {
+fn push<'a>(documents: &mut Vec<RawDocument<'a>>, text: &'a str, lines_before: u32) {
     if first_content_line(text).is_some() {
-        pieces.push(Piece { lines_before, text });
+        documents.push(RawDocument { lines_before, text });
     }
 }
 

@@ -122,7 +122,7 @@ impl Body {
     /// Attaches an observer; a second one replaces the first, which then sees the end as `Dropped`.
     #[must_use]
     pub fn watched(mut self, watch: Rc<dyn Watch>) -> Self {
-        self.settle(BodyEnd::Dropped);
+        self.end(BodyEnd::Dropped);
         if self.is_end_stream() {
             watch.end(BodyEnd::Complete);
         } else {
@@ -154,7 +154,7 @@ impl Body {
     /// Lets go of it and says why.
     pub(crate) fn give_up(&mut self, end: BodyEnd) {
         self.kind = Kind::Empty;
-        self.settle(end);
+        self.end(end);
     }
 
     /// Bytes that have come and wait to be read, where that is known.
@@ -179,7 +179,7 @@ impl Body {
         let bytes = std::mem::take(bytes);
         self.kind = Kind::Empty;
         self.saw(bytes.len());
-        self.settle(BodyEnd::Complete);
+        self.end(BodyEnd::Complete);
         Some(bytes)
     }
 
@@ -237,7 +237,7 @@ impl Body {
         }
     }
 
-    fn settle(&mut self, end: BodyEnd) {
+    fn end(&mut self, end: BodyEnd) {
         if let Some(watch) = self.watch.take() {
             watch.end(end);
         }
@@ -281,11 +281,11 @@ impl http_body::Body for Body {
                     }
                     // Readers that know the length do not ask again after the last byte.
                     if body.is_end_stream() {
-                        body.settle(BodyEnd::Complete);
+                        body.end(BodyEnd::Complete);
                     }
                 }
-                Some(Err(_)) => body.settle(BodyEnd::Failed),
-                None => body.settle(BodyEnd::Complete),
+                Some(Err(_)) => body.end(BodyEnd::Failed),
+                None => body.end(BodyEnd::Complete),
             }
         }
         Poll::Ready(frame)
@@ -309,7 +309,7 @@ impl http_body::Body for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if self.watch.is_some() {
-            self.settle(BodyEnd::Dropped);
+            self.end(BodyEnd::Dropped);
         }
     }
 }

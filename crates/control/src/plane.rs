@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger, Validity, seconds};
 use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
-use crate::stream::{Offer, Peer, Stream};
+use crate::stream::{CatalogSource, Peer, Stream};
 use api::Object;
 use apiserver::Change as Row;
 use model::federation::RemoteCluster;
@@ -25,7 +25,7 @@ use std::time::{Instant, SystemTime};
 use translate::{Change, ClusterPlace, World};
 use withdrawals::Withdrawal;
 use xds::proto::DeltaDiscoveryRequest;
-use xds::server::COMPLAINT_CHARS_MAX;
+use xds::server::NACK_MESSAGE_CHARS_MAX;
 
 pub use withdrawals::{WITHDRAWALS_MAX, Withdrawn};
 
@@ -228,24 +228,25 @@ impl Plane {
         id: StreamId,
         request: DeltaDiscoveryRequest,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
+        let source =
+            CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        if stream.mark() == 1 {
+        if stream.sequence() == 1 {
             // Whatever it is answered first holds all that was handed to others before.
             stream.expect_revision(1, self.pushed);
         }
         if request.error_detail.is_some() {
             self.metrics.nacks.inc();
             let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
-            let message: String = message.chars().take(COMPLAINT_CHARS_MAX).collect();
+            let message: String = message.chars().take(NACK_MESSAGE_CHARS_MAX).collect();
             tracing::warn!(proxy = %stream.peer, cause = message, "a proxy refused what it was sent");
         }
-        let sent = stream.on_request(request, offer)??;
+        let sent = stream.on_request(request, source)??;
         self.metrics.resources_sent.add(sent.resources);
         self.metrics.resources_removed.add(sent.removed);
         // Names come and go without any change of the mesh too.
         self.published.sweep(|| self.streams.values().flat_map(Stream::subscriptions));
-        self.settle(None);
+        self.complete_withdrawals(None);
         Ok(())
     }
 
@@ -257,7 +258,7 @@ impl Plane {
             self.sync_workload(uid);
         }
         self.metrics.proxies.set(self.streams.len() as i64);
-        self.settle(None);
+        self.complete_withdrawals(None);
     }
 
     /// What other clusters offer changed.
@@ -285,7 +286,7 @@ impl Plane {
             self.sync_presence();
         }
         self.metrics.gone.set(self.presence.gone(seconds(wall)) as i64);
-        self.settle(Some(now));
+        self.complete_withdrawals(Some(now));
     }
 
     /// When [`Plane::expire`] has something to do next.
@@ -298,19 +299,20 @@ impl Plane {
     pub fn flush(&mut self, started: Instant) -> HashSet<Subscription> {
         let touched = std::mem::take(&mut self.touched);
         let revision = self.objects.revision();
-        let marks: Vec<u64> = match revision > self.pushed {
-            true => self.streams.values().map(Stream::mark).collect(),
+        let sequences: Vec<u64> = match revision > self.pushed {
+            true => self.streams.values().map(Stream::sequence).collect(),
             false => Vec::new(),
         };
         self.pushed = revision;
         let changed = if touched.is_empty() {
             HashSet::new()
         } else {
-            let offer = Offer { world: &self.world, published: &self.published, gateways: &self.gateways };
-            push::fan_out(&touched, offer, &mut self.streams, &self.metrics, started)
+            let source =
+                CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
+            push::fan_out(&touched, source, &mut self.streams, &self.metrics, started)
         };
-        for (stream, mark) in self.streams.values_mut().zip(marks) {
-            stream.expect_revision(mark, revision);
+        for (stream, sequence) in self.streams.values_mut().zip(sequences) {
+            stream.expect_revision(sequence, revision);
         }
         changed
     }

@@ -5,7 +5,7 @@ pub mod published;
 
 use crate::metrics::Metrics;
 use crate::plane::StreamId;
-use crate::stream::{Offer, Stream};
+use crate::stream::{CatalogSource, Stream};
 use model::Subscription;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
@@ -13,12 +13,12 @@ use std::time::Instant;
 /// Sends what changed to the streams that it concerns; the result is what really changed.
 pub fn fan_out(
     touched: &HashSet<Subscription>,
-    offer: Offer<'_>,
+    source: CatalogSource<'_>,
     streams: &mut BTreeMap<StreamId, Stream>,
     metrics: &Metrics,
     started: Instant,
 ) -> HashSet<Subscription> {
-    let changed = offer.published.refresh(touched, offer.world);
+    let changed = source.published.refresh(touched, source.world);
     // What a gateway or an export touches may also change who sees what without asking.
     let implied_may_change =
         touched.iter().any(|s| matches!(s, Subscription::Gateway { .. } | Subscription::Exports));
@@ -28,7 +28,7 @@ pub fn fan_out(
     let mut stuck = Vec::new();
     let mut any = false;
     for (id, stream) in &mut *streams {
-        match stream.on_change(&changed, offer) {
+        match stream.on_change(&changed, source) {
             Ok(sent) => {
                 any |= sent.resources + sent.removed > 0;
                 metrics.resources_sent.add(sent.resources);
@@ -44,6 +44,6 @@ pub fn fan_out(
         metrics.pushes.inc();
         metrics.push_ms.observe(started.elapsed().as_secs_f64() * 1000.0);
     }
-    offer.published.sweep(|| streams.values().flat_map(Stream::subscriptions));
+    source.published.sweep(|| streams.values().flat_map(Stream::subscriptions));
     changed
 }

@@ -55,7 +55,7 @@ pub struct Stream {
     sent: u64,
     answered: u64,
     nonce: String,
-    complaint: bool,
+    has_nacked: bool,
     /// Responses up to this one are confirmed to run.
     confirmed: u64,
     /// Which revision of the API's objects travels in which response: one in flight, one gathered.
@@ -74,23 +74,23 @@ pub struct Sent {
 
 /// Where a stream stands with a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
+pub enum AckState {
     /// It has confirmed it.
-    Confirmed,
+    Acked,
     /// It has refused something in it.
-    Refused,
+    Nacked,
     /// Not heard yet.
-    NotYet,
+    Pending,
 }
 
 /// The other end does not take what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stream does not take messages")]
-pub struct Stuck;
+pub struct QueueFull;
 
 /// What all streams are served from.
 #[derive(Clone, Copy)]
-pub struct Offer<'a> {
+pub struct CatalogSource<'a> {
     /// Everything known.
     pub world: &'a World,
     /// What of it is in use.
@@ -101,7 +101,7 @@ pub struct Offer<'a> {
 
 struct View<'a> {
     peer: &'a Peer,
-    offer: Offer<'a>,
+    source: CatalogSource<'a>,
 }
 
 impl Catalog for View<'_> {
@@ -112,15 +112,15 @@ impl Catalog for View<'_> {
             // What one group accepts is no other group's business.
             _ => self.implied().contains(subscription),
         };
-        if own { self.offer.published.members(subscription, self.offer.world) } else { Vec::new() }
+        if own { self.source.published.members(subscription, self.source.world) } else { Vec::new() }
     }
 
     fn implied(&self) -> Vec<Subscription> {
         match self.peer {
-            Peer::Proxy { key, .. } => translate::visible(key, self.offer.world),
+            Peer::Proxy { key, .. } => translate::visible(key, self.source.world),
             Peer::Local => {
                 let mut all = vec![Subscription::Mesh];
-                all.extend_from_slice(self.offer.gateways);
+                all.extend_from_slice(self.source.gateways);
                 all
             }
         }
@@ -142,7 +142,7 @@ impl Stream {
             sent: 0,
             answered: 0,
             nonce: String::new(),
-            complaint: false,
+            has_nacked: false,
             confirmed: 0,
             awaited: Vec::new(),
             revision: 0,
@@ -153,34 +153,34 @@ impl Stream {
     pub fn on_request(
         &mut self,
         request: DeltaDiscoveryRequest,
-        offer: Offer<'_>,
-    ) -> Result<Result<Sent, Stuck>, Fault> {
+        source: CatalogSource<'_>,
+    ) -> Result<Result<Sent, QueueFull>, Fault> {
         if !request.response_nonce.is_empty() && request.response_nonce == self.nonce {
             self.answered = self.sent;
-            self.complaint = request.error_detail.is_some();
+            self.has_nacked = request.error_detail.is_some();
             // The session still stands as it did when it sent that response.
             let all = Some(self.session.status().sent);
-            if !self.complaint && Combined::from_bytes(&request.applied) == all {
+            if !self.has_nacked && Combined::from_bytes(&request.applied) == all {
                 self.confirmed = self.sent;
             }
         }
-        let view = View { peer: &self.peer, offer };
+        let view = View { peer: &self.peer, source };
         let response = self.session.on_request(request, &view)?;
         let sent = self.send(response);
         self.settle_revision();
         Ok(sent)
     }
 
-    /// What carries `mark` (see [`Stream::mark`]) carries this revision of the API's objects too.
-    pub fn expect_revision(&mut self, mark: u64, revision: u64) {
-        self.awaited.retain(|(other, _)| *other != mark);
-        self.awaited.push((mark, revision));
+    /// What carries `sequence` (see [`Stream::sequence`]) carries this revision of the API's objects too.
+    pub fn expect_revision(&mut self, sequence: u64, revision: u64) {
+        self.awaited.retain(|(other, _)| *other != sequence);
+        self.awaited.push((sequence, revision));
         self.settle_revision();
     }
 
     fn settle_revision(&mut self) {
         let (confirmed, all) = (self.confirmed, self.session.status().synced);
-        let reached = self.awaited.extract_if(.., |(mark, _)| all || *mark <= confirmed);
+        let reached = self.awaited.extract_if(.., |(sequence, _)| all || *sequence <= confirmed);
         self.revision = reached.map(|(_, revision)| revision).fold(self.revision, u64::max);
     }
 
@@ -190,13 +190,17 @@ impl Stream {
     }
 
     /// Sends what changed.
-    pub fn on_change(&mut self, changed: &HashSet<Subscription>, offer: Offer<'_>) -> Result<Sent, Stuck> {
-        let view = View { peer: &self.peer, offer };
+    pub fn on_change(
+        &mut self,
+        changed: &HashSet<Subscription>,
+        source: CatalogSource<'_>,
+    ) -> Result<Sent, QueueFull> {
+        let view = View { peer: &self.peer, source };
         let response = self.session.on_change(changed, &view);
         self.send(response)
     }
 
-    fn send(&mut self, response: Option<DeltaDiscoveryResponse>) -> Result<Sent, Stuck> {
+    fn send(&mut self, response: Option<DeltaDiscoveryResponse>) -> Result<Sent, QueueFull> {
         let Some(response) = response else { return Ok(Sent::default()) };
         let sent = Sent {
             resources: response.resources.len() as u64,
@@ -205,28 +209,28 @@ impl Stream {
         self.sent += 1;
         self.nonce.clone_from(&response.nonce);
         // The session keeps at most one response in flight, so the queue has room unless the stream is dead.
-        self.tx.try_send(response).map_err(|_| Stuck)?;
+        self.tx.try_send(response).map_err(|_| QueueFull)?;
         Ok(sent)
     }
 
-    /// Taken before a change is sent: the mark that stands for having confirmed it. Whether the change goes
+    /// Taken before a change is sent: the sequence that stands for having confirmed it. Whether the change goes
     /// out at once or waits for the response in flight, it travels in the next one.
-    pub fn mark(&self) -> u64 {
+    pub fn sequence(&self) -> u64 {
         self.sent + 1
     }
 
-    /// The mark that stands for having confirmed all that was sent so far.
+    /// The sequence that stands for having confirmed all that was sent so far.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// How far the stream is with what had this mark.
-    pub fn holds(&self, mark: u64) -> Holds {
+    /// How far the stream is with what had this sequence.
+    pub fn ack_state(&self, sequence: u64) -> AckState {
         let idle = self.sent == self.answered;
-        match (self.answered >= mark || idle, self.complaint) {
-            (false, _) => Holds::NotYet,
-            (true, false) => Holds::Confirmed,
-            (true, true) => Holds::Refused,
+        match (self.answered >= sequence || idle, self.has_nacked) {
+            (false, _) => AckState::Pending,
+            (true, false) => AckState::Acked,
+            (true, true) => AckState::Nacked,
         }
     }
 
@@ -242,6 +246,6 @@ impl Stream {
 
     /// Whether the last answer was a refusal.
     pub fn complains(&self) -> bool {
-        self.complaint
+        self.has_nacked
     }
 }

@@ -21,7 +21,7 @@ pub const FILTER_DEFAULT: &str = "info";
 pub const DROPPED_METRIC: &str = "leno_log_lines_dropped_total";
 /// What it counts.
 pub const DROPPED_HELP: &str =
-    "Lines of the own log that were lost, because they were too many at once or stderr failed.";
+    "Lines of the local log that were lost, because they were too many at once or stderr failed.";
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// What writes to stderr, once logging has started.

@@ -1,6 +1,6 @@
 //! May it: Istio's AuthorizationPolicy.
 //!
-//! DENY is asked first, then ALLOW; AUDIT and dry-run policies are only reported by [`rehearse`]. Whatever
+//! DENY is asked first, then ALLOW; AUDIT and dry-run policies are only reported by [`dry_run`]. Whatever
 //! cannot be known (an HTTP field of a TCP connection, a header that is no text, a condition that could not
 //! be parsed) counts against the request: it matches in a DENY rule and does not in an ALLOW rule.
 //! Read `matching` next.
@@ -75,7 +75,7 @@ pub const NAMED_POLICIES_MAX: usize = 16;
 
 /// What policies say that are not enforced: AUDIT ones and dry runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rehearsal {
+pub struct DryRun {
     /// Those that matched, with the rule that did.
     pub matched: Vec<(Arc<Policy>, usize)>,
     /// What the verdict would be if dry runs were enforced too; `None`: there is no dry run.
@@ -103,20 +103,20 @@ fn decide_on_all(facts: &Facts<'_>, decide: impl Fn(&Facts<'_>) -> Decision) -> 
 }
 
 /// What the policies that are not enforced say, for the access log and the counters. `None`: all are enforced.
-pub fn rehearse(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Option<Rehearsal> {
-    let is_rehearsed = |policy: &Policy| policy.dry_run || policy.action == Action::Audit;
-    if !policies.iter().any(|policy| is_rehearsed(policy)) {
+pub fn dry_run(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Option<DryRun> {
+    let is_dry_run = |policy: &Policy| policy.dry_run || policy.action == Action::Audit;
+    if !policies.iter().any(|policy| is_dry_run(policy)) {
         return None;
     }
     let literal = facts.http.map(|http| http.read_as(http.literal()));
     let subject = Subject::new(&Facts { http: literal.as_ref(), ..*facts });
-    let matched = policies.iter().filter(|policy| is_rehearsed(policy)).filter_map(|policy| {
+    let matched = policies.iter().filter(|policy| is_dry_run(policy)).filter_map(|policy| {
         let leaning = if policy.action == Action::Deny { Leaning::Match } else { Leaning::NoMatch };
         subject.matched_rule(policy, leaning).map(|rule| (Arc::clone(policy), rule))
     });
     let has_dry_run = policies.iter().any(|policy| policy.dry_run && policy.action != Action::Audit);
     let verdict = || decide_on_all(facts, |facts| decide(policies, &Subject::new(facts), |_| true));
-    Some(Rehearsal { matched: matched.collect(), verdict: has_dry_run.then(verdict) })
+    Some(DryRun { matched: matched.collect(), verdict: has_dry_run.then(verdict) })
 }
 
 fn decide(policies: &[Arc<Policy>], subject: &Subject<'_>, counts: impl Fn(&Policy) -> bool) -> Decision {

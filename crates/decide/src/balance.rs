@@ -77,11 +77,11 @@ pub struct Load {
     /// Requests under way.
     pub active: u32,
     /// Skipped for a while after failures.
-    pub aside: bool,
+    pub ejected: bool,
 }
 
-/// Chooses an endpoint: the less busy of two, out of the best priority that has one neither aside nor in
-/// `tried`. When there is none such: one that is aside but not tried, then one that was tried; never
+/// Chooses an endpoint: the less busy of two, out of the best priority that has one neither ejected nor in
+/// `tried`. When there is none such: one that is ejected but not tried, then one that was tried; never
 /// `None` unless no endpoint is Ready. `endpoints` must be the list that `priorities` was made from.
 pub fn choose(
     priorities: &Priorities,
@@ -90,9 +90,9 @@ pub fn choose(
     tried: &[usize],
     dice: &mut dyn Dice,
 ) -> Option<usize> {
-    let fresh = |index: usize| !tried.contains(&index) && !load(index).aside;
+    let fresh = |index: usize| !tried.contains(&index) && !load(index).ejected;
     let untried = |index: usize| !tried.contains(&index);
-    let healthy = |index: usize| !load(index).aside;
+    let healthy = |index: usize| !load(index).ejected;
     let wishes: [&dyn Fn(usize) -> bool; 4] = [&fresh, &untried, &healthy, &|_| true];
     wishes.iter().find_map(|usable| {
         priorities.0.iter().find_map(|level| choose_in(level, endpoints, load, usable, dice))

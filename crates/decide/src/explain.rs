@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::authz::{self, Decision, Denial, Facts, Rehearsal};
+use crate::authz::{self, Decision, Denial, DryRun, Facts};
 use crate::path::{self, Path};
 use crate::request::first_value;
 use crate::route::{self, Match, Redirected, Table};
@@ -205,12 +205,12 @@ fn judge_view(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Judgement {
             Verdict::NotAllowed(allow.iter().map(|policy| policy.origin.clone()).collect())
         }
     };
-    let rehearsal = authz::rehearse(policies, facts);
-    Judgement { verdict, recorded: rehearsal.map(|rehearsal| origins(&rehearsal)).unwrap_or_default() }
+    let dry_run = authz::dry_run(policies, facts);
+    Judgement { verdict, recorded: dry_run.map(|dry_run| origins(&dry_run)).unwrap_or_default() }
 }
 
-fn origins(rehearsal: &Rehearsal) -> Vec<Origin> {
-    rehearsal.matched.iter().map(|(policy, _)| policy.origin.clone()).collect()
+fn origins(dry_run: &DryRun) -> Vec<Origin> {
+    dry_run.matched.iter().map(|(policy, _)| policy.origin.clone()).collect()
 }
 
 /// The request after the rule's filters, in their order.

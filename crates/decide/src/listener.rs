@@ -57,7 +57,7 @@ pub enum Destination {
 
 /// What the callee's proxy speaks to its application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speak {
+pub enum AppProtocol {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2 with prior knowledge.
@@ -84,10 +84,10 @@ pub fn parse_destination(text: &str) -> Option<Destination> {
 
 /// Reads the value of `x-leno-destination`: a destination, then `;h2` when the application must be spoken to
 /// in HTTP/2.
-pub fn parse_destination_header(text: &str) -> Option<(Destination, Speak)> {
+pub fn parse_destination_header(text: &str) -> Option<(Destination, AppProtocol)> {
     match text.strip_suffix(";h2") {
-        Some(rest) => Some((parse_destination(rest)?, Speak::Http2)),
-        None => Some((parse_destination(text)?, Speak::Http1)),
+        Some(rest) => Some((parse_destination(rest)?, AppProtocol::Http2)),
+        None => Some((parse_destination(text)?, AppProtocol::Http1)),
     }
 }
 
@@ -102,22 +102,22 @@ pub struct Local {
 
 /// Who vouches for a caller (`docs/decisions/0003`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kin {
+pub enum PeerCluster {
     /// This cluster, or the root itself.
-    Own,
+    Local,
     /// Another cluster, or nobody by name: it comes through a gateway, whose address it shows. What was not
     /// exported is not for it, and an address of its own network means something else here.
-    Foreign,
+    Remote,
 }
 
-/// Tells kin by what a handshake proved. Everyone could claim a cluster, so only who signed counts; and a root
-/// of another trust domain, which may name clusters as it likes, makes no kin at all.
-pub fn kin(proof: &Proof, cluster: &str, domain: Option<&TrustDomain>) -> Kin {
+/// Whether a peer is of this cluster, by what its handshake proved. Everyone could claim a cluster, so only
+/// who signed counts; and a root of another trust domain, which may name clusters as it likes, makes nobody local.
+pub fn peer_cluster(proof: &Proof, cluster: &str, domain: Option<&TrustDomain>) -> PeerCluster {
     match &proof.voucher {
-        _ if domain != Some(&proof.id.trust_domain) => Kin::Foreign,
-        Voucher::Root => Kin::Own,
-        Voucher::Cluster(of) if **of == *cluster => Kin::Own,
-        Voucher::Cluster(_) | Voucher::Nameless => Kin::Foreign,
+        _ if domain != Some(&proof.id.trust_domain) => PeerCluster::Remote,
+        Voucher::Root => PeerCluster::Local,
+        Voucher::Cluster(of) if **of == *cluster => PeerCluster::Local,
+        Voucher::Cluster(_) | Voucher::Nameless => PeerCluster::Remote,
     }
 }
 
@@ -132,11 +132,16 @@ fn is_cluster_local(host: &Hostname) -> bool {
 /// # Errors
 /// [`Reason::NotMyDestination`] for another host's address, a name that no port here has, and the
 /// proxy's own ports; for foreign callers also [`Reason::NotExported`] for all but global names.
-pub fn inbound(inbound: &Inbound, own: &[IpAddr], to: &Destination, by: Kin) -> Result<Local, Reason> {
+pub fn inbound(
+    inbound: &Inbound,
+    own: &[IpAddr],
+    to: &Destination,
+    by: PeerCluster,
+) -> Result<Local, Reason> {
     let refused = Err(Reason::NotMyDestination);
     match to {
-        Destination::Address(_) if by == Kin::Foreign => Err(Reason::NotExported),
-        Destination::Name(host, _) if by == Kin::Foreign && is_cluster_local(host) => {
+        Destination::Address(_) if by == PeerCluster::Remote => Err(Reason::NotExported),
+        Destination::Name(host, _) if by == PeerCluster::Remote && is_cluster_local(host) => {
             Err(Reason::NotExported)
         }
         Destination::Address(address) => {

@@ -212,7 +212,7 @@ impl Identity {
         now: SystemTime,
     ) -> Result<Proof, rustls::Error> {
         let (leaf, others) = certificates.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        self.verifier(Wanted::Anyone).judge(leaf, others, unix(now))
+        self.verifier(Wanted::Anyone).verify_chain(leaf, others, unix(now))
     }
 
     fn verifier(&self, wanted: Wanted) -> Verifier {

@@ -314,7 +314,7 @@ async fn an_expired_certificate_is_let_in_for_its_renewal_and_proves_nothing_els
     };
     // As after an outage: who signed it has expired too.
     let signer = root.below("cluster", past);
-    let judge = async |leaf: (Key, Vec<Vec<u8>>)| {
+    let verify_chain = async |leaf: (Key, Vec<Vec<u8>>)| {
         let client = forged(&bob.client_config(Expect::OneOf(vec![id(BOB)]), &[]), leaf);
         let (server, _) = handshake(bob.server_config(Clients::Renewing, &[]), client).await;
         let server = server.map_err(|error| refusal(&error))?;
@@ -322,17 +322,19 @@ async fn an_expired_certificate_is_let_in_for_its_renewal_and_proves_nothing_els
         assert_eq!(bob.proof(shown).is_some(), matches!(bob.shown(shown), Some(Shown::Valid(_))));
         Ok::<_, Reason>(bob.shown(shown))
     };
-    let Ok(Some(Shown::Expired(proof))) = judge(signer.leaf(ALICE, past)).await else { panic!("not let in") };
+    let Ok(Some(Shown::Expired(proof))) = verify_chain(signer.leaf(ALICE, past)).await else {
+        panic!("not let in")
+    };
     assert_eq!(proof.id.to_string(), ALICE);
-    assert!(matches!(judge(root.leaf(ALICE, |_| {})).await, Ok(Some(Shown::Valid(_)))));
+    assert!(matches!(verify_chain(root.leaf(ALICE, |_| {})).await, Ok(Some(Shown::Valid(_)))));
     // All else is judged as ever.
     let other = Authority::root("a");
-    assert_eq!(judge(other.leaf(ALICE, past)).await, Err(Reason::PeerExpired));
-    assert_eq!(judge(signer.leaf(ALICE, |_| {})).await, Err(Reason::PeerExpired));
+    assert_eq!(verify_chain(other.leaf(ALICE, past)).await, Err(Reason::PeerExpired));
+    assert_eq!(verify_chain(signer.leaf(ALICE, |_| {})).await, Err(Reason::PeerExpired));
     let future = |leaf: &mut CertificateParams| leaf.not_before = date_time_ymd(3000, 1, 1);
-    assert_eq!(judge(root.leaf(ALICE, future)).await, Err(Reason::PeerNotYetValid));
+    assert_eq!(verify_chain(root.leaf(ALICE, future)).await, Err(Reason::PeerNotYetValid));
     let (_, chain) = root.leaf(ALICE, past);
-    assert!(judge((Key::generate().unwrap(), chain)).await.is_err());
+    assert!(verify_chain((Key::generate().unwrap(), chain)).await.is_err());
     assert_eq!(bob.outside_validity().not_yet_valid, 1);
     assert_eq!(bob.outside_validity().expired, 2);
     // A server that renews nothing takes none of them.

@@ -98,7 +98,7 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     /// What the certificates prove, if they may be shown here.
-    pub fn judge(
+    pub fn verify_chain(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -141,7 +141,7 @@ impl Verifier {
         if end >= now {
             return Err(untrusted("the leaf has not expired".into()));
         }
-        self.judge(leaf, others, end)
+        self.verify_chain(leaf, others, end)
     }
 
     /// Judges a handshake, and tells when a clock or a missed renewal is behind its failure.
@@ -151,7 +151,7 @@ impl Verifier {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let Err(error) = self.judge(leaf, others, now) else { return Ok(()) };
+        let Err(error) = self.verify_chain(leaf, others, now) else { return Ok(()) };
         let is_late = self.late == Late::LetIn && refusal(&error) == Reason::PeerExpired;
         if is_late && self.judge_expired(leaf, others, now).is_ok() {
             return Ok(());

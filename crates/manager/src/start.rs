@@ -163,7 +163,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     Ok(running)
 }
 
-/// Not ready when the own certificate is about to expire; brings the metrics about certificates up to date.
+/// Not ready when the local certificate is about to expire; brings the metrics about certificates up to date.
 fn health(
     certificates: Certificates,
     identity: Identity,

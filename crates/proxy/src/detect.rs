@@ -19,7 +19,7 @@ const SNIFF_BYTES_MAX: usize = 1024;
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum Detected {
     /// HTTP/1.
     Http1,
     /// HTTP/2 with prior knowledge.
@@ -35,23 +35,23 @@ pub(crate) enum Spoken {
 ///
 /// # Errors
 /// When reading fails. A client that closes without a byte is opaque.
-pub(crate) async fn detect<I: Io>(mut io: I, wait: Duration) -> io::Result<(Spoken, Prefixed<I>)> {
+pub(crate) async fn detect<I: Io>(mut io: I, wait: Duration) -> io::Result<(Detected, Prefixed<I>)> {
     let until = Instant::now() + wait;
     let mut seen = BytesMut::with_capacity(SNIFF_BYTES_MAX);
-    let spoken = loop {
+    let detected = loop {
         match sniff(&seen) {
-            Sniff::Http1 => break Spoken::Http1,
-            Sniff::Http2 => break Spoken::Http2,
-            Sniff::Tls | Sniff::Opaque => break Spoken::Opaque,
-            Sniff::NeedMore if seen.len() >= SNIFF_BYTES_MAX => break Spoken::Opaque,
+            Sniff::Http1 => break Detected::Http1,
+            Sniff::Http2 => break Detected::Http2,
+            Sniff::Tls | Sniff::Opaque => break Detected::Opaque,
+            Sniff::NeedMore if seen.len() >= SNIFF_BYTES_MAX => break Detected::Opaque,
             Sniff::NeedMore => {}
         }
         match timeout_at(until, io.read_buf(&mut seen)).await {
-            Err(_) => break Spoken::Silent,
-            Ok(Ok(0)) => break Spoken::Opaque,
+            Err(_) => break Detected::Silent,
+            Ok(Ok(0)) => break Detected::Opaque,
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
         }
     };
-    Ok((spoken, Prefixed::new(seen.freeze(), io)))
+    Ok((detected, Prefixed::new(seen.freeze(), io)))
 }

@@ -79,7 +79,7 @@ impl Dns {
     /// Answers a query if nobody needs to be asked.
     fn answer_now(&self, query: &[u8]) -> Now {
         let snapshot = self.store.snapshot();
-        match answer::judge(query, &snapshot) {
+        match answer::classify(query, &snapshot) {
             Verdict::Drop => Now::Answered(None),
             Verdict::Reply(reply) => Now::Answered(Some(reply)),
             Verdict::Mesh(question, zone) => match snapshot.host(question.host.as_str()) {

@@ -73,7 +73,7 @@ pub(crate) enum ReplyTo {
 
 /// What the caller spoke; gRPC has its own form of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum ResponseFormat {
     /// Ordinary HTTP.
     Http,
     /// gRPC: errors are trailers-only responses with status 200.
@@ -83,7 +83,7 @@ pub(crate) enum Spoken {
 impl Failure {
     /// The reply to this failure. A reason that is safe to repeat becomes `REFUSED_STREAM` between proxies,
     /// so that the caller's proxy may try any method elsewhere (design, D4).
-    pub(crate) fn reply(&self, to: ReplyTo, spoken: Spoken) -> Reply {
+    pub(crate) fn reply(&self, to: ReplyTo, response_format: ResponseFormat) -> Reply {
         let row = self.reason.row();
         if to == ReplyTo::Proxy && row.retry == Retry::Safe {
             return Reply::Reset(ResetCode::RefusedStream);
@@ -92,9 +92,9 @@ impl Failure {
             // Status 0 in the table: nothing may be said any more.
             return Reply::Reset(ResetCode::Cancel);
         };
-        let mut response = match spoken {
-            Spoken::Http => self.plain(status),
-            Spoken::Grpc => self.grpc(row.grpc),
+        let mut response = match response_format {
+            ResponseFormat::Http => self.plain(status),
+            ResponseFormat::Grpc => self.grpc(row.grpc),
         };
         if to == ReplyTo::Proxy {
             response.headers_mut().insert(HEADER_FAILURE, HeaderValue::from_static(row.code));

@@ -12,12 +12,12 @@ pub(crate) mod tcp;
 mod tests;
 
 use crate::accept::original_destination;
-use crate::detect::{FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, Spoken, detect};
+use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, detect};
 use crate::lookup::{Found, Unavailable};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
-use crate::worker::seats::{Share, Whose};
+use crate::worker::limits::{UpstreamShare, Whose};
 use ::http::HeaderValue;
 use codec::{
     Budget, FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions,
@@ -46,12 +46,12 @@ pub(crate) struct Caller {
     /// The caller's address as text, made once.
     pub(crate) forwarded_for: HeaderValue,
     /// What it may have of the upstream connections.
-    pub(crate) share: Rc<Share>,
+    pub(crate) share: Rc<UpstreamShare>,
 }
 
 /// Where a connection came in.
 pub(crate) enum Side {
-    /// From the own application, to a service.
+    /// From the local application, to a service.
     Outbound {
         /// Its host.
         host: Hostname,
@@ -70,7 +70,7 @@ impl Caller {
     pub(crate) fn new(worker: &Rc<Worker>, side: Side, address: SocketAddr) -> Rc<Self> {
         let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
         let forwarded_for = text.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let share = worker.hall.share(match side {
+        let share = worker.limits.share(match side {
             Side::Outbound { .. } => Whose::Own,
             Side::Gateway { .. } => Whose::Edge(address.ip()),
         });
@@ -106,9 +106,9 @@ fn unavailable_reason(unavailable: Unavailable) -> Reason {
     }
 }
 
-/// A captured connection of the own application.
+/// A captured connection of the local application.
 pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
-    let Some(_seat) = worker.hall.own.take() else {
+    let Some(_permit) = worker.limits.own.take() else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
     let Some(original) = original_destination(&stream) else {
@@ -116,7 +116,7 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
         worker.recorder.refused(address, Reason::NotMyDestination);
         return;
     };
-    match judge_outbound(&worker, original).await {
+    match classify_outbound(&worker, original).await {
         Ok(None) => tcp::pass_through(&worker, stream, address, original).await,
         Ok(Some((entry, port))) => serve_service(&worker, stream, address, &entry, port, drain).await,
         Err(reason) => worker.recorder.refused(address, reason),
@@ -124,22 +124,22 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
 }
 
 /// The service that a captured connection goes to; `None`: somewhere outside the mesh.
-async fn judge_outbound(
+async fn classify_outbound(
     worker: &Worker,
     original: SocketAddr,
 ) -> Result<Option<(Arc<HostEntry>, u16)>, Reason> {
     let snapshot = worker.snapshot();
-    let mut judged = listener::outbound(original, |ip| snapshot.by_address(ip).cloned());
-    if let (Outbound::Unknown, IpAddr::V4(ip)) = (&judged, original.ip().to_canonical()) {
+    let mut outbound = listener::outbound(original, |ip| snapshot.by_address(ip).cloned());
+    if let (Outbound::Unknown, IpAddr::V4(ip)) = (&outbound, original.ip().to_canonical()) {
         match worker.shared.lookup.address(ip).await {
             Ok(Found::Present(found)) => {
-                judged = listener::outbound(original, |ip| found.by_address(ip).cloned());
+                outbound = listener::outbound(original, |ip| found.by_address(ip).cloned());
             }
             Ok(Found::Absent) => return Err(Reason::UnknownAddress),
             Err(unavailable) => return Err(unavailable_reason(unavailable)),
         }
     }
-    match judged {
+    match outbound {
         Outbound::Service { host, port } => {
             Ok(Some((fetch_entry(worker, &worker.snapshot(), &host).await?, port)))
         }
@@ -166,13 +166,13 @@ async fn serve_service(
         Protocol::Http1 | Protocol::Http2 => FIRST_BYTES_TIMEOUT,
         Protocol::Undeclared => SNIFF_TIMEOUT,
     };
-    let Ok((spoken, stream)) = detect(stream, wait).await else { return };
-    let is_unknown = matches!(spoken, Spoken::Opaque | Spoken::Silent);
+    let Ok((detected, stream)) = detect(stream, wait).await else { return };
+    let is_unknown = matches!(detected, Detected::Opaque | Detected::Silent);
     if is_unknown && target.protocol == Protocol::Undeclared {
         return tcp::serve(worker, stream, address, &target).await;
     }
     let side = Side::Outbound { host: entry.service.host.clone(), port };
-    serve_http(&Caller::new(worker, side, address), spoken, stream, drain).await;
+    serve_http(&Caller::new(worker, side, address), detected, stream, drain).await;
 }
 
 /// A connection from outside to a gateway's listener.
@@ -183,12 +183,12 @@ pub(crate) async fn gateway(
     at: SocketAddr,
     drain: Drain,
 ) {
-    let Some(_seat) = worker.hall.callers.take(address.ip()) else {
+    let Some(_permit) = worker.limits.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
     let caller = Caller::new(&worker, Side::Gateway { at }, address);
-    if let Ok((spoken, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
-        serve_http(&caller, spoken, stream, drain).await;
+    if let Ok((detected, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
+        serve_http(&caller, detected, stream, drain).await;
     }
 }
 
@@ -204,10 +204,10 @@ pub(crate) fn waits(worker: &Worker) -> ServerOptions {
     }
 }
 
-async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain: Drain) {
+async fn serve_http(caller: &Rc<Caller>, detected: Detected, stream: impl Io, drain: Drain) {
     let limits = waits(&caller.worker);
     let options = match caller.side {
-        // The own application can hurt only itself.
+        // The local application can hurt only itself.
         Side::Outbound { .. } => ServerOptions {
             budget: Some(budget(&caller.worker, caller.address, SHARED_HELD_BYTES_MAX)),
             floods: FloodLimits::shared(),
@@ -221,13 +221,13 @@ async fn serve_http(caller: &Rc<Caller>, spoken: Spoken, stream: impl Io, drain:
         },
     };
     let service = |request| http::serve(Rc::clone(caller), request);
-    let served = match spoken {
-        Spoken::Http2 => codec::http2::serve(stream, &options, drain.started(), service).await,
+    let served = match detected {
+        Detected::Http2 => codec::http2::serve(stream, &options, drain.started(), service).await,
         // What is not HTTP on an HTTP port gets HTTP/1's 400.
-        Spoken::Http1 | Spoken::Opaque => {
+        Detected::Http1 | Detected::Opaque => {
             codec::http1::serve(stream, &options, drain.started(), service).await
         }
-        Spoken::Silent => Err(ServeError::HeaderTimeout),
+        Detected::Silent => Err(ServeError::HeaderTimeout),
     };
     if let Err(error) = served {
         report(&caller.worker, caller.address, &error);

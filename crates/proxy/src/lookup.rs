@@ -1,10 +1,10 @@
 //! Asking the control plane for a host or an address that the snapshot does not have.
 //!
-//! A [`Lookup`] is the workers' and DNS' handle; the [`desk`] on the control thread subscribes, wakes
+//! A [`Lookup`] is the workers' and DNS' handle; the [`on_demand`] part of the control thread subscribes, wakes
 //! everyone who waits for the same name at once, and forgets what has not been used for some minutes.
 //! A lookup never waits longer than its deadline and never queues without a limit.
 
-pub(crate) mod desk;
+pub(crate) mod on_demand;
 #[cfg(test)]
 mod tests;
 
@@ -47,8 +47,8 @@ pub enum Unavailable {
     Stopped,
 }
 
-/// One question to the desk.
-pub(crate) struct Ask {
+/// One question to the control thread.
+pub(crate) struct LookupQuery {
     pub(crate) what: Subscription,
     pub(crate) answer: oneshot::Sender<Result<Found, Unavailable>>,
 }
@@ -57,15 +57,15 @@ pub(crate) struct Ask {
 #[derive(Clone)]
 pub struct Lookup {
     store: Arc<Store>,
-    asks: mpsc::Sender<Ask>,
+    queries: mpsc::Sender<LookupQuery>,
     minute: Arc<AtomicU32>,
 }
 
 impl Lookup {
     /// A handle and the questions that it sends.
-    pub(crate) fn new(store: Arc<Store>) -> (Self, mpsc::Receiver<Ask>) {
-        let (asks, questions) = mpsc::channel(LOOKUP_QUEUE_MAX);
-        (Self { store, asks, minute: Arc::default() }, questions)
+    pub(crate) fn new(store: Arc<Store>) -> (Self, mpsc::Receiver<LookupQuery>) {
+        let (queries, questions) = mpsc::channel(LOOKUP_QUEUE_MAX);
+        (Self { store, queries, minute: Arc::default() }, questions)
     }
 
     /// Finds a host, subscribing to it when it is not in the snapshot.
@@ -78,7 +78,7 @@ impl Lookup {
         if snapshot.is_host_absent(host.as_str()) {
             return Ok(Found::Absent);
         }
-        self.ask(Subscription::Host(host.clone())).await
+        self.query(Subscription::Host(host.clone())).await
     }
 
     /// Finds the owner of a mesh-only address. When present, `Snapshot::by_address` knows it, and the
@@ -92,7 +92,7 @@ impl Lookup {
         if snapshot.is_address_absent(ip) {
             return Ok(Found::Absent);
         }
-        self.ask(Subscription::Address(ip)).await
+        self.query(Subscription::Address(ip)).await
     }
 
     /// Notes that a host is in use, so that it is not forgotten. One relaxed load when it is recent.
@@ -100,9 +100,9 @@ impl Lookup {
         entry.used.touch(self.minute.load(Ordering::Relaxed));
     }
 
-    async fn ask(&self, what: Subscription) -> Result<Found, Unavailable> {
+    async fn query(&self, what: Subscription) -> Result<Found, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        self.asks.try_send(Ask { what, answer }).map_err(|refused| match refused {
+        self.queries.try_send(LookupQuery { what, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Unavailable::TooMany,
             mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
         })?;

@@ -13,7 +13,7 @@ pub const WORKERS_MAX: usize = 256;
 /// Options of `leno proxy` and `leno-proxy`.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Control plane of the own cluster, HOST:PORT
+    /// Control plane of the local cluster, HOST:PORT
     #[arg(long, value_name = "ADDR")]
     pub control: Option<String>,
     /// File with the join token; `-` reads standard input

@@ -42,13 +42,13 @@ pub struct Snapshot {
     pub names: Arc<Names>,
     /// What every proxy of the mesh does alike.
     pub settings: Arc<MeshSettings>,
-    /// The inbound side of the own workload group; `None`: not received, or a gateway of its own kind.
+    /// The inbound side of the local workload group; `None`: not received, or a gateway of its own kind.
     pub inbound: Option<Arc<Inbound>>,
     /// The Gateway API gateway that this proxy serves.
     pub gateway: Option<Arc<GatewayEntry>>,
     /// What an east-west gateway may be asked for; `None`: this proxy is none.
     pub exports: Option<Arc<Exports>>,
-    /// The policies on the own workload's ports, sorted by namespace and name.
+    /// The policies on the local workload's ports, sorted by namespace and name.
     pub policies: Arc<[Arc<Policy>]>,
     /// The policies on what an east-west gateway forwards.
     pub forward_policies: Arc<[Arc<Policy>]>,
@@ -123,7 +123,7 @@ impl LastUse {
     }
 }
 
-/// What is remembered of one endpoint as long as any snapshot knows its uid: whether it is aside after
+/// What is remembered of one endpoint as long as any snapshot knows its uid: whether it is ejected after
 /// failures, and how many requests it has. Shared by all workers and by all hosts that list the endpoint.
 #[derive(Debug)]
 pub struct EndpointHealth {
@@ -145,9 +145,9 @@ impl EndpointHealth {
         Health::from_bits(self.bits.load(Ordering::Relaxed))
     }
 
-    /// Whether it is set aside at `now_ms` (the worker's monotonic milliseconds).
-    pub fn is_aside(&self, now_ms: u64) -> bool {
-        health::is_aside(self.health(), now_ms)
+    /// Whether it is ejected at `now_ms` (the worker's monotonic milliseconds).
+    pub fn is_ejected(&self, now_ms: u64) -> bool {
+        health::is_ejected(self.health(), now_ms)
     }
 
     /// Requests and tunnels in flight from this proxy.
@@ -245,7 +245,7 @@ pub struct Me {
     pub namespace: Arc<str>,
     /// Name of the workload group.
     pub group: Arc<str>,
-    /// Network within which the own addresses are valid.
+    /// Network within which the local addresses are valid.
     pub network: Arc<str>,
     /// Cluster and locality.
     pub place: Place,

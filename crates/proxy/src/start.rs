@@ -47,7 +47,7 @@ pub struct Shared {
     pub drain: Drain,
     /// Each worker reports here what it has opened and closed.
     pub listening: Arc<Listening>,
-    /// What the own application had lately of requests and retries.
+    /// What the local application had lately of requests and retries.
     pub deliveries: Retries,
     /// Time, the real one or a test's.
     pub clock: Arc<dyn Clock>,

@@ -1,12 +1,12 @@
 //! Sending a request, or opening a tunnel, to some endpoint of a service: choose, connect, send, judge, and
-//! once more where `decide::retry` says that this is safe. Pools are below: `pool1` (HTTP/1.1), `mesh`
-//! (HTTP/2: in mutual TLS, and plain to the own application or a backend), `connect` (how one of those is made).
+//! once more where `decide::retry` says that this is safe. Pools are below: `http1_pool` (HTTP/1.1), `http2_pool`
+//! (HTTP/2: in mutual TLS, and plain to the local application or a backend), `connect` (how one of those is made).
 
 pub(crate) mod attempt;
 pub(crate) mod connect;
-pub(crate) mod course;
-pub(crate) mod mesh;
-pub(crate) mod pool1;
+pub(crate) mod retry_state;
+pub(crate) mod http2_pool;
+pub(crate) mod http1_pool;
 pub(crate) mod tunnel;
 
 use crate::failure::Failure;
@@ -15,20 +15,20 @@ use crate::flow::head::Head;
 use crate::snapshot::HostEntry;
 use crate::stream::{Replay, Timed};
 use crate::worker::Worker;
-use attempt::{Answer, Missed, Standing};
+use attempt::{Answer, AttemptError, EndpointVerdict};
 use codec::Body;
-use course::{Course, Repeat};
 use decide::retry::{Next, Outcome};
 use http::{Response, Version};
 use model::Reason;
 use model::route::RouteRule;
 use model::service::{Protocol, ServicePort};
+use retry_state::{Repeat, RetryState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// For a TCP connection to be made. Longer: the endpoint is put aside and another is tried.
+/// For a TCP connection to be made. Longer: the endpoint is ejected and another is tried.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the head of a response where the route sets no timeout, as of servers that send one only with their first
 /// message (gRPC streams). Longer: `Reason::RequestTimeout`.
@@ -87,11 +87,11 @@ pub(crate) async fn send(
     let limits = Limits::new(rule);
     let policy = rule.and_then(|rule| rule.retry.as_ref());
     let body = Replay::new(body);
-    let mut course = Course::begin(worker, &target.entry);
+    let mut retries = RetryState::begin(worker, &target.entry);
     loop {
-        let Some(index) = course.choose() else { return Err(course.into_failure()) };
+        let Some(index) = retries.choose() else { return Err(retries.into_failure()) };
         if attempt::is_exclusive(target, index) {
-            exchange.takes_place()?;
+            exchange.take_upstream_permit()?;
         }
         exchange.tries(target, index);
         let limit = limits.next();
@@ -100,14 +100,15 @@ pub(crate) async fn send(
             let trying = std::pin::pin!(attempt::request(worker, target, index, head, body.next()));
             timeout_at(limit.until, trying).await
         };
-        let outcome = outcome.unwrap_or(Err(Missed { reason: limit.reason, standing: Standing::Unharmed }));
+        let outcome =
+            outcome.unwrap_or(Err(AttemptError { reason: limit.reason, verdict: EndpointVerdict::Neutral }));
         let verdict = match &outcome {
             Ok(answer) => Outcome::Status(answer.response.status().as_u16()),
-            Err(missed) => Outcome::Failed(missed.reason),
+            Err(error) => Outcome::Failed(error.reason),
         };
-        judge(worker, &target.entry, index, &outcome);
+        record_result(worker, &target.entry, index, &outcome);
         let repeat = Repeat { policy, method: head.method.as_str(), replayable: body.is_replayable() };
-        let next = course.next(index, repeat, verdict, &outcome);
+        let next = retries.next(index, repeat, verdict, &outcome);
         if let Next::Limited(reason) = next {
             exchange.limited(reason);
         }
@@ -118,7 +119,7 @@ pub(crate) async fn send(
                     Ok(accept(answer, exchange, &limit))
                 }
                 Err(_) if body.is_broken() => Err(exchange.broken_off().into()),
-                Err(missed) => Err(missed.reason.into()),
+                Err(error) => Err(error.reason.into()),
             };
         };
         if Instant::now() + after >= limits.total {
@@ -149,11 +150,16 @@ fn accept(answer: Answer, exchange: &Rc<Exchange>, limit: &Limit) -> Response<Bo
 }
 
 /// Remembers what the attempt says about the endpoint, for all requests to come.
-pub(crate) fn judge<T>(worker: &Worker, entry: &HostEntry, index: usize, outcome: &Result<T, Missed>) {
+pub(crate) fn record_result<T>(
+    worker: &Worker,
+    entry: &HostEntry,
+    index: usize,
+    outcome: &Result<T, AttemptError>,
+) {
     let Some(state) = entry.states.get(index) else { return };
     match outcome {
         Ok(_) => state.succeeded(worker.now_ms()),
-        Err(Missed { standing: Standing::Suspect, .. }) => {
+        Err(AttemptError { verdict: EndpointVerdict::Failed, .. }) => {
             state.failed(worker.now_ms(), &mut *worker.dice.borrow_mut());
         }
         Err(_) => {}

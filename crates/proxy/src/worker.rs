@@ -2,14 +2,14 @@
 //! the configuration, the health of endpoints, counters that each writes alone. Read `flow` next.
 
 mod listeners;
-pub(crate) mod seats;
+pub(crate) mod limits;
 
 use crate::accept::Mark;
 use crate::observe::Recorder;
 use crate::secure::ALPN_MESH;
 use crate::snapshot::Snapshot;
 use crate::start::Shared;
-use crate::upstream::{mesh, pool1};
+use crate::upstream::{http1_pool, http2_pool};
 use daemon::{Drain, DrainTrigger, Tasks};
 use decide::Dice;
 use decide::dice::Pcg;
@@ -40,13 +40,13 @@ pub(crate) struct Worker {
     /// All chance of this worker.
     pub(crate) dice: RefCell<Pcg>,
     /// HTTP/1.1 connections.
-    pub(crate) plain: Rc<pool1::Pool>,
+    pub(crate) plain: Rc<http1_pool::Pool>,
     /// HTTP/2 connections.
-    pub(crate) mesh: mesh::Pool,
+    pub(crate) mesh: http2_pool::Pool,
     /// What drives upstream connections.
     pub(crate) background: Tasks,
     /// How many connections there may be, and whose.
-    pub(crate) hall: seats::Hall,
+    pub(crate) limits: limits::ConnectionLimits,
     /// For callers at the mesh port.
     pub(crate) mesh_tls: Arc<ServerConfig>,
     snapshot: RefCell<Held>,
@@ -60,15 +60,15 @@ impl Worker {
         let background = Tasks::new();
         let mark = if shared.options.no_capture { Mark::Free } else { Mark::Captured };
         let descriptors = daemon::process::descriptors_max();
-        let limits = seats::Limits::within(descriptors, shared.options.worker_count(), mark);
+        let capacity = limits::Capacity::within(descriptors, shared.options.worker_count(), mark);
         Rc::new(Self {
             recorder: shared.observe.recorder(),
             dice: RefCell::new(Pcg::new(seed)),
-            plain: pool1::Pool::new(background.clone(), mark, limits.idle),
-            mesh: mesh::Pool::default(),
+            plain: http1_pool::Pool::new(background.clone(), mark, capacity.idle),
+            mesh: http2_pool::Pool::default(),
             background,
             mesh_tls: shared.identity.server_config(Clients::Required, &[ALPN_MESH]),
-            hall: seats::Hall::new(limits),
+            limits: limits::ConnectionLimits::new(capacity),
             snapshot: RefCell::new(Held::new(shared.store.snapshot())),
             started: shared.clock.now(),
             mark,
@@ -87,7 +87,7 @@ impl Worker {
     }
 
     /// Monotonic milliseconds, for `decide::health`. All workers start within moments of each other, which is
-    /// as exact as setting an endpoint aside needs to be.
+    /// as exact as ejecting an endpoint needs to be.
     pub(crate) fn now_ms(&self) -> u64 {
         self.ms_at(self.shared.clock.now())
     }

@@ -1,9 +1,9 @@
 //! The state that is translated. It changes by [`World::apply`] alone, which says who is concerned.
 //!
 //! Hosts and routes are kept compiled and are recompiled when something that they read has changed
-//! (`settle`); the rest is made when asked for (`resources`). Read `settle` next.
+//! (`recompute`); the rest is made when asked for (`resources`). Read `recompute` next.
 
-mod settle;
+mod recompute;
 mod trial;
 
 use crate::addresses::Addresses;

@@ -152,7 +152,7 @@ impl Session {
     }
 
     /// Confirms the response with this nonce, or says once more how it went: `applied` is what really runs now. As
-    /// long as a resource is refused or not in force this is a complaint, and the server does not count us as in sync.
+    /// long as a resource is refused or not in force this is a NACK, and the server does not count us as in sync.
     pub fn ack(&self, nonce: &str, applied: Combined) -> DeltaDiscoveryRequest {
         let complaints = self.refused.len() + self.unmet.len();
         let error_detail = (complaints > 0).then(|| {

@@ -18,8 +18,8 @@ pub const SUBSCRIPTIONS_MAX: usize = 20_000;
 /// More resources claimed by a reconnecting client end the stream.
 pub const INITIAL_VERSIONS_MAX: usize = 200_000;
 
-/// A client's complaint is kept up to this many characters; the rest is cut off.
-pub const COMPLAINT_CHARS_MAX: usize = 1024;
+/// A client's NACK message is kept up to this many characters; the rest is cut off.
+pub const NACK_MESSAGE_CHARS_MAX: usize = 1024;
 
 /// What one client may see.
 pub trait Catalog {
@@ -62,7 +62,7 @@ pub struct SessionStatus {
     pub applied: Combined,
     /// Everything was sent, confirmed without an error, and runs.
     pub synced: bool,
-    /// The client's last complaint, until it runs everything.
+    /// The last NACK of the client, until it runs everything.
     pub last_error: Option<String>,
     /// Number of resources it should hold.
     pub resources: usize,
@@ -237,7 +237,7 @@ impl Session {
         self.in_flight = None;
         match &request.error_detail {
             Some(error) => {
-                self.last_error = Some(error.message.chars().take(COMPLAINT_CHARS_MAX).collect());
+                self.last_error = Some(error.message.chars().take(NACK_MESSAGE_CHARS_MAX).collect());
             }
             None if self.applied == self.sent => self.last_error = None,
             None => {}

@@ -286,22 +286,25 @@ fn origin_in(origin: &Option<p::Origin>) -> Result<Origin, DecodeError> {
     })
 }
 
-fn span_out(duration: Duration) -> p::Span {
-    p::Span { seconds: duration.as_secs(), nanos: duration.subsec_nanos() }
+fn duration_out(duration: Duration) -> p::Duration {
+    p::Duration { seconds: duration.as_secs(), nanos: duration.subsec_nanos() }
 }
 
-fn span_in(field: &str, span: &p::Span) -> Result<Duration, DecodeError> {
-    match span.nanos < 1_000_000_000 {
-        true => Ok(Duration::new(span.seconds, span.nanos)),
+fn duration_in(field: &str, duration: &p::Duration) -> Result<Duration, DecodeError> {
+    match duration.nanos < 1_000_000_000 {
+        true => Ok(Duration::new(duration.seconds, duration.nanos)),
         false => Err(bad(field, "more than a second of nanoseconds")),
     }
 }
 
-fn pairs_out(pairs: &[(Arc<str>, Arc<str>)]) -> Vec<p::Pair> {
-    pairs.iter().map(|(name, value)| p::Pair { name: name.to_string(), value: value.to_string() }).collect()
+fn pairs_out(pairs: &[(Arc<str>, Arc<str>)]) -> Vec<p::KeyValue> {
+    pairs
+        .iter()
+        .map(|(name, value)| p::KeyValue { name: name.to_string(), value: value.to_string() })
+        .collect()
 }
 
-fn pairs_in(pairs: &[p::Pair]) -> Vec<(Arc<str>, Arc<str>)> {
+fn pairs_in(pairs: &[p::KeyValue]) -> Vec<(Arc<str>, Arc<str>)> {
     pairs.iter().map(|pair| (pair.name.as_str().into(), pair.value.as_str().into())).collect()
 }
 

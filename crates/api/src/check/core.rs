@@ -48,7 +48,7 @@ pub(super) fn ports(path: &str, ports: &[ServicePort], report: &mut Report<'_>) 
         if let Some(transport @ (Transport::Udp | Transport::Sctp)) = port.protocol {
             let name = format!("{transport:?}").to_ascii_uppercase();
             let cause = format!("is {name}, which is not supported yet, so the port has no effect");
-            report.vain(&format!("{at}.protocol"), &cause, "remove the port: the mesh carries TCP only");
+            report.no_effect(&format!("{at}.protocol"), &cause, "remove the port: the mesh carries TCP only");
         }
         match &port.name {
             Some(name) => {
@@ -84,6 +84,6 @@ fn app_protocol(port: &ServicePort, at: &str, report: &mut Report<'_>) {
         let cause =
             "is kubernetes.io/ws, but WebSocket upgrades are not forwarded yet: they are answered with 403";
         let fix = "write `tcp`, which carries WebSocket as it is, without routes and retries";
-        report.vain(at, cause, fix);
+        report.no_effect(at, cause, fix);
     }
 }

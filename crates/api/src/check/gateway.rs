@@ -25,7 +25,7 @@ pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) 
     let east_west = spec.gateway_class_name == EAST_WEST_CLASS;
     if east_west && meta.annotations.contains_key(BIND_ADDRESS) {
         let cause = format!("has `{BIND_ADDRESS}`, which has no effect on an east-west gateway");
-        report.vain("metadata.annotations", &cause, "remove it: the mesh transport is on all addresses");
+        report.no_effect("metadata.annotations", &cause, "remove it: the mesh transport is on all addresses");
     }
     let (mut names, mut places) = (HashSet::new(), HashSet::new());
     for (index, listener) in spec.listeners.iter().enumerate() {
@@ -53,17 +53,21 @@ pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) 
 fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut Report<'_>) {
     const CAUSE: &str = "has no effect on a listener of an east-west gateway";
     if listener.hostname.is_some() {
-        report.vain(&format!("{at}.hostname"), CAUSE, "remove it: all hosts that are exported are reached");
+        report.no_effect(
+            &format!("{at}.hostname"),
+            CAUSE,
+            "remove it: all hosts that are exported are reached",
+        );
     }
     if listener.allowed_routes.is_some() {
-        report.vain(&format!("{at}.allowedRoutes"), CAUSE, "remove it: the gateway takes no routes");
+        report.no_effect(&format!("{at}.allowedRoutes"), CAUSE, "remove it: the gateway takes no routes");
     }
     if listener.protocol != "HBONE" {
-        report.vain(&format!("{at}.protocol"), CAUSE, "write `HBONE`: it carries the mesh transport");
+        report.no_effect(&format!("{at}.protocol"), CAUSE, "write `HBONE`: it carries the mesh transport");
     }
     if listener.port != PORT_MESH {
         let fix = format!("write {PORT_MESH}: the mesh transport is there on every proxy");
-        report.vain(&format!("{at}.port"), CAUSE, fix);
+        report.no_effect(&format!("{at}.port"), CAUSE, fix);
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn http_route(spec: &HttpRouteSpec, report: &mut Report<'_>) {
     if !spec.hostnames.is_empty() && !spec.parent_refs.is_empty() && !spec.parent_refs.iter().any(is_gateway)
     {
         // GAMMA: a service's route takes what goes to the service, by whatever name it was called.
-        report.vain("spec.hostnames", "has no effect on a route of services", "remove it");
+        report.no_effect("spec.hostnames", "has no effect on a route of services", "remove it");
     }
     report.at_most("spec.rules", spec.rules.len(), RULES_MAX);
     let matches: usize = spec.rules.iter().map(|rule| rule.matches.len()).sum();
@@ -112,7 +112,7 @@ fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
         if !policy.codes.is_empty() && !rule.matches.is_empty() && rule.matches.iter().all(is_repeated_never)
         {
             let cause = "has no effect: the rule's methods are not repeated once a request may have arrived";
-            report.vain(&format!("{at}.retry.codes"), cause, "remove it");
+            report.no_effect(&format!("{at}.retry.codes"), cause, "remove it");
         }
     }
 }

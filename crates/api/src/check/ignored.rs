@@ -1,6 +1,6 @@
 //! Accepted fields that have no effect yet: each one that says something is told, so that nobody relies on it.
 //!
-//! Whatever the types mark as `Accepted` comes here by itself; `metadata` and `status` are the server's. Fields
+//! Whatever the types mark as `Ignored` comes here by itself; `metadata` and `status` are the server's. Fields
 //! that are typed and have no effect are told by the rules of their kind.
 
 use super::Report;

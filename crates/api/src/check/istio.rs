@@ -23,11 +23,11 @@ pub(super) fn workload_group(spec: &WorkloadGroupSpec, report: &mut Report<'_>) 
     }
     if spec.template.locality.as_deref().is_some_and(|locality| locality.split('/').count() > 2) {
         let cause = "has more than a region and a zone, and the rest has no effect";
-        report.vain("spec.template.locality", cause, "write REGION/ZONE");
+        report.no_effect("spec.template.locality", cause, "write REGION/ZONE");
     }
     if spec.template.weight == Some(0) {
         let fix = "write 1 or more; to take workloads out, stop them or let no selector match them";
-        report.vain("spec.template.weight", "is 0, which has no effect: it counts as 1", fix);
+        report.no_effect("spec.template.weight", "is 0, which has no effect: it counts as 1", fix);
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
         }
         if target.group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
             let fix = format!("write `{GATEWAY_GROUP}`");
-            report.vain(&format!("{path}.group"), "is not that of Gateway, and has no effect", fix);
+            report.no_effect(&format!("{path}.group"), "is not that of Gateway, and has no effect", fix);
         }
         if target
             .namespace
@@ -71,7 +71,7 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
     }
     if spec.action == Some(PolicyAction::Custom) {
         let fix = "use ALLOW or DENY; a CUSTOM policy that is in force denies what it matches";
-        report.keep(Code::Unsupported, "spec.action", "CUSTOM is not supported yet", fix);
+        report.allow_with_finding(Code::Unsupported, "spec.action", "CUSTOM is not supported yet", fix);
     }
     if spec.action == Some(PolicyAction::Deny) && spec.rules.is_empty() {
         report.bad("spec.rules", "is missing, so the DENY policy has no effect", "add rules");
@@ -96,7 +96,7 @@ fn one_rule(rule: &PolicyRule, at: &str, report: &mut Report<'_>) {
 
 /// Not understood, kept, fails closed. To remove a condition is no fix: the rule would match more.
 fn closed(code: Code, path: &str, cause: &str, report: &mut Report<'_>) {
-    report.keep(
+    report.allow_with_finding(
         code,
         path,
         cause,

@@ -197,13 +197,13 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
             let text = std::fs::read_to_string(&path).unwrap().replace("{GATEWAY_CLASS_NAME}", "leno");
             // A CRLF file or one with other oddities must do the same.
             for text in [text.replace('\n', "\r\n"), text] {
-                for piece in crate::scan::pieces(&text) {
-                    let (objects, findings) = documents(piece.text, "f");
+                for document in crate::scan::documents(&text) {
+                    let (objects, findings) = documents(document.text, "f");
                     assert!(
                         !objects.is_empty() || !findings.is_empty(),
                         "{}:\n{}",
                         path.display(),
-                        piece.text
+                        document.text
                     );
                     parsed += objects.len();
                     refused += usize::from(objects.is_empty());
@@ -264,7 +264,7 @@ fn a_refused_policy_denies_where_nothing_better_is_known() {
     let closed = |spec: &str| {
         let text = policy(spec);
         assert!(documents(&text, "f").0.is_empty(), "{spec}");
-        let (objects, findings) = documents_closed(&text, "f");
+        let (objects, findings) = documents_fail_closed(&text, "f");
         assert!(!findings.is_empty());
         let [Object { spec: Spec::AuthorizationPolicy(found), .. }] = &objects[..] else {
             panic!("{spec}: {objects:?}")
@@ -285,16 +285,16 @@ fn a_refused_policy_denies_where_nothing_better_is_known() {
     assert_eq!(closed("{selector: {matchLabels: {app: x}}, targetRef: {kind: Gateway, name: g}}"), "");
     // Others of that name are not ours, and what can be read stays as it is.
     let other = policy("{}").replace("security.istio.io/v1", "policy.linkerd.io/v1alpha1");
-    assert!(documents_closed(&other, "f").0.is_empty());
+    assert!(documents_fail_closed(&other, "f").0.is_empty());
     let good = policy("{action: ALLOW}");
-    assert_eq!(documents_closed(&good, "f"), documents(&good, "f"));
+    assert_eq!(documents_fail_closed(&good, "f"), documents(&good, "f"));
 }
 
 #[test]
 fn a_policy_in_what_is_no_yaml_denies_to_its_namespace() {
     let closed = |text: &str| {
         assert!(documents(text, "f").0.is_empty(), "{text}");
-        let (objects, findings) = documents_closed(text, "f");
+        let (objects, findings) = documents_fail_closed(text, "f");
         assert!(!findings.is_empty(), "{text}");
         let told = objects.iter().map(|object| {
             let Spec::AuthorizationPolicy(spec) = &object.spec else { panic!("{object:?}") };

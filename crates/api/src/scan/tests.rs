@@ -1,7 +1,7 @@
 use super::*;
 
 fn check(text: &str, expected: &[(u32, &str)]) {
-    let got: Vec<_> = pieces(text).iter().map(|piece| (piece.lines_before, piece.text)).collect();
+    let got: Vec<_> = documents(text).iter().map(|document| (document.lines_before, document.text)).collect();
     assert_eq!(got, expected, "{text:?}");
 }
 

@@ -80,7 +80,7 @@ impl Scanner {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let in_head = matches!(self.state, State::StatusLine | State::Fields);
-            let judged = match self.state {
+            let checked = match self.state {
                 State::Rest => return Ok(()),
                 State::Broken => return Err(Broken::Body(at)),
                 State::Sized(left) => Ok(self.skip(left, rest, State::Sized, State::StatusLine)),
@@ -90,7 +90,7 @@ impl Scanner {
                 State::Fields if self.line.is_empty() => self.take_fields(rest, asked),
                 _ => self.take_line(rest, asked),
             };
-            match judged {
+            match checked {
                 Ok(len) => at += len,
                 Err(_) => {
                     self.state = State::Broken;
@@ -113,18 +113,18 @@ impl Scanner {
         if bytes[0] == byte { Ok(1) } else { Err(Violation::Chunk) }
     }
 
-    /// Consumes up to and with the next LF, and judges the line if it is complete.
+    /// Consumes up to and with the next LF, and checks the line if it is complete.
     fn take_line(&mut self, bytes: &[u8], asked: Asked) -> Result<usize, Violation> {
         let Some(end) = memchr(b'\n', bytes) else { return self.keep(bytes) };
         if self.line.is_empty() {
-            self.judge(&bytes[..=end], asked)?;
+            self.check_line(&bytes[..=end], asked)?;
         } else {
             let mut line = std::mem::take(&mut self.line);
             line.extend_from_slice(&bytes[..=end]);
-            let judged = self.judge(&line, asked);
+            let checked = self.check_line(&line, asked);
             line.clear();
             self.line = line;
-            judged?;
+            checked?;
         }
         Ok(end + 1)
     }
@@ -155,7 +155,7 @@ impl Scanner {
         if at == 0 { self.keep(bytes) } else { Ok(at) }
     }
 
-    fn judge(&mut self, line: &[u8], asked: Asked) -> Result<(), Violation> {
+    fn check_line(&mut self, line: &[u8], asked: Asked) -> Result<(), Violation> {
         let [text @ .., b'\r', b'\n'] = line else { return Err(Violation::LineEnd) };
         match self.state {
             State::StatusLine => {

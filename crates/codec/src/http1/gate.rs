@@ -157,7 +157,7 @@ impl Scanner {
         1
     }
 
-    /// Consumes up to and with the next LF, and judges the line if it is complete.
+    /// Consumes up to and with the next LF, and checks the line if it is complete.
     fn take_line(&mut self, bytes: &[u8]) -> usize {
         let Some(end) = memchr(b'\n', bytes) else {
             // Its size is bounded by hyper, which stops reading when a head or the trailers get too large; a
@@ -168,23 +168,23 @@ impl Scanner {
             }
             return bytes.len();
         };
-        let judged = if self.line.is_empty() {
-            self.judge(&bytes[..=end])
+        let checked = if self.line.is_empty() {
+            self.check_line(&bytes[..=end])
         } else {
             let mut line = std::mem::take(&mut self.line);
             line.extend_from_slice(&bytes[..=end]);
-            let judged = self.judge(&line);
+            let checked = self.check_line(&line);
             line.clear();
             self.line = line;
-            judged
+            checked
         };
-        if let Err(violation) = judged {
+        if let Err(violation) = checked {
             self.state = State::Broken(violation);
         }
         end + 1
     }
 
-    fn judge(&mut self, line: &[u8]) -> Result<(), Violation> {
+    fn check_line(&mut self, line: &[u8]) -> Result<(), Violation> {
         let text = match line {
             [text @ .., b'\r', b'\n'] if memchr(b'\r', text).is_none() => text,
             _ if matches!(self.state, State::ChunkSize | State::Trailers) => return Err(Violation::Chunk),

@@ -168,7 +168,7 @@ impl Shared {
     }
 
     /// What the peer made of a stream that failed.
-    fn judge(&self, stream: u32, cause: h2::Error) -> SendError {
+    fn classify_error(&self, stream: u32, cause: h2::Error) -> SendError {
         let unprocessed = self.findings.last_stream.get().is_some_and(|last| stream > last);
         let kind = if unprocessed || (cause.is_remote() && cause.reason() == Some(Reason::REFUSED_STREAM)) {
             SendErrorKind::Refused
@@ -327,7 +327,7 @@ impl Sender {
                 Err(SendError::new(SendErrorKind::Protocol, "response with fields that have no reading"))
             }
             Ok(response) => Ok(response),
-            Err(cause) => Err(self.shared.judge(stream, cause)),
+            Err(cause) => Err(self.shared.classify_error(stream, cause)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Plane, StreamId};
 use crate::presence::Standing;
-use crate::stream::Holds;
+use crate::stream::AckState;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -20,7 +20,7 @@ pub struct Withdrawn {
 
 pub(super) struct Withdrawal {
     pub(super) deadline: Instant,
-    marks: Vec<(StreamId, u64)>,
+    sequences: Vec<(StreamId, u64)>,
     /// Those that left while it was waited for need no confirmation.
     reply: oneshot::Sender<Withdrawn>,
 }
@@ -39,9 +39,9 @@ impl Plane {
         self.rows.extend(self.presence.withdraw(uid));
         self.sync_workload(uid);
         let before: Vec<(StreamId, u64)> =
-            self.streams.iter().map(|(id, stream)| (*id, stream.mark())).collect();
+            self.streams.iter().map(|(id, stream)| (*id, stream.sequence())).collect();
         let changed = self.flush(now);
-        let marks = match is_repeated {
+        let sequences = match is_repeated {
             // It changes nothing, and whom the first one concerned is not known any more: wait for all that
             // is under way, rather than say that everybody knows.
             true => self.streams.iter().map(|(id, stream)| (*id, stream.sent())).collect(),
@@ -54,11 +54,11 @@ impl Plane {
             }
         };
         if self.withdrawals.len() >= WITHDRAWALS_MAX {
-            let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: marks.len() as u32 });
+            let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: sequences.len() as u32 });
             return;
         }
-        self.withdrawals.push(Withdrawal { deadline, marks, reply });
-        self.settle(Some(now));
+        self.withdrawals.push(Withdrawal { deadline, sequences, reply });
+        self.complete_withdrawals(Some(now));
     }
 
     /// Takes out a workload whose proxy is gone: it is not missed any more, and its certificate cannot be renewed.
@@ -68,19 +68,19 @@ impl Plane {
     }
 
     /// Answers withdrawals that everybody confirmed, or (with a time) whose deadline has passed.
-    pub(super) fn settle(&mut self, now: Option<Instant>) {
+    pub(super) fn complete_withdrawals(&mut self, now: Option<Instant>) {
         if self.withdrawals.is_empty() {
             return;
         }
         for withdrawal in std::mem::take(&mut self.withdrawals) {
             let mut result = Withdrawn::default();
             let mut waiting = 0;
-            for (id, mark) in &withdrawal.marks {
-                match self.streams.get(id).map(|stream| stream.holds(*mark)) {
+            for (id, sequence) in &withdrawal.sequences {
+                match self.streams.get(id).map(|stream| stream.ack_state(*sequence)) {
                     None => {}
-                    Some(Holds::Confirmed) => result.acknowledged += 1,
-                    Some(Holds::Refused) => result.outstanding += 1,
-                    Some(Holds::NotYet) => waiting += 1,
+                    Some(AckState::Acked) => result.acknowledged += 1,
+                    Some(AckState::Nacked) => result.outstanding += 1,
+                    Some(AckState::Pending) => waiting += 1,
                 }
             }
             let late = now.is_some_and(|now| now >= withdrawal.deadline);

@@ -138,7 +138,7 @@ enum Verdict {
 
 impl Leaving {
     /// Takes note of who is missing now.
-    fn judge(&mut self, missing: &BTreeSet<ObjectRef>, now: Instant) -> Verdict {
+    fn decide(&mut self, missing: &BTreeSet<ObjectRef>, now: Instant) -> Verdict {
         let before = self.since.len();
         self.since.retain(|object, _| missing.contains(object));
         let mut has_moved = self.since.len() != before;
@@ -240,7 +240,7 @@ impl Directory {
             }
         }
         if reading == Reading::Changed || !self.leaving.since.is_empty() {
-            reading = self.settle(now.instant, reading);
+            reading = self.hold_back(now.instant, reading);
         }
         reading
     }
@@ -259,13 +259,13 @@ impl Directory {
     }
 
     /// Decides what is in force, now that the files are known.
-    fn settle(&mut self, now: Instant, reading: Reading) -> Reading {
+    fn hold_back(&mut self, now: Instant, reading: Reading) -> Reading {
         let mut objects = self.candidate();
         let there: BTreeSet<&ObjectRef> = objects.iter().map(|object| &object.object).collect();
         let in_force = self.in_force.iter().map(|object| &object.object);
         let missing = in_force.filter(|object| !there.contains(*object)).cloned().collect();
         let were_leaving = !self.leaving.since.is_empty();
-        match self.leaving.judge(&missing, now) {
+        match self.leaving.decide(&missing, now) {
             Verdict::Nobody => return if were_leaving { reading } else { Reading::Changed },
             Verdict::All => self.leaving = Leaving::default(),
             Verdict::Before(moment) => {
@@ -379,7 +379,7 @@ impl File {
         let text = String::from_utf8_lossy(&row.value);
         let (objects, findings) = api::parse::documents(&text, &row.key);
         let (objects, findings) = match is_broken(&findings) {
-            true => api::parse::documents_closed(&text, &row.key),
+            true => api::parse::documents_fail_closed(&text, &row.key),
             false => (objects, findings),
         };
         let objects = objects.into_iter().map(Arc::new).collect();
@@ -404,7 +404,7 @@ impl File {
         // Without a last good state the readable part is better than nothing, and what denies must not be
         // missing: a policy that is refused denies everything.
         let (objects, findings) = match is_broken {
-            true => api::parse::documents_closed(text, &path.to_string_lossy()),
+            true => api::parse::documents_fail_closed(text, &path.to_string_lossy()),
             false => (objects, findings),
         };
         if !is_broken {

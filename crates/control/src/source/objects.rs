@@ -81,7 +81,7 @@ impl Objects {
         for row in rows {
             let content = serde_json::from_slice::<Content>(&row.value).ok();
             let read = content.and_then(|content| {
-                let (mut found, findings) = api::parse::documents_closed(&content.text, "");
+                let (mut found, findings) = api::parse::documents_fail_closed(&content.text, "");
                 for finding in findings {
                     tracing::warn!(row = row.key, %finding, "a stored object");
                 }

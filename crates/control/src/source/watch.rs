@@ -188,12 +188,12 @@ impl Noted {
                 self.first.is_some() && !files.is_empty()
             }
             EventKind::Access(CLOSED) => {
-                files.iter().for_each(|path| self.settle(path));
+                files.iter().for_each(|path| self.coalesce(path));
                 !files.is_empty()
             }
             EventKind::Access(_) => false,
             EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
-                files.iter().for_each(|path| self.settle(path));
+                files.iter().for_each(|path| self.coalesce(path));
                 true
             }
             _ => true,
@@ -204,7 +204,7 @@ impl Noted {
         }
     }
 
-    fn settle(&mut self, path: &Path) {
+    fn coalesce(&mut self, path: &Path) {
         self.writing.remove(path);
         self.whole.insert(path.into());
     }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Istio's semantics as sentences, then against a specification that is slow and obvious.
 
-use super::{Decision, Denial, Facts, NAMED_POLICIES_MAX, RemoteIp, authorize, rehearse};
+use super::{Decision, Denial, Facts, NAMED_POLICIES_MAX, RemoteIp, authorize, dry_run};
 use crate::RequestView;
 use model::authz::*;
 use model::settings::HttpConnections;
@@ -189,18 +189,18 @@ fn a_denial_tells_which_policies_did_not_match() {
 }
 
 /// The policies that match without being enforced, and what they would come to: `verdict: policies`.
-fn rehearsed(texts: &[&str], asker: &str) -> String {
+fn reported(texts: &[&str], asker: &str) -> String {
     let list: Vec<_> = texts.iter().map(|text| policy(text)).collect();
-    let Some(rehearsal) = Asker::parse(asker).ask(|facts| rehearse(&list, facts)) else {
+    let Some(dry_run) = Asker::parse(asker).ask(|facts| dry_run(&list, facts)) else {
         return "enforced".to_owned();
     };
-    let verdict = match rehearsal.verdict {
+    let verdict = match dry_run.verdict {
         None => "-",
         Some(Decision::Allow) => "allowed",
         Some(Decision::Deny(_)) => "denied",
         Some(Decision::Ambiguous) => "ambiguous",
     };
-    let names = rehearsal.matched.iter().map(|(policy, _)| policy.origin.object.name.to_string());
+    let names = dry_run.matched.iter().map(|(policy, _)| policy.origin.object.name.to_string());
     format!("{verdict}; {}", names.collect::<Vec<_>>().join("; "))
 }
 
@@ -208,12 +208,12 @@ fn rehearsed(texts: &[&str], asker: &str) -> String {
 fn audit_and_dry_runs_are_only_rehearsed() {
     let texts = ["AUDIT: ports=80", "DRY-DENY: ports=80", "DRY-ALLOW: ports=81", "DENY: ports=81"];
     check(&texts, "n/a GET", ALLOW);
-    assert_eq!(rehearsed(&texts, "n/a GET"), "denied; AUDIT: ports=80; DRY-DENY: ports=80");
-    assert_eq!(rehearsed(&["AUDIT: ports=81", "ALLOW: "], "n/a GET"), "-; ");
-    assert_eq!(rehearsed(&["ALLOW: "], "n/a GET"), "enforced");
+    assert_eq!(reported(&texts, "n/a GET"), "denied; AUDIT: ports=80; DRY-DENY: ports=80");
+    assert_eq!(reported(&["AUDIT: ports=81", "ALLOW: "], "n/a GET"), "-; ");
+    assert_eq!(reported(&["ALLOW: "], "n/a GET"), "enforced");
     // Nobody would be let in any more, and no policy matches: the verdict is what tells.
-    assert_eq!(rehearsed(&["DRY-ALLOW: ports=81"], "n/a GET"), "denied; ");
-    assert_eq!(rehearsed(&["DRY-ALLOW: ports=80"], "n/a GET"), "allowed; DRY-ALLOW: ports=80");
+    assert_eq!(reported(&["DRY-ALLOW: ports=81"], "n/a GET"), "denied; ");
+    assert_eq!(reported(&["DRY-ALLOW: ports=80"], "n/a GET"), "allowed; DRY-ALLOW: ports=80");
     check(&["DRY-ALLOW: ports=81"], "n/a GET", ALLOW);
 }
 

@@ -66,20 +66,20 @@ fn check(endpoints: &[Endpoint], loads: &[Load], tried: &[usize], expected: &[us
     assert_eq!(chosen, expected);
 }
 
-const IDLE: Load = Load { active: 0, aside: false };
-const BUSY: Load = Load { active: 9, aside: false };
-const ASIDE: Load = Load { active: 0, aside: true };
+const IDLE: Load = Load { active: 0, ejected: false };
+const BUSY: Load = Load { active: 9, ejected: false };
+const EJECTED: Load = Load { active: 0, ejected: true };
 
 #[test]
 fn the_next_priority_is_used_when_the_best_has_none() {
     let endpoints = [ready("west", "eu"), ready("west", "eu"), ready("east", "eu")];
     check(&endpoints, &[IDLE, IDLE, IDLE], &[], &[0, 1]);
-    check(&endpoints, &[ASIDE, IDLE, IDLE], &[], &[1]);
-    check(&endpoints, &[ASIDE, ASIDE, IDLE], &[], &[2]);
-    check(&endpoints, &[ASIDE, IDLE, IDLE], &[1], &[2]);
-    check(&endpoints, &[ASIDE, ASIDE, ASIDE], &[], &[0, 1]);
-    check(&endpoints, &[ASIDE, ASIDE, ASIDE], &[0, 1], &[2]);
-    check(&endpoints, &[ASIDE, IDLE, ASIDE], &[0, 1, 2], &[1]);
+    check(&endpoints, &[EJECTED, IDLE, IDLE], &[], &[1]);
+    check(&endpoints, &[EJECTED, EJECTED, IDLE], &[], &[2]);
+    check(&endpoints, &[EJECTED, IDLE, IDLE], &[1], &[2]);
+    check(&endpoints, &[EJECTED, EJECTED, EJECTED], &[], &[0, 1]);
+    check(&endpoints, &[EJECTED, EJECTED, EJECTED], &[0, 1], &[2]);
+    check(&endpoints, &[EJECTED, IDLE, EJECTED], &[0, 1, 2], &[1]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ proptest! {
             let state = if *draining { EndpointState::Draining } else { EndpointState::Ready };
             endpoint(["west", "east", "far"][*cluster], "", *weight, state)
         }).collect();
-        let load = |at: usize| Load { active: given[at].3, aside: given[at].4 };
+        let load = |at: usize| Load { active: given[at].3, ejected: given[at].4 };
         let priorities = prioritize(&endpoints, &me(), &[Arc::from("east")]);
         let chosen = choose(&priorities, &endpoints, &load, &tried, &mut Pcg::new(seed));
         let is_ready = |at: &usize| endpoints[*at].state == EndpointState::Ready;
@@ -122,10 +122,10 @@ proptest! {
         prop_assert!(is_ready(&chosen));
         let untried = |at: &usize| !tried.contains(at);
         prop_assert!(untried(&chosen) || !candidates.iter().any(untried));
-        let fresh: Vec<_> = candidates.iter().filter(|at| untried(at) && !load(**at).aside).collect();
+        let fresh: Vec<_> = candidates.iter().filter(|at| untried(at) && !load(**at).ejected).collect();
         if !fresh.is_empty() {
             let rank = |at: usize| ["west", "east", "far"].iter().position(|c| **c == *endpoints[at].cluster);
-            prop_assert!(!load(chosen).aside);
+            prop_assert!(!load(chosen).ejected);
             prop_assert_eq!(rank(chosen), fresh.iter().map(|at| rank(**at)).min().unwrap());
         }
     }

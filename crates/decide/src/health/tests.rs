@@ -1,6 +1,6 @@
-//! How long an endpoint stays aside. Jitter adds up to a quarter.
+//! How long an endpoint stays ejected. Jitter adds up to a quarter.
 
-use super::{ASIDE_MS_MAX, FORGET_MS, Health, after_failure, after_success, is_aside};
+use super::{EJECTION_MAX_MS, FORGET_MS, Health, after_failure, after_success, is_ejected};
 use crate::dice::Pcg;
 use proptest::prelude::*;
 
@@ -11,10 +11,10 @@ fn waits(times: usize) -> Vec<u64> {
     (0..times)
         .map(|_| {
             health = after_failure(health, now, &mut dice);
-            assert!(is_aside(health, now));
+            assert!(is_ejected(health, now));
             let wait = health.until_ms() - now;
             now = health.until_ms();
-            assert!(!is_aside(health, now));
+            assert!(!is_ejected(health, now));
             wait
         })
         .collect()
@@ -23,8 +23,8 @@ fn waits(times: usize) -> Vec<u64> {
 #[test]
 fn the_wait_doubles_up_to_its_limit() {
     for (at, wait) in waits(300).into_iter().enumerate() {
-        let base = (1_000 << at.min(5)).min(ASIDE_MS_MAX);
-        assert!((base..=(base + base / 4).min(ASIDE_MS_MAX)).contains(&wait), "wait {at} is {wait} ms");
+        let base = (1_000 << at.min(5)).min(EJECTION_MAX_MS);
+        assert!((base..=(base + base / 4).min(EJECTION_MAX_MS)).contains(&wait), "wait {at} is {wait} ms");
     }
 }
 
@@ -52,7 +52,7 @@ fn a_late_success_of_a_request_under_way_does_not_bring_it_back() {
     let mut dice = Pcg::new(5);
     let failed = after_failure(Health::default(), 1_000, &mut dice);
     assert_eq!(after_success(failed, 1_010), failed);
-    assert!(is_aside(after_success(failed, 1_010), 1_500));
+    assert!(is_ejected(after_success(failed, 1_010), 1_500));
 }
 
 proptest! {
@@ -72,10 +72,10 @@ proptest! {
             } else {
                 after_failure(health, now, &mut dice)
             };
-            if is_aside(before, now) {
+            if is_ejected(before, now) {
                 prop_assert_eq!(health, before);
             } else {
-                prop_assert_eq!(is_aside(health, now), !is_success);
+                prop_assert_eq!(is_ejected(health, now), !is_success);
             }
         }
     }

@@ -50,9 +50,9 @@ fn destinations_have_an_address_or_a_name_and_a_port() {
     for text in bad {
         check(text, None);
     }
-    let header = |text: &str| parse_destination_header(text).map(|(_, speak)| speak);
-    assert_eq!(header("10.0.0.1:80"), Some(Speak::Http1));
-    assert_eq!(header("10.0.0.1:80;h2"), Some(Speak::Http2));
+    let header = |text: &str| parse_destination_header(text).map(|(_, app_protocol)| app_protocol);
+    assert_eq!(header("10.0.0.1:80"), Some(AppProtocol::Http1));
+    assert_eq!(header("10.0.0.1:80;h2"), Some(AppProtocol::Http2));
     assert_eq!(header("10.0.0.1:80;h3"), None);
 }
 
@@ -63,7 +63,7 @@ fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
     let side = Inbound { namespace: "n".into(), group: "g".into(), labels: Vec::new(), ports: vec![port] };
     let own = ["10.0.0.5".parse().unwrap()];
     let check = |to: &str, expected: Option<(u16, Protocol)>| {
-        let local = inbound(&side, &own, &parse_destination(to).unwrap(), Kin::Own);
+        let local = inbound(&side, &own, &parse_destination(to).unwrap(), PeerCluster::Local);
         assert_eq!(local.ok().map(|local| (local.port, local.protocol)), expected, "{to}");
     };
     check("10.0.0.5:8080", Some((8080, Protocol::Http1)));
@@ -86,11 +86,11 @@ fn foreign_callers_reach_global_names_only() {
     let reached =
         |to: &str, by| inbound(&side, &own, &parse_destination(to).unwrap(), by).map(|local| local.port);
     for to in ["web.n.svc.cluster.local:80", "10.0.0.5:8080", "10.0.0.5:9999"] {
-        assert!(reached(to, Kin::Own).is_ok(), "{to}");
-        assert_eq!(reached(to, Kin::Foreign), Err(Reason::NotExported), "{to}");
+        assert!(reached(to, PeerCluster::Local).is_ok(), "{to}");
+        assert_eq!(reached(to, PeerCluster::Remote), Err(Reason::NotExported), "{to}");
     }
-    assert_eq!(reached("web.mesh.internal:80", Kin::Foreign), Ok(8080));
-    assert_eq!(reached("web.mesh.internal:81", Kin::Foreign), Err(Reason::NotMyDestination));
+    assert_eq!(reached("web.mesh.internal:80", PeerCluster::Remote), Ok(8080));
+    assert_eq!(reached("web.mesh.internal:81", PeerCluster::Remote), Err(Reason::NotMyDestination));
 }
 
 #[test]
@@ -128,18 +128,18 @@ fn the_most_specific_listener_takes_the_request() {
 #[test]
 fn kin_is_who_the_own_cluster_or_the_root_vouches_for() {
     let own = TrustDomain::parse("leno.demo").unwrap();
-    let check = |domain: &str, voucher: Voucher, expected: Kin| {
+    let check = |domain: &str, voucher: Voucher, expected: PeerCluster| {
         let id = SpiffeId::parse(&format!("spiffe://{domain}/ns/n/sa/a")).unwrap();
         let epoch = std::time::SystemTime::UNIX_EPOCH;
         let proof = Proof { id, voucher, uid: None, begins: epoch, expires: epoch };
-        assert_eq!(kin(&proof, "west", Some(&own)), expected, "{proof:?}");
-        assert_eq!(kin(&proof, "west", None), Kin::Foreign, "{proof:?}");
+        assert_eq!(peer_cluster(&proof, "west", Some(&own)), expected, "{proof:?}");
+        assert_eq!(peer_cluster(&proof, "west", None), PeerCluster::Remote, "{proof:?}");
     };
-    check("leno.demo", Voucher::Root, Kin::Own);
-    check("leno.demo", Voucher::Cluster("west".into()), Kin::Own);
-    check("leno.demo", Voucher::Cluster("east".into()), Kin::Foreign);
-    check("leno.demo", Voucher::Nameless, Kin::Foreign);
+    check("leno.demo", Voucher::Root, PeerCluster::Local);
+    check("leno.demo", Voucher::Cluster("west".into()), PeerCluster::Local);
+    check("leno.demo", Voucher::Cluster("east".into()), PeerCluster::Remote);
+    check("leno.demo", Voucher::Nameless, PeerCluster::Remote);
     // A root that we trust for its own domain says what it likes there.
-    check("other.demo", Voucher::Root, Kin::Foreign);
-    check("other.demo", Voucher::Cluster("west".into()), Kin::Foreign);
+    check("other.demo", Voucher::Root, PeerCluster::Remote);
+    check("other.demo", Voucher::Cluster("west".into()), PeerCluster::Remote);
 }

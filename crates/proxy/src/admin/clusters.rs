@@ -23,7 +23,7 @@ pub(super) fn render(snapshot: &Snapshot, now_ms: u64) -> String {
                 port => port,
             };
             let at = SocketAddr::new(endpoint.address, port);
-            let health = match (endpoint.state, state.is_aside(now_ms)) {
+            let health = match (endpoint.state, state.is_ejected(now_ms)) {
                 (EndpointState::Draining, _) => "/failed_eds_health",
                 (EndpointState::Ready, true) => "/failed_outlier_check",
                 (EndpointState::Ready, false) => "healthy",

@@ -88,7 +88,7 @@ pub(super) fn node(me: &Me) -> Value {
     })
 }
 
-/// `/certs`: subjects and validity. The own chain and the roots believed in.
+/// `/certs`: subjects and validity. The local chain and the roots believed in.
 pub(super) fn certificates(identity: &Identity, now: SystemTime) -> Value {
     let own = identity.svid().map(|svid| {
         let left = svid.not_after.duration_since(now).unwrap_or_default();

@@ -39,7 +39,7 @@ pub(super) struct Question {
 }
 
 /// Looks at a query.
-pub(super) fn judge(bytes: &[u8], snapshot: &Snapshot) -> Verdict {
+pub(super) fn classify(bytes: &[u8], snapshot: &Snapshot) -> Verdict {
     let (Some(id), Some(flags)) = (bytes.first_chunk::<2>(), bytes.get(2)) else { return Verdict::Drop };
     if bytes.len() < HEADER_BYTES || flags & 0x80 != 0 {
         return Verdict::Drop;

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::lookup::Ask;
-use crate::lookup::desk::{Desk, Stream};
+use crate::lookup::LookupQuery;
+use crate::lookup::on_demand::{OnDemand, StreamState};
 use crate::snapshot::Change;
 use crate::testing::{configured, host, service};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
@@ -26,7 +26,7 @@ struct Bench {
     tasks: JoinSet<()>,
 }
 
-async fn bench(stream: Stream) -> Bench {
+async fn bench(stream: StreamState) -> Bench {
     let (udp, tcp) = name_server_sockets().await;
     let outside = udp.local_addr().unwrap();
     let mut bench = bench_before(stream, outside).await;
@@ -45,7 +45,7 @@ async fn name_server_sockets() -> (UdpSocket, TcpListener) {
 }
 
 /// The same before any name server.
-async fn bench_before(stream: Stream, outside: SocketAddr) -> Bench {
+async fn bench_before(stream: StreamState, outside: SocketAddr) -> Bench {
     let store = configured("mesh.internal");
     let names = Names {
         suffixes: vec!["mesh.internal".into()],
@@ -58,10 +58,10 @@ async fn bench_before(stream: Stream, outside: SocketAddr) -> Bench {
     store.apply(Change { upserts: vec![service("web.shop.svc.cluster.local")], ..Change::default() });
     store.apply(Change { upserts: vec![service("web.mesh.internal")], ..Change::default() });
     let (lookup, asks) = Lookup::new(Arc::clone(&store));
-    let mut desk = Desk::new(Arc::clone(&store), &lookup);
-    desk.set_stream(stream);
+    let mut on_demand = OnDemand::new(Arc::clone(&store), &lookup);
+    on_demand.set_stream(stream);
     let mut tasks = JoinSet::new();
-    tasks.spawn(control_plane(desk, asks, Arc::clone(&store)));
+    tasks.spawn(control_plane(on_demand, asks, Arc::clone(&store)));
     let (udp, tcp) = name_server_sockets().await;
     let sockets = Sockets::new(udp, tcp);
     let address = sockets.local_addr().unwrap();
@@ -70,16 +70,16 @@ async fn bench_before(stream: Stream, outside: SocketAddr) -> Bench {
 }
 
 /// Knows `late.mesh.internal`, and that there is nothing else.
-async fn control_plane(mut desk: Desk, mut asks: mpsc::Receiver<Ask>, store: Arc<Store>) {
+async fn control_plane(mut on_demand: OnDemand, mut asks: mpsc::Receiver<LookupQuery>, store: Arc<Store>) {
     while let Some(ask) = asks.recv().await {
-        let change = match desk.ask(ask).0 {
+        let change = match on_demand.query(ask).0 {
             Some(Subscription::Host(name)) if name == host("late.mesh.internal") => {
                 Change { upserts: vec![service("late.mesh.internal")], ..Change::default() }
             }
             Some(other) => Change { absent: vec![other], ..Change::default() },
             None => continue,
         };
-        desk.settle(&store.apply(change));
+        on_demand.answer_waiters(&store.apply(change));
     }
 }
 
@@ -158,7 +158,7 @@ fn read(reply: &Message) -> (ResponseCode, Vec<Ipv4Addr>) {
 }
 
 async fn check(name: &str, kind: RecordType, code: ResponseCode, addresses: &[Ipv4Addr]) {
-    let mut bench = bench(Stream::Open).await;
+    let mut bench = bench(StreamState::Open).await;
     let query = query(name, kind);
     for reply in [ask_udp(&bench, &query).await, ask_tcp(&bench, &query).await] {
         assert_eq!(read(&reply), (code, addresses.to_vec()), "{name} {kind}");
@@ -182,7 +182,7 @@ async fn a_name_that_is_asked_for_the_first_time_is_looked_up() {
 #[tokio::test]
 async fn a_missing_family_is_no_data_with_how_long_it_holds() {
     check("web.mesh.internal.", RecordType::AAAA, ResponseCode::NoError, &[]).await;
-    let mut bench = bench(Stream::Open).await;
+    let mut bench = bench(StreamState::Open).await;
     let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::AAAA)).await;
     assert_eq!(reply.authorities.len(), 1);
     assert!(reply.metadata.authoritative && reply.metadata.recursion_available);
@@ -203,7 +203,7 @@ async fn another_name_is_forwarded_and_a_forged_answer_is_not_believed() {
 
 #[tokio::test]
 async fn an_unknown_name_without_a_stream_is_servfail_and_a_known_one_is_answered() {
-    let mut bench = bench(Stream::Down).await;
+    let mut bench = bench(StreamState::Down).await;
     let reply = ask_udp(&bench, &query("nope.mesh.internal.", RecordType::A)).await;
     assert_eq!(read(&reply), (ResponseCode::ServFail, Vec::new()));
     let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::A)).await;
@@ -213,7 +213,7 @@ async fn an_unknown_name_without_a_stream_is_servfail_and_a_known_one_is_answere
 
 #[tokio::test]
 async fn what_is_no_query_is_refused_or_dropped() {
-    let mut bench = bench(Stream::Open).await;
+    let mut bench = bench(StreamState::Open).await;
     let mut truncated = query("web.mesh.internal.", RecordType::A);
     truncated.truncate(20);
     let reply = ask_udp(&bench, &truncated).await;
@@ -255,7 +255,7 @@ async fn unknown_names_of_a_shared_zone_are_forwarded_and_known_ones_are_answere
     check("_http._tcp.other.shop.svc.cluster.local.", RecordType::SRV, ResponseCode::NoError, &[OUTSIDE])
         .await;
     // Without the control plane too: others may know.
-    let mut bench = bench(Stream::Down).await;
+    let mut bench = bench(StreamState::Down).await;
     let reply = ask_udp(&bench, &query("other.shop.svc.cluster.local.", RecordType::A)).await;
     assert_eq!(read(&reply), (ResponseCode::NoError, vec![OUTSIDE]));
     bench.tasks.shutdown().await;
@@ -265,7 +265,7 @@ async fn unknown_names_of_a_shared_zone_are_forwarded_and_known_ones_are_answere
 #[tokio::test]
 async fn a_silent_name_server_does_not_take_mesh_names_along() {
     let (silent, tcp) = name_server_sockets().await;
-    let mut bench = bench_before(Stream::Open, silent.local_addr().unwrap()).await;
+    let mut bench = bench_before(StreamState::Open, silent.local_addr().unwrap()).await;
     let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let outside = query("example.com.", RecordType::A);
     let mut buffer = [0; 2048];

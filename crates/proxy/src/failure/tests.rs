@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! What callers are told.
 
-use super::{Failure, HEADER_FAILURE, ReplyTo, Spoken};
+use super::{Failure, HEADER_FAILURE, ReplyTo, ResponseFormat};
 use codec::{Reply, ResetCode};
 use model::Reason;
 
-fn check(reason: Reason, to: ReplyTo, spoken: Spoken, expected: &str) {
-    let told = match Failure::from(reason).reply(to, spoken) {
+fn check(reason: Reason, to: ReplyTo, response_format: ResponseFormat, expected: &str) {
+    let told = match Failure::from(reason).reply(to, response_format) {
         Reply::Reset(ResetCode::RefusedStream) => "refused".to_owned(),
         Reply::Reset(_) => "reset".to_owned(),
         Reply::Response(response) => {
@@ -27,7 +27,7 @@ fn check(reason: Reason, to: ReplyTo, spoken: Spoken, expected: &str) {
 #[test]
 fn replies_follow_the_table() {
     use ReplyTo::{Application, Proxy};
-    use Spoken::{Grpc, Http};
+    use ResponseFormat::{Grpc, Http};
     check(Reason::NoRoute, Application, Http, "404");
     check(Reason::NoEndpoint, Application, Http, "503");
     check(Reason::NoEndpoint, Application, Grpc, "200 grpc-status=14");

@@ -3,7 +3,7 @@
 //! It is the watch of the response body, so it learns of the end wherever the response goes. When the caller
 //! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit telling.
 
-use crate::failure::{Failure, ReplyTo, Spoken};
+use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::head::{Head, strip_trailers};
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::secure::Peer;
@@ -11,11 +11,11 @@ use crate::snapshot::Active;
 use crate::stream::Patient;
 use crate::upstream::Target;
 use crate::upstream::attempt::address;
-use crate::upstream::pool1::Lease;
+use crate::upstream::http1_pool::Lease;
 use crate::worker::Worker;
-use crate::worker::seats::{Place, Share};
+use crate::worker::limits::{UpstreamPermit, UpstreamShare};
 use codec::{Body, BodyEnd, Reply, Watch};
-use decide::authz::{Denial, Rehearsal};
+use decide::authz::{Denial, DryRun};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use model::route::RouteRule;
@@ -36,7 +36,7 @@ pub(crate) struct Exchange {
     worker: Rc<Worker>,
     direction: Direction,
     downstream: SocketAddr,
-    spoken: Spoken,
+    response_format: ResponseFormat,
     is_head: bool,
     clock: Instant,
     sent: Cell<u64>,
@@ -47,7 +47,7 @@ pub(crate) struct Exchange {
     attempts: Cell<u32>,
     upstream: Cell<Option<SocketAddr>>,
     is_answered: Cell<bool>,
-    is_told: Cell<bool>,
+    is_recorded: Cell<bool>,
     facts: RefCell<Facts>,
 }
 
@@ -58,13 +58,13 @@ struct Facts {
     target: Option<(Arc<crate::snapshot::HostEntry>, usize)>,
     peer: Option<Rc<Peer>>,
     denial: Option<Box<Denial>>,
-    rehearsal: Option<Box<Rehearsal>>,
+    dry_run: Option<Box<DryRun>>,
     rule: Option<Arc<RouteRule>>,
     received: Option<Rc<Received>>,
     active: Option<Active>,
     lease: Option<Lease>,
-    share: Option<Rc<Share>>,
-    place: Option<Place>,
+    share: Option<Rc<UpstreamShare>>,
+    permit: Option<UpstreamPermit>,
     line: Option<Box<Line>>,
 }
 
@@ -85,7 +85,7 @@ struct Received {
     bytes: Cell<u64>,
     /// Here, and not among the facts, it outlives a response that ends before the request: whoever still sends the
     /// body holds the connection.
-    place: OnceCell<Place>,
+    permit: OnceCell<UpstreamPermit>,
 }
 
 impl Watch for Received {
@@ -123,7 +123,7 @@ impl Exchange {
             worker: Rc::clone(worker),
             direction,
             downstream,
-            spoken: super::head::spoken(request.headers()),
+            response_format: super::head::response_format(request.headers()),
             is_head: request.method() == Method::HEAD,
             clock: worker.shared.clock.now(),
             sent: Cell::new(0),
@@ -134,7 +134,7 @@ impl Exchange {
             attempts: Cell::new(0),
             upstream: Cell::new(None),
             is_answered: Cell::new(false),
-            is_told: Cell::new(false),
+            is_recorded: Cell::new(false),
             facts: RefCell::new(Facts { line, ..Facts::default() }),
         })
     }
@@ -146,8 +146,8 @@ impl Exchange {
         }
         let received = Rc::<Received>::default();
         let mut facts = self.facts.borrow_mut();
-        if let Some(place) = facts.place.take() {
-            let _ = received.place.set(place);
+        if let Some(permit) = facts.permit.take() {
+            let _ = received.permit.set(permit);
         }
         facts.received = Some(Rc::clone(&received));
         body.watched(received)
@@ -156,18 +156,18 @@ impl Exchange {
     /// Waits for the request's body no longer than `wait` (edge).
     pub(crate) fn impatient(self: &Rc<Self>, body: Body, version: Version, wait: Duration) -> Body {
         // A gRPC stream may be silent for as long as it likes.
-        let is_stream = version == Version::HTTP_2 && self.spoken == Spoken::Grpc;
+        let is_stream = version == Version::HTTP_2 && self.response_format == ResponseFormat::Grpc;
         let starved = Rc::clone(self);
         Patient::body(body, wait, move || starved.is_starved(is_stream))
     }
 
     /// The destination by name (inbound).
-    pub(crate) fn is_for(&self, host: Hostname) {
+    pub(crate) fn set_host(&self, host: Hostname) {
         self.facts.borrow_mut().host = Some(host);
     }
 
     /// Who calls (inbound).
-    pub(crate) fn is_from(&self, peer: Rc<Peer>) {
+    pub(crate) fn set_peer(&self, peer: Rc<Peer>) {
         self.facts.borrow_mut().peer = Some(peer);
     }
 
@@ -177,7 +177,7 @@ impl Exchange {
     }
 
     /// The canonical request: what is decided on is what is logged.
-    pub(crate) fn is_called(&self, head: &Head) {
+    pub(crate) fn set_head(&self, head: &Head) {
         if let Some(line) = &mut self.facts.borrow_mut().line {
             line.target = Some(head.target.clone());
             line.authority = Some(head.authority.value().clone());
@@ -187,8 +187,8 @@ impl Exchange {
     }
 
     /// What policies that are not enforced say of it (inbound).
-    pub(crate) fn is_rehearsed(&self, rehearsal: Rehearsal) {
-        self.facts.borrow_mut().rehearsal = Some(Box::new(rehearsal));
+    pub(crate) fn set_dry_run(&self, dry_run: DryRun) {
+        self.facts.borrow_mut().dry_run = Some(Box::new(dry_run));
     }
 
     /// An attempt at this endpoint begins; it counts as in flight until the response ends.
@@ -204,26 +204,26 @@ impl Exchange {
     }
 
     /// Upstream connections that it needs count as this caller's.
-    pub(crate) fn shares(&self, share: &Rc<Share>) {
+    pub(crate) fn shares(&self, share: &Rc<UpstreamShare>) {
         self.facts.borrow_mut().share = Some(Rc::clone(share));
     }
 
-    /// It needs an upstream connection of its own, and keeps the place for one until it has ended and its body was
+    /// It needs an upstream connection of its own, and keeps the permit for one until it has ended and its body was
     /// sent.
     ///
     /// # Errors
     /// [`Reason::TooManyConnections`].
-    pub(crate) fn takes_place(&self) -> Result<(), Reason> {
+    pub(crate) fn take_upstream_permit(&self) -> Result<(), Reason> {
         let mut facts = self.facts.borrow_mut();
-        let Facts { received, share: Some(share), place, .. } = &mut *facts else { return Ok(()) };
-        let in_body = received.as_ref().map(|received| &received.place);
-        if place.is_some() || in_body.is_some_and(|place| place.get().is_some()) {
+        let Facts { received, share: Some(share), permit, .. } = &mut *facts else { return Ok(()) };
+        let in_body = received.as_ref().map(|received| &received.permit);
+        if permit.is_some() || in_body.is_some_and(|permit| permit.get().is_some()) {
             return Ok(());
         }
         let taken = share.take().ok_or(Reason::TooManyConnections)?;
         match in_body {
             Some(in_body) => drop(in_body.set(taken)),
-            None => *place = Some(taken),
+            None => *permit = Some(taken),
         }
         Ok(())
     }
@@ -247,7 +247,7 @@ impl Exchange {
     /// The caller keeps us waiting for its body. Whether that is the end of it: while the answer is under way, and in
     /// a stream always, a body may be as slow as caller and callee like. After it, nobody waits for more.
     fn is_starved(&self, is_stream: bool) -> bool {
-        if self.is_told.get() {
+        if self.is_recorded.get() {
             return true;
         }
         if is_stream || self.is_answered.get() {
@@ -284,10 +284,10 @@ impl Exchange {
         if failure.denial.is_some() {
             self.facts.borrow_mut().denial.clone_from(&failure.denial);
         }
-        match failure.reply(to, self.spoken) {
+        match failure.reply(to, self.response_format) {
             Reply::Response(response) => Reply::Response(self.watch(response)),
             other => {
-                self.tell();
+                self.record();
                 other
             }
         }
@@ -304,7 +304,7 @@ impl Exchange {
 
     /// In the header of a response without a body, else in its trailers.
     fn note_grpc_status(&self, fields: &HeaderMap) {
-        if self.spoken != Spoken::Grpc {
+        if self.response_format != ResponseFormat::Grpc {
             return;
         }
         if let Some(status) = fields.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok()) {
@@ -314,8 +314,8 @@ impl Exchange {
     }
 
     /// Tells now: there is no response whose end would do it.
-    pub(crate) fn tell(&self) {
-        if self.is_told.replace(true) {
+    pub(crate) fn record(&self) {
+        if self.is_recorded.replace(true) {
             return;
         }
         let facts = std::mem::take(&mut *self.facts.borrow_mut());
@@ -335,9 +335,9 @@ impl Exchange {
                 (None, true) => Security::None,
                 (None, false) => Security::Unknown,
             },
-            protocol: match self.spoken {
-                Spoken::Grpc => RequestProtocol::Grpc,
-                Spoken::Http => RequestProtocol::Http,
+            protocol: match self.response_format {
+                ResponseFormat::Grpc => RequestProtocol::Grpc,
+                ResponseFormat::Http => RequestProtocol::Http,
             },
             version: line.map_or(Version::HTTP_11, |line| line.version),
             method: line.map_or("", |line| line.method.as_str()),
@@ -348,7 +348,7 @@ impl Exchange {
             reason: self.reason.get(),
             limited: self.limited.get(),
             denial: facts.denial.as_deref(),
-            rehearsal: facts.rehearsal.as_deref(),
+            dry_run: facts.dry_run.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),
             duration: self.worker.shared.clock.now().duration_since(self.clock),
             bytes_received: facts.received.as_ref().map_or(0, |received| received.bytes.get()),
@@ -394,7 +394,7 @@ impl Watch for Exchange {
             BodyEnd::Dropped if self.is_head => {}
             BodyEnd::Dropped => self.failed(self.broken_off()),
         }
-        self.tell();
+        self.record();
     }
 }
 
@@ -405,7 +405,7 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if self.0.status.get() == 0 {
             self.0.failed(self.0.broken_off());
-            self.0.tell();
+            self.0.record();
         }
     }
 }

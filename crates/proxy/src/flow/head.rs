@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use edit::{edit_request, edit_response, redirect, unescape};
 
-use crate::failure::Spoken;
+use crate::failure::ResponseFormat;
 use bytes::Bytes;
 use codec::Body;
 use decide::forwarded::{self, Forwarded};
@@ -94,7 +94,7 @@ pub(crate) struct Edge<'a> {
 
 impl Edge<'_> {
     /// Sets what applications are told of the caller.
-    fn tell(&self, headers: &mut HeaderMap, believed: Option<Forwarded>) {
+    fn set_forwarded(&self, headers: &mut HeaderMap, believed: Option<Forwarded>) {
         let proto = believed.as_ref().map_or("http", |believed| believed.proto);
         let kept = believed.and_then(|b| HeaderValue::from_maybe_shared(Bytes::from(b.forwarded_for)).ok());
         headers.insert(X_FORWARDED_FOR, kept.unwrap_or_else(|| self.forwarded_for.clone()));
@@ -117,8 +117,8 @@ pub(crate) fn receive(
     let believed =
         edge.as_ref().and_then(|edge| forwarded::believe(&settings.http, edge.peer, &Fields(&headers)));
     let client = believed.as_ref().map(|believed| believed.client);
-    let from = if edge.is_some() { Whence::Outside } else { Whence::Mesh };
-    if has_doomed(&headers, from) {
+    let from = if edge.is_some() { Source::Outside } else { Source::Mesh };
+    if has_stripped(&headers, from) {
         // RFC 9110 section 10.1.1; the codec answers `100-continue` itself.
         if headers.get_all(header::EXPECT).iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue"))
         {
@@ -127,11 +127,11 @@ pub(crate) fn receive(
         if wants_websocket(&headers) {
             return Err(Reason::UpgradeFailed);
         }
-        strip_from(&mut headers, from);
+        strip_received(&mut headers, from);
     }
     let Target { target, readings, is_redirected } = find_target(&parts.method, &parts.uri, settings.path)?;
     if let Some(edge) = edge {
-        edge.tell(&mut headers, believed);
+        edge.set_forwarded(&mut headers, believed);
     }
     let (version, method) = (parts.version, parts.method);
     Ok((Head { version, method, authority, target, readings, is_redirected, headers, client }, body))
@@ -205,7 +205,7 @@ pub(crate) fn with_path(path: &str, query: Option<&str>) -> Option<PathAndQuery>
 
 /// What a header name is to a proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum HeaderClass {
     /// Passes.
     EndToEnd,
     /// Between neighbours only (RFC 9110 section 7.6.1).
@@ -214,40 +214,40 @@ enum Kind {
     Protected,
     /// Says who called and for what: believed from inside, from outside only as `decide::forwarded` has it (bad
     /// inputs I02, P17).
-    Claim,
+    ForwardedHeader,
 }
 
-/// Whence a message comes.
+/// Where a message comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whence {
+enum Source {
     /// An application or a proxy of the mesh.
     Mesh,
     /// A caller at the edge.
     Outside,
 }
 
-fn kind(name: &HeaderName) -> Kind {
+fn classify(name: &HeaderName) -> HeaderClass {
     let text = name.as_str().as_bytes();
     match text {
-        [b'x', ..] => kind_of_x(text),
-        b"forwarded" => Kind::Claim,
-        b"expect" => Kind::HopByHop,
-        _ if codec::headers::is_hop_by_hop(name) => Kind::HopByHop,
-        _ => Kind::EndToEnd,
+        [b'x', ..] => classify_x(text),
+        b"forwarded" => HeaderClass::ForwardedHeader,
+        b"expect" => HeaderClass::HopByHop,
+        _ if codec::headers::is_hop_by_hop(name) => HeaderClass::HopByHop,
+        _ => HeaderClass::EndToEnd,
     }
 }
 
 /// Also in the spellings that CGI-like applications confuse (I04).
-fn kind_of_x(name: &[u8]) -> Kind {
+fn classify_x(name: &[u8]) -> HeaderClass {
     let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| is_alias(start, prefix));
     if starts(b"x-leno-") || is_alias(name, b"x-forwarded-client-cert") {
-        return Kind::Protected;
+        return HeaderClass::Protected;
     }
     let claims: [&[u8]; 3] = [b"x-real-ip", b"x-original-url", b"x-rewrite-url"];
     if starts(b"x-forwarded-") || claims.iter().any(|claim| is_alias(name, claim)) {
-        return Kind::Claim;
+        return HeaderClass::ForwardedHeader;
     }
-    Kind::EndToEnd
+    HeaderClass::EndToEnd
 }
 
 /// Whether `name` is `canonical`, or would be after `_` and `.` became `-`.
@@ -256,38 +256,38 @@ fn is_alias(name: &[u8], canonical: &[u8]) -> bool {
     name.len() == canonical.len() && name.iter().zip(canonical).all(same)
 }
 
-fn is_doomed(name: &HeaderName, from: Whence) -> bool {
-    match kind(name) {
-        Kind::EndToEnd => false,
-        Kind::HopByHop | Kind::Protected => true,
-        Kind::Claim => from == Whence::Outside,
+fn is_stripped(name: &HeaderName, from: Source) -> bool {
+    match classify(name) {
+        HeaderClass::EndToEnd => false,
+        HeaderClass::HopByHop | HeaderClass::Protected => true,
+        HeaderClass::ForwardedHeader => from == Source::Outside,
     }
 }
 
-fn has_doomed(headers: &HeaderMap, from: Whence) -> bool {
-    headers.keys().any(|name| is_doomed(name, from))
+fn has_stripped(headers: &HeaderMap, from: Source) -> bool {
+    headers.keys().any(|name| is_stripped(name, from))
 }
 
 /// Takes out hop-by-hop headers, those that `connection` names, and protected ones. `te: trailers` stays,
 /// because gRPC servers ask for it.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if has_doomed(headers, Whence::Mesh) {
-        strip_from(headers, Whence::Mesh);
+    if has_stripped(headers, Source::Mesh) {
+        strip_received(headers, Source::Mesh);
     }
 }
 
-fn strip_from(headers: &mut HeaderMap, from: Whence) {
+fn strip_received(headers: &mut HeaderMap, from: Source) {
     // All that many applications of HTTP/1 say.
     if codec::headers::keeps_alive(headers) {
         headers.remove(header::CONNECTION);
-        if !has_doomed(headers, from) {
+        if !has_stripped(headers, from) {
             return;
         }
     }
     codec::headers::strip_hop_by_hop(headers);
-    let is_left = |name: &&HeaderName| is_doomed(name, from) && **name != header::TE;
-    let doomed: Vec<HeaderName> = headers.keys().filter(is_left).cloned().collect();
-    for name in doomed {
+    let is_left = |name: &&HeaderName| is_stripped(name, from) && **name != header::TE;
+    let stripped: Vec<HeaderName> = headers.keys().filter(is_left).cloned().collect();
+    for name in stripped {
         headers.remove(name);
     }
 }
@@ -296,7 +296,7 @@ fn strip_from(headers: &mut HeaderMap, from: Whence) {
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     codec::headers::strip_trailers(trailers);
     let protected: Vec<HeaderName> =
-        trailers.keys().filter(|name| kind(name) != Kind::EndToEnd).cloned().collect();
+        trailers.keys().filter(|name| classify(name) != HeaderClass::EndToEnd).cloned().collect();
     for name in protected {
         trailers.remove(name);
     }
@@ -356,9 +356,9 @@ impl Head {
 }
 
 /// gRPC or not, by `content-type`.
-pub(crate) fn spoken(headers: &HeaderMap) -> Spoken {
+pub(crate) fn response_format(headers: &HeaderMap) -> ResponseFormat {
     match headers.get(header::CONTENT_TYPE) {
-        Some(value) if decide::is_grpc(value.as_bytes()) => Spoken::Grpc,
-        _ => Spoken::Http,
+        Some(value) if decide::is_grpc(value.as_bytes()) => ResponseFormat::Grpc,
+        _ => ResponseFormat::Http,
     }
 }

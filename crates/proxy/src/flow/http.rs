@@ -53,23 +53,23 @@ async fn follow(
     let snapshot = worker.snapshot();
     let (mut head, body) = head::receive(request, caller.edge(), &snapshot.settings)?;
     head::ensure_request_id(&mut head.headers, || worker.random());
-    exchange.is_called(&head);
+    exchange.set_head(&head);
     if let Some(redirect) = head::unescape(&head)? {
         return Ok(redirect);
     }
 
-    let entrance = enter(caller, &snapshot, &head).await?;
-    policy::may_request(entrance.policies(&snapshot), caller.facts(entrance.port()), &head, exchange)?;
-    let matched = entrance.find_rule(&snapshot, &head)?;
+    let scope = enter(caller, &snapshot, &head).await?;
+    policy::may_request(scope.policies(&snapshot), caller.facts(scope.port()), &head, exchange)?;
+    let matched = scope.find_rule(&snapshot, &head)?;
     if let Some(matched) = &matched {
         exchange.follows(matched.rule);
-        if let Some(redirect) = head::redirect(&head, matched, entrance.port()) {
+        if let Some(redirect) = head::redirect(&head, matched, scope.port()) {
             return Ok(redirect);
         }
         head::edit_request(&mut head, matched)?;
     }
     let rule = matched.as_ref().map(|matched| &**matched.rule);
-    let target = choose_backend(caller, &snapshot, &entrance, rule).await?.spoken_to_in(head.version);
+    let target = choose_backend(caller, &snapshot, &scope, rule).await?.spoken_to_in(head.version);
 
     let mut body = exchange.counting(body);
     if caller.edge().is_some() {
@@ -82,28 +82,28 @@ async fn follow(
 }
 
 /// Where a request comes in: this says which rules apply to it.
-enum Entrance {
+enum RouteScope {
     /// By a service's mesh-only address.
     Service { entry: Arc<HostEntry>, port: u16 },
     /// By this listener of the gateway.
     Listener { index: usize, port: u16 },
 }
 
-async fn enter(caller: &Caller, snapshot: &Snapshot, head: &Head) -> Result<Entrance, Reason> {
+async fn enter(caller: &Caller, snapshot: &Snapshot, head: &Head) -> Result<RouteScope, Reason> {
     match &caller.side {
         Side::Outbound { host, port } => {
             let entry = fetch_entry(&caller.worker, snapshot, host).await?;
-            Ok(Entrance::Service { entry, port: *port })
+            Ok(RouteScope::Service { entry, port: *port })
         }
         Side::Gateway { at } => {
             let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
             let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
-            Ok(Entrance::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
+            Ok(RouteScope::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
         }
     }
 }
 
-impl Entrance {
+impl RouteScope {
     fn port(&self) -> u16 {
         match self {
             Self::Service { port, .. } | Self::Listener { port, .. } => *port,
@@ -117,7 +117,7 @@ impl Entrance {
         }
     }
 
-    /// The policies to ask before anything else. A call of the own application is judged by its callee.
+    /// The policies to ask before anything else. A call of the local application is judged by its callee.
     fn policies<'a>(&self, snapshot: &'a Snapshot) -> &'a [Arc<Policy>] {
         match self {
             Self::Service { .. } => &[],
@@ -145,13 +145,13 @@ impl Entrance {
 async fn choose_backend(
     caller: &Caller,
     snapshot: &Snapshot,
-    entrance: &Entrance,
+    scope: &RouteScope,
     rule: Option<&RouteRule>,
 ) -> Result<Target, Reason> {
     let Some(rule) = rule else {
-        return match entrance {
-            Entrance::Service { entry, port } => Target::new(entry, *port).ok_or(Reason::NoRoute),
-            Entrance::Listener { .. } => Err(Reason::NoRoute),
+        return match scope {
+            RouteScope::Service { entry, port } => Target::new(entry, *port).ok_or(Reason::NoRoute),
+            RouteScope::Listener { .. } => Err(Reason::NoRoute),
         };
     };
     let picked = split::pick(&rule.backends, &mut *caller.worker.dice.borrow_mut() as &mut dyn Dice);

@@ -11,16 +11,16 @@ use crate::observe::Direction;
 use crate::secure::{self, Accepted, Peer};
 use crate::snapshot::Snapshot;
 use crate::stream::Replay;
-use crate::upstream::attempt::{self, Answer, Missed, Standing};
+use crate::upstream::attempt::{self, Answer, AttemptError, EndpointVerdict};
 use crate::worker::Worker;
-use crate::worker::seats::{Share, Whose};
+use crate::worker::limits::{UpstreamShare, Whose};
 use codec::{
     Body, FloodLimits, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
     SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
 };
 use daemon::Drain;
-use decide::authz::{Facts, Rehearsal, RemoteIp, rehearse};
-use decide::listener::{self, Destination, Kin, Local, Speak};
+use decide::authz::{DryRun, Facts, RemoteIp, dry_run};
+use decide::listener::{self, AppProtocol, Destination, Local, PeerCluster};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
@@ -36,25 +36,25 @@ use tokio::time::{Instant, sleep_until};
 /// connection for each of its workers. More: `REFUSED_STREAM`.
 pub(crate) const STREAMS_MAX: u32 = 4096;
 /// Another proxy, proved by its certificate.
-pub(crate) struct Visitor {
+pub(crate) struct PeerConnection {
     /// The worker that serves it.
     pub(crate) worker: Rc<Worker>,
     /// Who it is.
     pub(crate) peer: Rc<Peer>,
     /// Who vouches for it.
-    pub(crate) kin: Kin,
+    pub(crate) peer_cluster: PeerCluster,
     /// Where it comes from; through a gateway: the gateway.
     pub(crate) address: SocketAddr,
     /// What it may have of the connections to the application.
-    pub(crate) share: Rc<Share>,
+    pub(crate) share: Rc<UpstreamShare>,
     /// When its certificate ends.
     expires: Instant,
     drain: Drain,
 }
 
-impl Visitor {
+impl PeerConnection {
     /// Waits until it is to be said goodbye to: this proxy stops, or its certificate expires.
-    async fn leaves(&self) {
+    async fn drain_requested(&self) {
         tokio::select! {
             () = self.drain.started() => {}
             () = sleep_until(self.expires) => {}
@@ -64,19 +64,19 @@ impl Visitor {
     /// Waits until nothing of it may go on. When its certificate expires, its connection takes no new streams;
     /// those that are open (tunnels, long responses) may go on for [`EXPIRED_GRACE`], then they are cut, and the
     /// connection counts as refused.
-    pub(crate) async fn outlived(&self) {
+    pub(crate) async fn grace_expired(&self) {
         sleep_until(self.expires + EXPIRED_GRACE).await;
     }
 
     /// Its own address; unknown for one that comes through a gateway.
     fn ip(&self) -> Option<IpAddr> {
-        (self.kin == Kin::Own).then(|| self.address.ip())
+        (self.peer_cluster == PeerCluster::Local).then(|| self.address.ip())
     }
 }
 
-/// A port of the own application that somebody asks for.
+/// A port of the local application that somebody asks for.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct InboundTarget {
     /// The port and its protocol.
     pub(crate) local: Local,
     /// Where the application listens.
@@ -84,13 +84,13 @@ pub(crate) struct Arrival {
     /// By which name it was asked for, or the first that it has.
     pub(crate) host: Option<Hostname>,
     /// What to speak to it.
-    pub(crate) speak: Speak,
+    pub(crate) app_protocol: AppProtocol,
 }
 
 /// A connection at the mesh port.
 pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
-    let handshake = worker.hall.handshakes.take(address.ip());
-    let (Some(_seat), Some(handshake)) = (worker.hall.callers.take(address.ip()), handshake) else {
+    let handshake = worker.limits.handshakes.take(address.ip());
+    let (Some(_permit), Some(handshake)) = (worker.limits.callers.take(address.ip()), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
     let Accepted { tls, proof, expires } = match secure::accept(&worker, stream).await {
@@ -98,16 +98,17 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         Err(reason) => return worker.recorder.refused(address, reason),
     };
     drop(handshake);
-    let kin = kin(&worker, &proof);
-    let (peer, share) = (Peer::of(&proof), worker.hall.share(Whose::Proxy(address.ip())));
-    let visitor = Rc::new(Visitor { worker, peer, kin, address, share, expires, drain });
-    let service = |request| serve(Rc::clone(&visitor), request);
+    let peer_cluster = peer_cluster(&worker, &proof);
+    let (peer, share) = (Peer::of(&proof), worker.limits.share(Whose::Proxy(address.ip())));
+    let peer_connection =
+        Rc::new(PeerConnection { worker, peer, peer_cluster, address, share, expires, drain });
+    let service = |request| serve(Rc::clone(&peer_connection), request);
     let options = ServerOptions {
         max_concurrent_streams: STREAMS_MAX,
         connection_window: SHARED_CONNECTION_WINDOW_BYTES,
         max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
         // Whoever reads from the caller's proxy is judged there.
-        budget: Some(budget(&visitor.worker, address, SHARED_HELD_BYTES_MAX)),
+        budget: Some(budget(&peer_connection.worker, address, SHARED_HELD_BYTES_MAX)),
         // The caller's proxy has looked at what it passes on.
         follows_fields: false,
         // Many callers share it.
@@ -118,20 +119,20 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let served = tokio::select! {
         // First, so that tunnels, which end at the same moment, tell of it before they are cut.
         biased;
-        served = codec::http2::serve(tls, &options, visitor.leaves(), service) => served,
-        () = visitor.outlived() => {
-            return visitor.worker.recorder.refused(address, Reason::PeerExpired);
+        served = codec::http2::serve(tls, &options, peer_connection.drain_requested(), service) => served,
+        () = peer_connection.grace_expired() => {
+            return peer_connection.worker.recorder.refused(address, Reason::PeerExpired);
         }
     };
     if let Err(error) = served {
-        report(&visitor.worker, address, &error);
+        report(&peer_connection.worker, address, &error);
     }
 }
 
 /// Who vouches for a caller, as seen from here.
-fn kin(worker: &Worker, proof: &Proof) -> Kin {
+fn peer_cluster(worker: &Worker, proof: &Proof) -> PeerCluster {
     let domain = worker.shared.identity.id().map(|id| id.trust_domain);
-    listener::kin(proof, &worker.shared.me.place.cluster, domain.as_ref())
+    listener::peer_cluster(proof, &worker.shared.me.place.cluster, domain.as_ref())
 }
 
 /// A captured connection that came past the mesh: STRICT, so it is refused.
@@ -139,34 +140,37 @@ pub(crate) fn plaintext(worker: &Worker, address: SocketAddr) {
     worker.recorder.refused(address, Reason::Plaintext);
 }
 
-async fn serve(visitor: Rc<Visitor>, request: Request<Body>) -> Reply {
+async fn serve(peer_connection: Rc<PeerConnection>, request: Request<Body>) -> Reply {
     if request.method() != Method::CONNECT {
-        return serve_request(&visitor, request, None).await;
+        return serve_request(&peer_connection, request, None).await;
     }
-    let snapshot = visitor.worker.snapshot();
+    let snapshot = peer_connection.worker.snapshot();
     let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
     match (listener::parse_destination(authority), &snapshot.exports) {
         (Some(Destination::Name(host, port)), Some(exports)) => {
-            eastwest::forward(&visitor, &snapshot, exports, host, port).await
+            eastwest::forward(&peer_connection, &snapshot, exports, host, port).await
         }
-        (Some(destination), _) => tunnel::serve(&visitor, &snapshot, &destination).await,
-        (None, _) => Failure::from(Reason::BadRequest).reply(ReplyTo::Proxy, crate::failure::Spoken::Http),
+        (Some(destination), _) => tunnel::serve(&peer_connection, &snapshot, &destination).await,
+        (None, _) => {
+            Failure::from(Reason::BadRequest).reply(ReplyTo::Proxy, crate::failure::ResponseFormat::Http)
+        }
     }
 }
 
 /// Answers one request. `within`: it came inside a tunnel to this port; otherwise its destination header says
 /// where to.
 pub(super) async fn serve_request(
-    visitor: &Rc<Visitor>,
+    peer_connection: &Rc<PeerConnection>,
     request: Request<Body>,
-    within: Option<&Arrival>,
+    within: Option<&InboundTarget>,
 ) -> Reply {
-    let exchange = Exchange::begin(&visitor.worker, Direction::Inbound, visitor.address, &request);
-    exchange.is_from(Rc::clone(&visitor.peer));
-    exchange.shares(&visitor.share);
+    let exchange =
+        Exchange::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address, &request);
+    exchange.set_peer(Rc::clone(&peer_connection.peer));
+    exchange.shares(&peer_connection.share);
     let _unfinished = Unfinished(&exchange);
     let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
-    let story = pin!(follow(visitor, &exchange, request, within));
+    let story = pin!(follow(peer_connection, &exchange, request, within));
     match guard(story).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => exchange.fail(&failure, to),
@@ -175,56 +179,60 @@ pub(super) async fn serve_request(
 
 /// The story: where to, canonical request, may it, the application's response.
 async fn follow(
-    visitor: &Visitor,
+    peer_connection: &PeerConnection,
     exchange: &Rc<Exchange>,
     request: Request<Body>,
-    within: Option<&Arrival>,
+    within: Option<&InboundTarget>,
 ) -> Result<Response<Body>, Failure> {
-    let worker = &visitor.worker;
+    let worker = &peer_connection.worker;
     let snapshot = worker.snapshot();
-    let arrival = match within {
-        Some(arrival) => arrival.clone(),
-        None => arrive_by_header(&snapshot, request.headers(), visitor.kin)?,
+    let target = match within {
+        Some(target) => target.clone(),
+        None => arrive_by_header(&snapshot, request.headers(), peer_connection.peer_cluster)?,
     };
-    if let Some(host) = &arrival.host {
-        exchange.is_for(host.clone());
+    if let Some(host) = &target.host {
+        exchange.set_host(host.clone());
     }
     let (head, body) = head::receive(request, None, &snapshot.settings)?;
-    exchange.is_called(&head);
+    exchange.set_head(&head);
     if let Some(redirect) = head::unescape(&head)? {
         return Ok(redirect);
     }
     let remote_ip = RemoteIp::Told(&snapshot.settings.http);
-    let facts = Facts { remote_ip, ..facts(visitor, &arrival) };
+    let facts = Facts { remote_ip, ..facts(peer_connection, &target) };
     policy::may_request(&snapshot.policies, facts, &head, exchange)?;
 
-    if arrival.speak == Speak::Http1 {
-        exchange.takes_place()?;
+    if target.app_protocol == AppProtocol::Http1 {
+        exchange.take_upstream_permit()?;
     }
-    exchange.asks(arrival.application);
+    exchange.asks(target.application);
     worker.shared.deliveries.requested(worker.ms_at(exchange.begun()));
-    let answer = deliver(worker, &arrival, &head, exchange.counting(body)).await?;
+    let answer = deliver(worker, &target, &head, exchange.counting(body)).await?;
     exchange.answered(None, answer.lease);
     let mut response = answer.response;
     head::edit_response(response.headers_mut(), &[]);
     Ok(response)
 }
 
-fn arrive_by_header(snapshot: &Snapshot, headers: &HeaderMap, by: Kin) -> Result<Arrival, Reason> {
+fn arrive_by_header(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    by: PeerCluster,
+) -> Result<InboundTarget, Reason> {
     let mut values = headers.get_all(HEADER_DESTINATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BadRequest) };
     let text = value.to_str().map_err(|_| Reason::BadRequest)?;
-    let (destination, speak) = listener::parse_destination_header(text).ok_or(Reason::BadRequest)?;
-    arrive(snapshot, &destination, speak, by)
+    let (destination, app_protocol) = listener::parse_destination_header(text).ok_or(Reason::BadRequest)?;
+    arrive(snapshot, &destination, app_protocol, by)
 }
 
-/// The own port that a destination means.
+/// The local port that a destination means.
 pub(super) fn arrive(
     snapshot: &Snapshot,
     destination: &Destination,
-    speak: Speak,
-    by: Kin,
-) -> Result<Arrival, Reason> {
+    app_protocol: AppProtocol,
+    by: PeerCluster,
+) -> Result<InboundTarget, Reason> {
     let Some(inbound) = &snapshot.inbound else {
         return Err(if snapshot.is_configured() { Reason::NotMyDestination } else { Reason::NotSynced });
     };
@@ -237,8 +245,13 @@ pub(super) fn arrive(
         let port = inbound.ports.iter().find(|port| port.port == local.port)?;
         port.names.first().map(|(host, _)| host.clone())
     };
-    let speak = if local.protocol == Protocol::Http2 { Speak::Http2 } else { speak };
-    Ok(Arrival { local, application: SocketAddr::new(ip, local.port), host: host.or_else(first_name), speak })
+    let app_protocol = if local.protocol == Protocol::Http2 { AppProtocol::Http2 } else { app_protocol };
+    Ok(InboundTarget {
+        local,
+        application: SocketAddr::new(ip, local.port),
+        host: host.or_else(first_name),
+        app_protocol,
+    })
 }
 
 fn own_address(snapshot: &Snapshot) -> IpAddr {
@@ -246,42 +259,51 @@ fn own_address(snapshot: &Snapshot) -> IpAddr {
 }
 
 /// What is known of a caller at a port of the application, before anything is read as HTTP.
-fn facts<'a>(visitor: &'a Visitor, arrival: &Arrival) -> Facts<'a> {
-    let (peer, peer_ip, port) = (Some(&visitor.peer.id), visitor.ip(), arrival.local.port);
+fn facts<'a>(peer_connection: &'a PeerConnection, target: &InboundTarget) -> Facts<'a> {
+    let (peer, peer_ip, port) = (Some(&peer_connection.peer.id), peer_connection.ip(), target.local.port);
     Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
 }
 
 /// Whether opaque bytes may pass: no condition on HTTP can hold for them.
-pub(super) fn may_connect(visitor: &Visitor, snapshot: &Snapshot, arrival: &Arrival) -> Result<(), Failure> {
-    policy::judge(&snapshot.policies, &facts(visitor, arrival))
+pub(super) fn may_connect(
+    peer_connection: &PeerConnection,
+    snapshot: &Snapshot,
+    target: &InboundTarget,
+) -> Result<(), Failure> {
+    policy::check(&snapshot.policies, &facts(peer_connection, target))
 }
 
 /// What policies that are not enforced say of opaque bytes.
-pub(super) fn rehearse_connect(
-    visitor: &Visitor,
+pub(super) fn dry_run_connect(
+    peer_connection: &PeerConnection,
     snapshot: &Snapshot,
-    arrival: &Arrival,
-) -> Option<Rehearsal> {
-    rehearse(&snapshot.policies, &facts(visitor, arrival))
+    target: &InboundTarget,
+) -> Option<DryRun> {
+    dry_run(&snapshot.policies, &facts(peer_connection, target))
 }
 
 /// Hands the request to the application; once more when only an old connection had ended.
-async fn deliver(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Failure> {
+async fn deliver(
+    worker: &Rc<Worker>,
+    target: &InboundTarget,
+    head: &Head,
+    body: Body,
+) -> Result<Answer, Failure> {
     let body = Replay::new(body);
-    let first = once(worker, arrival, head, body.next()).await;
+    let first = once(worker, target, head, body.next()).await;
     let outcome = match first {
-        Err(missed)
-            if missed.standing == Standing::Stale
-                && may_repeat(worker, head, missed.reason, body.is_replayable()) =>
+        Err(error)
+            if error.verdict == EndpointVerdict::StaleConnection
+                && may_repeat(worker, head, error.reason, body.is_replayable()) =>
         {
-            worker.plain.forget(arrival.application);
-            once(worker, arrival, head, body.next()).await
+            worker.plain.forget(target.application);
+            once(worker, target, head, body.next()).await
         }
         outcome => outcome,
     };
     body.forget();
-    outcome.map_err(|missed| {
-        let reason = if body.is_broken() { Reason::DownstreamReset } else { missed.reason };
+    outcome.map_err(|error| {
+        let reason = if body.is_broken() { Reason::DownstreamReset } else { error.reason };
         reason.into()
     })
 }
@@ -299,10 +321,15 @@ fn may_repeat(worker: &Worker, head: &Head, reason: Reason, replayable: bool) ->
     is_repeated
 }
 
-async fn once(worker: &Rc<Worker>, arrival: &Arrival, head: &Head, body: Body) -> Result<Answer, Missed> {
+async fn once(
+    worker: &Rc<Worker>,
+    target: &InboundTarget,
+    head: &Head,
+    body: Body,
+) -> Result<Answer, AttemptError> {
     let request = || attempt::outgoing(head, body);
-    match arrival.speak {
-        Speak::Http1 => attempt::plain1(worker, arrival.application, request).await,
-        Speak::Http2 => attempt::plain2(worker, arrival.application, request()).await,
+    match target.app_protocol {
+        AppProtocol::Http1 => attempt::send_http1(worker, target.application, request).await,
+        AppProtocol::Http2 => attempt::send_http2(worker, target.application, request()).await,
     }
 }

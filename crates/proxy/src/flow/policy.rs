@@ -6,7 +6,7 @@ use crate::flow::exchange::Exchange;
 use crate::flow::head::{Fields, Head};
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
-use decide::authz::{Decision, Facts, RemoteIp, authorize, rehearse};
+use decide::authz::{Decision, Facts, RemoteIp, authorize, dry_run};
 use model::{Policy, Reason};
 use std::sync::Arc;
 
@@ -28,17 +28,17 @@ pub(crate) fn may_request(
     let view = head.view(&fields);
     let remote_ip = head.client.map_or(facts.remote_ip, RemoteIp::Client);
     let facts = Facts { remote_ip, http: Some(&view), ..facts };
-    if let Some(rehearsal) = rehearse(policies, &facts) {
-        exchange.is_rehearsed(rehearsal);
+    if let Some(dry_run) = dry_run(policies, &facts) {
+        exchange.set_dry_run(dry_run);
     }
-    judge(policies, &facts)
+    check(policies, &facts)
 }
 
 /// Whether this may go on; nothing is noted.
 ///
 /// # Errors
 /// As [`may_request`].
-pub(crate) fn judge(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), Failure> {
+pub(crate) fn check(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), Failure> {
     match authorize(policies, facts) {
         Decision::Allow => Ok(()),
         Decision::Ambiguous => Err(Reason::AmbiguousPath.into()),
@@ -49,7 +49,7 @@ pub(crate) fn judge(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), F
 /// Waits until a configuration comes into force under which `may` no longer allows what is going on. What came
 /// since it was judged counts too.
 pub(crate) async fn until_denied(worker: &Worker, may: impl Fn(&Snapshot) -> Result<(), Failure>) -> Failure {
-    let mut moves = worker.shared.store.moves();
+    let mut moves = worker.shared.store.changes();
     moves.mark_changed();
     loop {
         if moves.changed().await.is_err() {

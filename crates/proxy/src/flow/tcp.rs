@@ -6,13 +6,13 @@ use crate::failure::Failure;
 use crate::observe::{Direction, Security, TcpRecord};
 use crate::secure::Peer;
 use crate::snapshot::HostEntry;
-use crate::upstream::pool1::connect_reason;
+use crate::upstream::http1_pool::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use codec::relay::{End, Moved, relay};
 use codec::{Io, Prefixed};
-use decide::authz::{Denial, Rehearsal};
+use decide::authz::{Denial, DryRun};
 use model::{Hostname, Reason};
 use std::future::pending;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     /// Which policies denied it.
     pub(crate) denial: Option<Box<Denial>>,
     /// What policies that are not enforced say of it.
-    pub(crate) rehearsal: Option<Rehearsal>,
+    pub(crate) dry_run: Option<DryRun>,
 }
 
 impl Connection {
@@ -64,7 +64,7 @@ impl Connection {
             attempts: 0,
             limited: None,
             denial: None,
-            rehearsal: None,
+            dry_run: None,
         }
     }
 
@@ -115,7 +115,7 @@ impl Connection {
             reason,
             limited: self.limited,
             denial: self.denial.as_deref(),
-            rehearsal: self.rehearsal.as_ref(),
+            dry_run: self.dry_run.as_ref(),
             started: self.started,
             duration: self.worker.shared.clock.now().duration_since(self.clock),
             bytes_received: received,

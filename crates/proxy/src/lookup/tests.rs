@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::desk::{Desk, Stream};
+use super::on_demand::{OnDemand, StreamState};
 use super::*;
 use crate::snapshot::Change;
 use crate::testing::{configured, host, service, slice};
@@ -8,16 +8,16 @@ use crate::testing::{configured, host, service, slice};
 struct Bench {
     store: Arc<Store>,
     lookup: Lookup,
-    asks: mpsc::Receiver<Ask>,
-    desk: Desk,
+    queries: mpsc::Receiver<LookupQuery>,
+    on_demand: OnDemand,
 }
 
 fn bench() -> Bench {
     let store = configured("mesh");
-    let (lookup, asks) = Lookup::new(Arc::clone(&store));
-    let mut desk = Desk::new(Arc::clone(&store), &lookup);
-    desk.set_stream(Stream::Open);
-    Bench { store, lookup, asks, desk }
+    let (lookup, queries) = Lookup::new(Arc::clone(&store));
+    let mut on_demand = OnDemand::new(Arc::clone(&store), &lookup);
+    on_demand.set_stream(StreamState::Open);
+    Bench { store, lookup, queries, on_demand }
 }
 
 impl Bench {
@@ -27,13 +27,13 @@ impl Bench {
     }
 
     async fn take(&mut self) -> Option<Subscription> {
-        let ask = self.asks.recv().await.unwrap();
-        self.desk.ask(ask).0
+        let query = self.queries.recv().await.unwrap();
+        self.on_demand.query(query).0
     }
 
     fn arrive(&mut self, change: Change) -> Vec<Subscription> {
         let snapshot = self.store.apply(change);
-        self.desk.settle(&snapshot)
+        self.on_demand.answer_waiters(&snapshot)
     }
 }
 
@@ -69,7 +69,7 @@ async fn absence_is_an_answer_and_is_not_asked_for_again() {
     bench.arrive(absent("nope.mesh"));
     assert!(matches!(waiting.await.unwrap(), Ok(Found::Absent)));
     assert!(matches!(bench.lookup.host(&host("nope.mesh")).await, Ok(Found::Absent)));
-    assert!(bench.asks.try_recv().is_err());
+    assert!(bench.queries.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_broken_stream_answers_those_who_wait_but_not_what_is_known() {
     bench.arrive(present("known.mesh"));
     let waiting = bench.start("a.mesh");
     bench.take().await;
-    bench.desk.set_stream(Stream::Down);
+    bench.on_demand.set_stream(StreamState::Down);
     assert!(matches!(waiting.await.unwrap(), Err(Unavailable::NoStream)));
     let waiting = bench.start("b.mesh");
     assert_eq!(bench.take().await, None);
@@ -119,7 +119,7 @@ async fn unused_hosts_are_forgotten_and_used_ones_are_not() {
     }
     let mut forgotten = Vec::new();
     for _ in 0..20 {
-        forgotten.extend(bench.desk.tick());
+        forgotten.extend(bench.on_demand.tick());
         bench.lookup.touch(bench.store.snapshot().host("used.mesh").unwrap());
     }
     assert_eq!(forgotten, [Subscription::Host(host("unused.mesh"))]);
@@ -132,6 +132,6 @@ async fn nothing_is_forgotten_without_a_stream() {
     bench.take().await;
     bench.arrive(present("a.mesh"));
     waiting.await.unwrap().unwrap();
-    bench.desk.set_stream(Stream::Down);
-    assert!((0..20).all(|_| bench.desk.tick().is_empty()));
+    bench.on_demand.set_stream(StreamState::Down);
+    assert!((0..20).all(|_| bench.on_demand.tick().is_empty()));
 }

@@ -5,7 +5,7 @@
 use super::labels::flags;
 use super::record::{Direction, RequestRecord, TcpRecord};
 use daemon::lines::{self, Finished, Lines, Sink};
-use decide::authz::{Decision, Denial, Rehearsal};
+use decide::authz::{Decision, Denial, DryRun};
 use model::{Policy, Reason, SpiffeId};
 use serde::Serialize;
 use std::io;
@@ -81,9 +81,9 @@ impl AccessLog {
             policy: record.denial.map(denying_policy),
             policy_rule: record.denial.and_then(denying_rule),
             allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
-            shadow_policies: record.rehearsal.map(shadow_policies).unwrap_or_default(),
-            shadow_allow_policies: record.rehearsal.map(shadow_allow_policies).unwrap_or_default(),
-            shadow_engine_result: record.rehearsal.and_then(shadow_result),
+            shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
+            shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
+            shadow_engine_result: record.dry_run.and_then(shadow_result),
             attempts: record.attempts,
         });
     }
@@ -114,9 +114,9 @@ impl AccessLog {
             policy: record.denial.map(denying_policy),
             policy_rule: record.denial.and_then(denying_rule),
             allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
-            shadow_policies: record.rehearsal.map(shadow_policies).unwrap_or_default(),
-            shadow_allow_policies: record.rehearsal.map(shadow_allow_policies).unwrap_or_default(),
-            shadow_engine_result: record.rehearsal.and_then(shadow_result),
+            shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
+            shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
+            shadow_engine_result: record.dry_run.and_then(shadow_result),
             attempts: record.attempts,
         });
     }
@@ -237,20 +237,20 @@ fn details(record: &RequestRecord<'_>) -> &'static str {
     }
 }
 
-fn shadow_policies(rehearsal: &Rehearsal) -> Vec<String> {
-    let shown = rehearsal.matched.iter().take(SHADOW_POLICIES_MAX);
+fn shadow_policies(dry_run: &DryRun) -> Vec<String> {
+    let shown = dry_run.matched.iter().take(SHADOW_POLICIES_MAX);
     shown.map(|(policy, _)| policy_name(policy)).collect()
 }
 
-fn shadow_allow_policies(rehearsal: &Rehearsal) -> Vec<String> {
-    match &rehearsal.verdict {
+fn shadow_allow_policies(dry_run: &DryRun) -> Vec<String> {
+    match &dry_run.verdict {
         Some(Decision::Deny(denial)) => allow_policies(denial),
         _ => Vec::new(),
     }
 }
 
-fn shadow_result(rehearsal: &Rehearsal) -> Option<&'static str> {
-    rehearsal.verdict.as_ref().map(|verdict| match verdict {
+fn shadow_result(dry_run: &DryRun) -> Option<&'static str> {
+    dry_run.verdict.as_ref().map(|verdict| match verdict {
         Decision::Allow => "allowed",
         Decision::Ambiguous => "ambiguous",
         Decision::Deny(_) => "denied",

@@ -21,9 +21,9 @@ pub struct Own {
     pub workload: String,
     /// Own cluster; may be empty.
     pub cluster: String,
-    /// Label `app` of the own workload group; may be empty.
+    /// Label `app` of the local workload group; may be empty.
     pub app: String,
-    /// Label `version` of the own workload group; may be empty.
+    /// Label `version` of the local workload group; may be empty.
     pub version: String,
 }
 

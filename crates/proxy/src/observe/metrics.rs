@@ -5,7 +5,7 @@ use super::labels::{self, Key, Own, OwnedKey};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Certificate, Series, add};
 use daemon::clock::Clock;
-use decide::authz::{Denial, Rehearsal};
+use decide::authz::{Denial, DryRun};
 use decide::hash::{BuildQuick, QuickMap};
 use model::authz::Action;
 use model::{Reason, SpiffeId};
@@ -23,7 +23,7 @@ pub const SERIES_MAX: usize = 2000;
 /// Refused connections that one worker logs in a second; all are counted.
 const REFUSALS_LOGGED_MAX: u32 = 10;
 /// Policies whose matches are counted without being enforced; more are counted together.
-const REHEARSED_MAX: usize = 1000;
+const DRY_RUN_SERIES_MAX: usize = 1000;
 /// Policies whose denials are counted; more are counted together.
 const DENYING_MAX: usize = 1000;
 
@@ -42,7 +42,7 @@ pub struct Observe {
     series: Mutex<BTreeMap<Arc<str>, OfRecorders>>,
     recorders: AtomicUsize,
     // Matches of policies that are not enforced, by name and action.
-    rehearsed: Mutex<BTreeMap<(String, &'static str), u64>>,
+    dry_run_matches: Mutex<BTreeMap<(String, &'static str), u64>>,
     // Denials by policy.
     denied: Mutex<BTreeMap<String, u64>>,
     refused: Vec<AtomicU64>,
@@ -64,7 +64,7 @@ impl Observe {
             own_epoch: AtomicU64::new(0),
             series: Mutex::default(),
             recorders: AtomicUsize::new(0),
-            rehearsed: Mutex::default(),
+            dry_run_matches: Mutex::default(),
             denied: Mutex::default(),
             refused: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             certificate: Mutex::default(),
@@ -139,19 +139,19 @@ impl Observe {
     }
 
     /// Matches of policies that are not enforced: name, action, count.
-    pub(super) fn rehearsed(&self) -> Vec<(String, &'static str, u64)> {
-        let rehearsed = self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner);
-        rehearsed.iter().map(|((policy, action), count)| (policy.clone(), *action, *count)).collect()
+    pub(super) fn dry_run_matches(&self) -> Vec<(String, &'static str, u64)> {
+        let dry_run_matches = self.dry_run_matches.lock().unwrap_or_else(PoisonError::into_inner);
+        dry_run_matches.iter().map(|((policy, action), count)| (policy.clone(), *action, *count)).collect()
     }
 
-    fn count_rehearsal(&self, rehearsal: &Rehearsal) {
-        let mut rehearsed = self.rehearsed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (policy, _) in &rehearsal.matched {
+    fn count_dry_run(&self, dry_run: &DryRun) {
+        let mut dry_run_matches = self.dry_run_matches.lock().unwrap_or_else(PoisonError::into_inner);
+        for (policy, _) in &dry_run.matched {
             let mut key = (policy_name(policy), action_name(policy.action));
-            if rehearsed.len() >= REHEARSED_MAX && !rehearsed.contains_key(&key) {
+            if dry_run_matches.len() >= DRY_RUN_SERIES_MAX && !dry_run_matches.contains_key(&key) {
                 key = ("other".to_owned(), "other");
             }
-            *rehearsed.entry(key).or_default() += 1;
+            *dry_run_matches.entry(key).or_default() += 1;
         }
     }
 
@@ -218,15 +218,15 @@ impl Recorder {
                 http.response_bytes.observe(record.bytes_sent as f64);
             }
         });
-        self.verdicts(record.rehearsal, record.denial);
+        self.verdicts(record.dry_run, record.denial);
         if let Some(log) = &self.observe.log {
             log.request(record, self.own_id.borrow().as_ref());
         }
     }
 
-    fn verdicts(&self, rehearsal: Option<&Rehearsal>, denial: Option<&Denial>) {
-        if let Some(rehearsal) = rehearsal {
-            self.observe.count_rehearsal(rehearsal);
+    fn verdicts(&self, dry_run: Option<&DryRun>, denial: Option<&Denial>) {
+        if let Some(dry_run) = dry_run {
+            self.observe.count_dry_run(dry_run);
         }
         if let Some(denial) = denial {
             self.observe.count_denial(denial);
@@ -251,7 +251,7 @@ impl Recorder {
                 add(&tcp.sent_bytes, record.bytes_sent);
             }
         });
-        self.verdicts(record.rehearsal, record.denial);
+        self.verdicts(record.dry_run, record.denial);
         if let Some(log) = &self.observe.log {
             log.tcp(record, self.own_id.borrow().as_ref());
         }

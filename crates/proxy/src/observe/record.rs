@@ -1,7 +1,7 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
 use crate::secure::Peer;
-use decide::authz::{Denial, Rehearsal};
+use decide::authz::{Denial, DryRun};
 use model::service::Service;
 use model::{Hostname, ObjectRef, Reason};
 use std::net::SocketAddr;
@@ -76,7 +76,7 @@ pub struct RequestRecord<'a> {
     /// Which policies denied it.
     pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.
-    pub rehearsal: Option<&'a Rehearsal>,
+    pub dry_run: Option<&'a DryRun>,
     /// When its head had arrived.
     pub started: SystemTime,
     /// From then to the end of the response.
@@ -119,7 +119,7 @@ pub struct TcpRecord<'a> {
     /// Which policies denied it.
     pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.
-    pub rehearsal: Option<&'a Rehearsal>,
+    pub dry_run: Option<&'a DryRun>,
     /// When it was accepted.
     pub started: SystemTime,
     /// From then to its end.

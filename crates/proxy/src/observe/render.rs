@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Observe {
-    /// Notes the own certificate and when it is to be renewed.
+    /// Notes the local certificate and when it is to be renewed.
     pub fn set_certificate(
         &self,
         not_before: SystemTime,
@@ -23,7 +23,7 @@ impl Observe {
         *certificate = Certificate { not_before: Some(not_before), not_after: Some(not_after), renew_at };
     }
 
-    /// Counts a renewal of the own certificate, successful or failed.
+    /// Counts a renewal of the local certificate, successful or failed.
     pub fn renewed(&self, outcome: Result<(), ()>) {
         match outcome {
             Ok(()) => self.renewals.fetch_add(1, Ordering::Relaxed),
@@ -31,7 +31,7 @@ impl Observe {
         };
     }
 
-    /// Notes whether the control plane refuses to renew the own certificate for good.
+    /// Notes whether the control plane refuses to renew the local certificate for good.
     pub fn set_renewal_refused(&self, is_refused: bool) {
         self.renewal_refused.store(u64::from(is_refused), Ordering::Relaxed);
     }
@@ -62,15 +62,15 @@ impl Observe {
         }
         head(
             &mut text,
-            "leno_policy_rehearsed_total",
+            "leno_policy_dry_run_matches_total",
             "counter",
             "Requests and connections that a policy matched without being enforced.",
         );
-        for (policy, action, count) in self.rehearsed() {
+        for (policy, action, count) in self.dry_run_matches() {
             let mut labels = String::new();
             put_label(&mut labels, "policy", &policy);
             put_label(&mut labels, "action", action);
-            let _ = writeln!(text, "leno_policy_rehearsed_total{{{labels}}} {count}");
+            let _ = writeln!(text, "leno_policy_dry_run_matches_total{{{labels}}} {count}");
         }
         head(
             &mut text,
@@ -103,7 +103,7 @@ impl Observe {
             single(
                 "leno_certificate_age_seconds",
                 "gauge",
-                "Age of the own certificate.",
+                "Age of the local certificate.",
                 seconds(not_before, now),
             );
         }
@@ -111,13 +111,13 @@ impl Observe {
             single(
                 "leno_certificate_expires_seconds",
                 "gauge",
-                "Time until the own certificate expires; negative: since.",
+                "Time until the local certificate expires; negative: since.",
                 seconds(now, not_after),
             );
             single(
                 "leno_certificate_expired",
                 "gauge",
-                "1 when the own certificate has expired: nothing new works until it is renewed.",
+                "1 when the local certificate has expired: nothing new works until it is renewed.",
                 f64::from(u8::from(not_after <= now)),
             );
         }
@@ -125,7 +125,7 @@ impl Observe {
             single(
                 "leno_certificate_next_renewal_seconds",
                 "gauge",
-                "Time until the own certificate is renewed.",
+                "Time until the local certificate is renewed.",
                 seconds(now, at),
             );
             let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -139,19 +139,19 @@ impl Observe {
         single(
             "leno_certificate_renewals_total",
             "counter",
-            "Renewals of the own certificate.",
+            "Renewals of the local certificate.",
             read(&self.renewals),
         );
         single(
             "leno_certificate_renewal_failures_total",
             "counter",
-            "Failed attempts to renew the own certificate.",
+            "Failed attempts to renew the local certificate.",
             read(&self.renewal_failures),
         );
         single(
             "leno_certificate_renewal_refused",
             "gauge",
-            "1 while the control plane refuses to renew the own certificate: only a new join token helps.",
+            "1 while the control plane refuses to renew the local certificate: only a new join token helps.",
             read(&self.renewal_refused),
         );
         single(

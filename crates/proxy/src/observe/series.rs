@@ -126,7 +126,7 @@ impl Series {
     }
 }
 
-/// Validity of the own certificate.
+/// Validity of the local certificate.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Certificate {
     pub(super) not_before: Option<SystemTime>,

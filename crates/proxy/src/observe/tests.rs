@@ -4,7 +4,7 @@ use super::*;
 use crate::secure::Peer;
 use crate::testing::{host, id};
 use daemon::clock::System;
-use decide::authz::{Decision, Denial, Rehearsal};
+use decide::authz::{Decision, Denial, DryRun};
 use model::authz::Action;
 use model::{ObjectRef, Origin, Policy, Reason};
 use std::io::{self, Write};
@@ -46,7 +46,7 @@ fn request<'a>() -> RequestRecord<'a> {
         reason: None,
         limited: None,
         denial: None,
-        rehearsal: None,
+        dry_run: None,
         started: UNIX_EPOCH + Duration::from_millis(1_795_342_272_345),
         duration: Duration::from_micros(1500),
         bytes_received: 3,
@@ -70,7 +70,7 @@ fn tcp<'a>() -> TcpRecord<'a> {
         reason: None,
         limited: None,
         denial: None,
-        rehearsal: None,
+        dry_run: None,
         started: SystemTime::now(),
         duration: Duration::from_secs(1),
         bytes_received: 10,
@@ -342,8 +342,8 @@ fn a_line_names_the_policies_of_which_none_matched() {
     assert_eq!(line_of_log["allow_policies"], serde_json::json!(["default/a", "default/b"]));
     assert_eq!(logged(&request())["policy"], serde_json::Value::Null, "nothing denied it");
     // The same where it would be so if dry runs were enforced.
-    let rehearsal = Rehearsal { matched: Vec::new(), verdict: Some(Decision::Deny(denial.clone())) };
-    let line_of_log = logged(&RequestRecord { rehearsal: Some(&rehearsal), ..request() });
+    let dry_run = DryRun { matched: Vec::new(), verdict: Some(Decision::Deny(denial.clone())) };
+    let line_of_log = logged(&RequestRecord { dry_run: Some(&dry_run), ..request() });
     assert_eq!(line_of_log["shadow_allow_policies"], serde_json::json!(["default/a", "default/b"]));
 
     let observe = observe();
@@ -372,17 +372,17 @@ fn policy(name: &str, action: Action) -> Arc<Policy> {
     Arc::new(Policy { origin, action, rules: Vec::new(), dry_run: false })
 }
 
-fn rehearsal() -> Rehearsal {
+fn dry_run() -> DryRun {
     let policy = Policy { dry_run: true, ..Policy::clone(&policy("trial", Action::Deny)) };
     let matched = vec![(Arc::new(policy), 0)];
     let verdict = Decision::Deny(Denial::Matched { policy: Arc::clone(&matched[0].0), rule: 0 });
-    Rehearsal { matched, verdict: Some(verdict) }
+    DryRun { matched, verdict: Some(verdict) }
 }
 
 #[test]
 fn a_policy_that_is_not_enforced_is_logged_and_counted() {
-    let rehearsal = rehearsal();
-    let record = RequestRecord { rehearsal: Some(&rehearsal), ..request() };
+    let dry_run = dry_run();
+    let record = RequestRecord { dry_run: Some(&dry_run), ..request() };
     let line_of_log = logged(&record);
     assert_eq!(line_of_log["shadow_policies"], serde_json::json!(["default/trial"]));
     assert_eq!(line_of_log["shadow_engine_result"], "denied");
@@ -391,9 +391,10 @@ fn a_policy_that_is_not_enforced_is_logged_and_counted() {
     let observe = observe();
     let recorder = observe.recorder();
     recorder.request(&record);
-    recorder.tcp(&TcpRecord { rehearsal: Some(&rehearsal), ..tcp() });
+    recorder.tcp(&TcpRecord { dry_run: Some(&dry_run), ..tcp() });
     let text = observe.render(1, 0);
-    let counted = line(&text, "leno_policy_rehearsed_total{", "policy=\"default/trial\",action=\"deny\"");
+    let counted =
+        line(&text, "leno_policy_dry_run_matches_total{", "policy=\"default/trial\",action=\"deny\"");
     assert!(counted.ends_with(" 2"), "{counted}");
 }
 

@@ -1,4 +1,4 @@
-//! What a service, or the own application, had lately of requests and of retries. Shared by all workers, kept across
+//! What a service, or the local application, had lately of requests and of retries. Shared by all workers, kept across
 //! snapshots; whether one more is within the budget is decided by `decide::budget`.
 
 use decide::budget::{self, BUDGET_WINDOW_S, Budget, Second};

@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Tells of every swap, for who opens and closes listeners; never used on the path of a request.
-    pub fn moves(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.moved.subscribe()
     }
 

@@ -214,7 +214,7 @@ fn workers_do_not_undo_each_others_failures() {
         meet(&round, 2 * number + 1);
         health.failed(at(number), &mut dice);
         meet(&round, 2 * number + 2);
-        lost += u64::from(!health.is_aside(at(number)));
+        lost += u64::from(!health.is_ejected(at(number)));
     }
     answers.join().unwrap();
     assert_eq!(lost, 0, "of {ROUNDS} failures");

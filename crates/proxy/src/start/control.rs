@@ -33,7 +33,7 @@ impl Control {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
         if self.identity.has_expired() {
             // Renewal, which an expired certificate is still good for, goes over this very connection.
-            let text = "the own certificate has expired and must be renewed first";
+            let text = "the local certificate has expired and must be renewed first";
             return Err(Status::new(Code::Unauthenticated, text));
         }
         Ok(channel.open_ads())

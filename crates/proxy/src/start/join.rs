@@ -43,7 +43,7 @@ pub enum JoinError {
     #[error("find the address of the control plane `{0}`")]
     Resolve(String, #[source] io::Error),
     /// No own address was given and none could be found.
-    #[error("find the own address; give one with --address")]
+    #[error("find the local address; give one with --address")]
     Address(#[source] io::Error),
     /// The key could not be made.
     #[error("make a key")]

@@ -44,14 +44,14 @@ impl Listening {
     pub(crate) fn started(&self) {
         let mut state = self.lock();
         state.started += 1;
-        self.settle(&mut state);
+        self.report(&mut state);
     }
 
     /// The gateway in force listens on `wanted`. `is_blocked`: more is configured, and cannot be opened.
     pub(crate) fn want(&self, wanted: HashSet<SocketAddr>, is_blocked: bool) {
         let mut state = self.lock();
         (state.wanted, state.is_blocked) = (Some(wanted), is_blocked);
-        self.settle(&mut state);
+        self.report(&mut state);
     }
 
     /// One worker listens there.
@@ -62,7 +62,7 @@ impl Listening {
         if *open == self.workers {
             tracing::info!(%address, "listening on {address}");
         }
-        self.settle(&mut state);
+        self.report(&mut state);
     }
 
     /// One worker does not listen there any more.
@@ -75,7 +75,7 @@ impl Listening {
                 tracing::info!(%address, "no longer listening on {address}");
             }
         }
-        self.settle(&mut state);
+        self.report(&mut state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,7 +83,7 @@ impl Listening {
     }
 
     /// Ready at first when all is open; later, a change that is not open yet, or cannot be, leaves open what was.
-    fn settle(&self, state: &mut State) {
+    fn report(&self, state: &mut State) {
         let is_open = |address| state.open.get(address).is_some_and(|open| *open == self.workers);
         let is_complete = !state.is_blocked
             && state.started == self.workers

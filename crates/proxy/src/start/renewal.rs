@@ -1,10 +1,10 @@
-//! Renews the own certificate for ever, and keeps how that went: for the log, the metrics and `/ready`.
+//! Renews the local certificate for ever, and keeps how that went: for the log, the metrics and `/ready`.
 //!
 //! A control plane that was away takes an expired certificate for its renewal, for a while (decision 0005); what
 //! it refuses for good is told as such, because only a new join token helps then.
 
 use super::control::Control;
-use super::run::Foundation;
+use super::run::Bootstrap;
 use crate::observe::Observe;
 use decide::Dice;
 use decide::dice::Pcg;
@@ -60,7 +60,7 @@ impl Renewal {
     }
 }
 
-/// What is wrong with the own certificate.
+/// What is wrong with the local certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
     /// One word.
@@ -70,11 +70,11 @@ pub(crate) struct Trouble {
 }
 
 /// Renews the certificate for ever.
-pub(super) fn renew(ground: &Foundation, control: Control) -> impl Future<Output = ()> + use<> {
+pub(super) fn renew(bootstrap: &Bootstrap, control: Control) -> impl Future<Output = ()> + use<> {
     let (identity, observe, clock) =
-        (ground.identity.clone(), Arc::clone(&ground.observe), Arc::clone(&ground.seams.clock));
-    let renewal = Arc::clone(&ground.admin.renewal);
-    let mut dice = Pcg::new(ground.seams.seed ^ 1);
+        (bootstrap.identity.clone(), Arc::clone(&bootstrap.observe), Arc::clone(&bootstrap.seams.clock));
+    let renewal = Arc::clone(&bootstrap.admin.renewal);
+    let mut dice = Pcg::new(bootstrap.seams.seed ^ 1);
     let jitter = {
         let (identity, observe, clock) = (identity.clone(), Arc::clone(&observe), Arc::clone(&clock));
         move || {

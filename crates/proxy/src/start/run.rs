@@ -10,7 +10,7 @@ use super::{Listening, Seams, Shared};
 use crate::admin::{Admin, Joined};
 use crate::dns::{self, Dns, Forwarder};
 use crate::lookup::Lookup;
-use crate::lookup::desk::Desk;
+use crate::lookup::on_demand::OnDemand;
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
 use crate::snapshot::{ClosedListener, Me, Retries, Store};
@@ -77,18 +77,18 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
     on_control_runtime(async move {
         let address = options.control.clone().ok_or(StartError::Option("--control"))?;
         let path = options.join_token_file.clone().ok_or(StartError::Option("--join-token-file"))?;
-        let mut ground = Foundation::lay(options, seams).await?;
+        let mut bootstrap = Bootstrap::build(options, seams).await?;
         let token = Token::read(&path).map_err(StartError::Join)?;
-        let is_joined = ground.readiness.gate("joined");
+        let is_joined = bootstrap.readiness.gate("joined");
         // One from here to the end: a signal that came between two would be lost, and with it the drain.
         let mut stop = Box::pin(process::wait_for_stop());
         let joining = join::join(
             &address,
             &token,
-            ground.options.address,
-            &ground.identity,
-            &*ground.seams.clock,
-            &mut ground.dice,
+            bootstrap.options.address,
+            &bootstrap.identity,
+            &*bootstrap.seams.clock,
+            &mut bootstrap.dice,
         );
         let me = tokio::select! {
             joined = joining => joined.map_err(StartError::Join)?,
@@ -99,12 +99,12 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         drop(token);
         is_joined.open();
         tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
-        let control = Control::new(&address, me.place.cluster.clone(), ground.identity.clone());
-        ground.tasks.spawn_local("renewal", renewal::renew(&ground, control.clone()));
-        let dns = if ground.options.no_capture { Vec::new() } else { bind_dns().await? };
+        let control = Control::new(&address, me.place.cluster.clone(), bootstrap.identity.clone());
+        bootstrap.tasks.spawn_local("renewal", renewal::renew(&bootstrap, control.clone()));
+        let dns = if bootstrap.options.no_capture { Vec::new() } else { bind_dns().await? };
         let opener = control.clone();
         let uid = Arc::clone(&me.uid);
-        ground
+        bootstrap
             .serve(
                 me,
                 dns,
@@ -132,17 +132,17 @@ where
 {
     on_control_runtime(async move {
         let options = Options { no_capture: true, ..options };
-        let mut ground = Foundation::lay(options, seams).await?;
+        let mut bootstrap = Bootstrap::build(options, seams).await?;
         let me = Me {
             uid: "local".into(),
             namespace: "default".into(),
             group: "gateway".into(),
             network: "local".into(),
             place: Place { cluster: "local".into(), locality: model::Locality::default() },
-            addresses: ground.options.address.into_iter().collect(),
+            addresses: bootstrap.options.address.into_iter().collect(),
         };
         let opened = open().map_err(StartError::Embedded)?;
-        ground.has_refusals = opened.has_refusals;
+        bootstrap.has_refusals = opened.has_refusals;
         let link = std::cell::RefCell::new(Some(opened.link));
         // There is one link; when it ends, the last configuration stays.
         let next = async move || {
@@ -152,12 +152,12 @@ where
                 None => std::future::pending().await,
             }
         };
-        ground.serve(me, Vec::new(), process::wait_for_stop(), next, async || {}).await
+        bootstrap.serve(me, Vec::new(), process::wait_for_stop(), next, async || {}).await
     })
 }
 
 /// What exists before the proxy knows who it is.
-pub(super) struct Foundation {
+pub(super) struct Bootstrap {
     options: Options,
     pub(super) seams: Seams,
     dice: Pcg,
@@ -174,9 +174,9 @@ pub(super) struct Foundation {
     has_refusals: bool,
 }
 
-impl Foundation {
+impl Bootstrap {
     /// Hardens the process, then opens what tells about it.
-    async fn lay(options: Options, seams: Seams) -> Result<Self, StartError> {
+    async fn build(options: Options, seams: Seams) -> Result<Self, StartError> {
         let hardened = process::harden();
         tracing::debug!(?hardened, "hardened the process");
         let log = match &options.access_log {
@@ -236,13 +236,13 @@ impl Foundation {
         let listening = Listening::new(count, self.listening);
         let listening = Arc::new(if is_alone { listening.outside_a_mesh() } else { listening });
         let (refuse, refused) = oneshot::channel();
-        let (lookup, asks) = Lookup::new(Arc::clone(&store));
+        let (lookup, queries) = Lookup::new(Arc::clone(&store));
         let last_good = self.options.state_dir.as_deref().map(|directory| LastGood::new(directory, &me));
         let stream = Stream::new(Parts {
             me: me.clone(),
             store: Arc::clone(&store),
-            desk: Desk::new(Arc::clone(&store), &lookup),
-            asks,
+            on_demand: OnDemand::new(Arc::clone(&store), &lookup),
+            queries,
             identity: self.identity.clone(),
             observe: Arc::clone(&self.observe),
             clock: Arc::clone(&self.seams.clock),

@@ -1,13 +1,13 @@
 //! The control stream: keeps it open, applies what it brings, says what is wanted.
 //!
-//! It owns the delta session and the desk of lookups. A response is acknowledged after its snapshot has
+//! It owns the delta session and on-demand discovery. A response is acknowledged after its snapshot has
 //! been swapped in. When the stream breaks, everything stays as it is, and after a wait with jitter the
 //! next stream starts from what is held. Nothing here can fail for good. Before the certificate that a
 //! stream was opened with expires, another stream is opened with the new one and takes over.
 
 use super::last_good::{LastGood, Saved};
-use crate::lookup::Ask;
-use crate::lookup::desk::{Desk, Stream as State};
+use crate::lookup::LookupQuery;
+use crate::lookup::on_demand::{OnDemand, StreamState as State};
 use crate::observe::{Observe, Own};
 use crate::snapshot::{Change, ClosedListener, GatewayEntry, Me, Snapshot, Store};
 use crate::start::{Listening, StartError};
@@ -46,8 +46,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) struct Parts {
     pub(super) me: Me,
     pub(super) store: Arc<Store>,
-    pub(super) desk: Desk,
-    pub(super) asks: mpsc::Receiver<Ask>,
+    pub(super) on_demand: OnDemand,
+    pub(super) queries: mpsc::Receiver<LookupQuery>,
     pub(super) identity: Identity,
     pub(super) observe: Arc<Observe>,
     pub(super) clock: Arc<dyn Clock>,
@@ -94,7 +94,7 @@ impl Stream {
             tracing::info!(resources = saved.resources.len(), "started from the last good configuration");
             let upserts = saved.resources.into_iter().map(|(key, _, resource)| (key, resource)).collect();
             let snapshot = parts.store.apply(Change { upserts, ..Change::default() });
-            parts.desk.adopt(saved.wanted.clone());
+            parts.on_demand.adopt(saved.wanted.clone());
             session.subscribe(&saved.wanted);
             put_in_force(&parts, &snapshot);
             restored = Some(snapshot);
@@ -130,7 +130,7 @@ impl Stream {
                         wait = BACKOFF_FIRST;
                     }
                     // Not down yet: whoever waits goes on waiting while the next attempt is made.
-                    self.parts.desk.set_stream(State::Starting);
+                    self.parts.on_demand.set_stream(State::Starting);
                 }
                 Ok(Err(error)) => self.failed(&error.to_string()),
                 Err(_) => self.failed("no answer in time"),
@@ -150,7 +150,7 @@ impl Stream {
 
     fn failed(&mut self, error: &str) {
         tracing::warn!(error, "the control plane cannot be reached; going on with what is known");
-        self.parts.desk.set_stream(State::Down);
+        self.parts.on_demand.set_stream(State::Down);
     }
 
     /// Awaits something while lookups are still answered.
@@ -159,7 +159,7 @@ impl Stream {
         loop {
             tokio::select! {
                 output = &mut done => return output,
-                Some(ask) = self.parts.asks.recv() => self.take_ask(ask),
+                Some(query) = self.parts.queries.recv() => self.take_query(query),
                 () = due(self.save_at) => self.save(),
                 () = due(self.reopen_at) => self.reopen(),
             }
@@ -167,7 +167,7 @@ impl Stream {
     }
 
     /// Says on a new stream what is held and wanted; whatever the one before had still to say is in it.
-    fn greet(&mut self) {
+    fn send_initial_request(&mut self) {
         self.session.on_disconnect();
         self.outbox.clear();
         self.nonce.clear();
@@ -194,8 +194,8 @@ impl Stream {
         let mut next = std::pin::pin!(successor(&identity, &*clock, shown, self.jitter(), open));
         // Kept until the one that took over has answered, so that the control plane always sees one.
         let mut before: Option<Link> = None;
-        self.greet();
-        self.parts.desk.set_stream(State::Open);
+        self.send_initial_request();
+        self.parts.on_demand.set_stream(State::Open);
         self.parts.observe.set_connected(true);
         loop {
             let (newer, shown) = loop {
@@ -221,9 +221,9 @@ impl Stream {
                         }
                     },
                     taken_over = &mut next => break taken_over,
-                    Some(ask) = self.parts.asks.recv() => self.take_ask(ask),
+                    Some(query) = self.parts.queries.recv() => self.take_query(query),
                     _ = self.minutes.tick() => {
-                        let unused = self.parts.desk.tick();
+                        let unused = self.parts.on_demand.tick();
                         self.forget(unused);
                     }
                     () = due(self.save_at) => self.save(),
@@ -232,13 +232,13 @@ impl Stream {
             };
             tracing::debug!("a control stream with the new certificate takes over");
             before = Some(std::mem::replace(&mut link, newer));
-            self.greet();
+            self.send_initial_request();
             next.set(successor(&identity, &*clock, shown, self.jitter(), open));
         }
     }
 
-    fn take_ask(&mut self, ask: Ask) {
-        let (subscribe, unsubscribe) = self.parts.desk.ask(ask);
+    fn take_query(&mut self, query: LookupQuery) {
+        let (subscribe, unsubscribe) = self.parts.on_demand.query(query);
         self.forget(unsubscribe);
         if let Some(subscription) = subscribe {
             self.outbox.extend(self.session.subscribe(&[subscription]));
@@ -275,7 +275,7 @@ impl Stream {
             forgotten: Vec::new(),
         };
         let snapshot = self.parts.store.apply(change);
-        let more = self.parts.desk.settle(&snapshot);
+        let more = self.parts.on_demand.answer_waiters(&snapshot);
         self.listen(&snapshot);
         self.nonce = update.nonce;
         self.outbox.push_back(self.session.ack(&self.nonce, self.session.held_hash()));
@@ -307,7 +307,7 @@ impl Stream {
         let places = gateway.map(GatewayEntry::places).unwrap_or_default();
         self.reopen_at = (!closed.is_empty()).then(|| Instant::now() + REOPEN_EVERY);
         if let Some(alone) = &mut self.parts.alone {
-            alone.judge(&places, &closed);
+            alone.set_listening(&places, &closed);
         }
         self.parts.listening.want(places, !closed.is_empty());
         let unmet = closed.iter().map(|listener| {
@@ -426,7 +426,7 @@ impl Alone {
         Self { refused: Some(refused), has_refusals }
     }
 
-    fn judge(&mut self, open: &HashSet<SocketAddr>, closed: &[ClosedListener]) {
+    fn set_listening(&mut self, open: &HashSet<SocketAddr>, closed: &[ClosedListener]) {
         let Some(refused) = self.refused.take() else { return };
         let error = match closed.first() {
             Some(listener) => StartError::Listen(listener.clone()),

@@ -3,8 +3,8 @@
 use crate::failure;
 use crate::flow::head::{HEADER_DESTINATION, Head};
 use crate::secure::Peer;
-use crate::upstream::pool1::{Age, Lease};
-use crate::upstream::{Target, mesh};
+use crate::upstream::http1_pool::{Age, Lease};
+use crate::upstream::{Target, http2_pool};
 use crate::worker::Worker;
 use codec::{Body, SendError, SendErrorKind};
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
@@ -27,32 +27,32 @@ pub(crate) struct Answer {
 
 /// An attempt without an answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Missed {
+pub(crate) struct AttemptError {
     /// Why.
     pub(crate) reason: Reason,
     /// What it says about the endpoint.
-    pub(crate) standing: Standing,
+    pub(crate) verdict: EndpointVerdict,
 }
 
 /// What a failed attempt says about the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum EndpointVerdict {
     /// Nothing against it.
-    Unharmed,
-    /// It could not be reached or refused: put it aside for a while.
-    Suspect,
+    Neutral,
+    /// It could not be reached or refused: eject it for a while.
+    Failed,
     /// Only that an old connection to it had ended: try the same endpoint over a new one.
-    Stale,
+    StaleConnection,
 }
 
-impl From<Reason> for Missed {
+impl From<Reason> for AttemptError {
     fn from(reason: Reason) -> Self {
         use Reason::{ConnectFailed, ConnectTimeout, GatewayRefused, Refused, TlsFailed, UpstreamSilent};
         let is_suspect = matches!(
             reason,
             ConnectFailed | ConnectTimeout | GatewayRefused | Refused | TlsFailed | UpstreamSilent
         );
-        Self { reason, standing: if is_suspect { Standing::Suspect } else { Standing::Unharmed } }
+        Self { reason, verdict: if is_suspect { EndpointVerdict::Failed } else { EndpointVerdict::Neutral } }
     }
 }
 
@@ -69,22 +69,22 @@ pub(crate) fn outgoing(head: &Head, body: Body) -> Request<Body> {
 /// Sends `head` and `body` to endpoint `index`.
 ///
 /// # Errors
-/// See [`Missed`].
+/// See [`AttemptError`].
 pub(crate) async fn request(
     worker: &Rc<Worker>,
     target: &Target,
     index: usize,
     head: &Head,
     body: Body,
-) -> Result<Answer, Missed> {
+) -> Result<Answer, AttemptError> {
     let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
     let request = || outgoing(head, body);
     match endpoint.reach {
         Reach::Plain if target.protocol == Protocol::Http2 => {
-            Box::pin(plain2(worker, address(endpoint, target), request())).await
+            Box::pin(send_http2(worker, address(endpoint, target), request())).await
         }
-        Reach::Plain => plain1(worker, address(endpoint, target), request).await,
-        Reach::Native | Reach::Gateway => Box::pin(over_mesh(worker, target, endpoint, request())).await,
+        Reach::Plain => send_http1(worker, address(endpoint, target), request).await,
+        Reach::Native | Reach::Gateway => Box::pin(send_mesh(worker, target, endpoint, request())).await,
         // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
         Reach::Hbone => Err(Reason::ConnectFailed.into()),
     }
@@ -106,12 +106,12 @@ pub(crate) fn address(endpoint: &Endpoint, target: &Target) -> SocketAddr {
 /// written goes on over a new connection.
 ///
 /// # Errors
-/// See [`Missed`].
-pub(crate) async fn plain1(
+/// See [`AttemptError`].
+pub(crate) async fn send_http1(
     worker: &Rc<Worker>,
     address: SocketAddr,
     request: impl FnOnce() -> Request<Body>,
-) -> Result<Answer, Missed> {
+) -> Result<Answer, AttemptError> {
     let mut lease = worker.plain.lease(address).await?;
     let outcome = match lease.send(framed(request())).await {
         Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
@@ -127,12 +127,12 @@ pub(crate) async fn plain1(
         Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
         Ok(response) => Ok(Answer { response, peer: None, lease: Some(lease), told: None }),
         Err(error) => {
-            let missed = missed(&error, lease.age, Alive::No);
-            if missed.standing == Standing::Stale {
+            let error = attempt_error(&error, lease.age, Alive::No);
+            if error.verdict == EndpointVerdict::StaleConnection {
                 // Connections as old as this one will have ended too.
                 worker.plain.forget(address);
             }
-            Err(missed)
+            Err(error)
         }
     }
 }
@@ -151,33 +151,37 @@ fn framed(mut request: Request<Body>) -> Request<Body> {
 /// Over HTTP/2 without TLS, for applications that want it.
 ///
 /// # Errors
-/// See [`Missed`].
-pub(crate) async fn plain2(
+/// See [`AttemptError`].
+pub(crate) async fn send_http2(
     worker: &Rc<Worker>,
     address: SocketAddr,
     request: Request<Body>,
-) -> Result<Answer, Missed> {
-    let leased = mesh::Pool::lease_application(worker, address).await.map_err(|failure| failure.reason)?;
+) -> Result<Answer, AttemptError> {
+    let leased =
+        http2_pool::Pool::lease_application(worker, address).await.map_err(|failure| failure.reason)?;
     match leased.connection.sender.send(request).await {
         Ok(response) => Ok(Answer { response, peer: None, lease: None, told: None }),
-        Err(error) => Err(missed(&error, leased.age, Alive::of(leased.connection.is_closed()))),
+        Err(error) => Err(attempt_error(&error, leased.age, Alive::of(leased.connection.is_closed()))),
     }
 }
 
-async fn over_mesh(
+async fn send_mesh(
     worker: &Rc<Worker>,
     target: &Target,
     endpoint: &Endpoint,
     mut request: Request<Body>,
-) -> Result<Answer, Missed> {
+) -> Result<Answer, AttemptError> {
     let host = &target.entry.service.host;
-    let leased =
-        mesh::Pool::lease(worker, endpoint, host, target.port).await.map_err(|failure| failure.reason)?;
+    let leased = http2_pool::Pool::lease(worker, endpoint, host, target.port)
+        .await
+        .map_err(|failure| failure.reason)?;
     let destination = destination(target, endpoint);
     request.headers_mut().insert(HEADER_DESTINATION, destination);
     let response = match leased.connection.sender.send(request).await {
         Ok(response) => response,
-        Err(error) => return Err(missed(&error, leased.age, Alive::of(leased.connection.is_closed()))),
+        Err(error) => {
+            return Err(attempt_error(&error, leased.age, Alive::of(leased.connection.is_closed())));
+        }
     };
     let told = failure::told(response.headers());
     match told {
@@ -187,7 +191,7 @@ async fn over_mesh(
             Ok(Answer { response, peer: leased.connection.peer.clone(), lease: None, told })
         }
         // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
-        Some(reason) => Err(Missed { reason, standing: Standing::Unharmed }),
+        Some(reason) => Err(AttemptError { reason, verdict: EndpointVerdict::Neutral }),
     }
 }
 
@@ -214,7 +218,7 @@ impl Alive {
     }
 }
 
-fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
+fn attempt_error(error: &SendError, age: Age, alive: Alive) -> AttemptError {
     if error.transport().is_some_and(identity::is_refused) {
         return Reason::TlsFailed.into();
     }
@@ -230,7 +234,7 @@ fn missed(error: &SendError, age: Age, alive: Alive) -> Missed {
     use SendErrorKind::{Full, HeadTooLarge, Protocol, Silent};
     let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent | Full);
     if age == Age::Reused && alive == Alive::No && !is_known {
-        return Missed { reason, standing: Standing::Stale };
+        return AttemptError { reason, verdict: EndpointVerdict::StaleConnection };
     }
     reason.into()
 }

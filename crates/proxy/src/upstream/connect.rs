@@ -4,8 +4,8 @@
 use crate::accept::{Reader, dial};
 use crate::failure::{self, Failure};
 use crate::secure::{self, Connected, Peer};
-use crate::upstream::mesh::{Pool, Way};
-use crate::upstream::{CONNECT_TIMEOUT, pool1};
+use crate::upstream::http2_pool::{Pool, Transport};
+use crate::upstream::{CONNECT_TIMEOUT, http1_pool};
 
 use crate::worker::Worker;
 use codec::http2::Sender;
@@ -80,20 +80,20 @@ impl Connection {
 /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`], [`Reason::TlsFailed`], [`Reason::GatewayRefused`],
 /// [`Reason::DeniedUpstream`].
 /// Nothing of any request was sent in any of these cases.
-pub(crate) async fn open(worker: &Rc<Worker>, way: &Way) -> Result<Rc<Connection>, Failure> {
-    match way {
-        Way::Direct { address, identities } => {
+pub(crate) async fn open(worker: &Rc<Worker>, transport: &Transport) -> Result<Rc<Connection>, Failure> {
+    match transport {
+        Transport::Direct { address, identities } => {
             let tcp = dial_reason(worker, *address, Reader::Proxy).await?;
             start_secure(worker, secure::connect(worker, tcp, identities).await?).await
         }
-        Way::Through { gateway, gateway_identity, service, identities } => {
+        Transport::Through { gateway, gateway_identity, service, identities } => {
             let (tunnel, outer) = through(worker, *gateway, gateway_identity, service).await?;
             let mut inner = secure::connect(worker, tunnel, identities).await?;
             // The gateway cuts the outer connection some time after that, and this one with it.
             inner.expires = outer.map_or(inner.expires, |outer| outer.min(inner.expires));
             start_secure(worker, inner).await
         }
-        Way::Application { address } => {
+        Transport::Application { address } => {
             let tcp = dial_reason(worker, *address, Reader::Anyone).await?;
             start(worker, tcp, None).await
         }
@@ -106,7 +106,7 @@ async fn dial_reason(
     reader: Reader,
 ) -> Result<tokio::net::TcpStream, Failure> {
     let dialed = dial(address, reader, worker.mark(), CONNECT_TIMEOUT).await;
-    dialed.map_err(|error| pool1::connect_reason(&error).into())
+    dialed.map_err(|error| http1_pool::connect_reason(&error).into())
 }
 
 /// A tunnel through a gateway, and when the connection that carries it ends.

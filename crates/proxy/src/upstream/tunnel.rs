@@ -5,10 +5,10 @@ use crate::accept::{Reader, dial};
 use crate::failure;
 use crate::secure::Peer;
 use crate::snapshot::Active;
-use crate::upstream::attempt::{Missed, Standing, address};
-use crate::upstream::course::{CONNECT, Course};
-use crate::upstream::pool1::{Age, connect_reason};
-use crate::upstream::{CONNECT_TIMEOUT, Target, judge, mesh};
+use crate::upstream::attempt::{AttemptError, EndpointVerdict, address};
+use crate::upstream::http1_pool::{Age, connect_reason};
+use crate::upstream::retry_state::{CONNECT, RetryState};
+use crate::upstream::{CONNECT_TIMEOUT, Target, http2_pool, record_result};
 use crate::worker::Worker;
 use codec::{BoxIo, SendError, SendErrorKind};
 use decide::retry::{Next, Outcome};
@@ -49,9 +49,9 @@ pub(crate) struct Opening {
 
 /// Opens a tunnel to any endpoint.
 pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
-    let mut course = Course::begin(worker, &target.entry);
+    let mut retries = RetryState::begin(worker, &target.entry);
     let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None, limited: None };
-    while let Some(index) = course.choose() {
+    while let Some(index) = retries.choose() {
         let (Some(endpoint), Some(state)) =
             (target.entry.endpoints.get(index), target.entry.states.get(index))
         else {
@@ -61,16 +61,16 @@ pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
         opening.last = Some(address(endpoint, target));
         let active = state.begin();
         let outcome = one(worker, target, endpoint).await;
-        judge(worker, &target.entry, index, &outcome);
+        record_result(worker, &target.entry, index, &outcome);
         let reason = match outcome {
             Ok((io, peer)) => {
                 opening.result = Ok(Opened { io, index, peer, active });
                 break;
             }
-            Err(ref missed) => missed.reason,
+            Err(ref error) => error.reason,
         };
         opening.result = Err(reason);
-        match course.next(index, CONNECT, Outcome::Failed(reason), &outcome) {
+        match retries.next(index, CONNECT, Outcome::Failed(reason), &outcome) {
             Next::Again { after } => tokio::time::sleep(after).await,
             Next::GiveUp => break,
             Next::Limited(by) => {
@@ -86,7 +86,7 @@ async fn one(
     worker: &Rc<Worker>,
     target: &Target,
     endpoint: &Endpoint,
-) -> Result<(BoxIo, Option<Rc<Peer>>), Missed> {
+) -> Result<(BoxIo, Option<Rc<Peer>>), AttemptError> {
     let host = &target.entry.service.host;
     match endpoint.reach {
         Reach::Plain => {
@@ -96,7 +96,7 @@ async fn one(
             Ok((Box::new(tcp), None))
         }
         Reach::Native | Reach::Gateway => {
-            let leased = mesh::Pool::lease(worker, endpoint, host, target.port)
+            let leased = http2_pool::Pool::lease(worker, endpoint, host, target.port)
                 .await
                 .map_err(|failure| failure.reason)?;
             let authority = match endpoint.reach {
@@ -118,7 +118,7 @@ async fn one(
 }
 
 /// What an answer other than a tunnel means.
-fn refused(error: &SendError, is_stale: bool) -> Missed {
+fn refused(error: &SendError, is_stale: bool) -> AttemptError {
     match error.kind {
         // The last word of a policy: nothing against the endpoint, and no other may be asked.
         SendErrorKind::Status(403) => {
@@ -129,7 +129,7 @@ fn refused(error: &SendError, is_stale: bool) -> Missed {
         // Nothing of the application's was sent, so that any other may be tried.
         SendErrorKind::Silent => Reason::ConnectTimeout.into(),
         SendErrorKind::Full => Reason::UpstreamOverflow.into(),
-        _ if is_stale => Missed { reason: Reason::Refused, standing: Standing::Stale },
+        _ if is_stale => AttemptError { reason: Reason::Refused, verdict: EndpointVerdict::StaleConnection },
         _ => Reason::Refused.into(),
     }
 }

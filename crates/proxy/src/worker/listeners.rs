@@ -22,9 +22,9 @@ pub(super) struct Listeners {
     pub(super) inbound_accepting: Tasks,
     /// Serve callers.
     pub(super) inbound: Tasks,
-    /// Accept from the own application.
+    /// Accept from the local application.
     pub(super) outbound_accepting: Tasks,
-    /// Serve the own application.
+    /// Serve the local application.
     pub(super) outbound: Tasks,
 }
 
@@ -86,7 +86,7 @@ fn open_gateway(worker: &Rc<Worker>, tasks: &Listeners, drain: Drain) {
         open: HashMap::new(),
         told: None,
     };
-    let mut moves = worker.shared.store.moves();
+    let mut moves = worker.shared.store.changes();
     let mut outcome = gateway.follow();
     tasks.inbound_accepting.spawn_local("follow gateway", async move {
         loop {

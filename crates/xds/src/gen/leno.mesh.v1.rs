@@ -32,7 +32,7 @@ pub struct Origin {
     pub line: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Pair {
+pub struct KeyValue {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
@@ -46,7 +46,7 @@ pub struct HostPort {
     pub port: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Span {
+pub struct Duration {
     #[prost(uint64, tag = "1")]
     pub seconds: u64,
     #[prost(uint32, tag = "2")]
@@ -77,9 +77,9 @@ pub struct HttpConnectionManager {
     #[prost(message, repeated, tag = "2")]
     pub xff_trusted_cidrs: ::prost::alloc::vec::Vec<Cidr>,
     #[prost(message, optional, tag = "3")]
-    pub idle_timeout: ::core::option::Option<Span>,
+    pub idle_timeout: ::core::option::Option<Duration>,
     #[prost(message, optional, tag = "4")]
-    pub stream_idle_timeout: ::core::option::Option<Span>,
+    pub stream_idle_timeout: ::core::option::Option<Duration>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MeshSettings {
@@ -125,7 +125,7 @@ pub struct Service {
 }
 /// What endpoints have in common. Numbers named *_index point into EndpointSlice.texts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Profile {
+pub struct EndpointProfile {
     #[prost(enumeration = "Reach", tag = "1")]
     pub reach: i32,
     #[prost(enumeration = "EndpointState", tag = "2")]
@@ -157,7 +157,7 @@ pub struct EndpointSlice {
     #[prost(string, repeated, tag = "3")]
     pub texts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "4")]
-    pub profiles: ::prost::alloc::vec::Vec<Profile>,
+    pub profiles: ::prost::alloc::vec::Vec<EndpointProfile>,
     /// Number of endpoints.
     #[prost(uint32, tag = "5")]
     pub count: u32,
@@ -264,9 +264,9 @@ pub struct RouteMatch {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HeaderEdit {
     #[prost(message, repeated, tag = "1")]
-    pub set: ::prost::alloc::vec::Vec<Pair>,
+    pub set: ::prost::alloc::vec::Vec<KeyValue>,
     #[prost(message, repeated, tag = "2")]
-    pub add: ::prost::alloc::vec::Vec<Pair>,
+    pub add: ::prost::alloc::vec::Vec<KeyValue>,
     #[prost(string, repeated, tag = "3")]
     pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -340,7 +340,7 @@ pub struct RetryPolicy {
     #[prost(uint32, repeated, tag = "2")]
     pub codes: ::prost::alloc::vec::Vec<u32>,
     #[prost(message, optional, tag = "3")]
-    pub backoff: ::core::option::Option<Span>,
+    pub backoff: ::core::option::Option<Duration>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteRule {
@@ -359,9 +359,9 @@ pub struct RouteRule {
     #[prost(message, repeated, tag = "9")]
     pub backends: ::prost::alloc::vec::Vec<RouteBackend>,
     #[prost(message, optional, tag = "10")]
-    pub request_timeout: ::core::option::Option<Span>,
+    pub request_timeout: ::core::option::Option<Duration>,
     #[prost(message, optional, tag = "11")]
-    pub backend_timeout: ::core::option::Option<Span>,
+    pub backend_timeout: ::core::option::Option<Duration>,
     #[prost(message, optional, tag = "12")]
     pub retry: ::core::option::Option<RetryPolicy>,
     #[prost(oneof = "route_rule::Parent", tags = "1, 2")]
@@ -393,7 +393,7 @@ pub struct Inbound {
     #[prost(string, tag = "2")]
     pub group: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
-    pub labels: ::prost::alloc::vec::Vec<Pair>,
+    pub labels: ::prost::alloc::vec::Vec<KeyValue>,
     #[prost(message, repeated, tag = "4")]
     pub ports: ::prost::alloc::vec::Vec<InboundPort>,
 }

@@ -458,10 +458,10 @@ fn a_long_complaint_is_cut_off() {
     let mut world = World::new(&[]);
     world.connect();
     let response = world.change("mesh", vec![service("a.test", "n")]).unwrap();
-    let complaint = world.client.nack(&response.nonce, "x".repeat(10 * super::COMPLAINT_CHARS_MAX));
-    world.on_server(complaint);
+    let nack = world.client.nack(&response.nonce, "x".repeat(10 * super::NACK_MESSAGE_CHARS_MAX));
+    world.on_server(nack);
     let kept = world.server.status().last_error.unwrap();
-    assert_eq!(kept.chars().count(), super::COMPLAINT_CHARS_MAX);
+    assert_eq!(kept.chars().count(), super::NACK_MESSAGE_CHARS_MAX);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{
     DecodeError, arcs, host, ip_in, ip_out, list, needed, origin_in, origin_out, pairs_in, pairs_out,
 };
-use super::{small, span_in, span_out, strings, within};
+use super::{duration_in, duration_out, small, strings, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::listener::{Gateway, GatewayListener};
@@ -32,12 +32,12 @@ pub fn rule_out(rule: &RouteRule) -> p::RouteRule {
         matches: rule.matches.iter().map(match_out).collect(),
         filters: rule.filters.iter().map(filter_out).collect(),
         backends: rule.backends.iter().map(backend_out).collect(),
-        request_timeout: rule.request_timeout.map(span_out),
-        backend_timeout: rule.backend_timeout.map(span_out),
+        request_timeout: rule.request_timeout.map(duration_out),
+        backend_timeout: rule.backend_timeout.map(duration_out),
         retry: rule.retry.as_ref().map(|retry| p::RetryPolicy {
             attempts: retry.attempts,
             codes: retry.codes.iter().map(|code| (*code).into()).collect(),
-            backoff: Some(span_out(retry.backoff)),
+            backoff: Some(duration_out(retry.backoff)),
         }),
     }
 }
@@ -54,7 +54,9 @@ pub fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
             listener: parent.listener.as_str().into(),
         },
     };
-    let span = |field, span: &Option<p::Span>| span.as_ref().map(|span| span_in(field, span)).transpose();
+    let duration = |field, duration: &Option<p::Duration>| {
+        duration.as_ref().map(|duration| duration_in(field, duration)).transpose()
+    };
     Ok(RouteRule {
         parent,
         origin: origin_in(&rule.origin)?,
@@ -64,8 +66,8 @@ pub fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
         matches: list("matches", &rule.matches, match_in)?,
         filters: list("filters", &rule.filters, filter_in)?,
         backends: list("backends", &rule.backends, backend_in)?,
-        request_timeout: span("request_timeout", &rule.request_timeout)?,
-        backend_timeout: span("backend_timeout", &rule.backend_timeout)?,
+        request_timeout: duration("request_timeout", &rule.request_timeout)?,
+        backend_timeout: duration("backend_timeout", &rule.backend_timeout)?,
         retry: rule.retry.as_ref().map(|retry| within("retry", retry_in(retry))).transpose()?,
     })
 }
@@ -74,7 +76,7 @@ fn retry_in(retry: &p::RetryPolicy) -> Result<RetryPolicy, DecodeError> {
     Ok(RetryPolicy {
         attempts: retry.attempts,
         codes: list("codes", &retry.codes, |code| small("", *code))?,
-        backoff: span_in("backoff", needed("backoff", &retry.backoff)?)?,
+        backoff: duration_in("backoff", needed("backoff", &retry.backoff)?)?,
     })
 }
 

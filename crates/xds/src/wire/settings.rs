@@ -1,7 +1,7 @@
 //! Settings of the mesh.
 
 use super::policy::{cidr_in, cidr_out};
-use super::{DecodeError, bad, list, needed, span_in, span_out, within};
+use super::{DecodeError, bad, duration_in, duration_out, list, needed, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::MeshSettings;
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
@@ -13,8 +13,8 @@ pub fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
         http: Some(p::HttpConnectionManager {
             xff_num_trusted_hops: settings.http.xff_num_trusted_hops,
             xff_trusted_cidrs: settings.http.xff_trusted_cidrs.iter().map(cidr_out).collect(),
-            idle_timeout: Some(span_out(settings.http.idle_timeout)),
-            stream_idle_timeout: Some(span_out(settings.http.stream_idle_timeout)),
+            idle_timeout: Some(duration_out(settings.http.idle_timeout)),
+            stream_idle_timeout: Some(duration_out(settings.http.stream_idle_timeout)),
         }),
     }
 }
@@ -73,8 +73,8 @@ fn http_in(http: &p::HttpConnectionManager) -> Result<HttpConnections, DecodeErr
 }
 
 /// A time-out of zero would end everything at once, one without end nothing ever.
-fn timeout_in(field: &str, span: &Option<p::Span>) -> Result<Duration, DecodeError> {
-    let timeout = span_in(field, needed(field, span)?)?;
+fn timeout_in(field: &str, duration: &Option<p::Duration>) -> Result<Duration, DecodeError> {
+    let timeout = duration_in(field, needed(field, duration)?)?;
     match timeout.is_zero() || timeout > HttpConnections::TIMEOUT_MAX {
         true => Err(bad(field, format!("out of range: {timeout:?}"))),
         false => Ok(timeout),

@@ -56,7 +56,7 @@ fn text_index(texts: &mut Vec<String>, text: &str) -> u32 {
     index as u32
 }
 
-fn profile_out(endpoint: &Endpoint, texts: &mut Vec<String>) -> p::Profile {
+fn profile_out(endpoint: &Endpoint, texts: &mut Vec<String>) -> p::EndpointProfile {
     let reach = match endpoint.reach {
         Reach::Native => p::Reach::Native,
         Reach::Hbone => p::Reach::Hbone,
@@ -68,7 +68,7 @@ fn profile_out(endpoint: &Endpoint, texts: &mut Vec<String>) -> p::Profile {
         EndpointState::Draining => p::EndpointState::Draining,
     };
     let identity = |id: &SpiffeId, texts: &mut Vec<String>| text_index(texts, &id.to_string());
-    p::Profile {
+    p::EndpointProfile {
         reach: reach.into(),
         state: state.into(),
         port: endpoint.port.into(),
@@ -162,7 +162,7 @@ pub fn slice_in(slice: p::EndpointSlice) -> Result<EndpointSlice, DecodeError> {
 }
 
 /// An endpoint without uid and address, and whether its address is IPv6.
-fn profile_in(profile: &p::Profile, texts: &[Arc<str>]) -> Result<(Endpoint, bool), DecodeError> {
+fn profile_in(profile: &p::EndpointProfile, texts: &[Arc<str>]) -> Result<(Endpoint, bool), DecodeError> {
     let text = |field: &str, index: u32| {
         texts.get(index as usize).cloned().ok_or_else(|| bad(field, format!("no text {index}")))
     };

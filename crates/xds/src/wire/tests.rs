@@ -100,7 +100,7 @@ fn other_nonsense_is_refused_too() {
     refused("MeshSettings", &settings(path, None), "http");
     let unknown = Some(p::PathNormalization { normalization: 5, escaped_slashes: 1 });
     refused("MeshSettings", &settings(unknown, Some(Default::default())), "path.normalization");
-    let never = p::HttpConnectionManager { idle_timeout: Some(p::Span::default()), ..Default::default() };
+    let never = p::HttpConnectionManager { idle_timeout: Some(p::Duration::default()), ..Default::default() };
     refused("MeshSettings", &settings(path, Some(never)), "http.idle_timeout");
     refused("Nothing", &p::Names::default(), "type_url");
 }

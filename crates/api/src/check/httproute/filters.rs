@@ -31,7 +31,7 @@ pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
         }
         let edits = [FilterType::RequestHeaderModifier, FilterType::ResponseHeaderModifier];
         if has(FilterType::RequestRedirect) && edits.contains(&filter.filter_type) {
-            report.vain(&path, "has no effect beside a RequestRedirect", "remove one of the two");
+            report.no_effect(&path, "has no effect beside a RequestRedirect", "remove one of the two");
         }
         one_filter(filter, &path, rule, report);
     }
@@ -138,7 +138,7 @@ fn name(header: &str, message: Message, at: &str, report: &mut Report<'_>) {
             Untouched::OneHop => ("is for one hop only, and the proxy is one", "remove it"),
             Untouched::Protected => ("is written by proxies only", "remove it, or use another name"),
         };
-        report.vain(at, &format!("is `{header}`, which {why}, so the edit has no effect"), fix);
+        report.no_effect(at, &format!("is `{header}`, which {why}, so the edit has no effect"), fix);
     }
 }
 

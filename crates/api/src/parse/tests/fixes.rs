@@ -64,7 +64,8 @@ fn every_fix_of_the_corpus_that_can_be_followed_mends_what_was_found() {
     for folder in ["gateway-conformance", "istio-authz", "istio-samples", "istio-analyze"] {
         for path in yaml_files(&root.join(folder)) {
             let text = std::fs::read_to_string(&path).unwrap().replace("{GATEWAY_CLASS_NAME}", "leno");
-            followed += crate::scan::pieces(&text).iter().map(|piece| follow(piece.text)).sum::<usize>();
+            followed +=
+                crate::scan::documents(&text).iter().map(|document| follow(document.text)).sum::<usize>();
         }
     }
     assert!(followed > 50, "only {followed} fixes were followed");

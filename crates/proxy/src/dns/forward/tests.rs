@@ -78,7 +78,7 @@ async fn a_server_that_was_slow_is_asked_last() {
     assert_eq!(first(&forwarder, None), dead);
 }
 
-/// Fifteen servers that say nothing, where beside the own socket there are two.
+/// Fifteen servers that say nothing, where beside the local socket there are two.
 #[test]
 fn a_query_closes_what_it_has_for_a_socket_that_it_may_not_have() {
     let (further, live) = (Semaphore::new(2), Arc::new(()));

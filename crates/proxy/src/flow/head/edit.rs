@@ -1,6 +1,6 @@
 //! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
 
-use super::{Authority, Fields, Head, Kind, X_FORWARDED_PROTO, kind, strip, with_path};
+use super::{Authority, Fields, Head, HeaderClass, X_FORWARDED_PROTO, classify, strip, with_path};
 use codec::Body;
 use decide::path;
 use decide::route::{self, Match, Redirected};
@@ -12,7 +12,7 @@ use model::route::{HeaderEdit, PathRewrite, Redirect, RouteFilter};
 /// Whether an edit of configuration may touch this header: not what frames or addresses a message, not what
 /// belongs to one hop, and not what only proxies may set.
 fn is_editable(name: &HeaderName) -> bool {
-    matches!(kind(name), Kind::EndToEnd | Kind::Claim)
+    matches!(classify(name), HeaderClass::EndToEnd | HeaderClass::ForwardedHeader)
         && !matches!(*name, header::HOST | header::CONTENT_LENGTH)
 }
 

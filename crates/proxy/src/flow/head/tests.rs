@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! One canonical request, or a refusal.
 
-use super::{Edge, HeaderValue, edit_response, ensure_request_id, receive, spoken, strip, strip_trailers};
-use crate::failure::Spoken;
+use super::{
+    Edge, HeaderValue, edit_response, ensure_request_id, receive, response_format, strip, strip_trailers,
+};
+use crate::failure::ResponseFormat;
 use codec::Body;
 use http::{Request, Version};
 use model::MeshSettings;
@@ -122,15 +124,15 @@ fn trailers_carry_nothing_that_only_headers_may() {
 #[test]
 fn grpc_is_told_from_its_cousins() {
     for (content_type, expected) in [
-        ("application/grpc", Spoken::Grpc),
-        ("application/grpc+proto", Spoken::Grpc),
-        ("application/grpc;x=y", Spoken::Grpc),
-        ("application/grpc-web", Spoken::Http),
-        ("text/plain", Spoken::Http),
+        ("application/grpc", ResponseFormat::Grpc),
+        ("application/grpc+proto", ResponseFormat::Grpc),
+        ("application/grpc;x=y", ResponseFormat::Grpc),
+        ("application/grpc-web", ResponseFormat::Http),
+        ("text/plain", ResponseFormat::Http),
     ] {
         let mut headers = http::HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(content_type));
-        assert_eq!(spoken(&headers), expected, "{content_type}");
+        assert_eq!(response_format(&headers), expected, "{content_type}");
     }
 }
 

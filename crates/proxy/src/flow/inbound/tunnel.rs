@@ -1,18 +1,18 @@
-//! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is spoken
+//! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is detected
 //! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
 
-use super::{Arrival, Visitor, arrive, may_connect, rehearse_connect, serve_request};
+use super::{InboundTarget, PeerConnection, arrive, dry_run_connect, may_connect, serve_request};
 use crate::accept::{Reader, dial};
-use crate::detect::{SNIFF_TIMEOUT, Spoken, detect};
+use crate::detect::{Detected, SNIFF_TIMEOUT, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::tcp::Connection;
 use crate::flow::{budget, policy, report, waits};
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use crate::upstream::CONNECT_TIMEOUT;
-use crate::upstream::pool1::connect_reason;
+use crate::upstream::http1_pool::connect_reason;
 use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
-use decide::listener::{Destination, Speak};
+use decide::listener::{AppProtocol, Destination};
 use http::HeaderMap;
 use model::authz::ConditionKey;
 use model::service::Protocol;
@@ -21,47 +21,53 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Answers a CONNECT.
-pub(super) async fn serve(visitor: &Rc<Visitor>, snapshot: &Snapshot, to: &Destination) -> Reply {
-    let mut connection = Connection::begin(&visitor.worker, Direction::Inbound, visitor.address);
-    connection.peer = Some(Rc::clone(&visitor.peer));
-    match open(visitor, snapshot, to, &mut connection).await {
+pub(super) async fn serve(
+    peer_connection: &Rc<PeerConnection>,
+    snapshot: &Snapshot,
+    to: &Destination,
+) -> Reply {
+    let mut connection =
+        Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address);
+    connection.peer = Some(Rc::clone(&peer_connection.peer));
+    match open(peer_connection, snapshot, to, &mut connection).await {
         Ok(reply) => reply,
         Err(failure) => {
             connection.denial.clone_from(&failure.denial);
             connection.refused(failure.reason);
-            failure.reply(ReplyTo::Proxy, crate::failure::Spoken::Http)
+            failure.reply(ReplyTo::Proxy, crate::failure::ResponseFormat::Http)
         }
     }
 }
 
 async fn open(
-    visitor: &Rc<Visitor>,
+    peer_connection: &Rc<PeerConnection>,
     snapshot: &Snapshot,
     to: &Destination,
     connection: &mut Connection,
 ) -> Result<Reply, Failure> {
-    let arrival = arrive(snapshot, to, Speak::Http1, visitor.kin)?;
-    connection.host.clone_from(&arrival.host);
-    connection.upstream = Some(arrival.application);
+    let target = arrive(snapshot, to, AppProtocol::Http1, peer_connection.peer_cluster)?;
+    connection.host.clone_from(&target.host);
+    connection.upstream = Some(target.application);
     connection.attempts = 1;
-    if is_http(snapshot, &arrival) {
-        let visitor = Rc::clone(visitor);
-        return Ok(reply(move |tunnel| serve_inside(visitor, arrival, tunnel)));
+    if is_http(snapshot, &target) {
+        let peer_connection = Rc::clone(peer_connection);
+        return Ok(reply(move |tunnel| serve_inside(peer_connection, target, tunnel)));
     }
-    connection.rehearsal = rehearse_connect(visitor, snapshot, &arrival);
-    may_connect(visitor, snapshot, &arrival)?;
+    connection.dry_run = dry_run_connect(peer_connection, snapshot, &target);
+    may_connect(peer_connection, snapshot, &target)?;
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
-    let place = visitor.share.take().ok_or(Reason::TooManyConnections)?;
-    let dialed = dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await;
+    let permit = peer_connection.share.take().ok_or(Reason::TooManyConnections)?;
+    let dialed =
+        dial(target.application, Reader::Anyone, peer_connection.worker.mark(), CONNECT_TIMEOUT).await;
     let upstream = dialed.map_err(|error| connect_reason(&error))?;
     let connection = std::mem::replace(
         connection,
-        Connection::begin(&visitor.worker, Direction::Inbound, visitor.address),
+        Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address),
     );
-    let visitor = Rc::clone(visitor);
+    let peer_connection = Rc::clone(peer_connection);
     Ok(reply(move |tunnel| async move {
-        let _place = place;
-        carry(&visitor, &arrival, connection, tunnel, upstream).await;
+        let _permit = permit;
+        carry(&peer_connection, &target, connection, tunnel, upstream).await;
     }))
 }
 
@@ -70,8 +76,8 @@ fn reply<F: Future<Output = ()> + 'static>(run: impl FnOnce(Tunnel) -> F + 'stat
 }
 
 /// Whether bytes for this port must be looked at as HTTP.
-fn is_http(snapshot: &Snapshot, arrival: &Arrival) -> bool {
-    match arrival.local.protocol {
+fn is_http(snapshot: &Snapshot, target: &InboundTarget) -> bool {
+    match target.local.protocol {
         Protocol::Http1 | Protocol::Http2 => true,
         Protocol::Undeclared => snapshot.policies.iter().any(needs_http),
         Protocol::Tcp => false,
@@ -90,54 +96,65 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 }
 
 /// HTTP in a tunnel; what turns out to be none is judged as opaque.
-async fn serve_inside(visitor: Rc<Visitor>, arrival: Arrival, tunnel: Tunnel) {
-    let Ok((spoken, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
+async fn serve_inside(peer_connection: Rc<PeerConnection>, target: InboundTarget, tunnel: Tunnel) {
+    let Ok((detected, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
     // One connection of an application; its own proxy has looked at none of it.
-    let budget = budget(&visitor.worker, visitor.address, HELD_BYTES_MAX);
-    let options = ServerOptions { budget: Some(budget), ..waits(&visitor.worker) };
+    let budget = budget(&peer_connection.worker, peer_connection.address, HELD_BYTES_MAX);
+    let options = ServerOptions { budget: Some(budget), ..waits(&peer_connection.worker) };
     let service = |request| {
-        let (visitor, arrival) = (Rc::clone(&visitor), arrival.clone());
-        async move { serve_request(&visitor, request, Some(&arrival)).await }
+        let (peer_connection, target) = (Rc::clone(&peer_connection), target.clone());
+        async move { serve_request(&peer_connection, request, Some(&target)).await }
     };
-    let served = match spoken {
-        Spoken::Http1 => codec::http1::serve(io, &options, visitor.leaves(), service).await,
-        Spoken::Http2 => codec::http2::serve(io, &options, visitor.leaves(), service).await,
-        Spoken::Opaque | Spoken::Silent => return relay_opaque(&visitor, &arrival, io).await,
+    let served = match detected {
+        Detected::Http1 => {
+            codec::http1::serve(io, &options, peer_connection.drain_requested(), service).await
+        }
+        Detected::Http2 => {
+            codec::http2::serve(io, &options, peer_connection.drain_requested(), service).await
+        }
+        Detected::Opaque | Detected::Silent => return relay_opaque(&peer_connection, &target, io).await,
     };
     if let Err(error) = served {
-        report(&visitor.worker, visitor.address, &error);
+        report(&peer_connection.worker, peer_connection.address, &error);
     }
 }
 
-async fn relay_opaque(visitor: &Rc<Visitor>, arrival: &Arrival, io: impl Io) {
-    let mut connection = Connection::begin(&visitor.worker, Direction::Inbound, visitor.address);
-    connection.peer = Some(Rc::clone(&visitor.peer));
-    connection.host.clone_from(&arrival.host);
-    connection.upstream = Some(arrival.application);
+async fn relay_opaque(peer_connection: &Rc<PeerConnection>, target: &InboundTarget, io: impl Io) {
+    let mut connection =
+        Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address);
+    connection.peer = Some(Rc::clone(&peer_connection.peer));
+    connection.host.clone_from(&target.host);
+    connection.upstream = Some(target.application);
     connection.attempts = 1;
-    let snapshot = visitor.worker.snapshot();
-    connection.rehearsal = rehearse_connect(visitor, &snapshot, arrival);
-    if let Err(failure) = may_connect(visitor, &snapshot, arrival) {
+    let snapshot = peer_connection.worker.snapshot();
+    connection.dry_run = dry_run_connect(peer_connection, &snapshot, target);
+    if let Err(failure) = may_connect(peer_connection, &snapshot, target) {
         connection.denial = failure.denial;
         return connection.refused(Reason::Denied);
     }
-    let Some(_place) = visitor.share.take() else {
+    let Some(_permit) = peer_connection.share.take() else {
         return connection.refused(Reason::TooManyConnections);
     };
-    match dial(arrival.application, Reader::Anyone, visitor.worker.mark(), CONNECT_TIMEOUT).await {
-        Ok(upstream) => carry(visitor, arrival, connection, io, upstream).await,
+    match dial(target.application, Reader::Anyone, peer_connection.worker.mark(), CONNECT_TIMEOUT).await {
+        Ok(upstream) => carry(peer_connection, target, connection, io, upstream).await,
         Err(error) => connection.refused(connect_reason(&error)),
     }
 }
 
 /// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
 /// the caller's certificate has long expired.
-async fn carry(visitor: &Visitor, arrival: &Arrival, connection: Connection, down: impl Io, up: impl Io) {
-    let may = |snapshot: &Snapshot| may_connect(visitor, snapshot, arrival);
+async fn carry(
+    peer_connection: &PeerConnection,
+    target: &InboundTarget,
+    connection: Connection,
+    down: impl Io,
+    up: impl Io,
+) {
+    let may = |snapshot: &Snapshot| may_connect(peer_connection, snapshot, target);
     let cut = async {
         tokio::select! {
-            failure = policy::until_denied(&visitor.worker, may) => failure,
-            () = visitor.outlived() => Reason::PeerExpired.into(),
+            failure = policy::until_denied(&peer_connection.worker, may) => failure,
+            () = peer_connection.grace_expired() => Reason::PeerExpired.into(),
         }
     };
     connection.carry(down, up, cut).await;

@@ -70,7 +70,7 @@ async fn enters(proxy: &Proxy, words: &[u8]) -> (TcpStream, JoinHandle<()>) {
     (ours, serving)
 }
 
-/// The own application's connection to the service, on which it has sent `words`.
+/// The local application's connection to the service, on which it has sent `words`.
 async fn calls(proxy: &Proxy, words: &[u8]) -> (TcpStream, JoinHandle<()>) {
     let (mut ours, theirs) = pair().await;
     let (worker, entry, drain) = (Rc::clone(&proxy.worker), proxy.entry(), proxy.drain.clone());

@@ -40,7 +40,7 @@ fn a_foreign_caller_reaches_no_port_by_address() {
     });
 }
 
-/// The control run: the same by one of the own cluster.
+/// The control run: the same by one of the local cluster.
 #[test]
 fn an_own_caller_does() {
     in_own_network("flow::tests::kin::an_own_caller_does", || {

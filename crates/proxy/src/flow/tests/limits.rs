@@ -6,7 +6,7 @@ use super::mesh::{Cluster, client};
 use crate::accept::listen;
 use crate::flow;
 use crate::worker::Worker;
-use crate::worker::seats::{SharedSeat, Whose};
+use crate::worker::limits::{SharedPermit, Whose};
 use codec::Body;
 use http::Response;
 use identity::Identity;
@@ -27,10 +27,10 @@ fn refusals_for(worker: &Worker, reason: Reason) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
-/// All seats for callers, each taken by another address.
-fn take_all(worker: &Worker) -> Vec<SharedSeat> {
+/// All permits for callers, each taken by another address.
+fn take_all(worker: &Worker) -> Vec<SharedPermit> {
     let mut addresses = (0..=u32::MAX).map(|ip| std::net::Ipv4Addr::from(ip).into());
-    std::iter::from_fn(|| worker.hall.callers.take(addresses.next()?)).collect()
+    std::iter::from_fn(|| worker.limits.callers.take(addresses.next()?)).collect()
 }
 
 #[test]
@@ -41,23 +41,23 @@ fn more_callers_than_seats_are_refused_and_counted() {
         let gateway = &east.gateway.worker;
         let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         let mut caller = proxy.call().await;
-        let hall = &gateway.hall;
+        let limits = &gateway.limits;
         let before = refusals(gateway);
         let taken = take_all(gateway);
         assert_eq!(caller.get("/").await.status(), 503);
         assert!(refusals(gateway) > before);
         drop(taken);
         let before = refusals(gateway);
-        let mut others = (0..=u32::MAX).map(|ip| hall.handshakes.take(std::net::Ipv4Addr::from(ip).into()));
+        let mut others = (0..=u32::MAX).map(|ip| limits.handshakes.take(std::net::Ipv4Addr::from(ip).into()));
         let taken: Vec<_> = std::iter::from_fn(|| others.next().flatten()).collect();
         assert_eq!(caller.get("/").await.status(), 503);
         assert!(refusals(gateway) > before);
         drop(taken);
-        // The control run: the seats that were taken were all that was missing. What failed is put aside for a
+        // The control run: the permits that were taken were all that was missing. What failed is ejected for a
         // while, so somebody else asks.
         let other = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         assert_eq!(other.call().await.get("/").await.status(), 200);
-        assert!(hall.handshakes.take(fresh_ip()).is_some());
+        assert!(limits.handshakes.take(fresh_ip()).is_some());
     });
 }
 
@@ -85,7 +85,7 @@ fn a_request_that_would_need_one_upstream_connection_too_many_is_refused() {
     story(async {
         let application = Application::named(fresh_ip(), "shop");
         let proxy = edge(vec![rule(0, "")], &[application.address]);
-        let share = || proxy.worker.hall.share(Whose::Own);
+        let share = || proxy.worker.limits.share(Whose::Own);
         let greedy: Vec<_> = std::iter::from_fn(|| share().take()).collect();
         let mut caller = proxy.enter().await;
         assert_eq!(caller.get("/").await.status(), 503);
@@ -102,7 +102,7 @@ fn a_request_that_would_need_one_upstream_connection_too_many_is_refused() {
 
 /// Places that are free.
 fn free(worker: &Worker) -> usize {
-    std::iter::from_fn(|| worker.hall.share(Whose::Own).take()).collect::<Vec<_>>().len()
+    std::iter::from_fn(|| worker.limits.share(Whose::Own).take()).collect::<Vec<_>>().len()
 }
 
 /// A tunnel between networks is an upstream connection like any other.
@@ -112,7 +112,7 @@ fn a_tunnel_through_a_gateway_takes_a_place() {
         let authority = Authority::new();
         let east = Cluster::named(&authority, "east");
         let gateway = &east.gateway.worker;
-        let greedy: Vec<_> = std::iter::from_fn(|| gateway.hall.share(Whose::Own).take()).collect();
+        let greedy: Vec<_> = std::iter::from_fn(|| gateway.limits.share(Whose::Own).take()).collect();
         let all = greedy.len();
         let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         assert_eq!(proxy.call().await.get("/").await.status(), 503);

@@ -213,7 +213,7 @@ fn a_gateway_records_what_it_does_not_enforce() {
         let metrics = proxy.worker.shared.observe.render(0, 0);
         for action in ["deny", "audit"] {
             let counted =
-                format!("leno_policy_rehearsed_total{{policy=\"default/p\",action=\"{action}\"}} 1");
+                format!("leno_policy_dry_run_matches_total{{policy=\"default/p\",action=\"{action}\"}} 1");
             assert!(metrics.contains(&counted), "{metrics}");
         }
         let lines = proxy.logged();
@@ -425,7 +425,7 @@ fn a_caller_is_told_that_a_gateway_between_networks_denied() {
                 );
             }
             let entry = proxy.entry();
-            assert!(entry.states.iter().all(|state| !state.is_aside(proxy.worker.now_ms())));
+            assert!(entry.states.iter().all(|state| !state.is_ejected(proxy.worker.now_ms())));
             let line = &proxy.logged()[0];
             assert_eq!(
                 (&line["response_code_details"], &line["attempts"]),

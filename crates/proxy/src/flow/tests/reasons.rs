@@ -105,7 +105,7 @@ fn what_is_said_of_upstreams() {
         assert_eq!(logged(&refuses, "/", "").await, "upstream_refused_stream");
 
         let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-        assert_eq!(crate::upstream::pool1::connect_reason(&late), Reason::ConnectTimeout);
+        assert_eq!(crate::upstream::http1_pool::connect_reason(&late), Reason::ConnectTimeout);
     });
 }
 
@@ -165,8 +165,8 @@ fn a_mesh_address_that_nobody_owns_is_named() {
         let ip = std::net::Ipv4Addr::new(240, 0, 0, 9);
         let absent = vec![Subscription::Address(ip)];
         proxy.worker.shared.store.apply(Change { absent, ..Change::default() });
-        let judged = crate::flow::judge_outbound(&proxy.worker, SocketAddr::new(ip.into(), 80)).await;
-        assert_eq!(judged.err(), Some(Reason::UnknownAddress));
+        let outbound = crate::flow::classify_outbound(&proxy.worker, SocketAddr::new(ip.into(), 80)).await;
+        assert_eq!(outbound.err(), Some(Reason::UnknownAddress));
     });
 }
 

@@ -9,9 +9,9 @@ use crate::accept::listen;
 use crate::failure::HEADER_FAILURE;
 use crate::secure::{self, Accepted};
 use crate::testing::{host, id};
-use crate::upstream::attempt::{Missed, Standing};
-use crate::upstream::course::{CONNECT, Course};
-use crate::upstream::mesh;
+use crate::upstream::attempt::{AttemptError, EndpointVerdict};
+use crate::upstream::http2_pool;
+use crate::upstream::retry_state::{CONNECT, RetryState};
 use bytes::Bytes;
 use codec::{Body, BodyError, Reply, ServerOptions};
 use decide::retry::{Next, Outcome};
@@ -181,7 +181,11 @@ fn a_policy_on_trial_is_logged_and_stops_nobody() {
         assert_eq!(caller.get("/private").await.status(), 200);
         assert_eq!(caller.get("/public").await.status(), 200);
         let text = east.workload.worker.shared.observe.render(0, 0);
-        assert!(text.contains("leno_policy_rehearsed_total{policy=\"default/no-client\",action=\"deny\"} 1"));
+        assert!(
+            text.contains(
+                "leno_policy_dry_run_matches_total{policy=\"default/no-client\",action=\"deny\"} 1"
+            )
+        );
         let lines = east.workload.logged();
         assert_eq!(lines[0]["shadow_policies"], serde_json::json!(["default/no-client"]), "{}", lines[0]);
         assert_eq!(lines[0]["shadow_engine_result"], "denied");
@@ -201,7 +205,7 @@ fn a_denied_tunnel_is_nothing_against_its_endpoint() {
         let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
         let mut caller = proxy.call_tcp();
         assert_eq!(caller.read(&mut [0; 8]).await.unwrap_or(0), 0);
-        assert!(!proxy.entry().states[0].is_aside(proxy.worker.now_ms()));
+        assert!(!proxy.entry().states[0].is_ejected(proxy.worker.now_ms()));
         let line = &proxy.logged()[0];
         assert_eq!(
             (&line["response_code_details"], &line["attempts"]),
@@ -228,7 +232,8 @@ fn an_aborted_connect_leaves_nothing_behind() {
             }
             proxy.worker.background.drain(Duration::ZERO).await
         };
-        let (leased, drained) = tokio::join!(mesh::Pool::lease(&proxy.worker, &endpoint, &name, 80), aborted);
+        let (leased, drained) =
+            tokio::join!(http2_pool::Pool::lease(&proxy.worker, &endpoint, &name, 80), aborted);
         assert_eq!(drained.aborted, ["mesh connect"]);
         assert_eq!(leased.err().map(|failure| failure.reason), Some(Reason::ConnectFailed));
         assert_eq!(proxy.worker.mesh.len(), 0);
@@ -249,7 +254,7 @@ fn who_waits_for_a_connection_keeps_their_own_expectation() {
             let mut wrong = right.clone();
             wrong.identities = vec![id("somebody-else")];
             let (first, second) = if is_right_first { (&right, &wrong) } else { (&wrong, &right) };
-            let lease = |endpoint| mesh::Pool::lease(&proxy.worker, endpoint, &name, 80);
+            let lease = |endpoint| http2_pool::Pool::lease(&proxy.worker, endpoint, &name, 80);
             let both = async { tokio::join!(lease(first), lease(second)) };
             let (first, second) = tokio::time::timeout(SOON, both).await.unwrap();
             let (right, wrong) = if is_right_first { (first, second) } else { (second, first) };
@@ -303,14 +308,15 @@ fn a_stale_connection_does_not_send_a_caller_elsewhere() {
         let all = vec![native("west", fresh_ip()), native("east", fresh_ip())];
         let proxy = client(&authority, Protocol::Tcp, all);
         let entry = proxy.entry();
-        let mut course = Course::begin(&proxy.worker, &entry);
-        let first = course.choose().unwrap();
+        let mut retries = RetryState::begin(&proxy.worker, &entry);
+        let first = retries.choose().unwrap();
         assert_eq!(&*entry.endpoints[first].cluster, "west");
-        let stale = Err::<(), _>(Missed { reason: Reason::Refused, standing: Standing::Stale });
+        let stale =
+            Err::<(), _>(AttemptError { reason: Reason::Refused, verdict: EndpointVerdict::StaleConnection });
         for (expected, number) in [(first, 1), (1 - first, 2)] {
-            let next = course.next(first, CONNECT, Outcome::Failed(Reason::Refused), &stale);
+            let next = retries.next(first, CONNECT, Outcome::Failed(Reason::Refused), &stale);
             assert!(matches!(next, Next::Again { .. }));
-            assert_eq!((course.choose(), course.number()), (Some(expected), number));
+            assert_eq!((retries.choose(), retries.number()), (Some(expected), number));
         }
     });
 }

@@ -64,12 +64,12 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let (world, cut) = (Rc::new(RefCell::new(World::default())), Rc::new(tokio::sync::Notify::new()));
     let readiness = Readiness::new();
     let store = Store::new(&me());
-    let (lookup, asks) = Lookup::new(Arc::clone(&store));
+    let (lookup, queries) = Lookup::new(Arc::clone(&store));
     let stream = Stream::new(Parts {
         me: me(),
         store: Arc::clone(&store),
-        desk: Desk::new(Arc::clone(&store), &lookup),
-        asks,
+        on_demand: OnDemand::new(Arc::clone(&store), &lookup),
+        queries,
         identity: identity.clone(),
         observe: Observe::new(Arc::new(System), None),
         clock: Arc::new(System),

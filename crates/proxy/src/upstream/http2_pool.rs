@@ -1,5 +1,5 @@
 //! HTTP/2 connections of one worker: to workloads, to gateways, through gateways to workloads, and without
-//! TLS to the own application or a plain backend. One per key, and further ones where the other end's limit of
+//! TLS to the local application or a plain backend. One per key, and further ones where the other end's limit of
 //! streams is in use; whoever comes while one is being made waits for the same.
 //!
 //! A worker has one source identity, so the key is where it goes: the endpoint, and for a connection through
@@ -30,7 +30,7 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Where a connection goes.
 #[derive(Clone, Debug)]
-pub(crate) enum Way {
+pub(crate) enum Transport {
     /// A workload's proxy on this network.
     Direct {
         /// Its mesh port.
@@ -49,7 +49,7 @@ pub(crate) enum Way {
         /// Who must answer inside.
         identities: Vec<SpiffeId>,
     },
-    /// The own application, HTTP/2 without TLS.
+    /// The local application, HTTP/2 without TLS.
     Application {
         /// Where it listens.
         address: SocketAddr,
@@ -81,17 +81,17 @@ pub(crate) struct Leased {
     /// The connection.
     pub(crate) connection: Rc<Connection>,
     /// Whether it was there already.
-    pub(crate) age: super::pool1::Age,
+    pub(crate) age: super::http1_pool::Age,
 }
 
 /// The way to an endpoint that is reached by the mesh transport; `None` for one that is not.
-pub(crate) fn way(endpoint: &Endpoint, host: &Hostname, port: u16) -> Option<Way> {
+pub(crate) fn transport(endpoint: &Endpoint, host: &Hostname, port: u16) -> Option<Transport> {
     match endpoint.reach {
-        Reach::Native => Some(Way::Direct {
+        Reach::Native => Some(Transport::Direct {
             address: SocketAddr::new(endpoint.address, model::address::PORT_MESH),
             identities: endpoint.identities.clone(),
         }),
-        Reach::Gateway => Some(Way::Through {
+        Reach::Gateway => Some(Transport::Through {
             gateway: SocketAddr::new(endpoint.address, endpoint.port),
             gateway_identity: endpoint.gateway_identity.clone()?,
             service: (host.clone(), port),
@@ -117,8 +117,8 @@ impl Pool {
         let lane = if is_through { worker.below(endpoint.weight.clamp(1, LANES_MAX)) } else { 0 };
         let service = is_through.then_some((host, port));
         let expected = Some(endpoint.identities.as_slice());
-        let make_way = || way(endpoint, host, port).ok_or(Reason::ConnectFailed.into());
-        Self::lease_slot(worker, &endpoint.uid, service, lane, expected, make_way).await
+        let make_transport = || transport(endpoint, host, port).ok_or(Reason::ConnectFailed.into());
+        Self::lease_slot(worker, &endpoint.uid, service, lane, expected, make_transport).await
     }
 
     /// The connection to an application that wants HTTP/2.
@@ -130,7 +130,7 @@ impl Pool {
         address: SocketAddr,
     ) -> Result<Leased, Failure> {
         let key = format!("app:{address}");
-        Self::lease_slot(worker, &key, None, 0, None, || Ok(Way::Application { address })).await
+        Self::lease_slot(worker, &key, None, 0, None, || Ok(Transport::Application { address })).await
     }
 
     /// The outer connection to a gateway.
@@ -144,8 +144,8 @@ impl Pool {
     ) -> Result<Leased, Failure> {
         let key = format!("gateway:{address}");
         let identities = vec![identity.clone()];
-        let make_way = || Ok(Way::Direct { address, identities: identities.clone() });
-        Self::lease_slot(worker, &key, None, 0, Some(&identities), make_way).await
+        let make_transport = || Ok(Transport::Direct { address, identities: identities.clone() });
+        Self::lease_slot(worker, &key, None, 0, Some(&identities), make_transport).await
     }
 
     async fn lease_slot(
@@ -154,9 +154,9 @@ impl Pool {
         service: Option<(&Hostname, u16)>,
         lane: u32,
         expected: Option<&[SpiffeId]>,
-        make_way: impl Fn() -> Result<Way, Failure>,
+        make_transport: impl Fn() -> Result<Transport, Failure>,
     ) -> Result<Leased, Failure> {
-        use super::pool1::Age;
+        use super::http1_pool::Age;
         let mut is_second = false;
         let mut until = None;
         loop {
@@ -167,7 +167,7 @@ impl Pool {
                     continue;
                 }
                 Found::Connecting(outcome) => (outcome, false),
-                Found::Nothing => (start(worker, key, service, lane, make_way()?), true),
+                Found::Nothing => (start(worker, key, service, lane, make_transport()?), true),
             };
             let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
             match &*connected {
@@ -205,7 +205,7 @@ impl Pool {
         let mut at = 0;
         while at < of_key.len() {
             let slot = &mut of_key[at];
-            if !slot.is_for(service, lane) {
+            if !slot.set_host(service, lane) {
                 at += 1;
                 continue;
             }
@@ -234,10 +234,10 @@ impl Pool {
     }
 
     /// Puts the outcome of a connect where the next request finds it.
-    fn settle(&self, key: &str, service: Option<(&Hostname, u16)>, lane: u32, outcome: &Outcome) {
+    fn finish(&self, key: &str, service: Option<(&Hostname, u16)>, lane: u32, outcome: &Outcome) {
         let mut slots = self.slots.borrow_mut();
         let Some(of_key) = slots.get_mut(key) else { return };
-        let is_it = |slot: &Slot| slot.is_for(service, lane) && matches!(slot.state, State::Connecting(_));
+        let is_it = |slot: &Slot| slot.set_host(service, lane) && matches!(slot.state, State::Connecting(_));
         let Some(at) = of_key.iter().position(is_it) else { return };
         match outcome {
             Some(Ok(connection)) => {
@@ -298,7 +298,7 @@ async fn wait_for_room(connections: &[Rc<Connection>], until: Instant) -> Result
 }
 
 impl Slot {
-    fn is_for(&self, service: Option<(&Hostname, u16)>, lane: u32) -> bool {
+    fn set_host(&self, service: Option<(&Hostname, u16)>, lane: u32) -> bool {
         self.lane == lane && self.service.as_ref().map(|(host, port)| (host, *port)) == service
     }
 }
@@ -309,7 +309,7 @@ fn start(
     key: &str,
     service: Option<(&Hostname, u16)>,
     lane: u32,
-    way: Way,
+    transport: Transport,
 ) -> watch::Receiver<Outcome> {
     let (told, outcome) = watch::channel(None);
     let service = service.map(|(host, port)| (host.clone(), port));
@@ -318,8 +318,8 @@ fn start(
     worker.mesh.slots.borrow_mut().entry(Rc::clone(&key)).or_default().push(slot);
     let opener = Opener { worker: Rc::clone(worker), key, service, lane, told };
     worker.background.spawn_local("mesh connect", async move {
-        let connected = connect::open(&opener.worker, &way).await;
-        opener.settle(Some(connected));
+        let connected = connect::open(&opener.worker, &transport).await;
+        opener.finish(Some(connected));
     });
     outcome
 }
@@ -334,9 +334,9 @@ struct Opener {
 }
 
 impl Opener {
-    fn settle(&self, outcome: Outcome) {
+    fn finish(&self, outcome: Outcome) {
         let service = self.service.as_ref().map(|(host, port)| (host, *port));
-        self.worker.mesh.settle(&self.key, service, self.lane, &outcome);
+        self.worker.mesh.finish(&self.key, service, self.lane, &outcome);
         self.told.send_replace(outcome);
     }
 }
@@ -345,7 +345,7 @@ impl Drop for Opener {
     /// Aborted, or panicked: its slot would keep everybody waiting for nobody.
     fn drop(&mut self) {
         if self.told.borrow().is_none() {
-            self.settle(Some(Err(Reason::ConnectFailed.into())));
+            self.finish(Some(Err(Reason::ConnectFailed.into())));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One request's way through the endpoints of a service: what was tried, what comes next, and whether anything
 //! does. The decisions are `decide::balance`'s and `decide::retry`'s; all loops of attempts at a service go by this.
 
-use super::attempt::{Missed, Standing};
+use super::attempt::{AttemptError, EndpointVerdict};
 use crate::failure::Failure;
 use crate::snapshot::HostEntry;
 use crate::worker::Worker;
@@ -13,7 +13,7 @@ use model::service::Endpoint;
 use std::time::Duration;
 
 /// What was tried so far.
-pub(crate) struct Course<'a> {
+pub(crate) struct RetryState<'a> {
     worker: &'a Worker,
     entry: &'a HostEntry,
     /// Endpoints that are never to be chosen.
@@ -43,7 +43,7 @@ pub(crate) struct Repeat<'a> {
 /// The opening of a tunnel.
 pub(crate) const CONNECT: Repeat<'static> = Repeat { policy: None, method: "CONNECT", replayable: true };
 
-impl<'a> Course<'a> {
+impl<'a> RetryState<'a> {
     /// A request begins; it earns the service its share of a retry.
     pub(crate) fn begin(worker: &'a Worker, entry: &'a HostEntry) -> Self {
         let now_ms = worker.now_ms();
@@ -98,7 +98,7 @@ impl<'a> Course<'a> {
 
     fn load(&self, index: usize, now_ms: u64) -> Load {
         let state = &self.entry.states[index];
-        Load { active: state.active(), aside: state.is_aside(now_ms) }
+        Load { active: state.active(), ejected: state.is_ejected(now_ms) }
     }
 
     /// Whether the attempt at `index` that ended so is followed by another, which then is at the same endpoint,
@@ -108,15 +108,15 @@ impl<'a> Course<'a> {
         index: usize,
         repeat: Repeat<'_>,
         verdict: Outcome,
-        outcome: &Result<T, Missed>,
+        outcome: &Result<T, AttemptError>,
     ) -> Next {
         if retry::is_final(repeat.policy, verdict) {
             return Next::GiveUp;
         }
         let now_ms = self.worker.now_ms();
         // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
-        let is_replaced =
-            matches!(outcome, Err(missed) if missed.standing == Standing::Stale) && !self.has_replaced;
+        let is_replaced = matches!(outcome, Err(error) if error.verdict == EndpointVerdict::StaleConnection)
+            && !self.has_replaced;
         let attempt = Attempt {
             policy: repeat.policy,
             method: repeat.method,
@@ -136,12 +136,13 @@ impl<'a> Course<'a> {
     /// Whether there is an endpoint that speaks nothing against, beside the ones tried and `index`.
     fn ahead(&self, index: usize, now_ms: u64) -> Ahead {
         let mut all = self.entry.priorities.levels().flatten().map(|other| *other as usize);
-        let is_fresh =
-            |other: usize| other != index && !self.tried.contains(&other) && !self.load(other, now_ms).aside;
+        let is_fresh = |other: usize| {
+            other != index && !self.tried.contains(&other) && !self.load(other, now_ms).ejected
+        };
         if all.any(is_fresh) { Ahead::Fresh } else { Ahead::Failed }
     }
 
-    fn again<T>(&mut self, index: usize, is_replaced: bool, outcome: &Result<T, Missed>) {
+    fn again<T>(&mut self, index: usize, is_replaced: bool, outcome: &Result<T, AttemptError>) {
         if is_replaced {
             self.has_replaced = true;
             self.same = Some(index);
@@ -149,8 +150,8 @@ impl<'a> Course<'a> {
             self.tried.push(index);
             self.number += 1;
         }
-        if let Err(missed) = outcome {
-            self.last = Some(missed.reason.into());
+        if let Err(error) = outcome {
+            self.last = Some(error.reason.into());
         }
     }
 

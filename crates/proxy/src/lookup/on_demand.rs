@@ -2,7 +2,7 @@
 //!
 //! No I/O: it returns what to subscribe and unsubscribe. `start::stream` owns it.
 
-use super::{Ask, Found, Unavailable};
+use super::{Found, LookupQuery, Unavailable};
 use crate::snapshot::{Snapshot, Store};
 use model::Subscription;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 /// Names and addresses subscribed on demand at once. At the limit the absent ones make room; then lookups
 /// fail with [`Unavailable::TooMany`].
-pub(crate) const WANTED_MAX: usize = 4096;
+pub(crate) const SUBSCRIPTIONS_MAX: usize = 4096;
 /// Who waits for one name. More: [`Unavailable::TooMany`].
 const WAITERS_MAX: usize = 1024;
 /// A host is forgotten after so many minutes without use.
@@ -22,7 +22,7 @@ const FORGET_ABSENT_AFTER_MIN: u32 = 2;
 
 /// Whether the control plane can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum StreamState {
     /// The first connection is being made.
     Starting,
     /// Open.
@@ -34,38 +34,45 @@ pub(crate) enum Stream {
 type Waiter = oneshot::Sender<Result<Found, Unavailable>>;
 
 /// One subscription on demand.
-struct Wanted {
+struct OnDemandSubscription {
     since: u32,
     waiters: Vec<Waiter>,
 }
 
 /// See the module's head.
-pub(crate) struct Desk {
+pub(crate) struct OnDemand {
     store: Arc<Store>,
-    wanted: HashMap<Subscription, Wanted>,
+    subscriptions: HashMap<Subscription, OnDemandSubscription>,
     minute: Arc<AtomicU32>,
-    stream: Stream,
+    stream: StreamState,
 }
 
-impl Desk {
+impl OnDemand {
     pub(crate) fn new(store: Arc<Store>, lookup: &super::Lookup) -> Self {
-        Self { store, wanted: HashMap::new(), minute: Arc::clone(&lookup.minute), stream: Stream::Starting }
+        Self {
+            store,
+            subscriptions: HashMap::new(),
+            minute: Arc::clone(&lookup.minute),
+            stream: StreamState::Starting,
+        }
     }
 
     /// Takes over what the last good configuration held, so that it is renewed and forgotten like the rest.
     pub(crate) fn adopt(&mut self, subscriptions: impl IntoIterator<Item = Subscription>) {
         let since = self.minute();
-        for subscription in subscriptions.into_iter().take(WANTED_MAX) {
-            self.wanted.entry(subscription).or_insert(Wanted { since, waiters: Vec::new() });
+        for subscription in subscriptions.into_iter().take(SUBSCRIPTIONS_MAX) {
+            self.subscriptions
+                .entry(subscription)
+                .or_insert(OnDemandSubscription { since, waiters: Vec::new() });
         }
     }
 
     /// Notes the state of the stream. When it breaks, everyone who waits is told.
-    pub(crate) fn set_stream(&mut self, stream: Stream) {
+    pub(crate) fn set_stream(&mut self, stream: StreamState) {
         self.stream = stream;
-        if stream == Stream::Down {
-            for wanted in self.wanted.values_mut() {
-                for waiter in wanted.waiters.drain(..) {
+        if stream == StreamState::Down {
+            for entry in self.subscriptions.values_mut() {
+                for waiter in entry.waiters.drain(..) {
                     let _ = waiter.send(Err(Unavailable::NoStream));
                 }
             }
@@ -73,50 +80,55 @@ impl Desk {
     }
 
     /// Takes a question; returns what to subscribe now and what to unsubscribe to make room.
-    pub(crate) fn ask(&mut self, ask: Ask) -> (Option<Subscription>, Vec<Subscription>) {
+    pub(crate) fn query(&mut self, query: LookupQuery) -> (Option<Subscription>, Vec<Subscription>) {
         let snapshot = self.store.snapshot();
-        if let Some(found) = find(&snapshot, &ask.what) {
-            let _ = ask.answer.send(Ok(found));
+        if let Some(found) = find(&snapshot, &query.what) {
+            let _ = query.answer.send(Ok(found));
             return (None, Vec::new());
         }
-        if let Some(known) = self.wanted.get_mut(&ask.what) {
-            if self.stream == Stream::Down {
-                let _ = ask.answer.send(Err(Unavailable::NoStream));
+        if let Some(known) = self.subscriptions.get_mut(&query.what) {
+            if self.stream == StreamState::Down {
+                let _ = query.answer.send(Err(Unavailable::NoStream));
                 return (None, Vec::new());
             }
             // Those whose deadline passed have gone; their places are free again.
             known.waiters.retain(|waiter| !waiter.is_closed());
             if known.waiters.len() < WAITERS_MAX {
-                known.waiters.push(ask.answer);
+                known.waiters.push(query.answer);
             } else {
-                let _ = ask.answer.send(Err(Unavailable::TooMany));
+                let _ = query.answer.send(Err(Unavailable::TooMany));
             }
             return (None, Vec::new());
         }
-        if self.stream == Stream::Down {
-            let _ = ask.answer.send(Err(Unavailable::NoStream));
+        if self.stream == StreamState::Down {
+            let _ = query.answer.send(Err(Unavailable::NoStream));
             return (None, Vec::new());
         }
-        let gone = if self.wanted.len() >= WANTED_MAX { self.drop_absent(&snapshot) } else { Vec::new() };
-        if self.wanted.len() >= WANTED_MAX {
-            let _ = ask.answer.send(Err(Unavailable::TooMany));
+        let gone = if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            self.drop_absent(&snapshot)
+        } else {
+            Vec::new()
+        };
+        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            let _ = query.answer.send(Err(Unavailable::TooMany));
             return (None, gone);
         }
         let since = self.minute();
-        self.wanted.insert(ask.what.clone(), Wanted { since, waiters: vec![ask.answer] });
-        (Some(ask.what), gone)
+        self.subscriptions
+            .insert(query.what.clone(), OnDemandSubscription { since, waiters: vec![query.answer] });
+        (Some(query.what), gone)
     }
 
     /// After a new snapshot: answers everyone whose question it settles. Returns hosts that an address was
     /// found to belong to but that were not sent with it.
-    pub(crate) fn settle(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Subscription> {
+    pub(crate) fn answer_waiters(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Subscription> {
         let mut more = Vec::new();
-        for (what, wanted) in &mut self.wanted {
-            if wanted.waiters.is_empty() {
+        for (what, entry) in &mut self.subscriptions {
+            if entry.waiters.is_empty() {
                 continue;
             }
             if let Some(found) = find(snapshot, what) {
-                for waiter in wanted.waiters.drain(..) {
+                for waiter in entry.waiters.drain(..) {
                     let _ = waiter.send(Ok(found.clone()));
                 }
             } else if let Subscription::Address(ip) = what
@@ -125,10 +137,11 @@ impl Desk {
                 more.push(Subscription::Host(host.clone()));
             }
         }
-        more.retain(|subscription| !self.wanted.contains_key(subscription));
+        more.retain(|subscription| !self.subscriptions.contains_key(subscription));
         let since = self.minute();
         for subscription in &more {
-            self.wanted.insert(subscription.clone(), Wanted { since, waiters: Vec::new() });
+            self.subscriptions
+                .insert(subscription.clone(), OnDemandSubscription { since, waiters: Vec::new() });
         }
         more
     }
@@ -136,12 +149,12 @@ impl Desk {
     /// A minute has passed: returns what is to be unsubscribed. Nothing is forgotten without a stream,
     /// because it could not be had again.
     pub(crate) fn tick(&mut self) -> Vec<Subscription> {
-        if self.stream != Stream::Open {
+        if self.stream != StreamState::Open {
             return Vec::new();
         }
         let minute = self.minute.fetch_add(1, Ordering::Relaxed) + 1;
         let snapshot = self.store.snapshot();
-        let is_stale = |what: &Subscription, wanted: &Wanted| {
+        let is_stale = |what: &Subscription, entry: &OnDemandSubscription| {
             let used = match what {
                 Subscription::Host(host) => snapshot.host(host.as_str()),
                 Subscription::Address(ip) => {
@@ -149,18 +162,18 @@ impl Desk {
                 }
                 _ => return false,
             };
-            let last = used.map_or(0, |entry| entry.used.0.load(Ordering::Relaxed)).max(wanted.since);
+            let last = used.map_or(0, |entry| entry.used.0.load(Ordering::Relaxed)).max(entry.since);
             let patience = if used.is_some() { FORGET_AFTER_MIN } else { FORGET_ABSENT_AFTER_MIN };
-            minute.saturating_sub(last) > patience && wanted.waiters.iter().all(oneshot::Sender::is_closed)
+            minute.saturating_sub(last) > patience && entry.waiters.iter().all(oneshot::Sender::is_closed)
         };
         let stale: Vec<Subscription> = self
-            .wanted
+            .subscriptions
             .iter()
-            .filter(|(what, wanted)| is_stale(what, wanted))
+            .filter(|(what, entry)| is_stale(what, entry))
             .map(|(what, _)| what.clone())
             .collect();
         for what in &stale {
-            self.wanted.remove(what);
+            self.subscriptions.remove(what);
         }
         stale
     }
@@ -171,9 +184,10 @@ impl Desk {
             Subscription::Address(ip) => snapshot.is_address_absent(*ip),
             _ => false,
         };
-        let gone: Vec<Subscription> = self.wanted.keys().filter(|what| is_absent(what)).cloned().collect();
+        let gone: Vec<Subscription> =
+            self.subscriptions.keys().filter(|what| is_absent(what)).cloned().collect();
         for what in &gone {
-            self.wanted.remove(what);
+            self.subscriptions.remove(what);
         }
         gone
     }

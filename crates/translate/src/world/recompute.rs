@@ -68,7 +68,7 @@ impl World {
                 self.addresses.restore(stored);
             }
         }
-        self.settle(dirty)
+        self.recompute(dirty)
     }
 
     /// Notes which units read `old` or `new`, two states of one object.
@@ -263,7 +263,7 @@ impl World {
         }
     }
 
-    fn settle(&mut self, mut dirty: Dirty) -> Touched {
+    fn recompute(&mut self, mut dirty: Dirty) -> Touched {
         for (host, object) in std::mem::take(&mut dirty.plain) {
             let object = self.objects.get(&object).cloned();
             let new = object.and_then(|object| hosts::compile(&object, &host, self));

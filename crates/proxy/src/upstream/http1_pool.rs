@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections of one worker, by address: the way to plain backends and to the own application.
+//! HTTP/1.1 connections of one worker, by address: the way to plain backends and to the local application.
 //!
 //! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
 //! recently used one is leased first, so that the others may grow old and be closed.

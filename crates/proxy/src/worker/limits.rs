@@ -1,4 +1,5 @@
-//! How many connections a worker has at once: one seat each for those that come, one place for each that is made
+//! How many connections a worker has at once: one permit each for those that come, one upstream permit
+//! for each that is made
 //! upstream. Nobody waits; who gets none is refused.
 //!
 //! No share is fixed: who has little gets more while anything is free, who has much must leave as much free as he
@@ -16,27 +17,27 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Callers' connections of one worker, at the mesh port and a gateway's listeners together; fewer where the process
-/// may have few descriptors ([`Limits`]). More: closed at once, [`model::Reason::TooManyConnections`].
+/// may have few descriptors ([`Capacity`]). More: closed at once, [`model::Reason::TooManyConnections`].
 const CALLERS_MAX: usize = 8192;
-/// Connections of the own application, apart, so that callers cannot take its seats. Otherwise as above.
+/// Connections of the local application, apart, so that callers cannot take its permits. Otherwise as above.
 const OWN_MAX: usize = 8192;
 /// Requests and tunnels of one worker that each need an upstream connection of their own; fewer as above. More: 503,
 /// [`model::Reason::TooManyConnections`].
-const PLACES_MAX: usize = 16_384;
+const UPSTREAM_MAX: usize = 16_384;
 /// Idle HTTP/1.1 upstream connections of one worker; fewer as above. More are closed.
 const IDLE_MAX: usize = 8192;
-/// One address gets a further seat while it has fewer than so many times those that are free: four fifths when
+/// One address gets a further permit while it has fewer than so many times those that are free: four fifths when
 /// nobody else comes, so that a load balancer in front of us, which is one address, has enough. Of two that want
 /// all, each has four ninths.
-const SEATS_SHARE: usize = 4;
-/// A caller's connection at the edge gets a further place while so many times those that it has are free: a fifth
+const CALLERS_SHARE: usize = 4;
+/// A caller's connection at the edge gets a further one while so many times those that it has are free: a fifth
 /// when nobody else comes, and ten that want all leave a tenth.
-const LEFT_AT_EDGE: usize = 4;
-/// The same for the own application and for proxies, which carry the calls of many: a half.
-const LEFT_IN_MESH: usize = 1;
-/// All connections of one address get a further place while they have fewer than so many times those that are free,
+const FREE_AT_EDGE: usize = 4;
+/// The same for the local application and for proxies, which carry the calls of many: a half.
+const FREE_IN_MESH: usize = 1;
+/// All connections of one address get a further one while they have fewer than so many times those that are free,
 /// so that many small ones do not take what one may not.
-const PLACES_OF_SOURCE_SHARE: usize = 16;
+const UPSTREAM_OF_SOURCE_SHARE: usize = 16;
 /// Descriptors that are kept for what is not traffic: admin and metrics (64 connections each), the control stream,
 /// listeners, logs and state. At most half of all.
 const RESERVED_DESCRIPTORS: u64 = 256;
@@ -50,15 +51,15 @@ const HANDSHAKES_OF_ONE_MAX: usize = HANDSHAKES_MAX / 2;
 
 /// How many of each a worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Capacity {
     callers: usize,
     own: usize,
-    places: usize,
+    upstream: usize,
     /// Idle HTTP/1.1 upstream connections.
     pub(crate) idle: usize,
 }
 
-impl Limits {
+impl Capacity {
     /// For one of `workers` in a process that may have `descriptors` open.
     pub(crate) fn within(descriptors: u64, workers: usize, mark: Mark) -> Self {
         let reserved = match mark {
@@ -73,13 +74,13 @@ impl Limits {
             Mark::Captured => Self {
                 callers: eighths(2, CALLERS_MAX),
                 own: eighths(1, OWN_MAX),
-                places: eighths(3, PLACES_MAX),
+                upstream: eighths(3, UPSTREAM_MAX),
                 idle: eighths(1, IDLE_MAX),
             },
             Mark::Free => Self {
                 callers: eighths(3, CALLERS_MAX),
                 own: 1,
-                places: eighths(3, PLACES_MAX),
+                upstream: eighths(3, UPSTREAM_MAX),
                 idle: eighths(2, IDLE_MAX),
             },
         }
@@ -93,67 +94,67 @@ pub(crate) enum Whose {
     Edge(IpAddr),
     /// Another proxy's, from this address.
     Proxy(IpAddr),
-    /// The own application's.
+    /// The local application's.
     Own,
 }
 
-/// All seats of a worker.
-pub(crate) struct Hall {
+/// All permits of a worker.
+pub(crate) struct ConnectionLimits {
     /// For callers.
-    pub(crate) callers: SharedSeats,
-    /// For the own application.
-    pub(crate) own: Seats,
+    pub(crate) callers: SharedLimit,
+    /// For the local application.
+    pub(crate) own: Limit,
     /// For callers that have not proved yet who they are.
-    pub(crate) handshakes: SourceSeats,
-    places: Rc<Pool>,
+    pub(crate) handshakes: PerSourceLimit,
+    upstream: Rc<UpstreamPool>,
 }
 
-impl Hall {
+impl ConnectionLimits {
     /// Empty.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Capacity) -> Self {
         Self {
-            callers: SharedSeats { seats: Seats::new(limits.callers), sources: Rc::default() },
-            own: Seats::new(limits.own),
-            handshakes: SourceSeats::new(HANDSHAKES_MAX, HANDSHAKES_OF_ONE_MAX),
-            places: Rc::new(Pool { max: limits.places, taken: Cell::new(0) }),
+            callers: SharedLimit { permits: Limit::new(limits.callers), sources: Rc::default() },
+            own: Limit::new(limits.own),
+            handshakes: PerSourceLimit::new(HANDSHAKES_MAX, HANDSHAKES_OF_ONE_MAX),
+            upstream: Rc::new(UpstreamPool { max: limits.upstream, taken: Cell::new(0) }),
         }
     }
 
-    /// What a connection may have of the upstream connections. A caller has taken his seat before.
-    pub(crate) fn share(&self, whose: Whose) -> Rc<Share> {
+    /// What a connection may have of the upstream connections. A caller has taken his permit before.
+    pub(crate) fn share(&self, whose: Whose) -> Rc<UpstreamShare> {
         let (left, address) = match whose {
-            Whose::Edge(address) => (LEFT_AT_EDGE, Some(address)),
-            Whose::Proxy(address) => (LEFT_IN_MESH, Some(address)),
-            Whose::Own => (LEFT_IN_MESH, None),
+            Whose::Edge(address) => (FREE_AT_EDGE, Some(address)),
+            Whose::Proxy(address) => (FREE_IN_MESH, Some(address)),
+            Whose::Own => (FREE_IN_MESH, None),
         };
         let known = |address| self.callers.sources.borrow().get(&source(address)).cloned();
-        let (pool, held) = (Rc::clone(&self.places), Cell::new(0));
-        Rc::new(Share { pool, held, left, source: address.and_then(known) })
+        let (pool, held) = (Rc::clone(&self.upstream), Cell::new(0));
+        Rc::new(UpstreamShare { pool, held, left, source: address.and_then(known) })
     }
 }
 
-/// Seats of one kind.
-pub(crate) struct Seats {
+/// Limit of one kind.
+pub(crate) struct Limit {
     free: Rc<Cell<usize>>,
 }
 
 /// Is free again when it is dropped.
-pub(crate) struct Seat(Rc<Cell<usize>>);
+pub(crate) struct Permit(Rc<Cell<usize>>);
 
-impl Seats {
+impl Limit {
     fn new(max: usize) -> Self {
         Self { free: Rc::new(Cell::new(max)) }
     }
 
-    /// Takes a seat; `None`: all are taken.
-    pub(crate) fn take(&self) -> Option<Seat> {
+    /// Takes a permit; `None`: all are taken.
+    pub(crate) fn take(&self) -> Option<Permit> {
         let left = self.free.get().checked_sub(1)?;
         self.free.set(left);
-        Some(Seat(Rc::clone(&self.free)))
+        Some(Permit(Rc::clone(&self.free)))
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.set(self.0.get() + 1);
     }
@@ -162,60 +163,60 @@ impl Drop for Seat {
 /// What the connections of one address have.
 #[derive(Default)]
 struct Source {
-    seats: Cell<usize>,
-    places: Cell<usize>,
+    permits: Cell<usize>,
+    upstream: Cell<usize>,
 }
 
 type Sources = Rc<RefCell<QuickMap<IpAddr, Rc<Source>>>>;
 
-/// Seats for all who come, of which one address cannot take all.
-pub(crate) struct SharedSeats {
-    seats: Seats,
+/// Limit for all who come, of which one address cannot take all.
+pub(crate) struct SharedLimit {
+    permits: Limit,
     sources: Sources,
 }
 
 /// Is free again when it is dropped.
-pub(crate) struct SharedSeat {
-    _seat: Seat,
+pub(crate) struct SharedPermit {
+    _permit: Permit,
     sources: Sources,
     address: IpAddr,
 }
 
-impl SharedSeats {
-    /// Takes a seat for `address`; `None`: all are taken, or too many of them by it.
-    pub(crate) fn take(&self, address: IpAddr) -> Option<SharedSeat> {
+impl SharedLimit {
+    /// Takes a permit for `address`; `None`: all are taken, or too many of them by it.
+    pub(crate) fn take(&self, address: IpAddr) -> Option<SharedPermit> {
         let address = source(address);
         let mut sources = self.sources.borrow_mut();
-        let held = sources.get(&address).map_or(0, |source| source.seats.get());
-        if held >= self.seats.free.get().saturating_mul(SEATS_SHARE) {
+        let held = sources.get(&address).map_or(0, |source| source.permits.get());
+        if held >= self.permits.free.get().saturating_mul(CALLERS_SHARE) {
             return None;
         }
-        let seat = self.seats.take()?;
-        sources.entry(address).or_default().seats.set(held + 1);
-        Some(SharedSeat { _seat: seat, sources: Rc::clone(&self.sources), address })
+        let permit = self.permits.take()?;
+        sources.entry(address).or_default().permits.set(held + 1);
+        Some(SharedPermit { _permit: permit, sources: Rc::clone(&self.sources), address })
     }
 }
 
-impl Drop for SharedSeat {
+impl Drop for SharedPermit {
     fn drop(&mut self) {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = sources.get(&self.address) else { return };
-        source.seats.set(source.seats.get() - 1);
-        if source.seats.get() == 0 {
+        source.permits.set(source.permits.get() - 1);
+        if source.permits.get() == 0 {
             sources.remove(&self.address);
         }
     }
 }
 
-/// The places of a worker.
-struct Pool {
+/// The upstream of a worker.
+struct UpstreamPool {
     max: usize,
     taken: Cell<usize>,
 }
 
 /// One caller's connection's part of them.
-pub(crate) struct Share {
-    pool: Rc<Pool>,
+pub(crate) struct UpstreamShare {
+    pool: Rc<UpstreamPool>,
     held: Cell<usize>,
     /// So many times what it has must be free.
     left: usize,
@@ -223,67 +224,67 @@ pub(crate) struct Share {
 }
 
 /// Is free again when it is dropped.
-pub(crate) struct Place(Rc<Share>);
+pub(crate) struct UpstreamPermit(Rc<UpstreamShare>);
 
-impl Share {
-    /// Takes a place for one upstream connection; `None`: all are taken, or too many of them by this caller.
-    pub(crate) fn take(self: &Rc<Self>) -> Option<Place> {
+impl UpstreamShare {
+    /// Takes a permit for one upstream connection; `None`: all are taken, or too many of them by this caller.
+    pub(crate) fn take(self: &Rc<Self>) -> Option<UpstreamPermit> {
         let free = self.pool.max - self.pool.taken.get();
-        let of_source = self.source.as_ref().map_or(0, |source| source.places.get());
+        let of_source = self.source.as_ref().map_or(0, |source| source.upstream.get());
         let has_share = self.held.get().saturating_mul(self.left) < free
-            && of_source < free.saturating_mul(PLACES_OF_SOURCE_SHARE);
+            && of_source < free.saturating_mul(UPSTREAM_OF_SOURCE_SHARE);
         has_share.then(|| {
             self.count(|count| count + 1);
-            Place(Rc::clone(self))
+            UpstreamPermit(Rc::clone(self))
         })
     }
 
     fn count(&self, change: impl Fn(usize) -> usize) {
-        let source = self.source.as_ref().map(|source| &source.places);
+        let source = self.source.as_ref().map(|source| &source.upstream);
         for count in [&self.pool.taken, &self.held].into_iter().chain(source) {
             count.set(change(count.get()));
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for UpstreamPermit {
     fn drop(&mut self) {
         self.0.count(|count| count - 1);
     }
 }
 
-/// Seats of which one address has its share at most.
-pub(crate) struct SourceSeats {
-    seats: Seats,
+/// Limit of which one address has its share at most.
+pub(crate) struct PerSourceLimit {
+    permits: Limit,
     held: Rc<RefCell<HashMap<IpAddr, usize>>>,
     of_one_max: usize,
 }
 
 /// Is free again when it is dropped.
-pub(crate) struct SourceSeat {
-    _seat: Seat,
+pub(crate) struct PerSourcePermit {
+    _permit: Permit,
     held: Rc<RefCell<HashMap<IpAddr, usize>>>,
     address: IpAddr,
 }
 
-impl SourceSeats {
+impl PerSourceLimit {
     fn new(max: usize, of_one_max: usize) -> Self {
-        Self { seats: Seats::new(max), held: Rc::default(), of_one_max }
+        Self { permits: Limit::new(max), held: Rc::default(), of_one_max }
     }
 
-    /// Takes a seat for `address`; `None`: all are taken, or all that it may have.
-    pub(crate) fn take(&self, address: IpAddr) -> Option<SourceSeat> {
+    /// Takes a permit for `address`; `None`: all are taken, or all that it may have.
+    pub(crate) fn take(&self, address: IpAddr) -> Option<PerSourcePermit> {
         let mut held = self.held.borrow_mut();
         if held.get(&address).is_some_and(|count| *count >= self.of_one_max) {
             return None;
         }
-        let seat = self.seats.take()?;
+        let permit = self.permits.take()?;
         *held.entry(address).or_default() += 1;
-        Some(SourceSeat { _seat: seat, held: Rc::clone(&self.held), address })
+        Some(PerSourcePermit { _permit: permit, held: Rc::clone(&self.held), address })
     }
 }
 
-impl Drop for SourceSeat {
+impl Drop for PerSourcePermit {
     fn drop(&mut self) {
         let mut held = self.held.borrow_mut();
         if let Some(count) = held.get_mut(&self.address) {
