@@ -122,8 +122,10 @@ async fn drive<I: Io>(
             }
             return Poll::Ready(());
         }
-        if shared.findings.has_news.take() {
-            shared.max_streams.set(connection.max_concurrent_send_streams());
+        // SETTINGS may be in force long after their first byte came: when all of them are there, and written to.
+        let max_streams = connection.max_concurrent_send_streams();
+        let has_changed = shared.max_streams.replace(max_streams) != max_streams;
+        if shared.findings.has_news.take() || has_changed {
             shared.open.freed.notify_waiters();
         }
         // After the connection, which has read what there is: we may be the one who was asleep.

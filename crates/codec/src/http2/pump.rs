@@ -247,7 +247,10 @@ impl Pump {
                 return Poll::Ready(reason);
             }
             if self.piece.is_empty() {
-                if let Err(reason) = ready!(self.poll_turn(cx)) {
+                // What was taken already waits as a piece, and costs what it is.
+                if self.ahead.is_none()
+                    && let Err(reason) = ready!(self.poll_turn(cx))
+                {
                     return Poll::Ready(reason);
                 }
                 match ready!(self.poll_body(cx)) {
@@ -255,10 +258,14 @@ impl Pump {
                     ControlFlow::Break(reason) => return Poll::Ready(reason),
                 }
             }
-            let room = match ready!(self.poll_room(cx)) {
+            let mut room = match ready!(self.poll_room(cx)) {
                 Ok(room) => room,
                 Err(reason) => return Poll::Ready(reason),
             };
+            if room == self.piece.len() && self.ahead.is_none() {
+                self.gather(cx);
+                room = self.stream.capacity().min(self.piece.len());
+            }
             let part = self.findings.outbox.piece(self.piece.split_to(room));
             let last = self.piece.is_empty() && self.is_at_end();
             if self.stream.send_data(part, last).is_err() || last {
@@ -285,9 +292,7 @@ impl Pump {
         };
         match frame.into_data() {
             Ok(data) => {
-                self.piece = data;
-                self.gather(cx);
-                self.piece_len = self.piece.len();
+                (self.piece_len, self.piece) = (data.len(), data);
                 Poll::Ready(ControlFlow::Continue(()))
             }
             Err(frame) => {
@@ -308,10 +313,17 @@ impl Pump {
     }
 
     /// Puts small pieces that are there together: a frame costs its receiver more than the few bytes in it, and the
-    /// library cuts a connection, with all streams on it, when too many of them wait for who reads one of them.
+    /// library cuts a connection, with all streams on it, when too many of them wait for who reads one of them. Only
+    /// where there is room for all of it: a body that was asked counts the time until it is asked again as its
+    /// sender's, and one that was read to its end as sent.
     fn gather(&mut self, cx: &mut Context<'_>) {
         let mut all = BytesMut::new();
-        while all.len().max(self.piece.len()) < SMALL_PIECE_BYTES && !self.body.is_end_stream() {
+        loop {
+            let len = all.len().max(self.piece.len());
+            self.stream.reserve_capacity(len);
+            if len >= SMALL_PIECE_BYTES || self.stream.capacity() < len || self.body.is_end_stream() {
+                break;
+            }
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { break };
             match &frame {
                 Some(Ok(frame))
@@ -329,7 +341,7 @@ impl Pump {
             }
         }
         if !all.is_empty() {
-            self.piece = all.freeze();
+            (self.piece_len, self.piece) = (all.len(), all.freeze());
         }
     }
 

@@ -67,3 +67,53 @@ fn the_line_of_a_chunk_has_one_reading() {
     }
     breaks(&format!("{CHUNKED}5;{}", "x".repeat(20_000)), "body");
 }
+
+/// What came of `bytes` in these pieces: the state, or where they broke.
+fn scan(bytes: &[u8], cuts: impl Iterator<Item = usize>) -> Result<String, Broken> {
+    let (mut scanner, mut at) = (Scanner::new(), 0);
+    for cut in cuts.chain([bytes.len()]) {
+        scanner.scan(&bytes[at..cut], Asked::default()).map_err(|broken| match broken {
+            Broken::Head(index) => Broken::Head(at + index),
+            Broken::Body(_) => Broken::Body(0),
+        })?;
+        at = cut;
+    }
+    Ok(format!("{scanner:?}"))
+}
+
+/// Heads of lines in a random order are read alike in one piece, in two, and byte by byte.
+#[test]
+fn a_response_is_read_alike_however_it_comes() {
+    const LINES: [&str; 12] = [
+        "X: a\r\n",
+        "Content-Length: 3\r\n",
+        "CONTENT-LENGTH: 2\r\n",
+        "transfer-encoding: chunked\r\n",
+        "Transfer-Encoding: gzip\r\n",
+        "X: b\n",
+        "\r\r\n",
+        "\r\n",
+        "a\rb\r\n",
+        "xontent-Length: 4\r\n",
+        "Content-Length :4\r\n",
+        "\n",
+    ];
+    const STARTS: [&str; 3] =
+        ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\r\n", "HTTP/1.1 2\n"];
+    const ENDS: [&str; 4] = ["\r\nabc", "\r\n3\r\nabc\r\n0\r\n\r\n", "\r\n3\nabc", ""];
+    let mut seed = 1_u64;
+    let mut draw = |from: &[&'static str]| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        from[(seed >> 33) as usize % from.len()]
+    };
+    for round in 0..2_000 {
+        let lines: String = (0..round % 5).map(|_| draw(&LINES)).collect();
+        let text = [draw(&STARTS), &lines, draw(&ENDS)].concat();
+        let bytes = text.as_bytes();
+        let whole = scan(bytes, std::iter::empty());
+        assert_eq!(scan(bytes, 1..bytes.len()), whole, "{text:?} byte by byte");
+        for cut in 1..bytes.len() {
+            assert_eq!(scan(bytes, std::iter::once(cut)), whole, "{text:?} in two at {cut}");
+        }
+    }
+}

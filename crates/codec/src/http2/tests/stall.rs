@@ -284,3 +284,45 @@ fn heads_for_which_there_is_no_room_are_refused_and_the_rest_is_served() {
 fn who_goes_on_with_heads_for_which_there_is_no_room_is_cut() {
     check_flood(bomb(3_000), Flood::Refusals);
 }
+
+/// What a body's watch was told: bytes taken, and the end.
+#[derive(Default)]
+struct Told(std::cell::Cell<usize>, std::cell::Cell<Option<crate::BodyEnd>>);
+
+impl crate::Watch for Told {
+    fn data(&self, len: usize) {
+        self.0.set(self.0.get() + len);
+    }
+
+    fn end(&self, end: crate::BodyEnd) {
+        self.1.set(Some(end));
+    }
+}
+
+/// Small pieces are put together only where there is room for them: nothing behind them is taken, and no end is
+/// read, before they can be sent.
+#[test]
+fn nothing_is_read_ahead_behind_a_shut_window() {
+    for pieces in [&[10, 60_000][..], &[100], &[1024, 60_000]] {
+        run(async {
+            let (frames, receiver) = mpsc::channel(10);
+            for len in pieces {
+                frames.send(Frame::data(Bytes::from(vec![b'x'; *len]))).await.unwrap();
+            }
+            drop(frames);
+            let told = Rc::<Told>::default();
+            let body = Body::boxed(Frames(receiver)).watched(Rc::clone(&told) as Rc<dyn crate::Watch>);
+            let body = std::cell::RefCell::new(Some(body));
+            let (mut near, far) = duplex(1 << 20);
+            let _ended = serving(far, std::future::pending(), move |_| {
+                let body = body.borrow_mut().take().unwrap();
+                async { Reply::Response(Response::new(body)) }
+            });
+            near.write_all(&hello(&NO_WINDOW)).await.unwrap();
+            pass(Duration::from_secs(1)).await;
+            assert_eq!((told.0.get(), told.1.get()), (pieces[0], None), "{pieces:?}: it was not sent");
+            pass(Duration::from_secs(400)).await;
+            assert_eq!(told.1.get(), Some(crate::BodyEnd::Unread), "{pieces:?}");
+        });
+    }
+}

@@ -154,3 +154,20 @@ fn who_waits_for_room_is_told_that_there_will_be_none() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
     });
 }
+
+/// A limit counts when all of its frame has come, however the frame is cut.
+#[test]
+fn a_limit_of_streams_that_comes_in_pieces_counts() {
+    run(async {
+        for cut in 1..15 {
+            let (near, mut far) = duplex(1 << 16);
+            let (sender, _driver) = client(near).await;
+            let settings = frame(4, 0, 0, &ONE_STREAM);
+            for part in [&settings[..cut], &settings[cut..]] {
+                far.write_all(part).await.unwrap();
+                settle().await;
+            }
+            assert_eq!(sender.max_streams(), 1, "cut at {cut}");
+        }
+    });
+}
