@@ -220,7 +220,7 @@ async fn answer(
     bound: IpAddr,
     caller: Option<Arc<Caller>>,
     handler: &AdminHandler,
-    look_ups: &Semaphore,
+    look_ups: &Arc<Semaphore>,
     request: &Request<Body>,
 ) -> Reply {
     let headers = request.headers();
@@ -257,7 +257,7 @@ fn is_reading(request: &Request<Body>) -> bool {
 }
 
 /// Whether the caller may change something.
-async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Semaphore) -> Result<(), AdminReply> {
+async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Arc<Semaphore>) -> Result<(), AdminReply> {
     let who = match uid(caller, look_ups).await {
         Some(uid) if caller::is_trusted(uid) => return Ok(()),
         Some(uid) => format!("this call came from uid {uid}"),
@@ -270,10 +270,12 @@ async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Semaphore) -> Result
 }
 
 /// The caller's user, if it can be told.
-async fn uid(caller: Option<Arc<Caller>>, look_ups: &Semaphore) -> Option<u32> {
+async fn uid(caller: Option<Arc<Caller>>, look_ups: &Arc<Semaphore>) -> Option<u32> {
     let caller = caller?;
-    let _turn = look_ups.acquire().await.ok()?;
-    tokio::task::spawn_blocking(move || caller.uid()).await.ok()?
+    let turn = Arc::clone(look_ups).acquire_owned().await.ok()?;
+    // The turn ends with the look-up, not with who waits for it: one who is gone leaves nothing in a queue.
+    let look_up = move || (caller.uid(), turn).0;
+    tokio::task::spawn_blocking(look_up).await.ok()?
 }
 
 #[cfg(test)]

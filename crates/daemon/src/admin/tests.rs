@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use codec::client;
@@ -156,5 +157,29 @@ fn a_look_up_keeps_nobody_else_out() {
         assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
         trigger.start();
         serving.await.unwrap().unwrap();
+    });
+}
+
+/// The turn ends with the look-up: a caller who has gone leaves nothing that another could queue behind.
+#[test]
+fn a_look_up_of_one_who_is_gone_keeps_its_turn() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    runtime.unwrap().block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_near, far) =
+            tokio::join!(tokio::net::TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let caller = Arc::new(super::Caller::of(&far.unwrap().0).unwrap());
+        let look_ups = Arc::new(tokio::sync::Semaphore::new(1));
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+        let mut asking = Box::pin(super::uid(Some(caller), &look_ups));
+        let is_waiting = std::future::poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_pending()));
+        assert!(is_waiting.await);
+        drop(asking);
+        assert_eq!(look_ups.available_permits(), 0, "it is still in the queue");
+        drop(release);
+        assert!(busy.await.unwrap().is_err());
+        let turn = look_ups.acquire().await.unwrap();
+        drop(turn);
     });
 }
