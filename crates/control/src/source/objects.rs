@@ -26,6 +26,8 @@ pub struct Stored {
 #[derive(Debug, Default)]
 pub struct Objects {
     files: Vec<Arc<Object>>,
+    /// The first of each name among them.
+    files_by_name: BTreeMap<ObjectRef, Arc<Object>>,
     leaving: BTreeSet<ObjectRef>,
     file_findings: Vec<Finding>,
     stored: BTreeMap<ObjectRef, Stored>,
@@ -104,6 +106,10 @@ impl Objects {
         leaving: BTreeSet<ObjectRef>,
         findings: Vec<Finding>,
     ) {
+        self.files_by_name.clear();
+        for object in &objects {
+            self.files_by_name.entry(object.object.clone()).or_insert_with(|| Arc::clone(object));
+        }
         self.files = objects;
         self.leaving = leaving;
         self.file_findings = findings;
@@ -131,8 +137,8 @@ impl Objects {
 
     /// The object as it comes from a file, unless it is leaving.
     pub fn find_file(&self, object: &ObjectRef) -> Option<&Object> {
-        let files = self.files.iter().map(|file| &**file);
-        files.filter(|file| file.object == *object).find(|_| !self.leaving.contains(object))
+        let file = self.files_by_name.get(object).filter(|_| !self.leaving.contains(object));
+        file.map(|file| &**file)
     }
 
     /// The object as it was applied over the API.
@@ -144,7 +150,7 @@ impl Objects {
     pub fn find(&self, object: &ObjectRef) -> Option<&Arc<Object>> {
         let stored = self.stored.get(object).map(|stored| &stored.object);
         let is_replaced = stored.is_some() && self.leaving.contains(object);
-        let file = self.files.iter().find(|file| file.object == *object && !is_replaced);
+        let file = self.files_by_name.get(object).filter(|_| !is_replaced);
         file.or(stored)
     }
 
