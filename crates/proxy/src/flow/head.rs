@@ -118,7 +118,8 @@ pub(crate) fn receive(
         edge.as_ref().and_then(|edge| forwarded::believe(&settings.http, edge.peer, &Fields(&headers)));
     let client = believed.as_ref().map(|believed| believed.client);
     let from = if edge.is_some() { Source::Outside } else { Source::Mesh };
-    if has_stripped(&headers, from) {
+    let stripped = count_stripped(&headers, from);
+    if stripped > 0 {
         // RFC 9110 section 10.1.1; the codec answers `100-continue` itself.
         if headers.get_all(header::EXPECT).iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue"))
         {
@@ -127,7 +128,7 @@ pub(crate) fn receive(
         if wants_websocket(&headers) {
             return Err(Reason::UpgradeFailed);
         }
-        strip_received(&mut headers, from);
+        strip_received(&mut headers, from, stripped);
     }
     let Target { target, readings, is_redirected } = find_target(&parts.method, &parts.uri, settings.path)?;
     if let Some(edge) = edge {
@@ -264,25 +265,25 @@ fn is_stripped(name: &HeaderName, from: Source) -> bool {
     }
 }
 
-fn has_stripped(headers: &HeaderMap, from: Source) -> bool {
-    headers.keys().any(|name| is_stripped(name, from))
+fn count_stripped(headers: &HeaderMap, from: Source) -> usize {
+    headers.keys().filter(|name| is_stripped(name, from)).count()
 }
 
 /// Takes out hop-by-hop headers, those that `connection` names, and protected ones. `te: trailers` stays,
 /// because gRPC servers ask for it.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if has_stripped(headers, Source::Mesh) {
-        strip_received(headers, Source::Mesh);
+    let stripped = count_stripped(headers, Source::Mesh);
+    if stripped > 0 {
+        strip_received(headers, Source::Mesh, stripped);
     }
 }
 
-fn strip_received(headers: &mut HeaderMap, from: Source) {
+/// Takes out the `count` names that are to go, and what `connection` names.
+fn strip_received(headers: &mut HeaderMap, from: Source, count: usize) {
     // All that many applications of HTTP/1 say.
-    if codec::headers::keeps_alive(headers) {
+    if count == 1 && codec::headers::keeps_alive(headers) {
         headers.remove(header::CONNECTION);
-        if !has_stripped(headers, from) {
-            return;
-        }
+        return;
     }
     codec::headers::strip_hop_by_hop(headers);
     let is_left = |name: &&HeaderName| is_stripped(name, from) && **name != header::TE;

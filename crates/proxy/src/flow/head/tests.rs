@@ -121,6 +121,28 @@ fn trailers_carry_nothing_that_only_headers_may() {
     assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status"]);
 }
 
+/// What most applications say of the connection hides nothing that is to go beside it.
+#[test]
+fn what_keeps_a_connection_goes_and_all_else_that_is_to_go() {
+    let alone = [("connection", "keep-alive"), ("x-a", "1")];
+    let with_more = |name, value| [("connection", "Keep-Alive"), (name, value), ("x-a", "1")];
+    let all = [
+        &alone[..],
+        &with_more("keep-alive", "timeout=5"),
+        &with_more("x-leno-failure", "R"),
+        &with_more("te", "gzip"),
+        &with_more("connection", "x-b"),
+    ];
+    for fields in all {
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-a"], "{fields:?}");
+    }
+}
+
 #[test]
 fn grpc_is_told_from_its_cousins() {
     for (content_type, expected) in [

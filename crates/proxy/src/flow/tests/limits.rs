@@ -1,6 +1,6 @@
 //! Callers beyond a worker's limit are refused by name, and only they.
 
-use super::bed::{Application, Authority, Proxy, fresh_ip, story, wait_until};
+use super::bed::{Application, Authority, Proxy, endpoints, fresh_ip, plain, service, story, wait_until};
 use super::edge::{edge, edge_resources, rule};
 use super::mesh::{Cluster, client};
 use crate::accept::listen;
@@ -302,4 +302,55 @@ fn responses_that_nobody_reads_are_given_up_by_name() {
         let (shed, idle) = (with(Reason::BudgetExhausted), with(Reason::StreamIdle));
         assert!(shed > 0 && idle > 0 && shed + idle == 10, "{lines:?}");
     });
+}
+
+/// An HTTP/2 backend that opens its window after `shut`, and answers when it has had the request.
+fn shut_backend(shut: Duration) -> SocketAddr {
+    let listener = listen(SocketAddr::new(fresh_ip(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        let hello = [frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]), frame(4, 1, 0, &[])].concat();
+        write.write_all(&hello).await.unwrap();
+        read.read_exact(&mut [0; 24]).await.unwrap();
+        let mut head = [0; 9];
+        while read.read_exact(&mut head).await.is_ok() {
+            let len = usize::from(head[1]) << 8 | usize::from(head[2]);
+            read.read_exact(&mut vec![0; len]).await.unwrap();
+            match (head[3], head[4] & 1) {
+                (1, _) => {
+                    pass(shut).await;
+                    write.write_all(&frame(8, 0, 1, &[0, 0, 0x10, 0])).await.unwrap();
+                }
+                (0, 1) => write.write_all(&frame(1, 5, 1, &[0x88])).await.unwrap(),
+                _ => {}
+            }
+        }
+    });
+    address
+}
+
+/// What a backend takes to make room is not the caller's silence.
+#[test]
+fn a_caller_is_not_blamed_for_a_backend_that_takes_nothing() {
+    for len in [20, 1500] {
+        timeless(async move {
+            let (limit, shut) = (Duration::from_secs(7), Duration::from_secs(20));
+            let proxy = edge(vec![rule(0, "")], &[]);
+            proxy.apply(vec![service(Protocol::Http2), endpoints(vec![plain(shut_backend(shut))])]);
+            set_stream_idle(&proxy, limit);
+            let mut caller = proxy.enter_raw();
+            let chunk = format!("{len:x}\r\n{}\r\n", "x".repeat(len));
+            let head = "POST / HTTP/1.1\r\nhost: shop.example\r\ntransfer-encoding: chunked\r\n\r\n";
+            caller.write_all(format!("{head}{chunk}").as_bytes()).await.unwrap();
+            pass(Duration::from_secs(1)).await;
+            caller.write_all(chunk.as_bytes()).await.unwrap();
+            pass(shut).await;
+            caller.write_all(b"0\r\n\r\n").await.unwrap();
+            let mut status = [0; 12];
+            caller.read_exact(&mut status).await.unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200", "pieces of {len}");
+        });
+    }
 }
