@@ -65,7 +65,7 @@ fn lasting(line: &str) -> String {
         match word.rsplit_once('-') {
             Some((name, id)) if is_id(id) => return format!("{name}-ID"),
             _ if is_id(word) => return "ID".into(),
-            _ if word.strip_suffix('s').is_some_and(is_number) => return "AGE".into(),
+            _ if word.strip_suffix(['s', 'm', 'h']).is_some_and(is_number) => return "AGE".into(),
             _ => {}
         }
         match word.split_once('(') {
@@ -76,6 +76,12 @@ fn lasting(line: &str) -> String {
     let mut words: Vec<String> = line.split_whitespace().map(word).collect();
     if line.starts_with("  ") && words.first().is_some_and(|first| is_number(first)) {
         words[0] = "COUNT".into();
+    }
+    // Metrics that count on when a command is run once more.
+    if line.starts_with("leno_")
+        && let Some(last) = words.last_mut()
+    {
+        *last = "COUNT".into();
     }
     // How curl calls a connection that was closed before it had sent anything.
     words.join(" ").replace("exit 52", "exit 56")
