@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ impl Running {
             .stdin(input)
             .stdout(words.try_clone()?)
             .stderr(words)
+            // So that all of it can be ended at one moment: a master would replace a worker that ended before it.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("start {name}"))?;
         Ok(Running { child, name: name.to_owned() })
@@ -86,6 +89,9 @@ impl Running {
     }
 
     /// CPU time of the whole tree.
+    ///
+    /// # Errors
+    /// It has ended: somebody else answers.
     pub fn cpu(&self) -> Result<Cpu> {
         let mut sum = Cpu::default();
         for id in self.tree() {
@@ -93,6 +99,9 @@ impl Running {
             // The name in parentheses may contain blanks.
             let (_, fields) = stat.rsplit_once(')').context("read /proc/PID/stat")?;
             let fields: Vec<&str> = fields.split_whitespace().collect();
+            if id == self.id() && fields.first() == Some(&"Z") {
+                bail!("{} has ended", self.name);
+            }
             let ticks = |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok());
             sum.user += ticks(11).context("utime")? * TICK_US;
             sum.system += ticks(12).context("stime")? * TICK_US;
@@ -109,13 +118,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Workers first, or they would be orphans.
-        for id in self.tree().into_iter().rev() {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(id.cast_signed()),
-                nix::sys::signal::Signal::SIGKILL,
-            );
-        }
+        let group = nix::unistd::Pid::from_raw(self.id().cast_signed());
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
