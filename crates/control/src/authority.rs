@@ -5,7 +5,7 @@
 use crate::task::Handle;
 use ca::{Issuer, SignError, Signer};
 use daemon::clock::Clock;
-use identity::rotate::Held;
+use identity::freshness::Held;
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
 use model::trust::TrustBundle;
 use model::{SpiffeId, TrustDomain};

@@ -10,7 +10,7 @@ use api::kinds;
 use apiserver::backend::{Applied, Applies, Backend, Batch, Changed, Item, Kind, Refusal, Scope, Target};
 use apiserver::{Store, StoreError};
 use change::{Made, Wanted};
-use identity::rotate::Held;
+use identity::freshness::Held;
 use model::time::rfc3339;
 use model::{Code, Finding, Level, ObjectRef, Origin};
 use serde_json::{Value, json};

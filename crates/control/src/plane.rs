@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger, Validity, seconds};
 use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
-use crate::stream::{CatalogSource, Peer, Stream};
+use crate::stream::{CatalogSource, Peer, Stream, StreamId};
 use api::Object;
 use apiserver::Change as Row;
 use model::federation::RemoteCluster;
@@ -33,9 +33,6 @@ pub use withdrawals::{WITHDRAWALS_MAX, Withdrawn};
 pub const STREAMS_MAX: usize = 20_000;
 /// Open streams of one proxy at most; it needs one, and a few more while broken ones are being noticed.
 pub const STREAMS_PER_PROXY_MAX: u32 = 16;
-
-/// Names a stream within this process.
-pub type StreamId = u64;
 
 /// Everything that a control plane knows.
 pub struct Plane {

@@ -4,8 +4,7 @@
 pub mod published;
 
 use crate::metrics::Metrics;
-use crate::plane::StreamId;
-use crate::stream::{CatalogSource, Stream};
+use crate::stream::{CatalogSource, Stream, StreamId};
 use model::Subscription;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;

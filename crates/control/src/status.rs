@@ -6,7 +6,7 @@ use crate::presence::{Absence, Registration, seconds};
 use crate::stream::{Peer, Stream};
 use crate::task::Now;
 use apiserver::http::finding_json;
-use identity::rotate::{Freshness, Held};
+use identity::freshness::{Freshness, Held};
 use model::time::rfc3339;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -14,6 +14,9 @@ use xds::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use xds::server::{Catalog, Fault, Session, SessionStatus};
 use xds::wire::{Combined, Encoded};
 
+/// Names a stream within this process.
+pub type StreamId = u64;
+
 /// Who is at the other end.
 #[derive(Clone, Debug)]
 pub enum Peer {

@@ -1,13 +1,14 @@
 //! The handle that the rest of a program holds: current SVID, current trust, TLS configurations from both.
 
+use crate::expect::Expect;
+use crate::freshness::Held;
 use crate::refusal::refusal;
-use crate::rotate::Held;
 use crate::svid::Svid;
 use crate::verify::{Late, Trust, Verifier, Wanted};
 use crate::watch::{OutsideValidity, Watch};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::trust::{Proof, Shown, TrustBundle};
-use model::{Reason, SpiffeId, TrustDomain};
+use model::{Reason, SpiffeId};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -33,23 +34,6 @@ pub enum Clients {
     Renewing,
     /// Not asked.
     None,
-}
-
-/// Whom a client accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// One of these identities; an empty list accepts nobody.
-    OneOf(Vec<SpiffeId>),
-    /// The control plane of one cluster.
-    Control {
-        /// Whose roots may name clusters.
-        trust_domain: TrustDomain,
-        /// The cluster whose signing certificate must vouch for it.
-        cluster: Arc<str>,
-    },
-    /// Before joining: a control plane (`ns/leno-system/sa/control`) whose chain contains the root with
-    /// this SHA-256 (of the DER) and is signed by it.
-    PinnedRoot([u8; 32]),
 }
 
 /// Who we are and whom we trust; copies share one state, and every handshake reads the current one.

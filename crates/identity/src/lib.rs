@@ -5,6 +5,8 @@
 //! certificates (that is `ca`), dials, or decides what an identity may do. Read `verify` next.
 
 mod config;
+mod expect;
+pub mod freshness;
 mod key;
 mod leaf;
 mod refusal;
@@ -13,7 +15,8 @@ mod svid;
 mod verify;
 mod watch;
 
-pub use config::{Clients, Expect, Identity, server_name};
+pub use config::{Clients, Identity, server_name};
+pub use expect::Expect;
 pub use key::{Key, KeyError};
 pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, public_key};
 pub use refusal::{Bound, Outside, Refused, is_refused, outside_validity, refusal};

@@ -1,8 +1,8 @@
 //! A certificate with its key: what we show to others.
 
+use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::leaf::{self, Flaw};
-use crate::rotate::Freshness;
 use model::SpiffeId;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;

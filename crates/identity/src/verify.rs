@@ -4,7 +4,7 @@
 //! federated root cannot vouch for our own domain (bad inputs T02). Host names play no part. The path also
 //! says which cluster signed, which is all that binds a name to a cluster (decision 0003).
 
-use crate::config::Expect;
+use crate::expect::Expect;
 use crate::leaf;
 use crate::refusal::{Refused, outside_validity, refusal};
 use crate::watch::Watch;

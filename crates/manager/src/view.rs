@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use daemon::host::is_ours;
-use identity::rotate::{Freshness, Held};
+use identity::freshness::{Freshness, Held};
 use model::time::rfc3339;
 use serde_json::{Value, json};
 use std::io;

@@ -6,15 +6,17 @@
 //! those atomics.
 
 mod build;
+mod change;
 mod ports;
 mod retries;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use change::Change;
 pub use ports::Ports;
 pub use retries::Retries;
-pub use store::{Change, Store};
+pub use store::Store;
 
 use decide::balance::{Place, Priorities};
 use decide::hash::QuickMap;

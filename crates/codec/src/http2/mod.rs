@@ -6,6 +6,7 @@ mod findings;
 pub(crate) mod keepalive;
 mod meter;
 mod metered; // the meter in the stream
+mod open; // counts streams
 mod outbox;
 mod pump;
 pub(crate) mod recv;

@@ -14,8 +14,8 @@ use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep};
 
 use super::findings::Findings;
+use super::open::StreamGuard;
 use super::outbox::{Outbox, Piece};
-use super::recv::StreamGuard;
 use crate::budget::{Pause, Wait};
 use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
 use crate::{Body, BodyEnd, BodyError, Budget};

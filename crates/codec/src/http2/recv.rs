@@ -1,52 +1,17 @@
 //! The receiving half of a stream as a body.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::sync::Notify;
 
 use super::findings::Interest;
+use super::open::StreamGuard;
 use super::pump::CancelOnDrop;
 use crate::headers::has_odd_name;
 use crate::{BodyError, ResetCode};
-
-/// The streams of a connection that are open.
-#[derive(Debug, Default)]
-pub(super) struct OpenStreams {
-    count: Cell<usize>,
-    /// Told of each one that is no more, and of what else may make room.
-    pub(super) freed: Notify,
-}
-
-impl OpenStreams {
-    pub(super) fn count(&self) -> usize {
-        self.count.get()
-    }
-}
-
-/// Counts an open stream until it is dropped.
-#[derive(Debug)]
-pub(crate) struct StreamGuard(Rc<OpenStreams>);
-
-impl StreamGuard {
-    pub(super) fn new(open: &Rc<OpenStreams>) -> Self {
-        open.count.set(open.count.get() + 1);
-        StreamGuard(Rc::clone(open))
-    }
-}
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        debug_assert!(self.0.count.get() > 0, "stream counted twice");
-        self.0.count.set(self.0.count.get().saturating_sub(1));
-        self.0.freed.notify_one();
-    }
-}
 
 /// A body that arrives on a stream.
 pub(crate) struct RecvBody {

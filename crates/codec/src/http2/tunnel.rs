@@ -10,8 +10,8 @@ use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::findings::{Findings, Interest};
+use super::open::StreamGuard;
 use super::outbox::Piece;
-use super::recv::StreamGuard;
 
 /// Most bytes that one write puts into the library's queue.
 const WRITE_BYTES_MAX: usize = 64 * 1024;

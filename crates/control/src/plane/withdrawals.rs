@@ -1,8 +1,8 @@
 //! Taking workloads out: who asks waits until everybody who was told of them has confirmed that they are gone.
 
-use super::{Plane, StreamId};
+use super::Plane;
 use crate::presence::Standing;
-use crate::stream::AckState;
+use crate::stream::{AckState, StreamId};
 use std::time::Instant;
 use tokio::sync::oneshot;
 

@@ -1,8 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{
-    Event, Freshness, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded,
-};
+use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded};
+use crate::freshness::Freshness;
 use crate::tests::{ALICE, Authority, BOB, bundle};
 use crate::{Identity, Key, Svid};
 use rcgen::{CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, date_time_ymd};

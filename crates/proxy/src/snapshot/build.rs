@@ -5,8 +5,8 @@
 
 mod gateway;
 
+use super::change::Change;
 use super::ports::Ports;
-use super::store::Change;
 use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Retries, Snapshot};
 use decide::balance;
 use decide::hash::QuickMap;

@@ -1,10 +1,11 @@
 //! Holds the snapshot in force and swaps it. One writer, the control thread; readers never wait.
 
 use super::build::Builder;
+use super::change::Change;
 use super::ports::{Ports, Unasked};
 use super::{Me, Snapshot};
 use arc_swap::ArcSwap;
-use model::{Resource, ResourceKey, Subscription};
+use model::{Resource, ResourceKey};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,19 +16,6 @@ pub struct Store {
     moved: tokio::sync::watch::Sender<u64>,
     // Only the control thread takes it, for the time of one build; it makes `apply` a shared-reference call.
     builder: Mutex<Builder>,
-}
-
-/// What changes in one step.
-#[derive(Default)]
-pub struct Change {
-    /// New or changed.
-    pub upserts: Vec<(ResourceKey, Resource)>,
-    /// Gone.
-    pub removed: Vec<ResourceKey>,
-    /// Asked for and not there.
-    pub absent: Vec<Subscription>,
-    /// No longer asked for: what is known of their absence is forgotten.
-    pub forgotten: Vec<Subscription>,
 }
 
 impl Store {

@@ -1,0 +1,16 @@
+//! What changes in one step from one snapshot to the next.
+
+use model::{Resource, ResourceKey, Subscription};
+
+/// What changes in one step.
+#[derive(Default)]
+pub struct Change {
+    /// New or changed.
+    pub upserts: Vec<(ResourceKey, Resource)>,
+    /// Gone.
+    pub removed: Vec<ResourceKey>,
+    /// Asked for and not there.
+    pub absent: Vec<Subscription>,
+    /// No longer asked for: what is known of their absence is forgotten.
+    pub forgotten: Vec<Subscription>,
+}
