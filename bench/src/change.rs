@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::measured::{Effect, median};
 use crate::process::{self, Running};
-use crate::report::median;
 
 /// Changes that are measured, after one that is not.
 const CHANGES: usize = 20;
@@ -17,12 +17,6 @@ const CHANGES: usize = 20;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// For the gateway; the asking side has the other one.
 const CORE: usize = 1;
-
-/// Milliseconds until a change took effect.
-pub struct Effect {
-    pub median_ms: f64,
-    pub worst_ms: f64,
-}
 
 /// Starts the gateway in `folder` and changes its route to and fro.
 pub fn measure(leno: &Path, folder: &Path) -> Result<Effect> {

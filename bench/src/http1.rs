@@ -15,10 +15,11 @@ use serde_json::json;
 
 use crate::allocations;
 use crate::change;
+use crate::measured::{Block, Measured, median};
 use crate::peers::{self, Folder, Peer};
 use crate::process::{self, Running};
 use crate::report::{self, Report};
-use crate::wrk::{self, Load};
+use crate::wrk;
 
 /// For the generator and the backend.
 const LOAD_CORE: usize = 0;
@@ -57,31 +58,6 @@ pub struct Options {
     /// Where configurations, logs and raw numbers go
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
-}
-
-/// One block: what one peer cost in one round, in microseconds of CPU per request.
-#[derive(Clone, Copy, Debug)]
-pub struct Block {
-    pub round: usize,
-    pub user_us: f64,
-    pub system_us: f64,
-    pub load: Load,
-    pub resident_mib: f64,
-}
-
-impl Block {
-    pub fn total_us(&self) -> f64 {
-        self.user_us + self.system_us
-    }
-}
-
-/// All that was measured of one peer.
-pub struct Measured {
-    pub name: &'static str,
-    pub version: String,
-    pub blocks: Vec<Block>,
-    pub idle_mib: f64,
-    pub syscalls: Option<f64>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -256,7 +232,7 @@ fn wait_until_traced(id: u32) -> Result<()> {
 /// this machine is, and stay.
 fn drop_unsteady_rounds(measured: &mut [Measured]) -> usize {
     let Some(null) = measured.iter().find(|measured| measured.name == "null") else { return 0 };
-    let usual = report::median(null.blocks.iter().map(Block::total_us));
+    let usual = median(null.blocks.iter().map(Block::total_us));
     let unsteady: Vec<usize> = null
         .blocks
         .iter()

@@ -10,6 +10,7 @@ mod allocations; // of the gateway, per request
 mod bare; // codec without decisions
 mod change; // from a changed file to its effect
 mod http1; // the comparison
+mod measured; // before it is a report
 mod null; // the limit
 mod peers; // who takes part, and with which settings
 mod process; // starting, pinning, watching

@@ -6,10 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::change::Effect;
-use crate::http1::{Block, Measured};
+use crate::measured::{Block, Effect, ManyRoutes, Measured, median};
 use crate::process;
-use crate::routes::Measured as Routes;
 
 /// What goes into the document.
 pub struct Report {
@@ -25,17 +23,6 @@ pub struct Report {
     pub effect: Effect,
     /// Part of the time that the hypervisor gave to others.
     pub steal: f64,
-}
-
-/// The middle one, or the mean of the two in the middle; NaN for none.
-pub fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    match (values.len(), values.len() / 2) {
-        (0, _) => f64::NAN,
-        (len, half) if len % 2 == 1 => values[half],
-        (_, half) => (values[half - 1] + values[half]) / 2.0,
-    }
 }
 
 /// Puts a section into the document, in the place of an earlier one of the same heading.
@@ -63,7 +50,7 @@ fn placed(document: &str, section: &str) -> String {
 }
 
 /// The section about many routes.
-pub fn routes(measured: &Routes) -> String {
+pub fn routes(measured: &ManyRoutes) -> String {
     let grown_kib = (measured.full_mib - measured.empty_mib) * 1024.0;
     let mut out = String::from(ROUTES);
     let _ = writeln!(out, "Machine: {}.\n", process::machine());

@@ -16,6 +16,7 @@ use model::TrustDomain;
 use serde_json::json;
 
 use crate::change;
+use crate::measured::ManyRoutes;
 use crate::process::{self, Running};
 use crate::report;
 
@@ -49,18 +50,6 @@ pub struct Options {
     folder: PathBuf,
 }
 
-/// What was measured.
-pub struct Measured {
-    pub gateway_routes: usize,
-    /// Resident memory without and with these routes.
-    pub empty_mib: f64,
-    pub full_mib: f64,
-    /// From the start to the first answer by the last route.
-    pub served_s: f64,
-    /// How many routes are stored, and the writes per second then.
-    pub writes: Vec<(usize, f64)>,
-}
-
 pub fn run(options: &Options) -> Result<()> {
     let folder = options.folder.join("routes");
     // What an earlier run left would be read again.
@@ -74,7 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (empty_mib, _) = gateway(&leno, &folder, 0)?;
     let (full_mib, served_s) = gateway(&leno, &folder, GATEWAY_ROUTES)?;
     let writes = writes(&leno, &folder)?;
-    let measured = Measured { gateway_routes: GATEWAY_ROUTES, empty_mib, full_mib, served_s, writes };
+    let measured = ManyRoutes { gateway_routes: GATEWAY_ROUTES, empty_mib, full_mib, served_s, writes };
     let line = json!({
         "empty_mib": empty_mib, "full_mib": full_mib, "served_s": served_s, "writes_per_s": measured.writes,
     });

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::{Report, median, placed, render};
-use crate::http1::{Block, Measured};
+use crate::measured::{Block, Effect, Measured};
 use crate::wrk::Load;
 
 fn measured(name: &'static str, totals: &[f64]) -> Measured {
@@ -26,7 +26,7 @@ fn ratios_are_taken_within_rounds() {
         seconds: 5,
         connections: 32,
         allocations: 20.0,
-        effect: crate::change::Effect { median_ms: 1.0, worst_ms: 2.0 },
+        effect: Effect { median_ms: 1.0, worst_ms: 2.0 },
         steal: 0.0,
     };
     let text = render(&report);
