@@ -1,8 +1,10 @@
 //! `cargo xtask tidy`: what a compiler does not check. One line per finding; exit 1 when there is any.
 //!
-//! `arrows` holds the layers of the design, `crates` what may be linked, `sources` the shape of files.
+//! `arrows` holds the layers of the design, `crates` what may be linked, `circles` who may use whom within a crate,
+//! `sources` the shape of files.
 
 mod arrows;
+mod circles;
 mod crates;
 mod sources;
 
@@ -30,6 +32,7 @@ pub fn run(root: &Path) -> anyhow::Result<ExitCode> {
     let metadata = metadata(root)?;
     let mut found = arrows::check(&metadata)?;
     found.extend(crates::check(root)?);
+    found.extend(circles::check(root)?);
     found.extend(sources::check(root)?);
     for untidy in &found {
         println!("{}: {}", untidy.place, untidy.text);
