@@ -1,12 +1,12 @@
-//! Sending a request, or opening a tunnel, to some endpoint of a service: choose, connect, send, judge, and
+//! Sending a request, or opening a tunnel, to some endpoint of a service: choose, connect, send, record, and
 //! once more where `decide::retry` says that this is safe. Pools are below: `http1_pool` (HTTP/1.1), `http2_pool`
 //! (HTTP/2: in mutual TLS, and plain to the local application or a backend), `connect` (how one of those is made).
 
 pub(crate) mod attempt;
 pub(crate) mod connect;
-pub(crate) mod retry_state;
-pub(crate) mod http2_pool;
 pub(crate) mod http1_pool;
+pub(crate) mod http2_pool;
+pub(crate) mod retry_state;
 pub(crate) mod tunnel;
 
 use crate::failure::Failure;

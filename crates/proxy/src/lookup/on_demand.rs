@@ -39,7 +39,7 @@ struct OnDemandSubscription {
     waiters: Vec<Waiter>,
 }
 
-/// See the module's head.
+/// On-demand discovery, see the module's head.
 pub(crate) struct OnDemand {
     store: Arc<Store>,
     subscriptions: HashMap<Subscription, OnDemandSubscription>,

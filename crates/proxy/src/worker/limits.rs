@@ -1,6 +1,5 @@
-//! How many connections a worker has at once: one permit each for those that come, one upstream permit
-//! for each that is made
-//! upstream. Nobody waits; who gets none is refused.
+//! How many connections a worker has at once: each that comes takes a permit, each that is made upstream an
+//! upstream permit. Nobody waits; a connection that gets none is refused.
 //!
 //! No share is fixed: who has little gets more while anything is free, who has much must leave as much free as he
 //! has (times a factor). So one caller may use nearly all, and any number of greedy ones leave some to the next.
@@ -98,7 +97,7 @@ pub(crate) enum Whose {
     Own,
 }
 
-/// All permits of a worker.
+/// The limits of a worker.
 pub(crate) struct ConnectionLimits {
     /// For callers.
     pub(crate) callers: SharedLimit,
@@ -120,7 +119,7 @@ impl ConnectionLimits {
         }
     }
 
-    /// What a connection may have of the upstream connections. A caller has taken his permit before.
+    /// What a connection may have of the upstream connections. A caller has taken a permit before.
     pub(crate) fn share(&self, whose: Whose) -> Rc<UpstreamShare> {
         let (left, address) = match whose {
             Whose::Edge(address) => (FREE_AT_EDGE, Some(address)),
@@ -133,7 +132,7 @@ impl ConnectionLimits {
     }
 }
 
-/// Limit of one kind.
+/// A number of permits.
 pub(crate) struct Limit {
     free: Rc<Cell<usize>>,
 }
@@ -169,7 +168,7 @@ struct Source {
 
 type Sources = Rc<RefCell<QuickMap<IpAddr, Rc<Source>>>>;
 
-/// Limit for all who come, of which one address cannot take all.
+/// Permits for all callers, of which one address cannot take all.
 pub(crate) struct SharedLimit {
     permits: Limit,
     sources: Sources,
@@ -208,7 +207,7 @@ impl Drop for SharedPermit {
     }
 }
 
-/// The upstream of a worker.
+/// The upstream permits of a worker.
 struct UpstreamPool {
     max: usize,
     taken: Cell<usize>,
@@ -253,7 +252,7 @@ impl Drop for UpstreamPermit {
     }
 }
 
-/// Limit of which one address has its share at most.
+/// Permits of which one address has its share at most.
 pub(crate) struct PerSourceLimit {
     permits: Limit,
     held: Rc<RefCell<HashMap<IpAddr, usize>>>,

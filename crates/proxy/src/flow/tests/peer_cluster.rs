@@ -29,7 +29,7 @@ async fn ask_by_address(authority: &Authority, cluster: &str) -> (u16, Proxy) {
 
 #[test]
 fn a_foreign_caller_reaches_no_port_by_address() {
-    in_own_network("flow::tests::kin::a_foreign_caller_reaches_no_port_by_address", || {
+    in_own_network("flow::tests::peer_cluster::a_foreign_caller_reaches_no_port_by_address", || {
         story(async {
             let authority = Authority::new();
             let (status, workload) = ask_by_address(&authority, "east").await;
@@ -43,7 +43,7 @@ fn a_foreign_caller_reaches_no_port_by_address() {
 /// The control run: the same by one of the local cluster.
 #[test]
 fn an_own_caller_does() {
-    in_own_network("flow::tests::kin::an_own_caller_does", || {
+    in_own_network("flow::tests::peer_cluster::an_own_caller_does", || {
         story(async {
             let authority = Authority::new();
             let (status, workload) = ask_by_address(&authority, "west").await;
