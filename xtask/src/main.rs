@@ -1,7 +1,9 @@
 //! `cargo xtask`: checks and code generation of the workspace.
 
+mod files;
 mod generate;
 mod tidy;
+mod tracked;
 
 use anyhow::Context;
 use std::path::Path;
@@ -10,8 +12,13 @@ use std::process::ExitCode;
 fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
     match std::env::args().nth(1).as_deref() {
-        Some("generate") => generate::run(root).map(|()| ExitCode::SUCCESS),
+        Some("generate") => {
+            generate::run(root)?;
+            files::write(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("files") => files::write(root).map(|()| ExitCode::SUCCESS),
         Some("tidy") => tidy::run(root),
-        _ => anyhow::bail!("usage: cargo xtask generate|tidy"),
+        _ => anyhow::bail!("usage: cargo xtask generate|files|tidy"),
     }
 }

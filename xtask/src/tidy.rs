@@ -1,13 +1,15 @@
 //! `cargo xtask tidy`: what a compiler does not check. One line per finding; exit 1 when there is any.
 //!
 //! `arrows` holds the layers of the design, `crates` what may be linked, `circles` who may use whom within a crate,
-//! `sources` the shape of files.
+//! `sources` the shape of files, `papers` that what the papers name is there.
 
 mod arrows;
 mod circles;
 mod crates;
+mod papers;
 mod sources;
 
+use crate::files;
 use anyhow::Context;
 use serde_json::Value;
 use std::path::Path;
@@ -34,6 +36,11 @@ pub fn run(root: &Path) -> anyhow::Result<ExitCode> {
     found.extend(crates::check(root)?);
     found.extend(circles::check(root)?);
     found.extend(sources::check(root)?);
+    found.extend(papers::check(root)?);
+    let page = std::fs::read_to_string(root.join(files::PAGE)).unwrap_or_default();
+    if page != files::page(root)? {
+        found.push(Untidy::new(files::PAGE, "is not what the files say: run `cargo xtask files`"));
+    }
     for untidy in &found {
         println!("{}: {}", untidy.place, untidy.text);
     }

@@ -1,9 +1,9 @@
 //! The shape of files: length, head, names, and what must not be written.
 
 use super::Untidy;
+use crate::tracked::{is_test, tracked};
 use anyhow::Context;
 use std::path::Path;
-use std::process::Command;
 
 /// Lines of a file, tests and generated code apart.
 const FILE_LINES_MAX: usize = 500;
@@ -17,24 +17,14 @@ const EMPTY_WORDS: &[&str] = &["Manager", "Helper", "Util", "Utils", "Common", "
 
 /// All findings about source files that git tracks.
 pub fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
-    let output = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.md"])
-        .current_dir(root)
-        .output()
-        .context("run git ls-files")?;
-    let listed = String::from_utf8(output.stdout).context("file names in UTF-8")?;
     let mut found = check_lexicon(root)?;
-    for file in listed.lines().filter(|file| file.ends_with(".rs")) {
+    for file in tracked(root)?.iter().filter(|file| file.ends_with(".rs")) {
         let Ok(source) = std::fs::read_to_string(root.join(file)) else { continue };
         if !file.contains("/gen/") {
             check_file(file, &source, &mut found);
         }
     }
     Ok(found)
-}
-
-fn is_test(file: &str) -> bool {
-    file.contains("/tests/") || file.ends_with("/tests.rs")
 }
 
 fn check_file(file: &str, source: &str, found: &mut Vec<Untidy>) {
@@ -74,7 +64,7 @@ fn check_file(file: &str, source: &str, found: &mut Vec<Untidy>) {
 const WAITS: &str = "crates/lab/src/client/wait.rs";
 
 /// The name in `pub struct Name`, `enum Name`, `trait Name`, `type Name`.
-fn declared_type(line: &str) -> Option<&str> {
+pub(super) fn declared_type(line: &str) -> Option<&str> {
     let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
     if !matches!(words.next()?, "struct" | "enum" | "trait" | "type") {
         return None;
