@@ -24,6 +24,7 @@ bench: packages-bench
 	cargo build --release --locked -p leno -p leno-proxy -p bench
 	./target/release/bench http1
 	./target/release/bench routes
+	./target/release/bench world
 
 tidy:
 	cargo fmt --all --check

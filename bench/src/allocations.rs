@@ -1,9 +1,9 @@
-//! Heap allocations per request of the gateway, counted in this process: the same library code that ships,
+//! Heap allocations per request of the gateway, and bytes that something holds, counted in this process: the same library code that ships,
 //! under an allocator that counts. Generator and backend are other processes, so every allocation is ours.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +22,8 @@ const START_DEADLINE: Duration = Duration::from_secs(10);
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Allocated less freed, as asked for.
+static BYTES: AtomicI64 = AtomicI64::new(0);
 
 /// Leno's allocator; counts while it is told to.
 pub struct Counting(pub MiMalloc);
@@ -29,27 +31,44 @@ pub struct Counting(pub MiMalloc);
 // SAFETY: every call is passed on unchanged to an allocator that keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size() as i64);
         // SAFETY: see above.
         unsafe { self.0.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count_bytes(-(layout.size() as i64));
         // SAFETY: see above.
         unsafe { self.0.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size as i64 - layout.size() as i64);
         // SAFETY: see above.
         unsafe { self.0.realloc(pointer, layout, size) }
     }
 }
 
-fn count() {
+fn count(bytes: i64) {
     if COUNTING.load(Relaxed) {
         ALLOCATIONS.fetch_add(1, Relaxed);
+        BYTES.fetch_add(bytes, Relaxed);
     }
+}
+
+fn count_bytes(bytes: i64) {
+    if COUNTING.load(Relaxed) {
+        BYTES.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// What `make` makes, and how many bytes more are held after it.
+pub fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
+    let before = BYTES.load(Relaxed);
+    COUNTING.store(true, Relaxed);
+    let made = make();
+    COUNTING.store(false, Relaxed);
+    (made, BYTES.load(Relaxed) - before)
 }
 
 /// Allocations per request of a gateway with one worker in front of `to`.

@@ -3,7 +3,7 @@
 //! `bench http1` compares plain HTTP/1.1 keep-alive proxying with one worker: generator and backend share core 0,
 //! the proxy alone has core 1, the peers take turns. `bench null` is the proxy that does nothing but copy: what
 //! it costs is the price of the machine, and no proxy can be cheaper. `bench bare` is Leno's codec without decisions.
-//! `bench routes` is about memory and the API. Each writes its own section of the document.
+//! `bench routes` is about memory and the API, `bench world` about `translate` alone. Each writes its own section of the document.
 //! Read next: `http1`.
 
 mod allocations; // of the gateway, per request
@@ -16,6 +16,7 @@ mod peers; // who takes part, and with which settings
 mod process; // starting, pinning, watching
 mod report; // Markdown
 mod routes; // what many of them cost
+mod world; // what many objects cost
 mod wrk; // the generator
 
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ enum Command {
     Http1(http1::Options),
     /// Memory and writes with many HTTPRoutes
     Routes(routes::Options),
+    /// Memory and changes with many Services, routes and policies, in `translate` alone
+    World(world::Options),
     /// A proxy that copies bytes and looks at none
     Null {
         #[arg(long)]
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Some(Command::Http1(options)) => http1::run(&options)?,
         Some(Command::Routes(options)) => routes::run(&options)?,
+        Some(Command::World(options)) => world::run(&options)?,
         Some(Command::Null { from, to }) => null::run(from, to)?,
         Some(Command::Bare { from, to }) => bare::run(from, to)?,
         None => http1::run(&http1::Options::parse_from(["http1"]))?,

@@ -45,6 +45,32 @@ pub struct ManyRoutes {
     pub writes: Vec<(usize, f64)>,
 }
 
+/// What a world of many objects costs.
+pub struct ManyObjects {
+    pub services: usize,
+    pub routes: usize,
+    pub policies: usize,
+    pub globals: usize,
+    /// Heap of the objects, and of all that is made of them and of the workloads.
+    pub objects_mib: f64,
+    pub world_mib: f64,
+    /// Until all of them are taken in, one after the other.
+    pub scratch_ms: f64,
+    /// All findings for the first time, and how many there are.
+    pub findings_ms: f64,
+    pub findings: usize,
+    pub changes: Vec<OneChange>,
+}
+
+/// What one change costs, medians.
+pub struct OneChange {
+    pub what: &'static str,
+    /// Until it is known whom it concerns.
+    pub change_us: f64,
+    /// All findings after it.
+    pub findings_ms: f64,
+}
+
 /// The middle one, or the mean of the two in the middle; NaN for none.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
