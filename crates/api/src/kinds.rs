@@ -1,5 +1,35 @@
 //! The kinds that Leno reads, and the names that Kubernetes-shaped paths and the command line use for them.
 
+pub mod authorization_policy;
+pub mod backend;
+pub mod cluster;
+pub mod gateway;
+pub mod global_service;
+pub mod http_route;
+pub mod mesh_settings;
+mod replaced;
+pub mod service;
+pub mod workload_group;
+
+pub(crate) use replaced::REPLACED;
+
+use crate::decode::{self, Ignored};
+use crate::ignored;
+use crate::meta::{Meta, NameSyntax, RawMeta};
+use crate::node::Node;
+use crate::validation::ValidationReport;
+use authorization_policy::AuthorizationPolicySpec;
+use backend::BackendSpec;
+use cluster::ClusterSpec;
+use gateway::GatewaySpec;
+use global_service::GlobalServiceSpec;
+use http_route::HttpRouteSpec;
+use mesh_settings::MeshSettingsSpec;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use service::ServiceSpec;
+use workload_group::WorkloadGroupSpec;
+
 /// One kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -100,72 +130,99 @@ pub fn by_any(text: &str) -> Option<&'static Kind> {
     })
 }
 
-/// What to use instead of a known kind that is not read: `(group, kind, advice)`.
-pub const REPLACED: &[(&str, &str, &str)] = &[
-    (
-        ISTIO_NETWORKING_GROUP,
-        "EnvoyFilter",
-        "use HTTPRoute filters; a route, header or timeout needs no EnvoyFilter here",
-    ),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "VirtualService",
-        "use HTTPRoute for matches by path, header, query and method, weights, redirects, rewrites, header edits, \
-         timeouts and retries; faults, mirrors, CORS, TCP and TLS routes have no replacement yet",
-    ),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "DestinationRule",
-        "use one Service per version and HTTPRoute backendRefs with weights",
-    ),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "Gateway",
-        "use Gateway of gateway.networking.k8s.io/v1 with gatewayClassName leno",
-    ),
-    (ISTIO_NETWORKING_GROUP, "ServiceEntry", "use Backend of leno.dev/v1alpha1 for fixed addresses"),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "WorkloadEntry",
-        "use WorkloadGroup: workloads register themselves when they join",
-    ),
-    (ISTIO_NETWORKING_GROUP, "Sidecar", "leave it out: proxies fetch on demand only what they use"),
-    (ISTIO_NETWORKING_GROUP, "ProxyConfig", "use the options of leno proxy"),
-    (
-        ISTIO_SECURITY_GROUP,
-        "PeerAuthentication",
-        "nothing replaces it: mutual TLS is always STRICT, and plaintext callers are refused whatever it says",
-    ),
-    (
-        ISTIO_SECURITY_GROUP,
-        "RequestAuthentication",
-        "nothing replaces it: tokens are not validated yet, so requests without one are not refused; allow callers \
-         by `principals` in an AuthorizationPolicy",
-    ),
-    (
-        "telemetry.istio.io",
-        "Telemetry",
-        "leave it out: metrics are always there, and an access log is the option --access-log of leno proxy",
-    ),
-    (
-        "extensions.istio.io",
-        "WasmPlugin",
-        "nothing replaces it: extensions are not read yet, so what they check is not checked",
-    ),
-    (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
-    (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
-    (GATEWAY_GROUP, "TLSRoute", "nothing replaces it: routes by server name are not read yet"),
-    (GATEWAY_GROUP, "TCPRoute", "leave it out: TCP goes to the Service of the port, without a route"),
-    (GATEWAY_GROUP, "UDPRoute", "leave it out: the mesh carries TCP only"),
-    (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
-    (
-        GATEWAY_GROUP,
-        "BackendTLSPolicy",
-        "nothing replaces it: connections to backends outside the mesh are plaintext",
-    ),
-    (GATEWAY_GROUP, "ReferenceGrant", "keep a route and its backends in one namespace"),
-    ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
-];
+/// The content, by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Spec {
+    /// v1 `Service`.
+    Service(ServiceSpec),
+    /// v1 `Namespace`: only its labels and annotations matter.
+    Namespace,
+    /// Gateway API `Gateway`.
+    Gateway(GatewaySpec),
+    /// Gateway API `HTTPRoute`.
+    HttpRoute(HttpRouteSpec),
+    /// Istio `WorkloadGroup`.
+    WorkloadGroup(WorkloadGroupSpec),
+    /// Istio `AuthorizationPolicy`.
+    AuthorizationPolicy(AuthorizationPolicySpec),
+    /// Leno `MeshSettings`.
+    MeshSettings(MeshSettingsSpec),
+    /// Leno `Cluster`.
+    Cluster(ClusterSpec),
+    /// Leno `GlobalService`.
+    GlobalService(GlobalServiceSpec),
+    /// Leno `Backend`.
+    Backend(BackendSpec),
+}
+
+/// A whole document.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<T> {
+    api_version: String,
+    #[serde(rename = "kind")]
+    _kind: Ignored,
+    metadata: RawMeta,
+    spec: T,
+    #[serde(rename = "status", default)]
+    _status: Option<Ignored>,
+}
+
+pub(crate) type Read = (RawMeta, Spec, String);
+
+pub(crate) fn read_spec(kind: &Kind, node: &Node, report: &mut ValidationReport<'_>) -> Option<Read> {
+    match kind.kind {
+        "Service" => typed(node, report, Spec::Service),
+        "Namespace" => typed::<Option<Ignored>>(node, report, |_| Spec::Namespace),
+        "Gateway" => typed(node, report, Spec::Gateway),
+        "HTTPRoute" => typed(node, report, Spec::HttpRoute),
+        "WorkloadGroup" => typed(node, report, Spec::WorkloadGroup),
+        "AuthorizationPolicy" => {
+            typed::<Option<_>>(node, report, |spec| Spec::AuthorizationPolicy(spec.unwrap_or_default()))
+        }
+        "MeshSettings" => typed(node, report, Spec::MeshSettings),
+        "Cluster" => typed(node, report, Spec::Cluster),
+        "GlobalService" => typed(node, report, Spec::GlobalService),
+        "Backend" => typed(node, report, Spec::Backend),
+        _ => None,
+    }
+}
+
+fn typed<T: DeserializeOwned>(
+    node: &Node,
+    report: &mut ValidationReport<'_>,
+    spec: impl FnOnce(T) -> Spec,
+) -> Option<Read> {
+    let found = decode::decode::<Document<T>>(node);
+    report.refuse_all(found.problems);
+    ignored::accepted(&found.accepted, node, report);
+    found.value.map(|document| (document.metadata, spec(document.spec), document.api_version))
+}
+
+/// What a name of this kind must be.
+pub(crate) fn name_syntax(kind: &Kind) -> NameSyntax {
+    match kind.kind {
+        // A Service's name is a label of a DNS name.
+        "Service" => NameSyntax::Label,
+        _ => NameSyntax::Subdomain,
+    }
+}
+
+/// Checks `spec`.
+pub(crate) fn check_spec(spec: &Spec, meta: &Meta, report: &mut ValidationReport<'_>) {
+    match spec {
+        Spec::Namespace => {}
+        Spec::Service(spec) => service::check(spec, report),
+        Spec::Gateway(spec) => gateway::check(spec, meta, report),
+        Spec::HttpRoute(spec) => http_route::check(spec, report),
+        Spec::WorkloadGroup(spec) => workload_group::check(spec, report),
+        Spec::AuthorizationPolicy(spec) => authorization_policy::check(spec, meta, report),
+        Spec::MeshSettings(spec) => mesh_settings::check(spec, report),
+        Spec::Cluster(spec) => cluster::check(spec, report),
+        Spec::GlobalService(spec) => global_service::check(spec, report),
+        Spec::Backend(spec) => backend::check(spec, report),
+    }
+}
 
 #[cfg(test)]
 mod tests;

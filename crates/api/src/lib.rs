@@ -1,21 +1,22 @@
 //! Layer 1. What users write: the kinds that Leno reads, their parsing with line numbers, and findings.
 //!
 //! `parse::documents` turns text into checked [`Object`]s and [`model::Finding`]s. Nothing here knows what
-//! an object means for traffic: that is `translate`. Read `object`, then `parse`.
+//! an object means for traffic: that is `translate`. Read `object`, then `parse`; the kinds are in `kinds`.
 
-mod check;
-pub mod core;
 pub mod decode;
 pub mod duration;
-pub mod gateway;
-pub mod httproute;
-pub mod istio;
+pub mod fields;
+mod ignored;
 pub mod kinds;
-pub mod leno;
+mod meta;
 mod node;
 pub mod object;
 pub mod parse;
 mod scan;
 pub mod suggest;
+mod syntax;
+mod validation;
 
-pub use object::{Meta, Object, Spec};
+pub use kinds::Spec;
+pub use meta::{Meta, ResourceVersion};
+pub use object::Object;

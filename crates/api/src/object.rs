@@ -1,12 +1,8 @@
 //! One object that a user wrote: what it is, where it was written, and its checked content.
 
-use crate::core::ServiceSpec;
-use crate::gateway::GatewaySpec;
-use crate::httproute::HttpRouteSpec;
-use crate::istio::{AuthorizationPolicySpec, WorkloadGroupSpec};
-use crate::leno::{BackendSpec, ClusterSpec, GlobalServiceSpec, MeshSettingsSpec};
+use crate::kinds::Spec;
+use crate::meta::Meta;
 use model::{Finding, ObjectRef, Origin};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A checked object.
@@ -42,57 +38,4 @@ impl Object {
     pub fn at(&self, line: u32) -> Origin {
         Origin { line: if line == 0 { self.origin.line } else { line }, ..self.origin.clone() }
     }
-}
-
-/// The part of `metadata` that matters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Meta {
-    /// `metadata.name`.
-    pub name: Arc<str>,
-    /// `metadata.namespace`, `default` when a namespaced kind has none; empty for cluster-scoped kinds.
-    pub namespace: Arc<str>,
-    /// `metadata.labels`.
-    pub labels: BTreeMap<String, String>,
-    /// `metadata.annotations`.
-    pub annotations: BTreeMap<String, String>,
-    /// `metadata.creationTimestamp` as seconds since the epoch; 0 when absent.
-    pub created: u64,
-    /// `metadata.generation`; 0 when absent.
-    pub generation: u64,
-    /// `metadata.resourceVersion`; absent also when it is empty or `0`, which mean any, as in Kubernetes.
-    pub resource_version: Option<ResourceVersion>,
-}
-
-/// Which state of a stored object a copy was taken from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResourceVersion {
-    /// As written.
-    pub text: String,
-    /// Line in the file.
-    pub line: u32,
-}
-
-/// The content, by kind.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Spec {
-    /// v1 `Service`.
-    Service(ServiceSpec),
-    /// v1 `Namespace`: only its labels and annotations matter.
-    Namespace,
-    /// Gateway API `Gateway`.
-    Gateway(GatewaySpec),
-    /// Gateway API `HTTPRoute`.
-    HttpRoute(HttpRouteSpec),
-    /// Istio `WorkloadGroup`.
-    WorkloadGroup(WorkloadGroupSpec),
-    /// Istio `AuthorizationPolicy`.
-    AuthorizationPolicy(AuthorizationPolicySpec),
-    /// Leno `MeshSettings`.
-    MeshSettings(MeshSettingsSpec),
-    /// Leno `Cluster`.
-    Cluster(ClusterSpec),
-    /// Leno `GlobalService`.
-    GlobalService(GlobalServiceSpec),
-    /// Leno `Backend`.
-    Backend(BackendSpec),
 }

@@ -7,17 +7,16 @@
 
 mod fail_closed;
 
-use crate::check::{self, Report};
-use crate::decode::{self, Ignored, Problem};
+use crate::decode::Problem;
 use crate::kinds::{self, Kind};
+use crate::meta::{self, DEFAULT_NAMESPACE};
 use crate::node::{self, Node, Value};
-use crate::object::{Object, Spec};
+use crate::object::Object;
 use crate::scan::{self, RawDocument};
 use crate::suggest;
+use crate::validation::ValidationReport;
 use model::{Code, Finding, ObjectRef, Origin};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Largest file, in bytes; more: one finding, nothing is read.
@@ -223,19 +222,16 @@ fn reference(node: &Node) -> ObjectRef {
     }
 }
 
-/// Where objects without a namespace go.
-pub const DEFAULT_NAMESPACE: &str = "default";
-
 fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Problem>) {
     let kind = match find_kind(node) {
         Ok(kind) => kind,
         Err(problem) => return (None, vec![problem]),
     };
-    let mut report = Report::new(node);
-    let read = read_spec(kind, node, &mut report);
+    let mut report = ValidationReport::new(node);
+    let read = kinds::read_spec(kind, node, &mut report);
     let Some((raw, spec, api_version)) = read else { return (None, report.into_parts().0) };
-    let meta = check::meta(raw, kind, &mut report);
-    check::spec(&spec, &meta, &mut report);
+    let meta = meta::check(raw, kinds::name_syntax(kind), kind.namespaced, &mut report);
+    kinds::check_spec(&spec, &meta, &mut report);
     if report.is_refused() {
         return (None, report.into_parts().0);
     }
@@ -326,80 +322,6 @@ fn is_foreign(group: &str, name: &str) -> bool {
     }
     groups.retain(|known| !known.is_empty());
     kinds::by_kind(name).is_none() || suggest::nearest(group, &groups).is_none()
-}
-
-/// A whole document.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<T> {
-    api_version: String,
-    #[serde(rename = "kind")]
-    _kind: Ignored,
-    metadata: RawMeta,
-    spec: T,
-    #[serde(rename = "status", default)]
-    _status: Option<Ignored>,
-}
-
-/// `metadata` as written; what the server sets is accepted.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct RawMeta {
-    pub(crate) name: Option<String>,
-    pub(crate) namespace: Option<String>,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) annotations: BTreeMap<String, String>,
-    pub(crate) creation_timestamp: Option<String>,
-    pub(crate) generation: Option<u64>,
-    #[serde(rename = "uid")]
-    _uid: Option<Ignored>,
-    #[serde(rename = "resourceVersion")]
-    _resource_version: Option<Ignored>,
-    #[serde(rename = "managedFields")]
-    _managed_fields: Option<Ignored>,
-    #[serde(rename = "finalizers")]
-    _finalizers: Option<Ignored>,
-    #[serde(rename = "ownerReferences")]
-    _owner_references: Option<Ignored>,
-    #[serde(rename = "deletionTimestamp")]
-    _deletion_timestamp: Option<Ignored>,
-    #[serde(rename = "deletionGracePeriodSeconds")]
-    _deletion_grace_period_seconds: Option<Ignored>,
-    #[serde(rename = "generateName")]
-    _generate_name: Option<Ignored>,
-    #[serde(rename = "selfLink")]
-    _self_link: Option<Ignored>,
-}
-
-type Read = (RawMeta, Spec, String);
-
-fn read_spec(kind: &Kind, node: &Node, report: &mut Report<'_>) -> Option<Read> {
-    match kind.kind {
-        "Service" => typed(node, report, Spec::Service),
-        "Namespace" => typed::<Option<Ignored>>(node, report, |_| Spec::Namespace),
-        "Gateway" => typed(node, report, Spec::Gateway),
-        "HTTPRoute" => typed(node, report, Spec::HttpRoute),
-        "WorkloadGroup" => typed(node, report, Spec::WorkloadGroup),
-        "AuthorizationPolicy" => {
-            typed::<Option<_>>(node, report, |spec| Spec::AuthorizationPolicy(spec.unwrap_or_default()))
-        }
-        "MeshSettings" => typed(node, report, Spec::MeshSettings),
-        "Cluster" => typed(node, report, Spec::Cluster),
-        "GlobalService" => typed(node, report, Spec::GlobalService),
-        "Backend" => typed(node, report, Spec::Backend),
-        _ => None,
-    }
-}
-
-fn typed<T: DeserializeOwned>(
-    node: &Node,
-    report: &mut Report<'_>,
-    spec: impl FnOnce(T) -> Spec,
-) -> Option<Read> {
-    let found = decode::decode::<Document<T>>(node);
-    report.refuse_all(found.problems);
-    check::ignored::accepted(&found.accepted, node, report);
-    found.value.map(|document| (document.metadata, spec(document.spec), document.api_version))
 }
 
 #[cfg(test)]

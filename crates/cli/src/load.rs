@@ -3,7 +3,7 @@
 use crate::exit::{DATA, Failure};
 use crate::show;
 use anyhow::Context;
-use api::gateway::{CLASS, EAST_WEST_CLASS};
+use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
 use api::{Object, Spec};
 use model::{Code, Finding};
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use crate::routes::host_match;
 use crate::world::{Pair, World};
-use api::gateway::{BIND_ADDRESS, CLASS, GatewaySpec};
+use api::kinds::gateway::{BIND_ADDRESS, CLASS, GatewaySpec};
 use api::{Object, Spec};
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
 use model::service::Protocol;

@@ -5,8 +5,11 @@
 
 use crate::gateways::{find_gateway, inbound_subscription};
 use crate::world::{World, selects};
-use api::gateway::{CLASS, EAST_WEST_CLASS};
-use api::istio::{self, AuthorizationPolicySpec, PolicyAction, PolicyRule, PolicyTarget, When};
+use api::fields::pattern;
+use api::fields::target_ref::PolicyTarget;
+use api::kinds::authorization_policy;
+use api::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule, When};
+use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
 use api::{Object, Spec};
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::{ResourceKey, Subscription, TrustDomain};
@@ -57,7 +60,7 @@ impl Reading<'_> {
     fn principals(&mut self, texts: &[String]) -> Vec<Glob> {
         let own = self.trust_domain.as_str().to_owned();
         self.list(texts, |text| {
-            let path = istio::is_principal(text).then(|| text.strip_prefix("cluster.local/"))?;
+            let path = pattern::is_principal(text).then(|| text.strip_prefix("cluster.local/"))?;
             Some(path.map_or_else(|| Glob::parse(text), |path| Glob::parse(&format!("{own}/{path}"))))
         })
     }
@@ -74,7 +77,7 @@ impl Reading<'_> {
         self.understood &= texts.is_empty();
     }
 
-    fn source(&mut self, source: &istio::Source) -> Source {
+    fn source(&mut self, source: &authorization_policy::Source) -> Source {
         self.unsupported(&source.request_principals);
         self.unsupported(&source.not_request_principals);
         self.unsupported(&source.trust_domains);
@@ -82,8 +85,8 @@ impl Reading<'_> {
         Source {
             principals: self.principals(&source.principals),
             not_principals: self.principals(&source.not_principals),
-            namespaces: self.globs(&source.namespaces, istio::is_namespace),
-            not_namespaces: self.globs(&source.not_namespaces, istio::is_namespace),
+            namespaces: self.globs(&source.namespaces, pattern::is_namespace),
+            not_namespaces: self.globs(&source.not_namespaces, pattern::is_namespace),
             service_accounts: self.accounts(&source.service_accounts),
             not_service_accounts: self.accounts(&source.not_service_accounts),
             ip_blocks: self.list(&source.ip_blocks, block),
@@ -93,23 +96,23 @@ impl Reading<'_> {
         }
     }
 
-    fn operation(&mut self, operation: &istio::Operation) -> Operation {
-        let port = |text: &str| text.parse().ok().filter(|_| istio::is_port(text));
+    fn operation(&mut self, operation: &authorization_policy::Operation) -> Operation {
+        let port = |text: &str| text.parse().ok().filter(|_| pattern::is_port(text));
         Operation {
-            hosts: self.globs(&operation.hosts, istio::is_pattern),
-            not_hosts: self.globs(&operation.not_hosts, istio::is_pattern),
+            hosts: self.globs(&operation.hosts, pattern::is_pattern),
+            not_hosts: self.globs(&operation.not_hosts, pattern::is_pattern),
             ports: self.list(&operation.ports, port),
             not_ports: self.list(&operation.not_ports, port),
-            methods: self.globs(&operation.methods, istio::is_method),
-            not_methods: self.globs(&operation.not_methods, istio::is_method),
-            paths: self.globs(&operation.paths, istio::is_path),
-            not_paths: self.globs(&operation.not_paths, istio::is_path),
+            methods: self.globs(&operation.methods, pattern::is_method),
+            not_methods: self.globs(&operation.not_methods, pattern::is_method),
+            paths: self.globs(&operation.paths, pattern::is_path),
+            not_paths: self.globs(&operation.not_paths, pattern::is_path),
         }
     }
 
     fn condition(&mut self, when: &When) -> Condition {
         let mut values = when.values.iter().chain(&when.not_values);
-        let fits = values.all(|value| istio::is_value_of(&when.key, value));
+        let fits = values.all(|value| pattern::is_value_of(&when.key, value));
         let key = match when.key.as_str() {
             _ if !fits => ConditionKey::Invalid,
             "source.ip" => ConditionKey::SourceIp,
@@ -117,7 +120,7 @@ impl Reading<'_> {
             "source.namespace" => ConditionKey::SourceNamespace,
             "source.principal" => ConditionKey::SourcePrincipal,
             "destination.port" => ConditionKey::DestinationPort,
-            key => match istio::header_of(key) {
+            key => match pattern::header_of(key) {
                 Some(name) => ConditionKey::Header(name.to_ascii_lowercase().into()),
                 None => ConditionKey::Invalid,
             },
@@ -137,7 +140,7 @@ impl Reading<'_> {
 
 /// A block that some address can lie in.
 fn block(text: &str) -> Option<Cidr> {
-    Cidr::parse(text).filter(|_| istio::is_block(text))
+    Cidr::parse(text).filter(|_| pattern::is_block(text))
 }
 
 fn rule(rule: &PolicyRule, namespace: &str, trust_domain: &TrustDomain) -> Rule {

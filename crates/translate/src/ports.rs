@@ -1,6 +1,6 @@
 //! What a port of a service speaks: Kubernetes' rules for `appProtocol`, Istio's for names and known ports.
 
-use api::core::{ServicePort as ApiPort, TargetPort};
+use api::fields::port::{ServicePort as ApiPort, TargetPort};
 use model::service::{Protocol, ServicePort};
 
 /// Where servers speak first: one that waits for the client's first bytes to tell what it speaks would make

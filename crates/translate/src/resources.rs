@@ -4,7 +4,7 @@ use crate::gateways;
 use crate::world::World;
 use crate::{policies, settings};
 use api::Spec;
-use api::gateway::{CLASS, EAST_WEST_CLASS};
+use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
 use model::route::RouteRule;
 use model::service::EndpointSlice;
 use model::{Hostname, MeshSettings, ObjectRef, Resource, ResourceKey, Subscription};

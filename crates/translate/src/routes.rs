@@ -6,8 +6,8 @@ pub(crate) use rule::host_match;
 
 use crate::hosts::service_host;
 use crate::world::{World, selects};
-use api::gateway::{CLASS, FromNamespaces, GatewaySpec, Listener};
-use api::httproute::{HttpRouteSpec, ParentRef};
+use api::kinds::gateway::{CLASS, FromNamespaces, GatewaySpec, Listener};
+use api::kinds::http_route::{HttpRouteSpec, ParentRef};
 use api::kinds::{GATEWAY_GROUP, LENO_GROUP};
 use api::{Object, Spec};
 use model::route::{Parent, RouteRule};

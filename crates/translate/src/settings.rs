@@ -1,7 +1,8 @@
 //! What `MeshSettings` says to proxies.
 
 use crate::world::World;
-use api::leno::{self, MeshSettingsSpec};
+use api::kinds::mesh_settings;
+use api::kinds::mesh_settings::MeshSettingsSpec;
 use api::{Object, Spec, duration};
 use model::MeshSettings;
 use model::authz::Cidr;
@@ -44,22 +45,26 @@ pub(crate) fn mesh_settings(world: &World) -> MeshSettings {
     }
 }
 
-fn normalization(written: Option<leno::Normalization>) -> Normalization {
+fn normalization(written: Option<mesh_settings::Normalization>) -> Normalization {
     match written {
         None => Normalization::default(),
-        Some(leno::Normalization::None) => Normalization::None,
-        Some(leno::Normalization::Base) => Normalization::Base,
-        Some(leno::Normalization::MergeSlashes) => Normalization::MergeSlashes,
-        Some(leno::Normalization::DecodeAndMergeSlashes) => Normalization::DecodeAndMergeSlashes,
+        Some(mesh_settings::Normalization::None) => Normalization::None,
+        Some(mesh_settings::Normalization::Base) => Normalization::Base,
+        Some(mesh_settings::Normalization::MergeSlashes) => Normalization::MergeSlashes,
+        Some(mesh_settings::Normalization::DecodeAndMergeSlashes) => Normalization::DecodeAndMergeSlashes,
     }
 }
 
-fn escaped_slashes(written: Option<leno::EscapedSlashesAction>) -> EscapedSlashesAction {
+fn escaped_slashes(written: Option<mesh_settings::EscapedSlashesAction>) -> EscapedSlashesAction {
     match written {
         None => EscapedSlashesAction::default(),
-        Some(leno::EscapedSlashesAction::KeepUnchanged) => EscapedSlashesAction::KeepUnchanged,
-        Some(leno::EscapedSlashesAction::RejectRequest) => EscapedSlashesAction::RejectRequest,
-        Some(leno::EscapedSlashesAction::UnescapeAndRedirect) => EscapedSlashesAction::UnescapeAndRedirect,
-        Some(leno::EscapedSlashesAction::UnescapeAndForward) => EscapedSlashesAction::UnescapeAndForward,
+        Some(mesh_settings::EscapedSlashesAction::KeepUnchanged) => EscapedSlashesAction::KeepUnchanged,
+        Some(mesh_settings::EscapedSlashesAction::RejectRequest) => EscapedSlashesAction::RejectRequest,
+        Some(mesh_settings::EscapedSlashesAction::UnescapeAndRedirect) => {
+            EscapedSlashesAction::UnescapeAndRedirect
+        }
+        Some(mesh_settings::EscapedSlashesAction::UnescapeAndForward) => {
+            EscapedSlashesAction::UnescapeAndForward
+        }
     }
 }

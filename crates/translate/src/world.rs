@@ -9,7 +9,7 @@ mod trial;
 use crate::addresses::Addresses;
 use crate::hosts::{self, HostEntry};
 use crate::routes::RouteEntry;
-use api::istio::WorkloadGroupSpec;
+use api::kinds::workload_group::WorkloadGroupSpec;
 use api::{Object, Spec};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::service::EndpointState;
@@ -204,7 +204,7 @@ impl World {
     /// The `Cluster` object's gateways, with the identity of the first east-west gateway's group.
     fn gateways(&self, place: &ClusterPlace) -> Vec<RemoteGateway> {
         let identity = self.objects_of("Gateway", None).find_map(|object| match &object.spec {
-            Spec::Gateway(spec) if spec.gateway_class_name == api::gateway::EAST_WEST_CLASS => {
+            Spec::Gateway(spec) if spec.gateway_class_name == api::kinds::gateway::EAST_WEST_CLASS => {
                 self.identity(&object.meta.namespace, &object.meta.name)
             }
             _ => None,
@@ -212,7 +212,8 @@ impl World {
         let Some(identity) = identity else { return Vec::new() };
         match self.objects.get(&ObjectRef::new("Cluster", "", &place.cluster)).map(|object| &object.spec) {
             Some(Spec::Cluster(spec)) => {
-                let addresses = spec.gateways.iter().filter_map(|text| api::leno::gateway_address(text));
+                let addresses =
+                    spec.gateways.iter().filter_map(|text| api::kinds::cluster::gateway_address(text));
                 let gateway = |address: std::net::SocketAddr| RemoteGateway {
                     address: address.ip(),
                     port: address.port(),

@@ -2,13 +2,16 @@
 //! it selects, or to its whole namespace when not even that can be read. An absent policy would let all in.
 //! `of` knows a document whose YAML is whole; `of_text` has only words to go by.
 
-use super::{DEFAULT_NAMESPACE, reference};
-use crate::check::{is_label, is_subdomain};
+use super::reference;
 use crate::decode;
-use crate::istio::{AuthorizationPolicySpec, PolicyAction, PolicyRule, PolicyTarget, When, WorkloadSelector};
-use crate::kinds::{self, ISTIO_SECURITY_GROUP};
+use crate::fields::selector::WorkloadSelector;
+use crate::fields::target_ref::PolicyTarget;
+use crate::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule, When};
+use crate::kinds::{self, ISTIO_SECURITY_GROUP, Spec};
+use crate::meta::{DEFAULT_NAMESPACE, Meta};
 use crate::node::Node;
-use crate::object::{Meta, Object, Spec};
+use crate::object::Object;
+use crate::syntax::{is_label, is_subdomain};
 use model::{ObjectRef, Origin};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;

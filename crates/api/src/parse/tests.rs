@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
+use crate::kinds::Spec;
 use std::path::{Path, PathBuf};
 
 mod fixes;
@@ -269,7 +270,10 @@ fn a_refused_policy_denies_where_nothing_better_is_known() {
         let [Object { spec: Spec::AuthorizationPolicy(found), .. }] = &objects[..] else {
             panic!("{spec}: {objects:?}")
         };
-        assert_eq!((found.action, found.rules.len()), (Some(crate::istio::PolicyAction::Deny), 1));
+        assert_eq!(
+            (found.action, found.rules.len()),
+            (Some(crate::kinds::authorization_policy::PolicyAction::Deny), 1)
+        );
         let labels = found.selector.as_ref().map(|s| format!("{:?}", s.match_labels));
         let targets: Vec<_> = found.target_refs.iter().map(|target| target.name.as_str()).collect();
         format!("{} {}", labels.unwrap_or_default(), targets.join(" ")).trim().to_owned()
@@ -298,7 +302,10 @@ fn a_policy_in_what_is_no_yaml_denies_to_its_namespace() {
         assert!(!findings.is_empty(), "{text}");
         let told = objects.iter().map(|object| {
             let Spec::AuthorizationPolicy(spec) = &object.spec else { panic!("{object:?}") };
-            assert!(spec.selector.is_none() && spec.action == Some(crate::istio::PolicyAction::Deny));
+            assert!(
+                spec.selector.is_none()
+                    && spec.action == Some(crate::kinds::authorization_policy::PolicyAction::Deny)
+            );
             format!("{}:{}", object.object, object.origin.line)
         });
         told.collect::<Vec<_>>().join(" ")

@@ -1,5 +1,5 @@
 use super::service_port;
-use api::core::{ServicePort as ApiPort, TargetPort, Transport};
+use api::fields::port::{ServicePort as ApiPort, TargetPort, Transport};
 use model::service::Protocol::{self, Http1, Http2, Tcp, Undeclared};
 
 fn port(name: &str, hint: &str, number: u16) -> ApiPort {

@@ -2,8 +2,8 @@
 
 use crate::gateways::hosts_of;
 use crate::world::{Pair, World};
-use api::core::ServiceSpec;
-use api::leno::GlobalServiceSpec;
+use api::kinds::global_service::GlobalServiceSpec;
+use api::kinds::service::ServiceSpec;
 use api::{Object, suggest};
 use model::service::Protocol;
 use model::{Code, Finding};

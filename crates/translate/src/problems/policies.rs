@@ -5,7 +5,7 @@
 use super::survey::{Area, Place, Survey, Terrain};
 use crate::policies;
 use api::Object;
-use api::istio::{AuthorizationPolicySpec, PolicyAction, PolicyRule};
+use api::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule};
 use model::authz::{Action, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::{Code, Finding};
 use std::collections::BTreeSet;

@@ -3,11 +3,11 @@
 use super::RouteEntry;
 use crate::hosts::{backend_host, service_host};
 use crate::world::World;
-use api::httproute::{
+use api::kinds::LENO_GROUP;
+use api::kinds::http_route::{
     HeaderFilter, HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec,
     PathMatchType, PathModifier, PathModifierType, Retry, ValueMatchType,
 };
-use api::kinds::LENO_GROUP;
 use api::{Object, Spec, duration};
 use model::route::{
     HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
@@ -71,8 +71,11 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
         PathMatchType::PathPrefix => PathMatch::Prefix(value.trim_end_matches('/').into()),
         PathMatchType::RegularExpression => PathMatch::Regex(Pattern(value.into())),
     };
-    let conditions = |list: &[api::httproute::ValueMatch], name: fn(&str) -> Arc<str>| {
-        let value = |one: &api::httproute::ValueMatch| match one.match_type.unwrap_or(ValueMatchType::Exact) {
+    let conditions = |list: &[api::kinds::http_route::ValueMatch], name: fn(&str) -> Arc<str>| {
+        let value = |one: &api::kinds::http_route::ValueMatch| match one
+            .match_type
+            .unwrap_or(ValueMatchType::Exact)
+        {
             ValueMatchType::Exact => StringMatch::Exact(one.value.as_str().into()),
             ValueMatchType::RegularExpression => StringMatch::Regex(Pattern(one.value.as_str().into())),
         };
@@ -112,7 +115,7 @@ fn filter(filter: &HttpRouteFilter) -> Option<RouteFilter> {
 
 fn header_edit(edit: &HeaderFilter) -> HeaderEdit {
     let lower = |name: &str| Arc::<str>::from(name.to_ascii_lowercase());
-    let pairs = |headers: &[api::httproute::Header]| {
+    let pairs = |headers: &[api::kinds::http_route::Header]| {
         headers.iter().map(|header| (lower(&header.name), header.value.as_str().into())).collect()
     };
     HeaderEdit {

@@ -1,19 +1,153 @@
-//! Rules for the filters of an `HTTPRoute` rule.
+//! The filters of an `HTTPRoute` rule.
 
-use super::super::{Report, is_host, is_token};
-use super::path_fault;
-use crate::httproute::{
-    FilterType, HeaderFilter, HttpRouteFilter, HttpRouteRule, PathMatchType, PathModifier, PathModifierType,
-    RedirectFilter,
-};
+use super::HttpRouteRule;
+use super::matches::{HttpRouteMatch, PathMatchType, path_fault};
+use crate::syntax;
+use crate::validation::ValidationReport;
 use model::Code;
 use model::route::Untouched;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// One filter; exactly the field that `type` names is set.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRouteFilter {
+    /// Which.
+    #[serde(rename = "type")]
+    pub filter_type: FilterType,
+    /// For `RequestHeaderModifier`.
+    #[serde(default)]
+    pub request_header_modifier: Option<HeaderFilter>,
+    /// For `ResponseHeaderModifier`.
+    #[serde(default)]
+    pub response_header_modifier: Option<HeaderFilter>,
+    /// For `RequestRedirect`.
+    #[serde(default)]
+    pub request_redirect: Option<RedirectFilter>,
+    /// For `URLRewrite`.
+    #[serde(default)]
+    pub url_rewrite: Option<RewriteFilter>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub request_mirror: Option<IgnoredAny>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub cors: Option<IgnoredAny>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub external_auth: Option<IgnoredAny>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub extension_ref: Option<IgnoredAny>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// The filters of the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Gateway API's")]
+pub enum FilterType {
+    RequestHeaderModifier,
+    ResponseHeaderModifier,
+    RequestRedirect,
+    #[serde(rename = "URLRewrite")]
+    UrlRewrite,
+    RequestMirror,
+    #[serde(rename = "CORS")]
+    Cors,
+    ExternalAuth,
+    ExtensionRef,
+}
+
+/// Changes to headers.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeaderFilter {
+    /// Replace.
+    pub set: Vec<Header>,
+    /// Append.
+    pub add: Vec<Header>,
+    /// Delete.
+    pub remove: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// A header.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Header {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
+}
+
+/// `requestRedirect`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RedirectFilter {
+    /// `http` or `https`.
+    pub scheme: Option<String>,
+    /// New host.
+    pub hostname: Option<String>,
+    /// New path.
+    pub path: Option<PathModifier>,
+    /// New port.
+    pub port: Option<u16>,
+    /// 301, 302 (default), 303, 307, 308.
+    pub status_code: Option<u16>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `urlRewrite`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RewriteFilter {
+    /// New host.
+    pub hostname: Option<String>,
+    /// New path.
+    pub path: Option<PathModifier>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// How a path is replaced; exactly the field that `type` names is set.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathModifier {
+    /// Which.
+    #[serde(rename = "type")]
+    pub modifier_type: PathModifierType,
+    /// For `ReplaceFullPath`.
+    #[serde(default)]
+    pub replace_full_path: Option<String>,
+    /// For `ReplacePrefixMatch`.
+    #[serde(default)]
+    pub replace_prefix_match: Option<String>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// Which part is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Gateway API's")]
+pub enum PathModifierType {
+    ReplaceFullPath,
+    ReplacePrefixMatch,
+}
 
 const FILTERS_MAX: usize = 16;
 const HEADERS_MAX: usize = 16;
 const HEADER_VALUE_BYTES_MAX: usize = 4096;
 
-pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
+pub(crate) fn check(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
     report.at_most(&format!("{at}.filters"), rule.filters.len(), FILTERS_MAX);
     let has = |wanted| rule.filters.iter().any(|filter| filter.filter_type == wanted);
     if has(FilterType::RequestRedirect) && has(FilterType::UrlRewrite) {
@@ -37,7 +171,7 @@ pub(super) fn filters(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
+fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: &mut ValidationReport<'_>) {
     let fields = [
         (
             FilterType::RequestHeaderModifier,
@@ -97,7 +231,7 @@ enum Message {
     Response,
 }
 
-fn headers(edit: &HeaderFilter, message: Message, at: &str, report: &mut Report<'_>) {
+fn headers(edit: &HeaderFilter, message: Message, at: &str, report: &mut ValidationReport<'_>) {
     for (field, headers) in [("set", &edit.set), ("add", &edit.add)] {
         report.at_most(&format!("{at}.{field}"), headers.len(), HEADERS_MAX);
         for (index, header) in headers.iter().enumerate() {
@@ -120,8 +254,8 @@ fn headers(edit: &HeaderFilter, message: Message, at: &str, report: &mut Report<
 
 const FIX_HOST: &str = "use a URLRewrite filter with `hostname`";
 
-fn name(header: &str, message: Message, at: &str, report: &mut Report<'_>) {
-    if !is_token(header) {
+fn name(header: &str, message: Message, at: &str, report: &mut ValidationReport<'_>) {
+    if !syntax::is_token(header) {
         let fix = match header {
             ":authority" => FIX_HOST,
             ":path" => "use a URLRewrite filter with `path`",
@@ -142,7 +276,12 @@ fn name(header: &str, message: Message, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn one_redirect(redirect: &RedirectFilter, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
+fn one_redirect(
+    redirect: &RedirectFilter,
+    at: &str,
+    rule: &HttpRouteRule,
+    report: &mut ValidationReport<'_>,
+) {
     if let Some(scheme) = redirect.scheme.as_deref()
         && !matches!(scheme, "http" | "https")
     {
@@ -164,9 +303,9 @@ fn one_redirect(redirect: &RedirectFilter, at: &str, rule: &HttpRouteRule, repor
     modifier(redirect.path.as_ref(), at, rule, report);
 }
 
-fn host(hostname: Option<&str>, at: &str, report: &mut Report<'_>) {
+fn host(hostname: Option<&str>, at: &str, report: &mut ValidationReport<'_>) {
     if let Some(hostname) = hostname
-        && !is_host(hostname, false)
+        && !syntax::is_host(hostname, false)
     {
         report.bad(
             &format!("{at}.hostname"),
@@ -176,7 +315,7 @@ fn host(hostname: Option<&str>, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report: &mut Report<'_>) {
+fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report: &mut ValidationReport<'_>) {
     let Some(path) = path else { return };
     let at = format!("{at}.path");
     let (full, prefix) = (path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref());
@@ -203,7 +342,7 @@ fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report:
         }
     }
     if path.modifier_type == PathModifierType::ReplacePrefixMatch {
-        let prefix = |m: &crate::httproute::HttpRouteMatch| {
+        let prefix = |m: &HttpRouteMatch| {
             m.path
                 .as_ref()
                 .is_none_or(|path| matches!(path.match_type, None | Some(PathMatchType::PathPrefix)))

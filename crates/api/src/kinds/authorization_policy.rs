@@ -1,37 +1,145 @@
-//! Rules for Istio's kinds. What is not understood in a policy is kept, and fails closed in `translate`.
+//! Istio `AuthorizationPolicy`. What is not understood is kept, and fails closed in `translate`.
 
-use super::{Report, is_subdomain};
-use crate::istio::{
-    self, AuthorizationPolicySpec, Operation, PolicyAction, PolicyRule, Source, When, WorkloadGroupSpec,
-    header_of,
-};
-use crate::kinds::GATEWAY_GROUP;
-use crate::object::Meta;
+use super::GATEWAY_GROUP;
+use crate::decode::Ignored;
+use crate::fields::pattern;
+use crate::fields::selector::WorkloadSelector;
+use crate::fields::target_ref::PolicyTarget;
+use crate::meta::Meta;
+use crate::syntax;
+use crate::validation::ValidationReport;
 use model::Code;
+use serde::Deserialize;
+
+/// `AuthorizationPolicy` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AuthorizationPolicySpec {
+    /// Absent: the whole namespace; in the root namespace: the whole mesh.
+    pub selector: Option<WorkloadSelector>,
+    /// One target.
+    pub target_ref: Option<PolicyTarget>,
+    /// At most 16 targets.
+    pub target_refs: Vec<PolicyTarget>,
+    /// Absent: `ALLOW`.
+    pub action: Option<PolicyAction>,
+    /// Any may match; absent: none does.
+    pub rules: Vec<PolicyRule>,
+    /// With `CUSTOM`, which is not supported yet.
+    pub provider: Option<Ignored>,
+    /// Line of `spec`.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PolicyAction {
+    /// The default.
+    Allow,
+    /// Wins.
+    Deny,
+    /// Recorded.
+    Audit,
+    /// Not supported yet: treated as a denial of what it matches, because an unasked authority never said yes.
+    Custom,
+}
+
+/// One rule; all parts must match.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyRule {
+    /// Any of these.
+    pub from: Vec<From>,
+    /// Any of these.
+    pub to: Vec<To>,
+    /// All of these.
+    pub when: Vec<When>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `from[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct From {
+    /// Who.
+    pub source: Source,
+}
+
+/// `from[].source`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the names are Istio's")]
+pub struct Source {
+    pub principals: Vec<String>,
+    pub not_principals: Vec<String>,
+    pub request_principals: Vec<String>,
+    pub not_request_principals: Vec<String>,
+    pub namespaces: Vec<String>,
+    pub not_namespaces: Vec<String>,
+    pub service_accounts: Vec<String>,
+    pub not_service_accounts: Vec<String>,
+    pub trust_domains: Vec<String>,
+    pub not_trust_domains: Vec<String>,
+    pub ip_blocks: Vec<String>,
+    pub not_ip_blocks: Vec<String>,
+    pub remote_ip_blocks: Vec<String>,
+    pub not_remote_ip_blocks: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `to[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct To {
+    /// What.
+    pub operation: Operation,
+}
+
+/// `to[].operation`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the names are Istio's")]
+pub struct Operation {
+    pub hosts: Vec<String>,
+    pub not_hosts: Vec<String>,
+    pub ports: Vec<String>,
+    pub not_ports: Vec<String>,
+    pub methods: Vec<String>,
+    pub not_methods: Vec<String>,
+    pub paths: Vec<String>,
+    pub not_paths: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `when[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct When {
+    /// For example `request.headers[x-token]`.
+    pub key: String,
+    /// Any must match.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// None may match.
+    #[serde(default)]
+    pub not_values: Vec<String>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
 
 const RULES_MAX: usize = 512;
 const TARGETS_MAX: usize = 16;
 
-pub(super) fn workload_group(spec: &WorkloadGroupSpec, report: &mut Report<'_>) {
-    super::labels("spec.metadata.labels", &spec.metadata.labels, report);
-    super::labels("spec.template.labels", &spec.template.labels, report);
-    if let Some(account) = &spec.template.service_account {
-        report.subdomain("spec.template.serviceAccount", account);
-    }
-    if !spec.metadata.annotations.is_empty() {
-        report.ignored("spec.metadata.annotations", "remove it");
-    }
-    if spec.template.locality.as_deref().is_some_and(|locality| locality.split('/').count() > 2) {
-        let cause = "has more than a region and a zone, and the rest has no effect";
-        report.no_effect("spec.template.locality", cause, "write REGION/ZONE");
-    }
-    if spec.template.weight == Some(0) {
-        let fix = "write 1 or more; to take workloads out, stop them or let no selector match them";
-        report.no_effect("spec.template.weight", "is 0, which has no effect: it counts as 1", fix);
-    }
-}
-
-pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, report: &mut Report<'_>) {
+pub(crate) fn check(spec: &AuthorizationPolicySpec, meta: &Meta, report: &mut ValidationReport<'_>) {
     let targets = spec.target_refs.len() + usize::from(spec.target_ref.is_some());
     if targets > 0 && spec.selector.is_some() {
         report.bad("spec.selector", "cannot stand beside targetRefs", "use one of them");
@@ -67,7 +175,7 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
         }
     }
     if let Some(selector) = &spec.selector {
-        super::labels("spec.selector.matchLabels", &selector.match_labels, report);
+        report.labels("spec.selector.matchLabels", &selector.match_labels);
     }
     if spec.action == Some(PolicyAction::Custom) {
         let fix = "use ALLOW or DENY; a CUSTOM policy that is in force denies what it matches";
@@ -82,7 +190,7 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, meta: &Meta, 
     }
 }
 
-fn one_rule(rule: &PolicyRule, at: &str, report: &mut Report<'_>) {
+fn one_rule(rule: &PolicyRule, at: &str, report: &mut ValidationReport<'_>) {
     for (index, from) in rule.from.iter().enumerate() {
         source(&from.source, &format!("{at}.from[{index}].source"), report);
     }
@@ -95,7 +203,7 @@ fn one_rule(rule: &PolicyRule, at: &str, report: &mut Report<'_>) {
 }
 
 /// Not understood, kept, fails closed. To remove a condition is no fix: the rule would match more.
-fn closed(code: Code, path: &str, cause: &str, report: &mut Report<'_>) {
+fn closed(code: Code, path: &str, cause: &str, report: &mut ValidationReport<'_>) {
     report.allow_with_finding(
         code,
         path,
@@ -105,7 +213,7 @@ fn closed(code: Code, path: &str, cause: &str, report: &mut Report<'_>) {
     );
 }
 
-fn source(source: &Source, at: &str, report: &mut Report<'_>) {
+fn source(source: &Source, at: &str, report: &mut ValidationReport<'_>) {
     let unsupported = [
         ("requestPrincipals", &source.request_principals),
         ("notRequestPrincipals", &source.not_request_principals),
@@ -137,14 +245,14 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
         not_empty(&format!("{at}.{field}"), values, report);
     }
     let checks: [Check<'_>; 8] = [
-        ("principals", &source.principals, istio::is_principal),
-        ("notPrincipals", &source.not_principals, istio::is_principal),
-        ("namespaces", &source.namespaces, istio::is_namespace),
-        ("notNamespaces", &source.not_namespaces, istio::is_namespace),
-        ("ipBlocks", &source.ip_blocks, istio::is_block),
-        ("notIpBlocks", &source.not_ip_blocks, istio::is_block),
-        ("remoteIpBlocks", &source.remote_ip_blocks, istio::is_block),
-        ("notRemoteIpBlocks", &source.not_remote_ip_blocks, istio::is_block),
+        ("principals", &source.principals, pattern::is_principal),
+        ("notPrincipals", &source.not_principals, pattern::is_principal),
+        ("namespaces", &source.namespaces, pattern::is_namespace),
+        ("notNamespaces", &source.not_namespaces, pattern::is_namespace),
+        ("ipBlocks", &source.ip_blocks, pattern::is_block),
+        ("notIpBlocks", &source.not_ip_blocks, pattern::is_block),
+        ("remoteIpBlocks", &source.remote_ip_blocks, pattern::is_block),
+        ("notRemoteIpBlocks", &source.not_remote_ip_blocks, pattern::is_block),
     ];
     matchable(&checks, at, report);
     let accounts =
@@ -164,10 +272,10 @@ fn source(source: &Source, at: &str, report: &mut Report<'_>) {
 fn is_account(text: &str) -> bool {
     let (namespace, name) =
         text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
-    namespace.is_none_or(super::is_label) && is_subdomain(name)
+    namespace.is_none_or(syntax::is_label) && syntax::is_subdomain(name)
 }
 
-fn operation(operation: &Operation, at: &str, report: &mut Report<'_>) {
+fn operation(operation: &Operation, at: &str, report: &mut ValidationReport<'_>) {
     let lists = [
         ("hosts", &operation.hosts),
         ("notHosts", &operation.not_hosts),
@@ -190,14 +298,14 @@ fn operation(operation: &Operation, at: &str, report: &mut Report<'_>) {
             closed(Code::Unsupported, &format!("{at}.{field}[{index}]"), &cause, report);
         }
     }
-    let path = |text: &str| text.contains(['{', '}']) || istio::is_path(text);
+    let path = |text: &str| text.contains(['{', '}']) || pattern::is_path(text);
     let checks: [Check<'_>; 8] = [
-        ("hosts", &operation.hosts, istio::is_pattern),
-        ("notHosts", &operation.not_hosts, istio::is_pattern),
-        ("ports", &operation.ports, istio::is_port),
-        ("notPorts", &operation.not_ports, istio::is_port),
-        ("methods", &operation.methods, istio::is_method),
-        ("notMethods", &operation.not_methods, istio::is_method),
+        ("hosts", &operation.hosts, pattern::is_pattern),
+        ("notHosts", &operation.not_hosts, pattern::is_pattern),
+        ("ports", &operation.ports, pattern::is_port),
+        ("notPorts", &operation.not_ports, pattern::is_port),
+        ("methods", &operation.methods, pattern::is_method),
+        ("notMethods", &operation.not_methods, pattern::is_method),
         ("paths", &operation.paths, path),
         ("notPaths", &operation.not_paths, path),
     ];
@@ -208,7 +316,7 @@ fn operation(operation: &Operation, at: &str, report: &mut Report<'_>) {
 type Check<'a> = (&'a str, &'a Vec<String>, fn(&str) -> bool);
 
 /// Values that could never match: in a DENY rule they would deny nothing, without a word.
-fn matchable(checks: &[Check<'_>], at: &str, report: &mut Report<'_>) {
+fn matchable(checks: &[Check<'_>], at: &str, report: &mut ValidationReport<'_>) {
     for (field, values, can_match) in checks {
         let wrong = values.iter().enumerate().filter(|(_, value)| !value.is_empty() && !can_match(value));
         for (index, value) in wrong {
@@ -218,7 +326,7 @@ fn matchable(checks: &[Check<'_>], at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn not_empty(at: &str, values: &[String], report: &mut Report<'_>) {
+fn not_empty(at: &str, values: &[String], report: &mut ValidationReport<'_>) {
     for (index, _) in values.iter().enumerate().filter(|(_, value)| value.is_empty()) {
         report.bad(&format!("{at}[{index}]"), "is empty", "write a value, or `*` for any");
     }
@@ -234,11 +342,11 @@ const KEYS_LATER: &[&str] = &[
     "source.serviceAccount",
 ];
 
-fn condition(when: &When, at: &str, report: &mut Report<'_>) {
+fn condition(when: &When, at: &str, report: &mut ValidationReport<'_>) {
     let path = format!("{at}.key");
     match when.key.as_str() {
         "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.port" => {}
-        key if header_of(key).is_some() => {}
+        key if pattern::header_of(key).is_some() => {}
         key if KEYS_LATER.contains(&key)
             || key.starts_with("request.auth.claims[")
             || key.starts_with("experimental.") =>
@@ -251,7 +359,7 @@ fn condition(when: &When, at: &str, report: &mut Report<'_>) {
         report.bad(at, "has neither `values` nor `notValues`", "add one of them");
     }
     let mut values = when.values.iter().chain(&when.not_values);
-    let wrong = values.find(|value| !istio::is_value_of(&when.key, value));
+    let wrong = values.find(|value| !pattern::is_value_of(&when.key, value));
     if let Some(value) = wrong {
         closed(Code::BadValue, at, &format!("has the value `{value}`, which does not fit its key"), report);
     }

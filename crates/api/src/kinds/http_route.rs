@@ -1,37 +1,162 @@
-//! Rules for `HTTPRoute`: those of the CRD (its CEL rules) that matter without Kubernetes.
+//! Gateway API `HTTPRoute` (v1, v1beta1), with the experimental `retry` and `timeouts`: what it may say, and the
+//! rules of the CRD (its CEL rules) that matter without Kubernetes.
 
 mod filters;
+mod matches;
 
-use super::{Report, is_host, is_token};
+pub use filters::*;
+pub use matches::*;
+
+use super::{GATEWAY_GROUP, LENO_GROUP};
+use crate::decode::Unsupported;
 use crate::duration;
-use crate::httproute::{
-    HttpBackendRef, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, Method, ParentRef, PathMatch,
-    PathMatchType, Retry, Timeouts, ValueMatch, ValueMatchType,
-};
-use crate::kinds::{GATEWAY_GROUP, LENO_GROUP};
+use crate::syntax;
+use crate::validation::ValidationReport;
 use model::Code;
+use serde::Deserialize;
 use std::collections::HashSet;
 use std::time::Duration;
+
+/// `HTTPRoute` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpRouteSpec {
+    /// At most 32.
+    pub parent_refs: Vec<ParentRef>,
+    /// At most 16.
+    pub hostnames: Vec<String>,
+    /// 1 to 16; absent means one rule that matches everything and leads nowhere.
+    pub rules: Vec<HttpRouteRule>,
+    /// Not supported yet.
+    pub use_default_gateways: Option<Unsupported>,
+    /// Line of `spec`.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// What a route is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentRef {
+    /// Absent: `gateway.networking.k8s.io`; empty: core.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Absent: `Gateway`.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Absent: the route's.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Name of the parent.
+    pub name: String,
+    /// Listener of a gateway.
+    #[serde(default)]
+    pub section_name: Option<String>,
+    /// Port of a service, or of a gateway's listeners.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpRouteRule {
+    /// Unique in the route.
+    pub name: Option<String>,
+    /// Any must match; empty: all requests.
+    pub matches: Vec<HttpRouteMatch>,
+    /// In order.
+    pub filters: Vec<HttpRouteFilter>,
+    /// Weighted destinations.
+    pub backend_refs: Vec<HttpBackendRef>,
+    /// Time limits.
+    pub timeouts: Option<Timeouts>,
+    /// Experimental channel.
+    pub retry: Option<Retry>,
+    /// Not supported yet.
+    pub session_persistence: Option<Unsupported>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// One destination.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpBackendRef {
+    /// Absent or empty: core; `leno.dev` for GlobalService and Backend.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Absent: `Service`.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Absent: the route's; another one is refused until ReferenceGrant is read.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Required for `Service`.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Share; absent: 1.
+    #[serde(default)]
+    pub weight: Option<u32>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub filters: Option<Unsupported>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// `timeouts`, GEP-2257 durations; `0s` switches one off.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Timeouts {
+    /// The whole exchange.
+    pub request: Option<String>,
+    /// Each attempt; at most `request`.
+    pub backend_request: Option<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `retry` (experimental channel).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retry {
+    /// 400 to 599.
+    pub codes: Vec<u16>,
+    /// Further attempts, from 1; absent: 2, as without a policy.
+    pub attempts: Option<u32>,
+    /// Smallest wait, a GEP-2257 duration.
+    pub backoff: Option<String>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
 
 const PARENTS_MAX: usize = 32;
 const HOSTNAMES_MAX: usize = 16;
 const RULES_MAX: usize = 16;
 const MATCHES_MAX: usize = 64;
 const MATCHES_OF_ROUTE_MAX: usize = 128;
-const CONDITIONS_MAX: usize = 16;
 const BACKENDS_MAX: usize = 16;
 const WEIGHT_MAX: u32 = 1_000_000;
 const RETRY_ATTEMPTS_MAX: u32 = 25;
-const PATH_BYTES_MAX: usize = 1024;
 
-pub(super) fn http_route(spec: &HttpRouteSpec, report: &mut Report<'_>) {
+pub(crate) fn check(spec: &HttpRouteSpec, report: &mut ValidationReport<'_>) {
     report.at_most("spec.parentRefs", spec.parent_refs.len(), PARENTS_MAX);
     for (index, parent) in spec.parent_refs.iter().enumerate() {
         parent_ref(parent, &format!("spec.parentRefs[{index}]"), report);
     }
     report.at_most("spec.hostnames", spec.hostnames.len(), HOSTNAMES_MAX);
     for (index, host) in spec.hostnames.iter().enumerate() {
-        if !is_host(host, true) {
+        if !syntax::is_host(host, true) {
             let path = format!("spec.hostnames[{index}]");
             report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case name, or `*.` and a name");
         }
@@ -61,7 +186,7 @@ pub(super) fn http_route(spec: &HttpRouteSpec, report: &mut Report<'_>) {
     }
 }
 
-fn parent_ref(parent: &ParentRef, at: &str, report: &mut Report<'_>) {
+fn parent_ref(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
     report.subdomain(&format!("{at}.name"), &parent.name);
     if let Some(namespace) = &parent.namespace {
         report.label(&format!("{at}.namespace"), namespace);
@@ -92,12 +217,12 @@ fn parent_ref(parent: &ParentRef, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
+fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
     report.at_most(&format!("{at}.matches"), rule.matches.len(), MATCHES_MAX);
     for (index, one) in rule.matches.iter().enumerate() {
-        one_match(one, &format!("{at}.matches[{index}]"), report);
+        matches::check(one, &format!("{at}.matches[{index}]"), report);
     }
-    filters::filters(rule, at, report);
+    filters::check(rule, at, report);
     report.at_most(&format!("{at}.backendRefs"), rule.backend_refs.len(), BACKENDS_MAX);
     for (index, backend) in rule.backend_refs.iter().enumerate() {
         backend_ref(backend, &format!("{at}.backendRefs[{index}]"), report);
@@ -117,81 +242,7 @@ fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn one_match(one: &HttpRouteMatch, at: &str, report: &mut Report<'_>) {
-    if let Some(path) = &one.path {
-        path_match(path, &format!("{at}.path"), report);
-    }
-    values(&one.headers, &format!("{at}.headers"), Case::Ignored, report);
-    values(&one.query_params, &format!("{at}.queryParams"), Case::Kept, report);
-}
-
-enum Case {
-    Ignored,
-    Kept,
-}
-
-fn values(conditions: &[ValueMatch], at: &str, case: Case, report: &mut Report<'_>) {
-    report.at_most(at, conditions.len(), CONDITIONS_MAX);
-    let mut names = HashSet::new();
-    for (index, condition) in conditions.iter().enumerate() {
-        if !is_token(&condition.name) {
-            report.bad(
-                &format!("{at}[{index}].name"),
-                &format!("cannot be `{}`", condition.name),
-                "write a token",
-            );
-        }
-        let name = match case {
-            Case::Ignored => condition.name.to_ascii_lowercase(),
-            Case::Kept => condition.name.clone(),
-        };
-        if !names.insert(name) {
-            let cause = format!("`{}` occurs twice", condition.name);
-            report.bad(&format!("{at}[{index}].name"), &cause, "put one condition on each name");
-        }
-        let path = format!("{at}[{index}].value");
-        if condition.match_type == Some(ValueMatchType::RegularExpression) {
-            report.regex(&path, &condition.value);
-        } else if condition.value.is_empty() {
-            report.bad(&path, "is empty", "write the value");
-        }
-    }
-}
-
-fn path_match(path: &PathMatch, at: &str, report: &mut Report<'_>) {
-    let Some(value) = &path.value else { return };
-    let at = format!("{at}.value");
-    match path.match_type {
-        Some(PathMatchType::RegularExpression) => report.regex(&at, value),
-        Some(PathMatchType::Exact | PathMatchType::PathPrefix) | None => {
-            if let Some(cause) = path_fault(value) {
-                report.bad(&at, cause, "write a normalised path such as /a/b");
-            }
-        }
-    }
-}
-
-/// What is wrong with a path in a match or rewrite: nothing that normalising would change may be in it.
-fn path_fault(path: &str) -> Option<&'static str> {
-    let lower = path.to_ascii_lowercase();
-    if !path.starts_with('/') {
-        Some("does not begin with `/`")
-    } else if path.len() > PATH_BYTES_MAX {
-        Some("has more than 1024 bytes")
-    } else if path.contains("//") {
-        Some("contains `//`")
-    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
-        Some("contains `.` or `..` as a segment")
-    } else if lower.contains("%2f") || path.contains('#') || path.contains('?') {
-        Some("contains `%2f`, `#` or `?`")
-    } else if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@%".contains(&b)) {
-        Some("contains a character that must be percent-encoded")
-    } else {
-        None
-    }
-}
-
-fn backend_ref(backend: &HttpBackendRef, at: &str, report: &mut Report<'_>) {
+fn backend_ref(backend: &HttpBackendRef, at: &str, report: &mut ValidationReport<'_>) {
     report.subdomain(&format!("{at}.name"), &backend.name);
     if let Some(namespace) = &backend.namespace {
         report.label(&format!("{at}.namespace"), namespace);
@@ -217,7 +268,7 @@ fn backend_ref(backend: &HttpBackendRef, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn timeouts(limits: &Timeouts, at: &str, report: &mut Report<'_>) {
+fn timeouts(limits: &Timeouts, at: &str, report: &mut ValidationReport<'_>) {
     let mut read = |field: &str, text: &Option<String>| {
         let text = text.as_deref()?;
         let value = duration::parse(text);
@@ -245,7 +296,7 @@ fn is_idempotent(method: Method) -> bool {
     }
 }
 
-fn retry(policy: &Retry, at: &str, report: &mut Report<'_>) {
+fn retry(policy: &Retry, at: &str, report: &mut ValidationReport<'_>) {
     for (index, code) in policy.codes.iter().enumerate() {
         if !(400..=599).contains(code) {
             report.bad(

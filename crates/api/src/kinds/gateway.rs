@@ -1,15 +1,119 @@
-//! Rules for `Gateway`.
+//! Gateway API `Gateway` (v1, v1beta1). HTTP listeners work; what does not yet gives a finding.
 
-use super::Report;
-use crate::gateway::{BIND_ADDRESS, EAST_WEST_CLASS, FromNamespaces, GatewaySpec, Listener};
-use crate::kinds::GATEWAY_GROUP;
-use crate::object::Meta;
+use super::GATEWAY_GROUP;
+use crate::decode::{Ignored, Unsupported};
+use crate::fields::selector::LabelSelector;
+use crate::meta::Meta;
+use crate::syntax;
+use crate::validation::ValidationReport;
 use model::Code;
 use model::address::{PORT_MESH, is_proxy_port};
+use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) {
+/// The class of gateways for callers from outside.
+pub const CLASS: &str = "leno";
+/// The class of gateways between networks; its listeners carry the mesh's own transport.
+pub const EAST_WEST_CLASS: &str = "leno-east-west";
+/// Annotation: the address that all listeners bind, instead of all.
+pub const BIND_ADDRESS: &str = "leno.dev/bind-address";
+
+/// `Gateway` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewaySpec {
+    /// `leno` or `leno-east-west`.
+    pub gateway_class_name: String,
+    /// 1 to 64.
+    pub listeners: Vec<Listener>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub addresses: Option<Unsupported>,
+    /// Ignored, with a warning.
+    #[serde(default)]
+    pub infrastructure: Option<Ignored>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub allowed_listeners: Option<Unsupported>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub default_scope: Option<Unsupported>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub tls: Option<Unsupported>,
+    /// Line of `spec`.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// Unique in the gateway.
+    pub name: String,
+    /// `*.example.com` or a name; absent: all.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// 1 to 65535.
+    pub port: u16,
+    /// `HTTP`; others are not supported yet.
+    pub protocol: String,
+    /// Not supported yet, except on the listeners of an east-west gateway, where it is ignored.
+    #[serde(default)]
+    pub tls: Option<Ignored>,
+    /// Which routes may attach.
+    #[serde(default)]
+    pub allowed_routes: Option<AllowedRoutes>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// `allowedRoutes`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AllowedRoutes {
+    /// Absent: the gateway's own namespace.
+    pub namespaces: Option<RouteNamespaces>,
+    /// Empty: those that fit the protocol.
+    pub kinds: Vec<RouteKind>,
+}
+
+/// `allowedRoutes.namespaces`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteNamespaces {
+    /// Absent: `Same`.
+    pub from: Option<FromNamespaces>,
+    /// With `Selector`: labels of namespaces.
+    pub selector: Option<LabelSelector>,
+}
+
+/// Where routes may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum FromNamespaces {
+    /// Any namespace.
+    All,
+    /// Namespaces with the labels.
+    Selector,
+    /// The gateway's own.
+    Same,
+}
+
+/// One allowed kind.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteKind {
+    /// Absent: `gateway.networking.k8s.io`.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// For example `HTTPRoute`.
+    pub kind: String,
+}
+
+pub(crate) fn check(spec: &GatewaySpec, meta: &Meta, report: &mut ValidationReport<'_>) {
     const LISTENERS_MAX: usize = 64;
     report.subdomain("spec.gatewayClassName", &spec.gateway_class_name);
     if spec.listeners.is_empty() {
@@ -50,7 +154,7 @@ pub(super) fn gateway(spec: &GatewaySpec, meta: &Meta, report: &mut Report<'_>) 
 }
 
 /// What a listener between networks cannot choose: the mesh has one transport, on one port, for all exports.
-fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut Report<'_>) {
+fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
     const CAUSE: &str = "has no effect on a listener of an east-west gateway";
     if listener.hostname.is_some() {
         report.no_effect(
@@ -72,7 +176,7 @@ fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut Report<'
 }
 
 /// What a listener for callers from outside cannot do yet.
-fn outward(listener: &Listener, at: &str, report: &mut Report<'_>) {
+fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
     let path = format!("{at}.protocol");
     match listener.protocol.as_str() {
         "HTTP" if listener.tls.is_some() => {
@@ -94,11 +198,11 @@ fn outward(listener: &Listener, at: &str, report: &mut Report<'_>) {
     }
 }
 
-fn one_listener(listener: &Listener, at: &str, report: &mut Report<'_>) {
+fn one_listener(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
     report.subdomain(&format!("{at}.name"), &listener.name);
     report.port(&format!("{at}.port"), listener.port);
     if let Some(host) = &listener.hostname
-        && !super::is_host(host, true)
+        && !syntax::is_host(host, true)
     {
         report.bad(
             &format!("{at}.hostname"),

@@ -3,8 +3,8 @@
 //! Whatever the types mark as `Ignored` comes here by itself; `metadata` and `status` are the server's. Fields
 //! that are typed and have no effect are told by the rules of their kind.
 
-use super::Report;
 use crate::node::{Node, Value};
+use crate::validation::ValidationReport;
 
 /// What is known of an accepted field, by its path without indices.
 struct Known {
@@ -46,7 +46,7 @@ const KNOWN: &[Known] = &[
 ];
 
 /// Tells of the fields at these paths of the document.
-pub(crate) fn accepted(paths: &[String], node: &Node, report: &mut Report<'_>) {
+pub(crate) fn accepted(paths: &[String], node: &Node, report: &mut ValidationReport<'_>) {
     for path in paths.iter().filter(|path| path.starts_with("spec.")) {
         let Some(found) = node.find(path) else { continue };
         let known = KNOWN.iter().find(|known| *known.path == without_indices(path));

@@ -1,0 +1,177 @@
+//! The conditions of an `HTTPRoute` rule.
+
+use crate::syntax;
+use crate::validation::ValidationReport;
+use serde::Deserialize;
+use std::collections::HashSet;
+
+/// Conditions; all must hold.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpRouteMatch {
+    /// Absent: prefix `/`.
+    pub path: Option<PathMatch>,
+    /// All must hold.
+    pub headers: Vec<ValueMatch>,
+    /// All must hold.
+    pub query_params: Vec<ValueMatch>,
+    /// Exact method.
+    pub method: Option<Method>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// The methods that a match may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+}
+
+impl Method {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Patch => "PATCH",
+        }
+    }
+}
+
+/// A condition on the path.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathMatch {
+    /// Absent: `PathPrefix`.
+    #[serde(rename = "type")]
+    pub match_type: Option<PathMatchType>,
+    /// Absent: `/`.
+    pub value: Option<String>,
+}
+
+/// How a path is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum PathMatchType {
+    /// Byte for byte.
+    Exact,
+    /// By whole segments.
+    PathPrefix,
+    /// RE2-like, over the whole path.
+    RegularExpression,
+}
+
+/// A condition on a header or query parameter.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueMatch {
+    /// Absent: `Exact`.
+    #[serde(rename = "type", default)]
+    pub match_type: Option<ValueMatchType>,
+    /// Name.
+    pub name: String,
+    /// Value or expression.
+    pub value: String,
+}
+
+/// How a value is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ValueMatchType {
+    /// Equal.
+    Exact,
+    /// RE2-like, over the whole value.
+    RegularExpression,
+}
+
+const CONDITIONS_MAX: usize = 16;
+const PATH_BYTES_MAX: usize = 1024;
+
+pub(crate) fn check(one: &HttpRouteMatch, at: &str, report: &mut ValidationReport<'_>) {
+    if let Some(path) = &one.path {
+        path_match(path, &format!("{at}.path"), report);
+    }
+    values(&one.headers, &format!("{at}.headers"), Case::Ignored, report);
+    values(&one.query_params, &format!("{at}.queryParams"), Case::Kept, report);
+}
+
+enum Case {
+    Ignored,
+    Kept,
+}
+
+fn values(conditions: &[ValueMatch], at: &str, case: Case, report: &mut ValidationReport<'_>) {
+    report.at_most(at, conditions.len(), CONDITIONS_MAX);
+    let mut names = HashSet::new();
+    for (index, condition) in conditions.iter().enumerate() {
+        if !syntax::is_token(&condition.name) {
+            report.bad(
+                &format!("{at}[{index}].name"),
+                &format!("cannot be `{}`", condition.name),
+                "write a token",
+            );
+        }
+        let name = match case {
+            Case::Ignored => condition.name.to_ascii_lowercase(),
+            Case::Kept => condition.name.clone(),
+        };
+        if !names.insert(name) {
+            let cause = format!("`{}` occurs twice", condition.name);
+            report.bad(&format!("{at}[{index}].name"), &cause, "put one condition on each name");
+        }
+        let path = format!("{at}[{index}].value");
+        if condition.match_type == Some(ValueMatchType::RegularExpression) {
+            report.regex(&path, &condition.value);
+        } else if condition.value.is_empty() {
+            report.bad(&path, "is empty", "write the value");
+        }
+    }
+}
+
+fn path_match(path: &PathMatch, at: &str, report: &mut ValidationReport<'_>) {
+    let Some(value) = &path.value else { return };
+    let at = format!("{at}.value");
+    match path.match_type {
+        Some(PathMatchType::RegularExpression) => report.regex(&at, value),
+        Some(PathMatchType::Exact | PathMatchType::PathPrefix) | None => {
+            if let Some(cause) = path_fault(value) {
+                report.bad(&at, cause, "write a normalised path such as /a/b");
+            }
+        }
+    }
+}
+
+/// What is wrong with a path in a match or rewrite: nothing that normalising would change may be in it.
+pub(crate) fn path_fault(path: &str) -> Option<&'static str> {
+    let lower = path.to_ascii_lowercase();
+    if !path.starts_with('/') {
+        Some("does not begin with `/`")
+    } else if path.len() > PATH_BYTES_MAX {
+        Some("has more than 1024 bytes")
+    } else if path.contains("//") {
+        Some("contains `//`")
+    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
+        Some("contains `.` or `..` as a segment")
+    } else if lower.contains("%2f") || path.contains('#') || path.contains('?') {
+        Some("contains `%2f`, `#` or `?`")
+    } else if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@%".contains(&b)) {
+        Some("contains a character that must be percent-encoded")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,184 @@
+//! Leno `MeshSettings`: what holds for the whole mesh.
+
+use crate::duration;
+use crate::validation::ValidationReport;
+use model::TrustDomain;
+use model::authz::Cidr;
+use model::settings::HttpConnections;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// `MeshSettings` `spec` (cluster-scoped, name `default`).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MeshSettingsSpec {
+    /// SPIFFE trust domain of this mesh.
+    pub trust_domain: Option<String>,
+    /// `Strict`; nothing else is supported yet.
+    pub mtls: Option<MtlsMode>,
+    /// What happens to destinations that the mesh does not know; absent: `AllowAny`.
+    pub outbound: Option<OutboundMode>,
+    /// Names that the mesh answers for.
+    pub dns: DnsSettings,
+    /// What is recorded.
+    pub telemetry: TelemetrySettings,
+    /// How paths of requests are read and passed on.
+    pub path_normalization: PathNormalizationSettings,
+    /// How connections of callers are treated.
+    pub http_connection_manager: HttpConnectionManagerSettings,
+    /// Line of `spec`.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `pathNormalization`, as in Istio's mesh configuration and Envoy's HTTP connection manager.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathNormalizationSettings {
+    /// Absent: `BASE`.
+    pub normalization: Option<Normalization>,
+    /// Absent: `KEEP_UNCHANGED`.
+    pub path_with_escaped_slashes_action: Option<EscapedSlashesAction>,
+}
+
+/// See `model::settings::Normalization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Normalization {
+    /// Byte for byte.
+    None,
+    /// Dot segments and unreserved escapes.
+    Base,
+    /// And runs of slashes.
+    MergeSlashes,
+    /// And encoded slashes first.
+    DecodeAndMergeSlashes,
+}
+
+/// See `model::settings::EscapedSlashesAction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EscapedSlashesAction {
+    /// As it came.
+    KeepUnchanged,
+    /// 400.
+    RejectRequest,
+    /// 307.
+    UnescapeAndRedirect,
+    /// As plain slashes.
+    UnescapeAndForward,
+}
+
+/// `httpConnectionManager`, with Envoy's names.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpConnectionManagerSettings {
+    /// Proxies in front of the gateways, 0 to 32; absent: 0.
+    pub xff_num_trusted_hops: Option<u32>,
+    /// Their addresses, `a.b.c.d/n` or single ones, instead of the number.
+    pub xff_trusted_cidrs: Vec<String>,
+    /// A duration from 1 s to 24 h; absent: 620 s.
+    pub idle_timeout: Option<String>,
+    /// A duration from 1 s to 24 h; absent: 300 s.
+    pub stream_idle_timeout: Option<String>,
+}
+
+/// Mutual TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum MtlsMode {
+    /// Plaintext is refused.
+    Strict,
+    /// Not supported yet.
+    Permissive,
+}
+
+/// Traffic to unknown destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum OutboundMode {
+    /// Passed through.
+    AllowAny,
+    /// Refused; not supported yet.
+    RegistryOnly,
+}
+
+/// `dns`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DnsSettings {
+    /// Zones that the mesh owns: what it does not know there does not exist (NXDOMAIN). `mesh.internal` is owned
+    /// as soon as a GlobalService has a name in it. `svc.cluster.local` is not owned unless it is listed here:
+    /// the mesh answers for its Services, and queries for other names in it are forwarded.
+    pub suffixes: Vec<String>,
+}
+
+/// `telemetry`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TelemetrySettings {
+    /// Ignored, with a warning: each proxy is told on its command line.
+    pub access_log: Option<bool>,
+}
+
+pub(crate) fn check(spec: &MeshSettingsSpec, report: &mut ValidationReport<'_>) {
+    if let Some(domain) = &spec.trust_domain
+        && TrustDomain::parse(domain).is_none()
+    {
+        let cause = format!("cannot be `{domain}`");
+        report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
+    }
+    if spec.mtls == Some(MtlsMode::Permissive) {
+        report.later("spec.mtls", "Permissive", "write `Strict`");
+    }
+    if spec.outbound == Some(OutboundMode::RegistryOnly) {
+        report.later(
+            "spec.outbound",
+            "RegistryOnly",
+            "write `AllowAny`; nothing refuses unknown destinations yet",
+        );
+    }
+    if spec.telemetry.access_log.is_some() {
+        let fix = "remove it; each proxy writes one if it was started with --access-log";
+        report.ignored("spec.telemetry.accessLog", fix);
+    }
+    for (index, suffix) in spec.dns.suffixes.iter().enumerate() {
+        report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
+    }
+    http_connection_manager(&spec.http_connection_manager, report);
+}
+
+fn http_connection_manager(http: &HttpConnectionManagerSettings, report: &mut ValidationReport<'_>) {
+    const AT: &str = "spec.httpConnectionManager";
+    const HOPS_MAX: u32 = HttpConnections::XFF_TRUSTED_HOPS_MAX;
+    if let Some(hops) = http.xff_num_trusted_hops {
+        if hops > HOPS_MAX {
+            let fix = format!("write the number of proxies in front of the gateways, at most {HOPS_MAX}");
+            report.bad(&format!("{AT}.xffNumTrustedHops"), &format!("cannot be {hops}"), fix);
+        }
+        if hops > 0 && !http.xff_trusted_cidrs.is_empty() {
+            let cause = "cannot stand beside `xffNumTrustedHops`";
+            report.bad(&format!("{AT}.xffTrustedCidrs"), cause, "remove one of the two");
+        }
+    }
+    let blocks = http.xff_trusted_cidrs.len();
+    if blocks > HttpConnections::XFF_TRUSTED_CIDRS_MAX {
+        let cause = format!("has {blocks} entries, more than {}", HttpConnections::XFF_TRUSTED_CIDRS_MAX);
+        report.bad(&format!("{AT}.xffTrustedCidrs"), &cause, "write larger blocks");
+    }
+    for (index, block) in http.xff_trusted_cidrs.iter().enumerate() {
+        if Cidr::parse(block).is_none() {
+            let path = format!("{AT}.xffTrustedCidrs[{index}]");
+            report.bad(&path, &format!("cannot be `{block}`"), "write a.b.c.d/n or an address");
+        }
+    }
+    for (field, text) in
+        [("idleTimeout", &http.idle_timeout), ("streamIdleTimeout", &http.stream_idle_timeout)]
+    {
+        let range = Duration::from_secs(1)..=HttpConnections::TIMEOUT_MAX;
+        if let Some(text) = text
+            && duration::parse(text).is_none_or(|time| !range.contains(&time))
+        {
+            let fix = "write a duration from 1s to 24h, such as 10m20s";
+            report.bad(&format!("{AT}.{field}"), &format!("cannot be `{text}`"), fix);
+        }
+    }
+}
