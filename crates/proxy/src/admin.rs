@@ -10,8 +10,8 @@ mod dump;
 mod tests;
 
 use crate::observe::{self, Observe};
+use crate::renewal::{Renewal, Trouble};
 use crate::snapshot::{Me, Store};
-use crate::start::{Renewal, Trouble};
 use daemon::admin::{AdminAnswer, AdminReply, AdminRequest};
 use daemon::clock::Clock;
 use daemon::{Drain, DrainTrigger, Readiness};

@@ -3,7 +3,6 @@
 
 pub(crate) mod eastwest;
 pub(crate) mod exchange;
-pub(crate) mod head;
 pub(crate) mod http;
 pub(crate) mod inbound;
 pub(crate) mod policy;
@@ -13,11 +12,11 @@ mod tests;
 
 use crate::accept::original_destination;
 use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, detect};
+use crate::limits::{UpstreamShare, Whose};
 use crate::lookup::{Found, Unavailable};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
-use crate::worker::limits::{UpstreamShare, Whose};
 use ::http::HeaderValue;
 use codec::{
     Budget, FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions,

@@ -14,11 +14,17 @@ pub mod admin;
 pub mod observe;
 #[cfg(test)]
 mod testing;
-pub mod worker; // one thread: runtime, listeners, pools
+mod renewal; // how renewing the local certificate goes
+mod listening; // what all workers together have open
+mod shared; // what all threads share
+mod worker; // what one thread has
+mod limits; // how many connections at once
 mod accept; // sockets in and out
 mod detect; // first bytes -> protocol
 mod secure; // TLS on and off
+mod peer; // who is at the other end
 mod flow; // the stories of requests and connections
-mod stream; // bodies with memory
+mod request; // the canonical request
+mod body; // bodies with memory
 mod upstream; // choose, connect, send, once more
 mod failure; // reason -> reply

@@ -1,6 +1,7 @@
 //! TLS on and off: who is there is known from the handshake alone. Trust and keys are `identity`'s.
 
 use crate::failure::Failure;
+use crate::peer::Peer;
 use crate::worker::Worker;
 use codec::Io;
 use identity::Expect;
@@ -18,29 +19,6 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const CERTIFICATE_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// The only protocol inside mesh TLS.
 pub(crate) const ALPN_MESH: &[u8] = b"h2";
-
-/// The other end, as its certificate names it: one for each connection, shared by all that it carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Who it is.
-    pub id: SpiffeId,
-    /// The workload group of its registration. `None`: the certificate was issued to no registration.
-    pub workload: Option<Box<str>>,
-    /// The cluster that vouches for it. `None`: not looked at (callees), or none does.
-    pub cluster: Option<Arc<str>>,
-}
-
-impl Peer {
-    fn new(id: SpiffeId, uid: Option<&str>, cluster: Option<Arc<str>>) -> Rc<Self> {
-        let workload = uid.and_then(model::id::group_of).map(Into::into);
-        Rc::new(Self { id, workload, cluster })
-    }
-
-    /// A caller.
-    pub(crate) fn of(proof: &Proof) -> Rc<Self> {
-        Self::new(proof.id.clone(), proof.uid.as_deref(), proof.cluster().cloned())
-    }
-}
 
 /// A caller who proved an identity.
 pub(crate) struct Accepted<I> {

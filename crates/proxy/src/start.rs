@@ -4,51 +4,19 @@
 //! configuration, listeners bound. On SIGTERM: withdraw at the control plane, drain, exit 0.
 
 mod control;
+mod control_stream;
+mod error;
 mod join;
 mod last_good;
-mod listening;
-mod renewal;
+mod listeners;
 mod reserved;
+mod rotate;
 mod run;
 mod seams;
-mod stream;
+pub(crate) mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use listening::Listening;
-pub(crate) use renewal::{Renewal, Trouble};
-pub use run::{Opened, StartError, run, run_with_link};
+pub use error::StartError;
+pub use run::{Opened, run, run_with_link};
 pub use seams::Seams;
-
-use crate::lookup::Lookup;
-use crate::observe::Observe;
-use crate::options::Options;
-use crate::snapshot::{Me, Retries, Store};
-use daemon::Drain;
-use daemon::clock::Clock;
-use identity::Identity;
-use std::sync::Arc;
-
-/// What all threads of one proxy share. Each worker holds it in an `Arc`.
-pub struct Shared {
-    /// As given on the command line.
-    pub options: Options,
-    /// Who this proxy is, fixed when it joined.
-    pub me: Me,
-    /// The configuration in force.
-    pub store: Arc<Store>,
-    /// Asks for what the configuration does not have.
-    pub lookup: Lookup,
-    /// Certificates and trust; without an SVID in `leno gateway`.
-    pub identity: Identity,
-    /// Metrics and access log; a worker takes its own recorder once, by `observe.recorder()`.
-    pub observe: Arc<Observe>,
-    /// Started when the proxy is to stop.
-    pub drain: Drain,
-    /// Each worker reports here what it has opened and closed.
-    pub listening: Arc<Listening>,
-    /// What the local application had lately of requests and retries.
-    pub deliveries: Retries,
-    /// Time, the real one or a test's.
-    pub clock: Arc<dyn Clock>,
-}

@@ -9,11 +9,11 @@ pub(crate) mod http2_pool;
 pub(crate) mod retry_state;
 pub(crate) mod tunnel;
 
+use crate::body::{Replay, Timed};
 use crate::failure::Failure;
 use crate::flow::exchange::Exchange;
-use crate::flow::head::Head;
+use crate::request::Head;
 use crate::snapshot::HostEntry;
-use crate::stream::{Replay, Timed};
 use crate::worker::Worker;
 use attempt::{Answer, AttemptError, EndpointVerdict};
 use codec::Body;

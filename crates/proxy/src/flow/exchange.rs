@@ -3,17 +3,17 @@
 //! It is the watch of the response body, so it learns of the end wherever the response goes. When the caller
 //! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit telling.
 
+use crate::body::Patient;
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
-use crate::flow::head::{Head, strip_trailers};
+use crate::limits::{UpstreamPermit, UpstreamShare};
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
-use crate::secure::Peer;
+use crate::peer::Peer;
+use crate::request::{Head, strip_trailers};
 use crate::snapshot::Active;
-use crate::stream::Patient;
 use crate::upstream::Target;
 use crate::upstream::attempt::address;
 use crate::upstream::http1_pool::Lease;
 use crate::worker::Worker;
-use crate::worker::limits::{UpstreamPermit, UpstreamShare};
 use codec::{Body, BodyEnd, Reply, Watch};
 use decide::authz::{Denial, DryRun};
 use http::uri::PathAndQuery;
@@ -123,7 +123,7 @@ impl Exchange {
             worker: Rc::clone(worker),
             direction,
             downstream,
-            response_format: super::head::response_format(request.headers()),
+            response_format: crate::request::response_format(request.headers()),
             is_head: request.method() == Method::HEAD,
             clock: worker.shared.clock.now(),
             sent: Cell::new(0),
@@ -181,7 +181,7 @@ impl Exchange {
         if let Some(line) = &mut self.facts.borrow_mut().line {
             line.target = Some(head.target.clone());
             line.authority = Some(head.authority.value().clone());
-            line.request_id = head.headers.get(super::head::X_REQUEST_ID).cloned();
+            line.request_id = head.headers.get(crate::request::X_REQUEST_ID).cloned();
             line.client = head.client;
         }
     }

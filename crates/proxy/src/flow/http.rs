@@ -1,11 +1,11 @@
 //! The life of a request that leaves an application or enters at the edge, told from top to bottom. Each
-//! step lives in its own file: `head`, `decide::route`, `decide::split`, `upstream`, `exchange`.
+//! step lives in its own file: `request`, `decide::route`, `decide::split`, `upstream`, `exchange`.
 
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::exchange::{Exchange, Unfinished};
-use crate::flow::head::{self, Edge, Fields, Head};
 use crate::flow::{Caller, Side, fetch_entry, policy};
 use crate::observe::Direction;
+use crate::request::{self, Edge, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::{self, Target};
 use codec::{Body, Reply};
@@ -51,10 +51,10 @@ async fn follow(
 ) -> Result<Response<Body>, Failure> {
     let worker = &caller.worker;
     let snapshot = worker.snapshot();
-    let (mut head, body) = head::receive(request, caller.edge(), &snapshot.settings)?;
-    head::ensure_request_id(&mut head.headers, || worker.random());
+    let (mut head, body) = request::receive(request, caller.edge(), &snapshot.settings)?;
+    request::ensure_request_id(&mut head.headers, || worker.random());
     exchange.set_head(&head);
-    if let Some(redirect) = head::unescape(&head)? {
+    if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
     }
 
@@ -63,10 +63,10 @@ async fn follow(
     let matched = scope.find_rule(&snapshot, &head)?;
     if let Some(matched) = &matched {
         exchange.follows(matched.rule);
-        if let Some(redirect) = head::redirect(&head, matched, scope.port()) {
+        if let Some(redirect) = request::redirect(&head, matched, scope.port()) {
             return Ok(redirect);
         }
-        head::edit_request(&mut head, matched)?;
+        request::edit_request(&mut head, matched)?;
     }
     let rule = matched.as_ref().map(|matched| &**matched.rule);
     let target = choose_backend(caller, &snapshot, &scope, rule).await?.spoken_to_in(head.version);
@@ -77,7 +77,7 @@ async fn follow(
         body = exchange.impatient(body, head.version, wait);
     }
     let mut response = upstream::send(worker, &target, rule, &head, body, exchange).await?;
-    head::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));
+    request::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));
     Ok(response)
 }
 

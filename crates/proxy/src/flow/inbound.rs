@@ -3,17 +3,19 @@
 
 mod tunnel;
 
+use crate::body::Replay;
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::exchange::{Exchange, Unfinished};
-use crate::flow::head::{self, HEADER_DESTINATION, Head};
 use crate::flow::{budget, eastwest, policy, report};
+use crate::limits::{UpstreamShare, Whose};
 use crate::observe::Direction;
-use crate::secure::{self, Accepted, Peer};
+use crate::peer::Peer;
+use crate::request::{self, HEADER_DESTINATION, Head};
+use crate::secure::{self, Accepted};
 use crate::snapshot::Snapshot;
-use crate::stream::Replay;
 use crate::upstream::attempt::{self, Answer, AttemptError, EndpointVerdict};
+use crate::upstream::connect::STREAMS_MAX;
 use crate::worker::Worker;
-use crate::worker::limits::{UpstreamShare, Whose};
 use codec::{
     Body, FloodLimits, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
     SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
@@ -32,9 +34,6 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-/// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
-/// connection for each of its workers. More: `REFUSED_STREAM`.
-pub(crate) const STREAMS_MAX: u32 = 4096;
 /// Another proxy, proved by its certificate.
 pub(crate) struct PeerConnection {
     /// The worker that serves it.
@@ -193,9 +192,9 @@ async fn follow(
     if let Some(host) = &target.host {
         exchange.set_host(host.clone());
     }
-    let (head, body) = head::receive(request, None, &snapshot.settings)?;
+    let (head, body) = request::receive(request, None, &snapshot.settings)?;
     exchange.set_head(&head);
-    if let Some(redirect) = head::unescape(&head)? {
+    if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
     }
     let remote_ip = RemoteIp::Told(&snapshot.settings.http);
@@ -210,7 +209,7 @@ async fn follow(
     let answer = deliver(worker, &target, &head, exchange.counting(body)).await?;
     exchange.answered(None, answer.lease);
     let mut response = answer.response;
-    head::edit_response(response.headers_mut(), &[]);
+    request::edit_response(response.headers_mut(), &[]);
     Ok(response)
 }
 

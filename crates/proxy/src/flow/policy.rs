@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use crate::flow::exchange::Exchange;
-use crate::flow::head::{Fields, Head};
+use crate::request::{Fields, Head};
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
 use decide::authz::{Decision, Facts, RemoteIp, authorize, dry_run};

@@ -4,7 +4,7 @@
 use crate::accept::{Reader, dial};
 use crate::failure::Failure;
 use crate::observe::{Direction, Security, TcpRecord};
-use crate::secure::Peer;
+use crate::peer::Peer;
 use crate::snapshot::HostEntry;
 use crate::upstream::http1_pool::connect_reason;
 use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};

@@ -1,6 +1,6 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
-use crate::secure::Peer;
+use crate::peer::Peer;
 use decide::authz::{Denial, DryRun};
 use model::service::Service;
 use model::{Hostname, ObjectRef, Reason};

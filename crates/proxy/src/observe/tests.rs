@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::secure::Peer;
+use crate::peer::Peer;
 use crate::testing::{host, id};
 use daemon::clock::System;
 use decide::authz::{Decision, Denial, DryRun};

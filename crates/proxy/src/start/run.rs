@@ -1,20 +1,22 @@
 //! One proxy from its first line to its last.
 
 use super::control::Control;
-use super::join::{self, JoinError, Token};
+use super::control_stream::{Alone, Parts, Stream};
+use super::join::{self, Token};
 use super::last_good::LastGood;
-use super::renewal::{self, Renewal};
 use super::reserved::Reserved;
-use super::stream::{Alone, Parts, Stream};
-use super::{Listening, Seams, Shared};
+use super::rotate::{self, Rotation};
+use super::{Seams, StartError, workers};
 use crate::admin::{Admin, Joined};
 use crate::dns::{self, Dns, Forwarder};
+use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::lookup::on_demand::OnDemand;
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
-use crate::snapshot::{ClosedListener, Me, Retries, Store};
-use crate::worker;
+use crate::renewal::Renewal;
+use crate::shared::Shared;
+use crate::snapshot::{Me, Retries, Store};
 use daemon::admin::{AdminHandler, AdminRequest};
 use daemon::process;
 use daemon::{Drain, DrainTrigger, Gate, Readiness, Tasks};
@@ -27,7 +29,6 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -41,35 +42,6 @@ const WORKER_GRACE: Duration = Duration::from_secs(2);
 /// Threads for name resolution and file writing on the control runtime, and how long idle ones stay.
 const BLOCKING_THREADS_MAX: usize = 2;
 const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
-
-/// Why a proxy did not start or had to stop.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A needed option is missing.
-    #[error("option {0} is needed")]
-    Option(&'static str),
-    /// The access log cannot be written.
-    #[error("open the access log {0}")]
-    AccessLog(PathBuf, #[source] io::Error),
-    /// A port is taken or not ours to take.
-    #[error("listen on {0}")]
-    Bind(SocketAddr, #[source] io::Error),
-    /// A port that the first configuration of a proxy outside of a mesh names is taken or not ours to take.
-    #[error("listen on {} for listener {} of Gateway {}/{}: {}", .0.address, .0.name, .0.namespace, .0.gateway, .0.why)]
-    Listen(ClosedListener),
-    /// All of the first configuration of a proxy outside of a mesh was refused.
-    #[error("there is nothing to serve: what is configured was refused, see above")]
-    NothingToServe,
-    /// Not let in.
-    #[error("join the mesh")]
-    Join(#[source] JoinError),
-    /// The embedded control plane did not start.
-    #[error("start the embedded control plane")]
-    Embedded(#[source] Box<dyn Error + Send + Sync>),
-    /// The system refused a thread, a runtime or a signal handler.
-    #[error("start {0}")]
-    System(&'static str, #[source] io::Error),
-}
 
 /// Runs a proxy of a mesh until SIGTERM or SIGINT: `leno proxy` and `leno-proxy`. Blocks; call it on the
 /// main thread, outside of any runtime.
@@ -100,7 +72,7 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         is_joined.open();
         tracing::info!(uid = %me.uid, group = %format!("{}/{}", me.namespace, me.group), "joined the mesh");
         let control = Control::new(&address, me.place.cluster.clone(), bootstrap.identity.clone());
-        bootstrap.tasks.spawn_local("renewal", renewal::renew(&bootstrap, control.clone()));
+        bootstrap.tasks.spawn_local("renewal", rotate::renew(bootstrap.rotation(), control.clone()));
         let dns = if bootstrap.options.no_capture { Vec::new() } else { bind_dns().await? };
         let opener = control.clone();
         let uid = Arc::clone(&me.uid);
@@ -157,16 +129,16 @@ where
 }
 
 /// What exists before the proxy knows who it is.
-pub(super) struct Bootstrap {
+struct Bootstrap {
     options: Options,
-    pub(super) seams: Seams,
+    seams: Seams,
     dice: Pcg,
-    pub(super) observe: Arc<Observe>,
-    pub(super) identity: Identity,
+    observe: Arc<Observe>,
+    identity: Identity,
     readiness: Readiness,
     trigger: Arc<DrainTrigger>,
     drain: Drain,
-    pub(super) admin: Arc<Admin>,
+    admin: Arc<Admin>,
     tasks: Tasks,
     listening: Gate,
     configured: Gate,
@@ -219,6 +191,16 @@ impl Bootstrap {
             admin,
             tasks,
         })
+    }
+
+    fn rotation(&self) -> Rotation {
+        Rotation {
+            identity: self.identity.clone(),
+            observe: Arc::clone(&self.observe),
+            clock: Arc::clone(&self.seams.clock),
+            renewal: Arc::clone(&self.admin.renewal),
+            dice: Pcg::new(self.seams.seed ^ 1),
+        }
     }
 
     /// Configures, serves until told to stop, says goodbye, drains.
@@ -279,7 +261,7 @@ impl Bootstrap {
         });
         // On another thread: it waits for the workers, and they may need this one.
         let seed = self.dice.next_u64();
-        let workers = tokio::task::spawn_blocking(move || worker::spawn(count, &shared, seed));
+        let workers = tokio::task::spawn_blocking(move || workers::spawn(count, &shared, seed));
         let workers = workers.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         let workers = workers.map_err(|cause| StartError::System("the workers", cause))?;
         let refused = async {

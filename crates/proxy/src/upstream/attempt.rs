@@ -1,8 +1,8 @@
 //! One attempt at one endpoint: over plain HTTP/1.1 or HTTP/2, or over the mesh.
 
 use crate::failure;
-use crate::flow::head::{HEADER_DESTINATION, Head};
-use crate::secure::Peer;
+use crate::peer::Peer;
+use crate::request::{HEADER_DESTINATION, Head};
 use crate::upstream::http1_pool::{Age, Lease};
 use crate::upstream::{Target, http2_pool};
 use crate::worker::Worker;

@@ -3,7 +3,8 @@
 
 use crate::accept::{Reader, dial};
 use crate::failure::{self, Failure};
-use crate::secure::{self, Connected, Peer};
+use crate::peer::Peer;
+use crate::secure::{self, Connected};
 use crate::upstream::http2_pool::{Pool, Transport};
 use crate::upstream::{CONNECT_TIMEOUT, http1_pool};
 
@@ -34,6 +35,10 @@ const KEEPALIVE: KeepaliveOptions =
 /// So long before one of its two certificates expires, or in the last tenth of what is left when that is less,
 /// a connection takes no new streams: the callee would not either.
 const RETIRE_AHEAD_MAX: Duration = Duration::from_secs(10);
+
+/// Streams that one caller's connection may have open: each tunnelled connection is one, and a caller has one
+/// connection for each of its workers. More: `REFUSED_STREAM`.
+pub(crate) const STREAMS_MAX: u32 = 4096;
 
 /// An open HTTP/2 connection.
 pub(crate) struct Connection {
@@ -163,7 +168,7 @@ async fn start(
         Some(_) => ClientOptions {
             follows_fields: false,
             keepalive: Some(KEEPALIVE),
-            initial_max_streams: crate::flow::inbound::STREAMS_MAX as usize,
+            initial_max_streams: STREAMS_MAX as usize,
             ..ClientOptions::default()
         },
         None => ClientOptions::default(),

@@ -3,7 +3,7 @@
 
 use crate::accept::{Reader, dial};
 use crate::failure;
-use crate::secure::Peer;
+use crate::peer::Peer;
 use crate::snapshot::Active;
 use crate::upstream::attempt::{AttemptError, EndpointVerdict, address};
 use crate::upstream::http1_pool::{Age, connect_reason};

@@ -2,11 +2,12 @@
 
 use crate::accept::{Mark, Reader, dial, listen};
 use crate::flow::{self, inbound};
+use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::{AccessLog, Observe, Own};
 use crate::options::Options;
+use crate::shared::Shared;
 use crate::snapshot::{Change, HostEntry, Me, Retries, Store};
-use crate::start::{Listening, Shared};
 use crate::testing::{host, id};
 use crate::worker::{Held, Worker};
 use codec::{Body, Reply, ServerOptions, http1};

@@ -232,7 +232,7 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::StreamIdle => (LIMITS, "responses_that_nobody_reads_are_given_up_by_name"),
         Reason::UpgradeFailed => (
-            "crates/proxy/src/flow/head/tests.rs",
+            "crates/proxy/src/request/tests.rs",
             "websocket_is_refused_with_a_reason_and_other_upgrades_are_ignored",
         ),
         Reason::RequestBodyTimeout => (LIMITS, "a_caller_who_stops_in_the_middle_of_a_body_gets_408"),

@@ -5,12 +5,13 @@
 //! next stream starts from what is held. Nothing here can fail for good. Before the certificate that a
 //! stream was opened with expires, another stream is opened with the new one and takes over.
 
+use super::StartError;
 use super::last_good::{LastGood, Saved};
+use crate::listening::Listening;
 use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState as State};
 use crate::observe::{Observe, Own};
 use crate::snapshot::{Change, ClosedListener, GatewayEntry, Me, Snapshot, Store};
-use crate::start::{Listening, StartError};
 use daemon::Gate;
 use daemon::clock::Clock;
 use decide::Dice;

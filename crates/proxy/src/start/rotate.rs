@@ -1,80 +1,34 @@
-//! Renews the local certificate for ever, and keeps how that went: for the log, the metrics and `/ready`.
+//! Renews the local certificate for ever, and tells how that goes: to the log, the metrics and `/ready`.
 //!
 //! A control plane that was away takes an expired certificate for its renewal, for a while (decision 0005); what
 //! it refuses for good is told as such, because only a new join token helps then.
 
 use super::control::Control;
-use super::run::Bootstrap;
 use crate::observe::Observe;
+use crate::renewal::Renewal;
+use daemon::clock::Clock;
 use decide::Dice;
 use decide::dice::Pcg;
-use identity::freshness::Freshness;
 use identity::{Identity, rotate};
-use model::time::{rfc3339, span};
+use model::time::rfc3339;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 use xds::Code;
 
-/// How the last attempt went. Shared with the admin port.
-#[derive(Debug, Default)]
-pub(crate) struct Renewal(Mutex<Last>);
-
-#[derive(Clone, Debug, Default)]
-struct Last {
-    /// Why it failed; `None`: it did not.
-    error: Option<String>,
-    /// The control plane said no, and will say so again.
-    is_refused: bool,
-}
-
-impl Renewal {
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Why nobody should rely on this proxy, in Envoy's manner of one word first; `None`: its certificate is good
-    /// for a while, or it has none and needs none.
-    pub(crate) fn trouble(&self, identity: &Identity, now: SystemTime) -> Option<Trouble> {
-        let svid = identity.svid()?;
-        let at = rfc3339(svid.not_after);
-        let (state, mut text) = match svid.freshness(now) {
-            Freshness::Good => return None,
-            Freshness::ExpiresSoon(left) => ("CERTIFICATE_EXPIRES", format!("in {} ({at})", span(left))),
-            Freshness::Expired(ago) => ("CERTIFICATE_EXPIRED", format!("{} ago ({at})", span(ago))),
-        };
-        let last = self.last().clone();
-        if let Some(error) = last.error {
-            text.push_str(&format!("; not renewed: {error}"));
-        }
-        if last.is_refused {
-            text.push_str("; start this proxy anew with a new join token");
-        }
-        Some(Trouble { state, text })
-    }
-
-    fn failed(&self, error: &str) -> bool {
-        let mut last = self.last();
-        last.error = Some(error.to_owned());
-        last.is_refused
-    }
-}
-
-/// What is wrong with the local certificate.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    /// One word.
-    pub(crate) state: &'static str,
-    /// The rest.
-    pub(crate) text: String,
+/// What is renewed, and who is told.
+pub(super) struct Rotation {
+    pub(super) identity: Identity,
+    pub(super) observe: Arc<Observe>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) renewal: Arc<Renewal>,
+    /// For jitter.
+    pub(super) dice: Pcg,
 }
 
 /// Renews the certificate for ever.
-pub(super) fn renew(bootstrap: &Bootstrap, control: Control) -> impl Future<Output = ()> + use<> {
-    let (identity, observe, clock) =
-        (bootstrap.identity.clone(), Arc::clone(&bootstrap.observe), Arc::clone(&bootstrap.seams.clock));
-    let renewal = Arc::clone(&bootstrap.admin.renewal);
-    let mut dice = Pcg::new(bootstrap.seams.seed ^ 1);
+pub(super) fn renew(rotation: Rotation, control: Control) -> impl Future<Output = ()> {
+    let Rotation { identity, observe, clock, renewal, mut dice } = rotation;
     let jitter = {
         let (identity, observe, clock) = (identity.clone(), Arc::clone(&observe), Arc::clone(&clock));
         move || {
@@ -94,7 +48,7 @@ pub(super) fn renew(bootstrap: &Bootstrap, control: Control) -> impl Future<Outp
             let (control, renewal) = (control.clone(), Arc::clone(&renewal));
             async move {
                 let signed = control.sign(csr).await;
-                renewal.last().is_refused = refuses(&signed);
+                renewal.set_refused(refuses(&signed));
                 signed
             }
         };
@@ -110,7 +64,7 @@ fn refuses(signed: &Result<rotate::Signed, xds::Status>) -> bool {
 fn on_event(identity: Identity, observe: Arc<Observe>, renewal: Arc<Renewal>) -> impl FnMut(rotate::Event) {
     move |event| match event {
         rotate::Event::Renewed { not_after } => {
-            *renewal.last() = Last::default();
+            renewal.succeeded();
             tracing::info!(until = rfc3339(not_after), "renewed the certificate");
             observe.renewed(Ok(()));
             observe.set_renewal_refused(false);

@@ -4,7 +4,6 @@ use super::*;
 use identity::{Key, Svid};
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, SanType, date_time_ymd};
-use xds::Status;
 
 /// Good for a year. Nobody judges it here, so it may be its own issuer.
 fn identity() -> Identity {
@@ -37,21 +36,8 @@ fn trouble_is_told_before_the_certificate_expires_and_after() {
     renewal.failed("nobody there");
     let late = at(1.1).unwrap();
     assert!(late.text.ends_with("; not renewed: nobody there"), "{late:?}");
-    renewal.last().is_refused = true;
+    renewal.set_refused(true);
     assert!(at(1.1).unwrap().text.contains("new join token"));
     // A proxy without a certificate needs none.
     assert_eq!(renewal.trouble(&Identity::new(Vec::new()), SystemTime::now()), None);
-}
-
-#[test]
-fn only_a_no_is_final() {
-    for (code, expected) in [
-        (Code::PermissionDenied, true),
-        (Code::Unavailable, false),
-        (Code::ResourceExhausted, false),
-        (Code::DeadlineExceeded, false),
-    ] {
-        assert_eq!(refuses(&Err(Status::new(code, "no"))), expected, "{code:?}");
-    }
-    assert!(!refuses(&Ok(rotate::Signed { chain: Vec::new(), bundles: Vec::new() })));
 }

@@ -1,0 +1,36 @@
+//! What all threads of one proxy share: nothing here locks while a request is served. Built by `start`, held by
+//! every worker.
+
+use crate::listening::Listening;
+use crate::lookup::Lookup;
+use crate::observe::Observe;
+use crate::options::Options;
+use crate::snapshot::{Me, Retries, Store};
+use daemon::Drain;
+use daemon::clock::Clock;
+use identity::Identity;
+use std::sync::Arc;
+
+/// What all threads of one proxy share. Each worker holds it in an `Arc`.
+pub struct Shared {
+    /// As given on the command line.
+    pub options: Options,
+    /// Who this proxy is, fixed when it joined.
+    pub me: Me,
+    /// The configuration in force.
+    pub store: Arc<Store>,
+    /// Asks for what the configuration does not have.
+    pub lookup: Lookup,
+    /// Certificates and trust; without an SVID in `leno gateway`.
+    pub identity: Identity,
+    /// Metrics and access log; a worker takes its own recorder once, by `observe.recorder()`.
+    pub observe: Arc<Observe>,
+    /// Started when the proxy is to stop.
+    pub drain: Drain,
+    /// Each worker reports here what it has opened and closed.
+    pub listening: Arc<Listening>,
+    /// What the local application had lately of requests and retries.
+    pub deliveries: Retries,
+    /// Time, the real one or a test's.
+    pub clock: Arc<dyn Clock>,
+}
