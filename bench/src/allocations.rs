@@ -74,7 +74,7 @@ pub fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
 /// Allocations per request of a gateway with one worker in front of `to`.
 pub fn per_request(to: SocketAddr, load_core: usize) -> Result<f64> {
     let from = process::free_address()?;
-    let source = Source::Text(translate::gateway::shorthand(&from.to_string(), &to.to_string())?);
+    let source = Source::Text(translate::shorthand::gateway(&from.to_string(), &to.to_string())?);
     std::thread::spawn(move || {
         if let Err(error) = serve(source) {
             eprintln!("gateway: {error:#}");

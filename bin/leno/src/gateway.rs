@@ -56,7 +56,7 @@ pub struct Options {
 pub fn run(options: Options) -> Result<ExitCode> {
     let source = match (&options.directory, &options.from, &options.to) {
         (Some(directory), ..) => Source::Directory(directory.clone()),
-        (None, Some(from), Some(to)) => match translate::gateway::shorthand(from, to) {
+        (None, Some(from), Some(to)) => match translate::shorthand::gateway(from, to) {
             Ok(text) => Source::Text(text),
             Err(error) => {
                 eprintln!("error: {error:#}");

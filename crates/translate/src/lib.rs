@@ -5,7 +5,6 @@
 //! [`resource`] depend on their arguments alone. Read `world`, then `resources`.
 
 mod addresses;
-pub mod gateway;
 mod gateways;
 mod hosts;
 mod names;
@@ -15,6 +14,7 @@ mod problems;
 pub mod resources;
 mod routes;
 mod settings;
+pub mod shorthand;
 mod slices;
 pub mod world;
 

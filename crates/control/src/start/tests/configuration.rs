@@ -146,7 +146,7 @@ async fn a_copy_of_an_older_state_overwrites_nothing() {
 
 #[tokio::test]
 async fn a_gateway_has_its_control_plane_inside() {
-    let text = translate::gateway::shorthand("127.0.0.1:18080", "127.0.0.1:19000").unwrap();
+    let text = translate::shorthand::gateway("127.0.0.1:18080", "127.0.0.1:19000").unwrap();
     let bench = Bench::new();
     let dir = bench.path().join("gateway");
     std::fs::create_dir(&dir).unwrap();

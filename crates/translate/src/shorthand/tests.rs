@@ -10,7 +10,7 @@ fn the_short_form_stands_for_valid_documents() {
         (":8080", "http://localhost:9000/", "http"),
         (":8080", "grpc://:9000", "grpc"),
     ] {
-        let text = shorthand(from, to).unwrap();
+        let text = gateway(from, to).unwrap();
         let (objects, findings) = api::parse::documents(&text, "");
         assert_eq!((objects.len(), findings), (3, vec![]), "{from} {to}");
         assert!(text.contains(&format!("\n  protocol: {protocol}\n")), "{text}");
@@ -25,14 +25,13 @@ fn what_is_no_address_is_named() {
         (":0", ":1", "--from"),
         (":1", "https://:2", "--to"),
     ] {
-        assert_eq!(shorthand(from, to).unwrap_err().option, option);
+        assert_eq!(gateway(from, to).unwrap_err().option, option);
     }
 }
 
 #[test]
 fn a_host_name_is_told_from_what_is_no_address() {
-    let told =
-        |to: &str| shorthand(":1", to).unwrap_err().to_string().contains("host names are not supported");
+    let told = |to: &str| gateway(":1", to).unwrap_err().to_string().contains("host names are not supported");
     for name in ["shop.example:80", "grpc://shop.example:80/", "https://shop:80"] {
         assert!(told(name), "{name}");
     }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Namespace and name of the objects of the short form; a proxy of this group serves them.
-pub const SHORTHAND_NAMESPACE: &str = "default";
-/// See [`SHORTHAND_NAMESPACE`].
-pub const SHORTHAND_NAME: &str = "gateway";
+pub const NAMESPACE: &str = "default";
+/// See [`NAMESPACE`].
+pub const NAME: &str = "gateway";
 
 const FROM: &str = "--from";
 const TO: &str = "--to";
@@ -49,7 +49,7 @@ impl std::error::Error for BadAddress {}
 /// The YAML that `leno gateway --from FROM --to TO` stands for. Both are `IP:PORT` or `:PORT`; a missing IP
 /// means all addresses for `from` and 127.0.0.1 for `to`. `localhost` is understood as 127.0.0.1. Before `to`
 /// may stand what is spoken there, as in `grpc://:9000`; HTTP/1.1 where nothing does.
-pub fn shorthand(from: &str, to: &str) -> Result<String, BadAddress> {
+pub fn gateway(from: &str, to: &str) -> Result<String, BadAddress> {
     let (bind, port) = address(FROM, from)?;
     let (protocol, bare) = match to.split_once("://") {
         None => ("http", to),
@@ -62,7 +62,7 @@ pub fn shorthand(from: &str, to: &str) -> Result<String, BadAddress> {
         Some(ip) => format!("\n  annotations:\n    leno.dev/bind-address: \"{ip}\""),
         None => String::new(),
     };
-    let (namespace, name) = (SHORTHAND_NAMESPACE, SHORTHAND_NAME);
+    let (namespace, name) = (NAMESPACE, NAME);
     Ok(format!(
         r#"apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
