@@ -1,7 +1,7 @@
 //! From the configuration directory into the plane: each new state of the files is handed to its task.
 
-use crate::source::directory::Directory;
-use crate::source::watch::{self, Events, State};
+use crate::source::directory::files::Directory;
+use crate::source::directory::watch::{self, Events, State};
 use crate::task::Handle;
 use daemon::Drain;
 use model::{Finding, Level};

@@ -11,7 +11,7 @@ use std::time::Instant;
 fn a_body_must_be_what_the_path_names() {
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
     let target = |name: &str| Target { kind, namespace: "default".into(), name: name.into() };
-    let body = crate::source::directory::tests::service("a", 80);
+    let body = crate::source::directory::files::tests::service("a", 80);
     assert!(parse_body(&target("a"), &body).is_ok());
     assert!(parse_body(&target(""), &body).is_ok());
     for (name, body) in [("b", body.as_str()), ("a", ""), ("a", "kind: [")] {
@@ -109,7 +109,7 @@ impl Bed {
 }
 
 fn service(name: &str) -> String {
-    crate::source::directory::tests::service(name, 80)
+    crate::source::directory::files::tests::service(name, 80)
 }
 
 fn route(name: &str, parent: &str, backend: &str) -> String {
@@ -205,7 +205,7 @@ async fn what_is_stored_comes_into_force_though_the_caller_hung_up() {
 
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
     let target = Target { kind, namespace: "default".into(), name: "a".into() };
-    let body = crate::source::directory::tests::service("a", 80);
+    let body = crate::source::directory::files::tests::service("a", 80);
     let caller = tokio::spawn({
         let api = api.clone();
         async move { api.apply(target, body).await.map(drop) }

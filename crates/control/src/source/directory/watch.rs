@@ -5,8 +5,8 @@
 //! long: half a file must never count as a whole one. Events may be lost, or come after the reading that they
 //! should have stopped, so `scan` asks the kernel about each file too, and all is read again every [`REREAD`].
 
-use crate::source::directory::{Directory, Now, OPEN_STILL, Reading, Signs};
-use crate::source::scan::{self, is_configuration};
+use crate::source::directory::files::{Directory, Now, OPEN_STILL, Reading, Signs};
+use crate::source::directory::scan::{self, is_configuration};
 use api::Object;
 use apiserver::Change;
 use model::{Finding, ObjectRef};

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::source::directory::tests::service;
+use crate::source::directory::files::tests::service;
 use std::fs;
 
 /// The names in force, state after state, while a directory is watched for real.
