@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use control::local::{self, Source};
+use control::local;
+use control::source::Sources;
 use daemon::{Drain, Tasks};
 use mimalloc::MiMalloc;
 
@@ -74,9 +75,10 @@ pub fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
 /// Allocations per request of a gateway with one worker in front of `to`.
 pub fn per_request(to: SocketAddr, load_core: usize) -> Result<f64> {
     let from = process::free_address()?;
-    let source = Source::Text(translate::shorthand::gateway(&from.to_string(), &to.to_string())?);
+    let text = translate::shorthand::gateway(&from.to_string(), &to.to_string())?;
+    let sources = Sources { text: Some(text), ..Sources::default() };
     std::thread::spawn(move || {
-        if let Err(error) = serve(source) {
+        if let Err(error) = serve(sources) {
             eprintln!("gateway: {error:#}");
         }
     });
@@ -95,7 +97,7 @@ pub fn per_request(to: SocketAddr, load_core: usize) -> Result<f64> {
 }
 
 /// As `leno gateway` does. Ends with the process.
-fn serve(source: Source) -> Result<()> {
+fn serve(sources: Sources) -> Result<()> {
     let options = proxy::options::Options {
         workers: Some(1),
         admin_port: 0,
@@ -107,7 +109,7 @@ fn serve(source: Source) -> Result<()> {
     let (_trigger, drain) = Drain::new();
     let control = tasks.clone();
     let open = move || {
-        let link = local::attach(source, &control, drain)?.link;
+        let link = local::attach(sources, &control, drain)?.link;
         Ok(proxy::start::Opened { link, has_refusals: false })
     };
     proxy::start::run_with_link(options, proxy::start::Seams::real(), open)?;

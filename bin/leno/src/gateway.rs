@@ -1,7 +1,8 @@
 //! `leno gateway`: a proxy with a control plane in the same process, joined by an in-process stream.
 
 use anyhow::Result;
-use control::local::{self, Attached, Source};
+use control::local::{self, Attached};
+use control::source::Sources;
 use daemon::{Drain, Tasks};
 use model::Level;
 use proxy::start::{Opened, Seams};
@@ -54,10 +55,10 @@ pub struct Options {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<ExitCode> {
-    let source = match (&options.directory, &options.from, &options.to) {
-        (Some(directory), ..) => Source::Directory(directory.clone()),
+    let sources = match (&options.directory, &options.from, &options.to) {
+        (Some(directory), ..) => Sources { directories: vec![directory.clone()], text: None },
         (None, Some(from), Some(to)) => match translate::shorthand::gateway(from, to) {
-            Ok(text) => Source::Text(text),
+            Ok(text) => Sources { directories: Vec::new(), text: Some(text) },
             Err(error) => {
                 eprintln!("error: {error:#}");
                 return Ok(ExitCode::from(crate::USAGE));
@@ -65,7 +66,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
         },
         _ => anyhow::bail!("give either -f DIR, or --from and --to"),
     };
-    if let (true, Source::Text(text)) = (options.print, &source) {
+    if let (true, Some(text)) = (options.print, &sources.text) {
         print!("{text}");
         return Ok(ExitCode::SUCCESS);
     }
@@ -87,7 +88,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let (_trigger, drain) = Drain::new();
     let control = tasks.clone();
     let open = move || {
-        let Attached { link, findings, .. } = local::attach(source, &control, drain)?;
+        let Attached { link, findings, .. } = local::attach(sources, &control, drain)?;
         let has_refusals = findings.iter().any(|finding| finding.code.level() == Level::Error);
         for finding in findings {
             daemon::logging::say(finding);

@@ -1,4 +1,4 @@
-//! What stands behind the API: objects of both sources, tokens, reports.
+//! What stands behind the API: objects, tokens, reports.
 
 mod change;
 
@@ -7,8 +7,8 @@ use crate::task::{Ended, Handle};
 use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
 use api::kinds;
+use apiserver::Store;
 use apiserver::backend::{Applied, Applies, Backend, Batch, Changed, Item, Kind, Refusal, Scope, Target};
-use apiserver::{Store, StoreError};
 use change::{Made, Wanted};
 use identity::freshness::Held;
 use model::time::rfc3339;
@@ -101,7 +101,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn unstored(cause: StoreError) -> Refusal {
+fn unstored(cause: impl std::error::Error + Send + Sync + 'static) -> Refusal {
     Refusal::Unavailable { what: "the change could not be stored".into(), cause: Some(Box::new(cause)) }
 }
 
@@ -174,13 +174,8 @@ impl Backend for ClusterApi {
                     && namespace.as_deref().is_none_or(|namespace| *object.namespace == *namespace)
             };
             let found = plane.in_force().iter().filter(|(object, _)| wanted(object));
-            let revision =
-                |object: &ObjectRef| plane.objects.find_stored(object).map_or(0, |stored| stored.revision);
-            found
-                .map(|(key, object)| {
-                    item(object, if object.origin.file.is_empty() { revision(key) } else { 0 })
-                })
-                .collect()
+            let revision = |object: &ObjectRef| plane.objects.find(object).map_or(0, |(_, of)| of.revision);
+            found.map(|(key, object)| item(object, revision(key))).collect()
         });
         list.await.map_err(stopping)
     }

@@ -9,7 +9,6 @@ pub mod authority;
 pub mod backend;
 pub mod enroll;
 pub mod federation;
-mod files;
 pub mod local;
 pub mod metrics;
 pub mod options;

@@ -1,51 +1,23 @@
 //! A control plane inside the process that it serves: `leno gateway`, with no network and no identity.
 
-use crate::files::watch_into;
 use crate::metrics::Metrics;
 use crate::plane::{Plane, Stored};
 use crate::serving::pump;
-use crate::source::directory::files::{Directory, DirectoryError};
-use crate::source::directory::watch::{self, State};
+use crate::source::Sources;
+use crate::source::directory::DirectoryError;
 use crate::source::objects::Objects;
+use crate::source::sink::ObjectSink;
 use crate::stream::{Peer, Stream};
 use crate::task::{self, Handle};
 use daemon::clock::{Clock, System};
 use daemon::{Drain, Tasks};
 use model::{Finding, Locality, TrustDomain};
-use std::path::PathBuf;
 use std::sync::Arc;
-use thiserror::Error;
 use translate::ClusterPlace;
 use xds::link::{Link, ServerEnd};
 
 /// Name of the cluster that such a gateway is alone in.
 const CLUSTER: &str = "local";
-
-/// Where the configuration comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A directory, watched.
-    Directory(PathBuf),
-    /// This text, for ever.
-    Text(String),
-}
-
-/// Why there is no local control plane.
-#[derive(Debug, Error)]
-pub enum AttachError {
-    /// The directory cannot be read.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// The directory cannot be watched.
-    #[error("watch configuration directory {path}")]
-    Watch {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: notify::Error,
-    },
-}
 
 /// A control plane in this process.
 pub struct Attached {
@@ -57,26 +29,14 @@ pub struct Attached {
     pub handle: Handle,
 }
 
-/// Starts a control plane for `source` in tasks of the current runtime and opens a stream to it.
-pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, AttachError> {
+/// Starts a control plane for `sources` in tasks of the current runtime and opens a stream to it.
+pub fn attach(sources: Sources, tasks: &Tasks, drain: Drain) -> Result<Attached, DirectoryError> {
     let clock: Arc<dyn Clock> = Arc::new(System);
     let mut objects = Objects::default();
-    let mut watching = None;
-    match source {
-        Source::Directory(root) => {
-            let failed = |cause| AttachError::Watch { path: root.clone(), cause };
-            // Watch first, read then: what changes in between is read again.
-            let events = watch::start(&root).map_err(failed)?;
-            let mut directory = Directory::open(&root, &[])?;
-            let state = State::of(&mut directory);
-            objects.set_files(state.objects, state.leaving, state.findings);
-            watching = Some((directory, events));
-        }
-        Source::Text(text) => {
-            let (parsed, findings) = api::parse::documents(&text, "");
-            let parsed = parsed.into_iter().map(Arc::new).collect();
-            objects.set_files(parsed, Default::default(), findings);
-        }
+    // Nothing outlives such a process, rows neither.
+    let mut sources = sources.open(Vec::new())?;
+    for source in &mut sources {
+        let _ = objects.replace(source.id(), source.first());
     }
     // Nobody is authenticated here, so the trust domain is only a name.
     let trust_domain = TrustDomain::parse("leno.local").expect("a constant that is well-formed");
@@ -92,10 +52,10 @@ pub fn attach(source: Source, tasks: &Tasks, drain: Drain) -> Result<Attached, A
     let plane = Plane::new(place, Vec::new(), stored, metrics, clock.now());
     let findings = plane.findings().to_vec();
     tasks.spawn("world", work.run(plane));
-    // Nothing outlives such a process.
     tasks.spawn("rows", async move { while rows.recv().await.is_some() {} });
-    if let Some((directory, events)) = watching {
-        tasks.spawn("watch", watch_into(directory, events, handle.clone(), drain.clone()));
+    for source in sources {
+        let sink = ObjectSink::new(source.id(), handle.clone());
+        tasks.spawn("source", source.run(sink, drain.clone()));
     }
     let (link, end) = xds::link::pair();
     tasks.spawn("local stream", serve(end, handle.clone(), drain, clock));

@@ -1,6 +1,7 @@
 //! What a control plane is told at its start, and the seams through which tests reach it.
 
 use crate::presence::Lives;
+use crate::source::Sources;
 use ca::issuer::Issuer;
 use daemon::clock::Clock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -65,6 +66,11 @@ impl Options {
     /// Life of proxies' certificates.
     pub fn certificate_ttl(&self) -> Duration {
         Duration::from_secs(self.certificate_ttl_s)
+    }
+
+    /// Where objects come from, beside the API.
+    pub fn sources(&self) -> Sources {
+        Sources { directories: self.config.iter().cloned().collect(), text: None }
     }
 
     /// How long certificates and registrations live.

@@ -38,7 +38,7 @@ pub const STREAMS_PER_PROXY_MAX: u32 = 16;
 pub struct Plane {
     /// What is translated.
     pub world: World,
-    /// Both sources of objects.
+    /// The objects of all sources.
     pub objects: Objects,
     /// Who is there.
     pub presence: Presence,
@@ -356,7 +356,7 @@ impl Plane {
 /// What an earlier run left.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// Objects of the API, and those of the directory as read at the start.
+    /// Objects of the API, and those of the other sources as read at the start.
     pub objects: Objects,
     /// Registrations.
     pub presence: Presence,

@@ -4,15 +4,13 @@ use crate::authority::Authority;
 use crate::backend::{Certificates, ClusterApi, RootHash};
 use crate::enroll::{Enroller, Parts};
 use crate::federation::{self, Federation};
-use crate::files::watch_into;
 use crate::metrics::Metrics;
 use crate::options::{Options, Seams};
 use crate::plane::{Plane, Stored};
 use crate::presence::Presence;
 use crate::serving::Streams;
-use crate::source::directory::files::Directory;
-use crate::source::directory::watch;
-use crate::source::objects::Objects;
+use crate::source::sink::ObjectSink;
+use crate::source::{ObjectSource, applied};
 use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
@@ -26,7 +24,6 @@ use identity::{CertificateDer, Clients, Identity, MANAGER_ACCOUNT};
 use model::{Hostname, Locality};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -98,12 +95,27 @@ fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::Session)> {
     let addresses: BTreeMap<Hostname, Ipv4Addr> =
         rows(Table::Addresses)?.into_iter().filter_map(address).collect();
     let stored = Stored {
-        objects: Objects::load(&rows(Table::Objects)?),
+        objects: applied::load(&rows(Table::Objects)?),
         presence: Presence::load(&rows(Table::Registrations)?),
         addresses,
         remote,
     };
     Ok((stored, session))
+}
+
+/// Opens the sources, and takes in what they say at the start.
+fn open_sources(
+    options: &Options,
+    store: &dyn Store,
+    stored: &mut Stored,
+) -> anyhow::Result<Vec<Box<dyn ObjectSource>>> {
+    let last_good = store.rows(Table::Files).context("read the store")?;
+    let mut sources = options.sources().open(last_good)?;
+    for source in &mut sources {
+        let rows = stored.objects.replace(source.id(), source.first());
+        store.commit(&rows).context("store the configuration files")?;
+    }
+    Ok(sources)
 }
 
 /// Starts a control plane in tasks of the current runtime.
@@ -114,10 +126,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
     let (mut stored, session) = load(&*store)?;
     stored.presence.lives = options.lives();
-    let watching = match &options.config {
-        Some(root) => Some(Watching::start(root, &*store, &mut stored)?),
-        None => None,
-    };
+    let sources = open_sources(&options, &*store, &mut stored)?;
     let listeners = Listeners {
         control: bind(options.listen, "--listen").await?,
         api: bind(options.api, "--api").await?,
@@ -151,7 +160,8 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     };
     let starting = Starting { options, parts, identity, registry, tasks: running.tasks.clone(), drain };
     starting.spawn_plane(work, rows, stored);
-    starting.spawn_upkeep(watching, session);
+    starting.spawn_sources(sources);
+    starting.spawn_upkeep(session);
     starting.spawn_listeners(listeners);
     Ok(running)
 }
@@ -160,25 +170,6 @@ struct Listeners {
     control: TcpListener,
     api: TcpListener,
     metrics: TcpListener,
-}
-
-/// A watched directory, already read once.
-struct Watching {
-    directory: Directory,
-    events: watch::Events,
-}
-
-impl Watching {
-    fn start(root: &Path, store: &dyn Store, stored: &mut Stored) -> anyhow::Result<Self> {
-        // Watch first, read then: what changes in between is read again.
-        let events = watch::start(root).with_context(|| format!("watch {}", root.display()))?;
-        let last_good = store.rows(Table::Files).context("read the store")?;
-        let mut directory = Directory::open(root, &last_good)?;
-        let state = watch::State::of(&mut directory);
-        store.commit(&state.rows).context("store the configuration files")?;
-        stored.objects.set_files(state.objects, state.leaving, state.findings);
-        Ok(Self { directory, events })
-    }
 }
 
 /// What the tasks are made from.
@@ -217,13 +208,17 @@ impl Starting {
         self.tasks.spawn("rows", task::write_rows(self.parts.store.clone(), rows));
     }
 
-    /// What keeps configuration, certificates and the other clusters fresh.
-    fn spawn_upkeep(&self, watching: Option<Watching>, session: xds::client::Session) {
-        let Parts { authority, handle, store, metrics, clock, .. } = &self.parts;
-        if let Some(Watching { directory, events }) = watching {
-            let work = watch_into(directory, events, handle.clone(), self.drain.clone());
-            self.tasks.spawn("watch", work);
+    /// What brings configuration in.
+    fn spawn_sources(&self, sources: Vec<Box<dyn ObjectSource>>) {
+        for source in sources {
+            let sink = ObjectSink::new(source.id(), self.parts.handle.clone());
+            self.tasks.spawn("source", source.run(sink, self.drain.clone()));
         }
+    }
+
+    /// What keeps certificates and the other clusters fresh.
+    fn spawn_upkeep(&self, session: xds::client::Session) {
+        let Parts { authority, handle, store, metrics, clock, .. } = &self.parts;
         self.spawn_until("authority", authority.clone().renew(self.identity.clone(), handle.clone()));
         self.spawn_until("own certificate", authority.clone().renew_own(self.identity.clone()));
         if let Some(manager) = self.options.manager {

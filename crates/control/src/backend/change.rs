@@ -5,7 +5,9 @@
 
 use super::{ClusterApi, blocking, stopping, unstored};
 use crate::plane::Plane;
-use crate::source::objects;
+use crate::source::applied;
+use crate::source::id::SourceId;
+use crate::source::objects::SourceObject;
 use api::Object;
 use apiserver::backend::{Applies, Changed, Kind, Refusal, Target};
 use model::{Code, Finding, Level, ObjectRef};
@@ -44,13 +46,9 @@ impl ClusterApi {
         let (kinds, now_s) = (self.kinds.clone(), self.tokens.now_s());
         let checked = self.handle.run(move |plane, _| check(plane, wanted, &kinds, now_s)).await;
         let checked = checked.map_err(|ended| vec![stopping(ended)])??;
-        let mut rows: Vec<_> = checked.put.iter().map(|object| objects::put(object)).collect();
-        rows.extend(
-            checked
-                .gone
-                .iter()
-                .map(|object| apiserver::Change::Delete(apiserver::Table::Objects, objects::row_key(object))),
-        );
+        let put = checked.put.iter().map(|object| applied::put(object));
+        let mut rows = put.collect::<Result<Vec<_>, _>>().map_err(|cause| vec![unstored(cause)])?;
+        rows.extend(checked.gone.iter().map(applied::delete));
         let (store, handle) = (self.store.clone(), self.handle.clone());
         // Both, even when the caller hangs up in between: what is stored and not in force would show at the
         // next start, as a surprise.
@@ -91,7 +89,7 @@ fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Resul
         if let Err(stale) = check_version(kinds, object, before) {
             refused.push(stale);
         }
-        objects::created_at(object, before.map_or(now_s, |stored| stored.object.meta.created));
+        applied::created_at(object, before.map_or(now_s, |stored| stored.object.meta.created));
     }
     let (gone, missing): (Vec<_>, Vec<_>) =
         gone.into_iter().partition(|object| plane.objects.find_stored(object).is_some());
@@ -111,10 +109,9 @@ fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Resul
 
 /// What would be wrong with these objects if they were in force, and those were gone. Nothing changes.
 fn try_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef]) -> Vec<Finding> {
-    // What a file says stays, whatever the API has under it.
-    let of_api = |object: &&ObjectRef| {
-        plane.in_force().get(*object).is_some_and(|object| object.origin.file.is_empty())
-    };
+    // What another source says stays, whatever the API has under it.
+    let of_api =
+        |object: &&ObjectRef| plane.objects.find(object).is_some_and(|(source, _)| source == SourceId::Api);
     let gone = gone.iter().filter(of_api).cloned().map(Change::ObjectGone);
     let put_in = put.iter().map(|object| Change::Object(Arc::clone(object)));
     let changes = put_in.chain(gone).collect();
@@ -139,8 +136,8 @@ fn contradictions(put: &[Object], gone: &[ObjectRef]) -> Vec<Refusal> {
 
 /// Refuses changes of what comes from a file.
 fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), Refusal> {
-    let Some(file) = plane.objects.find_file(object) else { return Ok(()) };
-    let origin = &file.origin;
+    let Some(found) = plane.objects.find_read_only(object) else { return Ok(()) };
+    let origin = &found.origin;
     let cause = format!("it is defined in {}:{}", origin.file, origin.line);
     let fix = format!("change {} instead", origin.file);
     Err(Refusal::ReadOnly(Box::new(Finding::new(Code::ReadOnly, origin, cause, fix))))
@@ -173,7 +170,7 @@ fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
 }
 
 /// Refuses a copy that is not of the object as it is stored; one that says no version may overwrite any.
-fn check_version(kinds: &[Kind], object: &Object, stored: Option<&objects::Stored>) -> Result<(), Refusal> {
+fn check_version(kinds: &[Kind], object: &Object, stored: Option<&SourceObject>) -> Result<(), Refusal> {
     let Some(copied) = &object.meta.resource_version else { return Ok(()) };
     let now = match stored {
         Some(stored) if stored.revision.to_string() == copied.text => return Ok(()),

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::source::id::SourceId;
+use crate::source::objects::SourceState;
 use crate::task;
+use apiserver::StoreError;
 use apiserver::{Change, MemoryStore, Row, Swap, Table};
 use daemon::clock::System;
 use std::sync::mpsc;
@@ -160,9 +163,10 @@ async fn one_that_is_refused_keeps_out_all_and_leaves_nothing() {
     let stale = service("a").replace("name: a\n", "name: a\n  resourceVersion: '9'\n");
     check(&[&b, &stale, &stale.replace(": a", ": c")], &[], &["LENO0009", "LENO0009"]).await;
     let file = |plane: &mut crate::plane::Plane, _: crate::task::Now| {
-        let (files, findings) = api::parse::documents(&service("a"), "a.yaml");
-        let files = files.into_iter().map(Arc::new).collect();
-        plane.objects.set_files(files, Default::default(), findings);
+        let (objects, findings) = api::parse::documents(&service("a"), "a.yaml");
+        let objects = objects.into_iter().map(Arc::new).collect();
+        let state = SourceState { objects, findings, ..SourceState::default() };
+        assert_eq!(plane.objects.replace(SourceId::Directory(0), state), []);
         plane.sync_objects();
     };
     bed.handle.run(file).await.unwrap();

@@ -1,4 +1,4 @@
-//! From the objects of both sources into the world, and what is wrong with them then.
+//! From the objects of all sources into the world, and what is wrong with them then.
 
 use super::Plane;
 use apiserver::{Change as Row, Table};
@@ -31,7 +31,8 @@ impl Plane {
         let (there, gone): (Vec<_>, Vec<_>) =
             changed.iter().partition(|object| self.objects.find(object).is_some());
         for object in there {
-            let Some(object) = self.objects.find(object).cloned() else { continue };
+            let Some((_, found)) = self.objects.find(object) else { continue };
+            let object = Arc::clone(&found.object);
             let old = self.in_force.insert(object.object.clone(), Arc::clone(&object));
             if old.is_none_or(|old| old != object) {
                 self.apply(Change::Object(object));

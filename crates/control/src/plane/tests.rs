@@ -3,8 +3,9 @@
 use super::*;
 use crate::presence::Standing;
 use crate::push::published::SWEEP_SLACK;
+use crate::source::id::SourceId;
+use crate::source::objects::SourceState;
 use model::{Locality, SpiffeId};
-use std::collections::BTreeSet;
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 
@@ -81,6 +82,13 @@ fn a_stream_that_takes_over_moves_nothing() {
     assert_eq!(plane.world.workload("a"), Some(&before));
 }
 
+/// The directory has these objects now, some of them about to leave.
+fn files(objects: &mut Objects, found: Vec<Arc<Object>>, leaving: &[ObjectRef]) {
+    let leaving = leaving.iter().cloned().collect();
+    let state = SourceState { objects: found, leaving, ..SourceState::default() };
+    assert_eq!(objects.replace(SourceId::Directory(0), state), []);
+}
+
 /// Findings are kept until what they speak of changes: objects, and what other clusters say.
 #[test]
 fn what_is_wrong_is_looked_for_once_for_each_state() {
@@ -90,7 +98,7 @@ fn what_is_wrong_is_looked_for_once_for_each_state() {
     let (objects, _) = api::parse::documents(text, "web.yaml");
     assert_eq!(plane.findings(), []);
     let objects = objects.into_iter().map(Arc::new).collect();
-    plane.objects.set_files(objects, Default::default(), Vec::new());
+    files(&mut plane.objects, objects, &[]);
     plane.sync_objects();
     let codes = |plane: &Plane| plane.findings().iter().map(|finding| finding.code).collect::<Vec<_>>();
     assert_eq!(codes(&plane), [model::Code::BackendNotFound]);
@@ -109,7 +117,7 @@ fn what_is_wrong_is_looked_for_once_for_each_state() {
         }],
     }]);
     assert_eq!(codes(&plane), []);
-    plane.objects.set_files(Vec::new(), Default::default(), Vec::new());
+    files(&mut plane.objects, Vec::new(), &[]);
     plane.sync_objects();
     assert_eq!(plane.findings(), []);
 }
@@ -130,13 +138,13 @@ fn some_changed_objects_come_to_the_same_as_looking_at_all() {
         ("a", &|objects| objects.store(object("a", ""), 1)),
         ("b", &|objects| objects.store(object("b", ""), 2)),
         ("b", &|objects| {
-            let files = vec![object("b", "b.yaml"), object("b", "other.yaml"), object("c", "c.yaml")];
-            objects.set_files(files, [name("c")].into(), Vec::new());
+            let found = vec![object("b", "b.yaml"), object("b", "other.yaml"), object("c", "c.yaml")];
+            files(objects, found, &[name("c")]);
         }),
         ("c", &|objects| objects.store(object("c", ""), 3)),
         ("c", &|objects| objects.remove(&name("c"), 4)),
         ("a", &|objects| objects.remove(&name("a"), 5)),
-        ("b", &|objects| objects.set_files(Vec::new(), BTreeSet::new(), Vec::new())),
+        ("b", &|objects| files(objects, Vec::new(), &[])),
     ];
     let (mut some, mut all) = (plane(), plane());
     for (at, (changed, step)) in steps.into_iter().enumerate() {
@@ -153,7 +161,10 @@ fn some_changed_objects_come_to_the_same_as_looking_at_all() {
         // Once in memory, however many know it: ten thousand routes are many.
         for (name, object) in &some.in_force {
             let of_world = some.world.object(name).unwrap();
-            assert!(Arc::ptr_eq(some.objects.find(name).unwrap(), object) && Arc::ptr_eq(of_world, object));
+            assert!(
+                Arc::ptr_eq(&some.objects.find(name).unwrap().1.object, object)
+                    && Arc::ptr_eq(of_world, object)
+            );
         }
     }
     assert!(some.in_force.contains_key(&name("b")));

@@ -1,36 +1,51 @@
-//! All objects of the cluster: those of the directory and those applied over the API, merged.
+//! All objects of the cluster: those of each source, merged by precedence.
 //!
-//! The directory wins; a name that comes from both, or twice from the directory, is a finding. What is about to
-//! leave the directory makes room for what comes over the API.
+//! The first source that has an object wins; a name that comes from two of them, or twice from one, is a finding.
+//! What is about to leave a directory makes room for what comes over the API.
 
+use crate::source::id::SourceId;
 use api::Object;
-use apiserver::{Change, Row, Table};
-use model::time::rfc3339;
+use apiserver::Change;
 use model::{Code, Finding, ObjectRef};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-/// One object of the API, with its revision.
+/// An object of a source.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct SourceObject {
     /// The object.
     pub object: Arc<Object>,
-    /// Revision of its last change.
+    /// Revision of its last change in the store; 0 where it is not kept there.
     pub revision: u64,
 }
 
-/// The two sources.
+/// All that a source says at one moment.
+#[derive(Debug, Default)]
+pub struct SourceState {
+    /// Objects in force, in the order of the source.
+    pub objects: Vec<Arc<Object>>,
+    /// Those of them that it does not have any more: only for a moment.
+    pub leaving: BTreeSet<ObjectRef>,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+    /// To be stored.
+    pub rows: Vec<Change>,
+}
+
+/// What is known of one source.
+#[derive(Debug, Default)]
+struct Known {
+    by_name: BTreeMap<ObjectRef, SourceObject>,
+    /// Objects with a name that an earlier one of the same source has.
+    doubles: Vec<Arc<Object>>,
+    leaving: BTreeSet<ObjectRef>,
+    findings: Vec<Finding>,
+}
+
+/// The objects of all sources.
 #[derive(Debug, Default)]
 pub struct Objects {
-    files: Vec<Arc<Object>>,
-    /// The first of each name among them.
-    files_by_name: BTreeMap<ObjectRef, Arc<Object>>,
-    leaving: BTreeSet<ObjectRef>,
-    file_findings: Vec<Finding>,
-    stored: BTreeMap<ObjectRef, Stored>,
+    by_source: BTreeMap<SourceId, Known>,
     revision: u64,
 }
 
@@ -43,91 +58,39 @@ pub struct Merged {
     pub findings: Vec<Finding>,
 }
 
-/// The name of an object's row.
-pub fn row_key(object: &ObjectRef) -> String {
-    format!("{}/{}/{}", object.kind, object.namespace, object.name)
-}
-
-/// What an object's row holds: the text as it was sent, and what the sender has no say in.
-#[derive(Debug, Serialize, Deserialize)]
-struct Content {
-    /// When the object was created, in seconds since the epoch.
-    created_s: u64,
-    text: String,
-}
-
-/// The row of an object.
-pub fn put(object: &Object) -> Change {
-    let content = Content { created_s: object.meta.created, text: object.text.to_string() };
-    let value = serde_json::to_vec(&content).unwrap_or_default();
-    Change::Put(Table::Objects, row_key(&object.object), value)
-}
-
-/// Sets when an object was created, whatever its text says: the oldest of two claims wins, so a claimant may
-/// not choose its age.
-pub fn created_at(object: &mut Object, created_s: u64) {
-    object.meta.created = created_s;
-    let time = rfc3339(UNIX_EPOCH + Duration::from_secs(created_s));
-    let mut value = object.value();
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("creationTimestamp".into(), time.into());
-    }
-    object.json = value.to_string().into();
-}
-
 impl Objects {
-    /// What the store held. A row that this version cannot read is skipped and told in the log: it was
-    /// accepted once, so it stays in the store. A policy among them denies everything meanwhile.
-    pub fn load(rows: &[Row]) -> Self {
-        let mut objects = Self::default();
-        for row in rows {
-            let content = serde_json::from_slice::<Content>(&row.value).ok();
-            let read = content.and_then(|content| {
-                let (mut found, findings) = api::parse::documents_fail_closed(&content.text, "");
-                for finding in findings {
-                    tracing::warn!(row = row.key, %finding, "a stored object");
-                }
-                let mut object = found.pop()?;
-                created_at(&mut object, content.created_s);
-                Some(object)
-            });
-            match read {
-                Some(object) => objects.store(Arc::new(object), row.revision),
-                None => tracing::warn!(row = row.key, "a stored object cannot be read by this version"),
+    /// Replaces all that a source has said before. Gives back its rows, to be stored.
+    #[must_use]
+    pub fn replace(&mut self, id: SourceId, state: SourceState) -> Vec<Change> {
+        let SourceState { objects, leaving, findings, rows } = state;
+        let mut known = Known { leaving, findings, ..Known::default() };
+        for object in objects {
+            if known.by_name.contains_key(&object.object) {
+                known.doubles.push(object);
+            } else {
+                known.by_name.insert(object.object.clone(), SourceObject { object, revision: 0 });
             }
         }
-        objects
-    }
-
-    /// Replaces what the directory holds; `leaving` are those of its objects that no file has any more.
-    pub fn set_files(
-        &mut self,
-        objects: Vec<Arc<Object>>,
-        leaving: BTreeSet<ObjectRef>,
-        findings: Vec<Finding>,
-    ) {
-        self.files_by_name.clear();
-        for object in &objects {
-            self.files_by_name.entry(object.object.clone()).or_insert_with(|| Arc::clone(object));
-        }
-        self.files = objects;
-        self.leaving = leaving;
-        self.file_findings = findings;
+        self.by_source.insert(id, known);
+        rows
     }
 
     /// Takes over an object of the API, unless a newer revision of it is there.
     pub fn store(&mut self, object: Arc<Object>, revision: u64) {
         self.revision = self.revision.max(revision);
-        if self.stored.get(&object.object).is_some_and(|stored| stored.revision > revision) {
+        if self.find_stored(&object.object).is_some_and(|stored| stored.revision > revision) {
             return;
         }
-        self.stored.insert(object.object.clone(), Stored { object, revision });
+        let of_api = &mut self.by_source.entry(SourceId::Api).or_default().by_name;
+        of_api.insert(object.object.clone(), SourceObject { object, revision });
     }
 
     /// Forgets an object of the API, as of `revision`.
     pub fn remove(&mut self, object: &ObjectRef, revision: u64) {
         self.revision = self.revision.max(revision);
-        self.stored.remove(object);
+        if let Some(of_api) = self.by_source.get_mut(&SourceId::Api) {
+            of_api.by_name.remove(object);
+        }
     }
 
     /// The last change over the API that is in here; 0: none so far.
@@ -135,61 +98,73 @@ impl Objects {
         self.revision
     }
 
-    /// The object as it comes from a file, unless it is leaving.
-    pub fn find_file(&self, object: &ObjectRef) -> Option<&Object> {
-        let file = self.files_by_name.get(object).filter(|_| !self.leaving.contains(object));
-        file.map(|file| &**file)
+    /// The object as it comes from a source that the API cannot change, unless it is leaving.
+    pub fn find_read_only(&self, object: &ObjectRef) -> Option<&Object> {
+        let others = self.by_source.iter().filter(|(id, _)| **id != SourceId::Api);
+        let mut found = others.filter(|(_, known)| !known.leaving.contains(object));
+        found.find_map(|(_, known)| known.by_name.get(object)).map(|found| &*found.object)
     }
 
     /// The object as it was applied over the API.
-    pub fn find_stored(&self, object: &ObjectRef) -> Option<&Stored> {
-        self.stored.get(object)
+    pub fn find_stored(&self, object: &ObjectRef) -> Option<&SourceObject> {
+        self.by_source.get(&SourceId::Api)?.by_name.get(object)
     }
 
-    /// What is in force under this name.
-    pub fn find(&self, object: &ObjectRef) -> Option<&Arc<Object>> {
-        let stored = self.stored.get(object).map(|stored| &stored.object);
-        let is_replaced = stored.is_some() && self.leaving.contains(object);
-        let file = self.files_by_name.get(object).filter(|_| !is_replaced);
-        file.or(stored)
+    /// What is in force under this name, and where it comes from.
+    pub fn find(&self, object: &ObjectRef) -> Option<(SourceId, &SourceObject)> {
+        let mut leaving = None;
+        for (id, known) in &self.by_source {
+            let Some(found) = known.by_name.get(object) else { continue };
+            match (leaving, known.leaving.contains(object)) {
+                (None, true) => leaving = Some((*id, found)),
+                (None, false) => return Some((*id, found)),
+                (Some(_), true) => {}
+                (Some(_), false) if id.replaces_at_once() => return Some((*id, found)),
+                // It comes into force when the first one is gone.
+                (Some(first), false) => return Some(first),
+            }
+        }
+        leaving
     }
 
     /// What is in force, and what is wrong with it.
     pub fn merged(&self) -> Merged {
-        let mut all: BTreeMap<&ObjectRef, &Arc<Object>> = BTreeMap::new();
-        for object in self.of_files() {
-            all.entry(&object.object).or_insert(object);
-        }
-        for (key, stored) in &self.stored {
-            all.entry(key).or_insert(&stored.object);
-        }
-        Merged { objects: all.into_values().cloned().collect(), findings: self.findings() }
+        let names: BTreeSet<&ObjectRef> =
+            self.by_source.values().flat_map(|known| known.by_name.keys()).collect();
+        let in_force = names.into_iter().filter_map(|name| self.find(name));
+        let objects = in_force.map(|(_, found)| Arc::clone(&found.object)).collect();
+        Merged { objects, findings: self.findings() }
     }
 
     /// What is wrong with the sources.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut all: BTreeMap<&ObjectRef, &Object> = BTreeMap::new();
-        let mut findings = self.file_findings.clone();
-        for object in self.of_files() {
-            if let Some(first) = all.get(&object.object) {
-                let cause = format!("also defined in {}:{}", first.origin.file, first.origin.line);
-                findings.push(Finding::new(Code::Duplicate, &object.origin, cause, "keep one of them"));
-            } else {
-                all.insert(&object.object, object);
-            }
+        let mut findings = Vec::new();
+        for known in self.by_source.values() {
+            findings.extend(known.findings.iter().cloned());
+            findings.extend(known.doubles.iter().filter_map(|double| known.double(double)));
         }
-        for file in self.stored.keys().filter_map(|key| all.get(key)) {
-            let cause = "the object also exists in the API; the file wins";
-            findings.push(Finding::new(Code::TwoSources, &file.origin, cause, "delete one of them"));
+        // Nothing comes before the first one.
+        for (id, known) in self.by_source.iter().skip(1) {
+            findings.extend(known.by_name.values().filter_map(|found| self.overridden(*id, found)));
         }
         findings
     }
 
-    /// Objects of the directory, but for those that make room for others.
-    fn of_files(&self) -> impl Iterator<Item = &Arc<Object>> {
-        let is_replaced =
-            |object: &ObjectRef| self.leaving.contains(object) && self.stored.contains_key(object);
-        self.files.iter().filter(move |file| !is_replaced(&file.object))
+    /// What is to be said of an object if that of an earlier source is in force.
+    fn overridden(&self, id: SourceId, found: &SourceObject) -> Option<Finding> {
+        let (_, first) = self.find(&found.object.object).filter(|(first, _)| *first < id)?;
+        debug_assert_eq!(id, SourceId::Api, "the only source beside the directory");
+        let cause = "the object also exists in the API; the file wins";
+        Some(Finding::new(Code::TwoSources, &first.object.origin, cause, "delete one of them"))
+    }
+}
+
+impl Known {
+    /// What is to be said of an object whose name an earlier one has.
+    fn double(&self, double: &Object) -> Option<Finding> {
+        let first = &self.by_name.get(&double.object)?.object.origin;
+        let cause = format!("also defined in {}:{}", first.file, first.line);
+        Some(Finding::new(Code::Duplicate, &double.origin, cause, "keep one of them"))
     }
 }
 

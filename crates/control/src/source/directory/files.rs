@@ -7,6 +7,7 @@
 //! gone, or empty and not the one that was read before, keeps all. `scan` reads, `watch` says when.
 
 use crate::source::directory::scan::{self, Found, Identity, Scan, Writer, unread};
+use crate::source::objects::SourceState;
 use api::Object;
 use apiserver::store::KEY_BYTES_MAX;
 use apiserver::{Change, Row, Table};
@@ -16,7 +17,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use thiserror::Error;
 
 /// How long an object must be away, with nothing else going or coming back, until it counts as gone: editors and
 /// version control take a file away before they write it anew.
@@ -29,17 +29,6 @@ pub const STILL: Duration = Duration::from_secs(1);
 pub const OPEN_STILL: Duration = Duration::from_secs(10);
 /// Files left for later are looked at again this often, if nothing is told of them.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// The directory cannot be read at all.
-#[derive(Debug, Error)]
-#[error("read configuration directory {path}")]
-pub struct DirectoryError {
-    /// The directory.
-    pub path: PathBuf,
-    /// Why.
-    #[source]
-    pub cause: io::Error,
-}
 
 /// What events told of files.
 #[derive(Clone, Debug, Default)]
@@ -169,9 +158,11 @@ impl Leaving {
 
 impl Directory {
     /// Reads `root` for the first time; broken files become findings. `stored` is what earlier rows said.
-    pub fn open(root: &Path, stored: &[Row]) -> Result<Self, DirectoryError> {
-        let failed = |cause| DirectoryError { path: root.into(), cause };
-        let scan = scan::wait(root.into()).map_err(failed)?;
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub fn open(root: &Path, stored: &[Row]) -> io::Result<Self> {
+        let scan = scan::wait(root.into())?;
         Ok(Self::begin(root, stored, scan, Now::real()))
     }
 
@@ -199,9 +190,14 @@ impl Directory {
         directory
     }
 
-    /// Rows to be stored, since the last call.
-    pub fn take_rows(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.rows)
+    /// All that it says now, with the rows to be stored since the last call.
+    pub fn state(&mut self) -> SourceState {
+        SourceState {
+            rows: std::mem::take(&mut self.rows),
+            objects: self.objects().cloned().collect(),
+            leaving: self.leaving().cloned().collect(),
+            findings: self.findings().cloned().collect(),
+        }
     }
 
     /// When it should be read again though nothing happens: files are young, or objects are leaving.

@@ -7,15 +7,12 @@
 
 use crate::source::directory::files::{Directory, Now, OPEN_STILL, Reading, Signs};
 use crate::source::directory::scan::{self, is_configuration};
-use api::Object;
-use apiserver::Change;
-use model::{Finding, ObjectRef};
+use crate::source::objects::SourceState;
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -33,31 +30,6 @@ const EVENTS_MAX: usize = 1024;
 const RETRY: Duration = Duration::from_secs(1);
 /// Who had it open for writing closed it.
 const CLOSED: AccessKind = AccessKind::Close(AccessMode::Write);
-
-/// What a directory says at one moment.
-#[derive(Debug)]
-pub struct State {
-    /// Objects in force, in file order.
-    pub objects: Vec<Arc<Object>>,
-    /// Those of them that no file has any more: only for a moment.
-    pub leaving: BTreeSet<ObjectRef>,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-    /// To be stored.
-    pub rows: Vec<Change>,
-}
-
-impl State {
-    /// The directory as last read; takes its rows.
-    pub fn of(directory: &mut Directory) -> Self {
-        Self {
-            rows: directory.take_rows(),
-            objects: directory.objects().cloned().collect(),
-            leaving: directory.leaving().cloned().collect(),
-            findings: directory.findings().cloned().collect(),
-        }
-    }
-}
 
 /// The kernel's word of what happens in a directory, until it is dropped.
 pub struct Events {
@@ -95,7 +67,7 @@ pub fn start(root: &Path) -> notify::Result<Events> {
 pub async fn run<F: Future<Output = ()> + Send>(
     mut directory: Directory,
     mut events: Events,
-    publish: impl Fn(State) -> F + Send,
+    publish: impl Fn(SourceState) -> F + Send,
 ) {
     let mut noted = Noted::default();
     let mut reread = Instant::now() + REREAD;
@@ -139,7 +111,7 @@ pub async fn run<F: Future<Output = ()> + Send>(
         let Ok((taken, reading)) = work.await else { return };
         directory = taken;
         if reading == Reading::Changed {
-            publish(State::of(&mut directory)).await;
+            publish(directory.state()).await;
         }
     }
 }
@@ -147,14 +119,14 @@ pub async fn run<F: Future<Output = ()> + Send>(
 /// Reads what lies in the directory, however long that takes; that it takes too long is published.
 async fn read<F: Future<Output = ()> + Send>(
     directory: &mut Directory,
-    publish: &(impl Fn(State) -> F + Send),
+    publish: &(impl Fn(SourceState) -> F + Send),
 ) -> io::Result<scan::Scan> {
     let mut scanning = scan::start(directory.root().into())?;
     let answer = match tokio::time::timeout(scan::DEADLINE, &mut scanning).await {
         Ok(answer) => answer,
         Err(_) => {
             if directory.fail(&scan::silent()) == Reading::Changed {
-                publish(State::of(directory)).await;
+                publish(directory.state()).await;
             }
             scanning.await
         }

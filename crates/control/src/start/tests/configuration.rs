@@ -1,5 +1,6 @@
 use super::*;
-use crate::local::{Source, attach};
+use crate::local::attach;
+use crate::source::Sources;
 use model::{Resource, ResourceKey, Subscription};
 use std::collections::BTreeMap;
 use xds::proto::ProxyNode;
@@ -151,10 +152,12 @@ async fn a_gateway_has_its_control_plane_inside() {
     let dir = bench.path().join("gateway");
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("gateway.yaml"), &text).unwrap();
-    for source in [Source::Text(text.clone()), Source::Directory(dir.clone())] {
+    let of_text = Sources { text: Some(text.clone()), ..Sources::default() };
+    let of_directory = Sources { directories: vec![dir.clone()], ..Sources::default() };
+    for sources in [of_text, of_directory] {
         let (trigger, drain) = Drain::new();
         let tasks = Tasks::new();
-        let mut attached = attach(source, &tasks, drain).unwrap();
+        let mut attached = attach(sources, &tasks, drain).unwrap();
         assert_eq!(attached.findings, Vec::new());
         let mut session = xds::client::Session::new();
         attached.link.tx.send(session.on_connect(ProxyNode::default())).await.unwrap();

@@ -20,7 +20,7 @@ impl Watched {
         let events = start(&root).unwrap();
         let directory = Directory::open(&root, &[]).unwrap();
         let (tx, states) = mpsc::unbounded_channel();
-        let publish = move |state: State| {
+        let publish = move |state: SourceState| {
             let mut names: Vec<_> = state.objects.iter().map(|o| o.object.name.to_string()).collect();
             names.extend(state.leaving.iter().map(|object| format!("-{}", object.name)));
             names.extend(state.findings.iter().map(|finding| format!("!{}", finding.cause)));
