@@ -59,6 +59,7 @@ codes! {
     ReadOnly: "LENO0008" Error "The object comes from the directory and cannot be changed over the API. Change the file.";
     Stale: "LENO0009" Error "The object carries a metadata.resourceVersion that is not that of the stored one: it was changed or deleted since the copy was taken. Take a fresh copy and change that one, or remove the resourceVersion to overwrite what is there.";
     Unread: "LENO0010" Error "A file or directory of the configuration is not read: it is no regular file, not readable, too large, one too many or too deep, a link that leads out of the directory, or the directory itself is gone. What it held before stays in force.";
+    Overridden: "LENO0011" Info "The object is not in force, because a source that comes before this one has an object of the same kind and name: a fallback directory only fills gaps.";
     ReferenceNotFound: "LENO0101" Error "A reference points to an object that does not exist. Requests to it get a 500.";
     ParentNotFound: "LENO0102" Warning "A route's parentRef points to an object that does not exist, so the route has no effect.";
     Unsupported: "LENO0103" Error "The field is valid but not supported yet. The object is refused rather than approximated.";

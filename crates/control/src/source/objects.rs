@@ -153,9 +153,14 @@ impl Objects {
     /// What is to be said of an object if that of an earlier source is in force.
     fn overridden(&self, id: SourceId, found: &SourceObject) -> Option<Finding> {
         let (_, first) = self.find(&found.object.object).filter(|(first, _)| *first < id)?;
-        debug_assert_eq!(id, SourceId::Api, "the only source beside the directory");
-        let cause = "the object also exists in the API; the file wins";
-        Some(Finding::new(Code::TwoSources, &first.object.origin, cause, "delete one of them"))
+        let origin = &first.object.origin;
+        if id == SourceId::Api {
+            let cause = "the object also exists in the API; the file wins";
+            return Some(Finding::new(Code::TwoSources, origin, cause, "delete one of them"));
+        }
+        let cause = format!("the object of {}:{} is in force instead", origin.file, origin.line);
+        let fix = "to have this one in force, delete the other";
+        Some(Finding::new(Code::Overridden, &found.object.origin, cause, fix))
     }
 }
 

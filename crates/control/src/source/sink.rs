@@ -41,10 +41,12 @@ impl ObjectSink {
             })
             .await?;
         for finding in found {
-            if refused.contains(&finding.to_string()) {
-                tracing::warn!(%finding, "configuration refused; the last good one stays in force");
-            } else {
-                tracing::warn!(%finding, "configuration");
+            match finding.code.level() {
+                _ if refused.contains(&finding.to_string()) => {
+                    tracing::warn!(%finding, "configuration refused; the last good one stays in force");
+                }
+                Level::Error | Level::Warning => tracing::warn!(%finding, "configuration"),
+                Level::Info => tracing::info!(%finding, "configuration"),
             }
         }
         Ok(())
