@@ -30,6 +30,13 @@ pub struct Options {
     /// out, emptying it does. Documents of kinds that others serve are skipped. All of that is told as findings.
     #[arg(short = 'f', long = "filename", value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Directory that fills the gaps of -f, watched like it; may be repeated, the first has precedence
+    ///
+    /// Of objects with the same kind, namespace and name, that of -f is in force, else that of the fallback that
+    /// was named first. What is overridden so is told as a finding (LENO0011). When an object is taken out of -f,
+    /// that of a fallback comes into force at that moment. The directories must not lie in one another.
+    #[arg(long, value_name = "DIR", requires = "directory")]
+    fallback: Vec<PathBuf>,
     /// Address to listen on, for example :8080
     #[arg(long, value_name = "ADDR", requires = "to")]
     from: Option<String>,
@@ -56,7 +63,10 @@ pub struct Options {
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<ExitCode> {
     let sources = match (&options.directory, &options.from, &options.to) {
-        (Some(directory), ..) => Sources { directories: vec![directory.clone()], text: None },
+        (Some(directory), ..) => {
+            let directories = [directory].into_iter().chain(&options.fallback).cloned().collect();
+            Sources { directories, text: None }
+        }
         (None, Some(from), Some(to)) => match translate::shorthand::gateway(from, to) {
             Ok(text) => Sources { directories: Vec::new(), text: Some(text) },
             Err(error) => {

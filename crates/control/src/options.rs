@@ -32,6 +32,13 @@ pub struct Options {
     /// out, emptying it does. Documents of kinds that others serve are skipped. All of that is told as findings.
     #[arg(long, value_name = "DIR")]
     pub config: Option<PathBuf>,
+    /// Directory that fills the gaps of --config, watched like it; may be repeated, the first has precedence
+    ///
+    /// Of objects with the same kind, namespace and name, that of --config is in force, else that of the fallback
+    /// that was named first. What is overridden so is told as a finding (LENO0011). When an object is taken out of
+    /// --config, that of a fallback comes into force at that moment. The directories must not lie in one another.
+    #[arg(long, value_name = "DIR", requires = "config")]
+    pub config_fallback: Vec<PathBuf>,
     /// Directory that keeps what must survive a restart; never a key
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
@@ -70,7 +77,10 @@ impl Options {
 
     /// Where objects come from, beside the API.
     pub fn sources(&self) -> Sources {
-        Sources { directories: self.config.iter().cloned().collect(), text: None }
+        Sources {
+            directories: self.config.iter().chain(&self.config_fallback).cloned().collect(),
+            text: None,
+        }
     }
 
     /// How long certificates and registrations live.

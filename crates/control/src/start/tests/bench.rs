@@ -156,19 +156,27 @@ impl Bench {
         config: &Path,
         manager: Option<SocketAddr>,
     ) -> Running {
+        self.start_with(cluster, Options { manager, ..self.options(cluster, config) }).await
+    }
+
+    pub fn options(&self, cluster: &str, config: &Path) -> Options {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let options = Options {
+        Options {
             cluster: cluster.into(),
             config: Some(config.into()),
+            config_fallback: Vec::new(),
             state_dir: self.dir.path().join(cluster),
             issuer_fd: None,
             listen: any,
             api: any,
             metrics: any,
-            manager,
+            manager: None,
             certificate_ttl_s: 600,
             renewal_grace_s: 3600,
-        };
+        }
+    }
+
+    pub async fn start_with(&self, cluster: &'static str, options: Options) -> Running {
         let wait = std::mem::take(&mut *self.signing_takes.lock().unwrap());
         let issuer = RootIssuer(self.root.clone(), cluster, self.clock.clone(), wait);
         let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(issuer)) };

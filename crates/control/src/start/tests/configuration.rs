@@ -228,3 +228,56 @@ async fn a_change_over_the_api_is_confirmed_by_its_revision() {
     assert!(revision().await < at);
     running.stop().await;
 }
+
+/// Each directory for itself: which object is in force, and what is told.
+#[tokio::test]
+async fn a_fallback_directory_fills_the_gaps_of_the_first() {
+    let bench = Bench::new();
+    let fallback = bench.path().join("fallback");
+    std::fs::create_dir(&fallback).unwrap();
+    let (first, second) = (bench.config().join("extra.yaml"), fallback.join("extra.yaml"));
+    let other = EXTRA.replace("port: 80", "port: 81");
+    std::fs::write(&first, EXTRA).unwrap();
+    std::fs::write(&second, &other).unwrap();
+    std::fs::write(fallback.join("more.yaml"), EXTRA.replace("name: extra", "name: more")).unwrap();
+    let options =
+        Options { config_fallback: vec![fallback.clone()], ..bench.options("west", &bench.config()) };
+    let running = bench.start_with("west", options).await;
+    let port = async |name: &str| {
+        let path = format!("/api/v1/namespaces/default/services/{name}");
+        let (_, body) = http(running.api, "GET", &path, "").await;
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        value["spec"]["ports"][0]["port"].as_u64()
+    };
+    let told = async || {
+        let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
+        let of = |f: &serde_json::Value| {
+            format!("{} {}", f["code"].as_str().unwrap(), f["file"].as_str().unwrap())
+        };
+        findings.as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!((port("extra").await, port("more").await), (Some(80), Some(80)));
+    assert_eq!(told().await, [format!("LENO0011 {}", second.display())]);
+
+    // What is broken in one keeps what it had, and says nothing of the other.
+    std::fs::write(&first, EXTRA.replace("port: 80", "prot: 80")).unwrap();
+    until("the broken file is told of", async || (told().await.len() > 1).then_some(())).await;
+    assert_eq!((port("extra").await, port("more").await), (Some(80), Some(80)));
+    std::fs::write(
+        fallback.join("more.yaml"),
+        EXTRA.replace("name: extra", "name: more").replace(": 80", ": 82"),
+    )
+    .unwrap();
+    until("the fallback still changes", async || (port("more").await == Some(82)).then_some(())).await;
+    assert_eq!(port("extra").await, Some(80));
+    let web = "/api/v1/namespaces/default/services/more";
+    let (status, body) = http(running.api, "DELETE", web, "").await;
+    assert!(status == 409 && body.contains("LENO0008") && body.contains("fallback"), "{status} {body}");
+
+    std::fs::remove_file(&first).unwrap();
+    until("the fallback's comes back", async || (port("extra").await == Some(81)).then_some(())).await;
+    assert_eq!(told().await, Vec::<String>::new());
+    std::fs::write(&first, EXTRA).unwrap();
+    until("the first one wins again", async || (port("extra").await == Some(80)).then_some(())).await;
+    running.stop().await;
+}
