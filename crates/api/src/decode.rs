@@ -1,7 +1,7 @@
 //! From the tree to the typed kinds, with every unknown field found at once and the line of each error.
 //!
 //! A field named `$line` receives the line of its struct; [`Unsupported`] is a field that exists but is not
-//! supported yet (a finding), [`Ignored`] one that is accepted and ignored (`check::ignored` tells it).
+//! supported yet (a finding), [`Ignored`] one that is accepted and ignored (a warning: `ignored`).
 
 use crate::node::{Node, Value};
 use crate::suggest;
@@ -54,9 +54,20 @@ pub(crate) struct Decoded<T> {
     pub(crate) accepted: Vec<String>,
 }
 
-/// Reads `node` as a `T`.
-pub(crate) fn decode<T: DeserializeOwned>(node: &Node) -> Decoded<T> {
-    let context = Context::default();
+/// What to do about a field that is not supported yet, where removing it would mean something else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnsupportedField {
+    /// How its path ends.
+    pub(crate) path: &'static str,
+    pub(crate) fix: &'static str,
+}
+
+/// Reads `node` as a `T`; `unsupported` is what is known of its fields of the type [`Unsupported`].
+pub(crate) fn decode<T: DeserializeOwned>(
+    node: &Node,
+    unsupported: &'static [UnsupportedField],
+) -> Decoded<T> {
+    let context = Context { unsupported, ..Context::default() };
     let result = T::deserialize(Reader { node, context: &context });
     let path = context.path();
     let (mut problems, accepted) = (context.problems.into_inner(), context.accepted.into_inner());
@@ -64,22 +75,13 @@ pub(crate) fn decode<T: DeserializeOwned>(node: &Node) -> Decoded<T> {
     Decoded { value, problems, accepted }
 }
 
-/// Fields that are not supported yet and where removing them would mean something else.
-const LATER_FIXES: &[(&str, &str)] = &[
-    (
-        "spec.addresses",
-        "remove it, and name the address to listen on in the annotation `leno.dev/bind-address`",
-    ),
-    ("selector.matchExpressions", "say the same with `matchLabels`"),
-    ("spec.tls", "remove it; no client certificates are asked for at the edge yet"),
-];
-
 const LINE_FIELD: &str = "$line";
 const LATER: &str = "$later";
 const ACCEPTED: &str = "$accepted";
 
 #[derive(Default)]
 struct Context {
+    unsupported: &'static [UnsupportedField],
     path: RefCell<Vec<Segment>>,
     problems: RefCell<Vec<Problem>>,
     accepted: RefCell<Vec<String>>,
@@ -326,8 +328,8 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             LATER => {
                 let path = self.context.path();
                 let cause = format!("`{path}` is not supported yet");
-                let known = LATER_FIXES.iter().find(|(field, _)| path.ends_with(field));
-                let fix = known.map_or_else(|| format!("remove `{path}`"), |(_, fix)| (*fix).to_owned());
+                let known = self.context.unsupported.iter().find(|known| path.ends_with(known.path));
+                let fix = known.map_or_else(|| format!("remove `{path}`"), |known| known.fix.to_owned());
                 self.context.report(Code::Unsupported, self.node.line, cause, fix);
                 visitor.visit_u32(self.node.line)
             }

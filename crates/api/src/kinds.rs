@@ -1,4 +1,7 @@
-//! The kinds that Leno reads, and the names that Kubernetes-shaped paths and the command line use for them.
+//! The kinds that Leno reads: one table. A new kind is its own file in `kinds/` and one row here.
+//!
+//! The file says how the kind is called, what its `spec` may hold and what is wrong with it ([`KindSpec`]). The
+//! table makes of it [`Spec`], [`ALL`] and the reading; paths, names and help texts of others come from [`ALL`].
 
 pub mod authorization_policy;
 pub mod backend;
@@ -7,33 +10,72 @@ pub mod gateway;
 pub mod global_service;
 pub mod http_route;
 pub mod mesh_settings;
+pub mod namespace;
 mod replaced;
 pub mod service;
 pub mod workload_group;
 
 pub(crate) use replaced::REPLACED;
 
-use crate::decode::{self, Ignored};
-use crate::ignored;
-use crate::meta::{Meta, NameSyntax, RawMeta};
+use crate::decode::UnsupportedField;
+use crate::document::{self, IdleFields};
+use crate::ignored::IgnoredField;
+use crate::meta::{self, Meta, NameSyntax};
 use crate::node::Node;
 use crate::validation::ValidationReport;
-use authorization_policy::AuthorizationPolicySpec;
-use backend::BackendSpec;
-use cluster::ClusterSpec;
-use gateway::GatewaySpec;
-use global_service::GlobalServiceSpec;
-use http_route::HttpRouteSpec;
-use mesh_settings::MeshSettingsSpec;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use service::ServiceSpec;
-use workload_group::WorkloadGroupSpec;
 
-/// One kind.
+/// Makes of one row for each kind the content by kind, the list of all, and how a document of each is read.
+macro_rules! kinds {
+    ($($kind:ident($spec:ty),)*) => {
+        /// The content of an object, by kind.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Spec {
+            $(#[doc = concat!("Kind `", stringify!($kind), "`.")] $kind($spec),)*
+        }
+
+        /// All kinds, in the order in which they are listed.
+        pub const ALL: &[ObjectKind] = &[$(<$spec>::KIND),*];
+
+        /// Reads and checks a document of this kind. `None`, or a report that refuses it: it cannot be used.
+        pub(crate) fn read(
+            kind: &ObjectKind,
+            document: &Node,
+            report: &mut ValidationReport<'_>,
+        ) -> Option<ObjectContent> {
+            $(if kind.kind == <$spec>::KIND.kind {
+                return read_as(document, report, Spec::$kind);
+            })*
+            None
+        }
+
+        /// What stands for an object of this kind that is refused ([`KindSpec::fail_closed`]).
+        pub(crate) fn fail_closed(kind: &ObjectKind, document: Option<&Node>) -> Option<Spec> {
+            $(if kind.kind == <$spec>::KIND.kind {
+                return <$spec>::fail_closed(document).map(Spec::$kind);
+            })*
+            None
+        }
+    };
+}
+
+kinds! {
+    Namespace(namespace::NamespaceSpec),
+    Service(service::ServiceSpec),
+    Gateway(gateway::GatewaySpec),
+    HttpRoute(http_route::HttpRouteSpec),
+    WorkloadGroup(workload_group::WorkloadGroupSpec),
+    AuthorizationPolicy(authorization_policy::AuthorizationPolicySpec),
+    MeshSettings(mesh_settings::MeshSettingsSpec),
+    Cluster(cluster::ClusterSpec),
+    GlobalService(global_service::GlobalServiceSpec),
+    Backend(backend::BackendSpec),
+}
+
+/// How a kind is called, and where its objects live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// For example `HTTPRoute`.
+pub struct ObjectKind {
+    /// For example `HTTPRoute`; no two kinds have the same.
     pub kind: &'static str,
     /// For example `httproutes`, as in paths.
     pub plural: &'static str,
@@ -47,60 +89,68 @@ pub struct Kind {
     pub versions: &'static [&'static str],
     /// Whether objects live in a namespace.
     pub namespaced: bool,
+    /// What it is for, in one line.
+    pub doc: &'static str,
+    /// Title and place of its own columns in a table (Kubernetes: printer columns), for example `HOSTS` and
+    /// `spec.hosts[]`; `[]` goes through a list.
+    pub columns: &'static [(&'static str, &'static str)],
 }
 
-/// Gateway API's group.
-pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
-/// Istio's networking group.
-pub const ISTIO_NETWORKING_GROUP: &str = "networking.istio.io";
-/// Istio's security group.
-pub const ISTIO_SECURITY_GROUP: &str = "security.istio.io";
-/// Our own group.
-pub const LENO_GROUP: &str = "leno.dev";
+/// What the file of a kind says of it.
+pub(crate) trait KindSpec: DeserializeOwned {
+    /// How it is called.
+    const KIND: ObjectKind;
+    /// What `metadata.name` must be.
+    const NAME_SYNTAX: NameSyntax = NameSyntax::Subdomain;
+    /// What is known of its fields that are accepted and ignored.
+    const IGNORED: &'static [IgnoredField] = &[];
+    /// What is known of its fields that are not supported yet.
+    const UNSUPPORTED: &'static [UnsupportedField] = &[];
 
-const fn kind(
-    kind: &'static str,
-    plural: &'static str,
-    singular: &'static str,
-    short: &'static [&'static str],
-    group: &'static str,
-    versions: &'static [&'static str],
-    namespaced: bool,
-) -> Kind {
-    Kind { kind, plural, singular, short, group, versions, namespaced }
+    /// What an object without `spec` says; `None`: it must have one.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// Tells what is wrong, and what has no effect.
+    fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>);
+
+    /// What stands for an object that is refused and was never good; `None`: nothing, because its absence lets
+    /// nobody in. `document` is absent where the text is no YAML.
+    fn fail_closed(_document: Option<&Node>) -> Option<Self> {
+        None
+    }
 }
 
-/// All kinds, in the order in which they are listed.
-pub const ALL: &[Kind] = &[
-    kind("Namespace", "namespaces", "namespace", &["ns"], "", &["v1"], false),
-    kind("Service", "services", "service", &["svc"], "", &["v1"], true),
-    kind("Gateway", "gateways", "gateway", &["gtw"], GATEWAY_GROUP, &["v1", "v1beta1"], true),
-    kind("HTTPRoute", "httproutes", "httproute", &["hr"], GATEWAY_GROUP, &["v1", "v1beta1"], true),
-    kind(
-        "WorkloadGroup",
-        "workloadgroups",
-        "workloadgroup",
-        &["wg"],
-        ISTIO_NETWORKING_GROUP,
-        &["v1", "v1beta1", "v1alpha3"],
-        true,
-    ),
-    kind(
-        "AuthorizationPolicy",
-        "authorizationpolicies",
-        "authorizationpolicy",
-        &["ap"],
-        ISTIO_SECURITY_GROUP,
-        &["v1", "v1beta1"],
-        true,
-    ),
-    kind("MeshSettings", "meshsettings", "meshsettings", &[], LENO_GROUP, &["v1alpha1"], false),
-    kind("Cluster", "clusters", "cluster", &[], LENO_GROUP, &["v1alpha1"], false),
-    kind("GlobalService", "globalservices", "globalservice", &["gs"], LENO_GROUP, &["v1alpha1"], true),
-    kind("Backend", "backends", "backend", &[], LENO_GROUP, &["v1alpha1"], true),
-];
+/// An object's content, read and checked.
+pub(crate) struct ObjectContent {
+    pub(crate) api_version: String,
+    pub(crate) meta: Meta,
+    pub(crate) spec: Spec,
+}
 
-impl Kind {
+fn read_as<T: KindSpec>(
+    document: &Node,
+    report: &mut ValidationReport<'_>,
+    kind: fn(T) -> Spec,
+) -> Option<ObjectContent> {
+    let idle = IdleFields { ignored: T::IGNORED, unsupported: T::UNSUPPORTED };
+    let (api_version, metadata, spec) = match T::absent() {
+        Some(absent) => {
+            let fields = document::read::<Option<T>>(document, idle, report)?;
+            (fields.api_version, fields.metadata, fields.spec.unwrap_or(absent))
+        }
+        None => {
+            let fields = document::read::<T>(document, idle, report)?;
+            (fields.api_version, fields.metadata, fields.spec)
+        }
+    };
+    let meta = meta::check(metadata, T::NAME_SYNTAX, T::KIND.namespaced, report);
+    spec.check(&meta, report);
+    Some(ObjectContent { api_version, meta, spec: kind(spec) })
+}
+
+impl ObjectKind {
     /// `v1` or `GROUP/VERSION`, with the preferred version.
     pub fn api_version(&self) -> String {
         let version = self.versions.first().copied().unwrap_or("v1");
@@ -114,115 +164,30 @@ pub fn split_api_version(api_version: &str) -> (&str, &str) {
 }
 
 /// The kind with this name, for example `HTTPRoute` (kind names are unique among those read).
-pub fn by_kind(name: &str) -> Option<&'static Kind> {
+pub fn by_kind(name: &str) -> Option<&'static ObjectKind> {
     ALL.iter().find(|k| k.kind == name)
 }
 
 /// The kind at this path, for example (`gateway.networking.k8s.io`, `httproutes`).
-pub fn by_plural(group: &str, plural: &str) -> Option<&'static Kind> {
+pub fn by_plural(group: &str, plural: &str) -> Option<&'static ObjectKind> {
     ALL.iter().find(|k| k.group == group && k.plural == plural)
 }
 
 /// The kind that a person means: kind, plural, singular or short name, in any case.
-pub fn by_any(text: &str) -> Option<&'static Kind> {
+pub fn by_any(text: &str) -> Option<&'static ObjectKind> {
     ALL.iter().find(|k| {
         [k.kind, k.plural, k.singular].iter().chain(k.short).any(|name| name.eq_ignore_ascii_case(text))
     })
 }
 
-/// The content, by kind.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Spec {
-    /// v1 `Service`.
-    Service(ServiceSpec),
-    /// v1 `Namespace`: only its labels and annotations matter.
-    Namespace,
-    /// Gateway API `Gateway`.
-    Gateway(GatewaySpec),
-    /// Gateway API `HTTPRoute`.
-    HttpRoute(HttpRouteSpec),
-    /// Istio `WorkloadGroup`.
-    WorkloadGroup(WorkloadGroupSpec),
-    /// Istio `AuthorizationPolicy`.
-    AuthorizationPolicy(AuthorizationPolicySpec),
-    /// Leno `MeshSettings`.
-    MeshSettings(MeshSettingsSpec),
-    /// Leno `Cluster`.
-    Cluster(ClusterSpec),
-    /// Leno `GlobalService`.
-    GlobalService(GlobalServiceSpec),
-    /// Leno `Backend`.
-    Backend(BackendSpec),
-}
-
-/// A whole document.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<T> {
-    api_version: String,
-    #[serde(rename = "kind")]
-    _kind: Ignored,
-    metadata: RawMeta,
-    spec: T,
-    #[serde(rename = "status", default)]
-    _status: Option<Ignored>,
-}
-
-pub(crate) type Read = (RawMeta, Spec, String);
-
-pub(crate) fn read_spec(kind: &Kind, node: &Node, report: &mut ValidationReport<'_>) -> Option<Read> {
-    match kind.kind {
-        "Service" => typed(node, report, Spec::Service),
-        "Namespace" => typed::<Option<Ignored>>(node, report, |_| Spec::Namespace),
-        "Gateway" => typed(node, report, Spec::Gateway),
-        "HTTPRoute" => typed(node, report, Spec::HttpRoute),
-        "WorkloadGroup" => typed(node, report, Spec::WorkloadGroup),
-        "AuthorizationPolicy" => {
-            typed::<Option<_>>(node, report, |spec| Spec::AuthorizationPolicy(spec.unwrap_or_default()))
-        }
-        "MeshSettings" => typed(node, report, Spec::MeshSettings),
-        "Cluster" => typed(node, report, Spec::Cluster),
-        "GlobalService" => typed(node, report, Spec::GlobalService),
-        "Backend" => typed(node, report, Spec::Backend),
-        _ => None,
-    }
-}
-
-fn typed<T: DeserializeOwned>(
-    node: &Node,
-    report: &mut ValidationReport<'_>,
-    spec: impl FnOnce(T) -> Spec,
-) -> Option<Read> {
-    let found = decode::decode::<Document<T>>(node);
-    report.refuse_all(found.problems);
-    ignored::accepted(&found.accepted, node, report);
-    found.value.map(|document| (document.metadata, spec(document.spec), document.api_version))
-}
-
-/// What a name of this kind must be.
-pub(crate) fn name_syntax(kind: &Kind) -> NameSyntax {
-    match kind.kind {
-        // A Service's name is a label of a DNS name.
-        "Service" => NameSyntax::Label,
-        _ => NameSyntax::Subdomain,
-    }
-}
-
-/// Checks `spec`.
-pub(crate) fn check_spec(spec: &Spec, meta: &Meta, report: &mut ValidationReport<'_>) {
-    match spec {
-        Spec::Namespace => {}
-        Spec::Service(spec) => service::check(spec, report),
-        Spec::Gateway(spec) => gateway::check(spec, meta, report),
-        Spec::HttpRoute(spec) => http_route::check(spec, report),
-        Spec::WorkloadGroup(spec) => workload_group::check(spec, report),
-        Spec::AuthorizationPolicy(spec) => authorization_policy::check(spec, meta, report),
-        Spec::MeshSettings(spec) => mesh_settings::check(spec, report),
-        Spec::Cluster(spec) => cluster::check(spec, report),
-        Spec::GlobalService(spec) => global_service::check(spec, report),
-        Spec::Backend(spec) => backend::check(spec, report),
-    }
-}
+/// Gateway API's group.
+pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+/// Istio's networking group.
+pub const ISTIO_NETWORKING_GROUP: &str = "networking.istio.io";
+/// Istio's security group.
+pub const ISTIO_SECURITY_GROUP: &str = "security.istio.io";
+/// Our own group.
+pub const LENO_GROUP: &str = "leno.dev";
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! an object means for traffic: that is `translate`. Read `object`, then `parse`; the kinds are in `kinds`.
 
 pub mod decode;
+mod document;
 pub mod duration;
 pub mod fields;
 mod ignored;

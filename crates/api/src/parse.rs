@@ -8,8 +8,8 @@
 mod fail_closed;
 
 use crate::decode::Problem;
-use crate::kinds::{self, Kind};
-use crate::meta::{self, DEFAULT_NAMESPACE};
+use crate::kinds::{self, ObjectContent, ObjectKind};
+use crate::meta::DEFAULT_NAMESPACE;
 use crate::node::{self, Node, Value};
 use crate::object::Object;
 use crate::scan::{self, RawDocument};
@@ -216,7 +216,7 @@ fn reference(node: &Node) -> ObjectRef {
     let namespace = text(meta.and_then(|meta| meta.get("namespace")));
     let name = text(meta.and_then(|meta| meta.get("name")));
     match kinds::by_kind(&kind) {
-        Some(Kind { namespaced: false, .. }) => ObjectRef::new(&kind, "", &name),
+        Some(ObjectKind { namespaced: false, .. }) => ObjectRef::new(&kind, "", &name),
         Some(_) if namespace.is_empty() => ObjectRef::new(&kind, DEFAULT_NAMESPACE, &name),
         _ => ObjectRef::new(&kind, &namespace, &name),
     }
@@ -228,13 +228,10 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
         Err(problem) => return (None, vec![problem]),
     };
     let mut report = ValidationReport::new(node);
-    let read = kinds::read_spec(kind, node, &mut report);
-    let Some((raw, spec, api_version)) = read else { return (None, report.into_parts().0) };
-    let meta = meta::check(raw, kinds::name_syntax(kind), kind.namespaced, &mut report);
-    kinds::check_spec(&spec, &meta, &mut report);
-    if report.is_refused() {
+    let read = kinds::read(kind, node, &mut report);
+    let Some(ObjectContent { api_version, meta, spec }) = read.filter(|_| !report.is_refused()) else {
         return (None, report.into_parts().0);
-    }
+    };
     let (problems, mut warnings) = report.into_parts();
     warnings.sort_by_key(|warning| warning.line);
     let object = Object {
@@ -254,7 +251,7 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
     (Some(object), problems)
 }
 
-fn find_kind(node: &Node) -> Result<&'static Kind, Problem> {
+fn find_kind(node: &Node) -> Result<&'static ObjectKind, Problem> {
     let problem = |code, line, cause: String, fix: String| Problem { code, line, cause, fix };
     let field = |name: &str| match node.get(name) {
         Some(found) => found.as_str().map(|text| (text, found.line)).ok_or_else(|| {

@@ -5,7 +5,7 @@ use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::naming;
 use crate::remote::{self, Server};
 use crate::{load, show};
-use api::kinds::{self, Kind};
+use api::kinds::{self, ObjectKind};
 use model::{Finding, ObjectRef};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub struct Delete {
 }
 
 struct Doomed {
-    kind: &'static Kind,
+    kind: &'static ObjectKind,
     namespace: String,
     name: String,
 }

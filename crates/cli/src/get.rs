@@ -5,11 +5,12 @@ use crate::exit::{self, Failure, Outcome};
 use crate::naming::{self, Wanted};
 use crate::remote::{Remote, Server};
 use crate::show;
-use api::kinds::Kind;
+use api::kinds::ObjectKind;
 use serde_json::{Value, json};
 
 /// Arguments of `get`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = naming::kinds_help())]
 pub struct Get {
     /// KIND, KIND/NAME or KIND NAME..., for example httproutes or svc/web
     #[arg(value_name = "KIND[/NAME]", required = true)]
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: &Get, console: &mut Console) -> Outcome {
         false => Some(naming::check_name(&args.namespace)?),
     };
     let remote = args.server.remote()?;
-    let mut found: Vec<(&'static Kind, Value)> = Vec::new();
+    let mut found: Vec<(&'static ObjectKind, Value)> = Vec::new();
     for Wanted { kind, name } in &wanted {
         let value = fetch(&remote, kind, namespace.as_deref(), name.as_deref()).await?;
         match value.get("items").and_then(Value::as_array) {
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: &Get, console: &mut Console) -> Outcome {
 /// One object or a list. An object that is named but cannot have a namespace is still found with `-A`.
 async fn fetch(
     remote: &Remote,
-    kind: &Kind,
+    kind: &ObjectKind,
     namespace: Option<&str>,
     name: Option<&str>,
 ) -> Result<Value, Failure> {
@@ -88,7 +89,7 @@ async fn fetch(
 }
 
 /// What was found as one document that `leno apply` and kubectl read: the object itself, or a list.
-fn whole(mut found: Vec<(&'static Kind, Value)>, is_one_object: bool) -> Value {
+fn whole(mut found: Vec<(&'static ObjectKind, Value)>, is_one_object: bool) -> Value {
     match found.pop() {
         Some((_, item)) if is_one_object && found.is_empty() => item,
         last => {
@@ -107,16 +108,16 @@ fn yaml(value: &Value) -> Result<String, Failure> {
 }
 
 /// One table for each kind, an empty line between.
-fn tables(found: &[(&'static Kind, Value)], with_namespace: bool) -> String {
+fn tables(found: &[(&'static ObjectKind, Value)], with_namespace: bool) -> String {
     let chunks = found.chunk_by(|a, b| a.0.kind == b.0.kind);
     let tables = chunks.map(|chunk| {
         let Some((kind, _)) = chunk.first() else { return String::new() };
         let with_namespace = with_namespace && kind.namespaced;
-        let columns = columns(kind.kind);
+        let columns = kind.columns;
         let mut header: Vec<&str> = if with_namespace { vec!["NAMESPACE"] } else { Vec::new() };
         header.push("NAME");
         header.extend(columns.iter().map(|(title, _)| *title));
-        let row = |(_, item): &(&Kind, Value)| {
+        let row = |(_, item): &(&ObjectKind, Value)| {
             let mut row = if with_namespace { vec![meta(item, "namespace").to_owned()] } else { Vec::new() };
             row.push(meta(item, "name").to_owned());
             row.extend(columns.iter().map(|(_, pointer)| cell(item, pointer)));
@@ -125,20 +126,6 @@ fn tables(found: &[(&'static Kind, Value)], with_namespace: bool) -> String {
         show::table(&header, &chunk.iter().map(row).collect::<Vec<_>>())
     });
     tables.collect::<Vec<_>>().join("\n")
-}
-
-/// Title and place of a kind's own columns. `[]` in a place goes through a list.
-fn columns(kind: &str) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        "Service" => &[("PORTS", "spec.ports[].port"), ("SELECTOR", "spec.selector")],
-        "Gateway" => &[("CLASS", "spec.gatewayClassName"), ("PORTS", "spec.listeners[].port")],
-        "HTTPRoute" => &[("HOSTNAMES", "spec.hostnames[]"), ("PARENTS", "spec.parentRefs[].name")],
-        "WorkloadGroup" => &[("ACCOUNT", "spec.template.serviceAccount"), ("LABELS", "spec.metadata.labels")],
-        "AuthorizationPolicy" => &[("ACTION", "spec.action"), ("SELECTOR", "spec.selector.matchLabels")],
-        "GlobalService" => &[("HOSTS", "spec.hosts[]")],
-        "Cluster" => &[("NETWORK", "spec.network")],
-        _ => &[],
-    }
 }
 
 fn meta<'v>(item: &'v Value, name: &str) -> &'v str {

@@ -1,12 +1,12 @@
 //! Kinds and names as people type them, and their paths in the API.
 
 use crate::exit::{Failure, USAGE};
-use api::kinds::{self, Kind};
+use api::kinds::{self, ObjectKind};
 
 /// One kind and, if given, one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: &'static ObjectKind,
     pub(crate) name: Option<String>,
 }
 
@@ -33,7 +33,7 @@ fn pair(word: &str) -> Result<Wanted, Failure> {
 }
 
 /// The kind that a person means. `httproutes.gateway.networking.k8s.io`, as printed by `-o name`, works too.
-fn find_kind(text: &str) -> Result<&'static Kind, Failure> {
+fn find_kind(text: &str) -> Result<&'static ObjectKind, Failure> {
     let (short, group) = text.split_once('.').map_or((text, None), |(short, group)| (short, Some(group)));
     let found = kinds::by_any(short).filter(|kind| group.is_none_or(|group| kind.group == group));
     found.ok_or_else(|| {
@@ -49,6 +49,13 @@ fn find_kind(text: &str) -> Result<&'static Kind, Failure> {
     })
 }
 
+/// The kinds that there are, for help texts.
+pub(crate) fn kinds_help() -> String {
+    let row = |kind: &ObjectKind| format!("  {:<22} {:<5} {}", kind.plural, kind.short.join(","), kind.doc);
+    let rows: Vec<String> = kinds::ALL.iter().map(row).collect();
+    format!("Kinds:\n{}", rows.join("\n"))
+}
+
 /// Names become parts of paths, so only what Kubernetes allows in names may pass.
 pub(crate) fn check_name(name: &str) -> Result<String, Failure> {
     let byte_ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
@@ -60,7 +67,7 @@ pub(crate) fn check_name(name: &str) -> Result<String, Failure> {
 }
 
 /// Path of a kind's list (`name` `None`) or of one object. `namespace` `None`: all.
-pub(crate) fn path(kind: &Kind, namespace: Option<&str>, name: Option<&str>) -> String {
+pub(crate) fn path(kind: &ObjectKind, namespace: Option<&str>, name: Option<&str>) -> String {
     let prefix = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
     let version = kind.versions.first().copied().unwrap_or("v1");
     let namespace = namespace.filter(|_| kind.namespaced).map(|ns| format!("/namespaces/{ns}"));
@@ -70,7 +77,7 @@ pub(crate) fn path(kind: &Kind, namespace: Option<&str>, name: Option<&str>) -> 
 }
 
 /// How output names an object, as kubectl does: `httproute.gateway.networking.k8s.io/web`.
-pub(crate) fn display(kind: &Kind, name: &str) -> String {
+pub(crate) fn display(kind: &ObjectKind, name: &str) -> String {
     if kind.group.is_empty() {
         format!("{}/{name}", kind.singular)
     } else {

@@ -6,7 +6,7 @@ use crate::status;
 use crate::task::{Ended, Handle};
 use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
-use api::kinds;
+use api::kinds::{self, ObjectKind};
 use apiserver::Store;
 use apiserver::backend::{Applied, Applies, Backend, Batch, Changed, Item, Kind, Refusal, Scope, Target};
 use change::{Made, Wanted};
@@ -75,7 +75,7 @@ impl ClusterApi {
 
 /// Every kind in every version that is read.
 fn all_kinds() -> Vec<Kind> {
-    let versions = |kind: &'static kinds::Kind| {
+    let versions = |kind: &'static ObjectKind| {
         let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
         kind.versions.iter().map(move |version| Kind {
             group: kind.group,

@@ -95,7 +95,7 @@ fn among_others<'a>(object: &'a Object, survey: &Survey<'a>) -> Vec<Finding> {
                 .collect()
         }
         Spec::MeshSettings(spec) => mesh_settings(object, spec, world),
-        Spec::Namespace | Spec::WorkloadGroup(_) | Spec::Cluster(_) | Spec::Backend(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

@@ -1,12 +1,19 @@
 //! The ports of a `Service`, which a `GlobalService` has too.
 
 use crate::decode::Ignored;
+use crate::ignored::IgnoredField;
 use crate::validation::ValidationReport;
 use model::Code;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use std::collections::HashSet;
 use std::fmt;
+
+/// The fix of fields for callers from outside.
+pub(crate) const FIX_OUTSIDE: &str = "remove it, and write a Gateway for callers from outside";
+
+/// Of `spec.ports`, for the kinds that have them.
+pub(crate) const NODE_PORT: IgnoredField = IgnoredField::new("spec.ports[].nodePort", &[], FIX_OUTSIDE);
 
 /// One port.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

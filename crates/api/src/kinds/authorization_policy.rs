@@ -1,11 +1,15 @@
 //! Istio `AuthorizationPolicy`. What is not understood is kept, and fails closed in `translate`.
 
-use super::GATEWAY_GROUP;
+mod fail_closed;
+
+use super::{ISTIO_SECURITY_GROUP, KindSpec, ObjectKind};
 use crate::decode::Ignored;
 use crate::fields::pattern;
 use crate::fields::selector::WorkloadSelector;
-use crate::fields::target_ref::PolicyTarget;
+use crate::fields::target_ref::{self, PolicyTarget};
+use crate::ignored::IgnoredField;
 use crate::meta::Meta;
+use crate::node::Node;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -30,6 +34,48 @@ pub struct AuthorizationPolicySpec {
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
+}
+
+impl KindSpec for AuthorizationPolicySpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "AuthorizationPolicy",
+        plural: "authorizationpolicies",
+        singular: "authorizationpolicy",
+        short: &["ap"],
+        group: ISTIO_SECURITY_GROUP,
+        versions: &["v1", "v1beta1"],
+        namespaced: true,
+        doc: "Who may call what",
+        columns: &[("ACTION", "spec.action"), ("SELECTOR", "spec.selector.matchLabels")],
+    };
+    const IGNORED: &'static [IgnoredField] =
+        &[IgnoredField::new("spec.provider", &[], "leave it out of policies whose action is not CUSTOM")];
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn fail_closed(document: Option<&Node>) -> Option<Self> {
+        Some(fail_closed::denial(document))
+    }
+
+    fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
+        target_ref::check(self.target_ref.as_ref(), &self.target_refs, self.selector.as_ref(), meta, report);
+        if let Some(selector) = &self.selector {
+            report.labels("spec.selector.matchLabels", &selector.match_labels);
+        }
+        if self.action == Some(PolicyAction::Custom) {
+            let fix = "use ALLOW or DENY; a CUSTOM policy that is in force denies what it matches";
+            report.allow_with_finding(Code::Unsupported, "spec.action", "CUSTOM is not supported yet", fix);
+        }
+        if self.action == Some(PolicyAction::Deny) && self.rules.is_empty() {
+            report.bad("spec.rules", "is missing, so the DENY policy has no effect", "add rules");
+        }
+        report.at_most("spec.rules", self.rules.len(), RULES_MAX);
+        for (index, rule) in self.rules.iter().enumerate() {
+            one_rule(rule, &format!("spec.rules[{index}]"), report);
+        }
+    }
 }
 
 /// What is done.
@@ -137,58 +183,6 @@ pub struct When {
 }
 
 const RULES_MAX: usize = 512;
-const TARGETS_MAX: usize = 16;
-
-pub(crate) fn check(spec: &AuthorizationPolicySpec, meta: &Meta, report: &mut ValidationReport<'_>) {
-    let targets = spec.target_refs.len() + usize::from(spec.target_ref.is_some());
-    if targets > 0 && spec.selector.is_some() {
-        report.bad("spec.selector", "cannot stand beside targetRefs", "use one of them");
-    }
-    if spec.target_ref.is_some() && !spec.target_refs.is_empty() {
-        report.bad("spec.targetRef", "cannot stand beside targetRefs", "use targetRefs");
-    }
-    report.at_most("spec.targetRefs", spec.target_refs.len(), TARGETS_MAX);
-    let named = spec
-        .target_refs
-        .iter()
-        .enumerate()
-        .map(|(index, target)| (format!("spec.targetRefs[{index}]"), target));
-    for (path, target) in
-        named.chain(spec.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target)))
-    {
-        if target.kind != "Gateway" {
-            let fix = "name a Gateway, or select workloads with `selector`; without a target the policy is for the \
-                       whole namespace";
-            report.later(&format!("{path}.kind"), &format!("target kind {}", target.kind), fix);
-        }
-        if target.group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
-            let fix = format!("write `{GATEWAY_GROUP}`");
-            report.no_effect(&format!("{path}.group"), "is not that of Gateway, and has no effect", fix);
-        }
-        if target
-            .namespace
-            .as_deref()
-            .is_some_and(|namespace| !namespace.is_empty() && namespace != &*meta.namespace)
-        {
-            let fix = "put the policy into that namespace, or name a Gateway of the policy's own";
-            report.bad(&format!("{path}.namespace"), "is not the policy's own", fix);
-        }
-    }
-    if let Some(selector) = &spec.selector {
-        report.labels("spec.selector.matchLabels", &selector.match_labels);
-    }
-    if spec.action == Some(PolicyAction::Custom) {
-        let fix = "use ALLOW or DENY; a CUSTOM policy that is in force denies what it matches";
-        report.allow_with_finding(Code::Unsupported, "spec.action", "CUSTOM is not supported yet", fix);
-    }
-    if spec.action == Some(PolicyAction::Deny) && spec.rules.is_empty() {
-        report.bad("spec.rules", "is missing, so the DENY policy has no effect", "add rules");
-    }
-    report.at_most("spec.rules", spec.rules.len(), RULES_MAX);
-    for (index, rule) in spec.rules.iter().enumerate() {
-        one_rule(rule, &format!("spec.rules[{index}]"), report);
-    }
-}
 
 fn one_rule(rule: &PolicyRule, at: &str, report: &mut ValidationReport<'_>) {
     for (index, from) in rule.from.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! Leno `Backend`: a destination that is not a `Service`.
 
+use super::{KindSpec, LENO_GROUP, ObjectKind};
+use crate::meta::Meta;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -22,6 +24,52 @@ pub struct BackendSpec {
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl KindSpec for BackendSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "Backend",
+        plural: "backends",
+        singular: "backend",
+        short: &[],
+        group: LENO_GROUP,
+        versions: &["v1alpha1"],
+        namespaced: true,
+        doc: "A destination that is not a Service",
+        columns: &[],
+    };
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        const ADDRESSES_MAX: usize = 1024;
+        if self.addresses.is_empty() {
+            report.refuse(Code::MissingField, "spec.addresses", "is empty", "add an address");
+        }
+        report.at_most("spec.addresses", self.addresses.len(), ADDRESSES_MAX);
+        let mut seen = HashSet::new();
+        for (index, address) in self.addresses.iter().enumerate() {
+            let path = format!("spec.addresses[{index}]");
+            let at = format!("{path}.host");
+            if address.ip().is_none() && syntax::is_host(&address.host, false) {
+                let what = format!("the host name `{}`", address.host);
+                report.later(&at, &what, "write its IP addresses, each as an entry of `addresses`");
+            } else if address.ip().is_none() {
+                report.bad(
+                    &at,
+                    &format!("cannot be `{}`", address.host),
+                    "write an IP address, or localhost",
+                );
+            }
+            report.port(&format!("{path}.port"), address.port);
+            if !seen.insert((address.ip(), address.port)) {
+                report.bad(&path, "occurs twice", "remove one of the two");
+            }
+        }
+        if let Some(protocol) = &self.protocol
+            && !matches!(protocol.as_str(), "http" | "http2" | "grpc" | "tcp")
+        {
+            report.bad("spec.protocol", &format!("cannot be `{protocol}`"), "write http, http2, grpc or tcp");
+        }
+    }
 }
 
 /// Which sort of backend.
@@ -52,33 +100,5 @@ impl BackendAddress {
             "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
             text => text.parse().ok(),
         }
-    }
-}
-
-pub(crate) fn check(spec: &BackendSpec, report: &mut ValidationReport<'_>) {
-    const ADDRESSES_MAX: usize = 1024;
-    if spec.addresses.is_empty() {
-        report.refuse(Code::MissingField, "spec.addresses", "is empty", "add an address");
-    }
-    report.at_most("spec.addresses", spec.addresses.len(), ADDRESSES_MAX);
-    let mut seen = HashSet::new();
-    for (index, address) in spec.addresses.iter().enumerate() {
-        let path = format!("spec.addresses[{index}]");
-        let at = format!("{path}.host");
-        if address.ip().is_none() && syntax::is_host(&address.host, false) {
-            let what = format!("the host name `{}`", address.host);
-            report.later(&at, &what, "write its IP addresses, each as an entry of `addresses`");
-        } else if address.ip().is_none() {
-            report.bad(&at, &format!("cannot be `{}`", address.host), "write an IP address, or localhost");
-        }
-        report.port(&format!("{path}.port"), address.port);
-        if !seen.insert((address.ip(), address.port)) {
-            report.bad(&path, "occurs twice", "remove one of the two");
-        }
-    }
-    if let Some(protocol) = &spec.protocol
-        && !matches!(protocol.as_str(), "http" | "http2" | "grpc" | "tcp")
-    {
-        report.bad("spec.protocol", &format!("cannot be `{protocol}`"), "write http, http2, grpc or tcp");
     }
 }

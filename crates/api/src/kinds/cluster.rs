@@ -1,5 +1,7 @@
 //! Leno `Cluster`: a place with a control plane, and how others reach it.
 
+use super::{KindSpec, LENO_GROUP, ObjectKind};
+use crate::meta::Meta;
 use crate::validation::ValidationReport;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +26,32 @@ pub struct ClusterSpec {
     pub line: u32,
 }
 
+impl KindSpec for ClusterSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "Cluster",
+        plural: "clusters",
+        singular: "cluster",
+        short: &[],
+        group: LENO_GROUP,
+        versions: &["v1alpha1"],
+        namespaced: false,
+        doc: "A place with a control plane, and how others reach it",
+        columns: &[("NETWORK", "spec.network")],
+    };
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        if self.cluster_type == Some(ClusterType::Kubernetes) {
+            report.ignored("spec.type", "write `Hosts`: workloads are those that join, on whatever they run");
+        }
+        for (index, gateway) in self.gateways.iter().enumerate() {
+            if gateway_address(gateway).is_none() {
+                let path = format!("spec.gateways[{index}]");
+                report.bad(&path, &format!("cannot be `{gateway}`"), "write IP or IP:PORT");
+            }
+        }
+    }
+}
+
 /// What runs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum ClusterType {
@@ -38,17 +66,5 @@ pub fn gateway_address(text: &str) -> Option<SocketAddr> {
     match text.parse::<IpAddr>() {
         Ok(ip) => Some(SocketAddr::new(ip, model::address::PORT_MESH)),
         Err(_) => text.parse().ok().filter(|address: &SocketAddr| address.port() > 0),
-    }
-}
-
-pub(crate) fn check(spec: &ClusterSpec, report: &mut ValidationReport<'_>) {
-    if spec.cluster_type == Some(ClusterType::Kubernetes) {
-        report.ignored("spec.type", "write `Hosts`: workloads are those that join, on whatever they run");
-    }
-    for (index, gateway) in spec.gateways.iter().enumerate() {
-        if gateway_address(gateway).is_none() {
-            let path = format!("spec.gateways[{index}]");
-            report.bad(&path, &format!("cannot be `{gateway}`"), "write IP or IP:PORT");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Gateway API `Gateway` (v1, v1beta1). HTTP listeners work; what does not yet gives a finding.
 
-use super::GATEWAY_GROUP;
-use crate::decode::{Ignored, Unsupported};
+use super::{GATEWAY_GROUP, KindSpec, ObjectKind};
+use crate::decode::{Ignored, Unsupported, UnsupportedField};
 use crate::fields::selector::LabelSelector;
 use crate::meta::Meta;
 use crate::syntax;
@@ -45,6 +45,79 @@ pub struct GatewaySpec {
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl KindSpec for GatewaySpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "Gateway",
+        plural: "gateways",
+        singular: "gateway",
+        short: &["gtw"],
+        group: GATEWAY_GROUP,
+        versions: &["v1", "v1beta1"],
+        namespaced: true,
+        doc: "Where callers from outside, or from another network, come in",
+        columns: &[("CLASS", "spec.gatewayClassName"), ("PORTS", "spec.listeners[].port")],
+    };
+    const UNSUPPORTED: &'static [UnsupportedField] = &[
+        UnsupportedField {
+            path: "spec.addresses",
+            fix: "remove it, and name the address to listen on in the annotation `leno.dev/bind-address`",
+        },
+        UnsupportedField { path: "selector.matchExpressions", fix: "say the same with `matchLabels`" },
+        UnsupportedField {
+            path: "spec.tls",
+            fix: "remove it; no client certificates are asked for at the edge yet",
+        },
+    ];
+
+    fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
+        const LISTENERS_MAX: usize = 64;
+        report.subdomain("spec.gatewayClassName", &self.gateway_class_name);
+        if self.listeners.is_empty() {
+            report.refuse(Code::MissingField, "spec.listeners", "is empty", "add a listener");
+        }
+        report.at_most("spec.listeners", self.listeners.len(), LISTENERS_MAX);
+        if let Some(address) = meta.annotations.get(BIND_ADDRESS)
+            && address.parse::<IpAddr>().is_err()
+        {
+            let cause = format!("has `{BIND_ADDRESS}: {address}`, which is no IP address");
+            report.bad("metadata.annotations", &cause, "write an IP address such as 127.0.0.1");
+        }
+        let east_west = self.gateway_class_name == EAST_WEST_CLASS;
+        if east_west && meta.annotations.contains_key(BIND_ADDRESS) {
+            let cause = format!("has `{BIND_ADDRESS}`, which has no effect on an east-west gateway");
+            report.no_effect(
+                "metadata.annotations",
+                &cause,
+                "remove it: the mesh transport is on all addresses",
+            );
+        }
+        let (mut names, mut places) = (HashSet::new(), HashSet::new());
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let at = format!("spec.listeners[{index}]");
+            if !names.insert(listener.name.as_str()) {
+                report.bad(
+                    &format!("{at}.name"),
+                    &format!("`{}` occurs twice", listener.name),
+                    "use another name",
+                );
+            }
+            if !places.insert((listener.port, listener.hostname.as_deref())) {
+                report.bad(
+                    &at,
+                    "has the port and hostname of another listener",
+                    "use another port or hostname",
+                );
+            }
+            if east_west {
+                in_vain_between_networks(listener, &at, report);
+            } else {
+                outward(listener, &at, report);
+            }
+            one_listener(listener, &at, report);
+        }
+    }
 }
 
 /// One listener.
@@ -111,46 +184,6 @@ pub struct RouteKind {
     pub group: Option<String>,
     /// For example `HTTPRoute`.
     pub kind: String,
-}
-
-pub(crate) fn check(spec: &GatewaySpec, meta: &Meta, report: &mut ValidationReport<'_>) {
-    const LISTENERS_MAX: usize = 64;
-    report.subdomain("spec.gatewayClassName", &spec.gateway_class_name);
-    if spec.listeners.is_empty() {
-        report.refuse(Code::MissingField, "spec.listeners", "is empty", "add a listener");
-    }
-    report.at_most("spec.listeners", spec.listeners.len(), LISTENERS_MAX);
-    if let Some(address) = meta.annotations.get(BIND_ADDRESS)
-        && address.parse::<IpAddr>().is_err()
-    {
-        let cause = format!("has `{BIND_ADDRESS}: {address}`, which is no IP address");
-        report.bad("metadata.annotations", &cause, "write an IP address such as 127.0.0.1");
-    }
-    let east_west = spec.gateway_class_name == EAST_WEST_CLASS;
-    if east_west && meta.annotations.contains_key(BIND_ADDRESS) {
-        let cause = format!("has `{BIND_ADDRESS}`, which has no effect on an east-west gateway");
-        report.no_effect("metadata.annotations", &cause, "remove it: the mesh transport is on all addresses");
-    }
-    let (mut names, mut places) = (HashSet::new(), HashSet::new());
-    for (index, listener) in spec.listeners.iter().enumerate() {
-        let at = format!("spec.listeners[{index}]");
-        if !names.insert(listener.name.as_str()) {
-            report.bad(
-                &format!("{at}.name"),
-                &format!("`{}` occurs twice", listener.name),
-                "use another name",
-            );
-        }
-        if !places.insert((listener.port, listener.hostname.as_deref())) {
-            report.bad(&at, "has the port and hostname of another listener", "use another port or hostname");
-        }
-        if east_west {
-            in_vain_between_networks(listener, &at, report);
-        } else {
-            outward(listener, &at, report);
-        }
-        one_listener(listener, &at, report);
-    }
 }
 
 /// What a listener between networks cannot choose: the mesh has one transport, on one port, for all exports.

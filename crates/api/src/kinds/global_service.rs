@@ -1,6 +1,9 @@
 //! Leno `GlobalService`: a name that is the same in every cluster.
 
+use super::{KindSpec, LENO_GROUP, ObjectKind};
 use crate::fields::port::{self, ServicePort};
+use crate::ignored::IgnoredField;
+use crate::meta::Meta;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -25,6 +28,61 @@ pub struct GlobalServiceSpec {
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl KindSpec for GlobalServiceSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "GlobalService",
+        plural: "globalservices",
+        singular: "globalservice",
+        short: &["gs"],
+        group: LENO_GROUP,
+        versions: &["v1alpha1"],
+        namespaced: true,
+        doc: "A name that is the same in every cluster",
+        columns: &[("HOSTS", "spec.hosts[]")],
+    };
+    const IGNORED: &'static [IgnoredField] = &[port::NODE_PORT];
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        const HOSTS_MAX: usize = 16;
+        if self.hosts.is_empty() {
+            report.refuse(
+                Code::MissingField,
+                "spec.hosts",
+                "is empty",
+                "add a name such as shop.mesh.internal",
+            );
+        }
+        report.at_most("spec.hosts", self.hosts.len(), HOSTS_MAX);
+        let mut seen = HashSet::new();
+        for (index, host) in self.hosts.iter().enumerate() {
+            let path = format!("spec.hosts[{index}]");
+            if !syntax::is_host(host, false) {
+                report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case DNS name");
+            } else if host.ends_with(".svc.cluster.local") || host.ends_with(".backend.leno") {
+                report.bad(
+                    &path,
+                    "lies below a suffix of Leno's own",
+                    "use another name, for example below mesh.internal",
+                );
+            }
+            if !seen.insert(host) {
+                report.bad(&path, "occurs twice", "remove one of the two");
+            }
+        }
+        port::check("spec.ports", &self.ports, report);
+        for (index, backend) in self.backends.iter().enumerate() {
+            let path = format!("spec.backends[{index}].service");
+            report.label(&format!("{path}.name"), &backend.service.name);
+            if let Some(namespace) = &backend.service.namespace {
+                report.label(&format!("{path}.namespace"), namespace);
+            }
+        }
+        for (index, cluster) in self.failover.order.iter().enumerate() {
+            report.subdomain(&format!("spec.failover.order[{index}]"), cluster);
+        }
+    }
 }
 
 /// `backends[]`.
@@ -55,39 +113,4 @@ pub struct ServiceRef {
 pub struct Failover {
     /// Clusters, best first; empty: by locality.
     pub order: Vec<String>,
-}
-
-pub(crate) fn check(spec: &GlobalServiceSpec, report: &mut ValidationReport<'_>) {
-    const HOSTS_MAX: usize = 16;
-    if spec.hosts.is_empty() {
-        report.refuse(Code::MissingField, "spec.hosts", "is empty", "add a name such as shop.mesh.internal");
-    }
-    report.at_most("spec.hosts", spec.hosts.len(), HOSTS_MAX);
-    let mut seen = HashSet::new();
-    for (index, host) in spec.hosts.iter().enumerate() {
-        let path = format!("spec.hosts[{index}]");
-        if !syntax::is_host(host, false) {
-            report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case DNS name");
-        } else if host.ends_with(".svc.cluster.local") || host.ends_with(".backend.leno") {
-            report.bad(
-                &path,
-                "lies below a suffix of Leno's own",
-                "use another name, for example below mesh.internal",
-            );
-        }
-        if !seen.insert(host) {
-            report.bad(&path, "occurs twice", "remove one of the two");
-        }
-    }
-    port::check("spec.ports", &spec.ports, report);
-    for (index, backend) in spec.backends.iter().enumerate() {
-        let path = format!("spec.backends[{index}].service");
-        report.label(&format!("{path}.name"), &backend.service.name);
-        if let Some(namespace) = &backend.service.namespace {
-            report.label(&format!("{path}.namespace"), namespace);
-        }
-    }
-    for (index, cluster) in spec.failover.order.iter().enumerate() {
-        report.subdomain(&format!("spec.failover.order[{index}]"), cluster);
-    }
 }

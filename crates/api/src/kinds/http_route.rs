@@ -7,9 +7,10 @@ mod matches;
 pub use filters::*;
 pub use matches::*;
 
-use super::{GATEWAY_GROUP, LENO_GROUP};
+use super::{GATEWAY_GROUP, KindSpec, LENO_GROUP, ObjectKind};
 use crate::decode::Unsupported;
 use crate::duration;
+use crate::meta::Meta;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -32,6 +33,63 @@ pub struct HttpRouteSpec {
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
+}
+
+impl KindSpec for HttpRouteSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "HTTPRoute",
+        plural: "httproutes",
+        singular: "httproute",
+        short: &["hr"],
+        group: GATEWAY_GROUP,
+        versions: &["v1", "v1beta1"],
+        namespaced: true,
+        doc: "Rules for HTTP requests to a Gateway or a service",
+        columns: &[("HOSTNAMES", "spec.hostnames[]"), ("PARENTS", "spec.parentRefs[].name")],
+    };
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        report.at_most("spec.parentRefs", self.parent_refs.len(), PARENTS_MAX);
+        for (index, parent) in self.parent_refs.iter().enumerate() {
+            parent_ref(parent, &format!("spec.parentRefs[{index}]"), report);
+        }
+        report.at_most("spec.hostnames", self.hostnames.len(), HOSTNAMES_MAX);
+        for (index, host) in self.hostnames.iter().enumerate() {
+            if !syntax::is_host(host, true) {
+                let path = format!("spec.hostnames[{index}]");
+                report.bad(
+                    &path,
+                    &format!("cannot be `{host}`"),
+                    "write a lower-case name, or `*.` and a name",
+                );
+            }
+        }
+        let is_gateway = |parent: &ParentRef| parent.kind.as_deref().unwrap_or("Gateway") == "Gateway";
+        if !self.hostnames.is_empty()
+            && !self.parent_refs.is_empty()
+            && !self.parent_refs.iter().any(is_gateway)
+        {
+            // GAMMA: a service's route takes what goes to the service, by whatever name it was called.
+            report.no_effect("spec.hostnames", "has no effect on a route of services", "remove it");
+        }
+        report.at_most("spec.rules", self.rules.len(), RULES_MAX);
+        let matches: usize = self.rules.iter().map(|rule| rule.matches.len()).sum();
+        if matches > MATCHES_OF_ROUTE_MAX {
+            let cause = format!("have {matches} matches together, more than {MATCHES_OF_ROUTE_MAX}");
+            report.bad("spec.rules", &cause, "split the route");
+        }
+        let mut names = HashSet::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            let at = format!("spec.rules[{index}]");
+            if let Some(name) = &rule.name {
+                report.subdomain(&format!("{at}.name"), name);
+                if !names.insert(name) {
+                    report.bad(&format!("{at}.name"), &format!("`{name}` occurs twice"), "use another name");
+                }
+            }
+            one_rule(rule, &at, report);
+        }
+    }
 }
 
 /// What a route is attached to.
@@ -148,43 +206,6 @@ const MATCHES_OF_ROUTE_MAX: usize = 128;
 const BACKENDS_MAX: usize = 16;
 const WEIGHT_MAX: u32 = 1_000_000;
 const RETRY_ATTEMPTS_MAX: u32 = 25;
-
-pub(crate) fn check(spec: &HttpRouteSpec, report: &mut ValidationReport<'_>) {
-    report.at_most("spec.parentRefs", spec.parent_refs.len(), PARENTS_MAX);
-    for (index, parent) in spec.parent_refs.iter().enumerate() {
-        parent_ref(parent, &format!("spec.parentRefs[{index}]"), report);
-    }
-    report.at_most("spec.hostnames", spec.hostnames.len(), HOSTNAMES_MAX);
-    for (index, host) in spec.hostnames.iter().enumerate() {
-        if !syntax::is_host(host, true) {
-            let path = format!("spec.hostnames[{index}]");
-            report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case name, or `*.` and a name");
-        }
-    }
-    let is_gateway = |parent: &ParentRef| parent.kind.as_deref().unwrap_or("Gateway") == "Gateway";
-    if !spec.hostnames.is_empty() && !spec.parent_refs.is_empty() && !spec.parent_refs.iter().any(is_gateway)
-    {
-        // GAMMA: a service's route takes what goes to the service, by whatever name it was called.
-        report.no_effect("spec.hostnames", "has no effect on a route of services", "remove it");
-    }
-    report.at_most("spec.rules", spec.rules.len(), RULES_MAX);
-    let matches: usize = spec.rules.iter().map(|rule| rule.matches.len()).sum();
-    if matches > MATCHES_OF_ROUTE_MAX {
-        let cause = format!("have {matches} matches together, more than {MATCHES_OF_ROUTE_MAX}");
-        report.bad("spec.rules", &cause, "split the route");
-    }
-    let mut names = HashSet::new();
-    for (index, rule) in spec.rules.iter().enumerate() {
-        let at = format!("spec.rules[{index}]");
-        if let Some(name) = &rule.name {
-            report.subdomain(&format!("{at}.name"), name);
-            if !names.insert(name) {
-                report.bad(&format!("{at}.name"), &format!("`{name}` occurs twice"), "use another name");
-            }
-        }
-        one_rule(rule, &at, report);
-    }
-}
 
 fn parent_ref(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
     report.subdomain(&format!("{at}.name"), &parent.name);

@@ -1,6 +1,8 @@
 //! Leno `MeshSettings`: what holds for the whole mesh.
 
+use super::{KindSpec, LENO_GROUP, ObjectKind};
 use crate::duration;
+use crate::meta::Meta;
 use crate::validation::ValidationReport;
 use model::TrustDomain;
 use model::authz::Cidr;
@@ -29,6 +31,47 @@ pub struct MeshSettingsSpec {
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
+}
+
+impl KindSpec for MeshSettingsSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "MeshSettings",
+        plural: "meshsettings",
+        singular: "meshsettings",
+        short: &[],
+        group: LENO_GROUP,
+        versions: &["v1alpha1"],
+        namespaced: false,
+        doc: "What holds for the whole mesh",
+        columns: &[],
+    };
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        if let Some(domain) = &self.trust_domain
+            && TrustDomain::parse(domain).is_none()
+        {
+            let cause = format!("cannot be `{domain}`");
+            report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
+        }
+        if self.mtls == Some(MtlsMode::Permissive) {
+            report.later("spec.mtls", "Permissive", "write `Strict`");
+        }
+        if self.outbound == Some(OutboundMode::RegistryOnly) {
+            report.later(
+                "spec.outbound",
+                "RegistryOnly",
+                "write `AllowAny`; nothing refuses unknown destinations yet",
+            );
+        }
+        if self.telemetry.access_log.is_some() {
+            let fix = "remove it; each proxy writes one if it was started with --access-log";
+            report.ignored("spec.telemetry.accessLog", fix);
+        }
+        for (index, suffix) in self.dns.suffixes.iter().enumerate() {
+            report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
+        }
+        http_connection_manager(&self.http_connection_manager, report);
+    }
 }
 
 /// `pathNormalization`, as in Istio's mesh configuration and Envoy's HTTP connection manager.
@@ -117,33 +160,6 @@ pub struct DnsSettings {
 pub struct TelemetrySettings {
     /// Ignored, with a warning: each proxy is told on its command line.
     pub access_log: Option<bool>,
-}
-
-pub(crate) fn check(spec: &MeshSettingsSpec, report: &mut ValidationReport<'_>) {
-    if let Some(domain) = &spec.trust_domain
-        && TrustDomain::parse(domain).is_none()
-    {
-        let cause = format!("cannot be `{domain}`");
-        report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
-    }
-    if spec.mtls == Some(MtlsMode::Permissive) {
-        report.later("spec.mtls", "Permissive", "write `Strict`");
-    }
-    if spec.outbound == Some(OutboundMode::RegistryOnly) {
-        report.later(
-            "spec.outbound",
-            "RegistryOnly",
-            "write `AllowAny`; nothing refuses unknown destinations yet",
-        );
-    }
-    if spec.telemetry.access_log.is_some() {
-        let fix = "remove it; each proxy writes one if it was started with --access-log";
-        report.ignored("spec.telemetry.accessLog", fix);
-    }
-    for (index, suffix) in spec.dns.suffixes.iter().enumerate() {
-        report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
-    }
-    http_connection_manager(&spec.http_connection_manager, report);
 }
 
 fn http_connection_manager(http: &HttpConnectionManagerSettings, report: &mut ValidationReport<'_>) {

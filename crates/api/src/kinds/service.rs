@@ -1,12 +1,17 @@
 //! Kubernetes core `Service`. Fields without a meaning for the mesh are ignored, with a warning.
 
+use super::{KindSpec, ObjectKind};
 use crate::decode::Ignored;
 use crate::fields::port::{self, ServicePort};
+use crate::ignored::{self, IgnoredField};
+use crate::meta::{Meta, NameSyntax};
 use crate::validation::ValidationReport;
 use model::Code;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
+
+const FIX_ADDRESS: &str = "remove it: the mesh gives each service an address of its own";
 
 /// `Service` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -62,6 +67,66 @@ pub struct ServiceSpec {
     pub line: u32,
 }
 
+impl KindSpec for ServiceSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "Service",
+        plural: "services",
+        singular: "service",
+        short: &["svc"],
+        group: "",
+        versions: &["v1"],
+        namespaced: true,
+        doc: "A name and ports for the workloads that a selector picks",
+        columns: &[("PORTS", "spec.ports[].port"), ("SELECTOR", "spec.selector")],
+    };
+    const IGNORED: &'static [IgnoredField] = &[
+        IgnoredField::new("spec.clusterIP", &[], FIX_ADDRESS),
+        IgnoredField::new("spec.clusterIPs", &[], FIX_ADDRESS),
+        IgnoredField::new("spec.ipFamilies", &["IPv4"], FIX_ADDRESS),
+        IgnoredField::new("spec.ipFamilyPolicy", &["SingleStack"], FIX_ADDRESS),
+        IgnoredField::new("spec.externalIPs", &[], port::FIX_OUTSIDE),
+        IgnoredField::new("spec.loadBalancerIP", &[], port::FIX_OUTSIDE),
+        IgnoredField::new("spec.loadBalancerClass", &[], port::FIX_OUTSIDE),
+        IgnoredField::new("spec.loadBalancerSourceRanges", &[], port::FIX_OUTSIDE),
+        IgnoredField::new("spec.allocateLoadBalancerNodePorts", &["false"], port::FIX_OUTSIDE),
+        IgnoredField::new("spec.healthCheckNodePort", &[], port::FIX_OUTSIDE),
+        IgnoredField::new("spec.externalTrafficPolicy", &["Cluster"], port::FIX_OUTSIDE),
+        port::NODE_PORT,
+        IgnoredField::new(
+            "spec.publishNotReadyAddresses",
+            &["false"],
+            "remove it: workloads are told when they are ready",
+        ),
+        IgnoredField::new(
+            "spec.sessionAffinity",
+            &["None"],
+            "remove it: each request chooses its endpoint anew",
+        ),
+        IgnoredField::new("spec.internalTrafficPolicy", &["Cluster"], ignored::FIX),
+    ];
+    // It is a label of a DNS name.
+    const NAME_SYNTAX: NameSyntax = NameSyntax::Label;
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        if self.service_type == Some(ServiceType::ExternalName) {
+            let fix = "describe the destination as a Backend (leno.dev/v1alpha1) with its addresses instead";
+            report.later("spec.type", "type ExternalName", fix);
+            return;
+        }
+        report.labels("spec.selector", &self.selector);
+        match self.service_type {
+            Some(ServiceType::NodePort | ServiceType::LoadBalancer) => {
+                report.ignored("spec.type", "write `ClusterIP`, and a Gateway for callers from outside");
+            }
+            Some(ServiceType::ClusterIP | ServiceType::ExternalName) | None => {}
+        }
+        if self.ports.is_empty() {
+            report.refuse(Code::MissingField, "spec.ports", "is missing or empty", "add at least one port");
+        }
+        port::check("spec.ports", &self.ports, report);
+    }
+}
+
 /// How a cluster would expose it; the mesh treats all alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum ServiceType {
@@ -73,23 +138,4 @@ pub enum ServiceType {
     LoadBalancer,
     /// Not supported yet.
     ExternalName,
-}
-
-pub(crate) fn check(spec: &ServiceSpec, report: &mut ValidationReport<'_>) {
-    if spec.service_type == Some(ServiceType::ExternalName) {
-        let fix = "describe the destination as a Backend (leno.dev/v1alpha1) with its addresses instead";
-        report.later("spec.type", "type ExternalName", fix);
-        return;
-    }
-    report.labels("spec.selector", &spec.selector);
-    match spec.service_type {
-        Some(ServiceType::NodePort | ServiceType::LoadBalancer) => {
-            report.ignored("spec.type", "write `ClusterIP`, and a Gateway for callers from outside");
-        }
-        Some(ServiceType::ClusterIP | ServiceType::ExternalName) | None => {}
-    }
-    if spec.ports.is_empty() {
-        report.refuse(Code::MissingField, "spec.ports", "is missing or empty", "add at least one port");
-    }
-    port::check("spec.ports", &spec.ports, report);
 }

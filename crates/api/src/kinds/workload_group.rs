@@ -1,6 +1,9 @@
 //! Istio `WorkloadGroup`.
 
+use super::{ISTIO_NETWORKING_GROUP, KindSpec, ObjectKind};
 use crate::decode::Ignored;
+use crate::ignored::IgnoredField;
+use crate::meta::Meta;
 use crate::validation::ValidationReport;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -20,6 +23,53 @@ pub struct WorkloadGroupSpec {
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl KindSpec for WorkloadGroupSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "WorkloadGroup",
+        plural: "workloadgroups",
+        singular: "workloadgroup",
+        short: &["wg"],
+        group: ISTIO_NETWORKING_GROUP,
+        versions: &["v1", "v1beta1", "v1alpha3"],
+        namespaced: true,
+        doc: "Workloads that are alike, with one identity",
+        columns: &[("ACCOUNT", "spec.template.serviceAccount"), ("LABELS", "spec.metadata.labels")],
+    };
+    const IGNORED: &'static [IgnoredField] = &[
+        IgnoredField::new("spec.probe", &[], "remove it: a workload is ready when its proxy is"),
+        IgnoredField::new(
+            "spec.template.ports",
+            &[],
+            "remove it, and write `targetPort` as a number in the Service",
+        ),
+        IgnoredField::new("spec.template.address", &[], "remove it: each workload registers its own address"),
+        IgnoredField::new(
+            "spec.template.network",
+            &[],
+            "remove it: the network is that of the Cluster object",
+        ),
+    ];
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        report.labels("spec.metadata.labels", &self.metadata.labels);
+        report.labels("spec.template.labels", &self.template.labels);
+        if let Some(account) = &self.template.service_account {
+            report.subdomain("spec.template.serviceAccount", account);
+        }
+        if !self.metadata.annotations.is_empty() {
+            report.ignored("spec.metadata.annotations", "remove it");
+        }
+        if self.template.locality.as_deref().is_some_and(|locality| locality.split('/').count() > 2) {
+            let cause = "has more than a region and a zone, and the rest has no effect";
+            report.no_effect("spec.template.locality", cause, "write REGION/ZONE");
+        }
+        if self.template.weight == Some(0) {
+            let fix = "write 1 or more; to take workloads out, stop them or let no selector match them";
+            report.no_effect("spec.template.weight", "is 0, which has no effect: it counts as 1", fix);
+        }
+    }
 }
 
 /// `WorkloadGroup` `spec.metadata`.
@@ -50,23 +100,4 @@ pub struct WorkloadTemplate {
     pub network: Option<Ignored>,
     /// Share of traffic; absent: 1.
     pub weight: Option<u32>,
-}
-
-pub(crate) fn check(spec: &WorkloadGroupSpec, report: &mut ValidationReport<'_>) {
-    report.labels("spec.metadata.labels", &spec.metadata.labels);
-    report.labels("spec.template.labels", &spec.template.labels);
-    if let Some(account) = &spec.template.service_account {
-        report.subdomain("spec.template.serviceAccount", account);
-    }
-    if !spec.metadata.annotations.is_empty() {
-        report.ignored("spec.metadata.annotations", "remove it");
-    }
-    if spec.template.locality.as_deref().is_some_and(|locality| locality.split('/').count() > 2) {
-        let cause = "has more than a region and a zone, and the rest has no effect";
-        report.no_effect("spec.template.locality", cause, "write REGION/ZONE");
-    }
-    if spec.template.weight == Some(0) {
-        let fix = "write 1 or more; to take workloads out, stop them or let no selector match them";
-        report.no_effect("spec.template.weight", "is 0, which has no effect: it counts as 1", fix);
-    }
 }

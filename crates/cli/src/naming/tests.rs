@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! What people type.
 
-use super::{display, parse, path};
+use super::{display, kinds, kinds_help, parse, path};
 use crate::exit::USAGE;
 
 /// The paths in namespace `n` that the words mean; an error is its exit code.
@@ -39,4 +39,11 @@ fn names_are_printed_as_kubectl_does() {
     let of = |word: &str| display(parse(&[word.to_owned()]).unwrap()[0].kind, "x");
     assert_eq!(of("svc"), "service/x");
     assert_eq!(of("hr"), "httproute.gateway.networking.k8s.io/x");
+}
+
+#[test]
+fn help_has_a_line_for_each_kind() {
+    let help = kinds_help();
+    assert_eq!(help.lines().count(), 1 + kinds::ALL.len());
+    assert!(help.contains("\n  services               svc   A name and ports for"), "{help}");
 }

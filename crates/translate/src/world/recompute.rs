@@ -106,11 +106,12 @@ impl World {
                 dirty.touched.insert(Subscription::Mesh);
             }
             Spec::Cluster(_) if *name == self.place.cluster => self.everything(dirty),
-            Spec::Cluster(_) => {}
-            Spec::Namespace => {
+            Spec::Namespace(_) => {
                 let routes = self.routes.keys().filter(|(namespace, _)| namespace == name);
                 dirty.routes.extend(routes.cloned());
             }
+            // Nothing is made of the others.
+            _ => {}
         }
         self.dirty_routes(&object.object, dirty);
     }
