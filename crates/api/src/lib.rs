@@ -19,5 +19,5 @@ mod syntax;
 mod validation;
 
 pub use kinds::Spec;
-pub use meta::{Meta, ResourceVersion};
+pub use meta::{Meta, ROOT_NAMESPACE, ResourceVersion};
 pub use object::Object;

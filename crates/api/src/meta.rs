@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Where objects without a namespace go.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// Where objects that shall hold for the whole mesh go (Istio's root namespace).
+pub const ROOT_NAMESPACE: &str = "leno-system";
+
 /// The part of `metadata` that matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {

@@ -1,13 +1,12 @@
 //! One host name of the mesh: its service and its endpoints, from `Service`, `GlobalService` or `Backend`.
 
-use crate::policies::ROOT_NAMESPACE;
 use crate::ports::{protocol_of_name, service_port};
 use crate::slices;
 use crate::world::{ClusterPlace, Group, Pair, Registration, World};
 use api::kinds::backend::BackendSpec;
 use api::kinds::global_service::{GlobalBackend, GlobalServiceSpec};
 use api::kinds::service::ServiceSpec;
-use api::{Object, Spec};
+use api::{Object, ROOT_NAMESPACE, Spec};
 use model::federation::RemoteCluster;
 use model::service::{Endpoint, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::{Hostname, Locality, ObjectRef, SpiffeId};

@@ -18,6 +18,5 @@ pub mod shorthand;
 mod slices;
 pub mod world;
 
-pub use policies::ROOT_NAMESPACE;
 pub use resources::{ProxyKey, members, resource, visible};
 pub use world::{Change, ClusterPlace, Group, Registration, Touched, World};

@@ -10,14 +10,11 @@ use api::fields::target_ref::PolicyTarget;
 use api::kinds::authorization_policy;
 use api::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule, When};
 use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
-use api::{Object, Spec};
+use api::{Object, ROOT_NAMESPACE, Spec};
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::{ResourceKey, Subscription, TrustDomain};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Policies of this namespace without a selector hold for the whole mesh.
-pub const ROOT_NAMESPACE: &str = "leno-system";
 
 /// Istio's annotation for trying a policy.
 const DRY_RUN: &str = "istio.io/dry-run";

@@ -5,7 +5,7 @@ mod policies;
 mod survey;
 
 use crate::hosts::{HostEntry, backend_service, find_export, service_host};
-use crate::policies::{self as world_policies, ROOT_NAMESPACE};
+use crate::policies as world_policies;
 use crate::routes::{self, nearest};
 use crate::settings;
 use crate::world::World;
@@ -14,7 +14,7 @@ use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
 use api::kinds::global_service::{GlobalBackend, GlobalServiceSpec};
 use api::kinds::http_route::{HttpRouteSpec, ParentRef};
 use api::kinds::mesh_settings::MeshSettingsSpec;
-use api::{Object, Spec};
+use api::{Object, ROOT_NAMESPACE, Spec};
 use model::service::Protocol;
 use model::{Code, Finding, Hostname, ObjectRef};
 use std::sync::Arc;

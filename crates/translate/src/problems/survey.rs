@@ -8,7 +8,7 @@ use crate::policies;
 use crate::world::{Pair, World, selects};
 use api::kinds::authorization_policy::AuthorizationPolicySpec;
 use api::kinds::gateway::CLASS;
-use api::{Object, Spec};
+use api::{Object, ROOT_NAMESPACE, Spec};
 use model::authz::{Action, Policy};
 use model::service::Protocol;
 use model::{ObjectRef, Subscription};
@@ -116,7 +116,7 @@ impl<'a> Survey<'a> {
             return area.clone();
         }
         let targets = match aim.1 {
-            Some(labels) if aim.2.is_empty() && aim.0 != policies::ROOT_NAMESPACE => {
+            Some(labels) if aim.2.is_empty() && aim.0 != ROOT_NAMESPACE => {
                 let groups = self.groups_selected(aim.0, labels).into_iter().map(inbound_subscription);
                 groups.chain(policies::gateway_targets(policy, spec, self.world)).collect()
             }
