@@ -11,6 +11,7 @@ pub mod global_service;
 pub mod http_route;
 pub mod mesh_settings;
 pub mod namespace;
+pub mod peer_authentication;
 pub mod service;
 pub mod workload_group;
 
@@ -63,6 +64,7 @@ kinds! {
     HttpRoute(http_route::HttpRouteSpec),
     WorkloadGroup(workload_group::WorkloadGroupSpec),
     AuthorizationPolicy(authorization_policy::AuthorizationPolicySpec),
+    PeerAuthentication(peer_authentication::PeerAuthenticationSpec),
     MeshSettings(mesh_settings::MeshSettingsSpec),
     Cluster(cluster::ClusterSpec),
     GlobalService(global_service::GlobalServiceSpec),
@@ -100,11 +102,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (ISTIO_NETWORKING_GROUP, "Sidecar", "leave it out: proxies fetch on demand only what they use"),
     (ISTIO_NETWORKING_GROUP, "ProxyConfig", "use the options of leno proxy"),
-    (
-        ISTIO_SECURITY_GROUP,
-        "PeerAuthentication",
-        "nothing replaces it: mutual TLS is always STRICT, and plaintext callers are refused whatever it says",
-    ),
     (
         ISTIO_SECURITY_GROUP,
         "RequestAuthentication",

@@ -106,6 +106,8 @@ const IN_VAIN: &[(&str, &str, &str, &str)] = &[
         "targetRef: {group: a.b, kind: Gateway, name: g}",
         "spec.targetRef.group",
     ),
+    ("PeerAuthentication", "selector: {}", "mtls: {mode: PERMISSIVE}", "spec.mtls.mode"),
+    ("PeerAuthentication", "selector: {}", "mtls: {mode: DISABLE}", "spec.mtls.mode"),
     ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: true}", "spec.telemetry.accessLog"),
     ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: false}", "spec.telemetry.accessLog"),
     ("Cluster", "network: n", "type: Kubernetes", "spec.type"),

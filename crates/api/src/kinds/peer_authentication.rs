@@ -1,0 +1,107 @@
+//! Istio `PeerAuthentication`. The mesh is always STRICT, so what asks for less is told that it has no effect.
+
+use super::{ISTIO_SECURITY_GROUP, KindSpec, ObjectKind};
+use crate::fields::selector::WorkloadSelector;
+use crate::meta::{Meta, ROOT_NAMESPACE};
+use crate::validation::ValidationReport;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// `PeerAuthentication` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PeerAuthenticationSpec {
+    /// Absent: the whole namespace; in the root namespace: the whole mesh.
+    pub selector: Option<WorkloadSelector>,
+    /// Absent: as [`MutualTlsMode::Unset`].
+    pub mtls: Option<MutualTls>,
+    /// By port of the workload, as text; only beside a selector.
+    pub port_level_mtls: Option<BTreeMap<String, MutualTls>>,
+    /// Line of `spec`.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+impl KindSpec for PeerAuthenticationSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "PeerAuthentication",
+        plural: "peerauthentications",
+        singular: "peerauthentication",
+        short: &["pa"],
+        group: ISTIO_SECURITY_GROUP,
+        versions: &["v1", "v1beta1"],
+        namespaced: true,
+        doc: "What callers prove; always STRICT so far",
+        columns: &[("MODE", "spec.mtls.mode"), ("SELECTOR", "spec.selector.matchLabels")],
+    };
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
+        let labels = self.selector.as_ref().map(|selector| &selector.match_labels);
+        if let Some(labels) = labels {
+            report.labels("spec.selector.matchLabels", labels);
+            if &*meta.namespace == ROOT_NAMESPACE {
+                let cause =
+                    format!("has no effect in {ROOT_NAMESPACE}, whose policies are for the whole mesh");
+                report.no_effect("spec.selector", &cause, "put the policy into the workloads' own namespace");
+            }
+        }
+        if let Some(mtls) = &self.mtls {
+            one_mode(mtls, "spec.mtls", report);
+        }
+        let Some(ports) = &self.port_level_mtls else { return };
+        if ports.is_empty() {
+            report.bad("spec.portLevelMtls", "is empty", "remove it");
+        } else if labels.is_none_or(BTreeMap::is_empty) {
+            let fix = "add `selector.matchLabels`, or say the same for all ports with `mtls`";
+            report.bad("spec.portLevelMtls", "stands without a selector", fix);
+        }
+        for (port, mtls) in ports {
+            let path = format!("spec.portLevelMtls.{port}");
+            if !port.parse().is_ok_and(|number: u16| number > 0) {
+                report.bad(&path, "is no port", "write a port from 1 to 65535");
+            }
+            one_mode(mtls, &path, report);
+        }
+    }
+}
+
+/// `mtls`, and one entry of `portLevelMtls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MutualTls {
+    /// Absent: `UNSET`.
+    pub mode: Option<MutualTlsMode>,
+}
+
+/// What a workload takes from its callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum MutualTlsMode {
+    /// What holds for the namespace, else for the mesh, which is STRICT.
+    Unset,
+    /// Plaintext; no effect yet.
+    Disable,
+    /// Both; no effect yet.
+    Permissive,
+    /// Mutual TLS.
+    Strict,
+}
+
+fn one_mode(mtls: &MutualTls, at: &str, report: &mut ValidationReport<'_>) {
+    let mode = match mtls.mode {
+        Some(MutualTlsMode::Disable) => "DISABLE",
+        Some(MutualTlsMode::Permissive) => "PERMISSIVE",
+        Some(MutualTlsMode::Strict | MutualTlsMode::Unset) | None => return,
+    };
+    let cause =
+        format!("is {mode}, which has no effect yet: the mesh stays STRICT and refuses plaintext callers");
+    let fix = "write `STRICT`, and let callers without a proxy come through a Gateway";
+    report.no_effect(&format!("{at}.mode"), &cause, fix);
+}
+
+#[cfg(test)]
+mod tests;
