@@ -4,14 +4,16 @@
 #[cfg(test)]
 mod tests;
 
-use crate::authz::{self, Decision, Denial, DryRun, Facts};
+use crate::authz::{Denial, DryRun, Facts};
+use crate::filter::{HeaderEdits, LocalReply, RequestHead, Verdict as Outcome};
 use crate::path::{self, Path};
+use crate::plan::{self, Refusal, Scope};
 use crate::request::first_value;
-use crate::route::{self, Match, Redirected, Table};
 use crate::{Headers, RequestView};
-use model::route::{HeaderEdit, RouteFilter, RouteRule, untouched};
+use model::route::RouteRule;
 use model::settings::PathNormalization;
 use model::{Hostname, Origin, Policy, Reason};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What would become of a request. Plain data, for the command line.
@@ -29,19 +31,10 @@ pub struct Explanation {
     pub backends: Vec<Share>,
     /// What the backends get, after the rule's edits; `None`: nothing is sent.
     pub sent: Option<Sent>,
-    /// Where its caller is sent instead, by a rule or for the encoded slashes of its path.
-    pub redirect: Option<Redirection>,
-    /// How it ends before any backend is asked; `None`: it is forwarded (or redirected).
+    /// What its caller gets without a backend: by a rule's filter, or for the encoded slashes of its path.
+    pub reply: Option<LocalReply>,
+    /// How it ends before any backend is asked; `None`: it is forwarded (or answered by a filter).
     pub refusal: Option<Reason>,
-}
-
-/// An answer that tells the caller to ask elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redirection {
-    /// HTTP status.
-    pub status: u16,
-    /// Where.
-    pub location: String,
 }
 
 /// A backend and its part of the traffic.
@@ -65,9 +58,9 @@ pub struct Sent {
     /// All readings of it; empty: it is its own only one.
     pub readings: Vec<String>,
     /// How the callee answers without asking anybody: for encoded slashes that a rule's rewrite has put into the path.
-    pub redirect: Option<Redirection>,
-    /// What the rule changes of the headers, in this order.
-    pub edits: Vec<HeaderEdit>,
+    pub reply: Option<LocalReply>,
+    /// Values of the headers that the rule's filters have changed, by lower-case name.
+    pub headers: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 /// What policies say.
@@ -93,26 +86,16 @@ pub enum Verdict {
     Ambiguous,
 }
 
-/// Explains `request`, whose path is as sent and normalised as `how` says, to service or listener port `port`;
-/// `called` is the service, or `None` at a gateway. `policies` and `facts` are those of the gateway, and none where the caller's own proxy
-/// is asked; `facts.http` is replaced by `request`.
-pub fn explain(
-    table: &Table,
-    called: Option<&Hostname>,
-    port: u16,
-    request: &RequestView<'_>,
-    how: PathNormalization,
-    policies: &[Arc<Policy>],
-    facts: &Facts<'_>,
-) -> Explanation {
+/// Explains `request`, whose path is as sent and normalised as `how` says, where it comes in by `scope`.
+pub fn explain(scope: &Scope<'_>, request: &RequestView<'_>, how: PathNormalization) -> Explanation {
     let read = match path::read(request.path, how) {
         Ok(read) => read,
         Err(reason) => return refused(None, None, reason),
     };
     if read.is_redirected {
         return match unescape(&read.forwarded, request) {
-            Ok(redirect) => Explanation {
-                redirect: Some(redirect),
+            Ok(reply) => Explanation {
+                reply: Some(reply),
                 refusal: None,
                 ..refused(Some(read), None, Reason::BadPath)
             },
@@ -120,41 +103,34 @@ pub fn explain(
         };
     }
     let request = RequestView { path: &read.forwarded, readings: &read.readings, ..*request };
-    let entry = judge_view(policies, &Facts { http: Some(&request), ..*facts });
-    match entry.verdict {
-        Verdict::Allowed => {}
-        Verdict::Ambiguous => return refused(Some(read), Some(entry), Reason::AmbiguousPath),
-        Verdict::DeniedBy(..) | Verdict::NotAllowed(_) => {
-            return refused(Some(read), Some(entry), Reason::Denied);
-        }
-    }
-    let matched = match table.find(port, &request) {
-        Ok(matched) => matched,
-        Err(reason) => return refused(Some(read), Some(entry), reason),
+    let plan = plan::plan(scope, &request);
+    let entry = Judgement::new(plan.dry_run.as_ref(), plan.route.as_ref().err());
+    let route = match plan.route {
+        Ok(route) => route,
+        Err(refusal) => return refused(Some(read), Some(entry), refusal.reason()),
     };
-    let rule = matched.map(|matched| &**matched.rule);
-    // A service without any rule is its own backend, as in the proxy.
-    let itself = called.filter(|_| matched.is_none() && !table.has_rules(port));
-    let backends = match (rule, itself) {
-        (Some(rule), _) => shares(rule),
-        (None, Some(host)) => vec![Share { host: Some(host.clone()), port, share: 1.0 }],
-        (None, None) => Vec::new(),
-    };
-    let redirect = matched.as_ref().and_then(|matched| redirected(matched, &request, port));
-    let refusal = match rule {
-        None if backends.is_empty() => Some(Reason::NoRoute),
-        Some(_) if backends.is_empty() && redirect.is_none() => Some(Reason::NoBackend),
+    let mut head = Described::new(request);
+    let outcome = route.on_request(&mut head);
+    let reply = match &outcome {
+        Ok(Outcome::Reply(reply)) => Some(reply.clone()),
         _ => None,
     };
-    let is_sent = refusal.is_none() && redirect.is_none();
-    let sent = if is_sent { edited(&request, matched.as_ref(), how).map(Some) } else { Ok(None) };
+    // A service without any rule is its own backend.
+    let backends = match (route.rule, scope.called) {
+        (Some(rule), _) => shares(rule),
+        (None, Some(host)) => vec![Share { host: Some(host.clone()), port: scope.port, share: 1.0 }],
+        (None, None) => Vec::new(),
+    };
+    let no_backend = (backends.is_empty() && reply.is_none()).then_some(Reason::NoBackend);
+    let refusal = outcome.err().or(no_backend);
+    let sent = (refusal.is_none() && reply.is_none()).then(|| head.sent(how));
     Explanation {
         entry: Some(entry),
-        redirect,
-        rule: rule.map(|rule| (rule.origin.clone(), rule.index)),
+        reply,
+        rule: route.rule.map(|rule| (rule.origin.clone(), rule.index)),
         backends,
-        refusal: refusal.or(sent.as_ref().err().copied()),
-        sent: sent.unwrap_or_default(),
+        refusal,
+        sent,
         path: Some(read.forwarded.into_owned()),
         readings: read.readings,
     }
@@ -168,118 +144,132 @@ pub fn judge(
     policies: &[Arc<Policy>],
     facts: &Facts<'_>,
 ) -> Judgement {
-    let Some(path) = sent.path.as_ref().filter(|_| sent.redirect.is_none()) else {
+    let Some(path) = sent.path.as_ref().filter(|_| sent.reply.is_none()) else {
         return Judgement { verdict: Verdict::NotAllowed(Vec::new()), recorded: Vec::new() };
     };
-    let headers = Edited { of: request.headers, host: &sent.host, edits: &sent.edits };
+    let headers = Edited { of: request.headers, host: &sent.host, changed: &sent.headers };
     let readings = &sent.readings;
     let view = RequestView { host: &sent.host, path, readings, headers: &headers, ..*request };
-    judge_view(policies, &Facts { http: Some(&view), ..*facts })
+    let (dry_run, admission) = plan::admit(policies, &Facts { http: Some(&view), ..*facts });
+    Judgement::new(dry_run.as_ref(), admission.as_ref().err())
 }
 
-fn unescape(forwarded: &str, request: &RequestView<'_>) -> Result<Redirection, Reason> {
+fn unescape(forwarded: &str, request: &RequestView<'_>) -> Result<LocalReply, Reason> {
     let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
     let content_type = first_value(request.headers, "content-type");
     let location = path::unescape_location(&format!("{forwarded}{query}"), content_type.as_deref())?;
-    Ok(Redirection { status: path::UNESCAPE_STATUS, location })
+    Ok(LocalReply::redirect(path::UNESCAPE_STATUS, location))
 }
 
-/// The rule's redirect, if it has one.
-fn redirected(matched: &Match<'_>, request: &RequestView<'_>, port: u16) -> Option<Redirection> {
-    let redirect = matched.rule.filters.iter().find_map(|filter| match filter {
-        RouteFilter::Redirect(redirect) => Some(redirect),
-        _ => None,
-    })?;
-    let is_https = first_value(request.headers, "x-forwarded-proto").is_some_and(|scheme| scheme == b"https");
-    let location =
-        route::redirect_location(redirect, &Redirected::new(request, is_https, port, matched.prefix_len));
-    Some(Redirection { status: redirect.status, location })
-}
-
-fn judge_view(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Judgement {
-    let verdict = match authz::authorize(policies, facts) {
-        Decision::Allow => Verdict::Allowed,
-        Decision::Ambiguous => Verdict::Ambiguous,
-        Decision::Deny(Denial::Matched { policy, rule }) => Verdict::DeniedBy(policy.origin.clone(), rule),
-        Decision::Deny(Denial::NoneMatched { allow }) => {
-            Verdict::NotAllowed(allow.iter().map(|policy| policy.origin.clone()).collect())
-        }
-    };
-    let dry_run = authz::dry_run(policies, facts);
-    Judgement { verdict, recorded: dry_run.map(|dry_run| origins(&dry_run)).unwrap_or_default() }
-}
-
-fn origins(dry_run: &DryRun) -> Vec<Origin> {
-    dry_run.matched.iter().map(|(policy, _)| policy.origin.clone()).collect()
-}
-
-/// The request after the rule's filters, in their order.
-fn edited(
-    request: &RequestView<'_>,
-    matched: Option<&Match<'_>>,
-    how: PathNormalization,
-) -> Result<Sent, Reason> {
-    let (mut host, mut path, mut edits) = (request.host.to_owned(), request.path.to_owned(), Vec::new());
-    let filters = matched
-        .iter()
-        .flat_map(|matched| matched.rule.filters.iter().map(|filter| (filter, matched.prefix_len)));
-    for (filter, prefix_len) in filters {
-        match filter {
-            RouteFilter::RequestHeaders(edit) => edits.push(edit.clone()),
-            RouteFilter::Rewrite(rewrite) => {
-                if let Some(name) = &rewrite.hostname {
-                    host = name.to_string();
-                }
-                if let Some(changed) = &rewrite.path {
-                    path = route::rewrite_read_path(changed, &path, request.readings, prefix_len)?;
-                }
+impl Judgement {
+    fn new(dry_run: Option<&DryRun>, refusal: Option<&Refusal>) -> Self {
+        let verdict = match refusal {
+            Some(Refusal::Ambiguous) => Verdict::Ambiguous,
+            Some(Refusal::Denied(Denial::Matched { policy, rule })) => {
+                Verdict::DeniedBy(policy.origin.clone(), *rule)
             }
-            RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
-        }
+            Some(Refusal::Denied(Denial::NoneMatched { allow })) => {
+                Verdict::NotAllowed(allow.iter().map(|policy| policy.origin.clone()).collect())
+            }
+            Some(Refusal::For(_)) | None => Verdict::Allowed,
+        };
+        let origins =
+            |dry_run: &DryRun| dry_run.matched.iter().map(|(policy, _)| policy.origin.clone()).collect();
+        Self { verdict, recorded: dry_run.map(origins).unwrap_or_default() }
     }
-    let read = path::read(&path, how).ok();
-    let redirect =
-        read.as_ref().filter(|read| read.is_redirected).map(|read| unescape(&read.forwarded, request));
-    // gRPC is refused instead.
-    let (redirect, read) = match redirect {
-        Some(Err(_)) => (None, None),
-        Some(Ok(redirect)) => (Some(redirect), read),
-        None => (None, read),
-    };
-    let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
-    Ok(Sent { host, path, readings: readings.unwrap_or_default(), redirect, edits })
+}
+
+/// A request that nobody sends, for the filters to change.
+struct Described<'a> {
+    of: RequestView<'a>,
+    host: String,
+    path: String,
+    changed: BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+impl<'a> Described<'a> {
+    fn new(of: RequestView<'a>) -> Self {
+        Self { of, host: of.host.to_owned(), path: of.path.to_owned(), changed: BTreeMap::new() }
+    }
+
+    fn sent(self, how: PathNormalization) -> Sent {
+        let read = path::read(&self.path, how).ok();
+        let reply =
+            read.as_ref().filter(|read| read.is_redirected).map(|read| unescape(&read.forwarded, &self.of));
+        // gRPC is refused instead.
+        let (reply, read) = match reply {
+            Some(Err(_)) => (None, None),
+            Some(Ok(reply)) => (Some(reply), read),
+            None => (None, read),
+        };
+        let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
+        Sent { host: self.host, path, readings: readings.unwrap_or_default(), reply, headers: self.changed }
+    }
+
+    /// The values of a header, to be changed.
+    fn values(&mut self, name: &str) -> &mut Vec<Vec<u8>> {
+        let of = self.of.headers;
+        let name = name.to_ascii_lowercase();
+        self.changed.entry(name).or_insert_with_key(|name| {
+            let mut values = Vec::new();
+            of.visit(name, &mut |value| values.push(value.to_vec()));
+            values
+        })
+    }
+}
+
+impl RequestHead for Described<'_> {
+    fn view(&self) -> RequestView<'_> {
+        RequestView { host: &self.host, path: &self.path, ..self.of }
+    }
+
+    fn is_https(&self) -> bool {
+        first_value(self.of.headers, "x-forwarded-proto").is_some_and(|scheme| scheme == b"https")
+    }
+
+    fn set_host(&mut self, host: &str) -> Result<(), Reason> {
+        host.clone_into(&mut self.host);
+        Ok(())
+    }
+
+    fn set_path(&mut self, path: &str) -> Result<(), Reason> {
+        path.clone_into(&mut self.path);
+        Ok(())
+    }
+
+    fn headers(&mut self) -> &mut dyn HeaderEdits {
+        self
+    }
+}
+
+impl HeaderEdits for Described<'_> {
+    fn set(&mut self, name: &str, value: &str) {
+        *self.values(name) = vec![value.as_bytes().to_vec()];
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.values(name).push(value.as_bytes().to_vec());
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.values(name).clear();
+    }
 }
 
 /// Headers after a rule's edits.
 struct Edited<'a> {
     of: &'a dyn Headers,
     host: &'a str,
-    edits: &'a [HeaderEdit],
+    changed: &'a BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 impl Headers for Edited<'_> {
     fn visit(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        if name.eq_ignore_ascii_case("host") {
-            return each(self.host.as_bytes());
+        match self.changed.get(name) {
+            _ if name == "host" => each(self.host.as_bytes()),
+            Some(values) => values.iter().for_each(|value| each(value)),
+            None => self.of.visit(name, each),
         }
-        if untouched(name).is_some() {
-            return self.of.visit(name, each);
-        }
-        let mut values: Vec<Vec<u8>> = Vec::new();
-        self.of.visit(name, &mut |value| values.push(value.to_vec()));
-        let is_it = |other: &str| other.eq_ignore_ascii_case(name);
-        for edit in self.edits {
-            for (_, value) in edit.set.iter().filter(|(key, _)| is_it(key)) {
-                values = vec![value.as_bytes().to_vec()];
-            }
-            values.extend(
-                edit.add.iter().filter(|(key, _)| is_it(key)).map(|(_, value)| value.as_bytes().to_vec()),
-            );
-            if edit.remove.iter().any(|key| is_it(key)) {
-                values.clear();
-            }
-        }
-        values.iter().for_each(|value| each(value));
     }
 }
 
@@ -293,5 +283,5 @@ fn shares(rule: &RouteRule) -> Vec<Share> {
 fn refused(read: Option<Path<'_>>, entry: Option<Judgement>, reason: Reason) -> Explanation {
     let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
     let (rule, backends, readings) = (None, Vec::new(), readings.unwrap_or_default());
-    Explanation { path, readings, entry, rule, backends, sent: None, redirect: None, refusal: Some(reason) }
+    Explanation { path, readings, entry, rule, backends, sent: None, reply: None, refusal: Some(reason) }
 }

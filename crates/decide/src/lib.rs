@@ -3,20 +3,22 @@
 //!
 //! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy and the
 //! command line ask the same functions and cannot disagree. The order in which a request asks them: at the
-//! caller `forwarded` (at an edge), `listener`, `path`, `route`, `split`, `balance`, then `retry` on failure; at
-//! the callee `listener`, `path`, `authz`.
+//! caller `forwarded` (at an edge), `listener`, `path`, `plan` (which asks `authz`, `route` and `filter`), `split`,
+//! `balance`, then `retry` on failure; at the callee `listener`, `path`, `plan::admit`.
 
 pub mod authz;
 pub mod balance;
 pub mod budget;
 pub mod dice;
 pub mod explain;
+pub mod filter;
 pub mod forwarded;
 pub mod hash;
 pub mod health;
 pub mod host;
 pub mod listener;
 pub mod path;
+pub mod plan;
 pub mod request;
 pub mod retry;
 pub mod route;

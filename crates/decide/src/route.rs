@@ -7,11 +7,8 @@
 
 mod compile;
 mod conditions;
-mod rewrite;
 #[cfg(test)]
 mod tests;
-
-pub use rewrite::{Redirected, redirect_location, rewrite_path, rewrite_read_path};
 
 use crate::hash::QuickMap;
 use crate::{RequestView, host, path};

@@ -6,7 +6,9 @@
 pub mod address;
 pub mod authz;
 pub mod federation;
+pub mod filter;
 pub mod finding;
+pub mod header;
 pub mod id;
 pub mod listener;
 pub mod names;

@@ -1,5 +1,6 @@
 //! Routing rules: one resource for each rule of an `HTTPRoute`, pointing to its parent.
 
+use crate::filter::FilterConfig;
 use crate::id::Hostname;
 use crate::origin::Origin;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct RouteRule {
     /// Any of these must match; empty: every request (Gateway API: prefix `/`).
     pub matches: Vec<RouteMatch>,
     /// What is done to the request and the response, in order.
-    pub filters: Vec<RouteFilter>,
+    pub filters: Vec<FilterConfig>,
     /// Weighted destinations; empty without a redirect: 500 as Gateway API demands.
     pub backends: Vec<RouteBackend>,
     /// `timeouts.request`: the whole exchange; `None`: no limit.
@@ -109,93 +110,6 @@ pub enum StringMatch {
 /// is built; one that fails there matches nothing in a route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern(pub Arc<str>);
-
-/// What a rule does beside choosing a backend.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RouteFilter {
-    /// `RequestHeaderModifier`.
-    RequestHeaders(HeaderEdit),
-    /// `ResponseHeaderModifier`.
-    ResponseHeaders(HeaderEdit),
-    /// `RequestRedirect`; no backend is called.
-    Redirect(Redirect),
-    /// `URLRewrite`.
-    Rewrite(Rewrite),
-}
-
-/// Why an edit does not touch a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Untouched {
-    /// It names the host of the request; `URLRewrite` changes that everywhere it is said.
-    Host,
-    /// It says where the message ends; who sends the message writes it.
-    Framing,
-    /// It is for one hop alone (RFC 9110 section 7.6.1), and every proxy is one.
-    OneHop,
-    /// Proxies tell each other by it who called.
-    Protected,
-}
-
-/// Why no [`HeaderEdit`] touches the header of this name, in any case; `None` for the others. The proxy holds
-/// to it, and users are told beforehand.
-pub fn untouched(name: &str) -> Option<Untouched> {
-    let name = name.to_ascii_lowercase();
-    // Applications that speak CGI take these three characters for one.
-    let spelt = name.replace(['_', '.'], "-");
-    match name.as_str() {
-        "host" => Some(Untouched::Host),
-        "content-length" | "transfer-encoding" => Some(Untouched::Framing),
-        "connection" | "expect" | "http2-settings" | "keep-alive" | "proxy-connection" | "te" | "upgrade" => {
-            Some(Untouched::OneHop)
-        }
-        _ if spelt.starts_with("x-leno-") || spelt == "x-forwarded-client-cert" => Some(Untouched::Protected),
-        _ => None,
-    }
-}
-
-/// Applied in the order set, add, remove (Gateway API `HTTPHeaderFilter`).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct HeaderEdit {
-    /// Replace.
-    pub set: Vec<(Arc<str>, Arc<str>)>,
-    /// Append.
-    pub add: Vec<(Arc<str>, Arc<str>)>,
-    /// Delete.
-    pub remove: Vec<Arc<str>>,
-}
-
-/// `HTTPRequestRedirectFilter`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Redirect {
-    /// `None`: keep.
-    pub scheme: Option<Arc<str>>,
-    /// `None`: keep.
-    pub hostname: Option<Arc<str>>,
-    /// `None`: Gateway API's rule (port of the scheme, else the listener's).
-    pub port: Option<u16>,
-    /// `None`: keep.
-    pub path: Option<PathRewrite>,
-    /// 301, 302, 303, 307 or 308.
-    pub status: u16,
-}
-
-/// `HTTPURLRewriteFilter`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rewrite {
-    /// New host; `None`: keep.
-    pub hostname: Option<Arc<str>>,
-    /// New path; `None`: keep.
-    pub path: Option<PathRewrite>,
-}
-
-/// `HTTPPathModifier`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PathRewrite {
-    /// Replace all of it.
-    Full(Arc<str>),
-    /// Replace the matched prefix.
-    Prefix(Arc<str>),
-}
 
 /// One weighted destination.
 #[derive(Clone, Debug, PartialEq)]

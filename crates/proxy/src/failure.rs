@@ -6,6 +6,7 @@ mod tests;
 
 use codec::{Body, Reply, ResetCode};
 use decide::authz::Denial;
+use decide::plan::Refusal;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use model::Reason;
 use model::reason::Retry;
@@ -47,6 +48,17 @@ pub(crate) async fn guard<T>(
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
         Self { reason, denial: None }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let reason = refusal.reason();
+        let denial = match refusal {
+            Refusal::Denied(denial) => Some(Box::new(denial)),
+            Refusal::Ambiguous | Refusal::For(_) => None,
+        };
+        Self { reason, denial }
     }
 }
 

@@ -8,14 +8,14 @@ mod edit;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use edit::{edit_request, edit_response, redirect, unescape};
+pub(crate) use edit::{local_response, unescape};
 
 use crate::failure::ResponseFormat;
 use bytes::Bytes;
 use codec::Body;
+use decide::Headers;
 use decide::forwarded::{self, Forwarded};
 use decide::path::Path;
-use decide::{Headers, RequestView};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri, Version};
@@ -269,7 +269,7 @@ fn count_stripped(headers: &HeaderMap, from: Source) -> usize {
     headers.keys().filter(|name| is_stripped(name, from)).count()
 }
 
-/// Takes out hop-by-hop headers, those that `connection` names, and protected ones. `te: trailers` stays,
+/// Makes a message fit to pass on: takes out hop-by-hop headers, those that `connection` names, and protected ones. `te: trailers` stays,
 /// because gRPC servers ask for it.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let stripped = count_stripped(headers, Source::Mesh);
@@ -332,9 +332,9 @@ fn uuid(random: u128) -> [u8; 36] {
 }
 
 /// A header map as `decide` sees it.
-pub(crate) struct Fields<'a>(pub(crate) &'a HeaderMap);
+pub(crate) struct Fields<M>(pub(crate) M);
 
-impl Headers for Fields<'_> {
+impl Headers for Fields<&HeaderMap> {
     fn visit(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
         for value in self.0.get_all(name) {
             each(value.as_bytes());
@@ -342,17 +342,9 @@ impl Headers for Fields<'_> {
     }
 }
 
-impl Head {
-    /// As `decide` sees it. `fields` is `Fields(&head.headers)`.
-    pub(crate) fn view<'a>(&'a self, fields: &'a Fields<'a>) -> RequestView<'a> {
-        RequestView {
-            method: self.method.as_str(),
-            host: self.authority.as_str(),
-            path: self.target.path(),
-            readings: &self.readings,
-            query: self.target.query(),
-            headers: fields,
-        }
+impl Headers for Head {
+    fn visit(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        Fields(&self.headers).visit(name, each);
     }
 }
 

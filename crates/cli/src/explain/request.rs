@@ -8,7 +8,9 @@ use crate::remote::{self, Remote, Server};
 use crate::{analyze, load, naming, show};
 use anyhow::Context;
 use decide::authz::{Facts, RemoteIp};
-use decide::explain::{Explanation, Judgement, Redirection, Verdict, explain, judge};
+use decide::explain::{Explanation, Judgement, Verdict, explain, judge};
+use decide::filter::LocalReply;
+use decide::plan::Scope;
 use decide::route::Table;
 use decide::{RequestView, forwarded, host, listener};
 use http::{StatusCode, Uri};
@@ -93,22 +95,16 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
     };
     // From outside nobody has an identity; at the callee it is the gateway's, whose address nobody knows here.
     let outside = Facts { peer: None, peer_ip: args.ip, remote_ip, port: entrance.port, http: None };
-    let way = explain(
-        &entrance.table,
-        entrance.called.as_ref(),
-        entrance.port,
-        &view,
-        settings.path,
-        &entrance.policies,
-        &outside,
-    );
+    let Entrance { table, called, port, policies } = &entrance;
+    let scope = Scope { table, called: called.as_ref(), port: *port, policies, facts: outside };
+    let way = explain(&scope, &view, settings.path);
     let (peer, peer_ip) = match &args.gateway {
         Some(gateway) => (identity(&world, gateway).ok(), None),
         None => (caller, args.ip),
     };
     let mut text = describe_way(args.gateway.as_deref(), &view, &way);
     let mut is_denied = false;
-    if let Some(sent) = way.sent.as_ref().filter(|sent| sent.redirect.is_none()) {
+    if let Some(sent) = way.sent.as_ref().filter(|sent| sent.reply.is_none()) {
         for callee in callees(&world, &way) {
             let facts = Facts { peer: peer.as_ref(), peer_ip, remote_ip, port: callee.port, http: None };
             let told = judge(sent, &view, &callee.policies, &facts);
@@ -306,18 +302,25 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
         let host = backend.host.as_ref().map_or("a reference to nothing (500)", Hostname::as_str);
         let _ = writeln!(text, "backend   {:.0} % to {host}:{}", backend.share * 100.0, backend.port);
     }
-    if let Some(Redirection { status, location }) = &way.redirect {
-        let _ = writeln!(text, "ends      {status}: redirected to {location}");
+    if let Some(reply) = &way.reply {
+        let _ = writeln!(text, "ends      {}", answer(reply, ""));
     }
-    if let Some(Redirection { status, location }) = way.sent.as_ref().and_then(|sent| sent.redirect.as_ref())
-    {
-        let _ = writeln!(text, "ends      {status} by the callee's proxy: redirected to {location}");
+    if let Some(reply) = way.sent.as_ref().and_then(|sent| sent.reply.as_ref()) {
+        let _ = writeln!(text, "ends      {}", answer(reply, " by the callee's proxy"));
     }
     if let Some(reason) = way.refusal {
         let row = reason.row();
         let _ = writeln!(text, "ends      {} {}: {}", row.status, row.code, row.advice);
     }
     text
+}
+
+/// An answer that no backend gives.
+fn answer(reply: &LocalReply, by: &str) -> String {
+    match reply.location() {
+        Some(location) => format!("{}{by}: redirected to {location}", reply.status),
+        None => format!("{}{by}: answered by a filter of the rule", reply.status),
+    }
 }
 
 /// What policies say at one place.

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used)]
 //! What a person is told of a request.
 
-use super::{Redirection, Verdict, explain, judge};
+use super::{Explanation, Verdict, explain, judge};
 use crate::RequestView;
 use crate::authz::{Facts, RemoteIp};
+use crate::filter::LocalReply;
+use crate::plan::Scope;
 use crate::route::Table;
 use model::authz::{Action, Policy, Rule};
-use model::route::{HeaderEdit, Parent, PathRewrite, Rewrite, RouteBackend, RouteFilter, RouteRule};
+use model::filter::{FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, Rewrite};
+use model::route::{Parent, RouteBackend, RouteRule};
 use model::settings::PathNormalization;
 use model::{Hostname, ObjectRef, Origin, Reason};
 use std::sync::Arc;
@@ -33,11 +36,22 @@ fn table(weights: &[u32]) -> Table {
     })])
 }
 
+/// What becomes of a request at a gateway's listener on this port.
+fn at_gateway(
+    table: &Table,
+    port: u16,
+    request: &RequestView<'_>,
+    how: PathNormalization,
+    policies: &[Arc<Policy>],
+) -> Explanation {
+    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port, http: None };
+    explain(&Scope { table, called: None, port, policies, facts }, request, how)
+}
+
 /// Route name, shares in percent and refusal for a request to `path`.
 fn check(table: &Table, policies: &[Arc<Policy>], path: &str, expected: (&str, &[u32], Option<Reason>)) {
     let request = RequestView { method: "GET", host: "web", path, readings: &[], query: None, headers: &() };
-    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
-    let told = explain(table, None, 80, &request, PathNormalization::default(), policies, &facts);
+    let told = at_gateway(table, 80, &request, PathNormalization::default(), policies);
     let shares: Vec<_> = told.backends.iter().map(|b| (b.share * 100.0).round() as u32).collect();
     let route = told.rule.as_ref().map_or("", |(origin, _)| &*origin.object.name);
     assert_eq!((route, &*shares, told.refusal), expected, "{told:?}");
@@ -58,8 +72,11 @@ fn a_service_without_rules_is_its_own_backend() {
     let request =
         RequestView { method: "GET", host: "web", path: "/", readings: &[], query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
-    let told =
-        explain(&Table::default(), Some(&host), 80, &request, PathNormalization::default(), &[], &facts);
+    let told = explain(
+        &Scope { table: &Table::default(), called: Some(&host), port: 80, policies: &[], facts },
+        &request,
+        PathNormalization::default(),
+    );
     assert_eq!((told.backends[0].host.as_ref(), told.refusal), (Some(&host), None));
 }
 
@@ -75,24 +92,21 @@ fn it_names_the_policy_that_denies() {
     check(&table(&[1]), &[policy(Action::Allow, Vec::new())], "/", ("", &[], Some(Reason::Denied)));
     let request =
         RequestView { method: "GET", host: "web", path: "/x/../y", readings: &[], query: None, headers: &() };
-    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
-    let told = explain(&table(&[1]), None, 80, &request, PathNormalization::default(), &denied, &facts);
+    let told = at_gateway(&table(&[1]), 80, &request, PathNormalization::default(), &denied);
     assert_eq!(told.path.as_deref(), Some("/y"));
     assert_eq!(told.entry.unwrap().verdict, Verdict::DeniedBy(origin("AuthorizationPolicy", "p"), 0));
-    let told = explain(
+    let told = at_gateway(
         &table(&[1]),
-        None,
         80,
         &request,
         PathNormalization::default(),
         &[policy(Action::Allow, Vec::new())],
-        &facts,
     );
     assert_eq!(told.entry.unwrap().verdict, Verdict::NotAllowed(vec![origin("AuthorizationPolicy", "p")]));
 }
 
 /// What a callee with this policy says, after these filters, of `GET /a/x` to `web` with `x-who: me`.
-fn judged(filters: Vec<RouteFilter>, action: Action, rule: Rule) -> Verdict {
+fn judged(filters: Vec<FilterConfig>, action: Action, rule: Rule) -> Verdict {
     let mut edited = (**table(&[1]).rules().next().unwrap()).clone();
     edited.filters = filters;
     edited.matches = vec![model::route::RouteMatch {
@@ -111,15 +125,8 @@ fn judged(filters: Vec<RouteFilter>, action: Action, rule: Rule) -> Verdict {
         headers: &headers,
     };
     let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
-    let told = explain(
-        &Table::compile([Arc::new(edited)]),
-        None,
-        80,
-        &request,
-        PathNormalization::default(),
-        &[],
-        &facts,
-    );
+    let told =
+        at_gateway(&Table::compile([Arc::new(edited)]), 80, &request, PathNormalization::default(), &[]);
     judge(&told.sent.unwrap(), &request, &[policy(action, vec![rule])], &facts).verdict
 }
 
@@ -138,12 +145,12 @@ fn a_callee_judges_what_the_rule_makes_of_a_request() {
         let path = Some(PathRewrite::Prefix("/b".into()));
         let pair = |name: &str, value: &str| (name.into(), value.into());
         vec![
-            RouteFilter::Rewrite(Rewrite { hostname: Some("inside".into()), path }),
-            RouteFilter::RequestHeaders(HeaderEdit {
+            FilterConfig::Rewrite(Rewrite { hostname: Some("inside".into()), path }),
+            FilterConfig::RequestHeaders(RequestHeaders(HeaderEdit {
                 set: vec![pair("X-Who", "gateway"), pair("x-leno-destination", "elsewhere")],
                 add: vec![pair("x-new", "1")],
                 remove: vec!["x-old".into()],
-            }),
+            })),
         ]
     };
     for (rule, before, after) in [
@@ -180,13 +187,13 @@ fn it_tells_every_reading_of_a_path() {
     let to = vec![Operation { paths, ..Operation::default() }];
     let denied = [policy(Action::Deny, vec![Rule { to, ..Rule::default() }])];
     let how = PathNormalization::default();
-    let told = explain(&table(&[1]), None, 80, &request, how, &denied, &facts);
+    let told = at_gateway(&table(&[1]), 80, &request, how, &denied);
     assert_eq!(told.readings, ["/x;y/admin", "/x/admin"]);
     assert_eq!(
         (told.entry.unwrap().verdict, told.refusal),
         (Verdict::Ambiguous, Some(Reason::AmbiguousPath))
     );
-    let told = explain(&table(&[1]), None, 80, &request, how, &[], &facts);
+    let told = at_gateway(&table(&[1]), 80, &request, how, &[]);
     let told = judge(&told.sent.unwrap(), &request, &denied, &facts);
     assert_eq!(told.verdict, Verdict::Ambiguous, "at the callee, too");
 }
@@ -204,25 +211,25 @@ fn encoded_slashes_that_the_caller_is_to_decode_are_a_redirect_before_anything_i
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
         let (method, host, query) = ("GET", "web", Some("q=1"));
         let request = RequestView { method, host, path, readings: &[], query, headers: &headers };
-        explain(&table(&[1]), None, 80, &request, how, &denied, &facts)
+        at_gateway(&table(&[1]), 80, &request, how, &denied)
     };
     for (path, location) in [("/a%2Fb", "/a/b?q=1"), ("/%2Fb", "/.//b?q=1")] {
         let told = told(path, "text/plain");
-        let redirect = Redirection { status: 307, location: location.into() };
-        assert_eq!((told.redirect, told.refusal, told.entry, told.sent), (Some(redirect), None, None, None));
+        let redirect = LocalReply::redirect(307, location.into());
+        assert_eq!((told.reply, told.refusal, told.entry, told.sent), (Some(redirect), None, None, None));
     }
     let refused = told("/a%2Fb", "application/grpc");
-    assert_eq!((refused.redirect, refused.refusal, refused.entry), (None, Some(Reason::BadPath), None));
+    assert_eq!((refused.reply, refused.refusal, refused.entry), (None, Some(Reason::BadPath), None));
     assert_eq!(told("/a", "text/plain").refusal, Some(Reason::Denied));
     // One that a rewrite put there is met by the callee.
     let mut rewritten = (**table(&[1]).rules().next().unwrap()).clone();
     let path = Some(PathRewrite::Full("/c%2Fd".into()));
-    rewritten.filters = vec![RouteFilter::Rewrite(Rewrite { hostname: None, path })];
+    rewritten.filters = vec![FilterConfig::Rewrite(Rewrite { hostname: None, path })];
     let table = Table::compile([Arc::new(rewritten)]);
     let request =
         RequestView { method: "GET", host: "web", path: "/a", readings: &[], query: None, headers: &() };
-    let sent = explain(&table, None, 80, &request, how, &[], &facts).sent.unwrap();
-    assert_eq!(sent.redirect, Some(Redirection { status: 307, location: "/c/d".into() }));
+    let sent = at_gateway(&table, 80, &request, how, &[]).sent.unwrap();
+    assert_eq!(sent.reply, Some(LocalReply::redirect(307, "/c/d".into())));
     assert_ne!(judge(&sent, &request, &[], &facts).verdict, Verdict::Allowed);
 }
 
@@ -230,15 +237,9 @@ fn encoded_slashes_that_the_caller_is_to_decode_are_a_redirect_before_anything_i
 fn a_rules_redirect_is_told_as_the_proxy_answers_it() {
     let mut away = (**table(&[]).rules().next().unwrap()).clone();
     let (hostname, path) = (Some("new.example".into()), None);
-    away.filters = vec![RouteFilter::Redirect(model::route::Redirect {
-        scheme: None,
-        hostname,
-        port: None,
-        path,
-        status: 301,
-    })];
+    away.filters =
+        vec![FilterConfig::Redirect(Redirect { scheme: None, hostname, port: None, path, status: 301 })];
     let table = Table::compile([Arc::new(away)]);
-    let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 8080, http: None };
     for (scheme, location) in [("http", "http://new.example:8080/a?q"), ("https", "https://new.example/a?q")]
     {
         let headers = vec![("x-forwarded-proto".to_owned(), scheme.to_owned())];
@@ -250,8 +251,8 @@ fn a_rules_redirect_is_told_as_the_proxy_answers_it() {
             query: Some("q"),
             headers: &headers,
         };
-        let told = explain(&table, None, 8080, &request, PathNormalization::default(), &[], &facts);
-        let redirect = Redirection { status: 301, location: location.into() };
-        assert_eq!((told.redirect, told.refusal, told.sent), (Some(redirect), None, None));
+        let told = at_gateway(&table, 8080, &request, PathNormalization::default(), &[]);
+        let redirect = LocalReply::redirect(301, location.into());
+        assert_eq!((told.reply, told.refusal, told.sent), (Some(redirect), None, None));
     }
 }

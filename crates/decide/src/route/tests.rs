@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! Precedence as data, and the compiled table against a naive reading of the specification.
 
-use super::{Redirected, Table, redirect_location, rewrite_path};
+use super::Table;
 use crate::{RequestView, listener::host_rank};
 use model::route::*;
 use model::{Hostname, ObjectRef, Origin};
@@ -216,53 +216,6 @@ fn a_path_of_very_many_segments_costs_nothing() {
     let table = table(&["a -> /a/*", "all -> /*"]);
     let asked = Asked::parse(&format!("GET {}/{}", "a.".repeat(20_000), "a/".repeat(200_000)));
     assert!(table.find(80, &asked.view()).unwrap().is_some());
-}
-
-#[test]
-fn prefixes_are_replaced_as_gateway_api_says() {
-    for (path, prefix, replacement, expected) in [
-        ("/foo/bar", "/foo", "/xyz", "/xyz/bar"),
-        ("/foo/bar", "/foo", "/xyz/", "/xyz/bar"),
-        ("/foo", "/foo", "/xyz", "/xyz"),
-        ("/foo/", "/foo", "/xyz", "/xyz/"),
-        ("/foo/bar", "/foo", "", "/bar"),
-        ("/foo/", "/foo", "", "/"),
-        ("/foo", "/foo", "", "/"),
-        ("/foo/", "/foo", "/", "/"),
-        ("/foo", "/foo", "/", "/"),
-        ("/bar", "", "/xyz", "/xyz/bar"),
-    ] {
-        let rewritten = rewrite_path(&PathRewrite::Prefix(replacement.into()), path, prefix.len());
-        assert_eq!(rewritten, expected, "{path}: {prefix} to {replacement}");
-    }
-    assert_eq!(rewrite_path(&PathRewrite::Full("/x".into()), "/foo", 4), "/x");
-}
-
-#[test]
-fn a_location_has_a_port_only_where_needed() {
-    let to = |scheme: Option<&str>, port, path| Redirect {
-        scheme: scheme.map(Into::into),
-        hostname: None,
-        port,
-        path,
-        status: 302,
-    };
-    let check = |redirect: &Redirect, port, expected: &str| {
-        let request = Redirected {
-            scheme: "http",
-            host: "a.com:8080",
-            port,
-            path: "/x/y",
-            query: Some("q=1"),
-            prefix_len: 2,
-        };
-        assert_eq!(redirect_location(redirect, &request), expected);
-    };
-    check(&to(None, None, None), 8080, "http://a.com:8080/x/y?q=1");
-    check(&to(None, None, None), 80, "http://a.com/x/y?q=1");
-    check(&to(Some("https"), None, None), 8080, "https://a.com/x/y?q=1");
-    check(&to(Some("https"), Some(8443), None), 80, "https://a.com:8443/x/y?q=1");
-    check(&to(None, Some(80), Some(PathRewrite::Prefix("/z".into()))), 8080, "http://a.com/z/y?q=1");
 }
 
 /// The specification read naively: every pair of rule and match that holds, the best by the full key.

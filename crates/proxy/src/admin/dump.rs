@@ -5,7 +5,8 @@ use crate::observe::rfc3339;
 use crate::snapshot::{HostEntry, Me, Snapshot};
 use decide::route::Table;
 use identity::Identity;
-use model::route::{HeaderEdit, RouteFilter, RouteRule};
+use model::filter::FilterConfig;
+use model::route::RouteRule;
 use model::service::Endpoint;
 use model::{Hostname, MeshSettings, Policy, SpiffeId};
 use serde_json::{Value, json};
@@ -181,22 +182,17 @@ fn rules(table: &Table) -> Vec<Value> {
     table.rules().map(rule).collect()
 }
 
-/// Names of headers only: values may be credentials.
-fn filter(filter: &RouteFilter) -> Value {
-    let names =
-        |pairs: &[(Arc<str>, Arc<str>)]| pairs.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
-    let edit = |kind: &str, edit: &HeaderEdit| {
-        let remove: Vec<_> = edit.remove.iter().map(|name| name.to_string()).collect();
-        json!({ "kind": kind, "set": names(&edit.set), "add": names(&edit.add), "remove": remove })
-    };
-    match filter {
-        RouteFilter::RequestHeaders(headers) => edit("RequestHeaderModifier", headers),
-        RouteFilter::ResponseHeaders(headers) => edit("ResponseHeaderModifier", headers),
-        RouteFilter::Redirect(redirect) => {
-            json!({ "kind": "RequestRedirect", "as": format!("{redirect:?}") })
+/// Its configuration without the values of headers, which may be credentials.
+fn filter(filter: &FilterConfig) -> Value {
+    let mut written = serde_json::to_value(filter).unwrap_or_default();
+    let mut shown = written["config"].take();
+    for field in ["set", "add"] {
+        for pair in shown.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
+            *pair = pair[0].take();
         }
-        RouteFilter::Rewrite(rewrite) => json!({ "kind": "URLRewrite", "as": format!("{rewrite:?}") }),
     }
+    shown["kind"] = written["filter"].take();
+    shown
 }
 
 fn policy(policy: &Policy) -> Value {

@@ -5,7 +5,8 @@ use crate::snapshot::Change;
 use crate::testing::{configured, me, service, slice};
 use daemon::Gate;
 use daemon::clock::System;
-use model::route::{HeaderEdit, Parent, RouteFilter, RouteRule};
+use model::filter::{FilterConfig, HeaderEdit, RequestHeaders};
+use model::route::{Parent, RouteRule};
 use model::{ObjectRef, Origin, Resource, ResourceKey};
 
 fn admin() -> (Admin, Gate) {
@@ -39,7 +40,7 @@ fn joined() -> Joined {
         created_s: 0,
         hosts: Vec::new(),
         matches: Vec::new(),
-        filters: vec![RouteFilter::RequestHeaders(secret)],
+        filters: vec![FilterConfig::RequestHeaders(RequestHeaders(secret))],
         backends: Vec::new(),
         request_timeout: None,
         backend_timeout: None,

@@ -172,8 +172,8 @@ impl Exchange {
     }
 
     /// The rule that it follows.
-    pub(crate) fn follows(&self, rule: &Arc<RouteRule>) {
-        self.facts.borrow_mut().rule = Some(Arc::clone(rule));
+    pub(crate) fn follows(&self, rule: Option<&Arc<RouteRule>>) {
+        self.facts.borrow_mut().rule = rule.map(Arc::clone);
     }
 
     /// The canonical request: what is decided on is what is logged.
@@ -187,8 +187,10 @@ impl Exchange {
     }
 
     /// What policies that are not enforced say of it (inbound).
-    pub(crate) fn set_dry_run(&self, dry_run: DryRun) {
-        self.facts.borrow_mut().dry_run = Some(Box::new(dry_run));
+    pub(crate) fn set_dry_run(&self, dry_run: Option<DryRun>) {
+        if let Some(dry_run) = dry_run {
+            self.facts.borrow_mut().dry_run = Some(Box::new(dry_run));
+        }
     }
 
     /// An attempt at this endpoint begins; it counts as in flight until the response ends.

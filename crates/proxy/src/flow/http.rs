@@ -3,18 +3,19 @@
 
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::exchange::{Exchange, Unfinished};
-use crate::flow::{Caller, Side, fetch_entry, policy};
+use crate::flow::{Caller, Side, fetch_entry};
 use crate::observe::Direction;
 use crate::request::{self, Edge, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::{self, Target};
 use codec::{Body, Reply};
 use decide::authz::{Facts, RemoteIp};
-use decide::route::{Match, Table};
+use decide::filter::{RequestHead, Verdict};
+use decide::plan::{self, Plan, Scope};
 use decide::{Dice, listener, split};
 use http::{HeaderValue, Request, Response, header};
+use model::Reason;
 use model::route::RouteRule;
-use model::{Policy, Reason};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,26 +59,26 @@ async fn follow(
         return Ok(redirect);
     }
 
-    let scope = enter(caller, &snapshot, &head).await?;
-    policy::may_request(scope.policies(&snapshot), caller.facts(scope.port()), &head, exchange)?;
-    let matched = scope.find_rule(&snapshot, &head)?;
-    if let Some(matched) = &matched {
-        exchange.follows(matched.rule);
-        if let Some(redirect) = request::redirect(&head, matched, scope.port()) {
-            return Ok(redirect);
-        }
-        request::edit_request(&mut head, matched)?;
+    let entered = enter(caller, &snapshot, &head).await?;
+    let scope = entered.scope(&snapshot, caller.facts(&entered, &head))?;
+    let Plan { dry_run, route } = plan::plan(&scope, &head.view());
+    exchange.set_dry_run(dry_run);
+    let route = route?;
+    exchange.follows(route.rule);
+    if let Verdict::Reply(reply) = route.on_request(&mut head)? {
+        return Ok(request::local_response(&reply));
     }
-    let rule = matched.as_ref().map(|matched| &**matched.rule);
-    let target = choose_backend(caller, &snapshot, &scope, rule).await?.spoken_to_in(head.version);
+    let target = choose_backend(caller, &snapshot, &entered, route.rule).await?.spoken_to_in(head.version);
 
     let mut body = exchange.counting(body);
     if caller.edge().is_some() {
         let wait = snapshot.settings.http.stream_idle_timeout;
         body = exchange.impatient(body, head.version, wait);
     }
+    let rule = route.rule.map(|rule| &**rule);
     let mut response = upstream::send(worker, &target, rule, &head, body, exchange).await?;
-    request::edit_response(response.headers_mut(), rule.map_or(&[], |rule| &rule.filters));
+    request::strip(response.headers_mut());
+    route.on_response(&mut Fields(response.headers_mut()));
     Ok(response)
 }
 
@@ -110,32 +111,20 @@ impl RouteScope {
         }
     }
 
-    fn table<'a>(&'a self, snapshot: &'a Snapshot) -> Option<&'a Table> {
+    /// What there is to decide by. A call of the local application is judged by its callee, so its own proxy asks no
+    /// policies.
+    fn scope<'a>(&'a self, snapshot: &'a Snapshot, facts: Facts<'a>) -> Result<Scope<'a>, Reason> {
         match self {
-            Self::Service { entry, .. } => Some(&entry.rules),
-            Self::Listener { index, .. } => snapshot.gateway.as_ref()?.rules.get(*index),
-        }
-    }
-
-    /// The policies to ask before anything else. A call of the local application is judged by its callee.
-    fn policies<'a>(&self, snapshot: &'a Snapshot) -> &'a [Arc<Policy>] {
-        match self {
-            Self::Service { .. } => &[],
-            Self::Listener { index, .. } => {
-                let gateway = snapshot.gateway.as_ref();
-                gateway.and_then(|gateway| gateway.policies.get(*index)).map_or(&[], |policies| policies)
+            Self::Service { entry, port } => {
+                let (table, called) = (&entry.rules, Some(&entry.service.host));
+                Ok(Scope { table, called, port: *port, policies: &[], facts })
             }
-        }
-    }
-
-    /// The rule to follow. A service without any rule is its own backend; with rules, one must match.
-    fn find_rule<'a>(&'a self, snapshot: &'a Snapshot, head: &Head) -> Result<Option<Match<'a>>, Reason> {
-        let table = self.table(snapshot).ok_or(Reason::NoRoute)?;
-        let matched = table.find(self.port(), &head.view(&Fields(&head.headers)))?;
-        match (matched, self) {
-            (Some(matched), _) => Ok(Some(matched)),
-            (None, Self::Service { entry, port }) if !entry.rules.has_rules(*port) => Ok(None),
-            (None, _) => Err(Reason::NoRoute),
+            Self::Listener { index, port } => {
+                let gateway = snapshot.gateway.as_ref().ok_or(Reason::NoRoute)?;
+                let table = gateway.rules.get(*index).ok_or(Reason::NoRoute)?;
+                let policies = gateway.policies.get(*index).map_or(&[][..], |policies| policies);
+                Ok(Scope { table, called: None, port: *port, policies, facts })
+            }
         }
     }
 }
@@ -146,7 +135,7 @@ async fn choose_backend(
     caller: &Caller,
     snapshot: &Snapshot,
     scope: &RouteScope,
-    rule: Option<&RouteRule>,
+    rule: Option<&Arc<RouteRule>>,
 ) -> Result<Target, Reason> {
     let Some(rule) = rule else {
         return match scope {
@@ -188,9 +177,10 @@ impl Caller {
     }
 
     /// What is known of it by its connection: nobody has proved anything, and its address is that of whoever
-    /// connected, whatever its headers say of others (Istio's `ipBlocks`).
-    fn facts(&self, port: u16) -> Facts<'_> {
-        let (peer_ip, remote_ip) = (Some(self.address.ip()), RemoteIp::Peer);
-        Facts { peer: None, peer_ip, remote_ip, port, http: None }
+    /// connected, whatever its headers say of others (Istio's `ipBlocks`). Who called is told by proxies in front that
+    /// are trusted.
+    fn facts(&self, entered: &RouteScope, head: &Head) -> Facts<'_> {
+        let remote_ip = head.client.map_or(RemoteIp::Peer, RemoteIp::Client);
+        Facts { peer: None, peer_ip: Some(self.address.ip()), remote_ip, port: entered.port(), http: None }
     }
 }

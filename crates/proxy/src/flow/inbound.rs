@@ -209,7 +209,7 @@ async fn follow(
     let answer = deliver(worker, &target, &head, exchange.counting(body)).await?;
     exchange.answered(None, answer.lease);
     let mut response = answer.response;
-    request::edit_response(response.headers_mut(), &[]);
+    request::strip(response.headers_mut());
     Ok(response)
 }
 

@@ -1,20 +1,22 @@
 //! Policies, asked of a request or of opaque bytes wherever they come in: at the callee (`inbound`), by a
-//! gateway's listener (`http`), between networks (`eastwest`). `decide::authz` answers.
+//! gateway's listener (`http`, within its plan), between networks (`eastwest`). `decide::authz` answers.
 
 use crate::failure::Failure;
 use crate::flow::exchange::Exchange;
-use crate::request::{Fields, Head};
+use crate::request::Head;
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
-use decide::authz::{Decision, Facts, RemoteIp, authorize, dry_run};
-use model::{Policy, Reason};
+use decide::authz::{Facts, RemoteIp};
+use decide::filter::RequestHead;
+use decide::plan;
+use model::Policy;
 use std::sync::Arc;
 
 /// Whether this request may go on. What is said by policies that are not enforced is noted. `facts` are those
 /// of the connection, `head` is what the caller asked for: no rule has edited it yet.
 ///
 /// # Errors
-/// [`Reason::Denied`]; [`Reason::AmbiguousPath`] when that depends on how its path is read.
+/// [`model::Reason::Denied`]; [`model::Reason::AmbiguousPath`] when that depends on how its path is read.
 pub(crate) fn may_request(
     policies: &[Arc<Policy>],
     facts: Facts<'_>,
@@ -24,14 +26,12 @@ pub(crate) fn may_request(
     if policies.is_empty() {
         return Ok(());
     }
-    let fields = Fields(&head.headers);
-    let view = head.view(&fields);
+    let view = head.view();
     let remote_ip = head.client.map_or(facts.remote_ip, RemoteIp::Client);
     let facts = Facts { remote_ip, http: Some(&view), ..facts };
-    if let Some(dry_run) = dry_run(policies, &facts) {
-        exchange.set_dry_run(dry_run);
-    }
-    check(policies, &facts)
+    let (dry_run, admission) = plan::admit(policies, &facts);
+    exchange.set_dry_run(dry_run);
+    Ok(admission?)
 }
 
 /// Whether this may go on; nothing is noted.
@@ -39,11 +39,7 @@ pub(crate) fn may_request(
 /// # Errors
 /// As [`may_request`].
 pub(crate) fn check(policies: &[Arc<Policy>], facts: &Facts<'_>) -> Result<(), Failure> {
-    match authorize(policies, facts) {
-        Decision::Allow => Ok(()),
-        Decision::Ambiguous => Err(Reason::AmbiguousPath.into()),
-        Decision::Deny(denial) => Err(Failure { reason: Reason::Denied, denial: Some(Box::new(denial)) }),
-    }
+    Ok(plan::admit(policies, facts).1?)
 }
 
 /// Waits until a configuration comes into force under which `may` no longer allows what is going on. What came

@@ -1,68 +1,80 @@
-//! What a rule changes on a request and its response (Gateway API filters), and what never passes back.
+//! The canonical request and responses as `decide::filter` edits them.
 
-use super::{Authority, Fields, Head, HeaderClass, X_FORWARDED_PROTO, classify, strip, with_path};
+use super::{Authority, Fields, Head, X_FORWARDED_PROTO, with_path};
+use bytes::Bytes;
 use codec::Body;
-use decide::path;
-use decide::route::{self, Match, Redirected};
+use decide::filter::{HeaderEdits, LocalReply, RequestHead};
+use decide::{RequestView, path};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use model::Reason;
-use model::route::{HeaderEdit, PathRewrite, Redirect, RouteFilter};
 
-/// Whether an edit of configuration may touch this header: not what frames or addresses a message, not what
-/// belongs to one hop, and not what only proxies may set.
-fn is_editable(name: &HeaderName) -> bool {
-    matches!(classify(name), HeaderClass::EndToEnd | HeaderClass::ForwardedHeader)
-        && !matches!(*name, header::HOST | header::CONTENT_LENGTH)
-}
+impl HeaderEdits for Head {
+    fn set(&mut self, name: &str, value: &str) {
+        Fields(&mut self.headers).set(name, value);
+    }
 
-fn edit(headers: &mut HeaderMap, edit: &HeaderEdit) {
-    let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).ok().filter(is_editable);
-    for (key, value) in &edit.set {
-        if let (Some(name), Ok(value)) = (name(key), HeaderValue::from_str(value)) {
-            headers.insert(name, value);
-        }
+    fn add(&mut self, name: &str, value: &str) {
+        Fields(&mut self.headers).add(name, value);
     }
-    for (key, value) in &edit.add {
-        if let (Some(name), Ok(value)) = (name(key), HeaderValue::from_str(value)) {
-            headers.append(name, value);
-        }
-    }
-    for key in &edit.remove {
-        if let Some(name) = name(key) {
-            headers.remove(name);
-        }
+
+    fn remove(&mut self, name: &str) {
+        Fields(&mut self.headers).remove(name);
     }
 }
 
-/// Applies a rule's filters to the request, in order.
-///
-/// # Errors
-/// [`Reason::BadPath`] when a rewrite makes something that is no request target.
-pub(crate) fn edit_request(head: &mut Head, matched: &Match<'_>) -> Result<(), Reason> {
-    for filter in &matched.rule.filters {
-        match filter {
-            RouteFilter::RequestHeaders(changes) => edit(&mut head.headers, changes),
-            RouteFilter::Rewrite(rewrite) => {
-                if let Some(host) = &rewrite.hostname {
-                    let value = HeaderValue::from_str(host).ok();
-                    head.authority = value.and_then(|v| Authority::parse(&v)).ok_or(Reason::BadRequest)?;
-                    head.headers.insert(header::HOST, head.authority.value().clone());
-                }
-                if let Some(path) = &rewrite.path {
-                    rewrite_path(head, path, matched.prefix_len)?;
-                }
-            }
-            RouteFilter::ResponseHeaders(_) | RouteFilter::Redirect(_) => {}
+impl HeaderEdits for Fields<&mut HeaderMap> {
+    fn set(&mut self, name: &str, value: &str) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            self.0.insert(name, value);
         }
     }
-    Ok(())
+
+    fn add(&mut self, name: &str, value: &str) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            self.0.append(name, value);
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Ok(name) = HeaderName::try_from(name) {
+            self.0.remove(name);
+        }
+    }
 }
 
-fn rewrite_path(head: &mut Head, rewrite: &PathRewrite, prefix_len: usize) -> Result<(), Reason> {
-    let path = route::rewrite_read_path(rewrite, head.target.path(), &head.readings, prefix_len)?;
-    head.target = with_path(&path, head.target.query()).ok_or(Reason::BadPath)?;
-    Ok(())
+impl RequestHead for Head {
+    fn view(&self) -> RequestView<'_> {
+        RequestView {
+            method: self.method.as_str(),
+            host: self.authority.as_str(),
+            path: self.target.path(),
+            readings: &self.readings,
+            query: self.target.query(),
+            headers: self,
+        }
+    }
+
+    /// At the edge the header is only there when it is believed.
+    fn is_https(&self) -> bool {
+        self.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https")
+    }
+
+    fn set_host(&mut self, host: &str) -> Result<(), Reason> {
+        let value = HeaderValue::from_str(host).map_err(|_| Reason::BadRequest)?;
+        self.authority = Authority::parse(&value).ok_or(Reason::BadRequest)?;
+        self.headers.insert(header::HOST, self.authority.value().clone());
+        Ok(())
+    }
+
+    fn set_path(&mut self, path: &str) -> Result<(), Reason> {
+        self.target = with_path(path, self.target.query()).ok_or(Reason::BadPath)?;
+        Ok(())
+    }
+
+    fn headers(&mut self) -> &mut dyn HeaderEdits {
+        self
+    }
 }
 
 /// Where encoded slashes are to be decoded by the caller: a redirect to the path without them.
@@ -75,42 +87,15 @@ pub(crate) fn unescape(head: &Head) -> Result<Option<Response<Body>>, Reason> {
     }
     let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let location = path::unescape_location(head.target.as_str(), content_type)?;
-    let location = HeaderValue::try_from(location).map_err(|_| Reason::BadPath)?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() =
-        StatusCode::from_u16(path::UNESCAPE_STATUS).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(Some(response))
+    Ok(Some(local_response(&LocalReply::redirect(path::UNESCAPE_STATUS, location))))
 }
 
-/// The rule's redirect as a response, when it has one. `port` is the listener's or service's.
-pub(crate) fn redirect(head: &Head, matched: &Match<'_>, port: u16) -> Option<Response<Body>> {
-    let redirect = matched.rule.filters.iter().find_map(|filter| match filter {
-        RouteFilter::Redirect(redirect) => Some(redirect),
-        _ => None,
-    })?;
-    Some(redirect_response(redirect, head, matched.prefix_len, port))
-}
-
-fn redirect_response(redirect: &Redirect, head: &Head, prefix_len: usize, port: u16) -> Response<Body> {
-    // At the edge it is only there when it is believed.
-    let is_https = head.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
-    let fields = Fields(&head.headers);
-    let request = Redirected::new(&head.view(&fields), is_https, port, prefix_len);
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
-    if let Ok(location) = HeaderValue::try_from(route::redirect_location(redirect, &request)) {
-        response.headers_mut().insert(header::LOCATION, location);
+/// An answer that a filter gives, as a response.
+pub(crate) fn local_response(reply: &LocalReply) -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::copy_from_slice(reply.body.as_bytes())));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in &reply.headers {
+        Fields(response.headers_mut()).add(name, value);
     }
     response
-}
-
-/// Makes an upstream's response fit to pass on: no hop-by-hop and no protected header, then the rule's edits.
-pub(crate) fn edit_response(headers: &mut HeaderMap, filters: &[RouteFilter]) {
-    strip(headers);
-    for filter in filters {
-        if let RouteFilter::ResponseHeaders(changes) = filter {
-            edit(headers, changes);
-        }
-    }
 }

@@ -9,9 +9,12 @@ use api::kinds::http_route::{
     PathMatchType, PathModifier, PathModifierType, Retry, ValueMatchType,
 };
 use api::{Object, Spec, duration};
+use model::filter::{
+    FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+};
 use model::route::{
-    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
-    RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
+    ValueMatch,
 };
 use model::{Code, Finding, Hostname, ObjectRef};
 use std::sync::Arc;
@@ -89,15 +92,15 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
     }
 }
 
-fn filter(filter: &HttpRouteFilter) -> Option<RouteFilter> {
+fn filter(filter: &HttpRouteFilter) -> Option<FilterConfig> {
     if let Some(edit) = &filter.request_header_modifier {
-        return Some(RouteFilter::RequestHeaders(header_edit(edit)));
+        return Some(FilterConfig::RequestHeaders(RequestHeaders(header_edit(edit))));
     }
     if let Some(edit) = &filter.response_header_modifier {
-        return Some(RouteFilter::ResponseHeaders(header_edit(edit)));
+        return Some(FilterConfig::ResponseHeaders(ResponseHeaders(header_edit(edit))));
     }
     if let Some(redirect) = &filter.request_redirect {
-        return Some(RouteFilter::Redirect(Redirect {
+        return Some(FilterConfig::Redirect(Redirect {
             scheme: redirect.scheme.as_deref().map(Arc::from),
             hostname: redirect.hostname.as_deref().map(Arc::from),
             port: redirect.port,
@@ -106,7 +109,7 @@ fn filter(filter: &HttpRouteFilter) -> Option<RouteFilter> {
         }));
     }
     filter.url_rewrite.as_ref().map(|rewrite| {
-        RouteFilter::Rewrite(Rewrite {
+        FilterConfig::Rewrite(Rewrite {
             hostname: rewrite.hostname.as_deref().map(Arc::from),
             path: rewrite.path.as_ref().map(path_rewrite),
         })

@@ -261,69 +261,6 @@ pub struct RouteMatch {
     #[prost(message, repeated, tag = "4")]
     pub query: ::prost::alloc::vec::Vec<ValueMatch>,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct HeaderEdit {
-    #[prost(message, repeated, tag = "1")]
-    pub set: ::prost::alloc::vec::Vec<KeyValue>,
-    #[prost(message, repeated, tag = "2")]
-    pub add: ::prost::alloc::vec::Vec<KeyValue>,
-    #[prost(string, repeated, tag = "3")]
-    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PathRewrite {
-    #[prost(oneof = "path_rewrite::Rewrite", tags = "1, 2")]
-    pub rewrite: ::core::option::Option<path_rewrite::Rewrite>,
-}
-/// Nested message and enum types in `PathRewrite`.
-pub mod path_rewrite {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Rewrite {
-        #[prost(string, tag = "1")]
-        Full(::prost::alloc::string::String),
-        #[prost(string, tag = "2")]
-        Prefix(::prost::alloc::string::String),
-    }
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Redirect {
-    #[prost(string, optional, tag = "1")]
-    pub scheme: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(string, optional, tag = "2")]
-    pub hostname: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(uint32, optional, tag = "3")]
-    pub port: ::core::option::Option<u32>,
-    #[prost(message, optional, tag = "4")]
-    pub path: ::core::option::Option<PathRewrite>,
-    #[prost(uint32, tag = "5")]
-    pub status: u32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Rewrite {
-    #[prost(string, optional, tag = "1")]
-    pub hostname: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "2")]
-    pub path: ::core::option::Option<PathRewrite>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RouteFilter {
-    #[prost(oneof = "route_filter::Filter", tags = "1, 2, 3, 4")]
-    pub filter: ::core::option::Option<route_filter::Filter>,
-}
-/// Nested message and enum types in `RouteFilter`.
-pub mod route_filter {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Filter {
-        #[prost(message, tag = "1")]
-        RequestHeaders(super::HeaderEdit),
-        #[prost(message, tag = "2")]
-        ResponseHeaders(super::HeaderEdit),
-        #[prost(message, tag = "3")]
-        Redirect(super::Redirect),
-        #[prost(message, tag = "4")]
-        Rewrite(super::Rewrite),
-    }
-}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RouteBackend {
     #[prost(string, optional, tag = "1")]
@@ -354,8 +291,9 @@ pub struct RouteRule {
     pub hosts: ::prost::alloc::vec::Vec<HostMatch>,
     #[prost(message, repeated, tag = "7")]
     pub matches: ::prost::alloc::vec::Vec<RouteMatch>,
-    #[prost(message, repeated, tag = "8")]
-    pub filters: ::prost::alloc::vec::Vec<RouteFilter>,
+    /// Each a JSON object, {"filter": NAME, "config": {...}}, of the type in crates/model/src/filter.rs.
+    #[prost(string, repeated, tag = "8")]
+    pub filters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "9")]
     pub backends: ::prost::alloc::vec::Vec<RouteBackend>,
     #[prost(message, optional, tag = "10")]

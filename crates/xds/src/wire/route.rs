@@ -1,15 +1,14 @@
 //! Route rules and gateways.
 
-use super::{
-    DecodeError, arcs, host, ip_in, ip_out, list, needed, origin_in, origin_out, pairs_in, pairs_out,
-};
-use super::{duration_in, duration_out, small, strings, within};
+use super::{DecodeError, host, ip_in, ip_out, list, needed, origin_in, origin_out};
+use super::{duration_in, duration_out, small, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
+use model::filter::FilterConfig;
 use model::listener::{Gateway, GatewayListener};
 use model::route::{
-    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
-    RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
+    ValueMatch,
 };
 
 pub fn rule_out(rule: &RouteRule) -> p::RouteRule {
@@ -64,7 +63,7 @@ pub fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
         created_s: rule.created_s,
         hosts: list("hosts", &rule.hosts, host_match_in)?,
         matches: list("matches", &rule.matches, match_in)?,
-        filters: list("filters", &rule.filters, filter_in)?,
+        filters: list("filters", &rule.filters, |filter| filter_in(filter))?,
         backends: list("backends", &rule.backends, backend_in)?,
         request_timeout: duration("request_timeout", &rule.request_timeout)?,
         backend_timeout: duration("backend_timeout", &rule.backend_timeout)?,
@@ -145,68 +144,15 @@ fn value_in(value: &p::ValueMatch) -> Result<ValueMatch, DecodeError> {
     Ok(ValueMatch { name: value.name.as_str().into(), value: matching })
 }
 
-fn filter_out(filter: &RouteFilter) -> p::RouteFilter {
-    use p::route_filter::Filter;
-    let filter = match filter {
-        RouteFilter::RequestHeaders(edit) => Filter::RequestHeaders(edit_out(edit)),
-        RouteFilter::ResponseHeaders(edit) => Filter::ResponseHeaders(edit_out(edit)),
-        RouteFilter::Redirect(redirect) => Filter::Redirect(p::Redirect {
-            scheme: redirect.scheme.as_ref().map(|scheme| scheme.to_string()),
-            hostname: redirect.hostname.as_ref().map(|hostname| hostname.to_string()),
-            port: redirect.port.map(u32::from),
-            path: redirect.path.as_ref().map(path_out),
-            status: redirect.status.into(),
-        }),
-        RouteFilter::Rewrite(rewrite) => Filter::Rewrite(p::Rewrite {
-            hostname: rewrite.hostname.as_ref().map(|hostname| hostname.to_string()),
-            path: rewrite.path.as_ref().map(path_out),
-        }),
-    };
-    p::RouteFilter { filter: Some(filter) }
+/// JSON, so that a filter's configuration has one form and needs nothing here.
+fn filter_out(filter: &FilterConfig) -> String {
+    // Texts and numbers only: nothing of it cannot be written. An empty text is refused where it is read.
+    serde_json::to_string(filter).unwrap_or_default()
 }
 
-fn filter_in(filter: &p::RouteFilter) -> Result<RouteFilter, DecodeError> {
-    use p::route_filter::Filter;
-    Ok(match needed("filter", &filter.filter)? {
-        Filter::RequestHeaders(edit) => RouteFilter::RequestHeaders(edit_in(edit)),
-        Filter::ResponseHeaders(edit) => RouteFilter::ResponseHeaders(edit_in(edit)),
-        Filter::Redirect(redirect) => RouteFilter::Redirect(Redirect {
-            scheme: redirect.scheme.as_deref().map(Into::into),
-            hostname: redirect.hostname.as_deref().map(Into::into),
-            port: redirect.port.map(|port| small("redirect.port", port)).transpose()?,
-            path: redirect.path.as_ref().map(path_in).transpose()?,
-            status: small("redirect.status", redirect.status)?,
-        }),
-        Filter::Rewrite(rewrite) => RouteFilter::Rewrite(Rewrite {
-            hostname: rewrite.hostname.as_deref().map(Into::into),
-            path: rewrite.path.as_ref().map(path_in).transpose()?,
-        }),
-    })
-}
-
-fn edit_out(edit: &HeaderEdit) -> p::HeaderEdit {
-    p::HeaderEdit { set: pairs_out(&edit.set), add: pairs_out(&edit.add), remove: strings(&edit.remove) }
-}
-
-fn edit_in(edit: &p::HeaderEdit) -> HeaderEdit {
-    HeaderEdit { set: pairs_in(&edit.set), add: pairs_in(&edit.add), remove: arcs(edit.remove.clone()) }
-}
-
-fn path_out(path: &PathRewrite) -> p::PathRewrite {
-    use p::path_rewrite::Rewrite;
-    let rewrite = match path {
-        PathRewrite::Full(path) => Rewrite::Full(path.to_string()),
-        PathRewrite::Prefix(path) => Rewrite::Prefix(path.to_string()),
-    };
-    p::PathRewrite { rewrite: Some(rewrite) }
-}
-
-fn path_in(path: &p::PathRewrite) -> Result<PathRewrite, DecodeError> {
-    use p::path_rewrite::Rewrite;
-    Ok(match needed("path.rewrite", &path.rewrite)? {
-        Rewrite::Full(path) => PathRewrite::Full(path.as_str().into()),
-        Rewrite::Prefix(path) => PathRewrite::Prefix(path.as_str().into()),
-    })
+fn filter_in(filter: &str) -> Result<FilterConfig, DecodeError> {
+    serde_json::from_str(filter)
+        .map_err(|error| DecodeError { field: String::new(), what: error.to_string() })
 }
 
 fn backend_out(backend: &RouteBackend) -> p::RouteBackend {

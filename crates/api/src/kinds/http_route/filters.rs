@@ -5,7 +5,7 @@ use super::matches::{HttpRouteMatch, PathMatchType, path_fault};
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
-use model::route::Untouched;
+use model::header::{Untouched, untouched};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -264,8 +264,8 @@ fn name(header: &str, message: Message, at: &str, report: &mut ValidationReport<
         report.bad(at, &format!("cannot be `{header}`"), fix);
     } else if header.to_ascii_lowercase().starts_with("x-leno-") {
         report.bad(at, "is one of the mesh's own headers", "use another name");
-    } else if let Some(untouched) = model::route::untouched(header) {
-        let (why, fix) = match untouched {
+    } else if let Some(why) = untouched(header) {
+        let (why, fix) = match why {
             Untouched::Host if message == Message::Request => ("names the request's host", FIX_HOST),
             Untouched::Host => ("is no header of a response", "remove it"),
             Untouched::Framing => ("says where the message ends", "remove it: the proxy writes what is true"),

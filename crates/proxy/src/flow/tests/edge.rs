@@ -6,11 +6,11 @@ use codec::Body;
 use http::{Request, Response};
 use identity::Identity;
 use model::authz::Cidr;
-use model::listener::{Gateway, GatewayListener};
-use model::route::{
-    HeaderEdit, Parent, PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, RouteBackend, RouteFilter,
-    RouteMatch, RouteRule,
+use model::filter::{
+    FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
 };
+use model::listener::{Gateway, GatewayListener};
+use model::route::{Parent, PathMatch, RetryPolicy, RouteBackend, RouteMatch, RouteRule};
 use model::service::Protocol;
 use model::settings::{EscapedSlashesAction, Normalization, PathNormalization};
 use model::{MeshSettings, ObjectRef, Origin, Resource, ResourceKey};
@@ -112,13 +112,13 @@ fn rules_redirect_rewrite_and_edit() {
         let path = Some(PathRewrite::Prefix("/new".into()));
         moved.backends.clear();
         let to = Redirect { scheme: None, hostname: None, port: None, path: path.clone(), status: 301 };
-        moved.filters = vec![RouteFilter::Redirect(to)];
+        moved.filters = vec![FilterConfig::Redirect(to)];
         let mut edited = rule(1, "/api");
         let set = |name: &str| HeaderEdit { set: vec![(name.into(), "yes".into())], ..HeaderEdit::default() };
         edited.filters = vec![
-            RouteFilter::Rewrite(Rewrite { hostname: None, path }),
-            RouteFilter::RequestHeaders(set("x-asked-for")),
-            RouteFilter::ResponseHeaders(set("x-answered")),
+            FilterConfig::Rewrite(Rewrite { hostname: None, path }),
+            FilterConfig::RequestHeaders(RequestHeaders(set("x-asked-for"))),
+            FilterConfig::ResponseHeaders(ResponseHeaders(set("x-answered"))),
         ];
         let proxy = edge(vec![moved, edited], &[application.address]);
         let mut caller = proxy.enter().await;
@@ -301,7 +301,7 @@ fn a_caller_is_told_of_by_trusted_proxies_only() {
             });
             let mut moved = rule(1, "/old");
             let to = Redirect { scheme: None, hostname: None, port: None, path: None, status: 301 };
-            moved.filters = vec![RouteFilter::Redirect(to)];
+            moved.filters = vec![FilterConfig::Redirect(to)];
             let proxy = edge(vec![rule(0, ""), moved], &[application.address]);
             let mut settings = MeshSettings::default();
             settings.http.xff_num_trusted_hops = hops;
@@ -372,9 +372,9 @@ fn a_rewrite_changes_the_prefix_and_nothing_else_and_lets_nobody_out() {
         let mut all = rule(0, "");
         let rewrite =
             |prefix: &str| Rewrite { hostname: None, path: Some(PathRewrite::Prefix(prefix.into())) };
-        all.filters = vec![RouteFilter::Rewrite(rewrite("/v1"))];
+        all.filters = vec![FilterConfig::Rewrite(rewrite("/v1"))];
         let mut cut = rule(1, "/äpi");
-        cut.filters = vec![RouteFilter::Rewrite(rewrite("/"))];
+        cut.filters = vec![FilterConfig::Rewrite(rewrite("/"))];
         let proxy = edge(vec![all, cut], &[application.address]);
         for (path, expected) in [
             ("/x%2Fy;z", "/v1/x%2Fy;z"),

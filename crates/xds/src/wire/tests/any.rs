@@ -2,11 +2,14 @@
 
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
+use model::filter::{
+    FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+};
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
 use model::names::Names;
 use model::route::{
-    HeaderEdit, HostMatch, Parent, PathMatch, PathRewrite, Pattern, Redirect, RetryPolicy, Rewrite,
-    RouteBackend, RouteFilter, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
+    ValueMatch,
 };
 use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
@@ -132,7 +135,7 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
         .prop_map(|(path, method, headers, query)| RouteMatch { path, method, headers, query })
 }
 
-fn filter() -> impl Strategy<Value = RouteFilter> {
+fn filter() -> impl Strategy<Value = FilterConfig> {
     let edit = || {
         (pairs(), pairs(), vec(text(), 0..3)).prop_map(|(set, add, remove)| HeaderEdit { set, add, remove })
     };
@@ -140,11 +143,11 @@ fn filter() -> impl Strategy<Value = RouteFilter> {
     let redirect = (of(text()), of(text()), of(any::<u16>()), of(path()), any::<u16>())
         .prop_map(|(scheme, hostname, port, path, status)| Redirect { scheme, hostname, port, path, status });
     prop_oneof![
-        edit().prop_map(RouteFilter::RequestHeaders),
-        edit().prop_map(RouteFilter::ResponseHeaders),
-        redirect.prop_map(RouteFilter::Redirect),
+        edit().prop_map(RequestHeaders).prop_map(FilterConfig::RequestHeaders),
+        edit().prop_map(ResponseHeaders).prop_map(FilterConfig::ResponseHeaders),
+        redirect.prop_map(FilterConfig::Redirect),
         (of(text()), of(path()))
-            .prop_map(|(hostname, path)| RouteFilter::Rewrite(Rewrite { hostname, path })),
+            .prop_map(|(hostname, path)| FilterConfig::Rewrite(Rewrite { hostname, path })),
     ]
 }
 

@@ -1,0 +1,31 @@
+//! Header edits (Gateway API `HTTPHeaderFilter`): set, add, remove, in this order.
+
+use super::{Filter, HeaderEdits, Matched, RequestHead, Verdict};
+use model::Reason;
+use model::filter::{HeaderEdit, RequestHeaders, ResponseHeaders};
+use model::header::untouched;
+
+impl Filter for RequestHeaders {
+    fn on_request(&self, _at: &Matched, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
+        apply(&self.0, request.headers());
+        Ok(Verdict::Continue)
+    }
+}
+
+impl Filter for ResponseHeaders {
+    fn on_response(&self, response: &mut dyn HeaderEdits) {
+        apply(&self.0, response);
+    }
+}
+
+fn apply(edit: &HeaderEdit, headers: &mut dyn HeaderEdits) {
+    for (name, value) in edit.set.iter().filter(|(name, _)| untouched(name).is_none()) {
+        headers.set(name, value);
+    }
+    for (name, value) in edit.add.iter().filter(|(name, _)| untouched(name).is_none()) {
+        headers.add(name, value);
+    }
+    for name in edit.remove.iter().filter(|name| untouched(name).is_none()) {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,125 @@
+//! What becomes of a request where it comes in: may it, which rule, which filters, where to. The proxy carries it out,
+//! [`crate::explain`] and the command line show it.
+
+use crate::RequestView;
+use crate::authz::{self, Decision, Denial, DryRun, Facts};
+use crate::filter::{self, HeaderEdits, Matched, RequestHead, Verdict};
+use crate::route::{Match, Table};
+use model::route::{RouteBackend, RouteRule};
+use model::{Hostname, Policy, Reason};
+use std::sync::Arc;
+
+/// Where a request comes in.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// Rules of the service that is called, or of the gateway's listener.
+    pub table: &'a Table,
+    /// The service; `None` at a gateway.
+    pub called: Option<&'a Hostname>,
+    /// Port of the service or listener.
+    pub port: u16,
+    /// What is asked here before anything else. A call of a local application is judged by its callee.
+    pub policies: &'a [Arc<Policy>],
+    /// What is known of the connection; `facts.http` is replaced.
+    pub facts: Facts<'a>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// What the policies say that are not enforced.
+    pub dry_run: Option<DryRun>,
+    /// Where it goes, or why it ends here.
+    pub route: Result<Route<'a>, Refusal>,
+}
+
+/// Why a request ends before any backend is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// A policy says no.
+    Denied(Denial),
+    /// Policies allow some readings of the path and not others.
+    Ambiguous,
+    /// Anything else.
+    For(Reason),
+}
+
+impl Refusal {
+    /// The row of the table of reasons.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Denied(_) => Reason::Denied,
+            Self::Ambiguous => Reason::AmbiguousPath,
+            Self::For(reason) => *reason,
+        }
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<'a> {
+    /// The rule that matched. A service without any rule is its own backend.
+    pub rule: Option<&'a Arc<RouteRule>>,
+    at: Matched,
+}
+
+/// Plans a request, whose path is as [`crate::path::read`] has it.
+pub fn plan<'a>(scope: &Scope<'a>, request: &RequestView<'_>) -> Plan<'a> {
+    let (dry_run, admission) = admit(scope.policies, &Facts { http: Some(request), ..scope.facts });
+    let route = admission.and_then(|()| route(scope, request).map_err(Refusal::For));
+    Plan { dry_run, route }
+}
+
+/// Whether policies let a request or connection go on: what those say that are not enforced, and the verdict of the
+/// others.
+///
+/// # Errors
+/// The verdict: [`Refusal::Denied`] or [`Refusal::Ambiguous`].
+pub fn admit(policies: &[Arc<Policy>], facts: &Facts<'_>) -> (Option<DryRun>, Result<(), Refusal>) {
+    if policies.is_empty() {
+        return (None, Ok(()));
+    }
+    let verdict = match authz::authorize(policies, facts) {
+        Decision::Allow => Ok(()),
+        Decision::Ambiguous => Err(Refusal::Ambiguous),
+        Decision::Deny(denial) => Err(Refusal::Denied(denial)),
+    };
+    (authz::dry_run(policies, facts), verdict)
+}
+
+/// The rule to follow. With rules, one must match.
+fn route<'a>(scope: &Scope<'a>, request: &RequestView<'_>) -> Result<Route<'a>, Reason> {
+    let Scope { table, port, .. } = *scope;
+    match table.find(port, request)? {
+        Some(Match { rule, prefix_len }) => Ok(Route { rule: Some(rule), at: Matched { prefix_len, port } }),
+        None if scope.called.is_some() && !table.has_rules(port) => {
+            Ok(Route { rule: None, at: Matched { prefix_len: 0, port } })
+        }
+        None => Err(Reason::NoRoute),
+    }
+}
+
+impl<'a> Route<'a> {
+    /// Runs the rule's filters on the request.
+    ///
+    /// # Errors
+    /// Why it ends here.
+    pub fn on_request(&self, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
+        match self.rule {
+            Some(rule) => filter::on_request(&rule.filters, &self.at, request),
+            None => Ok(Verdict::Continue),
+        }
+    }
+
+    /// Runs the rule's filters on the response.
+    pub fn on_response(&self, response: &mut dyn HeaderEdits) {
+        if let Some(rule) = self.rule {
+            filter::on_response(&rule.filters, response);
+        }
+    }
+
+    /// The destinations to pick from by weight; `None`: the service that was called.
+    pub fn backends(&self) -> Option<&'a [RouteBackend]> {
+        self.rule.map(|rule| &*rule.backends)
+    }
+}
