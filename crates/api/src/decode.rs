@@ -3,7 +3,7 @@
 //! A field named `$line` receives the line of its struct; [`Unsupported`] is a field that exists but is not
 //! supported yet (a finding), [`Ignored`] one that is accepted and ignored (a warning: `ignored`).
 
-use crate::node::{Node, Value};
+use crate::node::{Node, NodeValue};
 use crate::suggest;
 use model::{Code, Finding, Origin};
 use serde::de::value::StrDeserializer;
@@ -67,8 +67,8 @@ pub(crate) fn decode<T: DeserializeOwned>(
     node: &Node,
     unsupported: &'static [UnsupportedField],
 ) -> Decoded<T> {
-    let context = Context { unsupported, ..Context::default() };
-    let result = T::deserialize(Reader { node, context: &context });
+    let context = DecodeContext { unsupported, ..DecodeContext::default() };
+    let result = T::deserialize(NodeDeserializer { node, context: &context });
     let path = context.path();
     let (mut problems, accepted) = (context.problems.into_inner(), context.accepted.into_inner());
     let value = result.map_err(|error| problems.push(error.into_problem(&path, node.line_of(&path)))).ok();
@@ -80,27 +80,27 @@ const LATER: &str = "$later";
 const ACCEPTED: &str = "$accepted";
 
 #[derive(Default)]
-struct Context {
+struct DecodeContext {
     unsupported: &'static [UnsupportedField],
-    path: RefCell<Vec<Segment>>,
+    path: RefCell<Vec<PathSegment>>,
     problems: RefCell<Vec<Problem>>,
     accepted: RefCell<Vec<String>>,
 }
 
-enum Segment {
+enum PathSegment {
     Key(String),
     Index(usize),
 }
 
-impl Context {
+impl DecodeContext {
     fn path(&self) -> String {
         let mut text = String::new();
         for segment in self.path.borrow().iter() {
             // Writing to a String cannot fail.
             let _ = match segment {
-                Segment::Key(key) if text.is_empty() => write!(text, "{key}"),
-                Segment::Key(key) => write!(text, ".{key}"),
-                Segment::Index(index) => write!(text, "[{index}]"),
+                PathSegment::Key(key) if text.is_empty() => write!(text, "{key}"),
+                PathSegment::Key(key) => write!(text, ".{key}"),
+                PathSegment::Index(index) => write!(text, "[{index}]"),
             };
         }
         text
@@ -113,12 +113,12 @@ impl Context {
     /// Reads one part; the path keeps its last segment when that fails, so the error can be placed.
     fn step<'a, S: DeserializeSeed<'a>>(
         &'a self,
-        segment: Segment,
+        segment: PathSegment,
         node: &'a Node,
         seed: S,
-    ) -> Result<S::Value, Error> {
+    ) -> Result<S::Value, FieldError> {
         self.path.borrow_mut().push(segment);
-        let value = seed.deserialize(Reader { node, context: self })?;
+        let value = seed.deserialize(NodeDeserializer { node, context: self })?;
         self.path.borrow_mut().pop();
         Ok(value)
     }
@@ -137,14 +137,14 @@ impl Context {
 
 /// Why a part could not be read.
 #[derive(Debug)]
-struct Error {
+struct FieldError {
     code: Code,
     cause: String,
     fix: String,
     field: Option<String>,
 }
 
-impl Error {
+impl FieldError {
     fn into_problem(self, path: &str, line: u32) -> Problem {
         let full = match (&self.field, path) {
             (Some(field), "") => field.clone(),
@@ -155,13 +155,13 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for FieldError {}
 
 /// Serde's names of number types, in a reader's words.
 fn expected(what: &dyn de::Expected) -> String {
@@ -189,7 +189,7 @@ fn found(unexpected: &de::Unexpected<'_>) -> String {
     }
 }
 
-impl de::Error for Error {
+impl de::Error for FieldError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let fix = "correct the value".to_owned();
         Self { code: Code::BadValue, cause: message.to_string(), fix, field: None }
@@ -227,15 +227,15 @@ impl de::Error for Error {
     }
 }
 
-struct Reader<'a> {
+struct NodeDeserializer<'a> {
     node: &'a Node,
-    context: &'a Context,
+    context: &'a DecodeContext,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> NodeDeserializer<'a> {
     fn entries(self, fields: Option<&'static [&'static str]>) -> Entries<'a> {
         let entries = match &self.node.value {
-            Value::Mapping(entries) => entries.as_slice(),
+            NodeValue::Mapping(entries) => entries.as_slice(),
             _ => &[],
         };
         let wants_line = fields.is_some_and(|fields| fields.contains(&LINE_FIELD));
@@ -256,14 +256,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'de> Deserializer<'de> for Reader<'de> {
-    type Error = Error;
+impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
+    type Error = FieldError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match &self.node.value {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+            NodeValue::Null => visitor.visit_unit(),
+            NodeValue::Bool(value) => visitor.visit_bool(*value),
+            NodeValue::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
                 (Some(value), _, _) => visitor.visit_u64(value),
                 (_, Some(value), _) => visitor.visit_i64(value),
                 // `1.0` is a whole number, as it is for kubectl.
@@ -275,17 +275,17 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 (_, _, Some(value)) => visitor.visit_f64(value),
                 _ => visitor.visit_unit(),
             },
-            Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Sequence(items) => {
+            NodeValue::String(text) => visitor.visit_borrowed_str(text),
+            NodeValue::Sequence(items) => {
                 visitor.visit_seq(Items { items: items.iter().enumerate(), context: self.context })
             }
-            Value::Mapping(_) => visitor.visit_map(self.entries(None)),
+            NodeValue::Mapping(_) => visitor.visit_map(self.entries(None)),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match &self.node.value {
-            Value::Null => visitor.visit_none(),
+            NodeValue::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
@@ -295,9 +295,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, FieldError> {
         match &self.node.value {
-            Value::Mapping(_) => visitor.visit_map(self.entries(Some(fields))),
+            NodeValue::Mapping(_) => visitor.visit_map(self.entries(Some(fields))),
             _ => self.deserialize_any(OnlyMapping(visitor)),
         }
     }
@@ -307,10 +307,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, FieldError> {
         match self.node.as_str() {
-            Some(text) => visitor.visit_enum(StrDeserializer::<Error>::new(text)),
-            None => Err(Error {
+            Some(text) => visitor.visit_enum(StrDeserializer::<FieldError>::new(text)),
+            None => Err(FieldError {
                 code: Code::BadValue,
                 cause: "is not a word".to_owned(),
                 fix: format!("write one of {}", _variants.join(", ")),
@@ -323,7 +323,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, FieldError> {
         match name {
             LATER => {
                 let path = self.context.path();
@@ -360,15 +360,18 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for OnlyMapping<V> {
 
 struct Items<'a> {
     items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-    context: &'a Context,
+    context: &'a DecodeContext,
 }
 
 impl<'de> de::SeqAccess<'de> for Items<'de> {
-    type Error = Error;
+    type Error = FieldError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, FieldError> {
         match self.items.next() {
-            Some((index, node)) => self.context.step(Segment::Index(index), node, seed).map(Some),
+            Some((index, node)) => self.context.step(PathSegment::Index(index), node, seed).map(Some),
             None => Ok(None),
         }
     }
@@ -379,38 +382,38 @@ struct Entries<'a> {
     fields: Option<&'static [&'static str]>,
     line: Option<u32>,
     next: Option<&'a (String, Node)>,
-    context: &'a Context,
+    context: &'a DecodeContext,
 }
 
 impl<'de> de::MapAccess<'de> for Entries<'de> {
-    type Error = Error;
+    type Error = FieldError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FieldError> {
         if self.line.is_some() && self.next.is_none() {
-            return seed.deserialize(IntoDeserializer::<Error>::into_deserializer(LINE_FIELD)).map(Some);
+            return seed.deserialize(IntoDeserializer::<FieldError>::into_deserializer(LINE_FIELD)).map(Some);
         }
         while let Some((entry, rest)) = self.entries.split_first() {
             self.entries = rest;
             // An explicit null means the same as an absent field, as in Kubernetes.
-            let absent = matches!(entry.1.value, Value::Null);
+            let absent = matches!(entry.1.value, NodeValue::Null);
             let known =
                 self.fields.is_none_or(|fields| fields.contains(&entry.0.as_str()) && entry.0 != LINE_FIELD);
             if known && !(absent && self.fields.is_some()) {
                 self.next = Some(entry);
                 return seed
-                    .deserialize(IntoDeserializer::<Error>::into_deserializer(entry.0.as_str()))
+                    .deserialize(IntoDeserializer::<FieldError>::into_deserializer(entry.0.as_str()))
                     .map(Some);
             }
         }
         Ok(None)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FieldError> {
         if let Some(line) = self.line.take() {
-            return seed.deserialize(IntoDeserializer::<Error>::into_deserializer(line));
+            return seed.deserialize(IntoDeserializer::<FieldError>::into_deserializer(line));
         }
         match self.next.take() {
-            Some((key, node)) => self.context.step(Segment::Key(key.clone()), node, seed),
+            Some((key, node)) => self.context.step(PathSegment::Key(key.clone()), node, seed),
             None => Err(de::Error::custom("has a value without a key")),
         }
     }

@@ -3,7 +3,7 @@
 //! Whatever the types mark as `Ignored` comes here by itself; `metadata` and `status` are the server's. Fields
 //! that are typed and have no effect are told by the rules of their kind, in `kinds`.
 
-use crate::node::{Node, Value};
+use crate::node::{Node, NodeValue};
 use crate::validation::ValidationReport;
 
 /// What is known of an accepted field.
@@ -60,13 +60,13 @@ fn without_indices(path: &str) -> String {
 /// What a field says; empty when it says nothing. What is not a plain value is never what holds anyway.
 fn text(node: &Node) -> String {
     match &node.value {
-        Value::Null => String::new(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Sequence(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Mapping(entries) if entries.is_empty() => String::new(),
-        Value::Mapping(_) => "{}".to_owned(),
+        NodeValue::Null => String::new(),
+        NodeValue::Bool(value) => value.to_string(),
+        NodeValue::Number(number) => number.to_string(),
+        NodeValue::String(text) => text.clone(),
+        NodeValue::Sequence(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        NodeValue::Mapping(entries) if entries.is_empty() => String::new(),
+        NodeValue::Mapping(_) => "{}".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `metadata`: as written, and checked and completed.
 
 use crate::decode::Ignored;
-use crate::node::{Node, Value};
+use crate::node::{Node, NodeValue};
 use crate::validation::ValidationReport;
 use model::Code;
 use serde::Deserialize;
@@ -134,7 +134,7 @@ pub(crate) fn check(
 fn resource_version(node: &Node) -> Option<ResourceVersion> {
     let found = node.find("metadata.resourceVersion")?;
     let text = match &found.value {
-        Value::String(text) => text.clone(),
+        NodeValue::String(text) => text.clone(),
         // A person who writes it leaves out the quotes.
         _ => found.to_json().to_string(),
     };

@@ -10,12 +10,12 @@ pub(crate) struct Node {
     /// 1-based line in the file: of the key for entries of a mapping, else of the value.
     pub(crate) line: u32,
     /// What it is.
-    pub(crate) value: Value,
+    pub(crate) value: NodeValue,
 }
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub(crate) enum NodeValue {
     Null,
     Bool(bool),
     Number(serde_json::Number),
@@ -28,7 +28,7 @@ impl Node {
     /// The entry of a mapping.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
-            Value::Mapping(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, node)| node),
+            NodeValue::Mapping(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, node)| node),
             _ => None,
         }
     }
@@ -36,7 +36,7 @@ impl Node {
     /// The text of a string.
     pub(crate) fn as_str(&self) -> Option<&str> {
         match &self.value {
-            Value::String(text) => Some(text),
+            NodeValue::String(text) => Some(text),
             _ => None,
         }
     }
@@ -62,7 +62,7 @@ impl Node {
     fn part(&self, part: &str) -> Option<&Node> {
         match part.strip_suffix(']') {
             Some(index) => match (&self.value, index.parse::<usize>()) {
-                (Value::Sequence(items), Ok(index)) => items.get(index),
+                (NodeValue::Sequence(items), Ok(index)) => items.get(index),
                 _ => None,
             },
             None => self.get(part),
@@ -73,9 +73,9 @@ impl Node {
     pub(crate) fn shift(&mut self, lines: u32) {
         self.line += lines;
         match &mut self.value {
-            Value::Sequence(items) => items.iter_mut().for_each(|item| item.shift(lines)),
-            Value::Mapping(entries) => entries.iter_mut().for_each(|(_, node)| node.shift(lines)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            NodeValue::Sequence(items) => items.iter_mut().for_each(|item| item.shift(lines)),
+            NodeValue::Mapping(entries) => entries.iter_mut().for_each(|(_, node)| node.shift(lines)),
+            NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::String(_) => {}
         }
     }
 
@@ -83,26 +83,26 @@ impl Node {
     pub(crate) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {
-            Value::Null => Json::Null,
-            Value::Bool(value) => Json::Bool(*value),
-            Value::Number(value) => Json::Number(value.clone()),
-            Value::String(text) => Json::String(text.clone()),
-            Value::Sequence(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            Value::Mapping(entries) => {
+            NodeValue::Null => Json::Null,
+            NodeValue::Bool(value) => Json::Bool(*value),
+            NodeValue::Number(value) => Json::Number(value.clone()),
+            NodeValue::String(text) => Json::String(text.clone()),
+            NodeValue::Sequence(items) => Json::Array(items.iter().map(Node::to_json).collect()),
+            NodeValue::Mapping(entries) => {
                 Json::Object(entries.iter().map(|(key, node)| (key.clone(), node.to_json())).collect())
             }
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for NodeValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ValueVisitor)
     }
 }
 
 /// Reads one node of any sort.
-pub(crate) fn from_spanned(spanned: Spanned<Value>) -> Node {
+pub(crate) fn from_spanned(spanned: Spanned<NodeValue>) -> Node {
     let line = u32::try_from(spanned.referenced.line()).unwrap_or(u32::MAX);
     Node { line, value: spanned.value }
 }
@@ -110,68 +110,68 @@ pub(crate) fn from_spanned(spanned: Spanned<Value>) -> Node {
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
+    type Value = NodeValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a YAML value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<NodeValue, E> {
+        Ok(NodeValue::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<NodeValue, E> {
+        Ok(NodeValue::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<NodeValue, E> {
+        Ok(NodeValue::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<NodeValue, E> {
         serde_json::Number::from_f64(value)
-            .map(Value::Number)
+            .map(NodeValue::Number)
             .ok_or_else(|| E::custom("number is not finite"))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::String(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<NodeValue, E> {
+        Ok(NodeValue::String(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
+    fn visit_string<E>(self, text: String) -> Result<NodeValue, E> {
+        Ok(NodeValue::String(text))
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<NodeValue, E> {
+        Ok(NodeValue::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_none<E>(self) -> Result<NodeValue, E> {
+        Ok(NodeValue::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<NodeValue, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<NodeValue, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element::<Spanned<Value>>()? {
+        while let Some(item) = access.next_element::<Spanned<NodeValue>>()? {
             items.push(from_spanned(item));
         }
-        Ok(Value::Sequence(items))
+        Ok(NodeValue::Sequence(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<NodeValue, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = access.next_key::<Spanned<String>>()? {
-            let mut node = from_spanned(access.next_value::<Spanned<Value>>()?);
+            let mut node = from_spanned(access.next_value::<Spanned<NodeValue>>()?);
             // A field is looked for where its name stands, not where its block begins.
             if let Ok(line @ 1..) = u32::try_from(key.referenced.line()) {
                 node.line = line;
             }
             entries.push((key.value, node));
         }
-        Ok(Value::Mapping(entries))
+        Ok(NodeValue::Mapping(entries))
     }
 }

@@ -10,7 +10,7 @@ mod fail_closed;
 use crate::decode::Problem;
 use crate::kinds::{self, ObjectContent, ObjectKind};
 use crate::meta::DEFAULT_NAMESPACE;
-use crate::node::{self, Node, Value};
+use crate::node::{self, Node, NodeValue};
 use crate::object::Object;
 use crate::scan::{self, RawDocument};
 use crate::suggest;
@@ -38,24 +38,24 @@ pub fn documents(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
 
 /// The same for several files, as `(name, text)`: an object that occurs twice is used as first found.
 pub fn files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Object>, Vec<Finding>) {
-    let mut batch = Batch::default();
+    let mut parser = FileParser::default();
     for (file, text) in files {
-        batch.file(&Arc::from(file), text);
+        parser.file(&Arc::from(file), text);
     }
-    (batch.objects, batch.findings)
+    (parser.objects, parser.findings)
 }
 
 /// As [`documents`], for who has no last good version to keep: a policy that is refused is there all the
 /// same, as one that denies everything to whom it selects.
 pub fn documents_fail_closed(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
-    let mut batch = Batch { refused: Refused::Closed, ..Batch::default() };
-    batch.file(&Arc::from(file), text);
-    (batch.objects, batch.findings)
+    let mut parser = FileParser { on_refusal: OnRefusal::Closed, ..FileParser::default() };
+    parser.file(&Arc::from(file), text);
+    (parser.objects, parser.findings)
 }
 
 /// What becomes of a policy that is refused.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Refused {
+enum OnRefusal {
     /// It is left out.
     #[default]
     Absent,
@@ -64,14 +64,14 @@ enum Refused {
 }
 
 #[derive(Default)]
-struct Batch {
-    refused: Refused,
+struct FileParser {
+    on_refusal: OnRefusal,
     objects: Vec<Object>,
     findings: Vec<Finding>,
     seen: HashMap<ObjectRef, Origin>,
 }
 
-impl Batch {
+impl FileParser {
     fn file(&mut self, file: &Arc<str>, text: &str) {
         let nowhere = Origin { object: ObjectRef::new("", "", ""), file: file.clone(), line: 1 };
         if text.len() > FILE_BYTES_MAX {
@@ -105,7 +105,7 @@ impl Batch {
 
     /// What could not even be read as YAML: where nothing better is known, a policy in it denies.
     fn unread(&mut self, document: RawDocument<'_>, of_file: &Origin) {
-        if self.refused == Refused::Absent {
+        if self.on_refusal == OnRefusal::Absent {
             return;
         }
         let origin = Origin { line: document.lines_before + 1, ..of_file.clone() };
@@ -119,7 +119,9 @@ impl Batch {
     fn node(&mut self, node: &Node, file: &Arc<str>, text: &str) {
         // `List`, or `ServiceList` and the like, as an API writes it.
         let is_list = node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
-        if let (true, Some(Value::Sequence(items))) = (is_list, node.get("items").map(|items| &items.value)) {
+        if let (true, Some(NodeValue::Sequence(items))) =
+            (is_list, node.get("items").map(|items| &items.value))
+        {
             for item in items {
                 self.node(item, file, &item.to_json().to_string());
             }
@@ -128,9 +130,9 @@ impl Batch {
         let origin = Origin { object: reference(node), file: file.clone(), line: node.line };
         let (object, problems) = object(node, &origin, text);
         self.problems(&origin, problems);
-        let fail_closed = || match self.refused {
-            Refused::Absent => None,
-            Refused::Closed => fail_closed::of(node, &origin, text),
+        let fail_closed = || match self.on_refusal {
+            OnRefusal::Absent => None,
+            OnRefusal::Closed => fail_closed::of(node, &origin, text),
         };
         let Some(object) = object.or_else(fail_closed) else { return };
         match self.seen.get(&object.object) {
@@ -174,7 +176,7 @@ fn read(document: RawDocument<'_>) -> Result<Node, Problem> {
         strict_booleans: true,
         with_snippet: false,
     };
-    match serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<Value>>(document.text, options) {
+    match serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<NodeValue>>(document.text, options) {
         Ok(spanned) => {
             let mut node = node::from_spanned(spanned);
             node.shift(document.lines_before);

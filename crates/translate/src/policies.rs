@@ -7,8 +7,9 @@ use crate::gateways::{find_gateway, inbound_subscription};
 use crate::world::{World, selects};
 use api::fields::pattern;
 use api::fields::target_ref::PolicyTarget;
-use api::kinds::authorization_policy;
-use api::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule, When};
+use api::kinds::authorization_policy::{
+    AuthorizationPolicySpec, PolicyAction, PolicyCondition, PolicyOperation, PolicyRule, PolicySource,
+};
 use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
 use api::{Object, ROOT_NAMESPACE, Spec};
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
@@ -74,7 +75,7 @@ impl Reading<'_> {
         self.understood &= texts.is_empty();
     }
 
-    fn source(&mut self, source: &authorization_policy::Source) -> Source {
+    fn source(&mut self, source: &PolicySource) -> Source {
         self.unsupported(&source.request_principals);
         self.unsupported(&source.not_request_principals);
         self.unsupported(&source.trust_domains);
@@ -93,7 +94,7 @@ impl Reading<'_> {
         }
     }
 
-    fn operation(&mut self, operation: &authorization_policy::Operation) -> Operation {
+    fn operation(&mut self, operation: &PolicyOperation) -> Operation {
         let port = |text: &str| text.parse().ok().filter(|_| pattern::is_port(text));
         Operation {
             hosts: self.globs(&operation.hosts, pattern::is_pattern),
@@ -107,7 +108,7 @@ impl Reading<'_> {
         }
     }
 
-    fn condition(&mut self, when: &When) -> Condition {
+    fn condition(&mut self, when: &PolicyCondition) -> Condition {
         let mut values = when.values.iter().chain(&when.not_values);
         let fits = values.all(|value| pattern::is_value_of(&when.key, value));
         let key = match when.key.as_str() {

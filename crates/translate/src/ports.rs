@@ -1,6 +1,6 @@
 //! What a port of a service speaks: Kubernetes' rules for `appProtocol`, Istio's for names and known ports.
 
-use api::fields::port::{ServicePort as ApiPort, TargetPort};
+use api::fields::port::{ServicePortSpec, TargetPort};
 use model::service::{Protocol, ServicePort};
 
 /// Where servers speak first: one that waits for the client's first bytes to tell what it speaks would make
@@ -8,7 +8,7 @@ use model::service::{Protocol, ServicePort};
 const SERVER_FIRST: &[u16] = &[25, 53, 3306, 27017];
 
 /// `None` for what the mesh does not carry. `local`: the port of the local service behind a global one.
-pub(crate) fn service_port(port: &ApiPort, local: Option<&ServicePort>) -> Option<ServicePort> {
+pub(crate) fn service_port(port: &ServicePortSpec, local: Option<&ServicePort>) -> Option<ServicePort> {
     if !port.is_tcp() {
         return None;
     }

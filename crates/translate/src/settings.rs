@@ -1,8 +1,7 @@
 //! What `MeshSettings` says to proxies.
 
 use crate::world::World;
-use api::kinds::mesh_settings;
-use api::kinds::mesh_settings::MeshSettingsSpec;
+use api::kinds::mesh_settings::{EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting};
 use api::{Object, Spec, duration};
 use model::MeshSettings;
 use model::authz::Cidr;
@@ -45,26 +44,22 @@ pub(crate) fn mesh_settings(world: &World) -> MeshSettings {
     }
 }
 
-fn normalization(written: Option<mesh_settings::Normalization>) -> Normalization {
+fn normalization(written: Option<NormalizationSetting>) -> Normalization {
     match written {
         None => Normalization::default(),
-        Some(mesh_settings::Normalization::None) => Normalization::None,
-        Some(mesh_settings::Normalization::Base) => Normalization::Base,
-        Some(mesh_settings::Normalization::MergeSlashes) => Normalization::MergeSlashes,
-        Some(mesh_settings::Normalization::DecodeAndMergeSlashes) => Normalization::DecodeAndMergeSlashes,
+        Some(NormalizationSetting::None) => Normalization::None,
+        Some(NormalizationSetting::Base) => Normalization::Base,
+        Some(NormalizationSetting::MergeSlashes) => Normalization::MergeSlashes,
+        Some(NormalizationSetting::DecodeAndMergeSlashes) => Normalization::DecodeAndMergeSlashes,
     }
 }
 
-fn escaped_slashes(written: Option<mesh_settings::EscapedSlashesAction>) -> EscapedSlashesAction {
+fn escaped_slashes(written: Option<EscapedSlashesSetting>) -> EscapedSlashesAction {
     match written {
         None => EscapedSlashesAction::default(),
-        Some(mesh_settings::EscapedSlashesAction::KeepUnchanged) => EscapedSlashesAction::KeepUnchanged,
-        Some(mesh_settings::EscapedSlashesAction::RejectRequest) => EscapedSlashesAction::RejectRequest,
-        Some(mesh_settings::EscapedSlashesAction::UnescapeAndRedirect) => {
-            EscapedSlashesAction::UnescapeAndRedirect
-        }
-        Some(mesh_settings::EscapedSlashesAction::UnescapeAndForward) => {
-            EscapedSlashesAction::UnescapeAndForward
-        }
+        Some(EscapedSlashesSetting::KeepUnchanged) => EscapedSlashesAction::KeepUnchanged,
+        Some(EscapedSlashesSetting::RejectRequest) => EscapedSlashesAction::RejectRequest,
+        Some(EscapedSlashesSetting::UnescapeAndRedirect) => EscapedSlashesAction::UnescapeAndRedirect,
+        Some(EscapedSlashesSetting::UnescapeAndForward) => EscapedSlashesAction::UnescapeAndForward,
     }
 }

@@ -18,7 +18,7 @@ pub(crate) const NODE_PORT: IgnoredField = IgnoredField::new("spec.ports[].nodeP
 /// One port.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ServicePort {
+pub struct ServicePortSpec {
     /// `name`; its prefix (`http`, `http2`, `grpc`, `tcp`, `tls`, `https`) declares the protocol.
     #[serde(default)]
     pub name: Option<String>,
@@ -29,7 +29,7 @@ pub struct ServicePort {
     pub target_port: Option<TargetPort>,
     /// `TCP` (default), `UDP` or `SCTP`; the latter two are ignored by the mesh.
     #[serde(default)]
-    pub protocol: Option<Transport>,
+    pub protocol: Option<PortProtocol>,
     /// Wins over the name if it is one of Kubernetes' own or of the words of names; else it says nothing.
     #[serde(default)]
     pub app_protocol: Option<String>,
@@ -41,17 +41,17 @@ pub struct ServicePort {
     pub line: u32,
 }
 
-impl ServicePort {
+impl ServicePortSpec {
     /// Whether the mesh carries it.
     pub fn is_tcp(&self) -> bool {
-        matches!(self.protocol, None | Some(Transport::Tcp))
+        matches!(self.protocol, None | Some(PortProtocol::Tcp))
     }
 }
 
-/// Transport protocol of a port.
+/// The transport protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Transport {
+pub enum PortProtocol {
     /// The one that the mesh carries.
     Tcp,
     /// Left alone.
@@ -109,7 +109,7 @@ impl Visitor<'_> for TargetPortVisitor {
 }
 
 /// Also for the ports of a `GlobalService`.
-pub(crate) fn check(path: &str, ports: &[ServicePort], report: &mut ValidationReport<'_>) {
+pub(crate) fn check(path: &str, ports: &[ServicePortSpec], report: &mut ValidationReport<'_>) {
     const PORTS_MAX: usize = 100;
     report.at_most(path, ports.len(), PORTS_MAX);
     let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
@@ -129,7 +129,7 @@ pub(crate) fn check(path: &str, ports: &[ServicePort], report: &mut ValidationRe
             None => {}
         }
         app_protocol(port, &format!("{at}.appProtocol"), report);
-        if let Some(transport @ (Transport::Udp | Transport::Sctp)) = port.protocol {
+        if let Some(transport @ (PortProtocol::Udp | PortProtocol::Sctp)) = port.protocol {
             let name = format!("{transport:?}").to_ascii_uppercase();
             let cause = format!("is {name}, which is not supported yet, so the port has no effect");
             report.no_effect(&format!("{at}.protocol"), &cause, "remove the port: the mesh carries TCP only");
@@ -162,7 +162,7 @@ pub(crate) fn check(path: &str, ports: &[ServicePort], report: &mut ValidationRe
 }
 
 /// What a port declares and the proxy does not do.
-fn app_protocol(port: &ServicePort, at: &str, report: &mut ValidationReport<'_>) {
+fn app_protocol(port: &ServicePortSpec, at: &str, report: &mut ValidationReport<'_>) {
     let declared = port.app_protocol.as_deref().unwrap_or_default();
     if declared.eq_ignore_ascii_case("kubernetes.io/ws") {
         let cause =

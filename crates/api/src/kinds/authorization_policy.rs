@@ -97,11 +97,11 @@ pub enum PolicyAction {
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyRule {
     /// Any of these.
-    pub from: Vec<From>,
+    pub from: Vec<PolicyFrom>,
     /// Any of these.
-    pub to: Vec<To>,
+    pub to: Vec<PolicyTo>,
     /// All of these.
-    pub when: Vec<When>,
+    pub when: Vec<PolicyCondition>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -110,16 +110,16 @@ pub struct PolicyRule {
 /// `from[]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct From {
+pub struct PolicyFrom {
     /// Who.
-    pub source: Source,
+    pub source: PolicySource,
 }
 
 /// `from[].source`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the names are Istio's")]
-pub struct Source {
+pub struct PolicySource {
     pub principals: Vec<String>,
     pub not_principals: Vec<String>,
     pub request_principals: Vec<String>,
@@ -142,16 +142,16 @@ pub struct Source {
 /// `to[]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct To {
+pub struct PolicyTo {
     /// What.
-    pub operation: Operation,
+    pub operation: PolicyOperation,
 }
 
 /// `to[].operation`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the names are Istio's")]
-pub struct Operation {
+pub struct PolicyOperation {
     pub hosts: Vec<String>,
     pub not_hosts: Vec<String>,
     pub ports: Vec<String>,
@@ -168,7 +168,7 @@ pub struct Operation {
 /// `when[]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct When {
+pub struct PolicyCondition {
     /// For example `request.headers[x-token]`.
     pub key: String,
     /// Any must match.
@@ -207,7 +207,7 @@ fn closed(code: Code, path: &str, cause: &str, report: &mut ValidationReport<'_>
     );
 }
 
-fn source(source: &Source, at: &str, report: &mut ValidationReport<'_>) {
+fn source(source: &PolicySource, at: &str, report: &mut ValidationReport<'_>) {
     let unsupported = [
         ("requestPrincipals", &source.request_principals),
         ("notRequestPrincipals", &source.not_request_principals),
@@ -238,7 +238,7 @@ fn source(source: &Source, at: &str, report: &mut ValidationReport<'_>) {
     for (field, values) in supported {
         not_empty(&format!("{at}.{field}"), values, report);
     }
-    let checks: [Check<'_>; 8] = [
+    let checks: [ValueCheck<'_>; 8] = [
         ("principals", &source.principals, pattern::is_principal),
         ("notPrincipals", &source.not_principals, pattern::is_principal),
         ("namespaces", &source.namespaces, pattern::is_namespace),
@@ -269,7 +269,7 @@ fn is_account(text: &str) -> bool {
     namespace.is_none_or(syntax::is_label) && syntax::is_subdomain(name)
 }
 
-fn operation(operation: &Operation, at: &str, report: &mut ValidationReport<'_>) {
+fn operation(operation: &PolicyOperation, at: &str, report: &mut ValidationReport<'_>) {
     let lists = [
         ("hosts", &operation.hosts),
         ("notHosts", &operation.not_hosts),
@@ -293,7 +293,7 @@ fn operation(operation: &Operation, at: &str, report: &mut ValidationReport<'_>)
         }
     }
     let path = |text: &str| text.contains(['{', '}']) || pattern::is_path(text);
-    let checks: [Check<'_>; 8] = [
+    let checks: [ValueCheck<'_>; 8] = [
         ("hosts", &operation.hosts, pattern::is_pattern),
         ("notHosts", &operation.not_hosts, pattern::is_pattern),
         ("ports", &operation.ports, pattern::is_port),
@@ -307,10 +307,10 @@ fn operation(operation: &Operation, at: &str, report: &mut ValidationReport<'_>)
 }
 
 /// A field, its values, and whether one can match anything.
-type Check<'a> = (&'a str, &'a Vec<String>, fn(&str) -> bool);
+type ValueCheck<'a> = (&'a str, &'a Vec<String>, fn(&str) -> bool);
 
 /// Values that could never match: in a DENY rule they would deny nothing, without a word.
-fn matchable(checks: &[Check<'_>], at: &str, report: &mut ValidationReport<'_>) {
+fn matchable(checks: &[ValueCheck<'_>], at: &str, report: &mut ValidationReport<'_>) {
     for (field, values, can_match) in checks {
         let wrong = values.iter().enumerate().filter(|(_, value)| !value.is_empty() && !can_match(value));
         for (index, value) in wrong {
@@ -336,7 +336,7 @@ const KEYS_LATER: &[&str] = &[
     "source.serviceAccount",
 ];
 
-fn condition(when: &When, at: &str, report: &mut ValidationReport<'_>) {
+fn condition(when: &PolicyCondition, at: &str, report: &mut ValidationReport<'_>) {
     let path = format!("{at}.key");
     match when.key.as_str() {
         "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.port" => {}

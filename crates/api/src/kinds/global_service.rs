@@ -1,7 +1,7 @@
 //! Leno `GlobalService`: a name that is the same in every cluster.
 
 use super::{KindSpec, LENO_GROUP, ObjectKind};
-use crate::fields::port::{self, ServicePort};
+use crate::fields::port::{self, ServicePortSpec};
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
 use crate::syntax;
@@ -18,7 +18,7 @@ pub struct GlobalServiceSpec {
     pub hosts: Vec<String>,
     /// Absent: those of the services behind it.
     #[serde(default)]
-    pub ports: Vec<ServicePort>,
+    pub ports: Vec<ServicePortSpec>,
     /// What stands behind it in each cluster that has it.
     #[serde(default)]
     pub backends: Vec<GlobalBackend>,

@@ -4,8 +4,11 @@
 mod filters;
 mod matches;
 
-pub use filters::*;
-pub use matches::*;
+pub use filters::{
+    HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter,
+    HttpRouteFilter, HttpRouteFilterType, HttpUrlRewriteFilter,
+};
+pub use matches::{HttpMethod, HttpPathMatch, HttpRouteMatch, HttpValueMatch, PathMatchType, ValueMatchType};
 
 use super::{GATEWAY_GROUP, KindSpec, LENO_GROUP, ObjectKind};
 use crate::decode::Unsupported;
@@ -131,9 +134,9 @@ pub struct HttpRouteRule {
     /// Weighted destinations.
     pub backend_refs: Vec<HttpBackendRef>,
     /// Time limits.
-    pub timeouts: Option<Timeouts>,
+    pub timeouts: Option<HttpRouteTimeouts>,
     /// Experimental channel.
-    pub retry: Option<Retry>,
+    pub retry: Option<HttpRouteRetry>,
     /// Not supported yet.
     pub session_persistence: Option<Unsupported>,
     /// Line in the file.
@@ -173,7 +176,7 @@ pub struct HttpBackendRef {
 /// `timeouts`, GEP-2257 durations; `0s` switches one off.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Timeouts {
+pub struct HttpRouteTimeouts {
     /// The whole exchange.
     pub request: Option<String>,
     /// Each attempt; at most `request`.
@@ -186,7 +189,7 @@ pub struct Timeouts {
 /// `retry` (experimental channel).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Retry {
+pub struct HttpRouteRetry {
     /// 400 to 599.
     pub codes: Vec<u16>,
     /// Further attempts, from 1; absent: 2, as without a policy.
@@ -289,7 +292,7 @@ fn backend_ref(backend: &HttpBackendRef, at: &str, report: &mut ValidationReport
     }
 }
 
-fn timeouts(limits: &Timeouts, at: &str, report: &mut ValidationReport<'_>) {
+fn timeouts(limits: &HttpRouteTimeouts, at: &str, report: &mut ValidationReport<'_>) {
     let mut read = |field: &str, text: &Option<String>| {
         let text = text.as_deref()?;
         let value = duration::parse(text);
@@ -310,14 +313,19 @@ fn timeouts(limits: &Timeouts, at: &str, report: &mut ValidationReport<'_>) {
 }
 
 /// RFC 9110 section 9.2.2.
-fn is_idempotent(method: Method) -> bool {
+fn is_idempotent(method: HttpMethod) -> bool {
     match method {
-        Method::Get | Method::Head | Method::Options | Method::Trace | Method::Put | Method::Delete => true,
-        Method::Post | Method::Patch | Method::Connect => false,
+        HttpMethod::Get
+        | HttpMethod::Head
+        | HttpMethod::Options
+        | HttpMethod::Trace
+        | HttpMethod::Put
+        | HttpMethod::Delete => true,
+        HttpMethod::Post | HttpMethod::Patch | HttpMethod::Connect => false,
     }
 }
 
-fn retry(policy: &Retry, at: &str, report: &mut ValidationReport<'_>) {
+fn retry(policy: &HttpRouteRetry, at: &str, report: &mut ValidationReport<'_>) {
     for (index, code) in policy.codes.iter().enumerate() {
         if !(400..=599).contains(code) {
             report.bad(

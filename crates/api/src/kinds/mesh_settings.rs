@@ -79,15 +79,15 @@ impl KindSpec for MeshSettingsSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct PathNormalizationSettings {
     /// Absent: `BASE`.
-    pub normalization: Option<Normalization>,
+    pub normalization: Option<NormalizationSetting>,
     /// Absent: `KEEP_UNCHANGED`.
-    pub path_with_escaped_slashes_action: Option<EscapedSlashesAction>,
+    pub path_with_escaped_slashes_action: Option<EscapedSlashesSetting>,
 }
 
 /// See `model::settings::Normalization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Normalization {
+pub enum NormalizationSetting {
     /// Byte for byte.
     None,
     /// Dot segments and unreserved escapes.
@@ -101,7 +101,7 @@ pub enum Normalization {
 /// See `model::settings::EscapedSlashesAction`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum EscapedSlashesAction {
+pub enum EscapedSlashesSetting {
     /// As it came.
     KeepUnchanged,
     /// 400.

@@ -2,7 +2,7 @@
 
 use super::{KindSpec, ObjectKind};
 use crate::decode::Ignored;
-use crate::fields::port::{self, ServicePort};
+use crate::fields::port::{self, ServicePortSpec};
 use crate::ignored::{self, IgnoredField};
 use crate::meta::{Meta, NameSyntax};
 use crate::validation::ValidationReport;
@@ -20,7 +20,7 @@ pub struct ServiceSpec {
     /// Which workloads; empty: none.
     pub selector: BTreeMap<String, String>,
     /// Never empty after checking.
-    pub ports: Vec<ServicePort>,
+    pub ports: Vec<ServicePortSpec>,
     /// `type`; `ExternalName` is refused.
     #[serde(rename = "type")]
     pub service_type: Option<ServiceType>,

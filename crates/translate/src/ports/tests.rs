@@ -1,10 +1,10 @@
 use super::service_port;
-use api::fields::port::{ServicePort as ApiPort, TargetPort, Transport};
+use api::fields::port::{PortProtocol, ServicePortSpec, TargetPort};
 use model::service::Protocol::{self, Http1, Http2, Tcp, Undeclared};
 
-fn port(name: &str, hint: &str, number: u16) -> ApiPort {
+fn port(name: &str, hint: &str, number: u16) -> ServicePortSpec {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    ApiPort { name: text(name), app_protocol: text(hint), port: number, ..ApiPort::default() }
+    ServicePortSpec { name: text(name), app_protocol: text(hint), port: number, ..ServicePortSpec::default() }
 }
 
 fn check(name: &str, hint: &str, number: u16, expected: Protocol) {
@@ -87,8 +87,10 @@ fn where_servers_speak_first_nobody_waits_for_the_client() {
 
 #[test]
 fn a_global_port_takes_from_the_local_one_what_it_does_not_say() {
-    let local =
-        service_port(&ApiPort { target_port: Some(TargetPort::Number(8080)), ..port("http", "", 80) }, None);
+    let local = service_port(
+        &ServicePortSpec { target_port: Some(TargetPort::Number(8080)), ..port("http", "", 80) },
+        None,
+    );
     let global = |name: &str, hint: &str| {
         let found = service_port(&port(name, hint, 80), local.as_ref());
         found.map(|port| (port.target_port, port.protocol))
@@ -96,5 +98,8 @@ fn a_global_port_takes_from_the_local_one_what_it_does_not_say() {
     assert_eq!(global("", ""), Some((8080, Http1)));
     assert_eq!(global("", "mycompany.com/x"), Some((8080, Http1)));
     assert_eq!(global("grpc", ""), Some((8080, Http2)));
-    assert_eq!(service_port(&ApiPort { protocol: Some(Transport::Udp), ..port("http", "", 80) }, None), None);
+    assert_eq!(
+        service_port(&ServicePortSpec { protocol: Some(PortProtocol::Udp), ..port("http", "", 80) }, None),
+        None
+    );
 }

@@ -5,8 +5,9 @@ use crate::hosts::{backend_host, service_host};
 use crate::world::World;
 use api::kinds::LENO_GROUP;
 use api::kinds::http_route::{
-    HeaderFilter, HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule, HttpRouteSpec,
-    PathMatchType, PathModifier, PathModifierType, Retry, ValueMatchType,
+    HttpBackendRef, HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter,
+    HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteSpec, HttpValueMatch, PathMatchType,
+    ValueMatchType,
 };
 use api::{Object, Spec, duration};
 use model::filter::{
@@ -74,11 +75,8 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
         PathMatchType::PathPrefix => PathMatch::Prefix(value.trim_end_matches('/').into()),
         PathMatchType::RegularExpression => PathMatch::Regex(Pattern(value.into())),
     };
-    let conditions = |list: &[api::kinds::http_route::ValueMatch], name: fn(&str) -> Arc<str>| {
-        let value = |one: &api::kinds::http_route::ValueMatch| match one
-            .match_type
-            .unwrap_or(ValueMatchType::Exact)
-        {
+    let conditions = |list: &[HttpValueMatch], name: fn(&str) -> Arc<str>| {
+        let value = |one: &HttpValueMatch| match one.match_type.unwrap_or(ValueMatchType::Exact) {
             ValueMatchType::Exact => StringMatch::Exact(one.value.as_str().into()),
             ValueMatchType::RegularExpression => StringMatch::Regex(Pattern(one.value.as_str().into())),
         };
@@ -116,9 +114,9 @@ fn filter(filter: &HttpRouteFilter) -> Option<FilterConfig> {
     })
 }
 
-fn header_edit(edit: &HeaderFilter) -> HeaderEdit {
+fn header_edit(edit: &HttpHeaderFilter) -> HeaderEdit {
     let lower = |name: &str| Arc::<str>::from(name.to_ascii_lowercase());
-    let pairs = |headers: &[api::kinds::http_route::Header]| {
+    let pairs = |headers: &[HttpHeader]| {
         headers.iter().map(|header| (lower(&header.name), header.value.as_str().into())).collect()
     };
     HeaderEdit {
@@ -128,18 +126,18 @@ fn header_edit(edit: &HeaderFilter) -> HeaderEdit {
     }
 }
 
-fn path_rewrite(path: &PathModifier) -> PathRewrite {
+fn path_rewrite(path: &HttpPathModifier) -> PathRewrite {
     match path.modifier_type {
-        PathModifierType::ReplaceFullPath => {
+        HttpPathModifierType::ReplaceFullPath => {
             PathRewrite::Full(path.replace_full_path.as_deref().unwrap_or("/").into())
         }
-        PathModifierType::ReplacePrefixMatch => {
+        HttpPathModifierType::ReplacePrefixMatch => {
             PathRewrite::Prefix(path.replace_prefix_match.as_deref().unwrap_or_default().into())
         }
     }
 }
 
-fn retry(retry: &Retry) -> RetryPolicy {
+fn retry(retry: &HttpRouteRetry) -> RetryPolicy {
     RetryPolicy {
         attempts: retry.attempts.unwrap_or(RetryPolicy::ATTEMPTS_DEFAULT),
         codes: retry.codes.clone(),

@@ -1,7 +1,7 @@
 //! What stands for an `AuthorizationPolicy` that cannot be read: a denial of everything to the workloads that
 //! it selects, or to its whole namespace when not even that can be read.
 
-use super::{AuthorizationPolicySpec, PolicyAction, PolicyRule, When};
+use super::{AuthorizationPolicySpec, PolicyAction, PolicyCondition, PolicyRule};
 use crate::decode;
 use crate::fields::selector::WorkloadSelector;
 use crate::fields::target_ref::PolicyTarget;
@@ -9,7 +9,8 @@ use crate::node::Node;
 use serde::de::DeserializeOwned;
 
 fn of_everything() -> AuthorizationPolicySpec {
-    let everything = When { key: String::new(), values: vec!["*".into()], ..When::default() };
+    let everything =
+        PolicyCondition { key: String::new(), values: vec!["*".into()], ..PolicyCondition::default() };
     AuthorizationPolicySpec {
         action: Some(PolicyAction::Deny),
         // A condition that nobody understands: it denies everything.

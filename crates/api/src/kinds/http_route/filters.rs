@@ -15,19 +15,19 @@ use serde::de::IgnoredAny;
 pub struct HttpRouteFilter {
     /// Which.
     #[serde(rename = "type")]
-    pub filter_type: FilterType,
+    pub filter_type: HttpRouteFilterType,
     /// For `RequestHeaderModifier`.
     #[serde(default)]
-    pub request_header_modifier: Option<HeaderFilter>,
+    pub request_header_modifier: Option<HttpHeaderFilter>,
     /// For `ResponseHeaderModifier`.
     #[serde(default)]
-    pub response_header_modifier: Option<HeaderFilter>,
+    pub response_header_modifier: Option<HttpHeaderFilter>,
     /// For `RequestRedirect`.
     #[serde(default)]
-    pub request_redirect: Option<RedirectFilter>,
+    pub request_redirect: Option<HttpRequestRedirectFilter>,
     /// For `URLRewrite`.
     #[serde(default)]
-    pub url_rewrite: Option<RewriteFilter>,
+    pub url_rewrite: Option<HttpUrlRewriteFilter>,
     /// Not supported yet.
     #[serde(default)]
     pub request_mirror: Option<IgnoredAny>,
@@ -48,7 +48,7 @@ pub struct HttpRouteFilter {
 /// The filters of the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Gateway API's")]
-pub enum FilterType {
+pub enum HttpRouteFilterType {
     RequestHeaderModifier,
     ResponseHeaderModifier,
     RequestRedirect,
@@ -64,11 +64,11 @@ pub enum FilterType {
 /// Changes to headers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct HeaderFilter {
+pub struct HttpHeaderFilter {
     /// Replace.
-    pub set: Vec<Header>,
+    pub set: Vec<HttpHeader>,
     /// Append.
-    pub add: Vec<Header>,
+    pub add: Vec<HttpHeader>,
     /// Delete.
     pub remove: Vec<String>,
     /// Line in the file.
@@ -78,7 +78,7 @@ pub struct HeaderFilter {
 
 /// A header.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct Header {
+pub struct HttpHeader {
     /// Name.
     pub name: String,
     /// Value.
@@ -88,13 +88,13 @@ pub struct Header {
 /// `requestRedirect`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct RedirectFilter {
+pub struct HttpRequestRedirectFilter {
     /// `http` or `https`.
     pub scheme: Option<String>,
     /// New host.
     pub hostname: Option<String>,
     /// New path.
-    pub path: Option<PathModifier>,
+    pub path: Option<HttpPathModifier>,
     /// New port.
     pub port: Option<u16>,
     /// 301, 302 (default), 303, 307, 308.
@@ -107,11 +107,11 @@ pub struct RedirectFilter {
 /// `urlRewrite`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct RewriteFilter {
+pub struct HttpUrlRewriteFilter {
     /// New host.
     pub hostname: Option<String>,
     /// New path.
-    pub path: Option<PathModifier>,
+    pub path: Option<HttpPathModifier>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -120,10 +120,10 @@ pub struct RewriteFilter {
 /// How a path is replaced; exactly the field that `type` names is set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PathModifier {
+pub struct HttpPathModifier {
     /// Which.
     #[serde(rename = "type")]
-    pub modifier_type: PathModifierType,
+    pub modifier_type: HttpPathModifierType,
     /// For `ReplaceFullPath`.
     #[serde(default)]
     pub replace_full_path: Option<String>,
@@ -138,7 +138,7 @@ pub struct PathModifier {
 /// Which part is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Gateway API's")]
-pub enum PathModifierType {
+pub enum HttpPathModifierType {
     ReplaceFullPath,
     ReplacePrefixMatch,
 }
@@ -150,21 +150,21 @@ const HEADER_VALUE_BYTES_MAX: usize = 4096;
 pub(crate) fn check(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
     report.at_most(&format!("{at}.filters"), rule.filters.len(), FILTERS_MAX);
     let has = |wanted| rule.filters.iter().any(|filter| filter.filter_type == wanted);
-    if has(FilterType::RequestRedirect) && has(FilterType::UrlRewrite) {
+    if has(HttpRouteFilterType::RequestRedirect) && has(HttpRouteFilterType::UrlRewrite) {
         report.bad(&format!("{at}.filters"), "has both RequestRedirect and URLRewrite", "use one of them");
     }
-    if has(FilterType::RequestRedirect) && !rule.backend_refs.is_empty() {
+    if has(HttpRouteFilterType::RequestRedirect) && !rule.backend_refs.is_empty() {
         let fix = "remove backendRefs or the redirect";
         report.bad(&format!("{at}.backendRefs"), "cannot stand beside a RequestRedirect", fix);
     }
     for (index, filter) in rule.filters.iter().enumerate() {
         let path = format!("{at}.filters[{index}]");
         let repeats = rule.filters[..index].iter().any(|before| before.filter_type == filter.filter_type);
-        if repeats && filter.filter_type != FilterType::RequestMirror {
+        if repeats && filter.filter_type != HttpRouteFilterType::RequestMirror {
             report.bad(&format!("{path}.type"), "occurs twice", "merge the two filters");
         }
-        let edits = [FilterType::RequestHeaderModifier, FilterType::ResponseHeaderModifier];
-        if has(FilterType::RequestRedirect) && edits.contains(&filter.filter_type) {
+        let edits = [HttpRouteFilterType::RequestHeaderModifier, HttpRouteFilterType::ResponseHeaderModifier];
+        if has(HttpRouteFilterType::RequestRedirect) && edits.contains(&filter.filter_type) {
             report.no_effect(&path, "has no effect beside a RequestRedirect", "remove one of the two");
         }
         one_filter(filter, &path, rule, report);
@@ -174,17 +174,17 @@ pub(crate) fn check(rule: &HttpRouteRule, at: &str, report: &mut ValidationRepor
 fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: &mut ValidationReport<'_>) {
     let fields = [
         (
-            FilterType::RequestHeaderModifier,
+            HttpRouteFilterType::RequestHeaderModifier,
             "requestHeaderModifier",
             filter.request_header_modifier.is_some(),
         ),
         (
-            FilterType::ResponseHeaderModifier,
+            HttpRouteFilterType::ResponseHeaderModifier,
             "responseHeaderModifier",
             filter.response_header_modifier.is_some(),
         ),
-        (FilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
-        (FilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
+        (HttpRouteFilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
+        (HttpRouteFilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
     ];
     for (filter_type, field, is_set) in fields {
         let wanted = filter.filter_type == filter_type;
@@ -196,23 +196,25 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
         }
     }
     match filter.filter_type {
-        FilterType::ExternalAuth => {
+        HttpRouteFilterType::ExternalAuth => {
             let fix = "use an AuthorizationPolicy; without a check in its place everybody passes";
             report.later(at, "the filter ExternalAuth", fix);
         }
-        FilterType::RequestMirror | FilterType::Cors | FilterType::ExtensionRef => {
+        HttpRouteFilterType::RequestMirror
+        | HttpRouteFilterType::Cors
+        | HttpRouteFilterType::ExtensionRef => {
             report.later(at, "this filter", "remove it");
         }
-        FilterType::RequestHeaderModifier
-        | FilterType::ResponseHeaderModifier
-        | FilterType::RequestRedirect
-        | FilterType::UrlRewrite => {}
+        HttpRouteFilterType::RequestHeaderModifier
+        | HttpRouteFilterType::ResponseHeaderModifier
+        | HttpRouteFilterType::RequestRedirect
+        | HttpRouteFilterType::UrlRewrite => {}
     }
     if let Some(edit) = &filter.request_header_modifier {
-        headers(edit, Message::Request, &format!("{at}.requestHeaderModifier"), report);
+        headers(edit, EditedMessage::Request, &format!("{at}.requestHeaderModifier"), report);
     }
     if let Some(edit) = &filter.response_header_modifier {
-        headers(edit, Message::Response, &format!("{at}.responseHeaderModifier"), report);
+        headers(edit, EditedMessage::Response, &format!("{at}.responseHeaderModifier"), report);
     }
     if let Some(redirect) = &filter.request_redirect {
         one_redirect(redirect, &format!("{at}.requestRedirect"), rule, report);
@@ -226,12 +228,12 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
 
 /// What an edit is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Message {
+enum EditedMessage {
     Request,
     Response,
 }
 
-fn headers(edit: &HeaderFilter, message: Message, at: &str, report: &mut ValidationReport<'_>) {
+fn headers(edit: &HttpHeaderFilter, message: EditedMessage, at: &str, report: &mut ValidationReport<'_>) {
     for (field, headers) in [("set", &edit.set), ("add", &edit.add)] {
         report.at_most(&format!("{at}.{field}"), headers.len(), HEADERS_MAX);
         for (index, header) in headers.iter().enumerate() {
@@ -254,7 +256,7 @@ fn headers(edit: &HeaderFilter, message: Message, at: &str, report: &mut Validat
 
 const FIX_HOST: &str = "use a URLRewrite filter with `hostname`";
 
-fn name(header: &str, message: Message, at: &str, report: &mut ValidationReport<'_>) {
+fn name(header: &str, message: EditedMessage, at: &str, report: &mut ValidationReport<'_>) {
     if !syntax::is_token(header) {
         let fix = match header {
             ":authority" => FIX_HOST,
@@ -266,7 +268,7 @@ fn name(header: &str, message: Message, at: &str, report: &mut ValidationReport<
         report.bad(at, "is one of the mesh's own headers", "use another name");
     } else if let Some(why) = untouched(header) {
         let (why, fix) = match why {
-            Untouched::Host if message == Message::Request => ("names the request's host", FIX_HOST),
+            Untouched::Host if message == EditedMessage::Request => ("names the request's host", FIX_HOST),
             Untouched::Host => ("is no header of a response", "remove it"),
             Untouched::Framing => ("says where the message ends", "remove it: the proxy writes what is true"),
             Untouched::OneHop => ("is for one hop only, and the proxy is one", "remove it"),
@@ -277,7 +279,7 @@ fn name(header: &str, message: Message, at: &str, report: &mut ValidationReport<
 }
 
 fn one_redirect(
-    redirect: &RedirectFilter,
+    redirect: &HttpRequestRedirectFilter,
     at: &str,
     rule: &HttpRouteRule,
     report: &mut ValidationReport<'_>,
@@ -315,13 +317,18 @@ fn host(hostname: Option<&str>, at: &str, report: &mut ValidationReport<'_>) {
     }
 }
 
-fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report: &mut ValidationReport<'_>) {
+fn modifier(
+    path: Option<&HttpPathModifier>,
+    at: &str,
+    rule: &HttpRouteRule,
+    report: &mut ValidationReport<'_>,
+) {
     let Some(path) = path else { return };
     let at = format!("{at}.path");
     let (full, prefix) = (path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref());
     let (wanted, other, field) = match path.modifier_type {
-        PathModifierType::ReplaceFullPath => (full, prefix, "replaceFullPath"),
-        PathModifierType::ReplacePrefixMatch => (prefix, full, "replacePrefixMatch"),
+        HttpPathModifierType::ReplaceFullPath => (full, prefix, "replaceFullPath"),
+        HttpPathModifierType::ReplacePrefixMatch => (prefix, full, "replacePrefixMatch"),
     };
     if other.is_some() {
         report.bad(&at, "has a field that does not belong to its type", format!("keep `{field}` only"));
@@ -334,14 +341,14 @@ fn modifier(path: Option<&PathModifier>, at: &str, rule: &HttpRouteRule, report:
             format!("add `{field}`"),
         ),
         // An empty replacement of a prefix means `/`.
-        Some("") if path.modifier_type == PathModifierType::ReplacePrefixMatch => {}
+        Some("") if path.modifier_type == HttpPathModifierType::ReplacePrefixMatch => {}
         Some(text) => {
             if let Some(cause) = path_fault(text) {
                 report.bad(&format!("{at}.{field}"), cause, "write a normalised path such as /a/b");
             }
         }
     }
-    if path.modifier_type == PathModifierType::ReplacePrefixMatch {
+    if path.modifier_type == HttpPathModifierType::ReplacePrefixMatch {
         let prefix = |m: &HttpRouteMatch| {
             m.path
                 .as_ref()

@@ -10,13 +10,13 @@ use std::collections::HashSet;
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpRouteMatch {
     /// Absent: prefix `/`.
-    pub path: Option<PathMatch>,
+    pub path: Option<HttpPathMatch>,
     /// All must hold.
-    pub headers: Vec<ValueMatch>,
+    pub headers: Vec<HttpValueMatch>,
     /// All must hold.
-    pub query_params: Vec<ValueMatch>,
+    pub query_params: Vec<HttpValueMatch>,
     /// Exact method.
-    pub method: Option<Method>,
+    pub method: Option<HttpMethod>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -26,7 +26,7 @@ pub struct HttpRouteMatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Method {
+pub enum HttpMethod {
     Get,
     Head,
     Post,
@@ -38,7 +38,7 @@ pub enum Method {
     Patch,
 }
 
-impl Method {
+impl HttpMethod {
     /// As on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Method {
 /// A condition on the path.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PathMatch {
+pub struct HttpPathMatch {
     /// Absent: `PathPrefix`.
     #[serde(rename = "type")]
     pub match_type: Option<PathMatchType>,
@@ -80,7 +80,7 @@ pub enum PathMatchType {
 /// A condition on a header or query parameter.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ValueMatch {
+pub struct HttpValueMatch {
     /// Absent: `Exact`.
     #[serde(rename = "type", default)]
     pub match_type: Option<ValueMatchType>,
@@ -115,7 +115,7 @@ enum Case {
     Kept,
 }
 
-fn values(conditions: &[ValueMatch], at: &str, case: Case, report: &mut ValidationReport<'_>) {
+fn values(conditions: &[HttpValueMatch], at: &str, case: Case, report: &mut ValidationReport<'_>) {
     report.at_most(at, conditions.len(), CONDITIONS_MAX);
     let mut names = HashSet::new();
     for (index, condition) in conditions.iter().enumerate() {
@@ -143,7 +143,7 @@ fn values(conditions: &[ValueMatch], at: &str, case: Case, report: &mut Validati
     }
 }
 
-fn path_match(path: &PathMatch, at: &str, report: &mut ValidationReport<'_>) {
+fn path_match(path: &HttpPathMatch, at: &str, report: &mut ValidationReport<'_>) {
     let Some(value) = &path.value else { return };
     let at = format!("{at}.value");
     match path.match_type {
