@@ -12,7 +12,7 @@ use daemon::clock::Clock;
 use identity::rotate::{jitter, superseded};
 use identity::{Expect, Identity};
 use model::federation::RemoteCluster;
-use model::{Resource, ResourceKey, SpiffeId, Subscription};
+use model::{Backoff, Resource, ResourceKey, SpiffeId, Subscription};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,10 +94,10 @@ impl Federation {
     /// Keeps the link up until the drain starts. `session` holds what is known already.
     pub async fn run(self, mut session: Session) {
         session.subscribe(&[Subscription::Clusters]);
-        let mut wait = RETRY_WAIT_FIRST;
+        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
         while !self.drain.is_started() {
             let connected = tokio::select! {
-                result = self.connect(&mut session, &mut wait) => result,
+                result = self.connect(&mut session, &mut backoff) => result,
                 () = self.drain.started() => return,
             };
             session.on_disconnect();
@@ -111,17 +111,16 @@ impl Federation {
                     tracing::warn!(%error, manager = %self.manager, "no link to the management plane; the last view stays in force");
                 }
             }
-            let pause = wait.mul_f64(0.5 + 0.5 * jitter());
+            let pause = backoff.next_wait(jitter());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.drain.started() => return,
             }
-            wait = (wait * 2).min(RETRY_WAIT_MAX);
         }
     }
 
     /// One connection, from its beginning to its end.
-    async fn connect(&self, session: &mut Session, wait: &mut Duration) -> Result<End, Failure> {
+    async fn connect(&self, session: &mut Session, backoff: &mut Backoff) -> Result<End, Failure> {
         // Read first: should it be renewed while we connect, the link is replaced too early, not too late.
         let shown = self.identity.svid();
         let tls = self.identity.client_config(Expect::OneOf(vec![self.manager_id.clone()]), &[b"h2"]);
@@ -138,7 +137,7 @@ impl Federation {
         link.tx.send(session.on_connect(node)).await?;
         self.metrics.manager_up.set(1);
         let old = std::pin::pin!(superseded(&self.identity, shown, || self.clock.wall(), jitter()));
-        self.pump(session, &mut link, &mut reporting, wait, old).await
+        self.pump(session, &mut link, &mut reporting, backoff, old).await
     }
 
     async fn pump(
@@ -146,7 +145,7 @@ impl Federation {
         session: &mut Session,
         link: &mut Link,
         reporting: &mut Reporting,
-        wait: &mut Duration,
+        backoff: &mut Backoff,
         mut old: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<End, Failure> {
         let mut export = self.handle.export();
@@ -166,7 +165,7 @@ impl Federation {
                         ack?;
                         // Not earlier: one that takes the connection and refuses the report would be asked
                         // for ever at full speed.
-                        *wait = RETRY_WAIT_FIRST;
+                        backoff.reset();
                     }
                     None => return Err("the management plane closed the report".into()),
                 },

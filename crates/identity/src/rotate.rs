@@ -6,6 +6,7 @@ use crate::freshness::until_part;
 use crate::key::Key;
 use crate::refusal::outside_validity;
 use crate::svid::Svid;
+use model::Backoff;
 use model::trust::TrustBundle;
 use std::error::Error;
 use std::sync::Arc;
@@ -120,7 +121,7 @@ where
     F: Future<Output = Result<Signed, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut wait = RETRY_WAIT_FIRST;
+    let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     loop {
         if let Some(svid) = identity.svid() {
             let due = wall() + renew_after(svid.not_before, svid.not_after, wall(), jitter());
@@ -129,7 +130,7 @@ where
         loop {
             match renew(&identity, &sign, &wall).await {
                 Ok(not_after) => {
-                    wait = RETRY_WAIT_FIRST;
+                    backoff.reset();
                     on_event(Event::Renewed { not_after });
                     // A certificate that is due again at once must not make this a busy loop.
                     tokio::time::sleep(RETRY_WAIT_FIRST).await;
@@ -139,11 +140,10 @@ where
                     let svid = identity.svid();
                     let left = svid.and_then(|svid| svid.not_after.duration_since(wall()).ok());
                     let expired = left.is_none_or(|left| left.is_zero());
-                    wait = wait.min(retry_wait_max(left.unwrap_or_default()));
-                    let retry_after = wait.mul_f64(0.5 + 0.5 * jitter().clamp(0.0, 1.0));
+                    let max = retry_wait_max(left.unwrap_or_default());
+                    let retry_after = backoff.next_wait_within(max, jitter());
                     on_event(Event::Failed { error, retry_after, expired });
                     tokio::time::sleep(retry_after).await;
-                    wait = (wait * 2).min(RETRY_WAIT_MAX);
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod authz;
+pub mod backoff;
 pub mod federation;
 pub mod filter;
 pub mod finding;
@@ -22,6 +23,7 @@ pub mod time;
 pub mod trust;
 
 pub use authz::{Action, Policy};
+pub use backoff::Backoff;
 pub use finding::{Code, Finding, Level};
 pub use id::{Hostname, Locality, ObjectRef, SpiffeId, TrustDomain};
 pub use origin::Origin;
