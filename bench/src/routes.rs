@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ca::issuer::{Grant, Lifetimes};
+use ca::issuer::serve::{Grant, Lifetimes, serve};
 use model::TrustDomain;
 use serde_json::json;
 
@@ -147,7 +147,7 @@ fn issuer() -> Result<Stdio> {
     std::thread::spawn(move || {
         let served = runtime.block_on(async {
             let ours = tokio::net::UnixStream::from_std(ours)?;
-            ca::issuer::serve(ours, &root, &grants, lifetimes, Vec::new).await.context("serve the issuer")
+            serve(ours, &root, &grants, lifetimes, Vec::new).await.context("serve the issuer")
         });
         if let Err(error) = served {
             eprintln!("issuer: {error:#}");

@@ -9,7 +9,7 @@ pub mod root;
 pub mod issuer;
 pub mod token;
 
-pub use issuer::{Grant, Issuer, SocketIssuer};
+pub use issuer::{IssueError, IssuerOptions, LeafIssuer, RootIssuer};
 pub use root::Root;
 pub use sign::{SignError, Signer};
 pub use token::Token;

@@ -3,17 +3,18 @@
 //! Whoever holds the root signs it (`ca::issuer`); this keeps asking until it is there.
 
 use crate::task::Handle;
-use ca::{Issuer, SignError, Signer};
+use ca::issuer::LeafRequest;
+use ca::issuer::held::HeldIntermediate;
+use ca::{IssueError, LeafIssuer, RootIssuer, SignError, Signer};
 use daemon::clock::Clock;
 use identity::freshness::Held;
+use identity::rotate::{Signed, jitter};
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
 use model::trust::TrustBundle;
-use model::{SpiffeId, TrustDomain};
+use model::{Backoff, SpiffeId, TrustDomain};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
-use xds::grpc::Signed;
-use xds::{Code, Status};
 
 /// First wait after the holder of the root did not sign; doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
@@ -32,7 +33,7 @@ pub enum AuthorityError {
     Key(#[source] identity::KeyError),
     /// The holder of the root did not sign.
     #[error("have the signing certificate signed")]
-    Issue(#[source] ca::issuer::IssueError),
+    Issue(#[source] IssueError),
     /// What came back cannot be used.
     #[error("use the signing certificate")]
     Sign(#[source] SignError),
@@ -46,23 +47,23 @@ pub enum AuthorityError {
     },
 }
 
+/// The signing certificate of now.
 pub(crate) struct Current {
-    signer: Signer,
-    bundles: Vec<TrustBundle>,
+    held: HeldIntermediate,
     since: SystemTime,
 }
 
 /// The cluster's signing CA. Copies share it.
 #[derive(Clone)]
 pub struct Authority {
-    issuer: Arc<dyn Issuer>,
+    issuer: Arc<dyn RootIssuer>,
     cluster: Arc<str>,
     clock: Arc<dyn Clock>,
     current: Arc<RwLock<Arc<Current>>>,
 }
 
 pub(crate) async fn obtain(
-    issuer: &dyn Issuer,
+    issuer: &dyn RootIssuer,
     cluster: &Arc<str>,
     clock: &dyn Clock,
 ) -> Result<Current, AuthorityError> {
@@ -75,12 +76,12 @@ pub(crate) async fn obtain(
         Some(found) if found == *cluster => {}
         found => return Err(AuthorityError::OtherCluster { found, cluster: cluster.clone() }),
     }
-    Ok(Current { signer, bundles: issued.bundles, since })
+    Ok(Current { held: HeldIntermediate { signer, bundles: issued.bundles }, since })
 }
 
 /// Asks until it is answered.
-async fn obtain_in_the_end(issuer: &dyn Issuer, cluster: &Arc<str>, clock: &dyn Clock) -> Current {
-    let mut wait = RETRY_WAIT_FIRST;
+async fn obtain_in_the_end(issuer: &dyn RootIssuer, cluster: &Arc<str>, clock: &dyn Clock) -> Current {
+    let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     loop {
         match obtain(issuer, cluster, clock).await {
             Ok(current) => return current,
@@ -89,14 +90,13 @@ async fn obtain_in_the_end(issuer: &dyn Issuer, cluster: &Arc<str>, clock: &dyn 
                 tracing::warn!(%error, cause, "no signing certificate yet; trying again");
             }
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY_WAIT_MAX);
+        tokio::time::sleep(backoff.next_wait(jitter())).await;
     }
 }
 
 impl Authority {
     /// Waits for the first signing certificate, which must be for `cluster`.
-    pub async fn start(issuer: Arc<dyn Issuer>, cluster: &str, clock: Arc<dyn Clock>) -> Self {
+    pub async fn start(issuer: Arc<dyn RootIssuer>, cluster: &str, clock: Arc<dyn Clock>) -> Self {
         let cluster = cluster.into();
         let current = obtain_in_the_end(&*issuer, &cluster, &*clock).await;
         Self { issuer, cluster, clock, current: Arc::new(RwLock::new(Arc::new(current))) }
@@ -108,12 +108,12 @@ impl Authority {
 
     /// Whom it signs for.
     pub fn trust_domain(&self) -> TrustDomain {
-        self.current().signer.trust_domain().clone()
+        self.current().held.signer.trust_domain().clone()
     }
 
     /// Whom everybody should trust.
     pub fn bundles(&self) -> Vec<TrustBundle> {
-        self.current().bundles.clone()
+        self.current().held.bundles.clone()
     }
 
     /// The certificates that this control plane lives on: the one it signs with, and its own.
@@ -122,14 +122,14 @@ impl Authority {
         let signing = Held {
             name: "signing certificate",
             not_before: current.since,
-            not_after: current.signer.not_after(),
+            not_after: current.held.signer.not_after(),
         };
         [Some(signing), own.held("own certificate")].into_iter().flatten().collect()
     }
 
     /// SHA-256 of the root: what join tokens pin.
     pub fn root_pin(&self) -> [u8; 32] {
-        ca::token::pin_of(self.current().signer.root())
+        ca::token::pin_of(self.current().held.signer.root())
     }
 
     /// The identity of a program of the mesh's own in this trust domain.
@@ -142,36 +142,29 @@ impl Authority {
     }
 
     /// Certifies the key in `csr` for the registration `uid` of `id`.
-    pub fn sign(&self, csr: &[u8], id: &SpiffeId, uid: &str, ttl: Duration) -> Result<Signed, Status> {
-        self.signed(|signer| signer.sign_registered(csr, id, uid, ttl))
-    }
-
-    fn sign_own(&self, csr: &[u8]) -> Result<Signed, Status> {
-        self.signed(|signer| signer.sign(csr, &self.system_id(CONTROL_ACCOUNT), OWN_TTL))
-    }
-
-    fn signed(
+    ///
+    /// # Errors
+    /// When the request is not usable, or whoever signs cannot.
+    pub async fn sign(
         &self,
-        sign: impl FnOnce(&Signer) -> Result<Vec<Vec<u8>>, SignError>,
-    ) -> Result<Signed, Status> {
-        let current = self.current();
-        let chain = sign(&current.signer).map_err(|error| {
-            let code = match &error {
-                SignError::TooLarge(_) | SignError::Request(_) | SignError::KeyKind => Code::InvalidArgument,
-                SignError::OtherDomain { .. } => Code::PermissionDenied,
-                SignError::Expired => Code::Unavailable,
-                _ => Code::Internal,
-            };
-            Status::new(code, error.to_string())
-        })?;
-        Ok(Signed { chain, bundles: current.bundles.clone() })
+        csr: &[u8],
+        id: &SpiffeId,
+        uid: &str,
+        ttl: Duration,
+    ) -> Result<Signed, IssueError> {
+        self.current().held.sign(LeafRequest { csr, id, uid: Some(uid), ttl }).await
+    }
+
+    async fn sign_own(&self, csr: &[u8]) -> Result<Signed, IssueError> {
+        let id = self.system_id(CONTROL_ACCOUNT);
+        self.current().held.sign(LeafRequest { csr, id: &id, uid: None, ttl: OWN_TTL }).await
     }
 
     /// Renews the signing certificate at half its life, for ever. New bundles go to `identity` and the plane.
     pub async fn renew(self, identity: Identity, handle: Handle) {
         loop {
             let current = self.current();
-            let life = current.signer.not_after().duration_since(current.since).unwrap_or_default();
+            let life = current.held.signer.not_after().duration_since(current.since).unwrap_or_default();
             let due = current.since + life / 2;
             while let Ok(left) = due.duration_since(self.clock.wall())
                 && !left.is_zero()
@@ -179,7 +172,7 @@ impl Authority {
                 tokio::time::sleep(left.min(NAP_MAX)).await;
             }
             let next = obtain_in_the_end(&*self.issuer, &self.cluster, &*self.clock).await;
-            let bundles = next.bundles.clone();
+            let bundles = next.held.bundles.clone();
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
             tracing::info!("signing certificate renewed");
             identity.set_trust(bundles.clone());
@@ -195,11 +188,8 @@ impl Authority {
     pub async fn renew_own(self, identity: Identity) {
         let clock = self.clock.clone();
         let sign = move |csr: Vec<u8>| {
-            let signed = self.sign_own(&csr);
-            std::future::ready(
-                signed
-                    .map(|signed| identity::rotate::Signed { chain: signed.chain, bundles: signed.bundles }),
-            )
+            let authority = self.clone();
+            async move { authority.sign_own(&csr).await }
         };
         let on_event = |event| match event {
             identity::rotate::Event::Renewed { .. } => tracing::debug!("own certificate renewed"),
@@ -211,9 +201,9 @@ impl Authority {
     }
 
     /// The control plane's first own certificate.
-    pub fn install_own(&self, identity: &Identity) -> Result<(), anyhow::Error> {
+    pub async fn install_own(&self, identity: &Identity) -> Result<(), anyhow::Error> {
         let key = Key::generate()?;
-        let signed = self.sign_own(&key.csr()?)?;
+        let signed = self.sign_own(&key.csr()?).await?;
         identity.install(identity::Svid::new(key, signed.chain)?);
         Ok(())
     }

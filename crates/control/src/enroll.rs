@@ -11,10 +11,11 @@ use crate::rate::{Bucket, Buckets, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{Checked, TokenError, Tokens, random_hex};
 use apiserver::{Store, StoreError};
+use ca::{IssueError, SignError};
 use daemon::clock::Clock;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use identity::CertificateDer;
+use identity::{CertificateDer, rotate};
 use model::SpiffeId;
 use model::time::{rfc3339, span};
 use model::trust::Proof;
@@ -106,7 +107,12 @@ impl Enroller {
         let (group, place, identity) = self.group_of(&checked).await?;
         let random = random_hex::<6>().map_err(|error| Status::new(Code::Internal, error.to_string()))?;
         let uid = model::id::uid(&place.cluster, &group.namespace, &group.name, &random);
-        let signed = self.parts.authority.sign(&join.csr, &identity, &uid, self.parts.ttl)?;
+        let signed = self
+            .parts
+            .authority
+            .sign(&join.csr, &identity, &uid, self.parts.ttl)
+            .await
+            .map_err(not_signed)?;
         let registration = Registration {
             uid: uid.as_str().into(),
             identity: identity.to_string().into(),
@@ -189,7 +195,7 @@ impl Enroller {
         // Its own first: one proxy alone cannot use up what all need.
         pass(locked(&self.registrations).take(uid.clone(), 1, self.now()))?;
         pass(locked(&self.signs).take(1, self.now()))?;
-        let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl)?;
+        let signed = self.parts.authority.sign(csr, &id, &uid, self.parts.ttl).await.map_err(not_signed)?;
         let expires_s = expiry(&signed)?;
         let renewed = uid.clone();
         let kept = self.parts.handle.run(move |plane, _| plane.renew(&renewed, shown, expires_s));
@@ -203,7 +209,7 @@ impl Enroller {
                 tracing::warn!(%peer, %id, %uid, expired, "renewed a certificate that had expired {} ago", span(ago));
             }
         }
-        Ok(signed)
+        Ok(Signed { chain: signed.chain, bundles: signed.bundles })
     }
 
     async fn try_withdraw(&self, peer: &Peer, uid: String, deadline: Duration) -> Result<Withdrawn, Status> {
@@ -276,12 +282,24 @@ fn proved(peer: &Peer) -> Result<Proof, Status> {
 }
 
 /// When what was signed expires, in seconds since the epoch.
-fn expiry(signed: &Signed) -> Result<u64, Status> {
+fn expiry(signed: &rotate::Signed) -> Result<u64, Status> {
     let leaf: Vec<_> =
         signed.chain.first().map(|der| CertificateDer::from(der.as_slice())).into_iter().collect();
     let unreadable = || Status::new(Code::Internal, "the signed certificate cannot be read");
     let expires = identity::leaf(&leaf).ok_or_else(unreadable)?.not_after;
     Ok(seconds(expires))
+}
+
+fn not_signed(error: IssueError) -> Status {
+    let code = match &error {
+        IssueError::Sign(SignError::TooLarge(_) | SignError::Request(_) | SignError::KeyKind) => {
+            Code::InvalidArgument
+        }
+        IssueError::Sign(SignError::OtherDomain { .. }) => Code::PermissionDenied,
+        IssueError::Sign(SignError::Expired) | IssueError::Stream(_) => Code::Unavailable,
+        IssueError::Sign(_) | IssueError::Refused(_) | IssueError::Malformed(_) => Code::Internal,
+    };
+    Status::new(code, error.to_string())
 }
 
 fn stopping(error: Ended) -> Status {

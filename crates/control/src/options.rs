@@ -2,7 +2,7 @@
 
 use crate::presence::Lives;
 use crate::source::Sources;
-use ca::issuer::Issuer;
+use ca::{IssuerOptions, RootIssuer};
 use daemon::clock::Clock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -42,9 +42,9 @@ pub struct Options {
     /// Directory that keeps what must survive a restart; never a key
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
-    /// Inherited socket to the holder of the root, which signs this cluster's intermediate
-    #[arg(long, value_name = "FD")]
-    pub issuer_fd: Option<i32>,
+    /// Who signs this cluster's intermediate.
+    #[command(flatten)]
+    pub issuer: IssuerOptions,
     /// Where proxies connect (mutual TLS)
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
     pub listen: SocketAddr,
@@ -94,8 +94,8 @@ impl Options {
 pub struct Seams {
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Who signs the intermediate; `None`: the inherited socket of [`Options::issuer_fd`].
-    pub issuer: Option<Arc<dyn Issuer>>,
+    /// Who signs the intermediate; `None`: the one of [`Options::issuer`].
+    pub issuer: Option<Arc<dyn RootIssuer>>,
 }
 
 impl Default for Seams {

@@ -15,7 +15,6 @@ use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
-use ca::{Issuer, SocketIssuer};
 use daemon::admin::{Health, serve_metrics};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
@@ -75,16 +74,6 @@ pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn issuer(options: &Options, seams: &Seams) -> anyhow::Result<Arc<dyn Issuer>> {
-    if let Some(issuer) = &seams.issuer {
-        return Ok(issuer.clone());
-    }
-    let fd = options.issuer_fd.context("who signs this cluster's certificates? give --issuer-fd")?;
-    // SAFETY: whoever started this process opened the descriptor for it, and nothing else here uses it.
-    let socket = unsafe { SocketIssuer::from_fd(fd) };
-    Ok(Arc::new(socket.with_context(|| format!("use inherited descriptor {fd} as the issuer's socket"))?))
-}
-
 /// What an earlier run left in the store.
 fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::Session)> {
     let rows = |table| store.rows(table).context("read the store");
@@ -120,7 +109,10 @@ fn open_sources(
 
 /// Starts a control plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
-    let issuer = issuer(&options, &seams)?;
+    let issuer = match &seams.issuer {
+        Some(issuer) => issuer.clone(),
+        None => ca::issuer::open(&options.issuer)?,
+    };
     daemon::files::make_directory(&options.state_dir)
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
@@ -135,7 +127,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let authority = Authority::start(issuer, &options.cluster, seams.clock.clone()).await;
     let wall = seams.clock.clone();
     let identity = Identity::new(authority.bundles()).with_wall(move || wall.wall());
-    authority.install_own(&identity).context("make the control plane's own certificate")?;
+    authority.install_own(&identity).await.context("make the control plane's own certificate")?;
 
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);

@@ -4,7 +4,7 @@
 //! signed is fixed here, whatever they ask for.
 
 use anyhow::{Context, Result};
-use ca::issuer::{Grant, Lifetimes};
+use ca::issuer::serve::{Grant, Lifetimes, serve};
 use model::{SpiffeId, TrustDomain};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -60,7 +60,7 @@ impl Root {
         let root = self.root.clone();
         tokio::task::spawn_local(async move {
             // Ends with the process at the other end.
-            if let Err(error) = ca::issuer::serve(ours, &root, &grants, LIFETIMES, Vec::new).await {
+            if let Err(error) = serve(ours, &root, &grants, LIFETIMES, Vec::new).await {
                 tracing::warn!(%error, "an issuer's socket failed");
             }
         });

@@ -1,6 +1,6 @@
 //! What a management plane is told at its start, and the seams through which tests reach it.
 
-use ca::Issuer;
+use ca::{IssuerOptions, RootIssuer};
 use daemon::clock::Clock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ pub struct Options {
     /// Where control planes connect (mutual TLS)
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
     pub listen: SocketAddr,
-    /// Inherited socket to whoever signs the management plane's certificate
-    #[arg(long, value_name = "FD")]
-    pub issuer_fd: Option<i32>,
+    /// Who signs the management plane's certificate.
+    #[command(flatten)]
+    pub issuer: IssuerOptions,
     /// Directory that keeps what must survive a restart; never a key
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
@@ -30,8 +30,8 @@ pub struct Options {
 pub struct Seams {
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Who signs the certificate; `None`: the inherited socket of [`Options::issuer_fd`].
-    pub issuer: Option<Arc<dyn Issuer>>,
+    /// Who signs the certificate; `None`: the one of [`Options::issuer`].
+    pub issuer: Option<Arc<dyn RootIssuer>>,
 }
 
 impl Default for Seams {

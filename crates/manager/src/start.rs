@@ -6,13 +6,13 @@ use crate::serving::{Hub, Metrics, Parts, Service};
 use crate::view::{self, Certificates};
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
-use ca::issuer::IssueError;
-use ca::{Issuer, SocketIssuer};
+use ca::{IssueError, RootIssuer};
 use daemon::admin::{Health, serve_metrics};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{CertificateDer, Clients, Identity, Key, Svid};
+use model::Backoff;
 use model::trust::Shown;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -61,19 +61,9 @@ pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn issuer(options: &Options, seams: &Seams) -> anyhow::Result<Arc<dyn Issuer>> {
-    if let Some(issuer) = &seams.issuer {
-        return Ok(issuer.clone());
-    }
-    let fd = options.issuer_fd.context("who signs the management plane's certificate? give --issuer-fd")?;
-    // SAFETY: whoever started this process opened the descriptor for it, and nothing else here uses it.
-    let socket = unsafe { SocketIssuer::from_fd(fd) };
-    Ok(Arc::new(socket.with_context(|| format!("use inherited descriptor {fd} as the issuer's socket"))?))
-}
-
 /// Asks until there is a first certificate.
-async fn first_identity(issuer: &dyn Issuer) -> anyhow::Result<Identity> {
-    let mut wait = RETRY_WAIT_FIRST;
+async fn first_identity(issuer: &dyn RootIssuer) -> anyhow::Result<Identity> {
+    let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     loop {
         let key = Key::generate()?;
         match issuer.sign_leaf(&key.csr()?).await {
@@ -87,13 +77,12 @@ async fn first_identity(issuer: &dyn Issuer) -> anyhow::Result<Identity> {
                 tracing::warn!(%error, cause, "no certificate yet; trying again");
             }
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY_WAIT_MAX);
+        tokio::time::sleep(backoff.next_wait(identity::rotate::jitter())).await;
     }
 }
 
 /// Keeps the certificate fresh until the drain.
-async fn renew(identity: Identity, issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>, drain: Drain) {
+async fn renew(identity: Identity, issuer: Arc<dyn RootIssuer>, clock: Arc<dyn Clock>, drain: Drain) {
     let sign = move |csr: Vec<u8>| {
         let issuer = issuer.clone();
         async move {
@@ -113,7 +102,10 @@ async fn renew(identity: Identity, issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock
 
 /// Starts a management plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
-    let issuer = issuer(&options, &seams)?;
+    let issuer = match &seams.issuer {
+        Some(issuer) => issuer.clone(),
+        None => ca::issuer::open(&options.issuer)?,
+    };
     daemon::files::make_directory(&options.state_dir)
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{FRAME_BYTES_MAX, Grant, IssueError, Issuer, Lifetimes, SocketIssuer, serve};
+use super::frame::FRAME_BYTES_MAX;
+use super::serve::{Grant, Lifetimes, serve};
+use super::socket::SocketIssuer;
+use super::{IssueError, IssuerOptions, OpenError, RootIssuer, open};
 use crate::{Root, Signer};
 use identity::{Key, Svid};
 use model::{SpiffeId, TrustDomain};
@@ -149,4 +152,14 @@ async fn half_a_question_and_half_an_answer_are_finished_later() {
     far.write_all(&answer(3)).await.unwrap();
     let third = ask(b"3").await.unwrap().unwrap_err();
     assert_eq!(third.to_string(), "the holder of the root refused: no 3");
+}
+
+#[test]
+fn one_issuer_is_given() {
+    assert!(matches!(open(&IssuerOptions::default()), Err(OpenError::NotGiven)));
+    let mut options = IssuerOptions::default();
+    for fd in [-1, i32::MAX] {
+        options.socket.issuer_fd = Some(fd);
+        assert!(matches!(open(&options), Err(OpenError::Socket { .. })), "{fd}");
+    }
 }

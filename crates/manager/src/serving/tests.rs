@@ -5,8 +5,8 @@ use super::*;
 use crate::clusters::tests::cluster;
 use crate::options::{Options, Seams};
 use crate::start::{Running, start};
-use ca::issuer::{IssueError, Issued, Issuer};
-use ca::{Root, Signer};
+use ca::issuer::Issued;
+use ca::{IssueError, Root, RootIssuer, Signer};
 use futures_util::future::BoxFuture;
 use identity::{Expect, Identity, Key, Svid};
 use std::time::Instant;
@@ -23,7 +23,7 @@ fn id(text: &str) -> SpiffeId {
 /// Signs for the management plane.
 struct Holder(Root);
 
-impl Issuer for Holder {
+impl RootIssuer for Holder {
     fn sign_intermediate<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
         Box::pin(std::future::ready(Err(IssueError::Refused("not granted".into()))))
     }
@@ -46,8 +46,13 @@ impl Bench {
         let root = Root::generate(TrustDomain::parse("leno.demo").unwrap(), 10 * LIFE).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let options =
-            Options { listen: any, issuer_fd: None, state_dir: dir.path().into(), api: any, metrics: any };
+        let options = Options {
+            listen: any,
+            issuer: Default::default(),
+            state_dir: dir.path().into(),
+            api: any,
+            metrics: any,
+        };
         let seams = Seams { issuer: Some(Arc::new(Holder(root.clone()))), ..Seams::default() };
         Self { root, running: start(options, seams).await.unwrap(), dir }
     }

@@ -1,8 +1,8 @@
 //! What the tests share: an issuer, a movable clock, a proxy, HTTP.
 
 use super::*;
-use ca::Root;
-use ca::issuer::{IssueError, Issued};
+use ca::issuer::Issued;
+use ca::{IssueError, Root, RootIssuer};
 use daemon::clock::Clock;
 use futures_util::future::BoxFuture;
 use identity::{Expect, Key, Svid};
@@ -88,9 +88,9 @@ impl Clock for Movable {
 }
 
 /// Signs for one cluster, after a while on the bench's clock.
-pub struct RootIssuer(pub Root, pub &'static str, pub Arc<Movable>, pub Duration);
+pub struct TestRoot(pub Root, pub &'static str, pub Arc<Movable>, pub Duration);
 
-impl Issuer for RootIssuer {
+impl RootIssuer for TestRoot {
     fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
         self.2.forward(self.3);
         let chain = self.0.sign_intermediate(csr, self.1, Duration::from_secs(600)).unwrap();
@@ -103,7 +103,7 @@ impl Issuer for RootIssuer {
     }
 }
 
-impl RootIssuer {
+impl TestRoot {
     fn issued(&self, chain: Vec<Vec<u8>>) -> Issued {
         Issued {
             chain,
@@ -166,7 +166,7 @@ impl Bench {
             config: Some(config.into()),
             config_fallback: Vec::new(),
             state_dir: self.dir.path().join(cluster),
-            issuer_fd: None,
+            issuer: Default::default(),
             listen: any,
             api: any,
             metrics: any,
@@ -178,7 +178,7 @@ impl Bench {
 
     pub async fn start_with(&self, cluster: &'static str, options: Options) -> Running {
         let wait = std::mem::take(&mut *self.signing_takes.lock().unwrap());
-        let issuer = RootIssuer(self.root.clone(), cluster, self.clock.clone(), wait);
+        let issuer = TestRoot(self.root.clone(), cluster, self.clock.clone(), wait);
         let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(issuer)) };
         start(options, seams).await.unwrap()
     }

@@ -214,7 +214,7 @@ async fn one_proxy_cannot_take_the_streams_of_all() {
 #[tokio::test]
 async fn a_signing_certificate_for_another_cluster_is_not_used() {
     let bench = Bench::new();
-    let issuer = RootIssuer(bench.root.clone(), "edge", bench.clock.clone(), Duration::ZERO);
+    let issuer = TestRoot(bench.root.clone(), "edge", bench.clock.clone(), Duration::ZERO);
     let obtained = crate::authority::obtain(&issuer, &"west".into(), &*bench.clock).await;
     let error = obtained.err().unwrap().to_string();
     assert_eq!(error, "the signing certificate is for cluster edge, this is west");

@@ -6,7 +6,7 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     manager::Options {
         listen: listen.parse().unwrap(),
-        issuer_fd: None,
+        issuer: Default::default(),
         state_dir: dir.join("manager"),
         api: any,
         metrics: any,
@@ -16,7 +16,7 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
 async fn start_manager(bench: &Bench, listen: &str) -> manager::start::Running {
     let seams = manager::Seams {
         clock: bench.clock.clone(),
-        issuer: Some(Arc::new(RootIssuer(bench.root.clone(), "", bench.clock.clone(), Duration::ZERO))),
+        issuer: Some(Arc::new(TestRoot(bench.root.clone(), "", bench.clock.clone(), Duration::ZERO))),
     };
     let listen = listen.to_owned();
     // The port of the one before may be in its last moments.
