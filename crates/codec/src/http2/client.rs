@@ -50,6 +50,15 @@ struct Shared {
     open_timeout: Duration,
 }
 
+/// A request on its way.
+struct Sent {
+    streams: SendRequest<Piece>,
+    response: ResponseFuture,
+    interest: Interest,
+    open: Option<StreamGuard>,
+    cancel: Option<CancelOnDrop>,
+}
+
 /// Starts HTTP/2 on `io`. The future drives the connection and its bodies; the caller must poll (spawn) it.
 ///
 /// # Errors
@@ -204,10 +213,21 @@ impl Sender {
     /// the peer made of it.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
         self.room().await?;
-        let mut streams = match self.ready().await {
-            Ok(streams) => streams,
+        let Sent { mut streams, response, interest, open, cancel } = match self.ready().await {
+            Ok(streams) => self.start(streams, request)?,
             Err(cause) => return Err(SendError::not_sent(request, cause)),
         };
+        self.opened(&mut streams).await?;
+        let (head, recv) = self.response(response, &interest).await?.into_parts();
+        let length = crate::body::content_length(&head.headers);
+        let mut body = RecvBody::new(recv, length, open, interest).cancelling(cancel);
+        let stands = std::future::poll_fn(|cx| Poll::Ready(body.poll_first(cx))).await;
+        stands.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))?;
+        Ok(Response::from_parts(head, Body::h2(body)))
+    }
+
+    /// Opens a stream for `request`. Apart from [`Sender::send`], whose future would hold every piece of it.
+    fn start(&self, mut streams: SendRequest<Piece>, request: Request<Body>) -> Result<Sent, SendError> {
         let target = match target(&request, &self.shared.scheme) {
             Ok(target) => target,
             Err(cause) => return Err(SendError::not_sent(request, cause)),
@@ -236,13 +256,7 @@ impl Sender {
                 self.shared.pump(stream, body, asked);
             }
         }
-        self.opened(&mut streams).await?;
-        let (head, recv) = self.response(response, &interest).await?.into_parts();
-        let length = crate::body::content_length(&head.headers);
-        let mut body = RecvBody::new(recv, length, open, interest).cancelling(cancel);
-        let stands = std::future::poll_fn(|cx| Poll::Ready(body.poll_first(cx))).await;
-        stands.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))?;
-        Ok(Response::from_parts(head, Body::h2(body)))
+        Ok(Sent { streams, response, interest, open, cancel })
     }
 
     /// Opens a tunnel to `authority` with CONNECT and waits until the peer accepts it.
