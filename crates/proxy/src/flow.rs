@@ -1,6 +1,7 @@
 //! What happens to a connection and its requests, one file for each story: `http` (from an application or at
 //! the edge), `tcp` (opaque bytes), `inbound` (at the callee), `eastwest` (between networks).
 
+pub(crate) mod attempts;
 pub(crate) mod eastwest;
 pub(crate) mod exchange;
 pub(crate) mod http;

@@ -1,12 +1,12 @@
 //! TLS on and off: who is there is known from the handshake alone. Trust and keys are `identity`'s.
 
-use crate::failure::Failure;
 use crate::peer::Peer;
-use crate::worker::Worker;
 use codec::Io;
-use identity::Expect;
+use daemon::clock::Clock;
+use identity::{Clients, Expect, Identity};
 use model::trust::Proof;
 use model::{Reason, SpiffeId};
+use rustls::ServerConfig;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -40,49 +40,60 @@ pub(crate) struct Connected<I> {
     pub(crate) expires: Instant,
 }
 
-/// Shakes hands with a caller, who must prove an identity.
-///
-/// # Errors
-/// Why the caller was refused, for the log and the counters.
-pub(crate) async fn accept<I: Io>(worker: &Worker, io: I) -> Result<Accepted<I>, Reason> {
-    let accepting = TlsAcceptor::from(Arc::clone(&worker.mesh_tls)).accept(io);
-    let shaken = timeout(HANDSHAKE_TIMEOUT, accepting).await;
-    let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
-    let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
-    let proof = worker.shared.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
-    Ok(Accepted { expires: at(worker, proof.expires), proof, tls })
+/// The TLS of the mesh, as this proxy speaks it in both directions.
+pub(crate) struct MeshTls {
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+    server: Arc<ServerConfig>,
 }
 
-/// A time of the wall as one of the timers. What is past is now.
-fn at(worker: &Worker, time: SystemTime) -> Instant {
-    let left = time.duration_since(worker.shared.clock.wall()).unwrap_or_default();
-    // More than any certificate lives; keeps the addition within what an instant can hold.
-    Instant::now() + left.min(CERTIFICATE_LIFE_MAX)
-}
+impl MeshTls {
+    /// With the certificate of `identity` and the roots that it trusts.
+    pub(crate) fn new(identity: &Identity, clock: Arc<dyn Clock>) -> Self {
+        let server = identity.server_config(Clients::Required, &[ALPN_MESH]);
+        Self { identity: identity.clone(), clock, server }
+    }
 
-/// Shakes hands with a callee, who must prove to be one of `expected`.
-///
-/// # Errors
-/// [`Reason::TlsFailed`] or [`Reason::ConnectTimeout`].
-pub(crate) async fn connect<I: Io>(
-    worker: &Worker,
-    io: I,
-    expected: &[SpiffeId],
-) -> Result<Connected<I>, Failure> {
-    let own = worker.shared.identity.svid().map(|svid| svid.not_after);
-    let config = worker.shared.identity.client_config(Expect::OneOf(expected.to_vec()), &[ALPN_MESH]);
-    let shaking = TlsConnector::from(config).connect(identity::server_name(), io);
-    let tls = match timeout(HANDSHAKE_TIMEOUT, shaking).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, ?expected, "mesh handshake");
-            return Err(Reason::TlsFailed.into());
-        }
-        Err(_) => return Err(Reason::ConnectTimeout.into()),
-    };
-    let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::TlsFailed)?;
-    let leaf = identity::leaf(certificates).ok_or(Reason::TlsFailed)?;
-    let peer = Peer::new(leaf.id, leaf.uid.as_deref(), None);
-    let expires = at(worker, own.map_or(leaf.not_after, |own| own.min(leaf.not_after)));
-    Ok(Connected { tls, peer, expires })
+    /// Shakes hands with a caller, who must prove an identity.
+    ///
+    /// # Errors
+    /// Why the caller was refused, for the log and the counters.
+    pub(crate) async fn accept<I: Io>(&self, io: I) -> Result<Accepted<I>, Reason> {
+        let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(io);
+        let shaken = timeout(HANDSHAKE_TIMEOUT, accepting).await;
+        let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
+        let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
+        let proof = self.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
+        Ok(Accepted { expires: self.at(proof.expires), proof, tls })
+    }
+
+    /// Shakes hands with a callee, who must prove to be one of `expected`.
+    ///
+    /// # Errors
+    /// [`Reason::TlsFailed`] or [`Reason::ConnectTimeout`].
+    pub(crate) async fn connect<I: Io>(&self, io: I, expected: &[SpiffeId]) -> Result<Connected<I>, Reason> {
+        let own = self.identity.svid().map(|svid| svid.not_after);
+        let config = self.identity.client_config(Expect::OneOf(expected.to_vec()), &[ALPN_MESH]);
+        let shaking = TlsConnector::from(config).connect(identity::server_name(), io);
+        let tls = match timeout(HANDSHAKE_TIMEOUT, shaking).await {
+            Ok(Ok(tls)) => tls,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, ?expected, "mesh handshake");
+                return Err(Reason::TlsFailed);
+            }
+            Err(_) => return Err(Reason::ConnectTimeout),
+        };
+        let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::TlsFailed)?;
+        let leaf = identity::leaf(certificates).ok_or(Reason::TlsFailed)?;
+        let peer = Peer::new(leaf.id, leaf.uid.as_deref(), None);
+        let expires = self.at(own.map_or(leaf.not_after, |own| own.min(leaf.not_after)));
+        Ok(Connected { tls, peer, expires })
+    }
+
+    /// A time of the wall as one of the timers. What is past is now.
+    fn at(&self, time: SystemTime) -> Instant {
+        let left = time.duration_since(self.clock.wall()).unwrap_or_default();
+        // More than any certificate lives; keeps the addition within what an instant can hold.
+        Instant::now() + left.min(CERTIFICATE_LIFE_MAX)
+    }
 }

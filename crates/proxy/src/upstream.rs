@@ -1,40 +1,98 @@
-//! Sending a request, or opening a tunnel, to some endpoint of a service: choose, connect, send, record, and
-//! once more where `decide::retry` says that this is safe. Pools are below: `http1_pool` (HTTP/1.1), `http2_pool`
-//! (HTTP/2: in mutual TLS, and plain to the local application or a backend), `connect` (how one of those is made).
+//! The way out of one worker: to some endpoint of a service, or to the local application. It knows nothing of who
+//! asks and tells what it does to an [`AttemptLog`]. The loop is `attempts`; what is done at one endpoint is `send`
+//! (a request) or `tunnel` (opaque bytes); connections are kept in `http1_pool` and `http2_pool`, made by `connect`.
 
-pub(crate) mod attempt;
+pub(crate) mod attempt_error;
+pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod http1_pool;
 pub(crate) mod http2_pool;
 pub(crate) mod retry_state;
+pub(crate) mod send;
 pub(crate) mod tunnel;
 
-use crate::body::{Replay, Timed};
-use crate::failure::Failure;
-use crate::flow::exchange::Exchange;
-use crate::request::Head;
+pub(crate) use attempts::AttemptLog;
+
+use crate::accept::Reader;
 use crate::snapshot::HostEntry;
-use crate::worker::Worker;
-use attempt::{Answer, AttemptError, EndpointVerdict};
-use codec::Body;
-use decide::retry::{Next, Outcome};
-use http::{Response, Version};
+use crate::uptime::Uptime;
+use connect::Connector;
+use decide::Dice;
+use decide::dice::Pcg;
+use http::Version;
 use model::Reason;
-use model::route::RouteRule;
-use model::service::{Protocol, ServicePort};
-use retry_state::{Repeat, RetryState};
+use model::service::{Endpoint, Protocol, ServicePort};
+use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-/// For a TCP connection to be made. Longer: the endpoint is ejected and another is tried.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For the head of a response where the route sets no timeout, as of servers that send one only with their first
-/// message (gRPC streams). Longer: `Reason::RequestTimeout`.
-const RESPONSE_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Longest timeout of a route that is taken as written; a longer one counts as this.
-const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// What one worker has to reach others.
+pub(crate) struct Upstream {
+    http1: Rc<http1_pool::Pool>,
+    http2: Rc<http2_pool::Pool>,
+    connector: Rc<Connector>,
+    dice: Rc<RefCell<Pcg>>,
+    uptime: Uptime,
+}
+
+impl Upstream {
+    /// Without any connection; of those for HTTP/1.1, `idle_max` are kept.
+    pub(crate) fn new(connector: Connector, idle_max: usize, dice: Rc<RefCell<Pcg>>, uptime: Uptime) -> Self {
+        let connector = Rc::new(connector);
+        Self {
+            http1: http1_pool::Pool::new(Rc::clone(&connector), idle_max),
+            http2: http2_pool::Pool::new(Rc::clone(&connector)),
+            connector,
+            dice,
+            uptime,
+        }
+    }
+
+    /// TCP to an application, or to wherever outside the mesh.
+    ///
+    /// # Errors
+    /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
+    pub(crate) async fn dial(&self, address: SocketAddr) -> Result<TcpStream, Reason> {
+        self.connector.dial(address, Reader::Anyone).await
+    }
+
+    /// A connection to the proxy that `endpoint` of `target` is behind.
+    async fn lease_mesh(&self, target: &Target, endpoint: &Endpoint) -> Result<http2_pool::Leased, Reason> {
+        let lanes = http2_pool::lanes(endpoint);
+        let lane = if lanes > 1 { self.dice.borrow_mut().below(u64::from(lanes)) as u32 } else { 0 };
+        self.http2.lease(endpoint, &target.entry.service.host, target.port, lane).await
+    }
+
+    /// Closes what has been idle for long. Called now and then by the worker.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        self.http1.sweep(now);
+        self.http2.sweep(now);
+    }
+
+    /// Closes all connections, those in use after `goodbye` at the latest.
+    pub(crate) async fn close(&self, goodbye: Duration) {
+        self.http1.clear();
+        self.http2.clear();
+        self.connector.tasks().drain(goodbye).await;
+    }
+
+    /// HTTP/2 connections.
+    #[cfg(test)]
+    pub(crate) fn http2(&self) -> &Rc<http2_pool::Pool> {
+        &self.http2
+    }
+
+    /// What drives connections.
+    #[cfg(test)]
+    pub(crate) fn tasks(&self) -> &daemon::Tasks {
+        self.connector.tasks()
+    }
+}
 
 /// A port of a service.
 pub(crate) struct Target {
@@ -60,6 +118,12 @@ impl Target {
         })
     }
 
+    /// Where the application is at `endpoint`, which is of this network.
+    fn address(&self, endpoint: &Endpoint) -> SocketAddr {
+        let port = if endpoint.port == 0 { self.target_port } else { endpoint.port };
+        SocketAddr::new(endpoint.address, port)
+    }
+
     /// The same for a caller who speaks `version`: where nothing is declared, the application is expected to
     /// speak what its caller does.
     #[must_use]
@@ -69,140 +133,4 @@ impl Target {
         }
         self
     }
-}
-
-/// Sends a request until somebody answers or nothing more may be tried. Facts go to `exchange` as they
-/// become known.
-///
-/// # Errors
-/// The last attempt's failure, or a timeout of the rule.
-pub(crate) async fn send(
-    worker: &Rc<Worker>,
-    target: &Target,
-    rule: Option<&RouteRule>,
-    head: &Head,
-    body: Body,
-    exchange: &Rc<Exchange>,
-) -> Result<Response<Body>, Failure> {
-    let limits = Limits::new(rule);
-    let policy = rule.and_then(|rule| rule.retry.as_ref());
-    let body = Replay::new(body);
-    let mut retries = RetryState::begin(worker, &target.entry);
-    loop {
-        let Some(index) = retries.choose() else { return Err(retries.into_failure()) };
-        if attempt::is_exclusive(target, index) {
-            exchange.take_upstream_permit()?;
-        }
-        exchange.tries(target, index);
-        let limit = limits.next();
-        let outcome = {
-            // Pinned where it is, and only for so long: an attempt is some kilobytes of state.
-            let trying = std::pin::pin!(attempt::request(worker, target, index, head, body.next()));
-            timeout_at(limit.until, trying).await
-        };
-        let outcome =
-            outcome.unwrap_or(Err(AttemptError { reason: limit.reason, verdict: EndpointVerdict::Neutral }));
-        let verdict = match &outcome {
-            Ok(answer) => Outcome::Status(answer.response.status().as_u16()),
-            Err(error) => Outcome::Failed(error.reason),
-        };
-        record_result(worker, &target.entry, index, &outcome);
-        let repeat = Repeat { policy, method: head.method.as_str(), replayable: body.is_replayable() };
-        let next = retries.next(index, repeat, verdict, &outcome);
-        if let Next::Limited(reason) = next {
-            exchange.limited(reason);
-        }
-        let Next::Again { after } = next else {
-            return match outcome {
-                Ok(answer) => {
-                    body.forget();
-                    Ok(accept(answer, exchange, &limit))
-                }
-                Err(_) if body.is_broken() => Err(exchange.broken_off().into()),
-                Err(error) => Err(error.reason.into()),
-            };
-        };
-        if Instant::now() + after >= limits.total {
-            return Err(Reason::RequestTimeout.into());
-        }
-        // An answer that nobody will read holds a connection.
-        drop(outcome);
-        if !after.is_zero() {
-            tokio::time::sleep(after).await;
-        }
-    }
-}
-
-/// Passes the answer on. Both timeouts of a route last to the end of the response (Gateway API,
-/// `HTTPRouteTimeouts`).
-fn accept(answer: Answer, exchange: &Rc<Exchange>, limit: &Limit) -> Response<Body> {
-    exchange.answered(answer.peer, answer.lease);
-    if let Some(reason) = answer.told {
-        exchange.failed(reason);
-    }
-    let mut response = answer.response;
-    if limit.is_set {
-        let (late, reason) = (Rc::clone(exchange), limit.reason);
-        let body = std::mem::take(response.body_mut());
-        *response.body_mut() = Timed::body(body, limit.until, move || late.failed(reason));
-    }
-    response
-}
-
-/// Remembers what the attempt says about the endpoint, for all requests to come.
-pub(crate) fn record_result<T>(
-    worker: &Worker,
-    entry: &HostEntry,
-    index: usize,
-    outcome: &Result<T, AttemptError>,
-) {
-    let Some(state) = entry.states.get(index) else { return };
-    match outcome {
-        Ok(_) => state.succeeded(worker.now_ms()),
-        Err(AttemptError { verdict: EndpointVerdict::Failed, .. }) => {
-            state.failed(worker.now_ms(), &mut *worker.dice.borrow_mut());
-        }
-        Err(_) => {}
-    }
-}
-
-/// The rule's timeouts, as points in time.
-struct Limits {
-    total: Instant,
-    has_total: bool,
-    each: Option<Duration>,
-}
-
-impl Limits {
-    fn new(rule: Option<&RouteRule>) -> Self {
-        // Zero disables a timeout (Gateway API, `HTTPRouteTimeouts`).
-        let given = |timeout: Option<Duration>| {
-            timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| timeout.min(TIMEOUT_MAX))
-        };
-        let total = rule.and_then(|rule| given(rule.request_timeout));
-        Self {
-            total: Instant::now() + total.unwrap_or(RESPONSE_WAIT_MAX),
-            has_total: total.is_some(),
-            each: rule.and_then(|rule| given(rule.backend_timeout)),
-        }
-    }
-
-    /// When the attempt that starts now must be over, with the last byte of its response.
-    fn next(&self) -> Limit {
-        match self.each.map(|each| Instant::now() + each) {
-            Some(each) if each < self.total => {
-                Limit { until: each, reason: Reason::AttemptTimeout, is_set: true }
-            }
-            _ => Limit { until: self.total, reason: Reason::RequestTimeout, is_set: self.has_total },
-        }
-    }
-}
-
-/// The limit of one attempt.
-struct Limit {
-    until: Instant,
-    /// What it is called when it passes.
-    reason: Reason,
-    /// Whether a route sets it. The other one, [`RESPONSE_WAIT_MAX`], is for the head alone.
-    is_set: bool,
 }

@@ -5,20 +5,19 @@
 use crate::accept::Mark;
 use crate::limits::{Capacity, ConnectionLimits};
 use crate::observe::Recorder;
-use crate::secure::ALPN_MESH;
+use crate::secure::MeshTls;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::upstream::{http1_pool, http2_pool};
-use daemon::Tasks;
+use crate::upstream::Upstream;
+use crate::upstream::connect::Connector;
+use crate::uptime::Uptime;
 use decide::Dice;
 use decide::dice::Pcg;
-use identity::Clients;
-use rustls::ServerConfig;
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often idle connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -30,40 +29,36 @@ pub(crate) struct Worker {
     /// Metrics and access log.
     pub(crate) recorder: Recorder,
     /// All chance of this worker.
-    pub(crate) dice: RefCell<Pcg>,
-    /// HTTP/1.1 connections.
-    pub(crate) plain: Rc<http1_pool::Pool>,
-    /// HTTP/2 connections.
-    pub(crate) mesh: http2_pool::Pool,
-    /// What drives upstream connections.
-    pub(crate) background: Tasks,
+    pub(crate) dice: Rc<RefCell<Pcg>>,
+    /// The way out.
+    pub(crate) upstream: Upstream,
+    /// For callers at the mesh port.
+    pub(crate) tls: Rc<MeshTls>,
     /// How many connections there may be, and whose.
     pub(crate) limits: ConnectionLimits,
-    /// For callers at the mesh port.
-    pub(crate) mesh_tls: Arc<ServerConfig>,
+    /// Since when it runs.
+    pub(crate) uptime: Uptime,
     snapshot: RefCell<Held>,
-    started: Instant,
-    mark: Mark,
 }
 
 impl Worker {
     /// A worker without listeners.
     pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
-        let background = Tasks::new();
         let mark = if shared.options.no_capture { Mark::Free } else { Mark::Captured };
         let descriptors = daemon::process::descriptors_max();
         let capacity = Capacity::within(descriptors, shared.options.worker_count(), mark);
+        let dice = Rc::new(RefCell::new(Pcg::new(seed)));
+        let tls = Rc::new(MeshTls::new(&shared.identity, Arc::clone(&shared.clock)));
+        let uptime = Uptime::new(Arc::clone(&shared.clock));
+        let connector = Connector::new(Rc::clone(&tls), mark);
         Rc::new(Self {
             recorder: shared.observe.recorder(),
-            dice: RefCell::new(Pcg::new(seed)),
-            plain: http1_pool::Pool::new(background.clone(), mark, capacity.idle),
-            mesh: http2_pool::Pool::default(),
-            background,
-            mesh_tls: shared.identity.server_config(Clients::Required, &[ALPN_MESH]),
+            upstream: Upstream::new(connector, capacity.idle, Rc::clone(&dice), uptime.clone()),
+            dice,
+            tls,
             limits: ConnectionLimits::new(capacity),
+            uptime,
             snapshot: RefCell::new(Held::new(shared.store.snapshot())),
-            started: shared.clock.now(),
-            mark,
             shared,
         })
     }
@@ -78,35 +73,12 @@ impl Worker {
         held.clone()
     }
 
-    /// Monotonic milliseconds, for `decide::health`. All workers start within moments of each other, which is
-    /// as exact as ejecting an endpoint needs to be.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.ms_at(self.shared.clock.now())
-    }
-
-    /// The same for a moment that was read from the clock before.
-    pub(crate) fn ms_at(&self, moment: Instant) -> u64 {
-        moment.duration_since(self.started).as_millis() as u64
-    }
-
     /// Closes idle connections now and then; never ends.
     pub(crate) async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            let now = tokio::time::Instant::now();
-            self.plain.sweep(now);
-            self.mesh.sweep(now);
+            self.upstream.sweep();
         }
-    }
-
-    /// Whether own sockets are marked.
-    pub(crate) fn mark(&self) -> Mark {
-        self.mark
-    }
-
-    /// Uniform below `bound`.
-    pub(crate) fn below(&self, bound: u32) -> u32 {
-        self.dice.borrow_mut().below(u64::from(bound)) as u32
     }
 
     /// 128 random bits, not for secrets.

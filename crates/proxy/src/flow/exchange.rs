@@ -3,16 +3,18 @@
 //! It is the watch of the response body, so it learns of the end wherever the response goes. When the caller
 //! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit telling.
 
-use crate::body::Patient;
+use crate::body::{Patient, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
+use crate::flow::attempts::AttemptFacts;
 use crate::limits::{UpstreamPermit, UpstreamShare};
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::peer::Peer;
 use crate::request::{Head, strip_trailers};
 use crate::snapshot::Active;
-use crate::upstream::Target;
-use crate::upstream::attempt::address;
+use crate::upstream::AttemptLog;
+use crate::upstream::attempts::{Begun, Deadline};
 use crate::upstream::http1_pool::Lease;
+use crate::upstream::send::Answer;
 use crate::worker::Worker;
 use codec::{Body, BodyEnd, Reply, Watch};
 use decide::authz::{Denial, DryRun};
@@ -43,9 +45,7 @@ pub(crate) struct Exchange {
     status: Cell<u16>,
     grpc_status: Cell<Option<u16>>,
     reason: Cell<Option<Reason>>,
-    limited: Cell<Option<Reason>>,
-    attempts: Cell<u32>,
-    upstream: Cell<Option<SocketAddr>>,
+    attempts: AttemptFacts,
     is_answered: Cell<bool>,
     is_recorded: Cell<bool>,
     facts: RefCell<Facts>,
@@ -55,7 +55,6 @@ pub(crate) struct Exchange {
 #[derive(Default)]
 struct Facts {
     host: Option<Hostname>,
-    target: Option<(Arc<crate::snapshot::HostEntry>, usize)>,
     peer: Option<Rc<Peer>>,
     denial: Option<Box<Denial>>,
     dry_run: Option<Box<DryRun>>,
@@ -130,9 +129,7 @@ impl Exchange {
             status: Cell::new(0),
             grpc_status: Cell::new(None),
             reason: Cell::new(None),
-            limited: Cell::new(None),
-            attempts: Cell::new(0),
-            upstream: Cell::new(None),
+            attempts: AttemptFacts::default(),
             is_answered: Cell::new(false),
             is_recorded: Cell::new(false),
             facts: RefCell::new(Facts { line, ..Facts::default() }),
@@ -193,18 +190,6 @@ impl Exchange {
         }
     }
 
-    /// An attempt at this endpoint begins; it counts as in flight until the response ends.
-    pub(crate) fn tries(&self, target: &Target, index: usize) {
-        let mut facts = self.facts.borrow_mut();
-        facts.active = target.entry.states.get(index).map(|state| state.begin());
-        self.upstream.set(target.entry.endpoints.get(index).map(|endpoint| address(endpoint, target)));
-        self.attempts.set(self.attempts.get() + 1);
-        match &mut facts.target {
-            Some((entry, at)) if Arc::ptr_eq(entry, &target.entry) => *at = index,
-            other => *other = Some((Arc::clone(&target.entry), index)),
-        }
-    }
-
     /// Upstream connections that it needs count as this caller's.
     pub(crate) fn shares(&self, share: &Rc<UpstreamShare>) {
         self.facts.borrow_mut().share = Some(Rc::clone(share));
@@ -215,7 +200,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Reason::TooManyConnections`].
-    pub(crate) fn take_upstream_permit(&self) -> Result<(), Reason> {
+    fn take_upstream_permit(&self) -> Result<(), Reason> {
         let mut facts = self.facts.borrow_mut();
         let Facts { received, share: Some(share), permit, .. } = &mut *facts else { return Ok(()) };
         let in_body = received.as_ref().map(|received| &received.permit);
@@ -230,20 +215,27 @@ impl Exchange {
         Ok(())
     }
 
-    /// The application was asked at this address (inbound).
-    pub(crate) fn asks(&self, application: SocketAddr) {
-        self.upstream.set(Some(application));
-        self.attempts.set(self.attempts.get() + 1);
-    }
-
-    /// The last attempt was answered. The lease goes back when the response was read to its end.
-    pub(crate) fn answered(&self, peer: Option<Rc<Peer>>, lease: Option<Lease>) {
+    /// Passes an answer on. A lease goes back when it was read to its end, by the deadline of the route at the latest.
+    pub(crate) fn pass_on(self: &Rc<Self>, answer: Answer) -> Response<Body> {
         self.is_answered.set(true);
-        let mut facts = self.facts.borrow_mut();
-        if peer.is_some() {
-            facts.peer = peer;
+        {
+            let mut facts = self.facts.borrow_mut();
+            if answer.peer.is_some() {
+                facts.peer = answer.peer;
+            }
+            facts.lease = answer.lease;
+            facts.active = answer.active;
         }
-        facts.lease = lease;
+        if let Some(reason) = answer.told {
+            self.failed(reason);
+        }
+        let mut response = answer.response;
+        if let Some(Deadline { until, reason, .. }) = answer.deadline {
+            let late = Rc::clone(self);
+            let body = std::mem::take(response.body_mut());
+            *response.body_mut() = Timed::body(body, until, move || late.failed(reason));
+        }
+        response
     }
 
     /// The caller keeps us waiting for its body. Whether that is the end of it: while the answer is under way, and in
@@ -257,17 +249,6 @@ impl Exchange {
         }
         self.failed(Reason::RequestBodyTimeout);
         true
-    }
-
-    /// Why a body, of the request or the response, was broken off: who did so has said why, else the caller went
-    /// away.
-    pub(crate) fn broken_off(&self) -> Reason {
-        self.reason.get().unwrap_or(Reason::DownstreamReset)
-    }
-
-    /// It would have gone once more but for this.
-    pub(crate) fn limited(&self, by: Reason) {
-        self.limited.set(Some(by));
     }
 
     /// When its head had arrived.
@@ -321,8 +302,7 @@ impl Exchange {
             return;
         }
         let facts = std::mem::take(&mut *self.facts.borrow_mut());
-        let endpoint = facts.target.as_ref().and_then(|(entry, at)| entry.endpoints.get(*at));
-        let service = facts.target.as_ref().map(|(entry, _)| &entry.service);
+        let service = self.attempts.service();
         let line = facts.line.as_ref();
         let target = line.and_then(|line| line.target.as_ref());
         let client = line.and_then(|line| line.client);
@@ -331,7 +311,7 @@ impl Exchange {
             host: facts.host.as_ref().or(service.map(|service| &service.host)),
             service,
             peer: facts.peer.as_deref(),
-            peer_cluster: endpoint.map(|endpoint| &*endpoint.cluster),
+            peer_cluster: self.attempts.endpoint().map(|endpoint| &*endpoint.cluster),
             security: match (&facts.peer, self.is_answered.get()) {
                 (Some(_), _) => Security::MutualTls,
                 (None, true) => Security::None,
@@ -348,7 +328,7 @@ impl Exchange {
             status: self.status.get(),
             grpc_status: self.grpc_status.get(),
             reason: self.reason.get(),
-            limited: self.limited.get(),
+            limited: self.attempts.limited(),
             denial: facts.denial.as_deref(),
             dry_run: facts.dry_run.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),
@@ -357,11 +337,30 @@ impl Exchange {
             bytes_sent: self.sent.get(),
             // A port is not told of it; Envoy writes 0 too.
             downstream: Some(client.map_or(self.downstream, |ip| SocketAddr::new(ip, 0))),
-            upstream: self.upstream.get(),
+            upstream: self.attempts.address(),
             route: facts.rule.as_ref().map(|rule| &rule.origin.object),
             request_id: text(line.and_then(|line| line.request_id.as_ref())),
-            attempts: self.attempts.get(),
+            attempts: self.attempts.count(),
         });
+    }
+}
+
+impl AttemptLog for Exchange {
+    fn began(&self, attempt: &Begun<'_>) -> Result<(), Reason> {
+        if attempt.is_exclusive {
+            self.take_upstream_permit()?;
+        }
+        self.attempts.began(attempt);
+        Ok(())
+    }
+
+    fn limited(&self, by: Reason) {
+        self.attempts.set_limited(by);
+    }
+
+    /// Of the request or the response: who did so has said why, else the caller went away.
+    fn broken_off(&self) -> Reason {
+        self.reason.get().unwrap_or(Reason::DownstreamReset)
     }
 }
 

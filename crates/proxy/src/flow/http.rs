@@ -7,7 +7,7 @@ use crate::flow::{Caller, Side, fetch_entry};
 use crate::observe::Direction;
 use crate::request::{self, Edge, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
-use crate::upstream::{self, Target};
+use crate::upstream::Target;
 use codec::{Body, Reply};
 use decide::authz::{Facts, RemoteIp};
 use decide::filter::{RequestHead, Verdict};
@@ -76,7 +76,8 @@ async fn follow(
         body = exchange.impatient(body, head.version, wait);
     }
     let rule = route.rule.map(|rule| &**rule);
-    let mut response = upstream::send(worker, &target, rule, &head, body, exchange).await?;
+    let answer = worker.upstream.send(&target, rule, &head, body, &**exchange).await?;
+    let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     route.on_response(&mut Fields(response.headers_mut()));
     Ok(response)

@@ -3,18 +3,17 @@
 
 mod tunnel;
 
-use crate::body::Replay;
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::{budget, eastwest, policy, report};
 use crate::limits::{UpstreamShare, Whose};
 use crate::observe::Direction;
 use crate::peer::Peer;
-use crate::request::{self, HEADER_DESTINATION, Head};
-use crate::secure::{self, Accepted};
+use crate::request::{self, HEADER_DESTINATION};
+use crate::secure::Accepted;
 use crate::snapshot::Snapshot;
-use crate::upstream::attempt::{self, Answer, AttemptError, EndpointVerdict};
 use crate::upstream::connect::STREAMS_MAX;
+use crate::upstream::send::Application;
 use crate::worker::Worker;
 use codec::{
     Body, FloodLimits, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
@@ -23,7 +22,6 @@ use codec::{
 use daemon::Drain;
 use decide::authz::{DryRun, Facts, RemoteIp, dry_run};
 use decide::listener::{self, AppProtocol, Destination, Local, PeerCluster};
-use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use http::{HeaderMap, Method, Request, Response};
 use model::service::Protocol;
 use model::trust::{EXPIRED_GRACE, Proof};
@@ -92,7 +90,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let (Some(_permit), Some(handshake)) = (worker.limits.callers.take(address.ip()), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let Accepted { tls, proof, expires } = match secure::accept(&worker, stream).await {
+    let Accepted { tls, proof, expires } = match worker.tls.accept(stream).await {
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
@@ -201,14 +199,14 @@ async fn follow(
     let facts = Facts { remote_ip, ..facts(peer_connection, &target) };
     policy::may_request(&snapshot.policies, facts, &head, exchange)?;
 
-    if target.app_protocol == AppProtocol::Http1 {
-        exchange.take_upstream_permit()?;
-    }
-    exchange.asks(target.application);
-    worker.shared.deliveries.requested(worker.ms_at(exchange.begun()));
-    let answer = deliver(worker, &target, &head, exchange.counting(body)).await?;
-    exchange.answered(None, answer.lease);
-    let mut response = answer.response;
+    let application = Application {
+        address: target.application,
+        protocol: target.app_protocol,
+        budget: &worker.shared.deliveries,
+        begun_ms: worker.uptime.ms_at(exchange.begun()),
+    };
+    let answer = worker.upstream.deliver(application, &head, exchange.counting(body), &**exchange).await?;
+    let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     Ok(response)
 }
@@ -279,56 +277,4 @@ pub(super) fn dry_run_connect(
     target: &InboundTarget,
 ) -> Option<DryRun> {
     dry_run(&snapshot.policies, &facts(peer_connection, target))
-}
-
-/// Hands the request to the application; once more when only an old connection had ended.
-async fn deliver(
-    worker: &Rc<Worker>,
-    target: &InboundTarget,
-    head: &Head,
-    body: Body,
-) -> Result<Answer, Failure> {
-    let body = Replay::new(body);
-    let first = once(worker, target, head, body.next()).await;
-    let outcome = match first {
-        Err(error)
-            if error.verdict == EndpointVerdict::StaleConnection
-                && may_repeat(worker, head, error.reason, body.is_replayable()) =>
-        {
-            worker.plain.forget(target.application);
-            once(worker, target, head, body.next()).await
-        }
-        outcome => outcome,
-    };
-    body.forget();
-    outcome.map_err(|error| {
-        let reason = if body.is_broken() { Reason::DownstreamReset } else { error.reason };
-        reason.into()
-    })
-}
-
-fn may_repeat(worker: &Worker, head: &Head, reason: Reason, replayable: bool) -> bool {
-    let (method, outcome) = (head.method.as_str(), Outcome::Failed(reason));
-    let (now_ms, deliveries) = (worker.now_ms(), &worker.shared.deliveries);
-    let (ahead, budget) = (Ahead::Fresh, deliveries.left(now_ms));
-    let attempt = Attempt { policy: None, method, number: 0, outcome, replayable, ahead, budget };
-    let next = retry::decide(&attempt, &mut *worker.dice.borrow_mut());
-    let is_repeated = matches!(next, Next::Again { .. });
-    if is_repeated {
-        deliveries.repeated(now_ms);
-    }
-    is_repeated
-}
-
-async fn once(
-    worker: &Rc<Worker>,
-    target: &InboundTarget,
-    head: &Head,
-    body: Body,
-) -> Result<Answer, AttemptError> {
-    let request = || attempt::outgoing(head, body);
-    match target.app_protocol {
-        AppProtocol::Http1 => attempt::send_http1(worker, target.application, request).await,
-        AppProtocol::Http2 => attempt::send_http2(worker, target.application, request()).await,
-    }
 }

@@ -1,13 +1,13 @@
 //! The life of an opaque connection that leaves an application: to a service through the mesh, or straight
 //! to where it was going when that is outside the mesh.
 
-use crate::accept::{Reader, dial};
 use crate::failure::Failure;
+use crate::flow::attempts::AttemptFacts;
 use crate::observe::{Direction, Security, TcpRecord};
 use crate::peer::Peer;
-use crate::snapshot::HostEntry;
-use crate::upstream::http1_pool::connect_reason;
-use crate::upstream::{CONNECT_TIMEOUT, Target, tunnel};
+use crate::upstream::attempts::Begun;
+use crate::upstream::tunnel::Opened;
+use crate::upstream::{AttemptLog, Target};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use codec::relay::{End, Moved, relay};
@@ -17,7 +17,6 @@ use model::{Hostname, Reason};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// A relayed connection on which nothing moves for so long is closed (Envoy's default).
@@ -32,16 +31,10 @@ pub(crate) struct Connection {
     clock: Instant,
     /// The destination by name, where there is no entry.
     pub(crate) host: Option<Hostname>,
-    /// The service and the endpoint in use.
-    pub(crate) target: Option<(Arc<HostEntry>, usize)>,
     /// Who is at the other side.
     pub(crate) peer: Option<Rc<Peer>>,
-    /// Where it was connected to, or tried last.
-    pub(crate) upstream: Option<SocketAddr>,
-    /// Attempts made.
-    pub(crate) attempts: u32,
-    /// What kept it from a further one.
-    pub(crate) limited: Option<Reason>,
+    /// What was tried to reach the other side.
+    pub(crate) attempts: AttemptFacts,
     /// Which policies denied it.
     pub(crate) denial: Option<Box<Denial>>,
     /// What policies that are not enforced say of it.
@@ -58,11 +51,8 @@ impl Connection {
             started: worker.shared.clock.wall(),
             clock: worker.shared.clock.now(),
             host: None,
-            target: None,
             peer: None,
-            upstream: None,
-            attempts: 0,
-            limited: None,
+            attempts: AttemptFacts::default(),
             denial: None,
             dry_run: None,
         }
@@ -95,8 +85,7 @@ impl Connection {
     }
 
     fn record(&self, reason: Option<Reason>, received: u64, sent: u64) -> TcpRecord<'_> {
-        let endpoint = self.target.as_ref().and_then(|(entry, at)| entry.endpoints.get(*at));
-        let service = self.target.as_ref().map(|(entry, _)| &entry.service);
+        let service = self.attempts.service();
         TcpRecord {
             direction: self.direction,
             host: self.host.as_ref().or(service.map(|service| &service.host)),
@@ -105,15 +94,15 @@ impl Connection {
             // The endpoint is at the peer's side, except where the peer is who calls.
             peer_cluster: match self.direction {
                 Direction::EastWest => None,
-                _ => endpoint.map(|endpoint| &*endpoint.cluster),
+                _ => self.attempts.endpoint().map(|endpoint| &*endpoint.cluster),
             },
-            security: match (&self.peer, self.upstream) {
+            security: match (&self.peer, self.attempts.address()) {
                 (Some(_), _) => Security::MutualTls,
                 (None, Some(_)) => Security::None,
                 (None, None) => Security::Unknown,
             },
             reason,
-            limited: self.limited,
+            limited: self.attempts.limited(),
             denial: self.denial.as_deref(),
             dry_run: self.dry_run.as_ref(),
             started: self.started,
@@ -121,9 +110,20 @@ impl Connection {
             bytes_received: received,
             bytes_sent: sent,
             downstream: Some(self.downstream),
-            upstream: self.upstream,
-            attempts: self.attempts,
+            upstream: self.attempts.address(),
+            attempts: self.attempts.count(),
         }
+    }
+}
+
+impl AttemptLog for Connection {
+    fn began(&self, attempt: &Begun<'_>) -> Result<(), Reason> {
+        self.attempts.began(attempt);
+        Ok(())
+    }
+
+    fn limited(&self, by: Reason) {
+        self.attempts.set_limited(by);
     }
 }
 
@@ -145,27 +145,20 @@ impl Drop for Carried {
 /// Opaque bytes to a service.
 pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: impl Io, address: SocketAddr, target: &Target) {
     let mut connection = Connection::begin(worker, Direction::Outbound, address);
+    connection.attempts.set_service(&target.entry);
     let mut ahead = BytesMut::new();
-    let opening = tokio::select! {
-        opening = tunnel::open(worker, target) => opening,
-        _ = codec::stream::fails(&mut stream, &mut ahead) => {
-            connection.target = Some((Arc::clone(&target.entry), usize::MAX));
-            return connection.refused(Reason::DownstreamReset);
-        }
+    let opened = tokio::select! {
+        opened = worker.upstream.open(target, &connection) => opened,
+        _ = codec::stream::fails(&mut stream, &mut ahead) => Err(Reason::DownstreamReset),
     };
-    let stream = Prefixed::new(ahead.freeze(), stream);
-    connection.attempts = opening.attempts;
-    connection.upstream = opening.last;
-    connection.limited = opening.limited;
-    match opening.result {
-        Ok(opened) => {
-            connection.target = Some((Arc::clone(&target.entry), opened.index));
-            connection.peer = opened.peer;
-            connection.carry(stream, opened.io, pending()).await;
-            drop(opened.active);
+    match opened {
+        Ok(Opened { io, peer, active }) => {
+            connection.peer = peer;
+            connection.carry(Prefixed::new(ahead.freeze(), stream), io, pending()).await;
+            drop(active);
         }
         Err(reason) => {
-            connection.target = Some((Arc::clone(&target.entry), usize::MAX));
+            connection.attempts.forget_endpoint();
             connection.refused(reason);
         }
     }
@@ -173,11 +166,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: impl Io, address: Soc
 
 /// To an address outside the mesh, as it is.
 pub(crate) async fn pass_through(worker: &Rc<Worker>, stream: impl Io, address: SocketAddr, to: SocketAddr) {
-    let mut connection = Connection::begin(worker, Direction::Outbound, address);
-    connection.upstream = Some(to);
-    connection.attempts = 1;
-    match dial(to, Reader::Anyone, worker.mark(), CONNECT_TIMEOUT).await {
+    let connection = Connection::begin(worker, Direction::Outbound, address);
+    connection.attempts.began_at(to);
+    match worker.upstream.dial(to).await {
         Ok(upstream) => connection.carry(stream, upstream, pending()).await,
-        Err(error) => connection.refused(connect_reason(&error)),
+        Err(reason) => connection.refused(reason),
     }
 }

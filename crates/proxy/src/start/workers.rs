@@ -112,7 +112,5 @@ async fn serve(worker: &Rc<Worker>, listeners: listeners::Listeners, phases: &Ph
     if !drained.aborted.is_empty() {
         tracing::warn!(connections = drained.aborted.len(), "cut off at the drain's deadline");
     }
-    worker.plain.clear();
-    worker.mesh.clear();
-    worker.background.drain(GOODBYE_MAX).await;
+    worker.upstream.close(GOODBYE_MAX).await;
 }

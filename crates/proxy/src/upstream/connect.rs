@@ -1,25 +1,25 @@
-//! Making one HTTP/2 connection: TCP alone to an application, TCP and TLS with the expected identity to a
-//! proxy, and across networks TLS once more inside a tunnel through the gateway (design, D4).
+//! Making connections: TCP alone, HTTP/2 to an application, HTTP/2 in TLS with the expected identity to a proxy, and
+//! across networks TLS once more inside a tunnel through the gateway (design, D4). It keeps none of them: see the
+//! pools.
 
-use crate::accept::{Reader, dial};
-use crate::failure::{self, Failure};
+use crate::accept::{Mark, Reader, dial};
+use crate::failure;
 use crate::peer::Peer;
-use crate::secure::{self, Connected};
-use crate::upstream::http2_pool::{Pool, Transport};
-use crate::upstream::{CONNECT_TIMEOUT, http1_pool};
-
-use crate::worker::Worker;
+use crate::secure::{Connected, MeshTls};
 use codec::http2::Sender;
-use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind, Tunnel};
+use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind};
+use daemon::Tasks;
 use http::HeaderMap;
 use model::{Hostname, Reason, SpiffeId};
-use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 
+/// For a TCP connection to be made. Longer: the endpoint is ejected and another is tried.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a gateway to answer a CONNECT; it tries some of its workloads meanwhile.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -73,68 +73,135 @@ impl Connection {
         self.sender.has_room()
     }
 
-    /// Whether its peer is one of these.
-    pub(crate) fn is_one_of(&self, expected: &[SpiffeId]) -> bool {
-        self.peer.as_ref().is_some_and(|peer| expected.contains(&peer.id))
+    /// Whether its peer is one of these. `None`: nobody in particular is expected.
+    pub(crate) fn is_one_of(&self, expected: Option<&[SpiffeId]>) -> bool {
+        expected.is_none_or(|expected| self.peer.as_ref().is_some_and(|peer| expected.contains(&peer.id)))
     }
 }
 
-/// Opens a connection along `way`.
-///
-/// # Errors
-/// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`], [`Reason::TlsFailed`], [`Reason::GatewayRefused`],
-/// [`Reason::DeniedUpstream`].
-/// Nothing of any request was sent in any of these cases.
-pub(crate) async fn open(worker: &Rc<Worker>, transport: &Transport) -> Result<Rc<Connection>, Failure> {
-    match transport {
-        Transport::Direct { address, identities } => {
-            let tcp = dial_reason(worker, *address, Reader::Proxy).await?;
-            start_secure(worker, secure::connect(worker, tcp, identities).await?).await
-        }
-        Transport::Through { gateway, gateway_identity, service, identities } => {
-            let (tunnel, outer) = through(worker, *gateway, gateway_identity, service).await?;
-            let mut inner = secure::connect(worker, tunnel, identities).await?;
-            // The gateway cuts the outer connection some time after that, and this one with it.
-            inner.expires = outer.map_or(inner.expires, |outer| outer.min(inner.expires));
-            start_secure(worker, inner).await
-        }
-        Transport::Application { address } => {
-            let tcp = dial_reason(worker, *address, Reader::Anyone).await?;
-            start(worker, tcp, None).await
-        }
+/// Whether a connection has carried an exchange before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Opened for this exchange.
+    Fresh,
+    /// From the pool: it may have been closed by the other side without our knowing yet.
+    Reused,
+}
+
+/// Makes connections; what drives them runs in its tasks.
+pub(crate) struct Connector {
+    tls: Rc<MeshTls>,
+    mark: Mark,
+    tasks: Tasks,
+}
+
+impl Connector {
+    /// Proves itself by `tls`; sockets are marked as `mark` says.
+    pub(crate) fn new(tls: Rc<MeshTls>, mark: Mark) -> Self {
+        Self { tls, mark, tasks: Tasks::new() }
+    }
+
+    /// What drives connections.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// TCP to `reader`.
+    ///
+    /// # Errors
+    /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
+    pub(crate) async fn dial(&self, address: SocketAddr, reader: Reader) -> Result<TcpStream, Reason> {
+        dial(address, reader, self.mark, CONNECT_TIMEOUT).await.map_err(|error| connect_reason(&error))
+    }
+
+    /// HTTP/2 without TLS, to an application.
+    ///
+    /// # Errors
+    /// As [`Connector::dial`].
+    pub(crate) async fn open_plain(&self, address: SocketAddr) -> Result<Rc<Connection>, Reason> {
+        let tcp = self.dial(address, Reader::Anyone).await?;
+        let connection = self.start(tcp, &ClientOptions::default(), None).await?;
+        // An application that is busy elsewhere may be late with its SETTINGS; then we guess.
+        let _ = timeout(SETTINGS_WAIT_MAX, connection.sender.settled()).await;
+        Ok(connection)
+    }
+
+    /// The mesh transport, to the proxy at `address`, which must be one of `expected`.
+    ///
+    /// # Errors
+    /// As [`Connector::dial`]; [`Reason::TlsFailed`]. Nothing of any request was sent then.
+    pub(crate) async fn open_mesh(
+        &self,
+        address: SocketAddr,
+        expected: &[SpiffeId],
+    ) -> Result<Rc<Connection>, Reason> {
+        let tcp = self.dial(address, Reader::Proxy).await?;
+        let connected = self.tls.connect(tcp, expected).await?;
+        self.start_mesh(connected).await
+    }
+
+    /// The mesh transport once more, to a workload behind `host:port` through the gateway at the other end of
+    /// `outer`.
+    ///
+    /// # Errors
+    /// As [`Connector::open_mesh`]; [`Reason::GatewayRefused`], [`Reason::DeniedUpstream`].
+    pub(crate) async fn open_through(
+        &self,
+        outer: &Connection,
+        host: &Hostname,
+        port: u16,
+        expected: &[SpiffeId],
+    ) -> Result<Rc<Connection>, Reason> {
+        let authority = format!("{host}:{port}");
+        let opening = outer.sender.tunnel(&authority, HeaderMap::new());
+        let tunnel = match timeout(GATEWAY_TIMEOUT, opening).await {
+            Ok(Ok(tunnel)) => tunnel,
+            Ok(Err(error)) => return Err(tunnel_reason(&error)),
+            Err(_) => return Err(Reason::ConnectTimeout),
+        };
+        let mut inner = self.tls.connect(tunnel, expected).await?;
+        // The gateway cuts the outer connection some time after that, and this one with it.
+        inner.expires = outer.expires.map_or(inner.expires, |outer| outer.min(inner.expires));
+        self.start_mesh(inner).await
+    }
+
+    async fn start_mesh(&self, with: Connected<impl Io>) -> Result<Rc<Connection>, Reason> {
+        // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that
+        // it did not expect for an attack (gRPC).
+        let options = ClientOptions {
+            follows_fields: false,
+            keepalive: Some(KEEPALIVE),
+            initial_max_streams: STREAMS_MAX as usize,
+            ..ClientOptions::default()
+        };
+        self.start(with.tls, &options, Some((with.peer, with.expires))).await
+    }
+
+    async fn start(
+        &self,
+        io: impl Io,
+        options: &ClientOptions,
+        proved: Option<(Rc<Peer>, Instant)>,
+    ) -> Result<Rc<Connection>, Reason> {
+        let connected = codec::http2::connect(io, options).await;
+        let (sender, connection) = connected.map_err(|_| Reason::ConnectFailed)?;
+        self.tasks.spawn_local("http2 upstream", connection);
+        let now = Instant::now();
+        let (peer, expires) = proved.unzip();
+        let retires = expires.map(|expires| {
+            let left = expires.saturating_duration_since(now);
+            now + left - (left / 10).min(RETIRE_AHEAD_MAX)
+        });
+        Ok(Rc::new(Connection { sender, peer, expires, retires }))
     }
 }
 
-async fn dial_reason(
-    worker: &Worker,
-    address: SocketAddr,
-    reader: Reader,
-) -> Result<tokio::net::TcpStream, Failure> {
-    let dialed = dial(address, reader, worker.mark(), CONNECT_TIMEOUT).await;
-    dialed.map_err(|error| http1_pool::connect_reason(&error).into())
-}
-
-/// A tunnel through a gateway, and when the connection that carries it ends.
-type Carried = (Tunnel, Option<Instant>);
-
-/// A tunnel through a gateway to any workload behind `service`. Boxed: it needs the outer connection, whose
-/// making comes here again.
-fn through<'a>(
-    worker: &'a Rc<Worker>,
-    gateway: SocketAddr,
-    identity: &'a SpiffeId,
-    service: &'a (Hostname, u16),
-) -> Pin<Box<dyn Future<Output = Result<Carried, Failure>> + 'a>> {
-    Box::pin(async move {
-        let outer = Pool::lease_gateway(worker, gateway, identity).await?;
-        let authority = format!("{}:{}", service.0, service.1);
-        let opening = outer.connection.sender.tunnel(&authority, HeaderMap::new());
-        match tokio::time::timeout(GATEWAY_TIMEOUT, opening).await {
-            Ok(Ok(tunnel)) => Ok((tunnel, outer.connection.expires)),
-            Ok(Err(error)) => Err(tunnel_reason(&error).into()),
-            Err(_) => Err(Reason::ConnectTimeout.into()),
-        }
-    })
+/// What a failed `connect` means.
+pub(crate) fn connect_reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+        _ => Reason::ConnectFailed,
+    }
 }
 
 /// Why a gateway gave no tunnel; whatever it was, no request was sent yet.
@@ -151,40 +218,4 @@ fn tunnel_reason(error: &SendError) -> Reason {
 /// Whether a policy of the gateway said no: then no other gateway may be asked.
 fn is_denied(error: &SendError) -> bool {
     error.headers.as_deref().and_then(failure::told) == Some(Reason::DeniedUpstream)
-}
-
-async fn start_secure(worker: &Rc<Worker>, with: Connected<impl Io>) -> Result<Rc<Connection>, Failure> {
-    start(worker, with.tls, Some((with.peer, with.expires))).await
-}
-
-async fn start(
-    worker: &Rc<Worker>,
-    io: impl Io,
-    proved: Option<(Rc<Peer>, Instant)>,
-) -> Result<Rc<Connection>, Failure> {
-    // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that it
-    // did not expect for an attack (gRPC).
-    let options = match &proved {
-        Some(_) => ClientOptions {
-            follows_fields: false,
-            keepalive: Some(KEEPALIVE),
-            initial_max_streams: STREAMS_MAX as usize,
-            ..ClientOptions::default()
-        },
-        None => ClientOptions::default(),
-    };
-    let (sender, connection) =
-        codec::http2::connect(io, &options).await.map_err(|_| Reason::ConnectFailed)?;
-    worker.background.spawn_local("http2 upstream", connection);
-    if proved.is_none() {
-        // An application that is busy elsewhere may be late with them; then we guess.
-        let _ = tokio::time::timeout(SETTINGS_WAIT_MAX, sender.settled()).await;
-    }
-    let now = Instant::now();
-    let (peer, expires) = proved.unzip();
-    let retires = expires.map(|expires| {
-        let left = expires.saturating_duration_since(now);
-        now + left - (left / 10).min(RETIRE_AHEAD_MAX)
-    });
-    Ok(Rc::new(Connection { sender, peer, expires, retires }))
 }

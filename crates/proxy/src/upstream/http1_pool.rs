@@ -3,16 +3,14 @@
 //! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
 //! recently used one is leased first, so that the others may grow old and be closed.
 
-use crate::accept::{Mark, Reader, dial};
-use crate::upstream::CONNECT_TIMEOUT;
+use crate::accept::Reader;
+use crate::upstream::connect::{Age, Connector};
 use codec::http1::Sender;
 use codec::{Body, SendError};
-use daemon::Tasks;
 use decide::hash::QuickMap;
 use http::{Request, Response};
 use model::Reason;
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,22 +28,12 @@ pub(crate) struct Pool {
     /// How many there are.
     idle_count: Cell<usize>,
     idle_max: usize,
-    tasks: Tasks,
-    mark: Mark,
+    connector: Rc<Connector>,
 }
 
 struct Idle {
     sender: Sender,
     since: Instant,
-}
-
-/// Whether a connection has carried an exchange before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Age {
-    /// Opened for this exchange.
-    Fresh,
-    /// From the pool: it may have been closed by the other side without our knowing yet.
-    Reused,
 }
 
 /// A connection for one exchange.
@@ -58,9 +46,9 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    /// An empty pool whose connections live in `tasks`; `idle_max` of them are kept in all.
-    pub(crate) fn new(tasks: Tasks, mark: Mark, idle_max: usize) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), idle_count: Cell::new(0), idle_max, tasks, mark })
+    /// An empty pool; `idle_max` connections are kept in all.
+    pub(crate) fn new(connector: Rc<Connector>, idle_max: usize) -> Rc<Self> {
+        Rc::new(Self { idle: RefCell::default(), idle_count: Cell::new(0), idle_max, connector })
     }
 
     /// An idle connection to `address`, else a new one.
@@ -79,11 +67,9 @@ impl Pool {
     /// # Errors
     /// As [`Pool::lease`].
     pub(crate) async fn open(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
-        let stream = dial(address, Reader::Anyone, self.mark, CONNECT_TIMEOUT)
-            .await
-            .map_err(|e| connect_reason(&e))?;
+        let stream = self.connector.dial(address, Reader::Anyone).await?;
         let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
-        self.tasks.spawn_local("http1 upstream", connection);
+        self.connector.tasks().spawn_local("http1 upstream", connection);
         Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Fresh })
     }
 
@@ -150,13 +136,5 @@ impl Lease {
             self.pool.idle_count.update(|count| count + 1);
             connections.push(Idle { sender: self.sender, since: Instant::now() });
         }
-    }
-}
-
-/// What a failed `connect` means.
-pub(crate) fn connect_reason(error: &io::Error) -> Reason {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
-        _ => Reason::ConnectFailed,
     }
 }

@@ -1,18 +1,13 @@
 //! HTTP/2 connections of one worker: to workloads, to gateways, through gateways to workloads, and without
 //! TLS to the local application or a plain backend. One per key, and further ones where the other end's limit of
 //! streams is in use; whoever comes while one is being made waits for the same.
-//!
-//! A worker has one source identity, so the key is where it goes: the endpoint, and for a connection through
-//! a gateway the service and one of a few lanes, because each lane may end at another workload.
 
-use crate::failure::Failure;
-use crate::upstream::CONNECT_TIMEOUT;
-use crate::upstream::connect::{self, Connection};
-use crate::worker::Worker;
+use crate::upstream::connect::{Age, CONNECT_TIMEOUT, Connection, Connector};
 use decide::hash::QuickMap;
 use model::service::{Endpoint, Reach};
 use model::{Hostname, Reason, SpiffeId};
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,58 +17,50 @@ use tokio::time::{Instant, timeout_at};
 /// Most inner connections of one worker to one service through one gateway; fewer when the endpoint's weight
 /// is smaller.
 const LANES_MAX: u32 = 4;
-/// Most connections of one worker for one key (and lane). More streams than they may have open wait for
+/// Most connections of one worker for one key. More streams than they may have open wait for
 /// [`CONNECT_TIMEOUT`], then [`Reason::UpstreamOverflow`].
 pub(crate) const CONNECTIONS_PER_KEY_MAX: usize = 16;
 /// A connection without streams for so long is closed.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
-/// Where a connection goes.
-#[derive(Clone, Debug)]
-pub(crate) enum Transport {
-    /// A workload's proxy on this network.
-    Direct {
-        /// Its mesh port.
-        address: SocketAddr,
-        /// Who must answer.
-        identities: Vec<SpiffeId>,
-    },
-    /// A workload of another network, through its gateway.
-    Through {
-        /// The gateway's mesh port.
-        gateway: SocketAddr,
-        /// Who must answer there.
-        gateway_identity: SpiffeId,
-        /// What is asked for.
-        service: (Hostname, u16),
-        /// Who must answer inside.
-        identities: Vec<SpiffeId>,
-    },
-    /// The local application, HTTP/2 without TLS.
-    Application {
-        /// Where it listens.
-        address: SocketAddr,
-    },
+/// What a connection is kept under. A worker has one identity of its own, so where it goes is enough. One that is
+/// only looked up borrows its names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum PoolKey<'a> {
+    /// The proxy of a workload on this network.
+    Workload(Cow<'a, str>),
+    /// A gateway's mesh port.
+    Gateway(SocketAddr),
+    /// Through a gateway to a service. Each of a few lanes may end at another workload.
+    Through { gateway: SocketAddr, host: Cow<'a, Hostname>, port: u16, lane: u32 },
+    /// An application that wants HTTP/2.
+    Plain(SocketAddr),
+}
+
+impl PoolKey<'_> {
+    fn into_owned(self) -> PoolKey<'static> {
+        match self {
+            Self::Workload(uid) => PoolKey::Workload(Cow::Owned(uid.into_owned())),
+            Self::Gateway(address) => PoolKey::Gateway(address),
+            Self::Through { gateway, host, port, lane } => {
+                PoolKey::Through { gateway, host: Cow::Owned(host.into_owned()), port, lane }
+            }
+            Self::Plain(address) => PoolKey::Plain(address),
+        }
+    }
 }
 
 /// All HTTP/2 connections of a worker.
-#[derive(Default)]
 pub(crate) struct Pool {
-    slots: RefCell<QuickMap<Rc<str>, Vec<Slot>>>,
+    slots: RefCell<QuickMap<PoolKey<'static>, Vec<Slot>>>,
+    connector: Rc<Connector>,
 }
 
-struct Slot {
-    /// Service and port for a connection through a gateway.
-    service: Option<(Hostname, u16)>,
-    lane: u32,
-    state: State,
-}
+type Outcome = Option<Result<Rc<Connection>, Reason>>;
 
-type Outcome = Option<Result<Rc<Connection>, Failure>>;
-
-enum State {
+enum Slot {
     Connecting(watch::Receiver<Outcome>),
-    Ready { connection: Rc<Connection>, used: Instant },
+    Ready { connection: Rc<Connection>, used: Cell<Instant> },
 }
 
 /// A connection and whether it carried something before.
@@ -81,56 +68,81 @@ pub(crate) struct Leased {
     /// The connection.
     pub(crate) connection: Rc<Connection>,
     /// Whether it was there already.
-    pub(crate) age: super::http1_pool::Age,
+    pub(crate) age: Age,
 }
 
-/// The way to an endpoint that is reached by the mesh transport; `None` for one that is not.
-pub(crate) fn transport(endpoint: &Endpoint, host: &Hostname, port: u16) -> Option<Transport> {
+/// How many connections one worker may have to a service through the gateway that this endpoint is, so that they
+/// end at several workloads.
+pub(crate) fn lanes(endpoint: &Endpoint) -> u32 {
     match endpoint.reach {
-        Reach::Native => Some(Transport::Direct {
-            address: SocketAddr::new(endpoint.address, model::address::PORT_MESH),
-            identities: endpoint.identities.clone(),
-        }),
-        Reach::Gateway => Some(Transport::Through {
-            gateway: SocketAddr::new(endpoint.address, endpoint.port),
-            gateway_identity: endpoint.gateway_identity.clone()?,
-            service: (host.clone(), port),
-            identities: endpoint.identities.clone(),
-        }),
-        Reach::Hbone | Reach::Plain => None,
+        Reach::Gateway => endpoint.weight.clamp(1, LANES_MAX),
+        Reach::Native | Reach::Hbone | Reach::Plain => 1,
     }
 }
 
 impl Pool {
-    /// The connection to `endpoint` for `service`, opened when there is none. A connection that shows an
-    /// identity no longer expected is not used any more.
+    /// An empty pool.
+    pub(crate) fn new(connector: Rc<Connector>) -> Rc<Self> {
+        Rc::new(Self { slots: RefCell::default(), connector })
+    }
+
+    /// The connection to `endpoint` for `host:port`, opened when there is none; `lane` is below [`lanes`]. A
+    /// connection that shows an identity no longer expected is not used any more.
     ///
     /// # Errors
     /// Why it could not be opened; all who waited for it get the same.
     pub(crate) async fn lease(
-        worker: &Rc<Worker>,
+        self: &Rc<Self>,
         endpoint: &Endpoint,
         host: &Hostname,
         port: u16,
-    ) -> Result<Leased, Failure> {
-        let is_through = endpoint.reach == Reach::Gateway;
-        let lane = if is_through { worker.below(endpoint.weight.clamp(1, LANES_MAX)) } else { 0 };
-        let service = is_through.then_some((host, port));
-        let expected = Some(endpoint.identities.as_slice());
-        let make_transport = || transport(endpoint, host, port).ok_or(Reason::ConnectFailed.into());
-        Self::lease_slot(worker, &endpoint.uid, service, lane, expected, make_transport).await
+        lane: u32,
+    ) -> Result<Leased, Reason> {
+        let expected = Some(&*endpoint.identities);
+        match endpoint.reach {
+            Reach::Native => {
+                let key = PoolKey::Workload(Cow::Borrowed(&endpoint.uid));
+                if let Some(leased) = self.find_ready(&key, expected) {
+                    return Ok(leased);
+                }
+                let address = SocketAddr::new(endpoint.address, model::address::PORT_MESH);
+                Box::pin(self.open_mesh(key, address, &endpoint.identities)).await
+            }
+            Reach::Gateway => {
+                let gateway = SocketAddr::new(endpoint.address, endpoint.port);
+                let key = PoolKey::Through { gateway, host: Cow::Borrowed(host), port, lane };
+                if let Some(leased) = self.find_ready(&key, expected) {
+                    return Ok(leased);
+                }
+                let identity = endpoint.gateway_identity.as_ref().ok_or(Reason::ConnectFailed)?;
+                let open = || {
+                    let (pool, host, identity) = (Rc::clone(self), host.clone(), identity.clone());
+                    let expected = endpoint.identities.clone();
+                    async move {
+                        let outer = pool.lease_gateway(gateway, &identity).await?;
+                        pool.connector.open_through(&outer.connection, &host, port, &expected).await
+                    }
+                };
+                Box::pin(self.wait_or_open(key, expected, open)).await
+            }
+            Reach::Hbone | Reach::Plain => Err(Reason::ConnectFailed),
+        }
     }
 
     /// The connection to an application that wants HTTP/2.
     ///
     /// # Errors
     /// As [`Pool::lease`].
-    pub(crate) async fn lease_application(
-        worker: &Rc<Worker>,
-        address: SocketAddr,
-    ) -> Result<Leased, Failure> {
-        let key = format!("app:{address}");
-        Self::lease_slot(worker, &key, None, 0, None, || Ok(Transport::Application { address })).await
+    pub(crate) async fn lease_plain(self: &Rc<Self>, address: SocketAddr) -> Result<Leased, Reason> {
+        let key = PoolKey::Plain(address);
+        if let Some(leased) = self.find_ready(&key, None) {
+            return Ok(leased);
+        }
+        let open = || {
+            let connector = Rc::clone(&self.connector);
+            async move { connector.open_plain(address).await }
+        };
+        Box::pin(self.wait_or_open(key, None, open)).await
     }
 
     /// The outer connection to a gateway.
@@ -138,93 +150,106 @@ impl Pool {
     /// # Errors
     /// As [`Pool::lease`].
     pub(crate) async fn lease_gateway(
-        worker: &Rc<Worker>,
+        self: &Rc<Self>,
         address: SocketAddr,
         identity: &SpiffeId,
-    ) -> Result<Leased, Failure> {
-        let key = format!("gateway:{address}");
-        let identities = vec![identity.clone()];
-        let make_transport = || Ok(Transport::Direct { address, identities: identities.clone() });
-        Self::lease_slot(worker, &key, None, 0, Some(&identities), make_transport).await
+    ) -> Result<Leased, Reason> {
+        let identities = std::slice::from_ref(identity);
+        match self.find_ready(&PoolKey::Gateway(address), Some(identities)) {
+            Some(leased) => Ok(leased),
+            None => self.open_mesh(PoolKey::Gateway(address), address, identities).await,
+        }
     }
 
-    async fn lease_slot(
-        worker: &Rc<Worker>,
-        key: &str,
-        service: Option<(&Hostname, u16)>,
-        lane: u32,
+    async fn open_mesh(
+        self: &Rc<Self>,
+        key: PoolKey<'_>,
+        address: SocketAddr,
+        expected: &[SpiffeId],
+    ) -> Result<Leased, Reason> {
+        let open = || {
+            let (connector, expected) = (Rc::clone(&self.connector), expected.to_vec());
+            async move { connector.open_mesh(address, &expected).await }
+        };
+        self.wait_or_open(key, Some(expected), open).await
+    }
+
+    /// Waits for a connection that is being made or for room on those that there are; else has one made by `open`.
+    async fn wait_or_open<F>(
+        self: &Rc<Self>,
+        key: PoolKey<'_>,
         expected: Option<&[SpiffeId]>,
-        make_transport: impl Fn() -> Result<Transport, Failure>,
-    ) -> Result<Leased, Failure> {
-        use super::http1_pool::Age;
+        open: impl Fn() -> F,
+    ) -> Result<Leased, Reason>
+    where
+        F: Future<Output = Result<Rc<Connection>, Reason>> + 'static,
+    {
+        let key = key.into_owned();
         let mut is_second = false;
         let mut until = None;
         loop {
-            let (mut outcome, is_ours) = match worker.mesh.find(key, service, lane, expected) {
+            let (mut outcome, is_ours) = match self.find(&key, expected) {
                 Found::Ready(connection) => return Ok(Leased { connection, age: Age::Reused }),
                 Found::Full(connections) => {
                     wait_for_room(&connections, *until.get_or_insert_with(deadline)).await?;
                     continue;
                 }
                 Found::Connecting(outcome) => (outcome, false),
-                Found::Nothing => (start(worker, key, service, lane, make_transport()?), true),
+                Found::Nothing => (self.start(&key, open()), true),
             };
             let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
             match &*connected {
-                Some(Ok(connection)) if expected.is_none_or(|expected| connection.is_one_of(expected)) => {
+                Some(Ok(connection)) if connection.is_one_of(expected) => {
                     if connection.has_room() {
                         return Ok(Leased { connection: Rc::clone(connection), age: Age::Fresh });
                     }
                     // Others who waited for it were quicker.
                     if *until.get_or_insert_with(deadline) <= Instant::now() {
-                        return Err(Reason::UpstreamOverflow.into());
+                        return Err(Reason::UpstreamOverflow);
                     }
                 }
                 // Who began to connect may have expected others than we do. That is nothing against the
                 // endpoint, so look for them ourselves, once.
-                Some(Ok(_)) if is_ours || is_second => return Err(Reason::TlsFailed.into()),
-                Some(Err(failure)) if is_ours || is_second || failure.reason != Reason::TlsFailed => {
-                    return Err(failure.clone());
+                Some(Ok(_)) if is_ours || is_second => return Err(Reason::TlsFailed),
+                Some(Err(reason)) if is_ours || is_second || *reason != Reason::TlsFailed => {
+                    return Err(*reason);
                 }
                 Some(_) => is_second = true,
-                None => return Err(Reason::ConnectFailed.into()),
+                None => return Err(Reason::ConnectFailed),
             }
         }
     }
 
-    fn find(
-        &self,
-        key: &str,
-        service: Option<(&Hostname, u16)>,
-        lane: u32,
-        expected: Option<&[SpiffeId]>,
-    ) -> Found {
+    /// One that is there and has room, as most times there is.
+    fn find_ready(&self, key: &PoolKey<'_>, expected: Option<&[SpiffeId]>) -> Option<Leased> {
+        let slots = self.slots.borrow();
+        slots_of(&slots, key)?.iter().find_map(|slot| match slot {
+            Slot::Ready { connection, used } if is_usable(connection, expected) && connection.has_room() => {
+                used.set(Instant::now());
+                Some(Leased { connection: Rc::clone(connection), age: Age::Reused })
+            }
+            _ => None,
+        })
+    }
+
+    /// What there is, after what cannot be used any more is gone.
+    fn find(&self, key: &PoolKey<'static>, expected: Option<&[SpiffeId]>) -> Found {
         let mut slots = self.slots.borrow_mut();
         let Some(of_key) = slots.get_mut(key) else { return Found::Nothing };
+        of_key.retain(|slot| match slot {
+            Slot::Connecting(_) => true,
+            Slot::Ready { connection, .. } => is_usable(connection, expected),
+        });
         let (mut full, mut connecting) = (Vec::new(), None);
-        let mut at = 0;
-        while at < of_key.len() {
-            let slot = &mut of_key[at];
-            if !slot.set_host(service, lane) {
-                at += 1;
-                continue;
-            }
-            match &mut slot.state {
-                State::Connecting(outcome) => connecting = Some(outcome.clone()),
-                State::Ready { connection, used } => {
-                    let is_expected = expected.is_none_or(|expected| connection.is_one_of(expected));
-                    if connection.is_spent() || !is_expected {
-                        of_key.swap_remove(at);
-                        continue;
-                    }
-                    if connection.has_room() {
-                        *used = Instant::now();
-                        return Found::Ready(Rc::clone(connection));
-                    }
-                    full.push(Rc::clone(connection));
+        for slot in of_key {
+            match slot {
+                Slot::Connecting(outcome) => connecting = Some(outcome.clone()),
+                Slot::Ready { connection, used } if connection.has_room() => {
+                    used.set(Instant::now());
+                    return Found::Ready(Rc::clone(connection));
                 }
+                Slot::Ready { connection, .. } => full.push(Rc::clone(connection)),
             }
-            at += 1;
         }
         match connecting {
             Some(outcome) => Found::Connecting(outcome),
@@ -233,15 +258,33 @@ impl Pool {
         }
     }
 
+    /// Opens in a task of its own, so that the first request may be cancelled without hurting the others.
+    fn start(
+        self: &Rc<Self>,
+        key: &PoolKey<'static>,
+        connecting: impl Future<Output = Result<Rc<Connection>, Reason>> + 'static,
+    ) -> watch::Receiver<Outcome> {
+        let (result_tx, outcome) = watch::channel(None);
+        let slot = Slot::Connecting(outcome.clone());
+        self.slots.borrow_mut().entry(key.clone()).or_default().push(slot);
+        let opener = Opener { pool: Rc::clone(self), key: key.clone(), result_tx };
+        self.connector.tasks().spawn_local("mesh connect", async move {
+            let connected = connecting.await;
+            opener.finish(Some(connected));
+        });
+        outcome
+    }
+
     /// Puts the outcome of a connect where the next request finds it.
-    fn finish(&self, key: &str, service: Option<(&Hostname, u16)>, lane: u32, outcome: &Outcome) {
+    fn finish(&self, key: &PoolKey<'static>, outcome: &Outcome) {
         let mut slots = self.slots.borrow_mut();
         let Some(of_key) = slots.get_mut(key) else { return };
-        let is_it = |slot: &Slot| slot.set_host(service, lane) && matches!(slot.state, State::Connecting(_));
-        let Some(at) = of_key.iter().position(is_it) else { return };
+        let is_connecting = |slot: &Slot| matches!(slot, Slot::Connecting(_));
+        let Some(at) = of_key.iter().position(is_connecting) else { return };
         match outcome {
             Some(Ok(connection)) => {
-                of_key[at].state = State::Ready { connection: Rc::clone(connection), used: Instant::now() };
+                let used = Cell::new(Instant::now());
+                of_key[at] = Slot::Ready { connection: Rc::clone(connection), used };
             }
             _ => drop(of_key.swap_remove(at)),
         }
@@ -250,10 +293,10 @@ impl Pool {
     /// Closes what is unused or broken. Called now and then by the worker.
     pub(crate) fn sweep(&self, now: Instant) {
         self.slots.borrow_mut().retain(|_, of_key| {
-            of_key.retain(|slot| match &slot.state {
-                State::Connecting(_) => true,
-                State::Ready { connection, used } => {
-                    let is_idle = connection.active() == 0 && now.duration_since(*used) >= IDLE_MAX;
+            of_key.retain(|slot| match slot {
+                Slot::Connecting(_) => true,
+                Slot::Ready { connection, used } => {
+                    let is_idle = connection.active() == 0 && now.duration_since(used.get()) >= IDLE_MAX;
                     !(connection.is_spent() || is_idle)
                 }
             });
@@ -273,6 +316,15 @@ impl Pool {
     }
 }
 
+/// The lifetime of a map's keys may shrink while it is only read, so that a borrowed key is enough to look.
+fn slots_of<'m, 'k>(slots: &'m QuickMap<PoolKey<'k>, Vec<Slot>>, key: &PoolKey<'k>) -> Option<&'m Vec<Slot>> {
+    slots.get(key)
+}
+
+fn is_usable(connection: &Connection, expected: Option<&[SpiffeId]>) -> bool {
+    !connection.is_spent() && connection.is_one_of(expected)
+}
+
 enum Found {
     /// It has room for a stream.
     Ready(Rc<Connection>),
@@ -289,63 +341,33 @@ fn deadline() -> Instant {
 }
 
 /// Waits until one of `connections` may have room.
-async fn wait_for_room(connections: &[Rc<Connection>], until: Instant) -> Result<(), Failure> {
+async fn wait_for_room(connections: &[Rc<Connection>], until: Instant) -> Result<(), Reason> {
     let freed = connections.iter().map(|connection| Box::pin(connection.sender.freed()));
     match timeout_at(until, futures_util::future::select_all(freed)).await {
         Ok(_) => Ok(()),
-        Err(_) => Err(Reason::UpstreamOverflow.into()),
+        Err(_) => Err(Reason::UpstreamOverflow),
     }
-}
-
-impl Slot {
-    fn set_host(&self, service: Option<(&Hostname, u16)>, lane: u32) -> bool {
-        self.lane == lane && self.service.as_ref().map(|(host, port)| (host, *port)) == service
-    }
-}
-
-/// Opens in a task of its own, so that the first request may be cancelled without hurting the others.
-fn start(
-    worker: &Rc<Worker>,
-    key: &str,
-    service: Option<(&Hostname, u16)>,
-    lane: u32,
-    transport: Transport,
-) -> watch::Receiver<Outcome> {
-    let (told, outcome) = watch::channel(None);
-    let service = service.map(|(host, port)| (host.clone(), port));
-    let key: Rc<str> = key.into();
-    let slot = Slot { service: service.clone(), lane, state: State::Connecting(outcome.clone()) };
-    worker.mesh.slots.borrow_mut().entry(Rc::clone(&key)).or_default().push(slot);
-    let opener = Opener { worker: Rc::clone(worker), key, service, lane, told };
-    worker.background.spawn_local("mesh connect", async move {
-        let connected = connect::open(&opener.worker, &transport).await;
-        opener.finish(Some(connected));
-    });
-    outcome
 }
 
 /// Who makes a connection that others wait for.
 struct Opener {
-    worker: Rc<Worker>,
-    key: Rc<str>,
-    service: Option<(Hostname, u16)>,
-    lane: u32,
-    told: watch::Sender<Outcome>,
+    pool: Rc<Pool>,
+    key: PoolKey<'static>,
+    result_tx: watch::Sender<Outcome>,
 }
 
 impl Opener {
     fn finish(&self, outcome: Outcome) {
-        let service = self.service.as_ref().map(|(host, port)| (host, *port));
-        self.worker.mesh.finish(&self.key, service, self.lane, &outcome);
-        self.told.send_replace(outcome);
+        self.pool.finish(&self.key, &outcome);
+        self.result_tx.send_replace(outcome);
     }
 }
 
 impl Drop for Opener {
     /// Aborted, or panicked: its slot would keep everybody waiting for nobody.
     fn drop(&mut self) {
-        if self.told.borrow().is_none() {
-            self.finish(Some(Err(Reason::ConnectFailed.into())));
+        if self.result_tx.borrow().is_none() {
+            self.finish(Some(Err(Reason::ConnectFailed)));
         }
     }
 }

@@ -1,21 +1,23 @@
 //! One request's way through the endpoints of a service: what was tried, what comes next, and whether anything
 //! does. The decisions are `decide::balance`'s and `decide::retry`'s; all loops of attempts at a service go by this.
 
-use super::attempt::{AttemptError, EndpointVerdict};
-use crate::failure::Failure;
-use crate::snapshot::HostEntry;
-use crate::worker::Worker;
+use super::Upstream;
+use super::attempt_error::{AttemptError, EndpointVerdict};
+use crate::snapshot::{Active, HostEntry, Retries};
 use decide::balance::{self, Load};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
 use model::route::RetryPolicy;
 use model::service::Endpoint;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What was tried so far.
 pub(crate) struct RetryState<'a> {
-    worker: &'a Worker,
-    entry: &'a HostEntry,
+    upstream: &'a Upstream,
+    /// `None`: there is only the local application.
+    entry: Option<&'a Arc<HostEntry>>,
+    budget: &'a Retries,
     /// Endpoints that are never to be chosen.
     excluded: Vec<usize>,
     /// Those, and the ones that were tried since the last time that all had been.
@@ -25,7 +27,7 @@ pub(crate) struct RetryState<'a> {
     /// A stale connection is replaced once without counting as an attempt.
     has_replaced: bool,
     same: Option<usize>,
-    last: Option<Failure>,
+    last: Option<Reason>,
     begun_ms: Option<u64>,
 }
 
@@ -44,13 +46,31 @@ pub(crate) struct Repeat<'a> {
 pub(crate) const CONNECT: Repeat<'static> = Repeat { policy: None, method: "CONNECT", replayable: true };
 
 impl<'a> RetryState<'a> {
-    /// A request begins; it earns the service its share of a retry.
-    pub(crate) fn begin(worker: &'a Worker, entry: &'a HostEntry) -> Self {
-        let now_ms = worker.now_ms();
-        entry.retries.requested(now_ms);
+    /// A request to a service begins; it earns the service its share of a retry.
+    pub(crate) fn begin(upstream: &'a Upstream, entry: &'a Arc<HostEntry>) -> Self {
+        let now_ms = upstream.uptime.now_ms();
+        Self { entry: Some(entry), ..Self::at(upstream, &entry.retries, now_ms) }
+    }
+
+    /// The same among some of the endpoints only.
+    pub(crate) fn among(
+        upstream: &'a Upstream,
+        entry: &'a Arc<HostEntry>,
+        is_one: impl Fn(&Endpoint) -> bool,
+    ) -> Self {
+        let excluded: Vec<usize> =
+            (0..entry.endpoints.len()).filter(|index| !is_one(&entry.endpoints[*index])).collect();
+        Self { tried: excluded.clone(), excluded, ..Self::begin(upstream, entry) }
+    }
+
+    /// A request to the local application begins, at `now_ms`: there is no other to go to, so that only an old
+    /// connection is replaced, within `budget`.
+    pub(crate) fn at(upstream: &'a Upstream, budget: &'a Retries, now_ms: u64) -> Self {
+        budget.requested(now_ms);
         Self {
-            worker,
-            entry,
+            upstream,
+            entry: None,
+            budget,
             excluded: Vec::new(),
             tried: Vec::new(),
             number: 1,
@@ -61,44 +81,50 @@ impl<'a> RetryState<'a> {
         }
     }
 
-    /// The same among some of the endpoints only.
-    pub(crate) fn among(
-        worker: &'a Worker,
-        entry: &'a HostEntry,
-        is_one: impl Fn(&Endpoint) -> bool,
-    ) -> Self {
-        let excluded: Vec<usize> =
-            (0..entry.endpoints.len()).filter(|index| !is_one(&entry.endpoints[*index])).collect();
-        Self { tried: excluded.clone(), excluded, ..Self::begin(worker, entry) }
+    /// The service.
+    pub(super) fn entry(&self) -> Option<&'a Arc<HostEntry>> {
+        self.entry
     }
 
     /// The endpoint for the next attempt; `None`: there is none at all.
     pub(crate) fn choose(&mut self) -> Option<usize> {
+        let Some(entry) = self.entry else { return Some(0) };
         if let Some(same) = self.same.take() {
             return Some(same);
         }
-        let now_ms = self.begun_ms.take().unwrap_or_else(|| self.worker.now_ms());
-        if let Some(chosen) = self.choose_other(now_ms) {
+        let now_ms = self.begun_ms.take().unwrap_or_else(|| self.upstream.uptime.now_ms());
+        if let Some(chosen) = self.choose_other(entry, now_ms) {
             return Some(chosen);
         }
         // All were tried once: begin anew.
         self.tried.clone_from(&self.excluded);
-        self.choose_other(now_ms)
+        self.choose_other(entry, now_ms)
     }
 
     /// One that was not tried, as long as there is any.
-    fn choose_other(&self, now_ms: u64) -> Option<usize> {
-        let entry = self.entry;
-        let dice = &mut *self.worker.dice.borrow_mut();
-        let load = |index: usize| self.load(index, now_ms);
+    fn choose_other(&self, entry: &HostEntry, now_ms: u64) -> Option<usize> {
+        let dice = &mut *self.upstream.dice.borrow_mut();
+        let load = |index: usize| load(entry, index, now_ms);
         let chosen = balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice);
         // Where nothing else is left it gives what is excluded, too.
         chosen.filter(|index| !self.excluded.contains(index))
     }
 
-    fn load(&self, index: usize, now_ms: u64) -> Load {
-        let state = &self.entry.states[index];
-        Load { active: state.active(), ejected: state.is_ejected(now_ms) }
+    /// An attempt at `index` begins.
+    pub(super) fn begin_at(&self, index: usize) -> Option<Active> {
+        Some(self.entry?.states.get(index)?.begin())
+    }
+
+    /// Remembers what an attempt says about its endpoint, for all requests to come.
+    pub(super) fn record<T>(&self, index: usize, outcome: &Result<T, AttemptError>) {
+        let Some(state) = self.entry.and_then(|entry| entry.states.get(index)) else { return };
+        match outcome {
+            Ok(_) => state.succeeded(self.upstream.uptime.now_ms()),
+            Err(AttemptError { verdict: EndpointVerdict::Failed, .. }) => {
+                state.failed(self.upstream.uptime.now_ms(), &mut *self.upstream.dice.borrow_mut());
+            }
+            Err(_) => {}
+        }
     }
 
     /// Whether the attempt at `index` that ended so is followed by another, which then is at the same endpoint,
@@ -113,10 +139,13 @@ impl<'a> RetryState<'a> {
         if retry::is_final(repeat.policy, verdict) {
             return Next::GiveUp;
         }
-        let now_ms = self.worker.now_ms();
         // A connection that had died unnoticed says nothing of the endpoint: number 0 is always within limits.
         let is_replaced = matches!(outcome, Err(error) if error.verdict == EndpointVerdict::StaleConnection)
             && !self.has_replaced;
+        if self.entry.is_none() && !is_replaced {
+            return Next::GiveUp;
+        }
+        let now_ms = self.upstream.uptime.now_ms();
         let attempt = Attempt {
             policy: repeat.policy,
             method: repeat.method,
@@ -124,20 +153,21 @@ impl<'a> RetryState<'a> {
             outcome: verdict,
             replayable: repeat.replayable,
             ahead: if is_replaced { Ahead::Fresh } else { self.ahead(index, now_ms) },
-            budget: self.entry.retries.left(now_ms),
+            budget: self.budget.left(now_ms),
         };
-        let next = retry::decide(&attempt, &mut *self.worker.dice.borrow_mut());
+        let next = retry::decide(&attempt, &mut *self.upstream.dice.borrow_mut());
         let Next::Again { after } = next else { return next };
-        self.entry.retries.repeated(now_ms);
+        self.budget.repeated(now_ms);
         self.again(index, is_replaced, outcome);
         Next::Again { after: if is_replaced { Duration::ZERO } else { after } }
     }
 
     /// Whether there is an endpoint that speaks nothing against, beside the ones tried and `index`.
     fn ahead(&self, index: usize, now_ms: u64) -> Ahead {
-        let mut all = self.entry.priorities.levels().flatten().map(|other| *other as usize);
+        let Some(entry) = self.entry else { return Ahead::Failed };
+        let mut all = entry.priorities.levels().flatten().map(|other| *other as usize);
         let is_fresh = |other: usize| {
-            other != index && !self.tried.contains(&other) && !self.load(other, now_ms).ejected
+            other != index && !self.tried.contains(&other) && !load(entry, other, now_ms).ejected
         };
         if all.any(is_fresh) { Ahead::Fresh } else { Ahead::Failed }
     }
@@ -151,13 +181,13 @@ impl<'a> RetryState<'a> {
             self.number += 1;
         }
         if let Err(error) = outcome {
-            self.last = Some(error.reason.into());
+            self.last = Some(error.reason);
         }
     }
 
     /// Why the last attempt failed; that there is no endpoint, if there was none.
-    pub(crate) fn into_failure(self) -> Failure {
-        self.last.unwrap_or_else(|| Reason::NoEndpoint.into())
+    pub(super) fn last_reason(&self) -> Reason {
+        self.last.unwrap_or(Reason::NoEndpoint)
     }
 
     /// Which attempt is next, from 1.
@@ -165,4 +195,9 @@ impl<'a> RetryState<'a> {
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
+}
+
+fn load(entry: &HostEntry, index: usize, now_ms: u64) -> Load {
+    let state = &entry.states[index];
+    Load { active: state.active(), ejected: state.is_ejected(now_ms) }
 }

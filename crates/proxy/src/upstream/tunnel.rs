@@ -1,119 +1,130 @@
 //! Opaque bytes to some endpoint of a service: straight TCP, or CONNECT through the mesh. Until the tunnel
 //! stands nothing of the application's was sent, so every failure may be followed by another attempt.
 
-use crate::accept::{Reader, dial};
+use super::attempt_error::{AttemptError, EndpointVerdict};
+use super::attempts::{self, AttemptLog, Attempted, Repeatable, Timeouts};
+use super::connect::Age;
+use super::retry_state::{CONNECT, Repeat, RetryState};
+use super::{Target, Upstream};
+use crate::accept::Reader;
 use crate::failure;
 use crate::peer::Peer;
-use crate::snapshot::Active;
-use crate::upstream::attempt::{AttemptError, EndpointVerdict, address};
-use crate::upstream::http1_pool::{Age, connect_reason};
-use crate::upstream::retry_state::{CONNECT, RetryState};
-use crate::upstream::{CONNECT_TIMEOUT, Target, http2_pool, record_result};
-use crate::worker::Worker;
+use crate::snapshot::{Active, HostEntry};
 use codec::{BoxIo, SendError, SendErrorKind};
-use decide::retry::{Next, Outcome};
 use http::HeaderMap;
 use model::Reason;
-use model::service::{Endpoint, Reach};
+use model::address::PORT_MESH;
+use model::service::Reach;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// For the callee's proxy to answer a CONNECT; it connects to its application first. Longer: another endpoint.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An open way to an endpoint.
-pub(crate) struct Opened {
+/// A way for opaque bytes.
+pub(crate) struct Opened<I> {
     /// The bytes.
-    pub(crate) io: BoxIo,
-    /// Which endpoint.
-    pub(crate) index: usize,
-    /// Who proved to be there; `None`: plaintext.
+    pub(crate) io: I,
+    /// Who proved to be there; `None`: plaintext, or not for us to know.
     pub(crate) peer: Option<Rc<Peer>>,
     /// Counts as in flight while it is held.
-    pub(crate) active: Active,
+    pub(crate) active: Option<Active>,
 }
 
-/// How an opening went, with the number of attempts made and the endpoint tried last.
-pub(crate) struct Opening {
-    /// The way, or why there is none.
-    pub(crate) result: Result<Opened, Reason>,
-    /// From 0.
-    pub(crate) attempts: u32,
-    /// Where to.
-    pub(crate) last: Option<SocketAddr>,
-    /// What kept it from a further attempt.
-    pub(crate) limited: Option<Reason>,
+impl Upstream {
+    /// Opens a tunnel to any endpoint.
+    ///
+    /// # Errors
+    /// The last attempt's.
+    pub(crate) async fn open(&self, target: &Target, log: &impl AttemptLog) -> Result<Opened<BoxIo>, Reason> {
+        let mut retries = RetryState::begin(self, &target.entry);
+        let opening = Opening { upstream: self, target };
+        let opened = attempts::run(&opening, &mut retries, &Timeouts::NONE, log).await?;
+        let Attempted { done: (io, peer), active, .. } = opened;
+        Ok(Opened { io, peer, active })
+    }
+
+    /// TCP to the mesh port of one of the workloads of `cluster`, for bytes that only they can read.
+    ///
+    /// # Errors
+    /// The last attempt's.
+    pub(crate) async fn dial_workload(
+        &self,
+        entry: &Arc<HostEntry>,
+        cluster: &str,
+        log: &impl AttemptLog,
+    ) -> Result<Opened<TcpStream>, Reason> {
+        let mut retries = RetryState::among(self, entry, |endpoint| {
+            endpoint.reach == Reach::Native && *endpoint.cluster == *cluster
+        });
+        let dialing = Dialing { upstream: self, entry };
+        let Attempted { done: io, active, .. } =
+            attempts::run(&dialing, &mut retries, &Timeouts::NONE, log).await?;
+        Ok(Opened { io, peer: None, active })
+    }
 }
 
-/// Opens a tunnel to any endpoint.
-pub(crate) async fn open(worker: &Rc<Worker>, target: &Target) -> Opening {
-    let mut retries = RetryState::begin(worker, &target.entry);
-    let mut opening = Opening { result: Err(Reason::NoEndpoint), attempts: 0, last: None, limited: None };
-    while let Some(index) = retries.choose() {
-        let (Some(endpoint), Some(state)) =
-            (target.entry.endpoints.get(index), target.entry.states.get(index))
-        else {
-            break;
+/// A tunnel to a service.
+struct Opening<'a> {
+    upstream: &'a Upstream,
+    target: &'a Target,
+}
+
+impl Repeatable for Opening<'_> {
+    type Done = (BoxIo, Option<Rc<Peer>>);
+
+    async fn attempt(&self, index: usize) -> Result<Self::Done, AttemptError> {
+        let Self { upstream, target } = *self;
+        let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
+        let address = target.address(endpoint);
+        let authority = match endpoint.reach {
+            Reach::Plain => return Ok((Box::new(upstream.dial(address).await?), None)),
+            Reach::Hbone => return Err(Reason::ConnectFailed.into()),
+            Reach::Native => address.to_string(),
+            Reach::Gateway => format!("{}:{}", target.entry.service.host, target.port),
         };
-        opening.attempts += 1;
-        opening.last = Some(address(endpoint, target));
-        let active = state.begin();
-        let outcome = one(worker, target, endpoint).await;
-        record_result(worker, &target.entry, index, &outcome);
-        let reason = match outcome {
-            Ok((io, peer)) => {
-                opening.result = Ok(Opened { io, index, peer, active });
-                break;
-            }
-            Err(ref error) => error.reason,
-        };
-        opening.result = Err(reason);
-        match retries.next(index, CONNECT, Outcome::Failed(reason), &outcome) {
-            Next::Again { after } => tokio::time::sleep(after).await,
-            Next::GiveUp => break,
-            Next::Limited(by) => {
-                opening.limited = Some(by);
-                break;
-            }
+        let leased = upstream.lease_mesh(target, endpoint).await?;
+        let connection = &leased.connection;
+        match timeout(ANSWER_TIMEOUT, connection.sender.tunnel(&authority, HeaderMap::new())).await {
+            Err(_) => Err(Reason::ConnectTimeout.into()),
+            Ok(Ok(tunnel)) => Ok((Box::new(tunnel), connection.peer.clone())),
+            Ok(Err(error)) => Err(refused(&error, leased.age == Age::Reused && connection.is_closed())),
         }
     }
-    opening
+
+    fn address(&self, index: usize) -> Option<SocketAddr> {
+        self.target.entry.endpoints.get(index).map(|endpoint| self.target.address(endpoint))
+    }
+
+    fn repeat(&self) -> Repeat<'_> {
+        CONNECT
+    }
 }
 
-async fn one(
-    worker: &Rc<Worker>,
-    target: &Target,
-    endpoint: &Endpoint,
-) -> Result<(BoxIo, Option<Rc<Peer>>), AttemptError> {
-    let host = &target.entry.service.host;
-    match endpoint.reach {
-        Reach::Plain => {
-            let dialed =
-                dial(address(endpoint, target), Reader::Anyone, worker.mark(), CONNECT_TIMEOUT).await;
-            let tcp = dialed.map_err(|error| connect_reason(&error))?;
-            Ok((Box::new(tcp), None))
-        }
-        Reach::Native | Reach::Gateway => {
-            let leased = http2_pool::Pool::lease(worker, endpoint, host, target.port)
-                .await
-                .map_err(|failure| failure.reason)?;
-            let authority = match endpoint.reach {
-                Reach::Gateway => format!("{host}:{}", target.port),
-                _ => address(endpoint, target).to_string(),
-            };
-            let opening = leased.connection.sender.tunnel(&authority, HeaderMap::new());
-            match timeout(ANSWER_TIMEOUT, opening).await {
-                Err(_) => Err(Reason::ConnectTimeout.into()),
-                Ok(Ok(tunnel)) => Ok((Box::new(tunnel), leased.connection.peer.clone())),
-                Ok(Err(error)) => {
-                    let is_stale = leased.age == Age::Reused && leased.connection.is_closed();
-                    Err(refused(&error, is_stale))
-                }
-            }
-        }
-        Reach::Hbone => Err(Reason::ConnectFailed.into()),
+/// TCP to a workload's proxy.
+struct Dialing<'a> {
+    upstream: &'a Upstream,
+    entry: &'a HostEntry,
+}
+
+impl Repeatable for Dialing<'_> {
+    type Done = TcpStream;
+
+    async fn attempt(&self, index: usize) -> Result<TcpStream, AttemptError> {
+        let address = self.address(index).ok_or(Reason::NoEndpoint)?;
+        Ok(self.upstream.connector.dial(address, Reader::Proxy).await?)
+    }
+
+    fn address(&self, index: usize) -> Option<SocketAddr> {
+        self.entry.endpoints.get(index).map(|endpoint| SocketAddr::new(endpoint.address, PORT_MESH))
+    }
+
+    fn repeat(&self) -> Repeat<'_> {
+        CONNECT
     }
 }
 

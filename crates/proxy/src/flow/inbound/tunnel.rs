@@ -2,15 +2,12 @@
 //! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
 
 use super::{InboundTarget, PeerConnection, arrive, dry_run_connect, may_connect, serve_request};
-use crate::accept::{Reader, dial};
 use crate::detect::{Detected, SNIFF_TIMEOUT, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::tcp::Connection;
 use crate::flow::{budget, policy, report, waits};
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
-use crate::upstream::CONNECT_TIMEOUT;
-use crate::upstream::http1_pool::connect_reason;
 use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
 use decide::listener::{AppProtocol, Destination};
 use http::HeaderMap;
@@ -47,8 +44,7 @@ async fn open(
 ) -> Result<Reply, Failure> {
     let target = arrive(snapshot, to, AppProtocol::Http1, peer_connection.peer_cluster)?;
     connection.host.clone_from(&target.host);
-    connection.upstream = Some(target.application);
-    connection.attempts = 1;
+    connection.attempts.began_at(target.application);
     if is_http(snapshot, &target) {
         let peer_connection = Rc::clone(peer_connection);
         return Ok(reply(move |tunnel| serve_inside(peer_connection, target, tunnel)));
@@ -57,9 +53,7 @@ async fn open(
     may_connect(peer_connection, snapshot, &target)?;
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
     let permit = peer_connection.share.take().ok_or(Reason::TooManyConnections)?;
-    let dialed =
-        dial(target.application, Reader::Anyone, peer_connection.worker.mark(), CONNECT_TIMEOUT).await;
-    let upstream = dialed.map_err(|error| connect_reason(&error))?;
+    let upstream = peer_connection.worker.upstream.dial(target.application).await?;
     let connection = std::mem::replace(
         connection,
         Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address),
@@ -124,8 +118,7 @@ async fn relay_opaque(peer_connection: &Rc<PeerConnection>, target: &InboundTarg
         Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address);
     connection.peer = Some(Rc::clone(&peer_connection.peer));
     connection.host.clone_from(&target.host);
-    connection.upstream = Some(target.application);
-    connection.attempts = 1;
+    connection.attempts.began_at(target.application);
     let snapshot = peer_connection.worker.snapshot();
     connection.dry_run = dry_run_connect(peer_connection, &snapshot, target);
     if let Err(failure) = may_connect(peer_connection, &snapshot, target) {
@@ -135,9 +128,9 @@ async fn relay_opaque(peer_connection: &Rc<PeerConnection>, target: &InboundTarg
     let Some(_permit) = peer_connection.share.take() else {
         return connection.refused(Reason::TooManyConnections);
     };
-    match dial(target.application, Reader::Anyone, peer_connection.worker.mark(), CONNECT_TIMEOUT).await {
+    match peer_connection.worker.upstream.dial(target.application).await {
         Ok(upstream) => carry(peer_connection, target, connection, io, upstream).await,
-        Err(error) => connection.refused(connect_reason(&error)),
+        Err(reason) => connection.refused(reason),
     }
 }
 

@@ -120,7 +120,7 @@ fn a_tunnel_through_a_gateway_takes_a_place() {
         let other = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
         assert_eq!(other.call().await.get("/").await.status(), 200);
         assert_eq!(free(gateway), all - 1);
-        other.worker.mesh.clear();
+        other.worker.upstream.http2().clear();
         wait_until("it is free again", || free(gateway) == all).await;
         assert_eq!(east.gateway.logged()[0]["response_code_details"], "connection_limit");
     });

@@ -140,8 +140,8 @@ fn what_cannot_be_reached_is_put_aside_and_another_cluster_answers() {
         }
         let entry = proxy.entry();
         assert!(
-            entry.states[0].is_ejected(proxy.worker.now_ms())
-                && !entry.states[1].is_ejected(proxy.worker.now_ms())
+            entry.states[0].is_ejected(proxy.worker.uptime.now_ms())
+                && !entry.states[1].is_ejected(proxy.worker.uptime.now_ms())
         );
         assert_eq!((entry.states[0].active(), entry.states[1].active()), (0, 0));
         let attempts: Vec<_> = proxy.logged().iter().map(|line| line["attempts"].as_u64().unwrap()).collect();

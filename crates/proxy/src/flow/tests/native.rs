@@ -37,7 +37,11 @@ fn requests_share_one_connection_between_workloads() {
             for response in futures_util::future::join_all(sent).await {
                 assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "shop"));
             }
-            assert_eq!(proxy.worker.mesh.len(), 1, "who came meanwhile waited for the same connection");
+            assert_eq!(
+                proxy.worker.upstream.http2().len(),
+                1,
+                "who came meanwhile waited for the same connection"
+            );
             drop(callers);
             let lines = workload.logged();
             assert_eq!(lines.len(), 8);

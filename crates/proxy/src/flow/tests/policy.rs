@@ -425,7 +425,7 @@ fn a_caller_is_told_that_a_gateway_between_networks_denied() {
                 );
             }
             let entry = proxy.entry();
-            assert!(entry.states.iter().all(|state| !state.is_ejected(proxy.worker.now_ms())));
+            assert!(entry.states.iter().all(|state| !state.is_ejected(proxy.worker.uptime.now_ms())));
             let line = &proxy.logged()[0];
             assert_eq!(
                 (&line["response_code_details"], &line["attempts"]),

@@ -105,7 +105,7 @@ fn what_is_said_of_upstreams() {
         assert_eq!(logged(&refuses, "/", "").await, "upstream_refused_stream");
 
         let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-        assert_eq!(crate::upstream::http1_pool::connect_reason(&late), Reason::ConnectTimeout);
+        assert_eq!(crate::upstream::connect::connect_reason(&late), Reason::ConnectTimeout);
     });
 }
 

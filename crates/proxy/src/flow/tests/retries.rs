@@ -38,12 +38,12 @@ fn a_service_that_fails_gets_little_more_than_its_load() {
         let backends = [closer(&taken), closer(&taken), closer(&taken)];
         let proxy = edge(vec![rule(0, "")], &backends);
         let mut caller = proxy.enter().await;
-        let began_s = proxy.worker.now_ms() / 1000;
+        let began_s = proxy.worker.uptime.now_ms() / 1000;
         for _ in 0..GETS {
             assert_eq!(caller.get("/").await.status(), 503);
         }
         // On a machine that takes its time there are few requests in each second.
-        let seconds = proxy.worker.now_ms() / 1000 - began_s + 1;
+        let seconds = proxy.worker.uptime.now_ms() / 1000 - began_s + 1;
         let again = (GETS * BUDGET_PERCENT / 100).max(seconds * BUDGET_RETRIES_PER_S_MIN);
         assert!(taken.get() <= GETS + again, "{} in {seconds} s", taken.get());
         let lines = proxy.logged();
@@ -63,7 +63,7 @@ fn what_nobody_had_goes_on_to_who_is_there_whatever_the_budget_says() {
         let (ip, taken) = (fresh_ip(), Rc::default());
         let proxy = edge(vec![rule(0, "")], &[closer(&taken)]);
         let mut caller = proxy.enter().await;
-        while proxy.entry().retries.left(proxy.worker.now_ms()) == Budget::Left {
+        while proxy.entry().retries.left(proxy.worker.uptime.now_ms()) == Budget::Left {
             caller.get("/").await;
         }
         assert!(taken.get() > BUDGET_RETRIES_PER_S_MIN);

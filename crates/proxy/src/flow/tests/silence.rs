@@ -3,7 +3,6 @@
 use super::bed::{Authority, Proxy, native, story};
 use super::mesh::{Cluster, client};
 use crate::accept::listen;
-use crate::secure;
 use codec::Body;
 use http::Request;
 use model::service::Protocol;
@@ -19,7 +18,7 @@ fn frozen(authority: &Authority) -> IpAddr {
         let mut held = Vec::new();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut accepted) = secure::accept(&proxy.worker, stream).await else { continue };
+            let Ok(mut accepted) = proxy.worker.tls.accept(stream).await else { continue };
             accepted.tls.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
             accepted.tls.flush().await.unwrap();
             held.push(accepted.tls);
@@ -40,7 +39,7 @@ fn who_waits_for_a_frozen_proxy_is_answered_by_another() {
         // The order may have been taken: it is not given to another.
         let (bought, read) = tokio::join!(buyer.send(order), reader.get("/"));
         assert_eq!((bought.status().as_u16(), read.body().as_str()), (503, "east"));
-        assert!(proxy.entry().states[0].is_ejected(proxy.worker.now_ms()));
+        assert!(proxy.entry().states[0].is_ejected(proxy.worker.uptime.now_ms()));
         let lines = proxy.logged();
         let of = |method: &str| lines.iter().find(|line| line["method"] == method).unwrap();
         assert_eq!(of("POST")["response_code_details"], "upstream_keepalive_timeout", "{lines:?}");

@@ -7,10 +7,9 @@ use super::edge::{edge, rule};
 use super::mesh::{Cluster, client, deny_client};
 use crate::accept::listen;
 use crate::failure::HEADER_FAILURE;
-use crate::secure::{self, Accepted};
+use crate::secure::Accepted;
 use crate::testing::{host, id};
-use crate::upstream::attempt::{AttemptError, EndpointVerdict};
-use crate::upstream::http2_pool;
+use crate::upstream::attempt_error::{AttemptError, EndpointVerdict};
 use crate::upstream::retry_state::{CONNECT, RetryState};
 use bytes::Bytes;
 use codec::{Body, BodyError, Reply, ServerOptions};
@@ -205,7 +204,7 @@ fn a_denied_tunnel_is_nothing_against_its_endpoint() {
         let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
         let mut caller = proxy.call_tcp();
         assert_eq!(caller.read(&mut [0; 8]).await.unwrap_or(0), 0);
-        assert!(!proxy.entry().states[0].is_ejected(proxy.worker.now_ms()));
+        assert!(!proxy.entry().states[0].is_ejected(proxy.worker.uptime.now_ms()));
         let line = &proxy.logged()[0];
         assert_eq!(
             (&line["response_code_details"], &line["attempts"]),
@@ -227,16 +226,16 @@ fn an_aborted_connect_leaves_nothing_behind() {
         let proxy = client(&authority, Protocol::Http1, vec![endpoint.clone()]);
         let name = host(SERVICE);
         let aborted = async {
-            while proxy.worker.mesh.len() == 0 {
+            while proxy.worker.upstream.http2().len() == 0 {
                 tokio::task::yield_now().await;
             }
-            proxy.worker.background.drain(Duration::ZERO).await
+            proxy.worker.upstream.tasks().drain(Duration::ZERO).await
         };
         let (leased, drained) =
-            tokio::join!(http2_pool::Pool::lease(&proxy.worker, &endpoint, &name, 80), aborted);
+            tokio::join!(proxy.worker.upstream.http2().lease(&endpoint, &name, 80, 0), aborted);
         assert_eq!(drained.aborted, ["mesh connect"]);
-        assert_eq!(leased.err().map(|failure| failure.reason), Some(Reason::ConnectFailed));
-        assert_eq!(proxy.worker.mesh.len(), 0);
+        assert_eq!(leased.err(), Some(Reason::ConnectFailed));
+        assert_eq!(proxy.worker.upstream.http2().len(), 0);
     });
 }
 
@@ -254,7 +253,7 @@ fn who_waits_for_a_connection_keeps_their_own_expectation() {
             let mut wrong = right.clone();
             wrong.identities = vec![id("somebody-else")];
             let (first, second) = if is_right_first { (&right, &wrong) } else { (&wrong, &right) };
-            let lease = |endpoint| http2_pool::Pool::lease(&proxy.worker, endpoint, &name, 80);
+            let lease = |endpoint| proxy.worker.upstream.http2().lease(endpoint, &name, 80, 0);
             let both = async { tokio::join!(lease(first), lease(second)) };
             let (first, second) = tokio::time::timeout(SOON, both).await.unwrap();
             let (right, wrong) = if is_right_first { (first, second) } else { (second, first) };
@@ -262,7 +261,7 @@ fn who_waits_for_a_connection_keeps_their_own_expectation() {
                 right.ok().and_then(|leased| leased.connection.peer.as_ref().map(|peer| peer.id.clone())),
                 Some(id("shop"))
             );
-            assert_eq!(wrong.err().map(|failure| failure.reason), Some(Reason::TlsFailed));
+            assert_eq!(wrong.err(), Some(Reason::TlsFailed));
         }
     });
 }
@@ -308,7 +307,7 @@ fn a_stale_connection_does_not_send_a_caller_elsewhere() {
         let all = vec![native("west", fresh_ip()), native("east", fresh_ip())];
         let proxy = client(&authority, Protocol::Tcp, all);
         let entry = proxy.entry();
-        let mut retries = RetryState::begin(&proxy.worker, &entry);
+        let mut retries = RetryState::begin(&proxy.worker.upstream, &entry);
         let first = retries.choose().unwrap();
         assert_eq!(&*entry.endpoints[first].cluster, "west");
         let stale =
@@ -346,7 +345,7 @@ fn liar(authority: &Authority, asked: &Rc<Cell<u32>>) -> IpAddr {
     tokio::task::spawn_local(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let Ok(Accepted { tls, .. }) = secure::accept(&proxy.worker, stream).await else { continue };
+            let Ok(Accepted { tls, .. }) = proxy.worker.tls.accept(stream).await else { continue };
             let asked = Rc::clone(&asked);
             tokio::task::spawn_local(async move {
                 let service = |_| {

@@ -1,0 +1,345 @@
+//! A request to a service or to the local application: over plain HTTP/1.1 or HTTP/2, or over the mesh.
+
+use super::attempt_error::{AttemptError, EndpointVerdict};
+use super::attempts::{self, AttemptLog, Attempted, Deadline, Repeatable, Timeouts};
+use super::connect::Age;
+use super::http1_pool::Lease;
+use super::http2_pool::Leased;
+use super::retry_state::{Repeat, RetryState};
+use super::{Target, Upstream};
+use crate::body::Replay;
+use crate::failure;
+use crate::peer::Peer;
+use crate::request::{HEADER_DESTINATION, Head};
+use crate::snapshot::{Active, Retries};
+use codec::{Body, SendError, SendErrorKind};
+use decide::listener::AppProtocol;
+use futures_util::TryFutureExt;
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use model::Reason;
+use model::route::{RetryPolicy, RouteRule};
+use model::service::{Endpoint, Protocol, Reach};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// An answer of which nothing was passed on yet.
+pub(crate) struct Answer {
+    /// Head and body.
+    pub(crate) response: Response<Body>,
+    /// Who gave it; `None`: plaintext.
+    pub(crate) peer: Option<Rc<Peer>>,
+    /// To be given back when the body was read.
+    pub(crate) lease: Option<Lease>,
+    /// Why the callee's proxy gave it, and not the application.
+    pub(crate) told: Option<Reason>,
+    /// Counts as in flight while it is held.
+    pub(crate) active: Option<Active>,
+    /// When the last byte of its body must have come. Both timeouts of a route last to the end of the response
+    /// (Gateway API, `HTTPRouteTimeouts`).
+    pub(crate) deadline: Option<Deadline>,
+}
+
+impl Answer {
+    fn new(response: Response<Body>) -> Self {
+        Self { response, peer: None, lease: None, told: None, active: None, deadline: None }
+    }
+}
+
+/// A port of the local application.
+#[derive(Clone, Copy)]
+pub(crate) struct Application<'a> {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What it speaks.
+    pub(crate) protocol: AppProtocol,
+    /// What it had lately of requests and retries.
+    pub(crate) budget: &'a Retries,
+    /// When the request began, by the worker's `Uptime`.
+    pub(crate) begun_ms: u64,
+}
+
+impl Upstream {
+    /// Sends a request to a service until somebody answers or nothing more may be tried.
+    ///
+    /// # Errors
+    /// The last attempt's failure, or a timeout of the rule.
+    pub(crate) async fn send(
+        &self,
+        target: &Target,
+        rule: Option<&RouteRule>,
+        head: &Head,
+        body: Body,
+        log: &impl AttemptLog,
+    ) -> Result<Answer, Reason> {
+        let policy = rule.and_then(|rule| rule.retry.as_ref());
+        let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };
+        let mut retries = RetryState::begin(self, &target.entry);
+        let sent = attempts::run(&sending, &mut retries, &Timeouts::new(rule), log).await;
+        finish(sent, &sending.body, log)
+    }
+
+    /// Hands a request to the local application; once more when only an old connection had ended.
+    ///
+    /// # Errors
+    /// The last attempt's failure.
+    pub(crate) async fn deliver(
+        &self,
+        to: Application<'_>,
+        head: &Head,
+        body: Body,
+        log: &impl AttemptLog,
+    ) -> Result<Answer, Reason> {
+        let delivery = Delivery { upstream: self, to, head, body: Replay::new(body) };
+        let mut retries = RetryState::at(self, to.budget, to.begun_ms);
+        let delivered = attempts::run(&delivery, &mut retries, &Timeouts::NONE, log).await;
+        finish(delivered, &delivery.body, log)
+    }
+
+    /// Over HTTP/1.1 without TLS. The request is made when there is a connection for it; one of which nothing was
+    /// written goes on over a new connection.
+    async fn send_http1(
+        &self,
+        address: SocketAddr,
+        request: impl FnOnce() -> Request<Body>,
+    ) -> Result<Answer, AttemptError> {
+        let mut lease = self.http1.lease(address).await?;
+        let outcome = match lease.send(framed(request())).await {
+            Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
+                if lease.age == Age::Reused =>
+            {
+                lease = self.http1.open(address).await?;
+                lease.send(*request).await
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            // We never ask for another protocol (S24, S33).
+            Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
+            Ok(response) => Ok(Answer { lease: Some(lease), ..Answer::new(response) }),
+            Err(error) => {
+                let error = attempt_error(&error, lease.age, Alive::No);
+                if error.verdict == EndpointVerdict::StaleConnection {
+                    // Connections as old as this one will have ended too.
+                    self.http1.forget(address);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Over HTTP/2 without TLS, for applications that want it.
+    async fn send_http2(
+        &self,
+        address: SocketAddr,
+        request: impl FnOnce() -> Request<Body>,
+    ) -> Result<Answer, AttemptError> {
+        let leased = self.http2.lease_plain(address).await?;
+        Ok(Answer::new(send_on(&leased, request()).await?))
+    }
+
+    async fn send_mesh(
+        &self,
+        target: &Target,
+        endpoint: &Endpoint,
+        request: impl FnOnce() -> Request<Body>,
+    ) -> Result<Answer, AttemptError> {
+        let leased = self.lease_mesh(target, endpoint).await?;
+        let request = || {
+            let mut request = request();
+            request.headers_mut().insert(HEADER_DESTINATION, destination(target, endpoint));
+            request
+        };
+        let response = send_on(&leased, request()).await?;
+        let told = failure::told(response.headers());
+        match told {
+            // A denial is the final word of a policy, for the caller as well: an answer, and no failure that could be
+            // mended elsewhere.
+            None | Some(Reason::DeniedUpstream) => {
+                Ok(Answer { peer: leased.connection.peer.clone(), told, ..Answer::new(response) })
+            }
+            // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
+            Some(reason) => Err(AttemptError { reason, verdict: EndpointVerdict::Neutral }),
+        }
+    }
+}
+
+/// A request to a service.
+struct Sending<'a> {
+    upstream: &'a Upstream,
+    target: &'a Target,
+    policy: Option<&'a RetryPolicy>,
+    head: &'a Head,
+    body: Replay,
+}
+
+impl Sending<'_> {
+    fn endpoint(&self, index: usize) -> Option<&Endpoint> {
+        self.target.entry.endpoints.get(index)
+    }
+}
+
+impl Repeatable for Sending<'_> {
+    type Done = Answer;
+
+    async fn attempt(&self, index: usize) -> Result<Answer, AttemptError> {
+        let Some(endpoint) = self.endpoint(index) else { return Err(Reason::NoEndpoint.into()) };
+        let request = || outgoing(self.head, self.body.next());
+        let (upstream, target) = (self.upstream, self.target);
+        match endpoint.reach {
+            Reach::Plain if target.protocol == Protocol::Http2 => {
+                upstream.send_http2(target.address(endpoint), request).await
+            }
+            Reach::Plain => upstream.send_http1(target.address(endpoint), request).await,
+            Reach::Native | Reach::Gateway => upstream.send_mesh(target, endpoint, request).await,
+            // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
+            Reach::Hbone => Err(Reason::ConnectFailed.into()),
+        }
+    }
+
+    fn address(&self, index: usize) -> Option<SocketAddr> {
+        self.endpoint(index).map(|endpoint| self.target.address(endpoint))
+    }
+
+    fn is_exclusive(&self, index: usize) -> bool {
+        self.target.protocol != Protocol::Http2
+            && self.endpoint(index).is_some_and(|endpoint| endpoint.reach == Reach::Plain)
+    }
+
+    fn status(answer: &Answer) -> u16 {
+        answer.response.status().as_u16()
+    }
+
+    fn repeat(&self) -> Repeat<'_> {
+        let (method, replayable) = (self.head.method.as_str(), self.body.is_replayable());
+        Repeat { policy: self.policy, method, replayable }
+    }
+}
+
+/// A request to the local application.
+struct Delivery<'a> {
+    upstream: &'a Upstream,
+    to: Application<'a>,
+    head: &'a Head,
+    body: Replay,
+}
+
+impl Repeatable for Delivery<'_> {
+    type Done = Answer;
+
+    async fn attempt(&self, _index: usize) -> Result<Answer, AttemptError> {
+        let request = || outgoing(self.head, self.body.next());
+        match self.to.protocol {
+            AppProtocol::Http1 => self.upstream.send_http1(self.to.address, request).await,
+            AppProtocol::Http2 => self.upstream.send_http2(self.to.address, request).await,
+        }
+    }
+
+    fn address(&self, _index: usize) -> Option<SocketAddr> {
+        Some(self.to.address)
+    }
+
+    fn is_exclusive(&self, _index: usize) -> bool {
+        self.to.protocol == AppProtocol::Http1
+    }
+
+    fn status(answer: &Answer) -> u16 {
+        answer.response.status().as_u16()
+    }
+
+    fn repeat(&self) -> Repeat<'_> {
+        let (method, replayable) = (self.head.method.as_str(), self.body.is_replayable());
+        Repeat { policy: None, method, replayable }
+    }
+}
+
+/// The last attempt's answer; who broke off the body was not the callee.
+fn finish(
+    sent: Result<Attempted<Answer>, Reason>,
+    body: &Replay,
+    log: &impl AttemptLog,
+) -> Result<Answer, Reason> {
+    match sent {
+        Ok(Attempted { done, active, deadline }) => {
+            body.forget();
+            Ok(Answer { active, deadline, ..done })
+        }
+        Err(_) if body.is_broken() => Err(log.broken_off()),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// The request as it goes on the wire: origin form, `host` among the headers.
+fn outgoing(head: &Head, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = Uri::from(head.target.clone());
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = head.headers.clone();
+    request
+}
+
+/// Says that there is a body where hyper would take a method of unknown length to have none, and drop it (S27).
+fn framed(mut request: Request<Body>) -> Request<Body> {
+    let is_unexpected = matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.body().is_end_stream()
+        && !request.headers().contains_key(header::CONTENT_LENGTH);
+    if is_unexpected {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    request
+}
+
+/// On a stream of its own. The request is not in the future, which would hold a copy of it.
+fn send_on(
+    leased: &Leased,
+    request: Request<Body>,
+) -> impl Future<Output = Result<Response<Body>, AttemptError>> {
+    let connection = &leased.connection;
+    let is_alive = || Alive::of(connection.is_closed());
+    let sending = connection.sender.send(request);
+    sending.map_err(move |error| attempt_error(&error, leased.age, is_alive()))
+}
+
+/// The value of the destination header: an address within the network, a name across networks.
+fn destination(target: &Target, endpoint: &Endpoint) -> HeaderValue {
+    let suffix = if target.protocol == Protocol::Http2 { ";h2" } else { "" };
+    let text = match endpoint.reach {
+        Reach::Gateway => format!("{}:{}{suffix}", target.entry.service.host, target.port),
+        _ => format!("{}{suffix}", target.address(endpoint)),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Whether a connection outlived the error of one of its streams.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alive {
+    Yes,
+    No,
+}
+
+impl Alive {
+    fn of(is_closed: bool) -> Self {
+        if is_closed { Self::No } else { Self::Yes }
+    }
+}
+
+fn attempt_error(error: &SendError, age: Age, alive: Alive) -> AttemptError {
+    if error.transport().is_some_and(identity::is_refused) {
+        return Reason::TlsFailed.into();
+    }
+    let reason = match error.kind {
+        SendErrorKind::NotSent => Reason::ConnectFailed,
+        SendErrorKind::Refused => Reason::Refused,
+        SendErrorKind::Full => Reason::UpstreamOverflow,
+        SendErrorKind::Silent => Reason::UpstreamSilent,
+        SendErrorKind::Reset | SendErrorKind::Closed => Reason::UpstreamReset,
+        SendErrorKind::Protocol | SendErrorKind::Status(_) => Reason::UpstreamProtocol,
+        SendErrorKind::HeadTooLarge => Reason::ResponseHeadersTooLarge,
+    };
+    use SendErrorKind::{Full, HeadTooLarge, Protocol, Silent};
+    let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent | Full);
+    if age == Age::Reused && alive == Alive::No && !is_known {
+        return AttemptError { reason, verdict: EndpointVerdict::StaleConnection };
+    }
+    reason.into()
+}
