@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::enter::{self, Greeting};
 use crate::init;
 use crate::inside::Inside;
-use crate::protocol::Manner;
+use crate::protocol::{DEFAULT_NAME, Manner};
 use crate::table::{self, Life};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -16,8 +16,6 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
 
-/// Name of a demo that was not given one.
-pub const DEFAULT_NAME: &str = "demo";
 /// Two clusters, a management plane and an API gateway on this machine, in namespaces of their own
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
@@ -144,7 +142,7 @@ impl Stage {
 
     /// PID 1 inside.
     pub fn init(&self) -> Result<ExitCode> {
-        init::run(&self.inherited)
+        init::run(&self.inherited, announce)
     }
 }
 
@@ -266,7 +264,7 @@ fn detach(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Says that the demo is ready, or why not; a failed start ends the lab.
-pub async fn announce(inside: Rc<Inside>) {
+async fn announce(inside: Rc<Inside>) {
     let status = match inside.wait_ready().await {
         Ok(()) => inside.status(),
         Err(error) => {

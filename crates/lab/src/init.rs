@@ -3,6 +3,7 @@
 use crate::enter::{self, Inherited};
 use crate::files;
 use crate::inside::Inside;
+use crate::lifecycle;
 use crate::process::Processes;
 use crate::raw;
 use crate::serve;
@@ -13,10 +14,14 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
+use std::rc::Rc;
 use tokio::task::LocalSet;
 
-/// Runs as PID 1 until the lab ends.
-pub fn run(inherited: &str) -> Result<ExitCode> {
+/// Runs as PID 1 until the lab ends. `announce` tells whoever started it how the start went.
+pub fn run<F: Future<Output = ()> + 'static>(
+    inherited: &str,
+    announce: impl FnOnce(Rc<Inside>) -> F,
+) -> Result<ExitCode> {
     let inherited: Inherited = serde_json::from_str(inherited).context("read inherited state")?;
     // The stages before block what they wait for, and masks are inherited.
     SigSet::empty().thread_set_mask().context("unblock signals")?;
@@ -38,6 +43,8 @@ pub fn run(inherited: &str) -> Result<ExitCode> {
     LocalSet::new().block_on(&runtime, async {
         let inside = Inside::new(inherited, entrances, processes.clone(), resolv_conf)?;
         tokio::task::spawn_local(processes.reap());
+        tokio::task::spawn_local(lifecycle::bring_up(Rc::clone(&inside)));
+        tokio::task::spawn_local(announce(Rc::clone(&inside)));
         tokio::select! {
             result = serve::serve(control, &inside) => result?,
             () = ended(lifeline) => {}

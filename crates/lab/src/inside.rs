@@ -1,19 +1,16 @@
-//! The running lab: its hosts and how they come up. Lives in PID 1, on one thread.
+//! The running lab: its hosts, and how far the first start is. Lives in PID 1, on one thread. What is done to hosts
+//! is in `lifecycle`.
 
-use crate::config;
 use crate::enter::{Inherited, Options};
-use crate::files::{self, ResolvConf};
+use crate::files::ResolvConf;
 use crate::host::{Ground, Host};
-use crate::lifecycle;
 use crate::network::Networks;
 use crate::pcap::Capture;
 use crate::plan::{self, HostPlan, Role};
 use crate::process::Processes;
 use crate::protocol::Status;
-use crate::ready;
 use crate::root::Root;
 use anyhow::{Context, Result, bail};
-use futures_util::future::try_join_all;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -76,36 +73,20 @@ impl Inside {
         }))
     }
 
-    /// Brings everything up, and says so to those who wait.
-    pub async fn bring_up(self: Rc<Self>) {
-        let phase = match self.start_all().await {
-            Ok(()) => Phase::Ready(self.started.elapsed().unwrap_or_default()),
-            Err(error) => Phase::Failed(format!("{error:#}")),
-        };
-        self.phase.send_replace(phase);
+    /// Takes in the hosts of the first start, network holders included.
+    pub fn install(&self, networks: Networks, hosts: Vec<Host>) -> Result<()> {
+        let holders = networks.holders().map(Rc::clone);
+        let all = hosts.into_iter().map(Rc::new).chain(holders);
+        self.hosts.borrow_mut().extend(all.map(|host| (host.plan.name.clone(), host)));
+        self.networks.set(networks).ok().context("the networks exist already")
     }
 
-    async fn start_all(self: &Rc<Self>) -> Result<()> {
-        let networks = Networks::create(&self.ground).await?;
-        let attached = plan::demo().into_iter().map(|plan| networks.attach(&self.ground, plan));
-        for host in try_join_all(attached).await? {
-            self.hosts.borrow_mut().insert(host.plan.name.clone(), Rc::new(host));
-        }
-        for holder in networks.holders() {
-            self.hosts.borrow_mut().insert(holder.plan.name.clone(), Rc::clone(holder));
-        }
-        if self.networks.set(networks).is_err() {
-            bail!("the networks exist already");
-        }
-        for cluster in plan::CONTROLLED {
-            for (name, text) in config::documents(cluster) {
-                let path = files::in_host(&format!("{cluster}/control"), &format!("config/{name}"));
-                files::write_atomically(&path, text.as_bytes())?;
-            }
-        }
-        let first = self.all_hosts().into_iter().filter(|host| host.plan.starts);
-        try_join_all(first.map(|host| async move { lifecycle::start(self, &host).await })).await?;
-        ready::chain(self).await
+    /// Tells those who wait how the first start went.
+    pub fn first_start_ended(&self, result: Result<()>) {
+        self.phase.send_replace(match result {
+            Ok(()) => Phase::Ready(self.started.elapsed().unwrap_or_default()),
+            Err(error) => Phase::Failed(format!("{error:#}")),
+        });
     }
 
     /// All hosts in order of name, network holders included.

@@ -1,10 +1,13 @@
-//! What happens to hosts: start, graceful stop, kill, pause, scale.
+//! What happens to hosts: the first start of all, start, graceful stop, kill, pause, scale.
 //!
 //! Order matters: an application listens before its proxy registers it, and goes only after its proxy has
 //! withdrawn it and drained.
 
+use crate::config;
+use crate::files;
 use crate::host::{Condition, Ground, Host, Start};
 use crate::inside::Inside;
+use crate::network::Networks;
 use crate::plan::{self, API_PORT, APP_PORT, ENTRANCE_PORT, NAMESPACE, REPLICAS_MAX, Role, ServicePlan};
 use crate::process::Running;
 use crate::protocol::{HostState, Manner};
@@ -27,6 +30,28 @@ const STATE_DIR: &str = "/run/leno/state";
 const CONFIG_DIR: &str = "/run/leno/config";
 /// Where proxies log requests, as they see it.
 const ACCESS_LOG: &str = "/run/leno/log/access.log";
+
+/// Brings everything up, and says so to those who wait.
+pub async fn bring_up(inside: Rc<Inside>) {
+    inside.first_start_ended(start_all(&inside).await);
+}
+
+async fn start_all(inside: &Inside) -> Result<()> {
+    let networks = Networks::create(&inside.ground).await?;
+    let attached = plan::demo().into_iter().map(|plan| networks.attach(&inside.ground, plan));
+    let hosts = try_join_all(attached).await?;
+    inside.install(networks, hosts)?;
+    for cluster in plan::CONTROLLED {
+        for (name, text) in config::documents(cluster) {
+            let path = files::in_host(&format!("{cluster}/control"), &format!("config/{name}"));
+            files::write_atomically(&path, text.as_bytes())?;
+        }
+    }
+    let hosts = inside.all_hosts();
+    let first = hosts.iter().filter(|host| host.plan.starts);
+    try_join_all(first.map(|host| start(inside, host))).await?;
+    ready::chain(&*inside.host(plan::BACKBONE)?, &hosts).await
+}
 
 /// Starts all processes of a host and waits until they are ready.
 pub async fn start(inside: &Inside, host: &Rc<Host>) -> Result<()> {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Name of a demo that was not given one.
+pub const DEFAULT_NAME: &str = "demo";
+
 /// Longest frame, in bytes; a longer one ends the connection.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024 * 1024;
 

@@ -1,8 +1,7 @@
 //! Waiting for states: a program is ready when it says so, never after some time.
 
 use crate::host::Host;
-use crate::inside::Inside;
-use crate::plan::{self, APP_PORT, GATEWAY_PORT, Role};
+use crate::plan::{APP_PORT, GATEWAY_PORT, Role};
 use crate::protocol::HttpAnswer;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use codec::client::{Limits, send_over};
 use http::{Request, StatusCode};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -113,14 +113,12 @@ pub async fn listening(host: &Host, program: &str, address: SocketAddr) -> Resul
     }
 }
 
-/// Waits until a call through every gateway reaches the last service of the chain: configuration,
-/// certificates and the federated view have arrived everywhere then.
-pub async fn chain(inside: &Inside) -> Result<()> {
-    let outside = inside.host(plan::BACKBONE)?;
-    let gateways = inside.all_hosts().into_iter().filter(|host| host.plan.role == Role::Gateway);
+/// Waits until a call from `outside` through every gateway among `hosts` reaches the last service of the chain:
+/// configuration, certificates and the federated view have arrived everywhere then.
+pub async fn chain(outside: &Host, hosts: &[Rc<Host>]) -> Result<()> {
+    let gateways = hosts.iter().filter(|host| host.plan.role == Role::Gateway);
     let calls = gateways.filter_map(|gateway| {
         let address = SocketAddr::from((gateway.plan.backbone?, GATEWAY_PORT));
-        let outside = &outside;
         Some(async move {
             let what = format!("the way through {}", gateway.plan.name);
             until(&what, || expect_ok(outside, address, "/")).await

@@ -26,12 +26,10 @@ use tokio::sync::mpsc;
 /// The table that holds the rules of `Drop`.
 const DROPS_TABLE: &str = "inet leno-faults";
 
-/// Brings the lab up and answers until a client asks for its end.
+/// Answers until a client asks for the lab's end.
 pub async fn serve(listener: std::os::unix::net::UnixListener, inside: &Rc<Inside>) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener).context("listen for commands")?;
-    tokio::task::spawn_local(Rc::clone(inside).bring_up());
-    tokio::task::spawn_local(crate::demo::announce(Rc::clone(inside)));
     let (end, mut ended) = mpsc::channel(1);
     loop {
         tokio::select! {

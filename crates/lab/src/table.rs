@@ -1,7 +1,7 @@
 //! How the demo shows itself: what runs where, the ways in, commands to try.
 
 use crate::enter::ENTRANCES;
-use crate::protocol::Status;
+use crate::protocol::{DEFAULT_NAME, Status};
 use std::fmt::Write;
 
 /// How a demo ends.
@@ -76,5 +76,5 @@ pub fn hosts(status: &Status) -> String {
 
 /// The flag that names a lab which does not have the usual name.
 fn name_flag(status: &Status) -> String {
-    if status.name == crate::demo::DEFAULT_NAME { String::new() } else { format!(" --name {}", status.name) }
+    if status.name == DEFAULT_NAME { String::new() } else { format!(" --name {}", status.name) }
 }
