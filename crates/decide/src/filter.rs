@@ -24,8 +24,8 @@ pub trait Filter {
         Ok(Verdict::Continue)
     }
 
-    /// Changes the response to pass back.
-    fn on_response(&self, _response: &mut dyn HeaderEdits) {}
+    /// Changes the response to pass back. `request` is as it was sent.
+    fn on_response(&self, _request: &RequestView<'_>, _response: &mut dyn HeaderEdits) {}
 }
 
 /// The behaviour of a filter: the table.
@@ -56,9 +56,9 @@ pub fn on_request(
 }
 
 /// Runs filters on a response, in their order.
-pub fn on_response(filters: &[FilterConfig], response: &mut dyn HeaderEdits) {
+pub fn on_response(filters: &[FilterConfig], request: &RequestView<'_>, response: &mut dyn HeaderEdits) {
     for config in filters {
-        of(config).on_response(response);
+        of(config).on_response(request, response);
     }
 }
 

@@ -112,9 +112,10 @@ impl<'a> Route<'a> {
     }
 
     /// Runs the rule's filters on the response.
-    pub fn on_response(&self, response: &mut dyn HeaderEdits) {
+    /// `request` is as it was sent.
+    pub fn on_response(&self, request: &RequestView<'_>, response: &mut dyn HeaderEdits) {
         if let Some(rule) = self.rule {
-            filter::on_response(&rule.filters, response);
+            filter::on_response(&rule.filters, request, response);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Header edits (Gateway API `HTTPHeaderFilter`): set, add, remove, in this order.
 
 use super::{Filter, HeaderEdits, Matched, RequestHead, Verdict};
+use crate::RequestView;
 use model::Reason;
 use model::filter::{HeaderEdit, RequestHeaders, ResponseHeaders};
 use model::header::untouched;
@@ -13,7 +14,7 @@ impl Filter for RequestHeaders {
 }
 
 impl Filter for ResponseHeaders {
-    fn on_response(&self, response: &mut dyn HeaderEdits) {
+    fn on_response(&self, _request: &RequestView<'_>, response: &mut dyn HeaderEdits) {
         apply(&self.0, response);
     }
 }

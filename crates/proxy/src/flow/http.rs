@@ -79,7 +79,7 @@ async fn follow(
     let answer = worker.upstream.send(&target, rule, &head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
-    route.on_response(&mut Fields(response.headers_mut()));
+    route.on_response(&head.view(), &mut Fields(response.headers_mut()));
     Ok(response)
 }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::failure::ResponseFormat;
 use codec::Body;
+use decide::RequestView;
 use decide::filter::on_response;
 use http::{Request, Version};
 use model::MeshSettings;
@@ -160,6 +161,10 @@ fn grpc_is_told_from_its_cousins() {
     }
 }
 
+fn nothing_asked() -> RequestView<'static> {
+    RequestView { method: "GET", host: "a", path: "/", readings: &[], query: None, headers: &() }
+}
+
 /// What users are told of edits that do nothing must be what happens.
 #[test]
 fn a_route_edits_exactly_the_headers_that_users_are_told_it_edits() {
@@ -170,8 +175,9 @@ fn a_route_edits_exactly_the_headers_that_users_are_told_it_edits() {
     for name in names.split_whitespace() {
         let mut headers = http::HeaderMap::new();
         let set = vec![(name.into(), "edited".into())];
+        let asked = nothing_asked();
         let edit = ResponseHeaders(HeaderEdit { set, ..HeaderEdit::default() });
-        on_response(&[FilterConfig::ResponseHeaders(edit)], &mut Fields(&mut headers));
+        on_response(&[FilterConfig::ResponseHeaders(edit)], &asked, &mut Fields(&mut headers));
         assert_eq!(headers.is_empty(), model::header::untouched(name).is_some(), "{name}");
         // What a proxy takes out, or writes itself, is not there to be edited.
         let is_stripped = is_stripped(&HeaderName::try_from(name).unwrap(), Source::Mesh);
@@ -185,8 +191,9 @@ fn a_route_edits_no_header_that_only_proxies_may_set() {
     let mut headers = http::HeaderMap::new();
     let names = ["x-leno-destination", "x-forwarded-client-cert", "upgrade", "connection", "host", "x-fine"];
     let set = names.map(|name| (name.into(), "1".into())).to_vec();
+    let asked = nothing_asked();
     let edit = HeaderEdit { set, ..HeaderEdit::default() };
-    on_response(&[FilterConfig::ResponseHeaders(ResponseHeaders(edit))], &mut Fields(&mut headers));
+    on_response(&[FilterConfig::ResponseHeaders(ResponseHeaders(edit))], &asked, &mut Fields(&mut headers));
     assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-fine"]);
 }
 

@@ -1,0 +1,15 @@
+//! Layer 3. Filters that may wait for somebody (a key server, an authorization service, a plugin): their contract, the
+//! order of all stages of a request, and the chain that runs them.
+//!
+//! Filters of rules that only compute are pure and live in `decide::filter`; the canonical request is the same for
+//! both. This crate never opens a connection: a filter that must ask somebody does it by [`Outcall`]. Read `order`
+//! first, then `contract`, `chain`.
+
+pub mod chain;
+pub mod contract;
+pub mod order;
+
+pub use chain::Chain;
+pub use contract::{BodyNeed, Context, HttpFilter, Outcall, OutcallTarget, Pending};
+pub use decide::filter::{Filter, HeaderEdits, LocalReply, RequestHead, Verdict};
+pub use order::{FailMode, ORDER, Side, Stage};
