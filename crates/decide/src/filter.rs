@@ -3,6 +3,7 @@
 //! They are pure and work on [`RequestHead`], so that the proxy runs on a real request what `plan` and `explain` run
 //! on a described one. A filter is its configuration in `model::filter`, a file here and a row of [`of`].
 
+mod direct_response;
 mod headers;
 mod redirect;
 mod rewrite;
@@ -35,6 +36,7 @@ pub fn of(config: &FilterConfig) -> &dyn Filter {
         FilterConfig::ResponseHeaders(edit) => edit,
         FilterConfig::Redirect(redirect) => redirect,
         FilterConfig::Rewrite(rewrite) => rewrite,
+        FilterConfig::DirectResponse(response) => response,
     }
 }
 

@@ -22,6 +22,8 @@ pub enum FilterConfig {
     /// `URLRewrite`.
     #[serde(rename = "URLRewrite")]
     Rewrite(Rewrite),
+    /// Envoy's `direct_response`, Istio's `directResponse`; no backend is called.
+    DirectResponse(DirectResponse),
 }
 
 /// Edits of the request's headers.
@@ -80,4 +82,14 @@ pub enum PathRewrite {
     Full(Arc<str>),
     /// Replace the matched prefix.
     Prefix(Arc<str>),
+}
+
+/// A fixed answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// Text; empty: none.
+    pub body: Arc<str>,
 }

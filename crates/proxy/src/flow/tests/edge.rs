@@ -7,7 +7,7 @@ use http::{Request, Response};
 use identity::Identity;
 use model::authz::Cidr;
 use model::filter::{
-    FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+    DirectResponse, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
 };
 use model::listener::{Gateway, GatewayListener};
 use model::route::{Parent, PathMatch, RetryPolicy, RouteBackend, RouteMatch, RouteRule};
@@ -135,6 +135,27 @@ fn rules_redirect_rewrite_and_edit() {
         assert_eq!(response.headers()["x-answered"], "yes");
         assert_eq!(caller.get("/nowhere").await.status(), 404);
         assert_eq!(caller.get("/api/%2e%2e%2fx").await.status(), 400);
+    });
+}
+
+#[test]
+fn a_rule_answers_by_itself() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let mut closed = rule(0, "/closed");
+        let body = "back at noon";
+        closed.filters =
+            vec![FilterConfig::DirectResponse(DirectResponse { status: 503, body: body.into() })];
+        let proxy = edge(vec![closed, rule(1, "/")], &[application.address]);
+        let mut caller = proxy.enter().await;
+        let response = caller.get("/closed/a").await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (503, &"text/plain".parse().unwrap())
+        );
+        assert_eq!(response.body(), body);
+        assert_eq!(application.connections.get(), 0, "no backend is asked");
+        assert_eq!(caller.get("/open").await.status(), 200, "the connection goes on");
     });
 }
 

@@ -3,7 +3,7 @@
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::filter::{
-    FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+    DirectResponse, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
 };
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
 use model::names::Names;
@@ -148,6 +148,8 @@ fn filter() -> impl Strategy<Value = FilterConfig> {
         redirect.prop_map(FilterConfig::Redirect),
         (of(text()), of(path()))
             .prop_map(|(hostname, path)| FilterConfig::Rewrite(Rewrite { hostname, path })),
+        (any::<u16>(), text())
+            .prop_map(|(status, body)| FilterConfig::DirectResponse(DirectResponse { status, body })),
     ]
 }
 
