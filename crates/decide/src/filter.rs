@@ -4,6 +4,7 @@
 //! on a described one. A filter is its configuration in `model::filter`, a file here and a row of [`of`].
 
 mod direct_response;
+mod echo_request_id;
 mod headers;
 mod redirect;
 mod rewrite;
@@ -37,6 +38,7 @@ pub fn of(config: &FilterConfig) -> &dyn Filter {
         FilterConfig::Redirect(redirect) => redirect,
         FilterConfig::Rewrite(rewrite) => rewrite,
         FilterConfig::DirectResponse(response) => response,
+        FilterConfig::EchoRequestId(echo) => echo,
     }
 }
 

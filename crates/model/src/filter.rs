@@ -24,6 +24,8 @@ pub enum FilterConfig {
     Rewrite(Rewrite),
     /// Envoy's `direct_response`, Istio's `directResponse`; no backend is called.
     DirectResponse(DirectResponse),
+    /// Envoy's `always_set_request_id_in_response`.
+    EchoRequestId(EchoRequestId),
 }
 
 /// Edits of the request's headers.
@@ -93,3 +95,8 @@ pub struct DirectResponse {
     /// Text; empty: none.
     pub body: Arc<str>,
 }
+
+/// Responses carry the `x-request-id` of their request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EchoRequestId {}

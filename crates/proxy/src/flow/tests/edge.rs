@@ -7,7 +7,8 @@ use http::{Request, Response};
 use identity::Identity;
 use model::authz::Cidr;
 use model::filter::{
-    DirectResponse, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+    DirectResponse, EchoRequestId, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders,
+    ResponseHeaders, Rewrite,
 };
 use model::listener::{Gateway, GatewayListener};
 use model::route::{Parent, PathMatch, RetryPolicy, RouteBackend, RouteMatch, RouteRule};
@@ -135,6 +136,24 @@ fn rules_redirect_rewrite_and_edit() {
         assert_eq!(response.headers()["x-answered"], "yes");
         assert_eq!(caller.get("/nowhere").await.status(), 404);
         assert_eq!(caller.get("/api/%2e%2e%2fx").await.status(), 400);
+    });
+}
+
+#[test]
+fn a_response_carries_the_id_of_its_request_where_a_rule_says_so() {
+    story(async {
+        let application = Application::named(fresh_ip(), "shop");
+        let mut echoed = rule(0, "/echoed");
+        echoed.filters = vec![FilterConfig::EchoRequestId(EchoRequestId {})];
+        let proxy = edge(vec![echoed, rule(1, "/")], &[application.address]);
+        let mut caller = proxy.enter().await;
+        let (made, silent) = (caller.get("/echoed").await, caller.get("/other").await);
+        assert!(!silent.headers().contains_key("x-request-id"), "{:?}", silent.headers());
+        let logged = proxy.logged();
+        assert_eq!(made.headers()["x-request-id"].to_str().unwrap(), logged[0]["request_id"]);
+        let request = Request::get("/echoed").header("host", "shop.example").header("x-request-id", "mine");
+        let kept = caller.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(kept.headers()["x-request-id"], "mine");
     });
 }
 

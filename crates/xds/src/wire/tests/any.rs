@@ -3,7 +3,8 @@
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::filter::{
-    DirectResponse, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+    DirectResponse, EchoRequestId, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders,
+    ResponseHeaders, Rewrite,
 };
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
 use model::names::Names;
@@ -150,6 +151,7 @@ fn filter() -> impl Strategy<Value = FilterConfig> {
             .prop_map(|(hostname, path)| FilterConfig::Rewrite(Rewrite { hostname, path })),
         (any::<u16>(), text())
             .prop_map(|(status, body)| FilterConfig::DirectResponse(DirectResponse { status, body })),
+        Just(FilterConfig::EchoRequestId(EchoRequestId {})),
     ]
 }
 
