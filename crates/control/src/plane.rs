@@ -17,7 +17,7 @@ use apiserver::Change as Row;
 use model::federation::RemoteCluster;
 use model::trust::{Proof, TrustBundle};
 use model::{Finding, Hostname, ObjectRef, Subscription};
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -45,8 +45,8 @@ pub struct Plane {
     /// What the metrics say.
     pub metrics: Metrics,
     source_findings: Vec<Finding>,
-    /// What is wrong with the configuration, since it was asked for.
-    findings: OnceCell<Vec<Finding>>,
+    /// What is wrong with the configuration, since it last changed.
+    findings: Vec<Finding>,
     in_force: BTreeMap<ObjectRef, Arc<Object>>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
@@ -77,7 +77,7 @@ impl Plane {
             presence: stored.presence,
             metrics,
             source_findings: Vec::new(),
-            findings: OnceCell::new(),
+            findings: Vec::new(),
             in_force: BTreeMap::new(),
             gateways: Vec::new(),
             remote: BTreeMap::new(),
@@ -266,7 +266,7 @@ impl Plane {
             self.apply(Change::Remote(cluster));
         }
         // Names of clusters, and hosts that only others serve.
-        self.findings.take();
+        self.find_what_is_wrong();
         self.store_addresses();
     }
 
@@ -314,13 +314,14 @@ impl Plane {
         changed
     }
 
-    /// What is wrong with the configuration. To look costs as much as all objects, so it is done once.
+    /// What is wrong with the configuration.
     pub fn findings(&self) -> &[Finding] {
-        self.findings.get_or_init(|| {
-            let all = [self.source_findings.clone(), self.world.findings()].concat();
-            self.metrics.findings.set(all.len() as i64);
-            all
-        })
+        &self.findings
+    }
+
+    fn find_what_is_wrong(&mut self) {
+        self.findings = [self.source_findings.clone(), self.world.findings()].concat();
+        self.metrics.findings.set(self.findings.len() as i64);
     }
 
     /// All streams.

@@ -2,21 +2,18 @@
 //! get: which resources exist, which belong to which subscription, and what is wrong.
 //!
 //! No clock, no socket, no task: [`World`] changes only by [`World::apply`], and [`members`] and
-//! [`resource`] depend on their arguments alone. Read `world`, then `resources`.
+//! [`resource`] depend on their arguments alone. Read `world`, `units`, then `resources`.
 
 mod addresses;
-mod gateways;
-mod hosts;
 mod names;
-mod policies;
 mod ports;
-mod problems;
 pub mod resources;
-mod routes;
-mod settings;
 pub mod shorthand;
 mod slices;
+mod units;
 pub mod world;
 
 pub use resources::{ProxyKey, members, resource, visible};
-pub use world::{Change, ClusterPlace, Group, Registration, Touched, World};
+pub use units::Group;
+pub use world::inputs::{ClusterPlace, Registration};
+pub use world::{Change, Touched, World};

@@ -1,7 +1,6 @@
 //! The names that the mesh answers for, and which zones of them it owns.
 
-use crate::world::World;
-use api::Spec;
+use crate::units::Reader;
 use model::Hostname;
 use model::names::Names;
 use std::collections::BTreeSet;
@@ -15,14 +14,13 @@ const SERVICE_SUFFIX: &str = "svc.cluster.local";
 const MESH_SUFFIX: &str = "mesh.internal";
 
 /// The names that the mesh answers for.
-pub(crate) fn names(world: &World) -> Names {
-    let mut owned: BTreeSet<Arc<str>> = BTreeSet::new();
-    for object in world.objects_of("MeshSettings", None) {
-        if let Spec::MeshSettings(spec) = &object.spec {
-            owned.extend(spec.dns.suffixes.iter().map(|suffix| Arc::from(suffix.as_str())));
-        }
-    }
-    if world.claims.keys().any(|host| host.is_within(MESH_SUFFIX)) {
+pub(crate) fn names(read: &Reader<'_>) -> Names {
+    let units = read.outputs();
+    let global: BTreeSet<&Hostname> =
+        units.global_service.values().flat_map(|claims| &claims.hosts).collect();
+    let mut owned: BTreeSet<Arc<str>> =
+        units.mesh_settings.values().flat_map(|entry| entry.suffixes.iter().cloned()).collect();
+    if global.iter().any(|host| host.is_within(MESH_SUFFIX)) {
         owned.insert(MESH_SUFFIX.into());
     }
     let owned = outermost(&owned);
@@ -31,21 +29,19 @@ pub(crate) fn names(world: &World) -> Names {
     let shared_suffixes: Vec<Arc<str>> = shared.iter().map(|suffix| suffix.as_str().into()).collect();
     let mut hosts = Vec::new();
     let mut non_terminals = BTreeSet::new();
-    for host in world.claims.keys() {
+    for host in &global {
         match owned.iter().chain(&shared_suffixes).find(|suffix| host.is_within(suffix)) {
             Some(suffix) => non_terminals.extend(ancestors(host, suffix)),
-            None => hosts.push(host.clone()),
+            None => hosts.push((*host).clone()),
         }
     }
     // One for each namespace with a Service, and the zone above them.
-    let services: BTreeSet<&Arc<str>> =
-        world.objects_of("Service", None).map(|object| &object.meta.namespace).collect();
-    for namespace in services {
+    for namespace in units.service_namespace.keys() {
         let parent = Hostname::parse(&format!("{namespace}.{SERVICE_SUFFIX}"));
         non_terminals.extend(parent.iter().flat_map(|parent| ancestors(parent, SERVICE_SUFFIX)));
         non_terminals.extend(parent);
     }
-    let non_terminals = non_terminals.into_iter().filter(|name| !world.claims.contains_key(name)).collect();
+    let non_terminals = non_terminals.into_iter().filter(|name| !global.contains(name)).collect();
     Names { suffixes: owned, shared_suffixes, hosts, non_terminals }
 }
 

@@ -1,13 +1,15 @@
 //! What a subscription consists of, and what each resource says.
 
-use crate::gateways;
+use crate::names::names;
+use crate::units::host::{find_host, find_slices};
+use crate::units::{
+    Reader, Topic, UnitKey, edge_gateway, exported_hosts, exports, inbound, is_east_west, on_gateway,
+    on_group, settings_in_force, subscription,
+};
 use crate::world::World;
-use crate::{policies, settings};
-use api::Spec;
-use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
 use model::route::RouteRule;
-use model::service::EndpointSlice;
-use model::{Hostname, MeshSettings, ObjectRef, Resource, ResourceKey, Subscription};
+use model::service::{EndpointSlice, Service};
+use model::{Hostname, MeshSettings, Resource, ResourceKey, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -22,116 +24,130 @@ pub struct ProxyKey {
 
 /// The keys that belong to a subscription, sorted; empty when there is nothing by that name.
 pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
+    let read = &world.read();
     let mut keys = BTreeSet::new();
     match subscription {
         Subscription::Mesh => {
             keys.insert(ResourceKey::Names);
             // A proxy that does not know it yet refuses it: it is not sent to those who need not.
-            if settings::mesh_settings(world) != MeshSettings::default() {
+            if settings_in_force(read) != MeshSettings::default() {
                 keys.insert(ResourceKey::Settings);
             }
-            keys.extend(world.trust.keys().cloned().map(ResourceKey::Trust));
+            keys.extend(world.inputs().trust.keys().cloned().map(ResourceKey::Trust));
         }
         Subscription::Host(host) => {
-            host_members(host, world, &mut keys);
+            host_members(host, read, &mut keys);
             // A rule without its service would be dead weight: the parent must exist.
             if !keys.is_empty() {
-                rule_members(subscription, world, &mut keys);
+                rule_members(subscription, read, &mut keys);
             }
         }
         Subscription::Address(address) => {
-            let owner = world.addresses.host(*address).filter(|host| world.hosts.contains_key(*host));
+            let owner =
+                world.inputs().addresses.host(*address).filter(|host| find_host(host, read).is_some());
             keys.extend(owner.map(|_| ResourceKey::Address(*address)));
         }
         Subscription::Inbound { namespace, group } => {
-            if let Some(state) = world.groups.get(&(namespace.clone(), group.clone())) {
+            let pair = (namespace.clone(), group.clone());
+            if read.workload_group(&pair).is_some() {
                 keys.insert(ResourceKey::Inbound(namespace.clone(), group.clone()));
-                keys.extend(policies::on_group(namespace, &state.labels, world));
+                keys.extend(on_group(&pair, read));
             }
         }
         Subscription::Gateway { namespace, name } => {
-            if gateways::find_gateway(namespace, name, CLASS, world).is_some() {
+            let pair = (namespace.clone(), name.clone());
+            if edge_gateway(&pair, read).is_some() {
                 keys.insert(ResourceKey::Gateway(namespace.clone(), name.clone()));
-                rule_members(subscription, world, &mut keys);
+                rule_members(subscription, read, &mut keys);
             }
-            keys.extend(policies::on_gateway(namespace, name, world));
+            keys.extend(on_gateway(&pair, read));
         }
         Subscription::Exports => {
             keys.insert(ResourceKey::Exports);
-            for host in gateways::exported_hosts(world) {
-                host_members(host, world, &mut keys);
+            for host in exported_hosts(read) {
+                host_members(host, read, &mut keys);
             }
         }
-        Subscription::Clusters => keys.extend(world.remotes.keys().cloned().map(ResourceKey::Cluster)),
+        Subscription::Clusters => {
+            keys.extend(world.inputs().remotes.keys().cloned().map(ResourceKey::Cluster))
+        }
     }
     keys.into_iter().collect()
 }
 
 /// A service and its slices.
-fn host_members(host: &Hostname, world: &World, keys: &mut BTreeSet<ResourceKey>) {
-    if let Some(entry) = world.hosts.get(host) {
+fn host_members(host: &Hostname, read: &Reader<'_>, keys: &mut BTreeSet<ResourceKey>) {
+    if find_host(host, read).is_some() {
         keys.insert(ResourceKey::Service(host.clone()));
-        keys.extend(entry.slices.keys().map(|index| ResourceKey::Slice(host.clone(), *index)));
+        let indices = find_slices(host, read).into_iter().flat_map(|slices| slices.indices());
+        keys.extend(indices.map(|index| ResourceKey::Slice(host.clone(), index)));
     }
 }
 
 /// The rules of a parent, and the services that they lead to (rules of these are not followed).
-fn rule_members(parent: &Subscription, world: &World, keys: &mut BTreeSet<ResourceKey>) {
-    for key in world.rules.get(parent).into_iter().flatten() {
-        for backend in find_rule(key, world).into_iter().flat_map(|rule| &rule.backends) {
-            if let Some(host) = &backend.host {
-                host_members(host, world, keys);
+fn rule_members(parent: &Subscription, read: &Reader<'_>, keys: &mut BTreeSet<ResourceKey>) {
+    for route in read.members(Topic::Under(parent.clone())) {
+        let UnitKey::HttpRoute(route) = route else { continue };
+        let rules = read.http_route(route).into_iter().flat_map(|route| &route.rules);
+        for (key, rule) in rules.filter(|(_, rule)| subscription(&rule.parent) == *parent) {
+            for host in rule.backends.iter().filter_map(|backend| backend.host.as_ref()) {
+                host_members(host, read, keys);
             }
+            keys.insert(key.clone());
         }
-        keys.insert(key.clone());
     }
 }
 
-fn find_rule<'a>(key: &ResourceKey, world: &'a World) -> Option<&'a Arc<RouteRule>> {
+fn find_rule<'w>(key: &ResourceKey, read: &Reader<'w>) -> Option<&'w Arc<RouteRule>> {
     let ResourceKey::Rule { namespace, route, .. } = key else { return None };
-    world.routes.get(&(namespace.clone(), route.clone()))?.find(key)
+    read.http_route(&(namespace.clone(), route.clone()))?.find(key)
 }
 
 /// The content of a key; `None` when there is no such resource.
 pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
+    let read = &world.read();
     Some(match key {
-        ResourceKey::Names => Resource::Names(crate::names::names(world)),
-        ResourceKey::Settings => Resource::Settings(settings::mesh_settings(world)),
-        ResourceKey::Trust(domain) => Resource::Trust(world.trust.get(domain)?.clone()),
-        ResourceKey::Service(host) => Resource::Service(world.hosts.get(host)?.service.clone()),
+        ResourceKey::Names => Resource::Names(names(read)),
+        ResourceKey::Settings => Resource::Settings(settings_in_force(read)),
+        ResourceKey::Trust(domain) => Resource::Trust(world.inputs().trust.get(domain)?.clone()),
+        ResourceKey::Service(host) => {
+            let service = find_host(host, read)?.service.clone();
+            Resource::Service(Service { address: read.address(host), ..service })
+        }
         ResourceKey::Slice(host, index) => {
-            let endpoints = world.hosts.get(host)?.slices.get(index)?.clone();
+            let endpoints = find_slices(host, read)?.find(*index)?.to_vec();
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
-        ResourceKey::Rule { .. } => Resource::Rule(RouteRule::clone(find_rule(key, world)?)),
+        ResourceKey::Rule { .. } => Resource::Rule(RouteRule::clone(find_rule(key, read)?)),
         ResourceKey::Address(address) => {
-            let host = world.addresses.host(*address).filter(|host| world.hosts.contains_key(*host))?;
+            let host =
+                world.inputs().addresses.host(*address).filter(|host| find_host(host, read).is_some())?;
             Resource::Address(*address, host.clone())
         }
         ResourceKey::Inbound(namespace, group) => {
-            Resource::Inbound(gateways::inbound(&(namespace.clone(), group.clone()), world)?)
+            Resource::Inbound(inbound(&(namespace.clone(), group.clone()), read)?)
         }
         ResourceKey::Policy(namespace, name) | ResourceKey::GatewayPolicy { namespace, name, .. } => {
-            let object = world.objects.get(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
-            let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
-            Resource::Policy(policies::compile(object, spec, &world.place.trust_domain))
+            let entry = read.authorization_policy(&(namespace.clone(), name.clone()))?;
+            Resource::Policy(entry.policy.clone())
         }
         ResourceKey::Gateway(namespace, name) => {
-            Resource::Gateway(gateways::gateway(namespace, name, world)?)
+            Resource::Gateway(edge_gateway(&(namespace.clone(), name.clone()), read)?.clone())
         }
-        ResourceKey::Exports => Resource::Exports(gateways::exports(world)),
-        ResourceKey::Cluster(name) => Resource::Cluster(world.remotes.get(name)?.clone()),
+        ResourceKey::Exports => Resource::Exports(exports(read)),
+        ResourceKey::Cluster(name) => Resource::Cluster(world.inputs().remotes.get(name)?.clone()),
     })
 }
 
 /// What a proxy sees without asking. It changes only with the `Gateway` of the proxy's name.
 pub fn visible(proxy: &ProxyKey, world: &World) -> Vec<Subscription> {
+    let read = &world.read();
     let (namespace, name) = (&proxy.namespace, &proxy.group);
+    let pair = (namespace.clone(), name.clone());
     let mut seen =
         vec![Subscription::Mesh, Subscription::Inbound { namespace: namespace.clone(), group: name.clone() }];
-    let is_of = |class| gateways::find_gateway(namespace, name, class, world).is_some();
-    let is_east_west = is_of(EAST_WEST_CLASS);
-    if is_east_west || is_of(CLASS) {
+    let is_east_west = is_east_west(&pair, read);
+    if is_east_west || edge_gateway(&pair, read).is_some() {
         seen.push(Subscription::Gateway { namespace: namespace.clone(), name: name.clone() });
     }
     if is_east_west {

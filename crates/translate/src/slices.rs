@@ -5,30 +5,54 @@
 //! come and go (unless its own leaf splits or merges), and a restarted control plane finds the same layout.
 
 use model::service::{Endpoint, SLICE_ENDPOINTS_MAX};
-use std::collections::BTreeMap;
 
 /// Deepest leaf: slice indices then stay below 2^31. A leaf there may exceed the maximum.
 const DEPTH_MAX: u32 = 30;
 
-/// Slice index to endpoints, sorted by uid within a slice. An undivided service has slice 0; the halves
-/// of slice `i` are `2i + 1` and `2i + 2`. Empty slices do not exist.
-pub(crate) fn layout(endpoints: impl IntoIterator<Item = Endpoint>) -> BTreeMap<u32, Vec<Endpoint>> {
+/// The endpoints of a host by slice, sorted by index; within a slice, sorted by uid. Most hosts have one slice of a
+/// few endpoints, so there is no map.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Slices(Box<[(u32, Box<[Endpoint]>)]>);
+
+impl Slices {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|(index, _)| *index)
+    }
+
+    pub(crate) fn find(&self, index: u32) -> Option<&[Endpoint]> {
+        let at = self.0.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.0.get(at).map(|(_, endpoints)| &**endpoints)
+    }
+
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.0.iter().flat_map(|(_, endpoints)| endpoints)
+    }
+}
+
+/// Divides endpoints among slices. An undivided service has slice 0; the halves of slice `i` are `2i + 1` and
+/// `2i + 2`. Empty slices do not exist.
+pub(crate) fn layout(endpoints: impl IntoIterator<Item = Endpoint>) -> Slices {
     let mut hashed: Vec<(u64, Endpoint)> = endpoints.into_iter().map(|e| (hash(&e.uid), e)).collect();
     hashed.sort_by(|a, b| (a.0, &a.1.uid).cmp(&(b.0, &b.1.uid)));
     hashed.dedup_by(|a, b| a.1.uid == b.1.uid);
-    let mut slices = BTreeMap::new();
+    let mut slices = Vec::new();
     split(hashed, 0, 0, &mut slices);
-    slices
+    slices.sort_unstable_by_key(|(index, _)| *index);
+    Slices(slices.into())
 }
 
-fn split(mut part: Vec<(u64, Endpoint)>, depth: u32, index: u32, slices: &mut BTreeMap<u32, Vec<Endpoint>>) {
+fn split(mut part: Vec<(u64, Endpoint)>, depth: u32, index: u32, slices: &mut Vec<(u32, Box<[Endpoint]>)>) {
     if part.is_empty() {
         return;
     }
     if part.len() <= SLICE_ENDPOINTS_MAX || depth == DEPTH_MAX {
         let mut leaf: Vec<Endpoint> = part.into_iter().map(|(_, endpoint)| endpoint).collect();
         leaf.sort_by(|a, b| a.uid.cmp(&b.uid));
-        slices.insert(index, leaf);
+        slices.push((index, leaf.into()));
         return;
     }
     let bit = 1u64 << (63 - depth);

@@ -57,8 +57,7 @@ impl Plane {
         self.gateways = gateways.map(subscription).collect();
         self.world.set_refused(&self.source_findings);
         self.store_addresses();
-        self.findings.take();
-        self.findings();
+        self.find_what_is_wrong();
     }
 
     /// New mesh-only addresses are stored, so that they stay the same whatever comes later.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 use crate::resources::{ProxyKey, members, resource, visible};
-use model::{Resource, ResourceKey};
+use model::{Locality, Resource, ResourceKey, TrustDomain};
 
 mod conflicts;
 mod policies;

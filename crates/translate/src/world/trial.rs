@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 impl World {
     /// Makes these changes of objects, looks, and takes them back: nobody is concerned, and nothing of them stays.
-    pub fn try_out<T>(&mut self, changes: Vec<Change>, look: impl FnOnce(&World) -> T) -> T {
+    pub fn try_out<T>(&mut self, changes: Vec<Change>, look: impl FnOnce(&mut World) -> T) -> T {
         // An address is given to a host for ever, but not to one that was only thought of.
-        let addresses = self.addresses.clone();
+        let addresses = self.inputs.addresses.clone();
         let mut undo = Vec::new();
         for change in changes {
             undo.extend(self.inverse(&change));
@@ -17,7 +17,7 @@ impl World {
         for change in undo.into_iter().rev() {
             self.apply(change);
         }
-        self.addresses = addresses;
+        self.inputs.addresses = addresses;
         seen
     }
 
@@ -31,7 +31,7 @@ impl World {
                 return None;
             }
         };
-        Some(match self.objects.get(object) {
+        Some(match self.inputs.objects.get(object) {
             Some(before) => Change::Object(Arc::clone(before)),
             None => Change::ObjectGone(object.clone()),
         })

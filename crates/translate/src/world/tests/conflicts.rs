@@ -5,7 +5,7 @@ use model::Code;
 
 const GROUP: &str = "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: web}\nspec: {metadata: {labels: {app: web}}, template: {serviceAccount: web}}\n---\n";
 
-fn said(world: &World, code: Code) -> Vec<String> {
+fn said(world: &mut World, code: Code) -> Vec<String> {
     let findings = world.findings().into_iter().filter(|finding| finding.code == code);
     findings.map(|finding| finding.to_string()).collect()
 }
@@ -18,8 +18,8 @@ fn one_port_of_workloads_declared_with_two_protocols_is_told() {
                 "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: web}}, ports: [{port}]}}\n---\n"
             )
         };
-        let world = world(&[GROUP, &service("a", first), &service("b", second)].concat());
-        let told = said(&world, Code::ProtocolConflict);
+        let mut world = world(&[GROUP, &service("a", first), &service("b", second)].concat());
+        let told = said(&mut world, Code::ProtocolConflict);
         assert_eq!(told.len(), expected, "{first} {second}: {told:?}");
         assert!(
             told.iter().all(|text| text.contains("Service/b.default") && text.contains("Service/a.default"))
@@ -44,9 +44,9 @@ fn an_unknown_cluster_in_a_failover_order_is_told_once_others_are_known() {
     let mut world = world(
         "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: g}\nspec: {hosts: [g.mesh.internal], failover: {order: [west, est, east]}}\n",
     );
-    assert_eq!(said(&world, Code::Ignored), [] as [&str; 0], "nobody is known yet");
+    assert_eq!(said(&mut world, Code::Ignored), [] as [&str; 0], "nobody is known yet");
     world.apply(Change::Remote(remote("east", 1, &[])));
-    let told = said(&world, Code::Ignored);
+    let told = said(&mut world, Code::Ignored);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("cluster `est`") && told[0].contains("did you mean `east`?"), "{told:?}");
 }
@@ -58,9 +58,12 @@ fn a_reference_to_a_refused_object_says_so() {
     assert_eq!((objects.len(), refused.len()), (1, 1));
     let mut world = World::new(place());
     objects.into_iter().for_each(|object| drop(world.apply(Change::Object(Arc::new(object)))));
-    assert!(said(&world, Code::ParentNotFound)[0].contains("create Gateway/g.default"), "the control run");
+    assert!(
+        said(&mut world, Code::ParentNotFound)[0].contains("create Gateway/g.default"),
+        "the control run"
+    );
     world.set_refused(&refused);
-    let told = said(&world, Code::ParentNotFound);
+    let told = said(&mut world, Code::ParentNotFound);
     assert!(told[0].contains("Gateway/g.default was refused") && told[0].contains("(f.yaml:4)"), "{told:?}");
 }
 

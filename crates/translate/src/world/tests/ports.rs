@@ -16,7 +16,7 @@ fn services_behind_one_host_that_disagree_on_a_port_are_told() {
             service("a", a),
             service("b", b)
         ));
-        let said = |world: &World| {
+        let said = |world: &mut World| {
             let findings = world.findings().into_iter().filter(|finding| finding.code == Code::PortConflict);
             findings.map(|finding| (finding.origin.line, finding.cause)).collect::<Vec<_>>()
         };
@@ -25,9 +25,9 @@ fn services_behind_one_host_that_disagree_on_a_port_are_told() {
             .map(|text| text.split_once(' ').unwrap())
             .map(|(line, cause)| (line.parse().unwrap(), format!("{cause}, where all requests go")))
             .collect();
-        assert_eq!(said(&world), expected, "{a} | {b} | {ports}");
+        assert_eq!(said(&mut world), expected, "{a} | {b} | {ports}");
         world.apply(Change::ObjectGone(ObjectRef::new("Service", "default", "b")));
-        assert_eq!(said(&world), [], "one alone agrees with itself");
+        assert_eq!(said(&mut world), [], "one alone agrees with itself");
     };
     check("{port: 80, targetPort: 8080}", "{port: 80, targetPort: 8080}", "", &[]);
     let differ = "19 Service/b.default maps port 80 to 9090, but Service/a.default to 8080";
@@ -50,7 +50,7 @@ fn services_behind_one_host_that_disagree_on_a_port_are_told() {
 #[test]
 fn a_route_on_a_tcp_port_is_told_that_it_has_no_effect() {
     let check = |ports: &str, parent: &str, expected: &[&str]| {
-        let world = world(&format!(
+        let mut world = world(&format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{name: db}}\nspec: {{selector: {{app: db}}, ports: [{ports}]}}\n---\napiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {{name: db}}\nspec:\n  hosts: [db.mesh.internal]\n  backends:\n    - service: {{name: db}}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r}}\nspec:\n  parentRefs:\n    - {{{parent}, name: db}}\n  rules:\n    - backendRefs: [{{name: db, port: 5432}}]\n"
         ));
         let findings = world.findings().into_iter().filter(|finding| finding.code == Code::Ignored);

@@ -66,7 +66,7 @@ fn rule(key: &str, world: &World) -> RouteRule {
     }
 }
 
-fn findings(world: &World) -> Vec<(Code, u32)> {
+fn findings(world: &mut World) -> Vec<(Code, u32)> {
     world.findings().into_iter().map(|finding| (finding.code, finding.origin.line)).collect()
 }
 
@@ -194,7 +194,7 @@ fn the_inbound_side_knows_every_name_it_is_called_by() {
 #[test]
 fn what_has_no_effect_is_said() {
     let said = |documents: &str| {
-        let world = world(documents);
+        let mut world = world(documents);
         world.findings().iter().map(|finding| finding.cause.clone()).collect::<Vec<_>>().join(" | ")
     };
     let policy = |namespace: &str, spec: &str| {
@@ -354,14 +354,14 @@ spec:
         )
     };
     let check = |namespace: &str, rest: &str, expected: &[&str]| {
-        let world = world(&format!("{gateway}{}", route(namespace, rest)));
+        let mut world = world(&format!("{gateway}{}", route(namespace, rest)));
         let rules: Vec<String> =
             keys(&Subscription::Gateway { namespace: "default".into(), name: "edge".into() }, &world);
         let rules: Vec<&str> =
             rules.iter().filter_map(|key| key.strip_prefix("rule/g:default:edge:")).collect();
         assert_eq!(rules, expected, "{namespace} {rest}");
         if expected.is_empty() {
-            assert_eq!(findings(&world).first().map(|f| f.0), Some(Code::ParentNotFound));
+            assert_eq!(findings(&mut world).first().map(|f| f.0), Some(Code::ParentNotFound));
         }
     };
     check("default", "", &["/default/r/0"]);
@@ -430,8 +430,8 @@ fn the_trust_domain_cluster_local_means_our_own() {
 #[test]
 fn each_finding_has_its_line() {
     let check = |documents: &str, code: Code, line: u32| {
-        let world = world(documents);
-        let found = findings(&world);
+        let mut world = world(documents);
+        let found = findings(&mut world);
         assert!(
             found.contains(&(code, line)),
             "{code:?} at {line}: {:?}",

@@ -2,11 +2,12 @@
 //! policy denies more or nothing, and an ALLOW policy lets nobody in. All is told as a warning: the same policy
 //! may come first and what makes sense of it later.
 
+use super::rules::{Opaque, asks_identity, asks_port, is_invalid, looks_at_http, of_opaque};
 use super::survey::{Area, Place, Survey, Terrain};
-use crate::policies;
+use crate::units::authorization_policy::{PolicyEntry, is_targeted};
 use api::Object;
 use api::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule};
-use model::authz::{Action, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
+use model::authz::{Action, ConditionKey, Glob, Policy, Rule};
 use model::{Code, Finding};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -16,108 +17,30 @@ const NAMED_MAX: usize = 5;
 
 /// What a policy says in vain, or not as it looks, at the places where it applies.
 pub(super) fn find(
-    object: &Object,
+    entry: &PolicyEntry,
     spec: &AuthorizationPolicySpec,
-    area: &Area,
+    area: &Area<'_>,
     survey: &Survey<'_>,
 ) -> Vec<Finding> {
     // CUSTOM denies all that it matches until it is supported, which has a finding of its own.
     if spec.action == Some(PolicyAction::Custom) {
         return Vec::new();
     }
-    let policy = policies::compile(object, spec, &survey.world.place.trust_domain);
+    let (object, policy) = (&*entry.object, &entry.policy);
     if !policy.rules.iter().any(|rule| asks_port(rule) || looks_at_http(rule) || asks_identity(rule)) {
         return Vec::new();
     }
     let terrain = survey.terrain(area);
-    let mut findings = unknown_ports(object, spec, &policy, terrain);
+    let mut findings = unknown_ports(object, spec, policy, terrain);
     match policy.action {
         Action::Deny => {
-            findings.extend(closed_by_deny(object, spec, &policy, terrain));
-            findings.extend(denies_no_stranger(object, spec, &policy, &terrain.places));
+            findings.extend(closed_by_deny(object, spec, policy, terrain));
+            findings.extend(denies_no_stranger(object, spec, policy, &terrain.places));
         }
-        Action::Allow => findings.extend(closed_by_allow(object, spec, &policy, area, survey)),
+        Action::Allow => findings.extend(closed_by_allow(object, spec, policy, area, survey)),
         Action::Audit => {}
     }
     findings
-}
-
-fn asks_port(rule: &Rule) -> bool {
-    rule.to.iter().any(|to| !to.ports.is_empty() || !to.not_ports.is_empty())
-        || rule.when.iter().any(|when| when.key == ConditionKey::DestinationPort)
-}
-
-fn looks_at_http(rule: &Rule) -> bool {
-    rule.to.iter().any(Operation::needs_http) || has_header(rule)
-}
-
-fn has_header(rule: &Rule) -> bool {
-    rule.when.iter().any(|when| matches!(when.key, ConditionKey::Header(_)))
-}
-
-pub(super) fn is_invalid(rule: &Rule) -> bool {
-    rule.when.iter().any(|when| when.key == ConditionKey::Invalid)
-}
-
-/// Whether one of these conditions asks who calls, which nobody from outside can answer.
-pub(super) fn asks_identity(rule: &Rule) -> bool {
-    !rule.from.is_empty() && rule.from.iter().all(source_asks_identity)
-        || rule.when.iter().any(|when| {
-            matches!(when.key, ConditionKey::SourcePrincipal | ConditionKey::SourceNamespace)
-                && !when.values.is_empty()
-        })
-}
-
-fn source_asks_identity(source: &Source) -> bool {
-    !(source.principals.is_empty() && source.namespaces.is_empty() && source.service_accounts.is_empty())
-}
-
-/// Whether the conditions on `destination.port` admit a port.
-fn when_admits(when: &[Condition], port: u16) -> bool {
-    let text = port.to_string();
-    let names = |globs: &[Glob]| {
-        globs.iter().any(|glob| match glob {
-            Glob::Exact(wanted) => **wanted == *text,
-            Glob::Prefix(start) => text.starts_with(&**start),
-            Glob::Suffix(end) => text.ends_with(&**end),
-            Glob::Present => true,
-        })
-    };
-    let of_port = when.iter().filter(|when| when.key == ConditionKey::DestinationPort);
-    of_port
-        .into_iter()
-        .all(|when| (when.values.is_empty() || names(&when.values)) && !names(&when.not_values))
-}
-
-fn admits(operation: &Operation, port: u16) -> bool {
-    (operation.ports.is_empty() || operation.ports.contains(&port)) && !operation.not_ports.contains(&port)
-}
-
-/// What a rule says of bytes that are no HTTP, or that nobody can read, at a port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opaque {
-    /// It can be answered.
-    Answered,
-    /// An HTTP condition without `ports` cannot: it counts as matched in DENY and as not matched in ALLOW.
-    Unanswered,
-    /// It is about other ports, or names this one beside an HTTP condition, which is an error by itself.
-    Elsewhere,
-}
-
-pub(super) fn of_opaque(rule: &Rule, port: u16) -> Opaque {
-    if is_invalid(rule) || !when_admits(&rule.when, port) {
-        return Opaque::Elsewhere;
-    }
-    let has_header = has_header(rule);
-    if rule.to.is_empty() {
-        return if has_header { Opaque::Unanswered } else { Opaque::Answered };
-    }
-    let here = || rule.to.iter().filter(|to| admits(to, port));
-    match () {
-        () if !has_header && here().any(|to| !to.needs_http()) => Opaque::Answered,
-        () if here().any(|to| to.ports.is_empty() && (has_header || to.needs_http())) => Opaque::Unanswered,
-        () => Opaque::Elsewhere,
-    }
 }
 
 /// A few of these, and how many more there are.
@@ -193,7 +116,7 @@ fn closed_by_allow(
     object: &Object,
     spec: &AuthorizationPolicySpec,
     policy: &Policy,
-    area: &Area,
+    area: &Area<'_>,
     survey: &Survey<'_>,
 ) -> Vec<Finding> {
     if policy.dry_run || policy.rules.is_empty() {
@@ -226,7 +149,7 @@ fn closed_by_allow(
             "it allows by identity, which callers of a gateway from outside do not have, and no other ALLOW policy lets them in: {} is closed",
             some(strangers, |place| place.object.to_string())
         );
-        let fix = if policies::is_targeted(spec) {
+        let fix = if is_targeted(spec) {
             "allow by `ipBlocks`, `hosts` or `paths`".to_owned()
         } else {
             format!(

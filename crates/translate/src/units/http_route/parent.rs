@@ -1,119 +1,76 @@
-//! One `HTTPRoute`: a rule resource for each of its rules under each of its parents.
+//! The parents of an `HTTPRoute`: which of those that it names take it.
 
-mod rule;
-
-pub(crate) use rule::host_match;
-
-use crate::hosts::service_host;
-use crate::world::{World, selects};
+use crate::units::Reader;
+use crate::units::global_service::hosts_won;
+use crate::units::host::{find_host, service_host};
+use crate::units::workload_group::selects;
 use api::kinds::gateway::{CLASS, FromNamespaces, GatewaySpec, Listener};
 use api::kinds::http_route::{HttpRouteSpec, ParentRef};
 use api::kinds::{GATEWAY_GROUP, LENO_GROUP};
 use api::{Object, Spec};
-use model::route::{Parent, RouteRule};
-use model::{Code, Finding, ObjectRef, ResourceKey, Subscription};
+use model::route::Parent;
+use model::{Code, Finding, Hostname, ObjectRef};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-/// A compiled route.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RouteEntry {
-    /// Sorted by key. Lists, because most routes have one or two of each, and a map's first node is for eleven.
-    pub(crate) rules: Box<[(ResourceKey, Arc<RouteRule>)]>,
-    /// Every object that the outcome depends on, existing or not.
-    pub(crate) mentions: Vec<ObjectRef>,
-    /// What is wrong, and the missing object if that is what is wrong: a better name for it depends on
-    /// which objects exist, so `problems` looks for one when it is asked.
-    pub(crate) findings: Vec<(Finding, Option<ObjectRef>)>,
-}
-
-impl RouteEntry {
-    pub(crate) fn find(&self, key: &ResourceKey) -> Option<&Arc<RouteRule>> {
-        let at = self.rules.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
-        self.rules.get(at).map(|(_, rule)| rule)
-    }
-}
-
-/// Which subscription carries rules of this parent.
-pub(crate) fn subscription(parent: &Parent) -> Subscription {
-    match parent {
-        Parent::Service { host, .. } => Subscription::Host(host.clone()),
-        Parent::Gateway { namespace, name, .. } => {
-            Subscription::Gateway { namespace: namespace.clone(), name: name.clone() }
-        }
-    }
-}
-
-pub(crate) fn compile(object: &Object, world: &World) -> RouteEntry {
-    let mut entry = RouteEntry::default();
-    let Spec::HttpRoute(spec) = &object.spec else { return entry };
+/// All parents that take the route.
+pub(super) fn compile(
+    object: &Object,
+    spec: &HttpRouteSpec,
+    read: &Reader<'_>,
+    findings: &mut Vec<(Finding, Option<ObjectRef>)>,
+) -> BTreeSet<Parent> {
     if spec.parent_refs.is_empty() {
         let (cause, fix) =
             ("the route has no parentRefs, so it has no effect", "name a Gateway or a service in parentRefs");
-        entry.findings.push((Finding::new(Code::ParentNotFound, &object.at(spec.line), cause, fix), None));
+        findings.push((Finding::new(Code::ParentNotFound, &object.at(spec.line), cause, fix), None));
     }
     let mut parents = BTreeSet::new();
     for reference in &spec.parent_refs {
-        match find_parents(reference, object, spec, world, &mut entry.mentions) {
+        match find_parents(reference, object, spec, read) {
             Ok(found) => parents.extend(found),
             Err(finding) => {
                 let missing = target(reference, object);
-                let missing = (!world.objects.contains_key(&missing)).then_some(missing);
-                entry.findings.push((*finding, missing));
+                let missing = read.object(&missing).is_none().then_some(missing);
+                findings.push((*finding, missing));
             }
         }
     }
-    let rules = rule::compile(object, spec, world, &mut entry);
-    entry.mentions.sort_unstable();
-    entry.mentions.dedup();
-    entry.mentions.shrink_to_fit();
-    let mut all = Vec::with_capacity(parents.len() * rules.len());
-    for parent in &parents {
-        for rule in &rules {
-            let key = ResourceKey::Rule {
-                parent: parent.clone(),
-                namespace: object.meta.namespace.clone(),
-                route: object.meta.name.clone(),
-                index: rule.index,
-            };
-            let mut rule = RouteRule { parent: parent.clone(), ..rule.clone() };
-            if matches!(parent, Parent::Service { .. }) {
-                // GAMMA: host names of the route do not count in the mesh.
-                rule.hosts.clear();
-            }
-            all.push((key, Arc::new(rule)));
-        }
-    }
-    all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    entry.rules = all.into();
-    entry
+    parents
 }
 
 /// The object that a parentRef names.
-pub(crate) fn target(reference: &ParentRef, object: &Object) -> ObjectRef {
+pub(super) fn target(reference: &ParentRef, object: &Object) -> ObjectRef {
     let namespace = reference.namespace.as_deref().unwrap_or(&object.meta.namespace);
     ObjectRef::new(reference.kind.as_deref().unwrap_or("Gateway"), namespace, &reference.name)
+}
+
+/// The hosts of a `Service` or a `GlobalService`.
+pub(super) fn hosts(parent: &Object, read: &Reader<'_>) -> Vec<Hostname> {
+    let pair = (parent.meta.namespace.clone(), parent.meta.name.clone());
+    match &parent.spec {
+        Spec::Service(_) => service_host(&pair).into_iter().collect(),
+        Spec::GlobalService(_) => hosts_won(&pair, read),
+        _ => Vec::new(),
+    }
 }
 
 fn find_parents(
     reference: &ParentRef,
     object: &Object,
     spec: &HttpRouteSpec,
-    world: &World,
-    mentions: &mut Vec<ObjectRef>,
+    read: &Reader<'_>,
 ) -> Result<Vec<Parent>, Box<Finding>> {
     let own = &*object.meta.namespace;
     let namespace = reference.namespace.as_deref().unwrap_or(own);
     let target = target(reference, object);
-    mentions.push(target.clone());
     let origin = object.at(reference.line);
     let finding = |code, cause: String, fix: &str| Box::new(Finding::new(code, &origin, cause, fix));
-    let Some(parent) = world.objects.get(&target) else {
+    let Some(parent) = read.object(&target) else {
         return Err(finding(Code::ParentNotFound, format!("parent {target} does not exist"), ""));
     };
     match (reference.group.as_deref().unwrap_or(GATEWAY_GROUP), &parent.spec) {
         (GATEWAY_GROUP, Spec::Gateway(gateway)) => {
-            gateway_parents(reference, object, spec, (parent, gateway), world)
+            gateway_parents(reference, object, spec, (parent, gateway), read)
                 .map_err(|(cause, fix)| finding(Code::ParentNotFound, cause, fix))
         }
         (_, Spec::Service(_) | Spec::GlobalService(_)) if namespace != own => {
@@ -122,13 +79,10 @@ fn find_parents(
             Err(finding(Code::Unsupported, cause, "put the route into the service's namespace"))
         }
         ("", Spec::Service(_)) | (LENO_GROUP, Spec::GlobalService(_)) => {
-            let hosts = match &parent.spec {
-                Spec::Service(_) => service_host(namespace, &reference.name).into_iter().collect(),
-                _ => world.hosts_won(parent),
-            };
+            let hosts = hosts(parent, read);
             let port = reference.port.unwrap_or(0);
             let known = |host| {
-                world.hosts.get(host).is_none_or(|entry| entry.service.ports.iter().any(|p| p.port == port))
+                find_host(host, read).is_none_or(|entry| entry.service.ports.iter().any(|p| p.port == port))
             };
             if port != 0 && !hosts.iter().any(known) {
                 let cause = format!("parent {target} has no port {port}");
@@ -147,7 +101,8 @@ fn find_parents(
     }
 }
 
-type Refusal = (String, &'static str);
+/// Cause and fix.
+type CauseAndFix = (String, &'static str);
 
 /// The listeners that take the route; one parent for all of them if they are all there are.
 fn gateway_parents(
@@ -155,8 +110,8 @@ fn gateway_parents(
     route: &Object,
     spec: &HttpRouteSpec,
     (object, gateway): (&Object, &GatewaySpec),
-    world: &World,
-) -> Result<Vec<Parent>, Refusal> {
+    read: &Reader<'_>,
+) -> Result<Vec<Parent>, CauseAndFix> {
     if gateway.gateway_class_name != CLASS {
         let cause = format!(
             "{} has the class {}, which takes no routes here",
@@ -174,7 +129,7 @@ fn gateway_parents(
         return Err((cause, "correct sectionName or port"));
     }
     let allowed: Vec<&Listener> =
-        named.into_iter().filter(|listener| admits(listener, object, route, world)).collect();
+        named.into_iter().filter(|listener| admits(listener, object, route, read)).collect();
     if allowed.is_empty() {
         let cause =
             format!("{} does not allow routes from namespace {}", object.object, route.meta.namespace);
@@ -213,7 +168,7 @@ fn overlap(a: &str, b: &str) -> bool {
     }
 }
 
-fn admits(listener: &Listener, gateway: &Object, route: &Object, world: &World) -> bool {
+fn admits(listener: &Listener, gateway: &Object, route: &Object, read: &Reader<'_>) -> bool {
     let Some(allowed) = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref())
     else {
         return gateway.meta.namespace == route.meta.namespace;
@@ -222,22 +177,11 @@ fn admits(listener: &Listener, gateway: &Object, route: &Object, world: &World) 
         FromNamespaces::All => true,
         FromNamespaces::Same => gateway.meta.namespace == route.meta.namespace,
         FromNamespaces::Selector => {
-            let object = world.objects.get(&ObjectRef::new("Namespace", "", &route.meta.namespace));
+            let object = read.object(&ObjectRef::new("Namespace", "", &route.meta.namespace));
             let selector = allowed.selector.as_ref();
             object
                 .zip(selector)
                 .is_some_and(|(object, selector)| selects(&selector.match_labels, &object.meta.labels))
         }
-    }
-}
-
-/// Advice for a reference to nothing: the object of this kind and namespace with the nearest name.
-pub(crate) fn nearest(target: &ObjectRef, world: &World) -> String {
-    let same = world.objects_of(&target.kind, Some(&target.namespace));
-    let names: Vec<Arc<str>> = same.map(|object| object.meta.name.clone()).collect();
-    let known: Vec<&str> = names.iter().map(|name| &**name).collect();
-    match api::suggest::nearest(&target.name, &known) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("create {target} or correct the name"),
     }
 }

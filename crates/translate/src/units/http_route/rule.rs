@@ -1,8 +1,8 @@
 //! The rules of an `HTTPRoute`, independent of their parents.
 
-use super::RouteEntry;
-use crate::hosts::{backend_host, service_host};
-use crate::world::World;
+use crate::units::Reader;
+use crate::units::global_service::hosts_won;
+use crate::units::host::host_match;
 use api::kinds::LENO_GROUP;
 use api::kinds::http_route::{
     HttpBackendRef, HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter,
@@ -26,8 +26,8 @@ const STATUS_REDIRECT_DEFAULT: u16 = 302;
 pub(super) fn compile(
     object: &Object,
     spec: &HttpRouteSpec,
-    world: &World,
-    entry: &mut RouteEntry,
+    read: &Reader<'_>,
+    findings: &mut Vec<(Finding, Option<ObjectRef>)>,
 ) -> Vec<RouteRule> {
     let hosts: Vec<HostMatch> = spec.hostnames.iter().filter_map(|host| host_match(host)).collect();
     // Without rules a route still takes its requests, and answers them with 500.
@@ -49,7 +49,7 @@ pub(super) fn compile(
             backends: rule
                 .backend_refs
                 .iter()
-                .map(|backend| route_backend(backend, object, world, entry))
+                .map(|backend| route_backend(backend, object, read, findings))
                 .collect(),
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
@@ -57,14 +57,6 @@ pub(super) fn compile(
         }
     });
     compiled.collect()
-}
-
-/// `*.example.com` or a name.
-pub(crate) fn host_match(text: &str) -> Option<HostMatch> {
-    match text.strip_prefix("*.") {
-        Some(suffix) => Hostname::parse(suffix).map(HostMatch::Suffix),
-        None => Hostname::parse(text).map(HostMatch::Exact),
-    }
 }
 
 fn route_match(one: &HttpRouteMatch) -> RouteMatch {
@@ -148,21 +140,21 @@ fn retry(retry: &HttpRouteRetry) -> RetryPolicy {
 fn route_backend(
     backend: &HttpBackendRef,
     object: &Object,
-    world: &World,
-    entry: &mut RouteEntry,
+    read: &Reader<'_>,
+    findings: &mut Vec<(Finding, Option<ObjectRef>)>,
 ) -> RouteBackend {
     let weight = backend.weight.unwrap_or(1);
-    match resolve(backend, object, world, entry) {
+    match resolve(backend, object, read) {
         Ok((host, port)) => RouteBackend { host: Some(host), port, weight },
-        Err(Refusal { code, cause, fix, missing }) => {
-            entry.findings.push((Finding::new(code, &object.at(backend.line), cause, fix), missing));
+        Err(UnusableBackend { code, cause, fix, missing }) => {
+            findings.push((Finding::new(code, &object.at(backend.line), cause, fix), missing));
             RouteBackend { host: None, port: backend.port.unwrap_or(0), weight }
         }
     }
 }
 
 /// Why a backend cannot be used.
-struct Refusal {
+struct UnusableBackend {
     code: Code,
     cause: String,
     fix: String,
@@ -172,16 +164,14 @@ struct Refusal {
 fn resolve(
     backend: &HttpBackendRef,
     object: &Object,
-    world: &World,
-    entry: &mut RouteEntry,
-) -> Result<(Hostname, u16), Refusal> {
+    read: &Reader<'_>,
+) -> Result<(Hostname, u16), UnusableBackend> {
     let own = &*object.meta.namespace;
     let namespace = backend.namespace.as_deref().unwrap_or(own);
     let (group, kind) =
         (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
     let target = ObjectRef::new(kind, namespace, &backend.name);
-    entry.mentions.push(target.clone());
-    let refuse = |code, cause: String, fix: String| Refusal { code, cause, fix, missing: None };
+    let refuse = |code, cause: String, fix: String| UnusableBackend { code, cause, fix, missing: None };
     if !matches!((group, kind), ("", "Service") | (LENO_GROUP, "GlobalService" | "Backend")) {
         let cause = format!("backend kind {kind} of group `{group}` is not known");
         let fix = "use Service, or GlobalService or Backend of group leno.dev".to_owned();
@@ -196,19 +186,19 @@ fn resolve(
             "put the route into the backend's namespace".to_owned(),
         ));
     }
-    let Some(found) = world.objects.get(&target) else {
+    let Some(found) = read.object(&target) else {
         let cause = format!("backend {target} does not exist");
-        return Err(Refusal {
+        return Err(UnusableBackend {
             missing: Some(target),
             ..refuse(Code::ReferenceNotFound, cause, String::new())
         });
     };
-    let host = match &found.spec {
-        Spec::Service(_) => service_host(namespace, &backend.name),
-        Spec::Backend(_) => backend_host(namespace, &backend.name),
-        _ => world.hosts_won(found).into_iter().next(),
+    let pair = (found.meta.namespace.clone(), found.meta.name.clone());
+    let known = match &found.spec {
+        Spec::Service(_) => read.service(&pair),
+        Spec::Backend(_) => read.backend(&pair),
+        _ => hosts_won(&pair, read).first().and_then(|host| read.global_host(host)),
     };
-    let known = host.and_then(|host| world.hosts.get(&host));
     let Some(service) = known.map(|known| &known.service) else {
         let cause = format!("backend {target} has no port that the mesh carries");
         return Err(refuse(

@@ -1,27 +1,75 @@
-//! `AuthorizationPolicy`: what it says, and whom it concerns.
+//! One `AuthorizationPolicy`: what it says. Whom it concerns is in `targets`.
 //!
 //! What was not understood fails closed: a list with such an entry is dropped, which widens a DENY rule,
 //! and its rule gets a condition [`ConditionKey::Invalid`], which keeps an ALLOW rule from matching.
 
-use crate::gateways::{find_gateway, inbound_subscription};
-use crate::world::{World, selects};
+mod targets;
+
+pub(super) use targets::{gateway_targets, is_targeted, target_refs, targets};
+pub(crate) use targets::{on_gateway, on_group};
+
+use super::{Reader, Unit};
+use crate::world::inputs::Pair;
 use api::fields::pattern;
-use api::fields::target_ref::PolicyTarget;
 use api::kinds::authorization_policy::{
     AuthorizationPolicySpec, PolicyAction, PolicyCondition, PolicyOperation, PolicyRule, PolicySource,
 };
-use api::kinds::gateway::{CLASS, EAST_WEST_CLASS};
-use api::{Object, ROOT_NAMESPACE, Spec};
+use api::{Object, Spec};
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
-use model::{ResourceKey, Subscription, TrustDomain};
-use std::collections::BTreeMap;
+use model::{ObjectRef, Subscription, TrustDomain};
 use std::sync::Arc;
 
 /// Istio's annotation for trying a policy.
 const DRY_RUN: &str = "istio.io/dry-run";
 
+/// A policy as it was written, and what proxies get of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PolicyEntry {
+    pub(crate) object: Arc<Object>,
+    pub(crate) policy: Policy,
+}
+
+impl PolicyEntry {
+    pub(super) fn spec(&self) -> Option<&AuthorizationPolicySpec> {
+        match &self.object.spec {
+            Spec::AuthorizationPolicy(spec) => Some(spec),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) struct AuthorizationPolicyUnit;
+
+impl Unit for AuthorizationPolicyUnit {
+    type Key = Pair;
+    type Output = PolicyEntry;
+
+    fn keys(object: &Object) -> Vec<Pair> {
+        match &object.spec {
+            Spec::AuthorizationPolicy(_) => vec![(object.meta.namespace.clone(), object.meta.name.clone())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn compile((namespace, name): &Pair, read: &Reader<'_>) -> Option<PolicyEntry> {
+        let object = read.own_object(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
+        let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
+        let policy = policy(object, spec, &read.started_as().trust_domain);
+        Some(PolicyEntry { object: object.clone(), policy })
+    }
+
+    fn touches(
+        _key: &Pair,
+        old: Option<&PolicyEntry>,
+        new: Option<&PolicyEntry>,
+        read: &Reader<'_>,
+    ) -> Vec<Subscription> {
+        [old, new].into_iter().flatten().flat_map(|entry| targets(entry, read)).collect()
+    }
+}
+
 /// A policy's content.
-pub(crate) fn compile(object: &Object, spec: &AuthorizationPolicySpec, trust_domain: &TrustDomain) -> Policy {
+fn policy(object: &Object, spec: &AuthorizationPolicySpec, trust_domain: &TrustDomain) -> Policy {
     Policy {
         origin: object.origin.clone(),
         action: match spec.action.unwrap_or(PolicyAction::Allow) {
@@ -150,117 +198,4 @@ fn rule(rule: &PolicyRule, namespace: &str, trust_domain: &TrustDomain) -> Rule 
         when.push(Condition { key: ConditionKey::Invalid, values: Vec::new(), not_values: Vec::new() });
     }
     Rule { from, to, when }
-}
-
-/// What a policy names as what it concerns.
-pub(crate) fn target_refs(spec: &AuthorizationPolicySpec) -> impl Iterator<Item = &PolicyTarget> {
-    spec.target_refs.iter().chain(&spec.target_ref)
-}
-
-/// Whether a policy names what it concerns.
-pub(crate) fn is_targeted(spec: &AuthorizationPolicySpec) -> bool {
-    target_refs(spec).next().is_some()
-}
-
-/// Whether a policy concerns the workloads of a group, by its selector.
-fn selects_group(
-    policy: &Object,
-    spec: &AuthorizationPolicySpec,
-    namespace: &str,
-    labels: &BTreeMap<String, String>,
-) -> bool {
-    let near = *policy.meta.namespace == *namespace || &*policy.meta.namespace == ROOT_NAMESPACE;
-    let selected = spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels));
-    near && selected && !is_targeted(spec)
-}
-
-/// Whether a policy concerns what comes in at a gateway: by target, by the labels of its group, or because it
-/// holds for the whole namespace or mesh. The last are not asked of what an east-west gateway forwards: they
-/// speak of workloads and their requests, and the workload at the end of each tunnel asks them.
-fn selects_gateway(
-    policy: &Object,
-    spec: &AuthorizationPolicySpec,
-    namespace: &str,
-    name: &str,
-    world: &World,
-) -> bool {
-    let is_of = |class| find_gateway(namespace, name, class, world).is_some();
-    let is_east_west = is_of(EAST_WEST_CLASS);
-    if !is_east_west && !is_of(CLASS) {
-        return false;
-    }
-    let targeted = target_refs(spec).any(|target| target.kind == "Gateway" && target.name == name);
-    if targeted && *policy.meta.namespace == *namespace {
-        return true;
-    }
-    let is_narrow = spec.selector.as_ref().is_some_and(|selector| !selector.match_labels.is_empty());
-    let labels = world.group(namespace, name).map(|group| group.labels).unwrap_or_default();
-    (is_narrow || !is_east_west) && selects_group(policy, spec, namespace, &labels)
-}
-
-fn near<'a>(
-    namespace: &'a str,
-    world: &'a World,
-) -> impl Iterator<Item = (&'a Object, &'a AuthorizationPolicySpec)> {
-    let root = (namespace != ROOT_NAMESPACE).then_some(ROOT_NAMESPACE);
-    let namespaces = [Some(namespace), root].into_iter().flatten();
-    let objects = namespaces.flat_map(|namespace| world.objects_of("AuthorizationPolicy", Some(namespace)));
-    objects.filter_map(|object| match &object.spec {
-        Spec::AuthorizationPolicy(spec) => Some((&**object, spec)),
-        _ => None,
-    })
-}
-
-/// The policies on the inbound side of a group.
-pub(crate) fn on_group<'a>(
-    namespace: &'a str,
-    labels: &'a BTreeMap<String, String>,
-    world: &'a World,
-) -> impl Iterator<Item = ResourceKey> + 'a {
-    near(namespace, world)
-        .filter(|(policy, spec)| selects_group(policy, spec, namespace, labels))
-        .map(|(policy, _)| ResourceKey::Policy(policy.meta.namespace.clone(), policy.meta.name.clone()))
-}
-
-/// The policies on what comes in at a gateway.
-pub(crate) fn on_gateway<'a>(
-    namespace: &'a Arc<str>,
-    name: &'a Arc<str>,
-    world: &'a World,
-) -> impl Iterator<Item = ResourceKey> + 'a {
-    near(namespace, world)
-        .filter(move |(policy, spec)| selects_gateway(policy, spec, namespace, name, world))
-        .map(|(policy, _)| ResourceKey::GatewayPolicy {
-            gateway: (namespace.clone(), name.clone()),
-            namespace: policy.meta.namespace.clone(),
-            name: policy.meta.name.clone(),
-        })
-}
-
-/// Every subscription that a policy belongs to.
-pub(crate) fn targets(policy: &Object, world: &World) -> Vec<Subscription> {
-    let Spec::AuthorizationPolicy(spec) = &policy.spec else { return Vec::new() };
-    let groups = world.groups_near(only_near(policy));
-    let groups =
-        groups.filter(|((namespace, _), group)| selects_group(policy, spec, namespace, &group.labels));
-    let groups = groups.map(|(group, _)| inbound_subscription(group));
-    groups.chain(gateway_targets(policy, spec, world)).collect()
-}
-
-/// Every gateway where a policy is asked.
-pub(crate) fn gateway_targets<'a>(
-    policy: &'a Object,
-    spec: &'a AuthorizationPolicySpec,
-    world: &'a World,
-) -> impl Iterator<Item = Subscription> + 'a {
-    let namespace = only_near(policy).map(|namespace| &**namespace);
-    let gateways = world.objects_of("Gateway", namespace).map(|object| &object.meta);
-    let gateways =
-        gateways.filter(move |meta| selects_gateway(policy, spec, &meta.namespace, &meta.name, world));
-    gateways.map(|meta| Subscription::Gateway { namespace: meta.namespace.clone(), name: meta.name.clone() })
-}
-
-/// The one namespace that a policy can concern; `None`: any.
-fn only_near(policy: &Object) -> Option<&Arc<str>> {
-    Some(&policy.meta.namespace).filter(|namespace| &***namespace != ROOT_NAMESPACE)
 }

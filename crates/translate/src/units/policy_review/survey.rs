@@ -2,24 +2,25 @@
 //! is there, and which other policies let somebody in. So what is costly is done once for each place, and once for
 //! each policy, and not for each pair of them.
 
-use super::policies::{Opaque, asks_identity, is_invalid, of_opaque};
-use crate::gateways::{self, inbound_subscription};
-use crate::policies;
-use crate::world::{Pair, World, selects};
+use super::rules::{Opaque, asks_identity, is_invalid, of_opaque};
+use crate::units::Reader;
+use crate::units::authorization_policy::{PolicyEntry, gateway_targets, target_refs, targets};
+use crate::units::gateway::edge_gateway;
+use crate::units::host::inbound_subscription;
+use crate::units::inbound::{exports, inbound};
+use crate::units::workload_group::groups_selected;
+use api::ROOT_NAMESPACE;
 use api::kinds::authorization_policy::AuthorizationPolicySpec;
-use api::kinds::gateway::CLASS;
-use api::{Object, ROOT_NAMESPACE, Spec};
 use model::authz::{Action, Policy};
 use model::service::Protocol;
 use model::{ObjectRef, Subscription};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
-/// Namespace, and key and value of a label.
-type Label<'a> = (&'a str, &'a str, &'a str);
 /// What decides whom a policy concerns: its namespace, its selector, and what its `targetRefs` name.
-type Aim<'a> = (&'a str, Option<&'a BTreeMap<String, String>>, Vec<(&'a str, &'a str)>);
+type Aim<'a> = (&'a Arc<str>, Option<&'a BTreeMap<String, String>>, Vec<(&'a str, &'a str)>);
 
 /// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
 pub(super) struct Place {
@@ -52,11 +53,11 @@ pub(super) struct Closed {
 
 /// Everywhere that a policy applies. Policies that say the same of whom they concern share it.
 #[derive(Default)]
-pub(super) struct Area {
+pub(super) struct Area<'a> {
     pub(super) targets: Vec<Subscription>,
     terrain: OnceCell<Terrain>,
     /// Its ALLOW policies in force; there once `Survey::allowing` is.
-    allow: RefCell<Vec<Policy>>,
+    allow: RefCell<Vec<&'a Policy>>,
     answers: OnceCell<Answers>,
     closed: OnceCell<Closed>,
 }
@@ -73,54 +74,35 @@ pub(super) struct Terrain {
 }
 
 /// One look at the world.
-pub(crate) struct Survey<'a> {
-    pub(super) world: &'a World,
-    groups: OnceCell<HashMap<Label<'a>, Vec<&'a Pair>>>,
-    areas: RefCell<HashMap<Aim<'a>, Rc<Area>>>,
+pub(super) struct Survey<'a> {
+    read: Reader<'a>,
+    areas: RefCell<HashMap<Aim<'a>, Rc<Area<'a>>>>,
     places: RefCell<HashMap<Subscription, Option<Rc<Place>>>>,
     /// Areas that have ALLOW policies, by each place of theirs.
-    allowing: OnceCell<HashMap<Subscription, Vec<Rc<Area>>>>,
+    allowing: OnceCell<HashMap<Subscription, Vec<Rc<Area<'a>>>>>,
 }
 
 impl<'a> Survey<'a> {
-    pub(crate) fn new(world: &'a World) -> Self {
-        let (groups, allowing) = (OnceCell::new(), OnceCell::new());
-        Self { world, groups, areas: RefCell::default(), places: RefCell::default(), allowing }
-    }
-
-    /// Groups of `namespace` with all labels of `selector`, as [`World::groups_selected`].
-    pub(super) fn groups_selected(
-        &self,
-        namespace: &str,
-        selector: &'a BTreeMap<String, String>,
-    ) -> Vec<&'a Pair> {
-        let index = self.groups.get_or_init(|| index(self.world));
-        let with = |(key, value): (&'a String, &'a String)| {
-            index.get(&(namespace, key.as_str(), value.as_str())).map_or(&[][..], Vec::as_slice)
-        };
-        let Some(fewest) = selector.iter().map(with).min_by_key(|found| found.len()) else {
-            return Vec::new();
-        };
-        let has_all = |pair: &&&Pair| {
-            self.world.groups.get(**pair).is_some_and(|group| selects(selector, &group.labels))
-        };
-        fewest.iter().filter(has_all).copied().collect()
+    pub(super) fn new(read: Reader<'a>) -> Self {
+        Self { read, areas: RefCell::default(), places: RefCell::default(), allowing: OnceCell::new() }
     }
 
     /// Everywhere that this policy applies.
-    pub(super) fn area(&self, policy: &'a Object, spec: &'a AuthorizationPolicySpec) -> Rc<Area> {
+    pub(super) fn area(&self, policy: &'a PolicyEntry, spec: &'a AuthorizationPolicySpec) -> Rc<Area<'a>> {
+        let namespace = &policy.object.meta.namespace;
         let selector = spec.selector.as_ref().map(|selector| &selector.match_labels);
-        let named = policies::target_refs(spec).map(|target| (target.kind.as_str(), target.name.as_str()));
-        let aim = (&*policy.meta.namespace, selector.filter(|labels| !labels.is_empty()), named.collect());
+        let named = target_refs(spec).map(|target| (target.kind.as_str(), target.name.as_str()));
+        let aim = (namespace, selector.filter(|labels| !labels.is_empty()), named.collect());
         if let Some(area) = self.areas.borrow().get(&aim) {
             return area.clone();
         }
         let targets = match aim.1 {
-            Some(labels) if aim.2.is_empty() && aim.0 != ROOT_NAMESPACE => {
-                let groups = self.groups_selected(aim.0, labels).into_iter().map(inbound_subscription);
-                groups.chain(policies::gateway_targets(policy, spec, self.world)).collect()
+            Some(labels) if aim.2.is_empty() && **namespace != *ROOT_NAMESPACE => {
+                let groups = groups_selected(namespace, labels, &self.read);
+                let groups = groups.iter().map(inbound_subscription);
+                groups.chain(gateway_targets(policy, &self.read)).collect()
             }
-            _ => policies::targets(policy, self.world),
+            _ => targets(policy, &self.read),
         };
         let area = Rc::new(Area { targets, ..Area::default() });
         self.areas.borrow_mut().insert(aim, area.clone());
@@ -128,7 +110,7 @@ impl<'a> Survey<'a> {
     }
 
     /// What is there.
-    pub(super) fn terrain<'b>(&self, area: &'b Area) -> &'b Terrain {
+    pub(super) fn terrain<'b>(&self, area: &'b Area<'_>) -> &'b Terrain {
         area.terrain.get_or_init(|| {
             let places: Vec<_> = area.targets.iter().filter_map(|target| self.place(target)).collect();
             let opaque = places.iter().flat_map(|place| {
@@ -150,13 +132,13 @@ impl<'a> Survey<'a> {
         if let Some(known) = self.places.borrow().get(target) {
             return known.clone();
         }
-        let place = look(target, self.world).map(Rc::new);
+        let place = look(target, &self.read).map(Rc::new);
         self.places.borrow_mut().insert(target.clone(), place.clone());
         place
     }
 
     /// What no ALLOW policy in force can let anybody in to. The policies of other areas count where they meet this one.
-    pub(super) fn closed<'b>(&self, area: &'b Area) -> &'b Closed {
+    pub(super) fn closed<'b>(&self, area: &'b Area<'_>) -> &'b Closed {
         area.closed.get_or_init(|| {
             let allowing = self.allowing.get_or_init(|| self.find_allowing());
             let answers = |place: &Place| {
@@ -175,7 +157,7 @@ impl<'a> Survey<'a> {
         })
     }
 
-    fn answers<'b>(&self, area: &'b Area) -> &'b Answers {
+    fn answers<'b>(&self, area: &'b Area<'_>) -> &'b Answers {
         area.answers.get_or_init(|| {
             let allow = area.allow.borrow();
             let rules = || allow.iter().flat_map(|policy| &policy.rules);
@@ -188,38 +170,26 @@ impl<'a> Survey<'a> {
         })
     }
 
-    fn find_allowing(&self) -> HashMap<Subscription, Vec<Rc<Area>>> {
-        let mut found: HashMap<Subscription, Vec<Rc<Area>>> = HashMap::new();
-        for object in self.world.objects_of("AuthorizationPolicy", None) {
-            let Spec::AuthorizationPolicy(spec) = &object.spec else { continue };
-            let policy = policies::compile(object, spec, &self.world.place.trust_domain);
-            if policy.action != Action::Allow || policy.dry_run {
+    fn find_allowing(&self) -> HashMap<Subscription, Vec<Rc<Area<'a>>>> {
+        let mut found: HashMap<Subscription, Vec<Rc<Area<'a>>>> = HashMap::new();
+        for entry in self.read.outputs().authorization_policy.values() {
+            let Some(spec) = entry.spec() else { continue };
+            if entry.policy.action != Action::Allow || entry.policy.dry_run {
                 continue;
             }
-            let area = self.area(object, spec);
+            let area = self.area(entry, spec);
             if area.allow.borrow().is_empty() {
                 for target in &area.targets {
                     found.entry(target.clone()).or_default().push(area.clone());
                 }
             }
-            area.allow.borrow_mut().push(policy);
+            area.allow.borrow_mut().push(&entry.policy);
         }
         found
     }
 }
 
-/// All groups by their labels.
-fn index(world: &World) -> HashMap<Label<'_>, Vec<&Pair>> {
-    let mut index: HashMap<Label<'_>, Vec<&Pair>> = HashMap::new();
-    for (pair, group) in &world.groups {
-        for (key, value) in &group.labels {
-            index.entry((&pair.0, key, value)).or_default().push(pair);
-        }
-    }
-    index
-}
-
-fn look(target: &Subscription, world: &World) -> Option<Place> {
+fn look(target: &Subscription, read: &Reader<'_>) -> Option<Place> {
     let new = |kind: &str, namespace: &str, name: &str, is_edge: bool| Place {
         object: ObjectRef::new(kind, namespace, name),
         is_edge,
@@ -230,7 +200,7 @@ fn look(target: &Subscription, world: &World) -> Option<Place> {
     match target {
         Subscription::Inbound { namespace, group } => {
             let mut place = new("WorkloadGroup", namespace, group, false);
-            for port in gateways::inbound(&(namespace.clone(), group.clone()), world)?.ports {
+            for port in inbound(&(namespace.clone(), group.clone()), read)?.ports {
                 place.ports.insert(port.port, port.protocol);
                 let differs = port.names.iter().filter(|(_, service_port)| *service_port != port.port);
                 place.aliases.extend(differs.map(|(host, of)| (*of, port.port, host.to_string())));
@@ -238,15 +208,14 @@ fn look(target: &Subscription, world: &World) -> Option<Place> {
             Some(place)
         }
         Subscription::Gateway { namespace, name } => {
-            let is_edge = gateways::find_gateway(namespace, name, CLASS, world).is_some();
-            let mut place = new("Gateway", namespace, name, is_edge);
-            if is_edge {
-                let gateway = gateways::gateway(namespace, name, world)?;
+            let edge = edge_gateway(&(namespace.clone(), name.clone()), read);
+            let mut place = new("Gateway", namespace, name, edge.is_some());
+            if let Some(gateway) = edge {
                 let ports = gateway.listeners.iter().map(|listener| (listener.port, Protocol::Http1));
                 place.ports.extend(ports);
             } else {
                 // Between networks: ports of services, and bytes that nobody can read.
-                let exports = gateways::exports(world).hosts;
+                let exports = exports(read).hosts;
                 place.ports.extend(exports.into_iter().map(|(_, port)| (port, Protocol::Tcp)));
             }
             Some(place)

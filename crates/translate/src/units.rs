@@ -1,0 +1,217 @@
+//! Compiled things. Each is one unit: made of what it reads, made anew when something of that changes, and found
+//! by others under its key or under topics. What is wrong with it belongs to it.
+//!
+//! A new kind is a file below and a row of the table here. Read next: `units/read.rs`, then one of the units.
+
+mod compile;
+mod read;
+
+mod authorization_policy;
+mod backend;
+mod gateway;
+mod global_host;
+mod global_service;
+pub(crate) mod host;
+mod http_route;
+pub(crate) mod inbound;
+mod mesh_settings;
+mod missing;
+mod place;
+mod policy_review;
+mod service;
+mod service_namespace;
+mod workload_group;
+
+pub(crate) use authorization_policy::{on_gateway, on_group};
+pub(crate) use compile::Recompiled;
+pub(crate) use gateway::{edge_gateway, first_east_west, is_east_west};
+pub(crate) use http_route::subscription;
+pub(crate) use inbound::{exported_hosts, exports, inbound};
+pub(crate) use mesh_settings::settings_in_force;
+pub(crate) use read::Reader;
+pub use workload_group::Group;
+pub(crate) use workload_group::identity;
+
+use crate::world::graph::Graph;
+use crate::world::inputs::{Inputs, Pair};
+use api::Object;
+use model::{Finding, Hostname, ObjectRef, Subscription};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How one sort of thing is compiled.
+pub(crate) trait Unit {
+    /// Its name among those of its sort.
+    type Key: Clone + Ord + 'static;
+    /// What it is compiled to; one that comes out equal concerns nobody.
+    type Output: PartialEq + 'static;
+
+    /// The units that an object makes: they are compiled when it comes, changes or goes.
+    fn keys(object: &Object) -> Vec<Self::Key>;
+
+    /// `None`: there is nothing by that name.
+    fn compile(key: &Self::Key, read: &Reader<'_>) -> Option<Self::Output>;
+
+    /// Where others find it who do not know its key.
+    fn topics(_key: &Self::Key, _output: &Self::Output) -> Vec<Topic> {
+        Vec::new()
+    }
+
+    /// The host that it needs a mesh-only address for.
+    fn addressed(_output: &Self::Output) -> Option<&Hostname> {
+        None
+    }
+
+    /// Whom it concerns that `old` became `new`. What is looked at here is not noted: only the moment counts.
+    fn touches(
+        key: &Self::Key,
+        old: Option<&Self::Output>,
+        new: Option<&Self::Output>,
+        read: &Reader<'_>,
+    ) -> Vec<Subscription>;
+
+    /// What is wrong with it among all others. It is looked for when somebody asks, so it may read every unit.
+    fn findings(_key: &Self::Key, _read: &Reader<'_>) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// Under what units are found, other than by key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// Groups of a namespace with a label.
+    Labelled(Arc<str>, Arc<str>, Arc<str>),
+    /// Services that select a group.
+    OnGroup(Pair),
+    /// GlobalServices that stand on a Service.
+    OnService(Pair),
+    /// GlobalServices that want a host.
+    Claiming(Hostname),
+    /// HTTPRoutes with rules that a subscription carries.
+    Under(Subscription),
+    /// HTTPRoutes with rules that lead to a host.
+    LeadingTo(Hostname),
+}
+
+/// What can change and be read, and who reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Fact {
+    /// An object as it is in force.
+    Object(ObjectRef),
+    /// Which objects of a kind there are, in one namespace or in all.
+    Names(Arc<str>, Option<Arc<str>>),
+    /// That an object is written somewhere and was refused.
+    Refused(ObjectRef),
+    /// The workloads of a group.
+    Workloads(Pair),
+    /// What other clusters say of a host.
+    Exports(Hostname),
+    /// Which other clusters there are.
+    Clusters,
+    /// What a unit was compiled to.
+    Output(UnitKey),
+    /// All that the units of a sort are compiled to.
+    Every(UnitKind),
+    /// Which units are found under a topic.
+    Members(Topic),
+    /// What is wrong with a unit. It reads and is read by nobody.
+    Findings(UnitKey),
+}
+
+/// A row of the table.
+trait Row: Unit {
+    const KIND: UnitKind;
+    fn key(key: Self::Key) -> UnitKey;
+    fn outputs(outputs: &Outputs) -> &BTreeMap<Self::Key, Box<Self::Output>>;
+    fn outputs_mut(outputs: &mut Outputs) -> &mut BTreeMap<Self::Key, Box<Self::Output>>;
+}
+
+macro_rules! units {
+    ($($sort:ident, $outputs:ident: $unit:ty;)*) => {
+        /// The sorts of units, in the order in which they are compiled.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) enum UnitKind {
+            $($sort,)*
+        }
+
+        /// The name of a unit.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) enum UnitKey {
+            $($sort(<$unit as Unit>::Key),)*
+        }
+
+        /// What all units are compiled to. Boxed, because a map has room for twice as many as it holds.
+        #[derive(Default)]
+        pub(crate) struct Outputs {
+            $(pub(crate) $outputs: BTreeMap<<$unit as Unit>::Key, Box<<$unit as Unit>::Output>>,)*
+        }
+
+        impl<'w> Reader<'w> {
+            $(#[allow(dead_code, reason = "of some sorts, outputs are listed and never looked up")]
+            pub(crate) fn $outputs(&self, key: &<$unit as Unit>::Key) -> Option<&'w <$unit as Unit>::Output> {
+                self.output::<$unit>(key)
+            })*
+        }
+
+        $(impl Row for $unit {
+            const KIND: UnitKind = UnitKind::$sort;
+
+            fn key(key: Self::Key) -> UnitKey {
+                UnitKey::$sort(key)
+            }
+
+            fn outputs(outputs: &Outputs) -> &BTreeMap<Self::Key, Box<Self::Output>> {
+                &outputs.$outputs
+            }
+
+            fn outputs_mut(outputs: &mut Outputs) -> &mut BTreeMap<Self::Key, Box<Self::Output>> {
+                &mut outputs.$outputs
+            }
+        })*
+
+        /// The units that an object makes.
+        pub(crate) fn keys(object: &Object) -> Vec<UnitKey> {
+            let mut all = Vec::new();
+            $(all.extend(<$unit>::keys(object).into_iter().map(UnitKey::$sort));)*
+            all
+        }
+
+        /// Compiles a unit anew; `None` if it came out the same.
+        pub(crate) fn compile(
+            key: &UnitKey,
+            inputs: &mut Inputs,
+            outputs: &mut Outputs,
+            graph: &mut Graph<Fact>,
+        ) -> Option<Recompiled> {
+            match key {
+                $(UnitKey::$sort(key) => compile::compile::<$unit>(key, inputs, outputs, graph),)*
+            }
+        }
+
+        /// What is wrong with a unit now.
+        pub(crate) fn findings(key: &UnitKey, read: &Reader<'_>) -> Vec<Finding> {
+            match key {
+                $(UnitKey::$sort(key) => <$unit>::findings(key, read),)*
+            }
+        }
+    };
+}
+
+// In this order they are compiled: when it is compiled, a unit reads only those above it.
+units! {
+    Place, place: place::PlaceUnit;
+    WorkloadGroup, workload_group: workload_group::WorkloadGroupUnit;
+    ServiceNamespace, service_namespace: service_namespace::ServiceNamespaceUnit;
+    Service, service: service::ServiceUnit;
+    ServiceEndpoints, service_endpoints: service::ServiceEndpointsUnit;
+    Backend, backend: backend::BackendUnit;
+    BackendEndpoints, backend_endpoints: backend::BackendEndpointsUnit;
+    GlobalService, global_service: global_service::GlobalServiceUnit;
+    GlobalHost, global_host: global_host::GlobalHostUnit;
+    GlobalEndpoints, global_endpoints: global_host::GlobalEndpointsUnit;
+    HttpRoute, http_route: http_route::HttpRouteUnit;
+    Gateway, gateway: gateway::GatewayUnit;
+    AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;
+    PolicyReview, policy_review: policy_review::PolicyReviewUnit;
+    MeshSettings, mesh_settings: mesh_settings::MeshSettingsUnit;
+}

@@ -1,0 +1,94 @@
+//! One `Gateway`, whichever class it is of.
+
+use super::host::host_match;
+use super::{Reader, Unit};
+use crate::world::inputs::Pair;
+use api::kinds::gateway::{BIND_ADDRESS, CLASS, EAST_WEST_CLASS};
+use api::{Object, Spec};
+use model::listener::{Gateway, GatewayListener};
+use model::{Code, Finding, ObjectRef, Subscription};
+use std::sync::Arc;
+
+/// A gateway and what serves it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GatewayEntry {
+    class: Arc<str>,
+    gateway: Gateway,
+}
+
+pub(crate) struct GatewayUnit;
+
+impl Unit for GatewayUnit {
+    type Key = Pair;
+    type Output = GatewayEntry;
+
+    fn keys(object: &Object) -> Vec<Pair> {
+        match &object.spec {
+            Spec::Gateway(_) => vec![(object.meta.namespace.clone(), object.meta.name.clone())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn compile((namespace, name): &Pair, read: &Reader<'_>) -> Option<GatewayEntry> {
+        let object = read.own_object(&ObjectRef::new("Gateway", namespace, name))?;
+        let Spec::Gateway(spec) = &object.spec else { return None };
+        let address = object.meta.annotations.get(BIND_ADDRESS).and_then(|text| text.parse().ok());
+        let listeners = spec.listeners.iter().map(|listener| GatewayListener {
+            name: listener.name.as_str().into(),
+            port: listener.port,
+            host: listener.hostname.as_deref().and_then(host_match),
+            address,
+        });
+        let gateway =
+            Gateway { namespace: namespace.clone(), name: name.clone(), listeners: listeners.collect() };
+        Some(GatewayEntry { class: spec.gateway_class_name.as_str().into(), gateway })
+    }
+
+    /// Its class decides what its proxies see: exports too.
+    fn touches(
+        (namespace, name): &Pair,
+        _old: Option<&GatewayEntry>,
+        _new: Option<&GatewayEntry>,
+        _read: &Reader<'_>,
+    ) -> Vec<Subscription> {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        vec![Subscription::Gateway { namespace, name }, Subscription::Exports]
+    }
+
+    fn findings((namespace, name): &Pair, read: &Reader<'_>) -> Vec<Finding> {
+        let Some(object) = read.own_object(&ObjectRef::new("Gateway", namespace, name)) else {
+            return Vec::new();
+        };
+        let Spec::Gateway(spec) = &object.spec else { return Vec::new() };
+        let class = spec.gateway_class_name.as_str();
+        if class == CLASS || class == EAST_WEST_CLASS {
+            return Vec::new();
+        }
+        let cause =
+            format!("gatewayClassName `{class}` is none of Leno's, so nothing here serves this gateway");
+        // Who means ours has slipped; who names another's class may well mean that one.
+        let (code, fix) = match api::suggest::nearest(class, &[CLASS, EAST_WEST_CLASS]) {
+            Some(near) => (Code::ReferenceNotFound, format!("did you mean `{near}`?")),
+            None => (
+                Code::Foreign,
+                "nothing needs to be done if another controller serves it; for Leno write `leno`".into(),
+            ),
+        };
+        vec![Finding::new(code, &object.at(spec.line), cause, fix)]
+    }
+}
+
+/// A gateway for callers from outside.
+pub(crate) fn edge_gateway<'w>(key: &Pair, read: &Reader<'w>) -> Option<&'w Gateway> {
+    read.gateway(key).filter(|entry| *entry.class == *CLASS).map(|entry| &entry.gateway)
+}
+
+/// Whether a gateway is one between networks.
+pub(crate) fn is_east_west(key: &Pair, read: &Reader<'_>) -> bool {
+    read.gateway(key).is_some_and(|entry| *entry.class == *EAST_WEST_CLASS)
+}
+
+/// The first gateway between networks, by namespace and name. Not noted.
+pub(crate) fn first_east_west<'w>(read: &Reader<'w>) -> Option<&'w Pair> {
+    read.outputs().gateway.keys().find(|key| is_east_west(key, read))
+}

@@ -1,0 +1,141 @@
+//! What is known of one host name of the mesh, whichever kind of object it comes from.
+
+use super::{Reader, Topic, UnitKey};
+use crate::slices::Slices;
+use crate::world::inputs::Pair;
+use api::Object;
+use model::route::HostMatch;
+use model::service::{Endpoint, Service, ServicePort};
+use model::{Hostname, ObjectRef, Subscription};
+use std::collections::BTreeSet;
+
+/// What is known of one host, but for its endpoints, which change more often.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HostEntry {
+    /// Without its mesh-only address.
+    pub(crate) service: Service,
+    /// Groups of this cluster whose workloads serve it, sorted.
+    pub(crate) groups: Vec<Pair>,
+    /// A `GlobalService` with a service in this cluster: others may come for it.
+    pub(crate) exported: bool,
+}
+
+impl HostEntry {
+    /// `None` without ports: nothing can be called there.
+    pub(super) fn new(object: &Object, host: &Hostname, ports: Vec<ServicePort>) -> Option<Self> {
+        let service = Service {
+            host: host.clone(),
+            namespace: object.meta.namespace.clone(),
+            name: object.meta.name.clone(),
+            address: None,
+            ports,
+            global: false,
+            failover_order: Vec::new(),
+        };
+        (!service.ports.is_empty()).then(|| Self { service, groups: Vec::new(), exported: false })
+    }
+
+    /// The object that it comes from, unless that is a `Backend`.
+    pub(super) fn owner(&self) -> ObjectRef {
+        let kind = if self.service.global { "GlobalService" } else { "Service" };
+        ObjectRef::new(kind, &self.service.namespace, &self.service.name)
+    }
+}
+
+const SERVICE_SUFFIX: &str = ".svc.cluster.local";
+const BACKEND_SUFFIX: &str = ".backend.leno";
+
+/// `SERVICE.NAMESPACE.svc.cluster.local`.
+pub(crate) fn service_host((namespace, name): &Pair) -> Option<Hostname> {
+    Hostname::parse(&format!("{name}.{namespace}{SERVICE_SUFFIX}"))
+}
+
+/// `BACKEND.NAMESPACE.backend.leno`.
+pub(crate) fn backend_host((namespace, name): &Pair) -> Option<Hostname> {
+    Hostname::parse(&format!("{name}.{namespace}{BACKEND_SUFFIX}"))
+}
+
+/// The service or backend of a host whose suffix says that it is one.
+fn owner(host: &Hostname, suffix: &str) -> Option<Pair> {
+    let (name, namespace) = host.as_str().strip_suffix(suffix)?.split_once('.')?;
+    Some((namespace.into(), name.into()))
+}
+
+/// The entry of a host.
+pub(crate) fn find_host<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w HostEntry> {
+    if let Some(pair) = owner(host, SERVICE_SUFFIX) {
+        return read.service(&pair);
+    }
+    match owner(host, BACKEND_SUFFIX) {
+        Some(pair) => read.backend(&pair),
+        None => read.global_host(host),
+    }
+}
+
+/// The endpoints of a host, if it has any.
+pub(crate) fn find_slices<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w Slices> {
+    if let Some(pair) = owner(host, SERVICE_SUFFIX) {
+        return read.service_endpoints(&pair);
+    }
+    match owner(host, BACKEND_SUFFIX) {
+        Some(pair) => read.backend_endpoints(&pair),
+        None => read.global_endpoints(host),
+    }
+}
+
+/// Endpoints, if there are any.
+pub(super) fn slices(endpoints: impl IntoIterator<Item = Endpoint>) -> Option<Slices> {
+    let slices = crate::slices::layout(endpoints);
+    (!slices.is_empty()).then_some(slices)
+}
+
+/// Whom a change of an entry concerns.
+pub(super) fn entry_touches(
+    old: Option<&HostEntry>,
+    new: Option<&HostEntry>,
+    read: &Reader<'_>,
+) -> Vec<Subscription> {
+    let states = || [old, new].into_iter().flatten();
+    let Some(host) = states().map(|entry| &entry.service.host).next() else { return Vec::new() };
+    let mut touched = endpoints_touch(host, states().any(|entry| entry.exported), read);
+    if old.map(|entry| &entry.service) != new.map(|entry| &entry.service) {
+        touched.extend(read.address(host).map(Subscription::Address));
+    } else if old.map(|entry| &entry.groups) == new.map(|entry| &entry.groups) {
+        return touched;
+    }
+    touched.extend(states().flat_map(|entry| &entry.groups).map(inbound_subscription));
+    touched
+}
+
+/// Whom a change of the endpoints of a host concerns.
+pub(super) fn endpoints_touch(host: &Hostname, is_exported: bool, read: &Reader<'_>) -> Vec<Subscription> {
+    let mut touched = vec![Subscription::Host(host.clone())];
+    for route in read.members(Topic::LeadingTo(host.clone())) {
+        let UnitKey::HttpRoute(pair) = route else { continue };
+        let route = read.http_route(pair);
+        touched.extend(route.into_iter().flat_map(|route| route.parents_leading_to(host)));
+    }
+    if is_exported {
+        touched.push(Subscription::Exports);
+    }
+    touched
+}
+
+/// The inbound side of a group.
+pub(crate) fn inbound_subscription(group: &Pair) -> Subscription {
+    Subscription::Inbound { namespace: group.0.clone(), group: group.1.clone() }
+}
+
+/// `*.example.com` or a name.
+pub(super) fn host_match(text: &str) -> Option<HostMatch> {
+    match text.strip_prefix("*.") {
+        Some(suffix) => Hostname::parse(suffix).map(HostMatch::Suffix),
+        None => Hostname::parse(text).map(HostMatch::Exact),
+    }
+}
+
+/// The first of each port number.
+pub(super) fn union<'a>(ports: impl Iterator<Item = &'a ServicePort>) -> Vec<ServicePort> {
+    let mut seen = BTreeSet::new();
+    ports.filter(|port| seen.insert(port.port)).cloned().collect()
+}

@@ -1,0 +1,126 @@
+//! One `WorkloadGroup`: workloads that are alike, with one identity.
+
+use super::{Reader, Topic, Unit, UnitKey};
+use crate::world::inputs::Pair;
+use api::{Object, Spec};
+use model::{Locality, ObjectRef, SpiffeId, Subscription};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A workload group, as joining needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Labels of its workloads.
+    pub labels: BTreeMap<String, String>,
+    /// Their service account.
+    pub service_account: Arc<str>,
+    /// Empty: the cluster's.
+    pub locality: Locality,
+    /// Share of traffic of each workload, from 1.
+    pub weight: u32,
+}
+
+pub(crate) struct WorkloadGroupUnit;
+
+impl Unit for WorkloadGroupUnit {
+    type Key = Pair;
+    type Output = Group;
+
+    fn keys(object: &Object) -> Vec<Pair> {
+        match &object.spec {
+            Spec::WorkloadGroup(_) => vec![(object.meta.namespace.clone(), object.meta.name.clone())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn compile((namespace, name): &Pair, read: &Reader<'_>) -> Option<Group> {
+        let object = read.own_object(&ObjectRef::new("WorkloadGroup", namespace, name))?;
+        let Spec::WorkloadGroup(spec) = &object.spec else { return None };
+        let template = &spec.template;
+        let mut labels = template.labels.clone();
+        labels.extend(spec.metadata.labels.clone());
+        let locality = template.locality.as_deref().unwrap_or_default();
+        let mut parts = locality.split('/');
+        let mut part = || Arc::from(parts.next().unwrap_or_default());
+        Some(Group {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            labels,
+            service_account: template.service_account.as_deref().unwrap_or("default").into(),
+            locality: Locality { region: part(), zone: part() },
+            weight: template.weight.unwrap_or(1).max(1),
+        })
+    }
+
+    fn topics((namespace, _): &Pair, group: &Group) -> Vec<Topic> {
+        group.labels.iter().map(|(key, value)| labelled(namespace, key, value)).collect()
+    }
+
+    /// Labels decide which policies concern its inbound side and, if it is a gateway, its gateway.
+    fn touches(
+        (namespace, name): &Pair,
+        _old: Option<&Group>,
+        _new: Option<&Group>,
+        _read: &Reader<'_>,
+    ) -> Vec<Subscription> {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        vec![
+            Subscription::Gateway { namespace: namespace.clone(), name: name.clone() },
+            Subscription::Inbound { namespace, group: name },
+        ]
+    }
+}
+
+fn labelled(namespace: &Arc<str>, key: &str, value: &str) -> Topic {
+    Topic::Labelled(namespace.clone(), key.into(), value.into())
+}
+
+/// Groups of `namespace` with all labels of `selector`, sorted; none for an empty one, as in Kubernetes.
+pub(crate) fn groups_selected(
+    namespace: &Arc<str>,
+    selector: &BTreeMap<String, String>,
+    read: &Reader<'_>,
+) -> Vec<Pair> {
+    let with = |(key, value): (&String, &String)| read.members(labelled(namespace, key, value));
+    let Some(fewest) = selector.iter().map(with).min_by_key(Vec::len) else { return Vec::new() };
+    // Who is found under all these topics has all these labels: the groups themselves need not be noted.
+    let groups = &read.outputs().workload_group;
+    let has_all = |pair: &&Pair| groups.get(*pair).is_some_and(|group| selects(selector, &group.labels));
+    let pairs = fewest.into_iter().filter_map(|member| match member {
+        UnitKey::WorkloadGroup(pair) => Some(pair),
+        _ => None,
+    });
+    pairs.filter(has_all).cloned().collect()
+}
+
+/// Whether all of `selector` is in `labels`.
+pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// The identity that a group's workloads have.
+pub(crate) fn identity(group: &Pair, read: &Reader<'_>) -> Option<SpiffeId> {
+    let group = read.workload_group(group)?;
+    Some(SpiffeId {
+        trust_domain: read.started_as().trust_domain.clone(),
+        namespace: group.namespace.clone(),
+        service_account: group.service_account.clone(),
+    })
+}
+
+/// Groups of one namespace or of all, sorted. Not noted.
+pub(crate) fn groups_near<'w>(
+    namespace: Option<&Arc<str>>,
+    read: &Reader<'w>,
+) -> impl Iterator<Item = (&'w Pair, &'w Group)> {
+    let only = namespace.cloned();
+    let start = (only.clone().unwrap_or_default(), Arc::from(""));
+    let groups = read.outputs().workload_group.range(start..);
+    let near =
+        groups.take_while(move |((namespace, _), _)| only.as_ref().is_none_or(|only| namespace == only));
+    near.map(|(pair, group)| (pair, &**group))
+}

@@ -1,0 +1,147 @@
+//! Taking in a change: note it, compile anew what has read what changed, say who is concerned.
+//!
+//! Units are compiled in the order of the table in `units.rs`, each at most once for a change, because each reads only
+//! those above it. A unit that comes out unchanged concerns nobody. Findings are looked for when somebody asks.
+
+use super::{Change, Touched, World};
+use crate::units::{self, Fact, UnitKey};
+use crate::world::inputs::{Registration, find_export};
+use api::Object;
+use model::federation::RemoteCluster;
+use model::{ObjectRef, Subscription};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl World {
+    /// Takes in one change. Cost grows with what the change concerns, not with the mesh.
+    pub fn apply(&mut self, change: Change) -> Touched {
+        match change {
+            Change::Object(object) => {
+                let name = object.object.clone();
+                self.object_changed(&name, Some(object))
+            }
+            Change::ObjectGone(object) => self.object_changed(&object, None),
+            Change::Workload(workload) => {
+                let group = workload.group();
+                let old = self.inputs.put_workload(workload);
+                self.workloads_changed(old, Some(Fact::Workloads(group)))
+            }
+            Change::WorkloadGone(uid) => {
+                let old = self.inputs.remove_workload(&uid);
+                self.workloads_changed(old, None)
+            }
+            Change::Remote(remote) => {
+                let old = self.inputs.remotes.insert(remote.cluster.clone(), remote.clone());
+                self.remote_changed(old.as_ref(), Some(&remote))
+            }
+            Change::RemoteGone(cluster) => {
+                let old = self.inputs.remotes.remove(&cluster);
+                self.remote_changed(old.as_ref(), None)
+            }
+            Change::Trust(bundles) => {
+                let named = bundles.into_iter().map(|bundle| (bundle.trust_domain.as_str().into(), bundle));
+                let trust = named.collect();
+                let is_same = self.inputs.trust == trust;
+                self.inputs.trust = trust;
+                if is_same { Touched::new() } else { Touched::from([Subscription::Mesh]) }
+            }
+            Change::Addresses(stored) => {
+                self.inputs.addresses.restore(stored);
+                Touched::new()
+            }
+        }
+    }
+
+    fn object_changed(&mut self, name: &ObjectRef, new: Option<Arc<Object>>) -> Touched {
+        let old = match &new {
+            Some(new) => self.inputs.objects.insert(name.clone(), new.clone()),
+            None => self.inputs.objects.remove(name),
+        };
+        if old == new {
+            return Touched::new();
+        }
+        let mut changed = vec![Fact::Object(name.clone())];
+        if old.is_some() != new.is_some() {
+            changed.push(Fact::Names(name.kind.clone(), Some(name.namespace.clone())));
+            changed.push(Fact::Names(name.kind.clone(), None));
+        }
+        let units: BTreeSet<UnitKey> =
+            [old, new].into_iter().flatten().flat_map(|object| units::keys(&object)).collect();
+        self.stale.extend(units.iter().cloned());
+        self.recompute(changed, units)
+    }
+
+    fn workloads_changed(&mut self, old: Option<Registration>, new: Option<Fact>) -> Touched {
+        let old = old.map(|old| Fact::Workloads(old.group())).filter(|old| new.as_ref() != Some(old));
+        self.recompute(old.into_iter().chain(new).collect(), BTreeSet::new())
+    }
+
+    fn remote_changed(&mut self, old: Option<&RemoteCluster>, new: Option<&RemoteCluster>) -> Touched {
+        if old == new {
+            return Touched::new();
+        }
+        let mut changed = Vec::new();
+        if old.is_some() != new.is_some() {
+            changed.push(Fact::Clusters);
+        }
+        let same_way = matches!((old, new), (Some(old), Some(new)) if old.gateways == new.gateways && old.locality == new.locality);
+        let states = || [old, new].into_iter().flatten();
+        for host in states().flat_map(|remote| &remote.exports).map(|export| &export.host) {
+            let of =
+                |remote: Option<&RemoteCluster>| remote.and_then(|remote| find_export(remote, host).cloned());
+            if !same_way || of(old) != of(new) {
+                changed.push(Fact::Exports(host.clone()));
+            }
+        }
+        let mut touched = self.recompute(changed, BTreeSet::new());
+        touched.insert(Subscription::Clusters);
+        touched
+    }
+
+    /// Compiles these units, and all that have read what has changed, and so on.
+    pub(super) fn recompute(&mut self, changed: Vec<Fact>, mut units: BTreeSet<UnitKey>) -> Touched {
+        let mut touched = Touched::new();
+        self.mark_readers(&changed, &mut units);
+        while let Some(unit) = units.pop_first() {
+            let recompiled = units::compile(&unit, &mut self.inputs, &mut self.outputs, &mut self.graph);
+            let Some(recompiled) = recompiled else { continue };
+            touched.extend(recompiled.touched);
+            self.mark_readers(&recompiled.changed, &mut units);
+            debug_assert!(
+                units.first().is_none_or(|next| *next > unit),
+                "{unit:?} was read by a unit above it"
+            );
+            self.stale.insert(unit);
+        }
+        touched
+    }
+
+    /// Who has read this must be compiled anew, or looked at for findings again.
+    fn mark_readers(&mut self, changed: &[Fact], units: &mut BTreeSet<UnitKey>) {
+        for fact in changed {
+            for reader in self.graph.readers(fact) {
+                match reader {
+                    Fact::Findings(unit) => self.stale.insert(unit.clone()),
+                    Fact::Output(unit) => units.insert(unit.clone()),
+                    _ => continue,
+                };
+            }
+        }
+    }
+
+    /// Looks for what is wrong with these units again.
+    pub(super) fn look_again(&mut self, units: BTreeSet<UnitKey>) {
+        for unit in units {
+            let read = crate::units::Reader::noting(&self.inputs, &self.outputs, &self.graph);
+            let findings = units::findings(&unit, &read);
+            let notes = read.into_notes();
+            self.graph.set_reads(&Fact::Findings(unit.clone()), &notes);
+            self.stale.remove(&unit);
+            if findings.is_empty() {
+                self.findings.remove(&unit);
+            } else {
+                self.findings.insert(unit, findings.into());
+            }
+        }
+    }
+}

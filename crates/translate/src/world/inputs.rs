@@ -1,0 +1,118 @@
+//! What is known from outside: objects, workloads, other clusters, trust and addresses. Nothing that is made of them.
+//!
+//! Units see it through a `Reader` only, which notes what they look at (`units/read.rs`).
+
+use crate::addresses::Addresses;
+use api::Object;
+use model::federation::{Export, RemoteCluster};
+use model::service::EndpointState;
+use model::trust::TrustBundle;
+use model::{Hostname, Locality, ObjectRef, Origin, SpiffeId, TrustDomain};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Namespace and name.
+pub(crate) type Pair = (Arc<str>, Arc<str>);
+
+/// Where this control plane is. A `Cluster` object named `cluster` overrides network and locality.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterPlace {
+    /// Name of the cluster.
+    pub cluster: Arc<str>,
+    /// Addresses are valid within one network only.
+    pub network: Arc<str>,
+    /// Where it is.
+    pub locality: Locality,
+    /// Who vouches for its workloads.
+    pub trust_domain: TrustDomain,
+}
+
+/// A workload that joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Unique in the mesh, stable for the life of one registration.
+    pub uid: Arc<str>,
+    /// Namespace of its group.
+    pub namespace: Arc<str>,
+    /// Its `WorkloadGroup`.
+    pub group: Arc<str>,
+    /// Within the cluster's network.
+    pub address: IpAddr,
+    /// What its certificate says.
+    pub identity: SpiffeId,
+    /// Empty: the group's, else the cluster's.
+    pub locality: Locality,
+    /// Whether it may be chosen.
+    pub state: EndpointState,
+}
+
+impl Registration {
+    pub(crate) fn group(&self) -> Pair {
+        (self.namespace.clone(), self.group.clone())
+    }
+}
+
+/// All that is known from outside.
+pub(crate) struct Inputs {
+    /// As the program was started; see the unit `place` for what is in force.
+    pub(crate) started_as: ClusterPlace,
+    pub(crate) objects: BTreeMap<ObjectRef, Arc<Object>>,
+    /// Written somewhere, but not in force. Findings read it, nothing else.
+    pub(crate) refused: BTreeMap<ObjectRef, Origin>,
+    /// By group, then by uid.
+    pub(crate) workloads: BTreeMap<(Pair, Arc<str>), Registration>,
+    /// The group of each uid.
+    pub(crate) group_of_uid: BTreeMap<Arc<str>, Pair>,
+    pub(crate) remotes: BTreeMap<Arc<str>, RemoteCluster>,
+    pub(crate) trust: BTreeMap<Arc<str>, TrustBundle>,
+    pub(crate) addresses: Addresses,
+}
+
+impl Inputs {
+    pub(crate) fn new(started_as: ClusterPlace) -> Self {
+        Self {
+            started_as,
+            objects: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            group_of_uid: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            trust: BTreeMap::new(),
+            addresses: Addresses::default(),
+        }
+    }
+
+    pub(crate) fn workload(&self, uid: &str) -> Option<&Registration> {
+        let (uid, group) = self.group_of_uid.get_key_value(uid)?;
+        self.workloads.get(&(group.clone(), uid.clone()))
+    }
+
+    pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &Registration> {
+        let all = self.workloads.range((group.clone(), Arc::from(""))..);
+        all.take_while(move |((of, _), _)| of == group).map(|(_, workload)| workload)
+    }
+
+    /// Puts one in; the one of this uid before it.
+    pub(crate) fn put_workload(&mut self, workload: Registration) -> Option<Registration> {
+        let old = self.remove_workload(&workload.uid);
+        self.group_of_uid.insert(workload.uid.clone(), workload.group());
+        self.workloads.insert((workload.group(), workload.uid.clone()), workload);
+        old
+    }
+
+    pub(crate) fn remove_workload(&mut self, uid: &Arc<str>) -> Option<Registration> {
+        let group = self.group_of_uid.remove(uid)?;
+        self.workloads.remove(&(group, uid.clone()))
+    }
+
+    /// The other clusters; what comes back of our own is no news.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &RemoteCluster> {
+        self.remotes.values().filter(|remote| remote.cluster != self.started_as.cluster)
+    }
+}
+
+/// What a cluster says of a host.
+pub(crate) fn find_export<'a>(remote: &'a RemoteCluster, host: &Hostname) -> Option<&'a Export> {
+    remote.exports.iter().find(|export| export.host == *host)
+}
