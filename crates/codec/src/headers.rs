@@ -3,19 +3,9 @@
 use http::header::{self, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE};
 use http::{HeaderMap, HeaderValue};
 
-/// Whether the field is for one hop alone (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2). `te` counts too,
-/// although `te: trailers` is said again to the next hop.
+/// Whether the field is for one hop alone ([`model::header::is_hop_by_hop`]).
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str().as_bytes(),
-        b"connection"
-            | b"http2-settings"
-            | b"keep-alive"
-            | b"proxy-connection"
-            | b"te"
-            | b"transfer-encoding"
-            | b"upgrade"
-    )
+    model::header::is_hop_by_hop(name.as_str().as_bytes())
 }
 
 /// Whether `connection` says `keep-alive` and nothing else.

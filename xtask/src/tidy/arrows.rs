@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("decide", &["model"]),
     ("api", &["model"]),
-    ("codec", &[]),
+    ("codec", &["model"]),
     ("translate", &["model", "api", "decide"]),
     ("filter", &["model", "decide", "codec"]),
     ("identity", &["model"]),

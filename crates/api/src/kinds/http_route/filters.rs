@@ -5,7 +5,7 @@ use super::matches::{HttpRouteMatch, PathMatchType, path_fault};
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
-use model::header::{Untouched, untouched};
+use model::header::{PROTECTED_PREFIX, Untouched, untouched};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -264,7 +264,7 @@ fn name(header: &str, message: EditedMessage, at: &str, report: &mut ValidationR
             _ => "write a header name",
         };
         report.bad(at, &format!("cannot be `{header}`"), fix);
-    } else if header.to_ascii_lowercase().starts_with("x-leno-") {
+    } else if header.to_ascii_lowercase().starts_with(PROTECTED_PREFIX) {
         report.bad(at, "is one of the mesh's own headers", "use another name");
     } else if let Some(why) = untouched(header) {
         let (why, fix) = match why {
