@@ -358,3 +358,6 @@ fn condition(when: &PolicyCondition, at: &str, report: &mut ValidationReport<'_>
         closed(Code::BadValue, at, &format!("has the value `{value}`, which does not fit its key"), report);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -351,3 +351,6 @@ fn retry(policy: &HttpRouteRetry, at: &str, report: &mut ValidationReport<'_>) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

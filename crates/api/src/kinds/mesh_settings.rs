@@ -198,3 +198,6 @@ fn http_connection_manager(http: &HttpConnectionManagerSettings, report: &mut Va
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

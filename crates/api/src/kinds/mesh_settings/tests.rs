@@ -1,0 +1,28 @@
+use crate::parse::documents;
+
+#[test]
+fn settings_out_of_range_are_refused_with_the_field() {
+    let check = |spec: &str, path: &str| {
+        let text = format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: default}}\nspec: {{{spec}}}\n"
+        );
+        let (objects, findings) = documents(&text, "f.yaml");
+        assert!(objects.is_empty(), "{spec}");
+        assert!(findings.iter().any(|finding| finding.cause.contains(path)), "{spec}: {findings:?}");
+    };
+    check("pathNormalization: {normalization: merge}", "spec.pathNormalization.normalization");
+    check(
+        "pathNormalization: {pathWithEscapedSlashesAction: KEEP}",
+        "spec.pathNormalization.pathWithEscapedSlashesAction",
+    );
+    let http = |field: &str, path: &str| {
+        check(&format!("httpConnectionManager: {{{field}}}"), &format!("spec.httpConnectionManager.{path}"))
+    };
+    http("xffNumTrustedHops: 33", "xffNumTrustedHops");
+    http("xffTrustedCidrs: [10.0.0.0/33]", "xffTrustedCidrs[0]");
+    http("xffNumTrustedHops: 1, xffTrustedCidrs: [10.0.0.0/8]", "xffTrustedCidrs");
+    for time in ["0s", "500ms", "25h", "620", "1 h"] {
+        http(&format!("idleTimeout: '{time}'"), "idleTimeout");
+        http(&format!("streamIdleTimeout: '{time}'"), "streamIdleTimeout");
+    }
+}
