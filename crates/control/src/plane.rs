@@ -47,6 +47,7 @@ pub struct Plane {
     source_findings: Vec<Finding>,
     /// What is wrong with the configuration, since it last changed.
     findings: Vec<Finding>,
+    judged: u64,
     in_force: BTreeMap<ObjectRef, Arc<Object>>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
@@ -78,6 +79,7 @@ impl Plane {
             metrics,
             source_findings: Vec::new(),
             findings: Vec::new(),
+            judged: 0,
             in_force: BTreeMap::new(),
             gateways: Vec::new(),
             remote: BTreeMap::new(),
@@ -322,6 +324,12 @@ impl Plane {
     fn find_what_is_wrong(&mut self) {
         self.findings = [self.source_findings.clone(), self.world.findings()].concat();
         self.metrics.findings.set(self.findings.len() as i64);
+        self.judged += 1;
+    }
+
+    /// How often what is wrong was looked for: whoever was told what before is to be told again.
+    pub fn judged(&self) -> u64 {
+        self.judged
     }
 
     /// All streams.
@@ -368,4 +376,4 @@ pub struct Stored {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

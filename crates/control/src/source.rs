@@ -9,7 +9,9 @@ pub mod directory;
 pub mod id;
 pub mod objects;
 pub mod sink;
+pub mod status;
 pub mod text;
+pub(crate) mod write_back;
 
 use apiserver::Row;
 use daemon::Drain;
@@ -18,7 +20,9 @@ use futures_util::future::BoxFuture;
 use id::SourceId;
 use objects::SourceState;
 use sink::ObjectSink;
+use status::StatusWriter;
 use std::path::PathBuf;
+use std::sync::Arc;
 use text::TextSource;
 
 /// Brings objects in, from somewhere.
@@ -28,6 +32,11 @@ pub trait ObjectSource: Send + 'static {
 
     /// What it says at the start. Asked once, before anybody is served from it.
     fn first(&mut self) -> SourceState;
+
+    /// Who writes back what came of its objects; none: it has no place for that.
+    fn status_writer(&self) -> Option<Arc<dyn StatusWriter>> {
+        None
+    }
 
     /// Hands each later state to `sink`, until `drain` starts.
     fn run(self: Box<Self>, sink: ObjectSink, drain: Drain) -> BoxFuture<'static, ()>;

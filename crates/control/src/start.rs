@@ -10,7 +10,7 @@ use crate::plane::{Plane, Stored};
 use crate::presence::Presence;
 use crate::serving::Streams;
 use crate::source::sink::ObjectSink;
-use crate::source::{ObjectSource, applied};
+use crate::source::{ObjectSource, applied, write_back};
 use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
@@ -203,8 +203,11 @@ impl Starting {
     /// What brings configuration in.
     fn spawn_sources(&self, sources: Vec<Box<dyn ObjectSource>>) {
         for source in sources {
-            let sink = ObjectSink::new(source.id(), self.parts.handle.clone());
-            self.tasks.spawn("source", source.run(sink, self.drain.clone()));
+            let (id, handle, drain) = (source.id(), self.parts.handle.clone(), self.drain.clone());
+            if let Some(writer) = source.status_writer() {
+                self.tasks.spawn("status", write_back::run(id, writer, handle.clone(), drain.clone()));
+            }
+            self.tasks.spawn("source", source.run(ObjectSink::new(id, handle), drain));
         }
     }
 

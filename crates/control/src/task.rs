@@ -44,6 +44,7 @@ pub struct Ended;
 pub struct Handle {
     jobs: mpsc::Sender<Job>,
     export: watch::Receiver<Option<Arc<RemoteCluster>>>,
+    judged: watch::Receiver<u64>,
 }
 
 impl Handle {
@@ -77,6 +78,11 @@ impl Handle {
     pub fn export(&self) -> watch::Receiver<Option<Arc<RemoteCluster>>> {
         self.export.clone()
     }
+
+    /// Changes when it was looked what is wrong with the configuration.
+    pub fn judged(&self) -> watch::Receiver<u64> {
+        self.judged.clone()
+    }
 }
 
 fn answered<T: Send + 'static>(
@@ -94,6 +100,7 @@ fn answered<T: Send + 'static>(
 pub struct Work {
     jobs: mpsc::Receiver<Job>,
     export: watch::Sender<Option<Arc<RemoteCluster>>>,
+    judged: watch::Sender<u64>,
     rows: mpsc::Sender<Vec<Change>>,
     clock: Arc<dyn Clock>,
 }
@@ -102,8 +109,10 @@ pub struct Work {
 pub fn prepare(clock: Arc<dyn Clock>) -> (Work, Handle, mpsc::Receiver<Vec<Change>>) {
     let (job_tx, jobs) = mpsc::channel(JOBS_MAX);
     let (export, export_rx) = watch::channel(None);
+    let (judged, judged_rx) = watch::channel(0);
     let (rows, row_rx) = mpsc::channel(ROW_BATCHES_MAX);
-    (Work { jobs, export, rows, clock }, Handle { jobs: job_tx, export: export_rx }, row_rx)
+    let work = Work { jobs, export, judged, rows, clock };
+    (work, Handle { jobs: job_tx, export: export_rx, judged: judged_rx }, row_rx)
 }
 
 impl Work {
@@ -122,6 +131,7 @@ impl Work {
                 plane.flush(now.instant);
                 next_push = now.instant + TICK;
             }
+            self.publish_judged(&plane);
             let rows = plane.take_rows();
             if !rows.is_empty() {
                 // Not awaited: a slow disk must not hold up pushes. What has no place goes with the next.
@@ -157,6 +167,10 @@ impl Work {
             let Ok(job) = self.jobs.try_recv() else { return };
             job(plane, self.now());
         }
+    }
+
+    fn publish_judged(&self, plane: &Plane) {
+        self.judged.send_if_modified(|last| std::mem::replace(last, plane.judged()) != plane.judged());
     }
 
     fn publish_export(&self, plane: &Plane) {

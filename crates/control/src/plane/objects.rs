@@ -1,9 +1,12 @@
 //! From the objects of all sources into the world, and what is wrong with them then.
 
 use super::Plane;
+use crate::source::id::SourceId;
+use crate::source::objects::SourceObject;
+use crate::source::status::{self, ObjectStatus};
 use apiserver::{Change as Row, Table};
 use model::{Finding, ObjectRef, Subscription};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use translate::Change;
 
@@ -44,6 +47,22 @@ impl Plane {
             }
         }
         self.judge_objects(self.objects.findings());
+    }
+
+    /// What is to be said of each object of a source.
+    pub fn statuses(&self, id: SourceId) -> Vec<ObjectStatus> {
+        let mut about: HashMap<&ObjectRef, Vec<&Finding>> = HashMap::new();
+        for finding in self.findings() {
+            about.entry(&finding.origin.object).or_default().push(finding);
+        }
+        let status = |of: &SourceObject| {
+            let name = &of.object.object;
+            let overridden = self.objects.find(name).is_none_or(|(first, _)| first != id);
+            let findings = if overridden { None } else { about.get(name) };
+            let conditions = status::conditions(findings.map_or(&[], Vec::as_slice), overridden);
+            ObjectStatus { object: Arc::clone(&of.object), conditions }
+        };
+        self.objects.of(id).map(status).collect()
     }
 
     /// What is in force has changed: what is wrong now, with the sources and as a whole.

@@ -9,7 +9,7 @@ use model::{Locality, SpiffeId};
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 
-fn plane() -> Plane {
+pub(crate) fn plane() -> Plane {
     let place = ClusterPlace {
         cluster: "west".into(),
         network: "west".into(),
@@ -89,33 +89,42 @@ fn files(objects: &mut Objects, found: Vec<Arc<Object>>, leaving: &[ObjectRef]) 
     assert_eq!(objects.replace(SourceId::Directory(0), state), []);
 }
 
-/// Findings are kept until what they speak of changes: objects, and what other clusters say.
-#[test]
-fn what_is_wrong_is_looked_for_once_for_each_state() {
+/// A plane with a name behind which there is nothing, which is a finding.
+pub(crate) fn plane_with_gap() -> Plane {
     let mut plane = plane();
     let text = "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: web, namespace: a}\n\
                 spec: {hosts: [web.mesh.internal], backends: [{service: {name: web}}]}\n";
     let (objects, _) = api::parse::documents(text, "web.yaml");
-    assert_eq!(plane.findings(), []);
-    let objects = objects.into_iter().map(Arc::new).collect();
-    files(&mut plane.objects, objects, &[]);
+    files(&mut plane.objects, objects.into_iter().map(Arc::new).collect(), &[]);
     plane.sync_objects();
-    let codes = |plane: &Plane| plane.findings().iter().map(|finding| finding.code).collect::<Vec<_>>();
-    assert_eq!(codes(&plane), [model::Code::BackendNotFound]);
-    assert!(std::ptr::eq(plane.findings(), plane.findings()));
-    let host = Hostname::parse("web.mesh.internal").unwrap();
-    plane.remote(vec![RemoteCluster {
+    plane
+}
+
+/// A cluster that fills it.
+pub(crate) fn filling_cluster() -> RemoteCluster {
+    RemoteCluster {
         cluster: "east".into(),
         network: "east".into(),
         locality: Locality::default(),
         gateways: Vec::new(),
         exports: vec![model::federation::Export {
-            host,
+            host: Hostname::parse("web.mesh.internal").unwrap(),
             ports: Vec::new(),
             weight: 1,
             identities: Vec::new(),
         }],
-    }]);
+    }
+}
+
+/// Findings are kept until what they speak of changes: objects, and what other clusters say.
+#[test]
+fn what_is_wrong_is_looked_for_once_for_each_state() {
+    assert_eq!(plane().findings(), []);
+    let mut plane = plane_with_gap();
+    let codes = |plane: &Plane| plane.findings().iter().map(|finding| finding.code).collect::<Vec<_>>();
+    assert_eq!(codes(&plane), [model::Code::BackendNotFound]);
+    assert!(std::ptr::eq(plane.findings(), plane.findings()));
+    plane.remote(vec![filling_cluster()]);
     assert_eq!(codes(&plane), []);
     files(&mut plane.objects, Vec::new(), &[]);
     plane.sync_objects();

@@ -127,6 +127,11 @@ impl Objects {
         leaving
     }
 
+    /// All objects of a source, in force or not.
+    pub fn of(&self, id: SourceId) -> impl Iterator<Item = &SourceObject> {
+        self.by_source.get(&id).into_iter().flat_map(|known| known.by_name.values())
+    }
+
     /// What is in force, and what is wrong with it.
     pub fn merged(&self) -> Merged {
         let names: BTreeSet<&ObjectRef> =

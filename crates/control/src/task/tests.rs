@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::plane::tests::{filling_cluster, plane, plane_with_gap};
 use apiserver::store::{KEY_BYTES_MAX, StoreError, Swap};
 use apiserver::{MemoryStore, Row, Table};
 use daemon::clock::System;
@@ -9,15 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[tokio::test]
 async fn a_store_that_stands_still_does_not_stop_the_world() {
     let (work, handle, mut rows) = prepare(Arc::new(System));
-    let place = translate::ClusterPlace {
-        cluster: "west".into(),
-        network: "west".into(),
-        locality: model::Locality::default(),
-        trust_domain: model::TrustDomain::parse("leno.demo").unwrap(),
-    };
-    let metrics = crate::metrics::Metrics::new(&daemon::metrics::Registry::new());
-    let plane = Plane::new(place, Vec::new(), crate::plane::Stored::default(), metrics, Instant::now());
-    let world = tokio::spawn(work.run(plane));
+    let world = tokio::spawn(work.run(plane()));
     let count = ROW_BATCHES_MAX + 10;
     let all = async {
         for number in 0..count {
@@ -33,6 +26,25 @@ async fn a_store_that_stands_still_does_not_stop_the_world() {
     }
     let wanted = |number: usize| Change::Delete(Table::Registrations, number.to_string());
     assert!(stored.iter().cloned().eq((0..count).map(wanted)));
+    drop(handle);
+    world.await.unwrap();
+}
+
+/// Nobody asks for findings here, and yet the metric is true soon.
+#[tokio::test]
+async fn the_metric_of_findings_is_true_without_being_asked_for() {
+    let (work, handle, _rows) = prepare(Arc::new(System));
+    let plane = plane_with_gap();
+    let findings = plane.metrics.findings.clone();
+    let world = tokio::spawn(work.run(plane));
+    assert_eq!(findings.get(), 1);
+    handle.run(|plane, _| plane.remote(vec![filling_cluster()])).await.unwrap();
+    let soon = async {
+        while findings.get() != 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), soon).await.expect("the metric is out of date");
     drop(handle);
     world.await.unwrap();
 }
