@@ -13,6 +13,7 @@ mod meta;
 mod node;
 pub mod object;
 pub mod parse;
+pub mod report;
 mod scan;
 pub mod suggest;
 mod syntax;

@@ -209,7 +209,5 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub use crate::reply::finding as finding_json;
-
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Answers in the words of Kubernetes: objects, lists, discovery, `Status`.
 
 use crate::backend::{Item, Kind, Refusal, Scope};
+use api::report::FindingReport;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -23,24 +24,8 @@ impl Form {
 }
 
 /// A finding as the API shows it.
-pub fn finding(finding: &Finding) -> Value {
-    let level = match finding.code.level() {
-        Level::Info => "info",
-        Level::Warning => "warning",
-        Level::Error => "error",
-    };
-    let object = &finding.origin.object;
-    json!({
-        "code": finding.code.as_str(),
-        "level": level,
-        "kind": &*object.kind,
-        "namespace": &*object.namespace,
-        "name": &*object.name,
-        "file": &*finding.origin.file,
-        "line": finding.origin.line,
-        "cause": finding.cause,
-        "fix": finding.fix,
-    })
+pub(crate) fn finding(finding: &Finding) -> Value {
+    json!(FindingReport::from(finding))
 }
 
 /// Any value with any status.

@@ -6,8 +6,9 @@ use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::load::{self, Loaded, Strict};
 use crate::remote::{self, Remote, Server};
-use crate::status::{self, Sync};
+use crate::status::{PlaneStatus, Recipient};
 use crate::{naming, show};
+use api::report::SyncState;
 use api::{Object, kinds};
 use model::Finding;
 use serde_json::Value;
@@ -119,14 +120,18 @@ async fn wait_for_revision(
     }
     let end = Instant::now() + limit;
     loop {
-        let report = remote.get("/leno/v1/status").await?;
-        let away = names(&report, |proxy| !is_connected(proxy));
-        let refused = names(&report, |proxy| lacks(proxy, revision) && Sync::of(proxy) == Sync::Nack);
-        let behind = names(&report, |proxy| lacks(proxy, revision));
+        let status = PlaneStatus::read(&remote.get("/leno/v1/status").await?)?;
+        let PlaneStatus::Control(control) = &status else {
+            return Err(Failure::new(exit::FAILED, "applied, but the management plane confirms nothing"));
+        };
+        let proxies = status.recipients();
+        let away = names(&proxies, |proxy| !proxy.is_connected);
+        let refused = names(&proxies, |proxy| lacks(proxy, revision) && proxy.state == SyncState::Refused);
+        let behind = names(&proxies, |proxy| lacks(proxy, revision));
         // Until the change was handed out, nobody can have confirmed it.
-        let is_handed_out = report["revision"].as_u64() >= Some(revision);
+        let is_handed_out = control.revision >= revision;
         if is_handed_out && behind.is_empty() {
-            let all = status::proxies(&report).iter().filter(|proxy| is_connected(proxy)).count();
+            let all = proxies.iter().filter(|proxy| proxy.is_connected).count();
             console.say(&format!("confirmed by {}", show::count_of(all, "proxy", "proxies")));
             if !away.is_empty() {
                 console.say(&format!("not connected, get it on their return: {}", away.join(", ")));
@@ -147,19 +152,15 @@ async fn wait_for_revision(
     }
 }
 
-fn is_connected(proxy: &Value) -> bool {
-    proxy["connected"].as_bool() == Some(true)
-}
-
 /// Whether a connected proxy has not confirmed this revision. One that asked for nothing yet is waited for
 /// too: it will be there at once.
-fn lacks(proxy: &Value, revision: u64) -> bool {
-    is_connected(proxy) && proxy["revision"].as_u64().unwrap_or(0) < revision
+fn lacks(proxy: &Recipient<'_>, revision: u64) -> bool {
+    proxy.is_connected && proxy.revision < revision
 }
 
-fn names(report: &Value, which: impl Fn(&Value) -> bool) -> Vec<String> {
-    let found = status::proxies(report).iter().filter(|proxy| which(proxy));
-    found.map(|proxy| status::name(proxy).to_owned()).collect()
+fn names(proxies: &[Recipient<'_>], which: impl Fn(&Recipient<'_>) -> bool) -> Vec<String> {
+    let found = proxies.iter().filter(|proxy| which(proxy));
+    found.map(|proxy| proxy.name.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use crate::console::{Console, Tone, paint};
 use crate::exit::{self, Outcome};
 use crate::remote::{self, Remote, Server};
 use crate::show::{self, Output};
-use crate::status::{self, Sync};
+use crate::status::{PlaneStatus, Recipient};
+use api::report::{CertificateReport, CertificateState, ControlStatus, SyncState};
 use model::{Finding, Level};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -50,10 +51,12 @@ pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
             return Err(failure);
         }
     };
-    let (mut answers, findings) = match status::is_manager(&report) {
-        true => (about_clusters(&report, &remote), Vec::new()),
-        false => {
-            let mut answers = about_proxies(&report, &remote);
+    let status = PlaneStatus::read(&report)?;
+    let recipients = status.recipients();
+    let (mut answers, findings) = match &status {
+        PlaneStatus::Manager(_) => (about_clusters(&recipients, &remote), Vec::new()),
+        PlaneStatus::Control(control) => {
+            let mut answers = about_proxies(control, &recipients, &remote);
             let findings = remote::findings(&remote.get("/leno/v1/findings").await?);
             let errors = count_errors(&findings);
             let text = format!("configuration: {}", show::count(errors, "error"));
@@ -61,7 +64,7 @@ pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
             (answers, findings)
         }
     };
-    answers.insert(answers.len().min(2), about_own_certificates(&report));
+    answers.insert(answers.len().min(2), about_own_certificates(status.certificates()));
     let code = match (count_errors(&findings), answers.iter().all(|answer| answer.is_good)) {
         (0, true) => exit::OK,
         (0, false) => exit::FAILED,
@@ -75,20 +78,15 @@ fn count_errors(findings: &[Finding]) -> usize {
     findings.iter().filter(|finding| finding.code.level() == Level::Error).count()
 }
 
-fn about_proxies(report: &Value, remote: &Remote) -> Vec<Answer> {
-    let cluster = report["cluster"].as_str().unwrap_or("?");
+fn about_proxies(status: &ControlStatus, proxies: &[Recipient<'_>], remote: &Remote) -> Vec<Answer> {
+    let cluster = if status.cluster.is_empty() { "?" } else { &status.cluster };
     let answers = format!("control plane of cluster {cluster} answers at {}", remote.url());
-    let proxies = status::proxies(report);
-    let behind: Vec<&Value> = proxies.iter().filter(|proxy| Sync::of(proxy) != Sync::Synced).collect();
-    let line = |proxy: &&Value| {
-        let line = [status::name(proxy), Sync::of(proxy).as_str(), &status::note(proxy)].join(" ");
-        line.trim_end().to_owned()
-    };
+    let behind = behind(proxies);
     let in_sync = format!("{} of {} proxies in sync", proxies.len() - behind.len(), proxies.len());
     let ending: Vec<String> = proxies
         .iter()
-        .filter(|proxy| Sync::of(proxy) != Sync::Gone)
-        .filter_map(|proxy| Some(format!("{} {}", status::name(proxy), status::certificate_note(proxy)?)))
+        .filter(|proxy| proxy.state != SyncState::Gone)
+        .filter_map(|proxy| Some(format!("{} {}", proxy.name, proxy.certificate_note()?)))
         .collect();
     let text = match ending.len() {
         0 => "certificates of proxies are renewed in time".to_owned(),
@@ -96,33 +94,35 @@ fn about_proxies(report: &Value, remote: &Remote) -> Vec<Answer> {
     };
     vec![
         Answer::new("answers", true, answers),
-        Answer::of("proxies", in_sync, behind.iter().map(line).collect()),
+        Answer::of("proxies", in_sync, behind),
         Answer::of("proxy-certificates", text, ending),
     ]
 }
 
-fn about_clusters(report: &Value, remote: &Remote) -> Vec<Answer> {
-    let clusters = status::clusters(report);
-    let behind: Vec<&Value> = clusters.iter().filter(|cluster| Sync::of(cluster) != Sync::Synced).collect();
-    let line = |cluster: &&Value| {
-        let line = [status::name(cluster), Sync::of(cluster).as_str(), &status::note(cluster)].join(" ");
-        line.trim_end().to_owned()
-    };
+fn about_clusters(clusters: &[Recipient<'_>], remote: &Remote) -> Vec<Answer> {
+    let behind = behind(clusters);
     let in_sync = format!("{} of {} clusters in sync", clusters.len() - behind.len(), clusters.len());
     vec![
         Answer::new("answers", true, format!("management plane answers at {}", remote.url())),
-        Answer::of("clusters", in_sync, behind.iter().map(line).collect()),
+        Answer::of("clusters", in_sync, behind),
     ]
 }
 
-fn about_own_certificates(report: &Value) -> Answer {
-    let held = report["certificates"].as_array().map_or(&[][..], Vec::as_slice);
-    let line = |held: &Value| {
-        let (name, expires) = (held["name"].as_str()?, held["expires"].as_str().unwrap_or("?"));
-        match held["state"].as_str()? {
-            "valid" => None,
-            "expired" => Some(format!("{name} expired at {expires}")),
-            _ => Some(format!("{name} expires at {expires} and could not be renewed")),
+/// Those that are not in sync, a line each.
+fn behind(recipients: &[Recipient<'_>]) -> Vec<String> {
+    let behind = recipients.iter().filter(|recipient| recipient.state != SyncState::Synced);
+    behind.map(Recipient::line).collect()
+}
+
+fn about_own_certificates(held: &[CertificateReport]) -> Answer {
+    let line = |held: &CertificateReport| {
+        let (name, expires) = (held.name.as_deref()?, held.expires.as_deref().unwrap_or("?"));
+        match held.state? {
+            CertificateState::Valid => None,
+            CertificateState::Expired => Some(format!("{name} expired at {expires}")),
+            CertificateState::ExpiresSoon | CertificateState::Unknown => {
+                Some(format!("{name} expires at {expires} and could not be renewed"))
+            }
         }
     };
     let text = "certificates of the plane itself are renewed in time".to_owned();

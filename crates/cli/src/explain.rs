@@ -5,8 +5,9 @@ mod request;
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome, USAGE};
 use crate::show;
+use api::report;
 use model::reason::{Blame, Retry, Row};
-use model::{Code, Level, Reason};
+use model::{Code, Reason};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: &Explain, console: &mut Console) -> Outcome {
 
 fn one(code: &str) -> Option<String> {
     if let Some(code) = Code::by_str(&code.to_ascii_uppercase()) {
-        return Some(format!("{} ({})\n\n{}\n", code.as_str(), level(code.level()), code.text()));
+        return Some(format!("{} ({})\n\n{}\n", code.as_str(), report::level(code.level()), code.text()));
     }
     Reason::by_code(&code.to_ascii_lowercase()).map(|reason| describe(&reason.row()))
 }
@@ -78,7 +79,7 @@ fn describe(row: &Row) -> String {
 fn all() -> String {
     let findings = Code::ALL.iter().map(|code| {
         let first = code.text().split_inclusive(". ").next().unwrap_or_default();
-        vec![code.as_str().to_owned(), level(code.level()).to_owned(), first.trim().to_owned()]
+        vec![code.as_str().to_owned(), report::level(code.level()).to_owned(), first.trim().to_owned()]
     });
     let reasons = Reason::ALL.iter().map(|reason| {
         let row = reason.row();
@@ -87,14 +88,6 @@ fn all() -> String {
     let findings = show::table(&["FINDING", "LEVEL", "MEANING"], &findings.collect::<Vec<_>>());
     let reasons = show::table(&["REASON", "FLAG", "ADVICE"], &reasons.collect::<Vec<_>>());
     format!("{findings}\n{reasons}")
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Info => "info",
-    }
 }
 
 fn unknown(code: &str) -> Failure {

@@ -1,6 +1,7 @@
 //! The control plane's API, as this crate uses it.
 
 use crate::exit::{DATA, FAILED, Failure, UNREACHABLE, USAGE};
+use api::report::FindingReport;
 use bytes::Bytes;
 use codec::client::{self, Limits};
 use http::{Request, Response, StatusCode};
@@ -129,14 +130,7 @@ pub(crate) fn refusal(response: &Response<Bytes>) -> Failure {
 /// Findings of a refused apply (`Status.details.findings`) or of a report (`findings`).
 pub(crate) fn findings(body: &Value) -> Vec<model::Finding> {
     let list = body.pointer("/details/findings").or_else(|| body.get("findings")).and_then(Value::as_array);
-    list.map(|list| list.iter().filter_map(finding).collect()).unwrap_or_default()
-}
-
-/// `None`: a code that this version does not know.
-fn finding(value: &Value) -> Option<model::Finding> {
-    let text = |name: &str| value[name].as_str().unwrap_or_default();
-    let object = model::ObjectRef::new(text("kind"), text("namespace"), text("name"));
-    let line = value["line"].as_u64().and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
-    let origin = model::Origin { object, file: text("file").into(), line };
-    Some(model::Finding::new(model::Code::by_str(text("code"))?, &origin, text("cause"), text("fix")))
+    // One that cannot be read is of another version, as one whose code is not known here.
+    let read = |value: &Value| serde_json::from_value::<FindingReport>(value.clone()).ok()?.finding();
+    list.map(|list| list.iter().filter_map(read).collect()).unwrap_or_default()
 }

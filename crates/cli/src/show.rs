@@ -2,6 +2,7 @@
 
 use crate::console::{Console, Paint, Tone, paint};
 use crate::exit::Failure;
+use api::report::{self, FindingReport};
 use model::{Finding, Level};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -34,27 +35,17 @@ impl Output {
 
 /// A finding as the API writes it.
 pub(crate) fn finding(finding: &Finding) -> Value {
-    let (word, _) = level(finding);
-    let origin = &finding.origin;
-    json!({
-        "code": finding.code.as_str(),
-        "level": word,
-        "kind": &*origin.object.kind,
-        "namespace": &*origin.object.namespace,
-        "name": &*origin.object.name,
-        "file": &*origin.file,
-        "line": origin.line,
-        "cause": finding.cause,
-        "fix": finding.fix,
-    })
+    json!(FindingReport::from(finding))
 }
 
 fn level(finding: &Finding) -> (&'static str, Tone) {
-    match finding.code.level() {
-        Level::Error => ("error", Tone::Bad),
-        Level::Warning => ("warning", Tone::Doubt),
-        Level::Info => ("info", Tone::Quiet),
-    }
+    let level = finding.code.level();
+    let tone = match level {
+        Level::Error => Tone::Bad,
+        Level::Warning => Tone::Doubt,
+        Level::Info => Tone::Quiet,
+    };
+    (report::level(level), tone)
 }
 
 /// Columns padded to their widest cell, three spaces apart, as kubectl prints them. Empty when there are

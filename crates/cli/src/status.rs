@@ -4,6 +4,10 @@ use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};
 use crate::remote::Server;
 use crate::show::{self, Output};
+use api::report::{
+    CertificateReport, CertificateState, ClusterStanding, ControlStatus, MANAGER, ManagerStatus, ProxyReport,
+    SyncFacts, SyncState,
+};
 use serde_json::Value;
 
 /// Characters of a hash that are shown.
@@ -22,86 +26,116 @@ pub struct Status {
     server: Server,
 }
 
-/// Whether a proxy runs what it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sync {
-    /// It acknowledged exactly what it was sent last, and its stream is open.
-    Synced,
-    /// It has not acknowledged the latest, or is not connected.
-    Stale,
-    /// It refused the latest and runs what it had.
-    Nack,
-    /// It was sent nothing yet.
-    NotSent,
-    /// Its stream broke a moment ago.
-    Away,
-    /// It has been away too long to count, and was not withdrawn.
-    Gone,
+/// What a plane reports of itself.
+pub(crate) enum PlaneStatus {
+    /// A control plane, with its proxies.
+    Control(ControlStatus),
+    /// The management plane, which knows clusters and no proxies.
+    Manager(ManagerStatus),
 }
 
-impl Sync {
-    /// As in the table.
-    pub(crate) fn as_str(self) -> &'static str {
+/// A proxy, or a cluster: somebody who is sent configuration.
+pub(crate) struct Recipient<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) state: SyncState,
+    pub(crate) is_connected: bool,
+    /// See [`api::report::ProxyReport::revision`].
+    pub(crate) revision: u64,
+    cluster: &'a str,
+    sent: &'a str,
+    applied: &'a str,
+    error: &'a str,
+    since: Option<&'a str>,
+    age_s: Option<f64>,
+    certificate: Option<&'a CertificateReport>,
+}
+
+impl PlaneStatus {
+    /// Reads `GET /leno/v1/status`.
+    pub(crate) fn read(report: &Value) -> Result<Self, Failure> {
+        let is_manager = report["plane"].as_str() == Some(MANAGER);
+        let read = match is_manager {
+            true => serde_json::from_value(report.clone()).map(Self::Manager),
+            false => serde_json::from_value(report.clone()).map(Self::Control),
+        };
+        read.map_err(|cause| anyhow::Error::new(cause).context("read the report of the plane").into())
+    }
+
+    /// Those that it sends configuration to.
+    pub(crate) fn recipients(&self) -> Vec<Recipient<'_>> {
         match self {
-            Self::Synced => "SYNCED",
-            Self::Stale => "STALE",
-            Self::Nack => "NACK",
-            Self::NotSent => "NOT SENT",
-            Self::Away => "AWAY",
-            Self::Gone => "GONE",
+            Self::Control(status) => status.proxies.iter().map(|proxy| of_proxy(proxy, status)).collect(),
+            Self::Manager(status) => status.clusters.iter().map(of_cluster).collect(),
         }
     }
 
-    /// Judges one proxy of the report. Only positive evidence makes it SYNCED: an open stream, the control
-    /// plane's own verdict, two equal hashes and no error.
-    pub(crate) fn of(proxy: &Value) -> Self {
-        let hash = |name: &str| proxy[name].as_str().unwrap_or_default();
-        let (sent, applied) = (hash("sent"), hash("applied"));
-        let is_true = |name: &str| proxy[name].as_bool() == Some(true);
-        match proxy["state"].as_str() {
-            Some("gone") => return Self::Gone,
-            Some("away") => return Self::Away,
-            _ => {}
+    /// What the plane itself lives on.
+    pub(crate) fn certificates(&self) -> &[CertificateReport] {
+        match self {
+            Self::Control(status) => &status.certificates,
+            Self::Manager(status) => &status.certificates,
         }
-        if !error(proxy).is_empty() {
-            return Self::Nack;
-        }
-        if sent.is_empty() || sent.bytes().all(|b| b == b'0') {
-            return Self::NotSent;
-        }
-        if is_true("connected") && is_true("synced") && sent == applied { Self::Synced } else { Self::Stale }
     }
 }
 
-fn error(proxy: &Value) -> &str {
-    proxy["error"].as_str().unwrap_or_default()
+fn of_proxy<'a>(proxy: &'a ProxyReport, status: &'a ControlStatus) -> Recipient<'a> {
+    let (sent, applied) = (text(&proxy.sent), text(&proxy.applied));
+    let error = proxy.error.as_ref().map_or("", text);
+    let ProxyReport { state, connected, synced, .. } = *proxy;
+    Recipient {
+        name: proxy.uid.as_deref().or(proxy.name.as_deref()).unwrap_or("?"),
+        state: SyncFacts { state, connected, synced, sent, applied, error }.verdict(),
+        is_connected: connected,
+        revision: proxy.revision.unwrap_or(0),
+        cluster: if status.cluster.is_empty() { "-" } else { &status.cluster },
+        sent,
+        applied,
+        error,
+        since: proxy.since.as_ref().and_then(Option::as_deref),
+        age_s: proxy.age_seconds,
+        certificate: proxy.certificate.as_ref().and_then(Option::as_ref),
+    }
 }
 
-/// Proxies of a report.
-pub(crate) fn proxies(report: &Value) -> &[Value] {
-    report["proxies"].as_array().map_or(&[], Vec::as_slice)
+fn of_cluster(cluster: &ClusterStanding) -> Recipient<'_> {
+    let (sent, applied, error) = (text(&cluster.sent), text(&cluster.applied), text(&cluster.error));
+    let ClusterStanding { state, connected, synced, .. } = *cluster;
+    Recipient {
+        name: &cluster.cluster,
+        state: SyncFacts { state, connected, synced, sent, applied, error }.verdict(),
+        is_connected: connected,
+        revision: cluster.revision,
+        cluster: &cluster.cluster,
+        sent,
+        applied,
+        error,
+        since: cluster.since.as_deref(),
+        age_s: cluster.age_seconds,
+        certificate: None,
+    }
 }
 
-/// Clusters of a report of the management plane.
-pub(crate) fn clusters(report: &Value) -> &[Value] {
-    report["clusters"].as_array().map_or(&[], Vec::as_slice)
+fn text(field: &Option<String>) -> &str {
+    field.as_deref().unwrap_or_default()
 }
 
-/// Whether the report comes from a management plane, which knows clusters and no proxies.
-pub(crate) fn is_manager(report: &Value) -> bool {
-    report["plane"].as_str() == Some("manager")
-}
-
-/// Name of a proxy, or of a cluster, as the table shows it.
-pub(crate) fn name(proxy: &Value) -> &str {
-    let named = |field: &str| proxy[field].as_str();
-    named("uid").or(named("name")).or(named("cluster")).unwrap_or("?")
+/// A state as the table shows it.
+pub(crate) fn word(state: SyncState) -> &'static str {
+    match state {
+        SyncState::Synced => "SYNCED",
+        SyncState::Pending => "STALE",
+        SyncState::Refused => "NACK",
+        SyncState::NotSent => "NOT SENT",
+        SyncState::Away => "AWAY",
+        SyncState::Gone => "GONE",
+    }
 }
 
 pub(crate) async fn run(args: &Status, console: &mut Console) -> Outcome {
     let mut report = args.server.remote()?.get("/leno/v1/status").await?;
     let namespace = args.namespace.as_deref();
-    if is_manager(&report) && namespace.is_some() {
+    let is_manager = matches!(PlaneStatus::read(&report)?, PlaneStatus::Manager(_));
+    if is_manager && namespace.is_some() {
         let text = "the management plane knows clusters, not namespaces; ask the control plane of a cluster";
         return Err(Failure::new(exit::USAGE, text));
     }
@@ -114,9 +148,9 @@ pub(crate) async fn run(args: &Status, console: &mut Console) -> Outcome {
         console.data(&text);
         return Ok(exit::OK);
     }
-    let shown = table(&report);
+    let shown = table(&PlaneStatus::read(&report)?);
     if shown.is_empty() {
-        let what = if is_manager(&report) { "no cluster has reported" } else { "no proxies are connected" };
+        let what = if is_manager { "no cluster has reported" } else { "no proxies are connected" };
         console.say(what);
     }
     console.data(&shown);
@@ -124,22 +158,24 @@ pub(crate) async fn run(args: &Status, console: &mut Console) -> Outcome {
 }
 
 /// Of a control plane its proxies, of the management plane its clusters.
-fn table(report: &Value) -> String {
-    let shown = if is_manager(report) { clusters(report) } else { proxies(report) };
-    let cluster = report["cluster"].as_str().unwrap_or("-");
-    let with_error = shown.iter().any(|proxy| !note(proxy).is_empty());
-    let row = |proxy: &Value| {
-        let short = |name: &str| match proxy[name].as_str().unwrap_or_default() {
+fn table(status: &PlaneStatus) -> String {
+    let shown = status.recipients();
+    let with_error = shown.iter().any(|recipient| !recipient.note().is_empty());
+    let row = |recipient: &Recipient<'_>| {
+        let short = |hash: &str| match hash {
             "" => "-".to_owned(),
             hash => hash.chars().take(HASH_CHARS).collect(),
         };
-        let age = proxy["ageSeconds"].as_f64().map_or_else(|| "-".to_owned(), show::age);
-        let state = Sync::of(proxy).as_str().to_owned();
-        let cluster = proxy["cluster"].as_str().unwrap_or(cluster);
-        let cells = [name(proxy).to_owned(), cluster.to_owned(), short("sent"), short("applied"), state, age];
-        let mut cells = cells.to_vec();
+        let mut cells = vec![
+            recipient.name.to_owned(),
+            recipient.cluster.to_owned(),
+            short(recipient.sent),
+            short(recipient.applied),
+            word(recipient.state).to_owned(),
+            recipient.age_s.map_or_else(|| "-".to_owned(), show::age),
+        ];
         if with_error {
-            cells.push(note(proxy));
+            cells.push(recipient.note());
         }
         cells
     };
@@ -148,28 +184,38 @@ fn table(report: &Value) -> String {
     show::table(&header[..if with_error { 7 } else { 6 }], &rows)
 }
 
-/// The last error, that nobody is there to give one, or that it will not be there for long. On one line.
-pub(crate) fn note(proxy: &Value) -> String {
-    let since = proxy["since"].as_str().map_or_else(String::new, |since| format!(" since {since}"));
-    let mut note = match error(proxy) {
-        "" if proxy["connected"].as_bool() == Some(false) => format!("not connected{since}"),
-        error => error.split_whitespace().collect::<Vec<_>>().join(" "),
-    };
-    if let Some(certificate) = certificate_note(proxy) {
-        let join = if note.is_empty() { "" } else { "; " };
-        note.push_str(&format!("{join}{certificate}"));
+impl Recipient<'_> {
+    /// The last error, that nobody is there to give one, or that it will not be there for long. On one line.
+    pub(crate) fn note(&self) -> String {
+        let since = self.since.map_or_else(String::new, |since| format!(" since {since}"));
+        let mut note = match self.error {
+            "" if !self.is_connected => format!("not connected{since}"),
+            error => error.split_whitespace().collect::<Vec<_>>().join(" "),
+        };
+        if let Some(certificate) = self.certificate_note() {
+            let join = if note.is_empty() { "" } else { "; " };
+            note.push_str(&format!("{join}{certificate}"));
+        }
+        note
     }
-    note
-}
 
-/// What is wrong with a proxy's certificate, if anything is.
-pub(crate) fn certificate_note(proxy: &Value) -> Option<String> {
-    let certificate = &proxy["certificate"];
-    let expires = certificate["expires"].as_str().unwrap_or("?");
-    match certificate["state"].as_str()? {
-        "expired" => Some(format!("its certificate expired at {expires}")),
-        "expires-soon" => Some(format!("its certificate expires at {expires} and was not renewed")),
-        _ => None,
+    /// What is wrong with its certificate, if anything is.
+    pub(crate) fn certificate_note(&self) -> Option<String> {
+        let certificate = self.certificate?;
+        let expires = certificate.expires.as_deref().unwrap_or("?");
+        match certificate.state? {
+            CertificateState::Expired => Some(format!("its certificate expired at {expires}")),
+            CertificateState::ExpiresSoon => {
+                Some(format!("its certificate expires at {expires} and was not renewed"))
+            }
+            CertificateState::Valid | CertificateState::Unknown => None,
+        }
+    }
+
+    /// Name, state and what stands in the way.
+    pub(crate) fn line(&self) -> String {
+        let line = [self.name, word(self.state), &self.note()].join(" ");
+        line.trim_end().to_owned()
     }
 }
 

@@ -232,13 +232,7 @@ impl Backend for ClusterApi {
 
     async fn report(&self, name: String) -> Option<Value> {
         let held = (self.certificates)();
-        let report = self.handle.run(move |plane, now| {
-            let mut report = status::report(&name, plane, now)?;
-            if let (true, Some(fields)) = (name == "status", report.as_object_mut()) {
-                fields.insert("certificates".into(), status::certificates(&held, now.wall));
-            }
-            Some(report)
-        });
+        let report = self.handle.run(move |plane, now| status::report(&name, plane, &held, now));
         report.await.ok().flatten()
     }
 }

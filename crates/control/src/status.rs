@@ -1,44 +1,57 @@
 //! `GET /leno/v1/status`, `/findings` and `/clusters`: what each proxy was sent and what it really runs, what
-//! is wrong, and which other clusters are known.
+//! is wrong, and which other clusters are known. Their form is `api::report`.
 
 use crate::plane::Plane;
 use crate::presence::{Absence, Registration, seconds};
 use crate::stream::{Peer, Stream};
 use crate::task::Now;
-use apiserver::http::finding_json;
+use api::report::{
+    CertificateReport, CertificateState, ClusterReport, ControlStatus, FindingReport, FindingsReport,
+    KnownClusters, ProxyReport, SyncState,
+};
 use identity::freshness::{Freshness, Held};
 use model::time::rfc3339;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Answers `GET /leno/v1/NAME`; `None`: no such report.
-pub fn report(name: &str, plane: &Plane, now: Now) -> Option<Value> {
+/// Answers `GET /leno/v1/NAME`; `None`: no such report. `held` are the control plane's own certificates.
+pub fn report(name: &str, plane: &Plane, held: &[Held], now: Now) -> Option<Value> {
     match name {
-        "status" => Some(status(plane, now)),
-        "findings" => Some(findings(plane)),
-        "clusters" => Some(clusters(plane)),
+        "status" => Some(value(status(plane, held, now))),
+        "findings" => Some(value(findings(plane))),
+        "clusters" => Some(value(clusters(plane))),
         _ => None,
     }
 }
 
-fn status(plane: &Plane, now: Now) -> Value {
-    let mut proxies: Vec<Value> = plane.streams().map(|(_, stream)| proxy(stream, plane, now)).collect();
+fn value(report: impl Serialize) -> Value {
+    serde_json::to_value(report).unwrap_or_else(|error| {
+        tracing::error!(%error, "a report cannot be written");
+        Value::Null
+    })
+}
+
+fn status(plane: &Plane, held: &[Held], now: Now) -> ControlStatus {
+    let mut proxies: Vec<ProxyReport> =
+        plane.streams().map(|(_, stream)| proxy(stream, plane, now)).collect();
     // Counted as there or missed, but not heard of: never in sync.
     let absent = plane.presence.absent(seconds(now.wall));
     proxies.extend(absent.map(|(registration, absence)| missing(registration, absence, plane, now)));
-    proxies.sort_by_key(|proxy| proxy["uid"].as_str().unwrap_or_default().to_owned());
+    proxies.sort_by(|a, b| a.uid.cmp(&b.uid));
     let place = plane.world.place();
-    json!({
-        "cluster": &*place.cluster,
-        "network": &*place.network,
-        "trustDomain": place.trust_domain.as_str(),
-        "objects": plane.in_force().len(),
-        "findings": plane.findings().len(),
-        "revision": plane.revision(),
-        "published": plane.published(),
-        "clusters": plane.remotes().map(|cluster| &*cluster.cluster).collect::<Vec<_>>(),
-        "proxies": proxies,
-    })
+    ControlStatus {
+        cluster: place.cluster.to_string(),
+        network: place.network.to_string(),
+        trust_domain: place.trust_domain.as_str().into(),
+        objects: plane.in_force().len(),
+        findings: plane.findings().len(),
+        revision: plane.revision(),
+        published: plane.published(),
+        clusters: plane.remotes().map(|cluster| cluster.cluster.to_string()).collect(),
+        proxies,
+        certificates: held.iter().map(|held| own_certificate(held, now.wall)).collect(),
+    }
 }
 
 fn name(namespace: &str, group: &str) -> String {
@@ -46,123 +59,99 @@ fn name(namespace: &str, group: &str) -> String {
 }
 
 /// A registration without a stream.
-fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: Now) -> Value {
+fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: Now) -> ProxyReport {
     let (state, since_s) = match absence {
-        Absence::Away => ("away", None),
-        Absence::Gone { since_s } => ("gone", since_s),
+        Absence::Away => (SyncState::Away, None),
+        Absence::Gone { since_s } => (SyncState::Gone, since_s),
     };
     let since = since_s.map(|since| UNIX_EPOCH + Duration::from_secs(since));
     let age = since.and_then(|since| now.wall.duration_since(since).ok());
-    json!({
-        "uid": &*registration.uid,
-        "name": name(&registration.namespace, &registration.group),
-        "namespace": &*registration.namespace,
-        "group": &*registration.group,
-        "identity": &*registration.identity,
-        "addresses": registration.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "connected": false,
-        "synced": false,
-        "state": state,
-        "since": since.map(rfc3339),
-        "ageSeconds": age.map(|age| age.as_secs_f64()),
-        "certificate": registration.expires_s.map(|at| certificate(at, plane, now)),
-    })
-}
-
-/// A proxy's certificate: until when, and whether that is too soon for one that is renewed in time.
-fn certificate(expires_s: u64, plane: &Plane, now: Now) -> Value {
-    let expires = UNIX_EPOCH + Duration::from_secs(expires_s);
-    // Its beginning is not known here; all are issued for the same time.
-    let begin = expires - plane.presence.lives.certificate;
-    json!({ "expires": rfc3339(expires), "state": freshness(Freshness::of(begin, expires, now.wall)) })
-}
-
-fn freshness(freshness: Freshness) -> &'static str {
-    match freshness {
-        Freshness::Good => "valid",
-        Freshness::ExpiresSoon(_) => "expires-soon",
-        Freshness::Expired(_) => "expired",
+    ProxyReport {
+        uid: Some(registration.uid.to_string()),
+        name: Some(name(&registration.namespace, &registration.group)),
+        namespace: Some(registration.namespace.to_string()),
+        group: Some(registration.group.to_string()),
+        identity: Some(registration.identity.to_string()),
+        addresses: Some(registration.addresses.iter().map(ToString::to_string).collect()),
+        state: Some(state),
+        since: Some(since.map(rfc3339)),
+        age_seconds: age.map(|age| age.as_secs_f64()),
+        certificate: Some(registration.expires_s.map(|at| certificate(at, plane, now))),
+        ..ProxyReport::default()
     }
 }
 
-/// The control plane's own certificates.
-pub fn certificates(held: &[Held], now: SystemTime) -> Value {
-    let one = |held: &Held| {
-        json!({
-            "name": held.name,
-            "expires": rfc3339(held.not_after),
-            "state": freshness(held.freshness(now)),
-        })
-    };
-    Value::Array(held.iter().map(one).collect())
+/// A proxy's certificate: until when, and whether that is too soon for one that is renewed in time.
+fn certificate(expires_s: u64, plane: &Plane, now: Now) -> CertificateReport {
+    let expires = UNIX_EPOCH + Duration::from_secs(expires_s);
+    // Its beginning is not known here; all are issued for the same time.
+    let begin = expires - plane.presence.lives.certificate;
+    CertificateReport {
+        name: None,
+        expires: Some(rfc3339(expires)),
+        state: Some(certificate_state(Freshness::of(begin, expires, now.wall))),
+    }
 }
 
-fn proxy(stream: &Stream, plane: &Plane, now: Now) -> Value {
+fn certificate_state(freshness: Freshness) -> CertificateState {
+    match freshness {
+        Freshness::Good => CertificateState::Valid,
+        Freshness::ExpiresSoon(_) => CertificateState::ExpiresSoon,
+        Freshness::Expired(_) => CertificateState::Expired,
+    }
+}
+
+/// A certificate of the control plane itself.
+fn own_certificate(held: &Held, now: SystemTime) -> CertificateReport {
+    CertificateReport {
+        name: Some(held.name.into()),
+        expires: Some(rfc3339(held.not_after)),
+        state: Some(certificate_state(held.freshness(now))),
+    }
+}
+
+fn proxy(stream: &Stream, plane: &Plane, now: Now) -> ProxyReport {
     let status = stream.status();
     let age_s = now.wall.duration_since(status.since).map_or(0.0, |age| age.as_secs_f64());
-    let state = match (status.synced, &status.last_error) {
-        (true, _) => "synced",
-        (false, Some(_)) => "refused",
-        (false, None) => "pending",
+    let report = ProxyReport {
+        connected: true,
+        sent: Some(status.sent.to_string()),
+        applied: Some(status.applied.to_string()),
+        synced: status.synced,
+        state: Some(SyncState::of_session(status.synced, status.last_error.as_deref())),
+        error: Some(status.last_error),
+        resources: Some(status.resources),
+        revision: Some(stream.revision()),
+        subscriptions: Some(stream.subscriptions().count()),
+        age_seconds: Some(age_s),
+        ..ProxyReport::default()
     };
-    let mut value = json!({
-        "connected": true,
-        "sent": status.sent.to_string(),
-        "applied": status.applied.to_string(),
-        "synced": status.synced,
-        "state": state,
-        "error": status.last_error,
-        "resources": status.resources,
-        "revision": stream.revision(),
-        "subscriptions": stream.subscriptions().count(),
-        "ageSeconds": age_s,
-    });
-    let Some(fields) = value.as_object_mut() else { return value };
     match &stream.peer {
         Peer::Proxy { uid, identity, remote, key, version, shown } => {
             // Renewed over the stream's connection, it lasts longer than the one that was shown.
             let known = plane.presence.find(uid).and_then(|registration| registration.expires_s);
             let expires_s = known.map_or(shown.expires_s, |known| known.max(shown.expires_s));
-            fields.insert("certificate".into(), certificate(expires_s, plane, now));
-            fields.insert("uid".into(), json!(&**uid));
-            fields.insert("name".into(), json!(name(&key.namespace, &key.group)));
-            fields.insert("namespace".into(), json!(&*key.namespace));
-            fields.insert("group".into(), json!(&*key.group));
-            fields.insert("identity".into(), json!(identity.to_string()));
-            fields.insert("address".into(), json!(remote.to_string()));
-            fields.insert("version".into(), json!(&**version));
+            ProxyReport {
+                certificate: Some(Some(certificate(expires_s, plane, now))),
+                uid: Some(uid.to_string()),
+                name: Some(name(&key.namespace, &key.group)),
+                namespace: Some(key.namespace.to_string()),
+                group: Some(key.group.to_string()),
+                identity: Some(identity.to_string()),
+                address: Some(remote.to_string()),
+                version: Some(version.to_string()),
+                ..report
+            }
         }
-        Peer::Local => {
-            fields.insert("uid".into(), json!("local"));
-            fields.insert("name".into(), json!("local"));
-        }
+        Peer::Local => ProxyReport { uid: Some("local".into()), name: Some("local".into()), ..report },
     }
-    value
 }
 
-fn findings(plane: &Plane) -> Value {
-    json!({ "findings": plane.findings().iter().map(finding_json).collect::<Vec<_>>() })
+fn findings(plane: &Plane) -> FindingsReport {
+    FindingsReport { findings: plane.findings().iter().map(FindingReport::from).collect() }
 }
 
-fn clusters(plane: &Plane) -> Value {
-    let export = |export: &model::federation::Export| {
-        json!({
-            "host": export.host.as_str(),
-            "weight": export.weight,
-            "identities": export.identities.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    };
-    let cluster = |cluster: &model::federation::RemoteCluster| {
-        let gateways = cluster.gateways.iter().map(|gateway| format!("{}:{}", gateway.address, gateway.port));
-        json!({
-            "cluster": &*cluster.cluster,
-            "network": &*cluster.network,
-            "region": &*cluster.locality.region,
-            "zone": &*cluster.locality.zone,
-            "gateways": gateways.collect::<Vec<_>>(),
-            "exports": cluster.exports.iter().map(export).collect::<Vec<_>>(),
-        })
-    };
-    let own = plane.world.export();
-    json!({ "own": cluster(&own), "others": plane.remotes().map(cluster).collect::<Vec<_>>() })
+fn clusters(plane: &Plane) -> KnownClusters {
+    let own = ClusterReport::from(&plane.world.export());
+    KnownClusters { own, others: plane.remotes().map(ClusterReport::from).collect() }
 }

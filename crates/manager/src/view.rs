@@ -6,6 +6,10 @@
 
 use crate::clusters::Known;
 use crate::serving::{Hub, Told};
+use api::report::{
+    CertificateReport, CertificateState, ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport,
+    ReportedCluster, ReportedClusters, SyncState,
+};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -15,6 +19,7 @@ use axum::{Json, Router};
 use daemon::host::is_ours;
 use identity::freshness::{Freshness, Held};
 use model::time::rfc3339;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;
@@ -54,8 +59,15 @@ pub async fn serve(
 }
 
 async fn clusters(State(shown): State<Arc<Shown>>) -> Json<Value> {
-    let clusters: Vec<Value> = shown.hub.clusters().all().map(cluster).collect();
-    Json(json!({ "clusters": clusters }))
+    page(ReportedClusters { clusters: shown.hub.clusters().all().map(cluster).collect() })
+}
+
+/// In the order of the alphabet, as all reports.
+fn page(report: impl Serialize) -> Json<Value> {
+    Json(serde_json::to_value(report).unwrap_or_else(|error| {
+        tracing::error!(%error, "a report cannot be written");
+        Value::Null
+    }))
 }
 
 /// What a cluster's own control plane has is told from what is here, in the form of Kubernetes.
@@ -73,18 +85,18 @@ async fn status(State(shown): State<Arc<Shown>>) -> Json<Value> {
     let Shown { hub, certificates } = &*shown;
     let now = hub.now();
     let told = hub.told().clone();
-    let clusters: Vec<Value> =
+    let clusters =
         hub.clusters().all().map(|known| standing(known, told.get(&known.report.cluster), now)).collect();
-    Json(json!({
-        "plane": "manager",
-        "trustDomain": hub.trust_domain().as_str(),
-        "clusters": clusters,
-        "certificates": certificates().iter().map(|held| certificate(held, now)).collect::<Vec<_>>(),
-    }))
+    page(ManagerStatus {
+        plane: MANAGER.into(),
+        trust_domain: hub.trust_domain().as_str().into(),
+        clusters,
+        certificates: certificates().iter().map(|held| certificate(held, now)).collect(),
+    })
 }
 
 /// One cluster: whether it is there, and how far it is with what the others offer.
-fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> Value {
+fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> ClusterStanding {
     let is_connected = known.links > 0;
     let since = match told {
         Some(told) if is_connected => told.status.since,
@@ -92,63 +104,52 @@ fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> Value {
     };
     let status = told.map(|told| &told.status);
     let state = match (is_connected, status) {
-        (false, _) => "gone",
-        (true, Some(status)) if status.synced => "synced",
-        (true, Some(status)) if status.last_error.is_some() => "refused",
-        (true, _) => "pending",
+        (false, _) => SyncState::Gone,
+        (true, Some(status)) => SyncState::of_session(status.synced, status.last_error.as_deref()),
+        (true, None) => SyncState::Pending,
     };
-    json!({
-        "cluster": &*known.report.cluster,
-        "connected": is_connected,
-        "state": state,
-        "synced": state == "synced",
-        "sent": status.map(|status| status.sent.to_string()),
-        "applied": status.map(|status| status.applied.to_string()),
-        "error": status.and_then(|status| status.last_error.clone()),
-        "resources": status.map(|status| status.resources),
-        "address": told.map(|told| told.address.to_string()),
-        "version": told.map(|told| told.version.clone()),
-        "revision": known.revision,
-        "reportedAt": rfc3339(known.at),
-        "since": rfc3339(since),
-        "ageSeconds": now.duration_since(since).map_or(0.0, |age| age.as_secs_f64()),
-    })
+    ClusterStanding {
+        cluster: known.report.cluster.to_string(),
+        connected: is_connected,
+        state: Some(state),
+        synced: state == SyncState::Synced,
+        sent: status.map(|status| status.sent.to_string()),
+        applied: status.map(|status| status.applied.to_string()),
+        error: status.and_then(|status| status.last_error.clone()),
+        resources: status.map(|status| status.resources),
+        address: told.map(|told| told.address.to_string()),
+        version: told.map(|told| told.version.clone()),
+        revision: known.revision,
+        reported_at: rfc3339(known.at),
+        since: Some(rfc3339(since)),
+        age_seconds: Some(now.duration_since(since).map_or(0.0, |age| age.as_secs_f64())),
+    }
 }
 
-fn certificate(held: &Held, now: SystemTime) -> Value {
+fn certificate(held: &Held, now: SystemTime) -> CertificateReport {
     let state = match held.freshness(now) {
-        Freshness::Good => "valid",
-        Freshness::ExpiresSoon(_) => "expires-soon",
-        Freshness::Expired(_) => "expired",
+        Freshness::Good => CertificateState::Valid,
+        Freshness::ExpiresSoon(_) => CertificateState::ExpiresSoon,
+        Freshness::Expired(_) => CertificateState::Expired,
     };
-    json!({ "name": held.name, "expires": rfc3339(held.not_after), "state": state })
+    CertificateReport {
+        name: Some(held.name.into()),
+        expires: Some(rfc3339(held.not_after)),
+        state: Some(state),
+    }
 }
 
-fn cluster(known: &Known) -> Value {
-    let report = &known.report;
-    let export = |export: &model::federation::Export| {
-        json!({
-            "host": export.host.as_str(),
-            "weight": export.weight,
-            "identities": export.identities.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
+fn cluster(known: &Known) -> ReportedCluster {
+    let past = |(revision, version): &(u64, Arc<str>)| PastReport {
+        revision: *revision,
+        version: version.to_string(),
     };
-    let gateways = report.gateways.iter().map(|gateway| format!("{}:{}", gateway.address, gateway.port));
-    let history = known
-        .history
-        .iter()
-        .map(|(revision, version)| json!({ "revision": revision, "version": &**version }));
-    json!({
-        "cluster": &*report.cluster,
-        "network": &*report.network,
-        "region": &*report.locality.region,
-        "zone": &*report.locality.zone,
-        "gateways": gateways.collect::<Vec<_>>(),
-        "exports": report.exports.iter().map(export).collect::<Vec<_>>(),
-        "connected": known.links > 0,
-        "revision": known.revision,
-        "version": &*known.encoded.version,
-        "reportedAt": known.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        "history": history.collect::<Vec<_>>(),
-    })
+    ReportedCluster {
+        report: ClusterReport::from(&known.report),
+        connected: known.links > 0,
+        revision: known.revision,
+        version: known.encoded.version.to_string(),
+        reported_at: known.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        history: known.history.iter().map(past).collect(),
+    }
 }

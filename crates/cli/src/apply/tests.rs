@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! What `--wait` waits for.
 
-use super::{lacks, names, parse_wait};
+use super::{PlaneStatus, lacks, names, parse_wait};
 use serde_json::json;
 use std::time::Duration;
 
@@ -14,7 +14,10 @@ fn only_connected_proxies_are_waited_for() {
         { "uid": "away", "connected": false },
         { "uid": "new", "connected": true },
     ]});
-    assert_eq!(names(&report, |proxy| lacks(proxy, 7)), ["late", "new"]);
+    assert_eq!(
+        names(&PlaneStatus::read(&report).unwrap().recipients(), |proxy| lacks(proxy, 7)),
+        ["late", "new"]
+    );
 }
 
 #[test]

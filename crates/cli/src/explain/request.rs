@@ -5,6 +5,7 @@
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::remote::{self, Remote, Server};
+use crate::status::PlaneStatus;
 use crate::{analyze, load, naming, show};
 use anyhow::Context;
 use decide::authz::{Facts, RemoteIp};
@@ -128,8 +129,10 @@ fn written(paths: &[String], console: &mut Console) -> Result<World, Failure> {
 
 /// The configuration of a running control plane: its objects, in its trust domain.
 async fn running(remote: &Remote) -> Result<World, Failure> {
-    let status = remote.get("/leno/v1/status").await?;
-    let domain = status["trustDomain"].as_str().and_then(TrustDomain::parse);
+    let domain = match PlaneStatus::read(&remote.get("/leno/v1/status").await?)? {
+        PlaneStatus::Control(status) => TrustDomain::parse(&status.trust_domain),
+        PlaneStatus::Manager(_) => None,
+    };
     let domain =
         domain.ok_or_else(|| Failure::new(exit::FAILED, "the server is no control plane of a cluster"))?;
     let mut objects = Vec::new();

@@ -1,7 +1,12 @@
 //! What counts as in sync.
+#![allow(clippy::unwrap_used)]
 
-use super::{Sync, table};
+use super::{PlaneStatus, word};
 use serde_json::{Value, json};
+
+fn table(report: &Value) -> String {
+    super::table(&PlaneStatus::read(report).unwrap())
+}
 
 fn proxy(sent: &str, applied: &str, synced: bool, error: Option<&str>) -> Value {
     json!({ "uid": "a", "namespace": "n", "connected": true, "sent": sent, "applied": applied,
@@ -10,7 +15,13 @@ fn proxy(sent: &str, applied: &str, synced: bool, error: Option<&str>) -> Value 
 
 #[test]
 fn only_an_acknowledged_proxy_is_synced() {
-    let check = |proxy: Value, expected: &str| assert_eq!(Sync::of(&proxy).as_str(), expected, "{proxy}");
+    let check = |proxy: Value, expected: &str| {
+        let status = PlaneStatus::read(&json!({ "proxies": [proxy] })).unwrap();
+        assert_eq!(word(status.recipients()[0].state), expected, "{proxy}");
+        // A cluster is judged by the same evidence.
+        let status = PlaneStatus::read(&json!({ "plane": "manager", "clusters": [proxy] })).unwrap();
+        assert_eq!(word(status.recipients()[0].state), expected, "cluster: {proxy}");
+    };
     check(proxy("ab", "ab", true, None), "SYNCED");
     check(proxy("ab", "cd", true, None), "STALE");
     check(proxy("ab", "ab", false, None), "STALE");
