@@ -32,22 +32,22 @@ enum Command {
     /// A proxy without a mesh, configured by files or by two addresses
     Gateway(gateway::Options),
     /// Two clusters on this machine, to try and to break
-    Demo(lab::Arguments),
+    Demo(lab::DemoArguments),
     /// What needs privileges on a host: capture of traffic
     #[command(subcommand)]
     Node(node::Command),
     #[command(flatten)]
     User(cli::Command),
     #[command(hide = true)]
-    DemoEnter(lab::Stage),
+    DemoEnter(lab::DemoStage),
     #[command(hide = true)]
-    DemoInit(lab::Stage),
+    DemoInit(lab::DemoStage),
     /// The demo's application: answers with who it is and with what the next service said
     #[command(hide = true)]
-    DemoApp(lab::app::Options),
+    DemoApp(lab::app::AppOptions),
     /// Load at a constant rate, one line of JSON for each request
     #[command(hide = true)]
-    DemoLoad(lab::load::Options),
+    DemoLoad(lab::load::LoadOptions),
 }
 
 fn main() -> ExitCode {

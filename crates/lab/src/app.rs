@@ -4,7 +4,7 @@
 //! plain HTTP/1.1. Headers `x-*` are passed on, as applications do with context. A caller may ask for
 //! trouble: `x-demo-fault: SERVICE delay MS` or `SERVICE status CODE [every N]`.
 
-use crate::caller::Caller;
+use crate::caller::AppCaller;
 use anyhow::{Context, Result};
 use codec::{Body, Reply, ServerOptions, http1};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -27,7 +27,7 @@ const DELAY_MS_MAX: u64 = 60_000;
 
 /// Options of `leno demo-app`.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Options {
+pub struct AppOptions {
     /// Name in answers
     #[arg(long)]
     pub name: String,
@@ -47,7 +47,7 @@ pub struct Options {
 
 /// The answer of the application.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct AppAnswer {
     /// The services that the request passed, the first one first.
     pub hops: Vec<Hop>,
     /// What went wrong on the way, if anything did.
@@ -70,24 +70,24 @@ pub struct Hop {
 
 struct App {
     own: Hop,
-    next: Option<Rc<Caller>>,
+    next: Option<Rc<AppCaller>>,
     /// Requests that asked for a status so far, for `every N`.
     faulty: Cell<u64>,
 }
 
 /// Runs the application until SIGTERM.
-pub fn run(options: Options) -> Result<()> {
+pub fn run(options: AppOptions) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, serve(options))
 }
 
-async fn serve(options: Options) -> Result<()> {
+async fn serve(options: AppOptions) -> Result<()> {
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("listen on {}", options.listen))?;
     let host = nix::sys::utsname::uname()?.nodename().to_string_lossy().into_owned();
     let app = Rc::new(App {
         own: Hop { service: options.name, version: options.version, cluster: options.cluster, host },
-        next: options.next.as_deref().map(Caller::new).transpose()?,
+        next: options.next.as_deref().map(AppCaller::new).transpose()?,
         faulty: Cell::new(0),
     });
     let (stop, stopped) = watch::channel(false);
@@ -122,22 +122,22 @@ async fn answer(app: Rc<App>, request: Request<Body>) -> Reply {
     let faults = faults(request.headers(), &app.own.service);
     for fault in faults {
         match fault {
-            Fault::Delay(time) => tokio::time::sleep(time).await,
-            Fault::Status { status, every } => {
+            AppFault::Delay(time) => tokio::time::sleep(time).await,
+            AppFault::Status { status, every } => {
                 let count = app.faulty.get();
                 app.faulty.set(count + 1);
                 if count.is_multiple_of(every) {
                     let error = Some(format!("{} was asked for this", app.own.service));
-                    return reply(status, &Answer { hops: vec![app.own.clone()], error });
+                    return reply(status, &AppAnswer { hops: vec![app.own.clone()], error });
                 }
             }
         }
     }
-    let mut answer = Answer { hops: vec![app.own.clone()], error: None };
+    let mut answer = AppAnswer { hops: vec![app.own.clone()], error: None };
     let Some(next) = &app.next else { return reply(StatusCode::OK, &answer) };
     match next.call(Method::GET, &context(request.headers())).await {
         Ok(theirs) => {
-            match serde_json::from_slice::<Answer>(&theirs.body) {
+            match serde_json::from_slice::<AppAnswer>(&theirs.body) {
                 Ok(further) => {
                     answer.hops.extend(further.hops);
                     answer.error = further.error;
@@ -159,7 +159,7 @@ fn context(headers: &HeaderMap) -> HeaderMap {
     passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn reply(status: StatusCode, answer: &Answer) -> Reply {
+fn reply(status: StatusCode, answer: &AppAnswer) -> Reply {
     let mut text = serde_json::to_vec(answer).unwrap_or_default();
     text.push(b'\n');
     let mut response = Response::new(Body::full(text));
@@ -170,29 +170,31 @@ fn reply(status: StatusCode, answer: &Answer) -> Reply {
 
 /// Trouble that a caller asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+enum AppFault {
     Delay(Duration),
     Status { status: StatusCode, every: u64 },
 }
 
 /// The faults meant for `service`; what cannot be read is left out.
-fn faults(headers: &HeaderMap, service: &str) -> Vec<Fault> {
+fn faults(headers: &HeaderMap, service: &str) -> Vec<AppFault> {
     let lines = headers.get_all(FAULT_HEADER).iter().filter_map(|value| value.to_str().ok());
     lines.filter_map(|line| fault(line, service)).collect()
 }
 
-fn fault(line: &str, service: &str) -> Option<Fault> {
+fn fault(line: &str, service: &str) -> Option<AppFault> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (name, words) = words.split_first()?;
     if *name != service {
         return None;
     }
     match words {
-        ["delay", ms] => Some(Fault::Delay(Duration::from_millis(ms.parse::<u64>().ok()?.min(DELAY_MS_MAX)))),
-        ["status", code] => Some(Fault::Status { status: code.parse().ok()?, every: 1 }),
+        ["delay", ms] => {
+            Some(AppFault::Delay(Duration::from_millis(ms.parse::<u64>().ok()?.min(DELAY_MS_MAX))))
+        }
+        ["status", code] => Some(AppFault::Status { status: code.parse().ok()?, every: 1 }),
         ["status", code, "every", count] => {
             let every = count.parse().ok().filter(|every| *every > 0)?;
-            Some(Fault::Status { status: code.parse().ok()?, every })
+            Some(AppFault::Status { status: code.parse().ok()?, every })
         }
         _ => None,
     }

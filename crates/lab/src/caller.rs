@@ -20,7 +20,7 @@ const IDLE_MAX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Calls one URL's host again and again.
-pub struct Caller {
+pub struct AppCaller {
     authority: HeaderValue,
     host: String,
     port: u16,
@@ -29,14 +29,14 @@ pub struct Caller {
 }
 
 /// An answer, whole.
-pub struct Answer {
+pub struct CallAnswer {
     /// Status code.
     pub status: StatusCode,
     /// The whole body.
     pub body: Bytes,
 }
 
-impl Caller {
+impl AppCaller {
     /// For `http://HOST[:PORT]/PATH`.
     pub fn new(url: &str) -> Result<Rc<Self>> {
         let uri: Uri = url.parse().with_context(|| format!("read the URL {url}"))?;
@@ -54,7 +54,7 @@ impl Caller {
     }
 
     /// One request and its whole answer. A kept connection that turns out closed is replaced once.
-    pub async fn call(self: &Rc<Self>, method: Method, headers: &HeaderMap) -> Result<Answer> {
+    pub async fn call(self: &Rc<Self>, method: Method, headers: &HeaderMap) -> Result<CallAnswer> {
         loop {
             let kept = self.take_idle();
             let reused = kept.is_some();
@@ -70,7 +70,7 @@ impl Caller {
                     let (parts, body) = response.into_parts();
                     let body = body.collect(ANSWER_BYTES_MAX).await.context("read the answer")?;
                     self.keep(sender);
-                    return Ok(Answer { status: parts.status, body });
+                    return Ok(CallAnswer { status: parts.status, body });
                 }
                 Err(error) if reused && error.kind == SendErrorKind::NotSent => {}
                 Err(error) => bail!("send the request: {}", said(&error)),

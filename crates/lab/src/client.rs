@@ -2,7 +2,7 @@
 //!
 //! Blocking, because its users wait anyway. Each call is one connection to the lab's abstract socket.
 
-use crate::protocol::{Drops, HttpAnswer, Manner, ProcessRow, Reply, Request, Status};
+use crate::protocol::{Drops, HttpAnswer, LabReply, LabRequest, LabStatus, Manner, ProcessRow};
 use crate::wire;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::SigSet;
@@ -26,7 +26,7 @@ pub struct Client {
 
 /// What a command in a host did.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct ExecOutput {
     /// Exit code, or 128 plus the signal.
     pub code: i32,
     /// Standard output.
@@ -35,7 +35,7 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
-impl Output {
+impl ExecOutput {
     /// Standard output as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -66,31 +66,31 @@ impl Client {
     }
 
     /// Any request but `Exec`; an answer of `Failed` is an error.
-    pub fn ask(&self, request: &Request) -> Result<Reply> {
+    pub fn ask(&self, request: &LabRequest) -> Result<LabReply> {
         let stream = self.open()?;
         wire::send(&stream, request, &[])?;
         match wire::receive(&stream)?.context("the lab ended")? {
-            Reply::Failed { message } => bail!("{message}"),
+            LabReply::Failed { message } => bail!("{message}"),
             reply => Ok(reply),
         }
     }
 
-    fn order(&self, request: &Request) -> Result<()> {
+    fn order(&self, request: &LabRequest) -> Result<()> {
         self.ask(request).map(drop)
     }
 
     /// Everything that runs.
-    pub fn status(&self) -> Result<Status> {
-        as_status(self.ask(&Request::Status)?)
+    pub fn status(&self) -> Result<LabStatus> {
+        as_status(self.ask(&LabRequest::Status)?)
     }
 
     /// The same, once the first start is complete; `Err` says why it is not.
-    pub fn wait_ready(&self) -> Result<Status> {
-        as_status(self.ask(&Request::WaitReady)?)
+    pub fn wait_ready(&self) -> Result<LabStatus> {
+        as_status(self.ask(&LabRequest::WaitReady)?)
     }
 
     /// Runs a command in a host to its end, with empty input and captured output.
-    pub fn exec(&self, host: &str, command: &[&str]) -> Result<Output> {
+    pub fn exec(&self, host: &str, command: &[&str]) -> Result<ExecOutput> {
         self.spawn(host, command)?.finish()
     }
 
@@ -109,14 +109,14 @@ impl Client {
     }
 
     /// Starts a command in a host. It is killed when the handle is dropped.
-    pub fn spawn(&self, host: &str, command: &[&str]) -> Result<Remote> {
+    pub fn spawn(&self, host: &str, command: &[&str]) -> Result<RemoteProcess> {
         let (stdout, stdout_far) = std::io::pipe().context("make a pipe")?;
         let (stderr, stderr_far) = std::io::pipe().context("make a pipe")?;
         let null = std::fs::File::open("/dev/null").context("open /dev/null")?;
         let far: [PipeWriter; 2] = [stdout_far, stderr_far];
         let fds = [null.as_raw_fd(), far[0].as_raw_fd(), far[1].as_raw_fd()];
         let (stream, pid) = self.start(host, command, BTreeMap::new(), &fds)?;
-        Ok(Remote { stream, pid, stdout: Some(stdout), stderr: Some(stderr) })
+        Ok(RemoteProcess { stream, pid, stdout: Some(stdout), stderr: Some(stderr) })
     }
 
     /// Runs a command in a host with this process's own standard streams; its exit code. SIGINT and SIGTERM
@@ -149,75 +149,75 @@ impl Client {
     ) -> Result<(UnixStream, i32)> {
         let stream = self.open()?;
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        wire::send(&stream, &Request::Exec { host: host.to_owned(), command, environment }, fds)?;
+        wire::send(&stream, &LabRequest::Exec { host: host.to_owned(), command, environment }, fds)?;
         match wire::receive(&stream)?.context("the lab ended")? {
-            Reply::Started { pid } => Ok((stream, pid)),
-            Reply::Failed { message } => bail!("{message}"),
+            LabReply::Started { pid } => Ok((stream, pid)),
+            LabReply::Failed { message } => bail!("{message}"),
             other => bail!("unexpected answer {other:?}"),
         }
     }
 
     /// Sets how many workloads a service has (`west/purchase-history`); returns when they are ready or gone.
     pub fn scale(&self, service: &str, replicas: u32, manner: Manner) -> Result<()> {
-        self.order(&Request::Scale { service: service.to_owned(), replicas, manner })
+        self.order(&LabRequest::Scale { service: service.to_owned(), replicas, manner })
     }
 
     /// `SIGKILL` to everything in a host.
     pub fn kill(&self, host: &str) -> Result<()> {
-        self.order(&Request::Kill { host: host.to_owned() })
+        self.order(&LabRequest::Kill { host: host.to_owned() })
     }
 
     /// `SIGTERM` to everything in a host, proxy first; returns when it is gone.
     pub fn stop(&self, host: &str) -> Result<()> {
-        self.order(&Request::Stop { host: host.to_owned() })
+        self.order(&LabRequest::Stop { host: host.to_owned() })
     }
 
     /// Starts what `kill` or `stop` ended; returns when it is ready.
     pub fn start_host(&self, host: &str) -> Result<()> {
-        self.order(&Request::Start { host: host.to_owned() })
+        self.order(&LabRequest::Start { host: host.to_owned() })
     }
 
     /// `SIGSTOP` to everything in a host.
     pub fn pause(&self, host: &str) -> Result<()> {
-        self.order(&Request::Pause { host: host.to_owned() })
+        self.order(&LabRequest::Pause { host: host.to_owned() })
     }
 
     /// `SIGCONT` to everything in a host.
     pub fn resume(&self, host: &str) -> Result<()> {
-        self.order(&Request::Resume { host: host.to_owned() })
+        self.order(&LabRequest::Resume { host: host.to_owned() })
     }
 
     /// Pulls a host's cables.
     pub fn cut(&self, host: &str) -> Result<()> {
-        self.order(&Request::Cut { host: host.to_owned() })
+        self.order(&LabRequest::Cut { host: host.to_owned() })
     }
 
     /// Plugs them in again.
     pub fn restore(&self, host: &str) -> Result<()> {
-        self.order(&Request::Restore { host: host.to_owned() })
+        self.order(&LabRequest::Restore { host: host.to_owned() })
     }
 
     /// Drops packets in a host (or a router, `west/router`) that match, in nftables' words.
     pub fn drop_packets(&self, host: &str, matching: &str) -> Result<()> {
-        self.order(&Request::Drop(Drops { host: host.to_owned(), matching: matching.to_owned() }))
+        self.order(&LabRequest::Drop(Drops { host: host.to_owned(), matching: matching.to_owned() }))
     }
 
     /// Ends all dropping in a host.
     pub fn pass_packets(&self, host: &str) -> Result<()> {
-        self.order(&Request::Pass { host: host.to_owned() })
+        self.order(&LabRequest::Pass { host: host.to_owned() })
     }
 
     /// All files that the lab created, as absolute paths in the lab (`/run/leno/...`).
     pub fn files(&self) -> Result<Vec<String>> {
-        match self.ask(&Request::Files)? {
-            Reply::Files { paths } => Ok(paths),
+        match self.ask(&LabRequest::Files)? {
+            LabReply::Files { paths } => Ok(paths),
             other => bail!("unexpected answer {other:?}"),
         }
     }
 
     /// One of them, whole.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
-        as_file(self.ask(&Request::ReadFile { path: path.to_owned() })?)
+        as_file(self.ask(&LabRequest::ReadFile { path: path.to_owned() })?)
     }
 
     /// A log of a host: `app`, `proxy`, `control`, `manager`, `setup` or `access`.
@@ -228,36 +228,40 @@ impl Client {
 
     /// Writes a file below `/run/leno` in the lab, whole.
     pub fn write_file(&self, path: &str, contents: &[u8]) -> Result<()> {
-        self.order(&Request::WriteFile { path: path.to_owned(), contents: contents.to_owned() })
+        self.order(&LabRequest::WriteFile { path: path.to_owned(), contents: contents.to_owned() })
     }
 
     /// Writes a document into a cluster's configuration directory.
     pub fn configure(&self, cluster: &str, name: &str, contents: &str) -> Result<()> {
         let contents = Some(contents.to_owned());
-        self.order(&Request::Configure { cluster: cluster.to_owned(), name: name.to_owned(), contents })
+        self.order(&LabRequest::Configure { cluster: cluster.to_owned(), name: name.to_owned(), contents })
     }
 
     /// Removes a document from it.
     pub fn remove_config(&self, cluster: &str, name: &str) -> Result<()> {
-        self.order(&Request::Configure { cluster: cluster.to_owned(), name: name.to_owned(), contents: None })
+        self.order(&LabRequest::Configure {
+            cluster: cluster.to_owned(),
+            name: name.to_owned(),
+            contents: None,
+        })
     }
 
     /// Every process of the lab with arguments and environment.
     pub fn processes(&self) -> Result<Vec<ProcessRow>> {
-        match self.ask(&Request::Processes)? {
-            Reply::Processes { processes } => Ok(processes),
+        match self.ask(&LabRequest::Processes)? {
+            LabReply::Processes { processes } => Ok(processes),
             other => bail!("unexpected answer {other:?}"),
         }
     }
 
     /// Starts a packet capture on a bridge (`west`, `east`, `backbone`); returns when it sees packets.
     pub fn start_capture(&self, network: &str, name: &str) -> Result<()> {
-        self.order(&Request::Capture { network: network.to_owned(), name: name.to_owned() })
+        self.order(&LabRequest::Capture { network: network.to_owned(), name: name.to_owned() })
     }
 
     /// Ends it; its file in pcap format.
     pub fn end_capture(&self, name: &str) -> Result<Vec<u8>> {
-        as_file(self.ask(&Request::EndCapture { name: name.to_owned() })?)
+        as_file(self.ask(&LabRequest::EndCapture { name: name.to_owned() })?)
     }
 
     /// GET from a port on a host's loopback address: admin pages (15000), metrics, a control plane's API (15080).
@@ -277,23 +281,23 @@ impl Client {
     ) -> Result<HttpAnswer> {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (host, method, path) = (host.to_owned(), method.to_owned(), path.to_owned());
-        match self.ask(&Request::Http { host, port, method, path, headers, body })? {
-            Reply::Http(answer) => Ok(answer),
+        match self.ask(&LabRequest::Http { host, port, method, path, headers, body })? {
+            LabReply::Http(answer) => Ok(answer),
             other => bail!("unexpected answer {other:?}"),
         }
     }
 
     /// A fresh join token of a workload group in namespace `default`.
     pub fn token(&self, cluster: &str, group: &str) -> Result<String> {
-        match self.ask(&Request::Token { cluster: cluster.to_owned(), group: group.to_owned() })? {
-            Reply::Token { token } => Ok(token),
+        match self.ask(&LabRequest::Token { cluster: cluster.to_owned(), group: group.to_owned() })? {
+            LabReply::Token { token } => Ok(token),
             other => bail!("unexpected answer {other:?}"),
         }
     }
 
     /// Ends the lab; returns when its launcher has let go of the control socket.
     pub fn end(&self) -> Result<()> {
-        self.order(&Request::End)?;
+        self.order(&LabRequest::End)?;
         wait::look_until(&format!("end of the demo {}", self.name), END_TIMEOUT, || {
             Ok(self.open().is_err().then_some(()))
         })
@@ -303,16 +307,16 @@ impl Client {
 /// The kernel takes some time to end every process of a PID namespace.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
-fn as_status(reply: Reply) -> Result<Status> {
+fn as_status(reply: LabReply) -> Result<LabStatus> {
     match reply {
-        Reply::Status(status) => Ok(status),
+        LabReply::Status(status) => Ok(status),
         other => bail!("unexpected answer {other:?}"),
     }
 }
 
-fn as_file(reply: Reply) -> Result<Vec<u8>> {
+fn as_file(reply: LabReply) -> Result<Vec<u8>> {
     match reply {
-        Reply::File { contents } => Ok(contents),
+        LabReply::File { contents } => Ok(contents),
         other => bail!("unexpected answer {other:?}"),
     }
 }
@@ -337,14 +341,14 @@ fn pass_signals(stream: &UnixStream) -> Result<()> {
 
 fn ended(stream: &UnixStream) -> Result<i32> {
     match wire::receive(stream)?.context("the lab ended")? {
-        Reply::Ended { code } => Ok(code),
+        LabReply::Ended { code } => Ok(code),
         other => bail!("unexpected answer {other:?}"),
     }
 }
 
 /// A command that runs in a host. Dropping it kills the command and what it started.
 #[derive(Debug)]
-pub struct Remote {
+pub struct RemoteProcess {
     stream: UnixStream,
     /// Process id inside the lab.
     pub pid: i32,
@@ -352,7 +356,7 @@ pub struct Remote {
     stderr: Option<PipeReader>,
 }
 
-impl Remote {
+impl RemoteProcess {
     /// Lines of standard output as they come; can be taken once.
     pub fn lines(&mut self) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>> {
         let stdout = self.stdout.take().context("the output was taken already")?;
@@ -360,17 +364,17 @@ impl Remote {
     }
 
     /// Waits for its end and collects what is left of its output.
-    pub fn finish(mut self) -> Result<Output> {
+    pub fn finish(mut self) -> Result<ExecOutput> {
         let stderr = self.stderr.take();
         let errors = std::thread::spawn(move || read_all(stderr));
         let stdout = read_all(self.stdout.take()).context("read the output")?;
         let stderr = errors.join().map_err(|_| anyhow::anyhow!("the reader of standard error failed"))??;
         let code = ended(&self.stream)?;
-        Ok(Output { code, stdout, stderr })
+        Ok(ExecOutput { code, stdout, stderr })
     }
 }
 
-impl Drop for Remote {
+impl Drop for RemoteProcess {
     fn drop(&mut self) {
         // The lab sees the end of the connection and kills the command if it still runs.
         let _ = self.stream.shutdown(Shutdown::Both);
@@ -387,7 +391,7 @@ fn read_all(pipe: Option<PipeReader>) -> std::io::Result<Vec<u8>> {
 
 /// How a test wants its lab.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct StartOptions {
     /// Tells labs apart; unique among those that run.
     pub name: String,
     /// Life of workloads' certificates, in seconds (30 to 86400).
@@ -398,7 +402,7 @@ pub struct Options {
     pub log: String,
 }
 
-impl Options {
+impl StartOptions {
     /// Defaults of the demo under a name of its own.
     pub fn named(name: &str) -> Self {
         Self {
@@ -418,7 +422,7 @@ pub struct Lab {
 
 impl Lab {
     /// Starts `leno demo --detach` from the given binary and waits until all is ready.
-    pub fn start(binary: &Path, options: &Options) -> Result<Self> {
+    pub fn start(binary: &Path, options: &StartOptions) -> Result<Self> {
         let begun = Instant::now();
         let output = Command::new(binary)
             .args(["demo", "--detach", "--port=0", "--quiet"])

@@ -1,15 +1,15 @@
 //! The documents of each cluster of the demo, as files that users can read, change and copy.
 
 /// File name and content.
-pub type Document = (&'static str, &'static str);
+pub type ConfigFile = (&'static str, &'static str);
 
-const MESH: Document = ("mesh.yaml", include_str!("../config/mesh.yaml"));
-const SERVICES: Document = ("services.yaml", include_str!("../config/services.yaml"));
-const GLOBAL: Document = ("global.yaml", include_str!("../config/global.yaml"));
-const INGRESS: Document = ("ingress.yaml", include_str!("../config/ingress.yaml"));
-const EAST_WEST: Document = ("east-west.yaml", include_str!("../config/east-west.yaml"));
+const MESH: ConfigFile = ("mesh.yaml", include_str!("../config/mesh.yaml"));
+const SERVICES: ConfigFile = ("services.yaml", include_str!("../config/services.yaml"));
+const GLOBAL: ConfigFile = ("global.yaml", include_str!("../config/global.yaml"));
+const INGRESS: ConfigFile = ("ingress.yaml", include_str!("../config/ingress.yaml"));
+const EAST_WEST: ConfigFile = ("east-west.yaml", include_str!("../config/east-west.yaml"));
 
-const WEST: &[Document] = &[
+const WEST: &[ConfigFile] = &[
     MESH,
     ("cluster.yaml", include_str!("../config/cluster-west.yaml")),
     SERVICES,
@@ -17,7 +17,7 @@ const WEST: &[Document] = &[
     INGRESS,
     EAST_WEST,
 ];
-const EAST: &[Document] = &[
+const EAST: &[ConfigFile] = &[
     MESH,
     ("cluster.yaml", include_str!("../config/cluster-east.yaml")),
     SERVICES,
@@ -25,7 +25,7 @@ const EAST: &[Document] = &[
     INGRESS,
     EAST_WEST,
 ];
-const EDGE: &[Document] = &[
+const EDGE: &[ConfigFile] = &[
     MESH,
     ("cluster.yaml", include_str!("../config/cluster-edge.yaml")),
     ("global.yaml", include_str!("../config/global-edge.yaml")),
@@ -33,7 +33,7 @@ const EDGE: &[Document] = &[
 ];
 
 /// The documents of `cluster`; empty for an unknown one.
-pub fn documents(cluster: &str) -> &'static [Document] {
+pub fn documents(cluster: &str) -> &'static [ConfigFile] {
     match cluster {
         "west" => WEST,
         "east" => EAST,

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 /// Two clusters, a management plane and an API gateway on this machine, in namespaces of their own
 #[derive(Args, Clone, Debug)]
-pub struct Arguments {
+pub struct DemoArguments {
     /// Tells demos apart that run side by side
     #[arg(long, global = true, default_value = DEFAULT_NAME)]
     name: String,
@@ -129,12 +129,12 @@ enum DemoCommand {
 
 /// The demo's own stages: started by `leno demo`, never by hand
 #[derive(Args, Clone, Debug)]
-pub struct Stage {
+pub struct DemoStage {
     /// State that the stage before hands over
     inherited: String,
 }
 
-impl Stage {
+impl DemoStage {
     /// Stage one: makes the namespaces.
     pub fn enter(&self) -> Result<ExitCode> {
         enter::enter(&self.inherited)
@@ -146,7 +146,7 @@ impl Stage {
     }
 }
 
-impl Arguments {
+impl DemoArguments {
     /// Runs the command. Without one, it starts a demo, and must be called before a second thread exists.
     pub fn run(self) -> Result<ExitCode> {
         match &self.command {
@@ -156,8 +156,8 @@ impl Arguments {
         }
     }
 
-    fn options(self) -> enter::Options {
-        enter::Options {
+    fn options(self) -> enter::LabOptions {
+        enter::LabOptions {
             name: self.name,
             port: self.port,
             workers: self.workers,
@@ -229,7 +229,7 @@ fn exit_code(code: i32) -> ExitCode {
 }
 
 /// Starts the same command in the background and waits until it is ready.
-fn detach(arguments: &Arguments) -> Result<ExitCode> {
+fn detach(arguments: &DemoArguments) -> Result<ExitCode> {
     // A file without a name: what the background says until it is ready, and nothing on disk.
     let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
     let mut said = File::from(nix::sys::memfd::memfd_create(c"leno-demo", flags).context("make a buffer")?);

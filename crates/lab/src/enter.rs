@@ -24,7 +24,7 @@ pub const ENTRANCES: [&str; 3] = ["edge", "west", "east"];
 
 /// What a lab is made with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Options {
+pub struct LabOptions {
     /// Tells labs of one user apart; see `--name`.
     pub name: String,
     /// First of three loopback ports on the host; 0: any free ones.
@@ -48,20 +48,20 @@ pub enum Greeting {
     None,
     /// What a person wants to know.
     Table,
-    /// `protocol::Status` as one line of JSON, for whoever put it into the background.
+    /// `protocol::LabStatus` as one line of JSON, for whoever put it into the background.
     Report,
 }
 
 /// What each stage hands to the next on its command line: options and inherited descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inherited {
-    /// See [`Options`].
-    pub options: Options,
+    /// See [`LabOptions`].
+    pub options: LabOptions,
     /// The listening abstract socket.
     pub control: RawFd,
     /// Cluster to listening loopback socket.
     pub entrances: BTreeMap<String, RawFd>,
-    /// Becomes readable when the process in `Options::with_pid` ends.
+    /// Becomes readable when the process in `LabOptions::with_pid` ends.
     pub companion: Option<RawFd>,
     /// Process id of the stage before, to notice its death before the death signal was set.
     pub parent: i32,
@@ -73,7 +73,7 @@ pub struct Inherited {
 
 /// The launcher: binds what lies outside, starts the chain, waits, and passes signals on.
 /// Must be called before the process has a second thread.
-pub fn launch(options: Options) -> Result<ExitCode> {
+pub fn launch(options: LabOptions) -> Result<ExitCode> {
     let started = SystemTime::now();
     raw::close_strangers_on_exec();
     let signals = block_signals()?;

@@ -3,7 +3,7 @@
 use crate::files::{self, HOST_VIEW, ResolvConf};
 use crate::namespace::Namespace;
 use crate::plan::HostPlan;
-use crate::process::{Processes, Running};
+use crate::process::{Processes, RunningProcess};
 use crate::protocol::{HostRow, HostState};
 use crate::raw::{self, Surroundings};
 use anyhow::{Context, Result};
@@ -41,13 +41,13 @@ pub struct Host {
     pub namespace: Namespace,
     /// The ends of its cables on the other side, to cut them.
     pub cables: Vec<(Namespace, u32)>,
-    processes: RefCell<BTreeMap<&'static str, Running>>,
-    condition: Cell<Condition>,
+    processes: RefCell<BTreeMap<&'static str, RunningProcess>>,
+    condition: Cell<HostCondition>,
 }
 
 /// What the lab last did to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum HostCondition {
     /// Nothing, or it is not ready yet.
     Starting,
     /// It became ready.
@@ -76,7 +76,7 @@ impl Host {
             namespace,
             cables,
             processes: RefCell::default(),
-            condition: Cell::new(Condition::Starting),
+            condition: Cell::new(HostCondition::Starting),
         }
     }
 
@@ -129,7 +129,7 @@ impl Host {
     }
 
     /// Starts a program of the lab's binary and keeps it under its name. Its output goes to a log file.
-    pub fn start(&self, ground: &Ground, start: Start) -> Result<Running> {
+    pub fn start(&self, ground: &Ground, start: Start) -> Result<RunningProcess> {
         let log = self.open_log(start.program)?;
         let mut command = self.command(ground, SELF, start.keep)?;
         command.arg0("leno").args(&start.arguments);
@@ -182,17 +182,17 @@ impl Host {
     }
 
     /// The process with this name, running or ended by itself.
-    pub fn process(&self, program: &str) -> Option<Running> {
+    pub fn process(&self, program: &str) -> Option<RunningProcess> {
         self.processes.borrow().get(program).cloned()
     }
 
     /// Forgets a process that is ended on purpose, and hands it over.
-    pub fn take(&self, program: &str) -> Option<Running> {
+    pub fn take(&self, program: &str) -> Option<RunningProcess> {
         self.processes.borrow_mut().remove(program)
     }
 
     /// The same for all.
-    pub fn take_all(&self) -> Vec<Running> {
+    pub fn take_all(&self) -> Vec<RunningProcess> {
         std::mem::take(&mut *self.processes.borrow_mut()).into_values().collect()
     }
 
@@ -210,7 +210,7 @@ impl Host {
     }
 
     /// Notes what was done to it.
-    pub fn set_condition(&self, condition: Condition) {
+    pub fn set_condition(&self, condition: HostCondition) {
         self.condition.set(condition);
     }
 
@@ -223,9 +223,9 @@ impl Host {
             HostState::Failed
         } else {
             match self.condition.get() {
-                Condition::Starting => HostState::Starting,
-                Condition::Ready => HostState::Ready,
-                Condition::Paused => HostState::Paused,
+                HostCondition::Starting => HostState::Starting,
+                HostCondition::Ready => HostState::Ready,
+                HostCondition::Paused => HostState::Paused,
             }
         }
     }

@@ -1,15 +1,15 @@
 //! The running lab: its hosts, and how far the first start is. Lives in PID 1, on one thread. What is done to hosts
 //! is in `lifecycle`.
 
-use crate::enter::{Inherited, Options};
+use crate::enter::{Inherited, LabOptions};
 use crate::files::ResolvConf;
 use crate::host::{Ground, Host};
 use crate::network::Networks;
 use crate::pcap::Capture;
 use crate::plan::{self, HostPlan, Role};
 use crate::process::Processes;
-use crate::protocol::Status;
-use crate::root::Root;
+use crate::protocol::LabStatus;
+use crate::root::LabRoot;
 use anyhow::{Context, Result, bail};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ use tokio::sync::watch;
 /// Everything that the lab holds.
 pub struct Inside {
     /// What it was started with.
-    pub options: Options,
+    pub options: LabOptions,
     /// What hosts share.
     pub ground: Ground,
     /// Signs control planes and the manager; its key is in this process's memory only.
-    pub root: Root,
+    pub root: LabRoot,
     /// Listening sockets of the outer host, by cluster.
     pub entrances: BTreeMap<String, TcpListener>,
     /// Running packet captures by name.
@@ -61,7 +61,7 @@ impl Inside {
         let ground = Ground { processes, resolv_conf, log: inherited.options.log.clone() };
         Ok(Rc::new(Self {
             ground,
-            root: Root::create(plan::TRUST_DOMAIN)?,
+            root: LabRoot::create(plan::TRUST_DOMAIN)?,
             entrances,
             captures: RefCell::default(),
             next_address: Cell::new(plan::REPLICA_ADDRESSES),
@@ -127,7 +127,7 @@ impl Inside {
     }
 
     /// Everything that runs.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LabStatus {
         let ready_after = match &*self.phase.borrow() {
             Phase::Ready(time) => Some(*time),
             _ => None,
@@ -135,7 +135,7 @@ impl Inside {
         let visible = self.all_hosts().into_iter().filter(|host| host.plan.role != Role::Bridge);
         let address =
             |listener: &TcpListener| listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
-        Status {
+        LabStatus {
             name: self.options.name.clone(),
             ready: ready_after.is_some(),
             ready_after,

@@ -33,4 +33,4 @@ mod caller; // an ordinary HTTP client
 pub mod load; // constant-rate load
 
 pub use client::{Client, Lab, wait_until};
-pub use demo::{Arguments, Stage};
+pub use demo::{DemoArguments, DemoStage};

@@ -5,11 +5,11 @@
 
 use crate::config;
 use crate::files;
-use crate::host::{Condition, Ground, Host, Start};
+use crate::host::{Ground, Host, HostCondition, Start};
 use crate::inside::Inside;
 use crate::network::Networks;
 use crate::plan::{self, API_PORT, APP_PORT, ENTRANCE_PORT, NAMESPACE, REPLICAS_MAX, Role, ServicePlan};
-use crate::process::Running;
+use crate::process::RunningProcess;
 use crate::protocol::{HostState, Manner};
 use crate::ready;
 use anyhow::{Context, Result, bail};
@@ -60,7 +60,7 @@ pub async fn start(inside: &Inside, host: &Rc<Host>) -> Result<()> {
         HostState::Failed => kill(host).await,
         _ => bail!("{} runs already", host.plan.name),
     }
-    host.set_condition(Condition::Starting);
+    host.set_condition(HostCondition::Starting);
     let started = match &host.plan.role {
         Role::Bridge => bail!("{} is a network; nothing runs there", host.plan.name),
         Role::Manager => start_manager(inside, host).await,
@@ -73,7 +73,7 @@ pub async fn start(inside: &Inside, host: &Rc<Host>) -> Result<()> {
         Role::Gateway | Role::EastWest => start_proxy(inside, host).await,
     };
     started.with_context(|| format!("start {}", host.plan.name))?;
-    host.set_condition(Condition::Ready);
+    host.set_condition(HostCondition::Ready);
     Ok(())
 }
 
@@ -204,17 +204,17 @@ pub async fn kill(host: &Host) {
     for process in &processes {
         process.signal_group(Signal::SIGKILL);
     }
-    join_all(processes.iter().map(Running::ended)).await;
+    join_all(processes.iter().map(RunningProcess::ended)).await;
 }
 
-async fn end_abruptly(process: &Running) {
+async fn end_abruptly(process: &RunningProcess) {
     process.signal_group(Signal::SIGKILL);
     process.ended().await;
 }
 
 /// SIGSTOP or SIGCONT to everything in the host.
-pub fn pause(host: &Host, condition: Condition) {
-    host.signal(if condition == Condition::Paused { Signal::SIGSTOP } else { Signal::SIGCONT });
+pub fn pause(host: &Host, condition: HostCondition) {
+    host.signal(if condition == HostCondition::Paused { Signal::SIGSTOP } else { Signal::SIGCONT });
     host.set_condition(condition);
 }
 

@@ -1,7 +1,7 @@
 //! Constant-rate load from inside a host: requests start when their time has come, late answers or not.
 
 use crate::app;
-use crate::caller::Caller;
+use crate::caller::AppCaller;
 use anyhow::{Context, Result, bail};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Options of `leno demo-load`.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Options {
+pub struct LoadOptions {
     /// Requests per second
     #[arg(long, default_value_t = 200)]
     pub rate: u32,
@@ -40,7 +40,7 @@ pub struct Options {
 
 /// One line of output: one request, in the order in which they ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LoadLine {
     /// Which request, from 0, in the order in which they started.
     pub number: u64,
     /// Which of `--connections` it went over, from 0.
@@ -59,7 +59,7 @@ pub struct Line {
     pub error: Option<String>,
 }
 
-impl Line {
+impl LoadLine {
     /// The cluster that answered as `service`, if it was asked.
     pub fn cluster_of(&self, service: &str) -> Option<&str> {
         self.hops.iter().find(|hop| hop.service == service).map(|hop| hop.cluster.as_str())
@@ -72,17 +72,21 @@ impl Line {
 }
 
 /// Runs the load; one line of JSON per request on standard output.
-pub fn run(options: Options) -> Result<()> {
+pub fn run(options: LoadOptions) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, generate(options))
 }
 
-async fn generate(options: Options) -> Result<()> {
+async fn generate(options: LoadOptions) -> Result<()> {
     if options.rate == 0 || options.rate > RATE_MAX {
         bail!("--rate must be from 1 to {RATE_MAX}");
     }
     let lanes = (0..options.connections.max(1)).map(|number| {
-        Ok(Rc::new(Lane { number, caller: Caller::new(&options.url)?, turns: turns(options.connections) }))
+        Ok(Rc::new(LoadLane {
+            number,
+            caller: AppCaller::new(&options.url)?,
+            turns: turns(options.connections),
+        }))
     });
     let lanes = lanes.collect::<Result<Vec<_>>>()?;
     let headers = parse_headers(&options.headers)?;
@@ -110,16 +114,16 @@ async fn generate(options: Options) -> Result<()> {
     Ok(())
 }
 
-fn print(line: Result<Line, tokio::task::JoinError>) -> Result<()> {
+fn print(line: Result<LoadLine, tokio::task::JoinError>) -> Result<()> {
     let mut text = serde_json::to_vec(&line.context("a request ended without a result")?)?;
     text.push(b'\n');
     std::io::stdout().lock().write_all(&text).context("write a result")
 }
 
 /// A caller, and how many of its requests may be under way at once.
-struct Lane {
+struct LoadLane {
     number: u32,
-    caller: Rc<Caller>,
+    caller: Rc<AppCaller>,
     turns: Semaphore,
 }
 
@@ -127,7 +131,7 @@ fn turns(connections: u32) -> Semaphore {
     Semaphore::new(if connections == 0 { Semaphore::MAX_PERMITS } else { 1 })
 }
 
-async fn request(lane: Rc<Lane>, headers: HeaderMap, number: u64, start: Instant) -> Line {
+async fn request(lane: Rc<LoadLane>, headers: HeaderMap, number: u64, start: Instant) -> LoadLine {
     let at = Instant::now();
     let call = async {
         // Waits for its turn, which is never closed.
@@ -138,13 +142,14 @@ async fn request(lane: Rc<Lane>, headers: HeaderMap, number: u64, start: Instant
     let took_ms = at.elapsed().as_secs_f64() * 1e3;
     let at_ms = at.duration_since(start).as_millis() as u64;
     let connection = lane.number;
-    let mut line = Line { number, connection, at_ms, took_ms, status: None, hops: Vec::new(), error: None };
+    let mut line =
+        LoadLine { number, connection, at_ms, took_ms, status: None, hops: Vec::new(), error: None };
     match result {
         Err(_) => line.error = Some(format!("no answer within {ANSWER_TIMEOUT:?}")),
         Ok(Err(error)) => line.error = Some(format!("{error:#}")),
         Ok(Ok(answer)) => {
             line.status = Some(answer.status.as_u16());
-            match serde_json::from_slice::<app::Answer>(&answer.body) {
+            match serde_json::from_slice::<app::AppAnswer>(&answer.body) {
                 Ok(body) => (line.hops, line.error) = (body.hops, body.error),
                 Err(_) => line.error = Some(String::from_utf8_lossy(&answer.body).trim().to_owned()),
             }

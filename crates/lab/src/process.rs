@@ -26,7 +26,7 @@ pub struct Processes {
 
 /// A process that was started.
 #[derive(Clone, Debug)]
-pub struct Running {
+pub struct RunningProcess {
     /// Process id inside the lab.
     pub pid: i32,
     code: watch::Receiver<Option<i32>>,
@@ -34,13 +34,13 @@ pub struct Running {
 
 impl Processes {
     /// Starts `command`.
-    pub fn spawn(&self, command: &mut Command) -> Result<(Running, Option<ChildStdin>)> {
+    pub fn spawn(&self, command: &mut Command) -> Result<(RunningProcess, Option<ChildStdin>)> {
         let program = command.get_program().to_owned();
         let mut child: Child = command.spawn().with_context(|| format!("start {}", program.display()))?;
         let pid = child.id().cast_signed();
         let (sender, code) = watch::channel(None);
         self.waiting.borrow_mut().insert(pid, sender);
-        Ok((Running { pid, code }, child.stdin.take()))
+        Ok((RunningProcess { pid, code }, child.stdin.take()))
     }
 
     /// Reaps children until the runtime ends. Must run on the thread that spawns.
@@ -72,7 +72,7 @@ impl Processes {
     }
 }
 
-impl Running {
+impl RunningProcess {
     /// The exit code, once it has ended.
     pub fn code(&self) -> Option<i32> {
         *self.code.borrow()

@@ -38,7 +38,7 @@ pub struct Drops {
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
-pub enum Request {
+pub enum LabRequest {
     /// Everything that runs; answered at once.
     Status,
     /// The same, answered when all is ready or the start has failed.
@@ -173,7 +173,7 @@ pub enum Request {
 /// What the lab answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
-pub enum Reply {
+pub enum LabReply {
     /// It is done.
     Done,
     /// It is not; the text says why and what to do.
@@ -182,7 +182,7 @@ pub enum Reply {
         message: String,
     },
     /// Answer to `Status` and `WaitReady`.
-    Status(Status),
+    Status(LabStatus),
     /// The command of `Exec` runs.
     Started {
         /// Its process id inside the lab.
@@ -250,7 +250,7 @@ pub struct ProcessRow {
 
 /// Everything that runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub struct LabStatus {
     /// Name of the lab.
     pub name: String,
     /// Whether every host of the first start became ready.
@@ -263,7 +263,7 @@ pub struct Status {
     pub hosts: Vec<HostRow>,
 }
 
-/// One host in [`Status`].
+/// One host in [`LabStatus`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HostRow {
     /// For example `west/web-api`.

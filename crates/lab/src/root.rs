@@ -19,12 +19,12 @@ const LIFETIMES: Lifetimes =
 const SYSTEM_NAMESPACE: &str = "leno-system";
 
 /// Holder of the root key.
-pub struct Root {
+pub struct LabRoot {
     trust_domain: TrustDomain,
     root: ca::Root,
 }
 
-impl Root {
+impl LabRoot {
     /// Makes a root with a new key.
     pub fn create(trust_domain: &str) -> Result<Self> {
         let trust_domain = TrustDomain::parse(trust_domain).context("read the trust domain")?;

@@ -1,14 +1,14 @@
 //! Answers to the control socket. One connection, one request; each in its own task.
 
 use crate::files::{self, ROOT};
-use crate::host::{Condition, Host};
+use crate::host::{Host, HostCondition};
 use crate::inside::Inside;
 use crate::lifecycle;
 use crate::namespace::LinkState;
 use crate::network;
 use crate::pcap::Capture;
 use crate::plan::CONTROLLED;
-use crate::protocol::{Drops, EXEC_FDS, HttpAnswer, ProcessRow, Reply, Request};
+use crate::protocol::{Drops, EXEC_FDS, HttpAnswer, LabReply, LabRequest, ProcessRow};
 use crate::ready;
 use crate::wire::{self, HEADER_BYTES};
 use anyhow::{Context, Result, bail, ensure};
@@ -53,92 +53,92 @@ async fn converse(mut stream: UnixStream, inside: &Rc<Inside>, end: mpsc::Sender
     let peer = stream.peer_cred().context("read peer credentials")?;
     if peer.uid() != nix::unistd::geteuid().as_raw() {
         let message = "this lab belongs to another user".to_owned();
-        return send(&mut stream, &Reply::Failed { message }).await;
+        return send(&mut stream, &LabReply::Failed { message }).await;
     }
     let (request, fds) = receive(&mut stream).await?;
     match request {
-        Request::Exec { host, command, environment } => {
+        LabRequest::Exec { host, command, environment } => {
             exec(stream, inside, &host, &command, environment, fds).await
         }
-        Request::End => {
-            send(&mut stream, &Reply::Done).await?;
+        LabRequest::End => {
+            send(&mut stream, &LabReply::Done).await?;
             let _ = end.send(()).await;
             Ok(())
         }
         other => {
             let reply = match answer(inside, other).await {
                 Ok(reply) => reply,
-                Err(error) => Reply::Failed { message: format!("{error:#}") },
+                Err(error) => LabReply::Failed { message: format!("{error:#}") },
             };
             send(&mut stream, &reply).await
         }
     }
 }
 
-async fn answer(inside: &Inside, request: Request) -> Result<Reply> {
+async fn answer(inside: &Inside, request: LabRequest) -> Result<LabReply> {
     match request {
-        Request::Status => return Ok(Reply::Status(inside.status())),
-        Request::WaitReady => {
+        LabRequest::Status => return Ok(LabReply::Status(inside.status())),
+        LabRequest::WaitReady => {
             inside.wait_ready().await?;
-            return Ok(Reply::Status(inside.status()));
+            return Ok(LabReply::Status(inside.status()));
         }
-        Request::Files => {
+        LabRequest::Files => {
             let paths = files::list(Path::new(ROOT))?;
-            return Ok(Reply::Files {
+            return Ok(LabReply::Files {
                 paths: paths.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
             });
         }
-        Request::ReadFile { path } => return read_file(Path::new(&path)),
-        Request::Processes => return Ok(Reply::Processes { processes: processes(inside)? }),
-        Request::EndCapture { name } => return end_capture(inside, &name).await,
-        Request::Http { host, port, method, path, headers, body } => {
+        LabRequest::ReadFile { path } => return read_file(Path::new(&path)),
+        LabRequest::Processes => return Ok(LabReply::Processes { processes: processes(inside)? }),
+        LabRequest::EndCapture { name } => return end_capture(inside, &name).await,
+        LabRequest::Http { host, port, method, path, headers, body } => {
             let host = inside.host(&host)?;
-            return Ok(Reply::Http(http(&host, port, &method, &path, &headers, body).await?));
+            return Ok(LabReply::Http(http(&host, port, &method, &path, &headers, body).await?));
         }
-        Request::Token { cluster, group } => {
-            return Ok(Reply::Token { token: lifecycle::token(inside, &cluster, &group).await? });
+        LabRequest::Token { cluster, group } => {
+            return Ok(LabReply::Token { token: lifecycle::token(inside, &cluster, &group).await? });
         }
         other => act(inside, other).await?,
     }
-    Ok(Reply::Done)
+    Ok(LabReply::Done)
 }
 
 /// Requests that change something and have no answer but that it is done.
-async fn act(inside: &Inside, request: Request) -> Result<()> {
+async fn act(inside: &Inside, request: LabRequest) -> Result<()> {
     match request {
-        Request::Scale { service, replicas, manner } => {
+        LabRequest::Scale { service, replicas, manner } => {
             lifecycle::scale(inside, &service, replicas, manner).await
         }
-        Request::Kill { host } => {
+        LabRequest::Kill { host } => {
             lifecycle::kill(&*inside.host(&host)?).await;
             Ok(())
         }
-        Request::Stop { host } => {
+        LabRequest::Stop { host } => {
             lifecycle::stop(&*inside.host(&host)?).await;
             Ok(())
         }
-        Request::Start { host } => lifecycle::start(inside, &inside.host(&host)?).await,
-        Request::Pause { host } => {
-            lifecycle::pause(&*inside.host(&host)?, Condition::Paused);
+        LabRequest::Start { host } => lifecycle::start(inside, &inside.host(&host)?).await,
+        LabRequest::Pause { host } => {
+            lifecycle::pause(&*inside.host(&host)?, HostCondition::Paused);
             Ok(())
         }
-        Request::Resume { host } => {
-            lifecycle::pause(&*inside.host(&host)?, Condition::Ready);
+        LabRequest::Resume { host } => {
+            lifecycle::pause(&*inside.host(&host)?, HostCondition::Ready);
             Ok(())
         }
-        Request::Cut { host } => network::set_cables(&*inside.host(&host)?, LinkState::Down).await,
-        Request::Restore { host } => network::set_cables(&*inside.host(&host)?, LinkState::Up).await,
-        Request::Drop(drops) => drop_packets(inside, &drops).await,
-        Request::Pass { host } => {
+        LabRequest::Cut { host } => network::set_cables(&*inside.host(&host)?, LinkState::Down).await,
+        LabRequest::Restore { host } => network::set_cables(&*inside.host(&host)?, LinkState::Up).await,
+        LabRequest::Drop(drops) => drop_packets(inside, &drops).await,
+        LabRequest::Pass { host } => {
             let script = format!("add table {DROPS_TABLE}\ndelete table {DROPS_TABLE}\n");
             inside.host(&host)?.apply_rules(&inside.ground, &script).await
         }
-        Request::WriteFile { path, contents } => {
+        LabRequest::WriteFile { path, contents } => {
             ensure!(files::is_inside(Path::new(&path)), "{path} is not below {ROOT}");
             files::write_atomically(Path::new(&path), &contents)
         }
-        Request::Configure { cluster, name, contents } => configure(&cluster, &name, contents.as_deref()),
-        Request::Capture { network, name } => capture(inside, &network, &name).await,
+        LabRequest::Configure { cluster, name, contents } => configure(&cluster, &name, contents.as_deref()),
+        LabRequest::Capture { network, name } => capture(inside, &network, &name).await,
         other => bail!("unexpected request {other:?}"),
     }
 }
@@ -153,13 +153,13 @@ async fn exec(
 ) -> Result<()> {
     let running = match start_command(inside, host, command, environment, fds) {
         Ok(running) => running,
-        Err(error) => return send(&mut stream, &Reply::Failed { message: format!("{error:#}") }).await,
+        Err(error) => return send(&mut stream, &LabReply::Failed { message: format!("{error:#}") }).await,
     };
-    send(&mut stream, &Reply::Started { pid: running.pid }).await?;
+    send(&mut stream, &LabReply::Started { pid: running.pid }).await?;
     let mut byte = [0];
     loop {
         let read = tokio::select! {
-            code = running.ended() => return send(&mut stream, &Reply::Ended { code }).await,
+            code = running.ended() => return send(&mut stream, &LabReply::Ended { code }).await,
             read = stream.read(&mut byte) => read,
         };
         match (read, wire::passed_signal(byte[0])) {
@@ -179,7 +179,7 @@ fn start_command(
     command: &[String],
     environment: BTreeMap<String, String>,
     fds: Vec<OwnedFd>,
-) -> Result<crate::process::Running> {
+) -> Result<crate::process::RunningProcess> {
     let [stdin, stdout, stderr] = <[OwnedFd; EXEC_FDS]>::try_from(fds)
         .map_err(|fds| anyhow::anyhow!("{} descriptors came along instead of {EXEC_FDS}", fds.len()))?;
     let (program, arguments) = command.split_first().context("no command was given")?;
@@ -189,10 +189,10 @@ fn start_command(
     Ok(inside.ground.processes.spawn(&mut command)?.0)
 }
 
-fn read_file(path: &Path) -> Result<Reply> {
+fn read_file(path: &Path) -> Result<LabReply> {
     ensure!(files::is_inside(path), "{} is not below {ROOT}", path.display());
     let contents = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    Ok(Reply::File { contents })
+    Ok(LabReply::File { contents })
 }
 
 fn configure(cluster: &str, name: &str, contents: Option<&str>) -> Result<()> {
@@ -252,7 +252,7 @@ async fn capture(inside: &Inside, network: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-async fn end_capture(inside: &Inside, name: &str) -> Result<Reply> {
+async fn end_capture(inside: &Inside, name: &str) -> Result<LabReply> {
     let capture = inside.captures.borrow_mut().remove(name);
     let capture = capture.with_context(|| format!("no capture named {name} is running"))?;
     read_file(&capture.end().await?)
@@ -301,7 +301,7 @@ async fn send(stream: &mut UnixStream, message: &impl Serialize) -> Result<()> {
 }
 
 /// One request with the descriptors that came along.
-async fn receive(stream: &mut UnixStream) -> Result<(Request, Vec<OwnedFd>)> {
+async fn receive(stream: &mut UnixStream) -> Result<(LabRequest, Vec<OwnedFd>)> {
     let mut header = [0; HEADER_BYTES];
     let (mut filled, mut fds) = (0, Vec::new());
     while filled < HEADER_BYTES {

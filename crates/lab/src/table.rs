@@ -1,7 +1,7 @@
 //! How the demo shows itself: what runs where, the ways in, commands to try.
 
 use crate::enter::ENTRANCES;
-use crate::protocol::{DEFAULT_NAME, Status};
+use crate::protocol::{DEFAULT_NAME, LabStatus};
 use std::fmt::Write;
 
 /// How a demo ends.
@@ -14,7 +14,7 @@ pub enum Life {
 }
 
 /// Everything that a newcomer needs after the start.
-pub fn welcome(status: &Status, life: Life) -> String {
+pub fn welcome(status: &LabStatus, life: Life) -> String {
     let mut text = hosts(status);
     let flag = name_flag(status);
     let _ = writeln!(text, "\nFrom this host:");
@@ -47,7 +47,7 @@ Try:
 }
 
 /// One line per host.
-pub fn hosts(status: &Status) -> String {
+pub fn hosts(status: &LabStatus) -> String {
     let rows: Vec<[String; 5]> =
         std::iter::once(["HOST", "STATE", "ADDRESSES", "PROCESSES", "WHAT"].map(str::to_owned))
             .chain(status.hosts.iter().map(|host| {
@@ -75,6 +75,6 @@ pub fn hosts(status: &Status) -> String {
 }
 
 /// The flag that names a lab which does not have the usual name.
-fn name_flag(status: &Status) -> String {
+fn name_flag(status: &LabStatus) -> String {
     if status.name == DEFAULT_NAME { String::new() } else { format!(" --name {}", status.name) }
 }

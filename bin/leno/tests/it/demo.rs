@@ -1,9 +1,9 @@
 //! A running demo, driven from outside as a user would: through the command line and the lab's socket.
 
-use lab::app::Answer;
+use lab::app::AppAnswer;
 use lab::client::Client;
-use lab::load::Line;
-use lab::protocol::{Manner, Status};
+use lab::load::LoadLine;
+use lab::protocol::{LabStatus, Manner};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -28,8 +28,8 @@ pub struct Demo {
 /// A load that runs in a host. See [`Demo::load`].
 pub struct Load {
     child: Child,
-    lines: std::sync::mpsc::Receiver<Result<Line, String>>,
-    seen: Vec<Line>,
+    lines: std::sync::mpsc::Receiver<Result<LoadLine, String>>,
+    seen: Vec<LoadLine>,
 }
 
 impl Demo {
@@ -84,7 +84,7 @@ impl Demo {
     }
 
     /// The demo application's answer to one GET.
-    pub fn answer(&self, host: &str, arguments: &[&str]) -> Answer {
+    pub fn answer(&self, host: &str, arguments: &[&str]) -> AppAnswer {
         let (status, body) = self.curl(host, arguments);
         assert_eq!(status, 200, "{arguments:?} in {host}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
@@ -134,7 +134,7 @@ impl Demo {
         }
     }
 
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LabStatus {
         self.client.status().expect("the lab's status")
     }
 
@@ -239,7 +239,7 @@ impl Demo {
 
 impl Load {
     /// All lines so far.
-    pub fn seen(&mut self) -> &[Line] {
+    pub fn seen(&mut self) -> &[LoadLine] {
         while let Ok(line) = self.lines.try_recv() {
             self.seen.push(line.expect("a line of the load"));
         }
@@ -247,7 +247,7 @@ impl Load {
     }
 
     /// Waits until `enough` holds of the lines so far.
-    pub fn wait(&mut self, what: &str, enough: impl Fn(&[Line]) -> bool) {
+    pub fn wait(&mut self, what: &str, enough: impl Fn(&[LoadLine]) -> bool) {
         wait_until(what, || enough(self.seen()));
     }
 
@@ -258,7 +258,7 @@ impl Load {
     }
 
     /// Ends the load and returns the lines of all requests that were started, in that order.
-    pub fn end(mut self) -> Vec<Line> {
+    pub fn end(mut self) -> Vec<LoadLine> {
         // The exec client passes SIGTERM on to the load, which waits for the answers that are outstanding.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let ended = self.child.wait().expect("the load's end");
@@ -282,7 +282,7 @@ impl Drop for Load {
 }
 
 /// Every request succeeded.
-pub fn assert_no_failure(lines: &[Line]) {
+pub fn assert_no_failure(lines: &[LoadLine]) {
     let failed: Vec<_> = lines.iter().filter(|line| !line.is_ok()).take(5).collect();
     assert!(failed.is_empty(), "of {} requests these failed first: {failed:#?}", lines.len());
     assert!(!lines.is_empty(), "the load sent nothing");
@@ -290,7 +290,7 @@ pub fn assert_no_failure(lines: &[Line]) {
 
 /// How often the cluster that answered as `service` changed from one request to the next, in the order in
 /// which they started.
-pub fn changes(lines: &[Line], service: &str) -> usize {
+pub fn changes(lines: &[LoadLine], service: &str) -> usize {
     let clusters: Vec<_> = lines.iter().filter_map(|line| line.cluster_of(service)).collect();
     clusters.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }

@@ -1,7 +1,7 @@
 //! Truth 1: from outside, requests through the edge reach both clusters.
 
 use crate::demo::Demo;
-use lab::app::Answer;
+use lab::app::AppAnswer;
 use std::collections::BTreeMap;
 
 /// One GET to a loopback address of this machine.
@@ -23,7 +23,7 @@ fn entered(demo: &Demo, entrance: &str, requests: u32) -> BTreeMap<String, u32> 
     for _ in 0..requests {
         let (status, body) = get(&address, "/");
         assert_eq!(status, 200, "{body}");
-        let answer: Answer = serde_json::from_str(&body).expect("the application's answer");
+        let answer: AppAnswer = serde_json::from_str(&body).expect("the application's answer");
         assert_eq!(answer.hops.len(), 3, "{answer:?}");
         *clusters.entry(answer.hops[0].cluster.clone()).or_default() += 1;
     }

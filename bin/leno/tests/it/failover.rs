@@ -1,7 +1,7 @@
 //! Truths 3 and 4: scaled to zero or killed, a service goes on in the other cluster, and comes home again.
 
 use crate::demo::{Demo, Load, assert_no_failure, changes, wait_until};
-use lab::load::Line;
+use lab::load::LoadLine;
 use lab::protocol::Manner;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ const WEST_WORKLOAD: &str = "10.244.0.13:";
 /// Enough that both workers of a proxy have some.
 const CONNECTIONS: u32 = 8;
 
-fn answered_by(lines: &[Line], cluster: &str) -> bool {
+fn answered_by(lines: &[LoadLine], cluster: &str) -> bool {
     lines.last().is_some_and(|line| line.cluster_of(SERVICE) == Some(cluster))
 }
 
@@ -75,7 +75,7 @@ fn t04_each_client_worker_changes_once_per_event() {
     let lines = load.end();
     assert_no_failure(&lines);
     for connection in 0..CONNECTIONS {
-        let of: Vec<Line> = lines.iter().filter(|line| line.connection == connection).cloned().collect();
+        let of: Vec<LoadLine> = lines.iter().filter(|line| line.connection == connection).cloned().collect();
         println!("connection {connection}: {} requests", of.len());
         assert_eq!(changes(&of, SERVICE), 4, "two events, there and back, on connection {connection}");
     }

@@ -45,7 +45,7 @@ fn t02_a_global_name_is_one_mesh_only_address_everywhere_and_stays_at_home() {
     assert_eq!(at_home, 1000, "of 1000 requests");
 }
 
-fn wait_for_all(mut load: crate::demo::Load, count: usize) -> Vec<lab::load::Line> {
+fn wait_for_all(mut load: crate::demo::Load, count: usize) -> Vec<lab::load::LoadLine> {
     load.wait("all answers", |lines| lines.len() >= count);
     load.end()
 }

@@ -1,7 +1,7 @@
 //! Truth 8: splits, matches, timeouts and retries take effect at once; a broken file changes nothing.
 
 use crate::demo::{Demo, assert_no_failure, text, wait_until};
-use lab::load::Line;
+use lab::load::LoadLine;
 
 const URL: &str = "http://web-api.mesh.internal/";
 const V2: &str = "west/recommendation-v2";
@@ -19,7 +19,7 @@ const SPLIT: &str = "  - matches:\n    - headers: [{name: x-version, value: v2}]
                      - {name: recommendation, port: 80, weight: 90}\n    \
                      - {name: recommendation-v2, port: 80, weight: 10}\n";
 
-fn version(line: &Line) -> Option<&str> {
+fn version(line: &LoadLine) -> Option<&str> {
     line.hops.iter().find(|hop| hop.service == "recommendation").map(|hop| hop.version.as_str())
 }
 

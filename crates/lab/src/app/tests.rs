@@ -2,17 +2,17 @@
 use super::*;
 
 #[track_caller]
-fn check(line: &str, expected: Option<Fault>) {
+fn check(line: &str, expected: Option<AppFault>) {
     assert_eq!(fault(line, "web-api"), expected, "{line}");
 }
 
 #[test]
 fn faults_are_meant_for_one_service() {
-    check("web-api delay 20", Some(Fault::Delay(Duration::from_millis(20))));
-    check("web-api status 503", Some(Fault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 1 }));
+    check("web-api delay 20", Some(AppFault::Delay(Duration::from_millis(20))));
+    check("web-api status 503", Some(AppFault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 1 }));
     check(
         "web-api status 503 every 3",
-        Some(Fault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 3 }),
+        Some(AppFault::Status { status: StatusCode::SERVICE_UNAVAILABLE, every: 3 }),
     );
     check("recommendation delay 20", None);
 }
