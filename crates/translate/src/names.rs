@@ -1,6 +1,6 @@
 //! The names that the mesh answers for, and which zones of them it owns.
 
-use crate::units::Reader;
+use crate::units::WorldReader;
 use model::Hostname;
 use model::names::Names;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ const SERVICE_SUFFIX: &str = "svc.cluster.local";
 const MESH_SUFFIX: &str = "mesh.internal";
 
 /// The names that the mesh answers for.
-pub(crate) fn names(read: &Reader<'_>) -> Names {
+pub(crate) fn names(read: &WorldReader<'_>) -> Names {
     let units = read.outputs();
     let global: BTreeSet<&Hostname> =
         units.global_service.values().flat_map(|claims| &claims.hosts).collect();

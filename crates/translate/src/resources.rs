@@ -3,7 +3,7 @@
 use crate::names::names;
 use crate::units::host::{find_host, find_slices};
 use crate::units::{
-    Reader, Topic, UnitKey, edge_gateway, exported_hosts, exports, inbound, is_east_west, on_gateway,
+    Topic, UnitKey, WorldReader, edge_gateway, exported_hosts, exports, inbound, is_east_west, on_gateway,
     on_group, settings_in_force, subscription,
 };
 use crate::world::World;
@@ -76,7 +76,7 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
 }
 
 /// A service and its slices.
-fn host_members(host: &Hostname, read: &Reader<'_>, keys: &mut BTreeSet<ResourceKey>) {
+fn host_members(host: &Hostname, read: &WorldReader<'_>, keys: &mut BTreeSet<ResourceKey>) {
     if find_host(host, read).is_some() {
         keys.insert(ResourceKey::Service(host.clone()));
         let indices = find_slices(host, read).into_iter().flat_map(|slices| slices.indices());
@@ -85,7 +85,7 @@ fn host_members(host: &Hostname, read: &Reader<'_>, keys: &mut BTreeSet<Resource
 }
 
 /// The rules of a parent, and the services that they lead to (rules of these are not followed).
-fn rule_members(parent: &Subscription, read: &Reader<'_>, keys: &mut BTreeSet<ResourceKey>) {
+fn rule_members(parent: &Subscription, read: &WorldReader<'_>, keys: &mut BTreeSet<ResourceKey>) {
     for route in read.members(Topic::Under(parent.clone())) {
         let UnitKey::HttpRoute(route) = route else { continue };
         let rules = read.http_route(route).into_iter().flat_map(|route| &route.rules);
@@ -98,7 +98,7 @@ fn rule_members(parent: &Subscription, read: &Reader<'_>, keys: &mut BTreeSet<Re
     }
 }
 
-fn find_rule<'w>(key: &ResourceKey, read: &Reader<'w>) -> Option<&'w Arc<RouteRule>> {
+fn find_rule<'w>(key: &ResourceKey, read: &WorldReader<'w>) -> Option<&'w Arc<RouteRule>> {
     let ResourceKey::Rule { namespace, route, .. } = key else { return None };
     read.http_route(&(namespace.clone(), route.clone()))?.find(key)
 }

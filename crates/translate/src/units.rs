@@ -28,7 +28,7 @@ pub(crate) use gateway::{edge_gateway, first_east_west, is_east_west};
 pub(crate) use http_route::subscription;
 pub(crate) use inbound::{exported_hosts, exports, inbound};
 pub(crate) use mesh_settings::settings_in_force;
-pub(crate) use read::Reader;
+pub(crate) use read::WorldReader;
 pub use workload_group::Group;
 pub(crate) use workload_group::identity;
 
@@ -50,7 +50,7 @@ pub(crate) trait Unit {
     fn keys(object: &Object) -> Vec<Self::Key>;
 
     /// `None`: there is nothing by that name.
-    fn compile(key: &Self::Key, read: &Reader<'_>) -> Option<Self::Output>;
+    fn compile(key: &Self::Key, read: &WorldReader<'_>) -> Option<Self::Output>;
 
     /// Where others find it who do not know its key.
     fn topics(_key: &Self::Key, _output: &Self::Output) -> Vec<Topic> {
@@ -67,11 +67,11 @@ pub(crate) trait Unit {
         key: &Self::Key,
         old: Option<&Self::Output>,
         new: Option<&Self::Output>,
-        read: &Reader<'_>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription>;
 
     /// What is wrong with it among all others. It is looked for when somebody asks, so it may read every unit.
-    fn findings(_key: &Self::Key, _read: &Reader<'_>) -> Vec<Finding> {
+    fn findings(_key: &Self::Key, _read: &WorldReader<'_>) -> Vec<Finding> {
         Vec::new()
     }
 }
@@ -119,7 +119,7 @@ pub(crate) enum Fact {
 }
 
 /// A row of the table.
-trait Row: Unit {
+trait UnitRow: Unit {
     const KIND: UnitKind;
     fn key(key: Self::Key) -> UnitKey;
     fn outputs(outputs: &Outputs) -> &BTreeMap<Self::Key, Box<Self::Output>>;
@@ -146,14 +146,14 @@ macro_rules! units {
             $(pub(crate) $outputs: BTreeMap<<$unit as Unit>::Key, Box<<$unit as Unit>::Output>>,)*
         }
 
-        impl<'w> Reader<'w> {
+        impl<'w> WorldReader<'w> {
             $(#[allow(dead_code, reason = "of some sorts, outputs are listed and never looked up")]
             pub(crate) fn $outputs(&self, key: &<$unit as Unit>::Key) -> Option<&'w <$unit as Unit>::Output> {
                 self.output::<$unit>(key)
             })*
         }
 
-        $(impl Row for $unit {
+        $(impl UnitRow for $unit {
             const KIND: UnitKind = UnitKind::$sort;
 
             fn key(key: Self::Key) -> UnitKey {
@@ -189,7 +189,7 @@ macro_rules! units {
         }
 
         /// What is wrong with a unit now.
-        pub(crate) fn findings(key: &UnitKey, read: &Reader<'_>) -> Vec<Finding> {
+        pub(crate) fn findings(key: &UnitKey, read: &WorldReader<'_>) -> Vec<Finding> {
             match key {
                 $(UnitKey::$sort(key) => <$unit>::findings(key, read),)*
             }

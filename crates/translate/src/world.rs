@@ -8,7 +8,7 @@ pub(crate) mod graph;
 pub(crate) mod inputs;
 mod trial;
 
-use crate::units::{self, Fact, Group, Outputs, Reader, UnitKey};
+use crate::units::{self, Fact, Group, Outputs, UnitKey, WorldReader};
 use api::{Object, Spec};
 use graph::Graph;
 use inputs::{ClusterPlace, Inputs, Registration};
@@ -71,8 +71,8 @@ impl World {
         world
     }
 
-    pub(crate) fn read(&self) -> Reader<'_> {
-        Reader::new(&self.inputs, &self.outputs, &self.graph)
+    pub(crate) fn read(&self) -> WorldReader<'_> {
+        WorldReader::new(&self.inputs, &self.outputs, &self.graph)
     }
 
     pub(crate) fn inputs(&self) -> &Inputs {

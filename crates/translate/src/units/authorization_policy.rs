@@ -5,10 +5,10 @@
 
 mod targets;
 
-pub(super) use targets::{gateway_targets, is_targeted, target_refs, targets};
+pub(super) use targets::{is_targeted, target_refs, targets};
 pub(crate) use targets::{on_gateway, on_group};
 
-use super::{Reader, Unit};
+use super::{Unit, WorldReader};
 use crate::world::inputs::Pair;
 use api::fields::pattern;
 use api::kinds::authorization_policy::{
@@ -24,12 +24,12 @@ const DRY_RUN: &str = "istio.io/dry-run";
 
 /// A policy as it was written, and what proxies get of it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PolicyEntry {
+pub(crate) struct CompiledPolicy {
     pub(crate) object: Arc<Object>,
     pub(crate) policy: Policy,
 }
 
-impl PolicyEntry {
+impl CompiledPolicy {
     pub(super) fn spec(&self) -> Option<&AuthorizationPolicySpec> {
         match &self.object.spec {
             Spec::AuthorizationPolicy(spec) => Some(spec),
@@ -42,7 +42,7 @@ pub(crate) struct AuthorizationPolicyUnit;
 
 impl Unit for AuthorizationPolicyUnit {
     type Key = Pair;
-    type Output = PolicyEntry;
+    type Output = CompiledPolicy;
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
@@ -51,18 +51,18 @@ impl Unit for AuthorizationPolicyUnit {
         }
     }
 
-    fn compile((namespace, name): &Pair, read: &Reader<'_>) -> Option<PolicyEntry> {
+    fn compile((namespace, name): &Pair, read: &WorldReader<'_>) -> Option<CompiledPolicy> {
         let object = read.own_object(&ObjectRef::new("AuthorizationPolicy", namespace, name))?;
         let Spec::AuthorizationPolicy(spec) = &object.spec else { return None };
         let policy = policy(object, spec, &read.started_as().trust_domain);
-        Some(PolicyEntry { object: object.clone(), policy })
+        Some(CompiledPolicy { object: object.clone(), policy })
     }
 
     fn touches(
         _key: &Pair,
-        old: Option<&PolicyEntry>,
-        new: Option<&PolicyEntry>,
-        read: &Reader<'_>,
+        old: Option<&CompiledPolicy>,
+        new: Option<&CompiledPolicy>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         [old, new].into_iter().flatten().flat_map(|entry| targets(entry, read)).collect()
     }
@@ -84,13 +84,13 @@ fn policy(object: &Object, spec: &AuthorizationPolicySpec, trust_domain: &TrustD
 }
 
 /// Reads lists and remembers whether all was understood.
-struct Reading<'a> {
+struct PolicyReading<'a> {
     namespace: &'a str,
     trust_domain: &'a TrustDomain,
     understood: bool,
 }
 
-impl Reading<'_> {
+impl PolicyReading<'_> {
     /// All entries, or none if one of them was not understood.
     fn list<T>(&mut self, texts: &[String], read: impl Fn(&str) -> Option<T>) -> Vec<T> {
         let values: Option<Vec<T>> = texts.iter().map(|text| read(text)).collect();
@@ -190,7 +190,7 @@ fn block(text: &str) -> Option<Cidr> {
 }
 
 fn rule(rule: &PolicyRule, namespace: &str, trust_domain: &TrustDomain) -> Rule {
-    let mut reading = Reading { namespace, trust_domain, understood: true };
+    let mut reading = PolicyReading { namespace, trust_domain, understood: true };
     let from = rule.from.iter().map(|from| reading.source(&from.source)).collect();
     let to = rule.to.iter().map(|to| reading.operation(&to.operation)).collect();
     let mut when: Vec<Condition> = rule.when.iter().map(|when| reading.condition(when)).collect();

@@ -1,7 +1,7 @@
 //! One `Backend`: plaintext to fixed addresses. Only routes lead to it: nobody looks it up by name.
 
-use super::host::{HostEntry, backend_host, endpoints_touch, entry_touches, slices};
-use super::{Reader, Unit};
+use super::host::{CompiledHost, backend_host, endpoints_touch, entry_touches, slices};
+use super::{Unit, WorldReader};
 use crate::ports::protocol_of_name;
 use crate::slices::Slices;
 use crate::world::inputs::Pair;
@@ -14,7 +14,7 @@ pub(crate) struct BackendUnit;
 
 impl Unit for BackendUnit {
     type Key = Pair;
-    type Output = HostEntry;
+    type Output = CompiledHost;
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
@@ -23,25 +23,25 @@ impl Unit for BackendUnit {
         }
     }
 
-    fn compile(key: &Pair, read: &Reader<'_>) -> Option<HostEntry> {
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<CompiledHost> {
         let (object, spec) = own(key, read)?;
         let first = spec.addresses.first()?;
         let protocol = spec.protocol.as_deref().and_then(protocol_of_name).unwrap_or(Protocol::Http1);
         let port = ServicePort { port: first.port, target_port: first.port, protocol, name: "".into() };
-        HostEntry::new(object, &backend_host(key)?, vec![port])
+        CompiledHost::new(object, &backend_host(key)?, vec![port])
     }
 
     fn touches(
         _key: &Pair,
-        old: Option<&HostEntry>,
-        new: Option<&HostEntry>,
-        read: &Reader<'_>,
+        old: Option<&CompiledHost>,
+        new: Option<&CompiledHost>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         entry_touches(old, new, read)
     }
 }
 
-fn own<'w>((namespace, name): &Pair, read: &Reader<'w>) -> Option<(&'w Object, &'w BackendSpec)> {
+fn own<'w>((namespace, name): &Pair, read: &WorldReader<'w>) -> Option<(&'w Object, &'w BackendSpec)> {
     let object = read.own_object(&ObjectRef::new("Backend", namespace, name))?;
     match &object.spec {
         Spec::Backend(spec) => Some((object, spec)),
@@ -60,7 +60,7 @@ impl Unit for BackendEndpointsUnit {
         BackendUnit::keys(object)
     }
 
-    fn compile(key: &Pair, read: &Reader<'_>) -> Option<Slices> {
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Slices> {
         let host = &read.backend(key)?.service.host;
         let (_, spec) = own(key, read)?;
         let place = read.place(&())?;
@@ -86,7 +86,7 @@ impl Unit for BackendEndpointsUnit {
         key: &Pair,
         _old: Option<&Slices>,
         _new: Option<&Slices>,
-        read: &Reader<'_>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         backend_host(key).map_or_else(Vec::new, |host| endpoints_touch(&host, false, read))
     }

@@ -1,6 +1,6 @@
 //! Compiling one unit: what it read is noted, what it came out as is kept, and who must know is told.
 
-use super::{Fact, Outputs, Reader, Row};
+use super::{Fact, Outputs, UnitRow, WorldReader};
 use crate::world::graph::Graph;
 use crate::world::inputs::Inputs;
 use model::Subscription;
@@ -13,14 +13,14 @@ pub(crate) struct Recompiled {
     pub(crate) changed: Vec<Fact>,
 }
 
-pub(super) fn compile<U: Row>(
+pub(super) fn compile<U: UnitRow>(
     key: &U::Key,
     inputs: &mut Inputs,
     outputs: &mut Outputs,
     graph: &mut Graph<Fact>,
 ) -> Option<Recompiled> {
     let this = Fact::Output(U::key(key.clone()));
-    let read = Reader::noting(inputs, outputs, graph);
+    let read = WorldReader::noting(inputs, outputs, graph);
     let new = U::compile(key, &read);
     let notes = read.into_notes();
     graph.set_reads(&this, &notes);
@@ -31,7 +31,7 @@ pub(super) fn compile<U: Row>(
     if old == new.as_ref() {
         return None;
     }
-    let touched = U::touches(key, old, new.as_ref(), &Reader::new(inputs, outputs, graph));
+    let touched = U::touches(key, old, new.as_ref(), &WorldReader::new(inputs, outputs, graph));
     let topics = new.iter().flat_map(|new| U::topics(key, new)).map(Fact::Members);
     let mut changed = graph.set_topics(&this, &topics.collect::<Vec<_>>());
     changed.extend([this, Fact::Every(U::KIND)]);

@@ -1,7 +1,7 @@
 //! One `Gateway`, whichever class it is of.
 
 use super::host::host_match;
-use super::{Reader, Unit};
+use super::{Unit, WorldReader};
 use crate::world::inputs::Pair;
 use api::kinds::gateway::{BIND_ADDRESS, CLASS, EAST_WEST_CLASS};
 use api::{Object, Spec};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A gateway and what serves it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct GatewayEntry {
+pub(crate) struct CompiledGateway {
     class: Arc<str>,
     gateway: Gateway,
 }
@@ -20,7 +20,7 @@ pub(crate) struct GatewayUnit;
 
 impl Unit for GatewayUnit {
     type Key = Pair;
-    type Output = GatewayEntry;
+    type Output = CompiledGateway;
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
@@ -29,7 +29,7 @@ impl Unit for GatewayUnit {
         }
     }
 
-    fn compile((namespace, name): &Pair, read: &Reader<'_>) -> Option<GatewayEntry> {
+    fn compile((namespace, name): &Pair, read: &WorldReader<'_>) -> Option<CompiledGateway> {
         let object = read.own_object(&ObjectRef::new("Gateway", namespace, name))?;
         let Spec::Gateway(spec) = &object.spec else { return None };
         let address = object.meta.annotations.get(BIND_ADDRESS).and_then(|text| text.parse().ok());
@@ -41,21 +41,21 @@ impl Unit for GatewayUnit {
         });
         let gateway =
             Gateway { namespace: namespace.clone(), name: name.clone(), listeners: listeners.collect() };
-        Some(GatewayEntry { class: spec.gateway_class_name.as_str().into(), gateway })
+        Some(CompiledGateway { class: spec.gateway_class_name.as_str().into(), gateway })
     }
 
     /// Its class decides what its proxies see: exports too.
     fn touches(
         (namespace, name): &Pair,
-        _old: Option<&GatewayEntry>,
-        _new: Option<&GatewayEntry>,
-        _read: &Reader<'_>,
+        _old: Option<&CompiledGateway>,
+        _new: Option<&CompiledGateway>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         let (namespace, name) = (namespace.clone(), name.clone());
         vec![Subscription::Gateway { namespace, name }, Subscription::Exports]
     }
 
-    fn findings((namespace, name): &Pair, read: &Reader<'_>) -> Vec<Finding> {
+    fn findings((namespace, name): &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some(object) = read.own_object(&ObjectRef::new("Gateway", namespace, name)) else {
             return Vec::new();
         };
@@ -79,16 +79,16 @@ impl Unit for GatewayUnit {
 }
 
 /// A gateway for callers from outside.
-pub(crate) fn edge_gateway<'w>(key: &Pair, read: &Reader<'w>) -> Option<&'w Gateway> {
+pub(crate) fn edge_gateway<'w>(key: &Pair, read: &WorldReader<'w>) -> Option<&'w Gateway> {
     read.gateway(key).filter(|entry| *entry.class == *CLASS).map(|entry| &entry.gateway)
 }
 
 /// Whether a gateway is one between networks.
-pub(crate) fn is_east_west(key: &Pair, read: &Reader<'_>) -> bool {
+pub(crate) fn is_east_west(key: &Pair, read: &WorldReader<'_>) -> bool {
     read.gateway(key).is_some_and(|entry| *entry.class == *EAST_WEST_CLASS)
 }
 
 /// The first gateway between networks, by namespace and name. Not noted.
-pub(crate) fn first_east_west<'w>(read: &Reader<'w>) -> Option<&'w Pair> {
+pub(crate) fn first_east_west<'w>(read: &WorldReader<'w>) -> Option<&'w Pair> {
     read.outputs().gateway.keys().find(|key| is_east_west(key, read))
 }

@@ -1,8 +1,8 @@
 //! One host of `GlobalService`s: what the one that has it makes of it, here and in other clusters.
 
 use super::global_service::{global_service, hosts, winner};
-use super::host::{HostEntry, endpoints_touch, entry_touches, slices, union};
-use super::{Reader, Unit};
+use super::host::{CompiledHost, endpoints_touch, entry_touches, slices, union};
+use super::{Unit, WorldReader};
 use crate::ports::service_port;
 use crate::slices::Slices;
 use api::{Object, Spec};
@@ -15,7 +15,7 @@ pub(crate) struct GlobalHostUnit;
 
 impl Unit for GlobalHostUnit {
     type Key = Hostname;
-    type Output = HostEntry;
+    type Output = CompiledHost;
 
     fn keys(object: &Object) -> Vec<Hostname> {
         match &object.spec {
@@ -25,11 +25,11 @@ impl Unit for GlobalHostUnit {
     }
 
     /// `None` as long as no ports are known.
-    fn compile(host: &Hostname, read: &Reader<'_>) -> Option<HostEntry> {
+    fn compile(host: &Hostname, read: &WorldReader<'_>) -> Option<CompiledHost> {
         let winner = winner(host, read)?;
         let (object, spec) = global_service(winner, read)?;
         let services = read.global_service(winner)?.services.iter();
-        let services: Vec<&HostEntry> = services.filter_map(|service| read.service(service)).collect();
+        let services: Vec<&CompiledHost> = services.filter_map(|service| read.service(service)).collect();
         let local: Vec<ServicePort> = union(services.iter().flat_map(|entry| &entry.service.ports));
         let ports = if !spec.ports.is_empty() {
             let of_local = |port: u16| local.iter().find(|local| local.port == port);
@@ -39,7 +39,7 @@ impl Unit for GlobalHostUnit {
         } else {
             union(read.exports(host).into_iter().flat_map(|(_, export)| &export.ports))
         };
-        let mut entry = HostEntry::new(object, host, ports)?;
+        let mut entry = CompiledHost::new(object, host, ports)?;
         entry.service.global = true;
         entry.service.failover_order =
             spec.failover.order.iter().map(|cluster| Arc::from(cluster.as_str())).collect();
@@ -50,15 +50,15 @@ impl Unit for GlobalHostUnit {
         Some(entry)
     }
 
-    fn addressed(entry: &HostEntry) -> Option<&Hostname> {
+    fn addressed(entry: &CompiledHost) -> Option<&Hostname> {
         Some(&entry.service.host)
     }
 
     fn touches(
         _key: &Hostname,
-        old: Option<&HostEntry>,
-        new: Option<&HostEntry>,
-        read: &Reader<'_>,
+        old: Option<&CompiledHost>,
+        new: Option<&CompiledHost>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         entry_touches(old, new, read)
     }
@@ -75,7 +75,7 @@ impl Unit for GlobalEndpointsUnit {
         GlobalHostUnit::keys(object)
     }
 
-    fn compile(host: &Hostname, read: &Reader<'_>) -> Option<Slices> {
+    fn compile(host: &Hostname, read: &WorldReader<'_>) -> Option<Slices> {
         read.global_host(host)?;
         let services = read.global_service(winner(host, read)?)?.services.iter();
         let local = services.filter_map(|service| read.service_endpoints(service));
@@ -92,7 +92,7 @@ impl Unit for GlobalEndpointsUnit {
         host: &Hostname,
         _old: Option<&Slices>,
         _new: Option<&Slices>,
-        read: &Reader<'_>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         let is_exported = read.global_host(host).is_some_and(|entry| entry.exported);
         endpoints_touch(host, is_exported, read)

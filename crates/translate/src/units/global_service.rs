@@ -1,9 +1,9 @@
 //! One `GlobalService`: which hosts it wants, and on which services it stands. Who gets a host is `winner`; what it
 //! is then, `global_host`.
 
-use super::host::HostEntry;
+use super::host::CompiledHost;
 use super::missing::about_missing;
-use super::{Reader, Topic, Unit, UnitKey};
+use super::{Topic, Unit, UnitKey, WorldReader};
 use crate::world::inputs::Pair;
 use api::kinds::global_service::{GlobalBackend, GlobalServiceSpec};
 use api::{Object, ROOT_NAMESPACE, Spec, suggest};
@@ -33,7 +33,7 @@ impl Unit for GlobalServiceUnit {
         }
     }
 
-    fn compile(key: &Pair, read: &Reader<'_>) -> Option<HostClaims> {
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<HostClaims> {
         let (object, spec) = global_service(key, read)?;
         Some(HostClaims {
             created: object.meta.created,
@@ -52,12 +52,12 @@ impl Unit for GlobalServiceUnit {
         _key: &Pair,
         _old: Option<&HostClaims>,
         _new: Option<&HostClaims>,
-        _read: &Reader<'_>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         vec![Subscription::Mesh, Subscription::Exports]
     }
 
-    fn findings(key: &Pair, read: &Reader<'_>) -> Vec<Finding> {
+    fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some((object, spec)) = global_service(key, read) else { return Vec::new() };
         let mut findings = lost_hosts(key, object, spec, read);
         findings.extend(disagreements(key, object, spec, read));
@@ -70,7 +70,7 @@ impl Unit for GlobalServiceUnit {
 /// The object, for a unit that it makes.
 pub(super) fn global_service<'w>(
     (namespace, name): &Pair,
-    read: &Reader<'w>,
+    read: &WorldReader<'w>,
 ) -> Option<(&'w Object, &'w GlobalServiceSpec)> {
     let object = read.own_object(&ObjectRef::new("GlobalService", namespace, name))?;
     match &object.spec {
@@ -93,7 +93,7 @@ fn backend_service(object: &Object, backend: &GlobalBackend) -> Option<Pair> {
 }
 
 /// The `GlobalService` that has a host: the eldest, then the first by namespace and name.
-pub(super) fn winner<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w Pair> {
+pub(super) fn winner<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w Pair> {
     let claiming = read.members(Topic::Claiming(host.clone())).into_iter();
     let pairs = claiming.filter_map(|member| match member {
         UnitKey::GlobalService(pair) => Some(pair),
@@ -103,12 +103,12 @@ pub(super) fn winner<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w Pair>
 }
 
 /// The hosts that a `GlobalService` has won, as it names them.
-pub(super) fn hosts_won(key: &Pair, read: &Reader<'_>) -> Vec<Hostname> {
+pub(super) fn hosts_won(key: &Pair, read: &WorldReader<'_>) -> Vec<Hostname> {
     let wanted = read.global_service(key).into_iter().flat_map(|claims| &claims.hosts);
     wanted.filter(|host| winner(host, read) == Some(key)).cloned().collect()
 }
 
-fn lost_hosts(key: &Pair, object: &Object, spec: &GlobalServiceSpec, read: &Reader<'_>) -> Vec<Finding> {
+fn lost_hosts(key: &Pair, object: &Object, spec: &GlobalServiceSpec, read: &WorldReader<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in hosts(spec) {
         if let Some((namespace, name)) = winner(&host, read).filter(|winner| *winner != key) {
@@ -123,10 +123,15 @@ fn lost_hosts(key: &Pair, object: &Object, spec: &GlobalServiceSpec, read: &Read
 
 /// Services behind one host that have other ports than the first: an endpoint has no port of its own, so all
 /// are called at that one's.
-fn disagreements(key: &Pair, object: &Object, spec: &GlobalServiceSpec, read: &Reader<'_>) -> Vec<Finding> {
+fn disagreements(
+    key: &Pair,
+    object: &Object,
+    spec: &GlobalServiceSpec,
+    read: &WorldReader<'_>,
+) -> Vec<Finding> {
     let hosts = hosts_won(key, read);
     let Some(entry) = hosts.first().and_then(|host| read.global_host(host)) else { return Vec::new() };
-    let services: Vec<(&GlobalBackend, &HostEntry)> = spec
+    let services: Vec<(&GlobalBackend, &CompiledHost)> = spec
         .backends
         .iter()
         .filter_map(|backend| Some((backend, read.service(&backend_service(object, backend)?)?)))
@@ -134,7 +139,7 @@ fn disagreements(key: &Pair, object: &Object, spec: &GlobalServiceSpec, read: &R
     // One that is written in the GlobalService itself is meant for all.
     let is_written =
         |port: u16| spec.ports.iter().any(|written| written.port == port && written.target_port.is_some());
-    let find = |entry: &HostEntry, port: u16| {
+    let find = |entry: &CompiledHost, port: u16| {
         entry.service.ports.iter().find(|known| known.port == port).map(|known| known.target_port)
     };
     let mut findings = Vec::new();
@@ -158,7 +163,7 @@ fn disagreements(key: &Pair, object: &Object, spec: &GlobalServiceSpec, read: &R
 
 /// Clusters in `failover.order` that are neither this one nor another that is known. As long as no other is
 /// known at all (files alone, or no management plane yet), nothing is said.
-fn unknown_clusters(object: &Object, spec: &GlobalServiceSpec, read: &Reader<'_>) -> Vec<Finding> {
+fn unknown_clusters(object: &Object, spec: &GlobalServiceSpec, read: &WorldReader<'_>) -> Vec<Finding> {
     if spec.failover.order.is_empty() {
         return Vec::new();
     }
@@ -184,7 +189,7 @@ fn unknown_clusters(object: &Object, spec: &GlobalServiceSpec, read: &Reader<'_>
 }
 
 /// Services that do not exist, or that it may not name.
-fn missing_services(object: &Object, spec: &GlobalServiceSpec, read: &Reader<'_>) -> Vec<Finding> {
+fn missing_services(object: &Object, spec: &GlobalServiceSpec, read: &WorldReader<'_>) -> Vec<Finding> {
     // The same document goes to every cluster: a service that is missing here may well be elsewhere.
     let elsewhere = hosts(spec).iter().any(|host| !read.exports(host).is_empty());
     let mut findings = Vec::new();

@@ -1,6 +1,6 @@
 //! What is known of one host name of the mesh, whichever kind of object it comes from.
 
-use super::{Reader, Topic, UnitKey};
+use super::{Topic, UnitKey, WorldReader};
 use crate::slices::Slices;
 use crate::world::inputs::Pair;
 use api::Object;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// What is known of one host, but for its endpoints, which change more often.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct HostEntry {
+pub(crate) struct CompiledHost {
     /// Without its mesh-only address.
     pub(crate) service: Service,
     /// Groups of this cluster whose workloads serve it, sorted.
@@ -20,7 +20,7 @@ pub(crate) struct HostEntry {
     pub(crate) exported: bool,
 }
 
-impl HostEntry {
+impl CompiledHost {
     /// `None` without ports: nothing can be called there.
     pub(super) fn new(object: &Object, host: &Hostname, ports: Vec<ServicePort>) -> Option<Self> {
         let service = Service {
@@ -62,7 +62,7 @@ fn owner(host: &Hostname, suffix: &str) -> Option<Pair> {
 }
 
 /// The entry of a host.
-pub(crate) fn find_host<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w HostEntry> {
+pub(crate) fn find_host<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w CompiledHost> {
     if let Some(pair) = owner(host, SERVICE_SUFFIX) {
         return read.service(&pair);
     }
@@ -73,7 +73,7 @@ pub(crate) fn find_host<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w Ho
 }
 
 /// The endpoints of a host, if it has any.
-pub(crate) fn find_slices<'w>(host: &Hostname, read: &Reader<'w>) -> Option<&'w Slices> {
+pub(crate) fn find_slices<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w Slices> {
     if let Some(pair) = owner(host, SERVICE_SUFFIX) {
         return read.service_endpoints(&pair);
     }
@@ -91,9 +91,9 @@ pub(super) fn slices(endpoints: impl IntoIterator<Item = Endpoint>) -> Option<Sl
 
 /// Whom a change of an entry concerns.
 pub(super) fn entry_touches(
-    old: Option<&HostEntry>,
-    new: Option<&HostEntry>,
-    read: &Reader<'_>,
+    old: Option<&CompiledHost>,
+    new: Option<&CompiledHost>,
+    read: &WorldReader<'_>,
 ) -> Vec<Subscription> {
     let states = || [old, new].into_iter().flatten();
     let Some(host) = states().map(|entry| &entry.service.host).next() else { return Vec::new() };
@@ -108,7 +108,11 @@ pub(super) fn entry_touches(
 }
 
 /// Whom a change of the endpoints of a host concerns.
-pub(super) fn endpoints_touch(host: &Hostname, is_exported: bool, read: &Reader<'_>) -> Vec<Subscription> {
+pub(super) fn endpoints_touch(
+    host: &Hostname,
+    is_exported: bool,
+    read: &WorldReader<'_>,
+) -> Vec<Subscription> {
     let mut touched = vec![Subscription::Host(host.clone())];
     for route in read.members(Topic::LeadingTo(host.clone())) {
         let UnitKey::HttpRoute(pair) = route else { continue };

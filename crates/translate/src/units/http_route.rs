@@ -5,7 +5,7 @@ mod rule;
 
 use super::host::find_host;
 use super::missing::about_missing;
-use super::{Reader, Topic, Unit};
+use super::{Topic, Unit, WorldReader};
 use crate::world::inputs::Pair;
 use api::kinds::http_route::{HttpRouteSpec, ParentRef};
 use api::{Object, Spec};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// A compiled route.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RouteEntry {
+pub(crate) struct CompiledRoute {
     /// Sorted by key. Lists, because most routes have one or two of each, and a map's first node is for eleven.
     pub(crate) rules: Box<[(ResourceKey, Arc<RouteRule>)]>,
     /// What is wrong, and the missing object if that is what is wrong: a better name for it depends on
@@ -25,7 +25,7 @@ pub(crate) struct RouteEntry {
     findings: Vec<(Finding, Option<ObjectRef>)>,
 }
 
-impl RouteEntry {
+impl CompiledRoute {
     pub(crate) fn find(&self, key: &ResourceKey) -> Option<&Arc<RouteRule>> {
         let at = self.rules.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
         self.rules.get(at).map(|(_, rule)| rule)
@@ -53,7 +53,7 @@ pub(crate) struct HttpRouteUnit;
 
 impl Unit for HttpRouteUnit {
     type Key = Pair;
-    type Output = RouteEntry;
+    type Output = CompiledRoute;
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
@@ -62,7 +62,7 @@ impl Unit for HttpRouteUnit {
         }
     }
 
-    fn compile(key: &Pair, read: &Reader<'_>) -> Option<RouteEntry> {
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<CompiledRoute> {
         let (object, spec) = own(key, read)?;
         let mut findings = Vec::new();
         let parents = parent::compile(object, spec, read, &mut findings);
@@ -85,10 +85,10 @@ impl Unit for HttpRouteUnit {
             }
         }
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Some(RouteEntry { rules: all.into(), findings })
+        Some(CompiledRoute { rules: all.into(), findings })
     }
 
-    fn topics(_key: &Pair, route: &RouteEntry) -> Vec<Topic> {
+    fn topics(_key: &Pair, route: &CompiledRoute) -> Vec<Topic> {
         let mut topics = BTreeSet::new();
         for (_, rule) in &route.rules {
             topics.insert(Topic::Under(subscription(&rule.parent)));
@@ -100,15 +100,15 @@ impl Unit for HttpRouteUnit {
 
     fn touches(
         _key: &Pair,
-        old: Option<&RouteEntry>,
-        new: Option<&RouteEntry>,
-        _read: &Reader<'_>,
+        old: Option<&CompiledRoute>,
+        new: Option<&CompiledRoute>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         let rules = [old, new].into_iter().flatten().flat_map(|route| &route.rules);
         rules.map(|(_, rule)| subscription(&rule.parent)).collect()
     }
 
-    fn findings(key: &Pair, read: &Reader<'_>) -> Vec<Finding> {
+    fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some((object, spec)) = own(key, read) else { return Vec::new() };
         let complete = |(finding, missing): &(Finding, Option<ObjectRef>)| match missing {
             Some(missing) => {
@@ -122,7 +122,7 @@ impl Unit for HttpRouteUnit {
     }
 }
 
-fn own<'w>((namespace, name): &Pair, read: &Reader<'w>) -> Option<(&'w Object, &'w HttpRouteSpec)> {
+fn own<'w>((namespace, name): &Pair, read: &WorldReader<'w>) -> Option<(&'w Object, &'w HttpRouteSpec)> {
     let object = read.own_object(&ObjectRef::new("HTTPRoute", namespace, name))?;
     match &object.spec {
         Spec::HttpRoute(spec) => Some((object, spec)),
@@ -131,7 +131,7 @@ fn own<'w>((namespace, name): &Pair, read: &Reader<'w>) -> Option<(&'w Object, &
 }
 
 /// Parents of a route where it can never apply: what arrives at a TCP port is not read as HTTP.
-fn parents_on_tcp(route: &Object, spec: &HttpRouteSpec, read: &Reader<'_>) -> Vec<Finding> {
+fn parents_on_tcp(route: &Object, spec: &HttpRouteSpec, read: &WorldReader<'_>) -> Vec<Finding> {
     let on_tcp = |reference: &&ParentRef| {
         let hosts = match read.object(&parent::target(reference, route)) {
             Some(parent) if parent.meta.namespace == route.meta.namespace => parent::hosts(parent, read),

@@ -3,7 +3,7 @@
 
 use super::global_service::hosts_won;
 use super::host::{find_host, service_host};
-use super::{Reader, Topic, UnitKey};
+use super::{Topic, UnitKey, WorldReader};
 use crate::world::inputs::Pair;
 use model::Hostname;
 use model::listener::{Exports, Inbound, InboundPort};
@@ -11,7 +11,7 @@ use model::service::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The inbound side of a group.
-pub(crate) fn inbound(pair: &Pair, read: &Reader<'_>) -> Option<Inbound> {
+pub(crate) fn inbound(pair: &Pair, read: &WorldReader<'_>) -> Option<Inbound> {
     let group = read.workload_group(pair)?;
     let mut ports: BTreeMap<u16, InboundPort> = BTreeMap::new();
     for host in hosts_of(pair, read) {
@@ -42,7 +42,7 @@ pub(crate) fn inbound(pair: &Pair, read: &Reader<'_>) -> Option<Inbound> {
 }
 
 /// Hosts that workloads of a group serve, sorted.
-pub(super) fn hosts_of(group: &Pair, read: &Reader<'_>) -> BTreeSet<Hostname> {
+pub(super) fn hosts_of(group: &Pair, read: &WorldReader<'_>) -> BTreeSet<Hostname> {
     let mut hosts = BTreeSet::new();
     for service in read.members(Topic::OnGroup(group.clone())) {
         let UnitKey::Service(service) = service else { continue };
@@ -56,13 +56,13 @@ pub(super) fn hosts_of(group: &Pair, read: &Reader<'_>) -> BTreeSet<Hostname> {
 }
 
 /// Hosts that other clusters may come for, sorted. Not noted.
-pub(crate) fn exported_hosts<'w>(read: &Reader<'w>) -> impl Iterator<Item = &'w Hostname> {
+pub(crate) fn exported_hosts<'w>(read: &WorldReader<'w>) -> impl Iterator<Item = &'w Hostname> {
     let hosts = read.outputs().global_host.iter();
     hosts.filter(|(_, entry)| entry.exported).map(|(host, _)| host)
 }
 
 /// Hosts and ports that other clusters may come for. Not noted.
-pub(crate) fn exports(read: &Reader<'_>) -> Exports {
+pub(crate) fn exports(read: &WorldReader<'_>) -> Exports {
     let hosts = exported_hosts(read).flat_map(|host| {
         let entry = read.outputs().global_host.get(host);
         let ports = entry.into_iter().flat_map(|entry| &entry.service.ports);

@@ -1,6 +1,6 @@
 //! One `MeshSettings` object, and which of several is in force.
 
-use super::{Reader, Unit};
+use super::{Unit, WorldReader};
 use api::kinds::mesh_settings::{EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting};
 use api::{Object, Spec, duration};
 use model::authz::Cidr;
@@ -14,7 +14,7 @@ const NAME: &str = "default";
 
 /// What one object says to proxies, if it is in force, and of names in any case.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SettingsEntry {
+pub(crate) struct CompiledSettings {
     settings: MeshSettings,
     /// Suffixes that the mesh owns.
     pub(crate) suffixes: Vec<Arc<str>>,
@@ -24,7 +24,7 @@ pub(crate) struct MeshSettingsUnit;
 
 impl Unit for MeshSettingsUnit {
     type Key = Arc<str>;
-    type Output = SettingsEntry;
+    type Output = CompiledSettings;
 
     fn keys(object: &Object) -> Vec<Arc<str>> {
         match &object.spec {
@@ -33,22 +33,22 @@ impl Unit for MeshSettingsUnit {
         }
     }
 
-    fn compile(name: &Arc<str>, read: &Reader<'_>) -> Option<SettingsEntry> {
+    fn compile(name: &Arc<str>, read: &WorldReader<'_>) -> Option<CompiledSettings> {
         let (_, spec) = own(name, read)?;
         let suffixes = spec.dns.suffixes.iter().map(|suffix| Arc::from(suffix.as_str())).collect();
-        Some(SettingsEntry { settings: settings(spec), suffixes })
+        Some(CompiledSettings { settings: settings(spec), suffixes })
     }
 
     fn touches(
         _name: &Arc<str>,
-        _old: Option<&SettingsEntry>,
-        _new: Option<&SettingsEntry>,
-        _read: &Reader<'_>,
+        _old: Option<&CompiledSettings>,
+        _new: Option<&CompiledSettings>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         vec![Subscription::Mesh]
     }
 
-    fn findings(name: &Arc<str>, read: &Reader<'_>) -> Vec<Finding> {
+    fn findings(name: &Arc<str>, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some((object, spec)) = own(name, read) else { return Vec::new() };
         let own = read.started_as().trust_domain.as_str();
         let mut findings = Vec::new();
@@ -68,7 +68,7 @@ impl Unit for MeshSettingsUnit {
     }
 }
 
-fn own<'w>(name: &Arc<str>, read: &Reader<'w>) -> Option<(&'w Object, &'w MeshSettingsSpec)> {
+fn own<'w>(name: &Arc<str>, read: &WorldReader<'w>) -> Option<(&'w Object, &'w MeshSettingsSpec)> {
     let object = read.own_object(&ObjectRef::new("MeshSettings", "", name))?;
     match &object.spec {
         Spec::MeshSettings(spec) => Some((object, spec)),
@@ -82,7 +82,7 @@ fn in_force<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> Option<&'a Arc<str
 }
 
 /// The settings that proxies get. Not noted.
-pub(crate) fn settings_in_force(read: &Reader<'_>) -> MeshSettings {
+pub(crate) fn settings_in_force(read: &WorldReader<'_>) -> MeshSettings {
     let all = &read.outputs().mesh_settings;
     let entry = in_force(all.keys()).and_then(|name| all.get(name));
     entry.map(|entry| entry.settings.clone()).unwrap_or_default()

@@ -1,10 +1,10 @@
 //! What to say of a reference to an object that is not there.
 
-use super::Reader;
+use super::WorldReader;
 use model::ObjectRef;
 
 /// Cause and fix: it may be written, and refused.
-pub(super) fn about_missing(target: &ObjectRef, cause: String, read: &Reader<'_>) -> (String, String) {
+pub(super) fn about_missing(target: &ObjectRef, cause: String, read: &WorldReader<'_>) -> (String, String) {
     match read.refused(target) {
         Some(origin) if origin.file.is_empty() => {
             (format!("{target} was refused, so it is not in force"), "correct that object".to_owned())
@@ -18,7 +18,7 @@ pub(super) fn about_missing(target: &ObjectRef, cause: String, read: &Reader<'_>
 }
 
 /// The object of this kind and namespace with the nearest name.
-fn nearest(target: &ObjectRef, read: &Reader<'_>) -> String {
+fn nearest(target: &ObjectRef, read: &WorldReader<'_>) -> String {
     let names = read.names(&target.kind, Some(&target.namespace));
     let known: Vec<&str> = names.into_iter().map(|name| &**name).collect();
     match api::suggest::nearest(&target.name, &known) {

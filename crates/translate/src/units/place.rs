@@ -1,6 +1,6 @@
 //! Where this cluster is: as the program was started, with what the `Cluster` object of its name says.
 
-use super::{Reader, Unit};
+use super::{Unit, WorldReader};
 use crate::world::inputs::ClusterPlace;
 use api::{Object, Spec};
 use model::{ObjectRef, Subscription};
@@ -19,7 +19,7 @@ impl Unit for PlaceUnit {
         }
     }
 
-    fn compile(_key: &(), read: &Reader<'_>) -> Option<ClusterPlace> {
+    fn compile(_key: &(), read: &WorldReader<'_>) -> Option<ClusterPlace> {
         let mut place = read.started_as().clone();
         let cluster = read.own_object(&ObjectRef::new("Cluster", "", &place.cluster));
         if let Some(Spec::Cluster(spec)) = cluster.map(|object| &object.spec) {
@@ -40,7 +40,7 @@ impl Unit for PlaceUnit {
         _key: &(),
         _old: Option<&ClusterPlace>,
         _new: Option<&ClusterPlace>,
-        _read: &Reader<'_>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         Vec::new()
     }

@@ -5,8 +5,8 @@ mod findings;
 mod rules;
 mod survey;
 
-use super::authorization_policy::PolicyEntry;
-use super::{Reader, Unit, UnitKind};
+use super::authorization_policy::CompiledPolicy;
+use super::{Unit, UnitKind, WorldReader};
 use api::kinds::authorization_policy::AuthorizationPolicySpec;
 use api::{Object, ROOT_NAMESPACE, Spec};
 use model::authz::ConditionKey;
@@ -37,15 +37,20 @@ impl Unit for PolicyReviewUnit {
     }
 
     /// All that there is of it are findings.
-    fn compile(_key: &(), _read: &Reader<'_>) -> Option<()> {
+    fn compile(_key: &(), _read: &WorldReader<'_>) -> Option<()> {
         None
     }
 
-    fn touches(_key: &(), _old: Option<&()>, _new: Option<&()>, _read: &Reader<'_>) -> Vec<Subscription> {
+    fn touches(
+        _key: &(),
+        _old: Option<&()>,
+        _new: Option<&()>,
+        _read: &WorldReader<'_>,
+    ) -> Vec<Subscription> {
         Vec::new()
     }
 
-    fn findings(_key: &(), read: &Reader<'_>) -> Vec<Finding> {
+    fn findings(_key: &(), read: &WorldReader<'_>) -> Vec<Finding> {
         let policies = read.outputs().authorization_policy.values();
         let survey = Survey::new(read.every(LOOKED_AT));
         let mut findings = Vec::new();
@@ -79,7 +84,7 @@ fn concerns_nobody(object: &Object, spec: &AuthorizationPolicySpec, area: &Area<
 
 /// HTTP conditions on ports that are declared as TCP: they can never match there (TS-07).
 fn http_on_tcp(
-    entry: &PolicyEntry,
+    entry: &CompiledPolicy,
     spec: &AuthorizationPolicySpec,
     area: &Area<'_>,
     survey: &Survey<'_>,

@@ -1,6 +1,6 @@
 //! How units look at the world: what they look at is noted, so that they are compiled anew when it changes.
 
-use super::{Fact, Outputs, Row, Topic, UnitKey, UnitKind};
+use super::{Fact, Outputs, Topic, UnitKey, UnitKind, UnitRow};
 use crate::world::graph::Graph;
 use crate::world::inputs::{ClusterPlace, Inputs, Pair, Registration, find_export};
 use api::Object;
@@ -11,14 +11,14 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// The world as it is. For each unit there is a method of its name that finds its output (`units!`).
-pub(crate) struct Reader<'w> {
+pub(crate) struct WorldReader<'w> {
     inputs: &'w Inputs,
     outputs: &'w Outputs,
     graph: &'w Graph<Fact>,
     notes: Option<RefCell<Vec<Fact>>>,
 }
 
-impl<'w> Reader<'w> {
+impl<'w> WorldReader<'w> {
     /// One that notes nothing.
     pub(crate) fn new(inputs: &'w Inputs, outputs: &'w Outputs, graph: &'w Graph<Fact>) -> Self {
         Self { inputs, outputs, graph, notes: None }
@@ -41,7 +41,7 @@ impl<'w> Reader<'w> {
     }
 
     /// Notes that all units of these sorts are looked at, and gives a reader that does not note each of them.
-    pub(crate) fn every(&self, kinds: &[UnitKind]) -> Reader<'w> {
+    pub(crate) fn every(&self, kinds: &[UnitKind]) -> WorldReader<'w> {
         kinds.iter().for_each(|kind| self.note(|| Fact::Every(*kind)));
         Self::new(self.inputs, self.outputs, self.graph)
     }
@@ -51,7 +51,7 @@ impl<'w> Reader<'w> {
         self.outputs
     }
 
-    pub(super) fn output<U: Row>(&self, key: &U::Key) -> Option<&'w U::Output> {
+    pub(super) fn output<U: UnitRow>(&self, key: &U::Key) -> Option<&'w U::Output> {
         self.note(|| Fact::Output(U::key(key.clone())));
         U::outputs(self.outputs).get(key).map(|output| &**output)
     }

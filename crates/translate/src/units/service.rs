@@ -1,9 +1,9 @@
 //! One `Service`: its host and its endpoints, and ports of which another declaration counts.
 
-use super::host::{HostEntry, endpoints_touch, entry_touches, find_host, service_host, slices};
+use super::host::{CompiledHost, endpoints_touch, entry_touches, find_host, service_host, slices};
 use super::inbound::hosts_of;
 use super::workload_group::{Group, groups_selected};
-use super::{Reader, Topic, Unit};
+use super::{Topic, Unit, WorldReader};
 use crate::ports::service_port;
 use crate::slices::Slices;
 use crate::world::inputs::{ClusterPlace, Pair, Registration};
@@ -17,7 +17,7 @@ pub(crate) struct ServiceUnit;
 
 impl Unit for ServiceUnit {
     type Key = Pair;
-    type Output = HostEntry;
+    type Output = CompiledHost;
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
@@ -27,32 +27,32 @@ impl Unit for ServiceUnit {
     }
 
     /// `None` without a TCP port.
-    fn compile(key: &Pair, read: &Reader<'_>) -> Option<HostEntry> {
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<CompiledHost> {
         let (object, spec) = own(key, read)?;
         let ports = spec.ports.iter().filter_map(|port| service_port(port, None)).collect();
-        let mut entry = HostEntry::new(object, &service_host(key)?, ports)?;
+        let mut entry = CompiledHost::new(object, &service_host(key)?, ports)?;
         entry.groups = groups_selected(&key.0, &spec.selector, read);
         Some(entry)
     }
 
-    fn topics(_key: &Pair, entry: &HostEntry) -> Vec<Topic> {
+    fn topics(_key: &Pair, entry: &CompiledHost) -> Vec<Topic> {
         entry.groups.iter().cloned().map(Topic::OnGroup).collect()
     }
 
-    fn addressed(entry: &HostEntry) -> Option<&Hostname> {
+    fn addressed(entry: &CompiledHost) -> Option<&Hostname> {
         Some(&entry.service.host)
     }
 
     fn touches(
         _key: &Pair,
-        old: Option<&HostEntry>,
-        new: Option<&HostEntry>,
-        read: &Reader<'_>,
+        old: Option<&CompiledHost>,
+        new: Option<&CompiledHost>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         entry_touches(old, new, read)
     }
 
-    fn findings(key: &Pair, read: &Reader<'_>) -> Vec<Finding> {
+    fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some((object, spec)) = own(key, read) else { return Vec::new() };
         let groups = groups_selected(&key.0, &spec.selector, read);
         if !groups.is_empty() {
@@ -67,7 +67,7 @@ impl Unit for ServiceUnit {
     }
 }
 
-fn own<'w>((namespace, name): &Pair, read: &Reader<'w>) -> Option<(&'w Object, &'w ServiceSpec)> {
+fn own<'w>((namespace, name): &Pair, read: &WorldReader<'w>) -> Option<(&'w Object, &'w ServiceSpec)> {
     let object = read.own_object(&ObjectRef::new("Service", namespace, name))?;
     match &object.spec {
         Spec::Service(spec) => Some((object, spec)),
@@ -81,12 +81,12 @@ fn conflicting_protocols(
     object: &Object,
     spec: &ServiceSpec,
     groups: &[Pair],
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
 ) -> Vec<Finding> {
     let key = (object.meta.namespace.clone(), object.meta.name.clone());
     let Some(entry) = read.service(&key) else { return Vec::new() };
     let hosts: BTreeSet<_> = groups.iter().flat_map(|group| hosts_of(group, read)).collect();
-    let entries: Vec<&HostEntry> = hosts.iter().filter_map(|host| find_host(host, read)).collect();
+    let entries: Vec<&CompiledHost> = hosts.iter().filter_map(|host| find_host(host, read)).collect();
     let mut findings = Vec::new();
     for port in &entry.service.ports {
         // In the order in which the workloads' side looks for a declaration.
@@ -134,7 +134,7 @@ impl Unit for ServiceEndpointsUnit {
         ServiceUnit::keys(object)
     }
 
-    fn compile(key: &Pair, read: &Reader<'_>) -> Option<Slices> {
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Slices> {
         let entry = read.service(key)?;
         let place = read.place(&())?;
         let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
@@ -148,7 +148,7 @@ impl Unit for ServiceEndpointsUnit {
         key: &Pair,
         _old: Option<&Slices>,
         _new: Option<&Slices>,
-        read: &Reader<'_>,
+        read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         service_host(key).map_or_else(Vec::new, |host| endpoints_touch(&host, false, read))
     }

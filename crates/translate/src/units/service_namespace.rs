@@ -1,6 +1,6 @@
 //! That a namespace has a `Service`: then its DNS name exists, above those of its services.
 
-use super::{Reader, Unit};
+use super::{Unit, WorldReader};
 use api::{Object, Spec};
 use model::Subscription;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ impl Unit for ServiceNamespaceUnit {
         }
     }
 
-    fn compile(namespace: &Arc<str>, read: &Reader<'_>) -> Option<()> {
+    fn compile(namespace: &Arc<str>, read: &WorldReader<'_>) -> Option<()> {
         read.has_own_objects("Service", namespace).then_some(())
     }
 
@@ -26,7 +26,7 @@ impl Unit for ServiceNamespaceUnit {
         _key: &Arc<str>,
         _old: Option<&()>,
         _new: Option<&()>,
-        _read: &Reader<'_>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         vec![Subscription::Mesh]
     }

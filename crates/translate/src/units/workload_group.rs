@@ -1,6 +1,6 @@
 //! One `WorkloadGroup`: workloads that are alike, with one identity.
 
-use super::{Reader, Topic, Unit, UnitKey};
+use super::{Topic, Unit, UnitKey, WorldReader};
 use crate::world::inputs::Pair;
 use api::{Object, Spec};
 use model::{Locality, ObjectRef, SpiffeId, Subscription};
@@ -37,7 +37,7 @@ impl Unit for WorkloadGroupUnit {
         }
     }
 
-    fn compile((namespace, name): &Pair, read: &Reader<'_>) -> Option<Group> {
+    fn compile((namespace, name): &Pair, read: &WorldReader<'_>) -> Option<Group> {
         let object = read.own_object(&ObjectRef::new("WorkloadGroup", namespace, name))?;
         let Spec::WorkloadGroup(spec) = &object.spec else { return None };
         let template = &spec.template;
@@ -65,7 +65,7 @@ impl Unit for WorkloadGroupUnit {
         (namespace, name): &Pair,
         _old: Option<&Group>,
         _new: Option<&Group>,
-        _read: &Reader<'_>,
+        _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         let (namespace, name) = (namespace.clone(), name.clone());
         vec![
@@ -83,7 +83,7 @@ fn labelled(namespace: &Arc<str>, key: &str, value: &str) -> Topic {
 pub(crate) fn groups_selected(
     namespace: &Arc<str>,
     selector: &BTreeMap<String, String>,
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
 ) -> Vec<Pair> {
     let with = |(key, value): (&String, &String)| read.members(labelled(namespace, key, value));
     let Some(fewest) = selector.iter().map(with).min_by_key(Vec::len) else { return Vec::new() };
@@ -103,7 +103,7 @@ pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<Str
 }
 
 /// The identity that a group's workloads have.
-pub(crate) fn identity(group: &Pair, read: &Reader<'_>) -> Option<SpiffeId> {
+pub(crate) fn identity(group: &Pair, read: &WorldReader<'_>) -> Option<SpiffeId> {
     let group = read.workload_group(group)?;
     Some(SpiffeId {
         trust_domain: read.started_as().trust_domain.clone(),
@@ -115,7 +115,7 @@ pub(crate) fn identity(group: &Pair, read: &Reader<'_>) -> Option<SpiffeId> {
 /// Groups of one namespace or of all, sorted. Not noted.
 pub(crate) fn groups_near<'w>(
     namespace: Option<&Arc<str>>,
-    read: &Reader<'w>,
+    read: &WorldReader<'w>,
 ) -> impl Iterator<Item = (&'w Pair, &'w Group)> {
     let only = namespace.cloned();
     let start = (only.clone().unwrap_or_default(), Arc::from(""));

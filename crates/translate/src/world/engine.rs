@@ -132,7 +132,7 @@ impl World {
     /// Looks for what is wrong with these units again.
     pub(super) fn look_again(&mut self, units: BTreeSet<UnitKey>) {
         for unit in units {
-            let read = crate::units::Reader::noting(&self.inputs, &self.outputs, &self.graph);
+            let read = crate::units::WorldReader::noting(&self.inputs, &self.outputs, &self.graph);
             let findings = units::findings(&unit, &read);
             let notes = read.into_notes();
             self.graph.set_reads(&Fact::Findings(unit.clone()), &notes);

@@ -94,11 +94,11 @@ fn replace<N: Clone + Hash + Eq>(
 /// Names and their numbers. A name that nobody uses any more gives its number back.
 struct Numbers<N> {
     by_name: HashMap<Arc<N>, Number>,
-    slots: Vec<Slot<N>>,
+    slots: Vec<NumberedName<N>>,
     free: Vec<Number>,
 }
 
-struct Slot<N> {
+struct NumberedName<N> {
     name: Option<Arc<N>>,
     uses: u32,
 }
@@ -124,7 +124,7 @@ impl<N: Clone + Hash + Eq> Numbers<N> {
 
     fn add(&mut self, name: Arc<N>) -> Number {
         let number = self.free.pop().unwrap_or(self.slots.len() as Number);
-        let slot = Slot { name: Some(name.clone()), uses: 0 };
+        let slot = NumberedName { name: Some(name.clone()), uses: 0 };
         match self.slots.get_mut(number as usize) {
             Some(free) => *free = slot,
             None => self.slots.push(slot),

@@ -1,6 +1,6 @@
 //! What is known from outside: objects, workloads, other clusters, trust and addresses. Nothing that is made of them.
 //!
-//! Units see it through a `Reader` only, which notes what they look at (`units/read.rs`).
+//! Units see it through a `WorldReader` only, which notes what they look at (`units/read.rs`).
 
 use crate::addresses::Addresses;
 use api::Object;

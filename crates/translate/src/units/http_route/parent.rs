@@ -1,6 +1,6 @@
 //! The parents of an `HTTPRoute`: which of those that it names take it.
 
-use crate::units::Reader;
+use crate::units::WorldReader;
 use crate::units::global_service::hosts_won;
 use crate::units::host::{find_host, service_host};
 use crate::units::workload_group::selects;
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 pub(super) fn compile(
     object: &Object,
     spec: &HttpRouteSpec,
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
     findings: &mut Vec<(Finding, Option<ObjectRef>)>,
 ) -> BTreeSet<Parent> {
     if spec.parent_refs.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn target(reference: &ParentRef, object: &Object) -> ObjectRef {
 }
 
 /// The hosts of a `Service` or a `GlobalService`.
-pub(super) fn hosts(parent: &Object, read: &Reader<'_>) -> Vec<Hostname> {
+pub(super) fn hosts(parent: &Object, read: &WorldReader<'_>) -> Vec<Hostname> {
     let pair = (parent.meta.namespace.clone(), parent.meta.name.clone());
     match &parent.spec {
         Spec::Service(_) => service_host(&pair).into_iter().collect(),
@@ -58,7 +58,7 @@ fn find_parents(
     reference: &ParentRef,
     object: &Object,
     spec: &HttpRouteSpec,
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
 ) -> Result<Vec<Parent>, Box<Finding>> {
     let own = &*object.meta.namespace;
     let namespace = reference.namespace.as_deref().unwrap_or(own);
@@ -110,7 +110,7 @@ fn gateway_parents(
     route: &Object,
     spec: &HttpRouteSpec,
     (object, gateway): (&Object, &GatewaySpec),
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
 ) -> Result<Vec<Parent>, CauseAndFix> {
     if gateway.gateway_class_name != CLASS {
         let cause = format!(
@@ -168,7 +168,7 @@ fn overlap(a: &str, b: &str) -> bool {
     }
 }
 
-fn admits(listener: &Listener, gateway: &Object, route: &Object, read: &Reader<'_>) -> bool {
+fn admits(listener: &Listener, gateway: &Object, route: &Object, read: &WorldReader<'_>) -> bool {
     let Some(allowed) = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref())
     else {
         return gateway.meta.namespace == route.meta.namespace;

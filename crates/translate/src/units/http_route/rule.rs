@@ -1,6 +1,6 @@
 //! The rules of an `HTTPRoute`, independent of their parents.
 
-use crate::units::Reader;
+use crate::units::WorldReader;
 use crate::units::global_service::hosts_won;
 use crate::units::host::host_match;
 use api::kinds::LENO_GROUP;
@@ -26,7 +26,7 @@ const STATUS_REDIRECT_DEFAULT: u16 = 302;
 pub(super) fn compile(
     object: &Object,
     spec: &HttpRouteSpec,
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
     findings: &mut Vec<(Finding, Option<ObjectRef>)>,
 ) -> Vec<RouteRule> {
     let hosts: Vec<HostMatch> = spec.hostnames.iter().filter_map(|host| host_match(host)).collect();
@@ -140,7 +140,7 @@ fn retry(retry: &HttpRouteRetry) -> RetryPolicy {
 fn route_backend(
     backend: &HttpBackendRef,
     object: &Object,
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
     findings: &mut Vec<(Finding, Option<ObjectRef>)>,
 ) -> RouteBackend {
     let weight = backend.weight.unwrap_or(1);
@@ -164,7 +164,7 @@ struct UnusableBackend {
 fn resolve(
     backend: &HttpBackendRef,
     object: &Object,
-    read: &Reader<'_>,
+    read: &WorldReader<'_>,
 ) -> Result<(Hostname, u16), UnusableBackend> {
     let own = &*object.meta.namespace;
     let namespace = backend.namespace.as_deref().unwrap_or(own);

@@ -3,8 +3,8 @@
 //! may come first and what makes sense of it later.
 
 use super::rules::{Opaque, asks_identity, asks_port, is_invalid, looks_at_http, of_opaque};
-use super::survey::{Area, Place, Survey, Terrain};
-use crate::units::authorization_policy::{PolicyEntry, is_targeted};
+use super::survey::{Area, PolicyPlace, Survey, Terrain};
+use crate::units::authorization_policy::{CompiledPolicy, is_targeted};
 use api::Object;
 use api::kinds::authorization_policy::{AuthorizationPolicySpec, PolicyAction, PolicyRule};
 use model::authz::{Action, ConditionKey, Glob, Policy, Rule};
@@ -17,7 +17,7 @@ const NAMED_MAX: usize = 5;
 
 /// What a policy says in vain, or not as it looks, at the places where it applies.
 pub(super) fn find(
-    entry: &PolicyEntry,
+    entry: &CompiledPolicy,
     spec: &AuthorizationPolicySpec,
     area: &Area<'_>,
     survey: &Survey<'_>,
@@ -51,7 +51,7 @@ fn some<T>(these: &[T], name: impl FnMut(&T) -> String) -> String {
 }
 
 /// A port and where it is.
-fn port_of((place, port): &(Rc<Place>, u16)) -> String {
+fn port_of((place, port): &(Rc<PolicyPlace>, u16)) -> String {
     format!("port {port} of {}", place.object)
 }
 
@@ -167,7 +167,7 @@ fn denies_no_stranger(
     object: &Object,
     spec: &AuthorizationPolicySpec,
     policy: &Policy,
-    places: &[Rc<Place>],
+    places: &[Rc<PolicyPlace>],
 ) -> Vec<Finding> {
     if places.is_empty() || !places.iter().all(|place| place.is_edge) {
         return Vec::new();

@@ -3,13 +3,10 @@
 //! each policy, and not for each pair of them.
 
 use super::rules::{Opaque, asks_identity, is_invalid, of_opaque};
-use crate::units::Reader;
-use crate::units::authorization_policy::{PolicyEntry, gateway_targets, target_refs, targets};
+use crate::units::WorldReader;
+use crate::units::authorization_policy::{CompiledPolicy, target_refs, targets};
 use crate::units::gateway::edge_gateway;
-use crate::units::host::inbound_subscription;
 use crate::units::inbound::{exports, inbound};
-use crate::units::workload_group::groups_selected;
-use api::ROOT_NAMESPACE;
 use api::kinds::authorization_policy::AuthorizationPolicySpec;
 use model::authz::{Action, Policy};
 use model::service::Protocol;
@@ -23,7 +20,7 @@ use std::sync::Arc;
 type Aim<'a> = (&'a Arc<str>, Option<&'a BTreeMap<String, String>>, Vec<(&'a str, &'a str)>);
 
 /// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
-pub(super) struct Place {
+pub(super) struct PolicyPlace {
     pub(super) object: ObjectRef,
     pub(super) is_edge: bool,
     /// The number that policies mean, and what is spoken there.
@@ -35,7 +32,7 @@ pub(super) struct Place {
 }
 
 /// What the ALLOW policies in force of an area can say yes to.
-struct Answers {
+struct AllowAnswers {
     /// Opaque ports where one of them can be answered.
     opaque: BTreeSet<u16>,
     /// Whether one of them does not ask who calls.
@@ -46,9 +43,9 @@ struct Answers {
 #[derive(Default)]
 pub(super) struct Closed {
     /// Opaque ports, each with where it is.
-    pub(super) opaque: Vec<(Rc<Place>, u16)>,
+    pub(super) opaque: Vec<(Rc<PolicyPlace>, u16)>,
     /// Gateways where all of them ask who calls.
-    pub(super) edges: Vec<Rc<Place>>,
+    pub(super) edges: Vec<Rc<PolicyPlace>>,
 }
 
 /// Everywhere that a policy applies. Policies that say the same of whom they concern share it.
@@ -58,37 +55,37 @@ pub(super) struct Area<'a> {
     terrain: OnceCell<Terrain>,
     /// Its ALLOW policies in force; there once `Survey::allowing` is.
     allow: RefCell<Vec<&'a Policy>>,
-    answers: OnceCell<Answers>,
+    answers: OnceCell<AllowAnswers>,
     closed: OnceCell<Closed>,
 }
 
 /// What is there.
 pub(super) struct Terrain {
-    pub(super) places: Vec<Rc<Place>>,
+    pub(super) places: Vec<Rc<PolicyPlace>>,
     /// All ports.
     pub(super) ports: BTreeSet<u16>,
     /// Opaque ports of groups.
     pub(super) tcp_of_groups: BTreeSet<u16>,
     /// Opaque ports, each with where it is.
-    pub(super) opaque: Vec<(Rc<Place>, u16)>,
+    pub(super) opaque: Vec<(Rc<PolicyPlace>, u16)>,
 }
 
 /// One look at the world.
 pub(super) struct Survey<'a> {
-    read: Reader<'a>,
+    read: WorldReader<'a>,
     areas: RefCell<HashMap<Aim<'a>, Rc<Area<'a>>>>,
-    places: RefCell<HashMap<Subscription, Option<Rc<Place>>>>,
+    places: RefCell<HashMap<Subscription, Option<Rc<PolicyPlace>>>>,
     /// Areas that have ALLOW policies, by each place of theirs.
     allowing: OnceCell<HashMap<Subscription, Vec<Rc<Area<'a>>>>>,
 }
 
 impl<'a> Survey<'a> {
-    pub(super) fn new(read: Reader<'a>) -> Self {
+    pub(super) fn new(read: WorldReader<'a>) -> Self {
         Self { read, areas: RefCell::default(), places: RefCell::default(), allowing: OnceCell::new() }
     }
 
     /// Everywhere that this policy applies.
-    pub(super) fn area(&self, policy: &'a PolicyEntry, spec: &'a AuthorizationPolicySpec) -> Rc<Area<'a>> {
+    pub(super) fn area(&self, policy: &'a CompiledPolicy, spec: &'a AuthorizationPolicySpec) -> Rc<Area<'a>> {
         let namespace = &policy.object.meta.namespace;
         let selector = spec.selector.as_ref().map(|selector| &selector.match_labels);
         let named = target_refs(spec).map(|target| (target.kind.as_str(), target.name.as_str()));
@@ -96,14 +93,7 @@ impl<'a> Survey<'a> {
         if let Some(area) = self.areas.borrow().get(&aim) {
             return area.clone();
         }
-        let targets = match aim.1 {
-            Some(labels) if aim.2.is_empty() && **namespace != *ROOT_NAMESPACE => {
-                let groups = groups_selected(namespace, labels, &self.read);
-                let groups = groups.iter().map(inbound_subscription);
-                groups.chain(gateway_targets(policy, &self.read)).collect()
-            }
-            _ => targets(policy, &self.read),
-        };
+        let targets = targets(policy, &self.read);
         let area = Rc::new(Area { targets, ..Area::default() });
         self.areas.borrow_mut().insert(aim, area.clone());
         area
@@ -117,7 +107,7 @@ impl<'a> Survey<'a> {
                 let opaque = place.ports.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp);
                 opaque.map(|(port, _)| (place.clone(), *port))
             });
-            let opaque: Vec<(Rc<Place>, u16)> = opaque.collect();
+            let opaque: Vec<(Rc<PolicyPlace>, u16)> = opaque.collect();
             let of_groups = opaque.iter().filter(|(place, _)| &*place.object.kind == "WorkloadGroup");
             Terrain {
                 ports: places.iter().flat_map(|place| place.ports.keys().copied()).collect(),
@@ -128,7 +118,7 @@ impl<'a> Survey<'a> {
         })
     }
 
-    fn place(&self, target: &Subscription) -> Option<Rc<Place>> {
+    fn place(&self, target: &Subscription) -> Option<Rc<PolicyPlace>> {
         if let Some(known) = self.places.borrow().get(target) {
             return known.clone();
         }
@@ -141,15 +131,15 @@ impl<'a> Survey<'a> {
     pub(super) fn closed<'b>(&self, area: &'b Area<'_>) -> &'b Closed {
         area.closed.get_or_init(|| {
             let allowing = self.allowing.get_or_init(|| self.find_allowing());
-            let answers = |place: &Place| {
+            let answers = |place: &PolicyPlace| {
                 allowing.get(&place.target).into_iter().flatten().map(|area| self.answers(area))
             };
             let terrain = self.terrain(area);
-            let is_shut = |(place, port): &&(Rc<Place>, u16)| {
+            let is_shut = |(place, port): &&(Rc<PolicyPlace>, u16)| {
                 !answers(place).any(|answers| answers.opaque.contains(port))
             };
             let is_strange =
-                |place: &&Rc<Place>| place.is_edge && !answers(place).any(|answers| answers.strangers);
+                |place: &&Rc<PolicyPlace>| place.is_edge && !answers(place).any(|answers| answers.strangers);
             Closed {
                 opaque: terrain.opaque.iter().filter(is_shut).cloned().collect(),
                 edges: terrain.places.iter().filter(is_strange).cloned().collect(),
@@ -157,13 +147,13 @@ impl<'a> Survey<'a> {
         })
     }
 
-    fn answers<'b>(&self, area: &'b Area<'_>) -> &'b Answers {
+    fn answers<'b>(&self, area: &'b Area<'_>) -> &'b AllowAnswers {
         area.answers.get_or_init(|| {
             let allow = area.allow.borrow();
             let rules = || allow.iter().flat_map(|policy| &policy.rules);
             let ports: BTreeSet<u16> = self.terrain(area).opaque.iter().map(|(_, port)| *port).collect();
             let is_answered = |port: &u16| rules().any(|rule| of_opaque(rule, *port) == Opaque::Answered);
-            Answers {
+            AllowAnswers {
                 opaque: ports.into_iter().filter(is_answered).collect(),
                 strangers: rules().any(|rule| !asks_identity(rule) && !is_invalid(rule)),
             }
@@ -189,8 +179,8 @@ impl<'a> Survey<'a> {
     }
 }
 
-fn look(target: &Subscription, read: &Reader<'_>) -> Option<Place> {
-    let new = |kind: &str, namespace: &str, name: &str, is_edge: bool| Place {
+fn look(target: &Subscription, read: &WorldReader<'_>) -> Option<PolicyPlace> {
+    let new = |kind: &str, namespace: &str, name: &str, is_edge: bool| PolicyPlace {
         object: ObjectRef::new(kind, namespace, name),
         is_edge,
         ports: BTreeMap::new(),
