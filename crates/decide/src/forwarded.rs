@@ -21,8 +21,27 @@ pub struct Forwarded {
     pub client: IpAddr,
     /// `x-forwarded-for` as it is sent on: what came, and the peer.
     pub forwarded_for: Vec<u8>,
-    /// `x-forwarded-proto` as it is sent on: `http` or `https`.
-    pub proto: &'static str,
+    /// By which it called, as `x-forwarded-proto` says; `None`: nothing usable.
+    pub scheme: Option<Scheme>,
+}
+
+/// By which a caller calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plaintext.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it is written in front of `://`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// What is believed of a request's `x-forwarded-for` and `x-forwarded-proto`, which `peer` sent over its
@@ -39,7 +58,7 @@ pub fn believe(settings: &HttpConnections, peer: IpAddr, headers: &dyn Headers) 
         forwarded_for.extend_from_slice(b", ");
     }
     forwarded_for.extend_from_slice(peer.to_string().as_bytes());
-    Some(Forwarded { client, forwarded_for, proto: proto(headers) })
+    Some(Forwarded { client, forwarded_for, scheme: scheme(headers) })
 }
 
 /// The original caller of a request that came from `peer` within the mesh: as the gateway that let it in decided,
@@ -134,10 +153,12 @@ fn came(headers: &dyn Headers, bytes_max: usize) -> Vec<u8> {
 }
 
 /// One value, and a scheme that there is; anything else is as if it had not come.
-fn proto(headers: &dyn Headers) -> &'static str {
-    let mut is_https = None;
+fn scheme(headers: &dyn Headers) -> Option<Scheme> {
+    let (mut scheme, mut count) = (None, 0);
     headers.visit("x-forwarded-proto", &mut |value| {
-        is_https = Some(is_https.is_none() && value.eq_ignore_ascii_case(b"https"));
+        let known = [Scheme::Http, Scheme::Https];
+        scheme = known.into_iter().find(|known| value.eq_ignore_ascii_case(known.as_str().as_bytes()));
+        count += 1;
     });
-    if is_https == Some(true) { "https" } else { "http" }
+    scheme.filter(|_| count == 1)
 }

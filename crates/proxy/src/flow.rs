@@ -1,7 +1,9 @@
 //! What happens to a connection and its requests, one file for each story: `http` (from an application or at
 //! the edge), `tcp` (opaque bytes), `inbound` (at the callee), `eastwest` (between networks).
 
+pub(crate) mod arrival;
 pub(crate) mod attempts;
+pub(crate) mod downstream;
 pub(crate) mod eastwest;
 pub(crate) mod exchange;
 pub(crate) mod http;
@@ -13,17 +15,14 @@ mod tests;
 
 use crate::accept::original_destination;
 use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, detect};
-use crate::limits::{UpstreamShare, Whose};
 use crate::lookup::{Found, Unavailable};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
-use ::http::HeaderValue;
-use codec::{
-    Budget, FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions,
-};
+use codec::{FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions};
 use daemon::Drain;
 use decide::listener::{self, Outbound};
+use downstream::{Downstream, Side};
 use model::service::Protocol;
 use model::{Hostname, Reason};
 use std::net::{IpAddr, SocketAddr};
@@ -34,49 +33,6 @@ use tokio::net::TcpStream;
 /// Streams that a caller from outside may have open on one connection: the least that RFC 9113 section 6.5.2 advises,
 /// for each costs some ten kilobytes by being open. More: `REFUSED_STREAM`.
 const EDGE_STREAMS_MAX: u32 = 100;
-
-/// Who sends requests over one connection, and where the connection came in.
-pub(crate) struct Caller {
-    /// The worker that serves it.
-    pub(crate) worker: Rc<Worker>,
-    /// Where it came in.
-    pub(crate) side: Side,
-    /// The caller's address.
-    pub(crate) address: SocketAddr,
-    /// The caller's address as text, made once.
-    pub(crate) forwarded_for: HeaderValue,
-    /// What it may have of the upstream connections.
-    pub(crate) share: Rc<UpstreamShare>,
-}
-
-/// Where a connection came in.
-pub(crate) enum Side {
-    /// From the local application, to a service.
-    Outbound {
-        /// Its host.
-        host: Hostname,
-        /// Service port.
-        port: u16,
-    },
-    /// From outside, at a gateway's listener port.
-    Gateway {
-        /// The place that the configuration names, which an inherited socket may only stand for.
-        at: SocketAddr,
-    },
-}
-
-impl Caller {
-    /// A caller at `address`.
-    pub(crate) fn new(worker: &Rc<Worker>, side: Side, address: SocketAddr) -> Rc<Self> {
-        let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
-        let forwarded_for = text.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let share = worker.limits.share(match side {
-            Side::Outbound { .. } => Whose::Own,
-            Side::Gateway { .. } => Whose::Edge(address.ip()),
-        });
-        Rc::new(Self { worker: Rc::clone(worker), side, address, forwarded_for, share })
-    }
-}
 
 /// The host in the snapshot, or from the control plane.
 ///
@@ -117,7 +73,10 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
         return;
     };
     match classify_outbound(&worker, original).await {
-        Ok(None) => tcp::pass_through(&worker, stream, address, original).await,
+        Ok(None) => {
+            let downstream = Downstream::new(&worker, address, Side::Passthrough, None, drain);
+            tcp::pass_through(downstream, stream, original).await;
+        }
         Ok(Some((entry, port))) => serve_service(&worker, stream, address, &entry, port, drain).await,
         Err(reason) => worker.recorder.refused(address, reason),
     }
@@ -161,18 +120,26 @@ async fn serve_service(
         worker.recorder.refused(address, Reason::NoRoute);
         return;
     };
+    let side = Side::Application { host: entry.service.host.clone(), port };
+    let downstream = Downstream::new(worker, address, side, None, drain);
     let wait = match target.protocol {
-        Protocol::Tcp => return tcp::serve(worker, stream, address, &target).await,
+        Protocol::Tcp => return tcp::serve(downstream, stream, &target).await,
         Protocol::Http1 | Protocol::Http2 => FIRST_BYTES_TIMEOUT,
         Protocol::Undeclared => SNIFF_TIMEOUT,
     };
     let Ok((detected, stream)) = detect(stream, wait).await else { return };
     let is_unknown = matches!(detected, Detected::Opaque | Detected::Silent);
     if is_unknown && target.protocol == Protocol::Undeclared {
-        return tcp::serve(worker, stream, address, &target).await;
+        return tcp::serve(downstream, stream, &target).await;
     }
-    let side = Side::Outbound { host: entry.service.host.clone(), port };
-    serve_http(&Caller::new(worker, side, address), detected, stream, drain).await;
+    // The local application can hurt only itself.
+    let options = ServerOptions {
+        budget: Some(downstream.budget(SHARED_HELD_BYTES_MAX)),
+        floods: FloodLimits::shared(),
+        resets: ResetLimits::shared(),
+        ..downstream.waits()
+    };
+    serve_http(&downstream, &options, detected, stream).await;
 }
 
 /// A connection from outside to a gateway's listener.
@@ -186,72 +153,33 @@ pub(crate) async fn gateway(
     let Some(_permit) = worker.limits.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let caller = Caller::new(&worker, Side::Gateway { at }, address);
+    let downstream = Downstream::new(&worker, address, Side::edge(at, address), None, drain);
     if let Ok((detected, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
-        serve_http(&caller, detected, stream, drain).await;
-    }
-}
-
-/// Options with the time-outs that the mesh sets for connections of callers.
-pub(crate) fn waits(worker: &Worker) -> ServerOptions {
-    let snapshot = worker.snapshot();
-    let http = &snapshot.settings.http;
-    ServerOptions {
-        idle_timeout: http.idle_timeout,
-        stall_timeout: http.stream_idle_timeout,
-        write_timeout: http.stream_idle_timeout,
-        ..ServerOptions::default()
-    }
-}
-
-async fn serve_http(caller: &Rc<Caller>, detected: Detected, stream: impl Io, drain: Drain) {
-    let limits = waits(&caller.worker);
-    let options = match caller.side {
-        // The local application can hurt only itself.
-        Side::Outbound { .. } => ServerOptions {
-            budget: Some(budget(&caller.worker, caller.address, SHARED_HELD_BYTES_MAX)),
-            floods: FloodLimits::shared(),
-            resets: ResetLimits::shared(),
-            ..limits
-        },
-        Side::Gateway { .. } => ServerOptions {
+        let options = ServerOptions {
             max_concurrent_streams: EDGE_STREAMS_MAX,
-            budget: Some(budget(&caller.worker, caller.address, HELD_BYTES_MAX)),
-            ..limits
-        },
-    };
-    let service = |request| http::serve(Rc::clone(caller), request);
+            budget: Some(downstream.budget(HELD_BYTES_MAX)),
+            ..downstream.waits()
+        };
+        serve_http(&downstream, &options, detected, stream).await;
+    }
+}
+
+async fn serve_http(
+    downstream: &Rc<Downstream>,
+    options: &ServerOptions,
+    detected: Detected,
+    stream: impl Io,
+) {
+    let service = |request| http::serve(Rc::clone(downstream), request);
     let served = match detected {
-        Detected::Http2 => codec::http2::serve(stream, &options, drain.started(), service).await,
+        Detected::Http2 => codec::http2::serve(stream, options, downstream.drain_requested(), service).await,
         // What is not HTTP on an HTTP port gets HTTP/1's 400.
         Detected::Http1 | Detected::Opaque => {
-            codec::http1::serve(stream, &options, drain.started(), service).await
+            codec::http1::serve(stream, options, downstream.drain_requested(), service).await
         }
         Detected::Silent => Err(ServeError::HeaderTimeout),
     };
     if let Err(error) = served {
-        report(&caller.worker, caller.address, &error);
+        downstream.report(&error);
     }
-}
-
-/// What a caller's connection may make us hold; when it runs out for the first time, that is told.
-pub(crate) fn budget(worker: &Rc<Worker>, address: SocketAddr, bytes: usize) -> Rc<Budget> {
-    let worker = Rc::clone(worker);
-    Budget::new(bytes, move || worker.recorder.refused(address, Reason::BudgetExhausted))
-}
-
-/// Tells why a connection ended other than by plan, where that is about the caller.
-pub(crate) fn report(worker: &Worker, address: SocketAddr, error: &ServeError) {
-    let reason = match error {
-        ServeError::HeaderTimeout => Reason::HeaderTimeout,
-        ServeError::Malformed(_) | ServeError::Protocol(_) => Reason::BadRequest,
-        ServeError::HeadTooLarge => Reason::HeadersTooLarge,
-        ServeError::Flood(_) => Reason::BudgetExhausted,
-        // The exchange that it interrupted has been told of by itself.
-        ServeError::Aborted(_) | ServeError::Service(_) | ServeError::Io(_) => {
-            tracing::debug!(%error, %address, "connection ended");
-            return;
-        }
-    };
-    worker.recorder.cut(address, reason, error);
 }

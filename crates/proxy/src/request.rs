@@ -14,7 +14,7 @@ use crate::failure::ResponseFormat;
 use bytes::Bytes;
 use codec::Body;
 use decide::Headers;
-use decide::forwarded::{self, Forwarded};
+use decide::forwarded::{self, Forwarded, Scheme};
 use decide::path::Path;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -90,15 +90,17 @@ pub(crate) struct Edge<'a> {
     pub(crate) peer: IpAddr,
     /// The same as text, for `x-forwarded-for`, when what came in is not believed.
     pub(crate) forwarded_for: &'a HeaderValue,
+    /// By which its connection came.
+    pub(crate) scheme: Scheme,
 }
 
 impl Edge<'_> {
     /// Sets what applications are told of the caller.
     fn set_forwarded(&self, headers: &mut HeaderMap, believed: Option<Forwarded>) {
-        let proto = believed.as_ref().map_or("http", |believed| believed.proto);
+        let scheme = believed.as_ref().and_then(|believed| believed.scheme).unwrap_or(self.scheme);
         let kept = believed.and_then(|b| HeaderValue::from_maybe_shared(Bytes::from(b.forwarded_for)).ok());
         headers.insert(X_FORWARDED_FOR, kept.unwrap_or_else(|| self.forwarded_for.clone()));
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
     }
 }
 

@@ -226,14 +226,16 @@ fn enter_from_outside(
 ) -> Option<IpAddr> {
     let believed = ip.and_then(|ip| forwarded::believe(settings, ip, headers));
     headers.retain(|(name, _)| name != "x-forwarded-for" && name != "x-forwarded-proto");
-    let (client, sent_on, proto) = match believed {
+    let (client, sent_on, scheme) = match believed {
         Some(told) => {
-            (Some(told.client), Some(String::from_utf8_lossy(&told.forwarded_for).into_owned()), told.proto)
+            (Some(told.client), Some(String::from_utf8_lossy(&told.forwarded_for).into_owned()), told.scheme)
         }
-        None => (ip, ip.map(|ip| ip.to_string()), "http"),
+        None => (ip, ip.map(|ip| ip.to_string()), None),
     };
     headers.extend(sent_on.map(|text| ("x-forwarded-for".to_owned(), text)));
-    headers.push(("x-forwarded-proto".to_owned(), proto.to_owned()));
+    // No listener speaks TLS yet.
+    let scheme = scheme.unwrap_or(forwarded::Scheme::Http);
+    headers.push(("x-forwarded-proto".to_owned(), scheme.as_str().to_owned()));
     client
 }
 

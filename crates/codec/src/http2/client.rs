@@ -51,7 +51,7 @@ struct Shared {
 }
 
 /// A request on its way.
-struct Sent {
+struct StartedStream {
     streams: SendRequest<Piece>,
     response: ResponseFuture,
     interest: Interest,
@@ -213,7 +213,7 @@ impl Sender {
     /// the peer made of it.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
         self.room().await?;
-        let Sent { mut streams, response, interest, open, cancel } = match self.ready().await {
+        let StartedStream { mut streams, response, interest, open, cancel } = match self.ready().await {
             Ok(streams) => self.start(streams, request)?,
             Err(cause) => return Err(SendError::not_sent(request, cause)),
         };
@@ -227,7 +227,11 @@ impl Sender {
     }
 
     /// Opens a stream for `request`. Apart from [`Sender::send`], whose future would hold every piece of it.
-    fn start(&self, mut streams: SendRequest<Piece>, request: Request<Body>) -> Result<Sent, SendError> {
+    fn start(
+        &self,
+        mut streams: SendRequest<Piece>,
+        request: Request<Body>,
+    ) -> Result<StartedStream, SendError> {
         let target = match target(&request, &self.shared.scheme) {
             Ok(target) => target,
             Err(cause) => return Err(SendError::not_sent(request, cause)),
@@ -256,7 +260,7 @@ impl Sender {
                 self.shared.pump(stream, body, asked);
             }
         }
-        Ok(Sent { streams, response, interest, open, cancel })
+        Ok(StartedStream { streams, response, interest, open, cancel })
     }
 
     /// Opens a tunnel to `authority` with CONNECT and waits until the peer accepts it.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Who the caller is, and what is sent on.
 
-use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, believe, original};
+use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, Scheme, believe, original};
 use model::authz::Cidr;
 use model::settings::HttpConnections;
 
@@ -104,18 +104,18 @@ fn a_list_too_long_is_overwritten() {
 #[test]
 fn a_scheme_is_kept_from_the_trusted_only_and_only_one_that_there_is() {
     for (came, expected) in [
-        (&["https"][..], "https"),
-        (&["HTTPS"], "https"),
-        (&["http"], "http"),
-        (&["ftp"], "http"),
-        (&["https, http"], "http"),
-        (&["https", "https"], "http"),
-        (&["https", "http", "https"], "http"),
-        (&[], "http"),
+        (&["https"][..], Some(Scheme::Https)),
+        (&["HTTPS"], Some(Scheme::Https)),
+        (&["http"], Some(Scheme::Http)),
+        (&["ftp"], None),
+        (&["https, http"], None),
+        (&["https", "https"], None),
+        (&["https", "http", "https"], None),
+        (&[], None),
     ] {
         let headers: Vec<_> = came.iter().map(|value| ("x-forwarded-proto", *value)).collect();
         let found = ask(&cidrs(&["10.0.0.1"]), PEER, &headers).unwrap();
-        assert_eq!(found.proto, expected, "{came:?}");
+        assert_eq!(found.scheme, expected, "{came:?}");
         assert_eq!(ask(&cidrs(&["10.0.0.2"]), PEER, &headers), None);
     }
 }

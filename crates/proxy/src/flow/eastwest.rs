@@ -2,12 +2,12 @@
 //! handshake and everything after go to one of this cluster's own workloads. This proxy sees no plaintext.
 
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
-use crate::flow::inbound::PeerConnection;
+use crate::flow::downstream::Downstream;
 use crate::flow::policy;
 use crate::flow::tcp::Connection;
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
-use crate::upstream::tunnel::Opened;
+use crate::upstream::tunnel::OpenTunnel;
 use codec::Reply;
 use decide::authz::{Facts, RemoteIp, dry_run};
 use http::HeaderMap;
@@ -17,15 +17,15 @@ use std::rc::Rc;
 
 /// Answers a CONNECT for `host:port`.
 pub(super) async fn forward(
-    peer_connection: &Rc<PeerConnection>,
+    downstream: &Rc<Downstream>,
     snapshot: &Snapshot,
     exports: &Exports,
     host: Hostname,
     port: u16,
 ) -> Reply {
-    let worker = &peer_connection.worker;
-    let mut connection = Connection::begin(worker, Direction::EastWest, peer_connection.address);
-    let facts = facts(peer_connection, port);
+    let worker = &downstream.worker;
+    let mut connection = Connection::begin(downstream, Direction::EastWest);
+    let facts = facts(downstream, port);
     connection.dry_run = dry_run(&snapshot.forward_policies, &facts);
     let is_exported = exports.hosts.iter().any(|(own, own_port)| *own == host && *own_port == port);
     let entry = snapshot.host(host.as_str());
@@ -36,26 +36,26 @@ pub(super) async fn forward(
         }
         policy::check(&snapshot.forward_policies, &facts)?;
         let entry = entry.ok_or(Reason::NoEndpoint)?;
-        let permit = peer_connection.share.take().ok_or(Reason::TooManyConnections)?;
+        let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
         // When none of the local workloads takes it, the caller is refused and may try another gateway.
         let opened = worker.upstream.dial_workload(entry, &snapshot.me.cluster, &connection).await?;
         Ok::<_, Failure>((opened, permit))
     };
     match opening.await {
-        Ok((Opened { io: upstream, active, .. }, permit)) => {
-            connection.peer = Some(Rc::clone(&peer_connection.peer));
-            let peer_connection = Rc::clone(peer_connection);
+        Ok((OpenTunnel { io: upstream, active, .. }, permit)) => {
+            connection.peer = downstream.peer().cloned();
+            let downstream = Rc::clone(downstream);
             Reply::Tunnel {
                 headers: HeaderMap::new(),
                 run: Box::new(move |tunnel| {
                     Box::pin(async move {
                         let may = |snapshot: &Snapshot| {
-                            policy::check(&snapshot.forward_policies, &self::facts(&peer_connection, port))
+                            policy::check(&snapshot.forward_policies, &self::facts(&downstream, port))
                         };
                         let cut = async {
                             tokio::select! {
-                                failure = policy::until_denied(&peer_connection.worker, may) => failure,
-                                () = peer_connection.grace_expired() => Reason::PeerExpired.into(),
+                                failure = policy::until_denied(&downstream.worker, may) => failure,
+                                () = downstream.grace_expired() => Reason::PeerExpired.into(),
                             }
                         };
                         connection.carry(tunnel, upstream, cut).await;
@@ -74,7 +74,8 @@ pub(super) async fn forward(
 
 /// What is known of a caller from another network: it proved itself in the outer handshake and shows its own
 /// address; what it sends inside is not for this proxy to read. `port` is the service's.
-fn facts(peer_connection: &PeerConnection, port: u16) -> Facts<'_> {
-    let peer_ip = Some(peer_connection.address.ip());
-    Facts { peer: Some(&peer_connection.peer.id), peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
+fn facts(downstream: &Downstream, port: u16) -> Facts<'_> {
+    let peer_ip = Some(downstream.address.ip());
+    let peer = downstream.peer().map(|peer| &peer.id);
+    Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
 }

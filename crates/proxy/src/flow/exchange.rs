@@ -6,7 +6,8 @@
 use crate::body::{Patient, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::attempts::AttemptFacts;
-use crate::limits::{UpstreamPermit, UpstreamShare};
+use crate::flow::downstream::Downstream;
+use crate::limits::UpstreamPermit;
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::peer::Peer;
 use crate::request::{Head, strip_trailers};
@@ -14,8 +15,7 @@ use crate::snapshot::Active;
 use crate::upstream::AttemptLog;
 use crate::upstream::attempts::{Begun, Deadline};
 use crate::upstream::http1_pool::Lease;
-use crate::upstream::send::Answer;
-use crate::worker::Worker;
+use crate::upstream::send::UpstreamAnswer;
 use codec::{Body, BodyEnd, Reply, Watch};
 use decide::authz::{Denial, DryRun};
 use http::uri::PathAndQuery;
@@ -35,9 +35,7 @@ const GRPC_UNKNOWN: u16 = 2;
 
 /// One request of one caller.
 pub(crate) struct Exchange {
-    worker: Rc<Worker>,
-    direction: Direction,
-    downstream: SocketAddr,
+    downstream: Rc<Downstream>,
     response_format: ResponseFormat,
     is_head: bool,
     clock: Instant,
@@ -62,7 +60,6 @@ struct Facts {
     received: Option<Rc<Received>>,
     active: Option<Active>,
     lease: Option<Lease>,
-    share: Option<Rc<UpstreamShare>>,
     permit: Option<UpstreamPermit>,
     line: Option<Box<Line>>,
 }
@@ -101,12 +98,8 @@ impl Watch for Received {
 
 impl Exchange {
     /// A request whose head has arrived.
-    pub(crate) fn begin(
-        worker: &Rc<Worker>,
-        direction: Direction,
-        downstream: SocketAddr,
-        request: &Request<Body>,
-    ) -> Rc<Self> {
+    pub(crate) fn begin(downstream: &Rc<Downstream>, request: &Request<Body>) -> Rc<Self> {
+        let worker = &downstream.worker;
         let line = worker.recorder.is_logging().then(|| {
             Box::new(Line {
                 method: request.method().clone(),
@@ -119,9 +112,7 @@ impl Exchange {
             })
         });
         Rc::new(Self {
-            worker: Rc::clone(worker),
-            direction,
-            downstream,
+            downstream: Rc::clone(downstream),
             response_format: crate::request::response_format(request.headers()),
             is_head: request.method() == Method::HEAD,
             clock: worker.shared.clock.now(),
@@ -163,11 +154,6 @@ impl Exchange {
         self.facts.borrow_mut().host = Some(host);
     }
 
-    /// Who calls (inbound).
-    pub(crate) fn set_peer(&self, peer: Rc<Peer>) {
-        self.facts.borrow_mut().peer = Some(peer);
-    }
-
     /// The rule that it follows.
     pub(crate) fn follows(&self, rule: Option<&Arc<RouteRule>>) {
         self.facts.borrow_mut().rule = rule.map(Arc::clone);
@@ -190,11 +176,6 @@ impl Exchange {
         }
     }
 
-    /// Upstream connections that it needs count as this caller's.
-    pub(crate) fn shares(&self, share: &Rc<UpstreamShare>) {
-        self.facts.borrow_mut().share = Some(Rc::clone(share));
-    }
-
     /// It needs an upstream connection of its own, and keeps the permit for one until it has ended and its body was
     /// sent.
     ///
@@ -202,12 +183,12 @@ impl Exchange {
     /// [`Reason::TooManyConnections`].
     fn take_upstream_permit(&self) -> Result<(), Reason> {
         let mut facts = self.facts.borrow_mut();
-        let Facts { received, share: Some(share), permit, .. } = &mut *facts else { return Ok(()) };
+        let Facts { received, permit, .. } = &mut *facts;
         let in_body = received.as_ref().map(|received| &received.permit);
         if permit.is_some() || in_body.is_some_and(|permit| permit.get().is_some()) {
             return Ok(());
         }
-        let taken = share.take().ok_or(Reason::TooManyConnections)?;
+        let taken = self.downstream.share.take().ok_or(Reason::TooManyConnections)?;
         match in_body {
             Some(in_body) => drop(in_body.set(taken)),
             None => *permit = Some(taken),
@@ -216,13 +197,11 @@ impl Exchange {
     }
 
     /// Passes an answer on. A lease goes back when it was read to its end, by the deadline of the route at the latest.
-    pub(crate) fn pass_on(self: &Rc<Self>, answer: Answer) -> Response<Body> {
+    pub(crate) fn pass_on(self: &Rc<Self>, answer: UpstreamAnswer) -> Response<Body> {
         self.is_answered.set(true);
         {
             let mut facts = self.facts.borrow_mut();
-            if answer.peer.is_some() {
-                facts.peer = answer.peer;
-            }
+            facts.peer = answer.peer;
             facts.lease = answer.lease;
             facts.active = answer.active;
         }
@@ -306,13 +285,19 @@ impl Exchange {
         let line = facts.line.as_ref();
         let target = line.and_then(|line| line.target.as_ref());
         let client = line.and_then(|line| line.client);
-        self.worker.recorder.request(&RequestRecord {
-            direction: self.direction,
+        let direction = self.downstream.direction();
+        let peer = match direction {
+            Direction::Inbound => self.downstream.peer(),
+            _ => facts.peer.as_ref(),
+        };
+        let worker = &self.downstream.worker;
+        worker.recorder.request(&RequestRecord {
+            direction,
             host: facts.host.as_ref().or(service.map(|service| &service.host)),
             service,
-            peer: facts.peer.as_deref(),
+            peer: peer.map(|peer| &**peer),
             peer_cluster: self.attempts.endpoint().map(|endpoint| &*endpoint.cluster),
-            security: match (&facts.peer, self.is_answered.get()) {
+            security: match (peer, self.is_answered.get()) {
                 (Some(_), _) => Security::MutualTls,
                 (None, true) => Security::None,
                 (None, false) => Security::Unknown,
@@ -332,11 +317,11 @@ impl Exchange {
             denial: facts.denial.as_deref(),
             dry_run: facts.dry_run.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),
-            duration: self.worker.shared.clock.now().duration_since(self.clock),
+            duration: worker.shared.clock.now().duration_since(self.clock),
             bytes_received: facts.received.as_ref().map_or(0, |received| received.bytes.get()),
             bytes_sent: self.sent.get(),
             // A port is not told of it; Envoy writes 0 too.
-            downstream: Some(client.map_or(self.downstream, |ip| SocketAddr::new(ip, 0))),
+            downstream: Some(client.map_or(self.downstream.address, |ip| SocketAddr::new(ip, 0))),
             upstream: self.attempts.address(),
             route: facts.rule.as_ref().map(|rule| &rule.origin.object),
             request_id: text(line.and_then(|line| line.request_id.as_ref())),

@@ -2,9 +2,9 @@
 //! step lives in its own file: `request`, `decide::route`, `decide::split`, `upstream`, `exchange`.
 
 use crate::failure::{Failure, ReplyTo, guard};
+use crate::flow::downstream::{Downstream, Side};
 use crate::flow::exchange::{Exchange, Unfinished};
-use crate::flow::{Caller, Side, fetch_entry};
-use crate::observe::Direction;
+use crate::flow::fetch_entry;
 use crate::request::{self, Edge, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
@@ -21,21 +21,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Answers one request.
-pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
-    let direction = match caller.side {
-        Side::Outbound { .. } => Direction::Outbound,
-        Side::Gateway { .. } => Direction::Gateway,
-    };
-    let exchange = Exchange::begin(&caller.worker, direction, caller.address, &request);
-    exchange.shares(&caller.share);
+pub(crate) async fn serve(downstream: Rc<Downstream>, request: Request<Body>) -> Reply {
+    let exchange = Exchange::begin(&downstream, &request);
     let _unfinished = Unfinished(&exchange);
-    let story = pin!(follow(&caller, &exchange, request));
+    let story = pin!(follow(&downstream, &exchange, request));
     match guard(story).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => {
             let mut reply = exchange.fail(&failure, ReplyTo::Application);
             if let Reply::Response(response) = &mut reply
-                && caller.is_stranded()
+                && is_stranded(&downstream)
             {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -46,21 +41,21 @@ pub(crate) async fn serve(caller: Rc<Caller>, request: Request<Body>) -> Reply {
 
 /// The story: canonical request, may it (at the edge), rule, backend, endpoint, response.
 async fn follow(
-    caller: &Caller,
+    downstream: &Downstream,
     exchange: &Rc<Exchange>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
-    let worker = &caller.worker;
+    let worker = &downstream.worker;
     let snapshot = worker.snapshot();
-    let (mut head, body) = request::receive(request, caller.edge(), &snapshot.settings)?;
+    let (mut head, body) = request::receive(request, edge(downstream), &snapshot.settings)?;
     request::ensure_request_id(&mut head.headers, || worker.random());
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
     }
 
-    let entered = enter(caller, &snapshot, &head).await?;
-    let scope = entered.scope(&snapshot, caller.facts(&entered, &head))?;
+    let entered = enter(downstream, &snapshot, &head).await?;
+    let scope = entered.scope(&snapshot, facts(downstream, &entered, &head))?;
     let Plan { dry_run, route } = plan::plan(&scope, &head.view());
     exchange.set_dry_run(dry_run);
     let route = route?;
@@ -68,10 +63,11 @@ async fn follow(
     if let Verdict::Reply(reply) = route.on_request(&mut head)? {
         return Ok(request::local_response(&reply));
     }
-    let target = choose_backend(caller, &snapshot, &entered, route.rule).await?.spoken_to_in(head.version);
+    let target =
+        choose_backend(downstream, &snapshot, &entered, route.rule).await?.spoken_to_in(head.version);
 
     let mut body = exchange.counting(body);
-    if caller.edge().is_some() {
+    if edge(downstream).is_some() {
         let wait = snapshot.settings.http.stream_idle_timeout;
         body = exchange.impatient(body, head.version, wait);
     }
@@ -91,17 +87,19 @@ enum RouteScope {
     Listener { index: usize, port: u16 },
 }
 
-async fn enter(caller: &Caller, snapshot: &Snapshot, head: &Head) -> Result<RouteScope, Reason> {
-    match &caller.side {
-        Side::Outbound { host, port } => {
-            let entry = fetch_entry(&caller.worker, snapshot, host).await?;
+async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Result<RouteScope, Reason> {
+    match &downstream.side {
+        Side::Application { host, port } => {
+            let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
             Ok(RouteScope::Service { entry, port: *port })
         }
-        Side::Gateway { at } => {
+        Side::Edge { at, .. } => {
             let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
             let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
             Ok(RouteScope::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
         }
+        // Their stories are others.
+        Side::Passthrough | Side::Mesh { .. } | Side::Tunnel { .. } => Err(Reason::NotMyDestination),
     }
 }
 
@@ -133,7 +131,7 @@ impl RouteScope {
 /// The service and port that the request goes to: by weight among the rule's backends, else the service
 /// that was called.
 async fn choose_backend(
-    caller: &Caller,
+    downstream: &Downstream,
     snapshot: &Snapshot,
     scope: &RouteScope,
     rule: Option<&Arc<RouteRule>>,
@@ -144,44 +142,39 @@ async fn choose_backend(
             RouteScope::Listener { .. } => Err(Reason::NoRoute),
         };
     };
-    let picked = split::pick(&rule.backends, &mut *caller.worker.dice.borrow_mut() as &mut dyn Dice);
+    let picked = split::pick(&rule.backends, &mut *downstream.worker.dice.borrow_mut() as &mut dyn Dice);
     let backend = picked.and_then(|index| rule.backends.get(index)).ok_or(Reason::NoBackend)?;
     let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
-    let entry = fetch_entry(&caller.worker, snapshot, host).await?;
+    let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
     Target::new(&entry, backend.port).ok_or(Reason::NoBackend)
 }
 
-impl Caller {
-    /// Whether what its connection came in for has gone from the configuration, so that all further requests on it
-    /// would fail.
-    fn is_stranded(&self) -> bool {
-        let snapshot = self.worker.snapshot();
-        match &self.side {
-            Side::Outbound { host, port } => {
-                let entry = snapshot.host(host.as_str());
-                !entry.is_some_and(|entry| entry.service.ports.iter().any(|known| known.port == *port))
-            }
-            Side::Gateway { at } => {
-                let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
-                !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.place() == *at))
-            }
+/// Whether what its connection came in for has gone from the configuration, so that all further requests on it
+/// would fail.
+fn is_stranded(downstream: &Downstream) -> bool {
+    let snapshot = downstream.worker.snapshot();
+    match &downstream.side {
+        Side::Application { host, port } => {
+            let entry = snapshot.host(host.as_str());
+            !entry.is_some_and(|entry| entry.service.ports.iter().any(|known| known.port == *port))
         }
-    }
-
-    fn edge(&self) -> Option<Edge<'_>> {
-        match self.side {
-            Side::Gateway { .. } => {
-                Some(Edge { peer: self.address.ip(), forwarded_for: &self.forwarded_for })
-            }
-            Side::Outbound { .. } => None,
+        Side::Edge { at, .. } => {
+            let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
+            !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.place() == *at))
         }
+        Side::Passthrough | Side::Mesh { .. } | Side::Tunnel { .. } => false,
     }
+}
 
-    /// What is known of it by its connection: nobody has proved anything, and its address is that of whoever
-    /// connected, whatever its headers say of others (Istio's `ipBlocks`). Who called is told by proxies in front that
-    /// are trusted.
-    fn facts(&self, entered: &RouteScope, head: &Head) -> Facts<'_> {
-        let remote_ip = head.client.map_or(RemoteIp::Peer, RemoteIp::Client);
-        Facts { peer: None, peer_ip: Some(self.address.ip()), remote_ip, port: entered.port(), http: None }
-    }
+fn edge(downstream: &Downstream) -> Option<Edge<'_>> {
+    let Side::Edge { forwarded_for, .. } = &downstream.side else { return None };
+    Some(Edge { peer: downstream.address.ip(), forwarded_for, scheme: downstream.scheme() })
+}
+
+/// What is known of a caller by its connection: its address is that of whoever connected, whatever its headers say of
+/// others (Istio's `ipBlocks`). Who called is told by proxies in front that are trusted.
+fn facts<'a>(downstream: &'a Downstream, entered: &RouteScope, head: &Head) -> Facts<'a> {
+    let remote_ip = head.client.map_or(RemoteIp::Peer, RemoteIp::Client);
+    let peer = downstream.peer().map(|peer| &peer.id);
+    Facts { peer, peer_ip: Some(downstream.address.ip()), remote_ip, port: entered.port(), http: None }
 }

@@ -4,16 +4,16 @@
 mod tunnel;
 
 use crate::failure::{Failure, ReplyTo, guard};
+use crate::flow::arrival::{InboundTarget, arrive_by_header};
+use crate::flow::downstream::{Downstream, Side, TlsFacts};
 use crate::flow::exchange::{Exchange, Unfinished};
-use crate::flow::{budget, eastwest, policy, report};
-use crate::limits::{UpstreamShare, Whose};
-use crate::observe::Direction;
+use crate::flow::{eastwest, policy};
 use crate::peer::Peer;
-use crate::request::{self, HEADER_DESTINATION};
+use crate::request;
 use crate::secure::Accepted;
 use crate::snapshot::Snapshot;
 use crate::upstream::connect::STREAMS_MAX;
-use crate::upstream::send::Application;
+use crate::upstream::send::LocalApplication;
 use crate::worker::Worker;
 use codec::{
     Body, FloodLimits, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
@@ -21,68 +21,15 @@ use codec::{
 };
 use daemon::Drain;
 use decide::authz::{DryRun, Facts, RemoteIp, dry_run};
-use decide::listener::{self, AppProtocol, Destination, Local, PeerCluster};
-use http::{HeaderMap, Method, Request, Response};
-use model::service::Protocol;
-use model::trust::{EXPIRED_GRACE, Proof};
-use model::{Hostname, Reason};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use decide::listener::{self, Destination, PeerCluster};
+use http::{Method, Request, Response};
+use model::Reason;
+use model::trust::Proof;
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
-
-/// Another proxy, proved by its certificate.
-pub(crate) struct PeerConnection {
-    /// The worker that serves it.
-    pub(crate) worker: Rc<Worker>,
-    /// Who it is.
-    pub(crate) peer: Rc<Peer>,
-    /// Who vouches for it.
-    pub(crate) peer_cluster: PeerCluster,
-    /// Where it comes from; through a gateway: the gateway.
-    pub(crate) address: SocketAddr,
-    /// What it may have of the connections to the application.
-    pub(crate) share: Rc<UpstreamShare>,
-    /// When its certificate ends.
-    expires: Instant,
-    drain: Drain,
-}
-
-impl PeerConnection {
-    /// Waits until it is to be said goodbye to: this proxy stops, or its certificate expires.
-    async fn drain_requested(&self) {
-        tokio::select! {
-            () = self.drain.started() => {}
-            () = sleep_until(self.expires) => {}
-        }
-    }
-
-    /// Waits until nothing of it may go on. When its certificate expires, its connection takes no new streams;
-    /// those that are open (tunnels, long responses) may go on for [`EXPIRED_GRACE`], then they are cut, and the
-    /// connection counts as refused.
-    pub(crate) async fn grace_expired(&self) {
-        sleep_until(self.expires + EXPIRED_GRACE).await;
-    }
-
-    /// Its own address; unknown for one that comes through a gateway.
-    fn ip(&self) -> Option<IpAddr> {
-        (self.peer_cluster == PeerCluster::Local).then(|| self.address.ip())
-    }
-}
-
-/// A port of the local application that somebody asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct InboundTarget {
-    /// The port and its protocol.
-    pub(crate) local: Local,
-    /// Where the application listens.
-    pub(crate) application: SocketAddr,
-    /// By which name it was asked for, or the first that it has.
-    pub(crate) host: Option<Hostname>,
-    /// What to speak to it.
-    pub(crate) app_protocol: AppProtocol,
-}
 
 /// A connection at the mesh port.
 pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, drain: Drain) {
@@ -90,22 +37,21 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let (Some(_permit), Some(handshake)) = (worker.limits.callers.take(address.ip()), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let Accepted { tls, proof, expires } = match worker.tls.accept(stream).await {
+    let Accepted { tls: stream, proof, expires } = match worker.tls.accept(stream).await {
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
     drop(handshake);
-    let peer_cluster = peer_cluster(&worker, &proof);
-    let (peer, share) = (Peer::of(&proof), worker.limits.share(Whose::Proxy(address.ip())));
-    let peer_connection =
-        Rc::new(PeerConnection { worker, peer, peer_cluster, address, share, expires, drain });
-    let service = |request| serve(Rc::clone(&peer_connection), request);
+    let tls = TlsFacts { peer: Some(Peer::of(&proof)), expires: Some(expires) };
+    let side = Side::Mesh { cluster: peer_cluster(&worker, &proof) };
+    let downstream = Downstream::new(&worker, address, side, Some(tls), drain);
+    let service = |request| serve(Rc::clone(&downstream), request);
     let options = ServerOptions {
         max_concurrent_streams: STREAMS_MAX,
         connection_window: SHARED_CONNECTION_WINDOW_BYTES,
         max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
         // Whoever reads from the caller's proxy is judged there.
-        budget: Some(budget(&peer_connection.worker, address, SHARED_HELD_BYTES_MAX)),
+        budget: Some(downstream.budget(SHARED_HELD_BYTES_MAX)),
         // The caller's proxy has looked at what it passes on.
         follows_fields: false,
         // Many callers share it.
@@ -116,13 +62,13 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let served = tokio::select! {
         // First, so that tunnels, which end at the same moment, tell of it before they are cut.
         biased;
-        served = codec::http2::serve(tls, &options, peer_connection.drain_requested(), service) => served,
-        () = peer_connection.grace_expired() => {
-            return peer_connection.worker.recorder.refused(address, Reason::PeerExpired);
+        served = codec::http2::serve(stream, &options, downstream.drain_requested(), service) => served,
+        () = downstream.grace_expired() => {
+            return downstream.refused(Reason::PeerExpired);
         }
     };
     if let Err(error) = served {
-        report(&peer_connection.worker, address, &error);
+        downstream.report(&error);
     }
 }
 
@@ -137,37 +83,32 @@ pub(crate) fn plaintext(worker: &Worker, address: SocketAddr) {
     worker.recorder.refused(address, Reason::Plaintext);
 }
 
-async fn serve(peer_connection: Rc<PeerConnection>, request: Request<Body>) -> Reply {
+async fn serve(downstream: Rc<Downstream>, request: Request<Body>) -> Reply {
     if request.method() != Method::CONNECT {
-        return serve_request(&peer_connection, request, None).await;
+        return serve_request(&downstream, request).await;
     }
-    let snapshot = peer_connection.worker.snapshot();
+    let snapshot = downstream.worker.snapshot();
     let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
     match (listener::parse_destination(authority), &snapshot.exports) {
         (Some(Destination::Name(host, port)), Some(exports)) => {
-            eastwest::forward(&peer_connection, &snapshot, exports, host, port).await
+            eastwest::forward(&downstream, &snapshot, exports, host, port).await
         }
-        (Some(destination), _) => tunnel::serve(&peer_connection, &snapshot, &destination).await,
+        (Some(destination), _) => tunnel::serve(&downstream, &snapshot, &destination).await,
         (None, _) => {
             Failure::from(Reason::BadRequest).reply(ReplyTo::Proxy, crate::failure::ResponseFormat::Http)
         }
     }
 }
 
-/// Answers one request. `within`: it came inside a tunnel to this port; otherwise its destination header says
-/// where to.
-pub(super) async fn serve_request(
-    peer_connection: &Rc<PeerConnection>,
-    request: Request<Body>,
-    within: Option<&InboundTarget>,
-) -> Reply {
-    let exchange =
-        Exchange::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address, &request);
-    exchange.set_peer(Rc::clone(&peer_connection.peer));
-    exchange.shares(&peer_connection.share);
+/// Answers one request.
+pub(super) async fn serve_request(downstream: &Rc<Downstream>, request: Request<Body>) -> Reply {
+    let exchange = Exchange::begin(downstream, &request);
     let _unfinished = Unfinished(&exchange);
-    let to = if within.is_some() { ReplyTo::Application } else { ReplyTo::Proxy };
-    let story = pin!(follow(peer_connection, &exchange, request, within));
+    let to = match downstream.side {
+        Side::Tunnel { .. } => ReplyTo::Application,
+        _ => ReplyTo::Proxy,
+    };
+    let story = pin!(follow(downstream, &exchange, request));
     match guard(story).await {
         Ok(response) => Reply::Response(exchange.watch(response)),
         Err(failure) => exchange.fail(&failure, to),
@@ -176,16 +117,15 @@ pub(super) async fn serve_request(
 
 /// The story: where to, canonical request, may it, the application's response.
 async fn follow(
-    peer_connection: &PeerConnection,
+    downstream: &Downstream,
     exchange: &Rc<Exchange>,
     request: Request<Body>,
-    within: Option<&InboundTarget>,
 ) -> Result<Response<Body>, Failure> {
-    let worker = &peer_connection.worker;
+    let worker = &downstream.worker;
     let snapshot = worker.snapshot();
-    let target = match within {
-        Some(target) => target.clone(),
-        None => arrive_by_header(&snapshot, request.headers(), peer_connection.peer_cluster)?,
+    let target = match &downstream.side {
+        Side::Tunnel { target, .. } => Cow::Borrowed(target),
+        _ => Cow::Owned(arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster())?),
     };
     if let Some(host) = &target.host {
         exchange.set_host(host.clone());
@@ -196,10 +136,10 @@ async fn follow(
         return Ok(redirect);
     }
     let remote_ip = RemoteIp::Told(&snapshot.settings.http);
-    let facts = Facts { remote_ip, ..facts(peer_connection, &target) };
+    let facts = Facts { remote_ip, ..facts(downstream, &target) };
     policy::may_request(&snapshot.policies, facts, &head, exchange)?;
 
-    let application = Application {
+    let application = LocalApplication {
         address: target.application,
         protocol: target.app_protocol,
         budget: &worker.shared.deliveries,
@@ -211,70 +151,29 @@ async fn follow(
     Ok(response)
 }
 
-fn arrive_by_header(
-    snapshot: &Snapshot,
-    headers: &HeaderMap,
-    by: PeerCluster,
-) -> Result<InboundTarget, Reason> {
-    let mut values = headers.get_all(HEADER_DESTINATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BadRequest) };
-    let text = value.to_str().map_err(|_| Reason::BadRequest)?;
-    let (destination, app_protocol) = listener::parse_destination_header(text).ok_or(Reason::BadRequest)?;
-    arrive(snapshot, &destination, app_protocol, by)
-}
-
-/// The local port that a destination means.
-pub(super) fn arrive(
-    snapshot: &Snapshot,
-    destination: &Destination,
-    app_protocol: AppProtocol,
-    by: PeerCluster,
-) -> Result<InboundTarget, Reason> {
-    let Some(inbound) = &snapshot.inbound else {
-        return Err(if snapshot.is_configured() { Reason::NotMyDestination } else { Reason::NotSynced });
-    };
-    let local = listener::inbound(inbound, &snapshot.own, destination, by)?;
-    let (ip, host) = match destination {
-        Destination::Address(address) => (address.ip(), None),
-        Destination::Name(host, _) => (own_address(snapshot), Some(host.clone())),
-    };
-    let first_name = || {
-        let port = inbound.ports.iter().find(|port| port.port == local.port)?;
-        port.names.first().map(|(host, _)| host.clone())
-    };
-    let app_protocol = if local.protocol == Protocol::Http2 { AppProtocol::Http2 } else { app_protocol };
-    Ok(InboundTarget {
-        local,
-        application: SocketAddr::new(ip, local.port),
-        host: host.or_else(first_name),
-        app_protocol,
-    })
-}
-
-fn own_address(snapshot: &Snapshot) -> IpAddr {
-    snapshot.own.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
 /// What is known of a caller at a port of the application, before anything is read as HTTP.
-fn facts<'a>(peer_connection: &'a PeerConnection, target: &InboundTarget) -> Facts<'a> {
-    let (peer, peer_ip, port) = (Some(&peer_connection.peer.id), peer_connection.ip(), target.local.port);
+fn facts<'a>(downstream: &'a Downstream, target: &InboundTarget) -> Facts<'a> {
+    // Unknown for one that comes through a gateway.
+    let is_here = downstream.peer_cluster() == PeerCluster::Local;
+    let peer_ip = is_here.then(|| downstream.address.ip());
+    let (peer, port) = (downstream.peer().map(|peer| &peer.id), target.local.port);
     Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
 }
 
 /// Whether opaque bytes may pass: no condition on HTTP can hold for them.
 pub(super) fn may_connect(
-    peer_connection: &PeerConnection,
+    downstream: &Downstream,
     snapshot: &Snapshot,
     target: &InboundTarget,
 ) -> Result<(), Failure> {
-    policy::check(&snapshot.policies, &facts(peer_connection, target))
+    policy::check(&snapshot.policies, &facts(downstream, target))
 }
 
 /// What policies that are not enforced say of opaque bytes.
 pub(super) fn dry_run_connect(
-    peer_connection: &PeerConnection,
+    downstream: &Downstream,
     snapshot: &Snapshot,
     target: &InboundTarget,
 ) -> Option<DryRun> {
-    dry_run(&snapshot.policies, &facts(peer_connection, target))
+    dry_run(&snapshot.policies, &facts(downstream, target))
 }

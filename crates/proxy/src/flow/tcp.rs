@@ -3,12 +3,12 @@
 
 use crate::failure::Failure;
 use crate::flow::attempts::AttemptFacts;
+use crate::flow::downstream::Downstream;
 use crate::observe::{Direction, Security, TcpRecord};
 use crate::peer::Peer;
 use crate::upstream::attempts::Begun;
-use crate::upstream::tunnel::Opened;
+use crate::upstream::tunnel::OpenTunnel;
 use crate::upstream::{AttemptLog, Target};
-use crate::worker::Worker;
 use bytes::BytesMut;
 use codec::relay::{End, Moved, relay};
 use codec::{Io, Prefixed};
@@ -24,9 +24,8 @@ pub(crate) const TCP_IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// The facts of one opaque connection, as they become known.
 pub(crate) struct Connection {
-    worker: Rc<Worker>,
+    downstream: Rc<Downstream>,
     direction: Direction,
-    downstream: SocketAddr,
     started: SystemTime,
     clock: Instant,
     /// The destination by name, where there is no entry.
@@ -43,15 +42,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// A connection accepted just now.
-    pub(crate) fn begin(worker: &Rc<Worker>, direction: Direction, downstream: SocketAddr) -> Self {
+    pub(crate) fn begin(downstream: &Rc<Downstream>, direction: Direction) -> Self {
+        let clock = &downstream.worker.shared.clock;
         Self {
-            worker: Rc::clone(worker),
+            downstream: Rc::clone(downstream),
             direction,
-            downstream,
-            started: worker.shared.clock.wall(),
-            clock: worker.shared.clock.now(),
+            started: clock.wall(),
+            clock: clock.now(),
             host: None,
-            peer: None,
+            peer: if direction == Direction::Inbound { downstream.peer().cloned() } else { None },
             attempts: AttemptFacts::default(),
             denial: None,
             dry_run: None,
@@ -60,12 +59,12 @@ impl Connection {
 
     /// Tells that it never came to be, or was refused.
     pub(crate) fn refused(&self, reason: Reason) {
-        self.worker.recorder.tcp(&self.record(Some(reason), 0, 0));
+        self.downstream.worker.recorder.tcp(&self.record(Some(reason), 0, 0));
     }
 
     /// Carries bytes both ways until the end, or until `cut` says why not any longer, and tells of it.
     pub(crate) async fn carry(self, down: impl Io, up: impl Io, cut: impl Future<Output = Failure>) {
-        self.worker.recorder.tcp_opened(&self.record(None, 0, 0));
+        self.downstream.worker.recorder.tcp_opened(&self.record(None, 0, 0));
         // As long as nobody knows better: what carries it goes away, and it with that.
         let mut carried =
             Carried { connection: self, moved: Moved::default(), reason: Some(Reason::DownstreamReset) };
@@ -106,10 +105,10 @@ impl Connection {
             denial: self.denial.as_deref(),
             dry_run: self.dry_run.as_ref(),
             started: self.started,
-            duration: self.worker.shared.clock.now().duration_since(self.clock),
+            duration: self.downstream.worker.shared.clock.now().duration_since(self.clock),
             bytes_received: received,
             bytes_sent: sent,
-            downstream: Some(self.downstream),
+            downstream: Some(self.downstream.address),
             upstream: self.attempts.address(),
             attempts: self.attempts.count(),
         }
@@ -138,21 +137,21 @@ impl Drop for Carried {
     fn drop(&mut self) {
         let (received, sent) = (self.moved.to_upstream.get(), self.moved.to_downstream.get());
         let connection = &self.connection;
-        connection.worker.recorder.tcp(&connection.record(self.reason, received, sent));
+        connection.downstream.worker.recorder.tcp(&connection.record(self.reason, received, sent));
     }
 }
 
 /// Opaque bytes to a service.
-pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: impl Io, address: SocketAddr, target: &Target) {
-    let mut connection = Connection::begin(worker, Direction::Outbound, address);
+pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl Io, target: &Target) {
+    let mut connection = Connection::begin(&downstream, Direction::Outbound);
     connection.attempts.set_service(&target.entry);
     let mut ahead = BytesMut::new();
     let opened = tokio::select! {
-        opened = worker.upstream.open(target, &connection) => opened,
+        opened = downstream.worker.upstream.open(target, &connection) => opened,
         _ = codec::stream::fails(&mut stream, &mut ahead) => Err(Reason::DownstreamReset),
     };
     match opened {
-        Ok(Opened { io, peer, active }) => {
+        Ok(OpenTunnel { io, peer, active }) => {
             connection.peer = peer;
             connection.carry(Prefixed::new(ahead.freeze(), stream), io, pending()).await;
             drop(active);
@@ -165,10 +164,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: impl Io, address: Soc
 }
 
 /// To an address outside the mesh, as it is.
-pub(crate) async fn pass_through(worker: &Rc<Worker>, stream: impl Io, address: SocketAddr, to: SocketAddr) {
-    let connection = Connection::begin(worker, Direction::Outbound, address);
+pub(crate) async fn pass_through(downstream: Rc<Downstream>, stream: impl Io, to: SocketAddr) {
+    let connection = Connection::begin(&downstream, Direction::Outbound);
     connection.attempts.began_at(to);
-    match worker.upstream.dial(to).await {
+    match downstream.worker.upstream.dial(to).await {
         Ok(upstream) => connection.carry(stream, upstream, pending()).await,
         Err(reason) => connection.refused(reason),
     }

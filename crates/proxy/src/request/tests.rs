@@ -8,7 +8,9 @@ use super::{
 use crate::failure::ResponseFormat;
 use codec::Body;
 use decide::RequestView;
+use decide::filter::RequestHead;
 use decide::filter::on_response;
+use decide::forwarded::Scheme;
 use http::{Request, Version};
 use model::MeshSettings;
 use model::filter::{FilterConfig, HeaderEdit, ResponseHeaders};
@@ -23,7 +25,8 @@ fn canonical(version: Version, lines: &str) -> String {
         request = request.header(name, value);
     }
     let forwarded_for = HeaderValue::from_static("192.0.2.1");
-    let edge = Edge { peer: "192.0.2.1".parse().unwrap(), forwarded_for: &forwarded_for };
+    let edge =
+        Edge { peer: "192.0.2.1".parse().unwrap(), forwarded_for: &forwarded_for, scheme: Scheme::Http };
     match receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default()) {
         Err(reason) => format!("{reason:?}"),
         Ok((head, _)) => {
@@ -58,6 +61,19 @@ fn one_host_for_routing_policy_log_and_upstream() {
     check("GET /", "BadRequest");
     check("GET /\nhost: a\nhost: a", "BadRequest");
     check("GET *\nhost: a", "BadPath");
+}
+
+#[test]
+fn applications_are_told_by_which_scheme_a_caller_came() {
+    for scheme in [Scheme::Http, Scheme::Https] {
+        let forwarded_for = HeaderValue::from_static("192.0.2.1");
+        let edge = Edge { peer: "192.0.2.1".parse().unwrap(), forwarded_for: &forwarded_for, scheme };
+        let request = Request::get("/").header("host", "a").header("x-forwarded-proto", "gopher");
+        let received = receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default());
+        let head = received.unwrap().0;
+        assert_eq!(head.headers["x-forwarded-proto"], scheme.as_str());
+        assert_eq!(head.is_https(), scheme == Scheme::Https);
+    }
 }
 
 #[test]

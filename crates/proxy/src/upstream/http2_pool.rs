@@ -189,13 +189,13 @@ impl Pool {
         let mut until = None;
         loop {
             let (mut outcome, is_ours) = match self.find(&key, expected) {
-                Found::Ready(connection) => return Ok(Leased { connection, age: Age::Reused }),
-                Found::Full(connections) => {
+                Availability::Ready(connection) => return Ok(Leased { connection, age: Age::Reused }),
+                Availability::Full(connections) => {
                     wait_for_room(&connections, *until.get_or_insert_with(deadline)).await?;
                     continue;
                 }
-                Found::Connecting(outcome) => (outcome, false),
-                Found::Nothing => (self.start(&key, open()), true),
+                Availability::Connecting(outcome) => (outcome, false),
+                Availability::Nothing => (self.start(&key, open()), true),
             };
             let connected = outcome.wait_for(Option::is_some).await.map_err(|_| Reason::ConnectFailed)?;
             match &*connected {
@@ -233,9 +233,9 @@ impl Pool {
     }
 
     /// What there is, after what cannot be used any more is gone.
-    fn find(&self, key: &PoolKey<'static>, expected: Option<&[SpiffeId]>) -> Found {
+    fn find(&self, key: &PoolKey<'static>, expected: Option<&[SpiffeId]>) -> Availability {
         let mut slots = self.slots.borrow_mut();
-        let Some(of_key) = slots.get_mut(key) else { return Found::Nothing };
+        let Some(of_key) = slots.get_mut(key) else { return Availability::Nothing };
         of_key.retain(|slot| match slot {
             Slot::Connecting(_) => true,
             Slot::Ready { connection, .. } => is_usable(connection, expected),
@@ -246,15 +246,15 @@ impl Pool {
                 Slot::Connecting(outcome) => connecting = Some(outcome.clone()),
                 Slot::Ready { connection, used } if connection.has_room() => {
                     used.set(Instant::now());
-                    return Found::Ready(Rc::clone(connection));
+                    return Availability::Ready(Rc::clone(connection));
                 }
                 Slot::Ready { connection, .. } => full.push(Rc::clone(connection)),
             }
         }
         match connecting {
-            Some(outcome) => Found::Connecting(outcome),
-            None if full.len() >= CONNECTIONS_PER_KEY_MAX => Found::Full(full),
-            None => Found::Nothing,
+            Some(outcome) => Availability::Connecting(outcome),
+            None if full.len() >= CONNECTIONS_PER_KEY_MAX => Availability::Full(full),
+            None => Availability::Nothing,
         }
     }
 
@@ -325,7 +325,7 @@ fn is_usable(connection: &Connection, expected: Option<&[SpiffeId]>) -> bool {
     !connection.is_spent() && connection.is_one_of(expected)
 }
 
-enum Found {
+enum Availability {
     /// It has room for a stream.
     Ready(Rc<Connection>),
     /// One is being made.

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// An answer of which nothing was passed on yet.
-pub(crate) struct Answer {
+pub(crate) struct UpstreamAnswer {
     /// Head and body.
     pub(crate) response: Response<Body>,
     /// Who gave it; `None`: plaintext.
@@ -39,7 +39,7 @@ pub(crate) struct Answer {
     pub(crate) deadline: Option<Deadline>,
 }
 
-impl Answer {
+impl UpstreamAnswer {
     fn new(response: Response<Body>) -> Self {
         Self { response, peer: None, lease: None, told: None, active: None, deadline: None }
     }
@@ -47,7 +47,7 @@ impl Answer {
 
 /// A port of the local application.
 #[derive(Clone, Copy)]
-pub(crate) struct Application<'a> {
+pub(crate) struct LocalApplication<'a> {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// What it speaks.
@@ -70,7 +70,7 @@ impl Upstream {
         head: &Head,
         body: Body,
         log: &impl AttemptLog,
-    ) -> Result<Answer, Reason> {
+    ) -> Result<UpstreamAnswer, Reason> {
         let policy = rule.and_then(|rule| rule.retry.as_ref());
         let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };
         let mut retries = RetryState::begin(self, &target.entry);
@@ -84,11 +84,11 @@ impl Upstream {
     /// The last attempt's failure.
     pub(crate) async fn deliver(
         &self,
-        to: Application<'_>,
+        to: LocalApplication<'_>,
         head: &Head,
         body: Body,
         log: &impl AttemptLog,
-    ) -> Result<Answer, Reason> {
+    ) -> Result<UpstreamAnswer, Reason> {
         let delivery = Delivery { upstream: self, to, head, body: Replay::new(body) };
         let mut retries = RetryState::at(self, to.budget, to.begun_ms);
         let delivered = attempts::run(&delivery, &mut retries, &Timeouts::NONE, log).await;
@@ -101,7 +101,7 @@ impl Upstream {
         &self,
         address: SocketAddr,
         request: impl FnOnce() -> Request<Body>,
-    ) -> Result<Answer, AttemptError> {
+    ) -> Result<UpstreamAnswer, AttemptError> {
         let mut lease = self.http1.lease(address).await?;
         let outcome = match lease.send(framed(request())).await {
             Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
@@ -115,7 +115,7 @@ impl Upstream {
         match outcome {
             // We never ask for another protocol (S24, S33).
             Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
-            Ok(response) => Ok(Answer { lease: Some(lease), ..Answer::new(response) }),
+            Ok(response) => Ok(UpstreamAnswer { lease: Some(lease), ..UpstreamAnswer::new(response) }),
             Err(error) => {
                 let error = attempt_error(&error, lease.age, Alive::No);
                 if error.verdict == EndpointVerdict::StaleConnection {
@@ -132,9 +132,9 @@ impl Upstream {
         &self,
         address: SocketAddr,
         request: impl FnOnce() -> Request<Body>,
-    ) -> Result<Answer, AttemptError> {
+    ) -> Result<UpstreamAnswer, AttemptError> {
         let leased = self.http2.lease_plain(address).await?;
-        Ok(Answer::new(send_on(&leased, request()).await?))
+        Ok(UpstreamAnswer::new(send_on(&leased, request()).await?))
     }
 
     async fn send_mesh(
@@ -142,7 +142,7 @@ impl Upstream {
         target: &Target,
         endpoint: &Endpoint,
         request: impl FnOnce() -> Request<Body>,
-    ) -> Result<Answer, AttemptError> {
+    ) -> Result<UpstreamAnswer, AttemptError> {
         let leased = self.lease_mesh(target, endpoint).await?;
         let request = || {
             let mut request = request();
@@ -154,9 +154,11 @@ impl Upstream {
         match told {
             // A denial is the final word of a policy, for the caller as well: an answer, and no failure that could be
             // mended elsewhere.
-            None | Some(Reason::DeniedUpstream) => {
-                Ok(Answer { peer: leased.connection.peer.clone(), told, ..Answer::new(response) })
-            }
+            None | Some(Reason::DeniedUpstream) => Ok(UpstreamAnswer {
+                peer: leased.connection.peer.clone(),
+                told,
+                ..UpstreamAnswer::new(response)
+            }),
             // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
             Some(reason) => Err(AttemptError { reason, verdict: EndpointVerdict::Neutral }),
         }
@@ -179,9 +181,9 @@ impl Sending<'_> {
 }
 
 impl Repeatable for Sending<'_> {
-    type Done = Answer;
+    type Done = UpstreamAnswer;
 
-    async fn attempt(&self, index: usize) -> Result<Answer, AttemptError> {
+    async fn attempt(&self, index: usize) -> Result<UpstreamAnswer, AttemptError> {
         let Some(endpoint) = self.endpoint(index) else { return Err(Reason::NoEndpoint.into()) };
         let request = || outgoing(self.head, self.body.next());
         let (upstream, target) = (self.upstream, self.target);
@@ -205,7 +207,7 @@ impl Repeatable for Sending<'_> {
             && self.endpoint(index).is_some_and(|endpoint| endpoint.reach == Reach::Plain)
     }
 
-    fn status(answer: &Answer) -> u16 {
+    fn status(answer: &UpstreamAnswer) -> u16 {
         answer.response.status().as_u16()
     }
 
@@ -218,15 +220,15 @@ impl Repeatable for Sending<'_> {
 /// A request to the local application.
 struct Delivery<'a> {
     upstream: &'a Upstream,
-    to: Application<'a>,
+    to: LocalApplication<'a>,
     head: &'a Head,
     body: Replay,
 }
 
 impl Repeatable for Delivery<'_> {
-    type Done = Answer;
+    type Done = UpstreamAnswer;
 
-    async fn attempt(&self, _index: usize) -> Result<Answer, AttemptError> {
+    async fn attempt(&self, _index: usize) -> Result<UpstreamAnswer, AttemptError> {
         let request = || outgoing(self.head, self.body.next());
         match self.to.protocol {
             AppProtocol::Http1 => self.upstream.send_http1(self.to.address, request).await,
@@ -242,7 +244,7 @@ impl Repeatable for Delivery<'_> {
         self.to.protocol == AppProtocol::Http1
     }
 
-    fn status(answer: &Answer) -> u16 {
+    fn status(answer: &UpstreamAnswer) -> u16 {
         answer.response.status().as_u16()
     }
 
@@ -254,14 +256,14 @@ impl Repeatable for Delivery<'_> {
 
 /// The last attempt's answer; who broke off the body was not the callee.
 fn finish(
-    sent: Result<Attempted<Answer>, Reason>,
+    sent: Result<Attempted<UpstreamAnswer>, Reason>,
     body: &Replay,
     log: &impl AttemptLog,
-) -> Result<Answer, Reason> {
+) -> Result<UpstreamAnswer, Reason> {
     match sent {
         Ok(Attempted { done, active, deadline }) => {
             body.forget();
-            Ok(Answer { active, deadline, ..done })
+            Ok(UpstreamAnswer { active, deadline, ..done })
         }
         Err(_) if body.is_broken() => Err(log.broken_off()),
         Err(reason) => Err(reason),

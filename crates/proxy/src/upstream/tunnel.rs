@@ -26,7 +26,7 @@ use tokio::time::timeout;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A way for opaque bytes.
-pub(crate) struct Opened<I> {
+pub(crate) struct OpenTunnel<I> {
     /// The bytes.
     pub(crate) io: I,
     /// Who proved to be there; `None`: plaintext, or not for us to know.
@@ -40,12 +40,16 @@ impl Upstream {
     ///
     /// # Errors
     /// The last attempt's.
-    pub(crate) async fn open(&self, target: &Target, log: &impl AttemptLog) -> Result<Opened<BoxIo>, Reason> {
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        log: &impl AttemptLog,
+    ) -> Result<OpenTunnel<BoxIo>, Reason> {
         let mut retries = RetryState::begin(self, &target.entry);
         let opening = Opening { upstream: self, target };
         let opened = attempts::run(&opening, &mut retries, &Timeouts::NONE, log).await?;
         let Attempted { done: (io, peer), active, .. } = opened;
-        Ok(Opened { io, peer, active })
+        Ok(OpenTunnel { io, peer, active })
     }
 
     /// TCP to the mesh port of one of the workloads of `cluster`, for bytes that only they can read.
@@ -57,14 +61,14 @@ impl Upstream {
         entry: &Arc<HostEntry>,
         cluster: &str,
         log: &impl AttemptLog,
-    ) -> Result<Opened<TcpStream>, Reason> {
+    ) -> Result<OpenTunnel<TcpStream>, Reason> {
         let mut retries = RetryState::among(self, entry, |endpoint| {
             endpoint.reach == Reach::Native && *endpoint.cluster == *cluster
         });
         let dialing = Dialing { upstream: self, entry };
         let Attempted { done: io, active, .. } =
             attempts::run(&dialing, &mut retries, &Timeouts::NONE, log).await?;
-        Ok(Opened { io, peer: None, active })
+        Ok(OpenTunnel { io, peer: None, active })
     }
 }
 

@@ -1,11 +1,13 @@
 //! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is detected
 //! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
 
-use super::{InboundTarget, PeerConnection, arrive, dry_run_connect, may_connect, serve_request};
+use super::{dry_run_connect, may_connect, serve_request};
 use crate::detect::{Detected, SNIFF_TIMEOUT, detect};
 use crate::failure::{Failure, ReplyTo};
+use crate::flow::arrival::{InboundTarget, arrive};
+use crate::flow::downstream::Downstream;
+use crate::flow::policy;
 use crate::flow::tcp::Connection;
-use crate::flow::{budget, policy, report, waits};
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
@@ -18,15 +20,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Answers a CONNECT.
-pub(super) async fn serve(
-    peer_connection: &Rc<PeerConnection>,
-    snapshot: &Snapshot,
-    to: &Destination,
-) -> Reply {
-    let mut connection =
-        Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address);
-    connection.peer = Some(Rc::clone(&peer_connection.peer));
-    match open(peer_connection, snapshot, to, &mut connection).await {
+pub(super) async fn serve(downstream: &Rc<Downstream>, snapshot: &Snapshot, to: &Destination) -> Reply {
+    let mut connection = Connection::begin(downstream, Direction::Inbound);
+    match open(downstream, snapshot, to, &mut connection).await {
         Ok(reply) => reply,
         Err(failure) => {
             connection.denial.clone_from(&failure.denial);
@@ -37,31 +33,28 @@ pub(super) async fn serve(
 }
 
 async fn open(
-    peer_connection: &Rc<PeerConnection>,
+    downstream: &Rc<Downstream>,
     snapshot: &Snapshot,
     to: &Destination,
     connection: &mut Connection,
 ) -> Result<Reply, Failure> {
-    let target = arrive(snapshot, to, AppProtocol::Http1, peer_connection.peer_cluster)?;
+    let target = arrive(snapshot, to, AppProtocol::Http1, downstream.peer_cluster())?;
     connection.host.clone_from(&target.host);
     connection.attempts.began_at(target.application);
     if is_http(snapshot, &target) {
-        let peer_connection = Rc::clone(peer_connection);
-        return Ok(reply(move |tunnel| serve_inside(peer_connection, target, tunnel)));
+        let downstream = Rc::clone(downstream);
+        return Ok(reply(move |tunnel| serve_inside(downstream, target, tunnel)));
     }
-    connection.dry_run = dry_run_connect(peer_connection, snapshot, &target);
-    may_connect(peer_connection, snapshot, &target)?;
+    connection.dry_run = dry_run_connect(downstream, snapshot, &target);
+    may_connect(downstream, snapshot, &target)?;
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
-    let permit = peer_connection.share.take().ok_or(Reason::TooManyConnections)?;
-    let upstream = peer_connection.worker.upstream.dial(target.application).await?;
-    let connection = std::mem::replace(
-        connection,
-        Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address),
-    );
-    let peer_connection = Rc::clone(peer_connection);
+    let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
+    let upstream = downstream.worker.upstream.dial(target.application).await?;
+    let connection = std::mem::replace(connection, Connection::begin(downstream, Direction::Inbound));
+    let downstream = Rc::clone(downstream);
     Ok(reply(move |tunnel| async move {
         let _permit = permit;
-        carry(&peer_connection, &target, connection, tunnel, upstream).await;
+        carry(&downstream, &target, connection, tunnel, upstream).await;
     }))
 }
 
@@ -90,46 +83,41 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 }
 
 /// HTTP in a tunnel; what turns out to be none is judged as opaque.
-async fn serve_inside(peer_connection: Rc<PeerConnection>, target: InboundTarget, tunnel: Tunnel) {
+async fn serve_inside(downstream: Rc<Downstream>, target: InboundTarget, tunnel: Tunnel) {
     let Ok((detected, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
     // One connection of an application; its own proxy has looked at none of it.
-    let budget = budget(&peer_connection.worker, peer_connection.address, HELD_BYTES_MAX);
-    let options = ServerOptions { budget: Some(budget), ..waits(&peer_connection.worker) };
+    let budget = downstream.budget(HELD_BYTES_MAX);
+    let options = ServerOptions { budget: Some(budget), ..downstream.waits() };
+    let inner = downstream.inside(target.clone());
     let service = |request| {
-        let (peer_connection, target) = (Rc::clone(&peer_connection), target.clone());
-        async move { serve_request(&peer_connection, request, Some(&target)).await }
+        let inner = Rc::clone(&inner);
+        async move { serve_request(&inner, request).await }
     };
     let served = match detected {
-        Detected::Http1 => {
-            codec::http1::serve(io, &options, peer_connection.drain_requested(), service).await
-        }
-        Detected::Http2 => {
-            codec::http2::serve(io, &options, peer_connection.drain_requested(), service).await
-        }
-        Detected::Opaque | Detected::Silent => return relay_opaque(&peer_connection, &target, io).await,
+        Detected::Http1 => codec::http1::serve(io, &options, inner.drain_requested(), service).await,
+        Detected::Http2 => codec::http2::serve(io, &options, inner.drain_requested(), service).await,
+        Detected::Opaque | Detected::Silent => return relay_opaque(&downstream, &target, io).await,
     };
     if let Err(error) = served {
-        report(&peer_connection.worker, peer_connection.address, &error);
+        downstream.report(&error);
     }
 }
 
-async fn relay_opaque(peer_connection: &Rc<PeerConnection>, target: &InboundTarget, io: impl Io) {
-    let mut connection =
-        Connection::begin(&peer_connection.worker, Direction::Inbound, peer_connection.address);
-    connection.peer = Some(Rc::clone(&peer_connection.peer));
+async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: impl Io) {
+    let mut connection = Connection::begin(downstream, Direction::Inbound);
     connection.host.clone_from(&target.host);
     connection.attempts.began_at(target.application);
-    let snapshot = peer_connection.worker.snapshot();
-    connection.dry_run = dry_run_connect(peer_connection, &snapshot, target);
-    if let Err(failure) = may_connect(peer_connection, &snapshot, target) {
+    let snapshot = downstream.worker.snapshot();
+    connection.dry_run = dry_run_connect(downstream, &snapshot, target);
+    if let Err(failure) = may_connect(downstream, &snapshot, target) {
         connection.denial = failure.denial;
         return connection.refused(Reason::Denied);
     }
-    let Some(_permit) = peer_connection.share.take() else {
+    let Some(_permit) = downstream.share.take() else {
         return connection.refused(Reason::TooManyConnections);
     };
-    match peer_connection.worker.upstream.dial(target.application).await {
-        Ok(upstream) => carry(peer_connection, target, connection, io, upstream).await,
+    match downstream.worker.upstream.dial(target.application).await {
+        Ok(upstream) => carry(downstream, target, connection, io, upstream).await,
         Err(reason) => connection.refused(reason),
     }
 }
@@ -137,17 +125,17 @@ async fn relay_opaque(peer_connection: &Rc<PeerConnection>, target: &InboundTarg
 /// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
 /// the caller's certificate has long expired.
 async fn carry(
-    peer_connection: &PeerConnection,
+    downstream: &Downstream,
     target: &InboundTarget,
     connection: Connection,
     down: impl Io,
     up: impl Io,
 ) {
-    let may = |snapshot: &Snapshot| may_connect(peer_connection, snapshot, target);
+    let may = |snapshot: &Snapshot| may_connect(downstream, snapshot, target);
     let cut = async {
         tokio::select! {
-            failure = policy::until_denied(&peer_connection.worker, may) => failure,
-            () = peer_connection.grace_expired() => Reason::PeerExpired.into(),
+            failure = policy::until_denied(&downstream.worker, may) => failure,
+            () = downstream.grace_expired() => Reason::PeerExpired.into(),
         }
     };
     connection.carry(down, up, cut).await;

@@ -1,0 +1,74 @@
+//! Which port of the local application somebody asks for, by a header or by the authority of a CONNECT.
+//! `decide::listener` says whether that is ours to give.
+
+use crate::request::HEADER_DESTINATION;
+use crate::snapshot::Snapshot;
+use decide::listener::{self, AppProtocol, Destination, Local, PeerCluster};
+use http::HeaderMap;
+use model::service::Protocol;
+use model::{Hostname, Reason};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// A port of the local application that somebody asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct InboundTarget {
+    /// The port and its protocol.
+    pub(crate) local: Local,
+    /// Where the application listens.
+    pub(crate) application: SocketAddr,
+    /// By which name it was asked for, or the first that it has.
+    pub(crate) host: Option<Hostname>,
+    /// What to speak to it.
+    pub(crate) app_protocol: AppProtocol,
+}
+
+/// The local port that the destination header of a request means.
+///
+/// # Errors
+/// Why it means none.
+pub(super) fn arrive_by_header(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    by: PeerCluster,
+) -> Result<InboundTarget, Reason> {
+    let mut values = headers.get_all(HEADER_DESTINATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BadRequest) };
+    let text = value.to_str().map_err(|_| Reason::BadRequest)?;
+    let (destination, app_protocol) = listener::parse_destination_header(text).ok_or(Reason::BadRequest)?;
+    arrive(snapshot, &destination, app_protocol, by)
+}
+
+/// The local port that a destination means.
+///
+/// # Errors
+/// Why it means none.
+pub(super) fn arrive(
+    snapshot: &Snapshot,
+    destination: &Destination,
+    app_protocol: AppProtocol,
+    by: PeerCluster,
+) -> Result<InboundTarget, Reason> {
+    let Some(inbound) = &snapshot.inbound else {
+        return Err(if snapshot.is_configured() { Reason::NotMyDestination } else { Reason::NotSynced });
+    };
+    let local = listener::inbound(inbound, &snapshot.own, destination, by)?;
+    let (ip, host) = match destination {
+        Destination::Address(address) => (address.ip(), None),
+        Destination::Name(host, _) => (own_address(snapshot), Some(host.clone())),
+    };
+    let first_name = || {
+        let port = inbound.ports.iter().find(|port| port.port == local.port)?;
+        port.names.first().map(|(host, _)| host.clone())
+    };
+    let app_protocol = if local.protocol == Protocol::Http2 { AppProtocol::Http2 } else { app_protocol };
+    Ok(InboundTarget {
+        local,
+        application: SocketAddr::new(ip, local.port),
+        host: host.or_else(first_name),
+        app_protocol,
+    })
+}
+
+fn own_address(snapshot: &Snapshot) -> IpAddr {
+    snapshot.own.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}

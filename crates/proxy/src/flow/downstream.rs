@@ -1,0 +1,203 @@
+//! A connection that came in, and all that is known of it before anything on it is read. One for all stories: what
+//! they do differently with it is theirs.
+
+use crate::flow::arrival::InboundTarget;
+use crate::limits::{UpstreamShare, Whose};
+use crate::observe::Direction;
+use crate::peer::Peer;
+use crate::worker::Worker;
+use codec::{Budget, ServeError, ServerOptions};
+use daemon::Drain;
+use decide::forwarded::Scheme;
+use decide::listener::PeerCluster;
+use http::HeaderValue;
+use model::trust::EXPIRED_GRACE;
+use model::{Hostname, Reason};
+use std::future::pending;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::time::{Instant, sleep_until};
+
+/// Who is at the other end of a connection that came in, and by which way.
+pub(crate) struct Downstream {
+    /// The worker that serves it.
+    pub(crate) worker: Rc<Worker>,
+    /// Where it comes from; across networks: the gateway's address.
+    pub(crate) address: SocketAddr,
+    /// What its TLS has shown; `None`: plaintext.
+    pub(crate) tls: Option<TlsFacts>,
+    /// Where it came in.
+    pub(crate) side: Side,
+    /// What it may have of the upstream connections.
+    pub(crate) share: Rc<UpstreamShare>,
+    drain: Drain,
+}
+
+/// What a handshake has shown.
+#[derive(Clone)]
+pub(crate) struct TlsFacts {
+    /// Who proved an identity; `None`: nobody was asked to.
+    pub(crate) peer: Option<Rc<Peer>>,
+    /// When its certificate ends.
+    pub(crate) expires: Option<Instant>,
+}
+
+/// Where a connection came in.
+pub(crate) enum Side {
+    /// From the local application, to this service.
+    Application {
+        /// Its host.
+        host: Hostname,
+        /// Service port.
+        port: u16,
+    },
+    /// From the local application, to somewhere outside the mesh.
+    Passthrough,
+    /// From outside, at a gateway's listener port.
+    Edge {
+        /// The place that the configuration names, which an inherited socket may only stand for.
+        at: SocketAddr,
+        /// The caller's address as text, made once.
+        forwarded_for: HeaderValue,
+    },
+    /// From another proxy, at the mesh port.
+    Mesh {
+        /// Who vouches for it.
+        cluster: PeerCluster,
+    },
+    /// From another proxy, inside a tunnel to this port of the application.
+    Tunnel {
+        /// Who vouches for it.
+        cluster: PeerCluster,
+        /// The port.
+        target: InboundTarget,
+    },
+}
+
+impl Side {
+    /// At a gateway's listener, from `address`.
+    pub(crate) fn edge(at: SocketAddr, address: SocketAddr) -> Self {
+        let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
+        Self::Edge { at, forwarded_for: text.unwrap_or_else(|_| HeaderValue::from_static("unknown")) }
+    }
+}
+
+impl Downstream {
+    /// A connection from `address`, served until `drain`.
+    pub(crate) fn new(
+        worker: &Rc<Worker>,
+        address: SocketAddr,
+        side: Side,
+        tls: Option<TlsFacts>,
+        drain: Drain,
+    ) -> Rc<Self> {
+        let share = worker.limits.share(match side {
+            Side::Application { .. } | Side::Passthrough => Whose::Own,
+            Side::Edge { .. } => Whose::Edge(address.ip()),
+            Side::Mesh { .. } | Side::Tunnel { .. } => Whose::Proxy(address.ip()),
+        });
+        Rc::new(Self { worker: Rc::clone(worker), address, tls, side, share, drain })
+    }
+
+    /// What a tunnel on it carries to `target`.
+    pub(crate) fn inside(&self, target: InboundTarget) -> Rc<Self> {
+        let side = Side::Tunnel { cluster: self.peer_cluster(), target };
+        Rc::new(Self {
+            worker: Rc::clone(&self.worker),
+            address: self.address,
+            tls: self.tls.clone(),
+            side,
+            share: Rc::clone(&self.share),
+            drain: self.drain.clone(),
+        })
+    }
+
+    /// As metrics and the access log have it.
+    pub(crate) fn direction(&self) -> Direction {
+        match self.side {
+            Side::Application { .. } | Side::Passthrough => Direction::Outbound,
+            Side::Edge { .. } => Direction::Gateway,
+            Side::Mesh { .. } | Side::Tunnel { .. } => Direction::Inbound,
+        }
+    }
+
+    /// By which its requests came, where nobody who is believed says otherwise.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Who proved to be at the other end.
+    pub(crate) fn peer(&self) -> Option<&Rc<Peer>> {
+        self.tls.as_ref()?.peer.as_ref()
+    }
+
+    /// Who vouches for the peer. Of whoever proved nothing, nobody in this cluster does.
+    pub(crate) fn peer_cluster(&self) -> PeerCluster {
+        match self.side {
+            Side::Mesh { cluster } | Side::Tunnel { cluster, .. } => cluster,
+            Side::Application { .. } | Side::Passthrough | Side::Edge { .. } => PeerCluster::Remote,
+        }
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        self.tls.as_ref()?.expires
+    }
+
+    /// Waits until it is to be said goodbye to: what it came in by stops, or its certificate expires.
+    pub(crate) async fn drain_requested(&self) {
+        let Some(expires) = self.expires() else { return self.drain.started().await };
+        tokio::select! {
+            () = self.drain.started() => {}
+            () = sleep_until(expires) => {}
+        }
+    }
+
+    /// Waits until nothing of it may go on. When its certificate expires, it takes no new streams; those that are
+    /// open (tunnels, long responses) may go on for [`EXPIRED_GRACE`], then they are cut, and the connection counts as
+    /// refused.
+    pub(crate) async fn grace_expired(&self) {
+        match self.expires() {
+            Some(expires) => sleep_until(expires + EXPIRED_GRACE).await,
+            None => pending().await,
+        }
+    }
+
+    /// Options with the time-outs that the mesh sets for connections of callers.
+    pub(crate) fn waits(&self) -> ServerOptions {
+        let snapshot = self.worker.snapshot();
+        let http = &snapshot.settings.http;
+        ServerOptions {
+            idle_timeout: http.idle_timeout,
+            stall_timeout: http.stream_idle_timeout,
+            write_timeout: http.stream_idle_timeout,
+            ..ServerOptions::default()
+        }
+    }
+
+    /// What it may make us hold; when that runs out for the first time, it is told.
+    pub(crate) fn budget(&self, bytes: usize) -> Rc<Budget> {
+        let (worker, address) = (Rc::clone(&self.worker), self.address);
+        Budget::new(bytes, move || worker.recorder.refused(address, Reason::BudgetExhausted))
+    }
+
+    /// Tells why it is not served.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.worker.recorder.refused(self.address, reason);
+    }
+
+    /// Tells why it ended other than by plan, where that is about the caller.
+    pub(crate) fn report(&self, error: &ServeError) {
+        let reason = match error {
+            ServeError::HeaderTimeout => Reason::HeaderTimeout,
+            ServeError::Malformed(_) | ServeError::Protocol(_) => Reason::BadRequest,
+            ServeError::HeadTooLarge => Reason::HeadersTooLarge,
+            ServeError::Flood(_) => Reason::BudgetExhausted,
+            // The exchange that it interrupted has been told of by itself.
+            ServeError::Aborted(_) | ServeError::Service(_) | ServeError::Io(_) => {
+                tracing::debug!(%error, address = %self.address, "connection ended");
+                return;
+            }
+        };
+        self.worker.recorder.cut(self.address, reason, error);
+    }
+}
