@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A kind of objects as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Kind {
+pub struct ServedKind {
     /// API group; empty for the core group.
     pub group: &'static str,
     /// For example `v1`.
@@ -17,19 +17,19 @@ pub struct Kind {
     /// As in paths, for example `httproutes`.
     pub plural: &'static str,
     /// Whether its objects live in namespaces.
-    pub scope: Scope,
+    pub scope: KindScope,
 }
 
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum KindScope {
     /// In a namespace.
     Namespaced,
     /// In the cluster itself.
     Cluster,
 }
 
-impl Kind {
+impl ServedKind {
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {
@@ -47,9 +47,9 @@ impl Kind {
 
 /// One object as a path names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct ObjectTarget {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: ServedKind,
     /// Empty for cluster-scoped kinds.
     pub namespace: String,
     /// Empty when the path names none (`POST` to a list).
@@ -91,7 +91,7 @@ pub struct Batch {
     /// Objects to be created or replaced, each as one document.
     pub apply: Vec<String>,
     /// Objects to be deleted.
-    pub delete: Vec<Target>,
+    pub delete: Vec<ObjectTarget>,
 }
 
 /// What came of a batch.
@@ -111,7 +111,7 @@ pub struct Changed {
 
 /// Why a call was refused.
 #[derive(Debug, Error)]
-pub enum Refusal {
+pub enum ApiError {
     /// No such kind, object or call.
     #[error("{0} not found")]
     NotFound(String),
@@ -128,7 +128,7 @@ pub enum Refusal {
     )]
     Conflict {
         /// The object.
-        target: Box<Target>,
+        target: Box<ObjectTarget>,
         /// Which version was sent, and which is stored.
         finding: Box<Finding>,
     },
@@ -152,27 +152,31 @@ pub enum Refusal {
 /// What stands behind the API.
 pub trait Backend: Send + Sync + 'static {
     /// The kinds served.
-    fn kinds(&self) -> &[Kind];
+    fn kinds(&self) -> &[ServedKind];
     /// All objects of a kind, in one namespace or in all.
     fn list(
         &self,
-        kind: Kind,
+        kind: ServedKind,
         namespace: Option<String>,
-    ) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Vec<Item>, ApiError>> + Send;
     /// Checks and takes over one object; refused ones leave everything as it was. Durable when it returns.
-    fn apply(&self, target: Target, body: String) -> impl Future<Output = Result<Applied, Refusal>> + Send;
+    fn apply(
+        &self,
+        target: ObjectTarget,
+        body: String,
+    ) -> impl Future<Output = Result<Applied, ApiError>> + Send;
     /// Checks and makes several changes as one; if one of them is refused, none is made. What is to be deleted and
     /// not there is no refusal. Durable when it returns.
-    fn change(&self, batch: Batch) -> impl Future<Output = Result<Changed, Refusal>> + Send;
+    fn change(&self, batch: Batch) -> impl Future<Output = Result<Changed, ApiError>> + Send;
     /// Removes an object. Durable when it returns.
-    fn delete(&self, target: Target) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn delete(&self, target: ObjectTarget) -> impl Future<Output = Result<(), ApiError>> + Send;
     /// `POST` to a subresource of an object, for example a WorkloadGroup's `token`.
     fn call(
         &self,
-        target: Target,
+        target: ObjectTarget,
         subresource: String,
         body: String,
-    ) -> impl Future<Output = Result<Value, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send;
     /// `GET /leno/v1/NAME`; `None`: there is no such report.
     fn report(&self, name: String) -> impl Future<Output = Option<Value>> + Send;
 }

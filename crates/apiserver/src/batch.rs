@@ -1,6 +1,6 @@
 //! Several changes in one call: `POST /leno/v1/batch` with the objects to apply, as text, and those to delete.
 
-use crate::backend::{Applies, Batch, Changed, Kind, Refusal, Scope, Target};
+use crate::backend::{ApiError, Applies, Batch, Changed, KindScope, ObjectTarget, ServedKind};
 use crate::reply;
 use model::ObjectRef;
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 pub const OBJECTS_MAX: usize = 20_000;
 
 /// Reads `{"apply": ["TEXT"...], "delete": [{"apiVersion", "kind", "metadata": {"namespace", "name"}}...]}`.
-pub(crate) fn read(body: &str, kinds: &[Kind]) -> Result<Batch, Refusal> {
-    let bad = |what: String| Refusal::BadRequest(what);
+pub(crate) fn read(body: &str, kinds: &[ServedKind]) -> Result<Batch, ApiError> {
+    let bad = |what: String| ApiError::BadRequest(what);
     let value: Value =
         serde_json::from_str(body).map_err(|error| bad(format!("the body is no JSON: {error}")))?;
     let Value::Object(mut fields) = value else { return Err(bad("the body is no JSON object".into())) };
@@ -36,18 +36,18 @@ pub(crate) fn read(body: &str, kinds: &[Kind]) -> Result<Batch, Refusal> {
     })
 }
 
-fn target(value: &Value, kinds: &[Kind]) -> Result<Target, Refusal> {
+fn target(value: &Value, kinds: &[ServedKind]) -> Result<ObjectTarget, ApiError> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (version, name) = (text("/apiVersion"), text("/kind"));
     let kind = kinds.iter().find(|kind| kind.kind == name && kind.api_version() == version).copied();
-    let kind = kind.ok_or_else(|| Refusal::NotFound(format!("kind {name} of {version}")))?;
+    let kind = kind.ok_or_else(|| ApiError::NotFound(format!("kind {name} of {version}")))?;
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    let has_place = !name.is_empty() && (kind.scope == Scope::Cluster) == namespace.is_empty();
+    let has_place = !name.is_empty() && (kind.scope == KindScope::Cluster) == namespace.is_empty();
     if !has_place {
         let what = "an object to delete has a name, and a namespace exactly if its kind has one";
-        return Err(Refusal::BadRequest(what.into()));
+        return Err(ApiError::BadRequest(what.into()));
     }
-    Ok(Target { kind, namespace: namespace.into(), name: name.into() })
+    Ok(ObjectTarget { kind, namespace: namespace.into(), name: name.into() })
 }
 
 /// What came of a batch, as the API says it.

@@ -6,9 +6,9 @@
 //! (or network namespace) is trusted like its administrator. Web pages are not: their writes carry `Origin`
 //! and are refused, their reads under a name that was rebound to loopback are refused by `daemon::host`.
 
-use crate::backend::{Applies, Backend, Refusal, Target};
+use crate::backend::{ApiError, Applies, Backend, ObjectTarget};
 use crate::batch;
-use crate::path::{Place, parse};
+use crate::path::{ApiPath, parse};
 use crate::reply::{self, Form};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -64,7 +64,7 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
         return reply::status(form, StatusCode::MISDIRECTED_REQUEST, "Misdirected", message, &[]);
     }
     let Ok(_permit) = shared.permits.try_acquire() else {
-        return reply::refusal(form, &Refusal::TooMany("too many requests at once".into()));
+        return reply::refusal(form, &ApiError::TooMany("too many requests at once".into()));
     };
     let (head, body) = request.into_parts();
     // Browsers send it with every write, and no page has business here: loopback alone keeps none out.
@@ -73,9 +73,9 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
         return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", message, &[]);
     }
     let place = parse(head.uri.path(), shared.backend.kinds());
-    let is_batch = place == Place::Batch;
+    let is_batch = place == ApiPath::Batch;
     let Ok(_batch) = is_batch.then(|| shared.batches.try_acquire()).transpose() else {
-        return reply::refusal(form, &Refusal::TooMany("too many batches at once".into()));
+        return reply::refusal(form, &ApiError::TooMany("too many batches at once".into()));
     };
     let limit = if is_batch { BATCH_BYTES_MAX } else { BODY_BYTES_MAX };
     let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await else {
@@ -87,12 +87,12 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
         return reply::status(form, StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message, &[]);
     };
     let Ok(text) = String::from_utf8(bytes.into()) else {
-        return reply::refusal(form, &Refusal::BadRequest("the body is not UTF-8".into()));
+        return reply::refusal(form, &ApiError::BadRequest("the body is not UTF-8".into()));
     };
     match act(&shared.backend, form, &head.method, &head.headers, place, text).await {
         Ok(response) => response,
         Err(refusal) => {
-            if let Refusal::Unavailable { what, cause } = &refusal {
+            if let ApiError::Unavailable { what, cause } = &refusal {
                 tracing::warn!(%what, cause = cause.as_ref().map(tracing::field::display), "API call failed");
             }
             reply::refusal(form, &refusal)
@@ -105,48 +105,48 @@ async fn act<B: Backend>(
     form: Form,
     method: &Method,
     headers: &HeaderMap,
-    place: Place,
+    place: ApiPath,
     body: String,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let read = matches!(*method, Method::GET | Method::HEAD);
     let write = matches!(*method, Method::PUT | Method::POST);
     let ok = |value| Ok(reply::value(form, StatusCode::OK, &value));
     match place {
-        Place::Health if read => Ok(Response::new("ok".into())),
-        Place::Versions if read => ok(reply::versions()),
-        Place::Groups if read => ok(reply::groups(backend.kinds())),
-        Place::Resources { group, version } if read => {
+        ApiPath::Health if read => Ok(Response::new("ok".into())),
+        ApiPath::Versions if read => ok(reply::versions()),
+        ApiPath::Groups if read => ok(reply::groups(backend.kinds())),
+        ApiPath::Resources { group, version } if read => {
             ok(reply::resources(backend.kinds(), &group, &version))
         }
-        Place::List(kind, namespace) if read => {
+        ApiPath::List(kind, namespace) if read => {
             let items = backend.list(kind, namespace).await?;
             ok(reply::list(&kind, items))
         }
-        Place::List(kind, namespace) if *method == Method::POST => {
-            let target = Target { kind, namespace: namespace.unwrap_or_default(), name: String::new() };
+        ApiPath::List(kind, namespace) if *method == Method::POST => {
+            let target = ObjectTarget { kind, namespace: namespace.unwrap_or_default(), name: String::new() };
             apply(backend, form, headers, target, body).await
         }
-        Place::Object(target) if read => ok(find(backend, &target).await?),
-        Place::Object(target) if write => apply(backend, form, headers, target, body).await,
-        Place::Object(target) if *method == Method::DELETE => {
+        ApiPath::Object(target) if read => ok(find(backend, &target).await?),
+        ApiPath::Object(target) if write => apply(backend, form, headers, target, body).await,
+        ApiPath::Object(target) if *method == Method::DELETE => {
             let what = format!("{} {} deleted", target.kind.plural, target.name);
             backend.delete(target).await?;
             Ok(reply::status(form, StatusCode::OK, "", &what, &[]))
         }
-        Place::Below(target, below) if *method == Method::POST => {
+        ApiPath::Below(target, below) if *method == Method::POST => {
             let value = backend.call(target, below, body).await?;
             Ok(reply::value(form, StatusCode::CREATED, &value))
         }
-        Place::Batch if *method == Method::POST => {
+        ApiPath::Batch if *method == Method::POST => {
             check_type(headers)?;
             let changed = backend.change(batch::read(&body, backend.kinds())?).await?;
             ok(batch::answer(&changed))
         }
-        Place::Report(name) if read => match backend.report(name.clone()).await {
+        ApiPath::Report(name) if read => match backend.report(name.clone()).await {
             Some(value) => ok(value),
-            None => Err(Refusal::NotFound(name)),
+            None => Err(ApiError::NotFound(name)),
         },
-        Place::Unknown => Err(Refusal::NotFound("path".into())),
+        ApiPath::Unknown => Err(ApiError::NotFound("path".into())),
         _ => {
             let message = format!("{method} is not possible here");
             Ok(reply::status(form, StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message, &[]))
@@ -154,7 +154,7 @@ async fn act<B: Backend>(
     }
 }
 
-async fn find<B: Backend>(backend: &B, target: &Target) -> Result<serde_json::Value, Refusal> {
+async fn find<B: Backend>(backend: &B, target: &ObjectTarget) -> Result<serde_json::Value, ApiError> {
     let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
     let items = backend.list(target.kind, namespace).await?;
     let named = |item: &crate::Item| {
@@ -162,7 +162,7 @@ async fn find<B: Backend>(backend: &B, target: &Target) -> Result<serde_json::Va
     };
     match items.into_iter().find(named) {
         Some(item) => Ok(reply::item(item)),
-        None => Err(Refusal::NotFound(format!("{} {}", target.kind.plural, target.name))),
+        None => Err(ApiError::NotFound(format!("{} {}", target.kind.plural, target.name))),
     }
 }
 
@@ -170,9 +170,9 @@ async fn apply<B: Backend>(
     backend: &B,
     form: Form,
     headers: &HeaderMap,
-    target: Target,
+    target: ObjectTarget,
     body: String,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     check_type(headers)?;
     let applied = backend.apply(target, body).await?;
     let status = match applied.change {
@@ -195,7 +195,7 @@ async fn apply<B: Backend>(
 }
 
 /// Refuses a body of a type that is not read.
-fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     // No type at all is read as YAML.
     for value in headers.get_all(http::header::CONTENT_TYPE) {
         let text = value.to_str().unwrap_or_default();
@@ -203,7 +203,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
         if !BODY_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
             let message =
                 format!("a body of type {text:?} is not read; send application/yaml or application/json");
-            return Err(Refusal::BadRequest(message));
+            return Err(ApiError::BadRequest(message));
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ mod path;
 mod reply;
 pub mod store;
 
-pub use backend::{Applied, Backend, Batch, Changed, Item, Kind, Refusal, Target};
+pub use backend::{ApiError, Applied, Backend, Batch, Changed, Item, ObjectTarget, ServedKind};
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 pub use store::{Change, Row, Store, StoreError, Swap, Table};

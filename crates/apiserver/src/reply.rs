@@ -1,6 +1,6 @@
 //! Answers in the words of Kubernetes: objects, lists, discovery, `Status`.
 
-use crate::backend::{Item, Kind, Refusal, Scope};
+use crate::backend::{ApiError, Item, KindScope, ServedKind};
 use api::report::FindingReport;
 use axum::body::Body;
 use axum::response::Response;
@@ -53,7 +53,7 @@ pub(crate) fn item(item: Item) -> Value {
 }
 
 /// A list of objects.
-pub(crate) fn list(kind: &Kind, items: Vec<Item>) -> Value {
+pub(crate) fn list(kind: &ServedKind, items: Vec<Item>) -> Value {
     let newest = items.iter().map(|item| item.revision).max().unwrap_or(0);
     json!({
         "kind": format!("{}List", kind.kind),
@@ -69,7 +69,7 @@ pub(crate) fn versions() -> Value {
 }
 
 /// `/apis`.
-pub(crate) fn groups(kinds: &[Kind]) -> Value {
+pub(crate) fn groups(kinds: &[ServedKind]) -> Value {
     let mut seen: Vec<(&str, Vec<Value>)> = Vec::new();
     for kind in kinds.iter().filter(|kind| !kind.group.is_empty()) {
         let version = json!({ "groupVersion": kind.api_version(), "version": kind.version });
@@ -87,13 +87,13 @@ pub(crate) fn groups(kinds: &[Kind]) -> Value {
 }
 
 /// `/api/v1`, `/apis/GROUP/VERSION`.
-pub(crate) fn resources(kinds: &[Kind], group: &str, version: &str) -> Value {
+pub(crate) fn resources(kinds: &[ServedKind], group: &str, version: &str) -> Value {
     let of = kinds.iter().filter(|kind| kind.group == group && kind.version == version);
-    let resource = |kind: &Kind| {
+    let resource = |kind: &ServedKind| {
         json!({
             "name": kind.plural,
             "singularName": kind.kind.to_ascii_lowercase(),
-            "namespaced": kind.scope == Scope::Namespaced,
+            "namespaced": kind.scope == KindScope::Namespaced,
             "kind": kind.kind,
             "verbs": ["get", "list", "create", "update", "delete"],
         })
@@ -134,17 +134,17 @@ fn told(form: Form, code: StatusCode, reason: &str, message: &str, details: Valu
 }
 
 /// A refusal as a `Status`.
-pub(crate) fn refusal(form: Form, refusal: &Refusal) -> Response {
+pub(crate) fn refusal(form: Form, refusal: &ApiError) -> Response {
     let message = match refusal {
-        Refusal::Invalid(findings) => match findings.iter().find(|f| f.code.level() == Level::Error) {
+        ApiError::Invalid(findings) => match findings.iter().find(|f| f.code.level() == Level::Error) {
             Some(first) => first.to_string(),
             None => refusal.to_string(),
         },
-        Refusal::ReadOnly(finding) => finding.to_string(),
+        ApiError::ReadOnly(finding) => finding.to_string(),
         other => other.to_string(),
     };
     let (code, reason, findings) = match refusal {
-        Refusal::Conflict { target, finding: stale } => {
+        ApiError::Conflict { target, finding: stale } => {
             let details = json!({
                 "name": target.name,
                 "group": target.kind.group,
@@ -153,12 +153,12 @@ pub(crate) fn refusal(form: Form, refusal: &Refusal) -> Response {
             });
             return told(form, StatusCode::CONFLICT, "Conflict", &message, details);
         }
-        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound", &[][..]),
-        Refusal::Invalid(findings) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid", findings.as_slice()),
-        Refusal::ReadOnly(finding) => (StatusCode::CONFLICT, "Conflict", std::slice::from_ref(&**finding)),
-        Refusal::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest", &[][..]),
-        Refusal::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", &[][..]),
-        Refusal::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &[][..]),
+        ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound", &[][..]),
+        ApiError::Invalid(findings) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid", findings.as_slice()),
+        ApiError::ReadOnly(finding) => (StatusCode::CONFLICT, "Conflict", std::slice::from_ref(&**finding)),
+        ApiError::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest", &[][..]),
+        ApiError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", &[][..]),
+        ApiError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &[][..]),
     };
     status(form, code, reason, &message, findings)
 }

@@ -8,7 +8,9 @@ use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
 use api::kinds::{self, ObjectKind};
 use apiserver::Store;
-use apiserver::backend::{Applied, Applies, Backend, Batch, Changed, Item, Kind, Refusal, Scope, Target};
+use apiserver::backend::{
+    ApiError, Applied, Applies, Backend, Batch, Changed, Item, KindScope, ObjectTarget, ServedKind,
+};
 use change::{Made, Wanted};
 use identity::freshness::Held;
 use model::time::rfc3339;
@@ -26,7 +28,7 @@ pub type Certificates = Arc<dyn Fn() -> Vec<Held> + Send + Sync>;
 
 /// The API of one cluster.
 pub struct ClusterApi {
-    kinds: Vec<Kind>,
+    kinds: Vec<ServedKind>,
     handle: Handle,
     store: Arc<dyn Store>,
     tokens: Tokens,
@@ -49,22 +51,24 @@ impl ClusterApi {
     }
 
     /// Takes out a registration whose proxy is gone: by whoever may use the API, for it cannot do so itself.
-    async fn withdraw(&self, target: &Target, body: &str) -> Result<Value, Refusal> {
+    async fn withdraw(&self, target: &ObjectTarget, body: &str) -> Result<Value, ApiError> {
         let body: Value = serde_json::from_str(body).unwrap_or_default();
         let Some(uid) = body["uid"].as_str().map(ToOwned::to_owned) else {
-            return Err(Refusal::BadRequest("send {\"uid\": NAME}, a name as `leno status` shows it".into()));
+            return Err(ApiError::BadRequest(
+                "send {\"uid\": NAME}, a name as `leno status` shows it".into(),
+            ));
         };
         let (namespace, group) = (target.namespace.clone(), target.name.clone());
         let taken_out = self.handle.run(move |plane, _| {
             let known = plane.presence.find(&uid);
             if known.is_none_or(|known| *known.namespace != *namespace || *known.group != *group) {
-                return Err(Refusal::NotFound(format!("registration {uid}")));
+                return Err(ApiError::NotFound(format!("registration {uid}")));
             }
             if plane.presence.streams(&uid) > 0 {
                 let text = format!(
                     "{uid} is connected; stop its proxy, which withdraws it and waits for its callers"
                 );
-                return Err(Refusal::BadRequest(text));
+                return Err(ApiError::BadRequest(text));
             }
             plane.withdraw_gone(&uid);
             Ok(json!({ "uid": uid }))
@@ -74,10 +78,10 @@ impl ClusterApi {
 }
 
 /// Every kind in every version that is read.
-fn all_kinds() -> Vec<Kind> {
+fn all_kinds() -> Vec<ServedKind> {
     let versions = |kind: &'static ObjectKind| {
-        let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
-        kind.versions.iter().map(move |version| Kind {
+        let scope = if kind.namespaced { KindScope::Namespaced } else { KindScope::Cluster };
+        kind.versions.iter().map(move |version| ServedKind {
             group: kind.group,
             version,
             kind: kind.kind,
@@ -90,23 +94,23 @@ fn all_kinds() -> Vec<Kind> {
 
 /// Runs store work where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(cause) => Err(Refusal::Unavailable {
+        Err(cause) => Err(ApiError::Unavailable {
             what: "the store's thread failed".into(),
             cause: Some(Box::new(cause)),
         }),
     }
 }
 
-fn unstored(cause: impl std::error::Error + Send + Sync + 'static) -> Refusal {
-    Refusal::Unavailable { what: "the change could not be stored".into(), cause: Some(Box::new(cause)) }
+fn unstored(cause: impl std::error::Error + Send + Sync + 'static) -> ApiError {
+    ApiError::Unavailable { what: "the change could not be stored".into(), cause: Some(Box::new(cause)) }
 }
 
-fn stopping(cause: Ended) -> Refusal {
-    Refusal::Unavailable { what: cause.to_string(), cause: None }
+fn stopping(cause: Ended) -> ApiError {
+    ApiError::Unavailable { what: cause.to_string(), cause: None }
 }
 
 fn item(object: &Object, revision: u64) -> Item {
@@ -114,16 +118,16 @@ fn item(object: &Object, revision: u64) -> Item {
 }
 
 /// The one object of a body, checked to be the one that the path names.
-fn parse_body(target: &Target, body: &str) -> Result<(Object, Vec<Finding>), Refusal> {
+fn parse_body(target: &ObjectTarget, body: &str) -> Result<(Object, Vec<Finding>), ApiError> {
     let (mut objects, findings) = api::parse::documents(body, "");
     if findings.iter().any(|finding| finding.code.level() == Level::Error) {
-        return Err(Refusal::Invalid(findings));
+        return Err(ApiError::Invalid(findings));
     }
     let wanted = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
     let refuse = |cause: String| {
         let origin = Origin { object: wanted.clone(), file: "".into(), line: 1 };
         let fix = "send one object, of the kind, namespace and name of the path";
-        Refusal::Invalid(vec![Finding::new(Code::BadValue, &origin, cause, fix)])
+        ApiError::Invalid(vec![Finding::new(Code::BadValue, &origin, cause, fix)])
     };
     let object = match (objects.pop(), objects.is_empty()) {
         (Some(object), true) => object,
@@ -140,7 +144,7 @@ fn parse_body(target: &Target, body: &str) -> Result<(Object, Vec<Finding>), Ref
 }
 
 /// The objects of a batch, each text one of them.
-fn parse_batch(batch: Batch) -> Result<Wanted, Refusal> {
+fn parse_batch(batch: Batch) -> Result<Wanted, ApiError> {
     let (mut put, mut findings, mut broken) = (Vec::new(), Vec::new(), false);
     for (at, text) in batch.apply.iter().enumerate() {
         let (mut objects, found) = api::parse::documents(text, "");
@@ -151,23 +155,23 @@ fn parse_batch(batch: Batch) -> Result<Wanted, Refusal> {
             (None, _) if broken => {}
             _ => {
                 let what = format!("text {at} of the batch is not one object of a kind that is read");
-                return Err(Refusal::BadRequest(what));
+                return Err(ApiError::BadRequest(what));
             }
         }
     }
     if broken {
-        return Err(Refusal::Invalid(findings));
+        return Err(ApiError::Invalid(findings));
     }
-    let named = |target: &Target| ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
+    let named = |target: &ObjectTarget| ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
     Ok(Wanted { put, gone: batch.delete.iter().map(named).collect(), findings })
 }
 
 impl Backend for ClusterApi {
-    fn kinds(&self) -> &[Kind] {
+    fn kinds(&self) -> &[ServedKind] {
         &self.kinds
     }
 
-    async fn list(&self, kind: Kind, namespace: Option<String>) -> Result<Vec<Item>, Refusal> {
+    async fn list(&self, kind: ServedKind, namespace: Option<String>) -> Result<Vec<Item>, ApiError> {
         let list = self.handle.run(move |plane, _| {
             let wanted = |object: &ObjectRef| {
                 *object.kind == *kind.kind
@@ -180,7 +184,7 @@ impl Backend for ClusterApi {
         list.await.map_err(stopping)
     }
 
-    async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
+    async fn apply(&self, target: ObjectTarget, body: String) -> Result<Applied, ApiError> {
         // Reading may take a while: expressions are compiled.
         let (object, findings) = blocking(move || parse_body(&target, &body)).await?;
         let wanted = Wanted { put: vec![object], gone: Vec::new(), findings };
@@ -190,35 +194,35 @@ impl Backend for ClusterApi {
         Ok(Applied { item: Item { value: values.pop().unwrap_or_default(), revision }, change, findings })
     }
 
-    async fn change(&self, batch: Batch) -> Result<Changed, Refusal> {
+    async fn change(&self, batch: Batch) -> Result<Changed, ApiError> {
         let wanted = blocking(move || parse_batch(batch)).await?;
         self.make(wanted).await.map(|made| made.changed).map_err(change::one)
     }
 
-    async fn delete(&self, target: Target) -> Result<(), Refusal> {
+    async fn delete(&self, target: ObjectTarget) -> Result<(), ApiError> {
         let object = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
         let wanted = Wanted { put: Vec::new(), gone: vec![object], findings: Vec::new() };
         let changed = self.make(wanted).await.map_err(change::one)?.changed;
         match changed.missing.first() {
-            Some(missing) => Err(Refusal::NotFound(missing.to_string())),
+            Some(missing) => Err(ApiError::NotFound(missing.to_string())),
             None => Ok(()),
         }
     }
 
-    async fn call(&self, target: Target, subresource: String, body: String) -> Result<Value, Refusal> {
+    async fn call(&self, target: ObjectTarget, subresource: String, body: String) -> Result<Value, ApiError> {
         if target.kind.kind == "WorkloadGroup" && subresource == "withdraw" {
             return self.withdraw(&target, &body).await;
         }
         if target.kind.kind != "WorkloadGroup" || subresource != "token" {
-            return Err(Refusal::NotFound(format!("{}/{}/{subresource}", target.kind.plural, target.name)));
+            return Err(ApiError::NotFound(format!("{}/{}/{subresource}", target.kind.plural, target.name)));
         }
         let (namespace, name) = (target.namespace.clone(), target.name.clone());
         let known = self.handle.run(move |plane, _| plane.world.group(&namespace, &name).is_some());
         if !known.await.map_err(stopping)? {
-            return Err(Refusal::NotFound(format!("WorkloadGroup/{}.{}", target.name, target.namespace)));
+            return Err(ApiError::NotFound(format!("WorkloadGroup/{}.{}", target.name, target.namespace)));
         }
         let Some(root) = (self.root)() else {
-            return Err(Refusal::Unavailable {
+            return Err(ApiError::Unavailable {
                 what: "there is no signing certificate yet".into(),
                 cause: None,
             });
@@ -237,11 +241,11 @@ impl Backend for ClusterApi {
     }
 }
 
-fn not_issued(cause: TokenError) -> Refusal {
+fn not_issued(cause: TokenError) -> ApiError {
     match cause {
-        TokenError::TooMany => Refusal::TooMany(cause.to_string()),
+        TokenError::TooMany => ApiError::TooMany(cause.to_string()),
         cause => {
-            Refusal::Unavailable { what: "no token could be issued".into(), cause: Some(Box::new(cause)) }
+            ApiError::Unavailable { what: "no token could be issued".into(), cause: Some(Box::new(cause)) }
         }
     }
 }

@@ -1,14 +1,19 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::backend::{Applied, Batch, Changed, Item, Kind, Scope};
+use crate::backend::{Applied, Batch, Changed, Item, KindScope, ServedKind};
 use model::{Code, Finding, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const SERVICE: Kind =
-    Kind { group: "", version: "v1", kind: "Service", plural: "services", scope: Scope::Namespaced };
+const SERVICE: ServedKind = ServedKind {
+    group: "",
+    version: "v1",
+    kind: "Service",
+    plural: "services",
+    scope: KindScope::Namespaced,
+};
 
 #[derive(Default)]
 struct Fake {
@@ -20,16 +25,16 @@ fn origin(name: &str) -> Origin {
 }
 
 impl Backend for Fake {
-    fn kinds(&self) -> &[Kind] {
+    fn kinds(&self) -> &[ServedKind] {
         &[SERVICE]
     }
-    async fn list(&self, _: Kind, _: Option<String>) -> Result<Vec<Item>, Refusal> {
+    async fn list(&self, _: ServedKind, _: Option<String>) -> Result<Vec<Item>, ApiError> {
         let objects = self.objects.lock().unwrap().clone();
         Ok(objects.into_iter().map(|value| Item { value, revision: 3 }).collect())
     }
-    async fn apply(&self, target: Target, body: String) -> Result<Applied, Refusal> {
+    async fn apply(&self, target: ObjectTarget, body: String) -> Result<Applied, ApiError> {
         match target.name.as_str() {
-            "file" => Err(Refusal::ReadOnly(Box::new(Finding::new(
+            "file" => Err(ApiError::ReadOnly(Box::new(Finding::new(
                 Code::ReadOnly,
                 &origin("file"),
                 "is in a.yaml",
@@ -38,9 +43,9 @@ impl Backend for Fake {
             "stale" => {
                 let finding =
                     Box::new(Finding::new(Code::Stale, &origin("stale"), "is 1, not 3", "copy again"));
-                Err(Refusal::Conflict { target: Box::new(target), finding })
+                Err(ApiError::Conflict { target: Box::new(target), finding })
             }
-            "bad" => Err(Refusal::Invalid(vec![Finding::new(Code::BadValue, &origin("bad"), "no", "yes")])),
+            "bad" => Err(ApiError::Invalid(vec![Finding::new(Code::BadValue, &origin("bad"), "no", "yes")])),
             _ => {
                 let value: Value = serde_saphyr::from_str(&body).unwrap();
                 self.objects.lock().unwrap().push(value.clone());
@@ -52,7 +57,7 @@ impl Backend for Fake {
             }
         }
     }
-    async fn change(&self, batch: Batch) -> Result<Changed, Refusal> {
+    async fn change(&self, batch: Batch) -> Result<Changed, ApiError> {
         let named = |name: &str| ObjectRef::new("Service", "n", name);
         Ok(Changed {
             revision: 4,
@@ -62,10 +67,10 @@ impl Backend for Fake {
             ..Changed::default()
         })
     }
-    async fn delete(&self, target: Target) -> Result<(), Refusal> {
-        Err(Refusal::NotFound(target.name))
+    async fn delete(&self, target: ObjectTarget) -> Result<(), ApiError> {
+        Err(ApiError::NotFound(target.name))
     }
-    async fn call(&self, target: Target, subresource: String, _: String) -> Result<Value, Refusal> {
+    async fn call(&self, target: ObjectTarget, subresource: String, _: String) -> Result<Value, ApiError> {
         Ok(json!({ "name": target.name, "sub": subresource }))
     }
     async fn report(&self, name: String) -> Option<Value> {

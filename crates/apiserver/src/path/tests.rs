@@ -2,31 +2,37 @@
 
 use super::*;
 
-const KINDS: [Kind; 3] = [
-    Kind { group: "", version: "v1", kind: "Service", plural: "services", scope: Scope::Namespaced },
-    Kind {
+const KINDS: [ServedKind; 3] = [
+    ServedKind {
+        group: "",
+        version: "v1",
+        kind: "Service",
+        plural: "services",
+        scope: KindScope::Namespaced,
+    },
+    ServedKind {
         group: "networking.istio.io",
         version: "v1",
         kind: "WorkloadGroup",
         plural: "workloadgroups",
-        scope: Scope::Namespaced,
+        scope: KindScope::Namespaced,
     },
-    Kind {
+    ServedKind {
         group: "leno.dev",
         version: "v1alpha1",
         kind: "Cluster",
         plural: "clusters",
-        scope: Scope::Cluster,
+        scope: KindScope::Cluster,
     },
 ];
 
 fn check(path: &str, expected: &str) {
     let found = match parse(path, &KINDS) {
-        Place::List(kind, namespace) => format!("list {} {}", kind.kind, namespace.unwrap_or("*".into())),
-        Place::Object(t) => format!("object {} {} {}", t.kind.kind, t.namespace, t.name),
-        Place::Below(t, below) => format!("{below} of {} {} {}", t.kind.kind, t.namespace, t.name),
-        Place::Resources { group, version } => format!("resources {group} {version}"),
-        Place::Report(name) => format!("report {name}"),
+        ApiPath::List(kind, namespace) => format!("list {} {}", kind.kind, namespace.unwrap_or("*".into())),
+        ApiPath::Object(t) => format!("object {} {} {}", t.kind.kind, t.namespace, t.name),
+        ApiPath::Below(t, below) => format!("{below} of {} {} {}", t.kind.kind, t.namespace, t.name),
+        ApiPath::Resources { group, version } => format!("resources {group} {version}"),
+        ApiPath::Report(name) => format!("report {name}"),
         other => format!("{other:?}"),
     };
     assert_eq!(found, expected, "{path}");

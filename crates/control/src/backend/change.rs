@@ -9,7 +9,7 @@ use crate::source::applied;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceObject;
 use api::Object;
-use apiserver::backend::{Applies, Changed, Kind, Refusal, Target};
+use apiserver::backend::{ApiError, Applies, Changed, ObjectTarget, ServedKind};
 use model::{Code, Finding, Level, ObjectRef};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) struct Made {
 
 impl ClusterApi {
     /// Checks, stores and makes changes. All that is wrong with them is told at once.
-    pub(super) async fn make(&self, wanted: Wanted) -> Result<Made, Vec<Refusal>> {
+    pub(super) async fn make(&self, wanted: Wanted) -> Result<Made, Vec<ApiError>> {
         let writing = self.writing.clone().lock_owned().await;
         let (kinds, now_s) = (self.kinds.clone(), self.tokens.now_s());
         let checked = self.handle.run(move |plane, _| check(plane, wanted, &kinds, now_s)).await;
@@ -63,22 +63,27 @@ impl ClusterApi {
 }
 
 /// What several refusals come to: one of its own kind, else all that was found.
-pub(super) fn one(mut refused: Vec<Refusal>) -> Refusal {
+pub(super) fn one(mut refused: Vec<ApiError>) -> ApiError {
     if refused.len() == 1
         && let Some(only) = refused.pop()
     {
         return only;
     }
     let findings = |refusal| match refusal {
-        Refusal::Invalid(findings) => findings,
-        Refusal::ReadOnly(finding) | Refusal::Conflict { finding, .. } => vec![*finding],
+        ApiError::Invalid(findings) => findings,
+        ApiError::ReadOnly(finding) | ApiError::Conflict { finding, .. } => vec![*finding],
         _ => Vec::new(),
     };
-    Refusal::Invalid(refused.into_iter().flat_map(findings).collect())
+    ApiError::Invalid(refused.into_iter().flat_map(findings).collect())
 }
 
 /// What stands against the changes, and what they come to.
-fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Result<Checked, Vec<Refusal>> {
+fn check(
+    plane: &mut Plane,
+    wanted: Wanted,
+    kinds: &[ServedKind],
+    now_s: u64,
+) -> Result<Checked, Vec<ApiError>> {
     let Wanted { mut put, gone, mut findings } = wanted;
     let mut refused = contradictions(&put, &gone);
     for object in &mut put {
@@ -100,7 +105,7 @@ fn check(plane: &mut Plane, wanted: Wanted, kinds: &[Kind], now_s: u64) -> Resul
         let found = try_out(plane, &put, &gone);
         if found.iter().any(|finding| finding.code.level() == Level::Error) {
             findings.extend(found);
-            refused.push(Refusal::Invalid(findings));
+            refused.push(ApiError::Invalid(findings));
             return Err(refused);
         }
     }
@@ -119,7 +124,7 @@ fn try_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef]) -> Vec<Fi
 }
 
 /// Objects that are named twice: whatever was meant, something else might be done.
-fn contradictions(put: &[Object], gone: &[ObjectRef]) -> Vec<Refusal> {
+fn contradictions(put: &[Object], gone: &[ObjectRef]) -> Vec<ApiError> {
     let mut seen = BTreeSet::new();
     let mut refused = Vec::new();
     let named = put.iter().map(|object| (&object.object, object.at(0)));
@@ -128,19 +133,19 @@ fn contradictions(put: &[Object], gone: &[ObjectRef]) -> Vec<Refusal> {
         if !seen.insert(object) {
             let cause = "the object is named twice in one change";
             let finding = Finding::new(Code::Duplicate, &origin, cause, "name it once");
-            refused.push(Refusal::Invalid(vec![finding]));
+            refused.push(ApiError::Invalid(vec![finding]));
         }
     }
     refused
 }
 
 /// Refuses changes of what comes from a file.
-fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), Refusal> {
+fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), ApiError> {
     let Some(found) = plane.objects.find_read_only(object) else { return Ok(()) };
     let origin = &found.origin;
     let cause = format!("it is defined in {}:{}", origin.file, origin.line);
     let fix = format!("change {} instead", origin.file);
-    Err(Refusal::ReadOnly(Box::new(Finding::new(Code::ReadOnly, origin, cause, fix))))
+    Err(ApiError::ReadOnly(Box::new(Finding::new(Code::ReadOnly, origin, cause, fix))))
 }
 
 /// Brings into force what is stored, and says what came of it.
@@ -170,7 +175,11 @@ fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
 }
 
 /// Refuses a copy that is not of the object as it is stored; one that says no version may overwrite any.
-fn check_version(kinds: &[Kind], object: &Object, stored: Option<&SourceObject>) -> Result<(), Refusal> {
+fn check_version(
+    kinds: &[ServedKind],
+    object: &Object,
+    stored: Option<&SourceObject>,
+) -> Result<(), ApiError> {
     let Some(copied) = &object.meta.resource_version else { return Ok(()) };
     let now = match stored {
         Some(stored) if stored.revision.to_string() == copied.text => return Ok(()),
@@ -181,8 +190,9 @@ fn check_version(kinds: &[Kind], object: &Object, stored: Option<&SourceObject>)
     let fix =
         "take a fresh copy with `leno get` and change that one, or remove `resourceVersion` to overwrite";
     let finding = Box::new(Finding::new(Code::Stale, &object.at(copied.line), cause, fix));
-    let of = |kind: &&Kind| kind.kind == &*object.object.kind && kind.api_version() == *object.api_version;
-    let Some(kind) = kinds.iter().find(of).copied() else { return Err(Refusal::Invalid(vec![*finding])) };
+    let of =
+        |kind: &&ServedKind| kind.kind == &*object.object.kind && kind.api_version() == *object.api_version;
+    let Some(kind) = kinds.iter().find(of).copied() else { return Err(ApiError::Invalid(vec![*finding])) };
     let (namespace, name) = (object.meta.namespace.to_string(), object.meta.name.to_string());
-    Err(Refusal::Conflict { target: Box::new(Target { kind, namespace, name }), finding })
+    Err(ApiError::Conflict { target: Box::new(ObjectTarget { kind, namespace, name }), finding })
 }

@@ -13,12 +13,12 @@ use std::time::Instant;
 #[test]
 fn a_body_must_be_what_the_path_names() {
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
-    let target = |name: &str| Target { kind, namespace: "default".into(), name: name.into() };
+    let target = |name: &str| ObjectTarget { kind, namespace: "default".into(), name: name.into() };
     let body = crate::source::directory::files::tests::service("a", 80);
     assert!(parse_body(&target("a"), &body).is_ok());
     assert!(parse_body(&target(""), &body).is_ok());
     for (name, body) in [("b", body.as_str()), ("a", ""), ("a", "kind: [")] {
-        assert!(matches!(parse_body(&target(name), body), Err(Refusal::Invalid(_))), "{name} {body}");
+        assert!(matches!(parse_body(&target(name), body), Err(ApiError::Invalid(_))), "{name} {body}");
     }
 }
 
@@ -87,7 +87,7 @@ impl Bed {
         let target = |text: &&str| {
             let (kind, name) = text.split_once('/').unwrap();
             let kind = all_kinds().into_iter().find(|known| known.kind == kind).unwrap();
-            Target { kind, namespace: "default".into(), name: name.into() }
+            ObjectTarget { kind, namespace: "default".into(), name: name.into() }
         };
         let batch = Batch {
             apply: apply.iter().map(|text| (*text).to_owned()).collect(),
@@ -95,8 +95,8 @@ impl Bed {
         };
         let codes = |findings: Vec<Finding>| findings.iter().map(|finding| finding.code.as_str()).collect();
         self.api.change(batch).await.map_err(|refusal| match refusal {
-            Refusal::Invalid(findings) => codes(findings),
-            Refusal::ReadOnly(finding) | Refusal::Conflict { finding, .. } => codes(vec![*finding]),
+            ApiError::Invalid(findings) => codes(findings),
+            ApiError::ReadOnly(finding) | ApiError::Conflict { finding, .. } => codes(vec![*finding]),
             other => panic!("{other}"),
         })
     }
@@ -191,9 +191,9 @@ async fn what_a_change_breaks_elsewhere_is_told() {
     assert!(bed.change(&[], &["Service/none"]).await.unwrap().findings.is_empty());
     // An object about which there is an error is not stored, also when it comes alone.
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "HTTPRoute").unwrap();
-    let target = Target { kind, namespace: "default".into(), name: "s".into() };
+    let target = ObjectTarget { kind, namespace: "default".into(), name: "s".into() };
     let refused = bed.api.apply(target, route("s", "a", "b")).await.map(drop);
-    assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ApiError::Invalid(_))), "{refused:?}");
     assert_eq!(bed.state().await, "r a 2");
 }
 
@@ -208,7 +208,7 @@ async fn what_is_stored_comes_into_force_though_the_caller_hung_up() {
     let api = Arc::new(ClusterApi::new(handle.clone(), store, tokens, Arc::new(|| None)));
 
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
-    let target = Target { kind, namespace: "default".into(), name: "a".into() };
+    let target = ObjectTarget { kind, namespace: "default".into(), name: "a".into() };
     let body = crate::source::directory::files::tests::service("a", 80);
     let caller = tokio::spawn({
         let api = api.clone();
