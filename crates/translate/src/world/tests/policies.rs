@@ -230,3 +230,16 @@ fn a_condition_on_identity_is_told_where_nobody_has_one() {
     let open = policy("q", &format!("{{{EDGE}, rules: [{{}}]}}"));
     assert_eq!(said(&format!("{SHOP}{}{open}", policy("p", &format!("{{{from}}}"))), "p"), []);
 }
+
+/// No unit reads this kind: it is told of and taken back all the same.
+#[test]
+fn a_kind_that_is_only_read_is_told_of_while_it_is_there() {
+    let text = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: n}\n\
+                spec:\n  mtls: {mode: PERMISSIVE}\n";
+    let mut world = world(text);
+    let told = world.findings();
+    assert_eq!((told.len(), told[0].code, told[0].origin.line), (1, Code::Ignored, 5), "{told:?}");
+    assert!(told[0].cause.contains("the mesh stays STRICT"), "{told:?}");
+    let touched = world.apply(Change::ObjectGone(ObjectRef::new("PeerAuthentication", "n", "p")));
+    assert!(world.findings().is_empty() && touched.is_empty(), "{touched:?}");
+}
