@@ -5,8 +5,8 @@
 //! link was opened with expires, another link takes its place.
 
 use crate::metrics::Metrics;
-use crate::task::Handle;
-use apiserver::{Change, Row, Store, Table};
+use crate::task::{Ended, Handle};
+use apiserver::{Change, Row, Store, StoreError, Table};
 use daemon::Drain;
 use daemon::clock::Clock;
 use identity::rotate::{jitter, superseded};
@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
+use xds::Status;
 use xds::client::{Session, Update};
 use xds::grpc::{Channel, Reporting};
 use xds::link::Link;
@@ -56,7 +58,22 @@ enum End {
     Superseded,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why a link broke.
+#[derive(Debug, Error)]
+enum LinkFailure {
+    /// The connection or a stream on it failed.
+    #[error(transparent)]
+    Link(#[from] Status),
+    /// The other side ended one of the two streams.
+    #[error("the management plane closed the {0}")]
+    Closed(&'static str),
+    /// What came could not be stored.
+    #[error("store what the management plane sent")]
+    Store(#[source] StoreError),
+    /// This plane is stopping.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
 
 /// The stored view: other clusters with their versions. Rows that cannot be read are left out; they come
 /// again from the management plane.
@@ -108,7 +125,8 @@ impl Federation {
                 }
                 Err(error) => {
                     self.metrics.manager_up.set(0);
-                    tracing::warn!(%error, manager = %self.manager, "no link to the management plane; the last view stays in force");
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, manager = %self.manager, "no link to the management plane; the last view stays in force");
                 }
             }
             let pause = backoff.next_wait(jitter());
@@ -120,7 +138,7 @@ impl Federation {
     }
 
     /// One connection, from its beginning to its end.
-    async fn connect(&self, session: &mut Session, backoff: &mut Backoff) -> Result<End, Failure> {
+    async fn connect(&self, session: &mut Session, backoff: &mut Backoff) -> Result<End, LinkFailure> {
         // Read first: should it be renewed while we connect, the link is replaced too early, not too late.
         let shown = self.identity.svid();
         let tls = self.identity.client_config(Expect::OneOf(vec![self.manager_id.clone()]), &[b"h2"]);
@@ -134,7 +152,7 @@ impl Federation {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..ProxyNode::default()
         };
-        link.tx.send(session.on_connect(node)).await?;
+        link.tx.send(session.on_connect(node)).await.map_err(|_| LinkFailure::Closed("stream"))?;
         self.metrics.manager_up.set(1);
         let old = std::pin::pin!(superseded(&self.identity, shown, || self.clock.wall(), jitter()));
         self.pump(session, &mut link, &mut reporting, backoff, old).await
@@ -147,18 +165,18 @@ impl Federation {
         reporting: &mut Reporting,
         backoff: &mut Backoff,
         mut old: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<End, Failure> {
+    ) -> Result<End, LinkFailure> {
         let mut export = self.handle.export();
         export.mark_changed();
         loop {
             tokio::select! {
                 response = link.rx.recv() => {
-                    let Some(response) = response else { return Err("the management plane closed the stream".into()) };
+                    let Some(response) = response else { return Err(LinkFailure::Closed("stream")) };
                     let request = match session.on_response(response?) {
                         Ok(update) => self.take(session, update).await?,
                         Err(refusal) => *refusal.request,
                     };
-                    link.tx.send(request).await?;
+                    link.tx.send(request).await.map_err(|_| LinkFailure::Closed("stream"))?;
                 }
                 ack = reporting.acks.recv() => match ack {
                     Some(ack) => {
@@ -167,15 +185,16 @@ impl Federation {
                         // for ever at full speed.
                         backoff.reset();
                     }
-                    None => return Err("the management plane closed the report".into()),
+                    None => return Err(LinkFailure::Closed("report")),
                 },
                 // Here alone: an update that was begun must come into force, or it would be held and not used.
                 () = &mut old => return Ok(End::Superseded),
                 changed = export.changed() => {
-                    changed?;
+                    changed.map_err(|_| Ended)?;
                     let current = export.borrow_and_update().clone();
                     if let Some(current) = current {
-                        reporting.tx.send((*current).clone()).await?;
+                        let sent = reporting.tx.send((*current).clone()).await;
+                        sent.map_err(|_| LinkFailure::Closed("report"))?;
                         self.metrics.reports.inc();
                     }
                 }
@@ -184,7 +203,11 @@ impl Federation {
     }
 
     /// Stores an update, brings it into force, and gives back the confirmation.
-    async fn take(&self, session: &Session, update: Update) -> Result<xds::DeltaDiscoveryRequest, Failure> {
+    async fn take(
+        &self,
+        session: &Session,
+        update: Update,
+    ) -> Result<xds::DeltaDiscoveryRequest, LinkFailure> {
         let clusters: Vec<RemoteCluster> = update
             .upserts
             .into_iter()
@@ -206,7 +229,9 @@ impl Federation {
         let rows: Vec<Change> = clusters.iter().map(row).collect();
         if !rows.is_empty() {
             let store = self.store.clone();
-            tokio::task::spawn_blocking(move || store.commit(&rows)).await??;
+            let stored = tokio::task::spawn_blocking(move || store.commit(&rows)).await;
+            // A thread that failed has stored nothing, and this plane goes with it.
+            stored.map_err(|_| Ended)?.map_err(LinkFailure::Store)?;
         }
         self.handle.run(move |plane, _| plane.remote(clusters)).await?;
         Ok(session.ack(&update.nonce, session.held_hash()))

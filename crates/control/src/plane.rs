@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger, Validity, seconds};
 use crate::push::{self, published::Published};
 use crate::source::objects::Objects;
-use crate::stream::{CatalogSource, Peer, Stream, StreamId};
+use crate::stream::{CatalogSource, Peer, RequestFailure, Stream, StreamId};
 use api::Object;
 use apiserver::Change as Row;
 use model::federation::RemoteCluster;
@@ -222,11 +222,7 @@ impl Plane {
     }
 
     /// A request came in; `Err`: the stream must end.
-    pub fn request(
-        &mut self,
-        id: StreamId,
-        request: DeltaDiscoveryRequest,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    pub fn request(&mut self, id: StreamId, request: DeltaDiscoveryRequest) -> Result<(), RequestFailure> {
         let source =
             CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
@@ -240,7 +236,7 @@ impl Plane {
             let message: String = message.chars().take(NACK_MESSAGE_CHARS_MAX).collect();
             tracing::warn!(proxy = %stream.peer, cause = message, "a proxy refused what it was sent");
         }
-        let sent = stream.on_request(request, source)??;
+        let sent = stream.on_request(request, source)?;
         self.metrics.resources_sent.add(sent.resources);
         self.metrics.resources_removed.add(sent.removed);
         // Names come and go without any change of the mesh too.

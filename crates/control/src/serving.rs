@@ -1,20 +1,21 @@
 //! Control streams over the network: who may open one, and the loop between it and the plane.
 
 use crate::metrics::Metrics;
-use crate::presence::{ADDRESSES_MAX, Validity};
-use crate::stream::{Peer as StreamPeer, Stream};
-use crate::task::Handle;
+use crate::presence::{ADDRESSES_MAX, Stranger, Validity};
+use crate::stream::{Peer as StreamPeer, RequestFailure, Stream};
+use crate::task::{Ended, Handle};
 use daemon::clock::Clock;
 use daemon::{Drain, Tasks};
 use model::trust::Proof;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use translate::ProxyKey;
-use xds::Status;
 use xds::grpc::{Discovery, Peer};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryRequest;
+use xds::{Code, Status};
 
 /// The first request must come within this time.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,37 +47,70 @@ impl Discovery for Streams {
         let (handle, drain, metrics, clock) =
             (self.handle.clone(), self.drain.clone(), self.metrics.clone(), self.clock.clone());
         self.tasks.spawn("control stream", async move {
-            let served = serve(proof, peer.address, end, handle, &drain, clock);
+            let mut end = end;
+            let served = serve(proof, peer.address, &mut end, handle, &drain, clock);
             if let Err(error) = served.await {
                 metrics.refusals.inc();
                 tracing::warn!(peer = %peer.address, %error, "control stream ended");
+                end.fail(error.into());
             }
         });
         Ok(())
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why a control stream was ended here.
+#[derive(Debug, Error)]
+pub(crate) enum StreamFailure {
+    /// See [`FIRST_REQUEST_TIMEOUT`].
+    #[error("no request within {} s", FIRST_REQUEST_TIMEOUT.as_secs())]
+    Silent,
+    /// It is not who it says.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
+    /// There is no room for it: see [`crate::plane::STREAMS_MAX`].
+    #[error("too many streams")]
+    TooMany,
+    /// What it asks for cannot be served.
+    #[error(transparent)]
+    Request(#[from] RequestFailure),
+    /// The plane is stopping.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+impl From<StreamFailure> for Status {
+    fn from(failure: StreamFailure) -> Self {
+        let code = match failure {
+            StreamFailure::Request(RequestFailure::Fault(fault)) => return fault.into(),
+            StreamFailure::Silent => Code::DeadlineExceeded,
+            StreamFailure::Stranger(_) => Code::PermissionDenied,
+            StreamFailure::TooMany | StreamFailure::Request(_) => Code::ResourceExhausted,
+            StreamFailure::Ended(_) => Code::Unavailable,
+        };
+        Status::new(code, failure.to_string())
+    }
+}
 
 async fn serve(
     proof: Proof,
     remote: SocketAddr,
-    mut end: ServerEnd,
+    end: &mut ServerEnd,
     handle: Handle,
     drain: &Drain,
     clock: Arc<dyn Clock>,
-) -> Result<(), Failure> {
+) -> Result<(), StreamFailure> {
     let first = match tokio::time::timeout(FIRST_REQUEST_TIMEOUT, end.rx.recv()).await {
         Ok(Some(Ok(first))) => first,
         Ok(Some(Err(_)) | None) => return Ok(()),
-        Err(_) => return Err("no request within 10 s".into()),
+        Err(_) => return Err(StreamFailure::Silent),
     };
     let node = first.node.as_ref().and_then(|node| node.proxy.clone()).unwrap_or_default();
     let addresses: Vec<IpAddr> =
         node.addresses.iter().take(ADDRESSES_MAX).filter_map(|address| address.parse().ok()).collect();
     let version: String = node.version.chars().take(VERSION_CHARS_MAX).collect();
     let tx = end.tx.clone();
-    let opened = handle.run(move |plane, _| -> Result<u64, Failure> {
+    let opened = handle.run(move |plane, _| -> Result<u64, StreamFailure> {
         let registration = plane.admit(&node.uid, &proof)?;
         let key = ProxyKey { namespace: registration.namespace, group: registration.group };
         let peer = StreamPeer::Proxy {
@@ -88,10 +122,10 @@ async fn serve(
             version: version.into(),
         };
         let stream = Stream::new(peer, tx, move || clock.wall());
-        plane.open(stream, &addresses).ok_or_else(|| "too many streams".into())
+        plane.open(stream, &addresses).ok_or(StreamFailure::TooMany)
     });
     let id = opened.await??;
-    let result = pump(id, first, &mut end, &handle, drain).await;
+    let result = pump(id, first, end, &handle, drain).await;
     // The plane may be gone already; then there is nothing to tell.
     let _ = handle.run(move |plane, now| plane.close(id, now.instant)).await;
     result
@@ -104,7 +138,7 @@ pub(crate) async fn pump(
     end: &mut ServerEnd,
     handle: &Handle,
     drain: &Drain,
-) -> Result<(), Failure> {
+) -> Result<(), StreamFailure> {
     let mut request = first;
     loop {
         handle.run(move |plane, _| plane.request(id, request)).await??;

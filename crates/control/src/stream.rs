@@ -91,6 +91,17 @@ pub enum AckState {
 #[error("the stream does not take messages")]
 pub struct QueueFull;
 
+/// Why a stream must be ended after a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFailure {
+    /// The request is out of order.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// See [`QueueFull`].
+    #[error(transparent)]
+    QueueFull(#[from] QueueFull),
+}
+
 /// What all streams are served from.
 #[derive(Clone, Copy)]
 pub struct CatalogSource<'a> {
@@ -157,7 +168,7 @@ impl Stream {
         &mut self,
         request: DeltaDiscoveryRequest,
         source: CatalogSource<'_>,
-    ) -> Result<Result<Sent, QueueFull>, Fault> {
+    ) -> Result<Sent, RequestFailure> {
         if !request.response_nonce.is_empty() && request.response_nonce == self.nonce {
             self.answered = self.sent;
             self.has_nacked = request.error_detail.is_some();
@@ -171,7 +182,7 @@ impl Stream {
         let response = self.session.on_request(request, &view)?;
         let sent = self.send(response);
         self.settle_revision();
-        Ok(sent)
+        Ok(sent?)
     }
 
     /// What carries `sequence` (see [`Stream::sequence`]) carries this revision of the API's objects too.
@@ -245,10 +256,5 @@ impl Stream {
     /// How far the proxy is.
     pub fn status(&self) -> SessionStatus {
         self.session.status()
-    }
-
-    /// Whether the last answer was a refusal.
-    pub fn complains(&self) -> bool {
-        self.has_nacked
     }
 }

@@ -4,7 +4,7 @@
 //! itself must agree, or it is refused.
 
 use crate::clusters::{Clusters, NAME_BYTES_MAX, News, Unfit};
-use apiserver::Store;
+use apiserver::{Store, StoreError};
 use daemon::clock::Clock;
 use daemon::metrics::{Counter, Gauge, Registry};
 use daemon::{Drain, Tasks};
@@ -15,11 +15,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use thiserror::Error;
 use tokio::sync::watch;
 use xds::grpc::{Discovery, Federation, Peer, ReportEnd};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryResponse;
-use xds::server::{Catalog, Session, SessionStatus};
+use xds::server::{Catalog, Fault, Session, SessionStatus};
 use xds::wire::Encoded;
 use xds::{Code, Status};
 
@@ -32,7 +33,47 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest version text kept of a control plane, in characters.
 const VERSION_CHARS_MAX: usize = 64;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why a stream of a control plane ended.
+#[derive(Debug, Error)]
+enum StreamEnded {
+    /// The way to it failed.
+    #[error(transparent)]
+    Link(#[from] Status),
+    /// It takes nothing more.
+    #[error("the control plane went away")]
+    Away,
+    /// See [`FIRST_REQUEST_TIMEOUT`].
+    #[error("no request within {} s", FIRST_REQUEST_TIMEOUT.as_secs())]
+    Silent,
+    /// What it says of itself cannot be taken.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// What it asks for cannot be served.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// Its report could not be stored.
+    #[error("store the report")]
+    Store(#[source] StoreError),
+    /// The thread that stores failed.
+    #[error("the thread that stores failed")]
+    Thread(#[source] tokio::task::JoinError),
+}
+
+impl From<StreamEnded> for Status {
+    fn from(ended: StreamEnded) -> Self {
+        let code = match ended {
+            StreamEnded::Link(status) => return status,
+            StreamEnded::Fault(fault) => return fault.into(),
+            StreamEnded::Away => Code::Cancelled,
+            StreamEnded::Silent => Code::DeadlineExceeded,
+            StreamEnded::Unfit(Unfit::TooMany) => Code::ResourceExhausted,
+            StreamEnded::Unfit(Unfit::Name) => Code::InvalidArgument,
+            StreamEnded::Unfit(Unfit::OtherCluster) => Code::PermissionDenied,
+            StreamEnded::Store(_) | StreamEnded::Thread(_) => Code::Unavailable,
+        };
+        Status::new(code, ended.to_string())
+    }
+}
 
 /// What the management plane counts.
 #[derive(Clone, Debug)]
@@ -225,7 +266,7 @@ impl Hub {
         place: &Place,
         end: &mut ReportEnd,
         name: &mut Option<Arc<str>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StreamEnded> {
         loop {
             let report = tokio::select! {
                 report = end.rx.recv() => match report {
@@ -241,7 +282,8 @@ impl Hub {
             let (news, rows) = (weighed.news, std::mem::take(&mut weighed.rows));
             if !rows.is_empty() {
                 let store = self.parts.store.clone();
-                tokio::task::spawn_blocking(move || store.commit(&rows)).await??;
+                let stored = tokio::task::spawn_blocking(move || store.commit(&rows)).await;
+                stored.map_err(StreamEnded::Thread)?.map_err(StreamEnded::Store)?;
             }
             self.clusters().take(weighed);
             drop(storing);
@@ -255,12 +297,12 @@ impl Hub {
                 self.parts.metrics.changes.inc();
                 self.version.send_modify(|version| *version += 1);
             }
-            end.acks.send(()).await?;
+            end.acks.send(()).await.map_err(|_| StreamEnded::Away)?;
         }
     }
 
     /// Serves one control stream, and keeps what it says of itself while it is open.
-    async fn tell(&self, place: &Place, end: ServerEnd) -> Result<(), Failure> {
+    async fn tell(&self, place: &Place, end: &mut ServerEnd) -> Result<(), StreamEnded> {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let result = self.tell_on(stream, place, end).await;
         let mut told = self.told();
@@ -270,7 +312,7 @@ impl Hub {
         result
     }
 
-    async fn tell_on(&self, stream: u64, place: &Place, mut end: ServerEnd) -> Result<(), Failure> {
+    async fn tell_on(&self, stream: u64, place: &Place, end: &mut ServerEnd) -> Result<(), StreamEnded> {
         let clock = self.parts.clock.clone();
         let mut session = Session::new(move || clock.wall());
         let mut version = self.version.subscribe();
@@ -278,7 +320,7 @@ impl Hub {
         let mut request = match tokio::time::timeout(FIRST_REQUEST_TIMEOUT, end.rx.recv()).await {
             Ok(Some(first)) => Some(first?),
             Ok(None) => return Ok(()),
-            Err(_) => return Err("no request within 10 s".into()),
+            Err(_) => return Err(StreamEnded::Silent),
         };
         let node = request.as_ref().and_then(|first| first.node.as_ref()).and_then(|node| node.proxy.clone());
         let node = node.unwrap_or_default();
@@ -300,14 +342,15 @@ impl Hub {
             self.told().insert(own.clone(), told);
             if let Some(response) = response {
                 self.count(&response);
-                end.tx.send(response).await?;
+                end.tx.send(response).await.map_err(|_| StreamEnded::Away)?;
             }
             tokio::select! {
                 next = end.rx.recv() => match next {
                     Some(next) => request = Some(next?),
                     None => return Ok(()),
                 },
-                changed = version.changed() => changed?,
+                // The sender is in the hub, which lives as long as this.
+                _ = version.changed() => {}
                 () = self.parts.drain.started() => return Ok(()),
             }
         }
@@ -322,11 +365,12 @@ impl Hub {
 pub struct Service(pub Arc<Hub>);
 
 impl Discovery for Service {
-    fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
+    fn open(&self, peer: Peer, mut end: ServerEnd) -> Result<(), Status> {
         let place = self.0.admit(&peer)?;
         self.0.parts.tasks.spawn("control stream", async move {
-            if let Err(error) = place.hub.tell(&place, end).await {
+            if let Err(error) = place.hub.tell(&place, &mut end).await {
                 tracing::warn!(peer = %peer.address, %error, "control stream ended");
+                end.fail(error.into());
             }
         });
         Ok(())
@@ -341,6 +385,7 @@ impl Federation for Service {
             let mut name = None;
             if let Err(error) = hub.take_reports(&place, &mut end, &mut name).await {
                 tracing::warn!(peer = %peer.address, %error, "report ended");
+                end.closing.fail(error.into());
             }
             if let Some(name) = name {
                 hub.clusters().disconnect(&name, hub.parts.clock.wall());

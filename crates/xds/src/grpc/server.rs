@@ -80,6 +80,8 @@ pub struct ReportEnd {
     pub rx: crate::link::Inbox<RemoteCluster>,
     /// One for each report taken.
     pub acks: mpsc::Sender<()>,
+    /// How the report is closed otherwise than in order.
+    pub closing: crate::link::Closing,
 }
 
 /// What one listener serves; calls to the rest are answered as unimplemented.

@@ -69,7 +69,9 @@ async fn a_stream_is_its_owners_alone() {
     client.disconnect();
     client.joined.uid = web.joined.uid.clone();
     client.connect(&running).await;
-    client.ended().await;
+    // It learns why, so that its own log says it too.
+    let why = client.ended().await.expect("closed without a reason");
+    assert_eq!(why.code, xds::Code::PermissionDenied, "{why}");
     let channel = client.channel.clone().unwrap();
     let denied = channel.withdraw(&web.joined.uid, Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(denied.code, xds::Code::PermissionDenied);
@@ -205,7 +207,9 @@ async fn one_proxy_cannot_take_the_streams_of_all() {
     }
     let mut more = channel.open_ads();
     more.tx.send(xds::client::Session::new().on_connect(node())).await.unwrap();
-    assert!(!matches!(more.rx.recv().await, Some(Ok(_))), "one stream too many was served");
+    let why =
+        more.rx.recv().await.expect("closed without a reason").expect_err("one stream too many is served");
+    assert_eq!((why.code, why.message.as_str()), (xds::Code::ResourceExhausted, "too many streams"));
     let mut client = Proxy::join(&bench, &running, "client").await;
     client.take().await;
     running.stop().await;

@@ -2,7 +2,7 @@
 
 use super::super::{Join, Signed};
 use super::{Discovery, Enrollment, Federation, Peer, ReportEnd};
-use crate::link::{Inbox, QUEUE_MESSAGES_MAX, ServerEnd};
+use crate::link::{Inbox, ServerEnd, outbox};
 use crate::proto::envoy::service::discovery::v3 as discovery;
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_server as ads;
 use crate::proto::leno::mesh::v1 as p;
@@ -11,13 +11,11 @@ use crate::status::{Code, Status};
 use crate::wire;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::{Request, Response, Streaming};
 
@@ -79,10 +77,10 @@ impl ads::AggregatedDiscoveryService for Handlers<dyn Discovery> {
         request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, tonic::Status> {
         let peer = peer(&request)?;
-        let (tx, responses) = mpsc::channel(QUEUE_MESSAGES_MAX);
-        let rx = Inbox::new(request.into_inner().map(|request| request.map_err(Status::from)));
-        self.0.open(peer, ServerEnd { tx, rx })?;
-        Ok(Response::new(ReceiverStream::new(responses).map(Ok).boxed()))
+        let requests = request.into_inner().map(|request| request.map_err(Status::from));
+        let (end, responses) = ServerEnd::new(requests);
+        self.0.open(peer, end)?;
+        Ok(Response::new(responses.map_err(tonic::Status::from).boxed()))
     }
 }
 
@@ -135,12 +133,12 @@ impl federation_server::Federation for Handlers<dyn Federation> {
         request: Request<Streaming<p::RemoteCluster>>,
     ) -> Result<Response<Self::ReportStream>, tonic::Status> {
         let peer = peer(&request)?;
-        let (acks, taken) = mpsc::channel::<()>(QUEUE_MESSAGES_MAX);
+        let (acks, closing, taken) = outbox::<()>();
         let reports = request.into_inner().map(|report| {
             let unreadable = |error: wire::DecodeError| Status::new(Code::InvalidArgument, error.to_string());
             wire::cluster_in(report.map_err(Status::from)?).map_err(unreadable)
         });
-        self.0.report(peer, ReportEnd { rx: Inbox::new(reports), acks })?;
-        Ok(Response::new(ReceiverStream::new(taken).map(|()| Ok(p::ReportAck {})).boxed()))
+        self.0.report(peer, ReportEnd { rx: Inbox::new(reports), acks, closing })?;
+        Ok(Response::new(taken.map_ok(|()| p::ReportAck {}).map_err(tonic::Status::from).boxed()))
     }
 }
