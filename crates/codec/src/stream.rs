@@ -31,11 +31,6 @@ impl<S> Prefixed<S> {
         Prefixed { prefix: prefix.into(), io }
     }
 
-    /// The stream behind.
-    pub fn get_ref(&self) -> &S {
-        &self.io
-    }
-
     /// What was read before and not yet again, and the stream.
     pub fn into_parts(self) -> (Bytes, S) {
         (self.prefix, self.io)

@@ -12,9 +12,9 @@ use apiserver::backend::{
     ApiError, Applied, Applies, Backend, Batch, Changed, Item, KindScope, ObjectTarget, ServedKind,
 };
 use change::{Made, Wanted};
-use identity::freshness::Held;
 use model::time::rfc3339;
 use model::{Code, Finding, Level, ObjectRef, Origin};
+use planes::OwnCertificates;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,9 +23,6 @@ use tokio::sync::Mutex;
 /// Gives the SHA-256 of the root that tokens pin; `None` until there is a signing certificate.
 pub type RootHash = Arc<dyn Fn() -> Option<[u8; 32]> + Send + Sync>;
 
-/// Gives the certificates that the control plane itself lives on.
-pub type Certificates = Arc<dyn Fn() -> Vec<Held> + Send + Sync>;
-
 /// The API of one cluster.
 pub struct ClusterApi {
     kinds: Vec<ServedKind>,
@@ -33,7 +30,7 @@ pub struct ClusterApi {
     store: Arc<dyn Store>,
     tokens: Tokens,
     root: RootHash,
-    certificates: Certificates,
+    certificates: OwnCertificates,
     /// Writes go one after the other, so that store and plane see the same order.
     writing: Arc<Mutex<()>>,
 }
@@ -41,12 +38,12 @@ pub struct ClusterApi {
 impl ClusterApi {
     /// The API over `handle`'s plane, with objects kept in `store`.
     pub fn new(handle: Handle, store: Arc<dyn Store>, tokens: Tokens, root: RootHash) -> Self {
-        let certificates: Certificates = Arc::new(Vec::new);
+        let certificates: OwnCertificates = Arc::new(Vec::new);
         Self { kinds: all_kinds(), handle, store, tokens, root, certificates, writing: Arc::default() }
     }
 
     /// The same, telling of these certificates in its status.
-    pub fn with_certificates(self, certificates: Certificates) -> Self {
+    pub fn with_certificates(self, certificates: OwnCertificates) -> Self {
         Self { certificates, ..self }
     }
 

@@ -1,7 +1,7 @@
 //! From options to a running control plane, and down again.
 
 use crate::authority::Authority;
-use crate::backend::{Certificates, ClusterApi, RootHash};
+use crate::backend::{ClusterApi, RootHash};
 use crate::enroll::{Enroller, Parts};
 use crate::federation::{self, Federation};
 use crate::metrics::Metrics;
@@ -15,12 +15,14 @@ use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
-use daemon::admin::{Health, serve_metrics};
-use daemon::clock::Clock;
+use daemon::admin::serve_metrics;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
-use identity::{CertificateDer, Clients, Identity, MANAGER_ACCOUNT};
+use identity::{Clients, Identity, MANAGER_ACCOUNT};
 use model::{Hostname, Locality};
+use planes::OwnCertificates;
+use planes::health::{CertificateMetrics, of_certificates};
+use planes::listener::{MutualTls, bind};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,12 +30,19 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use translate::ClusterPlace;
-use xds::grpc::{Refused, Services, Tls};
+use xds::grpc::Services;
 
 /// Name of the store in the state directory.
 const STORE_FILE: &str = "control.redb";
 /// How long a stop waits for what is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
+
+const CERTIFICATE_METRICS: CertificateMetrics = CertificateMetrics {
+    expiry: "leno_control_certificate_expiry_timestamp_seconds",
+    expiry_help: "When a certificate of the control plane itself expires, in seconds since the epoch",
+    label: Some("certificate"),
+    outside_validity: "leno_control_peer_certificates_outside_validity_total",
+};
 
 /// A control plane that runs.
 pub struct Running {
@@ -238,8 +247,9 @@ impl Starting {
         let pin = parts.authority.clone();
         let root: RootHash = Arc::new(move || Some(pin.root_pin()));
         let (authority, own) = (parts.authority.clone(), identity.clone());
-        let certificates: Certificates = Arc::new(move || authority.certificates(&own));
-        let health = health(certificates.clone(), identity.clone(), &registry, parts.clock.clone());
+        let certificates: OwnCertificates = Arc::new(move || authority.certificates(&own));
+        let (own, clock) = (identity.clone(), parts.clock.clone());
+        let health = of_certificates(certificates.clone(), own, &registry, clock, CERTIFICATE_METRICS);
         let backend = ClusterApi::new(parts.handle.clone(), parts.store.clone(), parts.tokens.clone(), root)
             .with_certificates(certificates);
         let until = drain.clone();
@@ -257,9 +267,14 @@ impl Starting {
             enrollment: Some(Arc::new(enroller)),
             federation: None,
         };
-        let control =
-            serve_control(listeners.control, identity, services, registry.clone(), drain.clone(), clock);
-        tasks.spawn("control", control);
+        let tls = MutualTls {
+            identity,
+            clients: Clients::Renewing,
+            clock,
+            registry: registry.clone(),
+            refused_metric: "leno_control_handshakes_refused_total",
+        };
+        tasks.spawn("control", tls.serve(listeners.control, services, drain.clone()));
         tasks.spawn("metrics", serve_metrics(listeners.metrics, registry, health, drain));
     }
 
@@ -272,66 +287,6 @@ impl Starting {
                 () = drain.started() => {}
             }
         });
-    }
-}
-
-/// Not ready when a certificate that everything here stands on is about to expire; brings the metrics about
-/// certificates up to date.
-fn health(
-    certificates: Certificates,
-    identity: Identity,
-    registry: &Registry,
-    clock: Arc<dyn Clock>,
-) -> Health {
-    let registry = registry.clone();
-    Arc::new(move || {
-        let (held, now) = (certificates(), clock.wall());
-        for held in &held {
-            let labels = [("certificate", held.name)];
-            let help = "When a certificate of the control plane itself expires, in seconds since the epoch";
-            let gauge = registry.gauge("leno_control_certificate_expiry_timestamp_seconds", help, &labels);
-            gauge.set(crate::presence::seconds(held.not_after) as i64);
-        }
-        let outside = identity.outside_validity();
-        for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {
-            let help = "Handshakes refused because the other side's certificate was outside its validity";
-            let name = "leno_control_peer_certificates_outside_validity_total";
-            let counter = registry.counter(name, help, &[("state", state)]);
-            counter.add(count.saturating_sub(counter.get()));
-        }
-        let trouble: Vec<String> = held.iter().filter_map(|held| held.trouble(now)).collect();
-        if trouble.is_empty() { Ok(()) } else { Err(trouble.join("; ")) }
-    })
-}
-
-async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
-}
-
-async fn serve_control(
-    listener: TcpListener,
-    identity: Identity,
-    services: Services,
-    registry: Registry,
-    drain: Drain,
-    clock: Arc<dyn Clock>,
-) {
-    let proving = identity.clone();
-    let prove = move |shown: &[CertificateDer<'_>]| proving.shown(shown);
-    let tls = Tls {
-        config: identity.server_config(Clients::Renewing, &[b"h2"]),
-        prove: Arc::new(prove),
-        wall: Arc::new(move || clock.wall()),
-    };
-    let refused: Refused = Arc::new(move |peer, error| {
-        let reason = identity::refusal(error);
-        let labels = [("reason", reason.row().code)];
-        registry.counter("leno_control_handshakes_refused_total", "Handshakes refused", &labels).inc();
-        let clock = identity::outside_validity(error).map(|outside| outside.to_string());
-        tracing::warn!(%peer, reason = reason.row().code, %error, clock, "handshake refused");
-    });
-    if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
-        tracing::error!(%error, "the control listener ended");
     }
 }
 

@@ -6,14 +6,14 @@ use crate::presence::{Absence, Registration, seconds};
 use crate::stream::{Peer, Stream};
 use crate::task::Now;
 use api::report::{
-    CertificateReport, CertificateState, ClusterReport, ControlStatus, FindingReport, FindingsReport,
-    KnownClusters, ProxyReport, SyncState,
+    CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport, KnownClusters,
+    ProxyReport, SyncState,
 };
 use identity::freshness::{Freshness, Held};
 use model::time::rfc3339;
-use serde::Serialize;
+use planes::report::{certificate_state, value};
 use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Answers `GET /leno/v1/NAME`; `None`: no such report. `held` are the control plane's own certificates.
 pub fn report(name: &str, plane: &Plane, held: &[Held], now: Now) -> Option<Value> {
@@ -23,13 +23,6 @@ pub fn report(name: &str, plane: &Plane, held: &[Held], now: Now) -> Option<Valu
         "clusters" => Some(value(clusters(plane))),
         _ => None,
     }
-}
-
-fn value(report: impl Serialize) -> Value {
-    serde_json::to_value(report).unwrap_or_else(|error| {
-        tracing::error!(%error, "a report cannot be written");
-        Value::Null
-    })
 }
 
 fn status(plane: &Plane, held: &[Held], now: Now) -> ControlStatus {
@@ -50,7 +43,7 @@ fn status(plane: &Plane, held: &[Held], now: Now) -> ControlStatus {
         published: plane.published(),
         clusters: plane.remotes().map(|cluster| cluster.cluster.to_string()).collect(),
         proxies,
-        certificates: held.iter().map(|held| own_certificate(held, now.wall)).collect(),
+        certificates: held.iter().map(|held| planes::report::certificate(held, now.wall)).collect(),
     }
 }
 
@@ -90,23 +83,6 @@ fn certificate(expires_s: u64, plane: &Plane, now: Now) -> CertificateReport {
         name: None,
         expires: Some(rfc3339(expires)),
         state: Some(certificate_state(Freshness::of(begin, expires, now.wall))),
-    }
-}
-
-fn certificate_state(freshness: Freshness) -> CertificateState {
-    match freshness {
-        Freshness::Good => CertificateState::Valid,
-        Freshness::ExpiresSoon(_) => CertificateState::ExpiresSoon,
-        Freshness::Expired(_) => CertificateState::Expired,
-    }
-}
-
-/// A certificate of the control plane itself.
-fn own_certificate(held: &Held, now: SystemTime) -> CertificateReport {
-    CertificateReport {
-        name: Some(held.name.into()),
-        expires: Some(rfc3339(held.not_after)),
-        state: Some(certificate_state(held.freshness(now))),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal as NixSignal;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Open descriptors where the kernel does not tell its limit: that of Linux itself.
@@ -49,14 +48,6 @@ pub fn descriptors_max() -> u64 {
 fn on_fault() -> MlockAllFlags {
     const MCL_ONFAULT: i32 = 4;
     MlockAllFlags::from_bits_retain(MCL_ONFAULT)
-}
-
-/// Asks the kernel to kill this process when the thread that started it ends.
-///
-/// # Errors
-/// The kernel refused.
-pub fn die_with_parent() -> std::io::Result<()> {
-    nix::sys::prctl::set_pdeathsig(NixSignal::SIGKILL).map_err(std::io::Error::from)
 }
 
 /// Which signal asked the process to stop.

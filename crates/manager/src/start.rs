@@ -3,22 +3,23 @@
 use crate::clusters::Clusters;
 use crate::options::{Options, Seams};
 use crate::serving::{Hub, Metrics, Parts, Service};
-use crate::view::{self, Certificates};
+use crate::view;
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
 use ca::{IssueError, RootIssuer};
-use daemon::admin::{Health, serve_metrics};
+use daemon::admin::serve_metrics;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
-use identity::{CertificateDer, Clients, Identity, Key, Svid};
+use identity::{Clients, Identity, Key, Svid};
 use model::Backoff;
-use model::trust::Shown;
+use planes::OwnCertificates;
+use planes::health::{CertificateMetrics, of_certificates};
+use planes::listener::{MutualTls, bind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
-use tokio::net::TcpListener;
-use xds::grpc::{Refused, Services, Tls};
+use std::time::Duration;
+use xds::grpc::Services;
 
 /// Name of the store in the state directory.
 const STORE_FILE: &str = "manager.redb";
@@ -28,6 +29,13 @@ const STOP_DEADLINE: Duration = Duration::from_secs(3);
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between attempts.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+const CERTIFICATE_METRICS: CertificateMetrics = CertificateMetrics {
+    expiry: "leno_manager_certificate_expiry_timestamp_seconds",
+    expiry_help: "When the management plane's own certificate expires, in seconds since the epoch",
+    label: None,
+    outside_validity: "leno_manager_peer_certificates_outside_validity_total",
+};
 
 /// A management plane that runs.
 pub struct Running {
@@ -139,8 +147,9 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock.clone(), drain.clone()));
     let (until, viewed) = (drain.clone(), hub.clone());
     let own = identity.clone();
-    let certificates: Certificates = Arc::new(move || own.held("own certificate").into_iter().collect());
-    let health = health(certificates.clone(), identity.clone(), &registry, seams.clock.clone());
+    let certificates: OwnCertificates = Arc::new(move || own.held("own certificate").into_iter().collect());
+    let (own, clock) = (identity.clone(), seams.clock.clone());
+    let health = of_certificates(certificates.clone(), own, &registry, clock, CERTIFICATE_METRICS);
     tasks.spawn("api", async move {
         let served = view::serve(api, viewed, certificates, async move { until.started().await });
         if let Err(error) = served.await {
@@ -149,68 +158,15 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     });
     let service = Arc::new(Service(hub));
     let services = Services { discovery: Some(service.clone()), enrollment: None, federation: Some(service) };
-    let serving = serve_control(listener, identity, services, registry.clone(), drain.clone(), seams.clock);
-    tasks.spawn("control", serving);
+    let tls = MutualTls {
+        identity,
+        // A control plane has an expired certificate renewed elsewhere.
+        clients: Clients::Required,
+        clock: seams.clock,
+        registry: registry.clone(),
+        refused_metric: "leno_manager_handshakes_refused_total",
+    };
+    tasks.spawn("control", tls.serve(listener, services, drain.clone()));
     tasks.spawn("metrics", serve_metrics(metrics_listener, registry, health, drain));
     Ok(running)
-}
-
-/// Not ready when the local certificate is about to expire; brings the metrics about certificates up to date.
-fn health(
-    certificates: Certificates,
-    identity: Identity,
-    registry: &Registry,
-    clock: Arc<dyn Clock>,
-) -> Health {
-    let registry = registry.clone();
-    Arc::new(move || {
-        let (held, now) = (certificates(), clock.wall());
-        for held in &held {
-            let help = "When the management plane's own certificate expires, in seconds since the epoch";
-            let gauge = registry.gauge("leno_manager_certificate_expiry_timestamp_seconds", help, &[]);
-            let expiry = held.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
-            gauge.set(expiry.as_secs() as i64);
-        }
-        let outside = identity.outside_validity();
-        for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {
-            let help = "Handshakes refused because the other side's certificate was outside its validity";
-            let name = "leno_manager_peer_certificates_outside_validity_total";
-            let counter = registry.counter(name, help, &[("state", state)]);
-            counter.add(count.saturating_sub(counter.get()));
-        }
-        let trouble: Vec<String> = held.iter().filter_map(|held| held.trouble(now)).collect();
-        if trouble.is_empty() { Ok(()) } else { Err(trouble.join("; ")) }
-    })
-}
-
-async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
-}
-
-async fn serve_control(
-    listener: TcpListener,
-    identity: Identity,
-    services: Services,
-    registry: Registry,
-    drain: Drain,
-    clock: Arc<dyn Clock>,
-) {
-    let proving = identity.clone();
-    // An expired certificate is good for nothing here: a control plane has its own certified by itself.
-    let prove = move |shown: &[CertificateDer<'_>]| proving.proof(shown).map(Shown::Valid);
-    let tls = Tls {
-        config: identity.server_config(Clients::Required, &[b"h2"]),
-        prove: Arc::new(prove),
-        wall: Arc::new(move || clock.wall()),
-    };
-    let refused: Refused = Arc::new(move |peer, error| {
-        let reason = identity::refusal(error).row().code;
-        let labels = [("reason", reason)];
-        registry.counter("leno_manager_handshakes_refused_total", "Handshakes refused", &labels).inc();
-        let clock = identity::outside_validity(error).map(|outside| outside.to_string());
-        tracing::warn!(%peer, reason, %error, clock, "handshake refused");
-    });
-    if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
-        tracing::error!(%error, "the listener for control planes ended");
-    }
 }

@@ -7,8 +7,8 @@
 use crate::clusters::Known;
 use crate::serving::{Hub, Told};
 use api::report::{
-    CertificateReport, CertificateState, ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport,
-    ReportedCluster, ReportedClusters, SyncState,
+    ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport, ReportedCluster, ReportedClusters,
+    SyncState,
 };
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -17,28 +17,25 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use daemon::host::is_ours;
-use identity::freshness::{Freshness, Held};
 use model::time::rfc3339;
-use serde::Serialize;
+use planes::OwnCertificates;
+use planes::report::{certificate, value};
 use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
-/// Gives the certificates that the management plane itself lives on.
-pub type Certificates = Arc<dyn Fn() -> Vec<Held> + Send + Sync>;
-
 struct Shown {
     hub: Arc<Hub>,
-    certificates: Certificates,
+    certificates: OwnCertificates,
 }
 
 /// Serves the API until `stop` is done.
 pub async fn serve(
     listener: TcpListener,
     hub: Arc<Hub>,
-    certificates: Certificates,
+    certificates: OwnCertificates,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let bound = listener.local_addr()?.ip();
@@ -59,15 +56,7 @@ pub async fn serve(
 }
 
 async fn clusters(State(shown): State<Arc<Shown>>) -> Json<Value> {
-    page(ReportedClusters { clusters: shown.hub.clusters().all().map(cluster).collect() })
-}
-
-/// In the order of the alphabet, as all reports.
-fn page(report: impl Serialize) -> Json<Value> {
-    Json(serde_json::to_value(report).unwrap_or_else(|error| {
-        tracing::error!(%error, "a report cannot be written");
-        Value::Null
-    }))
+    Json(value(ReportedClusters { clusters: shown.hub.clusters().all().map(cluster).collect() }))
 }
 
 /// What a cluster's own control plane has is told from what is here, in the form of Kubernetes.
@@ -87,12 +76,12 @@ async fn status(State(shown): State<Arc<Shown>>) -> Json<Value> {
     let told = hub.told().clone();
     let clusters =
         hub.clusters().all().map(|known| standing(known, told.get(&known.report.cluster), now)).collect();
-    page(ManagerStatus {
+    Json(value(ManagerStatus {
         plane: MANAGER.into(),
         trust_domain: hub.trust_domain().as_str().into(),
         clusters,
         certificates: certificates().iter().map(|held| certificate(held, now)).collect(),
-    })
+    }))
 }
 
 /// One cluster: whether it is there, and how far it is with what the others offer.
@@ -123,19 +112,6 @@ fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> ClusterStand
         reported_at: rfc3339(known.at),
         since: Some(rfc3339(since)),
         age_seconds: Some(now.duration_since(since).map_or(0.0, |age| age.as_secs_f64())),
-    }
-}
-
-fn certificate(held: &Held, now: SystemTime) -> CertificateReport {
-    let state = match held.freshness(now) {
-        Freshness::Good => CertificateState::Valid,
-        Freshness::ExpiresSoon(_) => CertificateState::ExpiresSoon,
-        Freshness::Expired(_) => CertificateState::Expired,
-    };
-    CertificateReport {
-        name: Some(held.name.into()),
-        expires: Some(rfc3339(held.not_after)),
-        state: Some(state),
     }
 }
 

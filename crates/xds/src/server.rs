@@ -205,12 +205,6 @@ impl Session {
         }
     }
 
-    /// The version of this resource that the client was sent, if any. With [`SessionStatus::synced`] it
-    /// tells who holds a change.
-    pub fn sent_version(&self, name: &str) -> Option<&Arc<str>> {
-        self.held.get(name)?.version.as_ref()
-    }
-
     fn begin(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Fault> {
         if request.initial_resource_versions.len() > INITIAL_VERSIONS_MAX {
             return Err(Fault::TooManyVersions);

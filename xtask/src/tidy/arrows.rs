@@ -19,8 +19,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ca", &["model", "identity", "codec"]),
     ("node", &["model", "daemon"]),
     ("apiserver", &["model", "api", "codec", "daemon"]),
-    ("control", &["model", "api", "translate", "decide", "identity", "xds", "ca", "apiserver", "daemon"]),
-    ("manager", &["model", "api", "translate", "decide", "identity", "xds", "ca", "apiserver", "daemon"]),
+    ("planes", &["model", "api", "identity", "xds", "daemon"]),
+    (
+        "control",
+        &["model", "api", "translate", "decide", "identity", "xds", "ca", "apiserver", "planes", "daemon"],
+    ),
+    (
+        "manager",
+        &["model", "api", "translate", "decide", "identity", "xds", "ca", "apiserver", "planes", "daemon"],
+    ),
     ("cli", &["model", "api", "translate", "decide", "codec"]),
     (
         "lab",

@@ -1,5 +1,6 @@
 use super::*;
 use crate::presence::Validity;
+use daemon::clock::Clock;
 use model::Resource;
 
 async fn settled(bench: &Bench, running: &Running) -> (Proxy, Proxy) {

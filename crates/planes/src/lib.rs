@@ -1,0 +1,14 @@
+//! Layer 4. What the control plane and the management plane have in common: the listener that others call by mutual
+//! TLS, what their certificates mean for `/ready` and the metrics, and how reports are written.
+//!
+//! Nothing here knows what a plane serves. Read `listener`, then `health`.
+
+pub mod health;
+pub mod listener;
+pub mod report;
+
+use identity::freshness::Held;
+use std::sync::Arc;
+
+/// Gives the certificates that a plane itself lives on.
+pub type OwnCertificates = Arc<dyn Fn() -> Vec<Held> + Send + Sync>;

@@ -1,0 +1,61 @@
+//! Where others call a plane.
+
+use anyhow::Context;
+use daemon::Drain;
+use daemon::clock::Clock;
+use daemon::metrics::Registry;
+use identity::{CertificateDer, Clients, Identity};
+use model::trust::Shown;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use xds::grpc::{Refused, Services, Tls};
+
+/// Listens on the address of an option.
+///
+/// # Errors
+/// With the address and the option, when it is not free.
+pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
+}
+
+/// How a plane is called by mutual TLS.
+pub struct MutualTls {
+    /// Who the plane is, and whom it trusts.
+    pub identity: Identity,
+    /// What it takes from callers.
+    pub clients: Clients,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts refused handshakes by reason.
+    pub registry: Registry,
+    /// The name of that counter.
+    pub refused_metric: &'static str,
+}
+
+impl MutualTls {
+    /// Serves until `drain` starts, then finishes open calls.
+    pub async fn serve(self, listener: TcpListener, services: Services, drain: Drain) {
+        let Self { identity, clients, clock, registry, refused_metric } = self;
+        let proving = identity.clone();
+        let prove = move |shown: &[CertificateDer<'_>]| match clients {
+            Clients::Renewing => proving.shown(shown),
+            // An expired certificate is good for nothing here.
+            _ => proving.proof(shown).map(Shown::Valid),
+        };
+        let tls = Tls {
+            config: identity.server_config(clients, &[b"h2"]),
+            prove: Arc::new(prove),
+            wall: Arc::new(move || clock.wall()),
+        };
+        let refused: Refused = Arc::new(move |peer, error| {
+            let reason = identity::refusal(error).row().code;
+            registry.counter(refused_metric, "Handshakes refused", &[("reason", reason)]).inc();
+            let clock = identity::outside_validity(error).map(|outside| outside.to_string());
+            tracing::warn!(%peer, reason, %error, clock, "handshake refused");
+        });
+        if let Err(error) = xds::grpc::serve(listener, Some(tls), services, refused, drain.started()).await {
+            tracing::error!(%error, "the listener for mutual TLS ended");
+        }
+    }
+}

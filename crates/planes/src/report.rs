@@ -1,0 +1,34 @@
+//! What reports of both planes have in common. Their form is `api::report`.
+
+use api::report::{CertificateReport, CertificateState};
+use identity::freshness::{Freshness, Held};
+use model::time::rfc3339;
+use serde::Serialize;
+use serde_json::Value;
+use std::time::SystemTime;
+
+/// A report as it is sent: its fields in the order of the alphabet.
+pub fn value(report: impl Serialize) -> Value {
+    serde_json::to_value(report).unwrap_or_else(|error| {
+        tracing::error!(%error, "a report cannot be written");
+        Value::Null
+    })
+}
+
+/// A certificate of the plane itself.
+pub fn certificate(held: &Held, now: SystemTime) -> CertificateReport {
+    CertificateReport {
+        name: Some(held.name.into()),
+        expires: Some(rfc3339(held.not_after)),
+        state: Some(certificate_state(held.freshness(now))),
+    }
+}
+
+/// How a certificate stands.
+pub fn certificate_state(freshness: Freshness) -> CertificateState {
+    match freshness {
+        Freshness::Good => CertificateState::Valid,
+        Freshness::ExpiresSoon(_) => CertificateState::ExpiresSoon,
+        Freshness::Expired(_) => CertificateState::Expired,
+    }
+}
