@@ -51,7 +51,7 @@ pub(crate) struct Decoded<T> {
     pub(crate) value: Option<T>,
     pub(crate) problems: Vec<Problem>,
     /// Paths of the fields that are [`Ignored`].
-    pub(crate) accepted: Vec<String>,
+    pub(crate) ignored: Vec<String>,
 }
 
 /// What to do about a field that is not supported yet, where removing it would mean something else.
@@ -70,21 +70,21 @@ pub(crate) fn decode<T: DeserializeOwned>(
     let context = DecodeContext { unsupported, ..DecodeContext::default() };
     let result = T::deserialize(NodeDeserializer { node, context: &context });
     let path = context.path();
-    let (mut problems, accepted) = (context.problems.into_inner(), context.accepted.into_inner());
+    let (mut problems, ignored) = (context.problems.into_inner(), context.ignored.into_inner());
     let value = result.map_err(|error| problems.push(error.into_problem(&path, node.line_of(&path)))).ok();
-    Decoded { value, problems, accepted }
+    Decoded { value, problems, ignored }
 }
 
 const LINE_FIELD: &str = "$line";
-const LATER: &str = "$later";
-const ACCEPTED: &str = "$accepted";
+const UNSUPPORTED: &str = "$unsupported";
+const IGNORED: &str = "$ignored";
 
 #[derive(Default)]
 struct DecodeContext {
     unsupported: &'static [UnsupportedField],
     path: RefCell<Vec<PathSegment>>,
     problems: RefCell<Vec<Problem>>,
-    accepted: RefCell<Vec<String>>,
+    ignored: RefCell<Vec<String>>,
 }
 
 enum PathSegment {
@@ -325,7 +325,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         visitor: V,
     ) -> Result<V::Value, FieldError> {
         match name {
-            LATER => {
+            UNSUPPORTED => {
                 let path = self.context.path();
                 let cause = format!("`{path}` is not supported yet");
                 let known = self.context.unsupported.iter().find(|known| path.ends_with(known.path));
@@ -333,8 +333,8 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
                 self.context.report(Code::Unsupported, self.node.line, cause, fix);
                 visitor.visit_u32(self.node.line)
             }
-            ACCEPTED => {
-                self.context.accepted.borrow_mut().push(self.context.path());
+            IGNORED => {
+                self.context.ignored.borrow_mut().push(self.context.path());
                 visitor.visit_u32(self.node.line)
             }
             _ => visitor.visit_newtype_struct(self),
@@ -435,12 +435,12 @@ impl Visitor<'_> for LineVisitor {
 
 impl<'de> Deserialize<'de> for Unsupported {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(LATER, LineVisitor).map(|line| Self { line })
+        deserializer.deserialize_newtype_struct(UNSUPPORTED, LineVisitor).map(|line| Self { line })
     }
 }
 
 impl<'de> Deserialize<'de> for Ignored {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(ACCEPTED, LineVisitor).map(|line| Self { line })
+        deserializer.deserialize_newtype_struct(IGNORED, LineVisitor).map(|line| Self { line })
     }
 }

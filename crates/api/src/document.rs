@@ -21,9 +21,9 @@ pub(crate) struct DocumentFields<T> {
     _status: Option<Ignored>,
 }
 
-/// What a kind knows of its fields that do nothing.
+/// What a kind advises about its fields that do nothing.
 #[derive(Clone, Copy)]
-pub(crate) struct IdleFields {
+pub(crate) struct FieldAdvice {
     /// Those that are accepted and ignored.
     pub(crate) ignored: &'static [IgnoredField],
     /// Those that are refused.
@@ -33,11 +33,11 @@ pub(crate) struct IdleFields {
 /// Reads a document whose `spec` is a `T`.
 pub(crate) fn read<T: DeserializeOwned>(
     node: &Node,
-    idle: IdleFields,
+    advice: FieldAdvice,
     report: &mut ValidationReport<'_>,
 ) -> Option<DocumentFields<T>> {
-    let found = decode::decode::<DocumentFields<T>>(node, idle.unsupported);
+    let found = decode::decode::<DocumentFields<T>>(node, advice.unsupported);
     report.refuse_all(found.problems);
-    ignored::report(&found.accepted, idle.ignored, node, report);
+    ignored::report(&found.ignored, advice.ignored, node, report);
     found.value
 }

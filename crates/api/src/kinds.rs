@@ -16,7 +16,7 @@ pub mod service;
 pub mod workload_group;
 
 use crate::decode::UnsupportedField;
-use crate::document::{self, IdleFields};
+use crate::document::{self, FieldAdvice};
 use crate::ignored::IgnoredField;
 use crate::meta::{self, Meta, NameSyntax};
 use crate::node::Node;
@@ -195,14 +195,14 @@ fn read_as<T: KindSpec>(
     report: &mut ValidationReport<'_>,
     kind: fn(T) -> Spec,
 ) -> Option<ObjectContent> {
-    let idle = IdleFields { ignored: T::IGNORED, unsupported: T::UNSUPPORTED };
+    let advice = FieldAdvice { ignored: T::IGNORED, unsupported: T::UNSUPPORTED };
     let (api_version, metadata, spec) = match T::absent() {
         Some(absent) => {
-            let fields = document::read::<Option<T>>(document, idle, report)?;
+            let fields = document::read::<Option<T>>(document, advice, report)?;
             (fields.api_version, fields.metadata, fields.spec.unwrap_or(absent))
         }
         None => {
-            let fields = document::read::<T>(document, idle, report)?;
+            let fields = document::read::<T>(document, advice, report)?;
             (fields.api_version, fields.metadata, fields.spec)
         }
     };

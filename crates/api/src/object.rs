@@ -23,7 +23,7 @@ pub struct Object {
     /// The whole document as JSON, unknown server-set fields included (for Kubernetes-shaped answers). As text: a
     /// tree of it is fifteen times as large.
     pub json: Box<str>,
-    /// What it says in vain. The findings of a file end with the next one that is read; these are told by
+    /// What in it has no effect. The findings of a file end with the next one that is read; these are told by
     /// whoever has the object in force, from wherever it came.
     pub warnings: Vec<Finding>,
 }

@@ -2,7 +2,7 @@
 //!
 //! An object that is returned may be used even if there are findings about it: the only such case is an
 //! `AuthorizationPolicy` with a condition that is not understood, which then fails closed. Whoever has a
-//! last good version keeps that one instead. What an object says in vain is no finding here, but told with
+//! last good version keeps that one instead. What in an object has no effect is no finding here, but told with
 //! the object as long as it is in force ([`Object::warnings`]).
 
 mod fail_closed;

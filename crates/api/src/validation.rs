@@ -60,7 +60,7 @@ impl<'a> ValidationReport<'a> {
 
     /// Shorthand for something valid that is not there yet. Following `fix` to the letter must leave a valid
     /// object that does not allow more than was meant.
-    pub(crate) fn later(&mut self, path: &str, what: &str, fix: impl Into<String>) {
+    pub(crate) fn unsupported(&mut self, path: &str, what: &str, fix: impl Into<String>) {
         self.refused = true;
         let (line, cause) = (self.node.line_of(path), format!("`{path}`: {what} is not supported yet"));
         self.problems.push(Problem { code: Code::Unsupported, line, cause, fix: fix.into() });

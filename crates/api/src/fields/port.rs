@@ -120,7 +120,7 @@ pub(crate) fn check(path: &str, ports: &[ServicePortSpec], report: &mut Validati
             Some(TargetPort::Number(target)) => report.port(&format!("{at}.targetPort"), *target),
             Some(TargetPort::Name(name)) => {
                 let what = format!("the named port `{name}`");
-                report.later(
+                report.unsupported(
                     &format!("{at}.targetPort"),
                     &what,
                     "write the number of the application's port",

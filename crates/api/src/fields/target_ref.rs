@@ -55,7 +55,7 @@ fn one_target(target: &PolicyTarget, at: &str, meta: &Meta, report: &mut Validat
     if target.kind != "Gateway" {
         let fix = "name a Gateway, or select workloads with `selector`; without a target the policy is for the \
                    whole namespace";
-        report.later(&format!("{at}.kind"), &format!("target kind {}", target.kind), fix);
+        report.unsupported(&format!("{at}.kind"), &format!("target kind {}", target.kind), fix);
     }
     if target.group.as_deref().is_some_and(|group| group != GROUP) {
         let fix = format!("write `{GROUP}`");

@@ -24,7 +24,7 @@ const EAST_WEST: &str = "gatewayClassName: leno-east-west\nlisteners:";
 const POLICY: &str = "rules: [{}]";
 
 /// Every field that is accepted and has no effect: kind, what stands before it, the field, its path.
-const IN_VAIN: &[(&str, &str, &str, &str)] = &[
+const NO_EFFECT: &[(&str, &str, &str, &str)] = &[
     ("Service", SERVICE, "type: NodePort", "spec.type"),
     ("Service", SERVICE, "type: LoadBalancer", "spec.type"),
     ("Service", SERVICE, "clusterIP: 10.0.0.1", "spec.clusterIP"),
@@ -117,7 +117,7 @@ const IN_VAIN: &[(&str, &str, &str, &str)] = &[
 
 #[test]
 fn each_field_without_effect_is_told_with_its_line() {
-    for (kind, before, field, path) in IN_VAIN {
+    for (kind, before, field, path) in NO_EFFECT {
         let found = warnings(kind, "", &format!("{before}\n{field}"));
         let [Finding { code: Code::Ignored, origin, cause, fix }] = &found[..] else {
             panic!("{kind} {field}: {found:?}");
@@ -144,7 +144,7 @@ fn each_field_without_effect_is_told_with_its_line() {
 }
 
 #[test]
-fn no_accepted_field_of_the_types_is_forgotten_here() {
+fn no_ignored_field_of_the_types_is_forgotten_here() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let types: Vec<String> =
         ["kinds", "fields"].iter().flat_map(|folder| sources(&source.join(folder))).collect();
@@ -153,7 +153,7 @@ fn no_accepted_field_of_the_types_is_forgotten_here() {
         let Some(name) = line.trim().strip_suffix(": Option<Ignored>,") else { continue };
         let name = name.trim_start_matches("pub ").replace('_', "");
         let is_there = |path: &str| path.to_ascii_lowercase().ends_with(&format!(".{name}"));
-        assert!(IN_VAIN.iter().any(|(_, _, _, path)| is_there(path)), "{name}");
+        assert!(NO_EFFECT.iter().any(|(_, _, _, path)| is_there(path)), "{name}");
         fields += 1;
     }
     assert!(fields > 20, "{fields}");

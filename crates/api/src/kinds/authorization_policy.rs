@@ -327,7 +327,7 @@ fn not_empty(at: &str, values: &[String], report: &mut ValidationReport<'_>) {
 }
 
 /// Keys of `when` that are valid in Istio but not understood yet.
-const KEYS_LATER: &[&str] = &[
+const KEYS_UNSUPPORTED: &[&str] = &[
     "request.auth.principal",
     "request.auth.audiences",
     "request.auth.presenter",
@@ -341,7 +341,7 @@ fn condition(when: &PolicyCondition, at: &str, report: &mut ValidationReport<'_>
     match when.key.as_str() {
         "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.port" => {}
         key if pattern::header_of(key).is_some() => {}
-        key if KEYS_LATER.contains(&key)
+        key if KEYS_UNSUPPORTED.contains(&key)
             || key.starts_with("request.auth.claims[")
             || key.starts_with("experimental.") =>
         {

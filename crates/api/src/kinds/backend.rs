@@ -51,7 +51,7 @@ impl KindSpec for BackendSpec {
             let at = format!("{path}.host");
             if address.ip().is_none() && syntax::is_host(&address.host, false) {
                 let what = format!("the host name `{}`", address.host);
-                report.later(&at, &what, "write its IP addresses, each as an entry of `addresses`");
+                report.unsupported(&at, &what, "write its IP addresses, each as an entry of `addresses`");
             } else if address.ip().is_none() {
                 report.bad(
                     &at,

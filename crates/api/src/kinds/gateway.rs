@@ -111,7 +111,7 @@ impl KindSpec for GatewaySpec {
                 );
             }
             if east_west {
-                in_vain_between_networks(listener, &at, report);
+                no_effect_between_networks(listener, &at, report);
             } else {
                 outward(listener, &at, report);
             }
@@ -187,7 +187,7 @@ pub struct RouteKind {
 }
 
 /// What a listener between networks cannot choose: the mesh has one transport, on one port, for all exports.
-fn in_vain_between_networks(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
+fn no_effect_between_networks(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
     const CAUSE: &str = "has no effect on a listener of an east-west gateway";
     if listener.hostname.is_some() {
         report.no_effect(
@@ -218,11 +218,11 @@ fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
         "HTTP" => {}
         "HTTPS" | "TLS" => {
             let fix = "end TLS in front of the gateway, and write protocol HTTP without `tls`";
-            report.later(&path, &format!("protocol {}", listener.protocol), fix);
+            report.unsupported(&path, &format!("protocol {}", listener.protocol), fix);
         }
         other => {
             let fix = "write `HTTP` if callers speak it; this gateway cannot serve others";
-            report.later(&path, &format!("protocol {other}"), fix);
+            report.unsupported(&path, &format!("protocol {other}"), fix);
         }
     }
     if is_proxy_port(listener.port) {
@@ -248,10 +248,10 @@ fn one_listener(listener: &Listener, at: &str, report: &mut ValidationReport<'_>
         let path = format!("{at}.allowedRoutes.kinds[{index}]");
         if kind.kind != "HTTPRoute" {
             let fix = "name the kind HTTPRoute, the only one that is served";
-            report.later(&path, &format!("kind {}", kind.kind), fix);
+            report.unsupported(&path, &format!("kind {}", kind.kind), fix);
         } else if let Some(group) = kind.group.as_deref().filter(|group| *group != GATEWAY_GROUP) {
             let fix = format!("write `{GATEWAY_GROUP}`");
-            report.later(&format!("{path}.group"), &format!("kind HTTPRoute of group `{group}`"), fix);
+            report.unsupported(&format!("{path}.group"), &format!("kind HTTPRoute of group `{group}`"), fix);
         }
     }
     if let Some(namespaces) = &allowed.namespaces {

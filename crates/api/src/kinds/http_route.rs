@@ -225,7 +225,7 @@ fn parent_ref(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
         ("", "Service") | (LENO_GROUP, "GlobalService") => {
             if parent.section_name.is_some() {
                 let fix = "remove it, and write `port` to choose one port";
-                report.later(&format!("{at}.sectionName"), &format!("sectionName of a {kind}"), fix);
+                report.unsupported(&format!("{at}.sectionName"), &format!("sectionName of a {kind}"), fix);
             }
         }
         (_, "Service") => {
@@ -236,7 +236,7 @@ fn parent_ref(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
         }
         _ => {
             let fix = "name a Gateway, a Service or a GlobalService";
-            report.later(&format!("{at}.kind"), &format!("parent kind {kind} of group `{group}`"), fix);
+            report.unsupported(&format!("{at}.kind"), &format!("parent kind {kind} of group `{group}`"), fix);
         }
     }
 }

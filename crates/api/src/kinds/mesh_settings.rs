@@ -54,10 +54,10 @@ impl KindSpec for MeshSettingsSpec {
             report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
         }
         if self.mtls == Some(MtlsMode::Permissive) {
-            report.later("spec.mtls", "Permissive", "write `Strict`");
+            report.unsupported("spec.mtls", "Permissive", "write `Strict`");
         }
         if self.outbound == Some(OutboundMode::RegistryOnly) {
-            report.later(
+            report.unsupported(
                 "spec.outbound",
                 "RegistryOnly",
                 "write `AllowAny`; nothing refuses unknown destinations yet",

@@ -110,7 +110,7 @@ impl KindSpec for ServiceSpec {
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
         if self.service_type == Some(ServiceType::ExternalName) {
             let fix = "describe the destination as a Backend (leno.dev/v1alpha1) with its addresses instead";
-            report.later("spec.type", "type ExternalName", fix);
+            report.unsupported("spec.type", "type ExternalName", fix);
             return;
         }
         report.labels("spec.selector", &self.selector);

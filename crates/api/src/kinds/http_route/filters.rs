@@ -198,12 +198,12 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
     match filter.filter_type {
         HttpRouteFilterType::ExternalAuth => {
             let fix = "use an AuthorizationPolicy; without a check in its place everybody passes";
-            report.later(at, "the filter ExternalAuth", fix);
+            report.unsupported(at, "the filter ExternalAuth", fix);
         }
         HttpRouteFilterType::RequestMirror
         | HttpRouteFilterType::Cors
         | HttpRouteFilterType::ExtensionRef => {
-            report.later(at, "this filter", "remove it");
+            report.unsupported(at, "this filter", "remove it");
         }
         HttpRouteFilterType::RequestHeaderModifier
         | HttpRouteFilterType::ResponseHeaderModifier

@@ -104,7 +104,7 @@ fn is_same(one: &Finding, other: &Finding) -> bool {
     one.code == other.code && without_indices(&one.cause) == without_indices(&other.cause)
 }
 
-/// What is wrong, and what an object that is used says in vain.
+/// What is wrong, and what in an object that is used has no effect.
 fn findings(text: &str) -> Vec<Finding> {
     let (objects, mut findings) = documents(text, "f");
     findings.extend(objects.into_iter().flat_map(|object| object.warnings));
