@@ -7,6 +7,7 @@
 
 mod build;
 mod change;
+mod endpoint;
 mod ports;
 mod retries;
 mod store;
@@ -14,13 +15,13 @@ mod store;
 mod tests;
 
 pub use change::Change;
+pub use endpoint::{Active, EndpointHealth};
 pub use ports::Ports;
 pub use retries::Retries;
 pub use store::Store;
 
 use decide::balance::{Place, Priorities};
 use decide::hash::QuickMap;
-use decide::health::{self, Health};
 use decide::route::Table;
 use model::listener::{Exports, Gateway, GatewayListener, Inbound};
 use model::names::Names;
@@ -30,7 +31,7 @@ use model::{Hostname, MeshSettings, Policy};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One immutable configuration. A request holds one from its first byte to its last.
 pub struct Snapshot {
@@ -122,81 +123,6 @@ impl LastUse {
         if self.0.load(Ordering::Relaxed) != minute {
             self.0.store(minute, Ordering::Relaxed);
         }
-    }
-}
-
-/// What is remembered of one endpoint as long as any snapshot knows its uid: whether it is ejected after
-/// failures, and how many requests it has. Shared by all workers and by all hosts that list the endpoint.
-#[derive(Debug)]
-pub struct EndpointHealth {
-    /// Packed [`Health`].
-    bits: AtomicU64,
-    /// Requests and tunnels in flight from this proxy.
-    active: AtomicU32,
-}
-
-impl Default for EndpointHealth {
-    fn default() -> Self {
-        Self { bits: AtomicU64::new(Health::default().to_bits()), active: AtomicU32::new(0) }
-    }
-}
-
-impl EndpointHealth {
-    /// The health as of now.
-    pub fn health(&self) -> Health {
-        Health::from_bits(self.bits.load(Ordering::Relaxed))
-    }
-
-    /// Whether it is ejected at `now_ms` (the worker's monotonic milliseconds).
-    pub fn is_ejected(&self, now_ms: u64) -> bool {
-        health::is_ejected(self.health(), now_ms)
-    }
-
-    /// Requests and tunnels in flight from this proxy.
-    pub fn active(&self) -> u32 {
-        self.active.load(Ordering::Relaxed)
-    }
-
-    /// Counts one more in flight until the guard is dropped.
-    pub fn begin(self: &Arc<Self>) -> Active {
-        self.active.fetch_add(1, Ordering::Relaxed);
-        Active(Arc::clone(self))
-    }
-
-    /// Notes that it could not be reached or did not answer.
-    pub fn failed(&self, now_ms: u64, dice: &mut dyn decide::Dice) {
-        self.update(|health| health::after_failure(health, now_ms, dice));
-    }
-
-    /// Notes an answer. Writes only when that changes something.
-    pub fn succeeded(&self, now_ms: u64) {
-        self.update(|health| health::after_success(health, now_ms));
-    }
-
-    /// Decides anew when another worker came in between: an answer that one of them had must not undo the
-    /// failure that another saw, or traffic would go to and fro.
-    fn update(&self, mut decide: impl FnMut(Health) -> Health) {
-        let mut now = self.bits.load(Ordering::Relaxed);
-        loop {
-            let next = decide(Health::from_bits(now)).to_bits();
-            if next == now {
-                return;
-            }
-            match self.bits.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(other) => now = other,
-            }
-        }
-    }
-}
-
-/// One request in flight to an endpoint.
-#[derive(Debug)]
-pub struct Active(Arc<EndpointHealth>);
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

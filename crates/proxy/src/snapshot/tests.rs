@@ -7,6 +7,7 @@ use model::route::{Parent, RouteRule};
 use model::{ObjectRef, Origin, Resource, ResourceKey, Subscription};
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 fn apply(store: &Store, upserts: Vec<(ResourceKey, Resource)>) -> Arc<Snapshot> {
     store.apply(Change { upserts, ..Change::default() })

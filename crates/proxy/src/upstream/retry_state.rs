@@ -4,7 +4,7 @@
 use super::Upstream;
 use super::attempt_error::{AttemptError, EndpointVerdict};
 use crate::snapshot::{Active, HostEntry, Retries};
-use decide::balance::{self, Load};
+use decide::balance;
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
 use model::route::RetryPolicy;
@@ -104,7 +104,7 @@ impl<'a> RetryState<'a> {
     /// One that was not tried, as long as there is any.
     fn choose_other(&self, entry: &HostEntry, now_ms: u64) -> Option<usize> {
         let dice = &mut *self.upstream.dice.borrow_mut();
-        let load = |index: usize| load(entry, index, now_ms);
+        let load = |index: usize| entry.states[index].load(now_ms);
         let chosen = balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice);
         // Where nothing else is left it gives what is excluded, too.
         chosen.filter(|index| !self.excluded.contains(index))
@@ -167,7 +167,7 @@ impl<'a> RetryState<'a> {
         let Some(entry) = self.entry else { return Ahead::Failed };
         let mut all = entry.priorities.levels().flatten().map(|other| *other as usize);
         let is_fresh = |other: usize| {
-            other != index && !self.tried.contains(&other) && !load(entry, other, now_ms).ejected
+            other != index && !self.tried.contains(&other) && !entry.states[other].is_ejected(now_ms)
         };
         if all.any(is_fresh) { Ahead::Fresh } else { Ahead::Failed }
     }
@@ -195,9 +195,4 @@ impl<'a> RetryState<'a> {
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
-}
-
-fn load(entry: &HostEntry, index: usize, now_ms: u64) -> Load {
-    let state = &entry.states[index];
-    Load { active: state.active(), ejected: state.is_ejected(now_ms) }
 }
