@@ -5,10 +5,16 @@
 //! decides, adds ours, and `upstream` serialises. Nothing raw passes. Read `http` next.
 
 mod edit;
+mod hygiene;
+mod id;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use edit::{local_response, unescape};
+pub(crate) use hygiene::{strip, strip_trailers};
+pub(crate) use id::{X_REQUEST_ID, ensure_request_id};
+
+use hygiene::{CameFrom, count_stripped, strip_received};
 
 use crate::failure::ResponseFormat;
 use bytes::Bytes;
@@ -24,11 +30,6 @@ use model::{MeshSettings, Reason};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// Longest `x-request-id` kept from outside, in bytes; longer or stranger ones are replaced.
-const REQUEST_ID_BYTES_MAX: usize = 128;
-
-/// `x-request-id`, as Envoy and Istio name it.
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Protected request header of the mesh transport: where the request wants to go.
@@ -119,7 +120,7 @@ pub(crate) fn receive(
     let believed =
         edge.as_ref().and_then(|edge| forwarded::believe(&settings.http, edge.peer, &Fields(&headers)));
     let client = believed.as_ref().map(|believed| believed.client);
-    let from = if edge.is_some() { Source::Outside } else { Source::Mesh };
+    let from = if edge.is_some() { CameFrom::Outside } else { CameFrom::Mesh };
     let stripped = count_stripped(&headers, from);
     if stripped > 0 {
         // RFC 9110 section 10.1.1; the codec answers `100-continue` itself.
@@ -204,133 +205,6 @@ pub(crate) fn with_path(path: &str, query: Option<&str>) -> Option<PathAndQuery>
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
         None => PathAndQuery::try_from(path).ok(),
     }
-}
-
-/// What a header name is to a proxy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum HeaderClass {
-    /// Passes.
-    EndToEnd,
-    /// Between neighbours only (RFC 9110 section 7.6.1).
-    HopByHop,
-    /// Set and read by proxies only.
-    Protected,
-    /// Says who called and for what: believed from inside, from outside only as `decide::forwarded` has it (bad
-    /// inputs I02, P17).
-    ForwardedHeader,
-}
-
-/// Where a message comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// An application or a proxy of the mesh.
-    Mesh,
-    /// A caller at the edge.
-    Outside,
-}
-
-fn classify(name: &HeaderName) -> HeaderClass {
-    let text = name.as_str().as_bytes();
-    match text {
-        [b'x', ..] => classify_x(text),
-        b"forwarded" => HeaderClass::ForwardedHeader,
-        b"expect" => HeaderClass::HopByHop,
-        _ if codec::headers::is_hop_by_hop(name) => HeaderClass::HopByHop,
-        _ => HeaderClass::EndToEnd,
-    }
-}
-
-/// Also in the spellings that CGI-like applications confuse (I04).
-fn classify_x(name: &[u8]) -> HeaderClass {
-    let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| is_alias(start, prefix));
-    if starts(b"x-leno-") || is_alias(name, b"x-forwarded-client-cert") {
-        return HeaderClass::Protected;
-    }
-    let claims: [&[u8]; 3] = [b"x-real-ip", b"x-original-url", b"x-rewrite-url"];
-    if starts(b"x-forwarded-") || claims.iter().any(|claim| is_alias(name, claim)) {
-        return HeaderClass::ForwardedHeader;
-    }
-    HeaderClass::EndToEnd
-}
-
-/// Whether `name` is `canonical`, or would be after `_` and `.` became `-`.
-fn is_alias(name: &[u8], canonical: &[u8]) -> bool {
-    let same = |(a, b): (&u8, &u8)| a == b || (*b == b'-' && matches!(a, b'_' | b'.'));
-    name.len() == canonical.len() && name.iter().zip(canonical).all(same)
-}
-
-fn is_stripped(name: &HeaderName, from: Source) -> bool {
-    match classify(name) {
-        HeaderClass::EndToEnd => false,
-        HeaderClass::HopByHop | HeaderClass::Protected => true,
-        HeaderClass::ForwardedHeader => from == Source::Outside,
-    }
-}
-
-fn count_stripped(headers: &HeaderMap, from: Source) -> usize {
-    headers.keys().filter(|name| is_stripped(name, from)).count()
-}
-
-/// Makes a message fit to pass on: takes out hop-by-hop headers, those that `connection` names, and protected ones. `te: trailers` stays,
-/// because gRPC servers ask for it.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let stripped = count_stripped(headers, Source::Mesh);
-    if stripped > 0 {
-        strip_received(headers, Source::Mesh, stripped);
-    }
-}
-
-/// Takes out the `count` names that are to go, and what `connection` names.
-fn strip_received(headers: &mut HeaderMap, from: Source, count: usize) {
-    // All that many applications of HTTP/1 say.
-    if count == 1 && codec::headers::keeps_alive(headers) {
-        headers.remove(header::CONNECTION);
-        return;
-    }
-    codec::headers::strip_hop_by_hop(headers);
-    let is_left = |name: &&HeaderName| is_stripped(name, from) && **name != header::TE;
-    let stripped: Vec<HeaderName> = headers.keys().filter(is_left).cloned().collect();
-    for name in stripped {
-        headers.remove(name);
-    }
-}
-
-/// Takes out of trailers what must never be taken for a header (bad inputs S22).
-pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    codec::headers::strip_trailers(trailers);
-    let protected: Vec<HeaderName> =
-        trailers.keys().filter(|name| classify(name) != HeaderClass::EndToEnd).cloned().collect();
-    for name in protected {
-        trailers.remove(name);
-    }
-}
-
-/// Sees to it that there is an `x-request-id`, made from `random` where none usable came in.
-pub(crate) fn ensure_request_id(headers: &mut HeaderMap, random: impl FnOnce() -> u128) {
-    let is_usable = |value: &HeaderValue| {
-        let bytes = value.as_bytes();
-        !bytes.is_empty() && bytes.len() <= REQUEST_ID_BYTES_MAX && bytes.iter().all(u8::is_ascii_graphic)
-    };
-    if headers.get(X_REQUEST_ID).is_some_and(is_usable) {
-        return;
-    }
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&uuid(random()))) {
-        headers.insert(X_REQUEST_ID, value);
-    }
-}
-
-/// A version 4 UUID as text (RFC 9562 section 5.4).
-fn uuid(random: u128) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // Where each byte's two digits go.
-    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-    let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let mut text = [b'-'; 36];
-    for (byte, place) in bits.to_be_bytes().into_iter().zip(PLACES) {
-        text[place] = DIGITS[usize::from(byte >> 4)];
-        text[place + 1] = DIGITS[usize::from(byte & 0xf)];
-    }
-    text
 }
 
 /// A header map as `decide` sees it.

@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 //! One canonical request, or a refusal.
 
+use super::hygiene::{CameFrom, is_stripped};
 use super::{
-    Edge, Fields, HeaderName, HeaderValue, Source, ensure_request_id, is_stripped, receive, response_format,
-    strip, strip_trailers,
+    Edge, Fields, HeaderName, HeaderValue, ensure_request_id, receive, response_format, strip, strip_trailers,
 };
 use crate::failure::ResponseFormat;
 use codec::Body;
@@ -196,7 +196,7 @@ fn a_route_edits_exactly_the_headers_that_users_are_told_it_edits() {
         on_response(&[FilterConfig::ResponseHeaders(edit)], &asked, &mut Fields(&mut headers));
         assert_eq!(headers.is_empty(), model::header::untouched(name).is_some(), "{name}");
         // What a proxy takes out, or writes itself, is not there to be edited.
-        let is_stripped = is_stripped(&HeaderName::try_from(name).unwrap(), Source::Mesh);
+        let is_stripped = is_stripped(&HeaderName::try_from(name).unwrap(), CameFrom::Mesh);
         let is_ours = is_stripped || matches!(name, "host" | "content-length");
         assert_eq!(headers.is_empty(), is_ours, "{name}");
     }
