@@ -46,12 +46,12 @@ pub(crate) struct Exchange {
     attempts: AttemptFacts,
     is_answered: Cell<bool>,
     is_recorded: Cell<bool>,
-    facts: RefCell<Facts>,
+    facts: RefCell<Gathered>,
 }
 
 /// What does not fit a cell.
 #[derive(Default)]
-struct Facts {
+struct Gathered {
     host: Option<Hostname>,
     peer: Option<Rc<Peer>>,
     denial: Option<Box<Denial>>,
@@ -61,11 +61,11 @@ struct Facts {
     active: Option<Active>,
     lease: Option<Lease>,
     permit: Option<UpstreamPermit>,
-    line: Option<Box<Line>>,
+    line: Option<Box<LogEntry>>,
 }
 
 /// What only the access log wants; kept when there is one.
-struct Line {
+struct LogEntry {
     method: Method,
     target: Option<PathAndQuery>,
     authority: Option<HeaderValue>,
@@ -101,7 +101,7 @@ impl Exchange {
     pub(crate) fn begin(downstream: &Rc<Downstream>, request: &Request<Body>) -> Rc<Self> {
         let worker = &downstream.worker;
         let line = worker.recorder.is_logging().then(|| {
-            Box::new(Line {
+            Box::new(LogEntry {
                 method: request.method().clone(),
                 target: request.uri().path_and_query().cloned(),
                 authority: request.headers().get(header::HOST).cloned(),
@@ -123,7 +123,7 @@ impl Exchange {
             attempts: AttemptFacts::default(),
             is_answered: Cell::new(false),
             is_recorded: Cell::new(false),
-            facts: RefCell::new(Facts { line, ..Facts::default() }),
+            facts: RefCell::new(Gathered { line, ..Gathered::default() }),
         })
     }
 
@@ -183,7 +183,7 @@ impl Exchange {
     /// [`Reason::TooManyConnections`].
     fn take_upstream_permit(&self) -> Result<(), Reason> {
         let mut facts = self.facts.borrow_mut();
-        let Facts { received, permit, .. } = &mut *facts;
+        let Gathered { received, permit, .. } = &mut *facts;
         let in_body = received.as_ref().map(|received| &received.permit);
         if permit.is_some() || in_body.is_some_and(|permit| permit.get().is_some()) {
             return Ok(());
