@@ -3,16 +3,19 @@
 //! Order: harden, metrics, admin, identity, control stream, workers. Ready means: joined, first
 //! configuration, listeners bound. On SIGTERM: withdraw at the control plane, drain, exit 0.
 
+mod admin;
 mod control;
 mod control_stream;
 mod error;
 mod join;
 mod last_good;
 mod listeners;
+mod name_server;
 mod reserved;
 mod rotate;
 mod run;
 mod seams;
+mod unjoined;
 pub(crate) mod workers;
 #[cfg(test)]
 mod tests;

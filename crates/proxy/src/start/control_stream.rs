@@ -11,6 +11,7 @@ use crate::listening::Listening;
 use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState as State};
 use crate::observe::{Observe, Own};
+use crate::shared::Shared;
 use crate::snapshot::{Change, ClosedListener, GatewayEntry, Me, Snapshot, Store};
 use daemon::Gate;
 use daemon::clock::Clock;
@@ -44,7 +45,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the stream works on.
-pub(super) struct Parts {
+pub(super) struct StreamParts {
     pub(super) me: Me,
     pub(super) store: Arc<Store>,
     pub(super) on_demand: OnDemand,
@@ -62,9 +63,36 @@ pub(super) struct Parts {
     pub(super) dice: Pcg,
 }
 
+impl StreamParts {
+    /// What `shared` has of them, and the rest.
+    pub(super) fn new(
+        shared: &Shared,
+        queries: mpsc::Receiver<LookupQuery>,
+        configured: Gate,
+        alone: Option<Alone>,
+        dice: Pcg,
+    ) -> Self {
+        let directory = shared.options.state_dir.as_deref();
+        Self {
+            me: shared.me.clone(),
+            store: Arc::clone(&shared.store),
+            on_demand: OnDemand::new(Arc::clone(&shared.store), &shared.lookup),
+            queries,
+            identity: shared.identity.clone(),
+            observe: Arc::clone(&shared.observe),
+            clock: Arc::clone(&shared.clock),
+            last_good: directory.map(|directory| LastGood::new(directory, &shared.me)),
+            configured,
+            listening: Arc::clone(&shared.listening),
+            alone,
+            dice,
+        }
+    }
+}
+
 /// See the module's head.
 pub(super) struct Stream {
-    parts: Parts,
+    parts: StreamParts,
     session: Session,
     outbox: VecDeque<DeltaDiscoveryRequest>,
     /// Of the last response on this stream.
@@ -79,7 +107,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Starts from the last good configuration, when there is one.
-    pub(super) fn new(mut parts: Parts) -> Self {
+    pub(super) fn new(mut parts: StreamParts) -> Self {
         let saved = match parts.last_good.as_ref().map(LastGood::load) {
             Some(Ok(Some(saved))) => saved,
             Some(Err(error)) => {
@@ -358,7 +386,7 @@ impl Stream {
 }
 
 /// What beside the snapshot follows from a configuration: trust, own labels, readiness.
-fn put_in_force(parts: &Parts, snapshot: &Snapshot) {
+fn put_in_force(parts: &StreamParts, snapshot: &Snapshot) {
     // An empty list never replaces trust: it would cut off everybody, the control plane included.
     if !snapshot.trust.is_empty() && parts.identity.bundles() != *snapshot.trust {
         parts.identity.set_trust(snapshot.trust.to_vec());

@@ -4,6 +4,7 @@
 //! it refuses for good is told as such, because only a new join token helps then.
 
 use super::control::Control;
+use super::unjoined::Unjoined;
 use crate::observe::Observe;
 use crate::renewal::Renewal;
 use daemon::clock::Clock;
@@ -16,19 +17,24 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use xds::Code;
 
-/// What is renewed, and who is told.
-pub(super) struct Rotation {
-    pub(super) identity: Identity,
-    pub(super) observe: Arc<Observe>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) renewal: Arc<Renewal>,
-    /// For jitter.
-    pub(super) dice: Pcg,
+/// Starts it.
+pub(super) fn start(unjoined: &Unjoined, renewal: &Arc<Renewal>, control: Control) {
+    let dice = Pcg::new(unjoined.seams.seed ^ 1);
+    let (identity, observe, clock) = (unjoined.identity.clone(), &unjoined.observe, &unjoined.seams.clock);
+    let renewing =
+        renew(identity, Arc::clone(observe), Arc::clone(clock), Arc::clone(renewal), dice, control);
+    unjoined.tasks.spawn_local("renewal", renewing);
 }
 
 /// Renews the certificate for ever.
-pub(super) fn renew(rotation: Rotation, control: Control) -> impl Future<Output = ()> {
-    let Rotation { identity, observe, clock, renewal, mut dice } = rotation;
+fn renew(
+    identity: Identity,
+    observe: Arc<Observe>,
+    clock: Arc<dyn Clock>,
+    renewal: Arc<Renewal>,
+    mut dice: Pcg,
+    control: Control,
+) -> impl Future<Output = ()> {
     let jitter = {
         let (identity, observe, clock) = (identity.clone(), Arc::clone(&observe), Arc::clone(&clock));
         move || {

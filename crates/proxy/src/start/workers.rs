@@ -1,7 +1,7 @@
 //! The threads of the workers: started together, each with a runtime, listeners and dice of its own, and drained
 //! in two steps: first who calls us, then whom our application calls.
 
-use super::listeners;
+use super::{StartError, listeners};
 use crate::shared::Shared;
 use crate::worker::Worker;
 use daemon::{Drain, DrainTrigger};
@@ -18,6 +18,8 @@ use tokio::task::LocalSet;
 
 /// At the end of a drain, the tasks that drive upstream connections get so long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_millis(200);
+/// What workers may take beyond the drain's own deadline before they are left behind.
+const WORKER_GRACE: Duration = Duration::from_secs(2);
 
 /// The running workers.
 pub(crate) struct Workers {
@@ -25,6 +27,14 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
+    /// Waits until all have drained and ended, or are late by their own `drain_timeout`.
+    pub(super) async fn end(self, drain_timeout: Duration) {
+        let joined = tokio::task::spawn_blocking(move || self.join());
+        if tokio::time::timeout(drain_timeout + WORKER_GRACE, joined).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+
     /// Waits until all have drained and ended; blocks. They end after `Shared::drain` started.
     pub(crate) fn join(self) {
         for thread in self.threads {
@@ -33,6 +43,16 @@ impl Workers {
             }
         }
     }
+}
+
+/// Starts as many as the options say.
+pub(super) async fn start(shared: &Arc<Shared>, seed: u64) -> Result<Workers, StartError> {
+    let shared = Arc::clone(shared);
+    // On another thread: it waits for the workers, and they may need this one.
+    let spawning =
+        tokio::task::spawn_blocking(move || spawn(shared.options.worker_count(), &shared, seed)).await;
+    let workers = spawning.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    workers.map_err(|cause| StartError::System("the workers", cause))
 }
 
 /// The second half of a drain: calls of applications go on until nobody calls them any more.

@@ -65,7 +65,7 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let readiness = Readiness::new();
     let store = Store::new(&me());
     let (lookup, queries) = Lookup::new(Arc::clone(&store));
-    let stream = Stream::new(Parts {
+    let stream = Stream::new(StreamParts {
         me: me(),
         store: Arc::clone(&store),
         on_demand: OnDemand::new(Arc::clone(&store), &lookup),
