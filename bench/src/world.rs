@@ -13,7 +13,7 @@ use api::Object;
 use model::service::EndpointState;
 use model::{Locality, SpiffeId, TrustDomain};
 use serde_json::json;
-use translate::{Change, ClusterPlace, Registration, World};
+use translate::{ClusterPlace, JoinedWorkload, World, WorldChange};
 
 use crate::measured::{ManyObjects, OneChange, median};
 use crate::{allocations, report};
@@ -63,15 +63,15 @@ fn measure() -> Result<ManyObjects> {
     let text = documents();
     let (objects, objects_bytes) = allocations::held(|| read(&text));
     let objects = objects?;
-    let workloads: Vec<Registration> = (0..SERVICES).filter_map(|n| workload(n, 0)).collect();
+    let workloads: Vec<JoinedWorkload> = (0..SERVICES).filter_map(|n| workload(n, 0)).collect();
     let mut world = World::new(place()?);
     let ((scratch_ms, (findings_ms, findings)), world_bytes) = allocations::held(|| {
         let began = Instant::now();
         for object in objects {
-            world.apply(Change::Object(object));
+            world.apply(WorldChange::Object(object));
         }
         for workload in workloads {
-            world.apply(Change::Workload(workload));
+            world.apply(WorldChange::Workload(workload));
         }
         (milliseconds(began), look(&mut world))
     });
@@ -95,12 +95,12 @@ fn measure() -> Result<ManyObjects> {
 }
 
 /// What is changed: from the number of the object and that of the change.
-type Make = fn(usize, usize) -> Result<Change>;
+type Make = fn(usize, usize) -> Result<WorldChange>;
 
 const CHANGED: [(&str, Make); 6] = [
     ("a Service", |n, round| one(&service(n, 8080 + round % 2))),
     ("a WorkloadGroup", |n, round| one(&group(n, 1 + round % 2))),
-    ("a workload", |n, round| Ok(Change::Workload(workload(n, round).context("make a workload")?))),
+    ("a workload", |n, round| Ok(WorldChange::Workload(workload(n, round).context("make a workload")?))),
     ("an HTTPRoute", |n, round| one(&route(n % ROUTES, round))),
     ("a GlobalService", |n, round| one(&global(n % GLOBALS, round))),
     ("an AuthorizationPolicy", |n, round| one(&policy(n % POLICIES, round))),
@@ -139,8 +139,8 @@ fn read(text: &str) -> Result<Vec<Arc<Object>>> {
     Ok(objects.into_iter().map(Arc::new).collect())
 }
 
-fn one(text: &str) -> Result<Change> {
-    Ok(Change::Object(read(text)?.pop().context("read one document")?))
+fn one(text: &str) -> Result<WorldChange> {
+    Ok(WorldChange::Object(read(text)?.pop().context("read one document")?))
 }
 
 fn place() -> Result<ClusterPlace> {
@@ -219,9 +219,9 @@ fn policy(n: usize, round: usize) -> String {
     text
 }
 
-fn workload(n: usize, round: usize) -> Option<Registration> {
+fn workload(n: usize, round: usize) -> Option<JoinedWorkload> {
     let namespace = n % NAMESPACES;
-    Some(Registration {
+    Some(JoinedWorkload {
         uid: format!("bench/ns-{namespace}/shop-{n}-a").into(),
         namespace: format!("ns-{namespace}").into(),
         group: format!("shop-{n}").into(),

@@ -9,7 +9,7 @@ use crate::show;
 use model::{Finding, Level, Locality, TrustDomain};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use translate::{Change, ClusterPlace, World};
+use translate::{ClusterPlace, World, WorldChange};
 
 /// Arguments of `analyze`.
 #[derive(Debug, clap::Args)]
@@ -96,7 +96,7 @@ pub(crate) fn world_in(objects: &[api::Object], domain: Option<TrustDomain>) -> 
     };
     let mut world = World::new(place);
     for object in objects {
-        world.apply(Change::Object(Arc::new(object.clone())));
+        world.apply(WorldChange::Object(Arc::new(object.clone())));
     }
     Ok(world)
 }

@@ -22,7 +22,7 @@ use model::trust::Proof;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use translate::{ClusterPlace, Group};
+use translate::{ClusterPlace, CompiledGroup};
 use xds::grpc::{Enrollment, Join, Joined, Peer, Signed, Withdrawn};
 use xds::{Code, Status};
 
@@ -151,7 +151,7 @@ impl Enroller {
     }
 
     /// What a token lets in, as the configuration says at this moment.
-    async fn group_of(&self, checked: &Checked) -> Result<(Group, ClusterPlace, SpiffeId), Status> {
+    async fn group_of(&self, checked: &Checked) -> Result<(CompiledGroup, ClusterPlace, SpiffeId), Status> {
         let binding = checked.binding.clone();
         let found = self.parts.handle.run(move |plane, _| {
             if !plane.has_room() {

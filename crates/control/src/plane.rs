@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use translate::{Change, ClusterPlace, World};
+use translate::{ClusterPlace, World, WorldChange};
 use withdrawals::Withdrawal;
 use xds::proto::DeltaDiscoveryRequest;
 use xds::server::NACK_MESSAGE_CHARS_MAX;
@@ -94,11 +94,11 @@ impl Plane {
             pushed: 0,
         };
         plane.presence.begin(now);
-        plane.apply(Change::Addresses(stored.addresses));
-        plane.apply(Change::Trust(trust));
+        plane.apply(WorldChange::Addresses(stored.addresses));
+        plane.apply(WorldChange::Trust(trust));
         for cluster in stored.remote {
             plane.remote.insert(cluster.cluster.clone(), cluster.clone());
-            plane.apply(Change::Remote(cluster));
+            plane.apply(WorldChange::Remote(cluster));
         }
         plane.sync_objects();
         plane.sync_presence();
@@ -106,7 +106,7 @@ impl Plane {
         plane
     }
 
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: WorldChange) {
         self.export_stale.set(true);
         self.touched.extend(self.world.apply(change));
     }
@@ -138,13 +138,13 @@ impl Plane {
 
     /// Brings the world in line with who is there.
     fn sync_presence(&mut self) {
-        let wanted: BTreeMap<Arc<str>, translate::Registration> = self
+        let wanted: BTreeMap<Arc<str>, translate::JoinedWorkload> = self
             .presence
             .present()
             .filter_map(|(registration, state)| registration.workload(state))
             .map(|workload| (workload.uid.clone(), workload))
             .collect();
-        let known: BTreeMap<Arc<str>, translate::Registration> = self
+        let known: BTreeMap<Arc<str>, translate::JoinedWorkload> = self
             .world
             .workloads()
             .into_iter()
@@ -152,11 +152,11 @@ impl Plane {
             .collect();
         for (uid, workload) in &wanted {
             if known.get(uid) != Some(workload) {
-                self.apply(Change::Workload(workload.clone()));
+                self.apply(WorldChange::Workload(workload.clone()));
             }
         }
         for uid in known.into_keys().filter(|uid| !wanted.contains_key(uid)) {
-            self.apply(Change::WorkloadGone(uid));
+            self.apply(WorldChange::WorkloadGone(uid));
         }
     }
 
@@ -165,8 +165,10 @@ impl Plane {
             self.presence.find_present(uid).and_then(|(registration, state)| registration.workload(state));
         let known = self.world.workload(uid).cloned();
         match (wanted, known) {
-            (Some(wanted), known) if known.as_ref() != Some(&wanted) => self.apply(Change::Workload(wanted)),
-            (None, Some(known)) => self.apply(Change::WorkloadGone(known.uid)),
+            (Some(wanted), known) if known.as_ref() != Some(&wanted) => {
+                self.apply(WorldChange::Workload(wanted))
+            }
+            (None, Some(known)) => self.apply(WorldChange::WorkloadGone(known.uid)),
             _ => {}
         }
     }
@@ -261,7 +263,7 @@ impl Plane {
         for cluster in upserts {
             self.metrics.remote_received.inc();
             self.remote.insert(cluster.cluster.clone(), cluster.clone());
-            self.apply(Change::Remote(cluster));
+            self.apply(WorldChange::Remote(cluster));
         }
         // Names of clusters, and hosts that only others serve.
         self.find_what_is_wrong();
@@ -270,7 +272,7 @@ impl Plane {
 
     /// Trust bundles changed.
     pub fn trust(&mut self, bundles: Vec<TrustBundle>) {
-        self.apply(Change::Trust(bundles));
+        self.apply(WorldChange::Trust(bundles));
     }
 
     /// Time passed: graces and deadlines that are over take effect.

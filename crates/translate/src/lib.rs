@@ -14,6 +14,6 @@ mod units;
 pub mod world;
 
 pub use resources::{ProxyKey, members, resource, visible};
-pub use units::Group;
-pub use world::inputs::{ClusterPlace, Registration};
-pub use world::{Change, Touched, World};
+pub use units::CompiledGroup;
+pub use world::inputs::{ClusterPlace, JoinedWorkload};
+pub use world::{Touched, World, WorldChange};

@@ -29,7 +29,7 @@ pub(crate) use http_route::subscription;
 pub(crate) use inbound::{exported_hosts, exports, inbound};
 pub(crate) use mesh_settings::settings_in_force;
 pub(crate) use read::WorldReader;
-pub use workload_group::Group;
+pub use workload_group::CompiledGroup;
 pub(crate) use workload_group::identity;
 
 use crate::world::graph::Graph;

@@ -8,10 +8,10 @@ pub(crate) mod graph;
 pub(crate) mod inputs;
 mod trial;
 
-use crate::units::{self, Fact, Group, Outputs, UnitKey, WorldReader};
+use crate::units::{self, CompiledGroup, Fact, Outputs, UnitKey, WorldReader};
 use api::{Object, Spec};
 use graph::Graph;
-use inputs::{ClusterPlace, Inputs, Registration};
+use inputs::{ClusterPlace, Inputs, JoinedWorkload};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::service::EndpointState;
 use model::trust::TrustBundle;
@@ -22,13 +22,13 @@ use std::sync::Arc;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum WorldChange {
     /// An object is new or different.
     Object(Arc<Object>),
     /// An object is gone.
     ObjectGone(ObjectRef),
     /// A workload is new or different.
-    Workload(Registration),
+    Workload(JoinedWorkload),
     /// A workload is gone, by uid.
     WorkloadGone(Arc<str>),
     /// What another cluster offers.
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// A workload group.
-    pub fn group(&self, namespace: &str, name: &str) -> Option<Group> {
+    pub fn group(&self, namespace: &str, name: &str) -> Option<CompiledGroup> {
         self.read().workload_group(&(namespace.into(), name.into())).cloned()
     }
 
@@ -201,12 +201,12 @@ impl World {
     }
 
     /// A registered workload.
-    pub fn workload(&self, uid: &str) -> Option<&Registration> {
+    pub fn workload(&self, uid: &str) -> Option<&JoinedWorkload> {
         self.inputs.workload(uid)
     }
 
     /// All registered workloads, by uid.
-    pub fn workloads(&self) -> Vec<&Registration> {
+    pub fn workloads(&self) -> Vec<&JoinedWorkload> {
         self.inputs.group_of_uid.keys().filter_map(|uid| self.inputs.workload(uid)).collect()
     }
 

@@ -13,7 +13,7 @@ use apiserver::backend::{ApiError, Applies, Changed, ObjectTarget, ServedKind};
 use model::{Code, Finding, Level, ObjectRef};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use translate::Change;
+use translate::WorldChange;
 
 /// What shall be done.
 pub(super) struct Wanted {
@@ -117,8 +117,8 @@ fn try_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef]) -> Vec<Fi
     // What another source says stays, whatever the API has under it.
     let of_api =
         |object: &&ObjectRef| plane.objects.find(object).is_some_and(|(source, _)| source == SourceId::Api);
-    let gone = gone.iter().filter(of_api).cloned().map(Change::ObjectGone);
-    let put_in = put.iter().map(|object| Change::Object(Arc::clone(object)));
+    let gone = gone.iter().filter(of_api).cloned().map(WorldChange::ObjectGone);
+    let put_in = put.iter().map(|object| WorldChange::Object(Arc::clone(object)));
     let changes = put_in.chain(gone).collect();
     plane.world.try_out(changes, |world| world.findings_about(put.iter().map(|object| &object.object)))
 }

@@ -8,7 +8,7 @@ use apiserver::{Change as Row, Table};
 use model::{Finding, ObjectRef, Subscription};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use translate::Change;
+use translate::WorldChange;
 
 impl Plane {
     /// Brings the world in line with [`Plane::objects`].
@@ -19,12 +19,12 @@ impl Plane {
             // The same in memory, mostly: what is equal to itself is not compared.
             let old = before.remove(&object.object);
             if old.is_none_or(|old| !Arc::ptr_eq(&old, &object) && old != object) {
-                self.apply(Change::Object(Arc::clone(&object)));
+                self.apply(WorldChange::Object(Arc::clone(&object)));
             }
             self.in_force.insert(object.object.clone(), object);
         }
         for gone in before.into_keys() {
-            self.apply(Change::ObjectGone(gone));
+            self.apply(WorldChange::ObjectGone(gone));
         }
         self.judge_objects(merged.findings);
     }
@@ -38,12 +38,12 @@ impl Plane {
             let object = Arc::clone(&found.object);
             let old = self.in_force.insert(object.object.clone(), Arc::clone(&object));
             if old.is_none_or(|old| old != object) {
-                self.apply(Change::Object(object));
+                self.apply(WorldChange::Object(object));
             }
         }
         for object in gone {
             if self.in_force.remove(object).is_some() {
-                self.apply(Change::ObjectGone(object.clone()));
+                self.apply(WorldChange::ObjectGone(object.clone()));
             }
         }
         self.judge_objects(self.objects.findings());

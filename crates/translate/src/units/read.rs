@@ -2,7 +2,7 @@
 
 use super::{Fact, Outputs, Topic, UnitKey, UnitKind, UnitRow};
 use crate::world::graph::Graph;
-use crate::world::inputs::{ClusterPlace, Inputs, Pair, Registration, find_export};
+use crate::world::inputs::{ClusterPlace, Inputs, JoinedWorkload, Pair, find_export};
 use api::Object;
 use model::federation::{Export, RemoteCluster};
 use model::{Hostname, ObjectRef, Origin};
@@ -107,7 +107,7 @@ impl<'w> WorldReader<'w> {
     }
 
     /// The workloads of a group, sorted by uid.
-    pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &'w Registration> {
+    pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &'w JoinedWorkload> {
         self.note(|| Fact::Workloads(group.clone()));
         self.inputs.workloads_of(group)
     }

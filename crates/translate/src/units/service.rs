@@ -2,11 +2,11 @@
 
 use super::host::{CompiledHost, endpoints_touch, entry_touches, find_host, service_host, slices};
 use super::inbound::hosts_of;
-use super::workload_group::{Group, groups_selected};
+use super::workload_group::{CompiledGroup, groups_selected};
 use super::{Topic, Unit, WorldReader};
 use crate::ports::service_port;
 use crate::slices::Slices;
-use crate::world::inputs::{ClusterPlace, Pair, Registration};
+use crate::world::inputs::{ClusterPlace, JoinedWorkload, Pair};
 use api::kinds::service::ServiceSpec;
 use api::{Object, Spec};
 use model::service::{Endpoint, Protocol, Reach};
@@ -154,7 +154,7 @@ impl Unit for ServiceEndpointsUnit {
     }
 }
 
-fn native(workload: &Registration, group: &Group, place: &ClusterPlace) -> Endpoint {
+fn native(workload: &JoinedWorkload, group: &CompiledGroup, place: &ClusterPlace) -> Endpoint {
     let known = |locality: &&Locality| !locality.region.is_empty() || !locality.zone.is_empty();
     let locality = [&workload.locality, &group.locality].into_iter().find(known).unwrap_or(&place.locality);
     Endpoint {

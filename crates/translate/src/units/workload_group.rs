@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A workload group, as joining needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct CompiledGroup {
     /// Namespace.
     pub namespace: Arc<str>,
     /// Name.
@@ -28,7 +28,7 @@ pub(crate) struct WorkloadGroupUnit;
 
 impl Unit for WorkloadGroupUnit {
     type Key = Pair;
-    type Output = Group;
+    type Output = CompiledGroup;
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
@@ -37,7 +37,7 @@ impl Unit for WorkloadGroupUnit {
         }
     }
 
-    fn compile((namespace, name): &Pair, read: &WorldReader<'_>) -> Option<Group> {
+    fn compile((namespace, name): &Pair, read: &WorldReader<'_>) -> Option<CompiledGroup> {
         let object = read.own_object(&ObjectRef::new("WorkloadGroup", namespace, name))?;
         let Spec::WorkloadGroup(spec) = &object.spec else { return None };
         let template = &spec.template;
@@ -46,7 +46,7 @@ impl Unit for WorkloadGroupUnit {
         let locality = template.locality.as_deref().unwrap_or_default();
         let mut parts = locality.split('/');
         let mut part = || Arc::from(parts.next().unwrap_or_default());
-        Some(Group {
+        Some(CompiledGroup {
             namespace: namespace.clone(),
             name: name.clone(),
             labels,
@@ -56,15 +56,15 @@ impl Unit for WorkloadGroupUnit {
         })
     }
 
-    fn topics((namespace, _): &Pair, group: &Group) -> Vec<Topic> {
+    fn topics((namespace, _): &Pair, group: &CompiledGroup) -> Vec<Topic> {
         group.labels.iter().map(|(key, value)| labelled(namespace, key, value)).collect()
     }
 
     /// Labels decide which policies concern its inbound side and, if it is a gateway, its gateway.
     fn touches(
         (namespace, name): &Pair,
-        _old: Option<&Group>,
-        _new: Option<&Group>,
+        _old: Option<&CompiledGroup>,
+        _new: Option<&CompiledGroup>,
         _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         let (namespace, name) = (namespace.clone(), name.clone());
@@ -116,7 +116,7 @@ pub(crate) fn identity(group: &Pair, read: &WorldReader<'_>) -> Option<SpiffeId>
 pub(crate) fn groups_near<'w>(
     namespace: Option<&Arc<str>>,
     read: &WorldReader<'w>,
-) -> impl Iterator<Item = (&'w Pair, &'w Group)> {
+) -> impl Iterator<Item = (&'w Pair, &'w CompiledGroup)> {
     let only = namespace.cloned();
     let start = (only.clone().unwrap_or_default(), Arc::from(""));
     let groups = read.outputs().workload_group.range(start..);

@@ -3,9 +3,9 @@
 //! Units are compiled in the order of the table in `units.rs`, each at most once for a change, because each reads only
 //! those above it. A unit that comes out unchanged concerns nobody. Findings are looked for when somebody asks.
 
-use super::{Change, Touched, World};
+use super::{Touched, World, WorldChange};
 use crate::units::{self, Fact, UnitKey};
-use crate::world::inputs::{Registration, find_export};
+use crate::world::inputs::{JoinedWorkload, find_export};
 use api::Object;
 use model::federation::RemoteCluster;
 use model::{ObjectRef, Subscription};
@@ -14,38 +14,38 @@ use std::sync::Arc;
 
 impl World {
     /// Takes in one change. Cost grows with what the change concerns, not with the mesh.
-    pub fn apply(&mut self, change: Change) -> Touched {
+    pub fn apply(&mut self, change: WorldChange) -> Touched {
         match change {
-            Change::Object(object) => {
+            WorldChange::Object(object) => {
                 let name = object.object.clone();
                 self.object_changed(&name, Some(object))
             }
-            Change::ObjectGone(object) => self.object_changed(&object, None),
-            Change::Workload(workload) => {
+            WorldChange::ObjectGone(object) => self.object_changed(&object, None),
+            WorldChange::Workload(workload) => {
                 let group = workload.group();
                 let old = self.inputs.put_workload(workload);
                 self.workloads_changed(old, Some(Fact::Workloads(group)))
             }
-            Change::WorkloadGone(uid) => {
+            WorldChange::WorkloadGone(uid) => {
                 let old = self.inputs.remove_workload(&uid);
                 self.workloads_changed(old, None)
             }
-            Change::Remote(remote) => {
+            WorldChange::Remote(remote) => {
                 let old = self.inputs.remotes.insert(remote.cluster.clone(), remote.clone());
                 self.remote_changed(old.as_ref(), Some(&remote))
             }
-            Change::RemoteGone(cluster) => {
+            WorldChange::RemoteGone(cluster) => {
                 let old = self.inputs.remotes.remove(&cluster);
                 self.remote_changed(old.as_ref(), None)
             }
-            Change::Trust(bundles) => {
+            WorldChange::Trust(bundles) => {
                 let named = bundles.into_iter().map(|bundle| (bundle.trust_domain.as_str().into(), bundle));
                 let trust = named.collect();
                 let is_same = self.inputs.trust == trust;
                 self.inputs.trust = trust;
                 if is_same { Touched::new() } else { Touched::from([Subscription::Mesh]) }
             }
-            Change::Addresses(stored) => {
+            WorldChange::Addresses(stored) => {
                 self.inputs.addresses.restore(stored);
                 Touched::new()
             }
@@ -71,7 +71,7 @@ impl World {
         self.recompute(changed, units)
     }
 
-    fn workloads_changed(&mut self, old: Option<Registration>, new: Option<Fact>) -> Touched {
+    fn workloads_changed(&mut self, old: Option<JoinedWorkload>, new: Option<Fact>) -> Touched {
         let old = old.map(|old| Fact::Workloads(old.group())).filter(|old| new.as_ref() != Some(old));
         self.recompute(old.into_iter().chain(new).collect(), BTreeSet::new())
     }

@@ -30,7 +30,7 @@ pub struct ClusterPlace {
 
 /// A workload that joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
+pub struct JoinedWorkload {
     /// Unique in the mesh, stable for the life of one registration.
     pub uid: Arc<str>,
     /// Namespace of its group.
@@ -47,7 +47,7 @@ pub struct Registration {
     pub state: EndpointState,
 }
 
-impl Registration {
+impl JoinedWorkload {
     pub(crate) fn group(&self) -> Pair {
         (self.namespace.clone(), self.group.clone())
     }
@@ -61,7 +61,7 @@ pub(crate) struct Inputs {
     /// Written somewhere, but not in force. Findings read it, nothing else.
     pub(crate) refused: BTreeMap<ObjectRef, Origin>,
     /// By group, then by uid.
-    pub(crate) workloads: BTreeMap<(Pair, Arc<str>), Registration>,
+    pub(crate) workloads: BTreeMap<(Pair, Arc<str>), JoinedWorkload>,
     /// The group of each uid.
     pub(crate) group_of_uid: BTreeMap<Arc<str>, Pair>,
     pub(crate) remotes: BTreeMap<Arc<str>, RemoteCluster>,
@@ -83,25 +83,25 @@ impl Inputs {
         }
     }
 
-    pub(crate) fn workload(&self, uid: &str) -> Option<&Registration> {
+    pub(crate) fn workload(&self, uid: &str) -> Option<&JoinedWorkload> {
         let (uid, group) = self.group_of_uid.get_key_value(uid)?;
         self.workloads.get(&(group.clone(), uid.clone()))
     }
 
-    pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &Registration> {
+    pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &JoinedWorkload> {
         let all = self.workloads.range((group.clone(), Arc::from(""))..);
         all.take_while(move |((of, _), _)| of == group).map(|(_, workload)| workload)
     }
 
     /// Puts one in; the one of this uid before it.
-    pub(crate) fn put_workload(&mut self, workload: Registration) -> Option<Registration> {
+    pub(crate) fn put_workload(&mut self, workload: JoinedWorkload) -> Option<JoinedWorkload> {
         let old = self.remove_workload(&workload.uid);
         self.group_of_uid.insert(workload.uid.clone(), workload.group());
         self.workloads.insert((workload.group(), workload.uid.clone()), workload);
         old
     }
 
-    pub(crate) fn remove_workload(&mut self, uid: &Arc<str>) -> Option<Registration> {
+    pub(crate) fn remove_workload(&mut self, uid: &Arc<str>) -> Option<JoinedWorkload> {
         let group = self.group_of_uid.remove(uid)?;
         self.workloads.remove(&(group, uid.clone()))
     }

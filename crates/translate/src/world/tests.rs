@@ -21,7 +21,7 @@ fn add(world: &mut World, documents: &str) {
     let (objects, findings) = api::parse::documents(documents, "f.yaml");
     assert!(findings.is_empty(), "{findings:?}");
     for object in objects {
-        world.apply(Change::Object(Arc::new(object)));
+        world.apply(WorldChange::Object(Arc::new(object)));
     }
 }
 
@@ -34,9 +34,9 @@ fn place() -> ClusterPlace {
     }
 }
 
-fn workload(uid: &str, namespace: &str, group: &str, state: EndpointState) -> Registration {
+fn workload(uid: &str, namespace: &str, group: &str, state: EndpointState) -> JoinedWorkload {
     let identity = SpiffeId::parse(&format!("spiffe://leno.test/ns/{namespace}/sa/{group}")).unwrap();
-    Registration {
+    JoinedWorkload {
         uid: uid.into(),
         namespace: namespace.into(),
         group: group.into(),

@@ -1,11 +1,11 @@
 //! Changes that are only tried: what would be wrong if they were made.
 
-use super::{Change, World};
+use super::{World, WorldChange};
 use std::sync::Arc;
 
 impl World {
     /// Makes these changes of objects, looks, and takes them back: nobody is concerned, and nothing of them stays.
-    pub fn try_out<T>(&mut self, changes: Vec<Change>, look: impl FnOnce(&mut World) -> T) -> T {
+    pub fn try_out<T>(&mut self, changes: Vec<WorldChange>, look: impl FnOnce(&mut World) -> T) -> T {
         // An address is given to a host for ever, but not to one that was only thought of.
         let addresses = self.inputs.addresses.clone();
         let mut undo = Vec::new();
@@ -22,18 +22,18 @@ impl World {
     }
 
     /// What takes a change of an object back; of others nothing does.
-    fn inverse(&self, change: &Change) -> Option<Change> {
+    fn inverse(&self, change: &WorldChange) -> Option<WorldChange> {
         let object = match change {
-            Change::Object(object) => &object.object,
-            Change::ObjectGone(object) => object,
+            WorldChange::Object(object) => &object.object,
+            WorldChange::ObjectGone(object) => object,
             _ => {
                 debug_assert!(false, "only changes of objects are tried");
                 return None;
             }
         };
         Some(match self.inputs.objects.get(object) {
-            Some(before) => Change::Object(Arc::clone(before)),
-            None => Change::ObjectGone(object.clone()),
+            Some(before) => WorldChange::Object(Arc::clone(before)),
+            None => WorldChange::ObjectGone(object.clone()),
         })
     }
 }

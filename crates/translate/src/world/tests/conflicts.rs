@@ -45,7 +45,7 @@ fn an_unknown_cluster_in_a_failover_order_is_told_once_others_are_known() {
         "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: g}\nspec: {hosts: [g.mesh.internal], failover: {order: [west, est, east]}}\n",
     );
     assert_eq!(said(&mut world, Code::Ignored), [] as [&str; 0], "nobody is known yet");
-    world.apply(Change::Remote(remote("east", 1, &[])));
+    world.apply(WorldChange::Remote(remote("east", 1, &[])));
     let told = said(&mut world, Code::Ignored);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("cluster `est`") && told[0].contains("did you mean `east`?"), "{told:?}");
@@ -57,7 +57,7 @@ fn a_reference_to_a_refused_object_says_so() {
     let (objects, refused) = api::parse::documents(documents, "f.yaml");
     assert_eq!((objects.len(), refused.len()), (1, 1));
     let mut world = World::new(place());
-    objects.into_iter().for_each(|object| drop(world.apply(Change::Object(Arc::new(object)))));
+    objects.into_iter().for_each(|object| drop(world.apply(WorldChange::Object(Arc::new(object)))));
     assert!(
         said(&mut world, Code::ParentNotFound)[0].contains("create Gateway/g.default"),
         "the control run"

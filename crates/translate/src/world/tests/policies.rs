@@ -240,6 +240,6 @@ fn a_kind_that_is_only_read_is_told_of_while_it_is_there() {
     let told = world.findings();
     assert_eq!((told.len(), told[0].code, told[0].origin.line), (1, Code::Ignored, 5), "{told:?}");
     assert!(told[0].cause.contains("the mesh stays STRICT"), "{told:?}");
-    let touched = world.apply(Change::ObjectGone(ObjectRef::new("PeerAuthentication", "n", "p")));
+    let touched = world.apply(WorldChange::ObjectGone(ObjectRef::new("PeerAuthentication", "n", "p")));
     assert!(world.findings().is_empty() && touched.is_empty(), "{touched:?}");
 }

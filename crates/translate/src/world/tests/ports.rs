@@ -26,7 +26,7 @@ fn services_behind_one_host_that_disagree_on_a_port_are_told() {
             .map(|(line, cause)| (line.parse().unwrap(), format!("{cause}, where all requests go")))
             .collect();
         assert_eq!(said(&mut world), expected, "{a} | {b} | {ports}");
-        world.apply(Change::ObjectGone(ObjectRef::new("Service", "default", "b")));
+        world.apply(WorldChange::ObjectGone(ObjectRef::new("Service", "default", "b")));
         assert_eq!(said(&mut world), [], "one alone agrees with itself");
     };
     check("{port: 80, targetPort: 8080}", "{port: 80, targetPort: 8080}", "", &[]);

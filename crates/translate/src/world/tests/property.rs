@@ -186,7 +186,7 @@ fn refused((_, slot, variant): Step) -> Vec<Finding> {
     if variant == 0 { Vec::new() } else { vec![finding] }
 }
 
-fn change((sort, slot, variant): Step) -> Change {
+fn change((sort, slot, variant): Step) -> WorldChange {
     let (gone, content) = (variant == 0, variant.max(1));
     let document = match sort {
         0..DOCUMENTS => document(sort, slot, content),
@@ -194,30 +194,30 @@ fn change((sort, slot, variant): Step) -> Change {
             let (uid, namespace) = (format!("w{slot}{}", content % 2), pick(&["a", "a", "b"], slot));
             let state = if content > 3 { EndpointState::Draining } else { EndpointState::Ready };
             return match gone {
-                true => Change::WorkloadGone(uid.as_str().into()),
-                false => Change::Workload(workload(&uid, namespace, &format!("g{slot}"), state)),
+                true => WorldChange::WorkloadGone(uid.as_str().into()),
+                false => WorldChange::Workload(workload(&uid, namespace, &format!("g{slot}"), state)),
             };
         }
         14 => {
             let domain = TrustDomain::parse("leno.test").unwrap();
             let bundle = TrustBundle { trust_domain: domain, roots: vec![vec![content]] };
-            return Change::Trust(if gone { Vec::new() } else { vec![bundle] });
+            return WorldChange::Trust(if gone { Vec::new() } else { vec![bundle] });
         }
         _ => {
             let cluster = pick(&["east", "north", "west"], slot);
             let hosts =
                 [&["x.mesh.internal"][..], &["x.mesh.internal", "z.example.com"]][usize::from(content % 2)];
             return match gone {
-                true => Change::RemoteGone(cluster.into()),
-                false => Change::Remote(remote(cluster, u32::from(content - 1), hosts)),
+                true => WorldChange::RemoteGone(cluster.into()),
+                false => WorldChange::Remote(remote(cluster, u32::from(content - 1), hosts)),
             };
         }
     };
     let (objects, findings) = api::parse::documents(&document, "f.yaml");
     assert!(findings.is_empty(), "{document}: {findings:?}");
     match gone {
-        true => Change::ObjectGone(objects[0].object.clone()),
-        false => Change::Object(Arc::new(objects[0].clone())),
+        true => WorldChange::ObjectGone(objects[0].object.clone()),
+        false => WorldChange::Object(Arc::new(objects[0].clone())),
     }
 }
 
@@ -258,7 +258,7 @@ fn take(step: Step, world: &mut World) -> Touched {
 /// A world that has been told nothing but what is so after these steps.
 fn from_scratch(steps: &[Step], addresses: BTreeMap<Hostname, Ipv4Addr>) -> World {
     let mut scratch = World::new(place());
-    scratch.apply(Change::Addresses(addresses));
+    scratch.apply(WorldChange::Addresses(addresses));
     for change in final_state(steps) {
         scratch.apply(change);
     }
@@ -270,26 +270,29 @@ fn last_refused(steps: &[Step]) -> Vec<Finding> {
     steps.iter().rev().find(|step| step.0 == SORTS - 1).map(|step| refused(*step)).unwrap_or_default()
 }
 
-fn final_state(steps: &[Step]) -> Vec<Change> {
-    let mut last: BTreeMap<String, Change> = BTreeMap::new();
+fn final_state(steps: &[Step]) -> Vec<WorldChange> {
+    let mut last: BTreeMap<String, WorldChange> = BTreeMap::new();
     for step in steps.iter().filter(|step| step.0 != SORTS - 1) {
         let change = change(*step);
         let mut name = String::new();
         match &change {
-            Change::Object(object) => write!(name, "object {}", object.object),
-            Change::ObjectGone(object) => write!(name, "object {object}"),
-            Change::Workload(workload) => write!(name, "workload {}", workload.uid),
-            Change::WorkloadGone(uid) => write!(name, "workload {uid}"),
-            Change::Remote(remote) => write!(name, "remote {}", remote.cluster),
-            Change::RemoteGone(cluster) => write!(name, "remote {cluster}"),
-            Change::Trust(_) => write!(name, "trust"),
-            Change::Addresses(_) => Ok(()),
+            WorldChange::Object(object) => write!(name, "object {}", object.object),
+            WorldChange::ObjectGone(object) => write!(name, "object {object}"),
+            WorldChange::Workload(workload) => write!(name, "workload {}", workload.uid),
+            WorldChange::WorkloadGone(uid) => write!(name, "workload {uid}"),
+            WorldChange::Remote(remote) => write!(name, "remote {}", remote.cluster),
+            WorldChange::RemoteGone(cluster) => write!(name, "remote {cluster}"),
+            WorldChange::Trust(_) => write!(name, "trust"),
+            WorldChange::Addresses(_) => Ok(()),
         }
         .unwrap();
         last.insert(name, change);
     }
-    let gone = |change: &Change| {
-        matches!(change, Change::ObjectGone(_) | Change::WorkloadGone(_) | Change::RemoteGone(_))
+    let gone = |change: &WorldChange| {
+        matches!(
+            change,
+            WorldChange::ObjectGone(_) | WorldChange::WorkloadGone(_) | WorldChange::RemoteGone(_)
+        )
     };
     last.into_values().filter(|change| !gone(change)).collect()
 }
@@ -336,7 +339,7 @@ proptest! {
             world.apply(change(step));
         }
         for object in objects {
-            world.apply(Change::Object(Arc::new(object)));
+            world.apply(WorldChange::Object(Arc::new(object)));
         }
         contents(&world);
         world.findings();

@@ -73,8 +73,8 @@ fn findings(world: &mut World) -> Vec<(Code, u32)> {
 #[test]
 fn a_service_and_its_workloads() {
     let mut world = world(SHOP);
-    world.apply(Change::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
-    world.apply(Change::Workload(workload("w2", "default", "other", EndpointState::Ready)));
+    world.apply(WorldChange::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
+    world.apply(WorldChange::Workload(workload("w2", "default", "other", EndpointState::Ready)));
     let name = "shop.default.svc.cluster.local";
     assert_eq!(keys(&host(name), &world), [format!("service/{name}"), format!("slice/{name}/0")]);
     let service = service(name, &world);
@@ -100,9 +100,9 @@ fn a_service_and_its_workloads() {
 #[test]
 fn a_global_service_has_local_and_remote_endpoints() {
     let mut world = world(SHOP);
-    world.apply(Change::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
-    world.apply(Change::Remote(remote("east", 3, &["shop.mesh.internal"])));
-    world.apply(Change::Remote(remote("north", 0, &["shop.mesh.internal"])));
+    world.apply(WorldChange::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
+    world.apply(WorldChange::Remote(remote("east", 3, &["shop.mesh.internal"])));
+    world.apply(WorldChange::Remote(remote("north", 0, &["shop.mesh.internal"])));
     let service = service("shop.mesh.internal", &world);
     assert!(service.global);
     assert_eq!(service.failover_order, ["north".into(), "east".into()]);
@@ -111,7 +111,7 @@ fn a_global_service_has_local_and_remote_endpoints() {
     let seen: Vec<_> = found.iter().map(|e| (&*e.cluster, e.reach.clone(), e.port, e.weight)).collect();
     assert_eq!(seen, [("east", Reach::Gateway, 15008, 3), ("west", Reach::Native, 0, 1)]);
     assert!(found[0].gateway_identity.is_some());
-    world.apply(Change::RemoteGone("east".into()));
+    world.apply(WorldChange::RemoteGone("east".into()));
     assert_eq!(endpoints("shop.mesh.internal", &world).len(), 1);
 }
 
@@ -121,7 +121,7 @@ fn a_cluster_without_the_service_uses_the_ports_that_others_export() {
         "apiVersion: leno.dev/v1alpha1\nkind: GlobalService\nmetadata: {name: shop}\nspec: {hosts: [shop.mesh.internal]}\n",
     );
     assert!(members(&host("shop.mesh.internal"), &world).is_empty());
-    let touched = world.apply(Change::Remote(remote("east", 1, &["shop.mesh.internal"])));
+    let touched = world.apply(WorldChange::Remote(remote("east", 1, &["shop.mesh.internal"])));
     assert!(touched.contains(&host("shop.mesh.internal")));
     assert_eq!(service("shop.mesh.internal", &world).ports[0].port, 80);
     assert_eq!(endpoints("shop.mesh.internal", &world).len(), 1);
@@ -150,8 +150,8 @@ metadata: {name: west}
 spec: {network: net, region: us, gateways: [172.30.0.1, '172.30.0.2:15443']}
 ",
     );
-    world.apply(Change::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
-    world.apply(Change::Workload(workload("w2", "default", "shop-v1", EndpointState::Draining)));
+    world.apply(WorldChange::Workload(workload("w1", "default", "shop-v1", EndpointState::Ready)));
+    world.apply(WorldChange::Workload(workload("w2", "default", "shop-v1", EndpointState::Draining)));
     let export = world.export();
     assert_eq!((&*export.network, &*export.locality.region, &*export.locality.zone), ("net", "us", "a"));
     let gateways: Vec<_> =
@@ -218,7 +218,7 @@ fn what_has_no_effect_is_said() {
     let fields = policy("a", "{provider: {name: x}, rules: [{}]}");
     assert_eq!(said(&fields), "`spec.provider` is not supported yet and has no effect");
     let mut world = world(&fields);
-    world.apply(Change::ObjectGone(ObjectRef::new("AuthorizationPolicy", "a", "p")));
+    world.apply(WorldChange::ObjectGone(ObjectRef::new("AuthorizationPolicy", "a", "p")));
     assert_eq!(world.findings(), [], "told as long as the object is in force");
 }
 
@@ -256,7 +256,7 @@ fn names_above_a_host_exist_as_long_as_it_does() {
     };
     let mesh = ["b.mesh.internal", "mesh.internal"];
     assert_eq!(above(&world), [&mesh[..], &["shop.svc.cluster.local", "svc.cluster.local"]].concat());
-    let touched = world.apply(Change::ObjectGone(ObjectRef::new("Service", "shop", "web")));
+    let touched = world.apply(WorldChange::ObjectGone(ObjectRef::new("Service", "shop", "web")));
     assert!(touched.contains(&Subscription::Mesh), "{touched:?}");
     assert_eq!(above(&world), mesh);
 }
@@ -384,7 +384,7 @@ fn policy(spec: &str) -> Policy {
     );
     let (objects, _) = api::parse::documents(&text, "f.yaml");
     let mut world = world(SHOP);
-    world.apply(Change::Object(Arc::new(objects[0].clone())));
+    world.apply(WorldChange::Object(Arc::new(objects[0].clone())));
     assert!(
         keys(&Subscription::Inbound { namespace: "default".into(), group: "shop-v1".into() }, &world)
             .contains(&"policy/default/p".to_owned())
@@ -481,14 +481,14 @@ fn addresses_are_kept_and_stored_ones_win() {
     let mut stored = first.addresses();
     stored.insert(Hostname::parse("shop.mesh.internal").unwrap(), Ipv4Addr::new(241, 1, 2, 3));
     let mut second = World::new(place());
-    second.apply(Change::Addresses(stored));
+    second.apply(WorldChange::Addresses(stored));
     add(&mut second, SHOP);
     assert_eq!(address(&second), Ipv4Addr::new(241, 1, 2, 3));
     assert_ne!(address(&first), address(&second));
     // Somebody who holds the hash of the name makes it look further.
     let taken = BTreeMap::from([(Hostname::parse("other.mesh.internal").unwrap(), address(&first))]);
     let mut third = World::new(place());
-    third.apply(Change::Addresses(taken));
+    third.apply(WorldChange::Addresses(taken));
     add(&mut third, SHOP);
     assert_ne!(address(&third), address(&first));
 }
@@ -521,7 +521,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
         },
     };
     assert_eq!(get("settings", &world), Resource::Settings(expected));
-    let touched = world.apply(Change::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));
+    let touched = world.apply(WorldChange::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));
     assert!(touched.contains(&Subscription::Mesh));
     assert_eq!(keys(&world), ["names"]);
 }
@@ -538,7 +538,7 @@ fn of_several_settings_the_default_one_is_in_force_and_the_others_are_told() {
     let findings = world.findings();
     let [finding] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!((finding.code, &*finding.origin.object.name), (Code::Ignored, "a"), "{finding:?}");
-    world.apply(Change::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));
+    world.apply(WorldChange::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));
     let Resource::Settings(settings) = get("settings", &world) else { panic!("kind") };
     assert_eq!(settings.path.normalization, Normalization::MergeSlashes);
     assert_eq!(world.findings(), []);
