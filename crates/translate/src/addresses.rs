@@ -10,10 +10,12 @@ const ATTEMPTS_MAX: u32 = 1000;
 
 /// Who has which address. An address stays with its host even when the host is gone for a while, because
 /// applications keep addresses.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Addresses {
     by_host: BTreeMap<Hostname, Ipv4Addr>,
     by_address: HashMap<Ipv4Addr, Hostname>,
+    /// Hosts that got one since a trial began; `None`: nothing is tried.
+    tried: Option<Vec<Hostname>>,
 }
 
 impl Addresses {
@@ -26,7 +28,24 @@ impl Addresses {
         let address = candidates.into_iter().find(|address| !self.by_address.contains_key(address))?;
         self.by_host.insert(host.clone(), address);
         self.by_address.insert(address, host.clone());
+        if let Some(tried) = &mut self.tried {
+            tried.push(host.clone());
+        }
         Some(address)
+    }
+
+    /// From now on it is noted which hosts get an address.
+    pub(crate) fn begin_trial(&mut self) {
+        self.tried = Some(Vec::new());
+    }
+
+    /// Takes back what hosts got since the trial began.
+    pub(crate) fn end_trial(&mut self) {
+        for host in self.tried.take().unwrap_or_default() {
+            if let Some(address) = self.by_host.remove(&host) {
+                self.by_address.remove(&address);
+            }
+        }
     }
 
     /// Takes over what was stored; what contradicts an address already in use is left out.

@@ -7,7 +7,7 @@ impl World {
     /// Makes these changes of objects, looks, and takes them back: nobody is concerned, and nothing of them stays.
     pub fn try_out<T>(&mut self, changes: Vec<WorldChange>, look: impl FnOnce(&mut World) -> T) -> T {
         // An address is given to a host for ever, but not to one that was only thought of.
-        let addresses = self.inputs.addresses.clone();
+        self.inputs.addresses.begin_trial();
         let mut undo = Vec::new();
         for change in changes {
             undo.extend(self.inverse(&change));
@@ -17,7 +17,7 @@ impl World {
         for change in undo.into_iter().rev() {
             self.apply(change);
         }
-        self.inputs.addresses = addresses;
+        self.inputs.addresses.end_trial();
         seen
     }
 
