@@ -13,6 +13,7 @@ pub mod mesh_settings;
 pub mod namespace;
 pub mod peer_authentication;
 pub mod service;
+pub mod traffic_policy;
 pub mod workload_group;
 
 use crate::decode::UnsupportedField;
@@ -69,6 +70,7 @@ kinds! {
     Cluster(cluster::ClusterSpec),
     GlobalService(global_service::GlobalServiceSpec),
     Backend(backend::BackendSpec),
+    TrafficPolicy(traffic_policy::TrafficPolicySpec),
 }
 
 /// What to use instead of a known kind that is not read: `(group, kind, advice)`.

@@ -6,6 +6,7 @@
 //! caller `forwarded` (at an edge), `listener`, `path`, `plan` (which asks `authz`, `route` and `filter`), `split`,
 //! `balance`, then `retry` on failure; at the callee `listener`, `path`, `plan::admit`.
 
+pub mod attach;
 pub mod authz;
 pub mod balance;
 pub mod budget;

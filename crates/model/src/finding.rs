@@ -76,6 +76,7 @@ codes! {
     NoSuchPort: "LENO0114" Warning "An AuthorizationPolicy names a port that nothing has where it applies, so that part of it has no effect. The port is that of the workload (`targetPort` of a Service), of a gateway's listener, or, at an east-west gateway, of the exported service.";
     NoIdentity: "LENO0115" Warning "An AuthorizationPolicy asks at a gateway who calls. Callers from outside the mesh have no identity there: `principals`, `namespaces` and `serviceAccounts` match none of them.";
     ProtocolConflict: "LENO0116" Warning "One port of the same workloads is declared with different protocols. The workloads' side goes by the first declaration, by name of the host; callers go by the Service that they call.";
+    Outvoted: "LENO0117" Warning "Two policies of one level say the same field of one target. The older one counts, then the first by namespace and name.";
 }
 
 impl Finding {

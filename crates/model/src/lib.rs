@@ -20,6 +20,7 @@ pub mod route;
 pub mod service;
 pub mod settings;
 pub mod time;
+pub mod traffic;
 pub mod trust;
 
 pub use authz::{Action, Policy};

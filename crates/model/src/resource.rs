@@ -12,6 +12,7 @@ use crate::names::Names;
 use crate::route::RouteRule;
 use crate::service::{EndpointSlice, Service};
 use crate::settings::MeshSettings;
+use crate::traffic::AttachedPolicy;
 use crate::trust::TrustBundle;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -22,7 +23,8 @@ use std::sync::Arc;
 pub enum Subscription {
     /// `mesh`: names, settings and trust bundles; implied for every proxy.
     Mesh,
-    /// `host/HOST`: a service, its slices, its rules, and the services that its rules lead to.
+    /// `host/HOST`: a service, its slices, its rules, the policies attached to it, and the services that its rules
+    /// lead to.
     Host(Hostname),
     /// `address/IP`: the service that owns a mesh-only address (applications cache addresses).
     Address(Ipv4Addr),
@@ -103,6 +105,15 @@ pub enum ResourceKey {
         /// Which rule.
         index: u32,
     },
+    /// `traffic-policy/HOST/NAMESPACE/NAME`: a policy that is attached to a service.
+    TrafficPolicy {
+        /// The service.
+        host: Hostname,
+        /// Namespace of the policy.
+        namespace: Arc<str>,
+        /// Name of the policy.
+        name: Arc<str>,
+    },
     /// `address/IP`.
     Address(Ipv4Addr),
     /// `inbound/NAMESPACE/GROUP`.
@@ -147,6 +158,9 @@ impl fmt::Display for ResourceKey {
             } => {
                 write!(f, "rule/g:{ns}:{name}:{listener}/{namespace}/{route}/{index}")
             }
+            Self::TrafficPolicy { host, namespace, name } => {
+                write!(f, "traffic-policy/{host}/{namespace}/{name}")
+            }
             Self::Address(ip) => write!(f, "address/{ip}"),
             Self::Inbound(namespace, group) => write!(f, "inbound/{namespace}/{group}"),
             Self::Policy(namespace, name) => write!(f, "policy/{namespace}/{name}"),
@@ -173,6 +187,10 @@ impl ResourceKey {
             ["trust", domain] => Self::Trust(arc(domain)),
             ["service", host] => Self::Service(Hostname::parse(host)?),
             ["slice", host, index] => Self::Slice(Hostname::parse(host)?, index.parse().ok()?),
+            ["traffic-policy", host, ns, name] => {
+                let (host, namespace, name) = (Hostname::parse(host)?, arc(ns), arc(name));
+                Self::TrafficPolicy { host, namespace, name }
+            }
             ["address", ip] => Self::Address(ip.parse().ok()?),
             ["inbound", ns, group] => Self::Inbound(arc(ns), arc(group)),
             ["policy", ns, name] => Self::Policy(arc(ns), arc(name)),
@@ -225,6 +243,8 @@ pub enum Resource {
     Slice(EndpointSlice),
     /// See [`RouteRule`].
     Rule(RouteRule),
+    /// See [`AttachedPolicy`].
+    TrafficPolicy(AttachedPolicy),
     /// The host that owns a mesh-only address.
     Address(Ipv4Addr, Hostname),
     /// See [`Inbound`].

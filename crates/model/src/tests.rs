@@ -64,6 +64,11 @@ fn subscriptions_and_keys_survive_their_text_form() {
     let keys = [
         ResourceKey::Names,
         ResourceKey::Settings,
+        ResourceKey::TrafficPolicy {
+            host: Hostname::parse("a.mesh").unwrap(),
+            namespace: "n".into(),
+            name: "p".into(),
+        },
         ResourceKey::Trust("leno.demo".into()),
         ResourceKey::Service(host("a.mesh.internal")),
         ResourceKey::Slice(host("a.mesh.internal"), 7),

@@ -20,6 +20,7 @@ pub use ports::Ports;
 pub use retries::Retries;
 pub use store::Store;
 
+use decide::attach::Effective;
 use decide::balance::{Place, Priorities};
 use decide::hash::QuickMap;
 use decide::route::Table;
@@ -31,7 +32,7 @@ use model::{Hostname, MeshSettings, Policy};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// One immutable configuration. A request holds one from its first byte to its last.
 pub struct Snapshot {
@@ -105,10 +106,14 @@ pub struct HostEntry {
     pub endpoints: Vec<Endpoint>,
     /// The Ready ones by priority, as indexes into `endpoints`.
     pub priorities: Priorities,
+    /// What is said of how they are used, and who says so.
+    pub traffic: Effective,
     /// What is remembered of each endpoint across snapshots; same order and length as `endpoints`.
     pub states: Vec<Arc<EndpointHealth>>,
     /// What it had lately of requests and retries, across snapshots.
     pub retries: Arc<Retries>,
+    /// How many requests were balanced in turn, across snapshots.
+    pub(crate) turns: Arc<AtomicU64>,
     /// When it was last used, for `Lookup::touch`.
     pub(crate) used: Arc<LastUse>,
 }

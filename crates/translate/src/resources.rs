@@ -4,7 +4,7 @@ use crate::names::names;
 use crate::units::host::{find_host, find_slices};
 use crate::units::{
     Topic, UnitKey, WorldReader, edge_gateway, exported_hosts, exports, inbound, is_east_west, on_gateway,
-    on_group, settings_in_force, subscription,
+    on_group, on_host, settings_in_force, subscription,
 };
 use crate::world::World;
 use model::route::RouteRule;
@@ -75,12 +75,13 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
     keys.into_iter().collect()
 }
 
-/// A service and its slices.
+/// A service, its slices and the policies that are attached to it.
 fn host_members(host: &Hostname, read: &WorldReader<'_>, keys: &mut BTreeSet<ResourceKey>) {
     if find_host(host, read).is_some() {
         keys.insert(ResourceKey::Service(host.clone()));
         let indices = find_slices(host, read).into_iter().flat_map(|slices| slices.indices());
         keys.extend(indices.map(|index| ResourceKey::Slice(host.clone(), index)));
+        keys.extend(on_host(host, read).into_iter().map(|(key, _)| key));
     }
 }
 
@@ -119,6 +120,10 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
         ResourceKey::Rule { .. } => Resource::Rule(RouteRule::clone(find_rule(key, read)?)),
+        ResourceKey::TrafficPolicy { host, .. } => {
+            let (_, attached) = on_host(host, read).into_iter().find(|(known, _)| known == key)?;
+            Resource::TrafficPolicy(attached.clone())
+        }
         ResourceKey::Address(address) => {
             let host =
                 world.inputs().addresses.host(*address).filter(|host| find_host(host, read).is_some())?;

@@ -20,6 +20,7 @@ mod place;
 mod policy_review;
 mod service;
 mod service_namespace;
+mod traffic_policy;
 mod workload_group;
 
 pub(crate) use authorization_policy::{on_gateway, on_group};
@@ -29,6 +30,7 @@ pub(crate) use http_route::subscription;
 pub(crate) use inbound::{exported_hosts, exports, inbound};
 pub(crate) use mesh_settings::settings_in_force;
 pub(crate) use read::WorldReader;
+pub(crate) use traffic_policy::on_host;
 pub use workload_group::CompiledGroup;
 pub(crate) use workload_group::identity;
 
@@ -91,6 +93,8 @@ pub(crate) enum Topic {
     Under(Subscription),
     /// HTTPRoutes with rules that lead to a host.
     LeadingTo(Hostname),
+    /// TrafficPolicies that are attached to a host.
+    AttachedTo(Hostname),
 }
 
 /// What can change and be read, and who reads.
@@ -209,6 +213,7 @@ units! {
     GlobalService, global_service: global_service::GlobalServiceUnit;
     GlobalHost, global_host: global_host::GlobalHostUnit;
     GlobalEndpoints, global_endpoints: global_host::GlobalEndpointsUnit;
+    TrafficPolicy, traffic_policy: traffic_policy::TrafficPolicyUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
     Gateway, gateway: gateway::GatewayUnit;
     AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;

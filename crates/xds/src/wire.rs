@@ -9,6 +9,7 @@ mod route;
 mod service;
 mod settings;
 mod slice;
+mod traffic;
 
 use crate::proto::Any;
 use crate::proto::leno::mesh::v1 as p;
@@ -103,6 +104,9 @@ pub fn encode(key: &ResourceKey, resource: &Resource) -> Arc<Encoded> {
         Resource::Service(service) => ("Service", service::service_out(service).encode_to_vec()),
         Resource::Slice(slice) => ("EndpointSlice", slice::slice_out(slice).encode_to_vec()),
         Resource::Rule(rule) => ("RouteRule", route::rule_out(rule).encode_to_vec()),
+        Resource::TrafficPolicy(attached) => {
+            ("AttachedPolicy", traffic::attached_out(attached).encode_to_vec())
+        }
         Resource::Address(ip, host) => {
             let address = p::Address { ip: u32::from(*ip), host: host.to_string() };
             ("Address", address.encode_to_vec())
@@ -132,6 +136,7 @@ pub fn decode(any: &Any) -> Result<Resource, DecodeError> {
         Some("Service") => Resource::Service(service::service_in(message(value)?)?),
         Some("EndpointSlice") => Resource::Slice(slice::slice_in(message(value)?)?),
         Some("RouteRule") => Resource::Rule(route::rule_in(message(value)?)?),
+        Some("AttachedPolicy") => Resource::TrafficPolicy(traffic::attached_in(message(value)?)?),
         Some("Address") => {
             let address: p::Address = message(value)?;
             Resource::Address(Ipv4Addr::from(address.ip), host("host", &address.host)?)
@@ -152,6 +157,7 @@ pub fn is_under(key: &ResourceKey, content: &Resource) -> bool {
         | (ResourceKey::Settings, Resource::Settings(_))
         | (ResourceKey::Exports, Resource::Exports(_))
         | (ResourceKey::Rule { .. }, Resource::Rule(_))
+        | (ResourceKey::TrafficPolicy { .. }, Resource::TrafficPolicy(_))
         | (ResourceKey::Policy(..) | ResourceKey::GatewayPolicy { .. }, Resource::Policy(_)) => true,
         (ResourceKey::Trust(domain), Resource::Trust(bundle)) => **domain == *bundle.trust_domain.as_str(),
         (ResourceKey::Service(host), Resource::Service(service)) => *host == service.host,

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used)]
 //! Priorities and choices. An endpoint is a letter, its cluster and what is known of it.
 
-use super::{Load, Place, Priorities, choose, prioritize};
+use super::{Ask, Load, Place, Priorities};
 use crate::dice::Pcg;
 use model::Locality;
 use model::service::{Endpoint, EndpointState, Reach};
+use model::traffic::LoadBalancer;
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,6 +31,20 @@ fn ready(cluster: &str, region: &str) -> Endpoint {
 
 fn me() -> Place {
     Place { cluster: "west".into(), locality: Locality { region: "eu".into(), zone: "".into() } }
+}
+
+fn prioritize(endpoints: &[Endpoint], me: &Place, order: &[Arc<str>]) -> Priorities {
+    super::prioritize(endpoints, me, order, &LoadBalancer::default())
+}
+
+fn choose(
+    priorities: &Priorities,
+    endpoints: &[Endpoint],
+    load: &dyn Fn(usize) -> Load,
+    tried: &[usize],
+    dice: &mut Pcg,
+) -> Option<usize> {
+    super::choose(priorities, endpoints, &Ask { load, tried, hash: None, pinned: None, turn: &|| 0 }, dice)
 }
 
 fn levels(priorities: &Priorities) -> Vec<Vec<u32>> {
@@ -129,4 +144,19 @@ proptest! {
             prop_assert_eq!(rank(chosen), fresh.iter().map(|at| rank(**at)).min().unwrap());
         }
     }
+}
+
+#[test]
+fn a_pinned_endpoint_is_kept_as_long_as_it_is_usable() {
+    let endpoints =
+        [ready("west", "eu"), ready("far", "us"), endpoint("west", "eu", 1, EndpointState::Draining)];
+    let priorities = prioritize(&endpoints, &me(), &[]);
+    let check = |pinned, loads: &[Load], tried: &[usize], expected| {
+        let ask = Ask { load: &|at| loads[at], tried, hash: None, pinned: Some(pinned), turn: &|| 0 };
+        assert_eq!(super::choose(&priorities, &endpoints, &ask, &mut Pcg::new(1)), Some(expected));
+    };
+    check(1, &[IDLE, IDLE, IDLE], &[], 1);
+    check(1, &[IDLE, EJECTED, IDLE], &[], 0);
+    check(1, &[IDLE, IDLE, IDLE], &[1], 0);
+    check(2, &[IDLE, IDLE, IDLE], &[], 0);
 }

@@ -8,15 +8,18 @@ mod gateway;
 use super::change::Change;
 use super::ports::Ports;
 use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Retries, Snapshot};
-use decide::balance;
-use decide::hash::QuickMap;
+use decide::hash::{Quick, QuickMap};
 use decide::route::Table;
+use decide::{attach, balance};
 use model::listener::Gateway;
 use model::route::{Parent, RouteRule};
 use model::service::{Endpoint, Service};
+use model::traffic::AttachedPolicy;
 use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, SpiffeId, Subscription};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 /// Distinct texts and identities that are shared between endpoints; more: sharing starts anew.
@@ -34,6 +37,7 @@ struct Parts {
     service: Option<Service>,
     slices: BTreeMap<u32, Slice>,
     rules: Rules,
+    policies: BTreeMap<ResourceKey, AttachedPolicy>,
 }
 
 /// One slice of a host's endpoints.
@@ -173,6 +177,11 @@ impl Builder {
                     touched.gateway = true;
                 }
             },
+            Resource::TrafficPolicy(policy) => {
+                let ResourceKey::TrafficPolicy { host, .. } = &key else { return };
+                touched.hosts.insert(host.clone());
+                self.parts.entry(host.clone()).or_default().policies.insert(key, policy);
+            }
             Resource::Address(ip, host) => {
                 next.absent_addresses.remove(&ip);
                 next.by_address.insert(ip, host);
@@ -231,6 +240,12 @@ impl Builder {
                 }
                 touched.hosts.insert(host.clone());
             }
+            ResourceKey::TrafficPolicy { ref host, .. } => {
+                if let Some(parts) = self.parts.get_mut(host) {
+                    parts.policies.remove(&key);
+                }
+                touched.hosts.insert(host.clone());
+            }
             ResourceKey::Rule { parent: Parent::Gateway { .. }, .. } => {
                 touched.gateway |= self.gateway_rules.remove(&key).is_some();
             }
@@ -271,7 +286,7 @@ impl Builder {
         let Some(service) = parts.service.take().or_else(|| old.as_ref().map(|old| old.service.clone()))
         else {
             next.hosts.remove(host);
-            if parts.slices.is_empty() && parts.rules.is_empty() {
+            if parts.slices.is_empty() && parts.rules.is_empty() && parts.policies.is_empty() {
                 self.parts.remove(host);
             }
             return;
@@ -282,10 +297,13 @@ impl Builder {
             _ => take_endpoints(&mut parts.slices),
         };
         let rules = Table::compile(parts.rules.values().cloned());
-        let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order);
+        let traffic = attach::merge(parts.policies.values());
+        let how = traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
+        let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);
         let states = endpoints.iter().map(|endpoint| state(&mut self.health, &endpoint.uid)).collect();
         let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));
         let retries = old.as_ref().map_or_else(Arc::<Retries>::default, |old| Arc::clone(&old.retries));
+        let turns = old.as_ref().map_or_else(|| first_turn(&self.me), |old| Arc::clone(&old.turns));
         if let Some(ip) = service.address {
             next.absent_addresses.remove(&ip);
             next.by_address.insert(ip, host.clone());
@@ -295,7 +313,8 @@ impl Builder {
         {
             next.by_address.remove(&ip);
         }
-        let entry = HostEntry { service, rules, endpoints, priorities, states, retries, used };
+        let entry =
+            HostEntry { service, rules, endpoints, priorities, traffic, states, retries, turns, used };
         next.hosts.insert(host.clone(), Arc::new(entry));
     }
 
@@ -375,6 +394,8 @@ impl Builder {
                 all.push((ResourceKey::Slice(host.clone(), index), Resource::Slice(slice)));
             }
             all.extend(parts.rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))));
+            let policies = parts.policies.iter();
+            all.extend(policies.map(|(key, policy)| (key.clone(), Resource::TrafficPolicy(policy.clone()))));
         }
         let address = |(ip, host): (&Ipv4Addr, &Hostname)| {
             (ResourceKey::Address(*ip), Resource::Address(*ip, host.clone()))
@@ -405,6 +426,13 @@ struct Touched {
     hosts: HashSet<Hostname>,
     gateway: bool,
     policies: bool,
+}
+
+/// Where this proxy begins to take turns: elsewhere than others, lest all begin at the same endpoint.
+fn first_turn(me: &Me) -> Arc<AtomicU64> {
+    let mut hasher = Quick::default();
+    me.addresses.hash(&mut hasher);
+    Arc::new(AtomicU64::new(hasher.finish()))
 }
 
 fn copy(now: &Snapshot) -> Snapshot {

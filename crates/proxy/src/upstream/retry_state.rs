@@ -4,12 +4,13 @@
 use super::Upstream;
 use super::attempt_error::{AttemptError, EndpointVerdict};
 use crate::snapshot::{Active, HostEntry, Retries};
-use decide::balance;
+use decide::balance::{self, Ask};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
 use model::route::RetryPolicy;
 use model::service::Endpoint;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What was tried so far.
@@ -22,6 +23,8 @@ pub(crate) struct RetryState<'a> {
     excluded: Vec<usize>,
     /// Those, and the ones that were tried since the last time that all had been.
     tried: Vec<usize>,
+    /// Of the request, where the service's load balancer hashes it.
+    hash: Option<u64>,
     /// 1 for the first.
     number: u32,
     /// A stale connection is replaced once without counting as an attempt.
@@ -73,12 +76,19 @@ impl<'a> RetryState<'a> {
             budget,
             excluded: Vec::new(),
             tried: Vec::new(),
+            hash: None,
             number: 1,
             has_replaced: false,
             same: None,
             last: None,
             begun_ms: Some(now_ms),
         }
+    }
+
+    /// The same with the hash of the request, if it has one.
+    #[must_use]
+    pub(crate) fn with_hash(self, hash: Option<u64>) -> Self {
+        Self { hash, ..self }
     }
 
     /// The service.
@@ -104,8 +114,14 @@ impl<'a> RetryState<'a> {
     /// One that was not tried, as long as there is any.
     fn choose_other(&self, entry: &HostEntry, now_ms: u64) -> Option<usize> {
         let dice = &mut *self.upstream.dice.borrow_mut();
-        let load = |index: usize| entry.states[index].load(now_ms);
-        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &load, &self.tried, dice);
+        let ask = Ask {
+            load: &|index| entry.states[index].load(now_ms),
+            tried: &self.tried,
+            hash: self.hash,
+            pinned: None,
+            turn: &|| entry.turns.fetch_add(1, Ordering::Relaxed),
+        };
+        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &ask, dice);
         // Where nothing else is left it gives what is excluded, too.
         chosen.filter(|index| !self.excluded.contains(index))
     }

@@ -13,6 +13,7 @@ use crate::peer::Peer;
 use crate::request::{HEADER_DESTINATION, Head};
 use crate::snapshot::{Active, Retries};
 use codec::{Body, SendError, SendErrorKind};
+use decide::filter::RequestHead;
 use decide::listener::AppProtocol;
 use futures_util::TryFutureExt;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
@@ -73,7 +74,8 @@ impl Upstream {
     ) -> Result<UpstreamAnswer, Reason> {
         let policy = rule.and_then(|rule| rule.retry.as_ref());
         let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };
-        let mut retries = RetryState::begin(self, &target.entry);
+        let hash = target.entry.priorities.hash(&head.view());
+        let mut retries = RetryState::begin(self, &target.entry).with_hash(hash);
         let sent = attempts::run(&sending, &mut retries, &Timeouts::new(rule), log).await;
         finish(sent, &sending.body, log)
     }

@@ -315,6 +315,18 @@ pub mod route_rule {
         Gateway(super::GatewayParent),
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachedPolicy {
+    #[prost(enumeration = "AttachLevel", tag = "1")]
+    pub level: i32,
+    #[prost(message, optional, tag = "2")]
+    pub origin: ::core::option::Option<Origin>,
+    #[prost(uint64, tag = "3")]
+    pub created_s: u64,
+    /// A JSON object of the type TrafficPolicy in crates/model/src/traffic.rs.
+    #[prost(string, tag = "4")]
+    pub policy: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InboundPort {
     #[prost(uint32, tag = "1")]
@@ -668,6 +680,45 @@ impl EndpointState {
             "ENDPOINT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "ENDPOINT_STATE_READY" => Some(Self::Ready),
             "ENDPOINT_STATE_DRAINING" => Some(Self::Draining),
+            _ => None,
+        }
+    }
+}
+/// What a policy is attached to, from the widest to the narrowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AttachLevel {
+    Unspecified = 0,
+    Gateway = 1,
+    Listener = 2,
+    Route = 3,
+    Rule = 4,
+    Backend = 5,
+}
+impl AttachLevel {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ATTACH_LEVEL_UNSPECIFIED",
+            Self::Gateway => "ATTACH_LEVEL_GATEWAY",
+            Self::Listener => "ATTACH_LEVEL_LISTENER",
+            Self::Route => "ATTACH_LEVEL_ROUTE",
+            Self::Rule => "ATTACH_LEVEL_RULE",
+            Self::Backend => "ATTACH_LEVEL_BACKEND",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ATTACH_LEVEL_UNSPECIFIED" => Some(Self::Unspecified),
+            "ATTACH_LEVEL_GATEWAY" => Some(Self::Gateway),
+            "ATTACH_LEVEL_LISTENER" => Some(Self::Listener),
+            "ATTACH_LEVEL_ROUTE" => Some(Self::Route),
+            "ATTACH_LEVEL_RULE" => Some(Self::Rule),
+            "ATTACH_LEVEL_BACKEND" => Some(Self::Backend),
             _ => None,
         }
     }

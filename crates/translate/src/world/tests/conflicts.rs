@@ -83,3 +83,29 @@ fn localhost_is_an_address_and_other_names_are_not_supported_yet() {
     let code = |host: &str| api::parse::documents(&backend(host), "f").1[0].code;
     assert_eq!((code("db.example.com"), code("10.0.0.")), (Code::Unsupported, Code::BadValue));
 }
+
+#[test]
+fn a_traffic_policy_without_its_target_or_behind_an_older_one_is_told() {
+    let policy = |name: &str, year: u16, target: &str| {
+        format!(
+            "---\napiVersion: leno.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: {name}, creationTimestamp: '{year}-01-01T00:00:00Z'}}\nspec: {{targetRefs: [{{kind: Service, name: {target}}}], backend: {{loadBalancer: {{simple: LEAST_REQUEST}}}}}}\n"
+        )
+    };
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {selector: {app: shop}, ports: [{port: 80}]}\n";
+    let mut world =
+        world(&format!("{service}{}{}", policy("new", 2021, "shop"), policy("lost", 2020, "shoop")));
+    let missing = said(&mut world, Code::ReferenceNotFound);
+    assert_eq!(missing.len(), 1);
+    assert!(missing[0].contains("did you mean `shop`?"), "{missing:?}");
+    assert_eq!(said(&mut world, Code::Outvoted), [] as [&str; 0]);
+    let host = Subscription::Host(Hostname::parse("shop.default.svc.cluster.local").unwrap());
+    let keys = |world: &World| members(&host, world).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let attached = "traffic-policy/shop.default.svc.cluster.local/default/new";
+    assert!(keys(&world).iter().any(|key| key == attached), "{:?}", keys(&world));
+    add(&mut world, &policy("old", 2020, "shop"));
+    let outvoted = said(&mut world, Code::Outvoted);
+    assert!(outvoted[0].contains("TrafficPolicy/old.default says it too, and is older"), "{outvoted:?}");
+    let gone = world.apply(WorldChange::ObjectGone(model::ObjectRef::new("TrafficPolicy", "default", "new")));
+    assert!(gone.contains(&host), "{gone:?}");
+    assert!(!keys(&world).iter().any(|key| key == attached));
+}

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 12;
+const DOCUMENTS: u8 = 13;
 const SORTS: u8 = DOCUMENTS + 5;
 const SLOTS: u8 = 3;
 const VARIANTS: u8 = 6;
@@ -150,6 +150,21 @@ fn beside(slot: u8, variant: u8) -> String {
     }
 }
 
+fn traffic(slot: u8, variant: u8) -> String {
+    let target = pick(
+        &[
+            "{kind: Service, name: s0}",
+            "{group: leno.dev, kind: GlobalService, name: gs0}",
+            "{group: leno.dev, kind: Backend, name: b0}, {kind: Service, name: s1}",
+        ],
+        variant,
+    );
+    let backend = pick(&["backend: {loadBalancer: {simple: LEAST_REQUEST}}, ", ""], variant / 3);
+    format!(
+        "apiVersion: leno.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: t{slot}, namespace: a}}\nspec: {{{backend}targetRefs: [{target}]}}\n"
+    )
+}
+
 /// The document of a sort that comes as one.
 fn document(sort: u8, slot: u8, content: u8) -> String {
     match sort {
@@ -161,6 +176,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         8 => policy(slot, content),
         9 => leno(slot, content),
         10 => backend(slot, content),
+        11 => traffic(slot, content),
         _ => beside(slot, content),
     }
 }
@@ -190,7 +206,7 @@ fn change((sort, slot, variant): Step) -> WorldChange {
     let (gone, content) = (variant == 0, variant.max(1));
     let document = match sort {
         0..DOCUMENTS => document(sort, slot, content),
-        12 | 13 => {
+        13 | 14 => {
             let (uid, namespace) = (format!("w{slot}{}", content % 2), pick(&["a", "a", "b"], slot));
             let state = if content > 3 { EndpointState::Draining } else { EndpointState::Ready };
             return match gone {
@@ -198,7 +214,7 @@ fn change((sort, slot, variant): Step) -> WorldChange {
                 false => WorldChange::Workload(workload(&uid, namespace, &format!("g{slot}"), state)),
             };
         }
-        14 => {
+        15 => {
             let domain = TrustDomain::parse("leno.test").unwrap();
             let bundle = TrustBundle { trust_domain: domain, roots: vec![vec![content]] };
             return WorldChange::Trust(if gone { Vec::new() } else { vec![bundle] });

@@ -14,6 +14,7 @@ use model::route::{
 };
 use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
+use model::traffic::{AttachLevel, AttachedPolicy, LoadBalancer, TrafficPolicy};
 use model::trust::TrustBundle;
 use model::{Hostname, Locality, MeshSettings, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
 use proptest::collection::vec;
@@ -353,6 +354,14 @@ fn cluster() -> impl Strategy<Value = RemoteCluster> {
     )
 }
 
+fn attached() -> impl Strategy<Value = AttachedPolicy> {
+    let level = prop_oneof![Just(AttachLevel::Gateway), Just(AttachLevel::Rule), Just(AttachLevel::Backend)];
+    let load_balancer = of(Just(LoadBalancer::default()));
+    (level, origin(), any::<u64>(), load_balancer).prop_map(|(level, origin, created_s, load_balancer)| {
+        AttachedPolicy { level, origin, created_s, policy: TrafficPolicy { load_balancer }.into() }
+    })
+}
+
 pub fn resource() -> impl Strategy<Value = Resource> {
     let names = (vec(text(), 0..3), vec(text(), 0..3), vec(host(), 0..3), vec(host(), 0..3)).prop_map(
         |(suffixes, shared_suffixes, hosts, non_terminals)| Names {
@@ -371,6 +380,7 @@ pub fn resource() -> impl Strategy<Value = Resource> {
         service().prop_map(Resource::Service),
         slice().prop_map(Resource::Slice),
         rule().prop_map(Resource::Rule),
+        attached().prop_map(Resource::TrafficPolicy),
         (any::<Ipv4Addr>(), host()).prop_map(|(ip, host)| Resource::Address(ip, host)),
         inbound().prop_map(Resource::Inbound),
         policy().prop_map(Resource::Policy),

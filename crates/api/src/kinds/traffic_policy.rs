@@ -1,0 +1,107 @@
+//! Leno `TrafficPolicy`: how the endpoints of what it is attached to are used.
+
+use super::{KindSpec, LENO_GROUP, ObjectKind};
+use crate::fields::target_ref::PolicyTarget;
+use crate::meta::Meta;
+use crate::validation::ValidationReport;
+use model::Code;
+use model::traffic;
+use serde::Deserialize;
+
+/// `TrafficPolicy` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TrafficPolicySpec {
+    /// At least one Service, GlobalService or Backend of the policy's namespace.
+    pub target_refs: Vec<PolicyTarget>,
+    /// What is said of the endpoints.
+    pub backend: Option<BackendTraffic>,
+    /// Line of `spec`.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+/// `backend`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackendTraffic {
+    /// As in Istio's `DestinationRule`; absent: least request.
+    pub load_balancer: Option<LoadBalancerSpec>,
+}
+
+/// `loadBalancer`: exactly one of its fields.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancerSpec {
+    /// One of the standard ways.
+    pub simple: Option<traffic::SimpleLoadBalancer>,
+    /// Line in the file.
+    #[serde(rename = "$line")]
+    pub line: u32,
+}
+
+impl LoadBalancerSpec {
+    /// What is meant. A checked object says one thing.
+    pub fn chosen(&self) -> Option<traffic::LoadBalancer> {
+        self.simple.map(traffic::LoadBalancer::Simple)
+    }
+}
+
+/// Group and kind of what it can be attached to.
+const TARGETS: [(&str, &str); 3] = [("", "Service"), (LENO_GROUP, "GlobalService"), (LENO_GROUP, "Backend")];
+const TARGETS_MAX: usize = 16;
+
+impl KindSpec for TrafficPolicySpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "TrafficPolicy",
+        plural: "trafficpolicies",
+        singular: "trafficpolicy",
+        short: &["tp"],
+        group: LENO_GROUP,
+        versions: &["v1alpha1"],
+        namespaced: true,
+        doc: "How the endpoints of a Service, GlobalService or Backend are used",
+        columns: &[("TARGETS", "spec.targetRefs[].name")],
+    };
+
+    fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
+        if self.target_refs.is_empty() {
+            let fix = "name a Service, GlobalService or Backend of the policy's namespace";
+            report.refuse(Code::MissingField, "spec.targetRefs", "is empty", fix);
+        }
+        report.at_most("spec.targetRefs", self.target_refs.len(), TARGETS_MAX);
+        for (index, target) in self.target_refs.iter().enumerate() {
+            one_target(target, &format!("spec.targetRefs[{index}]"), meta, report);
+        }
+        let load_balancer = self.backend.as_ref().and_then(|backend| backend.load_balancer.as_ref());
+        if load_balancer.is_some_and(|load_balancer| load_balancer.chosen().is_none()) {
+            let fix = "name one way to balance, for example `simple: LEAST_REQUEST`";
+            report.refuse(Code::MissingField, "spec.backend.loadBalancer", "says nothing", fix);
+        }
+    }
+}
+
+fn one_target(target: &PolicyTarget, at: &str, meta: &Meta, report: &mut ValidationReport<'_>) {
+    match TARGETS.iter().find(|(_, kind)| *kind == target.kind) {
+        None => {
+            let fix = "name a Service, GlobalService or Backend";
+            report.unsupported(&format!("{at}.kind"), &format!("target kind {}", target.kind), fix);
+        }
+        Some((group, _)) if target.group.as_deref().unwrap_or_default() != *group => {
+            let fix = if group.is_empty() { "leave it out".to_owned() } else { format!("write `{group}`") };
+            report.bad(&format!("{at}.group"), &format!("is not that of {}", target.kind), fix);
+        }
+        Some(_) => {}
+    }
+    let is_other = |namespace: &str| !namespace.is_empty() && namespace != &*meta.namespace;
+    if target.namespace.as_deref().is_some_and(is_other) {
+        report.bad(
+            &format!("{at}.namespace"),
+            "is not the policy's own",
+            "put the policy into that namespace",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! How the endpoints of a service are used, in the words of Istio's `DestinationRule` and of Envoy. Policies say it
+//! by field, `decide::attach` merges what several of them say.
+
+use crate::origin::Origin;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What one policy says; `None`: nothing of this.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrafficPolicy {
+    /// How an endpoint is chosen among those of the best priority.
+    pub load_balancer: Option<LoadBalancer>,
+}
+
+/// `loadBalancer` of a `DestinationRule`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum LoadBalancer {
+    /// One of the standard ways.
+    Simple(SimpleLoadBalancer),
+}
+
+impl Default for LoadBalancer {
+    fn default() -> Self {
+        Self::Simple(SimpleLoadBalancer::LeastRequest)
+    }
+}
+
+/// `loadBalancer.simple`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SimpleLoadBalancer {
+    /// The less busy of two drawn by weight.
+    LeastRequest,
+}
+
+/// What a policy points to, from the widest to the narrowest: of two that say the same field, the narrower one counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AttachLevel {
+    /// A `Gateway`.
+    Gateway,
+    /// A listener of it.
+    Listener,
+    /// A route.
+    Route,
+    /// A rule of it.
+    Rule,
+    /// A Service, GlobalService or Backend.
+    Backend,
+}
+
+/// A policy as it is attached to something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttachedPolicy {
+    /// To what.
+    pub level: AttachLevel,
+    /// Object and line.
+    pub origin: Origin,
+    /// `creationTimestamp` as seconds since the epoch: of two of one level the older counts; 0 when unknown.
+    pub created_s: u64,
+    /// What it says.
+    pub policy: Arc<TrafficPolicy>,
+}
