@@ -33,6 +33,8 @@ impl Default for LoadBalancer {
 pub enum SimpleLoadBalancer {
     /// The less busy of two drawn by weight.
     LeastRequest,
+    /// One after the other, by weight.
+    RoundRobin,
 }
 
 /// What a policy points to, from the widest to the narrowest: of two that say the same field, the narrower one counts.

@@ -5,7 +5,7 @@ use super::{Ask, Load, Place, Priorities};
 use crate::dice::Pcg;
 use model::Locality;
 use model::service::{Endpoint, EndpointState, Reach};
-use model::traffic::LoadBalancer;
+use model::traffic::{LoadBalancer, SimpleLoadBalancer};
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -159,4 +159,33 @@ fn a_pinned_endpoint_is_kept_as_long_as_it_is_usable() {
     check(1, &[IDLE, EJECTED, IDLE], &[], 0);
     check(1, &[IDLE, IDLE, IDLE], &[1], 0);
     check(2, &[IDLE, IDLE, IDLE], &[], 0);
+}
+
+/// The endpoints, by index, of the first turns under a load balancer.
+fn turns(endpoints: &[Endpoint], loads: &[Load], count: u64) -> Vec<usize> {
+    let how = LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin);
+    let priorities = super::prioritize(endpoints, &me(), &[], &how);
+    let choose = |turn: u64| {
+        let ask = Ask { load: &|at| loads[at], tried: &[], hash: None, pinned: None, turn: &|| turn };
+        super::choose(&priorities, endpoints, &ask, &mut Pcg::new(1)).unwrap()
+    };
+    (0..count).map(choose).collect()
+}
+
+#[test]
+fn round_robin_goes_from_one_to_the_next_and_passes_by_what_is_ejected() {
+    let endpoints = [ready("west", "eu"), ready("west", "eu"), ready("west", "eu")];
+    assert_eq!(turns(&endpoints, &[IDLE; 3], 6), [0, 1, 2, 0, 1, 2]);
+    assert_eq!(turns(&endpoints, &[IDLE, EJECTED, IDLE], 6), [0, 2, 2, 0, 2, 2]);
+    assert_eq!(turns(&endpoints, &[BUSY, IDLE, IDLE], 3), [0, 1, 2], "how busy they are is not asked");
+}
+
+#[test]
+fn round_robin_follows_weights_and_spreads_them() {
+    let ready = |weight| endpoint("west", "eu", weight, EndpointState::Ready);
+    let endpoints = [ready(5), ready(1), ready(2)];
+    let chosen = turns(&endpoints, &[IDLE; 3], 8);
+    let count = |wanted: usize| chosen.iter().filter(|index| **index == wanted).count();
+    assert_eq!([count(0), count(1), count(2)], [5, 1, 2], "{chosen:?}");
+    assert!(!chosen.windows(4).any(|run| run == [0, 0, 0, 0]), "{chosen:?}");
 }
