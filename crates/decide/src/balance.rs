@@ -4,6 +4,7 @@
 
 mod least_request;
 mod priority;
+mod ring_hash;
 mod round_robin;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use crate::{Dice, RequestView};
 use least_request::LeastRequest;
 use model::service::Endpoint;
 use model::traffic::{LoadBalancer, SimpleLoadBalancer};
+use ring_hash::RingHash;
 use round_robin::RoundRobin;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -36,10 +38,11 @@ pub trait Balancer: Debug + Send + Sync {
 }
 
 /// The balancer of a priority: the table.
-fn of(how: &LoadBalancer, level: &Level, _endpoints: &[Endpoint]) -> Arc<dyn Balancer> {
+fn of(how: &LoadBalancer, level: &Level, endpoints: &[Endpoint]) -> Arc<dyn Balancer> {
     match how {
         LoadBalancer::Simple(SimpleLoadBalancer::LeastRequest) => Arc::new(LeastRequest),
         LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin) => Arc::new(RoundRobin::new(level)),
+        LoadBalancer::ConsistentHash(by) => Arc::new(RingHash::new(by, level, endpoints)),
     }
 }
 

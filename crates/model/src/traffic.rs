@@ -19,12 +19,22 @@ pub struct TrafficPolicy {
 pub enum LoadBalancer {
     /// One of the standard ways.
     Simple(SimpleLoadBalancer),
+    /// Requests that are alike go to the same endpoint.
+    ConsistentHash(ConsistentHash),
 }
 
 impl Default for LoadBalancer {
     fn default() -> Self {
         Self::Simple(SimpleLoadBalancer::LeastRequest)
     }
+}
+
+/// `loadBalancer.consistentHash`: what makes requests alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConsistentHash {
+    /// The value of this header, lower case; requests without it go anywhere.
+    pub http_header_name: Arc<str>,
 }
 
 /// `loadBalancer.simple`.

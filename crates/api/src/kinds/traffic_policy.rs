@@ -3,6 +3,7 @@
 use super::{KindSpec, LENO_GROUP, ObjectKind};
 use crate::fields::target_ref::PolicyTarget;
 use crate::meta::Meta;
+use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
 use model::traffic;
@@ -35,6 +36,8 @@ pub struct BackendTraffic {
 pub struct LoadBalancerSpec {
     /// One of the standard ways.
     pub simple: Option<traffic::SimpleLoadBalancer>,
+    /// Requests that are alike go to the same endpoint.
+    pub consistent_hash: Option<ConsistentHashSpec>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -43,8 +46,26 @@ pub struct LoadBalancerSpec {
 impl LoadBalancerSpec {
     /// What is meant. A checked object says one thing.
     pub fn chosen(&self) -> Option<traffic::LoadBalancer> {
-        self.simple.map(traffic::LoadBalancer::Simple)
+        match (&self.simple, &self.consistent_hash) {
+            (Some(simple), None) => Some(traffic::LoadBalancer::Simple(*simple)),
+            (None, Some(hash)) => {
+                let http_header_name = hash.http_header_name.to_ascii_lowercase().into();
+                Some(traffic::LoadBalancer::ConsistentHash(traffic::ConsistentHash { http_header_name }))
+            }
+            _ => None,
+        }
     }
+}
+
+/// `consistentHash`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsistentHashSpec {
+    /// Requests with the same value of this header are alike.
+    pub http_header_name: String,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
 }
 
 /// Group and kind of what it can be attached to.
@@ -74,10 +95,23 @@ impl KindSpec for TrafficPolicySpec {
             one_target(target, &format!("spec.targetRefs[{index}]"), meta, report);
         }
         let load_balancer = self.backend.as_ref().and_then(|backend| backend.load_balancer.as_ref());
-        if load_balancer.is_some_and(|load_balancer| load_balancer.chosen().is_none()) {
-            let fix = "name one way to balance, for example `simple: LEAST_REQUEST`";
-            report.refuse(Code::MissingField, "spec.backend.loadBalancer", "says nothing", fix);
+        if let Some(load_balancer) = load_balancer {
+            one_load_balancer(load_balancer, "spec.backend.loadBalancer", report);
         }
+    }
+}
+
+fn one_load_balancer(load_balancer: &LoadBalancerSpec, at: &str, report: &mut ValidationReport<'_>) {
+    if load_balancer.simple.is_some() && load_balancer.consistent_hash.is_some() {
+        report.bad(at, "says two things", "keep `simple` or `consistentHash`");
+    } else if load_balancer.chosen().is_none() {
+        let fix = "name one way to balance, for example `simple: LEAST_REQUEST`";
+        report.refuse(Code::MissingField, at, "says nothing", fix);
+    }
+    let header = load_balancer.consistent_hash.as_ref().map(|hash| &hash.http_header_name);
+    if let Some(header) = header.filter(|header| !syntax::is_token(header)) {
+        let at = format!("{at}.consistentHash.httpHeaderName");
+        report.bad(&at, &format!("cannot be `{header}`"), "write a header name");
     }
 }
 

@@ -2,10 +2,11 @@
 //! Priorities and choices. An endpoint is a letter, its cluster and what is known of it.
 
 use super::{Ask, Load, Place, Priorities};
+use crate::RequestView;
 use crate::dice::Pcg;
 use model::Locality;
 use model::service::{Endpoint, EndpointState, Reach};
-use model::traffic::{LoadBalancer, SimpleLoadBalancer};
+use model::traffic::{ConsistentHash, LoadBalancer, SimpleLoadBalancer};
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -188,4 +189,64 @@ fn round_robin_follows_weights_and_spreads_them() {
     let count = |wanted: usize| chosen.iter().filter(|index| **index == wanted).count();
     assert_eq!([count(0), count(1), count(2)], [5, 1, 2], "{chosen:?}");
     assert!(!chosen.windows(4).any(|run| run == [0, 0, 0, 0]), "{chosen:?}");
+}
+
+fn ring(endpoints: &[Endpoint]) -> Priorities {
+    let by = ConsistentHash { http_header_name: "x-user".into() };
+    super::prioritize(endpoints, &me(), &[], &LoadBalancer::ConsistentHash(by))
+}
+
+/// Where the requests of so many users go.
+fn users(endpoints: &[Endpoint], count: usize) -> Vec<String> {
+    let priorities = ring(endpoints);
+    let of = |user: usize| {
+        let headers = vec![("x-user".to_owned(), format!("user-{user}"))];
+        let (method, host, path, query) = ("GET", "a", "/", None);
+        let request = RequestView { method, host, path, readings: &[], query, headers: &headers };
+        let hash = priorities.hash(&request);
+        let ask = Ask { load: &|_| BUSY, tried: &[], hash, pinned: None, turn: &|| 0 };
+        let chosen = super::choose(&priorities, endpoints, &ask, &mut Pcg::new(user as u64)).unwrap();
+        endpoints[chosen].uid.to_string()
+    };
+    (0..count).map(of).collect()
+}
+
+fn named(uid: &str, weight: u32) -> Endpoint {
+    Endpoint { uid: uid.into(), ..endpoint("west", "eu", weight, EndpointState::Ready) }
+}
+
+#[test]
+fn ring_hash_sends_a_user_to_one_endpoint_and_moves_few_when_one_goes() {
+    let endpoints: Vec<Endpoint> = ["a", "b", "c", "d"].map(|uid| named(uid, 1)).to_vec();
+    let before = users(&endpoints, 4_000);
+    assert_eq!(before, users(&endpoints, 4_000), "whatever the dice");
+    let share = |uid: &str| before.iter().filter(|chosen| *chosen == uid).count();
+    for uid in ["a", "b", "c", "d"] {
+        assert!((700..1_300).contains(&share(uid)), "{} of 4,000 at {uid}", share(uid));
+    }
+    let after = users(&endpoints[..3], 4_000);
+    for (before, after) in before.iter().zip(&after).filter(|(before, _)| *before != "d") {
+        assert_eq!(before, after, "who was elsewhere stays");
+    }
+    let weighted = users(&[named("a", 3), named("b", 1)], 4_000);
+    let light = weighted.iter().filter(|chosen| *chosen == "b").count();
+    assert!((700..1_300).contains(&light), "{light} of 4,000 at a quarter of the weight");
+}
+
+#[test]
+fn ring_hash_without_the_header_goes_anywhere_and_a_retry_elsewhere() {
+    let endpoints = [named("a", 1), named("b", 1)];
+    let priorities = ring(&endpoints);
+    let choose = |hash, tried: &[usize], dice: &mut Pcg| {
+        let ask = Ask { load: &|_| IDLE, tried, hash, pinned: None, turn: &|| 0 };
+        super::choose(&priorities, &endpoints, &ask, dice).unwrap()
+    };
+    let mut dice = Pcg::new(1);
+    let anywhere: HashSet<usize> = (0..100).map(|_| choose(None, &[], &mut dice)).collect();
+    assert_eq!(anywhere.len(), 2);
+    let first = choose(Some(7), &[], &mut dice);
+    assert_eq!(choose(Some(7), &[first], &mut dice), 1 - first);
+    let request =
+        RequestView { method: "GET", host: "a", path: "/", readings: &[], query: None, headers: &() };
+    assert_eq!(priorities.hash(&request), None);
 }

@@ -2,6 +2,7 @@
 //! Whole stories over real sockets on the loopback, each proxy a worker of its own in one thread.
 
 mod answers;
+mod balancing;
 mod bed;
 mod edge;
 mod expiry;

@@ -25,6 +25,12 @@ fn a_load_balancer_is_written_as_in_a_destination_rule() {
     assert_eq!(said, "");
     let chosen = spec.unwrap().backend.unwrap().load_balancer.unwrap().chosen();
     assert_eq!(chosen, Some(model::traffic::LoadBalancer::default()));
+    let by_user = "{targetRefs: [{kind: Service, name: a}], backend: {loadBalancer: {consistentHash: {httpHeaderName: X-User}}}}";
+    let (spec, said) = read(by_user);
+    assert_eq!(said, "");
+    let chosen = spec.unwrap().backend.unwrap().load_balancer.unwrap().chosen();
+    let by = model::traffic::ConsistentHash { http_header_name: "x-user".into() };
+    assert_eq!(chosen, Some(model::traffic::LoadBalancer::ConsistentHash(by)));
 }
 
 #[test]
@@ -50,5 +56,13 @@ fn what_cannot_be_meant_is_refused() {
         |how: &str| format!("{{targetRefs: [{{kind: Service, name: a}}], backend: {{loadBalancer: {how}}}}}");
     check(&balanced("{}"), "LENO0005: `spec.backend.loadBalancer` says nothing");
     check(&balanced("{simple: SOMEHOW}"), "LENO0004");
+    check(
+        &balanced("{simple: ROUND_ROBIN, consistentHash: {httpHeaderName: x}}"),
+        "LENO0004: `spec.backend.loadBalancer` says two",
+    );
+    check(
+        &balanced("{consistentHash: {httpHeaderName: 'x y'}}"),
+        "LENO0004: `spec.backend.loadBalancer.consistentHash.httpHeaderName` cannot be `x y`",
+    );
     check(&balanced("{warmup: 1s}"), "LENO0003");
 }

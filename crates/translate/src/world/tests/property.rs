@@ -159,7 +159,14 @@ fn traffic(slot: u8, variant: u8) -> String {
         ],
         variant,
     );
-    let backend = pick(&["backend: {loadBalancer: {simple: LEAST_REQUEST}}, ", ""], variant / 3);
+    let backend = pick(
+        &[
+            "backend: {loadBalancer: {simple: ROUND_ROBIN}}, ",
+            "backend: {loadBalancer: {consistentHash: {httpHeaderName: x}}}, ",
+            "",
+        ],
+        variant / 2,
+    );
     format!(
         "apiVersion: leno.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: t{slot}, namespace: a}}\nspec: {{{backend}targetRefs: [{target}]}}\n"
     )

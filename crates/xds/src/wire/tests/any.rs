@@ -14,7 +14,9 @@ use model::route::{
 };
 use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
-use model::traffic::{AttachLevel, AttachedPolicy, LoadBalancer, TrafficPolicy};
+use model::traffic::{
+    AttachLevel, AttachedPolicy, ConsistentHash, LoadBalancer, SimpleLoadBalancer, TrafficPolicy,
+};
 use model::trust::TrustBundle;
 use model::{Hostname, Locality, MeshSettings, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
 use proptest::collection::vec;
@@ -356,7 +358,10 @@ fn cluster() -> impl Strategy<Value = RemoteCluster> {
 
 fn attached() -> impl Strategy<Value = AttachedPolicy> {
     let level = prop_oneof![Just(AttachLevel::Gateway), Just(AttachLevel::Rule), Just(AttachLevel::Backend)];
-    let load_balancer = of(Just(LoadBalancer::default()));
+    let hash =
+        text().prop_map(|http_header_name| LoadBalancer::ConsistentHash(ConsistentHash { http_header_name }));
+    let turns = Just(LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin));
+    let load_balancer = of(prop_oneof![Just(LoadBalancer::default()), turns, hash]);
     (level, origin(), any::<u64>(), load_balancer).prop_map(|(level, origin, created_s, load_balancer)| {
         AttachedPolicy { level, origin, created_s, policy: TrafficPolicy { load_balancer }.into() }
     })
