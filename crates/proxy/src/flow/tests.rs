@@ -15,6 +15,7 @@ mod policy;
 mod reasons;
 mod retries;
 mod silence;
+mod sizes;
 mod streams;
 mod threads;
 mod tunnel;
