@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use edit::{local_response, unescape};
 pub(crate) use hygiene::{strip, strip_trailers};
-pub(crate) use id::{X_REQUEST_ID, ensure_request_id};
+pub(crate) use id::{RequestIds, X_REQUEST_ID};
 
 use hygiene::{CameFrom, count_stripped, strip_received};
 

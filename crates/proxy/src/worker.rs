@@ -5,6 +5,7 @@
 use crate::accept::Mark;
 use crate::limits::{Capacity, ConnectionLimits};
 use crate::observe::Recorder;
+use crate::request::RequestIds;
 use crate::secure::MeshTls;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -34,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     /// For callers at the mesh port.
     pub(crate) tls: Rc<MeshTls>,
+    /// Makes ids for requests that have none.
+    pub(crate) request_ids: RequestIds,
     /// How many connections there may be, and whose.
     pub(crate) limits: ConnectionLimits,
     /// Since when it runs.
@@ -56,6 +59,7 @@ impl Worker {
             upstream: Upstream::new(connector, capacity.idle, Rc::clone(&dice), uptime.clone()),
             dice,
             tls,
+            request_ids: RequestIds::default(),
             limits: ConnectionLimits::new(capacity),
             uptime,
             snapshot: RefCell::new(Held::new(shared.store.snapshot())),

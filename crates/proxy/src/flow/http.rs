@@ -48,7 +48,7 @@ async fn follow(
     let worker = &downstream.worker;
     let snapshot = worker.snapshot();
     let (mut head, body) = request::receive(request, edge(downstream), &snapshot.settings)?;
-    request::ensure_request_id(&mut head.headers, || worker.random());
+    worker.request_ids.ensure(&mut head.headers, || worker.random());
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);

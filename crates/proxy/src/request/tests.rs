@@ -3,7 +3,7 @@
 
 use super::hygiene::{CameFrom, is_stripped};
 use super::{
-    Edge, Fields, HeaderName, HeaderValue, ensure_request_id, receive, response_format, strip, strip_trailers,
+    Edge, Fields, HeaderName, HeaderValue, RequestIds, receive, response_format, strip, strip_trailers,
 };
 use crate::failure::ResponseFormat;
 use codec::Body;
@@ -216,11 +216,12 @@ fn a_route_edits_no_header_that_only_proxies_may_set() {
 #[test]
 fn request_ids_are_kept_when_usable_and_made_otherwise() {
     let mut headers = http::HeaderMap::new();
-    ensure_request_id(&mut headers, || u128::MAX);
+    let ids = RequestIds::default();
+    ids.ensure(&mut headers, || u128::MAX);
     assert_eq!(headers["x-request-id"], "ffffffff-ffff-4fff-bfff-ffffffffffff");
-    ensure_request_id(&mut headers, || 0);
+    ids.ensure(&mut headers, || 0);
     assert_eq!(headers["x-request-id"], "ffffffff-ffff-4fff-bfff-ffffffffffff");
     headers.insert("x-request-id", HeaderValue::from_static("a b"));
-    ensure_request_id(&mut headers, || 0);
+    ids.ensure(&mut headers, || 0);
     assert_eq!(headers["x-request-id"], "00000000-0000-4000-8000-000000000000");
 }
