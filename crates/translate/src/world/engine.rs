@@ -111,7 +111,6 @@ impl World {
                 units.first().is_none_or(|next| *next > unit),
                 "{unit:?} was read by a unit above it"
             );
-            self.stale.insert(unit);
         }
         touched
     }
