@@ -2,30 +2,30 @@
 //!
 //! One task owns it (see `task`). Everything that happens is a call here with the time as an argument;
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`. How objects come
-//! into force is in `objects`.
+//! into force is in `objects`, who is there in `registrations`, who is sent what in `streams`.
 
 mod objects;
+mod registrations;
+mod streams;
 mod withdrawals;
 
 use crate::metrics::Metrics;
-use crate::presence::{Presence, REGISTRATIONS_MAX, Registration, Stranger, Validity, seconds};
-use crate::push::{self, published::Published};
+use crate::presence::{Presence, seconds};
+use crate::push::published::Published;
 use crate::source::objects::Objects;
-use crate::stream::{CatalogSource, Peer, RequestFailure, Stream, StreamId};
+use crate::stream::{Stream, StreamId};
 use api::Object;
 use apiserver::Change as Row;
 use model::federation::RemoteCluster;
-use model::trust::{Proof, TrustBundle};
+use model::trust::TrustBundle;
 use model::{Finding, Hostname, ObjectRef, Subscription};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use translate::{ClusterPlace, World, WorldChange};
 use withdrawals::Withdrawal;
-use xds::proto::DeltaDiscoveryRequest;
-use xds::server::NACK_MESSAGE_CHARS_MAX;
 
 pub use withdrawals::{WITHDRAWALS_MAX, Withdrawn};
 
@@ -136,128 +136,6 @@ impl Plane {
         self.pushed
     }
 
-    /// Brings the world in line with who is there.
-    fn sync_presence(&mut self) {
-        let wanted: BTreeMap<Arc<str>, translate::JoinedWorkload> = self
-            .presence
-            .present()
-            .filter_map(|(registration, state)| registration.workload(state))
-            .map(|workload| (workload.uid.clone(), workload))
-            .collect();
-        let known: BTreeMap<Arc<str>, translate::JoinedWorkload> = self
-            .world
-            .workloads()
-            .into_iter()
-            .map(|workload| (workload.uid.clone(), workload.clone()))
-            .collect();
-        for (uid, workload) in &wanted {
-            if known.get(uid) != Some(workload) {
-                self.apply(WorldChange::Workload(workload.clone()));
-            }
-        }
-        for uid in known.into_keys().filter(|uid| !wanted.contains_key(uid)) {
-            self.apply(WorldChange::WorkloadGone(uid));
-        }
-    }
-
-    fn sync_workload(&mut self, uid: &str) {
-        let wanted =
-            self.presence.find_present(uid).and_then(|(registration, state)| registration.workload(state));
-        let known = self.world.workload(uid).cloned();
-        match (wanted, known) {
-            (Some(wanted), known) if known.as_ref() != Some(&wanted) => {
-                self.apply(WorldChange::Workload(wanted))
-            }
-            (None, Some(known)) => self.apply(WorldChange::WorkloadGone(known.uid)),
-            _ => {}
-        }
-    }
-
-    /// A proxy joined; its row is stored by the caller before the answer.
-    pub fn join(&mut self, registration: Registration) {
-        self.presence.join(registration);
-    }
-
-    /// Whether there is room for one more registration.
-    pub fn has_room(&self) -> bool {
-        self.presence.len() < REGISTRATIONS_MAX
-    }
-
-    /// Whether who proved this may act as `uid`.
-    pub fn admit(&self, uid: &str, proof: &Proof) -> Result<Registration, Stranger> {
-        self.presence.admit(uid, proof, &self.world.place().cluster).cloned()
-    }
-
-    /// Whether who showed an expired certificate, which proved this, may have `uid` certified anew.
-    pub fn admit_expired(&self, uid: &str, proof: &Proof, now: SystemTime) -> Result<Registration, Stranger> {
-        let registration = self.presence.admit_expired(uid, proof, &self.world.place().cluster, now)?;
-        // Long ago the configuration may have been another.
-        match self.world.identity(&registration.namespace, &registration.group) {
-            Some(identity) if identity == proof.id => Ok(registration.clone()),
-            _ => Err(Stranger::NoGroup),
-        }
-    }
-
-    /// A proxy got another certificate; to be said before it is handed out.
-    pub fn renew(&mut self, uid: &str, shown: Validity, expires_s: u64) -> Result<(), Stranger> {
-        self.rows.extend(self.presence.renew(uid, shown, expires_s)?);
-        Ok(())
-    }
-
-    /// Takes a stream; `None` when there are too many.
-    pub fn open(&mut self, stream: Stream, addresses: &[IpAddr]) -> Option<StreamId> {
-        if self.streams.len() >= STREAMS_MAX {
-            return None;
-        }
-        if let Peer::Proxy { uid, shown, .. } = &stream.peer {
-            if self.presence.streams(uid) >= STREAMS_PER_PROXY_MAX {
-                return None;
-            }
-            let uid = uid.clone();
-            self.rows.extend(self.presence.connect(&uid, addresses, *shown));
-            self.sync_workload(&uid);
-        }
-        self.last_stream += 1;
-        self.streams.insert(self.last_stream, stream);
-        self.metrics.proxies.set(self.streams.len() as i64);
-        Some(self.last_stream)
-    }
-
-    /// A request came in; `Err`: the stream must end.
-    pub fn request(&mut self, id: StreamId, request: DeltaDiscoveryRequest) -> Result<(), RequestFailure> {
-        let source =
-            CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        if stream.sequence() == 1 {
-            // Whatever it is answered first holds all that was handed to others before.
-            stream.expect_revision(1, self.pushed);
-        }
-        if request.error_detail.is_some() {
-            self.metrics.nacks.inc();
-            let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
-            let message: String = message.chars().take(NACK_MESSAGE_CHARS_MAX).collect();
-            tracing::warn!(proxy = %stream.peer, cause = message, "a proxy refused what it was sent");
-        }
-        let sent = stream.on_request(request, source)?;
-        self.metrics.resources_sent.add(sent.resources);
-        self.metrics.resources_removed.add(sent.removed);
-        // Names come and go without any change of the mesh too.
-        self.published.sweep(|| self.streams.values().flat_map(Stream::subscriptions));
-        self.complete_withdrawals(None);
-        Ok(())
-    }
-
-    /// A stream ended.
-    pub fn close(&mut self, id: StreamId, now: Instant) {
-        let Some(stream) = self.streams.remove(&id) else { return };
-        if let Peer::Proxy { uid, .. } = &stream.peer {
-            self.rows.extend(self.presence.disconnect(uid, now));
-            self.sync_workload(uid);
-        }
-        self.metrics.proxies.set(self.streams.len() as i64);
-        self.complete_withdrawals(None);
-    }
-
     /// What other clusters offer changed.
     pub fn remote(&mut self, upserts: Vec<RemoteCluster>) {
         for cluster in upserts {
@@ -292,28 +170,6 @@ impl Plane {
         withdrawals.chain(self.presence.deadline()).min()
     }
 
-    /// Sends what changed to the streams that it concerns; the result is what really changed.
-    pub fn flush(&mut self, started: Instant) -> HashSet<Subscription> {
-        let touched = std::mem::take(&mut self.touched);
-        let revision = self.objects.revision();
-        let sequences: Vec<u64> = match revision > self.pushed {
-            true => self.streams.values().map(Stream::sequence).collect(),
-            false => Vec::new(),
-        };
-        self.pushed = revision;
-        let changed = if touched.is_empty() {
-            HashSet::new()
-        } else {
-            let source =
-                CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
-            push::fan_out(&touched, source, &mut self.streams, &self.metrics, started)
-        };
-        for (stream, sequence) in self.streams.values_mut().zip(sequences) {
-            stream.expect_revision(sequence, revision);
-        }
-        changed
-    }
-
     /// What is wrong with the configuration.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -330,11 +186,6 @@ impl Plane {
         self.judged
     }
 
-    /// All streams.
-    pub fn streams(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
-        self.streams.iter()
-    }
-
     /// The last view of the other clusters.
     pub fn remotes(&self) -> impl Iterator<Item = &RemoteCluster> {
         self.remote.values()
@@ -343,20 +194,6 @@ impl Plane {
     /// Objects in force.
     pub fn in_force(&self) -> &BTreeMap<ObjectRef, Arc<Object>> {
         &self.in_force
-    }
-
-    /// Number of subscriptions whose resources are kept encoded.
-    pub fn published(&self) -> usize {
-        self.published.len()
-    }
-
-    /// Uids that have an open stream.
-    pub fn connected(&self) -> HashMap<Arc<str>, &Stream> {
-        let of = |stream: &Stream| match &stream.peer {
-            Peer::Proxy { uid, .. } => Some(uid.clone()),
-            Peer::Local => None,
-        };
-        self.streams.values().filter_map(|stream| Some((of(stream)?, stream))).collect()
     }
 }
 

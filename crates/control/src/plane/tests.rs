@@ -1,13 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::presence::Standing;
+use crate::presence::{Registration, Standing, Validity};
 use crate::push::published::SWEEP_SLACK;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceState;
+use crate::stream::Peer;
 use model::{Locality, SpiffeId};
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
+use xds::proto::DeltaDiscoveryRequest;
 
 pub(crate) fn plane() -> Plane {
     let place = ClusterPlace {

@@ -1,0 +1,109 @@
+//! Control streams: they come, ask, are sent what changed, and go.
+
+use super::{Plane, STREAMS_MAX, STREAMS_PER_PROXY_MAX};
+use crate::push;
+use crate::stream::{CatalogSource, Peer, RequestFailure, Stream, StreamId};
+use model::Subscription;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use xds::proto::DeltaDiscoveryRequest;
+use xds::server::NACK_MESSAGE_CHARS_MAX;
+
+impl Plane {
+    /// Takes a stream; `None` when there are too many.
+    pub fn open(&mut self, stream: Stream, addresses: &[IpAddr]) -> Option<StreamId> {
+        if self.streams.len() >= STREAMS_MAX {
+            return None;
+        }
+        if let Peer::Proxy { uid, shown, .. } = &stream.peer {
+            if self.presence.streams(uid) >= STREAMS_PER_PROXY_MAX {
+                return None;
+            }
+            let uid = uid.clone();
+            self.rows.extend(self.presence.connect(&uid, addresses, *shown));
+            self.sync_workload(&uid);
+        }
+        self.last_stream += 1;
+        self.streams.insert(self.last_stream, stream);
+        self.metrics.proxies.set(self.streams.len() as i64);
+        Some(self.last_stream)
+    }
+
+    /// A request came in; `Err`: the stream must end.
+    pub fn request(&mut self, id: StreamId, request: DeltaDiscoveryRequest) -> Result<(), RequestFailure> {
+        let source =
+            CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        if stream.sequence() == 1 {
+            // Whatever it is answered first holds all that was handed to others before.
+            stream.expect_revision(1, self.pushed);
+        }
+        if request.error_detail.is_some() {
+            self.metrics.nacks.inc();
+            let message = request.error_detail.as_ref().map_or("", |error| error.message.as_str());
+            let message: String = message.chars().take(NACK_MESSAGE_CHARS_MAX).collect();
+            tracing::warn!(proxy = %stream.peer, cause = message, "a proxy refused what it was sent");
+        }
+        let sent = stream.on_request(request, source)?;
+        self.metrics.resources_sent.add(sent.resources);
+        self.metrics.resources_removed.add(sent.removed);
+        // Names come and go without any change of the mesh too.
+        self.published.sweep(|| self.streams.values().flat_map(Stream::subscriptions));
+        self.complete_withdrawals(None);
+        Ok(())
+    }
+
+    /// A stream ended.
+    pub fn close(&mut self, id: StreamId, now: Instant) {
+        let Some(stream) = self.streams.remove(&id) else { return };
+        if let Peer::Proxy { uid, .. } = &stream.peer {
+            self.rows.extend(self.presence.disconnect(uid, now));
+            self.sync_workload(uid);
+        }
+        self.metrics.proxies.set(self.streams.len() as i64);
+        self.complete_withdrawals(None);
+    }
+
+    /// All streams.
+    pub fn streams(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
+        self.streams.iter()
+    }
+
+    /// Uids that have an open stream.
+    pub fn connected(&self) -> HashMap<Arc<str>, &Stream> {
+        let of = |stream: &Stream| match &stream.peer {
+            Peer::Proxy { uid, .. } => Some(uid.clone()),
+            Peer::Local => None,
+        };
+        self.streams.values().filter_map(|stream| Some((of(stream)?, stream))).collect()
+    }
+
+    /// Sends what changed to the streams that it concerns; the result is what really changed.
+    pub fn flush(&mut self, started: Instant) -> HashSet<Subscription> {
+        let touched = std::mem::take(&mut self.touched);
+        let revision = self.objects.revision();
+        let sequences: Vec<u64> = match revision > self.pushed {
+            true => self.streams.values().map(Stream::sequence).collect(),
+            false => Vec::new(),
+        };
+        self.pushed = revision;
+        let changed = if touched.is_empty() {
+            HashSet::new()
+        } else {
+            let source =
+                CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
+            push::fan_out(&touched, source, &mut self.streams, &self.metrics, started)
+        };
+        for (stream, sequence) in self.streams.values_mut().zip(sequences) {
+            stream.expect_revision(sequence, revision);
+        }
+        changed
+    }
+
+    /// Number of subscriptions whose resources are kept encoded.
+    pub fn published(&self) -> usize {
+        self.published.len()
+    }
+}
