@@ -2,6 +2,7 @@
 //! and it keeps [`Token::hash`], never the token.
 
 use aws_lc_rs::{constant_time, digest};
+use model::hex;
 use std::fmt;
 
 /// What every token begins with; the number is the format's version.
@@ -41,7 +42,7 @@ impl Token {
         let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
         aws_lc_rs::rand::fill(&mut id).map_err(|_| TokenError::Random)?;
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| TokenError::Random)?;
-        Ok(Self { id: hex(&id), secret, root_pin })
+        Ok(Self { id: hex::hex(&id), secret, root_pin })
     }
 
     /// Reads the text; surrounding white space is ignored.
@@ -52,9 +53,11 @@ impl Token {
         }
         let parts: Vec<&str> = text.split('.').collect();
         match parts.as_slice() {
-            [PREFIX, id, secret, pin] => {
-                Ok(Self { id: hex(&unhex::<ID_BYTES>(id)?), secret: unhex(secret)?, root_pin: unhex(pin)? })
-            }
+            [PREFIX, id, secret, pin] => Ok(Self {
+                id: hex::hex(&unhex::<ID_BYTES>(id)?),
+                secret: unhex(secret)?,
+                root_pin: unhex(pin)?,
+            }),
             [other, _, _, _] if other.starts_with("lj") => Err(TokenError::Version),
             _ => Err(TokenError::Malformed),
         }
@@ -62,7 +65,7 @@ impl Token {
 
     /// The text that is handed out. Never log it.
     pub fn text(&self) -> String {
-        format!("{PREFIX}.{}.{}.{}", self.id, hex(&self.secret), hex(&self.root_pin))
+        format!("{PREFIX}.{}.{}.{}", self.id, hex::hex(&self.secret), hex::hex(&self.root_pin))
     }
 
     /// What may be stored instead of the token: SHA-256 over id and secret, 64 hex digits.
@@ -70,7 +73,7 @@ impl Token {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(self.id.as_bytes());
         context.update(&self.secret);
-        hex(context.finish().as_ref())
+        hex::hex(context.finish().as_ref())
     }
 
     /// Whether `hash` is this token's; takes the same time for every wrong one.
@@ -92,20 +95,9 @@ pub fn pin_of(root_der: &[u8]) -> [u8; 32] {
     pin
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
+/// As [`model::hex::unhex`].
 fn unhex<const N: usize>(text: &str) -> Result<[u8; N], TokenError> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(TokenError::Malformed);
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| TokenError::Malformed)?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| TokenError::Malformed)?;
-    }
-    Ok(bytes)
+    hex::unhex(text).ok_or(TokenError::Malformed)
 }
 
 #[cfg(test)]

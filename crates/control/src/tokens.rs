@@ -7,8 +7,8 @@ use apiserver::{Change, Store, StoreError, Swap, Table};
 use aws_lc_rs::rand;
 use ca::Token;
 use daemon::clock::Clock;
+use model::hex::hex;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use thiserror::Error;
@@ -161,13 +161,6 @@ impl Tokens {
 
 fn encode(kept: &Kept) -> Vec<u8> {
     serde_json::to_vec(kept).unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// `N` random bytes as hex.

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod federation;
 pub mod filter;
 pub mod finding;
+pub mod hex;
 pub mod header;
 pub mod id;
 pub mod listener;

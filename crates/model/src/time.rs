@@ -4,7 +4,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `YYYY-MM-DDTHH:MM:SSZ`, from 1970 on.
 pub fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("{}Z", to_the_second(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
+
+/// The same with milliseconds, for example `2026-11-22T10:11:12.345Z`.
+pub fn rfc3339_ms(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{:03}Z", to_the_second(since), since.subsec_millis())
+}
+
+fn to_the_second(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Days to a civil date, counted in years that begin in March (a leap day is then the last one).
     let shifted = days + 719_468;
@@ -16,7 +26,7 @@ pub fn rfc3339(time: SystemTime) -> String {
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// A span in the largest unit that keeps it exact enough to act on: `45 s`, `12 min`, `26 h`, `3 days`.

@@ -14,7 +14,6 @@ mod series;
 mod tests;
 
 pub use access_log::AccessLog;
-pub(crate) use access_log::rfc3339;
 pub use labels::Own;
 pub use metrics::{Observe, Recorder};
 pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};

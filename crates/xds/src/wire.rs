@@ -15,6 +15,7 @@ use crate::proto::Any;
 use crate::proto::leno::mesh::v1 as p;
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use model::hex::hex;
 use model::names::Names;
 use model::trust::TrustBundle;
 use model::{Hostname, Origin, Resource, ResourceKey, SpiffeId, TrustDomain};
@@ -320,12 +321,6 @@ fn strings(texts: &[Arc<str>]) -> Vec<String> {
 
 fn arcs(texts: Vec<String>) -> Vec<Arc<str>> {
     texts.into_iter().map(Arc::from).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! JSON of the configuration in force and of the certificates. Written by hand, field by field: what is not
 //! named here is not shown.
 
-use crate::observe::rfc3339;
 use crate::snapshot::{HostEntry, Me, Snapshot};
 use decide::route::Table;
 use identity::Identity;
 use model::filter::FilterConfig;
+use model::hex::hex;
 use model::route::RouteRule;
 use model::service::Endpoint;
+use model::time::rfc3339_ms;
 use model::{Hostname, MeshSettings, Policy, SpiffeId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -95,8 +96,8 @@ pub(super) fn certificates(identity: &Identity, now: SystemTime) -> Value {
         let left = svid.not_after.duration_since(now).unwrap_or_default();
         json!({
             "spiffe_id": svid.id.to_string(),
-            "valid_from": rfc3339(svid.not_before),
-            "expiration_time": rfc3339(svid.not_after),
+            "valid_from": rfc3339_ms(svid.not_before),
+            "expiration_time": rfc3339_ms(svid.not_after),
             "seconds_until_expiration": left.as_secs(),
             "chain": svid.chain().iter().map(|der| fingerprint(der)).collect::<Vec<_>>(),
         })
@@ -119,10 +120,6 @@ fn fingerprint(der: &[u8]) -> Value {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
     let public_key = identity::public_key(der).map(|point| hex(&point));
     json!({ "sha256": hex(digest.as_ref()), "bytes": der.len(), "public_key": public_key })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn host(entry: &HostEntry) -> Value {

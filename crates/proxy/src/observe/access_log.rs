@@ -6,12 +6,12 @@ use super::labels::flags;
 use super::record::{Direction, RequestRecord, TcpRecord};
 use daemon::lines::{self, Finished, Lines, Sink};
 use decide::authz::{Decision, Denial, DryRun};
+use model::time::rfc3339_ms;
 use model::{Policy, Reason, SpiffeId};
 use serde::Serialize;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest path that is logged, in bytes; the rest is cut.
 const PATH_BYTES_MAX: usize = 2048;
@@ -58,7 +58,7 @@ impl AccessLog {
     pub(super) fn request(&self, record: &RequestRecord<'_>, own: Option<&SpiffeId>) {
         let (source, destination) = principals(record.direction, own, record.peer.map(|peer| &peer.id));
         self.send(&Line {
-            start_time: &rfc3339(record.started),
+            start_time: &rfc3339_ms(record.started),
             direction: direction(record.direction),
             method: Some(cut(record.method, VALUE_BYTES_MAX)),
             path: Some(cut(record.path, PATH_BYTES_MAX)),
@@ -91,7 +91,7 @@ impl AccessLog {
     pub(super) fn tcp(&self, record: &TcpRecord<'_>, own: Option<&SpiffeId>) {
         let (source, destination) = principals(record.direction, own, record.peer.map(|peer| &peer.id));
         self.send(&Line {
-            start_time: &rfc3339(record.started),
+            start_time: &rfc3339_ms(record.started),
             direction: direction(record.direction),
             method: None,
             path: None,
@@ -273,25 +273,4 @@ fn some(text: &str) -> Option<&str> {
 /// At most `max` bytes of `text`, cut between characters.
 fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)
-}
-
-/// UTC with milliseconds, for example `2026-11-22T10:11:12.345Z`.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Days since 0000-03-01, in eras of 400 years, so that the leap day is the last of its year.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{:03}Z",
-        second % 60,
-        since.subsec_millis()
-    )
 }

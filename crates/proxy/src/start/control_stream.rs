@@ -19,6 +19,7 @@ use decide::Dice;
 use decide::dice::Pcg;
 use identity::rotate::superseded;
 use identity::{Identity, Svid};
+use model::Backoff;
 use model::{Resource, ResourceKey, Subscription};
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -149,14 +150,14 @@ impl Stream {
 
     /// Runs until dropped. `open` makes a new stream.
     pub(super) async fn run(mut self, open: impl AsyncFn() -> Result<Link, LinkError>) {
-        let mut wait = BACKOFF_FIRST;
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
         loop {
             // Read first: should it be renewed meanwhile, the stream is replaced too early, not too late.
             let shown = self.parts.identity.svid();
             match self.while_idle(tokio::time::timeout(OPEN_TIMEOUT, open())).await {
                 Ok(Ok(link)) => {
                     if self.serve(link, shown, &open).await {
-                        wait = BACKOFF_FIRST;
+                        backoff.reset();
                     }
                     // Not down yet: whoever waits goes on waiting while the next attempt is made.
                     self.parts.on_demand.set_stream(State::Starting);
@@ -167,9 +168,8 @@ impl Stream {
             self.session.on_disconnect();
             self.outbox.clear();
             self.parts.observe.set_connected(false);
-            let pause = wait.mul_f64(0.5 + 0.5 * self.jitter());
+            let pause = backoff.next_wait(self.jitter());
             self.while_idle(tokio::time::sleep(pause)).await;
-            wait = (wait * 2).min(BACKOFF_MAX);
         }
     }
 

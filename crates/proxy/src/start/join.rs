@@ -9,6 +9,7 @@ use daemon::clock::Clock;
 use decide::Dice;
 use decide::balance::Place;
 use identity::{Expect, Identity, Key, KeyError, Svid, SvidError};
+use model::Backoff;
 use model::trust::TrustBundle;
 use std::error::Error;
 use std::fs::File;
@@ -25,10 +26,10 @@ const TOKEN_BYTES_MAX: u64 = 1024;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// One attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// First wait between attempts; doubles up to [`RETRY_WAIT_MAX`], each with jitter up to twice as long.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(250);
-/// Longest wait between attempts, before jitter.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(4);
+/// First wait between attempts; doubles up to [`RETRY_WAIT_MAX`], with jitter.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(500);
+/// Longest wait between attempts.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// Why a proxy could not join.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +132,7 @@ pub(super) async fn join(
     let key = Key::generate()?;
     let csr = key.csr()?;
     let until = clock.now() + PATIENCE;
-    let mut wait = RETRY_WAIT_FIRST;
+    let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     let (joined, own) = loop {
         let attempt = attempt(control, token, own, &csr, identity);
         let failed = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
@@ -143,8 +144,7 @@ pub(super) async fn join(
             return Err(failed);
         }
         tracing::warn!(error = %failed, cause = failed.source(), "cannot join yet");
-        tokio::time::sleep(wait.mul_f64(1.0 + (dice.next_u64() % 1000) as f64 / 1000.0)).await;
-        wait = (wait * 2).min(RETRY_WAIT_MAX);
+        tokio::time::sleep(backoff.next_wait((dice.next_u64() % 1000) as f64 / 1000.0)).await;
     };
     install(identity, Svid::new(key, joined.chain)?, joined.bundles);
     Ok(Me {
