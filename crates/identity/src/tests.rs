@@ -2,12 +2,12 @@
 
 use crate::{Clients, Expect, Identity, Key, Svid, refusal, server_name};
 use aws_lc_rs::digest;
+use fixtures::pki::{TestAuthority, leaf_params, uri};
 use model::trust::{Shown, TrustBundle, Voucher};
 use model::{Reason, SpiffeId, TrustDomain};
-use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
+    date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -22,46 +22,14 @@ pub const ALICE: &str = "spiffe://a.test/ns/shop/sa/alice";
 pub const BOB: &str = "spiffe://a.test/ns/shop/sa/bob";
 const CONTROL: &str = "spiffe://a.test/ns/leno-system/sa/control";
 
-/// A signing certificate with its key.
-pub struct Authority {
-    pub issuer: rcgen::Issuer<'static, Key>,
-    pub chain: Vec<Vec<u8>>,
+/// Leaves as this crate holds them.
+trait Leaves {
+    /// A chain with its key; a test may spoil the leaf.
+    fn leaf(&self, id: &str, edit: impl FnOnce(&mut CertificateParams)) -> (Key, Vec<Vec<u8>>);
+    fn svid(&self, id: &str) -> Svid;
 }
 
-impl Authority {
-    pub fn root(name: &str) -> Self {
-        let key = Key::generate().unwrap();
-        let der = ca_params(name).self_signed(&key).unwrap().der().to_vec();
-        Self::with(key, vec![der])
-    }
-
-    fn below(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Self {
-        let key = Key::generate().unwrap();
-        let mut params = ca_params(name);
-        edit(&mut params);
-        let mut chain = vec![params.signed_by(&key, &self.issuer).unwrap().der().to_vec()];
-        chain.extend(self.chain.clone());
-        Self::with(key, chain)
-    }
-
-    fn with(key: Key, chain: Vec<Vec<u8>>) -> Self {
-        let der = CertificateDer::from(chain[0].clone());
-        Self { issuer: rcgen::Issuer::from_ca_cert_der(&der, key).unwrap(), chain }
-    }
-
-    pub fn root_der(&self) -> Vec<u8> {
-        self.chain.last().unwrap().clone()
-    }
-
-    /// A chain for a key, with a leaf that a test may spoil.
-    pub fn leaf_for(&self, key: &Key, id: &str, edit: impl FnOnce(&mut CertificateParams)) -> Vec<Vec<u8>> {
-        let mut params = leaf_params(id);
-        edit(&mut params);
-        let mut chain = vec![params.signed_by(key, &self.issuer).unwrap().der().to_vec()];
-        chain.extend(self.chain.clone());
-        chain
-    }
-
+impl Leaves for TestAuthority {
     fn leaf(&self, id: &str, edit: impl FnOnce(&mut CertificateParams)) -> (Key, Vec<Vec<u8>>) {
         let key = Key::generate().unwrap();
         let chain = self.leaf_for(&key, id, edit);
@@ -74,36 +42,11 @@ impl Authority {
     }
 }
 
-fn ca_params(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    params.use_authority_key_identifier_extension = true;
-    params
-}
-
-fn leaf_params(id: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.subject_alt_names = vec![uri(id)];
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    params
-}
-
-fn uri(text: &str) -> SanType {
-    SanType::URI(Ia5String::try_from(text).unwrap())
-}
-
 fn id(text: &str) -> SpiffeId {
     SpiffeId::parse(text).unwrap()
 }
 
-pub fn bundle(domain: &str, roots: &[&Authority]) -> TrustBundle {
+pub fn bundle(domain: &str, roots: &[&TestAuthority]) -> TrustBundle {
     let roots = roots.iter().map(|root| root.root_der()).collect();
     TrustBundle { trust_domain: TrustDomain::parse(domain).unwrap(), roots }
 }
@@ -130,7 +73,7 @@ async fn handshake(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> Both
 
 /// Bob serves and trusts `a.test`; the client shows what `leaf` makes. What does Bob say?
 async fn bob_judges(trust: &[TrustBundle], leaf: (Key, Vec<Vec<u8>>)) -> Result<String, Reason> {
-    let root = Authority::root("own");
+    let root = TestAuthority::root("own");
     let bob = Identity::new([trust, &[bundle("b.test", &[&root])]].concat());
     bob.install(root.svid("spiffe://b.test/ns/shop/sa/bob"));
     let expect = Expect::OneOf(vec![id("spiffe://b.test/ns/shop/sa/bob")]);
@@ -145,7 +88,7 @@ async fn bob_judges(trust: &[TrustBundle], leaf: (Key, Vec<Vec<u8>>)) -> Result<
 }
 
 async fn check_leaf(edit: impl FnOnce(&mut CertificateParams), expected: Result<&str, Reason>) {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let judged = bob_judges(&[bundle("a.test", &[&root])], root.leaf(ALICE, edit)).await;
     assert_eq!(judged, expected.map(str::to_owned));
 }
@@ -234,21 +177,21 @@ async fn extended_key_usage_is_for_both_sides_or_absent() {
 
 #[tokio::test]
 async fn an_unknown_root_is_refused() {
-    let (ours, theirs) = (Authority::root("a"), Authority::root("a"));
+    let (ours, theirs) = (TestAuthority::root("a"), TestAuthority::root("a"));
     let judged = bob_judges(&[bundle("a.test", &[&ours])], theirs.leaf(ALICE, |_| {})).await;
     assert_eq!(judged, Err(Reason::PeerUntrusted));
 }
 
 #[tokio::test]
 async fn a_trust_domain_without_a_bundle_is_refused_as_such() {
-    let root = Authority::root("c");
+    let root = TestAuthority::root("c");
     let judged = bob_judges(&[], root.leaf("spiffe://c.test/ns/shop/sa/alice", |_| {})).await;
     assert_eq!(judged, Err(Reason::PeerWrongDomain));
 }
 
 #[tokio::test]
 async fn a_federated_root_cannot_vouch_for_another_domain() {
-    let (ours, federated) = (Authority::root("a"), Authority::root("c"));
+    let (ours, federated) = (TestAuthority::root("a"), TestAuthority::root("c"));
     let trust = [bundle("a.test", &[&ours]), bundle("c.test", &[&federated])];
     let own = bob_judges(&trust, federated.leaf("spiffe://c.test/ns/shop/sa/alice", |_| {})).await;
     assert_eq!(own, Ok("spiffe://c.test/ns/shop/sa/alice".to_owned()));
@@ -257,7 +200,7 @@ async fn a_federated_root_cannot_vouch_for_another_domain() {
 
 #[tokio::test]
 async fn an_intermediate_is_fine_unless_it_expired_or_goes_too_deep() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let trust = [bundle("a.test", &[&root])];
     let last = |ca: &mut CertificateParams| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let cluster = root.below("cluster", last);
@@ -270,9 +213,10 @@ async fn an_intermediate_is_fine_unless_it_expired_or_goes_too_deep() {
 
 #[tokio::test]
 async fn a_leaf_cannot_sign_another() {
-    let root = Authority::root("a");
-    let (key, chain) = root.leaf(ALICE, |_| {});
-    let rogue = Authority::with(key, chain);
+    let root = TestAuthority::root("a");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let chain = root.leaf_for(&key, ALICE, |_| {});
+    let rogue = TestAuthority { issuer: rcgen::Issuer::new(leaf_params(ALICE), key), chain };
     assert_eq!(
         bob_judges(&[bundle("a.test", &[&root])], rogue.leaf(BOB, |_| {})).await,
         Err(Reason::PeerUntrusted)
@@ -281,7 +225,7 @@ async fn a_leaf_cannot_sign_another() {
 
 #[tokio::test]
 async fn a_long_chain_is_refused_before_any_work() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let (key, mut chain) = root.leaf(ALICE, |_| {});
     chain.resize(100, root.root_der());
     assert_eq!(bob_judges(&[bundle("a.test", &[&root])], (key, chain)).await, Err(Reason::PeerUntrusted));
@@ -289,7 +233,7 @@ async fn a_long_chain_is_refused_before_any_work() {
 
 #[tokio::test]
 async fn without_a_certificate_there_is_no_connection_unless_only_requested() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let bob = Identity::new(vec![bundle("a.test", &[&root])]);
     bob.install(root.svid(BOB));
     let stranger = Identity::new(vec![bundle("a.test", &[&root])]);
@@ -305,7 +249,7 @@ async fn without_a_certificate_there_is_no_connection_unless_only_requested() {
 
 #[tokio::test]
 async fn an_expired_certificate_is_let_in_for_its_renewal_and_proves_nothing_else() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let bob = Identity::new(vec![bundle("a.test", &[&root])]);
     bob.install(root.svid(BOB));
     let past = |params: &mut CertificateParams| {
@@ -328,7 +272,7 @@ async fn an_expired_certificate_is_let_in_for_its_renewal_and_proves_nothing_els
     assert_eq!(proof.id.to_string(), ALICE);
     assert!(matches!(verify_chain(root.leaf(ALICE, |_| {})).await, Ok(Some(Shown::Valid(_)))));
     // All else is judged as ever.
-    let other = Authority::root("a");
+    let other = TestAuthority::root("a");
     assert_eq!(verify_chain(other.leaf(ALICE, past)).await, Err(Reason::PeerExpired));
     assert_eq!(verify_chain(signer.leaf(ALICE, |_| {})).await, Err(Reason::PeerExpired));
     let future = |leaf: &mut CertificateParams| leaf.not_before = date_time_ymd(3000, 1, 1);
@@ -348,7 +292,7 @@ async fn an_expired_certificate_is_let_in_for_its_renewal_and_proves_nothing_els
 
 #[tokio::test]
 async fn a_clock_behind_says_so_with_both_times() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let behind = UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     let alice = Identity::new(vec![bundle("a.test", &[&root])]).with_wall(move || behind);
     let bob = Identity::new(vec![bundle("a.test", &[&root])]);
@@ -367,14 +311,14 @@ async fn a_clock_behind_says_so_with_both_times() {
 
 #[tokio::test]
 async fn a_certificate_without_its_key_is_refused() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let (_, chain) = root.leaf(ALICE, |_| {});
     let stolen = (Key::generate().unwrap(), chain);
     assert!(bob_judges(&[bundle("a.test", &[&root])], stolen).await.is_err());
 }
 
 /// A client that expects `expect` calls a server that shows `shown`, signed below a root or not.
-async fn check_expect(root: &Authority, shown: &str, expect: Expect, expected: Result<(), Reason>) {
+async fn check_expect(root: &TestAuthority, shown: &str, expect: Expect, expected: Result<(), Reason>) {
     let server = Identity::new(vec![bundle("a.test", &[root])]);
     server.install(root.svid(shown));
     let client = Identity::new(vec![bundle("a.test", &[root])]);
@@ -385,7 +329,7 @@ async fn check_expect(root: &Authority, shown: &str, expect: Expect, expected: R
 
 #[tokio::test]
 async fn a_client_accepts_only_whom_it_expects() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     check_expect(&root, BOB, Expect::OneOf(vec![id(ALICE), id(BOB)]), Ok(())).await;
     check_expect(&root, BOB, Expect::OneOf(vec![id(ALICE)]), Err(Reason::PeerUntrusted)).await;
     check_expect(&root, BOB, Expect::OneOf(vec![]), Err(Reason::PeerUntrusted)).await;
@@ -393,7 +337,7 @@ async fn a_client_accepts_only_whom_it_expects() {
 
 #[tokio::test]
 async fn a_pinned_root_admits_the_control_plane_and_nobody_else() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let cluster = root.below("cluster", |_| {});
     let hash = |der: &[u8]| <[u8; 32]>::try_from(digest::digest(&digest::SHA256, der).as_ref()).unwrap();
     let pin = Expect::PinnedRoot(hash(&root.root_der()));
@@ -408,7 +352,7 @@ fn of(cluster: &str) -> impl FnOnce(&mut CertificateParams) {
 
 #[tokio::test]
 async fn a_control_plane_is_its_clusters_alone() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let (west, edge) = (root.below("west", of("west")), root.below("edge", of("edge")));
     let expect = || {
         let trust_domain = TrustDomain::parse("a.test").unwrap();
@@ -423,7 +367,7 @@ async fn a_control_plane_is_its_clusters_alone() {
 
 #[tokio::test]
 async fn a_federated_root_cannot_name_our_clusters() {
-    let (ours, theirs) = (Authority::root("a"), Authority::root("b"));
+    let (ours, theirs) = (TestAuthority::root("a"), TestAuthority::root("b"));
     let trust = || vec![bundle("a.test", &[&ours]), bundle("b.test", &[&theirs])];
     let server = Identity::new(trust());
     server.install(theirs.below("west", of("west")).svid("spiffe://b.test/ns/leno-system/sa/control"));
@@ -439,7 +383,7 @@ async fn a_federated_root_cannot_name_our_clusters() {
 #[tokio::test]
 async fn only_the_root_vouches_for_the_management_plane() {
     const MANAGER: &str = "spiffe://a.test/ns/leno-system/sa/manager";
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let expect = || Expect::OneOf(vec![id(MANAGER)]);
     check_expect(&root, MANAGER, expect(), Ok(())).await;
     let west = root.below("west", of("west"));
@@ -448,7 +392,7 @@ async fn only_the_root_vouches_for_the_management_plane() {
 
 #[test]
 fn the_voucher_is_who_signed_and_not_who_stands_first() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let (west, edge) = (root.below("west", of("west")), root.below("edge", of("edge")));
     let identity = Identity::new(vec![bundle("a.test", &[&root])]);
     let proof = |chain: Vec<Vec<u8>>| {
@@ -470,7 +414,7 @@ fn the_voucher_is_who_signed_and_not_who_stands_first() {
 
 #[tokio::test]
 async fn a_pinned_root_that_only_stands_in_the_chain_proves_nothing() {
-    let (root, rogue) = (Authority::root("a"), Authority::root("a"));
+    let (root, rogue) = (TestAuthority::root("a"), TestAuthority::root("a"));
     let (key, mut chain) = rogue.leaf(CONTROL, |_| {});
     chain.push(root.root_der());
     let server = Identity::new(vec![]);
@@ -484,7 +428,7 @@ async fn a_pinned_root_that_only_stands_in_the_chain_proves_nothing() {
 
 #[tokio::test]
 async fn rotation_keeps_connections_and_shows_the_new_certificate_to_new_ones() {
-    let (old, new) = (Authority::root("old"), Authority::root("new"));
+    let (old, new) = (TestAuthority::root("old"), TestAuthority::root("new"));
     let both = || vec![bundle("a.test", &[&old, &new])];
     let (alice, bob) = (Identity::new(both()), Identity::new(both()));
     alice.install(old.svid(ALICE));
@@ -511,7 +455,7 @@ async fn rotation_keeps_connections_and_shows_the_new_certificate_to_new_ones() 
 
 #[tokio::test]
 async fn every_handshake_is_a_full_one() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let bob = Identity::new(vec![bundle("a.test", &[&root])]);
     bob.install(root.svid(BOB));
     let server = bob.server_config(Clients::Required, &[]);
@@ -527,7 +471,7 @@ async fn every_handshake_is_a_full_one() {
 
 #[tokio::test]
 async fn no_common_protocol_is_no_connection() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let bob = Identity::new(vec![bundle("a.test", &[&root])]);
     bob.install(root.svid(BOB));
     let server = bob.server_config(Clients::Required, &[b"h2"]);
@@ -538,7 +482,7 @@ async fn no_common_protocol_is_no_connection() {
 
 #[tokio::test]
 async fn noise_is_a_failed_handshake() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let bob = Identity::new(vec![bundle("a.test", &[&root])]);
     bob.install(root.svid(BOB));
     let (near, mut far) = tokio::io::duplex(1024);
@@ -549,7 +493,7 @@ async fn noise_is_a_failed_handshake() {
 
 #[test]
 fn a_key_and_another_keys_certificate_make_no_svid() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let (_, chain) = root.leaf(ALICE, |_| {});
     assert!(Svid::new(Key::generate().unwrap(), chain).is_err());
     assert!(Svid::new(Key::generate().unwrap(), vec![]).is_err());
@@ -558,7 +502,7 @@ fn a_key_and_another_keys_certificate_make_no_svid() {
 
 #[test]
 fn debug_output_tells_no_key() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let key = Key::generate().unwrap();
     assert_eq!(format!("{key:?}"), "Key(secret)");
     let bob = Identity::new(vec![]);

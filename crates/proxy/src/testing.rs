@@ -5,13 +5,11 @@ use crate::snapshot::{Change, Me, Store};
 use decide::balance::Place;
 use model::address::mesh_only_candidate;
 use model::names::Names;
-use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
-use model::{Hostname, Locality, Resource, ResourceKey, SpiffeId};
+use model::service::{EndpointSlice, Service};
+use model::{Locality, Resource, ResourceKey};
 use std::sync::Arc;
 
-pub(crate) fn host(text: &str) -> Hostname {
-    Hostname::parse(text).unwrap()
-}
+pub(crate) use fixtures::mesh::{host, id};
 
 pub(crate) fn me() -> Me {
     Me {
@@ -24,41 +22,13 @@ pub(crate) fn me() -> Me {
     }
 }
 
-pub(crate) fn id(account: &str) -> SpiffeId {
-    SpiffeId::parse(&format!("spiffe://leno.demo/ns/default/sa/{account}")).unwrap()
-}
-
 pub(crate) fn service(name: &str) -> (ResourceKey, Resource) {
-    let service = Service {
-        host: host(name),
-        namespace: "default".into(),
-        name: name.split('.').next().unwrap().into(),
-        address: Some(mesh_only_candidate(name, 0)),
-        ports: vec![ServicePort {
-            port: 80,
-            target_port: 8080,
-            protocol: Protocol::Http1,
-            name: "http".into(),
-        }],
-        global: true,
-        failover_order: Vec::new(),
-    };
+    let service = Service { address: Some(mesh_only_candidate(name, 0)), ..fixtures::mesh::service(name) };
     (ResourceKey::Service(host(name)), Resource::Service(service))
 }
 
 pub(crate) fn slice(name: &str, index: u32, uids: &[&str]) -> (ResourceKey, Resource) {
-    let endpoint = |uid: &&str| Endpoint {
-        uid: (*uid).into(),
-        address: "10.244.0.9".parse().unwrap(),
-        port: 0,
-        reach: Reach::Native,
-        cluster: "west".into(),
-        locality: Locality::default(),
-        identities: vec![id("server")],
-        gateway_identity: None,
-        weight: 1,
-        state: EndpointState::Ready,
-    };
+    let endpoint = |uid: &&str| fixtures::mesh::endpoint(uid, "10.244.0.9".parse().unwrap());
     let slice = EndpointSlice { host: host(name), index, endpoints: uids.iter().map(endpoint).collect() };
     (ResourceKey::Slice(host(name), index), Resource::Slice(slice))
 }

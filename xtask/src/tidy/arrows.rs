@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("decide", &["model"]),
     ("api", &["model"]),
     ("codec", &["model"]),
+    ("fixtures", &["model"]),
     ("translate", &["model", "api", "decide"]),
     ("filter", &["model", "decide", "codec"]),
     ("identity", &["model"]),

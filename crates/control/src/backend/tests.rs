@@ -14,7 +14,7 @@ use std::time::Instant;
 fn a_body_must_be_what_the_path_names() {
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
     let target = |name: &str| ObjectTarget { kind, namespace: "default".into(), name: name.into() };
-    let body = crate::source::directory::files::tests::service("a", 80);
+    let body = fixtures::text::service("a", 80);
     assert!(parse_body(&target("a"), &body).is_ok());
     assert!(parse_body(&target(""), &body).is_ok());
     for (name, body) in [("b", body.as_str()), ("a", ""), ("a", "kind: [")] {
@@ -112,7 +112,7 @@ impl Bed {
 }
 
 fn service(name: &str) -> String {
-    crate::source::directory::files::tests::service(name, 80)
+    fixtures::text::service(name, 80)
 }
 
 fn route(name: &str, parent: &str, backend: &str) -> String {
@@ -209,7 +209,7 @@ async fn what_is_stored_comes_into_force_though_the_caller_hung_up() {
 
     let kind = all_kinds().into_iter().find(|kind| kind.kind == "Service").unwrap();
     let target = ObjectTarget { kind, namespace: "default".into(), name: "a".into() };
-    let body = crate::source::directory::files::tests::service("a", 80);
+    let body = fixtures::text::service("a", 80);
     let caller = tokio::spawn({
         let api = api.clone();
         async move { api.apply(target, body).await.map(drop) }

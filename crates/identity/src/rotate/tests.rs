@@ -2,8 +2,9 @@
 
 use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded};
 use crate::freshness::Freshness;
-use crate::tests::{ALICE, Authority, BOB, bundle};
+use crate::tests::{ALICE, BOB, bundle};
 use crate::{Identity, Key, Svid};
+use fixtures::pki::TestAuthority;
 use rcgen::{CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, date_time_ymd};
 use std::cell::Cell;
 use std::future::ready;
@@ -61,7 +62,7 @@ fn a_connection_is_replaced_shortly_before_its_certificate_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_newer_certificate_is_kept() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let identity = Identity::new(vec![bundle("a.test", &[&root])]);
     let install = |days: u8| {
         let key = Key::generate().unwrap();
@@ -102,7 +103,7 @@ fn attempts_come_closer_as_expiry_does() {
 
 #[tokio::test(start_paused = true)]
 async fn renews_at_half_life_after_failed_attempts_and_a_stranger() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let identity = Identity::new(vec![bundle("a.test", &[&root])]);
     let key = Key::generate().unwrap();
     let chain = root.leaf_for(&key, ALICE, two_days);
@@ -148,7 +149,7 @@ async fn renews_at_half_life_after_failed_attempts_and_a_stranger() {
 
 #[tokio::test(start_paused = true)]
 async fn goes_on_asking_after_expiry() {
-    let root = Authority::root("a");
+    let root = TestAuthority::root("a");
     let identity = Identity::new(vec![]);
     let key = Key::generate().unwrap();
     let chain = root.leaf_for(&key, ALICE, two_days);
@@ -172,7 +173,7 @@ async fn goes_on_asking_after_expiry() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_would_believe_is_not_installed() {
-    let (root, other) = (Authority::root("a"), Authority::root("b"));
+    let (root, other) = (TestAuthority::root("a"), TestAuthority::root("b"));
     let identity = Identity::new(vec![bundle("a.test", &[&root])]);
     let key = Key::generate().unwrap();
     let chain = root.leaf_for(&key, ALICE, two_days);

@@ -1,21 +1,18 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use fixtures::pki::TestAuthority;
 use identity::{Key, Svid};
-use rcgen::string::Ia5String;
-use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, SanType, date_time_ymd};
+use rcgen::date_time_ymd;
 
-/// Good for a year. Nobody judges it here, so it may be its own issuer.
+/// Good for a year.
 fn identity() -> Identity {
     let key = Key::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.not_before = date_time_ymd(2030, 1, 1);
-    params.not_after = date_time_ymd(2031, 1, 1);
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    let id = Ia5String::try_from("spiffe://leno.demo/ns/default/sa/client").unwrap();
-    params.subject_alt_names = vec![SanType::URI(id)];
-    let chain = vec![params.self_signed(&key).unwrap().der().to_vec()];
+    let chain =
+        TestAuthority::root("root").leaf_for(&key, "spiffe://leno.demo/ns/default/sa/client", |leaf| {
+            leaf.not_before = date_time_ymd(2030, 1, 1);
+            leaf.not_after = date_time_ymd(2031, 1, 1);
+        });
     let identity = Identity::new(Vec::new());
     identity.install(Svid::new(key, chain).unwrap());
     identity

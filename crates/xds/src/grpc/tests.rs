@@ -3,11 +3,12 @@
 use super::*;
 use crate::link::{Link, ServerEnd};
 use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use fixtures::pki::TestAuthority;
 use futures_util::future::BoxFuture;
 use model::SpiffeId;
 use model::federation::RemoteCluster;
 use model::trust::{EXPIRED_GRACE, Proof, Shown, Voucher};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
+use rcgen::{KeyPair, SanType};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -227,20 +228,17 @@ struct Pki {
 }
 
 fn pki() -> Pki {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_key = KeyPair::generate().unwrap();
-    let ca = params.self_signed(&ca_key).unwrap();
-    let issuer = rcgen::Issuer::from_params(&params, ca_key);
+    let root = TestAuthority::root("root");
     let leaf = || {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::UNSPECIFIED.into())];
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        let address = SanType::IpAddress(Ipv4Addr::UNSPECIFIED.into());
+        let mut chain =
+            root.leaf_for(&key, "spiffe://a.test/x", |leaf| leaf.subject_alt_names = vec![address]);
+        let certificate = CertificateDer::from(chain.swap_remove(0));
+        (vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     };
     let mut roots = RootCertStore::empty();
-    roots.add(ca.der().clone()).unwrap();
+    roots.add(root.root_der().into()).unwrap();
     Pki { roots: Arc::new(roots), server: leaf(), client: leaf() }
 }
 

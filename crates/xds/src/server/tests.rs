@@ -40,16 +40,8 @@ fn sub(text: &str) -> Subscription {
 }
 
 fn service(host: &str, namespace: &str) -> Arc<Encoded> {
-    let host = Hostname::parse(host).unwrap();
-    let service = Service {
-        host: host.clone(),
-        namespace: namespace.into(),
-        name: "s".into(),
-        address: None,
-        ports: vec![],
-        global: false,
-        failover_order: vec![],
-    };
+    let service = Service { namespace: namespace.into(), ..fixtures::mesh::service(host) };
+    let host = service.host.clone();
     encode(&ResourceKey::Service(host), &Resource::Service(service))
 }
 

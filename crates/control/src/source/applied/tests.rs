@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::source::directory::files::tests::service;
+use fixtures::text::service;
 
 #[test]
 fn nobody_chooses_the_age_of_an_object() {

@@ -447,4 +447,4 @@ fn broken(path: &Path, cause: &str, fix: &str) -> Finding {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::Sources;
 use crate::source::objects::Objects;
 use apiserver::{Change, MemoryStore, Store, Table};
-use files::tests::service;
+use fixtures::text::service;
 use std::fs;
 
 /// Sources over directories of a temporary one, each with a file; the first has precedence.

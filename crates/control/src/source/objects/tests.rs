@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::source::directory::files::tests::service;
+use fixtures::text::service;
 
 fn parse(name: &str, port: u16, file: &str) -> Arc<Object> {
     Arc::new(api::parse::documents(&service(name, port), file).0.pop().unwrap())

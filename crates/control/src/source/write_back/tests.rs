@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::plane::tests::plane;
-use crate::source::directory::files::tests::service;
 use crate::source::objects::SourceState;
 use crate::source::status::StatusError;
 use crate::task;
+use fixtures::text::service;
 use futures_util::future::BoxFuture;
 use std::sync::Mutex;
 use tokio::sync::mpsc;

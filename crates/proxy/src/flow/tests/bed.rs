@@ -14,13 +14,13 @@ use codec::{Body, Reply, ServerOptions, http1};
 use daemon::clock::System;
 use daemon::{Drain, DrainTrigger, Readiness};
 use decide::balance::Place;
+use fixtures::pki::TestAuthority;
 use http::{Request, Response};
 use identity::{Identity, Key, Svid};
 use model::listener::{Exports, Inbound, InboundPort};
 use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
 use model::trust::TrustBundle;
 use model::{Locality, Resource, ResourceKey, TrustDomain};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
 use std::cell::Cell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -58,30 +58,18 @@ pub(super) fn fresh_ip() -> IpAddr {
 }
 
 /// Signs for `leno.demo`.
-pub(super) struct Authority {
-    issuer: rcgen::Issuer<'static, Key>,
-    root: Vec<u8>,
-    /// Absent: the root itself signs.
-    between: Option<Vec<u8>>,
-}
+pub(super) struct Authority(TestAuthority);
 
 impl Authority {
     pub(super) fn new() -> Self {
-        let key = Key::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.use_authority_key_identifier_extension = true;
-        let root = params.self_signed(&key).unwrap().der().to_vec();
-        let der = identity::CertificateDer::from(root.clone());
-        Self { issuer: rcgen::Issuer::from_ca_cert_der(&der, key).unwrap(), root, between: None }
+        Self(TestAuthority::root("root"))
     }
 
     /// An identity in trust domain `leno.demo` with a certificate for `account`.
     pub(super) fn identity(&self, account: &str) -> Identity {
         let bundle = TrustBundle {
             trust_domain: TrustDomain::parse("leno.demo").unwrap(),
-            roots: vec![self.root.clone()],
+            roots: vec![self.0.root_der()],
         };
         let identity = Identity::new(vec![bundle]);
         identity.install(self.svid(account));
@@ -96,33 +84,16 @@ impl Authority {
     /// One that lives for so long from now; whole seconds.
     pub(super) fn svid_for(&self, account: &str, life: Duration) -> Svid {
         let key = Key::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.not_before = (std::time::SystemTime::now() - Duration::from_secs(60)).into();
-        params.not_after = (std::time::SystemTime::now() + life).into();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.subject_alt_names = vec![SanType::URI(id(account).to_string().try_into().unwrap())];
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let leaf = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
-        let between = self.between.iter().cloned();
-        Svid::new(key, [leaf].into_iter().chain(between).chain([self.root.clone()]).collect()).unwrap()
+        let chain = self.0.leaf_for(&key, &id(account).to_string(), |leaf| {
+            leaf.not_before = (std::time::SystemTime::now() - Duration::from_secs(60)).into();
+            leaf.not_after = (std::time::SystemTime::now() + life).into();
+        });
+        Svid::new(key, chain).unwrap()
     }
 
     /// The signing certificate of a cluster, by the same root.
     pub(super) fn of_cluster(&self, cluster: &str) -> Self {
-        let key = Key::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, cluster);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.use_authority_key_identifier_extension = true;
-        let between = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
-        let der = identity::CertificateDer::from(between.clone());
-        let issuer = rcgen::Issuer::from_ca_cert_der(&der, key).unwrap();
-        Self { issuer, root: self.root.clone(), between: Some(between) }
+        Self(self.0.of_cluster(cluster))
     }
 }
 

@@ -1,13 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use fixtures::text::service;
 use std::fs;
-
-pub(crate) fn service(name: &str, port: u16) -> String {
-    format!(
-        "apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  ports:\n  - port: {port}\n    name: http\n"
-    )
-}
 
 /// A directory of which nobody tells anything, and a clock that goes when it is told to.
 struct Bed {

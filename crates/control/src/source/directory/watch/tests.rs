@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::source::directory::files::tests::service;
+use fixtures::text::service;
 use std::fs;
 
 /// The names in force, state after state, while a directory is watched for real.
