@@ -19,7 +19,7 @@ pub struct Analyze {
     filename: Vec<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
+    output: AnalyzeOutput,
     #[command(flatten)]
     strict: Strict,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub struct Analyze {
 
 /// Forms of output.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Output {
+enum AnalyzeOutput {
     #[default]
     Text,
     Json,
@@ -50,8 +50,8 @@ pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
         (findings, show::count(loaded.objects.len(), "object"))
     };
     match args.output {
-        Output::Json => console.data(&format!("{:#}\n", json!({ "findings": list(&findings) }))),
-        Output::Text => show::findings(console, &findings, |file| loaded.text_of(file)),
+        AnalyzeOutput::Json => console.data(&format!("{:#}\n", json!({ "findings": list(&findings) }))),
+        AnalyzeOutput::Text => show::findings(console, &findings, |file| loaded.text_of(file)),
     }
     let is_error = |finding: &&Finding| finding.code.level() == Level::Error || args.strict.forbids(finding);
     let errors = findings.iter().filter(is_error).count();

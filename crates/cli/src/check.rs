@@ -20,7 +20,7 @@ pub struct Check {
 }
 
 /// A question with its answer.
-struct Answer {
+struct CheckAnswer {
     /// What was asked, in one word.
     question: &'static str,
     is_good: bool,
@@ -29,7 +29,7 @@ struct Answer {
     details: Vec<String>,
 }
 
-impl Answer {
+impl CheckAnswer {
     fn new(question: &'static str, is_good: bool, text: String) -> Self {
         Self { question, is_good, text, details: Vec::new() }
     }
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
         Ok(report) => report,
         Err(failure) => {
             let text = format!("no good answer at {}: {:#}", remote.url(), failure.cause);
-            let answer = Answer::new("answers", false, text);
+            let answer = CheckAnswer::new("answers", false, text);
             print(args.output, console, &[answer], &[], failure.code)?;
             return Err(failure);
         }
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
             let findings = remote::findings(&remote.get("/leno/v1/findings").await?);
             let errors = count_errors(&findings);
             let text = format!("configuration: {}", show::count(errors, "error"));
-            answers.push(Answer::new("configuration", errors == 0, text));
+            answers.push(CheckAnswer::new("configuration", errors == 0, text));
             (answers, findings)
         }
     };
@@ -78,7 +78,7 @@ fn count_errors(findings: &[Finding]) -> usize {
     findings.iter().filter(|finding| finding.code.level() == Level::Error).count()
 }
 
-fn about_proxies(status: &ControlStatus, proxies: &[Recipient<'_>], remote: &Remote) -> Vec<Answer> {
+fn about_proxies(status: &ControlStatus, proxies: &[Recipient<'_>], remote: &Remote) -> Vec<CheckAnswer> {
     let cluster = if status.cluster.is_empty() { "?" } else { &status.cluster };
     let answers = format!("control plane of cluster {cluster} answers at {}", remote.url());
     let behind = behind(proxies);
@@ -93,18 +93,18 @@ fn about_proxies(status: &ControlStatus, proxies: &[Recipient<'_>], remote: &Rem
         some => format!("certificates of proxies are renewed in time: not those of {some}"),
     };
     vec![
-        Answer::new("answers", true, answers),
-        Answer::of("proxies", in_sync, behind),
-        Answer::of("proxy-certificates", text, ending),
+        CheckAnswer::new("answers", true, answers),
+        CheckAnswer::of("proxies", in_sync, behind),
+        CheckAnswer::of("proxy-certificates", text, ending),
     ]
 }
 
-fn about_clusters(clusters: &[Recipient<'_>], remote: &Remote) -> Vec<Answer> {
+fn about_clusters(clusters: &[Recipient<'_>], remote: &Remote) -> Vec<CheckAnswer> {
     let behind = behind(clusters);
     let in_sync = format!("{} of {} clusters in sync", clusters.len() - behind.len(), clusters.len());
     vec![
-        Answer::new("answers", true, format!("management plane answers at {}", remote.url())),
-        Answer::of("clusters", in_sync, behind),
+        CheckAnswer::new("answers", true, format!("management plane answers at {}", remote.url())),
+        CheckAnswer::of("clusters", in_sync, behind),
     ]
 }
 
@@ -114,7 +114,7 @@ fn behind(recipients: &[Recipient<'_>]) -> Vec<String> {
     behind.map(Recipient::line).collect()
 }
 
-fn about_own_certificates(held: &[CertificateReport]) -> Answer {
+fn about_own_certificates(held: &[CertificateReport]) -> CheckAnswer {
     let line = |held: &CertificateReport| {
         let (name, expires) = (held.name.as_deref()?, held.expires.as_deref().unwrap_or("?"));
         match held.state? {
@@ -126,19 +126,19 @@ fn about_own_certificates(held: &[CertificateReport]) -> Answer {
         }
     };
     let text = "certificates of the plane itself are renewed in time".to_owned();
-    Answer::of("certificates", text, held.iter().filter_map(line).collect())
+    CheckAnswer::of("certificates", text, held.iter().filter_map(line).collect())
 }
 
 /// Answers are data, what is said about them is talk: findings with their lines go to stderr as elsewhere.
 fn print(
     output: Output,
     console: &mut Console,
-    answers: &[Answer],
+    answers: &[CheckAnswer],
     findings: &[Finding],
     code: i32,
 ) -> Result<(), exit::Failure> {
     let document = || {
-        let answer = |answer: &Answer| {
+        let answer = |answer: &CheckAnswer| {
             json!({
                 "check": answer.question,
                 "ok": answer.is_good,

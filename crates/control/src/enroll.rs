@@ -7,9 +7,9 @@
 use crate::authority::Authority;
 use crate::metrics::Metrics;
 use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, Validity, put, seconds};
-use crate::rate::{Bucket, Buckets, Take};
+use crate::rate::{Bucket, CallerBuckets, Take};
 use crate::task::{Ended, Handle};
-use crate::tokens::{Checked, TokenError, Tokens, random_hex};
+use crate::tokens::{CheckedToken, TokenError, Tokens, random_hex};
 use apiserver::{Store, StoreError};
 use ca::{IssueError, SignError};
 use daemon::clock::Clock;
@@ -48,7 +48,7 @@ const REGISTRATION_PER_SECOND: u32 = 1;
 const WITHDRAW_MAX: Duration = Duration::from_secs(60);
 
 /// Everything that enrollment needs.
-pub struct Parts {
+pub struct EnrollerDeps {
     /// The plane.
     pub handle: Handle,
     /// Who signs.
@@ -67,21 +67,21 @@ pub struct Parts {
 
 /// The enrollment service of one cluster.
 pub struct Enroller {
-    parts: Parts,
+    parts: EnrollerDeps,
     joins: Mutex<Bucket>,
-    sources: Mutex<Buckets<IpAddr>>,
+    sources: Mutex<CallerBuckets<IpAddr>>,
     signs: Mutex<Bucket>,
-    registrations: Mutex<Buckets<Arc<str>>>,
+    registrations: Mutex<CallerBuckets<Arc<str>>>,
 }
 
 impl Enroller {
     /// Open for business.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: EnrollerDeps) -> Self {
         let now = parts.clock.now();
         let joins = Mutex::new(Bucket::new(JOIN_BURST, JOINS_PER_SECOND, now));
-        let sources = Mutex::new(Buckets::new(SOURCE_BURST, SOURCE_PER_SECOND, now));
+        let sources = Mutex::new(CallerBuckets::new(SOURCE_BURST, SOURCE_PER_SECOND, now));
         let signs = Mutex::new(Bucket::new(SIGN_BURST, SIGNS_PER_SECOND, now));
-        let registrations = Mutex::new(Buckets::new(REGISTRATION_BURST, REGISTRATION_PER_SECOND, now));
+        let registrations = Mutex::new(CallerBuckets::new(REGISTRATION_BURST, REGISTRATION_PER_SECOND, now));
         Self { parts, joins, sources, signs, registrations }
     }
 
@@ -125,7 +125,7 @@ impl Enroller {
             used: None,
             gone_s: None,
         };
-        let Parts { tokens, store, handle, .. } = &self.parts;
+        let EnrollerDeps { tokens, store, handle, .. } = &self.parts;
         let (tokens, store, handle) = (tokens.clone(), store.clone(), handle.clone());
         let joined = blocking(move || {
             tokens.spend(&checked)?;
@@ -151,7 +151,10 @@ impl Enroller {
     }
 
     /// What a token lets in, as the configuration says at this moment.
-    async fn group_of(&self, checked: &Checked) -> Result<(CompiledGroup, ClusterPlace, SpiffeId), Status> {
+    async fn group_of(
+        &self,
+        checked: &CheckedToken,
+    ) -> Result<(CompiledGroup, ClusterPlace, SpiffeId), Status> {
         let binding = checked.binding.clone();
         let found = self.parts.handle.run(move |plane, _| {
             if !plane.has_room() {

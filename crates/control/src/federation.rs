@@ -53,7 +53,7 @@ pub struct Federation {
 }
 
 /// How a link ended in order.
-enum End {
+enum LinkEnd {
     /// Its certificate expires soon, and there is a newer one.
     Superseded,
 }
@@ -119,7 +119,7 @@ impl Federation {
             };
             session.on_disconnect();
             match connected {
-                Ok(End::Superseded) => {
+                Ok(LinkEnd::Superseded) => {
                     tracing::debug!(manager = %self.manager, "a new link with the new certificate");
                     continue;
                 }
@@ -138,7 +138,7 @@ impl Federation {
     }
 
     /// One connection, from its beginning to its end.
-    async fn connect(&self, session: &mut Session, backoff: &mut Backoff) -> Result<End, LinkFailure> {
+    async fn connect(&self, session: &mut Session, backoff: &mut Backoff) -> Result<LinkEnd, LinkFailure> {
         // Read first: should it be renewed while we connect, the link is replaced too early, not too late.
         let shown = self.identity.svid();
         let tls = self.identity.client_config(Expect::OneOf(vec![self.manager_id.clone()]), &[b"h2"]);
@@ -165,7 +165,7 @@ impl Federation {
         reporting: &mut Reporting,
         backoff: &mut Backoff,
         mut old: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<End, LinkFailure> {
+    ) -> Result<LinkEnd, LinkFailure> {
         let mut export = self.handle.export();
         export.mark_changed();
         loop {
@@ -188,7 +188,7 @@ impl Federation {
                     None => return Err(LinkFailure::Closed("report")),
                 },
                 // Here alone: an update that was begun must come into force, or it would be held and not used.
-                () = &mut old => return Ok(End::Superseded),
+                () = &mut old => return Ok(LinkEnd::Superseded),
                 changed = export.changed() => {
                     changed.map_err(|_| Ended)?;
                     let current = export.borrow_and_update().clone();

@@ -32,7 +32,7 @@ const FIRST_STREAM_S: u64 = 30;
 pub const ADDRESSES_MAX: usize = 8;
 
 #[derive(Debug)]
-struct Entry {
+struct PresenceEntry {
     registration: Registration,
     streams: u32,
     /// Without streams: counts until then.
@@ -41,7 +41,7 @@ struct Entry {
     is_stale: bool,
 }
 
-impl Entry {
+impl PresenceEntry {
     fn new(registration: Registration) -> Self {
         Self { registration, streams: 0, until: None, is_stale: false }
     }
@@ -62,7 +62,7 @@ impl Entry {
 /// All registrations of a cluster.
 #[derive(Debug, Default)]
 pub struct Presence {
-    entries: BTreeMap<Arc<str>, Entry>,
+    entries: BTreeMap<Arc<str>, PresenceEntry>,
     /// Not later than the earliest `until` of all entries.
     next: Option<Instant>,
     /// How long things last here.
@@ -120,7 +120,7 @@ impl Presence {
     /// What the store held; nobody counts before [`Presence::begin`].
     pub fn load(rows: &[Row]) -> Self {
         let read = |row: &Row| serde_json::from_slice::<Registration>(&row.value).ok();
-        let entry = |registration: Registration| (registration.uid.clone(), Entry::new(registration));
+        let entry = |registration: Registration| (registration.uid.clone(), PresenceEntry::new(registration));
         Self { entries: rows.iter().filter_map(read).map(entry).collect(), ..Self::default() }
     }
 
@@ -149,7 +149,7 @@ impl Presence {
 
     /// A proxy joined.
     pub fn join(&mut self, registration: Registration) {
-        self.entries.insert(registration.uid.clone(), Entry::new(registration));
+        self.entries.insert(registration.uid.clone(), PresenceEntry::new(registration));
     }
 
     /// A registration.
@@ -300,7 +300,7 @@ impl Presence {
 
     /// Those that count, with what they may be used for, by uid.
     pub fn present(&self) -> impl Iterator<Item = (&Registration, EndpointState)> {
-        self.entries.values().filter_map(Entry::present)
+        self.entries.values().filter_map(PresenceEntry::present)
     }
 
     /// Those that should be there and are not, until they are withdrawn or forgotten. One that another of its

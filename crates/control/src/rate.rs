@@ -50,14 +50,14 @@ impl Bucket {
 
 /// A bucket for each caller.
 #[derive(Debug)]
-pub struct Buckets<K> {
+pub struct CallerBuckets<K> {
     full: Bucket,
     known: HashMap<K, Bucket>,
     rest: Bucket,
     swept: Instant,
 }
 
-impl<K: Eq + Hash> Buckets<K> {
+impl<K: Eq + Hash> CallerBuckets<K> {
     /// Nobody called yet; each caller has `capacity` units and gains `per_second`.
     pub fn new(capacity: u32, per_second: u32, now: Instant) -> Self {
         let full = Bucket::new(capacity, per_second, now);

@@ -2,7 +2,7 @@
 
 use crate::authority::Authority;
 use crate::backend::{ClusterApi, RootHash};
-use crate::enroll::{Enroller, Parts};
+use crate::enroll::{Enroller, EnrollerDeps};
 use crate::federation::{self, Federation};
 use crate::metrics::Metrics;
 use crate::options::{Options, Seams};
@@ -128,7 +128,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let (mut stored, session) = load(&*store)?;
     stored.presence.lives = options.lives();
     let sources = open_sources(&options, &*store, &mut stored)?;
-    let listeners = Listeners {
+    let listeners = PlaneListeners {
         control: bind(options.listen, "--listen").await?,
         api: bind(options.api, "--api").await?,
         metrics: bind(options.metrics, "--metrics").await?,
@@ -142,7 +142,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let metrics = Metrics::new(&registry);
     let (work, handle, rows) = task::prepare(seams.clock.clone());
     let (trigger, drain) = Drain::new();
-    let parts = Parts {
+    let parts = EnrollerDeps {
         handle,
         authority,
         tokens: Tokens::new(store.clone(), seams.clock.clone()),
@@ -167,7 +167,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     Ok(running)
 }
 
-struct Listeners {
+struct PlaneListeners {
     control: TcpListener,
     api: TcpListener,
     metrics: TcpListener,
@@ -176,7 +176,7 @@ struct Listeners {
 /// What the tasks are made from.
 struct Starting {
     options: Options,
-    parts: Parts,
+    parts: EnrollerDeps,
     identity: Identity,
     registry: Registry,
     tasks: Tasks,
@@ -193,7 +193,7 @@ impl Starting {
             locality: Locality::default(),
             trust_domain: self.parts.authority.trust_domain(),
         };
-        let Parts { authority, metrics, clock, .. } = &self.parts;
+        let EnrollerDeps { authority, metrics, clock, .. } = &self.parts;
         let plane = Plane::new(place, authority.bundles(), stored, metrics.clone(), clock.now());
         for finding in plane.findings() {
             tracing::warn!(%finding, "configuration");
@@ -222,7 +222,7 @@ impl Starting {
 
     /// What keeps certificates and the other clusters fresh.
     fn spawn_upkeep(&self, session: xds::client::Session) {
-        let Parts { authority, handle, store, metrics, clock, .. } = &self.parts;
+        let EnrollerDeps { authority, handle, store, metrics, clock, .. } = &self.parts;
         self.spawn_until("authority", authority.clone().renew(self.identity.clone(), handle.clone()));
         self.spawn_until("own certificate", authority.clone().renew_own(self.identity.clone()));
         if let Some(manager) = self.options.manager {
@@ -242,7 +242,7 @@ impl Starting {
     }
 
     /// What others reach us by.
-    fn spawn_listeners(self, listeners: Listeners) {
+    fn spawn_listeners(self, listeners: PlaneListeners) {
         let Self { parts, identity, registry, tasks, drain, .. } = self;
         let pin = parts.authority.clone();
         let root: RootHash = Arc::new(move || Some(pin.root_pin()));

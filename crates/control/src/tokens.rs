@@ -29,7 +29,7 @@ pub struct Binding {
 
 /// A fresh token.
 #[derive(Clone)]
-pub struct Issued {
+pub struct IssuedToken {
     /// `lj1.<id>.<secret>.<hash of the root>`.
     pub text: String,
     /// When it expires, in seconds since the epoch.
@@ -38,7 +38,7 @@ pub struct Issued {
 
 /// A token that is good and not yet spent.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedToken {
     /// Whom it lets in.
     pub binding: Binding,
     id: String,
@@ -96,7 +96,7 @@ impl Tokens {
     }
 
     /// A new token for `binding` that pins the root with this SHA-256.
-    pub fn issue(&self, binding: &Binding, root_sha256: [u8; 32]) -> Result<Issued, TokenError> {
+    pub fn issue(&self, binding: &Binding, root_sha256: [u8; 32]) -> Result<IssuedToken, TokenError> {
         self.forget_expired()?;
         let token = Token::generate(root_sha256).map_err(|_| TokenError::Random)?;
         let kept = Kept {
@@ -108,11 +108,11 @@ impl Tokens {
         };
         let change = Change::Put(Table::Tokens, token.id.clone(), encode(&kept));
         self.store.commit(&[change]).map_err(TokenError::Store)?;
-        Ok(Issued { text: token.text(), expires_s: kept.expires_s })
+        Ok(IssuedToken { text: token.text(), expires_s: kept.expires_s })
     }
 
     /// Looks at a token without spending it.
-    pub fn check(&self, text: &str) -> Result<Checked, TokenError> {
+    pub fn check(&self, text: &str) -> Result<CheckedToken, TokenError> {
         let token = Token::parse(text).map_err(|_| TokenError::Invalid)?;
         let row = self.store.row(Table::Tokens, &token.id).map_err(TokenError::Store)?;
         let row = row.ok_or(TokenError::Invalid)?.value;
@@ -127,11 +127,11 @@ impl Tokens {
             return Err(TokenError::Expired);
         }
         let binding = Binding { namespace: kept.namespace.into(), group: kept.group.into() };
-        Ok(Checked { binding, id: token.id, row })
+        Ok(CheckedToken { binding, id: token.id, row })
     }
 
     /// Spends a token; only the first of several callers succeeds. Durable when this returns.
-    pub fn spend(&self, checked: &Checked) -> Result<(), TokenError> {
+    pub fn spend(&self, checked: &CheckedToken) -> Result<(), TokenError> {
         let mut kept: Kept = serde_json::from_slice(&checked.row).map_err(|_| TokenError::Invalid)?;
         kept.spent_s = Some(self.now_s());
         let swap = self.store.swap(Table::Tokens, &checked.id, &checked.row, &encode(&kept));

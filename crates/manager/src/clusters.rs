@@ -19,7 +19,7 @@ pub const NAME_BYTES_MAX: usize = 63;
 
 /// What is known of one cluster.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownCluster {
     /// Its last report.
     pub report: RemoteCluster,
     /// The same as others get it.
@@ -52,7 +52,7 @@ pub struct Weighed {
     pub news: News,
     /// To be stored.
     pub rows: Vec<Change>,
-    known: Known,
+    known: KnownCluster,
 }
 
 /// Why a report is not taken.
@@ -72,7 +72,7 @@ pub enum Unfit {
 /// All clusters.
 #[derive(Debug, Default)]
 pub struct Clusters {
-    known: BTreeMap<Arc<str>, Known>,
+    known: BTreeMap<Arc<str>, KnownCluster>,
 }
 
 fn encode(report: &RemoteCluster) -> Arc<Encoded> {
@@ -86,7 +86,7 @@ impl Clusters {
         for (revision, report) in reports.iter().filter_map(|row| from_bytes(&row.value)) {
             let encoded = encode(&report);
             let known =
-                Known { encoded, revision, at: now, links: 0, left: now, history: Vec::new(), report };
+                KnownCluster { encoded, revision, at: now, links: 0, left: now, history: Vec::new(), report };
             clusters.known.insert(known.report.cluster.clone(), known);
         }
         for row in history {
@@ -108,7 +108,7 @@ impl Clusters {
         }
         let encoded = encode(&report);
         let mut known =
-            Known { report, encoded, revision: 1, at: now, links: 0, left: now, history: Vec::new() };
+            KnownCluster { report, encoded, revision: 1, at: now, links: 0, left: now, history: Vec::new() };
         let mut rows = Vec::new();
         match self.known.get(&name) {
             None if self.known.len() >= CLUSTERS_MAX => return Err(Unfit::TooMany),
@@ -158,7 +158,7 @@ impl Clusters {
     }
 
     /// All clusters by name.
-    pub fn all(&self) -> impl Iterator<Item = &Known> {
+    pub fn all(&self) -> impl Iterator<Item = &KnownCluster> {
         self.known.values()
     }
 }

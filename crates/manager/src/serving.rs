@@ -77,7 +77,7 @@ impl From<StreamEnded> for Status {
 
 /// What the management plane counts.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct ManagerMetrics {
     reports: Counter,
     changes: Counter,
     resources_sent: Counter,
@@ -86,7 +86,7 @@ pub struct Metrics {
     links: Gauge,
 }
 
-impl Metrics {
+impl ManagerMetrics {
     /// Makes all of them in `registry`.
     pub fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help, &[]);
@@ -102,13 +102,13 @@ impl Metrics {
 }
 
 /// Everything that streams share.
-pub struct Parts {
+pub struct HubDeps {
     /// What is known.
     pub clusters: Mutex<Clusters>,
     /// Where it is kept.
     pub store: Arc<dyn Store>,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: ManagerMetrics,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Owner of the streams' tasks.
@@ -121,7 +121,7 @@ pub struct Parts {
 
 /// Takes streams of control planes.
 pub struct Hub {
-    parts: Parts,
+    parts: HubDeps,
     /// Counts changes; streams look again when it moves.
     version: watch::Sender<u64>,
     /// One report at a time, so that what is stored is what is known.
@@ -146,14 +146,14 @@ pub struct Told {
 }
 
 /// The place of one stream; counts as long as it lives.
-struct Place {
+struct AdmittedStream {
     hub: Arc<Hub>,
     /// Proved by the handshake.
     cluster: Arc<str>,
     address: SocketAddr,
 }
 
-impl Drop for Place {
+impl Drop for AdmittedStream {
     fn drop(&mut self) {
         let mut open = self.hub.open();
         if let Some(count) = open.get_mut(&self.cluster) {
@@ -163,7 +163,7 @@ impl Drop for Place {
     }
 }
 
-impl Place {
+impl AdmittedStream {
     /// Whether the control plane speaks for its own cluster.
     fn check_claim(&self, claimed: &str) -> Result<(), Unfit> {
         if *claimed == *self.cluster {
@@ -196,7 +196,7 @@ impl Catalog for Others<'_> {
 
 impl Hub {
     /// Nobody connected yet.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: HubDeps) -> Self {
         Self {
             parts,
             version: watch::Sender::new(0),
@@ -232,7 +232,7 @@ impl Hub {
     }
 
     /// Only control planes of our trust domain may talk to us, each for the cluster that vouches for it.
-    fn admit(self: &Arc<Self>, peer: &Peer) -> Result<Place, Status> {
+    fn admit(self: &Arc<Self>, peer: &Peer) -> Result<AdmittedStream, Status> {
         let refused = |code, why: &str| {
             self.parts.metrics.refusals.inc();
             let id = peer.id().map(ToString::to_string);
@@ -258,12 +258,12 @@ impl Hub {
             return Err(refused(Code::ResourceExhausted, "too many streams"));
         }
         open.insert(cluster.clone(), own + 1);
-        Ok(Place { hub: self.clone(), cluster: cluster.clone(), address: peer.address })
+        Ok(AdmittedStream { hub: self.clone(), cluster: cluster.clone(), address: peer.address })
     }
 
     async fn take_reports(
         &self,
-        place: &Place,
+        place: &AdmittedStream,
         end: &mut ReportEnd,
         name: &mut Option<Arc<str>>,
     ) -> Result<(), StreamEnded> {
@@ -302,7 +302,7 @@ impl Hub {
     }
 
     /// Serves one control stream, and keeps what it says of itself while it is open.
-    async fn tell(&self, place: &Place, end: &mut ServerEnd) -> Result<(), StreamEnded> {
+    async fn tell(&self, place: &AdmittedStream, end: &mut ServerEnd) -> Result<(), StreamEnded> {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let result = self.tell_on(stream, place, end).await;
         let mut told = self.told();
@@ -312,7 +312,12 @@ impl Hub {
         result
     }
 
-    async fn tell_on(&self, stream: u64, place: &Place, end: &mut ServerEnd) -> Result<(), StreamEnded> {
+    async fn tell_on(
+        &self,
+        stream: u64,
+        place: &AdmittedStream,
+        end: &mut ServerEnd,
+    ) -> Result<(), StreamEnded> {
         let clock = self.parts.clock.clone();
         let mut session = Session::new(move || clock.wall());
         let mut version = self.version.subscribe();

@@ -2,7 +2,7 @@
 
 use crate::clusters::Clusters;
 use crate::options::{Options, Seams};
-use crate::serving::{Hub, Metrics, Parts, Service};
+use crate::serving::{Hub, HubDeps, ManagerMetrics, Service};
 use crate::view;
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
@@ -135,10 +135,10 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         tasks: tasks.clone(),
         trigger,
     };
-    let hub = Arc::new(Hub::new(Parts {
+    let hub = Arc::new(Hub::new(HubDeps {
         clusters: Mutex::new(clusters),
         store,
-        metrics: Metrics::new(&registry),
+        metrics: ManagerMetrics::new(&registry),
         clock: seams.clock.clone(),
         tasks: tasks.clone(),
         drain: drain.clone(),

@@ -4,7 +4,7 @@
 //! Read only and without authentication: bound to loopback, for every user of that machine. Web pages that
 //! were rebound to loopback are refused (`daemon::host`).
 
-use crate::clusters::Known;
+use crate::clusters::KnownCluster;
 use crate::serving::{Hub, Told};
 use api::report::{
     ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport, ReportedCluster, ReportedClusters,
@@ -85,7 +85,7 @@ async fn status(State(shown): State<Arc<Shown>>) -> Json<Value> {
 }
 
 /// One cluster: whether it is there, and how far it is with what the others offer.
-fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> ClusterStanding {
+fn standing(known: &KnownCluster, told: Option<&Told>, now: SystemTime) -> ClusterStanding {
     let is_connected = known.links > 0;
     let since = match told {
         Some(told) if is_connected => told.status.since,
@@ -115,7 +115,7 @@ fn standing(known: &Known, told: Option<&Told>, now: SystemTime) -> ClusterStand
     }
 }
 
-fn cluster(known: &Known) -> ReportedCluster {
+fn cluster(known: &KnownCluster) -> ReportedCluster {
     let past = |(revision, version): &(u64, Arc<str>)| PastReport {
         revision: *revision,
         version: version.to_string(),

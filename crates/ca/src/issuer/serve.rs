@@ -62,14 +62,14 @@ pub async fn serve(
     Ok(())
 }
 
-type Chain = (Vec<Vec<u8>>, Option<SpiffeId>);
+type SignedChain = (Vec<Vec<u8>>, Option<SpiffeId>);
 
 fn answer(
     question: &SignQuestion,
     root: &Root,
     grants: &[Grant],
     lifetimes: Lifetimes,
-) -> Result<Chain, String> {
+) -> Result<SignedChain, String> {
     let csr = BASE64.decode(&question.csr).map_err(|_| "request is not base64".to_owned())?;
     let plain = |error: SignError| error.to_string();
     for grant in grants {
@@ -91,7 +91,7 @@ fn answer(
     Err("not granted".to_owned())
 }
 
-fn answer_out((chain, id): Chain, root: &Root, mut bundles: Vec<TrustBundle>) -> SignAnswer {
+fn answer_out((chain, id): SignedChain, root: &Root, mut bundles: Vec<TrustBundle>) -> SignAnswer {
     if !bundles.iter().any(|bundle| bundle.trust_domain == *root.trust_domain()) {
         bundles.push(root.bundle());
     }

@@ -26,7 +26,7 @@ pub(super) struct Wanted {
 }
 
 /// What can be done.
-struct Checked {
+struct CheckedChange {
     put: Vec<Arc<Object>>,
     gone: Vec<ObjectRef>,
     missing: Vec<ObjectRef>,
@@ -83,7 +83,7 @@ fn check(
     wanted: Wanted,
     kinds: &[ServedKind],
     now_s: u64,
-) -> Result<Checked, Vec<ApiError>> {
+) -> Result<CheckedChange, Vec<ApiError>> {
     let Wanted { mut put, gone, mut findings } = wanted;
     let mut refused = contradictions(&put, &gone);
     for object in &mut put {
@@ -109,7 +109,7 @@ fn check(
             return Err(refused);
         }
     }
-    if refused.is_empty() { Ok(Checked { put, gone, missing, findings }) } else { Err(refused) }
+    if refused.is_empty() { Ok(CheckedChange { put, gone, missing, findings }) } else { Err(refused) }
 }
 
 /// What would be wrong with these objects if they were in force, and those were gone. Nothing changes.
@@ -149,8 +149,8 @@ fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), ApiError> {
 }
 
 /// Brings into force what is stored, and says what came of it.
-fn take(plane: &mut Plane, checked: Checked, revision: u64) -> Made {
-    let Checked { put, gone, missing, mut findings } = checked;
+fn take(plane: &mut Plane, checked: CheckedChange, revision: u64) -> Made {
+    let CheckedChange { put, gone, missing, mut findings } = checked;
     let before: BTreeSet<String> = plane.findings().iter().map(ToString::to_string).collect();
     let (mut applied, mut values) = (Vec::new(), Vec::new());
     for object in put {

@@ -26,7 +26,7 @@ fn a_failure_costs_more() {
 #[test]
 fn callers_do_not_pay_for_each_other() {
     let start = Instant::now();
-    let mut buckets = Buckets::new(10, 1, start);
+    let mut buckets = CallerBuckets::new(10, 1, start);
     buckets.charge("bad", 100, start);
     assert_eq!(buckets.take("bad", 1, start), Take::Refused);
     assert_eq!(buckets.take("good", 1, start), Take::Granted);
@@ -36,7 +36,7 @@ fn callers_do_not_pay_for_each_other() {
 #[test]
 fn the_table_of_callers_is_bounded() {
     let start = Instant::now();
-    let mut buckets = Buckets::new(2, 1, start);
+    let mut buckets = CallerBuckets::new(2, 1, start);
     for caller in 0..CALLERS_MAX {
         assert_eq!(buckets.take(caller, 1, start), Take::Granted);
     }

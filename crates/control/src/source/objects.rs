@@ -34,7 +34,7 @@ pub struct SourceState {
 
 /// What is known of one source.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownObjects {
     by_name: BTreeMap<ObjectRef, SourceObject>,
     /// Objects with a name that an earlier one of the same source has.
     doubles: Vec<Arc<Object>>,
@@ -45,7 +45,7 @@ struct Known {
 /// The objects of all sources.
 #[derive(Debug, Default)]
 pub struct Objects {
-    by_source: BTreeMap<SourceId, Known>,
+    by_source: BTreeMap<SourceId, KnownObjects>,
     revision: u64,
 }
 
@@ -63,7 +63,7 @@ impl Objects {
     #[must_use]
     pub fn replace(&mut self, id: SourceId, state: SourceState) -> Vec<Change> {
         let SourceState { objects, leaving, findings, rows } = state;
-        let mut known = Known { leaving, findings, ..Known::default() };
+        let mut known = KnownObjects { leaving, findings, ..KnownObjects::default() };
         for object in objects {
             if known.by_name.contains_key(&object.object) {
                 known.doubles.push(object);
@@ -169,7 +169,7 @@ impl Objects {
     }
 }
 
-impl Known {
+impl KnownObjects {
     /// What is to be said of an object whose name an earlier one has.
     fn double(&self, double: &Object) -> Option<Finding> {
         let first = &self.by_name.get(&double.object)?.object.origin;

@@ -6,7 +6,7 @@
 //! changed at the same time, so that nothing is taken away before what replaces it is there. A directory that is
 //! gone, or empty and not the one that was read before, keeps all. `scan` reads, `watch` says when.
 
-use crate::source::directory::scan::{self, Found, Identity, Scan, Writer, unread};
+use crate::source::directory::scan::{self, DirectoryIdentity, FoundFile, Scan, Writer, unread};
 use crate::source::objects::SourceState;
 use api::Object;
 use apiserver::store::KEY_BYTES_MAX;
@@ -41,14 +41,14 @@ pub struct Signs {
 
 /// The time of a reading.
 #[derive(Clone, Copy, Debug)]
-pub struct Now {
+pub struct ReadingTime {
     /// For how long something is away.
     pub instant: Instant,
     /// For how old files are.
     pub wall: SystemTime,
 }
 
-impl Now {
+impl ReadingTime {
     /// By the clocks of this machine.
     pub fn real() -> Self {
         Self { instant: Instant::now(), wall: SystemTime::now() }
@@ -69,20 +69,20 @@ struct File {
     content: Vec<u8>,
     objects: Vec<Arc<Object>>,
     findings: Vec<Finding>,
-    good: Good,
-    place: Place,
+    good: LastGood,
+    place: FilePlace,
 }
 
 /// Whether a file was ever without an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Good {
+enum LastGood {
     #[default]
     Never,
     Known,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum FilePlace {
     #[default]
     There,
     /// Missing when last looked for, and perhaps soon back.
@@ -98,7 +98,7 @@ pub struct Directory {
     findings: Vec<Finding>,
     rows: Vec<Change>,
     /// The directory when files were last seen in it; `None`: not in this run.
-    seen_at: Option<Identity>,
+    seen_at: Option<DirectoryIdentity>,
     /// Files that were left as they were, to be looked at again.
     young: BTreeSet<PathBuf>,
     /// What is in force: mostly what is in the files.
@@ -116,7 +116,7 @@ struct Leaving {
 
 /// Who of those that leave is gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum GoneVerdict {
     /// All of them.
     All,
     /// Those that are away since this moment or longer.
@@ -127,7 +127,7 @@ enum Verdict {
 
 impl Leaving {
     /// Takes note of who is missing now.
-    fn decide(&mut self, missing: &BTreeSet<ObjectRef>, now: Instant) -> Verdict {
+    fn decide(&mut self, missing: &BTreeSet<ObjectRef>, now: Instant) -> GoneVerdict {
         let before = self.since.len();
         self.since.retain(|object, _| missing.contains(object));
         let mut has_moved = self.since.len() != before;
@@ -141,11 +141,13 @@ impl Leaving {
             self.moved = Some(now);
         }
         if missing.is_empty() || self.moved.is_none_or(|moved| now >= moved + GONE) {
-            return Verdict::All;
+            return GoneVerdict::All;
         }
         match self.since.values().min() {
-            Some(first) if now >= *first + GONE_MAX => Verdict::Before(now.checked_sub(GONE).unwrap_or(now)),
-            _ => Verdict::Nobody,
+            Some(first) if now >= *first + GONE_MAX => {
+                GoneVerdict::Before(now.checked_sub(GONE).unwrap_or(now))
+            }
+            _ => GoneVerdict::Nobody,
         }
     }
 
@@ -163,10 +165,10 @@ impl Directory {
     /// When it cannot be read at all.
     pub fn open(root: &Path, stored: &[Row]) -> io::Result<Self> {
         let scan = scan::wait(root.into())?;
-        Ok(Self::begin(root, stored, scan, Now::real()))
+        Ok(Self::begin(root, stored, scan, ReadingTime::real()))
     }
 
-    fn begin(root: &Path, stored: &[Row], scan: Scan, now: Now) -> Self {
+    fn begin(root: &Path, stored: &[Row], scan: Scan, now: ReadingTime) -> Self {
         let mut directory = Self {
             root: root.into(),
             files: BTreeMap::new(),
@@ -212,7 +214,7 @@ impl Directory {
     }
 
     /// Takes in what lies in the directory now.
-    pub fn take(&mut self, scan: Scan, signs: &Signs, now: Now) -> Reading {
+    pub fn take(&mut self, scan: Scan, signs: &Signs, now: ReadingTime) -> Reading {
         if scan.files.is_empty() && self.seen_at != Some(scan.at) && !self.in_force.is_empty() {
             let cause = "the directory is empty and not the one that was read before; its last objects stay";
             let fix = "mount or fill it; to take them out, leave a file with a comment in it";
@@ -224,7 +226,7 @@ impl Directory {
             let is_away = !scan.files.contains_key(path)
                 && !signs.writing.contains(path)
                 && !scan.unseen.iter().any(|unseen| path.starts_with(unseen));
-            let place = if is_away { Place::Away } else { Place::There };
+            let place = if is_away { FilePlace::Away } else { FilePlace::There };
             if std::mem::replace(&mut file.place, place) != place {
                 reading = Reading::Changed;
             }
@@ -262,9 +264,9 @@ impl Directory {
         let missing = in_force.filter(|object| !there.contains(*object)).cloned().collect();
         let were_leaving = !self.leaving.since.is_empty();
         match self.leaving.decide(&missing, now) {
-            Verdict::Nobody => return if were_leaving { reading } else { Reading::Changed },
-            Verdict::All => self.leaving = Leaving::default(),
-            Verdict::Before(moment) => {
+            GoneVerdict::Nobody => return if were_leaving { reading } else { Reading::Changed },
+            GoneVerdict::All => self.leaving = Leaving::default(),
+            GoneVerdict::Before(moment) => {
                 let since = &mut self.leaving.since;
                 since.retain(|_, since| *since > moment);
                 let stays = self.in_force.iter().filter(|object| since.contains_key(&object.object));
@@ -273,7 +275,7 @@ impl Directory {
         }
         let rows = &mut self.rows;
         self.files.retain(|path, file| {
-            let is_kept = file.place == Place::There
+            let is_kept = file.place == FilePlace::There
                 || file.objects.iter().any(|object| self.leaving.since.contains_key(&object.object));
             if !is_kept {
                 rows.push(Change::Delete(Table::Files, path.to_string_lossy().into_owned()));
@@ -289,7 +291,7 @@ impl Directory {
     }
 
     fn there(&self) -> impl Iterator<Item = &File> {
-        self.files.values().filter(|file| file.place == Place::There)
+        self.files.values().filter(|file| file.place == FilePlace::There)
     }
 
     fn set_findings(&mut self, findings: Vec<Finding>) -> Reading {
@@ -298,18 +300,18 @@ impl Directory {
         if same { Reading::Same } else { Reading::Changed }
     }
 
-    fn take_file(&mut self, path: &Path, found: Found, signs: &Signs, wall: SystemTime) -> Reading {
+    fn take_file(&mut self, path: &Path, found: FoundFile, signs: &Signs, wall: SystemTime) -> Reading {
         let is_new = !self.files.contains_key(path);
         let file = match found {
             // What was read before stays; what is new is not read, and told of as a whole.
-            Found::Surplus => return Reading::Same,
+            FoundFile::Surplus => return Reading::Same,
             _ => self.files.entry(path.into()).or_default(),
         };
         let content = match found {
-            Found::Read { content, .. } if content == file.content && !content.is_empty() => {
+            FoundFile::Read { content, .. } if content == file.content && !content.is_empty() => {
                 return Reading::Same;
             }
-            Found::Read { content, modified, writer } => {
+            FoundFile::Read { content, modified, writer } => {
                 // A change in the future was told by a clock that is not ours, and says nothing.
                 let age = wall.duration_since(modified).unwrap_or(STILL);
                 if !is_whole(path, signs, writer, age, file.good) {
@@ -321,13 +323,13 @@ impl Directory {
                 }
                 content
             }
-            Found::Unreadable(cause) => {
+            FoundFile::Unreadable(cause) => {
                 file.content.clear();
                 let cause = format!("the file cannot be read: {cause}");
                 let fix = "make it a readable file of at most 4 MiB; its last objects stay until then";
                 return file.refuse(vec![unread(path, cause, fix)]);
             }
-            Found::Surplus => return Reading::Same,
+            FoundFile::Surplus => return Reading::Same,
         };
         let rows = &mut self.rows;
         file.read(path, content, |content| {
@@ -356,7 +358,7 @@ impl Directory {
 }
 
 /// Whether a file that changed `age` ago is all that its writer means to write.
-fn is_whole(path: &Path, signs: &Signs, writer: Writer, age: Duration, good: Good) -> bool {
+fn is_whole(path: &Path, signs: &Signs, writer: Writer, age: Duration, good: LastGood) -> bool {
     if age >= OPEN_STILL {
         return true;
     }
@@ -364,7 +366,7 @@ fn is_whole(path: &Path, signs: &Signs, writer: Writer, age: Duration, good: Goo
         Writer::Open => false,
         _ if signs.writing.contains(path) => false,
         Writer::Nobody => true,
-        Writer::Unknown => signs.whole.contains(path) || age >= STILL || good == Good::Never,
+        Writer::Unknown => signs.whole.contains(path) || age >= STILL || good == LastGood::Never,
     }
 }
 
@@ -379,7 +381,7 @@ impl File {
             false => (objects, findings),
         };
         let objects = objects.into_iter().map(Arc::new).collect();
-        Self { content: row.value.clone(), objects, findings, good: Good::Known, place: Place::There }
+        Self { content: row.value.clone(), objects, findings, good: LastGood::Known, place: FilePlace::There }
     }
 
     /// Takes in new content; `keep` is called with what is good.
@@ -394,7 +396,7 @@ impl File {
         }
         let (objects, findings) = api::parse::documents(text, &path.to_string_lossy());
         let is_broken = is_broken(&findings);
-        if is_broken && self.good == Good::Known {
+        if is_broken && self.good == LastGood::Known {
             return self.refuse(findings);
         }
         // Without a last good state the readable part is better than nothing, and what denies must not be
@@ -404,7 +406,7 @@ impl File {
             false => (objects, findings),
         };
         if !is_broken {
-            self.good = Good::Known;
+            self.good = LastGood::Known;
             keep(self.content.clone());
         }
         let objects = known(objects, &self.objects);

@@ -30,15 +30,15 @@ pub const DEPTH_MAX: usize = 8;
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Which directory it is, whatever its name: device, inode, and when it was made, where that is known.
-pub type Identity = (u64, u64, Option<SystemTime>);
+pub type DirectoryIdentity = (u64, u64, Option<SystemTime>);
 
 /// A directory as it is at one moment.
 #[derive(Debug)]
 pub struct Scan {
     /// Which directory was read.
-    pub at: Identity,
+    pub at: DirectoryIdentity,
     /// Its files, by the names that they are told by.
-    pub files: BTreeMap<PathBuf, Found>,
+    pub files: BTreeMap<PathBuf, FoundFile>,
     /// What is there and was not looked into: nothing below it counts as gone.
     pub unseen: Vec<PathBuf>,
     /// What is wrong with the directory, apart from single files.
@@ -47,7 +47,7 @@ pub struct Scan {
 
 /// One file.
 #[derive(Debug)]
-pub enum Found {
+pub enum FoundFile {
     /// It was read.
     Read {
         /// Its bytes.
@@ -96,7 +96,7 @@ pub fn wait(root: PathBuf) -> io::Result<Scan> {
 }
 
 /// Which directory has the name `root` now.
-pub fn identity(root: &Path) -> io::Result<Identity> {
+pub fn identity(root: &Path) -> io::Result<DirectoryIdentity> {
     let found = std::fs::metadata(root)?;
     Ok((found.dev(), found.ino(), found.created().ok()))
 }
@@ -140,16 +140,16 @@ fn scan(root: &Path) -> io::Result<Scan> {
     let (mut files, mut left) = (BTreeMap::new(), TOTAL_BYTES_MAX);
     for (path, file) in listed {
         let found = match file {
-            _ if files.len() >= FILES_MAX => Found::Surplus,
-            Listed::Broken(cause) => Found::Unreadable(cause),
+            _ if files.len() >= FILES_MAX => FoundFile::Surplus,
+            Listed::Broken(cause) => FoundFile::Unreadable(cause),
             Listed::At(real) => match load(&real, left) {
                 Ok(found) => found,
                 // Gone between listing and reading.
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
-                Err(cause) => Found::Unreadable(cause.to_string()),
+                Err(cause) => FoundFile::Unreadable(cause.to_string()),
             },
         };
-        if let Found::Read { content, .. } = &found {
+        if let FoundFile::Read { content, .. } = &found {
             left = left.saturating_sub(content.len() as u64);
         }
         files.insert(path, found);
@@ -272,7 +272,7 @@ impl Listing {
 }
 
 /// Reads a file that has no more than `left` bytes.
-fn load(real: &Path, left: u64) -> io::Result<Found> {
+fn load(real: &Path, left: u64) -> io::Result<FoundFile> {
     let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
     // Looked at before it is opened: opening alone makes some devices act.
     if !std::fs::symlink_metadata(real)?.is_file() {
@@ -298,7 +298,7 @@ fn load(real: &Path, left: u64) -> io::Result<Found> {
     let after = file.metadata()?;
     let stamp = |of: &std::fs::Metadata| (of.len(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec());
     let writer = if stamp(&before) == stamp(&after) { writer } else { Writer::Open };
-    Ok(Found::Read { content, modified: after.modified()?, writer })
+    Ok(FoundFile::Read { content, modified: after.modified()?, writer })
 }
 
 /// Names the signal of a lease (`fcntl` of Linux, everywhere the same; missing in `libc`).

@@ -5,7 +5,7 @@
 //! long: half a file must never count as a whole one. Events may be lost, or come after the reading that they
 //! should have stopped, so `scan` asks the kernel about each file too, and all is read again every [`REREAD`].
 
-use crate::source::directory::files::{Directory, Now, OPEN_STILL, Reading, Signs};
+use crate::source::directory::files::{Directory, OPEN_STILL, Reading, ReadingTime, Signs};
 use crate::source::directory::scan::{self, is_configuration};
 use crate::source::objects::SourceState;
 use notify::event::{AccessKind, AccessMode, ModifyKind};
@@ -35,7 +35,7 @@ const CLOSED: AccessKind = AccessKind::Close(AccessMode::Write);
 pub struct Events {
     events: mpsc::Receiver<Event>,
     /// Which directory it speaks of.
-    at: scan::Identity,
+    at: scan::DirectoryIdentity,
     _watcher: notify::RecommendedWatcher,
 }
 
@@ -103,7 +103,7 @@ pub async fn run<F: Future<Output = ()> + Send>(
         };
         let work = tokio::task::spawn_blocking(move || {
             let reading = match scanned {
-                Ok(scan) => directory.take(scan, &signs, Now::real()),
+                Ok(scan) => directory.take(scan, &signs, ReadingTime::real()),
                 Err(error) => directory.fail(&error),
             };
             (directory, reading)

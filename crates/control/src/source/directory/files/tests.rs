@@ -7,7 +7,7 @@ use std::fs;
 /// A directory of which nobody tells anything, and a clock that goes when it is told to.
 struct Bed {
     root: PathBuf,
-    now: Now,
+    now: ReadingTime,
     directory: Directory,
     _dir: Option<tempfile::TempDir>,
 }
@@ -21,7 +21,7 @@ impl Bed {
     }
 
     fn open(root: &Path, stored: &[Row]) -> Self {
-        let now = Now::real();
+        let now = ReadingTime::real();
         let directory = Directory::begin(root, stored, scan::wait(root.into()).unwrap(), now);
         Self { root: root.into(), now, directory, _dir: None }
     }
@@ -35,7 +35,7 @@ impl Bed {
     }
 
     fn later(&mut self, by: Duration) -> Reading {
-        self.now = Now { instant: self.now.instant + by, wall: self.now.wall + by };
+        self.now = ReadingTime { instant: self.now.instant + by, wall: self.now.wall + by };
         self.read()
     }
 
@@ -218,7 +218,7 @@ fn a_file_that_is_open_for_writing_is_not_read_by_halves() {
         let last = whole.split(' ').next_back().unwrap();
         file.write_all(format!("---\n{}", service(last, 80)).as_bytes()).unwrap();
         drop(file);
-        bed.now = Now::real();
+        bed.now = ReadingTime::real();
         assert_eq!(bed.now(), whole, "{name}");
     }
 }
@@ -241,7 +241,7 @@ fn where_the_kernel_tells_nothing_a_file_must_have_been_still() {
     let closed = Signs { whole: BTreeSet::from([path.into()]), ..Signs::default() };
     let writing = Signs { writing: BTreeSet::from([path.into()]), ..Signs::default() };
     let check = |signs: &Signs, writer: Writer, age: Duration, is: bool| {
-        assert_eq!(is_whole(path, signs, writer, age, Good::Known), is, "{signs:?} {writer:?} {age:?}");
+        assert_eq!(is_whole(path, signs, writer, age, LastGood::Known), is, "{signs:?} {writer:?} {age:?}");
     };
     check(&Signs::default(), Writer::Unknown, STILL - MS, false);
     check(&Signs::default(), Writer::Unknown, STILL, true);
@@ -428,7 +428,7 @@ fn files_that_cannot_be_seen_are_not_gone() {
     assert_eq!(bed.state(), "sub");
     // One too many is not read; what was read of it before stays.
     let surplus =
-        || [bed.root.join("sub/a.yaml"), bed.root.join("b.yaml")].map(|path| (path, Found::Surplus));
+        || [bed.root.join("sub/a.yaml"), bed.root.join("b.yaml")].map(|path| (path, FoundFile::Surplus));
     let scan = Scan { at, files: surplus().into(), unseen: Vec::new(), findings: Vec::new() };
     bed.directory.take(scan, &Signs::default(), bed.now);
     assert_eq!(bed.state(), "sub");

@@ -14,7 +14,7 @@ fn check(fill: impl FnOnce(&Path), expected: &str) {
     let scan = scan(&root).unwrap();
     let mut found: Vec<String> = Vec::new();
     for (path, file) in &scan.files {
-        let mark = if matches!(file, Found::Read { .. }) { "" } else { "!" };
+        let mark = if matches!(file, FoundFile::Read { .. }) { "" } else { "!" };
         found.push(format!("{mark}{}", path.strip_prefix(&root).unwrap().display()));
     }
     if !scan.findings.is_empty() {
@@ -87,7 +87,7 @@ fn all_files_together_have_a_limit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
     fs::write(&path, "12345").unwrap();
-    assert!(matches!(load(&path, 5), Ok(Found::Read { .. })));
+    assert!(matches!(load(&path, 5), Ok(FoundFile::Read { .. })));
     assert_eq!(load(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
 }
 
@@ -97,7 +97,7 @@ fn the_kernel_knows_who_has_a_file_open_for_writing() {
     let path = dir.path().join("a.yaml");
     let open = fs::File::create(&path).unwrap();
     let told = || match load(&path, FILE_BYTES_MAX) {
-        Ok(Found::Read { writer, .. }) => writer,
+        Ok(FoundFile::Read { writer, .. }) => writer,
         other => panic!("{other:?}"),
     };
     assert_eq!(told(), Writer::Open);
