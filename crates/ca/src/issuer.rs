@@ -11,7 +11,7 @@ pub mod socket;
 
 use crate::sign::SignError;
 use futures_util::future::BoxFuture;
-use identity::rotate::Signed;
+use identity::rotate::SignedLeaf;
 use model::trust::TrustBundle;
 use model::{SpiffeId, TrustDomain};
 use socket::SocketOptions;
@@ -74,7 +74,7 @@ pub struct LeafRequest<'a> {
 /// Signs leaves for workloads; implementations hold a signing certificate or ask somebody for each leaf.
 pub trait LeafIssuer: Send + Sync + 'static {
     /// Certifies the key in a request, for exactly the identity that is named beside it.
-    fn sign<'a>(&'a self, request: LeafRequest<'a>) -> BoxFuture<'a, Result<Signed, IssueError>>;
+    fn sign<'a>(&'a self, request: LeafRequest<'a>) -> BoxFuture<'a, Result<SignedLeaf, IssueError>>;
 }
 
 /// Which issuer a plane asks: exactly one is to be given.

@@ -8,7 +8,7 @@ use ca::issuer::held::HeldIntermediate;
 use ca::{IssueError, LeafIssuer, RootIssuer, SignError, Signer};
 use daemon::clock::Clock;
 use identity::freshness::Held;
-use identity::rotate::{Signed, jitter};
+use identity::rotate::{SignedLeaf, jitter};
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
 use model::trust::TrustBundle;
 use model::{Backoff, SpiffeId, TrustDomain};
@@ -151,11 +151,11 @@ impl Authority {
         id: &SpiffeId,
         uid: &str,
         ttl: Duration,
-    ) -> Result<Signed, IssueError> {
+    ) -> Result<SignedLeaf, IssueError> {
         self.current().held.sign(LeafRequest { csr, id, uid: Some(uid), ttl }).await
     }
 
-    async fn sign_own(&self, csr: &[u8]) -> Result<Signed, IssueError> {
+    async fn sign_own(&self, csr: &[u8]) -> Result<SignedLeaf, IssueError> {
         let id = self.system_id(CONTROL_ACCOUNT);
         self.current().held.sign(LeafRequest { csr, id: &id, uid: None, ttl: OWN_TTL }).await
     }

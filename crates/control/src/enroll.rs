@@ -285,7 +285,7 @@ fn proved(peer: &Peer) -> Result<Proof, Status> {
 }
 
 /// When what was signed expires, in seconds since the epoch.
-fn expiry(signed: &rotate::Signed) -> Result<u64, Status> {
+fn expiry(signed: &rotate::SignedLeaf) -> Result<u64, Status> {
     let leaf: Vec<_> =
         signed.chain.first().map(|der| CertificateDer::from(der.as_slice())).into_iter().collect();
     let unreadable = || Status::new(Code::Internal, "the signed certificate cannot be read");

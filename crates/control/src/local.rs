@@ -7,7 +7,7 @@ use crate::source::Sources;
 use crate::source::directory::DirectoryError;
 use crate::source::objects::Objects;
 use crate::source::sink::ObjectSink;
-use crate::stream::{Peer, Stream};
+use crate::stream::{Stream, StreamPeer};
 use crate::task::{self, Handle};
 use daemon::clock::{Clock, System};
 use daemon::{Drain, Tasks};
@@ -66,7 +66,7 @@ async fn serve(mut end: ServerEnd, handle: Handle, drain: Drain, clock: Arc<dyn 
     let Some(Ok(first)) = end.rx.recv().await else { return };
     let tx = end.tx.clone();
     let opened = handle.run(move |plane, _| {
-        let stream = Stream::new(Peer::Local, tx, move || clock.wall());
+        let stream = Stream::new(StreamPeer::Local, tx, move || clock.wall());
         plane.open(stream, &[])
     });
     let Ok(Some(id)) = opened.await else { return };

@@ -2,7 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::presence::{ADDRESSES_MAX, Stranger, Validity};
-use crate::stream::{Peer as StreamPeer, RequestFailure, Stream};
+use crate::stream::{RequestFailure, Stream, StreamPeer};
 use crate::task::{Ended, Handle};
 use daemon::clock::Clock;
 use daemon::{Drain, Tasks};

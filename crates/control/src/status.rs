@@ -3,7 +3,7 @@
 
 use crate::plane::Plane;
 use crate::presence::{Absence, Registration, seconds};
-use crate::stream::{Peer, Stream};
+use crate::stream::{Stream, StreamPeer};
 use crate::task::Now;
 use api::report::{
     CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport, KnownClusters,
@@ -103,7 +103,7 @@ fn proxy(stream: &Stream, plane: &Plane, now: Now) -> ProxyReport {
         ..ProxyReport::default()
     };
     match &stream.peer {
-        Peer::Proxy { uid, identity, remote, key, version, shown } => {
+        StreamPeer::Proxy { uid, identity, remote, key, version, shown } => {
             // Renewed over the stream's connection, it lasts longer than the one that was shown.
             let known = plane.presence.find(uid).and_then(|registration| registration.expires_s);
             let expires_s = known.map_or(shown.expires_s, |known| known.max(shown.expires_s));
@@ -119,7 +119,7 @@ fn proxy(stream: &Stream, plane: &Plane, now: Now) -> ProxyReport {
                 ..report
             }
         }
-        Peer::Local => ProxyReport { uid: Some("local".into()), name: Some("local".into()), ..report },
+        StreamPeer::Local => ProxyReport { uid: Some("local".into()), name: Some("local".into()), ..report },
     }
 }
 

@@ -19,7 +19,7 @@ pub type StreamId = u64;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
-pub enum Peer {
+pub enum StreamPeer {
     /// A registered proxy, proven by its certificate.
     Proxy {
         /// Of its registration.
@@ -39,7 +39,7 @@ pub enum Peer {
     Local,
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for StreamPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proxy { uid, .. } => f.write_str(uid),
@@ -51,7 +51,7 @@ impl fmt::Display for Peer {
 /// A stream as the world task sees it.
 pub struct Stream {
     /// Who.
-    pub peer: Peer,
+    pub peer: StreamPeer,
     session: Session,
     tx: mpsc::Sender<DeltaDiscoveryResponse>,
     /// Responses sent, and how many of them were answered.
@@ -114,7 +114,7 @@ pub struct CatalogSource<'a> {
 }
 
 struct View<'a> {
-    peer: &'a Peer,
+    peer: &'a StreamPeer,
     source: CatalogSource<'a>,
 }
 
@@ -131,8 +131,8 @@ impl Catalog for View<'_> {
 
     fn implied(&self) -> Vec<Subscription> {
         match self.peer {
-            Peer::Proxy { key, .. } => translate::visible(key, self.source.world),
-            Peer::Local => {
+            StreamPeer::Proxy { key, .. } => translate::visible(key, self.source.world),
+            StreamPeer::Local => {
                 let mut all = vec![Subscription::Mesh];
                 all.extend_from_slice(self.source.gateways);
                 all
@@ -144,7 +144,7 @@ impl Catalog for View<'_> {
 impl Stream {
     /// A new stream; responses go to `tx`.
     pub fn new(
-        peer: Peer,
+        peer: StreamPeer,
         tx: mpsc::Sender<DeltaDiscoveryResponse>,
         wall: impl Fn() -> SystemTime + Send + 'static,
     ) -> Self {

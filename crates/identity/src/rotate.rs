@@ -28,7 +28,7 @@ const SUCCESSOR_POLL: Duration = Duration::from_secs(1);
 
 /// What a signer gives back.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct SignedLeaf {
     /// DER, leaf first.
     pub chain: Vec<Vec<u8>>,
     /// Trust bundles of the moment; empty: no change.
@@ -118,7 +118,7 @@ pub async fn run<S, F, E>(
 ) -> !
 where
     S: Fn(Vec<u8>) -> F,
-    F: Future<Output = Result<Signed, E>>,
+    F: Future<Output = Result<SignedLeaf, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
@@ -167,7 +167,7 @@ async fn renew<S, F, E>(
 ) -> Result<SystemTime, String>
 where
     S: Fn(Vec<u8>) -> F,
-    F: Future<Output = Result<Signed, E>>,
+    F: Future<Output = Result<SignedLeaf, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let key = Key::generate().map_err(|error| chain_of(&error))?;

@@ -95,7 +95,7 @@ async fn renew(identity: Identity, issuer: Arc<dyn RootIssuer>, clock: Arc<dyn C
         let issuer = issuer.clone();
         async move {
             let issued = issuer.sign_leaf(&csr).await?;
-            Ok::<_, IssueError>(identity::rotate::Signed { chain: issued.chain, bundles: issued.bundles })
+            Ok::<_, IssueError>(identity::rotate::SignedLeaf { chain: issued.chain, bundles: issued.bundles })
         }
     };
     let on_event = |event| match event {

@@ -3,7 +3,7 @@
 use super::{IssueError, LeafIssuer, LeafRequest};
 use crate::sign::Signer;
 use futures_util::future::BoxFuture;
-use identity::rotate::Signed;
+use identity::rotate::SignedLeaf;
 use model::trust::TrustBundle;
 
 /// An intermediate, and whom those that it certifies should trust.
@@ -16,13 +16,13 @@ pub struct HeldIntermediate {
 }
 
 impl LeafIssuer for HeldIntermediate {
-    fn sign<'a>(&'a self, request: LeafRequest<'a>) -> BoxFuture<'a, Result<Signed, IssueError>> {
+    fn sign<'a>(&'a self, request: LeafRequest<'a>) -> BoxFuture<'a, Result<SignedLeaf, IssueError>> {
         let LeafRequest { csr, id, uid, ttl } = request;
         let chain = match uid {
             Some(uid) => self.signer.sign_registered(csr, id, uid, ttl),
             None => self.signer.sign(csr, id, ttl),
         };
-        let signed = chain.map(|chain| Signed { chain, bundles: self.bundles.clone() });
+        let signed = chain.map(|chain| SignedLeaf { chain, bundles: self.bundles.clone() });
         Box::pin(std::future::ready(signed.map_err(IssueError::Sign)))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Plane, STREAMS_MAX, STREAMS_PER_PROXY_MAX};
 use crate::push;
-use crate::stream::{CatalogSource, Peer, RequestFailure, Stream, StreamId};
+use crate::stream::{CatalogSource, RequestFailure, Stream, StreamId, StreamPeer};
 use model::Subscription;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ impl Plane {
         if self.streams.len() >= STREAMS_MAX {
             return None;
         }
-        if let Peer::Proxy { uid, shown, .. } = &stream.peer {
+        if let StreamPeer::Proxy { uid, shown, .. } = &stream.peer {
             if self.presence.streams(uid) >= STREAMS_PER_PROXY_MAX {
                 return None;
             }
@@ -58,7 +58,7 @@ impl Plane {
     /// A stream ended.
     pub fn close(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.remove(&id) else { return };
-        if let Peer::Proxy { uid, .. } = &stream.peer {
+        if let StreamPeer::Proxy { uid, .. } = &stream.peer {
             self.rows.extend(self.presence.disconnect(uid, now));
             self.sync_workload(uid);
         }
@@ -74,8 +74,8 @@ impl Plane {
     /// Uids that have an open stream.
     pub fn connected(&self) -> HashMap<Arc<str>, &Stream> {
         let of = |stream: &Stream| match &stream.peer {
-            Peer::Proxy { uid, .. } => Some(uid.clone()),
-            Peer::Local => None,
+            StreamPeer::Proxy { uid, .. } => Some(uid.clone()),
+            StreamPeer::Local => None,
         };
         self.streams.values().filter_map(|stream| Some((of(stream)?, stream))).collect()
     }

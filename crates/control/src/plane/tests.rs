@@ -5,7 +5,7 @@ use crate::presence::{Registration, Standing, Validity};
 use crate::push::published::SWEEP_SLACK;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceState;
-use crate::stream::Peer;
+use crate::stream::StreamPeer;
 use model::{Locality, SpiffeId};
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ pub(crate) fn plane() -> Plane {
 fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
     let mut plane = plane();
     let (tx, mut responses) = mpsc::channel(4);
-    let id = plane.open(Stream::new(Peer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
+    let id = plane.open(Stream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
     let names = |round: usize| (0..500).map(|i| format!("host/h{round}-{i}.test")).collect::<Vec<_>>();
     let mut nonce = String::new();
     for round in 1..20 {
@@ -64,7 +64,7 @@ fn a_stream_that_takes_over_moves_nothing() {
     let now = Instant::now();
     let (tx, _responses) = mpsc::channel(4);
     let stream = || {
-        let peer = Peer::Proxy {
+        let peer = StreamPeer::Proxy {
             uid: "a".into(),
             identity: SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap(),
             remote: (Ipv4Addr::LOCALHOST, 1).into(),

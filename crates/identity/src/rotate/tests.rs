@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Event, RETRY_WAIT_URGENT, Signed, renew_after, replace_after, retry_wait_max, run, superseded};
+use super::{
+    Event, RETRY_WAIT_URGENT, SignedLeaf, renew_after, replace_after, retry_wait_max, run, superseded,
+};
 use crate::freshness::Freshness;
 use crate::tests::{ALICE, BOB, bundle};
 use crate::{Identity, Key, Svid};
@@ -125,7 +127,7 @@ async fn renews_at_half_life_after_failed_attempts_and_a_stranger() {
         let leaf = params.signed_by(&request.public_key, &root.issuer).unwrap();
         ready(match attempts.get() {
             1 => Err(std::io::Error::other("nobody there")),
-            _ => Ok(Signed { chain: vec![leaf.der().to_vec()], bundles: vec![] }),
+            _ => Ok(SignedLeaf { chain: vec![leaf.der().to_vec()], bundles: vec![] }),
         })
     };
     let (events_tx, mut events) = mpsc::unbounded_channel();
@@ -157,7 +159,7 @@ async fn goes_on_asking_after_expiry() {
     let began = Instant::now();
     let wall = move || SystemTime::UNIX_EPOCH + START + began.elapsed();
     let (events_tx, mut events) = mpsc::unbounded_channel();
-    let sign = |_| ready(Err::<Signed, _>("no"));
+    let sign = |_| ready(Err::<SignedLeaf, _>("no"));
     let rotating = run(identity.clone(), sign, wall, || 0.0, |event| events_tx.send(event).unwrap());
     let watching = async {
         while !matches!(events.recv().await, Some(Event::Failed { expired: true, .. })) {}
@@ -207,7 +209,7 @@ async fn what_nobody_would_believe_is_not_installed() {
             _ => &root,
         };
         let leaf = params.signed_by(&request.public_key, &signer.issuer).unwrap();
-        ready(Ok::<_, std::io::Error>(Signed { chain: vec![leaf.der().to_vec()], bundles }))
+        ready(Ok::<_, std::io::Error>(SignedLeaf { chain: vec![leaf.der().to_vec()], bundles }))
     };
     let (events_tx, mut events) = mpsc::unbounded_channel();
     let rotating = run(identity.clone(), sign, wall, || 1.0, |event| events_tx.send(event).unwrap());

@@ -1,6 +1,6 @@
 //! Calls to the control plane once the proxy has a certificate: stream, renewals, withdrawal.
 
-use identity::rotate::Signed;
+use identity::rotate::SignedLeaf;
 use identity::{Expect, Identity};
 use socket2::SockRef;
 use std::io;
@@ -40,9 +40,9 @@ impl Control {
     }
 
     /// Has a new key certified.
-    pub(super) async fn sign(&self, csr: Vec<u8>) -> Result<Signed, Status> {
+    pub(super) async fn sign(&self, csr: Vec<u8>) -> Result<SignedLeaf, Status> {
         let signed = self.channel().await?.sign(csr).await?;
-        Ok(Signed { chain: signed.chain, bundles: signed.bundles })
+        Ok(SignedLeaf { chain: signed.chain, bundles: signed.bundles })
     }
 
     /// Says that this proxy takes nothing new; returns when its callers know, or after `deadline`.

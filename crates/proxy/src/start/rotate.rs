@@ -63,7 +63,7 @@ fn renew(
 }
 
 /// Whether the answer would be the same the next time.
-fn refuses(signed: &Result<rotate::Signed, xds::Status>) -> bool {
+fn refuses(signed: &Result<rotate::SignedLeaf, xds::Status>) -> bool {
     signed.as_ref().is_err_and(|status| status.code == Code::PermissionDenied)
 }
 

@@ -13,5 +13,5 @@ fn only_a_no_is_final() {
     ] {
         assert_eq!(refuses(&Err(Status::new(code, "no"))), expected, "{code:?}");
     }
-    assert!(!refuses(&Ok(rotate::Signed { chain: Vec::new(), bundles: Vec::new() })));
+    assert!(!refuses(&Ok(rotate::SignedLeaf { chain: Vec::new(), bundles: Vec::new() })));
 }
