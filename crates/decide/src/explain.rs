@@ -53,6 +53,8 @@ pub struct Share {
 pub struct Sent {
     /// Authority.
     pub host: String,
+    /// Path as it is sent, without the query.
+    pub forwarded: String,
     /// Path as the callee normalises it; `None`: the callee refuses it.
     pub path: Option<String>,
     /// All readings of it; empty: it is its own only one.
@@ -203,7 +205,8 @@ impl<'a> Described<'a> {
             None => (None, read),
         };
         let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
-        Sent { host: self.host, path, readings: readings.unwrap_or_default(), reply, headers: self.changed }
+        let (host, forwarded, headers) = (self.host, self.path, self.changed);
+        Sent { host, forwarded, path, readings: readings.unwrap_or_default(), reply, headers }
     }
 
     /// The values of a header, to be changed.

@@ -6,6 +6,7 @@ mod balancing;
 mod bed;
 mod edge;
 mod expiry;
+mod explained;
 mod gone;
 mod limits;
 mod mesh;
