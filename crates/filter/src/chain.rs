@@ -89,6 +89,37 @@ impl Chain {
     }
 }
 
+/// The chains of all sides.
+#[derive(Clone, Debug, Default)]
+pub struct Chains {
+    application: Chain,
+    edge: Chain,
+    callee: Chain,
+}
+
+impl Chains {
+    /// Puts each filter on every side where its stage runs.
+    ///
+    /// # Errors
+    /// As [`Chain::new`].
+    pub fn new(filters: &[Arc<dyn HttpFilter>]) -> Result<Self, Misplaced> {
+        let of = |side| {
+            let here = filters.iter().filter(|filter| filter.stage().row().sides.contains(&side));
+            Chain::new(side, here.cloned().collect())
+        };
+        Ok(Self { application: of(Side::Application)?, edge: of(Side::Edge)?, callee: of(Side::Callee)? })
+    }
+
+    /// The chain of a side.
+    pub fn of(&self, side: Side) -> &Chain {
+        match side {
+            Side::Application => &self.application,
+            Side::Edge => &self.edge,
+            Side::Callee => &self.callee,
+        }
+    }
+}
+
 fn survive(mode: FailMode, reason: Reason) -> Result<(), Reason> {
     match mode {
         FailMode::Closed => Err(reason),

@@ -9,7 +9,7 @@ pub mod chain;
 pub mod contract;
 pub mod order;
 
-pub use chain::Chain;
+pub use chain::{Chain, Chains, Misplaced};
 pub use contract::{BodyNeed, Context, HttpFilter, Outcall, OutcallTarget, Pending};
 pub use decide::filter::{Filter, HeaderEdits, LocalReply, RequestHead, Verdict};
 pub use order::{FailMode, ORDER, Side, Stage};

@@ -6,6 +6,7 @@ pub(crate) mod attempts;
 pub(crate) mod downstream;
 pub(crate) mod eastwest;
 pub(crate) mod exchange;
+pub(crate) mod filters;
 pub(crate) mod http;
 pub(crate) mod inbound;
 pub(crate) mod policy;

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::snapshot::{Me, Retries, Store};
 use daemon::Drain;
 use daemon::clock::Clock;
+use filter::Chains;
 use identity::Identity;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct Shared {
     pub listening: Arc<Listening>,
     /// What the local application had lately of requests and retries.
     pub deliveries: Retries,
+    /// Filters that may wait.
+    pub filters: Chains,
     /// Time, the real one or a test's.
     pub clock: Arc<dyn Clock>,
 }

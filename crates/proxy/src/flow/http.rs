@@ -5,6 +5,7 @@ use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::downstream::{Downstream, Side};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::fetch_entry;
+use crate::flow::filters::Filters;
 use crate::request::{self, Edge, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
@@ -13,6 +14,7 @@ use decide::authz::{Facts, RemoteIp};
 use decide::filter::{RequestHead, Verdict};
 use decide::plan::{self, Plan, Scope};
 use decide::{Dice, listener, split};
+use filter::Stage;
 use http::{HeaderValue, Request, Response, header};
 use model::Reason;
 use model::route::RouteRule;
@@ -56,12 +58,19 @@ async fn follow(
 
     let entered = enter(downstream, &snapshot, &head).await?;
     let scope = entered.scope(&snapshot, facts(downstream, &entered, &head))?;
+    let filters = Filters::of(downstream, &snapshot, scope.facts);
+    if let Some(reply) = filters.on_request(Stage::Authentication, &mut head).await? {
+        return Ok(reply);
+    }
     let Plan { dry_run, route } = plan::plan(&scope, &head.view());
     exchange.set_dry_run(dry_run);
     let route = route?;
     exchange.follows(route.rule);
     if let Verdict::Reply(reply) = route.on_request(&mut head)? {
         return Ok(request::local_response(&reply));
+    }
+    if let Some(reply) = filters.on_request(Stage::BeforeUpstream, &mut head).await? {
+        return Ok(reply);
     }
     let target =
         choose_backend(downstream, &snapshot, &entered, route.rule).await?.spoken_to_in(head.version);
@@ -75,6 +84,7 @@ async fn follow(
     let answer = worker.upstream.send(&target, rule, &head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
+    filters.on_response(&head, response.headers_mut()).await?;
     route.on_response(&head.view(), &mut Fields(response.headers_mut()));
     Ok(response)
 }

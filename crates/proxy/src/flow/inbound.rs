@@ -7,6 +7,7 @@ use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::arrival::{InboundTarget, arrive_by_header};
 use crate::flow::downstream::{Downstream, Side, TlsFacts};
 use crate::flow::exchange::{Exchange, Unfinished};
+use crate::flow::filters::Filters;
 use crate::flow::{eastwest, policy};
 use crate::peer::Peer;
 use crate::request;
@@ -22,6 +23,7 @@ use codec::{
 use daemon::Drain;
 use decide::authz::{DryRun, Facts, RemoteIp, dry_run};
 use decide::listener::{self, Destination, PeerCluster};
+use filter::Stage;
 use http::{Method, Request, Response};
 use model::Reason;
 use model::trust::Proof;
@@ -130,14 +132,21 @@ async fn follow(
     if let Some(host) = &target.host {
         exchange.set_host(host.clone());
     }
-    let (head, body) = request::receive(request, None, &snapshot.settings)?;
+    let (mut head, body) = request::receive(request, None, &snapshot.settings)?;
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
     }
     let remote_ip = RemoteIp::Told(&snapshot.settings.http);
     let facts = Facts { remote_ip, ..facts(downstream, &target) };
+    let filters = Filters::of(downstream, &snapshot, facts);
+    if let Some(reply) = filters.on_request(Stage::Authentication, &mut head).await? {
+        return Ok(reply);
+    }
     policy::may_request(&snapshot.policies, facts, &head, exchange)?;
+    if let Some(reply) = filters.on_request(Stage::BeforeUpstream, &mut head).await? {
+        return Ok(reply);
+    }
 
     let application = LocalApplication {
         address: target.application,
@@ -148,6 +157,7 @@ async fn follow(
     let answer = worker.upstream.deliver(application, &head, exchange.counting(body), &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
+    filters.on_response(&head, response.headers_mut()).await?;
     Ok(response)
 }
 

@@ -7,6 +7,7 @@ mod bed;
 mod edge;
 mod expiry;
 mod explained;
+mod filters;
 mod gone;
 mod limits;
 mod mesh;

@@ -1,6 +1,7 @@
 //! The one way to hand in something other than the real world.
 
 use daemon::clock::{Clock, System};
+use filter::Chains;
 use std::sync::Arc;
 
 /// What a proxy takes from outside itself.
@@ -10,6 +11,8 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     /// Seeds of all dice: of the workers' choices and of jitter.
     pub seed: u64,
+    /// Filters beside those of the configuration; none so far in the programs.
+    pub filters: Chains,
     /// Name servers for names outside the mesh; empty: those of `/etc/resolv.conf`.
     pub nameservers: Vec<std::net::SocketAddr>,
 }
@@ -21,6 +24,6 @@ impl Seams {
             &std::collections::hash_map::RandomState::new(),
             std::process::id(),
         );
-        Self { clock: Arc::new(System), seed, nameservers: Vec::new() }
+        Self { clock: Arc::new(System), seed, filters: Chains::default(), nameservers: Vec::new() }
     }
 }

@@ -72,6 +72,7 @@ impl Unjoined {
             drain,
             listening: Arc::new(listening),
             deliveries: Retries::default(),
+            filters: seams.filters,
             clock: seams.clock,
         };
         (Arc::new(shared), queries)

@@ -14,6 +14,7 @@ use codec::{Body, Reply, ServerOptions, http1};
 use daemon::clock::System;
 use daemon::{Drain, DrainTrigger, Readiness};
 use decide::balance::Place;
+use filter::Chains;
 use fixtures::pki::TestAuthority;
 use http::{Request, Response};
 use identity::{Identity, Key, Svid};
@@ -134,11 +135,12 @@ impl Proxy {
         resources: Vec<(ResourceKey, Resource)>,
     ) -> Self {
         let options = Options { no_capture: true, ..Options::default() };
-        Self::with(options, ip, cluster, identity, resources)
+        Self::with(options, Chains::default(), ip, cluster, identity, resources)
     }
 
     pub(super) fn with(
         options: Options,
+        filters: Chains,
         ip: IpAddr,
         cluster: &str,
         identity: Identity,
@@ -168,6 +170,7 @@ impl Proxy {
             drain: drain.clone(),
             listening: Arc::new(Listening::new(1, Readiness::new().gate("workers"))),
             deliveries: Retries::default(),
+            filters,
             clock,
         });
         let own = Own { id: shared.identity.id(), ..Own::default() };

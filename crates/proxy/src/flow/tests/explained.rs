@@ -130,7 +130,7 @@ fn random_policy(number: u64, dice: &mut Pcg) -> Policy {
         },
         _ => Rule {
             to: vec![Operation {
-                paths: vec![Glob::parse(*one(&["/a*", "/b", "*/b", "/a/b*"], dice))],
+                paths: vec![Glob::parse(one::<&str>(&["/a*", "/b", "*/b", "/a/b*"], dice))],
                 ..Operation::default()
             }],
             ..Rule::default()

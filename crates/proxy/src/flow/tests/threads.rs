@@ -4,6 +4,7 @@ use super::bed::{Application, Proxy, SOON, fresh_ip, story};
 use super::edge::{edge_resources, rule};
 use crate::options::{InheritedListener, Options};
 use crate::start::workers;
+use filter::Chains;
 use identity::Identity;
 use model::listener::{Gateway, GatewayListener};
 use model::{Resource, ResourceKey};
@@ -24,7 +25,8 @@ fn a_kept_connection_is_said_goodbye_to_when_its_listener_has_moved() {
     story(async {
         let application = Application::named(fresh_ip(), "shop");
         let resources = edge_resources(vec![rule(0, "")], &[application.address]);
-        let proxy = Proxy::with(options, fresh_ip(), "west", Identity::new(Vec::new()), resources);
+        let proxy =
+            Proxy::with(options, Chains::default(), fresh_ip(), "west", Identity::new(Vec::new()), resources);
         let workers = workers::spawn(1, &Arc::clone(&proxy.worker.shared), 7).unwrap();
         let (told, answers) = mpsc::channel();
         let caller = tokio::task::spawn_blocking(move || call_until_goodbye(address, &told));
@@ -76,7 +78,8 @@ fn workers_share_a_socket_and_drain_without_loss() {
     story(async {
         let application = Application::named(fresh_ip(), "shop");
         let resources = edge_resources(vec![rule(0, "")], &[application.address]);
-        let proxy = Proxy::with(options, fresh_ip(), "west", Identity::new(Vec::new()), resources);
+        let proxy =
+            Proxy::with(options, Chains::default(), fresh_ip(), "west", Identity::new(Vec::new()), resources);
         let workers = workers::spawn(2, &Arc::clone(&proxy.worker.shared), 7).unwrap();
         let (told, answers) = mpsc::channel();
         let callers: Vec<_> = (0..4)
