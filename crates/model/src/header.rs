@@ -1,4 +1,19 @@
-//! Which headers no configuration may change, and why; which are for one hop alone. The one table of both.
+//! What header names are to proxies: which are for one hop alone, which only proxies may set, which say who called; and
+//! what of them no configuration may change, and why. The one table of all.
+
+/// What a header is to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderClass {
+    /// It passes.
+    EndToEnd,
+    /// It is for one hop alone, and every proxy is one: [`is_hop_by_hop`], and `expect` (RFC 9110 section 10.1.1).
+    HopByHop,
+    /// Proxies tell each other by it who called.
+    Protected,
+    /// It says who called and for what: believed from inside, from outside only of proxies that are trusted (bad inputs
+    /// I02, P17).
+    Forwarded,
+}
 
 /// Why an edit does not touch a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,16 +22,16 @@ pub enum Untouched {
     Host,
     /// It says where the message ends; who sends the message writes it.
     Framing,
-    /// It is for one hop alone (RFC 9110 section 7.6.1), and every proxy is one.
+    /// [`HeaderClass::HopByHop`].
     OneHop,
-    /// Proxies tell each other by it who called.
+    /// [`HeaderClass::Protected`].
     Protected,
 }
 
 /// How headers begin that proxies tell each other something by.
 pub const PROTECTED_PREFIX: &str = "x-leno-";
 
-/// Longest name in the table, in bytes.
+/// Bytes of a name that are looked at; no name in the table is as long.
 const NAME_BYTES_MAX: usize = 32;
 
 /// Whether the header is for one hop alone (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2). The name is in lower
@@ -34,33 +49,54 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
     )
 }
 
+/// What the header of this name, in lower case, is to a proxy.
+pub fn classify(name: &[u8]) -> HeaderClass {
+    match name {
+        [b'x', ..] => classify_x(name),
+        b"forwarded" => HeaderClass::Forwarded,
+        b"expect" => HeaderClass::HopByHop,
+        _ if is_hop_by_hop(name) => HeaderClass::HopByHop,
+        _ => HeaderClass::EndToEnd,
+    }
+}
+
+/// Also in the spellings that applications confuse (bad input I04).
+fn classify_x(name: &[u8]) -> HeaderClass {
+    let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| is_alias(start, prefix));
+    if starts(PROTECTED_PREFIX.as_bytes()) || is_alias(name, b"x-forwarded-client-cert") {
+        return HeaderClass::Protected;
+    }
+    let claims: [&[u8]; 3] = [b"x-real-ip", b"x-original-url", b"x-rewrite-url"];
+    if starts(b"x-forwarded-") || claims.iter().any(|claim| is_alias(name, claim)) {
+        return HeaderClass::Forwarded;
+    }
+    HeaderClass::EndToEnd
+}
+
+/// Whether `name` is `known`, where `_` and `.` stand for `-` too: applications that speak CGI take the three
+/// characters for one.
+fn is_alias(name: &[u8], known: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| a == b || (*b == b'-' && matches!(a, b'_' | b'.'));
+    name.len() == known.len() && name.iter().zip(known).all(same)
+}
+
 /// Why no [`HeaderEdit`](crate::filter::HeaderEdit) touches the header of this name, in any case; `None` for the
 /// others. The proxy holds to it, and users are told beforehand.
 pub fn untouched(name: &str) -> Option<Untouched> {
     let mut buffer = [0; NAME_BYTES_MAX];
-    let lower = buffer.get_mut(..name.len()).map(|lower| {
-        lower.copy_from_slice(name.as_bytes());
-        lower.make_ascii_lowercase();
-        &*lower
-    });
-    match lower.unwrap_or_default() {
-        b"host" => return Some(Untouched::Host),
-        b"content-length" | b"transfer-encoding" => return Some(Untouched::Framing),
-        b"expect" => return Some(Untouched::OneHop),
-        lower if is_hop_by_hop(lower) => return Some(Untouched::OneHop),
-        _ => {}
+    let lower = &mut buffer[..name.len().min(NAME_BYTES_MAX)];
+    lower.copy_from_slice(&name.as_bytes()[..lower.len()]);
+    lower.make_ascii_lowercase();
+    match &*lower {
+        b"host" => Some(Untouched::Host),
+        b"content-length" | b"transfer-encoding" => Some(Untouched::Framing),
+        lower => match classify(lower) {
+            HeaderClass::HopByHop => Some(Untouched::OneHop),
+            HeaderClass::Protected => Some(Untouched::Protected),
+            // A route may say of its callers what it likes.
+            HeaderClass::Forwarded | HeaderClass::EndToEnd => None,
+        },
     }
-    let is_protected =
-        is_alias(name, PROTECTED_PREFIX, false) || is_alias(name, "x-forwarded-client-cert", true);
-    is_protected.then_some(Untouched::Protected)
-}
-
-/// Whether `name` begins with `known`, or is it as a `whole`, where `_` and `.` stand for `-` too: applications that
-/// speak CGI take the three characters for one.
-fn is_alias(name: &str, known: &str, whole: bool) -> bool {
-    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (b == b'-' && matches!(a, b'_' | b'.'));
-    let long_enough = if whole { name.len() == known.len() } else { name.len() >= known.len() };
-    long_enough && name.bytes().zip(known.bytes()).all(same)
 }
 
 #[cfg(test)]

@@ -25,3 +25,17 @@ fn what_is_for_one_hop_is_untouched() {
     // It frames the message too, which is the reason that users are told.
     assert!(is_hop_by_hop(b"transfer-encoding"));
 }
+
+#[test]
+fn each_header_is_something_to_a_proxy_in_all_spellings_that_applications_confuse() {
+    let check = |names: &str, class: HeaderClass| {
+        for name in names.split_whitespace() {
+            assert_eq!(classify(name.as_bytes()), class, "{name}");
+        }
+    };
+    check("te upgrade expect transfer-encoding", HeaderClass::HopByHop);
+    check("x-leno-a x_leno.a x-forwarded_client-cert", HeaderClass::Protected);
+    check("forwarded x-forwarded-for x.forwarded_anything x_real_ip x-original-url", HeaderClass::Forwarded);
+    check("x-forwarded-client-certs x-forwarded-", HeaderClass::Forwarded);
+    check("x x-leno x-real-ip2 x-request-id host accept content-length", HeaderClass::EndToEnd);
+}

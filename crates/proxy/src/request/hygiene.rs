@@ -3,20 +3,7 @@
 
 use http::HeaderMap;
 use http::header::{self, HeaderName};
-
-/// What a header name is to a proxy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum HeaderClass {
-    /// Passes.
-    EndToEnd,
-    /// Between neighbours only (RFC 9110 section 7.6.1).
-    HopByHop,
-    /// Set and read by proxies only.
-    Protected,
-    /// Says who called and for what: believed from inside, from outside only as `decide::forwarded` has it (bad
-    /// inputs I02, P17).
-    ForwardedHeader,
-}
+use model::header::HeaderClass;
 
 /// Where a message comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,33 +15,7 @@ pub(super) enum CameFrom {
 }
 
 fn classify(name: &HeaderName) -> HeaderClass {
-    let text = name.as_str().as_bytes();
-    match text {
-        [b'x', ..] => classify_x(text),
-        b"forwarded" => HeaderClass::ForwardedHeader,
-        b"expect" => HeaderClass::HopByHop,
-        _ if codec::headers::is_hop_by_hop(name) => HeaderClass::HopByHop,
-        _ => HeaderClass::EndToEnd,
-    }
-}
-
-/// Also in the spellings that CGI-like applications confuse (I04).
-fn classify_x(name: &[u8]) -> HeaderClass {
-    let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| is_alias(start, prefix));
-    if starts(b"x-leno-") || is_alias(name, b"x-forwarded-client-cert") {
-        return HeaderClass::Protected;
-    }
-    let claims: [&[u8]; 3] = [b"x-real-ip", b"x-original-url", b"x-rewrite-url"];
-    if starts(b"x-forwarded-") || claims.iter().any(|claim| is_alias(name, claim)) {
-        return HeaderClass::ForwardedHeader;
-    }
-    HeaderClass::EndToEnd
-}
-
-/// Whether `name` is `canonical`, or would be after `_` and `.` became `-`.
-fn is_alias(name: &[u8], canonical: &[u8]) -> bool {
-    let same = |(a, b): (&u8, &u8)| a == b || (*b == b'-' && matches!(a, b'_' | b'.'));
-    name.len() == canonical.len() && name.iter().zip(canonical).all(same)
+    model::header::classify(name.as_str().as_bytes())
 }
 
 /// Whether a field of this name is to go.
@@ -62,7 +23,7 @@ pub(super) fn is_stripped(name: &HeaderName, from: CameFrom) -> bool {
     match classify(name) {
         HeaderClass::EndToEnd => false,
         HeaderClass::HopByHop | HeaderClass::Protected => true,
-        HeaderClass::ForwardedHeader => from == CameFrom::Outside,
+        HeaderClass::Forwarded => from == CameFrom::Outside,
     }
 }
 
