@@ -7,14 +7,17 @@
 mod edit;
 mod hygiene;
 mod id;
+mod sent;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use edit::{local_response, unescape};
 pub(crate) use hygiene::{strip, strip_trailers};
 pub(crate) use id::{RequestIds, X_REQUEST_ID};
+pub(crate) use sent::{Outgoing, SpareLists};
 
 use hygiene::{CameFrom, count_stripped, strip_received};
+use sent::SentFields;
 
 use crate::failure::ResponseFormat;
 use bytes::Bytes;
@@ -36,7 +39,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub(crate) const HEADER_DESTINATION: HeaderName = HeaderName::from_static("x-leno-destination");
 
 /// A request's head after validation.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Head {
     /// What the caller speaks.
     pub(crate) version: Version,
@@ -52,6 +55,8 @@ pub(crate) struct Head {
     is_redirected: bool,
     /// What passes on; `host` is always `authority`.
     pub(crate) headers: HeaderMap,
+    /// The same once they went out.
+    sent: Option<SentFields>,
     /// Who called, by the word of trusted proxies in front (`decide::forwarded`).
     pub(crate) client: Option<IpAddr>,
 }
@@ -138,7 +143,9 @@ pub(crate) fn receive(
         edge.set_forwarded(&mut headers, believed);
     }
     let (version, method) = (parts.version, parts.method);
-    Ok((Head { version, method, authority, target, readings, is_redirected, headers, client }, body))
+    let head =
+        Head { version, method, authority, target, readings, is_redirected, headers, sent: None, client };
+    Ok((head, body))
 }
 
 /// Whether the caller can do nothing with an answer but 101. Other upgrades (`h2c` above all) may be ignored
@@ -220,7 +227,10 @@ impl Headers for Fields<&HeaderMap> {
 
 impl Headers for Head {
     fn visit(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        Fields(&self.headers).visit(name, each);
+        match &self.sent {
+            Some(sent) => sent.get_all(name).for_each(|value| each(value.as_bytes())),
+            None => Fields(&self.headers).visit(name, each),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod tunnel;
 pub(crate) use attempts::AttemptLog;
 
 use crate::accept::Reader;
+use crate::request::SpareLists;
 use crate::snapshot::HostEntry;
 use crate::uptime::Uptime;
 use connect::Connector;
@@ -35,6 +36,8 @@ pub(crate) struct Upstream {
     http1: Rc<http1_pool::Pool>,
     http2: Rc<http2_pool::Pool>,
     connector: Rc<Connector>,
+    /// For the heads of requests under way.
+    lists: Rc<SpareLists>,
     dice: Rc<RefCell<Pcg>>,
     uptime: Uptime,
 }
@@ -47,6 +50,7 @@ impl Upstream {
             http1: http1_pool::Pool::new(Rc::clone(&connector), idle_max),
             http2: http2_pool::Pool::new(Rc::clone(&connector)),
             connector,
+            lists: Rc::default(),
             dice,
             uptime,
         }

@@ -24,7 +24,8 @@ pub(crate) struct Filters<'a> {
     /// `None`: there are none.
     chain: Option<&'a Chain>,
     calls: Calls<'a>,
-    facts: Facts<'a>,
+    /// Of the connection.
+    pub(crate) facts: Facts<'a>,
 }
 
 impl<'a> Filters<'a> {
@@ -86,9 +87,9 @@ impl Calls<'_> {
         let worker = &self.downstream.worker;
         let entry = fetch_entry(worker, self.snapshot, &to.host).await?;
         let target = Target::new(&entry, to.port).ok_or(Reason::NoBackend)?;
-        let (head, body) = request::receive(request, None, &self.snapshot.settings)?;
+        let (mut head, body) = request::receive(request, None, &self.snapshot.settings)?;
         let target = target.spoken_to_in(head.version);
-        let mut answer = worker.upstream.send(&target, None, &head, body, &Unlogged).await?;
+        let mut answer = worker.upstream.send(&target, None, &mut head, body, &Unlogged).await?;
         let body = std::mem::take(answer.response.body_mut()).collect(ANSWER_BYTES_MAX).await;
         let Ok(body) = body else { return Err(Reason::UpstreamProtocol) };
         if let Some(lease) = answer.lease {

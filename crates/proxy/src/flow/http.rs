@@ -57,12 +57,11 @@ async fn follow(
     }
 
     let entered = enter(downstream, &snapshot, &head).await?;
-    let scope = entered.scope(&snapshot, facts(downstream, &entered, &head))?;
-    let filters = Filters::of(downstream, &snapshot, scope.facts);
+    let filters = Filters::of(downstream, &snapshot, facts(downstream, &entered, &head));
     if let Some(reply) = filters.on_request(Stage::Authentication, &mut head).await? {
         return Ok(reply);
     }
-    let Plan { dry_run, route } = plan::plan(&scope, &head.view());
+    let Plan { dry_run, route } = plan::plan(&entered.scope(&snapshot, filters.facts)?, &head.view());
     exchange.set_dry_run(dry_run);
     let route = route?;
     exchange.follows(route.rule);
@@ -81,7 +80,7 @@ async fn follow(
         body = exchange.impatient(body, head.version, wait);
     }
     let rule = route.rule.map(|rule| &**rule);
-    let answer = worker.upstream.send(&target, rule, &head, body, &**exchange).await?;
+    let answer = worker.upstream.send(&target, rule, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     filters.on_response(&head, response.headers_mut()).await?;

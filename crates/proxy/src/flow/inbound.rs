@@ -154,7 +154,8 @@ async fn follow(
         budget: &worker.shared.deliveries,
         begun_ms: worker.uptime.ms_at(exchange.begun()),
     };
-    let answer = worker.upstream.deliver(application, &head, exchange.counting(body), &**exchange).await?;
+    let answer =
+        worker.upstream.deliver(application, &mut head, exchange.counting(body), &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     filters.on_response(&head, response.headers_mut()).await?;

@@ -3,7 +3,8 @@
 
 use super::hygiene::{CameFrom, is_stripped};
 use super::{
-    Edge, Fields, HeaderName, HeaderValue, RequestIds, receive, response_format, strip, strip_trailers,
+    Edge, Fields, HeaderName, HeaderValue, RequestIds, SpareLists, receive, response_format, strip,
+    strip_trailers,
 };
 use crate::failure::ResponseFormat;
 use codec::Body;
@@ -14,6 +15,7 @@ use decide::forwarded::Scheme;
 use http::{Request, Version};
 use model::MeshSettings;
 use model::filter::{FilterConfig, HeaderEdit, ResponseHeaders};
+use std::rc::Rc;
 
 /// `lines`: the request line's method and target, then header lines. The answer is what would be sent on.
 fn canonical(version: Version, lines: &str) -> String {
@@ -224,4 +226,27 @@ fn request_ids_are_kept_when_usable_and_made_otherwise() {
     headers.insert("x-request-id", HeaderValue::from_static("a b"));
     ids.ensure(&mut headers, || 0);
     assert_eq!(headers["x-request-id"], "00000000-0000-4000-8000-000000000000");
+}
+
+#[test]
+fn each_attempt_sends_the_whole_head_and_filters_still_read_it() {
+    let lists = Rc::<SpareLists>::default();
+    for _ in 0..2 {
+        let request = Request::post("/a?b").header("host", "a").header("x-more", "1").header("accept", "c");
+        let request = request.header("x-more", "2").body(Body::empty()).unwrap();
+        let (mut head, _) = receive(request, None, &MeshSettings::default()).unwrap();
+        let received = head.headers.clone();
+        let outgoing = head.outgoing(&lists);
+        for _ in 0..3 {
+            let mut sent = outgoing.request(Body::empty());
+            assert_eq!((sent.method().as_str(), sent.uri().to_string()), ("POST", "/a?b".into()));
+            assert_eq!(sent.headers(), &received);
+            // What is added for one attempt is not in the next.
+            sent.headers_mut().insert("x-leno-destination", HeaderValue::from_static("b"));
+        }
+        let mut seen = Vec::new();
+        head.view().headers.visit("x-more", &mut |value| seen.push(value.to_vec()));
+        assert_eq!(seen, [b"1", b"2"]);
+        head.view().headers.visit("x-leno-destination", &mut |_| panic!("it was added to the request"));
+    }
 }

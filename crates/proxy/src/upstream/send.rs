@@ -10,13 +10,13 @@ use super::{Target, Upstream};
 use crate::body::Replay;
 use crate::failure;
 use crate::peer::Peer;
-use crate::request::{HEADER_DESTINATION, Head};
+use crate::request::{HEADER_DESTINATION, Head, Outgoing};
 use crate::snapshot::{Active, Retries};
 use codec::{Body, SendError, SendErrorKind};
 use decide::filter::RequestHead;
 use decide::listener::AppProtocol;
 use futures_util::TryFutureExt;
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use model::Reason;
 use model::route::{RetryPolicy, RouteRule};
 use model::service::{Endpoint, Protocol, Reach};
@@ -60,41 +60,49 @@ pub(crate) struct LocalApplication<'a> {
 }
 
 impl Upstream {
-    /// Sends a request to a service until somebody answers or nothing more may be tried.
+    /// Sends a request to a service until somebody answers or nothing more may be tried. The body is not in the
+    /// future, which would hold a copy of it.
     ///
     /// # Errors
     /// The last attempt's failure, or a timeout of the rule.
-    pub(crate) async fn send(
-        &self,
-        target: &Target,
-        rule: Option<&RouteRule>,
-        head: &Head,
+    pub(crate) fn send<'a>(
+        &'a self,
+        target: &'a Target,
+        rule: Option<&'a RouteRule>,
+        head: &'a mut Head,
         body: Body,
-        log: &impl AttemptLog,
-    ) -> Result<UpstreamAnswer, Reason> {
+        log: &'a impl AttemptLog,
+    ) -> impl Future<Output = Result<UpstreamAnswer, Reason>> {
         let policy = rule.and_then(|rule| rule.retry.as_ref());
-        let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };
         let hash = target.entry.priorities.hash(&head.view());
+        let head = head.outgoing(&self.lists);
+        let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };
         let mut retries = RetryState::begin(self, &target.entry).with_hash(hash);
-        let sent = attempts::run(&sending, &mut retries, &Timeouts::new(rule), log).await;
-        finish(sent, &sending.body, log)
+        let timeouts = Timeouts::new(rule);
+        async move {
+            let sent = attempts::run(&sending, &mut retries, &timeouts, log).await;
+            finish(sent, &sending.body, log)
+        }
     }
 
     /// Hands a request to the local application; once more when only an old connection had ended.
     ///
     /// # Errors
     /// The last attempt's failure.
-    pub(crate) async fn deliver(
-        &self,
-        to: LocalApplication<'_>,
-        head: &Head,
+    pub(crate) fn deliver<'a>(
+        &'a self,
+        to: LocalApplication<'a>,
+        head: &'a mut Head,
         body: Body,
-        log: &impl AttemptLog,
-    ) -> Result<UpstreamAnswer, Reason> {
+        log: &'a impl AttemptLog,
+    ) -> impl Future<Output = Result<UpstreamAnswer, Reason>> {
+        let head = head.outgoing(&self.lists);
         let delivery = Delivery { upstream: self, to, head, body: Replay::new(body) };
         let mut retries = RetryState::at(self, to.budget, to.begun_ms);
-        let delivered = attempts::run(&delivery, &mut retries, &Timeouts::NONE, log).await;
-        finish(delivered, &delivery.body, log)
+        async move {
+            let delivered = attempts::run(&delivery, &mut retries, &Timeouts::NONE, log).await;
+            finish(delivered, &delivery.body, log)
+        }
     }
 
     /// Over HTTP/1.1 without TLS. The request is made when there is a connection for it; one of which nothing was
@@ -172,7 +180,7 @@ struct Sending<'a> {
     upstream: &'a Upstream,
     target: &'a Target,
     policy: Option<&'a RetryPolicy>,
-    head: &'a Head,
+    head: Outgoing<'a>,
     body: Replay,
 }
 
@@ -187,7 +195,7 @@ impl Repeatable for Sending<'_> {
 
     async fn attempt(&self, index: usize) -> Result<UpstreamAnswer, AttemptError> {
         let Some(endpoint) = self.endpoint(index) else { return Err(Reason::NoEndpoint.into()) };
-        let request = || outgoing(self.head, self.body.next());
+        let request = || self.head.request(self.body.next());
         let (upstream, target) = (self.upstream, self.target);
         match endpoint.reach {
             Reach::Plain if target.protocol == Protocol::Http2 => {
@@ -223,7 +231,7 @@ impl Repeatable for Sending<'_> {
 struct Delivery<'a> {
     upstream: &'a Upstream,
     to: LocalApplication<'a>,
-    head: &'a Head,
+    head: Outgoing<'a>,
     body: Replay,
 }
 
@@ -231,7 +239,7 @@ impl Repeatable for Delivery<'_> {
     type Done = UpstreamAnswer;
 
     async fn attempt(&self, _index: usize) -> Result<UpstreamAnswer, AttemptError> {
-        let request = || outgoing(self.head, self.body.next());
+        let request = || self.head.request(self.body.next());
         match self.to.protocol {
             AppProtocol::Http1 => self.upstream.send_http1(self.to.address, request).await,
             AppProtocol::Http2 => self.upstream.send_http2(self.to.address, request).await,
@@ -270,16 +278,6 @@ fn finish(
         Err(_) if body.is_broken() => Err(log.broken_off()),
         Err(reason) => Err(reason),
     }
-}
-
-/// The request as it goes on the wire: origin form, `host` among the headers.
-fn outgoing(head: &Head, body: Body) -> Request<Body> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = Uri::from(head.target.clone());
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = head.headers.clone();
-    request
 }
 
 /// Says that there is a body where hyper would take a method of unknown length to have none, and drop it (S27).
