@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use codec::http1::{self, Sender};
+use codec::http1::{self, Http1Sender};
 use codec::{Body, Reply, ResetCode, ServerOptions};
 use http::Request;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
-type Pool = Rc<RefCell<Vec<Sender>>>;
+type Pool = Rc<RefCell<Vec<Http1Sender>>>;
 
 /// Forwards until the process is killed.
 pub fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
@@ -47,11 +47,11 @@ async fn forward(mut request: Request<Body>, pool: Pool, to: SocketAddr) -> Repl
     }
 }
 
-async fn take(pool: &Pool, to: SocketAddr) -> Option<Sender> {
+async fn take(pool: &Pool, to: SocketAddr) -> Option<Http1Sender> {
     let ready = {
         let mut pool = pool.borrow_mut();
         pool.retain(|sender| !sender.is_closed());
-        let index = pool.iter().rposition(Sender::is_ready);
+        let index = pool.iter().rposition(Http1Sender::is_ready);
         index.map(|index| pool.swap_remove(index))
     };
     if let Some(sender) = ready {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::measured::{Effect, median};
-use crate::process::{self, Running};
+use crate::process::{self, RunningProgram};
 
 /// Changes that are measured, after one that is not.
 const CHANGES: usize = 20;
@@ -32,7 +32,8 @@ pub fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
     let leno = std::fs::canonicalize(leno).with_context(|| format!("find {}", leno.display()))?;
     let command =
         [&leno.display().to_string(), "gateway", "-f", &directory.display().to_string(), "--admin-port", "0"];
-    let mut gateway = Running::start("leno", CORE, &command.map(str::to_owned), &folder.join("change.log"))?;
+    let mut gateway =
+        RunningProgram::start("leno", CORE, &command.map(str::to_owned), &folder.join("change.log"))?;
     gateway.wait_for(from)?;
     let mut times = Vec::new();
     for change in 0..=CHANGES {

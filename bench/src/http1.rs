@@ -16,8 +16,8 @@ use serde_json::json;
 use crate::allocations;
 use crate::change;
 use crate::measured::{Block, Measured, median};
-use crate::peers::{self, Folder, Peer};
-use crate::process::{self, Running};
+use crate::peers::{self, Folder, PeerProgram};
+use crate::process::{self, RunningProgram};
 use crate::report::{self, Report};
 use crate::wrk;
 
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<()> {
     let target = process::free_address()?;
     let backend = peers::backend(&folder, target)?;
     let mut backend_running =
-        Running::start(backend.name, LOAD_CORE, &backend.command, &folder.path("backend.log"))?;
+        RunningProgram::start(backend.name, LOAD_CORE, &backend.command, &folder.path("backend.log"))?;
     backend_running.wait_for(backend.address)?;
 
     let peers = peers(options, &folder, target)?;
@@ -122,7 +122,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 impl Measured {
-    fn of(peer: &Peer) -> Measured {
+    fn of(peer: &PeerProgram) -> Measured {
         Measured {
             name: peer.name,
             version: peer.version.clone(),
@@ -134,9 +134,9 @@ impl Measured {
 }
 
 /// Those who are here; a missing one is named and left out.
-fn peers(options: &Options, folder: &Folder, target: SocketAddr) -> Result<Vec<Peer>> {
+fn peers(options: &Options, folder: &Folder, target: SocketAddr) -> Result<Vec<PeerProgram>> {
     let venv = options.folder.join("envoy");
-    type Make<'a> = &'a dyn Fn(SocketAddr) -> Result<Peer>;
+    type Make<'a> = &'a dyn Fn(SocketAddr) -> Result<PeerProgram>;
     let makers: [(&str, Make<'_>); 6] = [
         ("null", &|from| peers::null(from, target)),
         ("bare", &|from| peers::bare(from, target)),
@@ -165,12 +165,12 @@ fn peers(options: &Options, folder: &Folder, target: SocketAddr) -> Result<Vec<P
 fn block(
     options: &Options,
     folder: &Folder,
-    peer: &Peer,
+    peer: &PeerProgram,
     round: usize,
     measured: &mut Measured,
 ) -> Result<Block> {
     let log = folder.path(&format!("{}.log", peer.name));
-    let mut running = Running::start(peer.name, PROXY_CORE, &peer.command, &log)?;
+    let mut running = RunningProgram::start(peer.name, PROXY_CORE, &peer.command, &log)?;
     running.wait_for(peer.address)?;
     measured.idle_mib = running.resident_mib();
     wrk::run(LOAD_CORE, peer.address, options.connections, WARM_UP_S)?;
@@ -192,9 +192,9 @@ fn block(
 }
 
 /// System calls per request, counted by strace from outside.
-fn count_syscalls(options: &Options, folder: &Folder, peer: &Peer) -> Result<f64> {
+fn count_syscalls(options: &Options, folder: &Folder, peer: &PeerProgram) -> Result<f64> {
     let log = folder.path(&format!("{}.log", peer.name));
-    let mut running = Running::start(peer.name, PROXY_CORE, &peer.command, &log)?;
+    let mut running = RunningProgram::start(peer.name, PROXY_CORE, &peer.command, &log)?;
     running.wait_for(peer.address)?;
     wrk::run(LOAD_CORE, peer.address, options.connections, WARM_UP_S)?;
     let counts = folder.path(&format!("{}.strace", peer.name));

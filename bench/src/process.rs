@@ -15,7 +15,7 @@ const START_WAIT: Duration = Duration::from_secs(10);
 const TICK_US: f64 = 10_000.0;
 
 /// A running program, ended when dropped.
-pub struct Running {
+pub struct RunningProgram {
     child: Child,
     name: String,
 }
@@ -27,9 +27,9 @@ pub struct Cpu {
     pub system: f64,
 }
 
-impl Running {
+impl RunningProgram {
     /// Starts `command` (program and arguments) pinned to `core`; its words go to `log`.
-    pub fn start(name: &str, core: usize, command: &[String], log: &Path) -> Result<Running> {
+    pub fn start(name: &str, core: usize, command: &[String], log: &Path) -> Result<RunningProgram> {
         Self::start_hearing(name, core, command, log, Stdio::null())
     }
 
@@ -40,7 +40,7 @@ impl Running {
         command: &[String],
         log: &Path,
         input: Stdio,
-    ) -> Result<Running> {
+    ) -> Result<RunningProgram> {
         let words = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
         let child = Command::new("taskset")
             .args(["-c", &core.to_string()])
@@ -52,7 +52,7 @@ impl Running {
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        Ok(Running { child, name: name.to_owned() })
+        Ok(RunningProgram { child, name: name.to_owned() })
     }
 
     /// Waits until it accepts connections.
@@ -116,7 +116,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let group = nix::unistd::Pid::from_raw(self.id().cast_signed());
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::change;
 use crate::measured::ManyRoutes;
-use crate::process::{self, Running};
+use crate::process::{self, RunningProgram};
 use crate::report;
 
 /// HTTPRoutes of the gateway, of one host name, one rule and one match each.
@@ -88,7 +88,7 @@ fn gateway(leno: &str, folder: &Path, routes: usize) -> Result<(f64, f64)> {
     let command: Vec<String> = [leno].into_iter().chain(arguments).map(str::to_owned).collect();
     let log = folder.join(format!("gateway-{routes}.log"));
     let began = Instant::now();
-    let running = Running::start("leno gateway", CORE, &command, &log)?;
+    let running = RunningProgram::start("leno gateway", CORE, &command, &log)?;
     while ask(from, routes).is_none_or(|answer| answer != "here") {
         ensure!(began.elapsed() < SERVED_WITHIN, "{routes} routes are not served; see {}", log.display());
         std::thread::yield_now();
@@ -113,7 +113,7 @@ fn writes(leno: &str, folder: &Path) -> Result<Vec<(usize, f64)>> {
     let command = [leno].into_iter().chain(arguments).chain(["--listen", &listen, "--metrics", &metrics]);
     let command: Vec<String> = command.chain(["--api", &api.to_string()]).map(str::to_owned).collect();
     let log = folder.join("control.log");
-    let mut running = Running::start_hearing("leno control", CORE, &command, &log, issuer()?)?;
+    let mut running = RunningProgram::start_hearing("leno control", CORE, &command, &log, issuer()?)?;
     running.wait_for(api)?;
     let mut client = Client(BufReader::new(TcpStream::connect(api)?));
     let here: SocketAddr = ([127, 0, 0, 1], 9).into();

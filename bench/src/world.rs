@@ -13,7 +13,7 @@ use api::Object;
 use model::service::EndpointState;
 use model::{Locality, SpiffeId, TrustDomain};
 use serde_json::json;
-use translate::{ClusterPlace, JoinedWorkload, World, WorldChange};
+use translate::{JoinedWorkload, LocalCluster, World, WorldChange};
 
 use crate::measured::{ManyObjects, OneChange, median};
 use crate::{allocations, report};
@@ -143,8 +143,8 @@ fn one(text: &str) -> Result<WorldChange> {
     Ok(WorldChange::Object(read(text)?.pop().context("read one document")?))
 }
 
-fn place() -> Result<ClusterPlace> {
-    Ok(ClusterPlace {
+fn place() -> Result<LocalCluster> {
+    Ok(LocalCluster {
         cluster: "bench".into(),
         network: "bench".into(),
         locality: Locality::default(),

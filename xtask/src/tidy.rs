@@ -1,13 +1,14 @@
 //! `cargo xtask tidy`: what a compiler does not check. One line per finding; exit 1 when there is any.
 //!
 //! `arrows` holds the layers of the design, `crates` what may be linked, `circles` who may use whom within a crate,
-//! `sources` the shape of files, `papers` that what the papers name is there.
+//! `sources` the shape of files, `types` that a type's name is found once, `papers` that what the papers name is there.
 
 mod arrows;
 mod circles;
 mod crates;
 mod papers;
 mod sources;
+mod types;
 
 use crate::files;
 use anyhow::Context;
@@ -36,6 +37,7 @@ pub fn run(root: &Path) -> anyhow::Result<ExitCode> {
     found.extend(crates::check(root)?);
     found.extend(circles::check(root)?);
     found.extend(sources::check(root)?);
+    found.extend(types::check(root)?);
     found.extend(papers::check(root)?);
     let page = std::fs::read_to_string(root.join(files::PAGE)).unwrap_or_default();
     if page != files::page(root)? {

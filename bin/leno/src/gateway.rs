@@ -4,7 +4,7 @@ use anyhow::Result;
 use control::local::{self, Attached};
 use control::source::Sources;
 use daemon::{Drain, Tasks};
-use model::Level;
+use model::Severity;
 use proxy::start::{Opened, Seams};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,7 +99,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let control = tasks.clone();
     let open = move || {
         let Attached { link, findings, .. } = local::attach(sources, &control, drain)?;
-        let has_refusals = findings.iter().any(|finding| finding.code.level() == Level::Error);
+        let has_refusals = findings.iter().any(|finding| finding.code.level() == Severity::Error);
         for finding in findings {
             daemon::logging::say(finding);
         }

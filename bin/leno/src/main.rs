@@ -35,7 +35,7 @@ enum Command {
     Demo(lab::DemoArguments),
     /// What needs privileges on a host: capture of traffic
     #[command(subcommand)]
-    Node(node::Command),
+    Node(node::NodeCommand),
     #[command(flatten)]
     User(cli::Command),
     #[command(hide = true)]

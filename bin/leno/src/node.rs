@@ -4,7 +4,7 @@ use anyhow::Result;
 
 /// What to do on this host.
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum NodeCommand {
     /// Redirect this host's traffic to the proxy on it
     Capture {
         /// Print the rules instead of applying them
@@ -16,11 +16,11 @@ pub enum Command {
 }
 
 /// Does it.
-pub fn run(command: &Command) -> Result<()> {
+pub fn run(command: &NodeCommand) -> Result<()> {
     match command {
-        Command::Capture { print: true } => print!("{}", ::node::capture::ruleset()),
-        Command::Capture { print: false } => ::node::capture::apply()?,
-        Command::Release => ::node::capture::release()?,
+        NodeCommand::Capture { print: true } => print!("{}", ::node::capture::ruleset()),
+        NodeCommand::Capture { print: false } => ::node::capture::apply()?,
+        NodeCommand::Release => ::node::capture::release()?,
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! The names of fields are read by scripts too: they stay. Readers take what is missing as unknown, because the other
 //! side may be older. Text that is unknown is `None`; where a field is written as `null` then, its type says so.
 
-use model::{Code, Finding, Level, ObjectRef, Origin};
+use model::{Code, Finding, ObjectRef, Origin, Severity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A field that is left out, written as `null`, or there.
@@ -325,11 +325,11 @@ impl FindingReport {
 }
 
 /// A level in a word.
-pub fn level(level: Level) -> &'static str {
+pub fn level(level: Severity) -> &'static str {
     match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Info => "info",
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
     }
 }
 

@@ -5,7 +5,7 @@ use api::report::FindingReport;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use model::{Finding, Level};
+use model::{Finding, Severity};
 use serde_json::{Value, json};
 
 /// How the body of an answer is written.
@@ -136,7 +136,7 @@ fn told(form: Form, code: StatusCode, reason: &str, message: &str, details: Valu
 /// A refusal as a `Status`.
 pub(crate) fn refusal(form: Form, refusal: &ApiError) -> Response {
     let message = match refusal {
-        ApiError::Invalid(findings) => match findings.iter().find(|f| f.code.level() == Level::Error) {
+        ApiError::Invalid(findings) => match findings.iter().find(|f| f.code.level() == Severity::Error) {
             Some(first) => first.to_string(),
             None => refusal.to_string(),
         },

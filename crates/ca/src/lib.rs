@@ -12,4 +12,4 @@ pub mod token;
 pub use issuer::{IssueError, IssuerOptions, LeafIssuer, RootIssuer};
 pub use root::Root;
 pub use sign::{SignError, Signer};
-pub use token::Token;
+pub use token::JoinToken;

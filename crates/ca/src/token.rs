@@ -1,5 +1,5 @@
 //! Join tokens: `lj1.<id>.<secret>.<SHA-256 of the root>`. Remembering which are spent is `control`'s part,
-//! and it keeps [`Token::hash`], never the token.
+//! and it keeps [`JoinToken::hash`], never the token.
 
 use aws_lc_rs::{constant_time, digest};
 use model::hex;
@@ -14,7 +14,7 @@ const TEXT_BYTES_MAX: usize = 256;
 
 /// A join token. Whoever holds the text may use it, once.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct JoinToken {
     /// Names the token in the control plane's books and in logs; 16 hex digits, not secret.
     pub id: String,
     secret: [u8; SECRET_BYTES],
@@ -24,7 +24,7 @@ pub struct Token {
 
 /// Why a text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub enum JoinTokenError {
     /// Not of the shape.
     #[error("not a join token")]
     Malformed,
@@ -36,20 +36,20 @@ pub enum TokenError {
     Random,
 }
 
-impl Token {
+impl JoinToken {
     /// A new random token for a root.
-    pub fn generate(root_pin: [u8; 32]) -> Result<Self, TokenError> {
+    pub fn generate(root_pin: [u8; 32]) -> Result<Self, JoinTokenError> {
         let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| TokenError::Random)?;
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| TokenError::Random)?;
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| JoinTokenError::Random)?;
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| JoinTokenError::Random)?;
         Ok(Self { id: hex::hex(&id), secret, root_pin })
     }
 
     /// Reads the text; surrounding white space is ignored.
-    pub fn parse(text: &str) -> Result<Self, TokenError> {
+    pub fn parse(text: &str) -> Result<Self, JoinTokenError> {
         let text = text.trim();
         if text.len() > TEXT_BYTES_MAX {
-            return Err(TokenError::Malformed);
+            return Err(JoinTokenError::Malformed);
         }
         let parts: Vec<&str> = text.split('.').collect();
         match parts.as_slice() {
@@ -58,8 +58,8 @@ impl Token {
                 secret: unhex(secret)?,
                 root_pin: unhex(pin)?,
             }),
-            [other, _, _, _] if other.starts_with("lj") => Err(TokenError::Version),
-            _ => Err(TokenError::Malformed),
+            [other, _, _, _] if other.starts_with("lj") => Err(JoinTokenError::Version),
+            _ => Err(JoinTokenError::Malformed),
         }
     }
 
@@ -82,9 +82,9 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for JoinToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({})", self.id)
+        write!(f, "JoinToken({})", self.id)
     }
 }
 
@@ -96,8 +96,8 @@ pub fn pin_of(root_der: &[u8]) -> [u8; 32] {
 }
 
 /// As [`model::hex::unhex`].
-fn unhex<const N: usize>(text: &str) -> Result<[u8; N], TokenError> {
-    hex::unhex(text).ok_or(TokenError::Malformed)
+fn unhex<const N: usize>(text: &str) -> Result<[u8; N], JoinTokenError> {
+    hex::unhex(text).ok_or(JoinTokenError::Malformed)
 }
 
 #[cfg(test)]

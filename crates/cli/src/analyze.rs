@@ -6,10 +6,10 @@ use crate::exit::{self, Failure, Outcome};
 use crate::load::{self, Strict};
 use crate::remote::{self, Server};
 use crate::show;
-use model::{Finding, Level, Locality, TrustDomain};
+use model::{Finding, Locality, Severity, TrustDomain};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use translate::{ClusterPlace, World, WorldChange};
+use translate::{LocalCluster, World, WorldChange};
 
 /// Arguments of `analyze`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,8 @@ pub(crate) async fn run(args: &Analyze, console: &mut Console) -> Outcome {
         AnalyzeOutput::Json => console.data(&format!("{:#}\n", json!({ "findings": list(&findings) }))),
         AnalyzeOutput::Text => show::findings(console, &findings, |file| loaded.text_of(file)),
     }
-    let is_error = |finding: &&Finding| finding.code.level() == Level::Error || args.strict.forbids(finding);
+    let is_error =
+        |finding: &&Finding| finding.code.level() == Severity::Error || args.strict.forbids(finding);
     let errors = findings.iter().filter(is_error).count();
     if findings.is_empty() {
         console.say(&format!("nothing found in {what}"));
@@ -88,7 +89,7 @@ pub(crate) fn world_in(objects: &[api::Object], domain: Option<TrustDomain>) -> 
         .or_else(|| configured.and_then(TrustDomain::parse))
         .or_else(|| TrustDomain::parse("cluster.local"));
     let trust_domain = trust_domain.ok_or_else(|| Failure::new(exit::FAILED, "no trust domain"))?;
-    let place = ClusterPlace {
+    let place = LocalCluster {
         cluster: "local".into(),
         network: "local".into(),
         locality: Locality::default(),

@@ -3,10 +3,10 @@
 use crate::console::{Console, Tone, paint};
 use crate::exit::{self, Outcome};
 use crate::remote::{self, Remote, Server};
-use crate::show::{self, Output};
+use crate::show::{self, ReportFormat};
 use crate::status::{PlaneStatus, Recipient};
 use api::report::{CertificateReport, CertificateState, ControlStatus, SyncState};
-use model::{Finding, Level};
+use model::{Finding, Severity};
 use serde_json::json;
 
 /// Arguments of `check`.
@@ -14,7 +14,7 @@ use serde_json::json;
 pub struct Check {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
+    output: ReportFormat,
     #[command(flatten)]
     server: Server,
 }
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &Check, console: &mut Console) -> Outcome {
 }
 
 fn count_errors(findings: &[Finding]) -> usize {
-    findings.iter().filter(|finding| finding.code.level() == Level::Error).count()
+    findings.iter().filter(|finding| finding.code.level() == Severity::Error).count()
 }
 
 fn about_proxies(status: &ControlStatus, proxies: &[Recipient<'_>], remote: &Remote) -> Vec<CheckAnswer> {
@@ -131,7 +131,7 @@ fn about_own_certificates(held: &[CertificateReport]) -> CheckAnswer {
 
 /// Answers are data, what is said about them is talk: findings with their lines go to stderr as elsewhere.
 fn print(
-    output: Output,
+    output: ReportFormat,
     console: &mut Console,
     answers: &[CheckAnswer],
     findings: &[Finding],

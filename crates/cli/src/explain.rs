@@ -6,7 +6,7 @@ use crate::console::Console;
 use crate::exit::{self, Failure, Outcome, USAGE};
 use crate::show;
 use api::report;
-use model::reason::{Blame, Retry, Row};
+use model::reason::{Blame, ReasonRow, Retry};
 use model::{Code, Reason};
 
 /// Arguments of `explain`.
@@ -47,7 +47,7 @@ fn one(code: &str) -> Option<String> {
     Reason::by_code(&code.to_ascii_lowercase()).map(|reason| describe(&reason.row()))
 }
 
-fn describe(row: &Row) -> String {
+fn describe(row: &ReasonRow) -> String {
     let blame = match row.blame {
         Blame::Downstream => "the caller",
         Blame::Upstream => "the callee, or the way to it",

@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};
-use crate::naming::{self, Wanted};
+use crate::naming::{self, ObjectSelector};
 use crate::remote::{Remote, Server};
 use crate::show;
 use api::kinds::ObjectKind;
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Get, console: &mut Console) -> Outcome {
     };
     let remote = args.server.remote()?;
     let mut found: Vec<(&'static ObjectKind, Value)> = Vec::new();
-    for Wanted { kind, name } in &wanted {
+    for ObjectSelector { kind, name } in &wanted {
         let value = fetch(&remote, kind, namespace.as_deref(), name.as_deref()).await?;
         match value.get("items").and_then(Value::as_array) {
             Some(items) => found.extend(items.iter().map(|item| (*kind, item.clone()))),

@@ -39,14 +39,14 @@ pub enum Command {
     Delete(delete::Delete),
     /// Show each proxy with the configuration it was sent and the one it acknowledged
     #[command(visible_alias = "proxy-status")]
-    Status(status::Status),
+    Status(status::StatusArgs),
     /// Find what is wrong with configuration, in files or in the running cluster
     Analyze(analyze::Analyze),
     /// Explain the code of a finding, or a response_code_details of the access log
     Explain(explain::Explain),
     /// Join tokens
     #[command(subcommand)]
-    Token(token::Token),
+    Token(token::TokenCommand),
     /// Take out a proxy that is gone for good; one that runs withdraws itself when it stops
     Withdraw(withdraw::Withdraw),
     /// Check that the control plane answers and that all proxies are in sync

@@ -49,7 +49,7 @@ impl Loaded {
 
     /// Whether anything is wrong enough to stop.
     pub(crate) fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.code.level() == model::Level::Error)
+        self.findings.iter().any(|finding| finding.code.level() == model::Severity::Error)
     }
 }
 

@@ -5,13 +5,13 @@ use api::kinds::{self, ObjectKind};
 
 /// One kind and, if given, one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct ObjectSelector {
     pub(crate) kind: &'static ObjectKind,
     pub(crate) name: Option<String>,
 }
 
 /// Reads `KIND`, `KIND/NAME`, `KIND NAME...` or several `KIND/NAME`.
-pub(crate) fn parse(words: &[String]) -> Result<Vec<Wanted>, Failure> {
+pub(crate) fn parse(words: &[String]) -> Result<Vec<ObjectSelector>, Failure> {
     let Some((first, rest)) = words.split_first() else {
         return Err(Failure::new(USAGE, "name a kind, for example httproutes"));
     };
@@ -20,16 +20,16 @@ pub(crate) fn parse(words: &[String]) -> Result<Vec<Wanted>, Failure> {
     }
     let kind = find_kind(first)?;
     if rest.is_empty() {
-        return Ok(vec![Wanted { kind, name: None }]);
+        return Ok(vec![ObjectSelector { kind, name: None }]);
     }
-    rest.iter().map(|name| Ok(Wanted { kind, name: Some(check_name(name)?) })).collect()
+    rest.iter().map(|name| Ok(ObjectSelector { kind, name: Some(check_name(name)?) })).collect()
 }
 
-fn pair(word: &str) -> Result<Wanted, Failure> {
+fn pair(word: &str) -> Result<ObjectSelector, Failure> {
     let Some((kind, name)) = word.split_once('/') else {
         return Err(Failure::new(USAGE, format!("{word}: write KIND/NAME for each object")));
     };
-    Ok(Wanted { kind: find_kind(kind)?, name: Some(check_name(name)?) })
+    Ok(ObjectSelector { kind: find_kind(kind)?, name: Some(check_name(name)?) })
 }
 
 /// The kind that a person means. `httproutes.gateway.networking.k8s.io`, as printed by `-o name`, works too.

@@ -3,7 +3,7 @@
 use crate::console::{Console, Paint, Tone, paint};
 use crate::exit::Failure;
 use api::report::{self, FindingReport};
-use model::{Finding, Level};
+use model::{Finding, Severity};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -12,14 +12,14 @@ const EXCERPT_CHARS_MAX: usize = 240;
 
 /// Forms of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum ReportFormat {
     #[default]
     Table,
     Json,
     Yaml,
 }
 
-impl Output {
+impl ReportFormat {
     /// The report as a document; `None`: a table is wanted.
     pub(crate) fn document(self, report: impl FnOnce() -> Value) -> Result<Option<String>, Failure> {
         match self {
@@ -41,9 +41,9 @@ pub(crate) fn finding(finding: &Finding) -> Value {
 fn level(finding: &Finding) -> (&'static str, Tone) {
     let level = finding.code.level();
     let tone = match level {
-        Level::Error => Tone::Bad,
-        Level::Warning => Tone::Doubt,
-        Level::Info => Tone::Quiet,
+        Severity::Error => Tone::Bad,
+        Severity::Warning => Tone::Doubt,
+        Severity::Info => Tone::Quiet,
     };
     (report::level(level), tone)
 }

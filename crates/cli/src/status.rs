@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};
 use crate::remote::Server;
-use crate::show::{self, Output};
+use crate::show::{self, ReportFormat};
 use api::report::{
     CertificateReport, CertificateState, ClusterStanding, ControlStatus, MANAGER, ManagerStatus, ProxyReport,
     SyncFacts, SyncState,
@@ -15,13 +15,13 @@ const HASH_CHARS: usize = 12;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// Only proxies of this namespace
     #[arg(short, long)]
     namespace: Option<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
+    output: ReportFormat,
     #[command(flatten)]
     server: Server,
 }
@@ -131,7 +131,7 @@ pub(crate) fn word(state: SyncState) -> &'static str {
     }
 }
 
-pub(crate) async fn run(args: &Status, console: &mut Console) -> Outcome {
+pub(crate) async fn run(args: &StatusArgs, console: &mut Console) -> Outcome {
     let mut report = args.server.remote()?.get("/leno/v1/status").await?;
     let namespace = args.namespace.as_deref();
     let is_manager = matches!(PlaneStatus::read(&report)?, PlaneStatus::Manager(_));

@@ -7,7 +7,7 @@ use crate::remote::{self, Server};
 
 /// Commands on join tokens.
 #[derive(Debug, clap::Subcommand)]
-pub enum Token {
+pub enum TokenCommand {
     /// Make a token with which one workload of a WorkloadGroup can join, once
     Create(Create),
 }
@@ -25,7 +25,7 @@ pub struct Create {
     server: Server,
 }
 
-pub(crate) async fn run(Token::Create(args): &Token, console: &mut Console) -> Outcome {
+pub(crate) async fn run(TokenCommand::Create(args): &TokenCommand, console: &mut Console) -> Outcome {
     let (namespace, group) = (naming::check_name(&args.namespace)?, naming::check_name(&args.group)?);
     let kind = api::kinds::by_kind("WorkloadGroup");
     let kind = kind.ok_or_else(|| Failure::new(exit::FAILED, "WorkloadGroup is no known kind"))?;

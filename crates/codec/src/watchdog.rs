@@ -14,7 +14,7 @@ use crate::options::STALL_BYTES_MIN;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum Activity {
     /// The first byte of the next request.
     Idle,
     /// The rest of something that must come soon.
@@ -67,8 +67,8 @@ impl Outlet {
 /// Watches the stages of one connection.
 pub(crate) struct Watchdog {
     timer: Pin<Box<Sleep>>,
-    stage: Stage,
-    /// Changes whenever the stage was left and entered again in between.
+    activity: Activity,
+    /// Changes whenever the activity was left and entered again in between.
     turn: u64,
     deadline: Option<Instant>,
     idle: Duration,
@@ -82,7 +82,7 @@ impl Watchdog {
         let deadline = Instant::now() + options.idle_timeout;
         Watchdog {
             timer: Box::pin(tokio::time::sleep_until(deadline)),
-            stage: Stage::Idle,
+            activity: Activity::Idle,
             turn: 0,
             deadline: Some(deadline),
             idle: options.idle_timeout,
@@ -95,17 +95,17 @@ impl Watchdog {
     /// From now on idling is allowed for `idle` only.
     pub(crate) fn shorten_idle(&mut self, idle: Duration) {
         self.idle = idle;
-        if self.stage == Stage::Idle {
+        if self.activity == Activity::Idle {
             let deadline = Instant::now() + idle;
             self.deadline = Some(deadline);
             self.timer.as_mut().reset(deadline);
         }
     }
 
-    /// Notes the stage; ready with it when it has lasted too long.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, stage: Stage, turn: u64) -> Poll<Stage> {
-        if stage != self.stage || turn != self.turn {
-            self.enter(stage, turn);
+    /// Notes the activity; ready with it when it has lasted too long.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, activity: Activity, turn: u64) -> Poll<Activity> {
+        if activity != self.activity || turn != self.turn {
+            self.enter(activity, turn);
         }
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
@@ -113,7 +113,7 @@ impl Watchdog {
                 Some(deadline) if deadline <= now => {
                     self.deadline = None;
                     self.timer.as_mut().reset(now + self.idle);
-                    return Poll::Ready(stage);
+                    return Poll::Ready(activity);
                 }
                 Some(deadline) => self.timer.as_mut().reset(deadline),
                 None => self.timer.as_mut().reset(now + self.idle),
@@ -122,14 +122,14 @@ impl Watchdog {
         Poll::Pending
     }
 
-    fn enter(&mut self, stage: Stage, turn: u64) {
-        (self.stage, self.turn) = (stage, turn);
-        self.deadline = match stage {
-            Stage::Busy => None,
-            Stage::Idle => Some(Instant::now() + self.idle),
-            Stage::Head => Some(Instant::now() + self.head),
-            Stage::HalfClosed => Some(Instant::now() + self.half_closed),
-            Stage::Stuck => Some(Instant::now() + self.stuck),
+    fn enter(&mut self, activity: Activity, turn: u64) {
+        (self.activity, self.turn) = (activity, turn);
+        self.deadline = match activity {
+            Activity::Busy => None,
+            Activity::Idle => Some(Instant::now() + self.idle),
+            Activity::Head => Some(Instant::now() + self.head),
+            Activity::HalfClosed => Some(Instant::now() + self.half_closed),
+            Activity::Stuck => Some(Instant::now() + self.stuck),
         };
         // A later deadline is found when the timer fires; an earlier one must move it now.
         if let Some(deadline) = self.deadline

@@ -7,7 +7,7 @@ use ca::issuer::LeafRequest;
 use ca::issuer::held::HeldIntermediate;
 use ca::{IssueError, LeafIssuer, RootIssuer, SignError, Signer};
 use daemon::clock::Clock;
-use identity::freshness::Held;
+use identity::freshness::HeldCertificate;
 use identity::rotate::{SignedLeaf, jitter};
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
 use model::trust::TrustBundle;
@@ -117,9 +117,9 @@ impl Authority {
     }
 
     /// The certificates that this control plane lives on: the one it signs with, and its own.
-    pub fn certificates(&self, own: &Identity) -> Vec<Held> {
+    pub fn certificates(&self, own: &Identity) -> Vec<HeldCertificate> {
         let current = self.current();
-        let signing = Held {
+        let signing = HeldCertificate {
             name: "signing certificate",
             not_before: current.since,
             not_after: current.held.signer.not_after(),

@@ -11,9 +11,9 @@ use apiserver::Store;
 use apiserver::backend::{
     ApiError, Applied, Applies, Backend, Batch, Changed, Item, KindScope, ObjectTarget, ServedKind,
 };
-use change::{Made, Wanted};
+use change::{Made, WantedChange};
 use model::time::rfc3339;
-use model::{Code, Finding, Level, ObjectRef, Origin};
+use model::{Code, Finding, ObjectRef, Origin, Severity};
 use planes::OwnCertificates;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -117,7 +117,7 @@ fn item(object: &Object, revision: u64) -> Item {
 /// The one object of a body, checked to be the one that the path names.
 fn parse_body(target: &ObjectTarget, body: &str) -> Result<(Object, Vec<Finding>), ApiError> {
     let (mut objects, findings) = api::parse::documents(body, "");
-    if findings.iter().any(|finding| finding.code.level() == Level::Error) {
+    if findings.iter().any(|finding| finding.code.level() == Severity::Error) {
         return Err(ApiError::Invalid(findings));
     }
     let wanted = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
@@ -141,11 +141,11 @@ fn parse_body(target: &ObjectTarget, body: &str) -> Result<(Object, Vec<Finding>
 }
 
 /// The objects of a batch, each text one of them.
-fn parse_batch(batch: Batch) -> Result<Wanted, ApiError> {
+fn parse_batch(batch: Batch) -> Result<WantedChange, ApiError> {
     let (mut put, mut findings, mut broken) = (Vec::new(), Vec::new(), false);
     for (at, text) in batch.apply.iter().enumerate() {
         let (mut objects, found) = api::parse::documents(text, "");
-        broken |= found.iter().any(|finding| finding.code.level() == Level::Error);
+        broken |= found.iter().any(|finding| finding.code.level() == Severity::Error);
         findings.extend(found);
         match (objects.pop(), objects.is_empty()) {
             (Some(object), true) => put.push(object),
@@ -160,7 +160,7 @@ fn parse_batch(batch: Batch) -> Result<Wanted, ApiError> {
         return Err(ApiError::Invalid(findings));
     }
     let named = |target: &ObjectTarget| ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
-    Ok(Wanted { put, gone: batch.delete.iter().map(named).collect(), findings })
+    Ok(WantedChange { put, gone: batch.delete.iter().map(named).collect(), findings })
 }
 
 impl Backend for ClusterApi {
@@ -184,7 +184,7 @@ impl Backend for ClusterApi {
     async fn apply(&self, target: ObjectTarget, body: String) -> Result<Applied, ApiError> {
         // Reading may take a while: expressions are compiled.
         let (object, findings) = blocking(move || parse_body(&target, &body)).await?;
-        let wanted = Wanted { put: vec![object], gone: Vec::new(), findings };
+        let wanted = WantedChange { put: vec![object], gone: Vec::new(), findings };
         let Made { changed, mut values } = self.make(wanted).await.map_err(change::one)?;
         let Changed { revision, applied, findings, .. } = changed;
         let change = applied.first().map_or(Applies::Updated, |(_, change)| *change);
@@ -198,7 +198,7 @@ impl Backend for ClusterApi {
 
     async fn delete(&self, target: ObjectTarget) -> Result<(), ApiError> {
         let object = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
-        let wanted = Wanted { put: Vec::new(), gone: vec![object], findings: Vec::new() };
+        let wanted = WantedChange { put: Vec::new(), gone: vec![object], findings: Vec::new() };
         let changed = self.make(wanted).await.map_err(change::one)?.changed;
         match changed.missing.first() {
             Some(missing) => Err(ApiError::NotFound(missing.to_string())),

@@ -22,8 +22,8 @@ use model::trust::Proof;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use translate::{ClusterPlace, CompiledGroup};
-use xds::grpc::{Enrollment, Join, Joined, Peer, Signed, Withdrawn};
+use translate::{CompiledGroup, LocalCluster};
+use xds::grpc::{CallingPeer, Enrollment, Join, Joined, Signed, WithdrawalOutcome};
 use xds::{Code, Status};
 
 /// Joins that may come at once.
@@ -90,7 +90,7 @@ impl Enroller {
     }
 
     /// Counts and logs a refusal.
-    fn refused(&self, call: &str, peer: &Peer, status: Status) -> Status {
+    fn refused(&self, call: &str, peer: &CallingPeer, status: Status) -> Status {
         self.parts.metrics.refusals.inc();
         let id = peer.proof.as_ref().or(peer.expired.as_ref()).map(|proof| proof.id.to_string());
         tracing::warn!(call, peer = %peer.address, id, reason = %status.message, "enrollment refused");
@@ -154,7 +154,7 @@ impl Enroller {
     async fn group_of(
         &self,
         checked: &CheckedToken,
-    ) -> Result<(CompiledGroup, ClusterPlace, SpiffeId), Status> {
+    ) -> Result<(CompiledGroup, LocalCluster, SpiffeId), Status> {
         let binding = checked.binding.clone();
         let found = self.parts.handle.run(move |plane, _| {
             if !plane.has_room() {
@@ -167,7 +167,7 @@ impl Enroller {
                 let text = format!("WorkloadGroup/{}.{} is gone", binding.group, binding.namespace);
                 Status::new(Code::FailedPrecondition, text)
             };
-            Ok((group.ok_or_else(gone)?, world.place(), identity.ok_or_else(gone)?))
+            Ok((group.ok_or_else(gone)?, world.local_cluster(), identity.ok_or_else(gone)?))
         });
         found.await.map_err(stopping)?
     }
@@ -184,7 +184,7 @@ impl Enroller {
         }
     }
 
-    async fn try_sign(&self, peer: &Peer, csr: &[u8]) -> Result<Signed, Status> {
+    async fn try_sign(&self, peer: &CallingPeer, csr: &[u8]) -> Result<Signed, Status> {
         let late = peer.proof.is_none();
         let proof = peer.proof.as_ref().or(peer.expired.as_ref()).cloned().ok_or_else(|| peer.unproved())?;
         let uid = proof.uid.clone().ok_or(Stranger::OtherRegistration).map_err(denied)?;
@@ -215,7 +215,12 @@ impl Enroller {
         Ok(Signed { chain: signed.chain, bundles: signed.bundles })
     }
 
-    async fn try_withdraw(&self, peer: &Peer, uid: String, deadline: Duration) -> Result<Withdrawn, Status> {
+    async fn try_withdraw(
+        &self,
+        peer: &CallingPeer,
+        uid: String,
+        deadline: Duration,
+    ) -> Result<WithdrawalOutcome, Status> {
         let proof = proved(peer)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         let begun = self.parts.handle.run(move |plane, now| {
@@ -226,12 +231,12 @@ impl Enroller {
         });
         begun.await.map_err(stopping)?.map_err(denied)?;
         let withdrawn = answer.await.map_err(|_| stopping(Ended))?;
-        Ok(Withdrawn { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding })
+        Ok(WithdrawalOutcome { acknowledged: withdrawn.acknowledged, outstanding: withdrawn.outstanding })
     }
 }
 
 impl Enrollment for Enroller {
-    fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
+    fn join(&self, peer: CallingPeer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
         let work = async move {
             let done = self.try_join(model::address::source(peer.address.ip()), join).await;
             done.map_err(|status| self.refused("join", &peer, status))
@@ -239,17 +244,17 @@ impl Enrollment for Enroller {
         work.boxed()
     }
 
-    fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
+    fn sign(&self, peer: CallingPeer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
         async move { self.try_sign(&peer, &csr).await.map_err(|status| self.refused("sign", &peer, status)) }
             .boxed()
     }
 
     fn withdraw(
         &self,
-        peer: Peer,
+        peer: CallingPeer,
         uid: String,
         deadline: Duration,
-    ) -> BoxFuture<'_, Result<Withdrawn, Status>> {
+    ) -> BoxFuture<'_, Result<WithdrawalOutcome, Status>> {
         let work = async move {
             let done = self.try_withdraw(&peer, uid, deadline).await;
             done.map_err(|status| self.refused("withdraw", &peer, status))
@@ -280,7 +285,7 @@ fn denied(stranger: Stranger) -> Status {
     Status::new(code, stranger.to_string())
 }
 
-fn proved(peer: &Peer) -> Result<Proof, Status> {
+fn proved(peer: &CallingPeer) -> Result<Proof, Status> {
     peer.proof.clone().ok_or_else(|| peer.unproved())
 }
 

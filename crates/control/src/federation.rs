@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use xds::Status;
-use xds::client::{Session, Update};
+use xds::client::{ClientSession, Update};
 use xds::grpc::{Channel, Reporting};
 use xds::link::Link;
 use xds::proto::{Any, ProxyNode};
@@ -31,7 +31,7 @@ const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Everything that the link needs.
-pub struct Federation {
+pub struct FederationLink {
     /// Where the management plane is.
     pub manager: SocketAddr,
     /// Who must answer there.
@@ -77,7 +77,7 @@ enum LinkFailure {
 
 /// The stored view: other clusters with their versions. Rows that cannot be read are left out; they come
 /// again from the management plane.
-pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, Session) {
+pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, ClientSession) {
     let read = |row: &Row| {
         let split = row.value.iter().position(|byte| *byte == b'\n')?;
         let (type_url, rest) = row.value.split_at(split);
@@ -94,7 +94,7 @@ pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, Session) {
         let version = wire::encode(&key, &Resource::Cluster(cluster.clone())).version.clone();
         (key, version)
     });
-    let session = Session::restore(held.collect::<Vec<_>>());
+    let session = ClientSession::restore(held.collect::<Vec<_>>());
     (clusters, session)
 }
 
@@ -107,9 +107,9 @@ fn row(cluster: &RemoteCluster) -> Change {
     Change::Put(Table::Remote, cluster.cluster.to_string(), value)
 }
 
-impl Federation {
+impl FederationLink {
     /// Keeps the link up until the drain starts. `session` holds what is known already.
-    pub async fn run(self, mut session: Session) {
+    pub async fn run(self, mut session: ClientSession) {
         session.subscribe(&[Subscription::Clusters]);
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
         while !self.drain.is_started() {
@@ -138,7 +138,11 @@ impl Federation {
     }
 
     /// One connection, from its beginning to its end.
-    async fn connect(&self, session: &mut Session, backoff: &mut Backoff) -> Result<LinkEnd, LinkFailure> {
+    async fn connect(
+        &self,
+        session: &mut ClientSession,
+        backoff: &mut Backoff,
+    ) -> Result<LinkEnd, LinkFailure> {
         // Read first: should it be renewed while we connect, the link is replaced too early, not too late.
         let shown = self.identity.svid();
         let tls = self.identity.client_config(Expect::OneOf(vec![self.manager_id.clone()]), &[b"h2"]);
@@ -160,7 +164,7 @@ impl Federation {
 
     async fn pump(
         &self,
-        session: &mut Session,
+        session: &mut ClientSession,
         link: &mut Link,
         reporting: &mut Reporting,
         backoff: &mut Backoff,
@@ -205,7 +209,7 @@ impl Federation {
     /// Stores an update, brings it into force, and gives back the confirmation.
     async fn take(
         &self,
-        session: &Session,
+        session: &ClientSession,
         update: Update,
     ) -> Result<xds::DeltaDiscoveryRequest, LinkFailure> {
         let clusters: Vec<RemoteCluster> = update

@@ -7,13 +7,13 @@ use crate::source::Sources;
 use crate::source::directory::DirectoryError;
 use crate::source::objects::Objects;
 use crate::source::sink::ObjectSink;
-use crate::stream::{Stream, StreamPeer};
+use crate::stream::{ControlStream, StreamPeer};
 use crate::task::{self, Handle};
 use daemon::clock::{Clock, System};
 use daemon::{Drain, Tasks};
 use model::{Finding, Locality, TrustDomain};
 use std::sync::Arc;
-use translate::ClusterPlace;
+use translate::LocalCluster;
 use xds::link::{Link, ServerEnd};
 
 /// Name of the cluster that such a gateway is alone in.
@@ -40,7 +40,7 @@ pub fn attach(sources: Sources, tasks: &Tasks, drain: Drain) -> Result<Attached,
     }
     // Nobody is authenticated here, so the trust domain is only a name.
     let trust_domain = TrustDomain::parse("leno.local").expect("a constant that is well-formed");
-    let place = ClusterPlace {
+    let place = LocalCluster {
         cluster: CLUSTER.into(),
         network: CLUSTER.into(),
         locality: Locality::default(),
@@ -66,7 +66,7 @@ async fn serve(mut end: ServerEnd, handle: Handle, drain: Drain, clock: Arc<dyn 
     let Some(Ok(first)) = end.rx.recv().await else { return };
     let tx = end.tx.clone();
     let opened = handle.run(move |plane, _| {
-        let stream = Stream::new(StreamPeer::Local, tx, move || clock.wall());
+        let stream = ControlStream::new(StreamPeer::Local, tx, move || clock.wall());
         plane.open(stream, &[])
     });
     let Ok(Some(id)) = opened.await else { return };

@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::presence::{Presence, seconds};
 use crate::push::published::Published;
 use crate::source::objects::Objects;
-use crate::stream::{Stream, StreamId};
+use crate::stream::{ControlStream, StreamId};
 use api::Object;
 use apiserver::Change as Row;
 use model::federation::RemoteCluster;
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use translate::{ClusterPlace, World, WorldChange};
+use translate::{LocalCluster, World, WorldChange};
 use withdrawals::Withdrawal;
 
 pub use withdrawals::{WITHDRAWALS_MAX, Withdrawn};
@@ -53,7 +53,7 @@ pub struct Plane {
     remote: BTreeMap<Arc<str>, RemoteCluster>,
     stored_addresses: BTreeMap<Hostname, Ipv4Addr>,
     published: Published,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: BTreeMap<StreamId, ControlStream>,
     last_stream: StreamId,
     touched: HashSet<Subscription>,
     withdrawals: Vec<Withdrawal>,
@@ -66,7 +66,7 @@ pub struct Plane {
 impl Plane {
     /// A plane that knows its place and its trust bundles, and what an earlier run had stored.
     pub fn new(
-        place: ClusterPlace,
+        place: LocalCluster,
         trust: Vec<TrustBundle>,
         stored: Stored,
         metrics: Metrics,

@@ -4,7 +4,7 @@
 pub mod published;
 
 use crate::metrics::Metrics;
-use crate::stream::{CatalogSource, Stream, StreamId};
+use crate::stream::{CatalogSource, ControlStream, StreamId};
 use model::Subscription;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 pub fn fan_out(
     touched: &HashSet<Subscription>,
     source: CatalogSource<'_>,
-    streams: &mut BTreeMap<StreamId, Stream>,
+    streams: &mut BTreeMap<StreamId, ControlStream>,
     metrics: &Metrics,
     started: Instant,
 ) -> HashSet<Subscription> {
@@ -43,6 +43,6 @@ pub fn fan_out(
         metrics.pushes.inc();
         metrics.push_ms.observe(started.elapsed().as_secs_f64() * 1000.0);
     }
-    source.published.sweep(|| streams.values().flat_map(Stream::subscriptions));
+    source.published.sweep(|| streams.values().flat_map(ControlStream::subscriptions));
     changed
 }

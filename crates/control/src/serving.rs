@@ -2,7 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::presence::{ADDRESSES_MAX, Stranger, Validity};
-use crate::stream::{RequestFailure, Stream, StreamPeer};
+use crate::stream::{ControlStream, RequestFailure, StreamPeer};
 use crate::task::{Ended, Handle};
 use daemon::clock::Clock;
 use daemon::{Drain, Tasks};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use translate::ProxyKey;
-use xds::grpc::{Discovery, Peer};
+use xds::grpc::{CallingPeer, Discovery};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryRequest;
 use xds::{Code, Status};
@@ -39,7 +39,7 @@ impl Streams {
 }
 
 impl Discovery for Streams {
-    fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
+    fn open(&self, peer: CallingPeer, end: ServerEnd) -> Result<(), Status> {
         let Some(proof) = peer.proof.clone() else {
             self.metrics.refusals.inc();
             return Err(peer.unproved());
@@ -121,7 +121,7 @@ async fn serve(
             key,
             version: version.into(),
         };
-        let stream = Stream::new(peer, tx, move || clock.wall());
+        let stream = ControlStream::new(peer, tx, move || clock.wall());
         plane.open(stream, &addresses).ok_or(StreamFailure::TooMany)
     });
     let id = opened.await??;

@@ -3,7 +3,7 @@
 use crate::authority::Authority;
 use crate::backend::{ClusterApi, RootHash};
 use crate::enroll::{Enroller, EnrollerDeps};
-use crate::federation::{self, Federation};
+use crate::federation::{self, FederationLink};
 use crate::metrics::Metrics;
 use crate::options::{Options, Seams};
 use crate::plane::{Plane, Stored};
@@ -22,14 +22,14 @@ use identity::{Clients, Identity, MANAGER_ACCOUNT};
 use model::{Hostname, Locality};
 use planes::OwnCertificates;
 use planes::health::{CertificateMetrics, of_certificates};
-use planes::listener::{MutualTls, bind};
+use planes::listener::{MtlsConfig, bind};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use translate::ClusterPlace;
+use translate::LocalCluster;
 use xds::grpc::Services;
 
 /// Name of the store in the state directory.
@@ -45,7 +45,7 @@ const CERTIFICATE_METRICS: CertificateMetrics = CertificateMetrics {
 };
 
 /// A control plane that runs.
-pub struct Running {
+pub struct ControlPlane {
     /// Where proxies connect.
     pub control: SocketAddr,
     /// Where the API listens.
@@ -58,7 +58,7 @@ pub struct Running {
     trigger: DrainTrigger,
 }
 
-impl Running {
+impl ControlPlane {
     /// Ends streams and calls in order.
     pub async fn stop(self) {
         self.trigger.start();
@@ -84,7 +84,7 @@ pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
 }
 
 /// What an earlier run left in the store.
-fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::Session)> {
+fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::ClientSession)> {
     let rows = |table| store.rows(table).context("read the store");
     let (remote, session) = federation::load(&rows(Table::Remote)?);
     let address = |row: Row| -> Option<(Hostname, Ipv4Addr)> {
@@ -117,7 +117,7 @@ fn open_sources(
 }
 
 /// Starts a control plane in tasks of the current runtime.
-pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
+pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlane> {
     let issuer = match &seams.issuer {
         Some(issuer) => issuer.clone(),
         None => ca::issuer::open(&options.issuer)?,
@@ -151,7 +151,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
         clock: seams.clock,
         ttl: options.certificate_ttl(),
     };
-    let running = Running {
+    let running = ControlPlane {
         control: listeners.control.local_addr()?,
         api: listeners.api.local_addr()?,
         metrics: listeners.metrics.local_addr()?,
@@ -187,7 +187,7 @@ impl Starting {
     /// The plane's own task, and the one that stores what it hands out.
     fn spawn_plane(&self, work: Work, rows: mpsc::Receiver<Vec<Change>>, stored: Stored) {
         let cluster: Arc<str> = self.options.cluster.as_str().into();
-        let place = ClusterPlace {
+        let place = LocalCluster {
             cluster: cluster.clone(),
             network: cluster,
             locality: Locality::default(),
@@ -221,12 +221,12 @@ impl Starting {
     }
 
     /// What keeps certificates and the other clusters fresh.
-    fn spawn_upkeep(&self, session: xds::client::Session) {
+    fn spawn_upkeep(&self, session: xds::client::ClientSession) {
         let EnrollerDeps { authority, handle, store, metrics, clock, .. } = &self.parts;
         self.spawn_until("authority", authority.clone().renew(self.identity.clone(), handle.clone()));
         self.spawn_until("own certificate", authority.clone().renew_own(self.identity.clone()));
         if let Some(manager) = self.options.manager {
-            let federation = Federation {
+            let federation = FederationLink {
                 manager,
                 manager_id: authority.system_id(MANAGER_ACCOUNT),
                 cluster: self.options.cluster.as_str().into(),
@@ -267,7 +267,7 @@ impl Starting {
             enrollment: Some(Arc::new(enroller)),
             federation: None,
         };
-        let tls = MutualTls {
+        let tls = MtlsConfig {
             identity,
             clients: Clients::Renewing,
             clock,

@@ -3,20 +3,20 @@
 
 use crate::plane::Plane;
 use crate::presence::{Absence, Registration, seconds};
-use crate::stream::{Stream, StreamPeer};
+use crate::stream::{ControlStream, StreamPeer};
 use crate::task::Now;
 use api::report::{
     CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport, KnownClusters,
     ProxyReport, SyncState,
 };
-use identity::freshness::{Freshness, Held};
+use identity::freshness::{Freshness, HeldCertificate};
 use model::time::rfc3339;
 use planes::report::{certificate_state, value};
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Answers `GET /leno/v1/NAME`; `None`: no such report. `held` are the control plane's own certificates.
-pub fn report(name: &str, plane: &Plane, held: &[Held], now: Now) -> Option<Value> {
+pub fn report(name: &str, plane: &Plane, held: &[HeldCertificate], now: Now) -> Option<Value> {
     match name {
         "status" => Some(value(status(plane, held, now))),
         "findings" => Some(value(findings(plane))),
@@ -25,14 +25,14 @@ pub fn report(name: &str, plane: &Plane, held: &[Held], now: Now) -> Option<Valu
     }
 }
 
-fn status(plane: &Plane, held: &[Held], now: Now) -> ControlStatus {
+fn status(plane: &Plane, held: &[HeldCertificate], now: Now) -> ControlStatus {
     let mut proxies: Vec<ProxyReport> =
         plane.streams().map(|(_, stream)| proxy(stream, plane, now)).collect();
     // Counted as there or missed, but not heard of: never in sync.
     let absent = plane.presence.absent(seconds(now.wall));
     proxies.extend(absent.map(|(registration, absence)| missing(registration, absence, plane, now)));
     proxies.sort_by(|a, b| a.uid.cmp(&b.uid));
-    let place = plane.world.place();
+    let place = plane.world.local_cluster();
     ControlStatus {
         cluster: place.cluster.to_string(),
         network: place.network.to_string(),
@@ -86,7 +86,7 @@ fn certificate(expires_s: u64, plane: &Plane, now: Now) -> CertificateReport {
     }
 }
 
-fn proxy(stream: &Stream, plane: &Plane, now: Now) -> ProxyReport {
+fn proxy(stream: &ControlStream, plane: &Plane, now: Now) -> ProxyReport {
     let status = stream.status();
     let age_s = now.wall.duration_since(status.since).map_or(0.0, |age| age.as_secs_f64());
     let report = ProxyReport {

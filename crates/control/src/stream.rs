@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use tokio::sync::mpsc;
 use translate::{ProxyKey, World};
 use xds::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
-use xds::server::{Catalog, Fault, Session, SessionStatus};
+use xds::server::{Catalog, Fault, ServerSession, SessionStatus};
 use xds::wire::{Combined, Encoded};
 
 /// Names a stream within this process.
@@ -49,10 +49,10 @@ impl fmt::Display for StreamPeer {
 }
 
 /// A stream as the world task sees it.
-pub struct Stream {
+pub struct ControlStream {
     /// Who.
     pub peer: StreamPeer,
-    session: Session,
+    session: ServerSession,
     tx: mpsc::Sender<DeltaDiscoveryResponse>,
     /// Responses sent, and how many of them were answered.
     sent: u64,
@@ -141,14 +141,14 @@ impl Catalog for View<'_> {
     }
 }
 
-impl Stream {
+impl ControlStream {
     /// A new stream; responses go to `tx`.
     pub fn new(
         peer: StreamPeer,
         tx: mpsc::Sender<DeltaDiscoveryResponse>,
         wall: impl Fn() -> SystemTime + Send + 'static,
     ) -> Self {
-        let session = Session::new(wall);
+        let session = ServerSession::new(wall);
         Self {
             peer,
             session,
@@ -185,7 +185,7 @@ impl Stream {
         Ok(sent?)
     }
 
-    /// What carries `sequence` (see [`Stream::sequence`]) carries this revision of the API's objects too.
+    /// What carries `sequence` (see [`ControlStream::sequence`]) carries this revision of the API's objects too.
     pub fn expect_revision(&mut self, sequence: u64, revision: u64) {
         self.awaited.retain(|(other, _)| *other != sequence);
         self.awaited.push((sequence, revision));

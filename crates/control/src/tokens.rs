@@ -5,7 +5,7 @@
 
 use apiserver::{Change, Store, StoreError, Swap, Table};
 use aws_lc_rs::rand;
-use ca::Token;
+use ca::JoinToken;
 use daemon::clock::Clock;
 use model::hex::hex;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ impl Tokens {
     /// A new token for `binding` that pins the root with this SHA-256.
     pub fn issue(&self, binding: &Binding, root_sha256: [u8; 32]) -> Result<IssuedToken, TokenError> {
         self.forget_expired()?;
-        let token = Token::generate(root_sha256).map_err(|_| TokenError::Random)?;
+        let token = JoinToken::generate(root_sha256).map_err(|_| TokenError::Random)?;
         let kept = Kept {
             hash: token.hash(),
             namespace: binding.namespace.to_string(),
@@ -113,7 +113,7 @@ impl Tokens {
 
     /// Looks at a token without spending it.
     pub fn check(&self, text: &str) -> Result<CheckedToken, TokenError> {
-        let token = Token::parse(text).map_err(|_| TokenError::Invalid)?;
+        let token = JoinToken::parse(text).map_err(|_| TokenError::Invalid)?;
         let row = self.store.row(Table::Tokens, &token.id).map_err(TokenError::Store)?;
         let row = row.ok_or(TokenError::Invalid)?.value;
         let kept: Kept = serde_json::from_slice(&row).map_err(|_| TokenError::Invalid)?;

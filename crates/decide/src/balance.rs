@@ -9,7 +9,7 @@ mod round_robin;
 #[cfg(test)]
 mod tests;
 
-pub use priority::{Level, Place, Priorities, prioritize};
+pub use priority::{Level, Priorities, ProxyLocality, prioritize};
 
 use crate::{Dice, RequestView};
 use least_request::LeastRequest;

@@ -43,7 +43,7 @@ pub enum Stage {
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct StageRow {
     /// Which.
     pub stage: Stage,
     /// Where it runs.
@@ -59,29 +59,29 @@ pub struct Row {
 const ALL: &[Side] = &[Side::Application, Side::Edge, Side::Callee];
 
 /// The table.
-pub const ORDER: &[Row] = &[
-    Row {
+pub const ORDER: &[StageRow] = &[
+    StageRow {
         stage: Stage::Hygiene,
         sides: ALL,
         is_open_to_filters: false,
         fail_mode: FailMode::Closed,
         why: "everything after it decides on one canonical request, and no claim of a stranger is taken for a proxy's",
     },
-    Row {
+    StageRow {
         stage: Stage::RequestId,
         sides: &[Side::Application, Side::Edge],
         is_open_to_filters: false,
         fail_mode: FailMode::Closed,
         why: "what ends the request later is logged under its id",
     },
-    Row {
+    StageRow {
         stage: Stage::Authentication,
         sides: &[Side::Edge, Side::Callee],
         is_open_to_filters: true,
         fail_mode: FailMode::Closed,
         why: "policies ask who calls, so that must be known before",
     },
-    Row {
+    StageRow {
         stage: Stage::Authorization,
         sides: &[Side::Edge, Side::Callee],
         is_open_to_filters: false,
@@ -89,21 +89,21 @@ pub const ORDER: &[Row] = &[
         why: "it judges what the caller asked for, not what a rule makes of it, and who may not call learns nothing of \
               the rules",
     },
-    Row {
+    StageRow {
         stage: Stage::Route,
         sides: &[Side::Application, Side::Edge],
         is_open_to_filters: false,
         fail_mode: FailMode::Closed,
         why: "the filters of a rule are known by the rule",
     },
-    Row {
+    StageRow {
         stage: Stage::RuleFilters,
         sides: &[Side::Application, Side::Edge],
         is_open_to_filters: false,
         fail_mode: FailMode::Closed,
         why: "they may answer the request, and then no backend is picked and no retry counted",
     },
-    Row {
+    StageRow {
         stage: Stage::BeforeUpstream,
         sides: ALL,
         is_open_to_filters: true,
@@ -114,7 +114,7 @@ pub const ORDER: &[Row] = &[
 
 impl Stage {
     /// Its row.
-    pub fn row(self) -> &'static Row {
+    pub fn row(self) -> &'static StageRow {
         // The test below holds that each stage has one, at its place.
         &ORDER[self as usize]
     }

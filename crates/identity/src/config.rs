@@ -1,11 +1,11 @@
 //! The handle that the rest of a program holds: current SVID, current trust, TLS configurations from both.
 
 use crate::expect::Expect;
-use crate::freshness::Held;
+use crate::freshness::HeldCertificate;
 use crate::refusal::refusal;
 use crate::svid::Svid;
 use crate::verify::{Late, Trust, Verifier, Wanted};
-use crate::watch::{OutsideValidity, Watch};
+use crate::watch::{OutsideValidity, ValidityWatch};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::trust::{Proof, Shown, TrustBundle};
 use model::{Reason, SpiffeId};
@@ -41,7 +41,7 @@ pub enum Clients {
 pub struct Identity {
     trust: Arc<ArcSwap<Trust>>,
     svid: Arc<ArcSwapOption<Svid>>,
-    watch: Arc<Watch>,
+    watch: Arc<ValidityWatch>,
     wall: Wall,
 }
 
@@ -113,8 +113,12 @@ impl Identity {
     }
 
     /// Our certificate under a name, for reports.
-    pub fn held(&self, name: &'static str) -> Option<Held> {
-        self.svid().map(|svid| Held { name, not_before: svid.not_before, not_after: svid.not_after })
+    pub fn held(&self, name: &'static str) -> Option<HeldCertificate> {
+        self.svid().map(|svid| HeldCertificate {
+            name,
+            not_before: svid.not_before,
+            not_after: svid.not_after,
+        })
     }
 
     /// Our identity, when we have one.

@@ -7,7 +7,7 @@
 use crate::expect::Expect;
 use crate::leaf;
 use crate::refusal::{Refused, outside_validity, refusal};
-use crate::watch::Watch;
+use crate::watch::ValidityWatch;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use model::trust::{Proof, TrustBundle, Voucher};
@@ -78,7 +78,7 @@ pub(crate) struct Verifier {
     /// Whether a client may show one that has expired, which then proves nothing but `model::trust::Shown` says.
     pub late: Late,
     /// Hears of what is outside its validity.
-    pub watch: Arc<Watch>,
+    pub watch: Arc<ValidityWatch>,
 }
 
 /// What becomes of a client whose certificate has expired.

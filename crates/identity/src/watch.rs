@@ -23,7 +23,7 @@ pub struct OutsideValidity {
 
 /// See the module's head.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct ValidityWatch {
     expired: AtomicU64,
     not_yet_valid: AtomicU64,
     told: Mutex<Told>,
@@ -35,7 +35,7 @@ struct Told {
     untold: u64,
 }
 
-impl Watch {
+impl ValidityWatch {
     /// Counts one, and tells of it unless another was told of a moment ago. `claimed` is whom the certificate
     /// names, which nobody may have signed.
     pub fn note(&self, outside: Outside, claimed: Option<&SpiffeId>) {

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use codec::http1::{self, Sender};
+use codec::http1::{self, Http1Sender};
 use codec::{Body, SendError, SendErrorKind};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use std::cell::RefCell;
@@ -25,7 +25,7 @@ pub struct AppCaller {
     host: String,
     port: u16,
     path: String,
-    idle: RefCell<Vec<Sender>>,
+    idle: RefCell<Vec<Http1Sender>>,
 }
 
 /// An answer, whole.
@@ -78,7 +78,7 @@ impl AppCaller {
         }
     }
 
-    fn take_idle(&self) -> Option<Sender> {
+    fn take_idle(&self) -> Option<Http1Sender> {
         let mut idle = self.idle.borrow_mut();
         while let Some(sender) = idle.pop() {
             if sender.is_ready() && !sender.is_closed() {
@@ -88,14 +88,14 @@ impl AppCaller {
         None
     }
 
-    fn keep(&self, sender: Sender) {
+    fn keep(&self, sender: Http1Sender) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX && !sender.is_closed() {
             idle.push(sender);
         }
     }
 
-    async fn connect(&self) -> Result<Sender> {
+    async fn connect(&self) -> Result<Http1Sender> {
         let connecting = async {
             let mut addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
                 .await

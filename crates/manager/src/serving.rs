@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::watch;
-use xds::grpc::{Discovery, Federation, Peer, ReportEnd};
+use xds::grpc::{CallingPeer, Discovery, Federation, ReportEnd};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryResponse;
-use xds::server::{Catalog, Fault, Session, SessionStatus};
+use xds::server::{Catalog, Fault, ServerSession, SessionStatus};
 use xds::wire::Encoded;
 use xds::{Code, Status};
 
@@ -232,7 +232,7 @@ impl Hub {
     }
 
     /// Only control planes of our trust domain may talk to us, each for the cluster that vouches for it.
-    fn admit(self: &Arc<Self>, peer: &Peer) -> Result<AdmittedStream, Status> {
+    fn admit(self: &Arc<Self>, peer: &CallingPeer) -> Result<AdmittedStream, Status> {
         let refused = |code, why: &str| {
             self.parts.metrics.refusals.inc();
             let id = peer.id().map(ToString::to_string);
@@ -319,7 +319,7 @@ impl Hub {
         end: &mut ServerEnd,
     ) -> Result<(), StreamEnded> {
         let clock = self.parts.clock.clone();
-        let mut session = Session::new(move || clock.wall());
+        let mut session = ServerSession::new(move || clock.wall());
         let mut version = self.version.subscribe();
         let touched = HashSet::from([Subscription::Clusters]);
         let mut request = match tokio::time::timeout(FIRST_REQUEST_TIMEOUT, end.rx.recv()).await {
@@ -367,10 +367,10 @@ impl Hub {
 }
 
 /// The hub as a service.
-pub struct Service(pub Arc<Hub>);
+pub struct HubService(pub Arc<Hub>);
 
-impl Discovery for Service {
-    fn open(&self, peer: Peer, mut end: ServerEnd) -> Result<(), Status> {
+impl Discovery for HubService {
+    fn open(&self, peer: CallingPeer, mut end: ServerEnd) -> Result<(), Status> {
         let place = self.0.admit(&peer)?;
         self.0.parts.tasks.spawn("control stream", async move {
             if let Err(error) = place.hub.tell(&place, &mut end).await {
@@ -382,8 +382,8 @@ impl Discovery for Service {
     }
 }
 
-impl Federation for Service {
-    fn report(&self, peer: Peer, mut end: ReportEnd) -> Result<(), Status> {
+impl Federation for HubService {
+    fn report(&self, peer: CallingPeer, mut end: ReportEnd) -> Result<(), Status> {
         let place = self.0.admit(&peer)?;
         self.0.parts.tasks.spawn("report", async move {
             let hub = &place.hub;

@@ -2,7 +2,7 @@
 
 use crate::clusters::Clusters;
 use crate::options::{Options, Seams};
-use crate::serving::{Hub, HubDeps, ManagerMetrics, Service};
+use crate::serving::{Hub, HubDeps, HubService, ManagerMetrics};
 use crate::view;
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
@@ -15,7 +15,7 @@ use identity::{Clients, Identity, Key, Svid};
 use model::Backoff;
 use planes::OwnCertificates;
 use planes::health::{CertificateMetrics, of_certificates};
-use planes::listener::{MutualTls, bind};
+use planes::listener::{MtlsConfig, bind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,7 +38,7 @@ const CERTIFICATE_METRICS: CertificateMetrics = CertificateMetrics {
 };
 
 /// A management plane that runs.
-pub struct Running {
+pub struct ManagementPlane {
     /// Where control planes connect.
     pub control: SocketAddr,
     /// Where the API listens.
@@ -49,7 +49,7 @@ pub struct Running {
     trigger: DrainTrigger,
 }
 
-impl Running {
+impl ManagementPlane {
     /// Ends streams and calls in order.
     pub async fn stop(self) {
         self.trigger.start();
@@ -109,7 +109,7 @@ async fn renew(identity: Identity, issuer: Arc<dyn RootIssuer>, clock: Arc<dyn C
 }
 
 /// Starts a management plane in tasks of the current runtime.
-pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
+pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementPlane> {
     let issuer = match &seams.issuer {
         Some(issuer) => issuer.clone(),
         None => ca::issuer::open(&options.issuer)?,
@@ -128,7 +128,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
     let registry = Registry::new();
     let (trigger, drain) = Drain::new();
     let tasks = Tasks::new();
-    let running = Running {
+    let running = ManagementPlane {
         control: listener.local_addr()?,
         api: api.local_addr()?,
         metrics: metrics_listener.local_addr()?,
@@ -156,9 +156,9 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<Running> {
             tracing::error!(%error, "the API ended");
         }
     });
-    let service = Arc::new(Service(hub));
+    let service = Arc::new(HubService(hub));
     let services = Services { discovery: Some(service.clone()), enrollment: None, federation: Some(service) };
-    let tls = MutualTls {
+    let tls = MtlsConfig {
         identity,
         // A control plane has an expired certificate renewed elsewhere.
         clients: Clients::Required,

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
+pub enum Severity {
     /// Worth knowing.
     Info,
     /// Works, but hardly as meant.
@@ -39,7 +39,7 @@ macro_rules! codes {
             /// For example `LENO0001`.
             pub const fn as_str(self) -> &'static str { match self { $(Code::$name => $code,)* } }
             /// How bad.
-            pub const fn level(self) -> Level { match self { $(Code::$name => Level::$level,)* } }
+            pub const fn level(self) -> Severity { match self { $(Code::$name => Severity::$level,)* } }
             /// What it means and how it is mended, for `leno explain`.
             pub const fn text(self) -> &'static str { match self { $(Code::$name => $text,)* } }
             /// The code with this text form.
@@ -89,9 +89,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.code.level() {
-            Level::Info => "info",
-            Level::Warning => "warning",
-            Level::Error => "error",
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
         };
         write!(f, "{level}[{}] {}", self.code.as_str(), self.origin.object)?;
         if !self.origin.file.is_empty() {

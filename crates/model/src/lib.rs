@@ -26,7 +26,7 @@ pub mod trust;
 
 pub use authz::{Action, Policy};
 pub use backoff::Backoff;
-pub use finding::{Code, Finding, Level};
+pub use finding::{Code, Finding, Severity};
 pub use id::{Hostname, Locality, ObjectRef, SpiffeId, TrustDomain};
 pub use origin::Origin;
 pub use reason::Reason;

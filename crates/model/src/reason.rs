@@ -35,7 +35,7 @@ pub enum Retry {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ReasonRow {
     /// Stable code, also `response_code_details` in the access log.
     pub code: &'static str,
     /// HTTP status of the local reply; 0: none is sent.
@@ -63,8 +63,8 @@ macro_rules! reasons {
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
 
             /// The row of this reason.
-            pub const fn row(self) -> Row {
-                match self { $(Reason::$name => Row {
+            pub const fn row(self) -> ReasonRow {
+                match self { $(Reason::$name => ReasonRow {
                     code: $code, status: $status, grpc: $grpc, flag: $flag,
                     blame: Blame::$blame, retry: Retry::$retry, advice: $advice,
                 },)* }

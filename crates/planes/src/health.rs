@@ -5,7 +5,7 @@ use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use identity::Identity;
-use identity::freshness::Held;
+use identity::freshness::HeldCertificate;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -44,7 +44,8 @@ pub fn of_certificates(
             let counter = registry.counter(names.outside_validity, help, &[("state", state)]);
             counter.add(count.saturating_sub(counter.get()));
         }
-        let trouble: Vec<String> = held.iter().filter_map(|held: &Held| held.trouble(now)).collect();
+        let trouble: Vec<String> =
+            held.iter().filter_map(|held: &HeldCertificate| held.trouble(now)).collect();
         if trouble.is_empty() { Ok(()) } else { Err(trouble.join("; ")) }
     })
 }

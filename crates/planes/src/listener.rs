@@ -9,7 +9,7 @@ use model::trust::Shown;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use xds::grpc::{Refused, Services, Tls};
+use xds::grpc::{HandshakeObserver, Services, Tls};
 
 /// Listens on the address of an option.
 ///
@@ -20,7 +20,7 @@ pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListen
 }
 
 /// How a plane is called by mutual TLS.
-pub struct MutualTls {
+pub struct MtlsConfig {
     /// Who the plane is, and whom it trusts.
     pub identity: Identity,
     /// What it takes from callers.
@@ -33,7 +33,7 @@ pub struct MutualTls {
     pub refused_metric: &'static str,
 }
 
-impl MutualTls {
+impl MtlsConfig {
     /// Serves until `drain` starts, then finishes open calls.
     pub async fn serve(self, listener: TcpListener, services: Services, drain: Drain) {
         let Self { identity, clients, clock, registry, refused_metric } = self;
@@ -48,7 +48,7 @@ impl MutualTls {
             prove: Arc::new(prove),
             wall: Arc::new(move || clock.wall()),
         };
-        let refused: Refused = Arc::new(move |peer, error| {
+        let refused: HandshakeObserver = Arc::new(move |peer, error| {
             let reason = identity::refusal(error).row().code;
             registry.counter(refused_metric, "Handshakes refused", &[("reason", reason)]).inc();
             let clock = identity::outside_validity(error).map(|outside| outside.to_string());

@@ -18,7 +18,7 @@ pub use forward::Forwarder;
 pub use sockets::{Sockets, bind, serve};
 
 use crate::lookup::{Found, Lookup, Unavailable};
-use crate::snapshot::Store;
+use crate::snapshot::SnapshotStore;
 use answer::{Question, Verdict};
 use model::names::Zone;
 use std::net::SocketAddr;
@@ -47,7 +47,7 @@ pub enum Transport {
 
 /// Answers queries.
 pub struct Dns {
-    store: Arc<Store>,
+    store: Arc<SnapshotStore>,
     lookup: Lookup,
     forward: Forwarder,
     forwarded_udp: Semaphore,
@@ -65,7 +65,7 @@ enum Now {
 
 impl Dns {
     /// Answers from `store` and `lookup`, and from `forward` for what is not the mesh's.
-    pub fn new(store: Arc<Store>, lookup: Lookup, forward: Forwarder) -> Arc<Self> {
+    pub fn new(store: Arc<SnapshotStore>, lookup: Lookup, forward: Forwarder) -> Arc<Self> {
         Arc::new(Self {
             store,
             lookup,

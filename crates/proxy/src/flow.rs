@@ -23,7 +23,7 @@ use crate::worker::Worker;
 use codec::{FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions};
 use daemon::Drain;
 use decide::listener::{self, Outbound};
-use downstream::{Downstream, Side};
+use downstream::{Downstream, DownstreamSide};
 use model::service::Protocol;
 use model::{Hostname, Reason};
 use std::net::{IpAddr, SocketAddr};
@@ -75,7 +75,7 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
     };
     match classify_outbound(&worker, original).await {
         Ok(None) => {
-            let downstream = Downstream::new(&worker, address, Side::Passthrough, None, drain);
+            let downstream = Downstream::new(&worker, address, DownstreamSide::Passthrough, None, drain);
             tcp::pass_through(downstream, stream, original).await;
         }
         Ok(Some((entry, port))) => serve_service(&worker, stream, address, &entry, port, drain).await,
@@ -121,7 +121,7 @@ async fn serve_service(
         worker.recorder.refused(address, Reason::NoRoute);
         return;
     };
-    let side = Side::Application { host: entry.service.host.clone(), port };
+    let side = DownstreamSide::Application { host: entry.service.host.clone(), port };
     let downstream = Downstream::new(worker, address, side, None, drain);
     let wait = match target.protocol {
         Protocol::Tcp => return tcp::serve(downstream, stream, &target).await,
@@ -154,7 +154,7 @@ pub(crate) async fn gateway(
     let Some(_permit) = worker.limits.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let downstream = Downstream::new(&worker, address, Side::edge(at, address), None, drain);
+    let downstream = Downstream::new(&worker, address, DownstreamSide::edge(at, address), None, drain);
     if let Ok((detected, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
         let options = ServerOptions {
             max_concurrent_streams: EDGE_STREAMS_MAX,

@@ -2,7 +2,7 @@
 //!
 //! Threads: N workers, each with its own sockets, pools and counters (`worker`), and one control thread
 //! for the stream from the control plane and DNS (`start`); admin, metrics and the access log have their own.
-//! They share a [`snapshot::Store`] and
+//! They share a [`snapshot::SnapshotStore`] and
 //! nothing that locks while a request is served. It never decides: it asks `decide`. Read `start` next.
 
 pub mod options;

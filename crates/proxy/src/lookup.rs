@@ -8,7 +8,7 @@ pub(crate) mod on_demand;
 #[cfg(test)]
 mod tests;
 
-use crate::snapshot::{HostEntry, Snapshot, Store};
+use crate::snapshot::{HostEntry, Snapshot, SnapshotStore};
 use model::{Hostname, Subscription};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -56,14 +56,14 @@ pub(crate) struct LookupQuery {
 /// The handle; cheap to clone, usable on any thread.
 #[derive(Clone)]
 pub struct Lookup {
-    store: Arc<Store>,
+    store: Arc<SnapshotStore>,
     queries: mpsc::Sender<LookupQuery>,
     minute: Arc<AtomicU32>,
 }
 
 impl Lookup {
     /// A handle and the questions that it sends.
-    pub(crate) fn new(store: Arc<Store>) -> (Self, mpsc::Receiver<LookupQuery>) {
+    pub(crate) fn new(store: Arc<SnapshotStore>) -> (Self, mpsc::Receiver<LookupQuery>) {
         let (queries, questions) = mpsc::channel(LOOKUP_QUEUE_MAX);
         (Self { store, queries, minute: Arc::default() }, questions)
     }

@@ -5,7 +5,7 @@ use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::Observe;
 use crate::options::Options;
-use crate::snapshot::{Me, Retries, Store};
+use crate::snapshot::{Me, Retries, SnapshotStore};
 use daemon::Drain;
 use daemon::clock::Clock;
 use filter::Chains;
@@ -19,7 +19,7 @@ pub struct Shared {
     /// Who this proxy is, fixed when it joined.
     pub me: Me,
     /// The configuration in force.
-    pub store: Arc<Store>,
+    pub store: Arc<SnapshotStore>,
     /// Asks for what the configuration does not have.
     pub lookup: Lookup,
     /// Certificates and trust; without an SVID in `leno gateway`.

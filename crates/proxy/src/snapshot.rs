@@ -14,14 +14,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use change::Change;
+pub use change::SnapshotChange;
 pub use endpoint::{Active, EndpointHealth};
 pub use ports::Ports;
 pub use retries::Retries;
-pub use store::Store;
+pub use store::SnapshotStore;
 
 use decide::attach::Effective;
-use decide::balance::{Place, Priorities};
+use decide::balance::{Priorities, ProxyLocality};
 use decide::hash::QuickMap;
 use decide::route::Table;
 use model::listener::{Exports, Gateway, GatewayListener, Inbound};
@@ -39,7 +39,7 @@ pub struct Snapshot {
     /// Counts swaps; 0 is the empty snapshot before the first configuration.
     pub epoch: u64,
     /// Where this proxy runs.
-    pub me: Place,
+    pub me: ProxyLocality,
     /// Own addresses: what `decide::listener::inbound` accepts as a destination.
     pub own: Vec<IpAddr>,
     /// Names that the mesh answers for.
@@ -181,7 +181,7 @@ pub struct Me {
     /// Network within which the local addresses are valid.
     pub network: Arc<str>,
     /// Cluster and locality.
-    pub place: Place,
+    pub place: ProxyLocality,
     /// Own addresses.
     pub addresses: Vec<IpAddr>,
 }

@@ -1,8 +1,8 @@
 //! Model values for the tests of this crate.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use crate::snapshot::{Change, Me, Store};
-use decide::balance::Place;
+use crate::snapshot::{Me, SnapshotChange, SnapshotStore};
+use decide::balance::ProxyLocality;
 use model::address::mesh_only_candidate;
 use model::names::Names;
 use model::service::{EndpointSlice, Service};
@@ -17,7 +17,7 @@ pub(crate) fn me() -> Me {
         namespace: "default".into(),
         group: "client".into(),
         network: "west".into(),
-        place: Place { cluster: "west".into(), locality: Locality::default() },
+        place: ProxyLocality { cluster: "west".into(), locality: Locality::default() },
         addresses: vec!["10.244.0.5".parse().unwrap()],
     }
 }
@@ -34,10 +34,10 @@ pub(crate) fn slice(name: &str, index: u32, uids: &[&str]) -> (ResourceKey, Reso
 }
 
 /// A store that knows which names are the mesh's.
-pub(crate) fn configured(suffix: &str) -> Arc<Store> {
-    let store = Store::new(&me());
+pub(crate) fn configured(suffix: &str) -> Arc<SnapshotStore> {
+    let store = SnapshotStore::new(&me());
     let names = Names { suffixes: vec![suffix.into()], ..Names::default() };
     let upserts = vec![(ResourceKey::Names, Resource::Names(names))];
-    store.apply(Change { upserts, ..Change::default() });
+    store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     store
 }

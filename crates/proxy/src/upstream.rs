@@ -33,8 +33,8 @@ use tokio::time::Instant;
 
 /// What one worker has to reach others.
 pub(crate) struct Upstream {
-    http1: Rc<http1_pool::Pool>,
-    http2: Rc<http2_pool::Pool>,
+    http1: Rc<http1_pool::Http1Pool>,
+    http2: Rc<http2_pool::Http2Pool>,
     connector: Rc<Connector>,
     /// For the heads of requests under way.
     lists: Rc<SpareLists>,
@@ -47,8 +47,8 @@ impl Upstream {
     pub(crate) fn new(connector: Connector, idle_max: usize, dice: Rc<RefCell<Pcg>>, uptime: Uptime) -> Self {
         let connector = Rc::new(connector);
         Self {
-            http1: http1_pool::Pool::new(Rc::clone(&connector), idle_max),
-            http2: http2_pool::Pool::new(Rc::clone(&connector)),
+            http1: http1_pool::Http1Pool::new(Rc::clone(&connector), idle_max),
+            http2: http2_pool::Http2Pool::new(Rc::clone(&connector)),
             connector,
             lists: Rc::default(),
             dice,
@@ -87,7 +87,7 @@ impl Upstream {
 
     /// HTTP/2 connections.
     #[cfg(test)]
-    pub(crate) fn http2(&self) -> &Rc<http2_pool::Pool> {
+    pub(crate) fn http2(&self) -> &Rc<http2_pool::Http2Pool> {
         &self.http2
     }
 

@@ -15,5 +15,5 @@ pub mod world;
 
 pub use resources::{ProxyKey, members, resource, visible};
 pub use units::CompiledGroup;
-pub use world::inputs::{ClusterPlace, JoinedWorkload};
+pub use world::inputs::{JoinedWorkload, LocalCluster};
 pub use world::{Touched, World, WorldChange};

@@ -16,7 +16,7 @@ mod http_route;
 pub(crate) mod inbound;
 mod mesh_settings;
 mod missing;
-mod place;
+mod local_cluster;
 mod policy_review;
 mod service;
 mod service_namespace;
@@ -203,7 +203,7 @@ macro_rules! units {
 
 // In this order they are compiled: when it is compiled, a unit reads only those above it.
 units! {
-    Place, place: place::PlaceUnit;
+    LocalCluster, local_cluster: local_cluster::LocalClusterUnit;
     WorkloadGroup, workload_group: workload_group::WorkloadGroupUnit;
     ServiceNamespace, service_namespace: service_namespace::ServiceNamespaceUnit;
     Service, service: service::ServiceUnit;

@@ -11,11 +11,11 @@ mod trial;
 use crate::units::{self, CompiledGroup, Fact, Outputs, UnitKey, WorldReader};
 use api::{Object, Spec};
 use graph::Graph;
-use inputs::{ClusterPlace, Inputs, JoinedWorkload};
+use inputs::{Inputs, JoinedWorkload, LocalCluster};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::service::EndpointState;
 use model::trust::TrustBundle;
-use model::{Finding, Hostname, Level, ObjectRef, SpiffeId, Subscription};
+use model::{Finding, Hostname, ObjectRef, Severity, SpiffeId, Subscription};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub struct World {
 
 impl World {
     /// Nothing known yet.
-    pub fn new(place: ClusterPlace) -> Self {
+    pub fn new(place: LocalCluster) -> Self {
         let mut world = Self {
             inputs: Inputs::new(place),
             outputs: Outputs::default(),
@@ -67,7 +67,7 @@ impl World {
             findings: BTreeMap::new(),
             stale: BTreeSet::new(),
         };
-        world.recompute(Vec::new(), BTreeSet::from([UnitKey::Place(())]));
+        world.recompute(Vec::new(), BTreeSet::from([UnitKey::LocalCluster(())]));
         world
     }
 
@@ -83,7 +83,8 @@ impl World {
     /// it does not exist. `findings` are those of reading; an object that is in force all the same is left out.
     pub fn set_refused(&mut self, findings: &[Finding]) {
         let is_refused = |finding: &&Finding| {
-            finding.code.level() == Level::Error && !self.inputs.objects.contains_key(&finding.origin.object)
+            finding.code.level() == Severity::Error
+                && !self.inputs.objects.contains_key(&finding.origin.object)
         };
         let refused = findings.iter().filter(is_refused);
         let refused: BTreeMap<_, _> =
@@ -124,7 +125,7 @@ impl World {
 
     /// This cluster as the others shall see it.
     pub fn export(&self) -> RemoteCluster {
-        let place = self.place();
+        let place = self.local_cluster();
         let read = self.read();
         let exported = self.outputs.global_host.iter().filter(|(_, entry)| entry.exported);
         let exports = exported.map(|(host, entry)| Export {
@@ -156,7 +157,7 @@ impl World {
     }
 
     /// The `Cluster` object's gateways, with the identity of the first east-west gateway's group.
-    fn gateways(&self, place: &ClusterPlace) -> Vec<RemoteGateway> {
+    fn gateways(&self, place: &LocalCluster) -> Vec<RemoteGateway> {
         let read = self.read();
         let identity = units::first_east_west(&read).and_then(|group| units::identity(group, &read));
         let Some(identity) = identity else { return Vec::new() };
@@ -186,8 +187,8 @@ impl World {
     }
 
     /// Where this cluster is, `Cluster` object included.
-    pub fn place(&self) -> ClusterPlace {
-        self.read().place(&()).unwrap_or(&self.inputs.started_as).clone()
+    pub fn local_cluster(&self) -> LocalCluster {
+        self.read().local_cluster(&()).unwrap_or(&self.inputs.started_as).clone()
     }
 
     /// A workload group.

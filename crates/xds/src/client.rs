@@ -22,10 +22,10 @@ const REFUSALS_NAMED_MAX: usize = 8;
 /// resource again, or removes it.
 pub const REFUSED_VERSION: &str = "refused";
 
-/// What one response changes. Apply all of it, then send [`Session::ack`].
+/// What one response changes. Apply all of it, then send [`ClientSession::ack`].
 #[derive(Debug, Default, PartialEq)]
 pub struct Update {
-    /// Of the response; for [`Session::ack`].
+    /// Of the response; for [`ClientSession::ack`].
     pub nonce: String,
     /// New or changed.
     pub upserts: Vec<(ResourceKey, Resource)>,
@@ -44,7 +44,7 @@ pub struct Update {
 /// The whole response was refused; `request` tells the server so.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
-pub struct Refusal {
+pub struct RefusedResponse {
     /// To be sent.
     pub request: Box<DeltaDiscoveryRequest>,
     /// Why.
@@ -53,7 +53,7 @@ pub struct Refusal {
 
 /// What a client wants and holds.
 #[derive(Default)]
-pub struct Session {
+pub struct ClientSession {
     connected: bool,
     wanted: BTreeSet<Subscription>,
     implied: Vec<Subscription>,
@@ -64,7 +64,7 @@ pub struct Session {
     unmet: BTreeMap<String, String>,
 }
 
-impl Session {
+impl ClientSession {
     /// Holds nothing, wants nothing.
     pub fn new() -> Self {
         Self::default()
@@ -124,10 +124,13 @@ impl Session {
     }
 
     /// Reads a response. `Err`: none of it counts.
-    pub fn on_response(&mut self, response: DeltaDiscoveryResponse) -> Result<Update, Refusal> {
+    pub fn on_response(&mut self, response: DeltaDiscoveryResponse) -> Result<Update, RefusedResponse> {
         if response.type_url != TYPE_URL {
             let cause = format!("unknown type url {:?}", response.type_url);
-            return Err(Refusal { request: Box::new(self.nack(&response.nonce, cause.clone())), cause });
+            return Err(RefusedResponse {
+                request: Box::new(self.nack(&response.nonce, cause.clone())),
+                cause,
+            });
         }
         if let Some(implied) = &response.implied {
             self.implied = parse_all(&implied.subscriptions);
@@ -182,7 +185,7 @@ impl Session {
         }
     }
 
-    /// What of the resources held cannot be put in force, and why: told with every [`Session::ack`] from now on.
+    /// What of the resources held cannot be put in force, and why: told with every [`ClientSession::ack`] from now on.
     /// Whether that differs from before.
     pub fn complain(&mut self, unmet: BTreeMap<String, String>) -> bool {
         let is_new = unmet != self.unmet;
@@ -190,7 +193,7 @@ impl Session {
         is_new
     }
 
-    /// The combined hash of what was accepted so far: what [`Session::ack`] should carry once it is applied.
+    /// The combined hash of what was accepted so far: what [`ClientSession::ack`] should carry once it is applied.
     pub fn held_hash(&self) -> Combined {
         self.hash
     }

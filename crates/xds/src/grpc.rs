@@ -14,7 +14,8 @@ use std::time::Duration;
 
 pub use client::{Channel, Dial, Reporting};
 pub use server::{
-    Discovery, Enrollment, Federation, Peer, Prove, Refused, ReportEnd, Services, Tls, Wall, serve,
+    CallingPeer, Discovery, Enrollment, Federation, HandshakeObserver, Prove, ReportEnd, Services, Tls, Wall,
+    serve,
 };
 
 /// A peer that does not answer pings for this long after [`PING_INTERVAL`] is dead.
@@ -75,7 +76,7 @@ pub struct Signed {
 
 /// The answer to a withdrawal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Withdrawn {
+pub struct WithdrawalOutcome {
     /// Streams that hold the endpoint and confirmed the change.
     pub acknowledged: u32,
     /// Streams that did not in time.

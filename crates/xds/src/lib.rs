@@ -1,7 +1,7 @@
 //! Layer 3. The contract between planes: messages, the delta protocol as sans-IO machines, gRPC shells
 //! around them.
 //!
-//! [`wire`] turns nouns of `model` into bytes and back, [`server::Session`] and [`client::Session`] speak
+//! [`wire`] turns nouns of `model` into bytes and back, [`server::ServerSession`] and [`client::ClientSession`] speak
 //! the protocol without knowing how it travels, [`link`] joins them in one process, [`grpc`] over the
 //! network. Nothing here translates, decides or knows who may see what (that is the [`server::Catalog`]).
 

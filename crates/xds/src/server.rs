@@ -71,7 +71,7 @@ pub struct SessionStatus {
 }
 
 /// One stream.
-pub struct Session {
+pub struct ServerSession {
     node: Option<ProxyNode>,
     subscriptions: BTreeMap<Subscription, State>,
     implied: Vec<Subscription>,
@@ -111,7 +111,7 @@ struct Held {
     owners: u32,
 }
 
-impl Session {
+impl ServerSession {
     /// A stream on which nothing was said yet. `wall` is the wall clock.
     pub fn new(wall: impl Fn() -> SystemTime + Send + 'static) -> Self {
         Self {

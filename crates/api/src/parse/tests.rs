@@ -236,7 +236,7 @@ fn a_document_for_others_takes_no_other_along() {
     let text = format!("{}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n", SERVICE_TEXT);
     let (objects, findings) = documents(&text, "f.yaml");
     assert_eq!((objects.len(), findings.len()), (1, 1));
-    assert_eq!(findings[0].code.level(), model::Level::Warning);
+    assert_eq!(findings[0].code.level(), model::Severity::Warning);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) enum Broken {
 
 /// The state machine; knows no sockets.
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(super) struct AnswerScanner {
     state: State,
     /// The part of a line that came with an earlier read.
     line: Vec<u8>,
@@ -62,9 +62,9 @@ pub(super) struct Scanner {
     length: Option<u64>,
 }
 
-impl Scanner {
+impl AnswerScanner {
     pub(super) fn new() -> Self {
-        Scanner {
+        AnswerScanner {
             state: State::StatusLine,
             line: Vec::new(),
             extension_bytes: 0,
@@ -218,7 +218,7 @@ fn starts_with(text: &[u8], name: &[u8]) -> bool {
 /// An upstream's stream as hyper sees it.
 pub(super) struct Answers<I> {
     io: I,
-    scanner: Scanner,
+    scanner: AnswerScanner,
     asked: Rc<Cell<Asked>>,
     /// It takes nothing any more.
     is_deaf: bool,
@@ -227,7 +227,7 @@ pub(super) struct Answers<I> {
 impl<I> Answers<I> {
     /// `asked` says what the request at hand is.
     pub(super) fn new(io: I, asked: Rc<Cell<Asked>>) -> Self {
-        Answers { io, scanner: Scanner::new(), asked, is_deaf: false }
+        Answers { io, scanner: AnswerScanner::new(), asked, is_deaf: false }
     }
 
     /// Passes on how writing went. An upstream that has closed may have answered before, and hyper would not look for

@@ -21,7 +21,7 @@ use crate::{Body, Io, SendError, SendErrorKind, Tunnel};
 /// Sends requests over one HTTP/1.1 connection, one at a time.
 ///
 /// Dropping it closes the connection once the exchange at hand has ended.
-pub struct Sender {
+pub struct Http1Sender {
     requests: SendRequest<Body>,
     /// Tells the connection to hand its stream over instead of closing it.
     may_tunnel: Rc<Cell<bool>>,
@@ -35,7 +35,7 @@ pub struct Sender {
 ///
 /// # Errors
 /// `NotSent` if the connection cannot be set up.
-pub async fn connect<I: Io>(io: I) -> Result<(Sender, impl Future<Output = ()>), SendError> {
+pub async fn connect<I: Io>(io: I) -> Result<(Http1Sender, impl Future<Output = ()>), SendError> {
     let asked = Rc::<Cell<Asked>>::default();
     let (requests, connection) = Builder::new()
         .max_buf_size(READ_BYTES_MAX)
@@ -45,7 +45,7 @@ pub async fn connect<I: Io>(io: I) -> Result<(Sender, impl Future<Output = ()>),
     let may_tunnel = Rc::new(Cell::new(false));
     let (handover, tunnel) = oneshot::channel();
     let driver = drive(connection, Rc::clone(&may_tunnel), handover);
-    Ok((Sender { requests, may_tunnel, tunnel, asked, is_spoiled: false }, driver))
+    Ok((Http1Sender { requests, may_tunnel, tunnel, asked, is_spoiled: false }, driver))
 }
 
 async fn drive<I: Io>(
@@ -68,7 +68,7 @@ async fn drive<I: Io>(
     }
 }
 
-impl Sender {
+impl Http1Sender {
     /// Sends one request at once; the future waits for the head of its response. The target is written in origin
     /// form, `host` is filled in from the target if it is missing.
     ///
@@ -115,7 +115,7 @@ impl Sender {
         self.requests.is_closed() || self.is_spoiled
     }
 
-    /// Polls for [`Sender::ready`].
+    /// Polls for [`Http1Sender::ready`].
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.is_spoiled {
             return Poll::Ready(Err(SendError::new(SendErrorKind::NotSent, "connection is spoiled")));

@@ -20,7 +20,7 @@ const LENGTH_DIGITS_MAX: usize = 18;
 
 /// Where in the messages of a connection the scanner stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ScanPosition {
     /// Between messages.
     Rest,
     /// In a request's head.
@@ -71,7 +71,7 @@ struct Head {
 
 /// The state machine; knows no sockets.
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(super) struct RequestScanner {
     state: State,
     /// The part of a line that came with an earlier read.
     line: Vec<u8>,
@@ -82,9 +82,9 @@ pub(super) struct Scanner {
     heads: u64,
 }
 
-impl Scanner {
+impl RequestScanner {
     pub(super) fn new() -> Self {
-        Scanner {
+        RequestScanner {
             state: State::RequestLine,
             line: Vec::new(),
             blank_lines: 0,
@@ -99,13 +99,13 @@ impl Scanner {
         self.heads
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn position(&self) -> ScanPosition {
         match self.state {
-            State::RequestLine if self.line.is_empty() && self.blank_lines == 0 => Place::Rest,
-            State::RequestLine | State::Fields => Place::Head,
-            State::Held => Place::Held,
-            State::Broken(violation) => Place::Broken(violation),
-            _ => Place::Body,
+            State::RequestLine if self.line.is_empty() && self.blank_lines == 0 => ScanPosition::Rest,
+            State::RequestLine | State::Fields => ScanPosition::Head,
+            State::Held => ScanPosition::Held,
+            State::Broken(violation) => ScanPosition::Broken(violation),
+            _ => ScanPosition::Body,
         }
     }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::gate::{Place, Scanned, Scanner};
+use super::gate::{RequestScanner, ScanPosition, Scanned};
 use crate::watchdog::Outlet;
 use crate::{TunnelRun, Violation};
 
@@ -22,7 +22,7 @@ const AHEAD_BYTES_EACH: usize = 2 * 1024;
 /// What is known about a connection beside hyper.
 pub(super) struct Line {
     /// Where the gate stands.
-    pub(super) place: Cell<Place>,
+    pub(super) position: Cell<ScanPosition>,
     /// Whether a request was handed out whose response has not ended.
     pub(super) busy: Cell<bool>,
     /// Requests handed out.
@@ -47,7 +47,7 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new() -> Rc<Self> {
         Rc::new(Line {
-            place: Cell::new(Place::Rest),
+            position: Cell::new(ScanPosition::Rest),
             busy: Cell::new(false),
             served: Cell::new(0),
             heads: Cell::new(0),
@@ -64,7 +64,8 @@ impl Line {
     /// Whether the last request that was handed out has passed the gate to its end.
     pub(super) fn has_whole_request(&self) -> bool {
         // The only violation that is in a body.
-        let is_within = matches!(self.place.get(), Place::Body | Place::Broken(Violation::Chunk));
+        let is_within =
+            matches!(self.position.get(), ScanPosition::Body | ScanPosition::Broken(Violation::Chunk));
         self.heads.get() > self.served.get() || !is_within
     }
 
@@ -81,14 +82,14 @@ impl Line {
 /// The stream as hyper sees it.
 pub(super) struct Gated<I> {
     io: I,
-    scanner: Scanner,
+    scanner: RequestScanner,
     held: BytesMut,
     line: Rc<Line>,
 }
 
 impl<I: AsyncRead + Unpin> Gated<I> {
     pub(super) fn new(io: I, line: Rc<Line>) -> Self {
-        Gated { io, scanner: Scanner::new(), held: BytesMut::new(), line }
+        Gated { io, scanner: RequestScanner::new(), held: BytesMut::new(), line }
     }
 
     /// What was held back, and the bare stream.
@@ -137,7 +138,7 @@ impl<I: AsyncRead + Unpin> Gated<I> {
                 buf.set_filled(start + at + 1);
             }
         }
-        self.line.place.set(self.scanner.place());
+        self.line.position.set(self.scanner.position());
         self.line.heads.set(self.scanner.heads());
     }
 }
@@ -145,16 +146,16 @@ impl<I: AsyncRead + Unpin> Gated<I> {
 impl<I: AsyncRead + Unpin> AsyncRead for Gated<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gated = self.get_mut();
-        match gated.line.place.get() {
+        match gated.line.position.get() {
             // The rest of a broken stream is nobody's business: it ends here.
-            Place::Broken(_) => return Poll::Ready(Ok(())),
-            Place::Held if gated.line.released.get() < gated.scanner.heads() => {
+            ScanPosition::Broken(_) => return Poll::Ready(Ok(())),
+            ScanPosition::Held if gated.line.released.get() < gated.scanner.heads() => {
                 *gated.line.reader.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            Place::Held => {
+            ScanPosition::Held => {
                 gated.scanner.release();
-                gated.line.place.set(gated.scanner.place());
+                gated.line.position.set(gated.scanner.position());
             }
             _ => {}
         }

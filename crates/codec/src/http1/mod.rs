@@ -7,7 +7,7 @@ mod server;
 mod answers; // the same for what upstreams answer
 mod client;
 
-pub use client::{Sender, connect};
+pub use client::{Http1Sender, connect};
 pub(crate) use gate::is_host;
 pub use server::serve;
 

@@ -17,10 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::gate::Place;
+use super::gate::ScanPosition;
 use super::gated::{Gated, Line};
 use crate::options::HEADERS_MAX;
-use crate::watchdog::{Stage, Watchdog};
+use crate::watchdog::{Activity, Watchdog};
 use crate::{Body, BodyError, Io, Reply, ServeError, ServerOptions, Tunnel, Violation};
 
 /// Smallest buffer that hyper takes.
@@ -73,11 +73,11 @@ where
                 line.closing.set(true);
                 watchdog.shorten_idle(options.drain_linger);
             }
-            let (stage, turn) = stage(&line);
-            match watchdog.poll(cx, stage, turn) {
-                Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
-                Poll::Ready(Stage::HalfClosed) => return Poll::Ready(Err(ServeError::left())),
-                Poll::Ready(Stage::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
+            let (activity, turn) = activity(&line);
+            match watchdog.poll(cx, activity, turn) {
+                Poll::Ready(Activity::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
+                Poll::Ready(Activity::HalfClosed) => return Poll::Ready(Err(ServeError::left())),
+                Poll::Ready(Activity::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
                 Poll::Ready(_) => Pin::new(&mut connection).graceful_shutdown(),
                 Poll::Pending => return Poll::Pending,
             }
@@ -92,7 +92,7 @@ where
         run(Tunnel::io(join(parts.read_buf, held), Box::new(io))).await;
         return Ok(());
     }
-    finish(io, ended, line.place.get()).await
+    finish(io, ended, line.position.get()).await
 }
 
 fn builder(options: &ServerOptions) -> Builder {
@@ -108,31 +108,39 @@ fn builder(options: &ServerOptions) -> Builder {
 }
 
 /// What the connection waits for, and what changes when it gets on with it.
-fn stage(line: &Line) -> (Stage, u64) {
-    let stage = match line.place.get() {
+fn activity(line: &Line) -> (Activity, u64) {
+    let activity = match line.position.get() {
         // Also when the exchange is over for hyper: its last bytes may not be out.
-        _ if line.outlet.is_blocked() => return (Stage::Stuck, line.outlet.turn()),
-        _ if line.busy.get() && line.half_closed.get() => return (Stage::HalfClosed, line.outlet.written()),
-        _ if line.busy.get() => Stage::Busy,
-        Place::Rest => Stage::Idle,
-        _ => Stage::Head,
+        _ if line.outlet.is_blocked() => return (Activity::Stuck, line.outlet.turn()),
+        _ if line.busy.get() && line.half_closed.get() => {
+            return (Activity::HalfClosed, line.outlet.written());
+        }
+        _ if line.busy.get() => Activity::Busy,
+        ScanPosition::Rest => Activity::Idle,
+        _ => Activity::Head,
     };
-    (stage, line.served.get())
+    (activity, line.served.get())
 }
 
 /// Closes so that the client can read what was sent last: a close with unread bytes would be a reset.
-async fn finish<I: Io>(mut io: I, ended: Result<(), ServeError>, place: Place) -> Result<(), ServeError> {
-    let ended = match (ended, place) {
-        (_, Place::Broken(violation)) => Err(ServeError::Malformed(violation)),
+async fn finish<I: Io>(
+    mut io: I,
+    ended: Result<(), ServeError>,
+    position: ScanPosition,
+) -> Result<(), ServeError> {
+    let ended = match (ended, position) {
+        (_, ScanPosition::Broken(violation)) => Err(ServeError::Malformed(violation)),
         (ended, _) => ended,
     };
     if matches!(ended, Err(ServeError::HeaderTimeout | ServeError::Io(_))) {
         return ended;
     }
-    let linger = match (&ended, place) {
-        (Ok(()), Place::Rest) => Linger { total: CLOSE_WAIT, silence: CLOSE_WAIT, bytes: 0 },
+    let linger = match (&ended, position) {
+        (Ok(()), ScanPosition::Rest) => Linger { total: CLOSE_WAIT, silence: CLOSE_WAIT, bytes: 0 },
         // Answered in full, and said that this is the end.
-        (Ok(()), Place::Body) => Linger { total: LINGER_MAX, silence: LINGER_SILENCE_MAX, bytes: u64::MAX },
+        (Ok(()), ScanPosition::Body) => {
+            Linger { total: LINGER_MAX, silence: LINGER_SILENCE_MAX, bytes: u64::MAX }
+        }
         _ => Linger { total: CLOSE_WAIT, silence: CLOSE_WAIT, bytes: CLOSE_BYTES_MAX },
     };
     let _ = tokio::time::timeout(linger.total, pin!(linger.close(&mut io))).await;

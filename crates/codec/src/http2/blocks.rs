@@ -159,7 +159,7 @@ struct Unreadable;
 
 /// Who the peer is: this says what its blocks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Peer {
+pub(super) enum PeerRole {
     /// Its first block on a stream is a request, any other trailers.
     Client,
     /// Who asks knows which of its blocks are trailers.
@@ -169,7 +169,7 @@ pub(super) enum Peer {
 /// Follows all blocks of one connection in one direction.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    peer: Peer,
+    peer: PeerRole,
     /// Bytes of a list of fields that the crate takes; see there for how it counts.
     list_bytes_max: usize,
     /// Newest first.
@@ -199,7 +199,7 @@ pub(super) enum Judged {
 }
 
 impl Blocks {
-    pub(super) fn new(peer: Peer, list_bytes_max: usize) -> Self {
+    pub(super) fn new(peer: PeerRole, list_bytes_max: usize) -> Self {
         Blocks {
             peer,
             list_bytes_max,
@@ -214,7 +214,7 @@ impl Blocks {
         }
     }
 
-    pub(super) fn peer(&self) -> Peer {
+    pub(super) fn peer(&self) -> PeerRole {
         self.peer
     }
 
@@ -222,7 +222,7 @@ impl Blocks {
     pub(super) fn begin(&mut self, stream: u32) {
         self.pending.clear();
         self.frame_start = 0;
-        self.is_trailers = self.peer == Peer::Client && stream <= self.last_stream;
+        self.is_trailers = self.peer == PeerRole::Client && stream <= self.last_stream;
         self.last_stream = self.last_stream.max(stream);
     }
 
@@ -279,7 +279,7 @@ impl Blocks {
     fn block(&mut self, block: &[u8]) -> Result<Judged, Unreadable> {
         let (size, judged) = self.list(block)?;
         // Of requests the crate tells by itself when they are too large.
-        let is_large = size >= self.list_bytes_max && (self.is_trailers || self.peer == Peer::Server);
+        let is_large = size >= self.list_bytes_max && (self.is_trailers || self.peer == PeerRole::Server);
         Ok(if is_large { Judged::Refused } else { judged })
     }
 
@@ -327,7 +327,7 @@ impl Blocks {
             Name::Ordinary => true,
             _ if self.is_trailers => false,
             Name::Status | Name::Interim => true,
-            Name::Path | Name::Pseudo => self.peer == Peer::Client,
+            Name::Path | Name::Pseudo => self.peer == PeerRole::Client,
         }
     }
 

@@ -14,7 +14,7 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, Version};
 
-use super::blocks::{Blocks, Peer};
+use super::blocks::{Blocks, PeerRole};
 use super::findings::{Findings, Interest};
 use super::keepalive::Keepalive;
 use super::metered::Metered;
@@ -29,7 +29,7 @@ use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel}
 /// Opens streams on one HTTP/2 connection; cheap to clone. The connection ends when all clones and all streams
 /// are gone.
 #[derive(Clone)]
-pub struct Sender {
+pub struct Http2Sender {
     streams: SendRequest<Piece>,
     shared: Rc<Shared>,
 }
@@ -66,9 +66,9 @@ struct StartedStream {
 pub async fn connect<I: Io>(
     io: I,
     options: &ClientOptions,
-) -> Result<(Sender, impl Future<Output = ()> + use<I>), SendError> {
+) -> Result<(Http2Sender, impl Future<Output = ()> + use<I>), SendError> {
     let findings = Findings::new(options.max_send_buffer_bytes);
-    let blocks = options.follows_fields.then(|| Blocks::new(Peer::Server, options.max_header_bytes));
+    let blocks = options.follows_fields.then(|| Blocks::new(PeerRole::Server, options.max_header_bytes));
     let io = Metered::new(io, options.floods, false, blocks, Rc::clone(&findings));
     let (streams, mut connection) = builder(options)
         .handshake::<_, Piece>(io)
@@ -89,7 +89,7 @@ pub async fn connect<I: Io>(
     // Nobody else takes it.
     let pings = options.keepalive.and_then(|keepalive| Some((keepalive, connection.ping_pong()?)));
     let keepalive = pings.map(|(options, pings)| Keepalive::new(options, pings));
-    Ok((Sender { streams, shared: Rc::clone(&shared) }, drive(connection, shared, keepalive)))
+    Ok((Http2Sender { streams, shared: Rc::clone(&shared) }, drive(connection, shared, keepalive)))
 }
 
 fn builder(options: &ClientOptions) -> Builder {
@@ -204,7 +204,7 @@ impl Shared {
     }
 }
 
-impl Sender {
+impl Http2Sender {
     /// Sends a request on a new stream and waits for the head of its response. `:authority` is the `host` field,
     /// or the authority of the target. Dropping the future resets the stream.
     ///
@@ -226,7 +226,7 @@ impl Sender {
         Ok(Response::from_parts(head, Body::h2(body)))
     }
 
-    /// Opens a stream for `request`. Apart from [`Sender::send`], whose future would hold every piece of it.
+    /// Opens a stream for `request`. Apart from [`Http2Sender::send`], whose future would hold every piece of it.
     fn start(
         &self,
         mut streams: SendRequest<Piece>,
@@ -266,7 +266,7 @@ impl Sender {
     /// Opens a tunnel to `authority` with CONNECT and waits until the peer accepts it.
     ///
     /// # Errors
-    /// `Status` (with the answer's fields) if the peer answered something else than 2xx, else as [`Sender::send`].
+    /// `Status` (with the answer's fields) if the peer answered something else than 2xx, else as [`Http2Sender::send`].
     pub async fn tunnel(&self, authority: &str, headers: HeaderMap) -> Result<Tunnel, SendError> {
         let not_sent = |cause: BoxError| SendError::new(SendErrorKind::NotSent, cause);
         self.room().await?;

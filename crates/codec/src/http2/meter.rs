@@ -5,7 +5,7 @@
 
 use tokio::time::Instant;
 
-use super::blocks::{Blocks, Judged, Peer};
+use super::blocks::{Blocks, Judged, PeerRole};
 use super::findings::{Awaited, Findings};
 use crate::options::HEADER_BYTES_MAX;
 use crate::{Flood, FloodLimits, HTTP2_PREFACE};
@@ -77,7 +77,7 @@ impl Rate {
 
 /// The state machine; sees bytes, knows no sockets.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(super) struct FloodCounter {
     limits: FloodLimits,
     counts: Counts,
     since: Instant,
@@ -122,9 +122,9 @@ enum Part {
     Settings,
 }
 
-impl Counter {
+impl FloodCounter {
     pub(super) fn new(limits: FloodLimits, preface: bool, blocks: Option<Blocks>) -> Self {
-        Counter {
+        FloodCounter {
             limits,
             counts: Counts::default(),
             since: Instant::now(),
@@ -251,8 +251,8 @@ impl Counter {
         match (judged, blocks.peer()) {
             (Judged::Passes, _) => {}
             (Judged::Answers, _) => drop(findings.awaited(fields.stream, Awaited::answers)),
-            (Judged::Refused, Peer::Client) => findings.refuse(fields.stream),
-            (Judged::Refused, Peer::Server) => drop(findings.awaited(fields.stream, Awaited::refuse)),
+            (Judged::Refused, PeerRole::Client) => findings.refuse(fields.stream),
+            (Judged::Refused, PeerRole::Server) => drop(findings.awaited(fields.stream, Awaited::refuse)),
         }
     }
 

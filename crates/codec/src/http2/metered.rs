@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::blocks::Blocks;
 use super::findings::Findings;
-use super::meter::Counter;
+use super::meter::FloodCounter;
 use crate::FloodLimits;
 
 /// A stream with the meter in it. After a flood it reads nothing more.
 #[derive(Debug)]
 pub(super) struct Metered<I> {
     io: I,
-    counter: Counter,
+    counter: FloodCounter,
     findings: Rc<Findings>,
     /// Read and not yet passed on.
     held: BytesMut,
@@ -34,7 +34,7 @@ impl<I> Metered<I> {
         blocks: Option<Blocks>,
         findings: Rc<Findings>,
     ) -> Self {
-        Metered { io, counter: Counter::new(limits, preface, blocks), findings, held: BytesMut::new() }
+        Metered { io, counter: FloodCounter::new(limits, preface, blocks), findings, held: BytesMut::new() }
     }
 
     /// Nothing wakes the reader: who empties the library polls it again.

@@ -13,7 +13,7 @@ pub(crate) mod recv;
 mod server;
 pub(crate) mod tunnel;
 
-pub use client::{Sender, connect};
+pub use client::{Http2Sender, connect};
 pub use server::serve;
 
 #[cfg(test)]

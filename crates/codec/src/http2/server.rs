@@ -12,7 +12,7 @@ use h2::{Reason, RecvStream};
 use http::header::{COOKIE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 
-use super::blocks::{Blocks, Peer};
+use super::blocks::{Blocks, PeerRole};
 use super::findings::{Findings, Interest};
 use super::meter::Rate;
 use super::metered::Metered;
@@ -23,7 +23,7 @@ use super::tunnel::StreamIo;
 use crate::budget::NoRoom;
 use crate::headers::has_odd_name;
 use crate::options::{STALL_BYTES_MIN, STALLED_BYTES};
-use crate::watchdog::{Stage, Watchdog};
+use crate::watchdog::{Activity, Watchdog};
 use crate::{
     Body, Budget, Charge, Flood, HELD_BYTES_MAX, Io, Reply, ServeError, ServerOptions, Tunnel, TunnelRun,
 };
@@ -49,7 +49,7 @@ where
     F: Future<Output = Reply>,
 {
     let findings = Findings::new(options.max_send_buffer_bytes);
-    let blocks = options.follows_fields.then(|| Blocks::new(Peer::Client, options.max_header_bytes));
+    let blocks = options.follows_fields.then(|| Blocks::new(PeerRole::Client, options.max_header_bytes));
     let io = Metered::new(io, options.floods, true, blocks, Rc::clone(&findings));
     let handshake = builder(options).handshake::<_, Piece>(io);
     let mut connection = match tokio::time::timeout(options.header_timeout, handshake).await {
@@ -65,7 +65,7 @@ where
     let mut watchdog = Watchdog::new(options);
     let (mut served, mut leaving) = (0, false);
     let mut refusals = Rate::new(options.floods.refusals);
-    let watch = Watch {
+    let limits = StreamLimits {
         max_headers: options.max_headers,
         stall_timeout: options.stall_timeout,
         findings: &findings,
@@ -83,7 +83,7 @@ where
                         continue;
                     }
                     match admitting(&budget, &findings, request.headers()) {
-                        Ok(head) => streams.push(handle(request, respond, &service, watch, head)),
+                        Ok(head) => streams.push(handle(request, respond, &service, limits, head)),
                         Err(NoRoom) if refusals.is_exceeded() => {
                             return Poll::Ready(Err(ServeError::Flood(Flood::Refusals)));
                         }
@@ -110,15 +110,15 @@ where
                 leaving = true;
                 continue;
             }
-            let (stage, turn) = match (findings.block_open.get(), streams.is_empty()) {
-                (true, _) => (Stage::Head, served),
-                _ if findings.outlet.is_blocked() => (Stage::Stuck, findings.outlet.turn()),
-                (false, true) => (Stage::Idle, served),
-                (false, false) => (Stage::Busy, served),
+            let (activity, turn) = match (findings.block_open.get(), streams.is_empty()) {
+                (true, _) => (Activity::Head, served),
+                _ if findings.outlet.is_blocked() => (Activity::Stuck, findings.outlet.turn()),
+                (false, true) => (Activity::Idle, served),
+                (false, false) => (Activity::Busy, served),
             };
-            match watchdog.poll(cx, stage, turn) {
-                Poll::Ready(Stage::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
-                Poll::Ready(Stage::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
+            match watchdog.poll(cx, activity, turn) {
+                Poll::Ready(Activity::Stuck) => return Poll::Ready(Err(ServeError::stuck())),
+                Poll::Ready(Activity::Head) => return Poll::Ready(Err(ServeError::HeaderTimeout)),
                 // A peer that does not answer the farewell is left.
                 Poll::Ready(_) if leaving => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
@@ -188,7 +188,7 @@ fn map_error(cause: h2::Error, findings: &Findings) -> ServeError {
 
 /// What bounds a stream.
 #[derive(Clone, Copy)]
-struct Watch<'a> {
+struct StreamLimits<'a> {
     max_headers: usize,
     stall_timeout: Duration,
     findings: &'a Rc<Findings>,
@@ -201,15 +201,15 @@ async fn handle<S, F>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Piece>,
     service: &S,
-    watch: Watch<'_>,
+    limits: StreamLimits<'_>,
     _head: Option<Charge>,
 ) where
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Reply>,
 {
     let (mut parts, recv) = request.into_parts();
-    let interest = Interest::new(watch.findings, recv.stream_id().as_u32());
-    if let Err(status) = admit(&mut parts, watch.max_headers) {
+    let interest = Interest::new(limits.findings, recv.stream_id().as_u32());
+    if let Err(status) = admit(&mut parts, limits.max_headers) {
         // Fails only if the stream is gone, here and below.
         let _ = respond.send_response(status_only(status), true);
         return;
@@ -220,7 +220,7 @@ async fn handle<S, F>(
     } else {
         let length = crate::body::content_length(&parts.headers);
         (
-            Body::h2(RecvBody::new(recv, length, None, interest)).charged_to(Some(Rc::clone(watch.budget))),
+            Body::h2(RecvBody::new(recv, length, None, interest)).charged_to(Some(Rc::clone(limits.budget))),
             None,
         )
     };
@@ -235,16 +235,21 @@ async fn handle<S, F>(
     };
     match (reply, tunnel) {
         (None, _) => {}
-        (Some(Reply::Response(response)), _) => send(response, head, respond, watch).await,
+        (Some(Reply::Response(response)), _) => send(response, head, respond, limits).await,
         (Some(Reply::Tunnel { headers, run }), Some((recv, interest))) => {
-            run_tunnel(headers, run, respond, recv, interest, watch.findings).await;
+            run_tunnel(headers, run, respond, recv, interest, limits.findings).await;
         }
         (Some(Reply::Tunnel { .. }), None) => respond.send_reset(Reason::INTERNAL_ERROR),
         (Some(Reply::Reset(code)), _) => respond.send_reset(code.to_h2()),
     }
 }
 
-async fn send(response: Response<Body>, head: bool, mut respond: SendResponse<Piece>, watch: Watch<'_>) {
+async fn send(
+    response: Response<Body>,
+    head: bool,
+    mut respond: SendResponse<Piece>,
+    limits: StreamLimits<'_>,
+) {
     let (mut parts, mut body) = response.into_parts();
     parts.version = Version::HTTP_2;
     crate::headers::strip_hop_by_hop(&mut parts.headers);
@@ -253,9 +258,9 @@ async fn send(response: Response<Body>, head: bool, mut respond: SendResponse<Pi
     if bodiless {
         return;
     }
-    if !send_now(&mut stream, &mut body, &watch.findings.outbox) {
-        let bounds = Bounds { stall_timeout: watch.stall_timeout, budget: Some(Rc::clone(watch.budget)) };
-        Pump::new(stream, body, bounds, Rc::clone(watch.findings), None).await;
+    if !send_now(&mut stream, &mut body, &limits.findings.outbox) {
+        let bounds = Bounds { stall_timeout: limits.stall_timeout, budget: Some(Rc::clone(limits.budget)) };
+        Pump::new(stream, body, bounds, Rc::clone(limits.findings), None).await;
     }
 }
 

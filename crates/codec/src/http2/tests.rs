@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use super::{Sender, connect, serve};
+use super::{Http2Sender, connect, serve};
 use crate::{
     Body, BodyError, ClientOptions, Flood, HTTP2_PREFACE, Reply, ResetCode, SendErrorKind, ServeError,
     ServerOptions,
@@ -37,13 +37,13 @@ where
     spawn_local(async move { serve(io, &ServerOptions::default(), drain, service).await })
 }
 
-async fn client(io: DuplexStream) -> (Sender, JoinHandle<()>) {
+async fn client(io: DuplexStream) -> (Http2Sender, JoinHandle<()>) {
     let (sender, driver) = connect(io, &ClientOptions::default()).await.unwrap();
     (sender, spawn_local(driver))
 }
 
 /// A sender whose connection ends at `service`.
-async fn pair<S, F>(service: S) -> (Sender, Ended)
+async fn pair<S, F>(service: S) -> (Http2Sender, Ended)
 where
     S: Fn(Request<Body>) -> F + 'static,
     F: Future<Output = Reply> + 'static,

@@ -10,13 +10,13 @@ use crate::source::id::SourceId;
 use crate::source::objects::SourceObject;
 use api::Object;
 use apiserver::backend::{ApiError, Applies, Changed, ObjectTarget, ServedKind};
-use model::{Code, Finding, Level, ObjectRef};
+use model::{Code, Finding, ObjectRef, Severity};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use translate::WorldChange;
 
 /// What shall be done.
-pub(super) struct Wanted {
+pub(super) struct WantedChange {
     /// Objects to be created or replaced, each once.
     pub(super) put: Vec<Object>,
     /// Objects to be deleted.
@@ -41,7 +41,7 @@ pub(super) struct Made {
 
 impl ClusterApi {
     /// Checks, stores and makes changes. All that is wrong with them is told at once.
-    pub(super) async fn make(&self, wanted: Wanted) -> Result<Made, Vec<ApiError>> {
+    pub(super) async fn make(&self, wanted: WantedChange) -> Result<Made, Vec<ApiError>> {
         let writing = self.writing.clone().lock_owned().await;
         let (kinds, now_s) = (self.kinds.clone(), self.tokens.now_s());
         let checked = self.handle.run(move |plane, _| check(plane, wanted, &kinds, now_s)).await;
@@ -80,11 +80,11 @@ pub(super) fn one(mut refused: Vec<ApiError>) -> ApiError {
 /// What stands against the changes, and what they come to.
 fn check(
     plane: &mut Plane,
-    wanted: Wanted,
+    wanted: WantedChange,
     kinds: &[ServedKind],
     now_s: u64,
 ) -> Result<CheckedChange, Vec<ApiError>> {
-    let Wanted { mut put, gone, mut findings } = wanted;
+    let WantedChange { mut put, gone, mut findings } = wanted;
     let mut refused = contradictions(&put, &gone);
     for object in &mut put {
         if let Err(read_only) = check_writable(plane, &object.object) {
@@ -103,7 +103,7 @@ fn check(
     let put: Vec<Arc<Object>> = put.into_iter().map(Arc::new).collect();
     if refused.is_empty() {
         let found = try_out(plane, &put, &gone);
-        if found.iter().any(|finding| finding.code.level() == Level::Error) {
+        if found.iter().any(|finding| finding.code.level() == Severity::Error) {
             findings.extend(found);
             refused.push(ApiError::Invalid(findings));
             return Err(refused);

@@ -52,7 +52,7 @@ impl Store for Gated {
 /// A control plane's task, with nothing in it.
 fn plane() -> Handle {
     let (work, handle, mut rows) = task::prepare(Arc::new(System));
-    let place = translate::ClusterPlace {
+    let place = translate::LocalCluster {
         cluster: "west".into(),
         network: "west".into(),
         locality: model::Locality::default(),

@@ -58,12 +58,13 @@ impl Plane {
 
     /// Whether who proved this may act as `uid`.
     pub fn admit(&self, uid: &str, proof: &Proof) -> Result<Registration, Stranger> {
-        self.presence.admit(uid, proof, &self.world.place().cluster).cloned()
+        self.presence.admit(uid, proof, &self.world.local_cluster().cluster).cloned()
     }
 
     /// Whether who showed an expired certificate, which proved this, may have `uid` certified anew.
     pub fn admit_expired(&self, uid: &str, proof: &Proof, now: SystemTime) -> Result<Registration, Stranger> {
-        let registration = self.presence.admit_expired(uid, proof, &self.world.place().cluster, now)?;
+        let registration =
+            self.presence.admit_expired(uid, proof, &self.world.local_cluster().cluster, now)?;
         // Long ago the configuration may have been another.
         match self.world.identity(&registration.namespace, &registration.group) {
             Some(identity) if identity == proof.id => Ok(registration.clone()),

@@ -2,7 +2,7 @@
 
 use super::{Plane, STREAMS_MAX, STREAMS_PER_PROXY_MAX};
 use crate::push;
-use crate::stream::{CatalogSource, RequestFailure, Stream, StreamId, StreamPeer};
+use crate::stream::{CatalogSource, ControlStream, RequestFailure, StreamId, StreamPeer};
 use model::Subscription;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use xds::server::NACK_MESSAGE_CHARS_MAX;
 
 impl Plane {
     /// Takes a stream; `None` when there are too many.
-    pub fn open(&mut self, stream: Stream, addresses: &[IpAddr]) -> Option<StreamId> {
+    pub fn open(&mut self, stream: ControlStream, addresses: &[IpAddr]) -> Option<StreamId> {
         if self.streams.len() >= STREAMS_MAX {
             return None;
         }
@@ -50,7 +50,7 @@ impl Plane {
         self.metrics.resources_sent.add(sent.resources);
         self.metrics.resources_removed.add(sent.removed);
         // Names come and go without any change of the mesh too.
-        self.published.sweep(|| self.streams.values().flat_map(Stream::subscriptions));
+        self.published.sweep(|| self.streams.values().flat_map(ControlStream::subscriptions));
         self.complete_withdrawals(None);
         Ok(())
     }
@@ -67,13 +67,13 @@ impl Plane {
     }
 
     /// All streams.
-    pub fn streams(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
+    pub fn streams(&self) -> impl Iterator<Item = (&StreamId, &ControlStream)> {
         self.streams.iter()
     }
 
     /// Uids that have an open stream.
-    pub fn connected(&self) -> HashMap<Arc<str>, &Stream> {
-        let of = |stream: &Stream| match &stream.peer {
+    pub fn connected(&self) -> HashMap<Arc<str>, &ControlStream> {
+        let of = |stream: &ControlStream| match &stream.peer {
             StreamPeer::Proxy { uid, .. } => Some(uid.clone()),
             StreamPeer::Local => None,
         };
@@ -85,7 +85,7 @@ impl Plane {
         let touched = std::mem::take(&mut self.touched);
         let revision = self.objects.revision();
         let sequences: Vec<u64> = match revision > self.pushed {
-            true => self.streams.values().map(Stream::sequence).collect(),
+            true => self.streams.values().map(ControlStream::sequence).collect(),
             false => Vec::new(),
         };
         self.pushed = revision;

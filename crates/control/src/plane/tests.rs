@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use xds::proto::DeltaDiscoveryRequest;
 
 pub(crate) fn plane() -> Plane {
-    let place = ClusterPlace {
+    let place = LocalCluster {
         cluster: "west".into(),
         network: "west".into(),
         locality: Locality::default(),
@@ -26,7 +26,7 @@ pub(crate) fn plane() -> Plane {
 fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
     let mut plane = plane();
     let (tx, mut responses) = mpsc::channel(4);
-    let id = plane.open(Stream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
+    let id = plane.open(ControlStream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
     let names = |round: usize| (0..500).map(|i| format!("host/h{round}-{i}.test")).collect::<Vec<_>>();
     let mut nonce = String::new();
     for round in 1..20 {
@@ -72,7 +72,7 @@ fn a_stream_that_takes_over_moves_nothing() {
             version: "1".into(),
             shown: Validity { begins_s: 0, expires_s: 600 },
         };
-        Stream::new(peer, tx.clone(), || UNIX_EPOCH)
+        ControlStream::new(peer, tx.clone(), || UNIX_EPOCH)
     };
     let old = plane.open(stream(), &[]).unwrap();
     plane.flush(now);

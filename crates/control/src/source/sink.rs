@@ -3,7 +3,7 @@
 use crate::source::id::SourceId;
 use crate::source::objects::SourceState;
 use crate::task::{Ended, Handle};
-use model::{Finding, Level};
+use model::{Finding, Severity};
 use std::collections::BTreeSet;
 
 /// Where a source hands in what it says.
@@ -25,7 +25,7 @@ impl ObjectSink {
     /// # Errors
     /// When the plane has ended, which it does with the process.
     pub async fn replace(&self, state: SourceState) -> Result<(), Ended> {
-        let is_error = |finding: &&Finding| finding.code.level() == Level::Error;
+        let is_error = |finding: &&Finding| finding.code.level() == Severity::Error;
         let refused: BTreeSet<String> =
             state.findings.iter().filter(is_error).map(ToString::to_string).collect();
         let id = self.id;
@@ -45,8 +45,8 @@ impl ObjectSink {
                 _ if refused.contains(&finding.to_string()) => {
                     tracing::warn!(%finding, "configuration refused; the last good one stays in force");
                 }
-                Level::Error | Level::Warning => tracing::warn!(%finding, "configuration"),
-                Level::Info => tracing::info!(%finding, "configuration"),
+                Severity::Error | Severity::Warning => tracing::warn!(%finding, "configuration"),
+                Severity::Info => tracing::info!(%finding, "configuration"),
             }
         }
         Ok(())

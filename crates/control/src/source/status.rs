@@ -4,7 +4,7 @@
 
 use api::Object;
 use futures_util::future::BoxFuture;
-use model::{Code, Finding, Level};
+use model::{Code, Finding, Severity};
 use std::sync::Arc;
 
 /// What is said of one object.
@@ -80,7 +80,7 @@ pub fn conditions(findings: &[&Finding], overridden: bool) -> Vec<StatusConditio
             }
             Code::ParentNotFound => (&mut accepted, "NoMatchingParent"),
             Code::Unsupported => (&mut accepted, "UnsupportedValue"),
-            code if code.level() == Level::Error => (&mut accepted, "Invalid"),
+            code if code.level() == Severity::Error => (&mut accepted, "Invalid"),
             _ => continue,
         };
         worst.get_or_insert_with(|| (reason, format!("{}: {}", finding.code.as_str(), finding.cause)));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Where a proxy is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ProxyLocality {
     /// Its cluster.
     pub cluster: Arc<str>,
     /// Its region and zone.
@@ -73,7 +73,7 @@ impl Priorities {
 /// `how` says how one of the same priority is chosen.
 pub fn prioritize(
     endpoints: &[Endpoint],
-    me: &Place,
+    me: &ProxyLocality,
     failover_order: &[Arc<str>],
     how: &LoadBalancer,
 ) -> Priorities {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Priorities and choices. An endpoint is a letter, its cluster and what is known of it.
 
-use super::{Ask, Load, Place, Priorities};
+use super::{Ask, Load, Priorities, ProxyLocality};
 use crate::RequestView;
 use crate::dice::Pcg;
 use model::Locality;
@@ -30,11 +30,11 @@ fn ready(cluster: &str, region: &str) -> Endpoint {
     endpoint(cluster, region, 1, EndpointState::Ready)
 }
 
-fn me() -> Place {
-    Place { cluster: "west".into(), locality: Locality { region: "eu".into(), zone: "".into() } }
+fn me() -> ProxyLocality {
+    ProxyLocality { cluster: "west".into(), locality: Locality { region: "eu".into(), zone: "".into() } }
 }
 
-fn prioritize(endpoints: &[Endpoint], me: &Place, order: &[Arc<str>]) -> Priorities {
+fn prioritize(endpoints: &[Endpoint], me: &ProxyLocality, order: &[Arc<str>]) -> Priorities {
     super::prioritize(endpoints, me, order, &LoadBalancer::default())
 }
 

@@ -19,7 +19,7 @@ fn a_line_names_both_times_the_difference_and_what_to_do() {
 
 #[test]
 fn all_are_counted_and_few_are_told_of() {
-    let watch = Watch::default();
+    let watch = ValidityWatch::default();
     let begin = Instant::now();
     assert_eq!(watch.is_due(begin), Some(0));
     assert_eq!(watch.is_due(begin + TOLD_EVERY / 2), None);

@@ -4,7 +4,7 @@
 use super::*;
 use crate::clusters::tests::cluster;
 use crate::options::{Options, Seams};
-use crate::start::{Running, start};
+use crate::start::{ManagementPlane, start};
 use ca::issuer::Issued;
 use ca::{IssueError, Root, RootIssuer, Signer};
 use futures_util::future::BoxFuture;
@@ -37,7 +37,7 @@ impl RootIssuer for Holder {
 
 struct Bench {
     root: Root,
-    running: Running,
+    running: ManagementPlane,
     dir: tempfile::TempDir,
 }
 
@@ -115,7 +115,7 @@ async fn report(channel: &Channel, name: &str) -> Result<(), ()> {
 /// Asks for the other clusters under a name; `Err`: the stream was ended.
 async fn listen(channel: &Channel, name: &str) -> Result<usize, ()> {
     let mut link = channel.open_ads();
-    let mut session = xds::client::Session::new();
+    let mut session = xds::client::ClientSession::new();
     session.subscribe(&[Subscription::Clusters]);
     link.tx.send(session.on_connect(ProxyNode { uid: name.into(), ..ProxyNode::default() })).await.unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(30), link.rx.recv()).await;
@@ -214,7 +214,7 @@ async fn status_tells_what_each_cluster_was_told_and_confirmed_and_who_is_gone()
     assert_eq!(status().await["plane"], "manager");
     let channel = bench.control("west").await;
     let mut link = channel.open_ads();
-    let mut session = xds::client::Session::new();
+    let mut session = xds::client::ClientSession::new();
     session.subscribe(&[Subscription::Clusters]);
     let node = ProxyNode { uid: "west".into(), version: "test".into(), ..ProxyNode::default() };
     link.tx.send(session.on_connect(node)).await.unwrap();

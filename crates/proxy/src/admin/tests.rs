@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::snapshot::Change;
+use crate::snapshot::SnapshotChange;
 use crate::testing::{configured, me, service, slice};
 use daemon::Gate;
 use daemon::clock::System;
@@ -48,7 +48,7 @@ fn joined() -> Joined {
     };
     let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
     let upserts = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"]), (key, Resource::Rule(rule))];
-    store.apply(Change { upserts, ..Change::default() });
+    store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     Joined {
         me: me(),
         store,

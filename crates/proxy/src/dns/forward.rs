@@ -165,7 +165,7 @@ impl<'a> Race<'a> {
         let start = Instant::now();
         let mut steps = plan.into_iter().peekable();
         let further = &self.forwarder.further;
-        let mut sockets = Sockets { open: FuturesUnordered::new(), has_own: false, further };
+        let mut sockets = QuerySockets { open: FuturesUnordered::new(), has_own: false, further };
         // In the order in which they were asked.
         let mut silent: Vec<Step> = Vec::new();
         loop {
@@ -223,13 +223,13 @@ impl<'a> Race<'a> {
 }
 
 /// The sockets of one query: one of its own, and further ones as long as there are any.
-struct Sockets<'a, F> {
+struct QuerySockets<'a, F> {
     open: FuturesUnordered<F>,
     has_own: bool,
     further: &'a Semaphore,
 }
 
-impl<'a, F: Future<Output = Answer<'a>>> Sockets<'a, F> {
+impl<'a, F: Future<Output = Answer<'a>>> QuerySockets<'a, F> {
     /// Asks, at the cost of who was asked earlier if there is no socket left.
     fn open(&mut self, ask: impl FnOnce(Option<Further<'a>>) -> F) {
         let further = if self.has_own { self.further.try_acquire().ok() } else { None };

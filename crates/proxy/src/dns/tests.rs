@@ -3,7 +3,7 @@
 use super::*;
 use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState};
-use crate::snapshot::Change;
+use crate::snapshot::SnapshotChange;
 use crate::testing::{configured, host, service};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -54,9 +54,12 @@ async fn bench_before(stream: StreamState, outside: SocketAddr) -> Bench {
         non_terminals: vec![host("shop.svc.cluster.local"), host("svc.cluster.local")],
     };
     let names = (ResourceKey::Names, Resource::Names(names));
-    store.apply(Change { upserts: vec![names], ..Change::default() });
-    store.apply(Change { upserts: vec![service("web.shop.svc.cluster.local")], ..Change::default() });
-    store.apply(Change { upserts: vec![service("web.mesh.internal")], ..Change::default() });
+    store.apply(SnapshotChange { upserts: vec![names], ..SnapshotChange::default() });
+    store.apply(SnapshotChange {
+        upserts: vec![service("web.shop.svc.cluster.local")],
+        ..SnapshotChange::default()
+    });
+    store.apply(SnapshotChange { upserts: vec![service("web.mesh.internal")], ..SnapshotChange::default() });
     let (lookup, asks) = Lookup::new(Arc::clone(&store));
     let mut on_demand = OnDemand::new(Arc::clone(&store), &lookup);
     on_demand.set_stream(stream);
@@ -70,13 +73,17 @@ async fn bench_before(stream: StreamState, outside: SocketAddr) -> Bench {
 }
 
 /// Knows `late.mesh.internal`, and that there is nothing else.
-async fn control_plane(mut on_demand: OnDemand, mut asks: mpsc::Receiver<LookupQuery>, store: Arc<Store>) {
+async fn control_plane(
+    mut on_demand: OnDemand,
+    mut asks: mpsc::Receiver<LookupQuery>,
+    store: Arc<SnapshotStore>,
+) {
     while let Some(ask) = asks.recv().await {
         let change = match on_demand.query(ask).0 {
             Some(Subscription::Host(name)) if name == host("late.mesh.internal") => {
-                Change { upserts: vec![service("late.mesh.internal")], ..Change::default() }
+                SnapshotChange { upserts: vec![service("late.mesh.internal")], ..SnapshotChange::default() }
             }
-            Some(other) => Change { absent: vec![other], ..Change::default() },
+            Some(other) => SnapshotChange { absent: vec![other], ..SnapshotChange::default() },
             None => continue,
         };
         on_demand.answer_waiters(&store.apply(change));

@@ -27,7 +27,7 @@ pub(crate) struct Downstream {
     /// What its TLS has shown; `None`: plaintext.
     pub(crate) tls: Option<TlsFacts>,
     /// Where it came in.
-    pub(crate) side: Side,
+    pub(crate) side: DownstreamSide,
     /// What it may have of the upstream connections.
     pub(crate) share: Rc<UpstreamShare>,
     drain: Drain,
@@ -43,7 +43,7 @@ pub(crate) struct TlsFacts {
 }
 
 /// Where a connection came in.
-pub(crate) enum Side {
+pub(crate) enum DownstreamSide {
     /// From the local application, to this service.
     Application {
         /// Its host.
@@ -74,7 +74,7 @@ pub(crate) enum Side {
     },
 }
 
-impl Side {
+impl DownstreamSide {
     /// At a gateway's listener, from `address`.
     pub(crate) fn edge(at: SocketAddr, address: SocketAddr) -> Self {
         let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
@@ -87,21 +87,21 @@ impl Downstream {
     pub(crate) fn new(
         worker: &Rc<Worker>,
         address: SocketAddr,
-        side: Side,
+        side: DownstreamSide,
         tls: Option<TlsFacts>,
         drain: Drain,
     ) -> Rc<Self> {
         let share = worker.limits.share(match side {
-            Side::Application { .. } | Side::Passthrough => Whose::Own,
-            Side::Edge { .. } => Whose::Edge(address.ip()),
-            Side::Mesh { .. } | Side::Tunnel { .. } => Whose::Proxy(address.ip()),
+            DownstreamSide::Application { .. } | DownstreamSide::Passthrough => Whose::Own,
+            DownstreamSide::Edge { .. } => Whose::Edge(address.ip()),
+            DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => Whose::Proxy(address.ip()),
         });
         Rc::new(Self { worker: Rc::clone(worker), address, tls, side, share, drain })
     }
 
     /// What a tunnel on it carries to `target`.
     pub(crate) fn inside(&self, target: InboundTarget) -> Rc<Self> {
-        let side = Side::Tunnel { cluster: self.peer_cluster(), target };
+        let side = DownstreamSide::Tunnel { cluster: self.peer_cluster(), target };
         Rc::new(Self {
             worker: Rc::clone(&self.worker),
             address: self.address,
@@ -115,9 +115,9 @@ impl Downstream {
     /// As metrics and the access log have it.
     pub(crate) fn direction(&self) -> Direction {
         match self.side {
-            Side::Application { .. } | Side::Passthrough => Direction::Outbound,
-            Side::Edge { .. } => Direction::Gateway,
-            Side::Mesh { .. } | Side::Tunnel { .. } => Direction::Inbound,
+            DownstreamSide::Application { .. } | DownstreamSide::Passthrough => Direction::Outbound,
+            DownstreamSide::Edge { .. } => Direction::Gateway,
+            DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => Direction::Inbound,
         }
     }
 
@@ -134,8 +134,10 @@ impl Downstream {
     /// Who vouches for the peer. Of whoever proved nothing, nobody in this cluster does.
     pub(crate) fn peer_cluster(&self) -> PeerCluster {
         match self.side {
-            Side::Mesh { cluster } | Side::Tunnel { cluster, .. } => cluster,
-            Side::Application { .. } | Side::Passthrough | Side::Edge { .. } => PeerCluster::Remote,
+            DownstreamSide::Mesh { cluster } | DownstreamSide::Tunnel { cluster, .. } => cluster,
+            DownstreamSide::Application { .. }
+            | DownstreamSide::Passthrough
+            | DownstreamSide::Edge { .. } => PeerCluster::Remote,
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::downstream::Downstream;
 use crate::flow::policy;
-use crate::flow::tcp::Connection;
+use crate::flow::tcp::TcpConnection;
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use crate::upstream::tunnel::OpenTunnel;
@@ -24,7 +24,7 @@ pub(super) async fn forward(
     port: u16,
 ) -> Reply {
     let worker = &downstream.worker;
-    let mut connection = Connection::begin(downstream, Direction::EastWest);
+    let mut connection = TcpConnection::begin(downstream, Direction::EastWest);
     let facts = facts(downstream, port);
     connection.dry_run = dry_run(&snapshot.forward_policies, &facts);
     let is_exported = exports.hosts.iter().any(|(own, own_port)| *own == host && *own_port == port);

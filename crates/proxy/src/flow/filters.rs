@@ -2,7 +2,7 @@
 //! services. Without any, a request pays a comparison.
 
 use crate::failure::Failure;
-use crate::flow::downstream::{Downstream, Side};
+use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::flow::fetch_entry;
 use crate::request::{self, Fields, Head};
 use crate::snapshot::Snapshot;
@@ -69,9 +69,9 @@ impl<'a> Filters<'a> {
 
 fn side(downstream: &Downstream) -> filter::Side {
     match downstream.side {
-        Side::Application { .. } | Side::Passthrough => filter::Side::Application,
-        Side::Edge { .. } => filter::Side::Edge,
-        Side::Mesh { .. } | Side::Tunnel { .. } => filter::Side::Callee,
+        DownstreamSide::Application { .. } | DownstreamSide::Passthrough => filter::Side::Application,
+        DownstreamSide::Edge { .. } => filter::Side::Edge,
+        DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => filter::Side::Callee,
     }
 }
 

@@ -2,7 +2,7 @@
 //! step lives in its own file: `request`, `decide::route`, `decide::split`, `upstream`, `exchange`.
 
 use crate::failure::{Failure, ReplyTo, guard};
-use crate::flow::downstream::{Downstream, Side};
+use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::fetch_entry;
 use crate::flow::filters::Filters;
@@ -98,17 +98,19 @@ enum RouteScope {
 
 async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Result<RouteScope, Reason> {
     match &downstream.side {
-        Side::Application { host, port } => {
+        DownstreamSide::Application { host, port } => {
             let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
             Ok(RouteScope::Service { entry, port: *port })
         }
-        Side::Edge { at, .. } => {
+        DownstreamSide::Edge { at, .. } => {
             let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
             let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
             Ok(RouteScope::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
         }
         // Their stories are others.
-        Side::Passthrough | Side::Mesh { .. } | Side::Tunnel { .. } => Err(Reason::NotMyDestination),
+        DownstreamSide::Passthrough | DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => {
+            Err(Reason::NotMyDestination)
+        }
     }
 }
 
@@ -163,20 +165,20 @@ async fn choose_backend(
 fn is_stranded(downstream: &Downstream) -> bool {
     let snapshot = downstream.worker.snapshot();
     match &downstream.side {
-        Side::Application { host, port } => {
+        DownstreamSide::Application { host, port } => {
             let entry = snapshot.host(host.as_str());
             !entry.is_some_and(|entry| entry.service.ports.iter().any(|known| known.port == *port))
         }
-        Side::Edge { at, .. } => {
+        DownstreamSide::Edge { at, .. } => {
             let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
             !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.place() == *at))
         }
-        Side::Passthrough | Side::Mesh { .. } | Side::Tunnel { .. } => false,
+        DownstreamSide::Passthrough | DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => false,
     }
 }
 
 fn edge(downstream: &Downstream) -> Option<Edge<'_>> {
-    let Side::Edge { forwarded_for, .. } = &downstream.side else { return None };
+    let DownstreamSide::Edge { forwarded_for, .. } = &downstream.side else { return None };
     Some(Edge { peer: downstream.address.ip(), forwarded_for, scheme: downstream.scheme() })
 }
 

@@ -5,7 +5,7 @@ mod tunnel;
 
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::arrival::{InboundTarget, arrive_by_header};
-use crate::flow::downstream::{Downstream, Side, TlsFacts};
+use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::filters::Filters;
 use crate::flow::{eastwest, policy};
@@ -45,7 +45,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     };
     drop(handshake);
     let tls = TlsFacts { peer: Some(Peer::of(&proof)), expires: Some(expires) };
-    let side = Side::Mesh { cluster: peer_cluster(&worker, &proof) };
+    let side = DownstreamSide::Mesh { cluster: peer_cluster(&worker, &proof) };
     let downstream = Downstream::new(&worker, address, side, Some(tls), drain);
     let service = |request| serve(Rc::clone(&downstream), request);
     let options = ServerOptions {
@@ -107,7 +107,7 @@ pub(super) async fn serve_request(downstream: &Rc<Downstream>, request: Request<
     let exchange = Exchange::begin(downstream, &request);
     let _unfinished = Unfinished(&exchange);
     let to = match downstream.side {
-        Side::Tunnel { .. } => ReplyTo::Application,
+        DownstreamSide::Tunnel { .. } => ReplyTo::Application,
         _ => ReplyTo::Proxy,
     };
     let story = pin!(follow(downstream, &exchange, request));
@@ -126,7 +126,7 @@ async fn follow(
     let worker = &downstream.worker;
     let snapshot = worker.snapshot();
     let target = match &downstream.side {
-        Side::Tunnel { target, .. } => Cow::Borrowed(target),
+        DownstreamSide::Tunnel { target, .. } => Cow::Borrowed(target),
         _ => Cow::Owned(arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster())?),
     };
     if let Some(host) = &target.host {

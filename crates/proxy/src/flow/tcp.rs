@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) const TCP_IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// The facts of one opaque connection, as they become known.
-pub(crate) struct Connection {
+pub(crate) struct TcpConnection {
     downstream: Rc<Downstream>,
     direction: Direction,
     started: SystemTime,
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     pub(crate) dry_run: Option<DryRun>,
 }
 
-impl Connection {
+impl TcpConnection {
     /// A connection accepted just now.
     pub(crate) fn begin(downstream: &Rc<Downstream>, direction: Direction) -> Self {
         let clock = &downstream.worker.shared.clock;
@@ -115,7 +115,7 @@ impl Connection {
     }
 }
 
-impl AttemptLog for Connection {
+impl AttemptLog for TcpConnection {
     fn began(&self, attempt: &Begun<'_>) -> Result<(), Reason> {
         self.attempts.began(attempt);
         Ok(())
@@ -128,7 +128,7 @@ impl AttemptLog for Connection {
 
 /// A connection that is being carried; told of when it ends, also when its stream's connection takes it along.
 struct Carried {
-    connection: Connection,
+    connection: TcpConnection,
     moved: Moved,
     reason: Option<Reason>,
 }
@@ -143,7 +143,7 @@ impl Drop for Carried {
 
 /// Opaque bytes to a service.
 pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl Io, target: &Target) {
-    let mut connection = Connection::begin(&downstream, Direction::Outbound);
+    let mut connection = TcpConnection::begin(&downstream, Direction::Outbound);
     connection.attempts.set_service(&target.entry);
     let mut ahead = BytesMut::new();
     let opened = tokio::select! {
@@ -165,7 +165,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl Io, targe
 
 /// To an address outside the mesh, as it is.
 pub(crate) async fn pass_through(downstream: Rc<Downstream>, stream: impl Io, to: SocketAddr) {
-    let connection = Connection::begin(&downstream, Direction::Outbound);
+    let connection = TcpConnection::begin(&downstream, Direction::Outbound);
     connection.attempts.began_at(to);
     match downstream.worker.upstream.dial(to).await {
         Ok(upstream) => connection.carry(stream, upstream, pending()).await,

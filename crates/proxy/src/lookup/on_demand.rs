@@ -3,7 +3,7 @@
 //! No I/O: it returns what to subscribe and unsubscribe. `start::stream` owns it.
 
 use super::{Found, LookupQuery, Unavailable};
-use crate::snapshot::{Snapshot, Store};
+use crate::snapshot::{Snapshot, SnapshotStore};
 use model::Subscription;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,14 +41,14 @@ struct OnDemandSubscription {
 
 /// On-demand discovery, see the module's head.
 pub(crate) struct OnDemand {
-    store: Arc<Store>,
+    store: Arc<SnapshotStore>,
     subscriptions: HashMap<Subscription, OnDemandSubscription>,
     minute: Arc<AtomicU32>,
     stream: StreamState,
 }
 
 impl OnDemand {
-    pub(crate) fn new(store: Arc<Store>, lookup: &super::Lookup) -> Self {
+    pub(crate) fn new(store: Arc<SnapshotStore>, lookup: &super::Lookup) -> Self {
         Self {
             store,
             subscriptions: HashMap::new(),

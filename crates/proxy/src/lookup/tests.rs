@@ -2,11 +2,11 @@
 
 use super::on_demand::{OnDemand, StreamState};
 use super::*;
-use crate::snapshot::Change;
+use crate::snapshot::SnapshotChange;
 use crate::testing::{configured, host, service, slice};
 
 struct Bench {
-    store: Arc<Store>,
+    store: Arc<SnapshotStore>,
     lookup: Lookup,
     queries: mpsc::Receiver<LookupQuery>,
     on_demand: OnDemand,
@@ -31,18 +31,18 @@ impl Bench {
         self.on_demand.query(query).0
     }
 
-    fn arrive(&mut self, change: Change) -> Vec<Subscription> {
+    fn arrive(&mut self, change: SnapshotChange) -> Vec<Subscription> {
         let snapshot = self.store.apply(change);
         self.on_demand.answer_waiters(&snapshot)
     }
 }
 
-fn present(name: &str) -> Change {
-    Change { upserts: vec![service(name), slice(name, 0, &["e"])], ..Change::default() }
+fn present(name: &str) -> SnapshotChange {
+    SnapshotChange { upserts: vec![service(name), slice(name, 0, &["e"])], ..SnapshotChange::default() }
 }
 
-fn absent(name: &str) -> Change {
-    Change { absent: vec![Subscription::Host(host(name))], ..Change::default() }
+fn absent(name: &str) -> SnapshotChange {
+    SnapshotChange { absent: vec![Subscription::Host(host(name))], ..SnapshotChange::default() }
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn an_address_waits_for_its_host_too() {
     let waiting = tokio::spawn(async move { lookup.address(ip).await });
     assert_eq!(bench.take().await, Some(Subscription::Address(ip)));
     let address = (model::ResourceKey::Address(ip), model::Resource::Address(ip, host("a.mesh")));
-    let more = bench.arrive(Change { upserts: vec![address], ..Change::default() });
+    let more = bench.arrive(SnapshotChange { upserts: vec![address], ..SnapshotChange::default() });
     assert_eq!(more, [Subscription::Host(host("a.mesh"))]);
     bench.arrive(present("a.mesh"));
     assert!(matches!(waiting.await.unwrap(), Ok(Found::Present(_))));

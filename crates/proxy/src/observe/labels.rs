@@ -29,7 +29,7 @@ pub struct Own {
 
 /// The part of a record that selects a series. Borrowed for a lookup, owned in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key<'a> {
+pub(super) struct SeriesKey<'a> {
     pub(super) direction: Direction,
     pub(super) host: Option<&'a str>,
     pub(super) service: Option<(&'a str, &'a str)>,
@@ -50,7 +50,7 @@ pub(super) struct HttpKey {
     pub(super) grpc_status: Option<u16>,
 }
 
-impl<'a> Key<'a> {
+impl<'a> SeriesKey<'a> {
     pub(super) fn of_request(record: &RequestRecord<'a>) -> Self {
         Self {
             direction: record.direction,
@@ -98,7 +98,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// A [`Key`] that lives in the cache.
+/// A [`SeriesKey`] that lives in the cache.
 pub(super) struct OwnedKey {
     direction: Direction,
     host: Option<Box<str>>,
@@ -112,8 +112,8 @@ pub(super) struct OwnedKey {
 }
 
 impl OwnedKey {
-    pub(super) fn borrow(&self) -> Key<'_> {
-        Key {
+    pub(super) fn borrow(&self) -> SeriesKey<'_> {
+        SeriesKey {
             direction: self.direction,
             host: self.host.as_deref(),
             service: self.service.as_ref().map(|(name, namespace)| (&**name, &**namespace)),
@@ -159,7 +159,7 @@ fn name_and_namespace(service: &Service) -> (&str, &str) {
 }
 
 /// The labels of a series as Prometheus text, without braces.
-pub(super) fn render(key: &Key<'_>, own: &Own) -> String {
+pub(super) fn render(key: &SeriesKey<'_>, own: &Own) -> String {
     let mut text = String::with_capacity(512);
     let mut put = |name: &str, value: &str| put_label(&mut text, name, value);
     put("reporter", if key.direction == Direction::Inbound { "destination" } else { "source" });
@@ -263,7 +263,7 @@ fn known(text: &str) -> &str {
 }
 
 /// Name and namespace of the destination service: from the object, else from the host name.
-fn service_labels<'a>(key: &Key<'a>, own: &'a Own) -> (&'a str, &'a str) {
+fn service_labels<'a>(key: &SeriesKey<'a>, own: &'a Own) -> (&'a str, &'a str) {
     if let Some(service) = key.service {
         return service;
     }

@@ -1,7 +1,7 @@
 //! Istio's request and TCP metrics: one writer per counter, summed when they are read.
 
 use super::access_log::{AccessLog, denying_policy, policy_name};
-use super::labels::{self, Key, Own, OwnedKey};
+use super::labels::{self, Own, OwnedKey, SeriesKey};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Certificate, Series, add};
 use daemon::clock::Clock;
@@ -172,7 +172,7 @@ impl Observe {
 
     /// The series of one recorder under these labels, or under the overflow's when there are too many. There is
     /// one for each recorder and text, however often it is asked for.
-    fn open_series(&self, key: &Key<'_>, recorder: usize) -> Arc<Series> {
+    fn open_series(&self, key: &SeriesKey<'_>, recorder: usize) -> Arc<Series> {
         let text = labels::render(key, &self.own());
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let is_http = key.http.is_some();
@@ -210,7 +210,7 @@ impl Recorder {
 
     /// Records one request: metrics and, when there is one, the access log.
     pub fn request(&self, record: &RequestRecord<'_>) {
-        self.with_series(&Key::of_request(record), |series| {
+        self.with_series(&SeriesKey::of_request(record), |series| {
             if let Some(http) = &series.http {
                 add(&http.requests, 1);
                 http.duration_ms.observe(record.duration.as_secs_f64() * 1000.0);
@@ -235,7 +235,7 @@ impl Recorder {
 
     /// Records that an opaque connection was opened. The record's end is not looked at.
     pub fn tcp_opened(&self, record: &TcpRecord<'_>) {
-        self.with_series(&Key::of_tcp(record), |series| {
+        self.with_series(&SeriesKey::of_tcp(record), |series| {
             if let Some(tcp) = &series.tcp {
                 add(&tcp.opened, 1);
             }
@@ -244,7 +244,7 @@ impl Recorder {
 
     /// Records one opaque connection that has ended.
     pub fn tcp(&self, record: &TcpRecord<'_>) {
-        self.with_series(&Key::of_tcp(record), |series| {
+        self.with_series(&SeriesKey::of_tcp(record), |series| {
             if let Some(tcp) = &series.tcp {
                 add(&tcp.closed, 1);
                 add(&tcp.received_bytes, record.bytes_received);
@@ -289,7 +289,7 @@ impl Recorder {
         logged < REFUSALS_LOGGED_MAX
     }
 
-    fn with_series(&self, key: &Key<'_>, record: impl FnOnce(&Series)) {
+    fn with_series(&self, key: &SeriesKey<'_>, record: impl FnOnce(&Series)) {
         let epoch = self.observe.own_epoch.load(Ordering::Acquire);
         let mut cache = self.cache.borrow_mut();
         if self.own_epoch.replace(epoch) != epoch {

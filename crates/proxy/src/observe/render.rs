@@ -2,7 +2,7 @@
 
 use super::labels::put_label;
 use super::metrics::Observe;
-use super::series::{BOUNDS, Certificate, Histogram, Http, Series, Tcp};
+use super::series::{BOUNDS, Certificate, Http, Series, SeriesHistogram, Tcp};
 use daemon::logging;
 use identity::OutsideValidity;
 use std::fmt::Write;
@@ -200,7 +200,7 @@ fn http_families(text: &mut String, sums: &Sums) {
     for (labels, http) in all() {
         let _ = writeln!(text, "istio_requests_total{{{labels}}} {}", http.requests.load(Ordering::Relaxed));
     }
-    let families: [Family<Http, Histogram>; 3] = [
+    let families: [Family<Http, SeriesHistogram>; 3] = [
         ("istio_request_duration_milliseconds", "Duration of requests.", |http| &http.duration_ms),
         ("istio_request_bytes", "Body bytes of requests.", |http| &http.request_bytes),
         ("istio_response_bytes", "Body bytes of responses.", |http| &http.response_bytes),
@@ -232,7 +232,7 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn histogram_lines(text: &mut String, name: &str, labels: &str, histogram: &Histogram) {
+fn histogram_lines(text: &mut String, name: &str, labels: &str, histogram: &SeriesHistogram) {
     let (counts, sum) = histogram.cumulative();
     for (bound, count) in BOUNDS.iter().zip(&counts) {
         let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");

@@ -37,13 +37,13 @@ fn read(cell: &AtomicU64) -> u64 {
 
 /// Counts by bound, the last one for what exceeds all.
 #[derive(Default)]
-pub(super) struct Histogram {
+pub(super) struct SeriesHistogram {
     counts: [AtomicU64; BOUNDS.len() + 1],
     /// In thousandths.
     sum: AtomicU64,
 }
 
-impl Histogram {
+impl SeriesHistogram {
     pub(super) fn observe(&self, value: f64) {
         let index = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
         if let Some(cell) = self.counts.get(index) {
@@ -74,9 +74,9 @@ impl Histogram {
 #[derive(Default)]
 pub(super) struct Http {
     pub(super) requests: AtomicU64,
-    pub(super) duration_ms: Histogram,
-    pub(super) request_bytes: Histogram,
-    pub(super) response_bytes: Histogram,
+    pub(super) duration_ms: SeriesHistogram,
+    pub(super) request_bytes: SeriesHistogram,
+    pub(super) response_bytes: SeriesHistogram,
 }
 
 /// Cells of opaque connections.

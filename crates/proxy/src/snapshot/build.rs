@@ -5,7 +5,7 @@
 
 mod gateway;
 
-use super::change::Change;
+use super::change::SnapshotChange;
 use super::ports::Ports;
 use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Retries, Snapshot};
 use decide::hash::{Quick, QuickMap};
@@ -98,7 +98,7 @@ impl Builder {
         }
     }
 
-    pub(super) fn apply(&mut self, now: &Snapshot, change: Change) -> Snapshot {
+    pub(super) fn apply(&mut self, now: &Snapshot, change: SnapshotChange) -> Snapshot {
         let mut next = copy(now);
         let mut touched = Touched::default();
         for key in change.removed {
@@ -329,7 +329,7 @@ impl Builder {
     }
 
     fn build_gateway(&mut self, now: &Snapshot) -> Option<Arc<GatewayEntry>> {
-        let held = gateway::Held {
+        let held = gateway::GatewayInputs {
             gateways: &self.gateways,
             rules: &self.gateway_rules,
             policies: &self.gateway_policies,
@@ -369,7 +369,7 @@ impl Builder {
         }
     }
 
-    /// See [`super::Store::resources`].
+    /// See [`super::SnapshotStore::resources`].
     pub(super) fn resources(&self, now: &Snapshot) -> Vec<(ResourceKey, Resource)> {
         let mut all = vec![(ResourceKey::Names, Resource::Names((*now.names).clone()))];
         if *now.settings != MeshSettings::default() {

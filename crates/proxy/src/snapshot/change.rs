@@ -4,7 +4,7 @@ use model::{Resource, ResourceKey, Subscription};
 
 /// What changes in one step.
 #[derive(Default)]
-pub struct Change {
+pub struct SnapshotChange {
     /// New or changed.
     pub upserts: Vec<(ResourceKey, Resource)>,
     /// Gone.

@@ -1,7 +1,7 @@
 //! Holds the snapshot in force and swaps it. One writer, the control thread; readers never wait.
 
 use super::build::Builder;
-use super::change::Change;
+use super::change::SnapshotChange;
 use super::ports::{Ports, Unasked};
 use super::{Me, Snapshot};
 use arc_swap::ArcSwap;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The configuration in force.
-pub struct Store {
+pub struct SnapshotStore {
     current: ArcSwap<Snapshot>,
     epoch: AtomicU64,
     moved: tokio::sync::watch::Sender<u64>,
@@ -18,13 +18,13 @@ pub struct Store {
     builder: Mutex<Builder>,
 }
 
-impl Store {
+impl SnapshotStore {
     /// An empty configuration, epoch 0.
     pub fn new(me: &Me) -> Arc<Self> {
         Self::with_ports(me, Unasked)
     }
 
-    /// As [`Store::new`], for a gateway: `ports` is asked before a listener is put in force.
+    /// As [`SnapshotStore::new`], for a gateway: `ports` is asked before a listener is put in force.
     pub fn with_ports(me: &Me, ports: impl Ports + 'static) -> Arc<Self> {
         let builder = Builder::new(me, Box::new(ports));
         let empty = builder.empty();
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Builds the next snapshot aside and swaps it in; returns it.
-    pub fn apply(&self, change: Change) -> Arc<Snapshot> {
+    pub fn apply(&self, change: SnapshotChange) -> Arc<Snapshot> {
         let mut builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
         self.swap(builder.apply(&self.current.load(), change))
     }

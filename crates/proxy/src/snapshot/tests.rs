@@ -9,12 +9,12 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
-fn apply(store: &Store, upserts: Vec<(ResourceKey, Resource)>) -> Arc<Snapshot> {
-    store.apply(Change { upserts, ..Change::default() })
+fn apply(store: &SnapshotStore, upserts: Vec<(ResourceKey, Resource)>) -> Arc<Snapshot> {
+    store.apply(SnapshotChange { upserts, ..SnapshotChange::default() })
 }
 
-fn two_hosts() -> Arc<Store> {
-    let store = Store::new(&me());
+fn two_hosts() -> Arc<SnapshotStore> {
+    let store = SnapshotStore::new(&me());
     apply(
         &store,
         vec![
@@ -94,19 +94,19 @@ fn slices_are_concatenated_by_index_and_replaced_one_by_one() {
     let snapshot = apply(&store, vec![slice("a.mesh", 1, &["n"])]);
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "n", "z"]);
     let removed = vec![ResourceKey::Slice(host("a.mesh"), 0)];
-    let snapshot = store.apply(Change { removed, ..Change::default() });
+    let snapshot = store.apply(SnapshotChange { removed, ..SnapshotChange::default() });
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["n", "z"]);
 }
 
 #[test]
 fn children_may_come_before_their_service_and_outlive_it() {
-    let store = Store::new(&me());
+    let store = SnapshotStore::new(&me());
     let snapshot = apply(&store, vec![slice("a.mesh", 0, &["a1"])]);
     assert!(snapshot.host("a.mesh").is_none());
     let snapshot = apply(&store, vec![service("a.mesh")]);
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1"]);
     let removed = vec![ResourceKey::Service(host("a.mesh"))];
-    assert!(store.apply(Change { removed, ..Change::default() }).host("a.mesh").is_none());
+    assert!(store.apply(SnapshotChange { removed, ..SnapshotChange::default() }).host("a.mesh").is_none());
     let snapshot = apply(&store, vec![service("a.mesh")]);
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1"]);
 }
@@ -118,21 +118,21 @@ fn an_address_leads_to_its_host_and_goes_with_it() {
     let ip = snapshot.host("a.mesh").unwrap().service.address.unwrap();
     assert_eq!(snapshot.by_address(ip), Some(&host("a.mesh")));
     let removed = vec![ResourceKey::Address(ip)];
-    assert!(store.apply(Change { removed, ..Change::default() }).by_address(ip).is_some());
+    assert!(store.apply(SnapshotChange { removed, ..SnapshotChange::default() }).by_address(ip).is_some());
     let removed = vec![ResourceKey::Service(host("a.mesh"))];
-    assert_eq!(store.apply(Change { removed, ..Change::default() }).by_address(ip), None);
+    assert_eq!(store.apply(SnapshotChange { removed, ..SnapshotChange::default() }).by_address(ip), None);
 }
 
 #[test]
 fn absence_is_remembered_until_forgotten_or_disproved() {
-    let store = Store::new(&me());
+    let store = SnapshotStore::new(&me());
     let absent = vec![Subscription::Host(host("a.mesh")), Subscription::Host(host("b.mesh"))];
-    let snapshot = store.apply(Change { absent, ..Change::default() });
+    let snapshot = store.apply(SnapshotChange { absent, ..SnapshotChange::default() });
     assert!(snapshot.is_host_absent("a.mesh") && snapshot.is_host_absent("b.mesh"));
     let snapshot = apply(&store, vec![service("a.mesh")]);
     assert!(!snapshot.is_host_absent("a.mesh"));
     let forgotten = vec![Subscription::Host(host("b.mesh"))];
-    assert!(!store.apply(Change { forgotten, ..Change::default() }).is_host_absent("b.mesh"));
+    assert!(!store.apply(SnapshotChange { forgotten, ..SnapshotChange::default() }).is_host_absent("b.mesh"));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn what_is_held_can_be_listed_and_put_in_force_again() {
         &store,
         vec![slice("a.mesh", 1, &["m"]), rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 })],
     );
-    let other = Store::new(&me());
+    let other = SnapshotStore::new(&me());
     let snapshot = apply(&other, store.resources());
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "m"]);
     assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
@@ -225,7 +225,7 @@ fn workers_do_not_undo_each_others_failures() {
 fn settings_are_held_saved_and_fall_back_to_the_default() {
     let store = two_hosts();
     assert_eq!(*store.snapshot().settings, MeshSettings::default());
-    let saved = |store: &Store| {
+    let saved = |store: &SnapshotStore| {
         store
             .resources()
             .into_iter()
@@ -238,7 +238,8 @@ fn settings_are_held_saved_and_fall_back_to_the_default() {
     assert_eq!(*now.settings, settings);
     assert_eq!(*apply(&store, vec![service("c.mesh")]).settings, settings);
     assert!(saved(&store), "a cold start takes them from there");
-    let now = store.apply(Change { removed: vec![ResourceKey::Settings], ..Change::default() });
+    let now =
+        store.apply(SnapshotChange { removed: vec![ResourceKey::Settings], ..SnapshotChange::default() });
     assert_eq!(*now.settings, MeshSettings::default());
 }
 
@@ -261,7 +262,7 @@ impl Ports for Taken {
 #[test]
 fn a_listener_stays_where_it_was_until_it_can_be_opened_where_it_is_wanted() {
     let taken = Taken::default();
-    let store = Store::with_ports(&me(), taken.clone());
+    let store = SnapshotStore::with_ports(&me(), taken.clone());
     let gateway = |name: &str, ports: &[u16]| {
         let listeners = ports.iter().enumerate().map(|(index, port)| GatewayListener {
             name: format!("l{index}").into(),

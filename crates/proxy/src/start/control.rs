@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
-use xds::grpc::{Channel, Dial, Withdrawn};
+use xds::grpc::{Channel, Dial, WithdrawalOutcome};
 use xds::link::{Link, LinkError};
 use xds::{Code, Status};
 
@@ -46,7 +46,7 @@ impl Control {
     }
 
     /// Says that this proxy takes nothing new; returns when its callers know, or after `deadline`.
-    pub(super) async fn withdraw(&self, uid: &str, deadline: Duration) -> Result<Withdrawn, Status> {
+    pub(super) async fn withdraw(&self, uid: &str, deadline: Duration) -> Result<WithdrawalOutcome, Status> {
         self.channel().await?.withdraw(uid, deadline).await
     }
 

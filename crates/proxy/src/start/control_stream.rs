@@ -12,7 +12,7 @@ use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState as State};
 use crate::observe::{Observe, Own};
 use crate::shared::Shared;
-use crate::snapshot::{Change, ClosedListener, GatewayEntry, Me, Snapshot, Store};
+use crate::snapshot::{ClosedListener, GatewayEntry, Me, Snapshot, SnapshotChange, SnapshotStore};
 use daemon::Gate;
 use daemon::clock::Clock;
 use decide::Dice;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
-use xds::client::{Session, Update};
+use xds::client::{ClientSession, Update};
 use xds::link::{Link, LinkError};
 use xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, ProxyNode};
 
@@ -48,7 +48,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// What the stream works on.
 pub(super) struct StreamParts {
     pub(super) me: Me,
-    pub(super) store: Arc<Store>,
+    pub(super) store: Arc<SnapshotStore>,
     pub(super) on_demand: OnDemand,
     pub(super) queries: mpsc::Receiver<LookupQuery>,
     pub(super) identity: Identity,
@@ -92,9 +92,9 @@ impl StreamParts {
 }
 
 /// See the module's head.
-pub(super) struct Stream {
+pub(super) struct StreamClient {
     parts: StreamParts,
-    session: Session,
+    session: ClientSession,
     outbox: VecDeque<DeltaDiscoveryRequest>,
     /// Of the last response on this stream.
     nonce: String,
@@ -106,7 +106,7 @@ pub(super) struct Stream {
     saving: Option<JoinHandle<()>>,
 }
 
-impl Stream {
+impl StreamClient {
     /// Starts from the last good configuration, when there is one.
     pub(super) fn new(mut parts: StreamParts) -> Self {
         let saved = match parts.last_good.as_ref().map(LastGood::load) {
@@ -118,12 +118,13 @@ impl Stream {
             _ => Saved::default(),
         };
         let mut restored = None;
-        let mut session =
-            Session::restore(saved.resources.iter().map(|(key, version, _)| (key.clone(), version.clone())));
+        let mut session = ClientSession::restore(
+            saved.resources.iter().map(|(key, version, _)| (key.clone(), version.clone())),
+        );
         if !saved.resources.is_empty() {
             tracing::info!(resources = saved.resources.len(), "started from the last good configuration");
             let upserts = saved.resources.into_iter().map(|(key, _, resource)| (key, resource)).collect();
-            let snapshot = parts.store.apply(Change { upserts, ..Change::default() });
+            let snapshot = parts.store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
             parts.on_demand.adopt(saved.wanted.clone());
             session.subscribe(&saved.wanted);
             put_in_force(&parts, &snapshot);
@@ -279,7 +280,7 @@ impl Stream {
             return;
         }
         self.outbox.extend(self.session.unsubscribe(&unused));
-        self.parts.store.apply(Change { forgotten: unused, ..Change::default() });
+        self.parts.store.apply(SnapshotChange { forgotten: unused, ..SnapshotChange::default() });
     }
 
     fn take_response(&mut self, response: DeltaDiscoveryResponse) {
@@ -297,7 +298,7 @@ impl Stream {
             tracing::warn!(name, cause, "refused a resource; its last good version stays");
         }
         let is_change = !(update.upserts.is_empty() && update.removed.is_empty());
-        let change = Change {
+        let change = SnapshotChange {
             upserts: update.upserts,
             removed: update.removed,
             absent: update.absent,

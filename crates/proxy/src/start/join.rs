@@ -7,7 +7,7 @@ use super::control;
 use crate::snapshot::Me;
 use daemon::clock::Clock;
 use decide::Dice;
-use decide::balance::Place;
+use decide::balance::ProxyLocality;
 use identity::{Expect, Identity, Key, KeyError, Svid, SvidError};
 use model::Backoff;
 use model::trust::TrustBundle;
@@ -152,7 +152,7 @@ pub(super) async fn join(
         namespace: joined.namespace.into(),
         group: joined.group.into(),
         network: joined.network.into(),
-        place: Place { cluster: joined.cluster.into(), locality: joined.locality },
+        place: ProxyLocality { cluster: joined.cluster.into(), locality: joined.locality },
         addresses: vec![own],
     })
 }

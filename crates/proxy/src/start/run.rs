@@ -1,7 +1,7 @@
 //! One proxy from its first line to its last.
 
 use super::control::Control;
-use super::control_stream::{Alone, Stream, StreamParts};
+use super::control_stream::{Alone, StreamClient, StreamParts};
 use super::join::{self, Token};
 use super::unjoined::Unjoined;
 use super::{Seams, StartError, admin, name_server, rotate, workers};
@@ -12,7 +12,7 @@ use crate::snapshot::Me;
 use daemon::process;
 use daemon::{Drain, DrainTrigger, Gate, Readiness};
 use decide::Dice;
-use decide::balance::Place;
+use decide::balance::ProxyLocality;
 use decide::dice::Pcg;
 use std::error::Error;
 use std::future::Future;
@@ -98,7 +98,7 @@ where
             namespace: "default".into(),
             group: "gateway".into(),
             network: "local".into(),
-            place: Place { cluster: "local".into(), locality: model::Locality::default() },
+            place: ProxyLocality { cluster: "local".into(), locality: model::Locality::default() },
             addresses: bootstrap.unjoined.options.address.into_iter().collect(),
         };
         let opened = open().map_err(StartError::Embedded)?;
@@ -167,7 +167,7 @@ impl Bootstrap {
         let (refuse, refused) = oneshot::channel();
         let alone = is_alone.then(|| Alone::new(refuse, has_refusals));
         let parts = StreamParts::new(&shared, queries, gates.configured, alone, Pcg::new(dice.next_u64()));
-        tasks.spawn_local("control stream", Stream::new(parts).run(open));
+        tasks.spawn_local("control stream", StreamClient::new(parts).run(open));
         admin::set_joined(&admin, &shared);
         name_server::start(&shared, &tasks, nameservers, dns);
         let workers = workers::start(&shared, dice.next_u64()).await?;

@@ -7,7 +7,7 @@ use crate::lookup::{Lookup, LookupQuery};
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::snapshot::{Me, Retries, Store};
+use crate::snapshot::{Me, Retries, SnapshotStore};
 use daemon::{Drain, Gate, Tasks};
 use decide::dice::Pcg;
 use identity::Identity;
@@ -57,7 +57,7 @@ impl Unjoined {
         me: Me,
         is_listening: Gate,
     ) -> (Arc<Shared>, mpsc::Receiver<LookupQuery>) {
-        let store = Store::with_ports(&me, Reserved::new(&self.options.inherit_listener));
+        let store = SnapshotStore::with_ports(&me, Reserved::new(&self.options.inherit_listener));
         let (lookup, queries) = Lookup::new(Arc::clone(&store));
         let listening = Listening::new(self.options.worker_count(), is_listening);
         let listening = if self.is_alone() { listening.outside_a_mesh() } else { listening };

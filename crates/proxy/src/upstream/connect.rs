@@ -6,7 +6,7 @@ use crate::accept::{Mark, Reader, dial};
 use crate::failure;
 use crate::peer::Peer;
 use crate::secure::{Connected, MeshTls};
-use codec::http2::Sender;
+use codec::http2::Http2Sender;
 use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind};
 use daemon::Tasks;
 use http::HeaderMap;
@@ -41,9 +41,9 @@ const RETIRE_AHEAD_MAX: Duration = Duration::from_secs(10);
 pub(crate) const STREAMS_MAX: u32 = 4096;
 
 /// An open HTTP/2 connection.
-pub(crate) struct Connection {
+pub(crate) struct Http2Connection {
     /// Opens streams.
-    pub(crate) sender: Sender,
+    pub(crate) sender: Http2Sender,
     /// Who answered the handshake; `None`: no TLS.
     pub(crate) peer: Option<Rc<Peer>>,
     /// When the first certificate ends that it stands on. `None`: no TLS.
@@ -52,7 +52,7 @@ pub(crate) struct Connection {
     retires: Option<Instant>,
 }
 
-impl Connection {
+impl Http2Connection {
     /// Whether no new stream can be opened.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
@@ -118,7 +118,7 @@ impl Connector {
     ///
     /// # Errors
     /// As [`Connector::dial`].
-    pub(crate) async fn open_plain(&self, address: SocketAddr) -> Result<Rc<Connection>, Reason> {
+    pub(crate) async fn open_plain(&self, address: SocketAddr) -> Result<Rc<Http2Connection>, Reason> {
         let tcp = self.dial(address, Reader::Anyone).await?;
         let connection = self.start(tcp, &ClientOptions::default(), None).await?;
         // An application that is busy elsewhere may be late with its SETTINGS; then we guess.
@@ -134,7 +134,7 @@ impl Connector {
         &self,
         address: SocketAddr,
         expected: &[SpiffeId],
-    ) -> Result<Rc<Connection>, Reason> {
+    ) -> Result<Rc<Http2Connection>, Reason> {
         let tcp = self.dial(address, Reader::Proxy).await?;
         let connected = self.tls.connect(tcp, expected).await?;
         self.start_mesh(connected).await
@@ -147,11 +147,11 @@ impl Connector {
     /// As [`Connector::open_mesh`]; [`Reason::GatewayRefused`], [`Reason::DeniedUpstream`].
     pub(crate) async fn open_through(
         &self,
-        outer: &Connection,
+        outer: &Http2Connection,
         host: &Hostname,
         port: u16,
         expected: &[SpiffeId],
-    ) -> Result<Rc<Connection>, Reason> {
+    ) -> Result<Rc<Http2Connection>, Reason> {
         let authority = format!("{host}:{port}");
         let opening = outer.sender.tunnel(&authority, HeaderMap::new());
         let tunnel = match timeout(GATEWAY_TIMEOUT, opening).await {
@@ -165,7 +165,7 @@ impl Connector {
         self.start_mesh(inner).await
     }
 
-    async fn start_mesh(&self, with: Connected<impl Io>) -> Result<Rc<Connection>, Reason> {
+    async fn start_mesh(&self, with: Connected<impl Io>) -> Result<Rc<Http2Connection>, Reason> {
         // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that
         // it did not expect for an attack (gRPC).
         let options = ClientOptions {
@@ -182,7 +182,7 @@ impl Connector {
         io: impl Io,
         options: &ClientOptions,
         proved: Option<(Rc<Peer>, Instant)>,
-    ) -> Result<Rc<Connection>, Reason> {
+    ) -> Result<Rc<Http2Connection>, Reason> {
         let connected = codec::http2::connect(io, options).await;
         let (sender, connection) = connected.map_err(|_| Reason::ConnectFailed)?;
         self.tasks.spawn_local("http2 upstream", connection);
@@ -192,7 +192,7 @@ impl Connector {
             let left = expires.saturating_duration_since(now);
             now + left - (left / 10).min(RETIRE_AHEAD_MAX)
         });
-        Ok(Rc::new(Connection { sender, peer, expires, retires }))
+        Ok(Rc::new(Http2Connection { sender, peer, expires, retires }))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::accept::Reader;
 use crate::upstream::connect::{Age, Connector};
-use codec::http1::Sender;
+use codec::http1::Http1Sender;
 use codec::{Body, SendError};
 use decide::hash::QuickMap;
 use http::{Request, Response};
@@ -23,7 +23,7 @@ const IDLE_PER_ADDRESS_MAX: usize = 1024;
 const IDLE_MAX: Duration = Duration::from_secs(55);
 
 /// All idle connections of a worker.
-pub(crate) struct Pool {
+pub(crate) struct Http1Pool {
     idle: RefCell<QuickMap<SocketAddr, Vec<Idle>>>,
     /// How many there are.
     idle_count: Cell<usize>,
@@ -32,20 +32,20 @@ pub(crate) struct Pool {
 }
 
 struct Idle {
-    sender: Sender,
+    sender: Http1Sender,
     since: Instant,
 }
 
 /// A connection for one exchange.
 pub(crate) struct Lease {
-    pool: Rc<Pool>,
+    pool: Rc<Http1Pool>,
     address: SocketAddr,
-    sender: Sender,
+    sender: Http1Sender,
     /// Where it came from.
     pub(crate) age: Age,
 }
 
-impl Pool {
+impl Http1Pool {
     /// An empty pool; `idle_max` connections are kept in all.
     pub(crate) fn new(connector: Rc<Connector>, idle_max: usize) -> Rc<Self> {
         Rc::new(Self { idle: RefCell::default(), idle_count: Cell::new(0), idle_max, connector })
@@ -65,7 +65,7 @@ impl Pool {
     /// A new connection to `address`, whatever is idle.
     ///
     /// # Errors
-    /// As [`Pool::lease`].
+    /// As [`Http1Pool::lease`].
     pub(crate) async fn open(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
         let stream = self.connector.dial(address, Reader::Anyone).await?;
         let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
@@ -73,7 +73,7 @@ impl Pool {
         Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Fresh })
     }
 
-    fn find_idle(&self, address: SocketAddr) -> Option<Sender> {
+    fn find_idle(&self, address: SocketAddr) -> Option<Http1Sender> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&address)?;
         for at in (0..connections.len()).rev() {

@@ -2,7 +2,7 @@
 //! TLS to the local application or a plain backend. One per key, and further ones where the other end's limit of
 //! streams is in use; whoever comes while one is being made waits for the same.
 
-use crate::upstream::connect::{Age, CONNECT_TIMEOUT, Connection, Connector};
+use crate::upstream::connect::{Age, CONNECT_TIMEOUT, Connector, Http2Connection};
 use decide::hash::QuickMap;
 use model::service::{Endpoint, Reach};
 use model::{Hostname, Reason, SpiffeId};
@@ -51,22 +51,22 @@ impl PoolKey<'_> {
 }
 
 /// All HTTP/2 connections of a worker.
-pub(crate) struct Pool {
+pub(crate) struct Http2Pool {
     slots: RefCell<QuickMap<PoolKey<'static>, Vec<Slot>>>,
     connector: Rc<Connector>,
 }
 
-type Outcome = Option<Result<Rc<Connection>, Reason>>;
+type Outcome = Option<Result<Rc<Http2Connection>, Reason>>;
 
 enum Slot {
     Connecting(watch::Receiver<Outcome>),
-    Ready { connection: Rc<Connection>, used: Cell<Instant> },
+    Ready { connection: Rc<Http2Connection>, used: Cell<Instant> },
 }
 
 /// A connection and whether it carried something before.
 pub(crate) struct Leased {
     /// The connection.
-    pub(crate) connection: Rc<Connection>,
+    pub(crate) connection: Rc<Http2Connection>,
     /// Whether it was there already.
     pub(crate) age: Age,
 }
@@ -80,7 +80,7 @@ pub(crate) fn lanes(endpoint: &Endpoint) -> u32 {
     }
 }
 
-impl Pool {
+impl Http2Pool {
     /// An empty pool.
     pub(crate) fn new(connector: Rc<Connector>) -> Rc<Self> {
         Rc::new(Self { slots: RefCell::default(), connector })
@@ -132,7 +132,7 @@ impl Pool {
     /// The connection to an application that wants HTTP/2.
     ///
     /// # Errors
-    /// As [`Pool::lease`].
+    /// As [`Http2Pool::lease`].
     pub(crate) async fn lease_plain(self: &Rc<Self>, address: SocketAddr) -> Result<Leased, Reason> {
         let key = PoolKey::Plain(address);
         if let Some(leased) = self.find_ready(&key, None) {
@@ -148,7 +148,7 @@ impl Pool {
     /// The outer connection to a gateway.
     ///
     /// # Errors
-    /// As [`Pool::lease`].
+    /// As [`Http2Pool::lease`].
     pub(crate) async fn lease_gateway(
         self: &Rc<Self>,
         address: SocketAddr,
@@ -182,7 +182,7 @@ impl Pool {
         open: impl Fn() -> F,
     ) -> Result<Leased, Reason>
     where
-        F: Future<Output = Result<Rc<Connection>, Reason>> + 'static,
+        F: Future<Output = Result<Rc<Http2Connection>, Reason>> + 'static,
     {
         let key = key.into_owned();
         let mut is_second = false;
@@ -262,7 +262,7 @@ impl Pool {
     fn start(
         self: &Rc<Self>,
         key: &PoolKey<'static>,
-        connecting: impl Future<Output = Result<Rc<Connection>, Reason>> + 'static,
+        connecting: impl Future<Output = Result<Rc<Http2Connection>, Reason>> + 'static,
     ) -> watch::Receiver<Outcome> {
         let (result_tx, outcome) = watch::channel(None);
         let slot = Slot::Connecting(outcome.clone());
@@ -321,17 +321,17 @@ fn slots_of<'m, 'k>(slots: &'m QuickMap<PoolKey<'k>, Vec<Slot>>, key: &PoolKey<'
     slots.get(key)
 }
 
-fn is_usable(connection: &Connection, expected: Option<&[SpiffeId]>) -> bool {
+fn is_usable(connection: &Http2Connection, expected: Option<&[SpiffeId]>) -> bool {
     !connection.is_spent() && connection.is_one_of(expected)
 }
 
 enum Availability {
     /// It has room for a stream.
-    Ready(Rc<Connection>),
+    Ready(Rc<Http2Connection>),
     /// One is being made.
     Connecting(watch::Receiver<Outcome>),
     /// As many as there may be, and none of them has room.
-    Full(Vec<Rc<Connection>>),
+    Full(Vec<Rc<Http2Connection>>),
     /// None that has room.
     Nothing,
 }
@@ -341,7 +341,7 @@ fn deadline() -> Instant {
 }
 
 /// Waits until one of `connections` may have room.
-async fn wait_for_room(connections: &[Rc<Connection>], until: Instant) -> Result<(), Reason> {
+async fn wait_for_room(connections: &[Rc<Http2Connection>], until: Instant) -> Result<(), Reason> {
     let freed = connections.iter().map(|connection| Box::pin(connection.sender.freed()));
     match timeout_at(until, futures_util::future::select_all(freed)).await {
         Ok(_) => Ok(()),
@@ -351,7 +351,7 @@ async fn wait_for_room(connections: &[Rc<Connection>], until: Instant) -> Result
 
 /// Who makes a connection that others wait for.
 struct Opener {
-    pool: Rc<Pool>,
+    pool: Rc<Http2Pool>,
     key: PoolKey<'static>,
     result_tx: watch::Sender<Outcome>,
 }

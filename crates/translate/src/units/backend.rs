@@ -63,7 +63,7 @@ impl Unit for BackendEndpointsUnit {
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Slices> {
         let host = &read.backend(key)?.service.host;
         let (_, spec) = own(key, read)?;
-        let place = read.place(&())?;
+        let place = read.local_cluster(&())?;
         let endpoints = spec.addresses.iter().filter_map(|address| {
             let ip = address.ip()?;
             Some(Endpoint {

@@ -2,7 +2,7 @@
 
 use super::{Fact, Outputs, Topic, UnitKey, UnitKind, UnitRow};
 use crate::world::graph::Graph;
-use crate::world::inputs::{ClusterPlace, Inputs, JoinedWorkload, Pair, find_export};
+use crate::world::inputs::{Inputs, JoinedWorkload, LocalCluster, Pair, find_export};
 use api::Object;
 use model::federation::{Export, RemoteCluster};
 use model::{Hostname, ObjectRef, Origin};
@@ -126,7 +126,7 @@ impl<'w> WorldReader<'w> {
     }
 
     /// As the program was started; that does not change.
-    pub(crate) fn started_as(&self) -> &'w ClusterPlace {
+    pub(crate) fn started_as(&self) -> &'w LocalCluster {
         &self.inputs.started_as
     }
 

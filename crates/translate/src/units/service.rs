@@ -6,7 +6,7 @@ use super::workload_group::{CompiledGroup, groups_selected};
 use super::{Topic, Unit, WorldReader};
 use crate::ports::service_port;
 use crate::slices::Slices;
-use crate::world::inputs::{ClusterPlace, JoinedWorkload, Pair};
+use crate::world::inputs::{JoinedWorkload, LocalCluster, Pair};
 use api::kinds::service::ServiceSpec;
 use api::{Object, Spec};
 use model::service::{Endpoint, Protocol, Reach};
@@ -136,7 +136,7 @@ impl Unit for ServiceEndpointsUnit {
 
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Slices> {
         let entry = read.service(key)?;
-        let place = read.place(&())?;
+        let place = read.local_cluster(&())?;
         let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
         let endpoints = groups.flat_map(|(pair, group)| {
             read.workloads_of(pair).map(move |workload| native(workload, group, place))
@@ -154,7 +154,7 @@ impl Unit for ServiceEndpointsUnit {
     }
 }
 
-fn native(workload: &JoinedWorkload, group: &CompiledGroup, place: &ClusterPlace) -> Endpoint {
+fn native(workload: &JoinedWorkload, group: &CompiledGroup, place: &LocalCluster) -> Endpoint {
     let known = |locality: &&Locality| !locality.region.is_empty() || !locality.zone.is_empty();
     let locality = [&workload.locality, &group.locality].into_iter().find(known).unwrap_or(&place.locality);
     Endpoint {

@@ -17,7 +17,7 @@ pub(crate) type Pair = (Arc<str>, Arc<str>);
 
 /// Where this control plane is. A `Cluster` object named `cluster` overrides network and locality.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterPlace {
+pub struct LocalCluster {
     /// Name of the cluster.
     pub cluster: Arc<str>,
     /// Addresses are valid within one network only.
@@ -56,7 +56,7 @@ impl JoinedWorkload {
 /// All that is known from outside.
 pub(crate) struct Inputs {
     /// As the program was started; see the unit `place` for what is in force.
-    pub(crate) started_as: ClusterPlace,
+    pub(crate) started_as: LocalCluster,
     pub(crate) objects: BTreeMap<ObjectRef, Arc<Object>>,
     /// Written somewhere, but not in force. Findings read it, nothing else.
     pub(crate) refused: BTreeMap<ObjectRef, Origin>,
@@ -70,7 +70,7 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    pub(crate) fn new(started_as: ClusterPlace) -> Self {
+    pub(crate) fn new(started_as: LocalCluster) -> Self {
         Self {
             started_as,
             objects: BTreeMap::new(),

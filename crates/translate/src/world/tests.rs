@@ -25,8 +25,8 @@ fn add(world: &mut World, documents: &str) {
     }
 }
 
-fn place() -> ClusterPlace {
-    ClusterPlace {
+fn place() -> LocalCluster {
+    LocalCluster {
         cluster: "west".into(),
         network: "west".into(),
         locality: Locality { region: "eu".into(), zone: "a".into() },

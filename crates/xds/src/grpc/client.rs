@@ -2,7 +2,7 @@
 
 use super::{
     ENROLLMENT_BYTES_MAX, HANDSHAKE_TIMEOUT, Join, Joined, PING_INTERVAL, PING_TIMEOUT, RESPONSE_BYTES_MAX,
-    Signed, Withdrawn, with_causes,
+    Signed, WithdrawalOutcome, with_causes,
 };
 use crate::link::{Inbox, Link, QUEUE_MESSAGES_MAX};
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -105,12 +105,12 @@ impl Channel {
     }
 
     /// Tells that the endpoint takes nothing new; answers when all who might call it know, or after `deadline`.
-    pub async fn withdraw(&self, uid: &str, deadline: Duration) -> Result<Withdrawn, Status> {
+    pub async fn withdraw(&self, uid: &str, deadline: Duration) -> Result<WithdrawalOutcome, Status> {
         let mut client = self.enrollment();
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         let request = p::WithdrawRequest { uid: uid.to_owned(), deadline_ms };
         let reply = within(deadline.saturating_add(WITHDRAW_GRACE), client.withdraw(request)).await?;
-        Ok(Withdrawn { acknowledged: reply.acknowledged, outstanding: reply.outstanding })
+        Ok(WithdrawalOutcome { acknowledged: reply.acknowledged, outstanding: reply.outstanding })
     }
 
     /// Begins to report a cluster to the management plane.

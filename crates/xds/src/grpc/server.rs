@@ -1,7 +1,8 @@
 //! The server's shell: our own accept loop, so that handlers know who called and refusals can be logged.
 
 use super::{
-    ENROLLMENT_BYTES_MAX, Join, Joined, PING_INTERVAL, PING_TIMEOUT, REQUEST_BYTES_MAX, Signed, Withdrawn,
+    ENROLLMENT_BYTES_MAX, Join, Joined, PING_INTERVAL, PING_TIMEOUT, REQUEST_BYTES_MAX, Signed,
+    WithdrawalOutcome,
 };
 use crate::link::ServerEnd;
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
@@ -34,7 +35,7 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// Who called, as proven by the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct CallingPeer {
     /// What its certificate proved; `None`: no client certificate, or one that has expired.
     pub proof: Option<Proof>,
     /// What its certificate proved until it expired: good for [`Enrollment::sign`] and nothing else, which is why
@@ -48,29 +49,29 @@ pub struct Peer {
 pub trait Discovery: Send + Sync + 'static {
     /// Takes a new stream over. It must not do the work itself but hand `end` to a task of its own; dropping
     /// `end` closes the stream. An error refuses the stream.
-    fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status>;
+    fn open(&self, peer: CallingPeer, end: ServerEnd) -> Result<(), Status>;
 }
 
 /// Serves joining, renewal and leaving.
 pub trait Enrollment: Send + Sync + 'static {
     /// The only call that may come without a client certificate.
-    fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>>;
+    fn join(&self, peer: CallingPeer, join: Join) -> BoxFuture<'_, Result<Joined, Status>>;
     /// Certifies a new key for the peer's own identity. The only call that may come with a certificate that has
-    /// expired (`Peer::expired`).
-    fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>>;
+    /// expired (`CallingPeer::expired`).
+    fn sign(&self, peer: CallingPeer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>>;
     /// Marks an endpoint as draining and waits until its callers know.
     fn withdraw(
         &self,
-        peer: Peer,
+        peer: CallingPeer,
         uid: String,
         deadline: Duration,
-    ) -> BoxFuture<'_, Result<Withdrawn, Status>>;
+    ) -> BoxFuture<'_, Result<WithdrawalOutcome, Status>>;
 }
 
 /// Takes reports of clusters.
 pub trait Federation: Send + Sync + 'static {
     /// Takes a new report stream over, as [`Discovery::open`] does.
-    fn report(&self, peer: Peer, end: ReportEnd) -> Result<(), Status>;
+    fn report(&self, peer: CallingPeer, end: ReportEnd) -> Result<(), Status>;
 }
 
 /// The receiving end of a report.
@@ -95,7 +96,7 @@ pub struct Services {
     pub federation: Option<Arc<dyn Federation>>,
 }
 
-impl Peer {
+impl CallingPeer {
     /// Nobody in particular.
     pub(super) fn anonymous(address: SocketAddr) -> Self {
         Self { proof: None, expired: None, address }
@@ -134,7 +135,7 @@ pub struct Tls {
 }
 
 /// Hears of connections whose handshake failed, with the error of the TLS library (`identity::refusal`).
-pub type Refused = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
+pub type HandshakeObserver = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
 
 /// Serves until `drain` ends, then finishes open calls; streams must be closed by their owners. Without
 /// `tls` everything is plaintext and nobody is identified: loopback and tests only.
@@ -142,7 +143,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     services: Services,
-    refused: Refused,
+    refused: HandshakeObserver,
     drain: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let dispatch = Dispatch {

@@ -24,22 +24,22 @@ const ALICE: &str = "spiffe://a.test/ns/shop/sa/alice";
 const EXPIRES: Duration = Duration::from_secs(1);
 
 /// Hands every stream to the test.
-struct Fake(mpsc::UnboundedSender<(Peer, ServerEnd)>, mpsc::UnboundedSender<ReportEnd>);
+struct Fake(mpsc::UnboundedSender<(CallingPeer, ServerEnd)>, mpsc::UnboundedSender<ReportEnd>);
 
 impl Discovery for Fake {
-    fn open(&self, peer: Peer, end: ServerEnd) -> Result<(), Status> {
+    fn open(&self, peer: CallingPeer, end: ServerEnd) -> Result<(), Status> {
         self.0.send((peer, end)).map_err(|_| Status::new(Code::Unavailable, "nobody takes streams"))
     }
 }
 
 impl Federation for Fake {
-    fn report(&self, _: Peer, end: ReportEnd) -> Result<(), Status> {
+    fn report(&self, _: CallingPeer, end: ReportEnd) -> Result<(), Status> {
         self.1.send(end).map_err(|_| Status::new(Code::Unavailable, "nobody takes reports"))
     }
 }
 
 impl Enrollment for Fake {
-    fn join(&self, peer: Peer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
+    fn join(&self, peer: CallingPeer, join: Join) -> BoxFuture<'_, Result<Joined, Status>> {
         Box::pin(async move {
             if join.token != "good" {
                 return Err(Status::new(Code::Unauthenticated, "token spent"));
@@ -48,23 +48,28 @@ impl Enrollment for Fake {
         })
     }
 
-    fn sign(&self, peer: Peer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
+    fn sign(&self, peer: CallingPeer, csr: Vec<u8>) -> BoxFuture<'_, Result<Signed, Status>> {
         Box::pin(async move {
             let proof = peer.proof.or(peer.expired).unwrap();
             Ok(Signed { chain: vec![csr, proof.id.to_string().into()], bundles: vec![] })
         })
     }
 
-    fn withdraw(&self, _: Peer, uid: String, deadline: Duration) -> BoxFuture<'_, Result<Withdrawn, Status>> {
+    fn withdraw(
+        &self,
+        _: CallingPeer,
+        uid: String,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<WithdrawalOutcome, Status>> {
         Box::pin(async move {
-            Ok(Withdrawn { acknowledged: uid.len() as u32, outstanding: deadline.as_millis() as u32 })
+            Ok(WithdrawalOutcome { acknowledged: uid.len() as u32, outstanding: deadline.as_millis() as u32 })
         })
     }
 }
 
 struct Server {
     address: SocketAddr,
-    streams: mpsc::UnboundedReceiver<(Peer, ServerEnd)>,
+    streams: mpsc::UnboundedReceiver<(CallingPeer, ServerEnd)>,
     reports: mpsc::UnboundedReceiver<ReportEnd>,
     refused: mpsc::UnboundedReceiver<std::io::Error>,
     drain: oneshot::Sender<()>,
@@ -81,7 +86,7 @@ async fn start(tls: Option<Tls>) -> Server {
     let fake = Arc::new(Fake(streams_tx, reports_tx));
     let services =
         Services { discovery: Some(fake.clone()), enrollment: Some(fake.clone()), federation: Some(fake) };
-    let on_refused: Refused = Arc::new(move |_, error: &std::io::Error| {
+    let on_refused: HandshakeObserver = Arc::new(move |_, error: &std::io::Error| {
         let _ = refused_tx.send(std::io::Error::other(error.to_string()));
     });
     let done = tokio::spawn(serve(listener, tls, services, on_refused, async {
@@ -293,7 +298,7 @@ async fn the_peers_identity_reaches_the_handler() {
     let channel = Channel::connect(server.address, client_tls(&pki, true)).await.unwrap();
     assert_eq!(channel.sign(vec![9]).await.unwrap().chain, [vec![9], ALICE.as_bytes().to_vec()]);
     let withdrawn = channel.withdraw("abc", Duration::from_millis(70)).await.unwrap();
-    assert_eq!(withdrawn, Withdrawn { acknowledged: 3, outstanding: 70 });
+    assert_eq!(withdrawn, WithdrawalOutcome { acknowledged: 3, outstanding: 70 });
 }
 
 #[tokio::test]

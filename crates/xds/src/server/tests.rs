@@ -2,7 +2,7 @@
 
 mod walks;
 
-use super::{Catalog, Fault, INITIAL_VERSIONS_MAX, Session};
+use super::{Catalog, Fault, INITIAL_VERSIONS_MAX, ServerSession};
 use crate::TYPE_URL;
 use crate::client;
 use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, ProxyNode};
@@ -19,8 +19,8 @@ use std::time::SystemTime;
 struct World {
     members: HashMap<Subscription, Vec<Arc<Encoded>>>,
     implied: Vec<Subscription>,
-    server: Session,
-    client: client::Session,
+    server: ServerSession,
+    client: client::ClientSession,
     held: BTreeMap<String, Resource>,
     sent: Vec<String>,
 }
@@ -56,8 +56,8 @@ fn broken(key: ResourceKey) -> Arc<Encoded> {
     Arc::new(Encoded { name: key.to_string().into(), key, version: "v9".into(), any })
 }
 
-fn new_session() -> Session {
-    Session::new(|| SystemTime::UNIX_EPOCH)
+fn new_session() -> ServerSession {
+    ServerSession::new(|| SystemTime::UNIX_EPOCH)
 }
 
 impl World {
@@ -69,7 +69,7 @@ impl World {
             members,
             implied: vec![sub("mesh")],
             server: new_session(),
-            client: client::Session::new(),
+            client: client::ClientSession::new(),
             held: BTreeMap::new(),
             sent: vec![],
         }
@@ -267,7 +267,7 @@ fn a_reconnect_brings_only_differences() {
 fn what_was_kept_on_disk_is_not_sent_again() {
     let a = service("a.x", "n");
     let mut world = World::new(&[("host/a.x", vec![a.clone()])]);
-    world.client = client::Session::restore([(a.key.clone(), a.version.clone())]);
+    world.client = client::ClientSession::restore([(a.key.clone(), a.version.clone())]);
     world.client.subscribe(&[sub("host/a.x")]);
     world.connect();
     assert_eq!(world.take_sent(), ["names"]);

@@ -1,10 +1,10 @@
-use super::{Asked, Broken, Scanner};
+use super::{AnswerScanner, Asked, Broken};
 
 /// Feeds `bytes` in pieces of many sizes; what breaks must break in each.
 fn check(bytes: &str, asked: Asked, expected: Result<(), &str>) {
     let bytes = bytes.as_bytes();
     for size in (1..=bytes.len().min(100)).chain([bytes.len()]) {
-        let mut scanner = Scanner::new();
+        let mut scanner = AnswerScanner::new();
         let scanned = bytes.chunks(size).try_for_each(|piece| scanner.scan(piece, asked));
         let place = scanned.map_err(|broken| match broken {
             Broken::Head(_) => "head",
@@ -70,7 +70,7 @@ fn the_line_of_a_chunk_has_one_reading() {
 
 /// What came of `bytes` in these pieces: the state, or where they broke.
 fn scan(bytes: &[u8], cuts: impl Iterator<Item = usize>) -> Result<String, Broken> {
-    let (mut scanner, mut at) = (Scanner::new(), 0);
+    let (mut scanner, mut at) = (AnswerScanner::new(), 0);
     for cut in cuts.chain([bytes.len()]) {
         scanner.scan(&bytes[at..cut], Asked::default()).map_err(|broken| match broken {
             Broken::Head(index) => Broken::Head(at + index),

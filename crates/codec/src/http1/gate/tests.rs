@@ -1,52 +1,52 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Place, Scanner};
+use super::{RequestScanner, ScanPosition};
 use crate::Violation;
 
 /// Feeds `bytes` in pieces of many sizes and returns where the scanner stands each time.
-fn places(bytes: &[u8]) -> Vec<Place> {
+fn places(bytes: &[u8]) -> Vec<ScanPosition> {
     (1..=bytes.len().min(100))
         .chain([bytes.len()])
         .map(|size| {
-            let mut scanner = Scanner::new();
+            let mut scanner = RequestScanner::new();
             for piece in bytes.chunks(size) {
                 scanner.scan(piece);
             }
-            scanner.place()
+            scanner.position()
         })
         .collect()
 }
 
-fn check(bytes: &str, expected: Place) {
-    for place in places(bytes.as_bytes()) {
-        assert_eq!(place, expected, "{bytes:?}");
+fn check(bytes: &str, expected: ScanPosition) {
+    for position in places(bytes.as_bytes()) {
+        assert_eq!(position, expected, "{bytes:?}");
     }
 }
 
 fn broken(bytes: &str, violation: Violation) {
-    check(bytes, Place::Broken(violation));
+    check(bytes, ScanPosition::Broken(violation));
 }
 
 #[test]
 fn ordinary_messages_pass() {
-    check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Place::Rest);
-    check("GET / HTTP/1.0\r\n\r\n", Place::Rest);
-    check("POST / HTTP/1.1\r\nHost: a:80\r\nContent-Length: 3\r\n\r\nabc", Place::Rest);
-    check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", Place::Body);
-    check("GET / HTTP/1.1\r\nHost: a\r\nX:", Place::Head);
-    check("\r\nGET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", Place::Rest);
+    check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", ScanPosition::Rest);
+    check("GET / HTTP/1.0\r\n\r\n", ScanPosition::Rest);
+    check("POST / HTTP/1.1\r\nHost: a:80\r\nContent-Length: 3\r\n\r\nabc", ScanPosition::Rest);
+    check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", ScanPosition::Body);
+    check("GET / HTTP/1.1\r\nHost: a\r\nX:", ScanPosition::Head);
+    check("\r\nGET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", ScanPosition::Rest);
     check(
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n",
-        Place::Rest,
+        ScanPosition::Rest,
     );
-    check("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n", Place::Rest);
+    check("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n", ScanPosition::Rest);
 }
 
 #[test]
 fn bytes_behind_a_possible_tunnel_wait() {
-    check("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\n\r\nGET /admin", Place::Held);
-    check("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n\u{1}\u{2}", Place::Held);
-    check("POST / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab", Place::Held);
+    check("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\n\r\nGET /admin", ScanPosition::Held);
+    check("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n\u{1}\u{2}", ScanPosition::Held);
+    check("POST / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab", ScanPosition::Held);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::{Blocks, Judged, Peer};
+use super::{Blocks, Judged, PeerRole};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Uri};
@@ -26,14 +26,14 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
 }
 
 fn request(block: &[u8]) -> Judged {
-    let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+    let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
     blocks.begin(1);
     blocks.piece(true, WHOLE, block, true)
 }
 
 /// Judges `block` as trailers of a client that had sent this request before.
 fn trailers(head: &[u8], block: &[u8]) -> Judged {
-    let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+    let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
     blocks.begin(1);
     assert_eq!(blocks.piece(true, WHOLE, head, true), Judged::Passes);
     blocks.begin(1);
@@ -55,7 +55,7 @@ fn a_fragment_in_a_path_is_seen_however_it_is_spelled() {
 
 #[test]
 fn a_path_that_was_refused_is_refused_again_out_of_the_table() {
-    let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+    let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
     for (stream, block) in [(1, "82864484607ff51f418944e7ad72f91d35d05f"), (3, "8286bfbe")] {
         blocks.begin(stream);
         assert_eq!(blocks.piece(true, WHOLE, &hex(block), true), Judged::Refused);
@@ -84,7 +84,7 @@ fn pseudo_fields_in_trailers_are_seen_however_they_are_spelled() {
 #[test]
 fn trailers_over_the_limit_are_seen() {
     let of = |len: usize| {
-        let mut blocks = Blocks::new(Peer::Server, 1_000);
+        let mut blocks = Blocks::new(PeerRole::Server, 1_000);
         blocks.begin(1);
         blocks.piece(true, WHOLE, &literal("x", &"v".repeat(len)).repeat(10), true)
     };
@@ -99,7 +99,7 @@ fn frames_may_be_cut_and_padded_as_the_peer_likes() {
     for cut in 0..block.len() {
         let padded = [&[3, 0, 0, 0, 0, 0][..], &block[..cut], &[0; 3]].concat();
         for size in [1, 2, padded.len()] {
-            let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+            let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
             blocks.begin(1);
             let flags = super::PADDED | super::PRIORITY;
             let pieces: Vec<_> = padded.chunks(size).collect();
@@ -114,13 +114,13 @@ fn frames_may_be_cut_and_padded_as_the_peer_likes() {
 #[test]
 fn behind_what_has_no_reading_everything_is_refused() {
     for block in ["ff", "80", "be", "4081", "3fe21f01", "40ffffffffff7f"] {
-        let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+        let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
         blocks.begin(1);
         assert_eq!(blocks.piece(true, WHOLE, &hex(block), true), Judged::Refused, "{block}");
         blocks.begin(3);
         assert_eq!(blocks.piece(true, WHOLE, &[0x82], true), Judged::Refused, "{block}");
     }
-    let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+    let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
     blocks.begin(1);
     for _ in 0..100 {
         blocks.piece(true, 0, &[0; 64 * 1024], false);
@@ -187,7 +187,7 @@ fn a_long_session_of_the_crates_own_encoder_is_followed_exactly() {
     }
     let written = written(requests);
     assert_eq!(written.len(), sizes.len());
-    let mut blocks = Blocks::new(Peer::Client, 64 * 1024);
+    let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
     for (at, (block, expected)) in written.iter().zip(sizes).enumerate() {
         let size = blocks.list(block).ok().map(|(size, _)| size);
         assert_eq!(size, Some(expected), "request {at}: {block:x?}");
@@ -196,7 +196,7 @@ fn a_long_session_of_the_crates_own_encoder_is_followed_exactly() {
 
 /// Judges the last of these blocks of a server's stream.
 fn response(blocks_sent: &[Vec<u8>]) -> Judged {
-    let mut blocks = Blocks::new(Peer::Server, 64 * 1024);
+    let mut blocks = Blocks::new(PeerRole::Server, 64 * 1024);
     let mut judged = Judged::Passes;
     for block in blocks_sent {
         blocks.begin(1);

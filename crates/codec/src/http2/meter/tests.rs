@@ -1,6 +1,6 @@
 //! What is passed on when.
 
-use super::{Counter, Findings};
+use super::{Findings, FloodCounter};
 use crate::FloodLimits;
 use crate::options::BLOCK_BYTES_AHEAD;
 
@@ -16,7 +16,7 @@ fn frame(kind: u8, len: usize) -> Vec<u8> {
 #[test]
 fn blocks_beyond_the_limit_wait() {
     let findings = Findings::new(0);
-    let mut counter = Counter { skip: 0, ..Counter::new(FloodLimits::default(), true, None) };
+    let mut counter = FloodCounter { skip: 0, ..FloodCounter::new(FloodLimits::default(), true, None) };
     let small = BLOCK_BYTES_AHEAD / 4;
     let bytes = [frame(1, small).repeat(3), frame(0, 5000), frame(1, 2 * small), frame(0, 10)].concat();
     // Up to and with the head of the frame whose payload waits.
@@ -31,7 +31,7 @@ fn blocks_beyond_the_limit_wait() {
 #[test]
 fn a_large_block_passes_alone() {
     let findings = Findings::new(0);
-    let mut counter = Counter { skip: 0, ..Counter::new(FloodLimits::default(), true, None) };
+    let mut counter = FloodCounter { skip: 0, ..FloodCounter::new(FloodLimits::default(), true, None) };
     let bytes = frame(1, BLOCK_BYTES_AHEAD * 10);
     assert_eq!(counter.count(&bytes, &findings), bytes.len());
     assert_eq!(counter.count(&bytes, &findings), 9);

@@ -14,7 +14,7 @@ async fn pass(seconds: u64) {
     let _ = tokio::time::timeout(Duration::from_secs(seconds), std::future::pending::<()>()).await;
 }
 
-async fn asking(io: DuplexStream) -> (Sender, JoinHandle<()>) {
+async fn asking(io: DuplexStream) -> (Http2Sender, JoinHandle<()>) {
     let options = ClientOptions { keepalive: Some(KEEPALIVE), ..ClientOptions::default() };
     let (sender, driver) = connect(io, &options).await.unwrap();
     (sender, spawn_local(driver))
@@ -98,7 +98,7 @@ fn what_is_inside_a_tunnel_falls_silent_with_the_peer() {
     });
 }
 
-async fn client_of(io: impl crate::Io) -> (Sender, JoinHandle<()>) {
+async fn client_of(io: impl crate::Io) -> (Http2Sender, JoinHandle<()>) {
     let (sender, driver) = connect(io, &ClientOptions::default()).await.unwrap();
     (sender, spawn_local(driver))
 }

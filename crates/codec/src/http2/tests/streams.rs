@@ -63,7 +63,7 @@ async fn settle() {
 
 type Answer = JoinHandle<Result<u16, SendErrorKind>>;
 
-fn sending(sender: &Sender, body: Body) -> Answer {
+fn sending(sender: &Http2Sender, body: Body) -> Answer {
     let sender = sender.clone();
     spawn_local(async move {
         let response = sender.send(request("/", body)).await.map_err(|error| error.kind)?;
@@ -71,7 +71,7 @@ fn sending(sender: &Sender, body: Body) -> Answer {
     })
 }
 
-async fn one_stream() -> (Server, Sender) {
+async fn one_stream() -> (Server, Http2Sender) {
     let (near, far) = duplex(1 << 16);
     let server = Server::start(far).await;
     let (sender, _) = client(near).await;

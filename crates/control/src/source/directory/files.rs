@@ -11,7 +11,7 @@ use crate::source::objects::SourceState;
 use api::Object;
 use apiserver::store::KEY_BYTES_MAX;
 use apiserver::{Change, Row, Table};
-use model::{Code, Finding, Level, ObjectRef, Origin};
+use model::{Code, Finding, ObjectRef, Origin, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -439,7 +439,7 @@ fn known(objects: Vec<Object>, before: &[Arc<Object>]) -> Vec<Arc<Object>> {
 }
 
 fn is_broken(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.code.level() == Level::Error)
+    findings.iter().any(|finding| finding.code.level() == Severity::Error)
 }
 
 fn broken(path: &Path, cause: &str, fix: &str) -> Finding {

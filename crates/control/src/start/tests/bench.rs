@@ -146,7 +146,7 @@ impl Bench {
         self.dir.path()
     }
 
-    pub async fn start(&self) -> Running {
+    pub async fn start(&self) -> ControlPlane {
         self.start_cluster("west", &self.config(), None).await
     }
 
@@ -155,7 +155,7 @@ impl Bench {
         cluster: &'static str,
         config: &Path,
         manager: Option<SocketAddr>,
-    ) -> Running {
+    ) -> ControlPlane {
         self.start_with(cluster, Options { manager, ..self.options(cluster, config) }).await
     }
 
@@ -176,7 +176,7 @@ impl Bench {
         }
     }
 
-    pub async fn start_with(&self, cluster: &'static str, options: Options) -> Running {
+    pub async fn start_with(&self, cluster: &'static str, options: Options) -> ControlPlane {
         let wait = std::mem::take(&mut *self.signing_takes.lock().unwrap());
         let issuer = TestRoot(self.root.clone(), cluster, self.clock.clone(), wait);
         let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(issuer)) };
@@ -205,14 +205,14 @@ pub async fn get_json(address: SocketAddr, path: &str) -> Value {
 }
 
 /// The value of a metric without labels.
-pub async fn metric(running: &Running, name: &str) -> f64 {
+pub async fn metric(running: &ControlPlane, name: &str) -> f64 {
     let (_, body) = http(running.metrics, "GET", "/metrics", "").await;
     let line =
         body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
     line.unwrap_or_else(|| panic!("no {name} in {body}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-pub async fn token(running: &Running, group: &str) -> String {
+pub async fn token(running: &ControlPlane, group: &str) -> String {
     let path = format!("/apis/networking.istio.io/v1/namespaces/default/workloadgroups/{group}/token");
     let (status, body) = http(running.api, "POST", &path, "").await;
     assert_eq!(status, 201, "{body}");
@@ -220,7 +220,11 @@ pub async fn token(running: &Running, group: &str) -> String {
     value["token"].as_str().unwrap().to_owned()
 }
 
-pub async fn try_join(bench: &Bench, running: &Running, token: &str) -> Result<(Joined, Key), xds::Status> {
+pub async fn try_join(
+    bench: &Bench,
+    running: &ControlPlane,
+    token: &str,
+) -> Result<(Joined, Key), xds::Status> {
     let nobody = Identity::new(Vec::new());
     let tls = nobody.client_config(Expect::PinnedRoot(bench.root.pin()), &[b"h2"]);
     let channel = Channel::connect(running.control, tls).await?;
@@ -239,7 +243,7 @@ pub async fn try_join(bench: &Bench, running: &Running, token: &str) -> Result<(
 pub struct Proxy {
     pub identity: Identity,
     pub joined: Joined,
-    pub session: xds::client::Session,
+    pub session: xds::client::ClientSession,
     pub held: BTreeMap<String, Resource>,
     pub channel: Option<Channel>,
     link: Option<Link>,
@@ -248,18 +252,18 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub async fn join(bench: &Bench, running: &Running, group: &str) -> Self {
+    pub async fn join(bench: &Bench, running: &ControlPlane, group: &str) -> Self {
         let (joined, key) = try_join(bench, running, &token(running, group).await).await.unwrap();
         let identity = Identity::new(joined.bundles.clone());
         identity.install(Svid::new(key, joined.chain.clone()).unwrap());
-        let session = xds::client::Session::new();
+        let session = xds::client::ClientSession::new();
         let mut proxy =
             Self { identity, joined, session, held: BTreeMap::new(), channel: None, link: None, received: 0 };
         proxy.connect(running).await;
         proxy
     }
 
-    pub async fn connect(&mut self, running: &Running) {
+    pub async fn connect(&mut self, running: &ControlPlane) {
         let control = self.joined.chain.len();
         assert_eq!(control, 3, "leaf, intermediate, root");
         let trust_domain = TrustDomain::parse("leno.demo").unwrap();
@@ -359,7 +363,7 @@ pub fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<String> {
 }
 
 /// The status entry of a proxy.
-pub async fn status_of(running: &Running, uid: &str) -> Value {
+pub async fn status_of(running: &ControlPlane, uid: &str) -> Value {
     let status = get_json(running.api, "/leno/v1/status").await;
     let proxies = status["proxies"].as_array().unwrap();
     proxies.iter().find(|proxy| proxy["uid"] == *uid).cloned().unwrap_or(Value::Null)

@@ -7,7 +7,7 @@ use xds::proto::ProxyNode;
 
 const EXTRA: &str = "apiVersion: v1\nkind: Service\nmetadata:\n  name: extra\nspec:\n  selector: {app: web}\n  ports:\n  - port: 80\n    name: http\n";
 
-async fn known(running: &Running, host: &'static str) -> bool {
+async fn known(running: &ControlPlane, host: &'static str) -> bool {
     let subscription = Subscription::Host(Hostname::parse(host).unwrap());
     let members = running.handle.run(move |plane, _| translate::members(&subscription, &plane.world).len());
     members.await.unwrap() > 0
@@ -74,7 +74,7 @@ async fn what_a_stored_object_says_in_vain_is_told_as_long_as_it_is_there() {
     let bench = Bench::new();
     let running = bench.start().await;
     let path = "/api/v1/namespaces/default/services/extra";
-    let told = async |running: &Running| {
+    let told = async |running: &ControlPlane| {
         let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
         findings.as_array().unwrap().iter().filter(|finding| finding["code"] == "LENO0109").count()
     };
@@ -159,7 +159,7 @@ async fn a_gateway_has_its_control_plane_inside() {
         let tasks = Tasks::new();
         let mut attached = attach(sources, &tasks, drain).unwrap();
         assert_eq!(attached.findings, Vec::new());
-        let mut session = xds::client::Session::new();
+        let mut session = xds::client::ClientSession::new();
         attached.link.tx.send(session.on_connect(ProxyNode::default())).await.unwrap();
         let response = attached.link.rx.recv().await.unwrap().unwrap();
         let update = session.on_response(response).unwrap();

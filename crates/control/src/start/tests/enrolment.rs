@@ -201,12 +201,12 @@ async fn one_proxy_cannot_take_the_streams_of_all() {
     let mut links = Vec::new();
     for _ in 1..crate::plane::STREAMS_PER_PROXY_MAX {
         let mut link = channel.open_ads();
-        link.tx.send(xds::client::Session::new().on_connect(node())).await.unwrap();
+        link.tx.send(xds::client::ClientSession::new().on_connect(node())).await.unwrap();
         assert!(matches!(link.rx.recv().await, Some(Ok(_))));
         links.push(link);
     }
     let mut more = channel.open_ads();
-    more.tx.send(xds::client::Session::new().on_connect(node())).await.unwrap();
+    more.tx.send(xds::client::ClientSession::new().on_connect(node())).await.unwrap();
     let why =
         more.rx.recv().await.expect("closed without a reason").expect_err("one stream too many is served");
     assert_eq!((why.code, why.message.as_str()), (xds::Code::ResourceExhausted, "too many streams"));

@@ -13,7 +13,7 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
     }
 }
 
-async fn start_manager(bench: &Bench, listen: &str) -> manager::start::Running {
+async fn start_manager(bench: &Bench, listen: &str) -> manager::start::ManagementPlane {
     let seams = manager::Seams {
         clock: bench.clock.clone(),
         issuer: Some(Arc::new(TestRoot(bench.root.clone(), "", bench.clock.clone(), Duration::ZERO))),
@@ -49,7 +49,7 @@ fn cluster(name: &str, gateway: &str) -> String {
     )
 }
 
-async fn manager_metric(running: &manager::start::Running, name: &str) -> f64 {
+async fn manager_metric(running: &manager::start::ManagementPlane, name: &str) -> f64 {
     let (_, body) = http(running.metrics, "GET", "/metrics", "").await;
     let line =
         body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
@@ -57,14 +57,14 @@ async fn manager_metric(running: &manager::start::Running, name: &str) -> f64 {
 }
 
 /// The weight with which `plane` knows `web.mesh.internal` of `other`.
-async fn weight(running: &Running, other: &str) -> Option<u64> {
+async fn weight(running: &ControlPlane, other: &str) -> Option<u64> {
     let view = get_json(running.api, "/leno/v1/clusters").await;
     let other =
         view["others"].as_array().unwrap().iter().find(|cluster| cluster["cluster"] == *other)?.clone();
     other["exports"].as_array().unwrap().iter().find(|e| e["host"] == "web.mesh.internal")?["weight"].as_u64()
 }
 
-async fn start_both(bench: &Bench, manager: SocketAddr) -> [Running; 2] {
+async fn start_both(bench: &Bench, manager: SocketAddr) -> [ControlPlane; 2] {
     let start = async |name, gateway| {
         let config = bench.path().join(format!("{name}-config"));
         std::fs::create_dir_all(&config).unwrap();

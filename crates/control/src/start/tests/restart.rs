@@ -3,7 +3,7 @@ use crate::presence::Validity;
 use daemon::clock::Clock;
 use model::Resource;
 
-async fn settled(bench: &Bench, running: &Running) -> (Proxy, Proxy) {
+async fn settled(bench: &Bench, running: &ControlPlane) -> (Proxy, Proxy) {
     let mut web = Proxy::join(bench, running, "web").await;
     let nonce = web.take().await;
     web.ack(&nonce).await;
@@ -91,8 +91,9 @@ async fn endpoints_are_kept_for_thirty_seconds_after_a_start() {
         status_of(&running, &uid).await["synced"].as_bool().filter(|s| *s)
     })
     .await;
-    let counted =
-        async |running: &Running| running.handle.run(|plane, _| plane.world.workloads().len()).await.unwrap();
+    let counted = async |running: &ControlPlane| {
+        running.handle.run(|plane, _| plane.world.workloads().len()).await.unwrap()
+    };
     bench.clock.forward(Duration::from_secs(25));
     assert_eq!(counted(&running).await, 2);
     bench.clock.forward(Duration::from_secs(6));
@@ -139,7 +140,7 @@ async fn state_is_for_its_owner_alone_also_that_of_an_earlier_version() {
 }
 
 /// Renews the proxy's certificate over a new connection, as one does that is cut off.
-async fn sign(running: &Running, proxy: &Proxy) -> Result<xds::grpc::Signed, xds::Status> {
+async fn sign(running: &ControlPlane, proxy: &Proxy) -> Result<xds::grpc::Signed, xds::Status> {
     let trust_domain = model::TrustDomain::parse("leno.demo").unwrap();
     let expect = identity::Expect::Control { trust_domain, cluster: "west".into() };
     let tls = proxy.identity.client_config(expect, &[b"h2"]);

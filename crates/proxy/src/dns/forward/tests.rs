@@ -82,7 +82,7 @@ async fn a_server_that_was_slow_is_asked_last() {
 #[test]
 fn a_query_closes_what_it_has_for_a_socket_that_it_may_not_have() {
     let (further, live) = (Semaphore::new(2), Arc::new(()));
-    let mut sockets = Sockets { open: FuturesUnordered::new(), has_own: false, further: &further };
+    let mut sockets = QuerySockets { open: FuturesUnordered::new(), has_own: false, further: &further };
     let mut open = Vec::new();
     for _ in 0..15 {
         let socket = Arc::clone(&live);

@@ -7,7 +7,7 @@ use crate::failure::{Failure, ReplyTo};
 use crate::flow::arrival::{InboundTarget, arrive};
 use crate::flow::downstream::Downstream;
 use crate::flow::policy;
-use crate::flow::tcp::Connection;
+use crate::flow::tcp::TcpConnection;
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// Answers a CONNECT.
 pub(super) async fn serve(downstream: &Rc<Downstream>, snapshot: &Snapshot, to: &Destination) -> Reply {
-    let mut connection = Connection::begin(downstream, Direction::Inbound);
+    let mut connection = TcpConnection::begin(downstream, Direction::Inbound);
     match open(downstream, snapshot, to, &mut connection).await {
         Ok(reply) => reply,
         Err(failure) => {
@@ -36,7 +36,7 @@ async fn open(
     downstream: &Rc<Downstream>,
     snapshot: &Snapshot,
     to: &Destination,
-    connection: &mut Connection,
+    connection: &mut TcpConnection,
 ) -> Result<Reply, Failure> {
     let target = arrive(snapshot, to, AppProtocol::Http1, downstream.peer_cluster())?;
     connection.host.clone_from(&target.host);
@@ -50,7 +50,7 @@ async fn open(
     // Before the answer: what the application does not take is refused, and the caller may go elsewhere.
     let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
     let upstream = downstream.worker.upstream.dial(target.application).await?;
-    let connection = std::mem::replace(connection, Connection::begin(downstream, Direction::Inbound));
+    let connection = std::mem::replace(connection, TcpConnection::begin(downstream, Direction::Inbound));
     let downstream = Rc::clone(downstream);
     Ok(reply(move |tunnel| async move {
         let _permit = permit;
@@ -104,7 +104,7 @@ async fn serve_inside(downstream: Rc<Downstream>, target: InboundTarget, tunnel:
 }
 
 async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: impl Io) {
-    let mut connection = Connection::begin(downstream, Direction::Inbound);
+    let mut connection = TcpConnection::begin(downstream, Direction::Inbound);
     connection.host.clone_from(&target.host);
     connection.attempts.began_at(target.application);
     let snapshot = downstream.worker.snapshot();
@@ -127,7 +127,7 @@ async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: i
 async fn carry(
     downstream: &Downstream,
     target: &InboundTarget,
-    connection: Connection,
+    connection: TcpConnection,
     down: impl Io,
     up: impl Io,
 ) {

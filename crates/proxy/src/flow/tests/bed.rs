@@ -7,13 +7,13 @@ use crate::lookup::Lookup;
 use crate::observe::{AccessLog, Observe, Own};
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::snapshot::{Change, HostEntry, Me, Retries, Store};
+use crate::snapshot::{HostEntry, Me, Retries, SnapshotChange, SnapshotStore};
 use crate::testing::{host, id};
-use crate::worker::{Held, Worker};
+use crate::worker::{HeldSnapshot, Worker};
 use codec::{Body, Reply, ServerOptions, http1};
 use daemon::clock::System;
 use daemon::{Drain, DrainTrigger, Readiness};
-use decide::balance::Place;
+use decide::balance::ProxyLocality;
 use filter::Chains;
 use fixtures::pki::TestAuthority;
 use http::{Request, Response};
@@ -151,11 +151,11 @@ impl Proxy {
             namespace: "default".into(),
             group: "test".into(),
             network: cluster.into(),
-            place: Place { cluster: cluster.into(), locality: Locality::default() },
+            place: ProxyLocality { cluster: cluster.into(), locality: Locality::default() },
             addresses: vec![ip],
         };
-        let store = Store::new(&me);
-        store.apply(Change { upserts: resources, ..Change::default() });
+        let store = SnapshotStore::new(&me);
+        store.apply(SnapshotChange { upserts: resources, ..SnapshotChange::default() });
         let (trigger, drain) = Drain::new();
         let log = Sink::default();
         let clock = Arc::new(System);
@@ -179,10 +179,10 @@ impl Proxy {
     }
 
     pub(super) fn apply(&self, upserts: Vec<(ResourceKey, Resource)>) {
-        self.worker.shared.store.apply(Change { upserts, ..Change::default() });
+        self.worker.shared.store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     }
 
-    pub(super) fn snapshot(&self) -> Held {
+    pub(super) fn snapshot(&self) -> HeldSnapshot {
         self.worker.snapshot()
     }
 
@@ -259,7 +259,7 @@ fn caller() -> SocketAddr {
 }
 
 /// A caller that speaks HTTP/1.1.
-pub(super) struct Client(http1::Sender);
+pub(super) struct Client(http1::Http1Sender);
 
 impl Client {
     async fn over(io: tokio::io::DuplexStream) -> Self {

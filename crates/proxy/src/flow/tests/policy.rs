@@ -249,7 +249,7 @@ fn policies_of_one_gateway_are_not_those_of_another() {
             .worker
             .shared
             .store
-            .apply(crate::snapshot::Change { removed: vec![gone], ..Default::default() });
+            .apply(crate::snapshot::SnapshotChange { removed: vec![gone], ..Default::default() });
         let request = Request::get("/").header("host", "other.example").body(Body::empty()).unwrap();
         assert_eq!(caller.send(request).await.status(), 404, "it has no rule");
     });

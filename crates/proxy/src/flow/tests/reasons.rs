@@ -5,7 +5,7 @@ use super::edge::{edge, rule};
 use super::mesh::{Cluster, client};
 use crate::accept::listen;
 use crate::failure::{Failure, guard};
-use crate::snapshot::Change;
+use crate::snapshot::SnapshotChange;
 use crate::testing::host;
 use codec::{Body, ClientOptions};
 use identity::Identity;
@@ -45,7 +45,7 @@ fn what_the_edge_says_of_routes_and_backends() {
         assert_eq!(logged(&edge(vec![to(None)], &[]), "/", "").await, "no_backend");
         let gone = edge(vec![to(Some("gone.mesh.internal"))], &[]);
         let absent = vec![Subscription::Host(host("gone.mesh.internal"))];
-        gone.worker.shared.store.apply(Change { absent, ..Change::default() });
+        gone.worker.shared.store.apply(SnapshotChange { absent, ..SnapshotChange::default() });
         assert_eq!(logged(&gone, "/", "").await, "cluster_not_found");
         // Who would look it up has stopped.
         assert_eq!(logged(&edge(vec![to(Some("new.mesh.internal"))], &[]), "/", "").await, "draining");
@@ -164,7 +164,7 @@ fn a_mesh_address_that_nobody_owns_is_named() {
         let proxy = edge(Vec::new(), &[]);
         let ip = std::net::Ipv4Addr::new(240, 0, 0, 9);
         let absent = vec![Subscription::Address(ip)];
-        proxy.worker.shared.store.apply(Change { absent, ..Change::default() });
+        proxy.worker.shared.store.apply(SnapshotChange { absent, ..SnapshotChange::default() });
         let outbound = crate::flow::classify_outbound(&proxy.worker, SocketAddr::new(ip.into(), 80)).await;
         assert_eq!(outbound.err(), Some(Reason::UnknownAddress));
     });

@@ -1,7 +1,7 @@
 //! A future is some memory for each request under way, and is moved by whoever does not pin it.
 
 use super::bed::{Authority, Proxy, story};
-use crate::flow::downstream::{Downstream, Side};
+use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::flow::inbound;
 use ::http::Request;
 use codec::Body;
@@ -19,10 +19,10 @@ fn the_stories_of_requests_are_small() {
         let proxy = Proxy::new("west", Authority::new().identity("shop"), Vec::new());
         let address = "192.0.2.7:4321".parse().unwrap();
         let from = |side| Downstream::new(&proxy.worker, address, side, None, proxy.drain.clone());
-        let edge = from(Side::edge(crate::accept::any(80), address));
+        let edge = from(DownstreamSide::edge(crate::accept::any(80), address));
         let size = size_of_val(&crate::flow::http::serve(Rc::clone(&edge), Request::new(Body::empty())));
         assert!(size <= REQUEST_BYTES_MAX, "{size} bytes");
-        let mesh = from(Side::Mesh { cluster: PeerCluster::Local });
+        let mesh = from(DownstreamSide::Mesh { cluster: PeerCluster::Local });
         let size = size_of_val(&inbound::serve_request(&mesh, Request::new(Body::empty())));
         assert!(size <= INBOUND_BYTES_MAX, "{size} bytes");
     });

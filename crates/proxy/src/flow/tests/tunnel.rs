@@ -25,11 +25,11 @@ pub(super) const SERVICE_PORT: &str = "shop.mesh.internal:80";
 /// A tunnel made by hand, with all that it runs in.
 pub(super) struct Dug {
     /// To the gateway.
-    pub(super) outer: http2::Sender,
+    pub(super) outer: http2::Http2Sender,
     /// What moves the bytes of that connection.
     driver: JoinHandle<()>,
     /// To the workload.
-    pub(super) inner: http2::Sender,
+    pub(super) inner: http2::Http2Sender,
     /// To the application.
     pub(super) bytes: Tunnel,
 }
@@ -48,7 +48,7 @@ pub(super) async fn shake_hands<S: Io>(
     TlsConnector::from(config).connect(identity::server_name(), io).await
 }
 
-async fn talk(tls: impl Io) -> (http2::Sender, JoinHandle<()>) {
+async fn talk(tls: impl Io) -> (http2::Http2Sender, JoinHandle<()>) {
     let (sender, connection) = http2::connect(tls, &ClientOptions::default()).await.unwrap();
     let driver = spawn_local(connection);
     (sender, driver)

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What of the configuration is about gateways.
-pub(super) struct Held<'a> {
+pub(super) struct GatewayInputs<'a> {
     pub(super) gateways: &'a BTreeMap<ResourceKey, Gateway>,
     pub(super) rules: &'a Rules,
     pub(super) policies: &'a BTreeMap<ResourceKey, Arc<Policy>>,
@@ -21,7 +21,7 @@ pub(super) struct Held<'a> {
 /// All gateways held, as one: a proxy outside a mesh (`leno gateway`) may serve several. A listener that cannot be
 /// opened is left out; where it listened before, by `now`, it stays as long.
 pub(super) fn build(
-    held: &Held<'_>,
+    held: &GatewayInputs<'_>,
     ports: &mut dyn Ports,
     now: Option<&GatewayEntry>,
 ) -> Option<Arc<GatewayEntry>> {
@@ -75,7 +75,7 @@ pub(super) fn can_open(entry: &GatewayEntry, ports: &mut dyn Ports) -> bool {
 }
 
 impl GatewayEntry {
-    fn add(&mut self, gateway: &Gateway, listener: &GatewayListener, held: &Held<'_>) {
+    fn add(&mut self, gateway: &Gateway, listener: &GatewayListener, held: &GatewayInputs<'_>) {
         let hangs_here = |rule: &&Arc<RouteRule>| {
             matches!(&rule.parent, Parent::Gateway { namespace, name, listener: section }
                 if *namespace == gateway.namespace && *name == gateway.name

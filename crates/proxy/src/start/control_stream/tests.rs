@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 use tokio::task::LocalSet;
 use xds::link::ServerEnd;
-use xds::server::{Catalog, Session as ServerSession, SessionStatus};
+use xds::server::{Catalog, ServerSession, SessionStatus};
 use xds::wire::{self, Encoded};
 
 /// What the control plane has, and what it saw.
@@ -51,7 +51,7 @@ struct Bench {
     world: Rc<RefCell<World>>,
     cut: Rc<tokio::sync::Notify>,
     lookup: Lookup,
-    store: Arc<Store>,
+    store: Arc<SnapshotStore>,
     readiness: Readiness,
     identity: Identity,
 }
@@ -63,9 +63,9 @@ fn bench(last_good: Option<LastGood>) -> Bench {
 fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let (world, cut) = (Rc::new(RefCell::new(World::default())), Rc::new(tokio::sync::Notify::new()));
     let readiness = Readiness::new();
-    let store = Store::new(&me());
+    let store = SnapshotStore::new(&me());
     let (lookup, queries) = Lookup::new(Arc::clone(&store));
-    let stream = Stream::new(StreamParts {
+    let stream = StreamClient::new(StreamParts {
         me: me(),
         store: Arc::clone(&store),
         on_demand: OnDemand::new(Arc::clone(&store), &lookup),

@@ -1,7 +1,7 @@
 //! Sockets in, handshakes done, peers named; and ended when a peer's certificate has long expired.
 
 use super::super::HANDSHAKE_TIMEOUT;
-use super::{Peer, Refused, Tls, Wall};
+use super::{CallingPeer, HandshakeObserver, Tls, Wall};
 use model::address::source;
 use model::trust::{EXPIRED_GRACE, Shown};
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// An accepted connection.
 pub struct Connection {
-    peer: Peer,
+    peer: CallingPeer,
     io: Stream,
     /// `None`: as long as the peer likes.
     until: Option<Until>,
@@ -81,7 +81,7 @@ enum Stream {
 pub async fn run(
     listener: TcpListener,
     tls: Option<Tls>,
-    refused: Refused,
+    refused: HandshakeObserver,
     connections: mpsc::Sender<io::Result<Connection>>,
 ) {
     let mut handshakes = JoinSet::new();
@@ -139,7 +139,7 @@ fn task_id(done: &Result<(Id, ()), JoinError>) -> Id {
 async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Result<Connection> {
     tcp.set_nodelay(true)?;
     let Some(tls) = tls else {
-        return Ok(Connection { peer: Peer::anonymous(address), io: Stream::Plain(tcp), until: None });
+        return Ok(Connection { peer: CallingPeer::anonymous(address), io: Stream::Plain(tcp), until: None });
     };
     let stream = TlsAcceptor::from(tls.config).accept(tcp).await?;
     let shown = match stream.get_ref().1.peer_certificates() {
@@ -149,23 +149,25 @@ async fn secure(tcp: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::Re
             Some((tls.prove)(shown).ok_or_else(|| io::Error::other("certificate proves nothing"))?)
         }
     };
-    let anonymous = Peer::anonymous(address);
+    let anonymous = CallingPeer::anonymous(address);
     let (peer, until) = match shown {
         None => (anonymous, Until::anonymous()),
         // As long as somebody who joins: renewal is one call, and goes on over another connection.
-        Some(Shown::Expired(proof)) => (Peer { expired: Some(proof), ..anonymous }, Until::anonymous()),
+        Some(Shown::Expired(proof)) => {
+            (CallingPeer { expired: Some(proof), ..anonymous }, Until::anonymous())
+        }
         Some(Shown::Valid(proof)) => {
             let until = Until::expired(proof.expires, tls.wall);
-            (Peer { proof: Some(proof), ..anonymous }, until)
+            (CallingPeer { proof: Some(proof), ..anonymous }, until)
         }
     };
     Ok(Connection { peer, io: Stream::Tls(Box::new(stream)), until: Some(until) })
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = CallingPeer;
 
-    fn connect_info(&self) -> Peer {
+    fn connect_info(&self) -> CallingPeer {
         self.peer.clone()
     }
 }
@@ -180,7 +182,7 @@ impl AsyncRead for Connection {
         if let Some(until) = &mut self.until
             && until.poll_over(cx).is_ready()
         {
-            if let Peer { proof: Some(proof), address, .. } = &self.peer {
+            if let CallingPeer { proof: Some(proof), address, .. } = &self.peer {
                 let (id, uid) = (&proof.id, proof.uid.as_deref());
                 tracing::warn!(peer = %address, %id, uid, "connection ended: the client's certificate has expired and it did not come back with a new one; see there why it was not renewed");
             }

@@ -1,7 +1,7 @@
 //! From tonic's calls to our traits.
 
 use super::super::{Join, Signed};
-use super::{Discovery, Enrollment, Federation, Peer, ReportEnd};
+use super::{CallingPeer, Discovery, Enrollment, Federation, ReportEnd};
 use crate::link::{Inbox, ServerEnd, outbox};
 use crate::proto::envoy::service::discovery::v3 as discovery;
 use crate::proto::envoy::service::discovery::v3::aggregated_discovery_service_server as ads;
@@ -53,8 +53,8 @@ impl tower_service::Service<http::Request<Body>> for Dispatch {
     }
 }
 
-fn peer<T>(request: &Request<T>) -> Result<Peer, tonic::Status> {
-    let peer = request.extensions().get::<Peer>().cloned();
+fn peer<T>(request: &Request<T>) -> Result<CallingPeer, tonic::Status> {
+    let peer = request.extensions().get::<CallingPeer>().cloned();
     peer.ok_or_else(|| tonic::Status::internal("connection without a peer"))
 }
 
@@ -116,7 +116,7 @@ impl enrollment_server::Enrollment for Handlers<dyn Enrollment> {
 }
 
 /// Without a client certificate only joining is possible, and with an expired one renewal.
-fn identified<T>(request: &Request<T>) -> Result<Peer, tonic::Status> {
+fn identified<T>(request: &Request<T>) -> Result<CallingPeer, tonic::Status> {
     let peer = peer(request)?;
     match peer.proof {
         Some(_) => Ok(peer),

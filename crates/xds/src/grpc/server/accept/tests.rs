@@ -16,7 +16,7 @@ async fn an_anonymous_connection_ends_by_itself() {
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (mut near, (far, address)) = (near.unwrap(), far.unwrap());
     let until = Some(Until::anonymous());
-    let mut connection = Connection { peer: Peer::anonymous(address), io: Stream::Plain(far), until };
+    let mut connection = Connection { peer: CallingPeer::anonymous(address), io: Stream::Plain(far), until };
     near.write_all(b"x").await.unwrap();
     assert_eq!(connection.read_u8().await.unwrap(), b'x');
     let begun = Instant::now();
@@ -52,7 +52,7 @@ async fn one_source_cannot_take_all_handshakes() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (refusals, mut refused) = mpsc::unbounded_channel();
-    let on_refused: Refused = Arc::new(move |from, error: &io::Error| {
+    let on_refused: HandshakeObserver = Arc::new(move |from, error: &io::Error| {
         let _ = refusals.send((from, error.to_string()));
     });
     let (tx, _connections) = mpsc::channel(1);

@@ -1,16 +1,16 @@
 //! Where this cluster is: as the program was started, with what the `Cluster` object of its name says.
 
 use super::{Unit, WorldReader};
-use crate::world::inputs::ClusterPlace;
+use crate::world::inputs::LocalCluster;
 use api::{Object, Spec};
 use model::{ObjectRef, Subscription};
 use std::sync::Arc;
 
-pub(crate) struct PlaceUnit;
+pub(crate) struct LocalClusterUnit;
 
-impl Unit for PlaceUnit {
+impl Unit for LocalClusterUnit {
     type Key = ();
-    type Output = ClusterPlace;
+    type Output = LocalCluster;
 
     fn keys(object: &Object) -> Vec<()> {
         match &object.spec {
@@ -19,7 +19,7 @@ impl Unit for PlaceUnit {
         }
     }
 
-    fn compile(_key: &(), read: &WorldReader<'_>) -> Option<ClusterPlace> {
+    fn compile(_key: &(), read: &WorldReader<'_>) -> Option<LocalCluster> {
         let mut place = read.started_as().clone();
         let cluster = read.own_object(&ObjectRef::new("Cluster", "", &place.cluster));
         if let Some(Spec::Cluster(spec)) = cluster.map(|object| &object.spec) {
@@ -38,8 +38,8 @@ impl Unit for PlaceUnit {
     /// Who reads it is compiled anew.
     fn touches(
         _key: &(),
-        _old: Option<&ClusterPlace>,
-        _new: Option<&ClusterPlace>,
+        _old: Option<&LocalCluster>,
+        _new: Option<&LocalCluster>,
         _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         Vec::new()
