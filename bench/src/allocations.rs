@@ -27,7 +27,7 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
 /// Leno's allocator; counts while it is told to.
-pub struct Counting(pub MiMalloc);
+pub(crate) struct Counting(pub MiMalloc);
 
 // SAFETY: every call is passed on unchanged to an allocator that keeps the contract.
 unsafe impl GlobalAlloc for Counting {
@@ -64,7 +64,7 @@ fn count_bytes(bytes: i64) {
 }
 
 /// What `make` makes, and how many bytes more are held after it.
-pub fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
+pub(crate) fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
     let before = BYTES.load(Relaxed);
     COUNTING.store(true, Relaxed);
     let made = make();
@@ -73,7 +73,7 @@ pub fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
 }
 
 /// Allocations per request of a gateway with one worker in front of `to`.
-pub fn per_request(to: SocketAddr, load_core: usize) -> Result<f64> {
+pub(crate) fn per_request(to: SocketAddr, load_core: usize) -> Result<f64> {
     let from = process::free_address()?;
     let text = translate::shorthand::gateway(&from.to_string(), &to.to_string())?;
     let sources = Sources { text: Some(text), ..Sources::default() };

@@ -15,7 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 type Pool = Rc<RefCell<Vec<Http1Sender>>>;
 
 /// Forwards until the process is killed.
-pub fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
+pub(crate) fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(from).await.with_context(|| format!("listen on {from}"))?;

@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const CORE: usize = 1;
 
 /// Starts the gateway in `folder` and changes its route to and fro.
-pub fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
+pub(crate) fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
     let directory = folder.join("change");
     std::fs::create_dir_all(&directory)?;
     let (from, one, two) = (process::free_address()?, backend("one")?, backend("two")?);
@@ -53,7 +53,7 @@ pub fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
 }
 
 /// Answers every request with its name and closes.
-pub fn backend(name: &'static str) -> Result<SocketAddr> {
+pub(crate) fn backend(name: &'static str) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {

@@ -33,7 +33,7 @@ const STRACE_S: u64 = 2;
 const NULL_DRIFT_MAX: f64 = 0.03;
 
 #[derive(clap::Parser)]
-pub struct Options {
+pub(crate) struct Options {
     /// The program to measure
     #[arg(long, default_value = "target/release/leno")]
     leno: PathBuf,
@@ -60,7 +60,7 @@ pub struct Options {
     folder: PathBuf,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = Folder::new(options.folder.clone())?;
     let target = process::free_address()?;
     let backend = peers::backend(&folder, target)?;

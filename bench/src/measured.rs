@@ -4,7 +4,7 @@ use crate::wrk::Load;
 
 /// One block: what one peer cost in one round, in microseconds of CPU per request.
 #[derive(Clone, Copy, Debug)]
-pub struct Block {
+pub(crate) struct Block {
     pub round: usize,
     pub user_us: f64,
     pub system_us: f64,
@@ -13,13 +13,13 @@ pub struct Block {
 }
 
 impl Block {
-    pub fn total_us(&self) -> f64 {
+    pub(crate) fn total_us(&self) -> f64 {
         self.user_us + self.system_us
     }
 }
 
 /// All that was measured of one peer.
-pub struct Measured {
+pub(crate) struct Measured {
     pub name: &'static str,
     pub version: String,
     pub blocks: Vec<Block>,
@@ -28,13 +28,13 @@ pub struct Measured {
 }
 
 /// Milliseconds until a change took effect.
-pub struct Effect {
+pub(crate) struct Effect {
     pub median_ms: f64,
     pub worst_ms: f64,
 }
 
 /// What many HTTPRoutes cost.
-pub struct ManyRoutes {
+pub(crate) struct ManyRoutes {
     pub gateway_routes: usize,
     /// Resident memory without and with these routes.
     pub empty_mib: f64,
@@ -46,7 +46,7 @@ pub struct ManyRoutes {
 }
 
 /// What a world of many objects costs.
-pub struct ManyObjects {
+pub(crate) struct ManyObjects {
     pub services: usize,
     pub routes: usize,
     pub policies: usize,
@@ -63,7 +63,7 @@ pub struct ManyObjects {
 }
 
 /// What one change costs, medians.
-pub struct OneChange {
+pub(crate) struct OneChange {
     pub what: &'static str,
     /// Until it is known whom it concerns.
     pub change_us: f64,
@@ -72,7 +72,7 @@ pub struct OneChange {
 }
 
 /// The middle one, or the mean of the two in the middle; NaN for none.
-pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     match (values.len(), values.len() / 2) {

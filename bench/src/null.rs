@@ -17,7 +17,7 @@ const LISTENER: u64 = u64::MAX;
 type Sides = [TcpStream; 2];
 
 /// Copies until the process is killed.
-pub fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
+pub(crate) fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(from).with_context(|| format!("listen on {from}"))?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;

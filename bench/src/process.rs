@@ -15,26 +15,26 @@ const START_WAIT: Duration = Duration::from_secs(10);
 const TICK_US: f64 = 10_000.0;
 
 /// A running program, ended when dropped.
-pub struct RunningProgram {
+pub(crate) struct RunningProgram {
     child: Child,
     name: String,
 }
 
 /// CPU time spent so far, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     pub user: f64,
     pub system: f64,
 }
 
 impl RunningProgram {
     /// Starts `command` (program and arguments) pinned to `core`; its words go to `log`.
-    pub fn start(name: &str, core: usize, command: &[String], log: &Path) -> Result<RunningProgram> {
+    pub(crate) fn start(name: &str, core: usize, command: &[String], log: &Path) -> Result<RunningProgram> {
         Self::start_hearing(name, core, command, log, Stdio::null())
     }
 
     /// The same with something on standard input.
-    pub fn start_hearing(
+    pub(crate) fn start_hearing(
         name: &str,
         core: usize,
         command: &[String],
@@ -56,7 +56,7 @@ impl RunningProgram {
     }
 
     /// Waits until it accepts connections.
-    pub fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
+    pub(crate) fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = self.child.try_wait()? {
@@ -70,12 +70,12 @@ impl RunningProgram {
         Ok(())
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The process and all its descendants.
-    pub fn tree(&self) -> Vec<u32> {
+    pub(crate) fn tree(&self) -> Vec<u32> {
         let mut tree = vec![self.id()];
         let mut next = 0;
         while let Some(parent) = tree.get(next) {
@@ -92,7 +92,7 @@ impl RunningProgram {
     ///
     /// # Errors
     /// It has ended: somebody else answers.
-    pub fn cpu(&self) -> Result<Cpu> {
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
         let mut sum = Cpu::default();
         for id in self.tree() {
             let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
@@ -110,7 +110,7 @@ impl RunningProgram {
     }
 
     /// Resident memory of the whole tree, in MiB.
-    pub fn resident_mib(&self) -> f64 {
+    pub(crate) fn resident_mib(&self) -> f64 {
         let kib: f64 = self.tree().into_iter().map(resident_kib).sum();
         kib / 1024.0
     }
@@ -134,12 +134,12 @@ fn resident_kib(id: u32) -> f64 {
 }
 
 /// A port on loopback that nobody uses now.
-pub fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// Ticks that the hypervisor took from this machine, and all ticks, so far.
-pub fn steal() -> (f64, f64) {
+pub(crate) fn steal() -> (f64, f64) {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks: Vec<f64> = stat
         .lines()
@@ -154,7 +154,7 @@ pub fn steal() -> (f64, f64) {
 }
 
 /// The first line that a program says about its version.
-pub fn version(program: &Path, argument: &str) -> String {
+pub(crate) fn version(program: &Path, argument: &str) -> String {
     let Ok(output) = Command::new(program).arg(argument).output() else { return "unknown".to_owned() };
     let words = [output.stdout, output.stderr].concat();
     let words = String::from_utf8_lossy(&words);
@@ -164,7 +164,7 @@ pub fn version(program: &Path, argument: &str) -> String {
 }
 
 /// What this machine is.
-pub fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()

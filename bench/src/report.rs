@@ -10,7 +10,7 @@ use crate::measured::{Block, Effect, ManyObjects, ManyRoutes, Measured, median};
 use crate::process;
 
 /// What goes into the document.
-pub struct Report {
+pub(crate) struct Report {
     pub measured: Vec<Measured>,
     pub rounds: usize,
     /// Rounds left out because the machine was not steady.
@@ -26,7 +26,7 @@ pub struct Report {
 }
 
 /// Puts a section into the document, in the place of an earlier one of the same heading.
-pub fn put(path: &Path, section: &str) -> Result<()> {
+pub(crate) fn put(path: &Path, section: &str) -> Result<()> {
     let document = fs::read_to_string(path).unwrap_or_default();
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -50,7 +50,7 @@ fn placed(document: &str, section: &str) -> String {
 }
 
 /// The section about many routes.
-pub fn routes(measured: &ManyRoutes) -> String {
+pub(crate) fn routes(measured: &ManyRoutes) -> String {
     let grown_kib = (measured.full_mib - measured.empty_mib) * 1024.0;
     let mut out = String::from(ROUTES);
     let _ = writeln!(out, "Machine: {}.\n", process::machine());
@@ -73,7 +73,7 @@ pub fn routes(measured: &ManyRoutes) -> String {
 }
 
 /// The section about many objects in `translate`.
-pub fn world(measured: &ManyObjects) -> String {
+pub(crate) fn world(measured: &ManyObjects) -> String {
     let mut out = String::from(WORLD);
     let _ = writeln!(out, "Machine: {}.\n", process::machine());
     let _ = writeln!(
@@ -98,7 +98,7 @@ pub fn world(measured: &ManyObjects) -> String {
     out
 }
 
-pub fn render(report: &Report) -> String {
+pub(crate) fn render(report: &Report) -> String {
     let mut out = String::from(HTTP1);
     let _ = writeln!(out, "Machine: {}.\n", process::machine());
     let _ = writeln!(

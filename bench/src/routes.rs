@@ -38,7 +38,7 @@ const LIFE: Duration = Duration::from_secs(24 * 3600);
 const CORE: usize = 1;
 
 #[derive(clap::Parser)]
-pub struct Options {
+pub(crate) struct Options {
     /// The program to measure
     #[arg(long, default_value = "target/release/leno")]
     leno: PathBuf,
@@ -50,7 +50,7 @@ pub struct Options {
     folder: PathBuf,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = options.folder.join("routes");
     // What an earlier run left would be read again.
     let _ = fs::remove_dir_all(&folder);

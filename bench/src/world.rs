@@ -34,7 +34,7 @@ const CHANGES: usize = 200;
 const LOOKS: usize = 5;
 
 #[derive(clap::Parser)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the section goes
     #[arg(long, default_value = "docs/benchmarks.md")]
     out: PathBuf,
@@ -43,7 +43,7 @@ pub struct Options {
     folder: PathBuf,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&options.folder)?;
     let measured = measure()?;
     let changes: Vec<_> = measured

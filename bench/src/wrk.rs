@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 /// What one run saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Load {
+pub(crate) struct Load {
     pub requests: f64,
     pub seconds: f64,
     /// 99th percentile of the latency, in milliseconds.
@@ -17,7 +17,7 @@ pub struct Load {
 }
 
 /// Runs `wrk` on `core`.
-pub fn run(core: usize, to: SocketAddr, connections: usize, seconds: u64) -> Result<Load> {
+pub(crate) fn run(core: usize, to: SocketAddr, connections: usize, seconds: u64) -> Result<Load> {
     let output = Command::new("taskset")
         .args(["-c", &core.to_string(), "wrk", "-t1", "--latency"])
         .arg(format!("-c{connections}"))

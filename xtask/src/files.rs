@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// The page, from the top of the workspace.
-pub const PAGE: &str = "docs/files.md";
+pub(crate) const PAGE: &str = "docs/files.md";
 
 const HEAD: &str = "# Files
 
@@ -16,12 +16,12 @@ Tests lie beside what they test, in `x/tests.rs`; generated code is left out. Th
 ";
 
 /// Writes the page.
-pub fn write(root: &Path) -> anyhow::Result<()> {
+pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     std::fs::write(root.join(PAGE), page(root)?).with_context(|| format!("write {PAGE}"))
 }
 
 /// The page as it should be.
-pub fn page(root: &Path) -> anyhow::Result<String> {
+pub(crate) fn page(root: &Path) -> anyhow::Result<String> {
     let mut crates: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for file in tracked(root)? {
         let Some((home, path)) = file.split_once("/src/") else { continue };

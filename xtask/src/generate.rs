@@ -12,7 +12,7 @@ const FILES: &[&str] = &[
 ];
 
 /// Rewrites `crates/xds/src/gen` below `root`, the workspace's directory.
-pub fn run(root: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let protos = root.join("crates/xds/proto");
     let out = root.join("crates/xds/src/gen");
     let files: Vec<_> = FILES.iter().map(|file| protos.join(file)).collect();

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// What is out of order: where, and what to do.
-pub struct Untidy {
+pub(crate) struct Untidy {
     /// A file with a line, or a crate.
     pub place: String,
     /// What is wrong and what to do about it.
@@ -31,7 +31,7 @@ impl Untidy {
 }
 
 /// Runs all checks on the workspace in `root`.
-pub fn run(root: &Path) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     let metadata = metadata(root)?;
     let mut found = arrows::check(&metadata)?;
     found.extend(crates::check(root)?);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Files of Rust and papers that git tracks, or would.
-pub fn tracked(root: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn tracked(root: &Path) -> anyhow::Result<Vec<String>> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.md"])
         .current_dir(root)
@@ -16,6 +16,6 @@ pub fn tracked(root: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Whether a file holds tests only.
-pub fn is_test(file: &str) -> bool {
+pub(crate) fn is_test(file: &str) -> bool {
     file.contains("/tests/") || file.ends_with("/tests.rs")
 }

@@ -34,7 +34,7 @@ http {{
     )
 }
 
-pub fn nginx_backend(folder: &str, address: SocketAddr) -> String {
+pub(crate) fn nginx_backend(folder: &str, address: SocketAddr) -> String {
     let body = "x".repeat(100);
     nginx(
         folder,
@@ -42,7 +42,7 @@ pub fn nginx_backend(folder: &str, address: SocketAddr) -> String {
     )
 }
 
-pub fn nginx_proxy(folder: &str, from: SocketAddr, to: SocketAddr) -> String {
+pub(crate) fn nginx_proxy(folder: &str, from: SocketAddr, to: SocketAddr) -> String {
     // Without HTTP/1.1 and the upstream pool, nginx opens a connection per request.
     nginx(
         folder,
@@ -61,7 +61,7 @@ pub fn nginx_proxy(folder: &str, from: SocketAddr, to: SocketAddr) -> String {
     )
 }
 
-pub fn haproxy(from: SocketAddr, to: SocketAddr) -> String {
+pub(crate) fn haproxy(from: SocketAddr, to: SocketAddr) -> String {
     format!(
         "global
     nbthread 1
@@ -89,7 +89,7 @@ fn socket(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
 
-pub fn envoy(from: SocketAddr, to: SocketAddr) -> Value {
+pub(crate) fn envoy(from: SocketAddr, to: SocketAddr) -> Value {
     let router = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
         "dynamic_stats": false,

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// Options of `leno gateway`.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").args(["directory", "from"]).required(true)))]
-pub struct Options {
+pub(crate) struct Options {
     /// Directory of Gateway, HTTPRoute and Backend documents, watched
     ///
     /// Files that end in .yaml, .yml or .json are read, in subdirectories too, up to 8 deep; hidden ones are not.
@@ -61,7 +61,7 @@ pub struct Options {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(options: Options) -> Result<ExitCode> {
+pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let sources = match (&options.directory, &options.from, &options.to) {
         (Some(directory), ..) => {
             let directories = [directory].into_iter().chain(&options.fallback).cloned().collect();

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 /// What to do on this host.
 #[derive(clap::Subcommand)]
-pub enum NodeCommand {
+pub(crate) enum NodeCommand {
     /// Redirect this host's traffic to the proxy on it
     Capture {
         /// Print the rules instead of applying them
@@ -16,7 +16,7 @@ pub enum NodeCommand {
 }
 
 /// Does it.
-pub fn run(command: &NodeCommand) -> Result<()> {
+pub(crate) fn run(command: &NodeCommand) -> Result<()> {
     match command {
         NodeCommand::Capture { print: true } => print!("{}", ::node::capture::ruleset()),
         NodeCommand::Capture { print: false } => ::node::capture::apply()?,

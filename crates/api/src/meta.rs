@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where objects without a namespace go.
-pub const DEFAULT_NAMESPACE: &str = "default";
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// Where objects that shall hold for the whole mesh go (Istio's root namespace).
 pub const ROOT_NAMESPACE: &str = "leno-system";

@@ -6,7 +6,7 @@ use model::ObjectRef;
 use serde_json::{Value, json};
 
 /// Objects of one batch at most, applied and deleted; more are refused.
-pub const OBJECTS_MAX: usize = 20_000;
+pub(crate) const OBJECTS_MAX: usize = 20_000;
 
 /// Reads `{"apply": ["TEXT"...], "delete": [{"apiVersion", "kind", "metadata": {"namespace", "name"}}...]}`.
 pub(crate) fn read(body: &str, kinds: &[ServedKind]) -> Result<Batch, ApiError> {

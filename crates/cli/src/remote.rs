@@ -18,7 +18,7 @@ const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Where the control plane is.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Server {
+pub(crate) struct Server {
     /// Address of the control plane's API [env: LENO_SERVER] [default: http://127.0.0.1:15080]
     #[arg(long, value_name = "URL")]
     server: Option<String>,

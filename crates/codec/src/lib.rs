@@ -5,7 +5,7 @@
 //! the one authority, and the target is in origin form except for CONNECT. Everything suits single-threaded
 //! runtimes: nothing is `Send` except `client`. Read next: `http1::server`, `http2::server`.
 
-#![allow(clippy::module_name_repetitions)]
+#![allow(clippy::module_name_repetitions, reason = "names say what they are where they are imported too")]
 
 pub mod body; // one body for both versions
 mod budget; // what a connection makes us hold

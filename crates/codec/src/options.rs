@@ -7,38 +7,38 @@ use crate::Budget;
 use crate::http2::keepalive::KeepaliveOptions;
 
 /// Bytes of a request's head (line and fields). More: 431.
-pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Fields of a request. More: 431.
-pub const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 /// From the first byte of a head to its last; also for the HTTP/2 preface. Longer: the connection is closed.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without any request at hand. Longer: the connection is ended gracefully.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a client of HTTP/1 that has ended its sending side after a whole request waits for bytes of its answer.
 /// Longer, and it counts as gone: whoever closes a connection looks the same at first. Envoy and nginx take such a
 /// client for gone at once; some (wget of BusyBox) do wait.
-pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a draining HTTP/1 connection without a request waits for one more, so as not to lose it.
-pub const DRAIN_LINGER: Duration = Duration::from_secs(1);
+pub(crate) const DRAIN_LINGER: Duration = Duration::from_secs(1);
 /// How long bytes of a stream may wait for who reads it, in HTTP/1 and HTTP/2 alike. Longer, or fewer than
 /// [`STALL_BYTES_MIN`] in that time: the stream is reset, in HTTP/1 the connection cut. A stream without bytes to send
 /// waits for ever. Envoy's default of `stream_idle_timeout`.
 pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes that must pass within a stall or write timeout; a window that trickles is a shut one.
-pub const STALL_BYTES_MIN: usize = 16 * 1024;
+pub(crate) const STALL_BYTES_MIN: usize = 16 * 1024;
 /// How long a client's socket may be full. Longer, or less than [`STALL_BYTES_MIN`] in that time: the connection
 /// is cut. The kernel buffers megabytes, so that a slow but honest client shows no progress for a while.
 pub const WRITE_TIMEOUT: Duration = STREAM_IDLE_TIMEOUT;
 /// How long a request waits for a stream where the peer's limit is in use. Longer: [`crate::SendErrorKind::Full`].
-pub const STREAM_OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const STREAM_OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Streams that an HTTP/2 server is taken to allow until its SETTINGS say so (RFC 9113 recommends no fewer).
-pub const INITIAL_STREAMS_MAX: usize = 100;
+pub(crate) const INITIAL_STREAMS_MAX: usize = 100;
 /// Streams that a peer may have open on one connection. More: `REFUSED_STREAM`.
-pub const STREAMS_MAX: u32 = 256;
+pub(crate) const STREAMS_MAX: u32 = 256;
 /// Bytes that a peer may send on a stream, and on a connection, before we have read them.
-pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// See [`STREAM_WINDOW_BYTES`].
-pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// As [`CONNECTION_WINDOW_BYTES`] where one connection carries the streams of many callers: those that nobody
 /// reads must not keep the others waiting, up to 64 of them.
 pub const SHARED_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
@@ -65,9 +65,9 @@ pub(crate) const BLOCK_BYTES_AHEAD: usize = 2 * 1024;
 /// is held twice while nobody takes it.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a frame that we accept.
-pub const FRAME_BYTES_MAX: u32 = 64 * 1024;
+pub(crate) const FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// Bytes that all streams of a connection together may have queued in the `h2` crate for sending. More: they wait.
-pub const SEND_BUFFER_BYTES_MAX: usize = 96 * 1024;
+pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 96 * 1024;
 /// As [`SEND_BUFFER_BYTES_MAX`] where one connection carries the streams of many callers.
 pub const SHARED_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 

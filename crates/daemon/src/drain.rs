@@ -21,7 +21,7 @@ pub struct DrainTrigger {
 
 impl Drain {
     /// A drain that was not started.
-    #[allow(clippy::new_ret_no_self)]
+    #[allow(clippy::new_ret_no_self, reason = "a drain is made with the end that starts it")]
     pub fn new() -> (DrainTrigger, Drain) {
         let flag = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = watch::channel(false);

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use crate::{Clients, Expect, Identity, Key, Svid, refusal, server_name};
 use aws_lc_rs::digest;
@@ -18,8 +18,8 @@ use std::time::UNIX_EPOCH;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-pub const ALICE: &str = "spiffe://a.test/ns/shop/sa/alice";
-pub const BOB: &str = "spiffe://a.test/ns/shop/sa/bob";
+pub(crate) const ALICE: &str = "spiffe://a.test/ns/shop/sa/alice";
+pub(crate) const BOB: &str = "spiffe://a.test/ns/shop/sa/bob";
 const CONTROL: &str = "spiffe://a.test/ns/leno-system/sa/control";
 
 /// Leaves as this crate holds them.
@@ -46,7 +46,7 @@ fn id(text: &str) -> SpiffeId {
     SpiffeId::parse(text).unwrap()
 }
 
-pub fn bundle(domain: &str, roots: &[&TestAuthority]) -> TrustBundle {
+pub(crate) fn bundle(domain: &str, roots: &[&TestAuthority]) -> TrustBundle {
     let roots = roots.iter().map(|root| root.root_der()).collect();
     TrustBundle { trust_domain: TrustDomain::parse(domain).unwrap(), roots }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Trust {
 
 impl Trust {
     /// A root that cannot be read is left out with a warning; the others stay good.
-    pub fn new(bundles: Vec<TrustBundle>) -> Self {
+    pub(crate) fn new(bundles: Vec<TrustBundle>) -> Self {
         let mut anchors: HashMap<TrustDomain, Vec<TrustAnchor<'static>>> = HashMap::new();
         for bundle in &bundles {
             let domain = anchors.entry(bundle.trust_domain.clone()).or_default();
@@ -55,7 +55,7 @@ impl Trust {
         Self { bundles, anchors }
     }
 
-    pub fn bundles(&self) -> &[TrustBundle] {
+    pub(crate) fn bundles(&self) -> &[TrustBundle] {
         &self.bundles
     }
 }
@@ -98,7 +98,7 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     /// What the certificates prove, if they may be shown here.
-    pub fn verify_chain(
+    pub(crate) fn verify_chain(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -130,7 +130,7 @@ impl Verifier {
 
     /// What the certificates proved at the end of the leaf's life, which is over: whoever signed it need not be
     /// valid any more today. That it is not over yet is an error too.
-    pub fn judge_expired(
+    pub(crate) fn judge_expired(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],

@@ -38,7 +38,7 @@ struct Told {
 impl ValidityWatch {
     /// Counts one, and tells of it unless another was told of a moment ago. `claimed` is whom the certificate
     /// names, which nobody may have signed.
-    pub fn note(&self, outside: Outside, claimed: Option<&SpiffeId>) {
+    pub(crate) fn note(&self, outside: Outside, claimed: Option<&SpiffeId>) {
         let counter = match outside.bound {
             Bound::NotAfter => &self.expired,
             Bound::NotBefore => &self.not_yet_valid,
@@ -61,7 +61,7 @@ impl ValidityWatch {
         Some(std::mem::take(&mut told.untold))
     }
 
-    pub fn counts(&self) -> OutsideValidity {
+    pub(crate) fn counts(&self) -> OutsideValidity {
         OutsideValidity {
             expired: self.expired.load(Ordering::Relaxed),
             not_yet_valid: self.not_yet_valid.load(Ordering::Relaxed),

@@ -20,7 +20,7 @@ const IDLE_MAX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Calls one URL's host again and again.
-pub struct AppCaller {
+pub(crate) struct AppCaller {
     authority: HeaderValue,
     host: String,
     port: u16,
@@ -29,7 +29,7 @@ pub struct AppCaller {
 }
 
 /// An answer, whole.
-pub struct CallAnswer {
+pub(crate) struct CallAnswer {
     /// Status code.
     pub status: StatusCode,
     /// The whole body.
@@ -38,7 +38,7 @@ pub struct CallAnswer {
 
 impl AppCaller {
     /// For `http://HOST[:PORT]/PATH`.
-    pub fn new(url: &str) -> Result<Rc<Self>> {
+    pub(crate) fn new(url: &str) -> Result<Rc<Self>> {
         let uri: Uri = url.parse().with_context(|| format!("read the URL {url}"))?;
         if uri.scheme_str() != Some("http") {
             bail!("{url}: only http:// is supported");
@@ -54,7 +54,7 @@ impl AppCaller {
     }
 
     /// One request and its whole answer. A kept connection that turns out closed is replaced once.
-    pub async fn call(self: &Rc<Self>, method: Method, headers: &HeaderMap) -> Result<CallAnswer> {
+    pub(crate) async fn call(self: &Rc<Self>, method: Method, headers: &HeaderMap) -> Result<CallAnswer> {
         loop {
             let kept = self.take_idle();
             let reused = kept.is_some();

@@ -1,7 +1,7 @@
 //! The documents of each cluster of the demo, as files that users can read, change and copy.
 
 /// File name and content.
-pub type ConfigFile = (&'static str, &'static str);
+pub(crate) type ConfigFile = (&'static str, &'static str);
 
 const MESH: ConfigFile = ("mesh.yaml", include_str!("../config/mesh.yaml"));
 const SERVICES: ConfigFile = ("services.yaml", include_str!("../config/services.yaml"));
@@ -33,7 +33,7 @@ const EDGE: &[ConfigFile] = &[
 ];
 
 /// The documents of `cluster`; empty for an unknown one.
-pub fn documents(cluster: &str) -> &'static [ConfigFile] {
+pub(crate) fn documents(cluster: &str) -> &'static [ConfigFile] {
     match cluster {
         "west" => WEST,
         "east" => EAST,

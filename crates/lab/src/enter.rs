@@ -20,11 +20,11 @@ use std::process::{Child, Command, ExitCode};
 use std::time::SystemTime;
 
 /// The clusters that host ports lead to, in the order of their ports.
-pub const ENTRANCES: [&str; 3] = ["edge", "west", "east"];
+pub(crate) const ENTRANCES: [&str; 3] = ["edge", "west", "east"];
 
 /// What a lab is made with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LabOptions {
+pub(crate) struct LabOptions {
     /// Tells labs of one user apart; see `--name`.
     pub name: String,
     /// First of three loopback ports on the host; 0: any free ones.
@@ -43,7 +43,7 @@ pub struct LabOptions {
 
 /// What a lab prints on standard output when it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Greeting {
+pub(crate) enum Greeting {
     /// Nothing.
     None,
     /// What a person wants to know.
@@ -54,7 +54,7 @@ pub enum Greeting {
 
 /// What each stage hands to the next on its command line: options and inherited descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     /// See [`LabOptions`].
     pub options: LabOptions,
     /// The listening abstract socket.
@@ -73,7 +73,7 @@ pub struct Inherited {
 
 /// The launcher: binds what lies outside, starts the chain, waits, and passes signals on.
 /// Must be called before the process has a second thread.
-pub fn launch(options: LabOptions) -> Result<ExitCode> {
+pub(crate) fn launch(options: LabOptions) -> Result<ExitCode> {
     let started = SystemTime::now();
     raw::close_strangers_on_exec();
     let signals = block_signals()?;
@@ -124,7 +124,7 @@ fn bind_entrances(port: u16) -> Result<BTreeMap<String, TcpListener>> {
 }
 
 /// Stage one: makes the namespaces and starts PID 1 in them.
-pub fn enter(inherited: &str) -> Result<ExitCode> {
+pub(crate) fn enter(inherited: &str) -> Result<ExitCode> {
     let mut inherited: Inherited = serde_json::from_str(inherited).context("read inherited state")?;
     let signals = block_signals()?;
     set_pdeathsig(Signal::SIGKILL)?;
@@ -224,7 +224,7 @@ fn wait_and_forward(mut child: Child, signals: &SigSet, stop_with: Signal) -> Re
 }
 
 /// What PID 1 holds on to so that it dies with the stage before.
-pub fn hold_lifeline(inherited: &Inherited) -> Result<Option<OwnedFd>> {
+pub(crate) fn hold_lifeline(inherited: &Inherited) -> Result<Option<OwnedFd>> {
     set_pdeathsig(Signal::SIGKILL)?;
     let Some(fd) = inherited.lifeline.map(raw::adopt) else { return Ok(None) };
     raw::close_on_exec(fd.as_fd())?;

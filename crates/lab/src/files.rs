@@ -11,9 +11,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Root of all files of a lab, on its tmpfs.
-pub const ROOT: &str = "/run/leno";
+pub(crate) const ROOT: &str = "/run/leno";
 /// Where a process in a host sees its own files.
-pub const HOST_VIEW: &str = "/run/leno";
+pub(crate) const HOST_VIEW: &str = "/run/leno";
 /// Size of the tmpfs. A full one makes writers fail, which their logs then cannot say.
 const TMPFS_OPTIONS: &str = "mode=755,size=1g";
 /// The file that names resolvers.
@@ -21,7 +21,7 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// How a host gets a resolver configuration of its own.
 #[derive(Clone, Debug)]
-pub enum ResolvConf {
+pub(crate) enum ResolvConf {
     /// A file is bound over this path.
     Bind(PathBuf),
     /// The system's is a link into `/run`, which every host replaces: a file at this place below it.
@@ -31,7 +31,7 @@ pub enum ResolvConf {
 }
 
 /// Mounts what PID 1 needs, hidden from the outer host. Must run before other threads exist.
-pub fn mount_private() -> Result<ResolvConf> {
+pub(crate) fn mount_private() -> Result<ResolvConf> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("make mounts private")?;
     let guarded = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -52,17 +52,17 @@ pub fn mount_private() -> Result<ResolvConf> {
 }
 
 /// The directory that `host` (`west/client`) sees as `/run`.
-pub fn run_directory(host: &str) -> PathBuf {
+pub(crate) fn run_directory(host: &str) -> PathBuf {
     Path::new(ROOT).join("hosts").join(host)
 }
 
 /// A path inside a host's own `/run/leno`, as the lab sees it.
-pub fn in_host(host: &str, path: &str) -> PathBuf {
+pub(crate) fn in_host(host: &str, path: &str) -> PathBuf {
     run_directory(host).join("leno").join(path)
 }
 
 /// Writes a whole file for its owner alone, then renames it into place: readers never see half of it.
-pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
+pub(crate) fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
     let directory = path.parent().context("a file needs a directory")?;
     let name = path.file_name().context("a file needs a name")?;
     fs::create_dir_all(directory)?;
@@ -75,14 +75,14 @@ pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
 }
 
 /// Writes a file that every user of a host may read.
-pub fn write_for_all(path: &Path, contents: &[u8]) -> Result<()> {
+pub(crate) fn write_for_all(path: &Path, contents: &[u8]) -> Result<()> {
     write_atomically(path, contents)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))
         .with_context(|| format!("open {} to all", path.display()))
 }
 
 /// All regular files below `directory`, sorted.
-pub fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -101,7 +101,7 @@ pub fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Whether `path` lies below the lab's root, without any `..`.
-pub fn is_inside(path: &Path) -> bool {
+pub(crate) fn is_inside(path: &Path) -> bool {
     path.starts_with(ROOT) && path.components().all(|part| part != std::path::Component::ParentDir)
 }
 

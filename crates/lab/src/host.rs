@@ -24,7 +24,7 @@ const PATH: &str = "/run/leno/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/
 const SELF: &str = "/proc/self/exe";
 
 /// What all hosts share.
-pub struct Ground {
+pub(crate) struct Ground {
     /// Starts and reaps.
     pub processes: Processes,
     /// How hosts get their resolver configuration.
@@ -34,7 +34,7 @@ pub struct Ground {
 }
 
 /// One host.
-pub struct Host {
+pub(crate) struct Host {
     /// What it is.
     pub plan: HostPlan,
     /// Its network.
@@ -47,7 +47,7 @@ pub struct Host {
 
 /// What the lab last did to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostCondition {
+pub(crate) enum HostCondition {
     /// Nothing, or it is not ready yet.
     Starting,
     /// It became ready.
@@ -57,7 +57,7 @@ pub enum HostCondition {
 }
 
 /// A program of the lab's own binary to start in a host.
-pub struct Start {
+pub(crate) struct Start {
     /// For logs and `ps`: `app`, `proxy`, `control`, `manager`.
     pub program: &'static str,
     /// Arguments after `leno`.
@@ -70,7 +70,7 @@ pub struct Start {
 
 impl Host {
     /// A host whose namespace and cables exist.
-    pub fn new(plan: HostPlan, namespace: Namespace, cables: Vec<(Namespace, u32)>) -> Self {
+    pub(crate) fn new(plan: HostPlan, namespace: Namespace, cables: Vec<(Namespace, u32)>) -> Self {
         Self {
             plan,
             namespace,
@@ -81,7 +81,7 @@ impl Host {
     }
 
     /// Makes the host's directory: what its processes see as `/run`.
-    pub fn furnish(&self, ground: &Ground, nameserver: &str) -> Result<()> {
+    pub(crate) fn furnish(&self, ground: &Ground, nameserver: &str) -> Result<()> {
         let name = &self.plan.name;
         // Searched by whichever user runs a program here; what lies in them is for its owner alone.
         for directory in ["bin", "log", "config"] {
@@ -102,7 +102,7 @@ impl Host {
     }
 
     /// A command that will run inside the host. Standard streams are the caller's to set.
-    pub fn command(&self, ground: &Ground, program: &str, keep: Vec<RawFd>) -> Result<Command> {
+    pub(crate) fn command(&self, ground: &Ground, program: &str, keep: Vec<RawFd>) -> Result<Command> {
         let name = &self.plan.name;
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).context("path with a zero byte");
         let mut mounts = Vec::new();
@@ -129,7 +129,7 @@ impl Host {
     }
 
     /// Starts a program of the lab's binary and keeps it under its name. Its output goes to a log file.
-    pub fn start(&self, ground: &Ground, start: Start) -> Result<RunningProcess> {
+    pub(crate) fn start(&self, ground: &Ground, start: Start) -> Result<RunningProcess> {
         let log = self.open_log(start.program)?;
         let mut command = self.command(ground, SELF, start.keep)?;
         command.arg0("leno").args(&start.arguments);
@@ -141,7 +141,7 @@ impl Host {
     }
 
     /// Runs a short program of the lab's binary to its end; `Err` shows what it wrote.
-    pub async fn run(&self, ground: &Ground, arguments: &[&str]) -> Result<()> {
+    pub(crate) async fn run(&self, ground: &Ground, arguments: &[&str]) -> Result<()> {
         let mut command = self.command(ground, SELF, Vec::new())?;
         command.arg0("leno").args(arguments);
         let what = format!("leno {} in {}", arguments.join(" "), self.plan.name);
@@ -149,7 +149,7 @@ impl Host {
     }
 
     /// Applies an nftables script in the host's network as one transaction.
-    pub async fn apply_rules(&self, ground: &Ground, script: &str) -> Result<()> {
+    pub(crate) async fn apply_rules(&self, ground: &Ground, script: &str) -> Result<()> {
         let nft = node::nft::find()?;
         let mut command = self.command(ground, &nft.to_string_lossy(), Vec::new())?;
         command.args(["-f", "-"]);
@@ -182,40 +182,40 @@ impl Host {
     }
 
     /// The process with this name, running or ended by itself.
-    pub fn process(&self, program: &str) -> Option<RunningProcess> {
+    pub(crate) fn process(&self, program: &str) -> Option<RunningProcess> {
         self.processes.borrow().get(program).cloned()
     }
 
     /// Forgets a process that is ended on purpose, and hands it over.
-    pub fn take(&self, program: &str) -> Option<RunningProcess> {
+    pub(crate) fn take(&self, program: &str) -> Option<RunningProcess> {
         self.processes.borrow_mut().remove(program)
     }
 
     /// The same for all.
-    pub fn take_all(&self) -> Vec<RunningProcess> {
+    pub(crate) fn take_all(&self) -> Vec<RunningProcess> {
         std::mem::take(&mut *self.processes.borrow_mut()).into_values().collect()
     }
 
     /// Sends a signal to all its processes.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         for running in self.processes.borrow().values() {
             running.signal_group(signal);
         }
     }
 
     /// Names and ids of what it runs.
-    pub fn running(&self) -> BTreeMap<&'static str, i32> {
+    pub(crate) fn running(&self) -> BTreeMap<&'static str, i32> {
         let processes = self.processes.borrow();
         processes.iter().filter(|(_, p)| p.code().is_none()).map(|(name, p)| (*name, p.pid)).collect()
     }
 
     /// Notes what was done to it.
-    pub fn set_condition(&self, condition: HostCondition) {
+    pub(crate) fn set_condition(&self, condition: HostCondition) {
         self.condition.set(condition);
     }
 
     /// How it is doing.
-    pub fn state(&self) -> HostState {
+    pub(crate) fn state(&self) -> HostState {
         let processes = self.processes.borrow();
         if processes.is_empty() {
             HostState::Off
@@ -231,7 +231,7 @@ impl Host {
     }
 
     /// For `ps`.
-    pub fn row(&self) -> HostRow {
+    pub(crate) fn row(&self) -> HostRow {
         let addresses = [self.plan.pod, self.plan.backbone];
         HostRow {
             name: self.plan.name.clone(),

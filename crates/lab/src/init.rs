@@ -18,7 +18,7 @@ use std::rc::Rc;
 use tokio::task::LocalSet;
 
 /// Runs as PID 1 until the lab ends. `announce` tells whoever started it how the start went.
-pub fn run<F: Future<Output = ()> + 'static>(
+pub(crate) fn run<F: Future<Output = ()> + 'static>(
     inherited: &str,
     announce: impl FnOnce(Rc<Inside>) -> F,
 ) -> Result<ExitCode> {

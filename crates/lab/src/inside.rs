@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 /// Everything that the lab holds.
-pub struct Inside {
+pub(crate) struct Inside {
     /// What it was started with.
     pub options: LabOptions,
     /// What hosts share.
@@ -41,7 +41,7 @@ pub struct Inside {
 
 /// How far the first start is.
 #[derive(Clone, Debug)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Under way.
     Starting,
     /// Everything is ready, so long after the launcher's start.
@@ -52,7 +52,7 @@ pub enum Phase {
 
 impl Inside {
     /// An empty lab.
-    pub fn new(
+    pub(crate) fn new(
         inherited: Inherited,
         entrances: BTreeMap<String, TcpListener>,
         processes: Processes,
@@ -74,7 +74,7 @@ impl Inside {
     }
 
     /// Takes in the hosts of the first start, network holders included.
-    pub fn install(&self, networks: Networks, hosts: Vec<Host>) -> Result<()> {
+    pub(crate) fn install(&self, networks: Networks, hosts: Vec<Host>) -> Result<()> {
         let holders = networks.holders().map(Rc::clone);
         let all = hosts.into_iter().map(Rc::new).chain(holders);
         self.hosts.borrow_mut().extend(all.map(|host| (host.plan.name.clone(), host)));
@@ -82,7 +82,7 @@ impl Inside {
     }
 
     /// Tells those who wait how the first start went.
-    pub fn first_start_ended(&self, result: Result<()>) {
+    pub(crate) fn first_start_ended(&self, result: Result<()>) {
         self.phase.send_replace(match result {
             Ok(()) => Phase::Ready(self.started.elapsed().unwrap_or_default()),
             Err(error) => Phase::Failed(format!("{error:#}")),
@@ -90,12 +90,12 @@ impl Inside {
     }
 
     /// All hosts in order of name, network holders included.
-    pub fn all_hosts(&self) -> Vec<Rc<Host>> {
+    pub(crate) fn all_hosts(&self) -> Vec<Rc<Host>> {
         self.hosts.borrow().values().cloned().collect()
     }
 
     /// The host with this name; the error names those that exist.
-    pub fn host(&self, name: &str) -> Result<Rc<Host>> {
+    pub(crate) fn host(&self, name: &str) -> Result<Rc<Host>> {
         if let Some(host) = self.hosts.borrow().get(name) {
             return Ok(Rc::clone(host));
         }
@@ -104,7 +104,7 @@ impl Inside {
     }
 
     /// Makes a host that the first start did not have.
-    pub async fn add_host(&self, plan: HostPlan) -> Result<Rc<Host>> {
+    pub(crate) async fn add_host(&self, plan: HostPlan) -> Result<Rc<Host>> {
         let networks = self.networks()?;
         let host = Rc::new(networks.attach(&self.ground, plan).await?);
         self.hosts.borrow_mut().insert(host.plan.name.clone(), Rc::clone(&host));
@@ -112,12 +112,12 @@ impl Inside {
     }
 
     /// Bridges and routers.
-    pub fn networks(&self) -> Result<&Networks> {
+    pub(crate) fn networks(&self) -> Result<&Networks> {
         self.networks.get().context("the lab is still starting; wait for it with: leno demo ps")
     }
 
     /// Waits for the end of the first start.
-    pub async fn wait_ready(&self) -> Result<()> {
+    pub(crate) async fn wait_ready(&self) -> Result<()> {
         let mut phase = self.phase.subscribe();
         let settled = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
         match &*settled.context("the lab ended")? {
@@ -127,7 +127,7 @@ impl Inside {
     }
 
     /// Everything that runs.
-    pub fn status(&self) -> LabStatus {
+    pub(crate) fn status(&self) -> LabStatus {
         let ready_after = match &*self.phase.borrow() {
             Phase::Ready(time) => Some(*time),
             _ => None,
@@ -145,7 +145,7 @@ impl Inside {
     }
 
     /// The inherited socket that a gateway host accepts calls of the outer host on.
-    pub fn entrance_of(&self, host: &Host) -> Option<i32> {
+    pub(crate) fn entrance_of(&self, host: &Host) -> Option<i32> {
         (host.plan.role == Role::Gateway)
             .then(|| self.entrances.get(&host.plan.cluster).map(AsRawFd::as_raw_fd))
             .flatten()

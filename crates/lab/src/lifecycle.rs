@@ -32,7 +32,7 @@ const CONFIG_DIR: &str = "/run/leno/config";
 const ACCESS_LOG: &str = "/run/leno/log/access.log";
 
 /// Brings everything up, and says so to those who wait.
-pub async fn bring_up(inside: Rc<Inside>) {
+pub(crate) async fn bring_up(inside: Rc<Inside>) {
     inside.first_start_ended(start_all(&inside).await);
 }
 
@@ -54,7 +54,7 @@ async fn start_all(inside: &Inside) -> Result<()> {
 }
 
 /// Starts all processes of a host and waits until they are ready.
-pub async fn start(inside: &Inside, host: &Rc<Host>) -> Result<()> {
+pub(crate) async fn start(inside: &Inside, host: &Rc<Host>) -> Result<()> {
     match host.state() {
         HostState::Off => {}
         HostState::Failed => kill(host).await,
@@ -172,7 +172,7 @@ async fn start_proxy(inside: &Inside, host: &Rc<Host>) -> Result<()> {
 }
 
 /// A fresh join token from the control plane's API.
-pub async fn token(inside: &Inside, cluster: &str, group: &str) -> Result<String> {
+pub(crate) async fn token(inside: &Inside, cluster: &str, group: &str) -> Result<String> {
     let control = inside.host(&format!("{cluster}/control"))?;
     let path = format!("/apis/networking.istio.io/v1/namespaces/{NAMESPACE}/workloadgroups/{group}/token");
     let answer = ready::call(&control, API_PORT, Request::post(path).body(Bytes::new())?).await?;
@@ -186,7 +186,7 @@ pub async fn token(inside: &Inside, cluster: &str, group: &str) -> Result<String
 }
 
 /// SIGTERM to the proxy, which withdraws and drains; then to the rest.
-pub async fn stop(host: &Host) {
+pub(crate) async fn stop(host: &Host) {
     for program in ["proxy", "app", "control", "manager"] {
         let Some(process) = host.take(program) else { continue };
         process.signal(Signal::SIGCONT);
@@ -199,7 +199,7 @@ pub async fn stop(host: &Host) {
 }
 
 /// SIGKILL to everything in the host at once; returns when it is gone.
-pub async fn kill(host: &Host) {
+pub(crate) async fn kill(host: &Host) {
     let processes = host.take_all();
     for process in &processes {
         process.signal_group(Signal::SIGKILL);
@@ -213,13 +213,13 @@ async fn end_abruptly(process: &RunningProcess) {
 }
 
 /// SIGSTOP or SIGCONT to everything in the host.
-pub fn pause(host: &Host, condition: HostCondition) {
+pub(crate) fn pause(host: &Host, condition: HostCondition) {
     host.signal(if condition == HostCondition::Paused { Signal::SIGSTOP } else { Signal::SIGCONT });
     host.set_condition(condition);
 }
 
 /// Sets how many workloads a group has. The first is the host of the plan; others come and go.
-pub async fn scale(inside: &Inside, service: &str, replicas: u32, manner: Manner) -> Result<()> {
+pub(crate) async fn scale(inside: &Inside, service: &str, replicas: u32, manner: Manner) -> Result<()> {
     if replicas > REPLICAS_MAX {
         bail!("at most {REPLICAS_MAX} workloads of one service");
     }

@@ -20,13 +20,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A network namespace. The last clone's drop ends it, once no process is left inside.
 #[derive(Clone)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     fd: Arc<OwnedFd>,
     links: Handle,
 }
 
 /// Where the two ends of a virtual cable go.
-pub struct Cable<'a> {
+pub(crate) struct Cable<'a> {
     /// Interface index and name in the namespace that makes the cable.
     pub near: (u32, String),
     /// Bridge that the near end is plugged into, by index; `None`: none.
@@ -39,7 +39,7 @@ pub struct Cable<'a> {
 
 impl Namespace {
     /// Makes an empty namespace with its loopback interface up and without IPv6.
-    pub async fn create() -> Result<Self> {
+    pub(crate) async fn create() -> Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let made = in_thread(move || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
@@ -60,12 +60,12 @@ impl Namespace {
     }
 
     /// For `setns` between fork and exec.
-    pub fn raw_fd(&self) -> RawFd {
+    pub(crate) fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
     /// Runs `work` in a thread inside the namespace.
-    pub async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -78,7 +78,7 @@ impl Namespace {
     }
 
     /// Connects from inside the namespace.
-    pub async fn connect(&self, to: SocketAddr) -> Result<TcpStream> {
+    pub(crate) async fn connect(&self, to: SocketAddr) -> Result<TcpStream> {
         let runtime = tokio::runtime::Handle::current();
         let socket = self
             .run(move || {
@@ -93,18 +93,18 @@ impl Namespace {
     }
 
     /// Lets the namespace forward packets between its interfaces.
-    pub async fn enable_forwarding(&self) -> Result<()> {
+    pub(crate) async fn enable_forwarding(&self) -> Result<()> {
         self.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("enable forwarding")).await
     }
 
     /// Adds a bridge that is up.
-    pub async fn add_bridge(&self, index: u32, name: &str) -> Result<()> {
+    pub(crate) async fn add_bridge(&self, index: u32, name: &str) -> Result<()> {
         let message = LinkBridge::new(name).index(index).up().build();
         self.links.link().add(message).execute().await.with_context(|| format!("add bridge {name}"))
     }
 
     /// Adds a virtual cable, both ends up.
-    pub async fn add_cable(&self, cable: Cable<'_>) -> Result<()> {
+    pub(crate) async fn add_cable(&self, cable: Cable<'_>) -> Result<()> {
         let far = LinkUnspec::new_with_index(cable.far_end.0)
             .name(&cable.far_end.1)
             .setns_by_fd(cable.far.raw_fd())
@@ -124,20 +124,20 @@ impl Namespace {
     }
 
     /// Gives an interface an address.
-    pub async fn add_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<()> {
+    pub(crate) async fn add_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<()> {
         let added = self.links.address().add(index, IpAddr::V4(address), prefix).execute().await;
         added.with_context(|| format!("add address {address}/{prefix}"))
     }
 
     /// Sets the default route.
-    pub async fn add_default_route(&self, gateway: Ipv4Addr) -> Result<()> {
+    pub(crate) async fn add_default_route(&self, gateway: Ipv4Addr) -> Result<()> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
         let added = self.links.route().add(route).execute().await;
         added.with_context(|| format!("add the default route to {gateway}"))
     }
 
     /// Takes an interface down or up.
-    pub async fn set_link(&self, index: u32, state: LinkState) -> Result<()> {
+    pub(crate) async fn set_link(&self, index: u32, state: LinkState) -> Result<()> {
         let link = LinkUnspec::new_with_index(index);
         let message = match state {
             LinkState::Up => link.up(),
@@ -149,7 +149,7 @@ impl Namespace {
 
 /// Whether an interface carries traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
+pub(crate) enum LinkState {
     /// It does.
     Up,
     /// It does not; routes through it are gone.

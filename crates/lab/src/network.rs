@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Index of the bridge in a router and on the backbone.
-pub const BRIDGE: u32 = 10;
+pub(crate) const BRIDGE: u32 = 10;
 /// Index of a router's interface on the backbone.
 const UPLINK: u32 = 20;
 /// Index of a host's interface on its cluster's network.
@@ -17,7 +17,7 @@ const ETH0: u32 = 2;
 /// Index of a host's interface on the backbone.
 const ETH1: u32 = 3;
 /// First index of the near ends of cables.
-pub const CABLES: u32 = 100;
+pub(crate) const CABLES: u32 = 100;
 
 /// Hides pod addresses, which other clusters use too, behind the router's.
 const MASQUERADE: &str = "table ip router {
@@ -29,7 +29,7 @@ const MASQUERADE: &str = "table ip router {
 ";
 
 /// Bridges with the namespaces that hold them.
-pub struct Networks {
+pub(crate) struct Networks {
     backbone: Rc<Host>,
     routers: BTreeMap<String, Rc<Host>>,
     next_cable: Cell<u32>,
@@ -37,7 +37,7 @@ pub struct Networks {
 
 impl Networks {
     /// Makes backbone and routers.
-    pub async fn create(ground: &Ground) -> Result<Self> {
+    pub(crate) async fn create(ground: &Ground) -> Result<Self> {
         let backbone = Namespace::create().await?;
         backbone.add_bridge(BRIDGE, BACKBONE).await?;
         backbone.add_address(BRIDGE, plan::backbone(1), PREFIX).await?;
@@ -84,7 +84,7 @@ impl Networks {
     }
 
     /// Makes a host with its cables, addresses, default route and files.
-    pub async fn attach(&self, ground: &Ground, plan: HostPlan) -> Result<Host> {
+    pub(crate) async fn attach(&self, ground: &Ground, plan: HostPlan) -> Result<Host> {
         let namespace = Namespace::create().await?;
         let mut cables = Vec::new();
         if let Some(address) = plan.pod {
@@ -105,19 +105,19 @@ impl Networks {
     }
 
     /// The namespace holding the bridge of a network: `west`, `east` or `backbone`.
-    pub fn bridge(&self, network: &str) -> Option<&Rc<Host>> {
+    pub(crate) fn bridge(&self, network: &str) -> Option<&Rc<Host>> {
         if network == BACKBONE { Some(&self.backbone) } else { self.routers.get(network) }
     }
 
     /// The pseudo-hosts that hold bridges: `backbone`, `west/router`, `east/router`.
-    pub fn holders(&self) -> impl Iterator<Item = &Rc<Host>> {
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Rc<Host>> {
         std::iter::once(&self.backbone).chain(self.routers.values())
     }
 }
 
 /// Takes all cables of a host down or up at their far ends, as when they are pulled: the host keeps its
 /// addresses and routes, and nothing arrives.
-pub async fn set_cables(host: &Host, state: LinkState) -> Result<()> {
+pub(crate) async fn set_cables(host: &Host, state: LinkState) -> Result<()> {
     for (namespace, index) in &host.cables {
         namespace.set_link(*index, state).await?;
     }

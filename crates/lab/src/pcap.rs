@@ -30,7 +30,7 @@ const IDLE_MS: i64 = 10;
 const LINKTYPE_ETHERNET: u32 = 1;
 
 /// A capture that runs, in a thread of its own.
-pub struct Capture {
+pub(crate) struct Capture {
     path: PathBuf,
     stop: Arc<AtomicBool>,
     done: tokio::sync::oneshot::Receiver<Result<()>>,
@@ -38,7 +38,7 @@ pub struct Capture {
 
 impl Capture {
     /// Starts capturing on the bridge in `namespace`. From its return on, every frame is seen.
-    pub async fn start(namespace: &Namespace, path: &Path) -> Result<Self> {
+    pub(crate) async fn start(namespace: &Namespace, path: &Path) -> Result<Self> {
         let socket = namespace.run(open_socket).await?;
         let file = daemon::files::private()
             .create(true)
@@ -59,7 +59,7 @@ impl Capture {
     }
 
     /// Takes what has arrived so far, and ends; the finished file.
-    pub async fn end(self) -> Result<PathBuf> {
+    pub(crate) async fn end(self) -> Result<PathBuf> {
         self.stop.store(true, Ordering::Release);
         self.done.await.context("the capture's thread ended early")??;
         Ok(self.path)

@@ -20,13 +20,13 @@ const SIGNAL_CODE_BASE: i32 = 128;
 
 /// Starts and reaps. Clones share one table.
 #[derive(Clone, Default)]
-pub struct Processes {
+pub(crate) struct Processes {
     waiting: Rc<RefCell<HashMap<i32, watch::Sender<Option<i32>>>>>,
 }
 
 /// A process that was started.
 #[derive(Clone, Debug)]
-pub struct RunningProcess {
+pub(crate) struct RunningProcess {
     /// Process id inside the lab.
     pub pid: i32,
     code: watch::Receiver<Option<i32>>,
@@ -34,7 +34,7 @@ pub struct RunningProcess {
 
 impl Processes {
     /// Starts `command`.
-    pub fn spawn(&self, command: &mut Command) -> Result<(RunningProcess, Option<ChildStdin>)> {
+    pub(crate) fn spawn(&self, command: &mut Command) -> Result<(RunningProcess, Option<ChildStdin>)> {
         let program = command.get_program().to_owned();
         let mut child: Child = command.spawn().with_context(|| format!("start {}", program.display()))?;
         let pid = child.id().cast_signed();
@@ -44,7 +44,7 @@ impl Processes {
     }
 
     /// Reaps children until the runtime ends. Must run on the thread that spawns.
-    pub async fn reap(self) -> Result<()> {
+    pub(crate) async fn reap(self) -> Result<()> {
         let mut children = signal(SignalKind::child()).context("watch for ended processes")?;
         loop {
             self.reap_ended();
@@ -74,12 +74,12 @@ impl Processes {
 
 impl RunningProcess {
     /// The exit code, once it has ended.
-    pub fn code(&self) -> Option<i32> {
+    pub(crate) fn code(&self) -> Option<i32> {
         *self.code.borrow()
     }
 
     /// Waits for the end; the exit code, or 128 plus the signal.
-    pub async fn ended(&self) -> i32 {
+    pub(crate) async fn ended(&self) -> i32 {
         let mut code = self.code.clone();
         match code.wait_for(Option::is_some).await {
             Ok(code) => code.unwrap_or_default(),
@@ -88,14 +88,14 @@ impl RunningProcess {
     }
 
     /// Sends a signal to the process alone. Does nothing when it has ended.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if self.code().is_none() {
             let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
 
     /// Sends a signal to the process and to all that it started in its group.
-    pub fn signal_group(&self, signal: Signal) {
+    pub(crate) fn signal_group(&self, signal: Signal) {
         if self.code().is_none() {
             let _ = kill(Pid::from_raw(-self.pid), signal);
         }

@@ -12,39 +12,39 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Takes ownership of a descriptor that the kernel or the parent process handed over by number.
-pub fn adopt(fd: RawFd) -> OwnedFd {
+pub(crate) fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: callers pass numbers that they were just given (SCM_RIGHTS, inherited descriptors named on
     // the command line, a fresh pidfd) and that nothing else in this process owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// Lets `fd` survive exec of this process's next child and of this process itself.
-pub fn keep_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn keep_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| ())?)
 }
 
 /// Makes an inherited descriptor close on the next exec again.
-pub fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(|_| ())?)
 }
 
 /// Keeps descriptors that the caller's shell left open from all that is started later: a pipe held open
 /// in a namespace would make whoever reads it wait for the lab's end.
-pub fn close_strangers_on_exec() {
+pub(crate) fn close_strangers_on_exec() {
     // SAFETY: close_range with this flag only sets FD_CLOEXEC; it touches no memory and closes nothing.
     // Without the system call (before Linux 5.11) they stay open, which harms no more than a tidy exit.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 /// A descriptor that becomes readable when process `pid` ends.
-pub fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(adopt(fd as RawFd)) }
 }
 
 /// Lets the runtime wait until `fd` is readable.
-pub fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` keeps its number open and its own until the `AsyncFd` that holds it is dropped.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
         .map_err(|error| io::Error::other(error.to_string()))
@@ -52,7 +52,7 @@ pub fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 /// What a process finds around it when it starts in a host.
 #[derive(Debug)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// The host's network namespace.
     pub network: RawFd,
     /// The host's name, without its cluster.
@@ -64,7 +64,7 @@ pub struct Surroundings {
 }
 
 /// Makes `command` start inside `surroundings`, in a process group of its own.
-pub fn surround(command: &mut Command, surroundings: Surroundings) {
+pub(crate) fn surround(command: &mut Command, surroundings: Surroundings) {
     command.process_group(0);
     let enter = move || enter(&surroundings);
     // SAFETY: `enter` makes system calls only: it neither allocates (all strings are built before the
@@ -94,12 +94,12 @@ fn enter(surroundings: &Surroundings) -> io::Result<()> {
 }
 
 /// Opens the calling thread's network namespace.
-pub fn open_own_namespace() -> io::Result<OwnedFd> {
+pub(crate) fn open_own_namespace() -> io::Result<OwnedFd> {
     Ok(std::fs::File::open("/proc/thread-self/ns/net")?.into())
 }
 
 /// Moves the calling thread, and only it, into a network namespace.
-pub fn enter_namespace(namespace: &OwnedFd) -> io::Result<()> {
+pub(crate) fn enter_namespace(namespace: &OwnedFd) -> io::Result<()> {
     debug_assert!(namespace.as_raw_fd() >= 0, "an owned descriptor is never negative");
     Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
 }

@@ -35,7 +35,7 @@ async fn until<F: Future<Output = Result<()>>>(what: &str, mut look: impl FnMut(
 }
 
 /// One request to `port` on the loopback address of `host`.
-pub async fn call(host: &Host, port: u16, request: Request<Bytes>) -> Result<HttpAnswer> {
+pub(crate) async fn call(host: &Host, port: u16, request: Request<Bytes>) -> Result<HttpAnswer> {
     call_at(host, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), request).await
 }
 
@@ -77,7 +77,7 @@ fn alive(host: &Host, program: &str) -> Result<()> {
 }
 
 /// Waits until a program of the host answers 200 to a path on its loopback address.
-pub async fn program(host: &Host, program: &str, port: u16, path: &str) -> Result<()> {
+pub(crate) async fn program(host: &Host, program: &str, port: u16, path: &str) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let what = format!("{program} of {}", host.plan.name);
     let look = until(&what, || expect_ok(host, address, path));
@@ -99,12 +99,12 @@ async fn died(host: &Host, program: &str) -> anyhow::Error {
 }
 
 /// Waits until the application accepts connections.
-pub async fn application(host: &Host) -> Result<()> {
+pub(crate) async fn application(host: &Host) -> Result<()> {
     listening(host, "app", SocketAddr::from((Ipv4Addr::LOCALHOST, APP_PORT))).await
 }
 
 /// Waits until a program of the host accepts connections.
-pub async fn listening(host: &Host, program: &str, address: SocketAddr) -> Result<()> {
+pub(crate) async fn listening(host: &Host, program: &str, address: SocketAddr) -> Result<()> {
     let what = format!("{program} of {}", host.plan.name);
     let look = until(&what, || async { host.namespace.connect(address).await.map(drop) });
     tokio::select! {
@@ -115,7 +115,7 @@ pub async fn listening(host: &Host, program: &str, address: SocketAddr) -> Resul
 
 /// Waits until a call from `outside` through every gateway among `hosts` reaches the last service of the chain:
 /// configuration, certificates and the federated view have arrived everywhere then.
-pub async fn chain(outside: &Host, hosts: &[Rc<Host>]) -> Result<()> {
+pub(crate) async fn chain(outside: &Host, hosts: &[Rc<Host>]) -> Result<()> {
     let gateways = hosts.iter().filter(|host| host.plan.role == Role::Gateway);
     let calls = gateways.filter_map(|gateway| {
         let address = SocketAddr::from((gateway.plan.backbone?, GATEWAY_PORT));

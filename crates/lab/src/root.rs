@@ -19,14 +19,14 @@ const LIFETIMES: Lifetimes =
 const SYSTEM_NAMESPACE: &str = "leno-system";
 
 /// Holder of the root key.
-pub struct LabRoot {
+pub(crate) struct LabRoot {
     trust_domain: TrustDomain,
     root: ca::Root,
 }
 
 impl LabRoot {
     /// Makes a root with a new key.
-    pub fn create(trust_domain: &str) -> Result<Self> {
+    pub(crate) fn create(trust_domain: &str) -> Result<Self> {
         let trust_domain = TrustDomain::parse(trust_domain).context("read the trust domain")?;
         let root = ca::Root::generate(trust_domain.clone(), ROOT_TTL).context("make the demo's root key")?;
         Ok(Self { trust_domain, root })
@@ -34,14 +34,14 @@ impl LabRoot {
 
     /// A socket over which the control plane of `cluster` has its signing certificate signed, with which it
     /// signs its own.
-    pub fn for_control(&self, cluster: &str) -> Result<OwnedFd> {
+    pub(crate) fn for_control(&self, cluster: &str) -> Result<OwnedFd> {
         let trust_domain = self.trust_domain.clone();
         let intermediate = Grant::Intermediate { trust_domain, cluster: cluster.into() };
         self.serve(vec![intermediate])
     }
 
     /// A socket over which the manager has its own certificate signed.
-    pub fn for_manager(&self) -> Result<OwnedFd> {
+    pub(crate) fn for_manager(&self) -> Result<OwnedFd> {
         self.serve(vec![Grant::Leaf(self.system_id("manager"))])
     }
 

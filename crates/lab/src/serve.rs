@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 const DROPS_TABLE: &str = "inet leno-faults";
 
 /// Answers until a client asks for the lab's end.
-pub async fn serve(listener: std::os::unix::net::UnixListener, inside: &Rc<Inside>) -> Result<()> {
+pub(crate) async fn serve(listener: std::os::unix::net::UnixListener, inside: &Rc<Inside>) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener).context("listen for commands")?;
     let (end, mut ended) = mpsc::channel(1);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// How a demo ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub(crate) enum Life {
     /// With the terminal's Ctrl-C.
     Foreground,
     /// When it is told to.
@@ -14,7 +14,7 @@ pub enum Life {
 }
 
 /// Everything that a newcomer needs after the start.
-pub fn welcome(status: &LabStatus, life: Life) -> String {
+pub(crate) fn welcome(status: &LabStatus, life: Life) -> String {
     let mut text = hosts(status);
     let flag = name_flag(status);
     let _ = writeln!(text, "\nFrom this host:");
@@ -47,7 +47,7 @@ Try:
 }
 
 /// One line per host.
-pub fn hosts(status: &LabStatus) -> String {
+pub(crate) fn hosts(status: &LabStatus) -> String {
     let rows: Vec<[String; 5]> =
         std::iter::once(["HOST", "STATE", "ADDRESSES", "PROCESSES", "WHAT"].map(str::to_owned))
             .chain(status.hosts.iter().map(|host| {

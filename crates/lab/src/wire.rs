@@ -12,24 +12,24 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 
 /// Bytes of the length before each frame.
-pub const HEADER_BYTES: usize = 4;
+pub(crate) const HEADER_BYTES: usize = 4;
 
 /// What may be sent to a command that runs: one byte after its `Started`, the number of the signal.
-pub const PASSED_SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+pub(crate) const PASSED_SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
 
 /// The signal that a byte stands for.
-pub fn passed_signal(byte: u8) -> Option<Signal> {
+pub(crate) fn passed_signal(byte: u8) -> Option<Signal> {
     PASSED_SIGNALS.into_iter().find(|signal| *signal as u8 == byte)
 }
 
 /// The abstract address of the lab `name` of the calling user. Abstract names are shared by all users of
 /// a host, so the user id is a part; what is behind it is checked by credentials, not by name.
-pub fn address(name: &str) -> io::Result<SocketAddr> {
+pub(crate) fn address(name: &str) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("leno/demo/{}/{name}", nix::unistd::geteuid()))
 }
 
 /// Header and body of one frame.
-pub fn encode(message: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>> {
     let body = serde_json::to_vec(message).context("encode a message to the lab")?;
     ensure!(body.len() <= FRAME_BYTES_MAX, "message of {} bytes is too long for the lab", body.len());
     let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
@@ -39,14 +39,14 @@ pub fn encode(message: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// The length that a header announces, checked against the limit.
-pub fn body_length(header: [u8; HEADER_BYTES]) -> Result<usize> {
+pub(crate) fn body_length(header: [u8; HEADER_BYTES]) -> Result<usize> {
     let length = u32::from_be_bytes(header) as usize;
     ensure!(length <= FRAME_BYTES_MAX, "frame of {length} bytes is too long");
     Ok(length)
 }
 
 /// Sends one frame, blocking; the descriptors go along with its first byte.
-pub fn send(mut stream: &UnixStream, message: &impl Serialize, fds: &[RawFd]) -> Result<()> {
+pub(crate) fn send(mut stream: &UnixStream, message: &impl Serialize, fds: &[RawFd]) -> Result<()> {
     let frame = encode(message)?;
     let rights = [ControlMessage::ScmRights(fds)];
     let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
@@ -62,7 +62,7 @@ pub fn send(mut stream: &UnixStream, message: &impl Serialize, fds: &[RawFd]) ->
 }
 
 /// Receives one frame, blocking. `None` when the other side has closed.
-pub fn receive<M: DeserializeOwned>(mut stream: &UnixStream) -> Result<Option<M>> {
+pub(crate) fn receive<M: DeserializeOwned>(mut stream: &UnixStream) -> Result<Option<M>> {
     let mut header = [0; HEADER_BYTES];
     match stream.read_exact(&mut header) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -74,7 +74,7 @@ pub fn receive<M: DeserializeOwned>(mut stream: &UnixStream) -> Result<Option<M>
 }
 
 /// One read of header bytes together with the descriptors that came along. `Ok((0, _))`: closed.
-pub fn receive_header(stream: RawFd, into: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+pub(crate) fn receive_header(stream: RawFd, into: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = nix::cmsg_space!([RawFd; 8]);
     let mut slices = [IoSliceMut::new(into)];
     let message = recvmsg::<()>(stream, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! What the nouns promise about their text forms.
 
 use crate::address::{is_mesh_only, mesh_only_candidate};

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Opens a gate when all is open that should be.
-pub struct Listening {
+pub(crate) struct Listening {
     workers: usize,
     /// The gateway's listeners are all that there is.
     is_alone: bool,

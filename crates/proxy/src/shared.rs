@@ -13,7 +13,7 @@ use identity::Identity;
 use std::sync::Arc;
 
 /// What all threads of one proxy share. Each worker holds it in an `Arc`.
-pub struct Shared {
+pub(crate) struct Shared {
     /// As given on the command line.
     pub options: Options,
     /// Who this proxy is, fixed when it joined.

@@ -1,5 +1,5 @@
 //! Model values for the tests of this crate.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use crate::snapshot::{Me, SnapshotChange, SnapshotStore};
 use decide::balance::ProxyLocality;

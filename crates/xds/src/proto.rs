@@ -1,5 +1,6 @@
 //! Generated messages, in the modules that the generator expects. Written by `cargo xtask generate`.
-#![allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::panic, reason = "generated")]
+#![allow(clippy::allow_attributes_without_reason, reason = "the generator gives none")]
 
 pub mod google {
     pub mod protobuf {

@@ -64,7 +64,7 @@ const IMPURE: &[&str] =
     &["tokio", "nix", "libc", "socket2", "tracing", "fastrand", "rand", "parking_lot", "arc-swap"];
 
 /// All findings about arrows.
-pub fn check(metadata: &Value) -> anyhow::Result<Vec<Untidy>> {
+pub(crate) fn check(metadata: &Value) -> anyhow::Result<Vec<Untidy>> {
     let members: Vec<&str> = list(metadata, "workspace_members").iter().filter_map(Value::as_str).collect();
     let ours: Vec<&Value> =
         list(metadata, "packages").iter().filter(|package| members.contains(&text(package, "id"))).collect();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 type Module = Vec<String>;
 
 /// All findings about circles.
-pub fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     let mut found = Vec::new();
     let mut crates: Vec<_> = fs::read_dir(root.join("crates"))?.collect::<Result<Vec<_>, _>>()?;
     crates.sort_by_key(fs::DirEntry::path);
@@ -161,7 +161,7 @@ fn circles(edges: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<Vec<Module>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::{circles, edges};
     use std::fs;

@@ -46,7 +46,7 @@ const LICENCES: &[&str] = &[
 
 /// All findings about linked crates. Asks `cargo tree`, because the lock file and `cargo metadata` also name
 /// optional crates that nothing turns on.
-pub fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
         .args([

@@ -6,7 +6,7 @@ use anyhow::Context;
 use std::path::Path;
 
 /// All findings about paths and functions that ARCHITECTURE.md, LEXICON.md and docs/ name.
-pub fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     let mut found = Vec::new();
     for paper in tracked(root)?.iter().filter(|file| file.ends_with(".md")) {
         if paper == "CHANGELOG.md" {

@@ -16,7 +16,7 @@ const LONG_BECAUSE: &str = "// tidy: long because ";
 const EMPTY_WORDS: &[&str] = &["Manager", "Helper", "Util", "Utils", "Common", "Base", "Info", "Inner"];
 
 /// All findings about source files that git tracks.
-pub fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     let mut found = check_lexicon(root)?;
     for file in tracked(root)?.iter().filter(|file| file.ends_with(".rs")) {
         let Ok(source) = std::fs::read_to_string(root.join(file)) else { continue };

@@ -24,7 +24,7 @@ struct Declared {
 }
 
 /// All findings about names of types.
-pub fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     let mut types: BTreeMap<String, Vec<Declared>> = BTreeMap::new();
     for file in tracked(root)?.iter().filter(|file| file.ends_with(".rs")) {
         if is_test(file) || file.contains("/gen/") {

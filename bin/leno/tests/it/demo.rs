@@ -12,32 +12,32 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Most a test waits for a state. Generous: it is a deadline, not an expectation.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a state.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The programs under test.
-pub const LENO: &str = env!("CARGO_BIN_EXE_leno");
+pub(crate) const LENO: &str = env!("CARGO_BIN_EXE_leno");
 
 /// One lab, ended when dropped.
-pub struct Demo {
+pub(crate) struct Demo {
     pub name: String,
     /// For what needs no wrapper here; its errors fail the test.
     pub client: Client,
 }
 
 /// A load that runs in a host. See [`Demo::load`].
-pub struct Load {
+pub(crate) struct Load {
     child: Child,
     lines: std::sync::mpsc::Receiver<Result<LoadLine, String>>,
     seen: Vec<LoadLine>,
 }
 
 impl Demo {
-    pub fn start(test: &str) -> Self {
+    pub(crate) fn start(test: &str) -> Self {
         Self::start_with(test, &[])
     }
 
-    pub fn start_with(test: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(test: &str, arguments: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let me = std::process::id().to_string();
         let name = format!("{test}-{me}-{}", NEXT.fetch_add(1, Relaxed));
@@ -55,27 +55,27 @@ impl Demo {
     }
 
     /// Runs a command in a host and returns its output.
-    pub fn exec(&self, host: &str, command: &[&str]) -> Output {
+    pub(crate) fn exec(&self, host: &str, command: &[&str]) -> Output {
         let mut leno = Command::new(LENO);
         leno.args(["demo", "--name", &self.name, "exec", host, "--"]).args(command).stdin(Stdio::null());
         leno.output().expect("leno runs")
     }
 
     /// The same, which must succeed; its standard output.
-    pub fn run(&self, host: &str, command: &[&str]) -> String {
+    pub(crate) fn run(&self, host: &str, command: &[&str]) -> String {
         let output = self.exec(host, command);
         assert!(output.status.success(), "{command:?} in {host}: {}", text(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// `leno ...` in a cluster's control host, where its API listens.
-    pub fn leno(&self, cluster: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn leno(&self, cluster: &str, arguments: &[&str]) -> Output {
         let command: Vec<&str> = [LENO].into_iter().chain(arguments.iter().copied()).collect();
         self.exec(&format!("{cluster}/control"), &command)
     }
 
     /// One GET from a host by `curl`; status and body.
-    pub fn curl(&self, host: &str, arguments: &[&str]) -> (u16, String) {
+    pub(crate) fn curl(&self, host: &str, arguments: &[&str]) -> (u16, String) {
         let mut command = vec!["curl", "-sS", "--max-time", "20", "-w", "\n%{http_code}"];
         command.extend(arguments);
         let output = self.run(host, &command);
@@ -84,14 +84,14 @@ impl Demo {
     }
 
     /// The demo application's answer to one GET.
-    pub fn answer(&self, host: &str, arguments: &[&str]) -> AppAnswer {
+    pub(crate) fn answer(&self, host: &str, arguments: &[&str]) -> AppAnswer {
         let (status, body) = self.curl(host, arguments);
         assert_eq!(status, 200, "{arguments:?} in {host}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
     }
 
     /// A constant load from a host; `url` last.
-    pub fn load(&self, host: &str, rate: u32, duration: &str, arguments: &[&str]) -> Load {
+    pub(crate) fn load(&self, host: &str, rate: u32, duration: &str, arguments: &[&str]) -> Load {
         let rate = rate.to_string();
         let mut child = Command::new(LENO)
             .args(["demo", "--name", &self.name, "exec", host, "--", LENO, "demo-load"])
@@ -114,32 +114,32 @@ impl Demo {
         Load { child, lines, seen: Vec::new() }
     }
 
-    pub fn scale(&self, service: &str, replicas: u32, manner: Manner) {
+    pub(crate) fn scale(&self, service: &str, replicas: u32, manner: Manner) {
         self.client.scale(service, replicas, manner).expect("scaled");
     }
 
-    pub fn kill(&self, host: &str) {
+    pub(crate) fn kill(&self, host: &str) {
         self.client.kill(host).expect("killed");
     }
 
-    pub fn start_host(&self, host: &str) {
+    pub(crate) fn start_host(&self, host: &str) {
         self.client.start_host(host).expect("started");
     }
 
     /// Writes (or removes) a file of a cluster's configuration directory.
-    pub fn configure(&self, cluster: &str, name: &str, contents: Option<&str>) {
+    pub(crate) fn configure(&self, cluster: &str, name: &str, contents: Option<&str>) {
         match contents {
             Some(contents) => self.client.configure(cluster, name, contents).expect("written"),
             None => self.client.remove_config(cluster, name).expect("removed"),
         }
     }
 
-    pub fn status(&self) -> LabStatus {
+    pub(crate) fn status(&self) -> LabStatus {
         self.client.status().expect("the lab's status")
     }
 
     /// Every file that the lab created.
-    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let paths = self.client.files().expect("a list of files");
         // A file may vanish between the list and the look.
         paths
@@ -149,14 +149,14 @@ impl Demo {
     }
 
     /// Writes a file that a host sees as `/run/leno/NAME`; returns that path.
-    pub fn write_in_host(&self, host: &str, name: &str, contents: &str) -> String {
+    pub(crate) fn write_in_host(&self, host: &str, name: &str, contents: &str) -> String {
         let path = format!("/run/leno/hosts/{host}/leno/{name}");
         self.client.write_file(&path, contents.as_bytes()).expect("written");
         format!("/run/leno/{name}")
     }
 
     /// GET on a host's loopback address, as text; 200 expected.
-    pub fn page(&self, host: &str, port: u16, path: &str) -> String {
+    pub(crate) fn page(&self, host: &str, port: u16, path: &str) -> String {
         let answer = self.client.get(host, port, path).expect("an answer");
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         assert_eq!(answer.status, 200, "{host}:{port}{path}: {body}");
@@ -164,7 +164,7 @@ impl Demo {
     }
 
     /// Sum of all series of a metric whose text contains every one of `labels`.
-    pub fn metric(&self, host: &str, port: u16, name: &str, labels: &[&str]) -> f64 {
+    pub(crate) fn metric(&self, host: &str, port: u16, name: &str, labels: &[&str]) -> f64 {
         let path = if port == 15000 { "/stats/prometheus" } else { "/metrics" };
         let page = self.page(host, port, path);
         let series = page.lines().filter(|line| {
@@ -175,20 +175,20 @@ impl Demo {
     }
 
     /// A control plane's view of its proxies.
-    pub fn proxies(&self, cluster: &str) -> Vec<Value> {
+    pub(crate) fn proxies(&self, cluster: &str) -> Vec<Value> {
         let page = self.page(&format!("{cluster}/control"), lab::plan::API_PORT, "/leno/v1/status");
         let status: Value = serde_json::from_str(&page).expect("JSON");
         status["proxies"].as_array().expect("proxies").clone()
     }
 
     /// One of them, by the name of its group.
-    pub fn proxy(&self, cluster: &str, group: &str) -> Value {
+    pub(crate) fn proxy(&self, cluster: &str, group: &str) -> Value {
         let found = self.proxies(cluster).into_iter().find(|proxy| proxy["group"] == group);
         found.unwrap_or_else(|| panic!("{group} is not in the status of {cluster}"))
     }
 
     /// Makes a change and waits until a proxy that it concerns has confirmed to run it.
-    pub fn change(&self, cluster: &str, group: &str, change: impl FnOnce()) {
+    pub(crate) fn change(&self, cluster: &str, group: &str, change: impl FnOnce()) {
         let before = self.proxy(cluster, group);
         assert_eq!(before["synced"], true, "{before}");
         change();
@@ -199,7 +199,7 @@ impl Demo {
     }
 
     /// Lines of a proxy's access log.
-    pub fn access_log(&self, host: &str) -> Vec<Value> {
+    pub(crate) fn access_log(&self, host: &str) -> Vec<Value> {
         let text = self.client.log(host, "access").expect("an access log");
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -215,7 +215,7 @@ impl Drop for Demo {
 }
 
 /// Keeps a process from outliving a test that fails.
-pub struct Guard<F: FnMut()>(pub F);
+pub(crate) struct Guard<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for Guard<F> {
     fn drop(&mut self) {
@@ -239,7 +239,7 @@ impl Demo {
 
 impl Load {
     /// All lines so far.
-    pub fn seen(&mut self) -> &[LoadLine] {
+    pub(crate) fn seen(&mut self) -> &[LoadLine] {
         while let Ok(line) = self.lines.try_recv() {
             self.seen.push(line.expect("a line of the load"));
         }
@@ -247,18 +247,18 @@ impl Load {
     }
 
     /// Waits until `enough` holds of the lines so far.
-    pub fn wait(&mut self, what: &str, enough: impl Fn(&[LoadLine]) -> bool) {
+    pub(crate) fn wait(&mut self, what: &str, enough: impl Fn(&[LoadLine]) -> bool) {
         wait_until(what, || enough(self.seen()));
     }
 
     /// Waits until `count` further requests have been answered.
-    pub fn wait_for_more(&mut self, count: usize) {
+    pub(crate) fn wait_for_more(&mut self, count: usize) {
         let goal = self.seen().len() + count;
         self.wait(&format!("{count} further requests"), |lines| lines.len() >= goal);
     }
 
     /// Ends the load and returns the lines of all requests that were started, in that order.
-    pub fn end(mut self) -> Vec<LoadLine> {
+    pub(crate) fn end(mut self) -> Vec<LoadLine> {
         // The exec client passes SIGTERM on to the load, which waits for the answers that are outstanding.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let ended = self.child.wait().expect("the load's end");
@@ -282,7 +282,7 @@ impl Drop for Load {
 }
 
 /// Every request succeeded.
-pub fn assert_no_failure(lines: &[LoadLine]) {
+pub(crate) fn assert_no_failure(lines: &[LoadLine]) {
     let failed: Vec<_> = lines.iter().filter(|line| !line.is_ok()).take(5).collect();
     assert!(failed.is_empty(), "of {} requests these failed first: {failed:#?}", lines.len());
     assert!(!lines.is_empty(), "the load sent nothing");
@@ -290,13 +290,13 @@ pub fn assert_no_failure(lines: &[LoadLine]) {
 
 /// How often the cluster that answered as `service` changed from one request to the next, in the order in
 /// which they started.
-pub fn changes(lines: &[LoadLine], service: &str) -> usize {
+pub(crate) fn changes(lines: &[LoadLine], service: &str) -> usize {
     let clusters: Vec<_> = lines.iter().filter_map(|line| line.cluster_of(service)).collect();
     clusters.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 
 /// Looks until it holds, at most [`DEADLINE`]; prints how long it took.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for: {what}");
@@ -305,7 +305,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     println!("{what}: after {:?}", began.elapsed());
 }
 
-pub fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!(
         "{}\n{}{}",
         output.status,

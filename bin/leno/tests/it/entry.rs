@@ -5,7 +5,7 @@ use lab::app::AppAnswer;
 use std::collections::BTreeMap;
 
 /// One GET to a loopback address of this machine.
-pub fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let url = format!("http://{address}{path}");
     let output = std::process::Command::new("curl")
         .args(["-sS", "--max-time", "20", "-w", "\n%{http_code}", &url])

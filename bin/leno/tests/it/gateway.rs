@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
 /// A backend that answers every request with its own name and the request's head.
-pub fn backend(name: &'static str) -> SocketAddr {
+pub(crate) fn backend(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
@@ -34,7 +34,7 @@ pub fn backend(name: &'static str) -> SocketAddr {
 }
 
 /// A loopback address that is free now.
-pub fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     listener.local_addr().expect("bound").to_string()
 }
@@ -64,7 +64,7 @@ impl Drop for Gateway {
     }
 }
 
-pub fn answers(address: &str, path: &str) -> Option<String> {
+pub(crate) fn answers(address: &str, path: &str) -> Option<String> {
     std::net::TcpStream::connect(address).ok()?;
     let (status, body) = get(address, path);
     (status == 200).then_some(body)

@@ -12,24 +12,24 @@ const KEY_BYTES: usize = 32;
 const DISTINCT_MIN: usize = 18;
 
 /// Uncompressed public keys (65 bytes) that were issued.
-pub struct Searcher {
+pub(crate) struct Searcher {
     publics: HashSet<Vec<u8>>,
     tried: HashSet<[u8; KEY_BYTES]>,
 }
 
 impl Searcher {
-    pub fn new(publics: HashSet<Vec<u8>>) -> Self {
+    pub(crate) fn new(publics: HashSet<Vec<u8>>) -> Self {
         assert!(publics.iter().all(|public| public.len() == 65), "uncompressed points expected");
         Self { publics, tried: HashSet::new() }
     }
 
     /// Scalars tried so far, so that a test can see that the search did something.
-    pub fn tried(&self) -> usize {
+    pub(crate) fn tried(&self) -> usize {
         self.tried.len()
     }
 
     /// How the first key found is written, if there is one.
-    pub fn search(&mut self, haystack: &[u8]) -> Option<&'static str> {
+    pub(crate) fn search(&mut self, haystack: &[u8]) -> Option<&'static str> {
         let raw = haystack.windows(KEY_BYTES).any(|window| !is_text(window) && self.is_key(window));
         if raw {
             return Some("raw");
@@ -107,7 +107,7 @@ fn sextet(b: u8) -> Option<u8> {
 }
 
 /// A fresh key: `(scalar, uncompressed public key, PKCS#8 PEM)`.
-pub fn plant() -> (Vec<u8>, Vec<u8>, String) {
+pub(crate) fn plant() -> (Vec<u8>, Vec<u8>, String) {
     let pair = rcgen::KeyPair::generate().expect("a key");
     let der = pair.serialize_der();
     // RFC 5915 inside PKCS#8: the scalar follows the tag of a 32-byte octet string.

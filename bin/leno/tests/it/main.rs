@@ -3,7 +3,7 @@
 //! Every test starts a lab of its own (`leno demo --detach`), drives it as a user would, and ends it. Each
 //! truth has a control run that breaks it and must be caught, so that a test that sees nothing cannot pass.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may panic")]
 
 mod demo; // a running lab
 mod keys; // finds private keys in bytes

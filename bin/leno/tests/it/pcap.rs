@@ -1,7 +1,7 @@
 //! Reads packet captures: TCP payloads, and whether any of them is plaintext HTTP.
 
 /// One TCP segment with data.
-pub struct Segment {
+pub(crate) struct Segment {
     pub source_port: u16,
     pub destination_port: u16,
     pub payload: Vec<u8>,
@@ -9,7 +9,7 @@ pub struct Segment {
 
 /// All TCP segments with data of a pcap file (Ethernet, IPv4). Panics when it is not one: an unreadable
 /// capture must fail its test.
-pub fn segments(file: &[u8]) -> Vec<Segment> {
+pub(crate) fn segments(file: &[u8]) -> Vec<Segment> {
     assert!(file.len() >= 24, "a capture file of {} bytes", file.len());
     let magic = u32::from_le_bytes(file[..4].try_into().expect("four bytes"));
     assert!(matches!(magic, 0xa1b2_c3d4 | 0xa1b2_3c4d), "not a little-endian pcap file: {magic:#x}");
@@ -48,7 +48,7 @@ const TELLTALES: [&[u8]; 6] =
     [b"HTTP/1.", b"GET /", b"mesh.internal", b"\"hops\"", b"PRI * HTTP/2.0", b"x-leno-destination"];
 
 /// The first segment that shows plaintext, described.
-pub fn plaintext(segments: &[Segment]) -> Option<String> {
+pub(crate) fn plaintext(segments: &[Segment]) -> Option<String> {
     segments.iter().find_map(|segment| {
         let telltale = TELLTALES
             .iter()

@@ -11,7 +11,7 @@ use std::time::Duration;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(40);
 
 /// Asks name servers of its own in `host`; panics (and fails the command) when another one answers.
-pub fn ask_in_lab(demo: &Demo, host: &str) {
+pub(crate) fn ask_in_lab(demo: &Demo, host: &str) {
     let this = std::env::current_exe().expect("this program");
     let this = this.to_str().expect("UTF-8");
     demo.run(host, &[this, "--exact", "resolver::asks_from_inside_the_lab", "--ignored", "--nocapture"]);

@@ -8,14 +8,14 @@ use std::time::Instant;
 use xds::grpc::{Channel, Join};
 
 /// Where the member's certificate and key are, inside the lab.
-pub struct Member {
+pub(crate) struct Member {
     pub certificate: String,
     pub key: String,
     pub obtained: Instant,
 }
 
 /// Joins from west's control host with a token of west.
-pub fn join_in_lab(demo: &Demo, token: &str) -> Member {
+pub(crate) fn join_in_lab(demo: &Demo, token: &str) -> Member {
     let this = std::env::current_exe().expect("this program");
     let this = this.to_str().expect("UTF-8");
     let (certificate, key) = ("/run/leno/member.pem".to_owned(), "/run/leno/member.key".to_owned());

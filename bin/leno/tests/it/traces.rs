@@ -11,7 +11,7 @@ const PLACES: [&str; 6] = ["/tmp", "/var/tmp", "/run", "/dev/shm", "/var/lib", "
 const DEPTH: usize = 3;
 
 /// A demo as it is seen from outside while it runs.
-pub struct Traces {
+pub(crate) struct Traces {
     name: String,
     /// As `/proc/PID/ns` names them, for example `net:[4026532281]`.
     pub namespaces: BTreeSet<String>,
@@ -20,7 +20,7 @@ pub struct Traces {
 
 impl Traces {
     /// Of the demo with this name, which runs. Its PID 1 and all processes in that PID namespace are looked at.
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let own = namespaces_of(Path::new("/proc/self"));
         let init = pids().into_iter().find(|pid| {
             let arguments = arguments(*pid);
@@ -36,7 +36,7 @@ impl Traces {
     }
 
     /// Everything of it that is there now, described. Empty after a clean end.
-    pub fn found(&self) -> Vec<String> {
+    pub(crate) fn found(&self) -> Vec<String> {
         let mut found = Vec::new();
         for pid in pids() {
             let arguments = arguments(pid);
@@ -79,13 +79,13 @@ impl Traces {
 }
 
 /// Ids of all processes.
-pub fn pids() -> Vec<u32> {
+pub(crate) fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("/proc").map_while(Result::ok);
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Arguments of a process, a space between; empty when it has ended.
-pub fn arguments(pid: u32) -> String {
+pub(crate) fn arguments(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 
 /// Largest frame in bytes; a larger one ends the stream.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SignQuestion {

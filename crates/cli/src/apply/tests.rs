@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! What `--wait` waits for.
 
 use super::{PlaneStatus, lacks, names, parse_wait};

@@ -1,5 +1,5 @@
 //! What counts as in sync.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::{PlaneStatus, word};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! A control plane with real sockets on loopback, and proxies that are a client session each.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod bench;
 mod configuration;

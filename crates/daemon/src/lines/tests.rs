@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use super::{Finished, Lines, QUEUE_BYTES_MAX, QUEUE_LINES_MAX, Sink, append, output};
 use std::io::{self, Read, Write};

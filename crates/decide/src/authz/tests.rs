@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Istio's semantics as sentences, then against a specification that is slow and obvious.
 
 use super::{Decision, Denial, Facts, NAMED_POLICIES_MAX, RemoteIp, authorize, dry_run};

@@ -10,7 +10,7 @@ const DRAWS_MAX: usize = 4;
 
 /// See the module.
 #[derive(Debug)]
-pub struct LeastRequest;
+pub(crate) struct LeastRequest;
 
 impl Balancer for LeastRequest {
     fn pick(

@@ -21,7 +21,7 @@ const RING_POINTS_MAX: u64 = 256 * 1024;
 
 /// See the module.
 #[derive(Debug)]
-pub struct RingHash {
+pub(crate) struct RingHash {
     header: Arc<str>,
     /// Hash and index of an endpoint, sorted.
     points: Vec<(u64, u32)>,
@@ -29,7 +29,7 @@ pub struct RingHash {
 
 impl RingHash {
     /// The ring of these endpoints.
-    pub fn new(by: &ConsistentHash, level: &Level, endpoints: &[Endpoint]) -> Self {
+    pub(crate) fn new(by: &ConsistentHash, level: &Level, endpoints: &[Endpoint]) -> Self {
         let weight_of = |index: &u32| weight(&endpoints[*index as usize]);
         let least = level.members.iter().map(weight_of).min().unwrap_or(1);
         // How many points a weight has, as a fraction.

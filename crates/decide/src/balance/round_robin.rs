@@ -7,14 +7,14 @@ use model::service::Endpoint;
 
 /// See the module.
 #[derive(Debug)]
-pub struct RoundRobin {
+pub(crate) struct RoundRobin {
     /// How far a turn goes in the sum of weights: without a common divisor, so that every weight is met once.
     stride: u64,
 }
 
 impl RoundRobin {
     /// For these endpoints.
-    pub fn new(level: &Level) -> Self {
+    pub(crate) fn new(level: &Level) -> Self {
         let total = level.weight().max(1);
         // About the golden section of the whole, so that turns that follow each other lie far apart.
         let start = if level.members.len() as u64 == total { 1 } else { (total * 618 / 1000).max(1) };

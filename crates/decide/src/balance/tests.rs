@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Priorities and choices. An endpoint is a letter, its cluster and what is known of it.
 
 use super::{Ask, Load, Priorities, ProxyLocality};

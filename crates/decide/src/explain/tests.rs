@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! What a person is told of a request.
 
 use super::{Explanation, Verdict, explain, judge};

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Who the caller is, and what is sent on.
 
 use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, Scheme, believe, original};

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! What is forwarded, in every mode; the rows of bad-inputs.md, section 2.2, against applications.
 
 mod applications;

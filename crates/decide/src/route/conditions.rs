@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Largest compiled regular expression, in bytes; one that needs more matches nothing.
-pub const REGEX_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const REGEX_BYTES_MAX: usize = 256 * 1024;
 
 /// Method, headers and query parameters of one match.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Filters run in the order of the table, and fail as they say.
 
 use super::{Chain, Misplaced};

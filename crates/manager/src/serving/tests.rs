@@ -1,5 +1,5 @@
 //! A management plane with real sockets, and control planes that are a certificate each.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use super::*;
 use crate::clusters::tests::cluster;

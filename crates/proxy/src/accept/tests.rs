@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Real sockets on the loopback.
 
 use super::{Mark, Reader, accept, dial, inherit, listen, original_destination};

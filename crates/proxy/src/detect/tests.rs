@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! What a connection is taken for, and that no byte is lost.
 
 use super::{Detected, SNIFF_TIMEOUT, detect};

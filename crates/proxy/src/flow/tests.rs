@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Whole stories over real sockets on the loopback, each proxy a worker of its own in one thread.
 
 mod answers;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Distinct label sets of one proxy. What exceeds it is counted in a series `reporter="overflow"`.
-pub const SERIES_MAX: usize = 2000;
+pub(crate) const SERIES_MAX: usize = 2000;
 /// Refused connections that one worker logs in a second; all are counted.
 const REFUSALS_LOGGED_MAX: u32 = 10;
 /// Policies whose matches are counted without being enforced; more are counted together.

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! One canonical request, or a refusal.
 
 use super::hygiene::{CameFrom, is_stripped};

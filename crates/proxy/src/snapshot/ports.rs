@@ -19,7 +19,7 @@ pub trait Ports: Send {
 }
 
 /// Where nothing is listened on.
-pub struct Unasked;
+pub(crate) struct Unasked;
 
 impl Ports for Unasked {
     fn reserve(&mut self, _: SocketAddr) -> io::Result<()> {

@@ -6,7 +6,7 @@ use crate::proto::leno::mesh::v1 as p;
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::{Locality, SpiffeId};
 
-pub fn cluster_out(cluster: &RemoteCluster) -> p::RemoteCluster {
+pub(crate) fn cluster_out(cluster: &RemoteCluster) -> p::RemoteCluster {
     let gateway = |gateway: &RemoteGateway| p::RemoteGateway {
         address: ip_out(gateway.address),
         port: gateway.port.into(),
@@ -28,7 +28,7 @@ pub fn cluster_out(cluster: &RemoteCluster) -> p::RemoteCluster {
     }
 }
 
-pub fn cluster_in(cluster: p::RemoteCluster) -> Result<RemoteCluster, DecodeError> {
+pub(crate) fn cluster_in(cluster: p::RemoteCluster) -> Result<RemoteCluster, DecodeError> {
     let gateway = |gateway: &p::RemoteGateway| {
         Ok(RemoteGateway {
             address: ip_in("address", &gateway.address)?,

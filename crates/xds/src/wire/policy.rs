@@ -5,7 +5,7 @@ use crate::proto::leno::mesh::v1 as p;
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use std::net::IpAddr;
 
-pub fn policy_out(policy: &Policy) -> p::Policy {
+pub(crate) fn policy_out(policy: &Policy) -> p::Policy {
     let action = match policy.action {
         Action::Allow => p::Action::Allow,
         Action::Deny => p::Action::Deny,
@@ -19,7 +19,7 @@ pub fn policy_out(policy: &Policy) -> p::Policy {
     }
 }
 
-pub fn policy_in(policy: p::Policy) -> Result<Policy, DecodeError> {
+pub(crate) fn policy_in(policy: p::Policy) -> Result<Policy, DecodeError> {
     let action = match p::Action::try_from(policy.action) {
         Ok(p::Action::Allow) => Action::Allow,
         Ok(p::Action::Deny) => Action::Deny,

@@ -11,7 +11,7 @@ use model::route::{
     ValueMatch,
 };
 
-pub fn rule_out(rule: &RouteRule) -> p::RouteRule {
+pub(crate) fn rule_out(rule: &RouteRule) -> p::RouteRule {
     let parent = match &rule.parent {
         Parent::Service { host, port } => {
             p::route_rule::Parent::Service(p::ServiceParent { host: host.to_string(), port: (*port).into() })
@@ -41,7 +41,7 @@ pub fn rule_out(rule: &RouteRule) -> p::RouteRule {
     }
 }
 
-pub fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
+pub(crate) fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
     let parent = match needed("parent", &rule.parent)? {
         p::route_rule::Parent::Service(parent) => Parent::Service {
             host: host("parent.host", &parent.host)?,
@@ -171,7 +171,7 @@ fn backend_in(backend: &p::RouteBackend) -> Result<RouteBackend, DecodeError> {
     })
 }
 
-pub fn gateway_out(gateway: &Gateway) -> p::Gateway {
+pub(crate) fn gateway_out(gateway: &Gateway) -> p::Gateway {
     let listener = |listener: &GatewayListener| p::GatewayListener {
         name: listener.name.to_string(),
         port: listener.port.into(),
@@ -185,7 +185,7 @@ pub fn gateway_out(gateway: &Gateway) -> p::Gateway {
     }
 }
 
-pub fn gateway_in(gateway: p::Gateway) -> Result<Gateway, DecodeError> {
+pub(crate) fn gateway_in(gateway: p::Gateway) -> Result<Gateway, DecodeError> {
     let listener = |listener: &p::GatewayListener| {
         Ok(GatewayListener {
             name: listener.name.as_str().into(),

@@ -7,7 +7,7 @@ use model::listener::{Exports, Inbound, InboundPort};
 use model::service::{Protocol, Service, ServicePort};
 use std::net::Ipv4Addr;
 
-pub fn service_out(service: &Service) -> p::Service {
+pub(crate) fn service_out(service: &Service) -> p::Service {
     p::Service {
         host: service.host.to_string(),
         namespace: service.namespace.to_string(),
@@ -19,7 +19,7 @@ pub fn service_out(service: &Service) -> p::Service {
     }
 }
 
-pub fn service_in(service: p::Service) -> Result<Service, DecodeError> {
+pub(crate) fn service_in(service: p::Service) -> Result<Service, DecodeError> {
     Ok(Service {
         host: host("host", &service.host)?,
         namespace: service.namespace.into(),
@@ -31,7 +31,7 @@ pub fn service_in(service: p::Service) -> Result<Service, DecodeError> {
     })
 }
 
-pub fn port_out(port: &ServicePort) -> p::ServicePort {
+pub(crate) fn port_out(port: &ServicePort) -> p::ServicePort {
     p::ServicePort {
         port: port.port.into(),
         target_port: port.target_port.into(),
@@ -40,7 +40,7 @@ pub fn port_out(port: &ServicePort) -> p::ServicePort {
     }
 }
 
-pub fn port_in(port: &p::ServicePort) -> Result<ServicePort, DecodeError> {
+pub(crate) fn port_in(port: &p::ServicePort) -> Result<ServicePort, DecodeError> {
     Ok(ServicePort {
         port: small("port", port.port)?,
         target_port: small("target_port", port.target_port)?,
@@ -79,7 +79,7 @@ fn host_port_in(name: &p::HostPort) -> Result<(Hostname, u16), DecodeError> {
     Ok((host("host", &name.host)?, small("port", name.port)?))
 }
 
-pub fn inbound_out(inbound: &Inbound) -> p::Inbound {
+pub(crate) fn inbound_out(inbound: &Inbound) -> p::Inbound {
     let port = |port: &InboundPort| p::InboundPort {
         port: port.port.into(),
         protocol: protocol_out(port.protocol),
@@ -93,7 +93,7 @@ pub fn inbound_out(inbound: &Inbound) -> p::Inbound {
     }
 }
 
-pub fn inbound_in(inbound: p::Inbound) -> Result<Inbound, DecodeError> {
+pub(crate) fn inbound_in(inbound: p::Inbound) -> Result<Inbound, DecodeError> {
     let port = |port: &p::InboundPort| {
         Ok(InboundPort {
             port: small("port", port.port)?,
@@ -109,10 +109,10 @@ pub fn inbound_in(inbound: p::Inbound) -> Result<Inbound, DecodeError> {
     })
 }
 
-pub fn exports_out(exports: &Exports) -> p::Exports {
+pub(crate) fn exports_out(exports: &Exports) -> p::Exports {
     p::Exports { hosts: host_ports_out(&exports.hosts) }
 }
 
-pub fn exports_in(exports: p::Exports) -> Result<Exports, DecodeError> {
+pub(crate) fn exports_in(exports: p::Exports) -> Result<Exports, DecodeError> {
     Ok(Exports { hosts: list("hosts", &exports.hosts, host_port_in)? })
 }

@@ -7,7 +7,7 @@ use model::MeshSettings;
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use std::time::Duration;
 
-pub fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
+pub(crate) fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
     p::MeshSettings {
         path: Some(path_out(settings.path)),
         http: Some(p::HttpConnectionManager {
@@ -19,7 +19,7 @@ pub fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
     }
 }
 
-pub fn settings_in(settings: p::MeshSettings) -> Result<MeshSettings, DecodeError> {
+pub(crate) fn settings_in(settings: p::MeshSettings) -> Result<MeshSettings, DecodeError> {
     let path = needed("path", &settings.path)?;
     let http = needed("http", &settings.http)?;
     Ok(MeshSettings { path: within("path", path_in(path))?, http: within("http", http_in(http))? })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Where the common beginning of uids may end; cutting elsewhere would tear random digits apart.
 const UID_SEPARATORS: &[char] = &['/', '-', '.', ':', '_'];
 
-pub fn slice_out(slice: &EndpointSlice) -> p::EndpointSlice {
+pub(crate) fn slice_out(slice: &EndpointSlice) -> p::EndpointSlice {
     let mut out = p::EndpointSlice {
         host: slice.host.to_string(),
         index: slice.index,
@@ -118,7 +118,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(|pair| Some((nibble(pair[0])? << 4) | nibble(pair[1])?)).collect()
 }
 
-pub fn slice_in(slice: p::EndpointSlice) -> Result<EndpointSlice, DecodeError> {
+pub(crate) fn slice_in(slice: p::EndpointSlice) -> Result<EndpointSlice, DecodeError> {
     let count: usize = small("count", slice.count)?;
     if count > SLICE_ENDPOINTS_MAX {
         return Err(bad("count", format!("more than {SLICE_ENDPOINTS_MAX} endpoints")));

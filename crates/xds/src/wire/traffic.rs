@@ -4,7 +4,7 @@ use super::{DecodeError, bad, origin_in, origin_out};
 use crate::proto::leno::mesh::v1 as p;
 use model::traffic::{AttachLevel, AttachedPolicy};
 
-pub fn attached_out(attached: &AttachedPolicy) -> p::AttachedPolicy {
+pub(crate) fn attached_out(attached: &AttachedPolicy) -> p::AttachedPolicy {
     let level = match attached.level {
         AttachLevel::Gateway => p::AttachLevel::Gateway,
         AttachLevel::Listener => p::AttachLevel::Listener,
@@ -21,7 +21,7 @@ pub fn attached_out(attached: &AttachedPolicy) -> p::AttachedPolicy {
     }
 }
 
-pub fn attached_in(attached: p::AttachedPolicy) -> Result<AttachedPolicy, DecodeError> {
+pub(crate) fn attached_in(attached: p::AttachedPolicy) -> Result<AttachedPolicy, DecodeError> {
     let level = match p::AttachLevel::try_from(attached.level) {
         Ok(p::AttachLevel::Gateway) => AttachLevel::Gateway,
         Ok(p::AttachLevel::Listener) => AttachLevel::Listener,

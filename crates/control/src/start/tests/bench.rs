@@ -17,7 +17,7 @@ use xds::grpc::{Channel, Join, Joined};
 use xds::link::Link;
 use xds::proto::ProxyNode;
 
-pub const MESH: &str = "
+pub(crate) const MESH: &str = "
 apiVersion: leno.dev/v1alpha1
 kind: MeshSettings
 metadata: { name: default }
@@ -54,10 +54,10 @@ spec:
   backends: [{ service: { name: web } }]
 ";
 
-pub const WEB: &str = "web.default.svc.cluster.local";
+pub(crate) const WEB: &str = "web.default.svc.cluster.local";
 
 /// Waits for a state; fails after a generous time.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -70,10 +70,10 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
 
 /// The machine's clock, set forward by the test.
 #[derive(Default)]
-pub struct Movable(Mutex<Duration>);
+pub(crate) struct Movable(Mutex<Duration>);
 
 impl Movable {
-    pub fn forward(&self, by: Duration) {
+    pub(crate) fn forward(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }
 }
@@ -88,7 +88,7 @@ impl Clock for Movable {
 }
 
 /// Signs for one cluster, after a while on the bench's clock.
-pub struct TestRoot(pub Root, pub &'static str, pub Arc<Movable>, pub Duration);
+pub(crate) struct TestRoot(pub Root, pub &'static str, pub Arc<Movable>, pub Duration);
 
 impl RootIssuer for TestRoot {
     fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
@@ -115,7 +115,7 @@ impl TestRoot {
 }
 
 /// A directory with configuration and state, and a root.
-pub struct Bench {
+pub(crate) struct Bench {
     dir: tempfile::TempDir,
     pub root: Root,
     pub clock: Arc<Movable>,
@@ -124,7 +124,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root =
             Root::generate(TrustDomain::parse("leno.demo").unwrap(), Duration::from_secs(86_400)).unwrap();
         let bench = Self {
@@ -138,19 +138,19 @@ impl Bench {
         bench
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("config")
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub async fn start(&self) -> ControlPlane {
+    pub(crate) async fn start(&self) -> ControlPlane {
         self.start_cluster("west", &self.config(), None).await
     }
 
-    pub async fn start_cluster(
+    pub(crate) async fn start_cluster(
         &self,
         cluster: &'static str,
         config: &Path,
@@ -159,7 +159,7 @@ impl Bench {
         self.start_with(cluster, Options { manager, ..self.options(cluster, config) }).await
     }
 
-    pub fn options(&self, cluster: &str, config: &Path) -> Options {
+    pub(crate) fn options(&self, cluster: &str, config: &Path) -> Options {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         Options {
             cluster: cluster.into(),
@@ -176,7 +176,7 @@ impl Bench {
         }
     }
 
-    pub async fn start_with(&self, cluster: &'static str, options: Options) -> ControlPlane {
+    pub(crate) async fn start_with(&self, cluster: &'static str, options: Options) -> ControlPlane {
         let wait = std::mem::take(&mut *self.signing_takes.lock().unwrap());
         let issuer = TestRoot(self.root.clone(), cluster, self.clock.clone(), wait);
         let seams = Seams { clock: self.clock.clone(), issuer: Some(Arc::new(issuer)) };
@@ -185,7 +185,7 @@ impl Bench {
 }
 
 /// One HTTP/1.1 exchange: status and body.
-pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let text = format!(
@@ -198,21 +198,21 @@ pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> 
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-pub async fn get_json(address: SocketAddr, path: &str) -> Value {
+pub(crate) async fn get_json(address: SocketAddr, path: &str) -> Value {
     let (status, body) = http(address, "GET", path, "").await;
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).unwrap()
 }
 
 /// The value of a metric without labels.
-pub async fn metric(running: &ControlPlane, name: &str) -> f64 {
+pub(crate) async fn metric(running: &ControlPlane, name: &str) -> f64 {
     let (_, body) = http(running.metrics, "GET", "/metrics", "").await;
     let line =
         body.lines().find(|line| line.split([' ', '{']).next() == Some(name) && !line.starts_with('#'));
     line.unwrap_or_else(|| panic!("no {name} in {body}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-pub async fn token(running: &ControlPlane, group: &str) -> String {
+pub(crate) async fn token(running: &ControlPlane, group: &str) -> String {
     let path = format!("/apis/networking.istio.io/v1/namespaces/default/workloadgroups/{group}/token");
     let (status, body) = http(running.api, "POST", &path, "").await;
     assert_eq!(status, 201, "{body}");
@@ -220,7 +220,7 @@ pub async fn token(running: &ControlPlane, group: &str) -> String {
     value["token"].as_str().unwrap().to_owned()
 }
 
-pub async fn try_join(
+pub(crate) async fn try_join(
     bench: &Bench,
     running: &ControlPlane,
     token: &str,
@@ -240,7 +240,7 @@ pub async fn try_join(
 }
 
 /// A proxy: an identity, a session, and what it holds.
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub identity: Identity,
     pub joined: Joined,
     pub session: xds::client::ClientSession,
@@ -252,7 +252,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub async fn join(bench: &Bench, running: &ControlPlane, group: &str) -> Self {
+    pub(crate) async fn join(bench: &Bench, running: &ControlPlane, group: &str) -> Self {
         let (joined, key) = try_join(bench, running, &token(running, group).await).await.unwrap();
         let identity = Identity::new(joined.bundles.clone());
         identity.install(Svid::new(key, joined.chain.clone()).unwrap());
@@ -263,7 +263,7 @@ impl Proxy {
         proxy
     }
 
-    pub async fn connect(&mut self, running: &ControlPlane) {
+    pub(crate) async fn connect(&mut self, running: &ControlPlane) {
         let control = self.joined.chain.len();
         assert_eq!(control, 3, "leaf, intermediate, root");
         let trust_domain = TrustDomain::parse("leno.demo").unwrap();
@@ -284,13 +284,13 @@ impl Proxy {
         self.received = 0;
     }
 
-    pub fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         self.session.on_disconnect();
         self.link = None;
         self.channel = None;
     }
 
-    pub async fn subscribe(&mut self, host: &str) {
+    pub(crate) async fn subscribe(&mut self, host: &str) {
         let subscription = Subscription::Host(Hostname::parse(host).unwrap());
         let request = self.session.subscribe(&[subscription]);
         if let (Some(link), Some(request)) = (&self.link, request) {
@@ -299,7 +299,7 @@ impl Proxy {
     }
 
     /// Takes the next response without confirming it; gives back its nonce.
-    pub async fn take(&mut self) -> String {
+    pub(crate) async fn take(&mut self) -> String {
         let link = self.link.as_mut().unwrap();
         let response = tokio::time::timeout(Duration::from_secs(30), link.rx.recv());
         let Ok(response) = response.await else {
@@ -320,18 +320,18 @@ impl Proxy {
         update.nonce
     }
 
-    pub async fn ack(&mut self, nonce: &str) {
+    pub(crate) async fn ack(&mut self, nonce: &str) {
         let request = self.session.ack(nonce, self.session.held_hash());
         self.link.as_ref().unwrap().tx.send(request).await.unwrap();
     }
 
-    pub async fn nack(&mut self, nonce: &str, cause: &str) {
+    pub(crate) async fn nack(&mut self, nonce: &str, cause: &str) {
         let request = self.session.nack(nonce, cause.into());
         self.link.as_ref().unwrap().tx.send(request).await.unwrap();
     }
 
     /// Takes and confirms until what is held satisfies `done`.
-    pub async fn run_until(&mut self, mut done: impl FnMut(&BTreeMap<String, Resource>) -> bool) {
+    pub(crate) async fn run_until(&mut self, mut done: impl FnMut(&BTreeMap<String, Resource>) -> bool) {
         while !done(&self.held) {
             let nonce = self.take().await;
             self.ack(&nonce).await;
@@ -339,7 +339,7 @@ impl Proxy {
     }
 
     /// The stream's end, when it must end.
-    pub async fn ended(&mut self) -> Option<xds::Status> {
+    pub(crate) async fn ended(&mut self) -> Option<xds::Status> {
         let link = self.link.as_mut().unwrap();
         match tokio::time::timeout(Duration::from_secs(30), link.rx.recv()).await.expect("still open") {
             Some(Err(status)) => Some(status),
@@ -350,7 +350,7 @@ impl Proxy {
 }
 
 /// `uid:state` of the endpoints of a host.
-pub fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<String> {
+pub(crate) fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<String> {
     let prefix = format!("slice/{host}/");
     let slices = held.iter().filter(|(name, _)| name.starts_with(&prefix));
     let of = |resource: &Resource| match resource {
@@ -363,7 +363,7 @@ pub fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<String> {
 }
 
 /// The status entry of a proxy.
-pub async fn status_of(running: &ControlPlane, uid: &str) -> Value {
+pub(crate) async fn status_of(running: &ControlPlane, uid: &str) -> Value {
     let status = get_json(running.api, "/leno/v1/status").await;
     let proxies = status["proxies"].as_array().unwrap();
     proxies.iter().find(|proxy| proxy["uid"] == *uid).cloned().unwrap_or(Value::Null)

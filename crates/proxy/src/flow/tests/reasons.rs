@@ -171,7 +171,7 @@ fn a_mesh_address_that_nobody_owns_is_named() {
 }
 
 #[test]
-#[allow(clippy::panic)]
+#[allow(clippy::panic, reason = "a test may panic")]
 fn a_defect_of_ours_is_answered_and_says_so() {
     story(async {
         let story = async {

@@ -35,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// An accepted connection.
-pub struct Connection {
+pub(crate) struct Connection {
     peer: CallingPeer,
     io: Stream,
     /// `None`: as long as the peer likes.
@@ -78,7 +78,7 @@ enum Stream {
 }
 
 /// Accepts until the receiver of `connections` is gone.
-pub async fn run(
+pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<Tls>,
     refused: HandshakeObserver,

@@ -20,11 +20,11 @@ use tonic::body::Body;
 use tonic::{Request, Response, Streaming};
 
 /// One of our traits behind tonic's.
-pub struct Handlers<T: ?Sized>(pub Arc<T>);
+pub(crate) struct Handlers<T: ?Sized>(pub Arc<T>);
 
 /// Chooses the service by the call's path.
 #[derive(Clone)]
-pub struct Dispatch {
+pub(crate) struct Dispatch {
     pub discovery: Option<ads::AggregatedDiscoveryServiceServer<Handlers<dyn Discovery>>>,
     pub enrollment: Option<enrollment_server::EnrollmentServer<Handlers<dyn Enrollment>>>,
     pub federation: Option<federation_server::FederationServer<Handlers<dyn Federation>>>,

@@ -367,7 +367,7 @@ fn attached() -> impl Strategy<Value = AttachedPolicy> {
     })
 }
 
-pub fn resource() -> impl Strategy<Value = Resource> {
+pub(crate) fn resource() -> impl Strategy<Value = Resource> {
     let names = (vec(text(), 0..3), vec(text(), 0..3), vec(host(), 0..3), vec(host(), 0..3)).prop_map(
         |(suffixes, shared_suffixes, hosts, non_terminals)| Names {
             suffixes,
