@@ -89,19 +89,28 @@ impl Replay {
         Self::Kept(Rc::new(RefCell::new(Source { body, seen, state: State::Whole, turn: 0 })))
     }
 
-    /// The body for the next attempt. Earlier ones break off.
+    /// The body for the next attempt. Earlier ones break off. Where it is not replayable any more, the next one does so
+    /// too: it has no beginning.
     pub(crate) fn next(&self) -> Body {
         match self {
             Self::Empty => Body::empty(),
             Self::Kept(source) => {
-                let turn = {
+                let (turn, is_whole) = {
                     let mut source = source.borrow_mut();
                     source.seen.rewind();
                     source.turn += 1;
-                    source.turn
+                    (source.turn, matches!(source.state, State::Whole | State::Ended))
                 };
-                Body::boxed(Reader { source: Rc::clone(source), turn })
+                Body::boxed(Reader { source: Rc::clone(source), turn, is_whole })
             }
+        }
+    }
+
+    /// There will be another attempt: the current one breaks off now, so that nothing passes any more that the next
+    /// one would miss.
+    pub(crate) fn retire(&self) {
+        if let Self::Kept(source) = self {
+            source.borrow_mut().turn += 1;
         }
     }
 
@@ -206,6 +215,8 @@ impl Seen {
 struct Reader {
     source: Rc<RefCell<Source>>,
     turn: u32,
+    /// It has the first byte.
+    is_whole: bool,
 }
 
 impl http_body::Body for Reader {
@@ -219,6 +230,11 @@ impl http_body::Body for Reader {
         let source = &mut *self.source.borrow_mut();
         if self.turn != source.turn {
             return Poll::Ready(Some(Err(BodyError::Other("another attempt took over".into()))));
+        }
+        if !self.is_whole {
+            return Poll::Ready(Some(Err(BodyError::Other(
+                "the beginning has gone to another attempt".into(),
+            ))));
         }
         let seen = &mut source.seen;
         if let Some(data) = seen.pieces.get(seen.had).cloned() {

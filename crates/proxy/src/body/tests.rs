@@ -56,6 +56,22 @@ async fn a_large_body_is_sent_once() {
     assert!(!replay.is_replayable());
 }
 
+/// hyper goes on sending a body after an early answer: what it takes while the next attempt still connects would be
+/// missing there.
+#[tokio::test(flavor = "current_thread")]
+async fn once_there_will_be_another_attempt_the_last_one_takes_nothing_more() {
+    let replay = Replay::new(pieces(&[10, REPLAY_BYTES_MAX, 10]));
+    let mut first = replay.next();
+    first.frame().await.unwrap().unwrap();
+    assert!(replay.is_replayable());
+    replay.retire();
+    assert!(first.frame().await.unwrap().is_err(), "it breaks off");
+    assert_eq!(read(replay.next()).await, REPLAY_BYTES_MAX + 20);
+    // What has lost its beginning is no body.
+    assert!(!replay.is_replayable());
+    assert!(replay.next().frame().await.unwrap().is_err());
+}
+
 /// Pieces of each size class in turn, so that copied and shared ones alternate.
 #[tokio::test(flavor = "current_thread")]
 async fn what_is_sent_again_is_what_was_sent() {

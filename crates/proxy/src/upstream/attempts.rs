@@ -43,6 +43,9 @@ pub(crate) trait Repeatable {
 
     /// Whether it may be repeated, as far as it lies with it.
     fn repeat(&self) -> Repeat<'_>;
+
+    /// It will be: what the last attempt still does must not go on.
+    fn retire(&self) {}
 }
 
 /// Who keeps what becomes known of the attempts.
@@ -122,6 +125,7 @@ pub(super) async fn run<R: Repeatable>(
                     .map(|done| Attempted { done, active, deadline })
                     .map_err(|error| error.reason);
             };
+            what.retire();
             after
         };
         drop(active);

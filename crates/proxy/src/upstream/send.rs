@@ -221,6 +221,10 @@ impl Repeatable for Sending<'_> {
         answer.response.status().as_u16()
     }
 
+    fn retire(&self) {
+        self.body.retire();
+    }
+
     fn repeat(&self) -> Repeat<'_> {
         let (method, replayable) = (self.head.method.as_str(), self.body.is_replayable());
         Repeat { policy: self.policy, method, replayable }
@@ -256,6 +260,10 @@ impl Repeatable for Delivery<'_> {
 
     fn status(answer: &UpstreamAnswer) -> u16 {
         answer.response.status().as_u16()
+    }
+
+    fn retire(&self) {
+        self.body.retire();
     }
 
     fn repeat(&self) -> Repeat<'_> {
