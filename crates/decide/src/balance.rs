@@ -1,6 +1,7 @@
 //! Which endpoint: by priority first, then as the service's load balancer says.
 //!
-//! A balancer is its choice in `model::traffic`, a file here and a row of [`of`].
+//! A balancer is its choice in `model::traffic` (and, beyond a word of `simple`, in the kind `TrafficPolicy` of `api`), a
+//! file here and a row of [`of`].
 
 mod least_request;
 mod priority;
@@ -54,7 +55,7 @@ pub struct Pick<'a> {
     pub usable: &'a dyn Fn(usize) -> bool,
     /// Of the request, where the load balancer hashes one.
     pub hash: Option<u64>,
-    /// How many requests came before this one; asked at most once.
+    /// How many requests came before this one; the same for each attempt of one request.
     pub turn: &'a dyn Fn() -> u64,
 }
 
@@ -77,7 +78,7 @@ pub struct Ask<'a> {
     pub hash: Option<u64>,
     /// The endpoint that this session goes to as long as it is usable, whatever its priority.
     pub pinned: Option<usize>,
-    /// How many requests came before this one.
+    /// How many requests came before this one; the same whenever it is asked for one request.
     pub turn: &'a dyn Fn() -> u64,
 }
 

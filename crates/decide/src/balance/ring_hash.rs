@@ -71,7 +71,9 @@ impl Balancer for RingHash {
         Some(spread(hasher.finish()))
     }
 
-    fn pick(&self, _: &Level, _: &[Endpoint], ask: &Pick<'_>, dice: &mut dyn Dice) -> Option<usize> {
+    fn pick(&self, level: &Level, _: &[Endpoint], ask: &Pick<'_>, dice: &mut dyn Dice) -> Option<usize> {
+        // A ring has many more points than endpoints: it is not gone around in vain.
+        level.members.iter().find(|index| (ask.usable)(**index as usize))?;
         let hash = ask.hash.unwrap_or_else(|| dice.next_u64());
         let (before, from) = self.points.split_at(self.points.partition_point(|(point, _)| *point < hash));
         from.iter().chain(before).map(|(_, index)| *index as usize).find(|index| (ask.usable)(*index))

@@ -9,6 +9,7 @@ use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
 use model::route::RetryPolicy;
 use model::service::Endpoint;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) struct RetryState<'a> {
     tried: Vec<usize>,
     /// Of the request, where the service's load balancer hashes it.
     hash: Option<u64>,
+    /// How many requests of the service were balanced in turn before this one, once that was asked.
+    turn: Cell<Option<u64>>,
     /// 1 for the first.
     number: u32,
     /// A stale connection is replaced once without counting as an attempt.
@@ -77,6 +80,7 @@ impl<'a> RetryState<'a> {
             excluded: Vec::new(),
             tried: Vec::new(),
             hash: None,
+            turn: Cell::new(None),
             number: 1,
             has_replaced: false,
             same: None,
@@ -119,11 +123,18 @@ impl<'a> RetryState<'a> {
             tried: &self.tried,
             hash: self.hash,
             pinned: None,
-            turn: &|| entry.turns.fetch_add(1, Ordering::Relaxed),
+            turn: &|| self.turn_of(entry),
         };
         let chosen = balance::choose(&entry.priorities, &entry.endpoints, &ask, dice);
         // Where nothing else is left it gives what is excluded, too.
         chosen.filter(|index| !self.excluded.contains(index))
+    }
+
+    /// The turn of this request: one, however often endpoints are chosen for it.
+    fn turn_of(&self, entry: &HostEntry) -> u64 {
+        let turn = self.turn.get().unwrap_or_else(|| entry.turns.fetch_add(1, Ordering::Relaxed));
+        self.turn.set(Some(turn));
+        turn
     }
 
     /// An attempt at `index` begins.

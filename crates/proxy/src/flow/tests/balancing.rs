@@ -3,6 +3,7 @@
 use super::bed::{Application, Proxy, SERVICE, fresh_ip, get, story};
 use super::edge::{edge, rule};
 use crate::testing::host;
+use crate::upstream::retry_state::RetryState;
 use http::HeaderValue;
 use model::traffic::{
     AttachLevel, AttachedPolicy, ConsistentHash, LoadBalancer, SimpleLoadBalancer, TrafficPolicy,
@@ -48,5 +49,23 @@ fn endpoints_are_used_as_a_traffic_policy_says_and_a_new_one_counts_at_once() {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all, names, "users are spread");
+    });
+}
+
+#[test]
+fn a_request_takes_one_turn_however_often_endpoints_are_chosen_for_it() {
+    story(async {
+        let proxy =
+            edge(vec![rule(0, "")], &["192.0.2.1:80".parse().unwrap(), "192.0.2.2:80".parse().unwrap()]);
+        attach(&proxy, LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin));
+        let entry = proxy.entry();
+        let mut firsts = Vec::new();
+        for _ in 0..4 {
+            let mut retries = RetryState::begin(&proxy.worker.upstream, &entry);
+            let first = retries.choose();
+            assert_eq!(retries.choose(), first, "nothing was tried meanwhile");
+            firsts.push(first);
+        }
+        assert!(firsts[0] != firsts[1] && firsts[..2] == firsts[2..], "{firsts:?}");
     });
 }
