@@ -6,10 +6,12 @@ mod tests;
 
 use crate::authz::{Denial, DryRun, Facts};
 use crate::filter::{HeaderEdits, LocalReply, RequestHead, Verdict as Outcome};
+use crate::host;
 use crate::path::{self, Path};
 use crate::plan::{self, Refusal, Scope};
 use crate::request::first_value;
 use crate::{Headers, RequestView};
+use model::header::untouched;
 use model::route::RouteRule;
 use model::settings::PathNormalization;
 use model::{Hostname, Origin, Policy, Reason};
@@ -231,11 +233,15 @@ impl RequestHead for Described<'_> {
     }
 
     fn set_host(&mut self, host: &str) -> Result<(), Reason> {
-        host.clone_into(&mut self.host);
+        self.host = host::authority(host).ok_or(Reason::BadRequest)?.into_owned();
         Ok(())
     }
 
     fn set_path(&mut self, path: &str) -> Result<(), Reason> {
+        let is_sendable = |byte: u8| byte > b' ' && !matches!(byte, 0x7f | b'#' | b'?');
+        if !path.bytes().all(is_sendable) {
+            return Err(Reason::BadPath);
+        }
         path.clone_into(&mut self.path);
         Ok(())
     }
@@ -247,15 +253,22 @@ impl RequestHead for Described<'_> {
 
 impl HeaderEdits for Described<'_> {
     fn set(&mut self, name: &str, value: &str) {
+        if untouched(name).is_some() {
+            return;
+        }
         *self.values(name) = vec![value.as_bytes().to_vec()];
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        self.values(name).push(value.as_bytes().to_vec());
+        if untouched(name).is_none() {
+            self.values(name).push(value.as_bytes().to_vec());
+        }
     }
 
     fn remove(&mut self, name: &str) {
-        self.values(name).clear();
+        if untouched(name).is_none() {
+            self.values(name).clear();
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a rule's filters do to a request and its response: the contract, and the table of all of them.
 //!
 //! They are pure and work on [`RequestHead`], so that the proxy runs on a real request what `plan` and `explain` run
-//! on a described one. A filter is its configuration in `model::filter`, a file here and a row of [`of`].
+//! on a described one. A filter is its configuration in `model::filter`, a file here and a row of [`of`]; what users
+//! write for it is in the kind's file of `api`, and its unit in `translate` makes the one of the other.
 
 mod direct_response;
 mod echo_request_id;
@@ -73,6 +74,8 @@ pub struct Matched {
     pub prefix_len: usize,
     /// Port of the listener or service.
     pub port: u16,
+    /// The caller called by https, before any filter has edited what says so.
+    pub is_https: bool,
 }
 
 /// What becomes of the request.
@@ -107,8 +110,8 @@ impl LocalReply {
     }
 }
 
-/// Header fields that may be edited. Names are checked before ([`model::header::untouched`]); what is no name or
-/// value changes nothing.
+/// Header fields that may be edited. Those that nobody may edit ([`model::header::untouched`]) are left as they are, and
+/// what is no name or value changes nothing.
 pub trait HeaderEdits {
     /// Replaces all fields of this name.
     fn set(&mut self, name: &str, value: &str);

@@ -91,9 +91,11 @@ pub fn admit(policies: &[Arc<Policy>], facts: &Facts<'_>) -> (Option<DryRun>, Re
 fn route<'a>(scope: &Scope<'a>, request: &RequestView<'_>) -> Result<Route<'a>, Reason> {
     let Scope { table, port, .. } = *scope;
     match table.find(port, request)? {
-        Some(Match { rule, prefix_len }) => Ok(Route { rule: Some(rule), at: Matched { prefix_len, port } }),
+        Some(Match { rule, prefix_len }) => {
+            Ok(Route { rule: Some(rule), at: Matched { prefix_len, port, is_https: false } })
+        }
         None if scope.called.is_some() && !table.has_rules(port) => {
-            Ok(Route { rule: None, at: Matched { prefix_len: 0, port } })
+            Ok(Route { rule: None, at: Matched { prefix_len: 0, port, is_https: false } })
         }
         None => Err(Reason::NoRoute),
     }
@@ -106,7 +108,10 @@ impl<'a> Route<'a> {
     /// Why it ends here.
     pub fn on_request(&self, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
         match self.rule {
-            Some(rule) => filter::on_request(&rule.filters, &self.at, request),
+            Some(rule) => {
+                let at = Matched { is_https: request.is_https(), ..self.at };
+                filter::on_request(&rule.filters, &at, request)
+            }
             None => Ok(Verdict::Continue),
         }
     }

@@ -55,6 +55,8 @@ impl Chain {
         context: &Context<'_>,
         request: &mut dyn RequestHead,
     ) -> Result<Verdict, Reason> {
+        let mut fixed = HeadersOnly(request);
+        let request: &mut dyn RequestHead = if stage < Stage::Route { &mut fixed } else { fixed.0 };
         for filter in self.0.iter().filter(|filter| filter.stage() == stage) {
             match filter.on_request(context, request).await {
                 Ok(Verdict::Continue) => {}
@@ -86,6 +88,31 @@ impl Chain {
     /// Whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// A request whose host and path have been read, and are still to be decided on: filters may edit header fields.
+struct HeadersOnly<'a>(&'a mut dyn RequestHead);
+
+impl RequestHead for HeadersOnly<'_> {
+    fn view(&self) -> RequestView<'_> {
+        self.0.view()
+    }
+
+    fn is_https(&self) -> bool {
+        self.0.is_https()
+    }
+
+    fn set_host(&mut self, _: &str) -> Result<(), Reason> {
+        Err(Reason::Internal)
+    }
+
+    fn set_path(&mut self, _: &str) -> Result<(), Reason> {
+        Err(Reason::Internal)
+    }
+
+    fn headers(&mut self) -> &mut dyn HeaderEdits {
+        self.0.headers()
     }
 }
 

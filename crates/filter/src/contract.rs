@@ -30,7 +30,8 @@ pub trait HttpFilter: Debug + Send + Sync {
         BodyNeed::Nothing
     }
 
-    /// Changes the request, or answers it. Errors say why the request ends, if the filter fails closed.
+    /// Changes the request, or answers it. Before the rule is found it may edit header fields alone: host and path have
+    /// been read by then. Errors say why it cannot tell; where it fails closed the request ends.
     fn on_request<'a>(
         &'a self,
         context: &'a Context<'a>,
@@ -73,7 +74,8 @@ pub struct Context<'a> {
     pub outcall: &'a dyn Outcall,
 }
 
-/// A filter's call to another service, balanced, encrypted and recorded like those of applications.
+/// A filter's call to another service, balanced and encrypted like those of applications. It is no request of theirs,
+/// so it has no line in the access log and counts in no metric of requests.
 pub trait Outcall {
     /// Sends a request and waits for the head of its response. Errors say why there is none.
     fn call<'a>(&'a self, to: &'a OutcallTarget, request: Request<Body>) -> Pending<'a, Response<Body>>;

@@ -79,7 +79,7 @@ pub const ORDER: &[StageRow] = &[
         sides: &[Side::Edge, Side::Callee],
         is_open_to_filters: true,
         fail_mode: FailMode::Closed,
-        why: "policies ask who calls, so that must be known before",
+        why: "policies ask who calls, so what it finds, in header fields so far, must be there before",
     },
     StageRow {
         stage: Stage::Authorization,

@@ -125,4 +125,5 @@ reasons! {
     PeerNotYetValid: "peer_certificate_not_yet_valid" 0 16 "NONE" Policy Never "The caller's certificate is not valid yet by this host's clock; check the clocks of both hosts (NTP).";
     StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long; it must read on, or open fewer at a time.";
     AmbiguousPath: "path_is_ambiguous" 400 3 "DPE" Downstream Never "Applications read this path in different ways (`;`, `//`, or an encoded `/`, `;`, `?`, `#` or `%`), and a rule or policy treats them differently; let it treat them alike, or set pathNormalization.";
+    FilterFailed: "filter_failed" 500 13 "" Configuration Never "A filter that must not be passed by could not tell; look at the service that it asks.";
 }

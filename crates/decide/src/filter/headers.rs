@@ -4,7 +4,6 @@ use super::{Filter, HeaderEdits, Matched, RequestHead, Verdict};
 use crate::RequestView;
 use model::Reason;
 use model::filter::{HeaderEdit, RequestHeaders, ResponseHeaders};
-use model::header::untouched;
 
 impl Filter for RequestHeaders {
     fn on_request(&self, _at: &Matched, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
@@ -20,13 +19,13 @@ impl Filter for ResponseHeaders {
 }
 
 fn apply(edit: &HeaderEdit, headers: &mut dyn HeaderEdits) {
-    for (name, value) in edit.set.iter().filter(|(name, _)| untouched(name).is_none()) {
+    for (name, value) in &edit.set {
         headers.set(name, value);
     }
-    for (name, value) in edit.add.iter().filter(|(name, _)| untouched(name).is_none()) {
+    for (name, value) in &edit.add {
         headers.add(name, value);
     }
-    for name in edit.remove.iter().filter(|name| untouched(name).is_none()) {
+    for name in &edit.remove {
         headers.remove(name);
     }
 }

@@ -8,20 +8,15 @@ use model::filter::Redirect;
 
 impl Filter for Redirect {
     fn on_request(&self, at: &Matched, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
-        let location = location(self, at, &request.view(), request.is_https());
+        let location = location(self, at, &request.view());
         Ok(Verdict::Reply(LocalReply::redirect(self.status, location)))
     }
 }
 
 /// The port is the redirect's own; else the usual one of the redirect's scheme; else the listener's, or the usual one
 /// of the caller's scheme where TLS ends at a proxy in front. The usual port of the scheme is left out.
-pub(crate) fn location(
-    redirect: &Redirect,
-    at: &Matched,
-    request: &RequestView<'_>,
-    is_https: bool,
-) -> String {
-    let (came_by, came_to) = if is_https { ("https", 443) } else { ("http", at.port) };
+pub(crate) fn location(redirect: &Redirect, at: &Matched, request: &RequestView<'_>) -> String {
+    let (came_by, came_to) = if at.is_https { ("https", 443) } else { ("http", at.port) };
     let scheme = redirect.scheme.as_deref().unwrap_or(came_by);
     let usual = match scheme {
         "http" => Some(80),

@@ -38,7 +38,7 @@ fn a_location_has_a_port_only_where_needed() {
     let check = |redirect: &Redirect, port, expected: &str| {
         let (method, host, path, query) = ("GET", "a.com:8080", "/x/y", Some("q=1"));
         let request = RequestView { method, host, path, readings: &[], query, headers: &() };
-        assert_eq!(location(redirect, &Matched { prefix_len: 2, port }, &request, false), expected);
+        assert_eq!(location(redirect, &Matched { prefix_len: 2, port, is_https: false }, &request), expected);
     };
     check(&to(None, None, None), 8080, "http://a.com:8080/x/y?q=1");
     check(&to(None, None, None), 80, "http://a.com/x/y?q=1");

@@ -243,6 +243,8 @@ impl Exchange {
     /// The reply to a failure; told of at its end like any other.
     pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo) -> Reply {
         self.failed(failure.reason);
+        // Nobody reads to its end what was answered to it, if anything was: that connection is not used again.
+        self.facts.borrow_mut().lease = None;
         if failure.denial.is_some() {
             self.facts.borrow_mut().denial.clone_from(&failure.denial);
         }

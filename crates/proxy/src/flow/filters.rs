@@ -4,6 +4,7 @@
 use crate::failure::Failure;
 use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::flow::fetch_entry;
+use crate::limits::{UpstreamPermit, UpstreamShare};
 use crate::request::{self, Fields, Head};
 use crate::snapshot::Snapshot;
 use crate::upstream::Target;
@@ -13,6 +14,8 @@ use decide::authz::Facts;
 use filter::{Chain, Context, Outcall, OutcallTarget, Pending, RequestHead, Stage, Verdict};
 use http::{HeaderMap, Request, Response};
 use model::Reason;
+use std::cell::Cell;
+use std::rc::Rc;
 use tokio::time::timeout;
 
 /// Longest answer to a filter's call, in bytes; of a longer one nothing is used: `Reason::UpstreamProtocol`.
@@ -47,7 +50,7 @@ impl<'a> Filters<'a> {
     ) -> Result<Option<Response<Body>>, Failure> {
         let Some(chain) = self.chain else { return Ok(None) };
         // Rare and large: it is no part of each request's future.
-        match Box::pin(chain.on_request(stage, &self.context(), head)).await? {
+        match Box::pin(chain.on_request(stage, &self.context(), head)).await.map_err(failed)? {
             Verdict::Continue => Ok(None),
             Verdict::Reply(reply) => Ok(Some(request::local_response(&reply))),
         }
@@ -59,12 +62,20 @@ impl<'a> Filters<'a> {
     /// As [`Self::on_request`].
     pub(crate) async fn on_response(&self, head: &Head, headers: &mut HeaderMap) -> Result<(), Failure> {
         let Some(chain) = self.chain else { return Ok(()) };
-        Ok(Box::pin(chain.on_response(&self.context(), &head.view(), &mut Fields(headers))).await?)
+        let (context, view, mut fields) = (self.context(), head.view(), Fields(headers));
+        let done = Box::pin(chain.on_response(&context, &view, &mut fields)).await;
+        Ok(done.map_err(failed)?)
     }
 
     fn context(&self) -> Context<'_> {
         Context { side: side(self.calls.downstream), facts: self.facts, outcall: &self.calls }
     }
+}
+
+/// Whatever a filter ran into says nothing of the request's own way, which may be repeated for reasons of its own.
+fn failed(why: Reason) -> Reason {
+    tracing::debug!(?why, "a filter cannot tell");
+    Reason::FilterFailed
 }
 
 fn side(downstream: &Downstream) -> filter::Side {
@@ -89,7 +100,9 @@ impl Calls<'_> {
         let target = Target::new(&entry, to.port).ok_or(Reason::NoBackend)?;
         let (mut head, body) = request::receive(request, None, &self.snapshot.settings)?;
         let target = target.spoken_to_in(head.version);
-        let mut answer = worker.upstream.send(&target, None, &mut head, body, &Unlogged).await?;
+        // Held until the answer is read.
+        let call = SideCall { share: &self.downstream.share, permit: Cell::new(None) };
+        let mut answer = worker.upstream.send(&target, None, &mut head, body, &call).await?;
         let body = std::mem::take(answer.response.body_mut()).collect(ANSWER_BYTES_MAX).await;
         let Ok(body) = body else { return Err(Reason::UpstreamProtocol) };
         if let Some(lease) = answer.lease {
@@ -111,11 +124,19 @@ impl Outcall for Calls<'_> {
     }
 }
 
-/// A filter's call is no attempt of the request that it is made for.
-struct Unlogged;
+/// A filter's call is no attempt of the request that it is made for, but what it takes of the upstream connections is
+/// the caller's share.
+struct SideCall<'a> {
+    share: &'a Rc<UpstreamShare>,
+    permit: Cell<Option<UpstreamPermit>>,
+}
 
-impl AttemptLog for Unlogged {
-    fn began(&self, _: &Begun<'_>) -> Result<(), Reason> {
+impl AttemptLog for SideCall<'_> {
+    fn began(&self, attempt: &Begun<'_>) -> Result<(), Reason> {
+        let held = self.permit.take();
+        let needed = attempt.is_exclusive && held.is_none();
+        let taken = if needed { Some(self.share.take().ok_or(Reason::TooManyConnections)?) } else { held };
+        self.permit.set(taken);
         Ok(())
     }
 

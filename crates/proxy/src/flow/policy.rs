@@ -1,5 +1,5 @@
 //! Policies, asked of a request or of opaque bytes wherever they come in: at the callee (`inbound`), by a
-//! gateway's listener (`http`, within its plan), between networks (`eastwest`). `decide::authz` answers.
+//! gateway between networks (`eastwest`). At a gateway's listener `decide::plan` asks them. `decide::authz` answers.
 
 use crate::failure::Failure;
 use crate::flow::exchange::Exchange;

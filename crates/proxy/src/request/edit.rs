@@ -8,6 +8,7 @@ use decide::{RequestView, path};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use model::Reason;
+use model::header::untouched;
 
 impl HeaderEdits for Head {
     fn set(&mut self, name: &str, value: &str) {
@@ -25,22 +26,27 @@ impl HeaderEdits for Head {
 
 impl HeaderEdits for Fields<&mut HeaderMap> {
     fn set(&mut self, name: &str, value: &str) {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        if let (Some(name), Ok(value)) = (editable(name), HeaderValue::try_from(value)) {
             self.0.insert(name, value);
         }
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        if let (Some(name), Ok(value)) = (editable(name), HeaderValue::try_from(value)) {
             self.0.append(name, value);
         }
     }
 
     fn remove(&mut self, name: &str) {
-        if let Ok(name) = HeaderName::try_from(name) {
+        if let Some(name) = editable(name) {
             self.0.remove(name);
         }
     }
+}
+
+/// The name of a header that filters may edit, whoever they are.
+fn editable(name: &str) -> Option<HeaderName> {
+    untouched(name).is_none().then(|| HeaderName::try_from(name).ok())?
 }
 
 impl RequestHead for Head {

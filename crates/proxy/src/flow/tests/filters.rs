@@ -14,6 +14,8 @@ use identity::Identity;
 use model::authz::{Action, Condition, ConditionKey, Glob, Policy, Rule};
 use model::filter::{FilterConfig, HeaderEdit, RequestHeaders};
 use model::{ObjectRef, Origin, Reason, Resource, ResourceKey};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +117,8 @@ fn a_filter_asks_a_service_before_policies_are_asked_and_sees_the_response() {
         assert_eq!((&lines[0]["attempts"], &lines[1]["attempts"]), (&1.into(), &0.into()));
         let alone = serve("nowhere.example");
         let response = alone.enter().await.get("/").await;
-        assert_eq!(response.status(), 503, "whom it cannot ask, it does not let in");
+        assert_eq!(response.status(), 500, "whom it cannot ask, it does not let in");
+        assert_eq!(alone.logged()[0]["response_code_details"], "filter_failed");
     });
 }
 
@@ -177,5 +180,57 @@ fn stages_run_in_the_order_of_the_table() {
             let has_id = logged["request_id"].as_str().is_some_and(|id| !id.is_empty());
             assert_eq!(has_id, before != Stage::Hygiene, "{logged}: {}", Stage::RequestId.row().why);
         }
+    });
+}
+
+/// Cannot tell, once the response is there.
+#[derive(Debug)]
+struct Broken;
+
+impl HttpFilter for Broken {
+    fn stage(&self) -> Stage {
+        Stage::BeforeUpstream
+    }
+
+    fn on_request<'a>(
+        &'a self,
+        _: &'a Context<'a>,
+        request: &'a mut dyn RequestHead,
+    ) -> Pending<'a, Verdict> {
+        // Framing, and what proxies tell each other, are not theirs to write.
+        for name in ["content-length", "host", "x-leno-failure"] {
+            request.headers().set(name, "1");
+        }
+        Box::pin(std::future::ready(Ok(Verdict::Continue)))
+    }
+
+    fn on_response<'a>(
+        &'a self,
+        _: &'a Context<'a>,
+        _: &'a RequestView<'a>,
+        _: &'a mut dyn HeaderEdits,
+    ) -> Pending<'a, ()> {
+        Box::pin(std::future::ready(Err(Reason::ConnectFailed)))
+    }
+}
+
+/// The application has answered, so nothing may look as if the request could go again.
+#[test]
+fn a_filter_that_fails_at_a_response_fails_the_request_for_good() {
+    story(async {
+        let count = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&count);
+        let application = Application::start(fresh_ip(), move |request| {
+            counter.set(counter.get() + 1);
+            assert_eq!(request.headers()["host"], "shop.example");
+            Response::new(Body::empty())
+        });
+        let filters = Chains::new(&[Arc::new(Broken) as Arc<dyn HttpFilter>]).unwrap();
+        let options = Options { no_capture: true, ..Options::default() };
+        let resources = edge_resources(vec![rule(0, "")], &[application.address]);
+        let proxy = Proxy::with(options, filters, fresh_ip(), "west", Identity::new(Vec::new()), resources);
+        let response = proxy.enter().await.get("/").await;
+        assert_eq!((response.status().as_u16(), count.get()), (500, 1));
+        assert_eq!(proxy.logged()[0]["response_code_details"], "filter_failed");
     });
 }

@@ -226,6 +226,10 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         Reason::BadRequest | Reason::BudgetExhausted => {
             (LIMITS, "floods_and_broken_frames_are_counted_by_reason")
         }
+        Reason::FilterFailed => (
+            "crates/proxy/src/flow/tests/filters.rs",
+            "a_filter_asks_a_service_before_policies_are_asked_and_sees_the_response",
+        ),
         Reason::AmbiguousPath => (
             "crates/proxy/src/flow/tests/edge.rs",
             "a_path_goes_on_as_it_came_unless_rules_read_it_differently",
