@@ -31,8 +31,9 @@ enum PoolKey<'a> {
     Workload(Cow<'a, str>),
     /// A gateway's mesh port.
     Gateway(SocketAddr),
-    /// Through a gateway to a service. Each of a few lanes may end at another workload.
-    Through { gateway: SocketAddr, host: Cow<'a, Hostname>, port: u16, lane: u32 },
+    /// Through a gateway to a service's port, by the uid of its endpoint there: that says cluster, gateway and host. Each
+    /// of a few lanes may end at another workload.
+    Through { uid: Cow<'a, str>, port: u16, lane: u32 },
     /// An application that wants HTTP/2.
     Plain(SocketAddr),
 }
@@ -42,8 +43,8 @@ impl PoolKey<'_> {
         match self {
             Self::Workload(uid) => PoolKey::Workload(Cow::Owned(uid.into_owned())),
             Self::Gateway(address) => PoolKey::Gateway(address),
-            Self::Through { gateway, host, port, lane } => {
-                PoolKey::Through { gateway, host: Cow::Owned(host.into_owned()), port, lane }
+            Self::Through { uid, port, lane } => {
+                PoolKey::Through { uid: Cow::Owned(uid.into_owned()), port, lane }
             }
             Self::Plain(address) => PoolKey::Plain(address),
         }
@@ -110,7 +111,7 @@ impl Http2Pool {
             }
             Reach::Gateway => {
                 let gateway = SocketAddr::new(endpoint.address, endpoint.port);
-                let key = PoolKey::Through { gateway, host: Cow::Borrowed(host), port, lane };
+                let key = PoolKey::Through { uid: Cow::Borrowed(&endpoint.uid), port, lane };
                 if let Some(leased) = self.find_ready(&key, expected) {
                     return Ok(leased);
                 }
