@@ -2,7 +2,7 @@
 //! the edge), `tcp` (opaque bytes), `inbound` (at the callee), `eastwest` (between networks).
 
 pub(crate) mod arrival;
-pub(crate) mod attempts;
+pub(crate) mod attempt_facts;
 pub(crate) mod downstream;
 pub(crate) mod eastwest;
 pub(crate) mod exchange;

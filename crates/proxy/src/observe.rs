@@ -8,6 +8,7 @@ mod access_log;
 mod labels;
 mod metrics;
 mod record;
+mod recorder;
 mod render;
 mod series;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 
 pub use access_log::AccessLog;
 pub use labels::Own;
-pub use metrics::{Observe, Recorder};
+pub use metrics::Observe;
 pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
+pub use recorder::Recorder;
 pub(crate) use render::outside_validity;

@@ -5,7 +5,7 @@
 
 use crate::body::{Patient, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
-use crate::flow::attempts::AttemptFacts;
+use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
 use crate::limits::UpstreamPermit;
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};

@@ -15,7 +15,7 @@ use decide::filter::{RequestHead, Verdict};
 use decide::plan::{self, Plan, Scope};
 use decide::{Dice, listener, split};
 use filter::Stage;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use model::Reason;
 use model::route::RouteRule;
 use std::pin::pin;
@@ -73,12 +73,7 @@ async fn follow(
     }
     let target =
         choose_backend(downstream, &snapshot, &entered, route.rule).await?.spoken_to_in(head.version);
-
-    let mut body = exchange.counting(body);
-    if edge(downstream).is_some() {
-        let wait = snapshot.settings.http.stream_idle_timeout;
-        body = exchange.impatient(body, head.version, wait);
-    }
+    let body = watched(body, downstream, exchange, &snapshot, head.version);
     let rule = route.rule.map(|rule| &**rule);
     let answer = worker.upstream.send(&target, rule, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
@@ -86,6 +81,23 @@ async fn follow(
     filters.on_response(&head, response.headers_mut()).await?;
     route.on_response(&head.view(), &mut Fields(response.headers_mut()));
     Ok(response)
+}
+
+/// The caller's body, counted; at the edge given up when it stops.
+fn watched(
+    body: Body,
+    downstream: &Downstream,
+    exchange: &Rc<Exchange>,
+    snapshot: &Snapshot,
+    version: Version,
+) -> Body {
+    let body = exchange.counting(body);
+    match downstream.side {
+        DownstreamSide::Edge { .. } => {
+            exchange.impatient(body, version, snapshot.settings.http.stream_idle_timeout)
+        }
+        _ => body,
+    }
 }
 
 /// Where a request comes in: this says which rules apply to it.

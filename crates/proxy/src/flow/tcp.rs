@@ -2,7 +2,7 @@
 //! to where it was going when that is outside the mesh.
 
 use crate::failure::Failure;
-use crate::flow::attempts::AttemptFacts;
+use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
 use crate::observe::{Direction, Security, TcpRecord};
 use crate::peer::Peer;
