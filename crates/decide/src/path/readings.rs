@@ -62,19 +62,32 @@ impl Readings {
         let is_end = |byte: &u8| matches!(byte, b'?' | b'#');
         let end = text.iter().position(is_end).filter(|_| before > 0);
         for text in [Some(text), end.map(|end| &text[..end])].into_iter().flatten() {
-            let is_separator = |byte: &u8| *byte == b'/' || (before > 0 && *byte == b'\\');
-            let segments: Vec<_> = text.split(is_separator).skip(1).collect();
-            let last = segments.len().saturating_sub(1);
-            self.read_segments(&segments, after)?;
-            if text.contains(&b';') {
-                let all: Vec<_> = segments.iter().map(|segment| without_parameters(segment)).collect();
-                self.read_segments(&all, after)?;
-                let mut only_last = segments;
-                if let Some(segment) = only_last.get_mut(last) {
-                    *segment = without_parameters(segment);
-                }
-                self.read_segments(&only_last, after)?;
+            self.read_separated(text, |byte| *byte == b'/', after)?;
+            // One that is there before anything is decoded is refused.
+            if before > 0 && text.contains(&b'\\') {
+                self.read_separated(text, |byte| matches!(byte, b'/' | b'\\'), after)?;
             }
+        }
+        Ok(())
+    }
+
+    fn read_separated(
+        &mut self,
+        text: &[u8],
+        is_separator: impl Fn(&u8) -> bool,
+        after: usize,
+    ) -> Result<(), Reason> {
+        let segments: Vec<_> = text.split(is_separator).skip(1).collect();
+        let last = segments.len().saturating_sub(1);
+        self.read_segments(&segments, after)?;
+        if text.contains(&b';') {
+            let all: Vec<_> = segments.iter().map(|segment| without_parameters(segment)).collect();
+            self.read_segments(&all, after)?;
+            let mut only_last = segments;
+            if let Some(segment) = only_last.get_mut(last) {
+                *segment = without_parameters(segment);
+            }
+            self.read_segments(&only_last, after)?;
         }
         Ok(())
     }

@@ -81,6 +81,8 @@ const STIMULI: &[&str] = &[
     "/x/%2e%2e%2fadmin",
     "/x/..%5cadmin",
     "/x/..%255cadmin",
+    "/a%255ca/..%252f",
+    "/x%255cy/..%252fadmin",
     "/public/..%2f..%2fadmin",
     "/api/../admin",
     "/ADMIN",
