@@ -130,7 +130,7 @@ fn outvoted(key: &Pair, object: &Object, spec: &TrafficPolicySpec, read: &WorldR
         let counts = effective.load_balancer.filter(|_| own.attached.policy.load_balancer.is_some());
         if let Some(field) = counts.filter(|field| field.origin.object != own.attached.origin.object) {
             let cause = format!(
-                "loadBalancer has no effect on {host}: {} says it too, and is older",
+                "loadBalancer has no effect on {host}: {} says it too, and is older or first by name",
                 field.origin.object
             );
             let fix = "remove it from one of the two";
