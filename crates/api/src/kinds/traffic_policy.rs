@@ -95,8 +95,9 @@ impl KindSpec for TrafficPolicySpec {
             one_target(target, &format!("spec.targetRefs[{index}]"), meta, report);
         }
         let load_balancer = self.backend.as_ref().and_then(|backend| backend.load_balancer.as_ref());
-        if let Some(load_balancer) = load_balancer {
-            one_load_balancer(load_balancer, "spec.backend.loadBalancer", report);
+        match load_balancer {
+            Some(load_balancer) => one_load_balancer(load_balancer, "spec.backend.loadBalancer", report),
+            None => report.no_effect("spec", "says nothing of its targets", "add `backend.loadBalancer`"),
         }
     }
 }

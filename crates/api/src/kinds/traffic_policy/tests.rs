@@ -66,3 +66,12 @@ fn what_cannot_be_meant_is_refused() {
     );
     check(&balanced("{warmup: 1s}"), "LENO0003");
 }
+
+#[test]
+fn a_policy_that_says_nothing_is_told_to_have_no_effect() {
+    let text = "apiVersion: leno.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: p}\nspec: {targetRefs: [{kind: Service, name: a}]}\n";
+    let (objects, findings) = documents(text, "f");
+    assert_eq!(findings, []);
+    let said = objects[0].warnings.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("`spec` says nothing of its targets"), "{said}");
+}
