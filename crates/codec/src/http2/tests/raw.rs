@@ -117,6 +117,17 @@ fn broken_off(what: &str, frames: Vec<u8>) {
 }
 
 #[test]
+fn a_block_that_is_continued_after_its_end_ends_the_connection() {
+    let block = block(&BASE);
+    let (first, rest) = block.split_at(20);
+    let whole = [frame(1, END_STREAM, 1, first), frame(9, END_HEADERS, 1, rest)].concat();
+    for flags in [0, END_HEADERS] {
+        let (answer, ..) = run(converse([&whole[..], &frame(9, flags, 1, &rest[..4])].concat()));
+        assert!(matches!(answer, Answer::Head(_) | Answer::GoAway), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_good_request_is_answered() {
     seen(with("x=y"), "/ {}");
     seen(with("te=trailers"), "/ {}");
