@@ -65,7 +65,7 @@ pub(crate) struct ManyObjects {
 /// What one change costs, medians.
 pub(crate) struct OneChange {
     pub what: &'static str,
-    /// Until it is known whom it concerns.
+    /// Until it is known which proxies it concerns.
     pub change_us: f64,
     /// All findings after it.
     pub findings_ms: f64,

@@ -1,4 +1,4 @@
-//! What no library client would send: every field byte by byte (bad inputs S34 to S38, P07).
+//! What no library client would send: every field byte by byte.
 
 use std::cell::{Cell, RefCell};
 
