@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e field bench tidy packages-demo packages-test packages-bench packages-field
+.PHONY: demo test unit e2e field bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -20,11 +20,15 @@ field: packages-field
 	cargo build --release --locked -p leno
 	.ci/field
 
+# All that is measured, into docs/benchmarks.md; `./target/release/bench list` names the parts. BENCH=--short takes 10 minutes.
 bench: packages-bench
 	cargo build --release --locked -p leno -p leno-proxy -p bench
-	./target/release/bench http1
-	./target/release/bench routes
-	./target/release/bench world
+	./target/release/bench $(BENCH)
+
+# What is counted, held to bench/limits.toml.
+counts: packages-counts
+	cargo build --profile e2e --locked -p leno -p leno-proxy -p bench
+	./target/e2e/bench check --leno target/e2e/leno
 
 tidy:
 	cargo fmt --all --check
@@ -38,7 +42,10 @@ packages-test:
 	@.ci/packages nftables curl
 
 packages-bench:
-	@.ci/packages wrk nginx-light haproxy strace python3-venv
+	@.ci/packages wrk nginx-light haproxy strace valgrind iproute2 nftables util-linux python3-venv
+
+packages-counts:
+	@.ci/packages nginx-light strace valgrind iproute2 nftables util-linux
 
 packages-field:
 	@.ci/packages nftables curl util-linux python3-venv

@@ -1,25 +1,18 @@
-//! Heap allocations per request of the gateway, and bytes that something holds, counted in this process: the same library code that ships,
-//! under an allocator that counts. Generator and backend are other processes, so every allocation is ours.
+//! Heap allocations, and bytes that something holds: counted by the allocator, of the same library code that ships. A
+//! proxy under count is a process of its own; generator and backend are others, so every allocation is its own.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use control::local;
 use control::source::Sources;
 use daemon::{Drain, Tasks};
 use mimalloc::MiMalloc;
 
-use crate::{process, wrk};
-
-/// Connections of the generator.
-const CONNECTIONS: usize = 32;
-/// Seconds of load that are counted, after as many to warm up.
-const COUNTED_S: u64 = 2;
-/// The gateway is listening by then.
-const START_DEADLINE: Duration = Duration::from_secs(10);
+use crate::process::PROXY_CORE;
+use crate::told::ToldProcess;
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -72,32 +65,53 @@ pub(crate) fn held<T>(make: impl FnOnce() -> T) -> (T, i64) {
     (made, BYTES.load(Relaxed) - before)
 }
 
-/// Allocations per request of a gateway with one worker in front of `to`.
-pub(crate) fn per_request(to: SocketAddr, load_core: usize) -> Result<f64> {
-    let from = process::free_address()?;
-    let text = translate::shorthand::gateway(&from.to_string(), &to.to_string())?;
-    let sources = Sources { text: Some(text), ..Sources::default() };
-    std::thread::spawn(move || {
-        if let Err(error) = serve(sources) {
-            eprintln!("gateway: {error:#}");
-        }
-    });
-    let began = Instant::now();
-    while std::net::TcpStream::connect(from).is_err() {
-        ensure!(began.elapsed() < START_DEADLINE, "the gateway does not listen on {from}");
-        std::thread::yield_now();
-    }
-    wrk::run(load_core, from, CONNECTIONS, COUNTED_S)?;
-    COUNTING.store(true, Relaxed);
-    let load = wrk::run(load_core, from, CONNECTIONS, COUNTED_S);
-    COUNTING.store(false, Relaxed);
-    let load = load.context("count allocations")?;
-    ensure!(load.errors == 0.0, "{} errors while counting", load.errors);
-    Ok(ALLOCATIONS.load(Relaxed) as f64 / load.requests)
+/// What was allocated so far, and what is held of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub allocations: f64,
+    pub bytes: f64,
 }
 
-/// As `leno gateway` does. Ends with the process.
-fn serve(sources: Sources) -> Result<()> {
+/// A proxy of the code that ships, in a process whose allocator counts from the start.
+pub(crate) struct CountedProxy(ToldProcess);
+
+impl CountedProxy {
+    /// Starts `command`, which is one of the bench's own tools, on whatever host.
+    pub(crate) fn start(command: &[String], log: &Path) -> Result<CountedProxy> {
+        Ok(CountedProxy(ToldProcess::start(PROXY_CORE, command, log)?))
+    }
+
+    /// What it has counted.
+    pub(crate) fn counts(&mut self) -> Result<Counts> {
+        let answer = self.0.ask("counts")?;
+        let (allocations, bytes) = answer.split_once(' ').context("two numbers")?;
+        Ok(Counts { allocations: allocations.parse()?, bytes: bytes.parse()? })
+    }
+}
+
+/// The command of a counted `leno gateway` that reads `directory`.
+pub(crate) fn gateway_command(directory: &Path) -> Result<Vec<String>> {
+    let itself = std::env::current_exe()?.display().to_string();
+    let directory = directory.display().to_string();
+    Ok([&itself, "tool", "counted-gateway", &directory].map(str::to_owned).to_vec())
+}
+
+/// The command of a counted sidecar, before its options.
+pub(crate) fn sidecar_command() -> Result<Vec<String>> {
+    let itself = std::env::current_exe()?.display().to_string();
+    Ok([&itself, "tool", "counted-sidecar"].map(str::to_owned).to_vec())
+}
+
+/// Runs a sidecar as `leno-proxy` does, and answers each line of standard input with what was counted.
+pub(crate) fn run_sidecar(options: proxy::options::Options) -> Result<()> {
+    answer_lines();
+    Ok(proxy::start::run(options, proxy::start::Seams::real())?)
+}
+
+/// The same for `leno gateway -f DIRECTORY`.
+pub(crate) fn run_gateway(directory: &Path) -> Result<()> {
+    answer_lines();
+    let sources = Sources { directories: vec![directory.to_owned()], text: None };
     let options = proxy::options::Options {
         workers: Some(1),
         admin_port: 0,
@@ -112,6 +126,14 @@ fn serve(sources: Sources) -> Result<()> {
         let link = local::attach(sources, &control, drain)?.link;
         Ok(proxy::start::Opened { link, has_refusals: false })
     };
-    proxy::start::run_with_link(options, proxy::start::Seams::real(), open)?;
-    Ok(())
+    Ok(proxy::start::run_with_link(options, proxy::start::Seams::real(), open)?)
+}
+
+fn answer_lines() {
+    COUNTING.store(true, Relaxed);
+    std::thread::spawn(|| {
+        for _line in std::io::stdin().lines() {
+            println!("{} {}", ALLOCATIONS.load(Relaxed), BYTES.load(Relaxed));
+        }
+    });
 }

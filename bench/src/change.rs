@@ -6,17 +6,21 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::measured::{Effect, median};
-use crate::process::{self, RunningProgram};
+use crate::process::{self, PROXY_CORE, RunningProgram};
+use crate::statistics::median;
 
 /// Changes that are measured, after one that is not.
 const CHANGES: usize = 20;
 /// A change that has not taken effect by then ends the measurement with an error.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// For the gateway; the asking side has the other one.
-const CORE: usize = 1;
+
+/// Milliseconds until a change took effect.
+pub(crate) struct Effect {
+    pub median_ms: f64,
+    pub worst_ms: f64,
+}
 
 /// Starts the gateway in `folder` and changes its route to and fro.
 pub(crate) fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
@@ -29,11 +33,10 @@ pub(crate) fn measure(leno: &Path, folder: &Path) -> Result<Effect> {
         std::fs::rename(&partial, directory.join("route.yaml"))
     };
     write("one")?;
-    let leno = std::fs::canonicalize(leno).with_context(|| format!("find {}", leno.display()))?;
     let command =
         [&leno.display().to_string(), "gateway", "-f", &directory.display().to_string(), "--admin-port", "0"];
     let mut gateway =
-        RunningProgram::start("leno", CORE, &command.map(str::to_owned), &folder.join("change.log"))?;
+        RunningProgram::start("leno", PROXY_CORE, &command.map(str::to_owned), &folder.join("change.log"))?;
     gateway.wait_for(from)?;
     let mut times = Vec::new();
     for change in 0..=CHANGES {

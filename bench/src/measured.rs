@@ -1,13 +1,45 @@
 //! What was measured, before it is a report.
 
-use crate::wrk::Load;
+use std::process::{Command, Stdio};
 
-/// One block: what one peer cost in one round, in microseconds of CPU per request.
+use anyhow::{Context, Result, bail};
+
+use crate::statistics::{Estimate, estimate, median};
+
+/// What a generator saw in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Load {
+    /// Requests that were answered, or other operations.
+    pub requests: f64,
+    pub seconds: f64,
+    /// Percentiles of the latency, in milliseconds.
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    /// Answers other than 2xx and 3xx, and socket errors.
+    pub errors: f64,
+}
+
+impl Load {
+    /// Runs one of the bench's own generators to its end.
+    pub(crate) fn of_generator(command: &[String]) -> Result<Load> {
+        let (program, arguments) = command.split_first().context("no command")?;
+        let output =
+            Command::new(program).args(arguments).stdin(Stdio::null()).output().context("run a generator")?;
+        if !output.status.success() {
+            bail!("the generator failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        serde_json::from_slice(&output.stdout).context("read what the generator saw")
+    }
+}
+
+/// One block: what one contender cost in one round, for each request in microseconds of CPU.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     pub round: usize,
     pub user_us: f64,
     pub system_us: f64,
+    /// Context switches.
+    pub switches: f64,
     pub load: Load,
     pub resident_mib: f64,
 }
@@ -18,7 +50,7 @@ impl Block {
     }
 }
 
-/// All that was measured of one peer.
+/// All that was measured of one contender.
 pub(crate) struct Measured {
     pub name: &'static str,
     pub version: String,
@@ -27,57 +59,52 @@ pub(crate) struct Measured {
     pub syscalls: Option<f64>,
 }
 
-/// Milliseconds until a change took effect.
-pub(crate) struct Effect {
-    pub median_ms: f64,
-    pub worst_ms: f64,
+impl Measured {
+    /// The median of something of each block.
+    pub(crate) fn median(&self, of: fn(&Block) -> f64) -> f64 {
+        median(self.blocks.iter().map(of))
+    }
 }
 
-/// What many HTTPRoutes cost.
-pub(crate) struct ManyRoutes {
-    pub gateway_routes: usize,
-    /// Resident memory without and with these routes.
-    pub empty_mib: f64,
-    pub full_mib: f64,
-    /// From the start to the first answer by the last route.
-    pub served_s: f64,
-    /// How many routes are stored, and the writes per second then.
-    pub writes: Vec<(usize, f64)>,
+/// What all contenders cost under one load.
+pub(crate) struct Comparison {
+    pub measured: Vec<Measured>,
+    pub rounds: usize,
+    /// Rounds left out because the machine was not steady.
+    pub dropped: usize,
+    pub seconds: u64,
+    /// What the load was, for people.
+    pub label: String,
+    /// Part of the time that the hypervisor gave to others.
+    pub steal: f64,
 }
 
-/// What a world of many objects costs.
-pub(crate) struct ManyObjects {
-    pub services: usize,
-    pub routes: usize,
-    pub policies: usize,
-    pub globals: usize,
-    /// Heap of the objects, and of all that is made of them and of the workloads.
-    pub objects_mib: f64,
-    pub world_mib: f64,
-    /// Until all of them are taken in, one after the other.
-    pub scratch_ms: f64,
-    /// All findings for the first time, and how many there are.
-    pub findings_ms: f64,
-    pub findings: usize,
-    pub changes: Vec<OneChange>,
-}
+impl Comparison {
+    /// One of the contenders.
+    pub(crate) fn find(&self, name: &str) -> Option<&Measured> {
+        self.measured.iter().find(|measured| measured.name == name)
+    }
 
-/// What one change costs, medians.
-pub(crate) struct OneChange {
-    pub what: &'static str,
-    /// Until it is known which proxies it concerns.
-    pub change_us: f64,
-    /// All findings after it.
-    pub findings_ms: f64,
-}
+    /// Total CPU for each request in relation to a peer's in the same round.
+    pub(crate) fn ratio(&self, measured: &Measured, peer: &str) -> Option<Estimate> {
+        self.ratio_of(measured, peer, Block::total_us)
+    }
 
-/// The middle one, or the mean of the two in the middle; NaN for none.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    match (values.len(), values.len() / 2) {
-        (0, _) => f64::NAN,
-        (len, half) if len % 2 == 1 => values[half],
-        (_, half) => (values[half - 1] + values[half]) / 2.0,
+    /// Operations per second in relation to a peer's in the same round.
+    pub(crate) fn speed_ratio(&self, measured: &Measured, peer: &str) -> Option<Estimate> {
+        self.ratio_of(measured, peer, |block| block.load.requests / block.load.seconds)
+    }
+
+    fn ratio_of(&self, measured: &Measured, peer: &str, of: fn(&Block) -> f64) -> Option<Estimate> {
+        let peer = self.find(peer)?;
+        let ratios: Vec<f64> = measured
+            .blocks
+            .iter()
+            .filter_map(|block| {
+                let other = peer.blocks.iter().find(|other| other.round == block.round)?;
+                Some(of(block) / of(other))
+            })
+            .collect();
+        (!ratios.is_empty()).then(|| estimate(&ratios))
     }
 }

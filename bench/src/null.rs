@@ -1,7 +1,7 @@
 //! A proxy that copies bytes with one epoll loop and parses nothing: one connection up for each one down.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -14,7 +14,11 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const LISTENER: u64 = u64::MAX;
 
 /// Both sides of a connection; index 0 is the client's.
-type Sides = [TcpStream; 2];
+struct Joined {
+    sides: [TcpStream; 2],
+    /// Which of them has said all that it will say.
+    ended: [bool; 2],
+}
 
 /// Copies until the process is killed.
 pub(crate) fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
@@ -22,7 +26,7 @@ pub(crate) fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-    let mut connections: Vec<Option<Sides>> = Vec::new();
+    let mut connections: Vec<Option<Joined>> = Vec::new();
     let mut events = vec![EpollEvent::empty(); EVENTS_PER_WAIT];
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -37,8 +41,8 @@ pub(crate) fn run(from: SocketAddr, to: SocketAddr) -> Result<()> {
             }
             let (index, side) = ((event.data() / 2) as usize, (event.data() % 2) as usize);
             if let Some(slot) = connections.get_mut(index)
-                && let Some(sides) = slot
-                && !copy(sides, side, &mut buffer)
+                && let Some(joined) = slot
+                && !pass(joined, side, &mut buffer, &epoll)
             {
                 // Dropping both closes both, and epoll forgets them.
                 *slot = None;
@@ -51,7 +55,7 @@ fn accept(
     listener: &TcpListener,
     to: SocketAddr,
     epoll: &Epoll,
-    connections: &mut Vec<Option<Sides>>,
+    connections: &mut Vec<Option<Joined>>,
 ) -> Result<()> {
     while let Ok((client, _)) = listener.accept() {
         let server = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
@@ -69,26 +73,48 @@ fn accept(
             stream.set_nodelay(true)?;
             epoll.add(stream, EpollEvent::new(EpollFlags::EPOLLIN, (index * 2 + side) as u64))?;
         }
-        connections[index] = Some(sides);
+        connections[index] = Some(Joined { sides, ended: [false; 2] });
     }
     Ok(())
 }
 
-/// Moves what one side has to the other. False when the connection is over.
-fn copy(sides: &mut Sides, side: usize, buffer: &mut [u8]) -> bool {
+/// Moves what one side has to the other, also that it has ended. False when the connection is over.
+fn pass(joined: &mut Joined, side: usize, buffer: &mut [u8], epoll: &Epoll) -> bool {
+    if joined.ended[side] {
+        return false;
+    }
+    match copy(&mut joined.sides, side, buffer) {
+        Copied::Some => true,
+        Copied::Failed => false,
+        Copied::End => {
+            joined.ended[side] = true;
+            let _ = joined.sides[1 - side].shutdown(Shutdown::Write);
+            !joined.ended[1 - side] && epoll.delete(&joined.sides[side]).is_ok()
+        }
+    }
+}
+
+enum Copied {
+    Some,
+    End,
+    Failed,
+}
+
+fn copy(sides: &mut [TcpStream; 2], side: usize, buffer: &mut [u8]) -> Copied {
     let len = match sides[side].read(buffer) {
-        Ok(0) => return false,
+        Ok(0) => return Copied::End,
         Ok(len) => len,
-        Err(cause) => return cause.kind() == ErrorKind::WouldBlock,
+        Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Copied::Some,
+        Err(_) => return Copied::Failed,
     };
     let mut rest = &buffer[..len];
     while !rest.is_empty() {
         match sides[1 - side].write(rest) {
             Ok(len) => rest = &rest[len..],
-            // The messages of this measurement fit into any socket buffer: waiting here is good enough.
+            // What is small fits into any socket buffer; what is large waits for the one connection that it is about.
             Err(cause) if cause.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-            Err(_) => return false,
+            Err(_) => return Copied::Failed,
         }
     }
-    true
+    Copied::Some
 }

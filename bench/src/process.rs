@@ -1,6 +1,7 @@
 //! Processes on a core of their own, and what the kernel says about them.
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -9,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// For generators and backends.
+pub(crate) const LOAD_CORE: usize = 0;
+/// For the proxies under test.
+pub(crate) const PROXY_CORE: usize = 1;
 /// How long a program may take until it accepts connections.
 const START_WAIT: Duration = Duration::from_secs(10);
 /// The kernel's unit in `/proc/PID/stat`, in microseconds (USER_HZ is 100 on Linux).
@@ -41,9 +46,11 @@ impl RunningProgram {
         log: &Path,
         input: Stdio,
     ) -> Result<RunningProgram> {
-        let words = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
+        let words = fs::OpenOptions::new().create(true).append(true).open(log);
+        let words = words.with_context(|| format!("open {}", log.display()))?;
+        // Whatever ends this process ends it too.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()])
             .args(command)
             .stdin(input)
             .stdout(words.try_clone()?)
@@ -109,6 +116,11 @@ impl RunningProgram {
         Ok(sum)
     }
 
+    /// How often the tree's threads gave up their core or lost it, so far.
+    pub(crate) fn switches(&self) -> f64 {
+        self.tree().into_iter().map(switches).sum()
+    }
+
     /// Resident memory of the whole tree, in MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
         let kib: f64 = self.tree().into_iter().map(resident_kib).sum();
@@ -124,6 +136,16 @@ impl Drop for RunningProgram {
     }
 }
 
+fn switches(id: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let status = threads.map(|thread| fs::read_to_string(thread.path().join("status")).unwrap_or_default());
+    let counts = status.map(|text| {
+        let lines = text.lines().filter(|line| line.contains("voluntary_ctxt_switches:"));
+        lines.filter_map(|line| line.rsplit('\t').next()?.parse::<f64>().ok()).sum::<f64>()
+    });
+    counts.sum()
+}
+
 fn resident_kib(id: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     status
@@ -131,6 +153,40 @@ fn resident_kib(id: u32) -> f64 {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .unwrap_or_default()
+}
+
+/// Waits until somebody accepts connections at `address`.
+pub(crate) fn wait_for(address: SocketAddr) -> Result<()> {
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if began.elapsed() > START_WAIT {
+            bail!("nobody listens on {address}");
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Runs a command to its end, with `words` on its standard input.
+///
+/// # Errors
+/// It fails.
+pub(crate) fn run(command: &[String], words: &str) -> Result<()> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let child = Command::new(program).args(arguments).stdin(input(words)?).stderr(Stdio::piped()).spawn();
+    let output = child.with_context(|| format!("run {program}"))?.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// A text as standard input.
+pub(crate) fn input(text: &str) -> Result<Stdio> {
+    let (read, mut write) = std::io::pipe()?;
+    // Far less than a pipe holds.
+    write.write_all(text.as_bytes())?;
+    Ok(Stdio::from(read))
 }
 
 /// A port on loopback that nobody uses now.

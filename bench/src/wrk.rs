@@ -1,31 +1,23 @@
-//! The generator: `wrk`, a closed loop over a fixed number of connections.
+//! The generator for HTTP/1.1: `wrk`, a closed loop over a fixed number of connections.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// What one run saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Load {
-    pub requests: f64,
-    pub seconds: f64,
-    /// 99th percentile of the latency, in milliseconds.
-    pub p99_ms: f64,
-    /// Answers other than 2xx and 3xx, and socket errors.
-    pub errors: f64,
+use crate::measured::Load;
+
+/// The command of one run on `core`.
+pub(crate) fn command(core: usize, to: SocketAddr, connections: usize, seconds: u64) -> Vec<String> {
+    let pinned = ["taskset", "-c", &core.to_string(), "wrk", "-t1", "--latency"].map(str::to_owned);
+    let what = [format!("-c{connections}"), format!("-d{seconds}s"), format!("http://{to}/")];
+    pinned.into_iter().chain(what).collect()
 }
 
-/// Runs `wrk` on `core`.
-pub(crate) fn run(core: usize, to: SocketAddr, connections: usize, seconds: u64) -> Result<Load> {
-    let output = Command::new("taskset")
-        .args(["-c", &core.to_string(), "wrk", "-t1", "--latency"])
-        .arg(format!("-c{connections}"))
-        .arg(format!("-d{seconds}s"))
-        .arg(format!("http://{to}/"))
-        .stdin(Stdio::null())
-        .output()
-        .context("run wrk")?;
+/// Runs it.
+pub(crate) fn run(command: &[String]) -> Result<Load> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().context("run wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         bail!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -39,6 +31,8 @@ fn parse(text: &str) -> Option<Load> {
         if let Some((requests, rest)) = line.split_once(" requests in ") {
             load.requests = requests.parse().ok()?;
             load.seconds = in_ms(rest.split(',').next()?)? / 1_000.0;
+        } else if let Some(rest) = line.strip_prefix("50%") {
+            load.p50_ms = in_ms(rest.trim())?;
         } else if let Some(rest) = line.strip_prefix("99%") {
             load.p99_ms = in_ms(rest.trim())?;
         } else if let Some(rest) = line.strip_prefix("Non-2xx or 3xx responses:") {

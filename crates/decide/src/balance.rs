@@ -33,7 +33,7 @@ pub trait Balancer: Debug + Send + Sync {
         &self,
         level: &Level,
         endpoints: &[Endpoint],
-        context: &LoadBalancerContext<'_>,
+        ask: &Pick<'_>,
         dice: &mut dyn Dice,
     ) -> Option<usize>;
 }
@@ -48,7 +48,7 @@ fn of(how: &LoadBalancer, level: &Level, endpoints: &[Endpoint]) -> Arc<dyn Bala
 }
 
 /// What a balancer may look at.
-pub struct LoadBalancerContext<'a> {
+pub struct Pick<'a> {
     /// What is known of each endpoint, by index.
     pub load: &'a dyn Fn(usize) -> Load,
     /// Whether it may be chosen.
@@ -69,7 +69,7 @@ pub struct Load {
 }
 
 /// What is asked.
-pub struct EndpointQuery<'a> {
+pub struct Ask<'a> {
     /// What is known of each endpoint, by index.
     pub load: &'a dyn Fn(usize) -> Load,
     /// Those that this request has tried.
@@ -88,19 +88,19 @@ pub struct EndpointQuery<'a> {
 pub fn choose(
     priorities: &Priorities,
     endpoints: &[Endpoint],
-    query: &EndpointQuery<'_>,
+    ask: &Ask<'_>,
     dice: &mut dyn Dice,
 ) -> Option<usize> {
-    let EndpointQuery { load, tried, hash, turn, .. } = *query;
+    let Ask { load, tried, hash, turn, .. } = *ask;
     let fresh = |index: usize| !tried.contains(&index) && !load(index).ejected;
-    if let Some(pinned) = query.pinned.filter(|index| fresh(*index) && priorities.contains(*index)) {
+    if let Some(pinned) = ask.pinned.filter(|index| fresh(*index) && priorities.contains(*index)) {
         return Some(pinned);
     }
     let untried = |index: usize| !tried.contains(&index);
     let healthy = |index: usize| !load(index).ejected;
     let wishes: [&dyn Fn(usize) -> bool; 4] = [&fresh, &untried, &healthy, &|_| true];
     wishes.iter().find_map(|usable| {
-        let pick = LoadBalancerContext { load, usable, hash, turn };
+        let pick = Pick { load, usable, hash, turn };
         priorities.iter().find_map(|(level, balancer)| balancer.pick(level, endpoints, &pick, dice))
     })
 }

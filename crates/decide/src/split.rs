@@ -1,4 +1,4 @@
-//! Chooses among a rule's weighted backends.
+//! Which of a rule's weighted backends.
 
 #[cfg(test)]
 mod tests;

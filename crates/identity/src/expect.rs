@@ -1,9 +1,9 @@
-//! Which server identities a client accepts.
+//! Whom a client accepts.
 
 use model::{SpiffeId, TrustDomain};
 use std::sync::Arc;
 
-/// Which server identities a client accepts.
+/// Whom a client accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// One of these identities; an empty list accepts nobody.

@@ -14,7 +14,7 @@ pub enum Freshness {
     Good,
     /// The last part of its life ([`EXPIRES_SOON_PART`]); so long is left.
     ExpiresSoon(Duration),
-    /// Expired, this long ago.
+    /// It has expired, so long ago.
     Expired(Duration),
 }
 
@@ -33,7 +33,7 @@ impl Freshness {
 
 /// A certificate that a process holds, for its reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CertificateValidity {
+pub struct HeldCertificate {
     /// What it is for, in a word or two.
     pub name: &'static str,
     /// Valid from.
@@ -42,7 +42,7 @@ pub struct CertificateValidity {
     pub not_after: SystemTime,
 }
 
-impl CertificateValidity {
+impl HeldCertificate {
     /// How much of its life is left.
     pub fn freshness(&self, now: SystemTime) -> Freshness {
         Freshness::of(self.not_before, self.not_after, now)

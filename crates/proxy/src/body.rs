@@ -1,12 +1,12 @@
-//! Bodies with memory: a request body that can be sent again, one that must keep coming (`stall_timeout`), and a
+//! Bodies with memory: a request body that can be sent again, one that must keep coming (`patient`), and a
 //! response body with a deadline. Each costs a box, so they are used only where there is a body to replay or a
 //! timeout to keep.
 
-mod stall_timeout;
+mod patient;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use stall_timeout::StallTimeout;
+pub(crate) use patient::Patient;
 
 use bytes::{Bytes, BytesMut};
 use codec::{Body, BodyError, Charge};
@@ -101,7 +101,7 @@ impl Replay {
                     source.turn += 1;
                     (source.turn, matches!(source.state, State::Whole | State::Ended))
                 };
-                Body::boxed(BodyReader { source: Rc::clone(source), turn, is_whole })
+                Body::boxed(Reader { source: Rc::clone(source), turn, is_whole })
             }
         }
     }
@@ -212,14 +212,14 @@ impl Seen {
 }
 
 /// One attempt's view of the body.
-struct BodyReader {
+struct Reader {
     source: Rc<RefCell<Source>>,
     turn: u32,
     /// It has the first byte.
     is_whole: bool,
 }
 
-impl http_body::Body for BodyReader {
+impl http_body::Body for Reader {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -1,4 +1,4 @@
-//! Label selectors: `matchLabels` and Istio's `selector`.
+//! What selects by labels.
 
 use crate::decode::Unsupported;
 use serde::Deserialize;

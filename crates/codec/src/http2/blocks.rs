@@ -263,8 +263,7 @@ impl Blocks {
             return Err(Unreadable);
         }
         if is_last {
-            let frame = self.pending.get(self.frame_start..).ok_or(Unreadable)?;
-            let fields = fields_in(is_first_frame, flags, frame)?;
+            let fields = fields_in(is_first_frame, flags, &self.pending[self.frame_start..])?;
             let (start, len) = (self.frame_start + fields.start, fields.len());
             self.pending.copy_within(start..start + len, self.frame_start);
             self.frame_start += len;
@@ -274,8 +273,6 @@ impl Blocks {
             return Ok(Judged::Passes);
         }
         let block = std::mem::take(&mut self.pending);
-        // A peer that breaks the protocol may go on without another begin.
-        self.frame_start = 0;
         self.block(&block)
     }
 

@@ -1,4 +1,4 @@
-//! A fixed text as a source; it never changes.
+//! A text as a source: what it says at the start, it says for ever.
 
 use crate::source::ObjectSource;
 use crate::source::id::SourceId;

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-//! The explanation of a request as text.
+//! What a person is told of a request.
 
 use super::{Explanation, Verdict, explain, judge};
 use crate::RequestView;

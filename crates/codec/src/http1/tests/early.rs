@@ -1,4 +1,4 @@
-//! Answers that come before the request is complete, and ends that the client must see.
+//! Answers that come before the request is complete, and ends that the client must be told of.
 
 use std::io;
 use std::pin::Pin;

@@ -1,0 +1,49 @@
+//! What can be measured: a table with one row, and one file, for each scenario.
+
+mod bulk; // HTTP/2 uploads and downloads
+mod counts; // gates of CI
+mod http1; // plain, one worker
+mod http2; // plain HTTP/2 and gRPC
+mod latency; // what sidecars add to it
+mod pair; // two sidecars in a chain
+mod routes; // what many of them cost
+mod tcp; // opaque bytes through two sidecars
+mod world; // what many objects cost
+
+pub(crate) use counts::check;
+
+use anyhow::Result;
+
+use crate::options::Options;
+use crate::report::ScenarioReport;
+
+/// One row.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    pub name: &'static str,
+    /// For people who choose.
+    pub about: &'static str,
+    /// Whether it belongs to the short set.
+    pub is_short: bool,
+    pub run: Run,
+}
+
+/// Measures, and says what was found.
+type Run = fn(&Options) -> Result<ScenarioReport>;
+
+const fn row(name: &'static str, is_short: bool, run: Run, about: &'static str) -> Scenario {
+    Scenario { name, about, is_short, run }
+}
+
+/// All of them, in the order of the document.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    row("counts", true, counts::run, "instructions, system calls, allocations, bytes: gates of CI"),
+    row("http1", true, http1::run, "plain HTTP/1.1 keep-alive through one worker"),
+    row("http2", true, http2::run, "plain HTTP/2 and gRPC through one worker"),
+    row("pair", true, pair::run, "two sidecars in a chain, mutual TLS over HTTP/2 between them"),
+    row("latency", true, latency::run, "what two sidecars add to it, at a constant rate"),
+    row("tcp", true, tcp::run, "opaque TCP through two sidecars, CPU a gigabyte"),
+    row("bulk", true, bulk::run, "HTTP/2 uploads and downloads, of direct"),
+    row("routes", true, routes::run, "memory and writes with many HTTPRoutes"),
+    row("world", true, world::run, "memory and changes with many objects, in `translate` alone"),
+];
