@@ -48,6 +48,11 @@ fn first_sentence(source: &str) -> String {
     let lines = source.lines().skip_while(|line| line.starts_with("#!["));
     let head = lines.map_while(|line| line.strip_prefix("//!")).map(str::trim);
     let text = head.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    // A crate's layer says nothing of what it is for.
+    let text = match text.split_once(". ") {
+        Some((layer, rest)) if layer.starts_with("Layer ") => rest.to_owned(),
+        _ => text,
+    };
     let end = text.match_indices(". ").map(|(at, _)| at).find(|at| !text[..*at].ends_with("e.g"));
     end.map_or(text.clone(), |end| text[..=end].to_owned())
 }

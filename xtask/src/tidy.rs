@@ -1,6 +1,6 @@
 //! `cargo xtask tidy`: what a compiler does not check. One line per finding; exit 1 when there is any.
 //!
-//! `arrows` holds the layers of the design, `crates` what may be linked, `circles` who may use whom within a crate,
+//! `arrows` holds the layers of the design, `crates` what may be linked, `circles` which file may use which within a crate,
 //! `sources` the shape of files, `types` that a type's name is found once, `papers` that what the papers name is there.
 
 mod arrows;

@@ -64,7 +64,7 @@ struct ManyObjects {
 /// What one change costs, medians.
 struct OneChange {
     what: &'static str,
-    /// Until it is known whom it concerns.
+    /// Until it is known which proxies it concerns.
     change_us: f64,
     /// All findings after it.
     findings_ms: f64,
@@ -84,7 +84,7 @@ fn section(measured: &ManyObjects) -> String {
         measured.findings,
         measured.findings_ms
     );
-    out.push_str("| change of | whom it concerns, µs | all findings then, ms |\n|---|---|---|\n");
+    out.push_str("| change of | which proxies, µs | all findings then, ms |\n|---|---|---|\n");
     for one in &measured.changes {
         let _ = writeln!(out, "| {} | {:.1} | {:.2} |", one.what, one.change_us, one.findings_ms);
     }
@@ -264,6 +264,6 @@ const ABOUT: &str = "## Many objects
 
 The world of `translate` alone, in the bench's own process: each Service has a WorkloadGroup and one workload, in 100
 namespaces; each tenth policy is for its whole namespace. Heap is bytes as asked for, counted by the allocator. Times of
-changes are medians: of taking in one change and knowing whom it concerns, and of all findings after it.
+changes are medians: of taking in one change and knowing which proxies it concerns, and of all findings after it.
 
 ";

@@ -89,7 +89,7 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     (
         ISTIO_NETWORKING_GROUP,
         "DestinationRule",
-        "use one Service per version and HTTPRoute backendRefs with weights",
+        "use one Service per version and HTTPRoute backendRefs with weights for subsets, and TrafficPolicy for loadBalancer",
     ),
     (
         ISTIO_NETWORKING_GROUP,

@@ -46,7 +46,7 @@ pub fn files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Ob
 }
 
 /// As [`documents`], for who has no last good version to keep: a policy that is refused is there all the
-/// same, as one that denies everything to whom it selects.
+/// same, as one that denies everything to the workloads that it selects.
 pub fn documents_fail_closed(text: &str, file: &str) -> (Vec<Object>, Vec<Finding>) {
     let mut parser = FileParser { on_refusal: OnRefusal::Closed, ..FileParser::default() };
     parser.file(&Arc::from(file), text);

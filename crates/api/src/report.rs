@@ -133,7 +133,7 @@ pub struct ClusterStanding {
     pub applied: Option<String>,
     /// Why it refused the last that it was told.
     pub error: Option<String>,
-    /// Number of clusters that it was told of.
+    /// Number of clusters that it knows.
     pub resources: Option<usize>,
     /// Where it calls from.
     pub address: Option<String>,

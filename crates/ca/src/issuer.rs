@@ -1,11 +1,12 @@
 //! Who signs: the seam between programs that need certificates and whoever holds a key for them.
 //!
-//! A [`RootIssuer`] signs a cluster's intermediate, a [`LeafIssuer`] the leaf of a workload. A further issuer is a
-//! file here with its options, a field of [`IssuerOptions`] and a row of [`ISSUERS`].
+//! A [`RootIssuer`] signs a cluster's intermediate, a [`LeafIssuer`] the leaf of a workload. A further
+//! root issuer is a file here with its options, a field of [`IssuerOptions`] and a row of [`ISSUERS`]. There is one leaf
+//! issuer so far, [`intermediate`]; the control plane's `authority` makes it.
 //! Names in requests mean nothing to any of them. Read `socket` and `serve` next, which are the two ends of one stream.
 
 mod frame;
-pub mod held;
+pub mod intermediate;
 pub mod serve;
 pub mod socket;
 
@@ -27,7 +28,7 @@ pub struct Issued {
     pub chain: Vec<Vec<u8>>,
     /// Trust bundles of all domains that the holder knows.
     pub bundles: Vec<TrustBundle>,
-    /// For whom, when it is a leaf.
+    /// The leaf's SPIFFE id; `None` for an intermediate.
     pub id: Option<SpiffeId>,
     /// The trust domain.
     pub trust_domain: TrustDomain,
@@ -45,12 +46,12 @@ pub enum IssueError {
     /// The answer makes no sense.
     #[error("malformed answer: {0}")]
     Malformed(&'static str),
-    /// What is held here did not sign.
+    /// The intermediate here did not sign.
     #[error(transparent)]
     Sign(SignError),
 }
 
-/// Signs for a plane; implementations hold a root or know whom to ask.
+/// Signs for a plane; implementations hold a root or ask who holds it.
 pub trait RootIssuer: Send + Sync + 'static {
     /// An intermediate CA for the caller's cluster. `csr` is PKCS #10 in DER.
     fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>>;
@@ -63,7 +64,7 @@ pub trait RootIssuer: Send + Sync + 'static {
 pub struct LeafRequest<'a> {
     /// PKCS #10, DER: only its key counts.
     pub csr: &'a [u8],
-    /// For whom.
+    /// The identity in the request.
     pub id: &'a SpiffeId,
     /// Of the registration, which stands in the leaf (`model::trust::Proof`); none for programs of the mesh itself.
     pub uid: Option<&'a str>,
@@ -89,7 +90,7 @@ pub struct IssuerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// None was given.
-    #[error("who signs the certificates? give --issuer-fd")]
+    #[error("no issuer of certificates: set --issuer-fd")]
     NotGiven,
     /// More than one was given.
     #[error("several issuers are given; give one")]

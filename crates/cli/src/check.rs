@@ -1,4 +1,4 @@
-//! `leno check`: is all well? One line for each question, or the same as a document.
+//! `leno check`: checks the mesh. One line for each question, or the same as a document.
 
 use crate::console::{Console, Tone, paint};
 use crate::exit::{self, Outcome};

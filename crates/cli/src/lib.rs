@@ -31,7 +31,7 @@ pub enum Command {
     /// Create or change objects from files, as one change; when any of them is wrong nothing is applied
     ///
     /// All objects come into force at one moment, whatever their order, or none of them does. Objects of kinds
-    /// that others serve are skipped and told of; see --strict.
+    /// that others serve are skipped and listed; see --strict.
     Apply(apply::Apply),
     /// Show objects
     Get(get::Get),

@@ -1,4 +1,4 @@
-//! `leno withdraw`: a proxy that will not come back is no longer missed.
+//! `leno withdraw`: removes a proxy that will not come back.
 
 use crate::console::Console;
 use crate::exit::{self, Failure, Outcome};

@@ -261,7 +261,7 @@ pub struct ResetLimits {
 }
 
 impl Default for ResetLimits {
-    /// The library's own, for callers of whom nothing is known.
+    /// The library's defaults, for callers of which nothing is known.
     fn default() -> Self {
         ResetLimits { pending_accept: 20, remembered: 50, errors: 1024, data_frame_budget: None }
     }

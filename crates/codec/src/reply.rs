@@ -1,4 +1,4 @@
-//! What a service answers to a request.
+//! What a service answers to a request: a response, a reset, or a tunnel.
 
 use std::fmt;
 

@@ -4,10 +4,10 @@
 
 use crate::task::Handle;
 use ca::issuer::LeafRequest;
-use ca::issuer::held::HeldIntermediate;
+use ca::issuer::intermediate::IntermediateIssuer;
 use ca::{IssueError, LeafIssuer, RootIssuer, SignError, Signer};
 use daemon::clock::Clock;
-use identity::freshness::HeldCertificate;
+use identity::freshness::CertificateValidity;
 use identity::rotate::{SignedLeaf, jitter};
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
 use model::trust::TrustBundle;
@@ -49,7 +49,7 @@ pub enum AuthorityError {
 
 /// The signing certificate of now.
 pub(crate) struct Current {
-    held: HeldIntermediate,
+    held: IntermediateIssuer,
     since: SystemTime,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn obtain(
         Some(found) if found == *cluster => {}
         found => return Err(AuthorityError::OtherCluster { found, cluster: cluster.clone() }),
     }
-    Ok(Current { held: HeldIntermediate { signer, bundles: issued.bundles }, since })
+    Ok(Current { held: IntermediateIssuer { signer, bundles: issued.bundles }, since })
 }
 
 /// Asks until it is answered.
@@ -117,9 +117,9 @@ impl Authority {
     }
 
     /// The certificates that this control plane lives on: the one it signs with, and its own.
-    pub fn certificates(&self, own: &Identity) -> Vec<HeldCertificate> {
+    pub fn certificates(&self, own: &Identity) -> Vec<CertificateValidity> {
         let current = self.current();
-        let signing = HeldCertificate {
+        let signing = CertificateValidity {
             name: "signing certificate",
             not_before: current.since,
             not_after: current.held.signer.not_after(),

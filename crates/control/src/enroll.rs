@@ -6,7 +6,7 @@
 
 use crate::authority::Authority;
 use crate::metrics::Metrics;
-use crate::presence::{ADDRESSES_MAX, Registration, Standing, Stranger, Validity, put, seconds};
+use crate::presence::{ADDRESSES_MAX, Registration, Standing, StreamRefusal, Validity, put, seconds};
 use crate::rate::{Bucket, CallerBuckets, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{CheckedToken, TokenError, Tokens, random_hex};
@@ -187,7 +187,7 @@ impl Enroller {
     async fn try_sign(&self, peer: &CallingPeer, csr: &[u8]) -> Result<Signed, Status> {
         let late = peer.proof.is_none();
         let proof = peer.proof.as_ref().or(peer.expired.as_ref()).cloned().ok_or_else(|| peer.unproved())?;
-        let uid = proof.uid.clone().ok_or(Stranger::OtherRegistration).map_err(denied)?;
+        let uid = proof.uid.clone().ok_or(StreamRefusal::OtherRegistration).map_err(denied)?;
         let (id, expired, shown) = (proof.id.clone(), proof.expires, Validity::of(&proof));
         let claimed = uid.clone();
         let admitted = self.parts.handle.run(move |plane, now| match late {
@@ -227,7 +227,7 @@ impl Enroller {
             let registration = plane.admit(&uid, &proof)?;
             let deadline = now.instant + deadline.min(WITHDRAW_MAX);
             plane.withdraw(&registration.uid, deadline, now.instant, reply);
-            Ok::<(), Stranger>(())
+            Ok::<(), StreamRefusal>(())
         });
         begun.await.map_err(stopping)?.map_err(denied)?;
         let withdrawn = answer.await.map_err(|_| stopping(Ended))?;
@@ -276,10 +276,10 @@ fn pass(taken: Take) -> Result<(), Status> {
     }
 }
 
-fn denied(stranger: Stranger) -> Status {
+fn denied(stranger: StreamRefusal) -> Status {
     let code = match stranger {
         // Its old stream may not be noticed to have ended yet.
-        Stranger::InUse => Code::Unavailable,
+        StreamRefusal::InUse => Code::Unavailable,
         _ => Code::PermissionDenied,
     };
     Status::new(code, stranger.to_string())

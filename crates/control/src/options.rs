@@ -29,7 +29,7 @@ pub struct Options {
     ///
     /// A file that is broken, empty, unreadable or larger than 4 MiB keeps its last good objects. So does a
     /// directory that is removed, or is empty and not the one that was read before: removing it takes nothing
-    /// out, emptying it does. Documents of kinds that others serve are skipped. All of that is told as findings.
+    /// out, emptying it does. Documents of kinds that others serve are skipped. All of that is reported as findings.
     #[arg(long, value_name = "DIR")]
     pub config: Option<PathBuf>,
     /// Directory that fills the gaps of --config, watched like it; may be repeated, the first has precedence

@@ -1,4 +1,4 @@
-//! The control plane without its sockets: what is known, who is there, what is served to whom.
+//! The control plane without its sockets: what is known, who is there, what each proxy is served.
 //!
 //! One task owns it (see `task`). Everything that happens is a call here with the time as an argument;
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`. How objects come

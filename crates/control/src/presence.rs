@@ -83,7 +83,7 @@ pub enum Absence {
 
 /// Why a proxy's stream is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stranger {
+pub enum StreamRefusal {
     /// No such registration.
     #[error("the registration is not known here; join again with a new token")]
     Unknown,
@@ -159,17 +159,17 @@ impl Presence {
 
     /// Whether who proved this to `cluster` may act as `uid`. The identity is the whole group's, so the
     /// certificate must be the registration's own too, and signed here.
-    pub fn admit(&self, uid: &str, proof: &Proof, cluster: &str) -> Result<&Registration, Stranger> {
+    pub fn admit(&self, uid: &str, proof: &Proof, cluster: &str) -> Result<&Registration, StreamRefusal> {
         if proof.cluster().is_none_or(|voucher| **voucher != *cluster) {
-            return Err(Stranger::OtherCluster);
+            return Err(StreamRefusal::OtherCluster);
         }
-        let registration = self.find(uid).ok_or(Stranger::Unknown)?;
+        let registration = self.find(uid).ok_or(StreamRefusal::Unknown)?;
         if *registration.identity != proof.id.to_string() {
-            return Err(Stranger::OtherIdentity);
+            return Err(StreamRefusal::OtherIdentity);
         }
         match proof.uid.as_deref() == Some(uid) {
             true => Ok(registration),
-            false => Err(Stranger::OtherRegistration),
+            false => Err(StreamRefusal::OtherRegistration),
         }
     }
 
@@ -182,26 +182,31 @@ impl Presence {
         proof: &Proof,
         cluster: &str,
         now: SystemTime,
-    ) -> Result<&Registration, Stranger> {
+    ) -> Result<&Registration, StreamRefusal> {
         let registration = self.admit(uid, proof, cluster)?;
         let ago = now.duration_since(proof.expires).unwrap_or_default();
         registration.renewable()?;
         if ago > self.lives.renewal_grace {
-            return Err(Stranger::TooLate(ago, self.lives.renewal_grace));
+            return Err(StreamRefusal::TooLate(ago, self.lives.renewal_grace));
         }
         if registration.used.is_some_and(|used| Validity::of(proof).is_older(used)) {
-            return Err(Stranger::Superseded);
+            return Err(StreamRefusal::Superseded);
         }
         match self.streams(uid) {
             0 => Ok(registration),
-            _ => Err(Stranger::InUse),
+            _ => Err(StreamRefusal::InUse),
         }
     }
 
     /// The proxy gets another certificate for the one that it showed, unless it was withdrawn since it was admitted.
     /// A row only without a stream: the end of a stream stores it otherwise.
-    pub fn renew(&mut self, uid: &str, shown: Validity, expires_s: u64) -> Result<Option<Change>, Stranger> {
-        let entry = self.entries.get_mut(uid).ok_or(Stranger::Unknown)?;
+    pub fn renew(
+        &mut self,
+        uid: &str,
+        shown: Validity,
+        expires_s: u64,
+    ) -> Result<Option<Change>, StreamRefusal> {
+        let entry = self.entries.get_mut(uid).ok_or(StreamRefusal::Unknown)?;
         entry.registration.renewable()?;
         entry.registration.uses(shown);
         entry.registration.expires_s = entry.registration.expires_s.max(Some(expires_s));

@@ -1,7 +1,7 @@
 //! Control streams over the network: who may open one, and the loop between it and the plane.
 
 use crate::metrics::Metrics;
-use crate::presence::{ADDRESSES_MAX, Stranger, Validity};
+use crate::presence::{ADDRESSES_MAX, StreamRefusal, Validity};
 use crate::stream::{ControlStream, RequestFailure, StreamPeer};
 use crate::task::{Ended, Handle};
 use daemon::clock::Clock;
@@ -67,7 +67,7 @@ pub(crate) enum StreamFailure {
     Silent,
     /// It is not who it says.
     #[error(transparent)]
-    Stranger(#[from] Stranger),
+    StreamRefusal(#[from] StreamRefusal),
     /// There is no room for it: see [`crate::plane::STREAMS_MAX`].
     #[error("too many streams")]
     TooMany,
@@ -84,7 +84,7 @@ impl From<StreamFailure> for Status {
         let code = match failure {
             StreamFailure::Request(RequestFailure::Fault(fault)) => return fault.into(),
             StreamFailure::Silent => Code::DeadlineExceeded,
-            StreamFailure::Stranger(_) => Code::PermissionDenied,
+            StreamFailure::StreamRefusal(_) => Code::PermissionDenied,
             StreamFailure::TooMany | StreamFailure::Request(_) => Code::ResourceExhausted,
             StreamFailure::Ended(_) => Code::Unavailable,
         };

@@ -1,7 +1,8 @@
 //! Where objects come from: directories of files, a text, the API, merged by precedence into what is in force.
 //!
 //! A source reads and watches, `sink` hands on what it says, `objects` merges, `status` and `write_back` tell it what
-//! came of its objects. A further source is a file here, a row in `id` and a line in [`Sources::open`].
+//! came of its objects. A further source is a file here, a row in `id`, a field of [`Sources`]
+//! (with its flag in `control::options`) and a line in [`Sources::open`].
 //! Nothing is understood here: `api` parses, `translate` says what it means. Read `directory` next.
 
 pub mod applied;
@@ -47,7 +48,7 @@ pub trait ObjectSource: Send + 'static {
 pub struct Sources {
     /// Directories, watched; the first one has precedence.
     pub directories: Vec<PathBuf>,
-    /// Documents, for ever.
+    /// Documents that never change.
     pub text: Option<String>,
 }
 

@@ -9,14 +9,14 @@ use api::report::{
     CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport, KnownClusters,
     ProxyReport, SyncState,
 };
-use identity::freshness::{Freshness, HeldCertificate};
+use identity::freshness::{CertificateValidity, Freshness};
 use model::time::rfc3339;
 use planes::report::{certificate_state, value};
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Answers `GET /leno/v1/NAME`; `None`: no such report. `held` are the control plane's own certificates.
-pub fn report(name: &str, plane: &Plane, held: &[HeldCertificate], now: Now) -> Option<Value> {
+pub fn report(name: &str, plane: &Plane, held: &[CertificateValidity], now: Now) -> Option<Value> {
     match name {
         "status" => Some(value(status(plane, held, now))),
         "findings" => Some(value(findings(plane))),
@@ -25,7 +25,7 @@ pub fn report(name: &str, plane: &Plane, held: &[HeldCertificate], now: Now) -> 
     }
 }
 
-fn status(plane: &Plane, held: &[HeldCertificate], now: Now) -> ControlStatus {
+fn status(plane: &Plane, held: &[CertificateValidity], now: Now) -> ControlStatus {
     let mut proxies: Vec<ProxyReport> =
         plane.streams().map(|(_, stream)| proxy(stream, plane, now)).collect();
     // Counted as there or missed, but not heard of: never in sync.

@@ -205,7 +205,11 @@ pub async fn write_rows(store: Arc<dyn Store>, mut rows: mpsc::Receiver<Vec<Chan
             left.extend(batch);
         }
         let (writing, work) = (store.clone(), std::mem::take(&mut left));
-        left = tokio::task::spawn_blocking(move || write(&*writing, work)).await.unwrap_or_default();
+        let again = work.clone();
+        left = tokio::task::spawn_blocking(move || write(&*writing, work)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "writing to the store panicked; its rows are written again");
+            again
+        });
         // The oldest go: a later row says more.
         left.drain(..left.len().saturating_sub(ROWS_LEFT_MAX));
     }

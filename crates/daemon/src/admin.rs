@@ -2,9 +2,9 @@
 //!
 //! Whoever reaches it may read. What changes something is for root and for the user that the process runs as, from
 //! this machine: [`caller`] tells. That costs a look at all sockets of the machine, so only a change that there is
-//! (see [`AdminAnswer`]) is worth one, one at a time, and aside: nobody keeps operators out with it. Web pages may nothing (bad inputs C14):
-//! what comes from one is refused, and on loopback what names another host, too. Elsewhere scrapers come by any
-//! name.
+//! (see [`AdminAnswer`]) is worth one, one at a time, on a thread of its own: nobody keeps operators out with
+//! it. Requests from web pages are refused, and on loopback those that name another host, too. Elsewhere scrapers
+//! come by any name.
 
 mod caller;
 

@@ -1,4 +1,4 @@
-//! The wish to end: started once, seen by everybody who holds a `Drain`.
+//! The signal to drain: started once, seen by everybody who holds a `Drain`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
 //! Files and directories that a process writes: for its own user alone (0600, 0700), whatever the umask says.
 //!
-//! What is in them is no secret key, but names who talks to whom, hashes of tokens and other people's requests.
+//! What is in them is no secret key, but names which service calls which, hashes of tokens and other people's requests.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;

@@ -7,7 +7,7 @@ pub mod admin; // operators' HTTP port
 pub mod clock; // time as a seam
 mod drain; // begin to end
 pub mod files; // for their owner alone
-pub mod host; // whom a local listener answers
+pub mod host; // which Host names a local listener answers
 pub mod lines; // written by a thread of its own
 pub mod logging; // JSON to stderr
 pub mod metrics; // counters and their exposition

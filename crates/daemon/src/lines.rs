@@ -23,7 +23,7 @@ pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// At the end of the process, lines that are queued get so long to be written; then they are lost.
 pub const FINISH_MAX: Duration = Duration::from_secs(2);
-/// Losses are told of at most this often.
+/// Losses are logged at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Enough for a thread that copies bytes and logs a line now and then.
 const STACK_BYTES: usize = 256 * 1024;
@@ -58,7 +58,7 @@ pub enum Finished {
 }
 
 impl Lines {
-    /// Starts the writer thread on `sink`. `name`: of the thread, and of the log where losses are told of.
+    /// Starts the writer thread on `sink`. `name`: of the thread, and of the log where losses are written.
     ///
     /// # Errors
     /// The thread cannot be made.

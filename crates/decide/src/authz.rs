@@ -1,4 +1,4 @@
-//! May it: Istio's AuthorizationPolicy.
+//! Authorization decisions: Istio's AuthorizationPolicy.
 //!
 //! DENY is asked first, then ALLOW; AUDIT and dry-run policies are only reported by [`dry_run`]. Whatever
 //! cannot be known (an HTTP field of a TCP connection, a header that is no text, a condition that could not

@@ -33,7 +33,7 @@ pub trait Balancer: Debug + Send + Sync {
         &self,
         level: &Level,
         endpoints: &[Endpoint],
-        ask: &Pick<'_>,
+        context: &LoadBalancerContext<'_>,
         dice: &mut dyn Dice,
     ) -> Option<usize>;
 }
@@ -48,7 +48,7 @@ fn of(how: &LoadBalancer, level: &Level, endpoints: &[Endpoint]) -> Arc<dyn Bala
 }
 
 /// What a balancer may look at.
-pub struct Pick<'a> {
+pub struct LoadBalancerContext<'a> {
     /// What is known of each endpoint, by index.
     pub load: &'a dyn Fn(usize) -> Load,
     /// Whether it may be chosen.
@@ -69,7 +69,7 @@ pub struct Load {
 }
 
 /// What is asked.
-pub struct Ask<'a> {
+pub struct EndpointQuery<'a> {
     /// What is known of each endpoint, by index.
     pub load: &'a dyn Fn(usize) -> Load,
     /// Those that this request has tried.
@@ -88,19 +88,19 @@ pub struct Ask<'a> {
 pub fn choose(
     priorities: &Priorities,
     endpoints: &[Endpoint],
-    ask: &Ask<'_>,
+    query: &EndpointQuery<'_>,
     dice: &mut dyn Dice,
 ) -> Option<usize> {
-    let Ask { load, tried, hash, turn, .. } = *ask;
+    let EndpointQuery { load, tried, hash, turn, .. } = *query;
     let fresh = |index: usize| !tried.contains(&index) && !load(index).ejected;
-    if let Some(pinned) = ask.pinned.filter(|index| fresh(*index) && priorities.contains(*index)) {
+    if let Some(pinned) = query.pinned.filter(|index| fresh(*index) && priorities.contains(*index)) {
         return Some(pinned);
     }
     let untried = |index: usize| !tried.contains(&index);
     let healthy = |index: usize| !load(index).ejected;
     let wishes: [&dyn Fn(usize) -> bool; 4] = [&fresh, &untried, &healthy, &|_| true];
     wishes.iter().find_map(|usable| {
-        let pick = Pick { load, usable, hash, turn };
+        let pick = LoadBalancerContext { load, usable, hash, turn };
         priorities.iter().find_map(|(level, balancer)| balancer.pick(level, endpoints, &pick, dice))
     })
 }

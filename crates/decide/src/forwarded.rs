@@ -1,4 +1,4 @@
-//! Whose word is taken for who the caller is, where other proxies stand in front of a gateway: fields
+//! Which entries of `x-forwarded-for` are trusted, where other proxies stand in front of a gateway: fields
 //! `xff_num_trusted_hops` and Envoy's `xff_trusted_cidrs` (its `use_remote_address` is always on here).
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One canonical authority for routing, policy, log and upstream (bad inputs P09), and the two forms of it
+//! One canonical authority for routing, policy, log and upstream, and the two forms of it
 //! that decisions compare: with and without its port.
 
 #[cfg(test)]

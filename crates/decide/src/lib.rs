@@ -1,5 +1,4 @@
-//! Layer 1. Every decision on a request: which route, may it, which backend, which endpoint, once more,
-//! and why.
+//! Layer 1. Every decision on a request, with its reason: route, authorization, backend, endpoint, retry.
 //!
 //! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy and the
 //! command line ask the same functions and cannot disagree. The order in which a request asks them: at the
@@ -9,19 +8,19 @@
 pub mod attach;
 pub mod authz;
 pub mod balance;
-pub mod budget;
 pub mod dice;
 pub mod explain;
 pub mod filter;
 pub mod forwarded;
 pub mod hash;
-pub mod health;
 pub mod host;
 pub mod listener;
+pub mod outlier;
 pub mod path;
 pub mod plan;
 pub mod request;
 pub mod retry;
+pub mod retry_budget;
 pub mod route;
 pub mod split;
 

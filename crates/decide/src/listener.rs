@@ -1,5 +1,5 @@
 //! Where a connection belongs: outbound by original address, inbound by destination, gateway by port and
-//! host. What is not ours is refused by name (bad inputs P09, P24).
+//! host. What is not ours is refused by name.
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A path is forwarded as it came, but for what the mesh's [`PathNormalization`] changes. Rules and policies
 //! are asked about every reading of it that some application has; where their verdicts differ, the request is
-//! refused (bad inputs, section 2.2). Paths that users write in rules and policies go through [`pattern`], so
+//! refused. Paths that users write in rules and policies go through [`pattern`], so
 //! that both sides are spelled alike. Read `readings` next.
 
 mod readings;
@@ -33,9 +33,9 @@ pub struct Path<'a> {
 /// Reads the path of a request, given without its query. Where nothing in it is odd, it costs one scan.
 ///
 /// - In every mode: what has no reading is refused, namely a raw `\`, `#`, `?`, space or control, encoded
-///   controls and `\` (P02, P04, P07), broken escapes, and longer encodings of characters than UTF-8 allows (P03).
+///   controls and `\`, broken escapes, and longer encodings of characters than UTF-8 allows.
 /// - `BASE` and above decode escapes of unreserved characters once and resolve dot segments (RFC 3986 sections
-///   6.2.2.2 and 5.2.4); letters keep their case (P06). `MERGE_SLASHES` and above make one of a run of slashes.
+///   6.2.2.2 and 5.2.4); letters keep their case. `MERGE_SLASHES` and above make one of a run of slashes.
 /// - Encoded slashes are treated as their action says; `DECODE_AND_MERGE_SLASHES` decodes them where they would
 ///   be kept.
 /// - All else stays byte for byte. An empty path is `/`; `*` (OPTIONS) stays.

@@ -1,4 +1,4 @@
-//! What becomes of a request where it comes in: may it, which rule, which filters, where to. The proxy carries it out,
+//! What becomes of a request where it comes in: authorization, rule, filters, where to. The proxy carries it out,
 //! [`crate::explain`] and the command line show it.
 
 use crate::RequestView;
@@ -108,19 +108,18 @@ impl<'a> Route<'a> {
     /// Why it ends here.
     pub fn on_request(&self, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
         match self.rule {
-            Some(rule) => {
+            Some(rule) if !rule.filters.is_empty() => {
                 let at = Matched { is_https: request.is_https(), ..self.at };
                 filter::on_request(&rule.filters, &at, request)
             }
-            None => Ok(Verdict::Continue),
+            _ => Ok(Verdict::Continue),
         }
     }
 
-    /// Runs the rule's filters on the response.
-    /// `request` is as it was sent.
-    pub fn on_response(&self, request: &RequestView<'_>, response: &mut dyn HeaderEdits) {
-        if let Some(rule) = self.rule {
-            filter::on_response(&rule.filters, request, response);
+    /// Runs the rule's filters on the response. `request` is as it was sent.
+    pub fn on_response(&self, request: &dyn RequestHead, response: &mut dyn HeaderEdits) {
+        if let Some(rule) = self.rule.filter(|rule| !rule.filters.is_empty()) {
+            filter::on_response(&rule.filters, &request.view(), response);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whether a failed attempt is followed by another (design, D7).
+//! Whether a failed attempt is followed by another.
 //!
 //! The rule above all: once bytes of a request that is not idempotent may have reached an application, it is
 //! never sent again, whatever a policy says. All that goes again is within the service's budget (`budget`), except
@@ -9,7 +9,7 @@
 mod tests;
 
 use crate::Dice;
-use crate::budget::Budget;
+use crate::retry_budget::Budget;
 use model::Reason;
 use model::reason::Retry;
 use model::route::RetryPolicy;

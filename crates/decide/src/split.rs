@@ -1,4 +1,4 @@
-//! Which of a rule's weighted backends.
+//! Chooses among a rule's weighted backends.
 
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,9 @@ impl Chain {
         request: &mut dyn RequestHead,
     ) -> Result<Verdict, Reason> {
         let mut fixed = HeadersOnly(request);
-        let request: &mut dyn RequestHead = if stage < Stage::Route { &mut fixed } else { fixed.0 };
+        // At the callee policies come last: nobody judges what is changed behind them.
+        let is_fixed = stage < Stage::Route || context.side == Side::Callee;
+        let request: &mut dyn RequestHead = if is_fixed { &mut fixed } else { fixed.0 };
         for filter in self.0.iter().filter(|filter| filter.stage() == stage) {
             match filter.on_request(context, request).await {
                 Ok(Verdict::Continue) => {}
@@ -85,13 +87,18 @@ impl Chain {
         Ok(())
     }
 
+    /// Whether a request is refused that one of them cannot look at.
+    pub fn fails_closed(&self) -> bool {
+        self.0.iter().any(|filter| filter.fail_mode() == FailMode::Closed)
+    }
+
     /// Whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// A request whose host and path have been read, and are still to be decided on: filters may edit header fields.
+/// A request whose host and path must stay as they were read: filters may edit header fields.
 struct HeadersOnly<'a>(&'a mut dyn RequestHead);
 
 impl RequestHead for HeadersOnly<'_> {

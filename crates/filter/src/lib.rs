@@ -2,7 +2,8 @@
 //! order of all stages of a request, and the chain that runs them.
 //!
 //! Filters of rules that only compute are pure and live in `decide::filter`; the canonical request is the same for
-//! both. This crate never opens a connection: a filter that must ask somebody does it by [`Outcall`]. Read `order`
+//! both. A filter that waits is an implementation of [`HttpFilter`] in its own file, with a [`Stage`] of `order`; until
+//! kinds configure such filters, they come in by `proxy::start::Seams::filters` alone. This crate never opens a connection: a filter that must ask somebody does it by [`Outcall`]. Read `order`
 //! first, then `contract`, `chain`.
 
 pub mod chain;

@@ -1,7 +1,7 @@
 //! The handle that the rest of a program holds: current SVID, current trust, TLS configurations from both.
 
 use crate::expect::Expect;
-use crate::freshness::HeldCertificate;
+use crate::freshness::CertificateValidity;
 use crate::refusal::refusal;
 use crate::svid::Svid;
 use crate::verify::{Late, Trust, Verifier, Wanted};
@@ -36,7 +36,7 @@ pub enum Clients {
     None,
 }
 
-/// Who we are and whom we trust; copies share one state, and every handshake reads the current one.
+/// Our identity and the authorities that we trust; copies share one state, and every handshake reads the current one.
 #[derive(Clone)]
 pub struct Identity {
     trust: Arc<ArcSwap<Trust>>,
@@ -113,8 +113,8 @@ impl Identity {
     }
 
     /// Our certificate under a name, for reports.
-    pub fn held(&self, name: &'static str) -> Option<HeldCertificate> {
-        self.svid().map(|svid| HeldCertificate {
+    pub fn held(&self, name: &'static str) -> Option<CertificateValidity> {
+        self.svid().map(|svid| CertificateValidity {
             name,
             not_before: svid.not_before,
             not_after: svid.not_after,
@@ -147,7 +147,7 @@ impl Identity {
         };
         let mut config = builder.with_cert_resolver(Arc::new(Resolver(self.svid.clone())));
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        // Resumption would skip the verifier (design, D4).
+        // Resumption would skip the verifier.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;

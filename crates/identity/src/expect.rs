@@ -1,9 +1,9 @@
-//! Whom a client accepts.
+//! Which server identities a client accepts.
 
 use model::{SpiffeId, TrustDomain};
 use std::sync::Arc;
 
-/// Whom a client accepts.
+/// Which server identities a client accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// One of these identities; an empty list accepts nobody.

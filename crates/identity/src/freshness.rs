@@ -14,7 +14,7 @@ pub enum Freshness {
     Good,
     /// The last part of its life ([`EXPIRES_SOON_PART`]); so long is left.
     ExpiresSoon(Duration),
-    /// It has expired, so long ago.
+    /// Expired, this long ago.
     Expired(Duration),
 }
 
@@ -33,7 +33,7 @@ impl Freshness {
 
 /// A certificate that a process holds, for its reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldCertificate {
+pub struct CertificateValidity {
     /// What it is for, in a word or two.
     pub name: &'static str,
     /// Valid from.
@@ -42,7 +42,7 @@ pub struct HeldCertificate {
     pub not_after: SystemTime,
 }
 
-impl HeldCertificate {
+impl CertificateValidity {
     /// How much of its life is left.
     pub fn freshness(&self, now: SystemTime) -> Freshness {
         Freshness::of(self.not_before, self.not_after, now)

@@ -1,4 +1,4 @@
-//! Layer 3. Who we are and whom we believe: SVIDs, trust bundles, the TLS verifier and resolver, rotation.
+//! Layer 3. Identity: SVIDs, trust bundles, the TLS verifier and resolver, rotation.
 //!
 //! Invariants kept here: TLS 1.3 only, no tickets, no resumption, no early data; a root vouches for its own
 //! trust domain and no other; keys are made in memory and cannot be read out. Nothing here signs

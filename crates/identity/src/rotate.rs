@@ -159,7 +159,7 @@ async fn sleep_until(due: SystemTime, wall: &impl Fn() -> SystemTime) {
 }
 
 /// One attempt, with a new key. What comes back must be ours, good now, and believed by those who trust what
-/// we shall trust; otherwise the old one stays (bad inputs K07).
+/// we shall trust; otherwise the old one stays.
 async fn renew<S, F, E>(
     identity: &Identity,
     sign: &S,

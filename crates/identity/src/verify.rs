@@ -1,7 +1,7 @@
-//! Whom we believe: one verifier for both sides of a handshake.
+//! Verifies peers' certificates: one verifier for both sides of a handshake.
 //!
 //! A chain is built against the roots of the trust domain that the peer claims, and no others, so a
-//! federated root cannot vouch for our own domain (bad inputs T02). Host names play no part. The path also
+//! federated root cannot vouch for our own domain. Host names play no part. The path also
 //! says which cluster signed, which is all that binds a name to a cluster (decision 0003).
 
 use crate::expect::Expect;

@@ -1,4 +1,4 @@
-//! Certificates of others that are outside their validity: counted, and told with both times, at WARN.
+//! Certificates of others that are outside their validity: counted, and logged with both times, at WARN.
 //!
 //! One place for all handshakes of a process, so that none can fail over a clock without anybody learning it.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// One line at most in this time; the others are counted, and the next line says how many there were. A peer
 /// that tries again and again must not fill the log.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
 /// How many handshakes failed because a certificate of the other side was outside its validity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,39 +26,39 @@ pub struct OutsideValidity {
 pub(crate) struct ValidityWatch {
     expired: AtomicU64,
     not_yet_valid: AtomicU64,
-    told: Mutex<Told>,
+    logged: Mutex<Logged>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Logged {
     last: Option<Instant>,
-    untold: u64,
+    unlogged: u64,
 }
 
 impl ValidityWatch {
-    /// Counts one, and tells of it unless another was told of a moment ago. `claimed` is whom the certificate
-    /// names, which nobody may have signed.
+    /// Counts one, and logs it unless another was logged a moment ago. `claimed` is the identity in the
+    /// certificate, which may not be signed by anybody.
     pub(crate) fn note(&self, outside: Outside, claimed: Option<&SpiffeId>) {
         let counter = match outside.bound {
             Bound::NotAfter => &self.expired,
             Bound::NotBefore => &self.not_yet_valid,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        let Some(untold) = self.is_due(Instant::now()) else { return };
+        let Some(unlogged) = self.is_due(Instant::now()) else { return };
         let claimed = claimed.map(ToString::to_string);
         let difference_s = outside.by().as_secs();
-        tracing::warn!(claimed, difference_s, untold, "handshake refused: {outside}");
+        tracing::warn!(claimed, difference_s, unlogged, "handshake refused: {outside}");
     }
 
-    /// How many were not told of since the last line; `None`: this one is not told of either.
+    /// How many were not logged since the last line; `None`: this one is not logged either.
     fn is_due(&self, now: Instant) -> Option<u64> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.last.is_some_and(|last| now.saturating_duration_since(last) < TOLD_EVERY) {
-            told.untold += 1;
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.last.is_some_and(|last| now.saturating_duration_since(last) < LOGGED_EVERY) {
+            logged.unlogged += 1;
             return None;
         }
-        told.last = Some(now);
-        Some(std::mem::take(&mut told.untold))
+        logged.last = Some(now);
+        Some(std::mem::take(&mut logged.unlogged))
     }
 
     pub(crate) fn counts(&self) -> OutsideValidity {

@@ -139,7 +139,7 @@ impl HostPlan {
     }
 }
 
-/// The services of the demo, each with whom it calls, and the last part of its address.
+/// The services of the demo, each with the service that it calls, and the last part of its address.
 const CHAIN: [(&str, &str, Option<&str>, u8); 4] = [
     ("web-api", "v1", Some("recommendation"), 11),
     ("recommendation", "v1", Some("purchase-history"), 12),

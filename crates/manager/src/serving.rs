@@ -128,13 +128,13 @@ pub struct Hub {
     storing: tokio::sync::Mutex<()>,
     open: Mutex<HashMap<Arc<str>, u32>>,
     /// What each cluster was told and what it confirmed, by its latest stream.
-    told: Mutex<HashMap<Arc<str>, Told>>,
+    told: Mutex<HashMap<Arc<str>, ClusterSync>>,
     streams: AtomicU64,
 }
 
 /// How far a cluster is with what the others offer.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct ClusterSync {
     /// Number of the stream.
     stream: u64,
     /// Where the control plane called from.
@@ -208,7 +208,7 @@ impl Hub {
     }
 
     /// What each connected cluster was told.
-    pub fn told(&self) -> MutexGuard<'_, HashMap<Arc<str>, Told>> {
+    pub fn told(&self) -> MutexGuard<'_, HashMap<Arc<str>, ClusterSync>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -312,6 +312,14 @@ impl Hub {
         result
     }
 
+    /// Keeps how far a cluster is, unless a newer stream of it says so already.
+    fn note_sync(&self, cluster: &Arc<str>, sync: ClusterSync) {
+        let mut all = self.told();
+        if all.get(cluster).is_none_or(|known| known.stream <= sync.stream) {
+            all.insert(cluster.clone(), sync);
+        }
+    }
+
     async fn tell_on(
         &self,
         stream: u64,
@@ -343,8 +351,8 @@ impl Hub {
                 None => session.on_change(&touched, &Others { own: &own, clusters: self.clusters() }),
             };
             let status = session.status();
-            let told = Told { stream, address: place.address, version: program.clone(), status };
-            self.told().insert(own.clone(), told);
+            let told = ClusterSync { stream, address: place.address, version: program.clone(), status };
+            self.note_sync(&own, told);
             if let Some(response) = response {
                 self.count(&response);
                 end.tx.send(response).await.map_err(|_| StreamEnded::Away)?;

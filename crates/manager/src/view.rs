@@ -1,11 +1,11 @@
 //! `GET /leno/v1/clusters`: what each cluster offers. `GET /leno/v1/status`: whether it is heard of, what it was
-//! told of the others, and what it confirmed.
+//! sent of the others, and what it confirmed.
 //!
 //! Read only and without authentication: bound to loopback, for every user of that machine. Web pages that
 //! were rebound to loopback are refused (`daemon::host`).
 
 use crate::clusters::KnownCluster;
-use crate::serving::{Hub, Told};
+use crate::serving::{ClusterSync, Hub};
 use api::report::{
     ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport, ReportedCluster, ReportedClusters,
     SyncState,
@@ -85,7 +85,7 @@ async fn status(State(shown): State<Arc<Shown>>) -> Json<Value> {
 }
 
 /// One cluster: whether it is there, and how far it is with what the others offer.
-fn standing(known: &KnownCluster, told: Option<&Told>, now: SystemTime) -> ClusterStanding {
+fn standing(known: &KnownCluster, told: Option<&ClusterSync>, now: SystemTime) -> ClusterStanding {
     let is_connected = known.links > 0;
     let since = match told {
         Some(told) if is_connected => told.status.since,

@@ -1,4 +1,4 @@
-//! Ports with a fixed meaning and the mesh-only address range (design, section 5).
+//! Ports with a fixed meaning and the mesh-only address range.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,7 +21,7 @@ pub const PORT_METRICS: u16 = 15090;
 /// `SO_MARK` of the proxy's own sockets, so that capture leaves them alone.
 pub const SOCKET_MARK: u32 = 1337;
 
-/// Ports of the proxy itself: never a destination of forwarded traffic (bad inputs P24).
+/// Ports of the proxy itself: never a destination of forwarded traffic.
 pub fn is_proxy_port(port: u16) -> bool {
     matches!(port, 15000..=15099)
 }

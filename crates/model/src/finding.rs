@@ -55,7 +55,7 @@ codes! {
     BadValue: "LENO0004" Error "A field's value is out of its range or form.";
     MissingField: "LENO0005" Error "A required field is missing.";
     Duplicate: "LENO0006" Error "The same object is defined twice. The first one found in file order stays in force.";
-    TwoSources: "LENO0007" Error "The same object comes from the directory and from the API. The directory wins.";
+    TwoSources: "LENO0007" Error "The same object comes from a source (a directory or a given text) and from the API. The source wins.";
     ReadOnly: "LENO0008" Error "The object comes from the directory and cannot be changed over the API. Change the file.";
     Stale: "LENO0009" Error "The object carries a metadata.resourceVersion that is not that of the stored one: it was changed or deleted since the copy was taken. Take a fresh copy and change that one, or remove the resourceVersion to overwrite what is there.";
     Unread: "LENO0010" Error "A file or directory of the configuration is not read: it is no regular file, not readable, too large, one too many or too deep, a link that leads out of the directory, or the directory itself is gone. What it held before stays in force.";

@@ -10,8 +10,7 @@ pub enum HeaderClass {
     HopByHop,
     /// Proxies tell each other by it who called.
     Protected,
-    /// It says who called and for what: believed from inside, from outside only of proxies that are trusted (bad inputs
-    /// I02, P17).
+    /// It says who called and for what: believed from inside, from outside only of proxies that are trusted.
     Forwarded,
 }
 

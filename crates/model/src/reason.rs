@@ -46,7 +46,7 @@ pub struct ReasonRow {
     pub flag: &'static str,
     /// Whose fault.
     pub blame: Blame,
-    /// May it be repeated.
+    /// Whether it may be retried.
     pub retry: Retry,
     /// What to do about it, one sentence.
     pub advice: &'static str,

@@ -49,7 +49,7 @@ pub struct Service {
     pub failover_order: Vec<Arc<str>>,
 }
 
-/// How the wire to an endpoint is secured and framed (design, D4).
+/// How the wire to an endpoint is secured and framed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// A Leno proxy on the same network, at [`crate::address::PORT_MESH`]: requests are plain HTTP/2 streams.
@@ -99,7 +99,7 @@ pub struct Endpoint {
     pub state: EndpointState,
 }
 
-/// At most this many endpoints travel in one slice, so that one change stays below 1 kB (design, D1).
+/// At most this many endpoints travel in one slice, so that one change stays below 1 kB.
 pub const SLICE_ENDPOINTS_MAX: usize = 48;
 
 /// A part of a service's endpoints.

@@ -5,7 +5,7 @@ use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use identity::Identity;
-use identity::freshness::HeldCertificate;
+use identity::freshness::CertificateValidity;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -45,7 +45,7 @@ pub fn of_certificates(
             counter.add(count.saturating_sub(counter.get()));
         }
         let trouble: Vec<String> =
-            held.iter().filter_map(|held: &HeldCertificate| held.trouble(now)).collect();
+            held.iter().filter_map(|held: &CertificateValidity| held.trouble(now)).collect();
         if trouble.is_empty() { Ok(()) } else { Err(trouble.join("; ")) }
     })
 }

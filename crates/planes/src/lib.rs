@@ -7,8 +7,8 @@ pub mod health;
 pub mod listener;
 pub mod report;
 
-use identity::freshness::HeldCertificate;
+use identity::freshness::CertificateValidity;
 use std::sync::Arc;
 
 /// Gives the certificates that a plane itself lives on.
-pub type OwnCertificates = Arc<dyn Fn() -> Vec<HeldCertificate> + Send + Sync>;
+pub type OwnCertificates = Arc<dyn Fn() -> Vec<CertificateValidity> + Send + Sync>;

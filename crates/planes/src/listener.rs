@@ -1,4 +1,4 @@
-//! Where others call a plane.
+//! The mutual TLS listener where proxies and other planes call a plane.
 
 use anyhow::Context;
 use daemon::Drain;
@@ -21,7 +21,7 @@ pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListen
 
 /// How a plane is called by mutual TLS.
 pub struct MtlsConfig {
-    /// Who the plane is, and whom it trusts.
+    /// The plane's identity and the authorities that it trusts.
     pub identity: Identity,
     /// What it takes from callers.
     pub clients: Clients,

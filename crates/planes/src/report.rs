@@ -1,7 +1,7 @@
-//! What reports of both planes have in common. Their form is `api::report`.
+//! Parts of the status report that both planes have: certificates, processes. Their form is `api::report`.
 
 use api::report::{CertificateReport, CertificateState};
-use identity::freshness::{Freshness, HeldCertificate};
+use identity::freshness::{CertificateValidity, Freshness};
 use model::time::rfc3339;
 use serde::Serialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub fn value(report: impl Serialize) -> Value {
 }
 
 /// A certificate of the plane itself.
-pub fn certificate(held: &HeldCertificate, now: SystemTime) -> CertificateReport {
+pub fn certificate(held: &CertificateValidity, now: SystemTime) -> CertificateReport {
     CertificateReport {
         name: Some(held.name.into()),
         expires: Some(rfc3339(held.not_after)),

@@ -23,10 +23,10 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// Unanswered questions before the connection is given up.
 const KEEPALIVE_PROBES: u32 = 3;
-/// Bytes that a proxy does not take for so long end a connection: a vanished host is noticed within this time.
-const PROXY_PATIENCE: Duration = Duration::from_secs(8);
+/// A connection ends when its peer acknowledges no bytes for this time: so a vanished host is noticed.
+const PROXY_USER_TIMEOUT: Duration = Duration::from_secs(8);
 /// The same for an application or a caller from outside, which may pause.
-const PATIENCE: Duration = codec::WRITE_TIMEOUT;
+const USER_TIMEOUT: Duration = codec::WRITE_TIMEOUT;
 /// After an error of `accept` that is about this process (no descriptors left), wait so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -42,25 +42,25 @@ pub(crate) enum Mark {
 }
 
 /// Who reads what we send. The kernel ends a connection on which sent bytes are not taken for too long, and
-/// counts the time that a living reader does not read like that of a vanished one (`TCP_USER_TIMEOUT`).
+/// counts the time that a living peer does not read like that of a vanished one (`TCP_USER_TIMEOUT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reader {
+pub(crate) enum PeerKind {
     /// A proxy, which always reads.
     Proxy,
     /// An application, or a caller from outside.
     Anyone,
 }
 
-impl Reader {
-    fn patience(self) -> Duration {
+impl PeerKind {
+    fn user_timeout(self) -> Duration {
         match self {
-            Self::Proxy => PROXY_PATIENCE,
-            Self::Anyone => PATIENCE,
+            Self::Proxy => PROXY_USER_TIMEOUT,
+            Self::Anyone => USER_TIMEOUT,
         }
     }
 }
 
-/// With whom an address is shared.
+/// Which listeners share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
     /// With the other workers: with any socket of this user that shares it too.
@@ -102,11 +102,11 @@ pub(crate) fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
-/// Accepts connections of `reader` until `stop`, then takes what the kernel has already completed, so that
+/// Accepts connections of peers of `peer_kind` until `stop`, then takes what the kernel has already completed, so that
 /// closing the listener resets nobody; `take` must not wait.
 pub(crate) async fn accept(
     listener: TcpListener,
-    reader: Reader,
+    peer_kind: PeerKind,
     stop: impl Future<Output = ()>,
     mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
@@ -116,7 +116,7 @@ pub(crate) async fn accept(
             biased;
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(stream, reader, peer, &mut take),
+                Ok((stream, peer)) => admit(stream, peer_kind, peer, &mut take),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     if let Some(held_back) = NOT_ACCEPTED.admit(Instant::now()) {
@@ -128,12 +128,17 @@ pub(crate) async fn accept(
         }
     }
     while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
-        admit(stream, reader, peer, &mut take);
+        admit(stream, peer_kind, peer, &mut take);
     }
 }
 
-fn admit(stream: TcpStream, reader: Reader, peer: SocketAddr, take: &mut impl FnMut(TcpStream, SocketAddr)) {
-    if let Err(error) = prepare(&SockRef::from(&stream), reader) {
+fn admit(
+    stream: TcpStream,
+    peer_kind: PeerKind,
+    peer: SocketAddr,
+    take: &mut impl FnMut(TcpStream, SocketAddr),
+) {
+    if let Err(error) = prepare(&SockRef::from(&stream), peer_kind) {
         tracing::debug!(%error, %peer, "options of an accepted socket");
     }
     take(stream, peer);
@@ -144,17 +149,17 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn prepare(socket: &SockRef<'_>, reader: Reader) -> io::Result<()> {
+fn prepare(socket: &SockRef<'_>, peer_kind: PeerKind) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
-    socket.set_tcp_user_timeout(Some(reader.patience()))
+    socket.set_tcp_user_timeout(Some(peer_kind.user_timeout()))
 }
 
-/// Connects to `reader`, at most as long as `timeout`.
+/// Connects to a peer of `peer_kind`, at most as long as `timeout`.
 pub(crate) async fn dial(
     to: SocketAddr,
-    reader: Reader,
+    peer_kind: PeerKind,
     mark: Mark,
     timeout: Duration,
 ) -> io::Result<TcpStream> {
@@ -163,7 +168,7 @@ pub(crate) async fn dial(
     if mark == Mark::Captured {
         socket.set_mark(SOCKET_MARK)?;
     }
-    prepare(&SockRef::from(&socket), reader)?;
+    prepare(&SockRef::from(&socket), peer_kind)?;
     let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
     tokio::time::timeout(timeout, socket.connect(to)).await?
 }

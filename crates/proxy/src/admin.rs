@@ -11,7 +11,7 @@ mod tests;
 
 use crate::observe::{self, Observe};
 use crate::renewal::{Renewal, Trouble};
-use crate::snapshot::{Me, SnapshotStore};
+use crate::snapshot::{LocalNode, SnapshotStore};
 use daemon::admin::{AdminAnswer, AdminReply, AdminRequest};
 use daemon::clock::Clock;
 use daemon::{Drain, DrainTrigger, Readiness};
@@ -48,11 +48,11 @@ pub(crate) struct Admin {
 
 /// What is known once the proxy has joined.
 pub(crate) struct Joined {
-    pub(crate) me: Me,
+    pub(crate) me: LocalNode,
     pub(crate) store: Arc<SnapshotStore>,
     /// `address:port` with what it is for.
     pub(crate) listeners: Vec<(String, &'static str)>,
-    /// When the workers started, from which they count the milliseconds of `decide::health`.
+    /// When the workers started, from which they count the milliseconds of `decide::outlier`.
     pub(crate) serving_since: Instant,
 }
 

@@ -1,12 +1,12 @@
-//! Bodies with memory: a request body that can be sent again, one that must keep coming (`patient`), and a
+//! Bodies with memory: a request body that can be sent again, one that must keep coming (`stall_timeout`), and a
 //! response body with a deadline. Each costs a box, so they are used only where there is a body to replay or a
 //! timeout to keep.
 
-mod patient;
+mod stall_timeout;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use patient::Patient;
+pub(crate) use stall_timeout::StallTimeout;
 
 use bytes::{Bytes, BytesMut};
 use codec::{Body, BodyError, Charge};
@@ -101,7 +101,7 @@ impl Replay {
                     source.turn += 1;
                     (source.turn, matches!(source.state, State::Whole | State::Ended))
                 };
-                Body::boxed(Reader { source: Rc::clone(source), turn, is_whole })
+                Body::boxed(BodyReader { source: Rc::clone(source), turn, is_whole })
             }
         }
     }
@@ -212,14 +212,14 @@ impl Seen {
 }
 
 /// One attempt's view of the body.
-struct Reader {
+struct BodyReader {
     source: Rc<RefCell<Source>>,
     turn: u32,
     /// It has the first byte.
     is_whole: bool,
 }
 
-impl http_body::Body for Reader {
+impl http_body::Body for BodyReader {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 
-/// A client of an undeclared port that is silent for so long is taken for opaque: its server speaks first.
+/// After this time a silent client of an undeclared port counts as opaque TCP: its server speaks first.
 pub(crate) const SNIFF_TIMEOUT: Duration = Duration::from_millis(500);
 /// A client of an HTTP port must have shown its version in this time, else the connection is closed.
 pub(crate) const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);

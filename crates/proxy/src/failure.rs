@@ -28,7 +28,7 @@ pub(crate) struct Failure {
     pub(crate) denial: Option<Box<Denial>>,
 }
 
-/// What a defect of ours becomes: a reply and a record that say so. The panic itself has told of its place.
+/// What a defect of ours becomes: a reply and a record that say so. The panic hook has logged its place.
 ///
 /// Takes the story where it is pinned: it is some kilobytes, and each request would move them.
 ///
@@ -94,7 +94,7 @@ pub(crate) enum ResponseFormat {
 
 impl Failure {
     /// The reply to this failure. A reason that is safe to repeat becomes `REFUSED_STREAM` between proxies,
-    /// so that the caller's proxy may try any method elsewhere (design, D4).
+    /// so that the caller's proxy may try any method elsewhere.
     pub(crate) fn reply(&self, to: ReplyTo, response_format: ResponseFormat) -> Reply {
         let row = self.reason.row();
         if to == ReplyTo::Proxy && row.retry == Retry::Safe {

@@ -22,7 +22,7 @@ mod uptime; // milliseconds
 mod limits; // how many connections at once
 mod accept; // sockets in and out
 mod detect; // first bytes -> protocol
-mod secure; // TLS on and off
+mod mesh_tls; // TLS of the mesh
 mod peer; // who is at the other end
 mod flow; // the stories of requests and connections
 mod request; // the canonical request

@@ -1,5 +1,5 @@
 //! The other end of a connection of the mesh, as its certificate names it. Whether to believe that certificate is
-//! decided by `identity`; read `secure` for the handshake.
+//! decided by `identity`; read `mesh_tls` for the handshake.
 
 use model::SpiffeId;
 use model::trust::Proof;

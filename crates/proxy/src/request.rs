@@ -1,8 +1,8 @@
 //! The request that is decided on and sent: nothing raw passes, and a path that applications read in different
-//! ways is decided on in every one (design, D10; decision 0004).
+//! ways is decided on in every one (decision 0004).
 //!
 //! Order: validate, take out hop-by-hop and protected headers, normalise host and path; later the flow
-//! decides, adds ours, and `upstream` serialises. Nothing raw passes. Read `http` next.
+//! decides, adds ours, and `upstream` serialises. Read `flow::http` next.
 
 mod edit;
 mod hygiene;
@@ -101,7 +101,7 @@ pub(crate) struct Edge<'a> {
 }
 
 impl Edge<'_> {
-    /// Sets what applications are told of the caller.
+    /// Sets the headers that tell applications about the caller.
     fn set_forwarded(&self, headers: &mut HeaderMap, believed: Option<Forwarded>) {
         let scheme = believed.as_ref().and_then(|believed| believed.scheme).unwrap_or(self.scheme);
         let kept = believed.and_then(|b| HeaderValue::from_maybe_shared(Bytes::from(b.forwarded_for)).ok());

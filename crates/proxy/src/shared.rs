@@ -5,7 +5,7 @@ use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::Observe;
 use crate::options::Options;
-use crate::snapshot::{Me, Retries, SnapshotStore};
+use crate::snapshot::{LocalNode, Retries, SnapshotStore};
 use daemon::Drain;
 use daemon::clock::Clock;
 use filter::Chains;
@@ -17,7 +17,7 @@ pub(crate) struct Shared {
     /// As given on the command line.
     pub options: Options,
     /// Who this proxy is, fixed when it joined.
-    pub me: Me,
+    pub me: LocalNode,
     /// The configuration in force.
     pub store: Arc<SnapshotStore>,
     /// Asks for what the configuration does not have.

@@ -171,7 +171,7 @@ impl GatewayEntry {
 
 /// What a proxy knows of itself once it has joined; fixed for the life of the process.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Me {
+pub struct LocalNode {
     /// Stable for the life of this registration.
     pub uid: Arc<str>,
     /// Namespace of the workload group.

@@ -1,7 +1,7 @@
 //! Model values for the tests of this crate.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use crate::snapshot::{Me, SnapshotChange, SnapshotStore};
+use crate::snapshot::{LocalNode, SnapshotChange, SnapshotStore};
 use decide::balance::ProxyLocality;
 use model::address::mesh_only_candidate;
 use model::names::Names;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 pub(crate) use fixtures::mesh::{host, id};
 
-pub(crate) fn me() -> Me {
-    Me {
+pub(crate) fn me() -> LocalNode {
+    LocalNode {
         uid: "me".into(),
         namespace: "default".into(),
         group: "client".into(),

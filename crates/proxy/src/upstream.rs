@@ -13,7 +13,7 @@ pub(crate) mod tunnel;
 
 pub(crate) use attempts::AttemptLog;
 
-use crate::accept::Reader;
+use crate::accept::PeerKind;
 use crate::request::SpareLists;
 use crate::snapshot::HostEntry;
 use crate::uptime::Uptime;
@@ -61,7 +61,7 @@ impl Upstream {
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
     pub(crate) async fn dial(&self, address: SocketAddr) -> Result<TcpStream, Reason> {
-        self.connector.dial(address, Reader::Anyone).await
+        self.connector.dial(address, PeerKind::Anyone).await
     }
 
     /// A connection to the proxy that `endpoint` of `target` is behind.

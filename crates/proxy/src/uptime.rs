@@ -1,4 +1,4 @@
-//! The milliseconds that a worker counts in for `decide::health` and `decide::budget`.
+//! The milliseconds that a worker counts in for `decide::outlier` and `decide::retry_budget`.
 
 use daemon::clock::Clock;
 use std::sync::Arc;

@@ -4,9 +4,9 @@
 
 use crate::accept::Mark;
 use crate::limits::{Capacity, ConnectionLimits};
+use crate::mesh_tls::MeshTls;
 use crate::observe::Recorder;
 use crate::request::RequestIds;
-use crate::secure::MeshTls;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstream;
@@ -41,7 +41,7 @@ pub(crate) struct Worker {
     pub(crate) limits: ConnectionLimits,
     /// Since when it runs.
     pub(crate) uptime: Uptime,
-    snapshot: RefCell<HeldSnapshot>,
+    snapshot: RefCell<WorkerSnapshot>,
 }
 
 impl Worker {
@@ -62,17 +62,17 @@ impl Worker {
             request_ids: RequestIds::default(),
             limits: ConnectionLimits::new(capacity),
             uptime,
-            snapshot: RefCell::new(HeldSnapshot::new(shared.store.snapshot())),
+            snapshot: RefCell::new(WorkerSnapshot::new(shared.store.snapshot())),
             shared,
         })
     }
 
     /// The configuration in force. Ordinarily one relaxed load and a count in thread-local memory.
-    pub(crate) fn snapshot(&self) -> HeldSnapshot {
+    pub(crate) fn snapshot(&self) -> WorkerSnapshot {
         let mut held = self.snapshot.borrow_mut();
         // By the snapshot's own number, so that one which was swapped meanwhile is noticed next time.
         if held.epoch != self.shared.store.epoch() {
-            *held = HeldSnapshot::new(self.shared.store.snapshot());
+            *held = WorkerSnapshot::new(self.shared.store.snapshot());
         }
         held.clone()
     }
@@ -95,17 +95,17 @@ impl Worker {
 /// A worker's own hold on a snapshot: cloning it counts in this thread's memory, not in memory that all
 /// workers write.
 #[derive(Clone)]
-pub(crate) struct HeldSnapshot(Rc<Holder>);
+pub(crate) struct WorkerSnapshot(Rc<Holder>);
 
 struct Holder(Arc<Snapshot>);
 
-impl HeldSnapshot {
+impl WorkerSnapshot {
     fn new(snapshot: Arc<Snapshot>) -> Self {
         Self(Rc::new(Holder(snapshot)))
     }
 }
 
-impl Deref for HeldSnapshot {
+impl Deref for WorkerSnapshot {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {

@@ -1,4 +1,4 @@
-//! Compiled things. Each is one unit: made of what it reads, made anew when something of that changes, and found
+//! The table of compiled things. Each is one unit: made of what it reads, made anew when something of that changes, and found
 //! by others under its key or under topics. What is wrong with it belongs to it.
 //!
 //! A new kind is a file below and a row of the table here. Read next: `units/read.rs`, then one of the units.

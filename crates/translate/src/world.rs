@@ -1,4 +1,4 @@
-//! The state that is translated. It changes by [`World::apply`] alone, which says who is concerned.
+//! All that `translate` knows, and what it has made of it. It changes by [`World::apply`] alone, which says who is concerned.
 //!
 //! What is known from outside lies in `world/inputs.rs`, what is made of it in `units.rs`; `world/engine.rs` keeps the
 //! second in line with the first. The rest is made when asked for (`resources`). Read `units` next.

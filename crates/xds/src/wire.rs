@@ -1,7 +1,7 @@
 //! Nouns of `model` to protobuf and back: lossless, total, and strict when reading.
 //!
 //! Reading refuses what it does not know (unknown enum values, unknown fields, missing parts), so an old
-//! proxy never acts on half a policy (bad inputs P22). The error names the field.
+//! proxy never acts on half a policy. The error names the field.
 
 mod federation;
 mod policy;

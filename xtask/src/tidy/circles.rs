@@ -1,4 +1,4 @@
-//! No circles among the files of a crate: who uses whom must have a first and a last.
+//! No circles among the files of a crate: the uses have a first and a last file.
 //!
 //! An edge is a path that one file names in another, in a `use` or in place. What a file names in its own ancestors
 //! is no edge: a child is a part of its parent.
@@ -29,7 +29,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     Ok(found)
 }
 
-/// Who names whom among the modules that are files.
+/// Which module names which, among those that are files.
 fn edges(source: &Path) -> anyhow::Result<BTreeMap<Module, BTreeSet<Module>>> {
     let mut texts = BTreeMap::new();
     for path in rust_files(source)? {

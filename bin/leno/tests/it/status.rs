@@ -98,7 +98,7 @@ fn t10_a_proxy_that_has_not_acknowledged_is_never_shown_in_sync() {
     let again = demo.leno("west", &["apply", "-f", &path, "--wait"]);
     assert!(again.status.success() && text(&again).contains("confirmed by 6 proxies"), "{}", text(&again));
 
-    // One that is away is not shown in sync either, and whoever waits is told of it.
+    // One that is away is not shown in sync either, and whoever waits learns it.
     demo.kill("west/client");
     wait_until("client is shown as stale", || row(&demo, "client").state != "SYNCED");
     let again = demo.leno("west", &["apply", "-f", &path, "--wait"]);

@@ -1,4 +1,4 @@
-//! What selects by labels.
+//! Label selectors: `matchLabels` and Istio's `selector`.
 
 use crate::decode::Unsupported;
 use serde::Deserialize;

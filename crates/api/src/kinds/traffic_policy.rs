@@ -104,7 +104,7 @@ impl KindSpec for TrafficPolicySpec {
 
 fn one_load_balancer(load_balancer: &LoadBalancerSpec, at: &str, report: &mut ValidationReport<'_>) {
     if load_balancer.simple.is_some() && load_balancer.consistent_hash.is_some() {
-        report.bad(at, "says two things", "keep `simple` or `consistentHash`");
+        report.bad(at, "sets both `simple` and `consistentHash`", "keep one of them");
     } else if load_balancer.chosen().is_none() {
         let fix = "name one way to balance, for example `simple: LEAST_REQUEST`";
         report.refuse(Code::MissingField, at, "says nothing", fix);

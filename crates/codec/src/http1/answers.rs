@@ -1,5 +1,5 @@
 //! Looks at every raw byte of an upstream's responses before hyper does, because hyper takes what others read in
-//! another way: LF alone at the end of a line, blanks and control characters in the line of a chunk (bad inputs S33).
+//! another way: LF alone at the end of a line, blanks and control characters in the line of a chunk.
 //!
 //! It follows the framing of one response after the other. What breaks a rule in a head is spoiled, so that hyper
 //! finds no response in it; in a body the stream fails there. Which framing headers make sense together is looked at

@@ -157,7 +157,7 @@ fn prepare(request: &mut Request<Body>) {
     }
 }
 
-/// Refuses what hyper reads in one of several ways (bad inputs S33): somebody else would read it in another.
+/// Refuses what hyper reads in one of several ways: somebody else would read it in another.
 fn check_head<B>(response: &Response<B>, may_tunnel: bool) -> Result<(), SendError> {
     let headers = response.headers();
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();

@@ -263,7 +263,8 @@ impl Blocks {
             return Err(Unreadable);
         }
         if is_last {
-            let fields = fields_in(is_first_frame, flags, &self.pending[self.frame_start..])?;
+            let frame = self.pending.get(self.frame_start..).ok_or(Unreadable)?;
+            let fields = fields_in(is_first_frame, flags, frame)?;
             let (start, len) = (self.frame_start + fields.start, fields.len());
             self.pending.copy_within(start..start + len, self.frame_start);
             self.frame_start += len;
@@ -273,6 +274,8 @@ impl Blocks {
             return Ok(Judged::Passes);
         }
         let block = std::mem::take(&mut self.pending);
+        // A peer that breaks the protocol may go on without another begin.
+        self.frame_start = 0;
         self.block(&block)
     }
 

@@ -3,6 +3,7 @@
 mod blocks; // fields, as far as the library hides them
 mod client;
 mod findings;
+pub mod hpack; // blocks of bytes <-> fields
 pub(crate) mod keepalive;
 mod meter;
 mod metered; // the meter in the stream

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams {
     count: Cell<usize>,
-    /// Told of each one that is no more, and of what else may make room.
+    /// Notified when a stream closes, and when anything else may make room.
     pub(super) freed: Notify,
 }
 

@@ -163,7 +163,7 @@ impl Pump {
     }
 
     /// Ready when the connection takes something more, without a look at the stream's window: only the body tells
-    /// whether it needs one. Until then nothing is taken from whom it comes; it would only wait here.
+    /// whether it needs one. Until then nothing is read from its source; it would only wait here.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Reason>>> {
         if self.findings.outbox.poll_room(cx).is_pending() {
             let lost = ready!(self.poll_stall(cx));

@@ -1,7 +1,7 @@
 //! Changes of the API's objects: several are one, made at one moment or not at all.
 //!
 //! They are first tried on the world, then stored, then brought into force. An object about which the world finds
-//! an error is refused: it would be told of, and do something else than it says.
+//! an error is refused: it would be reported, and do something else than it says.
 
 use super::{ClusterApi, blocking, stopping, unstored};
 use crate::plane::Plane;

@@ -127,7 +127,7 @@ async fn what_comes_together_is_one_change_in_whatever_order() {
     let bed = Bed::new();
     let (route, a, b) = (route("r", "a", "b"), service("a"), service("b"));
     let changed = bed.change(&[&route, &b, &a], &[]).await.unwrap();
-    // Nothing is told of a state that never was: the services have no workloads, that is all.
+    // No finding comes from a state that never was: the services have no workloads, that is all.
     let codes: Vec<_> = changed.findings.iter().map(|finding| finding.code.as_str()).collect();
     assert_eq!((changed.applied.len(), codes), (3, vec!["LENO0105", "LENO0105"]));
     let revisions = bed.store.rows(Table::Objects).unwrap().into_iter().map(|row| row.revision);

@@ -1,7 +1,7 @@
-//! Registrations: who may act as whom, and the world in line with who is there.
+//! Registrations: who may act for which workload, and the world in line with who is there.
 
 use super::Plane;
-use crate::presence::{REGISTRATIONS_MAX, Registration, Stranger, Validity};
+use crate::presence::{REGISTRATIONS_MAX, Registration, StreamRefusal, Validity};
 use model::trust::Proof;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,23 +57,28 @@ impl Plane {
     }
 
     /// Whether who proved this may act as `uid`.
-    pub fn admit(&self, uid: &str, proof: &Proof) -> Result<Registration, Stranger> {
+    pub fn admit(&self, uid: &str, proof: &Proof) -> Result<Registration, StreamRefusal> {
         self.presence.admit(uid, proof, &self.world.local_cluster().cluster).cloned()
     }
 
     /// Whether who showed an expired certificate, which proved this, may have `uid` certified anew.
-    pub fn admit_expired(&self, uid: &str, proof: &Proof, now: SystemTime) -> Result<Registration, Stranger> {
+    pub fn admit_expired(
+        &self,
+        uid: &str,
+        proof: &Proof,
+        now: SystemTime,
+    ) -> Result<Registration, StreamRefusal> {
         let registration =
             self.presence.admit_expired(uid, proof, &self.world.local_cluster().cluster, now)?;
         // Long ago the configuration may have been another.
         match self.world.identity(&registration.namespace, &registration.group) {
             Some(identity) if identity == proof.id => Ok(registration.clone()),
-            _ => Err(Stranger::NoGroup),
+            _ => Err(StreamRefusal::NoGroup),
         }
     }
 
     /// A proxy got another certificate; to be said before it is handed out.
-    pub fn renew(&mut self, uid: &str, shown: Validity, expires_s: u64) -> Result<(), Stranger> {
+    pub fn renew(&mut self, uid: &str, shown: Validity, expires_s: u64) -> Result<(), StreamRefusal> {
         self.rows.extend(self.presence.renew(uid, shown, expires_s)?);
         Ok(())
     }

@@ -106,4 +106,10 @@ impl Plane {
     pub fn published(&self) -> usize {
         self.published.len()
     }
+
+    /// Number of resources that are kept encoded.
+    #[cfg(test)]
+    pub(crate) fn encoded(&self) -> usize {
+        self.published.resources()
+    }
 }

@@ -7,6 +7,7 @@ use crate::source::id::SourceId;
 use crate::source::objects::SourceState;
 use crate::stream::StreamPeer;
 use model::{Locality, SpiffeId};
+use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 use xds::proto::DeltaDiscoveryRequest;
@@ -43,6 +44,47 @@ fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
         assert!(plane.published() < 2 * SWEEP_SLACK, "{} in round {round}", plane.published());
     }
     assert!(plane.published() >= 500);
+}
+
+/// Preview environments: routes of a service come and go under ever new names.
+#[test]
+fn rules_that_are_gone_are_not_kept_encoded() {
+    let mut plane = plane();
+    let (tx, mut responses) = mpsc::channel(64);
+    let id = plane.open(ControlStream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
+    let host = "host/web.default.svc.cluster.local".to_owned();
+    let subscribe = vec![host];
+    let request =
+        DeltaDiscoveryRequest { resource_names_subscribe: subscribe, ..DeltaDiscoveryRequest::default() };
+    plane.request(id, request).unwrap();
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  selector: {app: web}\n  \
+                   ports: [{port: 80}]\n";
+    let (mut rules, mut most) = (0, 0);
+    for round in 0..6 {
+        let mut text = service.to_owned();
+        for i in 0..SWEEP_SLACK / 2 {
+            write!(
+                text,
+                "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r{round}-{i}}}\n\
+                 spec:\n  parentRefs: [{{kind: Service, group: '', name: web}}]\n  \
+                 rules: [{{backendRefs: [{{name: web, port: 80}}]}}]\n"
+            )
+            .unwrap();
+        }
+        let (objects, findings) = api::parse::documents(&text, "web.yaml");
+        assert_eq!(findings, []);
+        files(&mut plane.objects, objects.into_iter().map(Arc::new).collect(), &[]);
+        plane.sync_objects();
+        plane.flush(Instant::now());
+        while let Ok(response) = responses.try_recv() {
+            rules = rules.max(response.resources.len());
+            let ack = DeltaDiscoveryRequest { response_nonce: response.nonce, ..Default::default() };
+            plane.request(id, ack).unwrap();
+        }
+        most = most.max(plane.encoded());
+    }
+    assert!(rules >= SWEEP_SLACK / 2, "{rules}");
+    assert!(most <= 2 * SWEEP_SLACK, "{most}");
 }
 
 /// A proxy opens a stream with its new certificate, then ends the old one: nobody hears of it.

@@ -1,4 +1,4 @@
-//! Taking workloads out: who asks waits until everybody who was told of them has confirmed that they are gone.
+//! Taking workloads out: who asks waits until every proxy that knows them has confirmed that they are gone.
 
 use super::Plane;
 use crate::presence::Standing;
@@ -42,7 +42,7 @@ impl Plane {
             self.streams.iter().map(|(id, stream)| (*id, stream.sequence())).collect();
         let changed = self.flush(now);
         let sequences = match is_repeated {
-            // It changes nothing, and whom the first one concerned is not known any more: wait for all that
+            // It changes nothing, and which proxies the first one concerned is not known any more: wait for all that
             // is under way, rather than say that everybody knows.
             true => self.streams.iter().map(|(id, stream)| (*id, stream.sent())).collect(),
             false => {

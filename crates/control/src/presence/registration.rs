@@ -1,6 +1,6 @@
 //! What is kept of a proxy across restarts, and how long.
 
-use super::Stranger;
+use super::StreamRefusal;
 use apiserver::{Change, Table};
 use model::service::EndpointState;
 use model::trust::{EXPIRED_GRACE, Proof, RENEWAL_GRACE};
@@ -29,7 +29,7 @@ pub struct Registration {
     #[serde(default)]
     pub expires_s: Option<u64>,
     /// Until when a later one may last that an earlier run issued, because renewals of a proxy with a stream are not
-    /// stored one by one; in seconds since the epoch. Nothing is forgotten before, and nobody is told of it.
+    /// stored one by one; in seconds since the epoch. Nothing is forgotten before, and nothing is reported.
     #[serde(default)]
     pub assumed_s: Option<u64>,
     /// The newest certificate that it has used here; `None`: none yet. An older one may be in other hands, and is
@@ -88,9 +88,9 @@ impl Registration {
     }
 
     /// Whether its certificate is renewed: not once it was withdrawn, so that its key ends with its certificate.
-    pub fn renewable(&self) -> Result<(), Stranger> {
+    pub fn renewable(&self) -> Result<(), StreamRefusal> {
         match self.standing {
-            Standing::Withdrawn => Err(Stranger::Withdrawn),
+            Standing::Withdrawn => Err(StreamRefusal::Withdrawn),
             _ => Ok(()),
         }
     }

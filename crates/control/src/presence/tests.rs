@@ -67,7 +67,7 @@ fn who_withdrew_drains_and_leaves_at_once() {
     presence.connect("a", &[], until(600));
     presence.withdraw("a");
     assert_eq!(shown(&presence), "a:Draining");
-    assert_eq!(presence.renew("a", until(600), 1200), Err(Stranger::Withdrawn));
+    assert_eq!(presence.renew("a", until(600), 1200), Err(StreamRefusal::Withdrawn));
     presence.disconnect("a", Instant::now());
     assert_eq!(shown(&presence), "");
     presence.connect("a", &[], until(600));
@@ -111,12 +111,12 @@ fn a_registration_is_its_owners_alone() {
     };
     let west = || Voucher::Cluster("west".into());
     assert_eq!(admit("a", "a", Some("a"), west()), Ok("a".into()));
-    assert_eq!(admit("a", "b", Some("a"), west()), Err(Stranger::OtherIdentity));
-    assert_eq!(admit("b", "a", Some("b"), west()), Err(Stranger::Unknown));
-    assert_eq!(admit("a", "a", Some("sibling"), west()), Err(Stranger::OtherRegistration));
-    assert_eq!(admit("a", "a", None, west()), Err(Stranger::OtherRegistration));
+    assert_eq!(admit("a", "b", Some("a"), west()), Err(StreamRefusal::OtherIdentity));
+    assert_eq!(admit("b", "a", Some("b"), west()), Err(StreamRefusal::Unknown));
+    assert_eq!(admit("a", "a", Some("sibling"), west()), Err(StreamRefusal::OtherRegistration));
+    assert_eq!(admit("a", "a", None, west()), Err(StreamRefusal::OtherRegistration));
     for voucher in [Voucher::Cluster("edge".into()), Voucher::Root, Voucher::Nameless] {
-        assert_eq!(admit("a", "a", Some("a"), voucher), Err(Stranger::OtherCluster));
+        assert_eq!(admit("a", "a", Some("a"), voucher), Err(StreamRefusal::OtherCluster));
     }
 }
 
@@ -166,7 +166,7 @@ fn a_renewed_certificate_keeps_a_registration() {
     let renewed = presence.renew("a", until(600), 1800).unwrap().unwrap();
     let mut after = restarted(&MemoryStore::new(), &[row, renewed]);
     after.expire(start, 1800 + KEPT_EXPIRED_S - 1);
-    assert_eq!((presence.renew("b", until(600), 1), after.len()), (Err(Stranger::Unknown), 1));
+    assert_eq!((presence.renew("b", until(600), 1), after.len()), (Err(StreamRefusal::Unknown), 1));
     assert_eq!((after.expire(start, 1800 + KEPT_EXPIRED_S).len(), after.len()), (1, 0));
 }
 
@@ -253,14 +253,14 @@ fn an_expired_certificate_is_renewed_for_its_own_registration_within_the_grace_o
     assert_eq!(admit(&presence, "a", "a", "west", 601), Ok(()));
     assert_eq!(admit(&presence, "a", "a", "west", last_s), Ok(()));
     let late = admit(&presence, "a", "a", "west", last_s + 1);
-    assert!(matches!(late, Err(Stranger::TooLate(..))), "{late:?}");
+    assert!(matches!(late, Err(StreamRefusal::TooLate(..))), "{late:?}");
     assert!(late.unwrap_err().to_string().contains("24 h after its end"));
-    assert_eq!(admit(&presence, "a", "withdrawn", "west", 601), Err(Stranger::OtherRegistration));
-    assert_eq!(admit(&presence, "a", "a", "edge", 601), Err(Stranger::OtherCluster));
-    assert_eq!(admit(&presence, "withdrawn", "withdrawn", "west", 601), Err(Stranger::Withdrawn));
-    assert_eq!(admit(&presence, "b", "b", "west", 601), Err(Stranger::Unknown));
+    assert_eq!(admit(&presence, "a", "withdrawn", "west", 601), Err(StreamRefusal::OtherRegistration));
+    assert_eq!(admit(&presence, "a", "a", "edge", 601), Err(StreamRefusal::OtherCluster));
+    assert_eq!(admit(&presence, "withdrawn", "withdrawn", "west", 601), Err(StreamRefusal::Withdrawn));
+    assert_eq!(admit(&presence, "b", "b", "west", 601), Err(StreamRefusal::Unknown));
     presence.connect("a", &[], until(600));
-    assert_eq!(admit(&presence, "a", "a", "west", 601), Err(Stranger::InUse));
+    assert_eq!(admit(&presence, "a", "a", "west", 601), Err(StreamRefusal::InUse));
 }
 
 /// Who has an expired certificate and its key is the proxy that was cut off only as long as no newer one was used.
@@ -275,7 +275,10 @@ fn an_expired_certificate_is_not_renewed_once_a_newer_one_was_used() {
         presence.admit_expired("a", &proof, "west", at(5000)).map(drop)
     };
     let check = |presence: &Presence, older: Validity, newer: Validity| {
-        assert_eq!((admit(presence, older), admit(presence, newer)), (Err(Stranger::Superseded), Ok(())));
+        assert_eq!(
+            (admit(presence, older), admit(presence, newer)),
+            (Err(StreamRefusal::Superseded), Ok(()))
+        );
     };
     let mut presence = Presence::default();
     presence.join(registration("a"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use translate::World;
 use xds::wire::{self, Encoded};
 
-/// Unused entries are swept out when there are this many more than after the last sweep.
+/// Unused entries are swept out when there are this many more subscriptions, or resources, than after the last sweep.
 pub const SWEEP_SLACK: usize = 1024;
 
 /// Encoded resources by subscription and key.
@@ -21,7 +21,8 @@ pub struct Published(RefCell<Tables>);
 struct Tables {
     encoded: HashMap<ResourceKey, Arc<Encoded>>,
     subscriptions: HashMap<Subscription, Vec<Arc<Encoded>>>,
-    kept_by_sweep: usize,
+    /// Subscriptions and resources after the last sweep.
+    kept_by_sweep: (usize, usize),
 }
 
 impl Published {
@@ -62,6 +63,12 @@ impl Published {
         self.0.borrow().subscriptions.len()
     }
 
+    /// Number of encoded resources kept.
+    #[cfg(test)]
+    pub(crate) fn resources(&self) -> usize {
+        self.0.borrow().encoded.len()
+    }
+
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -70,13 +77,16 @@ impl Published {
     /// Forgets what no stream uses, when it has become much.
     pub fn sweep<'a, S: Iterator<Item = &'a Subscription>>(&self, in_use: impl FnOnce() -> S) {
         let mut tables = self.0.borrow_mut();
-        if tables.subscriptions.len() < tables.kept_by_sweep + SWEEP_SLACK {
+        let (subscriptions, resources) = tables.kept_by_sweep;
+        if tables.subscriptions.len() < subscriptions + SWEEP_SLACK
+            && tables.encoded.len() < resources + SWEEP_SLACK
+        {
             return;
         }
         let used: HashSet<&Subscription> = in_use().collect();
         tables.subscriptions.retain(|subscription, _| used.contains(subscription));
         tables.encoded.retain(|_, encoded| Arc::strong_count(encoded) > 1);
-        tables.kept_by_sweep = tables.subscriptions.len();
+        tables.kept_by_sweep = (tables.subscriptions.len(), tables.encoded.len());
     }
 }
 

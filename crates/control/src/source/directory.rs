@@ -73,7 +73,7 @@ pub fn open(roots: &[PathBuf], stored: Vec<Row>) -> Result<Vec<DirectorySource>,
     Ok(sources)
 }
 
-/// Refuses directories that lie in one another. One that is not there is told of when it is read.
+/// Refuses directories that lie in one another. One that is not there is reported when it is read.
 fn check_apart(roots: &[PathBuf]) -> Result<(), DirectoryError> {
     let real: Vec<Option<PathBuf>> = roots.iter().map(|root| root.canonicalize().ok()).collect();
     for (path, here) in roots.iter().zip(&real) {

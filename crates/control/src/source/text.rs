@@ -1,4 +1,4 @@
-//! A text as a source: what it says at the start, it says for ever.
+//! A fixed text as a source; it never changes.
 
 use crate::source::ObjectSource;
 use crate::source::id::SourceId;

@@ -16,7 +16,7 @@ const TABLES: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/t
 const ESTABLISHED: &str = "01";
 /// The line of `/proc/self/uid_map` in which every user is who he is: no user namespace.
 const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
-/// What the kernel calls a user whom this user namespace does not know, by default.
+/// The uid that the kernel gives for a user unknown to this user namespace, by default.
 const OVERFLOW_UID_DEFAULT: u32 = 65_534;
 
 /// A caller's connection, kept to ask whose it is.

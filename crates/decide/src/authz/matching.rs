@@ -223,9 +223,9 @@ struct Seen {
     stranger: bool,
 }
 
-/// Looks at every line and every member of its list (bad inputs P11). In doubt a header has the value in a
+/// Looks at every line and every member of its list. In doubt a header has the value in a
 /// DENY rule and has not in an ALLOW rule: there, all of it must match. A value that is no text cannot be
-/// judged (P12).
+/// judged.
 fn header(http: &RequestView<'_>, name: &str, condition: &Condition, leaning: Leaning) -> bool {
     let Some(wanted) = look(http, name, &condition.values) else { return leaning.unknown() };
     let Some(unwanted) = look(http, name, &condition.not_values) else { return leaning.unknown() };

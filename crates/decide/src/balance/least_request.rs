@@ -1,7 +1,7 @@
 //! The less busy of two drawn by weight (Envoy's `LEAST_REQUEST` with two choices).
 
 use super::priority::weight;
-use super::{Balancer, Level, Pick};
+use super::{Balancer, Level, LoadBalancerContext};
 use crate::Dice;
 use model::service::Endpoint;
 
@@ -17,10 +17,10 @@ impl Balancer for LeastRequest {
         &self,
         level: &Level,
         endpoints: &[Endpoint],
-        ask: &Pick<'_>,
+        context: &LoadBalancerContext<'_>,
         dice: &mut dyn Dice,
     ) -> Option<usize> {
-        let (load, usable) = (ask.load, ask.usable);
+        let (load, usable) = (context.load, context.usable);
         let drawn = draw_pair(level, usable, dice);
         // What was drawn stands: drawing anew here would favour those that luck passed over.
         let first = drawn.first.or_else(|| scan(level, endpoints, usable, None, dice))?;

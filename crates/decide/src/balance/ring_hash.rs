@@ -4,7 +4,7 @@
 //! All proxies have the same ring, because it depends on the endpoints' uids and weights alone.
 
 use super::priority::weight;
-use super::{Balancer, Level, Pick};
+use super::{Balancer, Level, LoadBalancerContext};
 use crate::hash::Quick;
 use crate::request::first_value;
 use crate::{Dice, RequestView};
@@ -71,11 +71,17 @@ impl Balancer for RingHash {
         Some(spread(hasher.finish()))
     }
 
-    fn pick(&self, level: &Level, _: &[Endpoint], ask: &Pick<'_>, dice: &mut dyn Dice) -> Option<usize> {
+    fn pick(
+        &self,
+        level: &Level,
+        _: &[Endpoint],
+        context: &LoadBalancerContext<'_>,
+        dice: &mut dyn Dice,
+    ) -> Option<usize> {
         // A ring has many more points than endpoints: it is not gone around in vain.
-        level.members.iter().find(|index| (ask.usable)(**index as usize))?;
-        let hash = ask.hash.unwrap_or_else(|| dice.next_u64());
+        level.members.iter().find(|index| (context.usable)(**index as usize))?;
+        let hash = context.hash.unwrap_or_else(|| dice.next_u64());
         let (before, from) = self.points.split_at(self.points.partition_point(|(point, _)| *point < hash));
-        from.iter().chain(before).map(|(_, index)| *index as usize).find(|index| (ask.usable)(*index))
+        from.iter().chain(before).map(|(_, index)| *index as usize).find(|index| (context.usable)(*index))
     }
 }

@@ -1,7 +1,7 @@
 //! One after the other, by weight (Envoy's `ROUND_ROBIN`): of as many turns as all weights together, each endpoint has
 //! its weight, and they are spread.
 
-use super::{Balancer, Level, Pick};
+use super::{Balancer, Level, LoadBalancerContext};
 use crate::Dice;
 use model::service::Endpoint;
 
@@ -29,11 +29,17 @@ fn divisor(a: u64, b: u64) -> u64 {
 }
 
 impl Balancer for RoundRobin {
-    fn pick(&self, level: &Level, _: &[Endpoint], ask: &Pick<'_>, _: &mut dyn Dice) -> Option<usize> {
+    fn pick(
+        &self,
+        level: &Level,
+        _: &[Endpoint],
+        context: &LoadBalancerContext<'_>,
+        _: &mut dyn Dice,
+    ) -> Option<usize> {
         let total = level.weight().max(1);
-        let at = u128::from((ask.turn)()) * u128::from(self.stride) % u128::from(total);
+        let at = u128::from((context.turn)()) * u128::from(self.stride) % u128::from(total);
         let (before, from) = level.members.split_at(level.place_of(at as u64));
         // Whoever may not be chosen leaves its turn to the next.
-        from.iter().chain(before).map(|index| *index as usize).find(|index| (ask.usable)(*index))
+        from.iter().chain(before).map(|index| *index as usize).find(|index| (context.usable)(*index))
     }
 }

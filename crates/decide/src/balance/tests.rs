@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Priorities and choices. An endpoint is a letter, its cluster and what is known of it.
 
-use super::{Ask, Load, Priorities, ProxyLocality};
+use super::{EndpointQuery, Load, Priorities, ProxyLocality};
 use crate::RequestView;
 use crate::dice::Pcg;
 use model::Locality;
@@ -45,7 +45,12 @@ fn choose(
     tried: &[usize],
     dice: &mut Pcg,
 ) -> Option<usize> {
-    super::choose(priorities, endpoints, &Ask { load, tried, hash: None, pinned: None, turn: &|| 0 }, dice)
+    super::choose(
+        priorities,
+        endpoints,
+        &EndpointQuery { load, tried, hash: None, pinned: None, turn: &|| 0 },
+        dice,
+    )
 }
 
 fn levels(priorities: &Priorities) -> Vec<Vec<u32>> {
@@ -153,8 +158,9 @@ fn a_pinned_endpoint_is_kept_as_long_as_it_is_usable() {
         [ready("west", "eu"), ready("far", "us"), endpoint("west", "eu", 1, EndpointState::Draining)];
     let priorities = prioritize(&endpoints, &me(), &[]);
     let check = |pinned, loads: &[Load], tried: &[usize], expected| {
-        let ask = Ask { load: &|at| loads[at], tried, hash: None, pinned: Some(pinned), turn: &|| 0 };
-        assert_eq!(super::choose(&priorities, &endpoints, &ask, &mut Pcg::new(1)), Some(expected));
+        let query =
+            EndpointQuery { load: &|at| loads[at], tried, hash: None, pinned: Some(pinned), turn: &|| 0 };
+        assert_eq!(super::choose(&priorities, &endpoints, &query, &mut Pcg::new(1)), Some(expected));
     };
     check(1, &[IDLE, IDLE, IDLE], &[], 1);
     check(1, &[IDLE, EJECTED, IDLE], &[], 0);
@@ -167,8 +173,9 @@ fn turns(endpoints: &[Endpoint], loads: &[Load], count: u64) -> Vec<usize> {
     let how = LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin);
     let priorities = super::prioritize(endpoints, &me(), &[], &how);
     let choose = |turn: u64| {
-        let ask = Ask { load: &|at| loads[at], tried: &[], hash: None, pinned: None, turn: &|| turn };
-        super::choose(&priorities, endpoints, &ask, &mut Pcg::new(1)).unwrap()
+        let query =
+            EndpointQuery { load: &|at| loads[at], tried: &[], hash: None, pinned: None, turn: &|| turn };
+        super::choose(&priorities, endpoints, &query, &mut Pcg::new(1)).unwrap()
     };
     (0..count).map(choose).collect()
 }
@@ -204,8 +211,8 @@ fn users(endpoints: &[Endpoint], count: usize) -> Vec<String> {
         let (method, host, path, query) = ("GET", "a", "/", None);
         let request = RequestView { method, host, path, readings: &[], query, headers: &headers };
         let hash = priorities.hash(&request);
-        let ask = Ask { load: &|_| BUSY, tried: &[], hash, pinned: None, turn: &|| 0 };
-        let chosen = super::choose(&priorities, endpoints, &ask, &mut Pcg::new(user as u64)).unwrap();
+        let query = EndpointQuery { load: &|_| BUSY, tried: &[], hash, pinned: None, turn: &|| 0 };
+        let chosen = super::choose(&priorities, endpoints, &query, &mut Pcg::new(user as u64)).unwrap();
         endpoints[chosen].uid.to_string()
     };
     (0..count).map(of).collect()
@@ -238,8 +245,8 @@ fn ring_hash_without_the_header_goes_anywhere_and_a_retry_elsewhere() {
     let endpoints = [named("a", 1), named("b", 1)];
     let priorities = ring(&endpoints);
     let choose = |hash, tried: &[usize], dice: &mut Pcg| {
-        let ask = Ask { load: &|_| IDLE, tried, hash, pinned: None, turn: &|| 0 };
-        super::choose(&priorities, &endpoints, &ask, dice).unwrap()
+        let query = EndpointQuery { load: &|_| IDLE, tried, hash, pinned: None, turn: &|| 0 };
+        super::choose(&priorities, &endpoints, &query, dice).unwrap()
     };
     let mut dice = Pcg::new(1);
     let anywhere: HashSet<usize> = (0..100).map(|_| choose(None, &[], &mut dice)).collect();

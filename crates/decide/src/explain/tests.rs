@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-//! What a person is told of a request.
+//! The explanation of a request as text.
 
 use super::{Explanation, Verdict, explain, judge};
 use crate::RequestView;

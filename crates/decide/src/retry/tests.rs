@@ -1,8 +1,8 @@
 //! Whether there is another attempt.
 
 use super::{Ahead, Attempt, BACKOFF_MAX, Next, Outcome, decide, is_final};
-use crate::budget::Budget;
 use crate::dice::Pcg;
+use crate::retry_budget::Budget;
 use Outcome::{Failed, Status};
 use model::Reason;
 use model::reason::Retry;

@@ -22,10 +22,10 @@ fn all_are_counted_and_few_are_told_of() {
     let watch = ValidityWatch::default();
     let begin = Instant::now();
     assert_eq!(watch.is_due(begin), Some(0));
-    assert_eq!(watch.is_due(begin + TOLD_EVERY / 2), None);
-    assert_eq!(watch.is_due(begin + TOLD_EVERY / 2), None);
-    assert_eq!(watch.is_due(begin + TOLD_EVERY), Some(2));
-    assert_eq!(watch.is_due(begin + 3 * TOLD_EVERY), Some(0));
+    assert_eq!(watch.is_due(begin + LOGGED_EVERY / 2), None);
+    assert_eq!(watch.is_due(begin + LOGGED_EVERY / 2), None);
+    assert_eq!(watch.is_due(begin + LOGGED_EVERY), Some(2));
+    assert_eq!(watch.is_due(begin + 3 * LOGGED_EVERY), Some(0));
     for bound in [Bound::NotAfter, Bound::NotBefore, Bound::NotAfter] {
         watch.note(Outside { bound, at: UNIX_EPOCH, now: UNIX_EPOCH }, None);
     }

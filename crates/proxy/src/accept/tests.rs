@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Real sockets on the loopback.
 
-use super::{Mark, Reader, accept, dial, inherit, listen, original_destination};
+use super::{Mark, PeerKind, accept, dial, inherit, listen, original_destination};
 use socket2::SockRef;
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -24,13 +24,13 @@ async fn two_workers_listen_on_one_port() {
 /// Who pauses is waited for; who has vanished is not.
 #[tokio::test(flavor = "current_thread")]
 async fn a_reader_has_the_time_that_it_may_take() {
-    for (reader, expected_s) in [(Reader::Proxy, 8), (Reader::Anyone, 300)] {
+    for (peer_kind, expected_s) in [(PeerKind::Proxy, 8), (PeerKind::Anyone, 300)] {
         let listener = listen(local()).unwrap();
-        let dialed = dial(listener.local_addr().unwrap(), reader, Mark::Free, SOON).await.unwrap();
-        let patience = |stream: &TcpStream| SockRef::from(stream).tcp_user_timeout().unwrap();
+        let dialed = dial(listener.local_addr().unwrap(), peer_kind, Mark::Free, SOON).await.unwrap();
+        let user_timeout = |stream: &TcpStream| SockRef::from(stream).tcp_user_timeout().unwrap();
         let accepted = Cell::new(None);
-        accept(listener, reader, async {}, |stream, _| accepted.set(patience(&stream))).await;
-        assert_eq!([patience(&dialed), accepted.get()], [Some(Duration::from_secs(expected_s)); 2]);
+        accept(listener, peer_kind, async {}, |stream, _| accepted.set(user_timeout(&stream))).await;
+        assert_eq!([user_timeout(&dialed), accepted.get()], [Some(Duration::from_secs(expected_s)); 2]);
     }
 }
 
@@ -40,7 +40,7 @@ async fn an_inherited_socket_outlives_its_copy() {
     let address = outside.local_addr().unwrap();
     for _ in 0..2 {
         let copy = inherit(outside.as_raw_fd()).unwrap();
-        let (client, served) = tokio::join!(dial(address, Reader::Anyone, Mark::Free, SOON), copy.accept());
+        let (client, served) = tokio::join!(dial(address, PeerKind::Anyone, Mark::Free, SOON), copy.accept());
         assert_eq!(client.unwrap().local_addr().unwrap(), served.unwrap().1);
     }
 }
@@ -50,15 +50,15 @@ async fn who_was_accepted_by_the_kernel_is_served_after_the_stop() {
     let listener = listen(local()).unwrap();
     let address = listener.local_addr().unwrap();
     let _clients = [
-        dial(address, Reader::Anyone, Mark::Free, SOON).await.unwrap(),
-        dial(address, Reader::Anyone, Mark::Free, SOON).await.unwrap(),
+        dial(address, PeerKind::Anyone, Mark::Free, SOON).await.unwrap(),
+        dial(address, PeerKind::Anyone, Mark::Free, SOON).await.unwrap(),
     ];
     let seen = Cell::new(0);
-    accept(listener, Reader::Anyone, async {}, |stream, _| {
+    accept(listener, PeerKind::Anyone, async {}, |stream, _| {
         assert_eq!(original_destination(&stream), None);
         seen.set(seen.get() + 1);
     })
     .await;
     assert_eq!(seen.get(), 2);
-    assert!(dial(address, Reader::Anyone, Mark::Free, SOON).await.is_err());
+    assert!(dial(address, PeerKind::Anyone, Mark::Free, SOON).await.is_err());
 }

@@ -1,7 +1,7 @@
 //! JSON of the configuration in force and of the certificates. Written by hand, field by field: what is not
 //! named here is not shown.
 
-use crate::snapshot::{HostEntry, Me, Snapshot};
+use crate::snapshot::{HostEntry, LocalNode, Snapshot};
 use decide::route::Table;
 use identity::Identity;
 use model::filter::FilterConfig;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// `/config_dump`.
-pub(super) fn config(me: &Me, snapshot: &Snapshot) -> Value {
+pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
     let mut hosts: Vec<_> = snapshot.hosts().collect();
     hosts.sort_by(|a, b| a.service.host.cmp(&b.service.host));
     json!({
@@ -78,7 +78,7 @@ fn settings(settings: &MeshSettings) -> Value {
 }
 
 /// Who this proxy is.
-pub(super) fn node(me: &Me) -> Value {
+pub(super) fn node(me: &LocalNode) -> Value {
     json!({
         "id": &*me.uid,
         "group": format!("{}/{}", me.namespace, me.group),

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! What a further attempt sends.
 
-use super::patient::PROGRESS_BYTES_MIN;
-use super::{PIECE_BYTES_MIN, Patient, REPLAY_BYTES_MAX, Replay, Timed};
+use super::stall_timeout::PROGRESS_BYTES_MIN;
+use super::{PIECE_BYTES_MIN, REPLAY_BYTES_MAX, Replay, StallTimeout, Timed};
 use bytes::Bytes;
 use codec::{Body, BodyError, Budget};
 use http_body::Frame;
@@ -224,7 +224,7 @@ fn slow(piece: usize, every: Duration) -> Body {
 async fn a_body_that_stops_or_trickles_is_given_up() {
     for body in [Body::boxed(Silent), slow(1, WAIT / 30)] {
         let begin = tokio::time::Instant::now();
-        assert!(Patient::body(body, WAIT, || true).collect(usize::MAX).await.is_err());
+        assert!(StallTimeout::body(body, WAIT, || true).collect(usize::MAX).await.is_err());
         let took = begin.elapsed();
         assert!(took >= WAIT && took < WAIT * 2, "{took:?}");
     }
@@ -233,12 +233,12 @@ async fn a_body_that_stops_or_trickles_is_given_up() {
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn a_body_that_moves_is_waited_for_and_so_is_one_with_leave() {
     // Slow, but enough.
-    let mut enough = Patient::body(slow(PROGRESS_BYTES_MIN, WAIT * 9 / 10), WAIT, || true);
+    let mut enough = StallTimeout::body(slow(PROGRESS_BYTES_MIN, WAIT * 9 / 10), WAIT, || true);
     for _ in 0..5 {
         assert!(enough.frame().await.unwrap().is_ok());
     }
     // The time in which nobody reads is not the sender's.
-    let mut unread = Patient::body(slow(1, Duration::from_secs(1)), WAIT, || true);
+    let mut unread = StallTimeout::body(slow(1, Duration::from_secs(1)), WAIT, || true);
     for _ in 0..5 {
         assert!(unread.frame().await.unwrap().is_ok());
         tokio::time::advance(WAIT).await;
@@ -246,7 +246,7 @@ async fn a_body_that_moves_is_waited_for_and_so_is_one_with_leave() {
     // Whoever is asked says no twice.
     let asked = Rc::new(Cell::new(0));
     let count = Rc::clone(&asked);
-    let given = Patient::body(Body::boxed(Silent), WAIT, move || {
+    let given = StallTimeout::body(Body::boxed(Silent), WAIT, move || {
         count.set(count.get() + 1);
         count.get() == 3
     });

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// Sockets of all queries beside one for each. A query that would want a further one while none is left closes those
 /// that it has: it asks one server after the other then, as the C library does.
 pub(super) const FURTHER_SOCKETS_MAX: usize = 256;
-/// A server that was asked earlier than another and was still silent when that one answered counts as slow for so long, and is asked last.
+/// A server that was asked earlier than another and was still silent when that one answered counts as slow for this time, and is asked last.
 const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// Where other names are asked for.

@@ -1,4 +1,4 @@
-//! The host's resolver configuration, and whom to ask when. Follows `resolv.conf(5)`, but does not wait as long
+//! The host's resolver configuration, and which server to ask when. Follows `resolv.conf(5)`, but does not wait as long
 //! for a name server that is down. No I/O.
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,14 +12,14 @@ const TIMEOUT_MAX_S: u64 = 30;
 /// `options attempts` without a number, and the most that it can be.
 const ATTEMPTS_DEFAULT: u32 = 2;
 const ATTEMPTS_MAX: u32 = 5;
-/// A name server that has not answered for so long is no longer waited for alone: the next one is asked too.
+/// After this time without an answer a name server is no longer waited for alone: the next one is asked too.
 pub(super) const NEXT_SERVER_AFTER: Duration = Duration::from_millis(500);
 /// Bounds on the longest wait for one query: `timeout` times `attempts` of resolv.conf(5), but not less than a
 /// client that has its own idea waits, and never more than this.
 const QUERY_TIME_MIN: Duration = Duration::from_secs(5);
 const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// `/etc/resolv.conf`, as far as it concerns whom to ask.
+/// `/etc/resolv.conf`, as far as it concerns which server to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolver {
     /// In the order of the file.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 /// Open TCP connections; more are closed at once. Above [`super::FORWARDED_TCP_MAX`], so that connections that
 /// wait for others leave room.
 pub(super) const CONNECTIONS_MAX: usize = 256;
-/// A TCP connection without a complete query for so long is closed.
+/// Idle timeout of a TCP connection without a complete query.
 const TCP_IDLE: Duration = Duration::from_secs(10);
 /// A zone transfer takes at most this long.
 const TRANSFER_TIME_MAX: Duration = Duration::from_secs(300);

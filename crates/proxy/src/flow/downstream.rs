@@ -194,7 +194,7 @@ impl Downstream {
             ServeError::Malformed(_) | ServeError::Protocol(_) => Reason::BadRequest,
             ServeError::HeadTooLarge => Reason::HeadersTooLarge,
             ServeError::Flood(_) => Reason::BudgetExhausted,
-            // The exchange that it interrupted has been told of by itself.
+            // The exchange that it interrupted has its own log line.
             ServeError::Aborted(_) | ServeError::Service(_) | ServeError::Io(_) => {
                 tracing::debug!(%error, address = %self.address, "connection ended");
                 return;

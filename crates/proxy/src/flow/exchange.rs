@@ -1,9 +1,9 @@
-//! The facts of one request, gathered as they become known and told once, when it has ended.
+//! The facts of one request, gathered as they become known and recorded once, when it has ended.
 //!
 //! It is the watch of the response body, so it learns of the end wherever the response goes. When the caller
-//! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit telling.
+//! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit record.
 
-use crate::body::{Patient, Timed};
+use crate::body::{StallTimeout, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
@@ -142,11 +142,11 @@ impl Exchange {
     }
 
     /// Waits for the request's body no longer than `wait` (edge).
-    pub(crate) fn impatient(self: &Rc<Self>, body: Body, version: Version, wait: Duration) -> Body {
+    pub(crate) fn with_stall_timeout(self: &Rc<Self>, body: Body, version: Version, wait: Duration) -> Body {
         // A gRPC stream may be silent for as long as it likes.
         let is_stream = version == Version::HTTP_2 && self.response_format == ResponseFormat::Grpc;
         let starved = Rc::clone(self);
-        Patient::body(body, wait, move || starved.is_starved(is_stream))
+        StallTimeout::body(body, wait, move || starved.is_starved(is_stream))
     }
 
     /// The destination by name (inbound).
@@ -240,7 +240,7 @@ impl Exchange {
         self.reason.set(Some(reason));
     }
 
-    /// The reply to a failure; told of at its end like any other.
+    /// The reply to a failure; logged at its end like any other.
     pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo) -> Reply {
         self.failed(failure.reason);
         // Nobody reads to its end what was answered to it, if anything was: that connection is not used again.
@@ -277,7 +277,7 @@ impl Exchange {
         }
     }
 
-    /// Tells now: there is no response whose end would do it.
+    /// Records now: there is no response whose end would do it.
     pub(crate) fn record(&self) {
         if self.is_recorded.replace(true) {
             return;
@@ -322,7 +322,7 @@ impl Exchange {
             duration: worker.shared.clock.now().duration_since(self.clock),
             bytes_received: facts.received.as_ref().map_or(0, |received| received.bytes.get()),
             bytes_sent: self.sent.get(),
-            // A port is not told of it; Envoy writes 0 too.
+            // No port is logged for it; Envoy writes 0 too.
             downstream: Some(client.map_or(self.downstream.address, |ip| SocketAddr::new(ip, 0))),
             upstream: self.attempts.address(),
             route: facts.rule.as_ref().map(|rule| &rule.origin.object),

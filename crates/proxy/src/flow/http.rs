@@ -1,5 +1,6 @@
 //! The life of a request that leaves an application or enters at the edge, told from top to bottom. Each
-//! step lives in its own file: `request`, `decide::route`, `decide::split`, `upstream`, `exchange`.
+//! step lives in its own file: `request`, `filters`, `decide::plan`, `decide::filter`, `decide::split`, `upstream`,
+//! `exchange`.
 
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::downstream::{Downstream, DownstreamSide};
@@ -79,7 +80,7 @@ async fn follow(
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     filters.on_response(&head, response.headers_mut()).await?;
-    route.on_response(&head.view(), &mut Fields(response.headers_mut()));
+    route.on_response(&head, &mut Fields(response.headers_mut()));
     Ok(response)
 }
 
@@ -94,7 +95,7 @@ fn watched(
     let body = exchange.counting(body);
     match downstream.side {
         DownstreamSide::Edge { .. } => {
-            exchange.impatient(body, version, snapshot.settings.http.stream_idle_timeout)
+            exchange.with_stall_timeout(body, version, snapshot.settings.http.stream_idle_timeout)
         }
         _ => body,
     }
@@ -119,7 +120,7 @@ async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Res
             let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
             Ok(RouteScope::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
         }
-        // Their stories are others.
+        // Handled by `inbound` and `tcp`.
         DownstreamSide::Passthrough | DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => {
             Err(Reason::NotMyDestination)
         }

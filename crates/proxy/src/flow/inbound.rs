@@ -1,5 +1,5 @@
 //! The callee's side: who calls is known from the handshake, what may be reached is decided by `decide`, and
-//! what was not delivered is refused so that the caller may go elsewhere (design, D4).
+//! what was not delivered is refused so that the caller may go elsewhere.
 
 mod tunnel;
 
@@ -9,9 +9,9 @@ use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::filters::Filters;
 use crate::flow::{eastwest, policy};
+use crate::mesh_tls::Accepted;
 use crate::peer::Peer;
 use crate::request;
-use crate::secure::Accepted;
 use crate::snapshot::Snapshot;
 use crate::upstream::connect::STREAMS_MAX;
 use crate::upstream::send::LocalApplication;

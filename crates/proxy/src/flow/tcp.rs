@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A relayed connection on which nothing moves for so long is closed (Envoy's default).
+/// Idle timeout of a relayed connection (Envoy's default).
 pub(crate) const TCP_IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// The facts of one opaque connection, as they become known.
@@ -126,7 +126,7 @@ impl AttemptLog for TcpConnection {
     }
 }
 
-/// A connection that is being carried; told of when it ends, also when its stream's connection takes it along.
+/// A connection that is being carried; logged when it ends, also when its stream's connection takes it along.
 struct Carried {
     connection: TcpConnection,
     moved: Moved,

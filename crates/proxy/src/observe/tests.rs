@@ -238,7 +238,7 @@ fn a_peer_is_labelled_by_what_its_certificate_says() {
         "destination_workload=\"client\"",
         "destination_cluster=\"west\"",
     ];
-    // A gateway between networks knows who calls, and for whom only by the service's name.
+    // A gateway between networks knows who calls, and for which workload only by the service's name.
     let relayed = [
         "reporter=\"source\"",
         "source_workload=\"web-v2\"",

@@ -75,6 +75,8 @@ impl RequestHead for Head {
 
     fn set_path(&mut self, path: &str) -> Result<(), Reason> {
         self.target = with_path(path, self.target.query()).ok_or(Reason::BadPath)?;
+        // Those of the old path.
+        self.readings.clear();
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub(super) fn strip_received(headers: &mut HeaderMap, from: CameFrom, count: usi
     }
 }
 
-/// Takes out of trailers what must never be taken for a header (bad inputs S22).
+/// Takes out of trailers what must never be taken for a header.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     codec::headers::strip_trailers(trailers);
     let protected: Vec<HeaderName> =

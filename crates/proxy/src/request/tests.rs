@@ -183,7 +183,7 @@ fn nothing_asked() -> RequestView<'static> {
     RequestView { method: "GET", host: "a", path: "/", readings: &[], query: None, headers: &() }
 }
 
-/// What users are told of edits that do nothing must be what happens.
+/// What findings say of edits that do nothing must be what happens.
 #[test]
 fn a_route_edits_exactly_the_headers_that_users_are_told_it_edits() {
     let names = "host content-length transfer-encoding connection http2-settings keep-alive proxy-connection te \

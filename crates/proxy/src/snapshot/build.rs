@@ -7,7 +7,7 @@ mod gateway;
 
 use super::change::SnapshotChange;
 use super::ports::Ports;
-use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, Me, Retries, Snapshot};
+use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
 use decide::hash::{Quick, QuickMap};
 use decide::route::Table;
 use decide::{attach, balance};
@@ -50,7 +50,7 @@ enum Slice {
 
 /// The state behind the snapshots.
 pub(super) struct Builder {
-    me: Me,
+    me: LocalNode,
     parts: HashMap<Hostname, Parts>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     gateway_rules: Rules,
@@ -63,7 +63,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(me: &Me, ports: Box<dyn Ports>) -> Self {
+    pub(super) fn new(me: &LocalNode, ports: Box<dyn Ports>) -> Self {
         Self {
             ports,
             me: me.clone(),
@@ -222,6 +222,7 @@ impl Builder {
                 }
                 if let Some(entry) = next.hosts.remove(&host)
                     && let Some(ip) = entry.service.address
+                    && next.by_address.get(&ip) == Some(&host)
                 {
                     next.by_address.remove(&ip);
                 }
@@ -310,6 +311,8 @@ impl Builder {
         }
         if let Some(ip) = old.as_ref().and_then(|old| old.service.address)
             && service.address != Some(ip)
+            // Another host may have it by now.
+            && next.by_address.get(&ip) == Some(host)
         {
             next.by_address.remove(&ip);
         }
@@ -428,8 +431,8 @@ struct Touched {
     policies: bool,
 }
 
-/// Where this proxy begins to take turns: elsewhere than others, lest all begin at the same endpoint.
-fn first_turn(me: &Me) -> Arc<AtomicU64> {
+/// Where this proxy begins to take turns: elsewhere than others, so that not all begin at the same endpoint.
+fn first_turn(me: &LocalNode) -> Arc<AtomicU64> {
     let mut hasher = Quick::default();
     me.addresses.hash(&mut hasher);
     Arc::new(AtomicU64::new(hasher.finish()))

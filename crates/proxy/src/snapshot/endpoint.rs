@@ -1,8 +1,8 @@
 //! What is remembered of an endpoint from one snapshot to the next, in atomics that all workers write. What it means is
-//! decided by `decide::health` and `decide::balance`.
+//! decided by `decide::outlier` and `decide::balance`.
 
 use decide::balance::Load;
-use decide::health::{self, Health};
+use decide::outlier::{self, Health};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -30,7 +30,7 @@ impl EndpointHealth {
 
     /// Whether it is ejected at `now_ms` (the worker's monotonic milliseconds).
     pub fn is_ejected(&self, now_ms: u64) -> bool {
-        health::is_ejected(self.health(), now_ms)
+        outlier::is_ejected(self.health(), now_ms)
     }
 
     /// Requests and tunnels in flight from this proxy.
@@ -51,12 +51,12 @@ impl EndpointHealth {
 
     /// Notes that it could not be reached or did not answer.
     pub fn failed(&self, now_ms: u64, dice: &mut dyn decide::Dice) {
-        self.update(|health| health::after_failure(health, now_ms, dice));
+        self.update(|health| outlier::after_failure(health, now_ms, dice));
     }
 
     /// Notes an answer. Writes only when that changes something.
     pub fn succeeded(&self, now_ms: u64) {
-        self.update(|health| health::after_success(health, now_ms));
+        self.update(|health| outlier::after_success(health, now_ms));
     }
 
     /// Decides anew when another worker came in between: an answer that one of them had must not undo the

@@ -1,5 +1,5 @@
 //! Whether a gateway's listeners can be opened, asked before their configuration is put in force: what cannot
-//! be opened must not replace what is open. The workers open them; read `worker::listeners` next.
+//! be opened must not replace what is open. The workers open them; read `start::listeners` next.
 
 use model::listener::GatewayListener;
 use std::collections::HashSet;

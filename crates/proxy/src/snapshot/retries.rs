@@ -1,7 +1,7 @@
 //! What a service, or the local application, had lately of requests and of retries. Shared by all workers, kept across
-//! snapshots; whether one more is within the budget is decided by `decide::budget`.
+//! snapshots; whether one more is within the budget is decided by `decide::retry_budget`.
 
-use decide::budget::{self, BUDGET_WINDOW_S, Budget, Second};
+use decide::retry_budget::{self as budget, BUDGET_WINDOW_S, Budget, Second};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packed seconds of the window. Times are the workers' monotonic milliseconds.

@@ -3,7 +3,7 @@
 use super::build::Builder;
 use super::change::SnapshotChange;
 use super::ports::{Ports, Unasked};
-use super::{Me, Snapshot};
+use super::{LocalNode, Snapshot};
 use arc_swap::ArcSwap;
 use model::{Resource, ResourceKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +20,12 @@ pub struct SnapshotStore {
 
 impl SnapshotStore {
     /// An empty configuration, epoch 0.
-    pub fn new(me: &Me) -> Arc<Self> {
+    pub fn new(me: &LocalNode) -> Arc<Self> {
         Self::with_ports(me, Unasked)
     }
 
     /// As [`SnapshotStore::new`], for a gateway: `ports` is asked before a listener is put in force.
-    pub fn with_ports(me: &Me, ports: impl Ports + 'static) -> Arc<Self> {
+    pub fn with_ports(me: &LocalNode, ports: impl Ports + 'static) -> Arc<Self> {
         let builder = Builder::new(me, Box::new(ports));
         let empty = builder.empty();
         Arc::new(Self {

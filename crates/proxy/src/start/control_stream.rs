@@ -12,7 +12,7 @@ use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState as State};
 use crate::observe::{Observe, Own};
 use crate::shared::Shared;
-use crate::snapshot::{ClosedListener, GatewayEntry, Me, Snapshot, SnapshotChange, SnapshotStore};
+use crate::snapshot::{ClosedListener, GatewayEntry, LocalNode, Snapshot, SnapshotChange, SnapshotStore};
 use daemon::Gate;
 use daemon::clock::Clock;
 use decide::Dice;
@@ -47,7 +47,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the stream works on.
 pub(super) struct StreamParts {
-    pub(super) me: Me,
+    pub(super) me: LocalNode,
     pub(super) store: Arc<SnapshotStore>,
     pub(super) on_demand: OnDemand,
     pub(super) queries: mpsc::Receiver<LookupQuery>,

@@ -4,7 +4,7 @@
 //! made here and stays in memory; the request for the certificate names nobody. The token is never logged.
 
 use super::control;
-use crate::snapshot::Me;
+use crate::snapshot::LocalNode;
 use daemon::clock::Clock;
 use decide::Dice;
 use decide::balance::ProxyLocality;
@@ -128,7 +128,7 @@ pub(super) async fn join(
     identity: &Identity,
     clock: &dyn Clock,
     dice: &mut dyn Dice,
-) -> Result<Me, JoinError> {
+) -> Result<LocalNode, JoinError> {
     let key = Key::generate()?;
     let csr = key.csr()?;
     let until = clock.now() + PATIENCE;
@@ -147,7 +147,7 @@ pub(super) async fn join(
         tokio::time::sleep(backoff.next_wait((dice.next_u64() % 1000) as f64 / 1000.0)).await;
     };
     install(identity, Svid::new(key, joined.chain)?, joined.bundles);
-    Ok(Me {
+    Ok(LocalNode {
         uid: joined.uid.into(),
         namespace: joined.namespace.into(),
         group: joined.group.into(),

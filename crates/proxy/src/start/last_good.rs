@@ -4,7 +4,7 @@
 //! one that does not fit is ignored with a warning. Written aside and renamed. Loaded only after the proxy
 //! has a certificate.
 
-use crate::snapshot::Me;
+use crate::snapshot::LocalNode;
 use model::{Resource, ResourceKey, Subscription};
 use std::fs;
 use std::io::{self, Read, Write};
@@ -50,7 +50,7 @@ pub(super) enum LoadError {
 }
 
 impl LastGood {
-    pub(super) fn new(directory: &Path, me: &Me) -> Self {
+    pub(super) fn new(directory: &Path, me: &LocalNode) -> Self {
         let owner = format!("{}/{}/{}", me.place.cluster, me.namespace, me.group);
         Self { path: directory.join("last-good"), owner }
     }

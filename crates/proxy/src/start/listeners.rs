@@ -1,7 +1,7 @@
 //! Which sockets a worker listens on: capture and mesh ports from its start, a gateway's as configuration
 //! changes.
 
-use crate::accept::{Reader, accept, any, inherit, listen};
+use crate::accept::{PeerKind, accept, any, inherit, listen};
 use crate::flow::{self, inbound};
 use crate::worker::Worker;
 use daemon::{Drain, DrainTrigger, Tasks};
@@ -43,7 +43,7 @@ pub(super) fn open(worker: &Rc<Worker>, outbound_drain: &Drain) -> io::Result<Li
         let inbound = listen_at(any(PORT_INBOUND))?;
         let (own, connections, stop) = (Rc::clone(worker), tasks.outbound.clone(), outbound_drain.clone());
         tasks.outbound_accepting.spawn_local("accept outbound", async move {
-            accept(outbound, Reader::Anyone, stop.started(), |stream, peer| {
+            accept(outbound, PeerKind::Anyone, stop.started(), |stream, peer| {
                 connections
                     .spawn_local("outbound", flow::outbound(Rc::clone(&own), stream, peer, stop.clone()));
             })
@@ -51,7 +51,7 @@ pub(super) fn open(worker: &Rc<Worker>, outbound_drain: &Drain) -> io::Result<Li
         });
         let (own, stop) = (Rc::clone(worker), drain.clone());
         tasks.inbound_accepting.spawn_local("accept plaintext", async move {
-            accept(inbound, Reader::Anyone, stop.started(), |stream, peer| {
+            accept(inbound, PeerKind::Anyone, stop.started(), |stream, peer| {
                 inbound::plaintext(&own, peer);
                 drop(stream);
             })
@@ -63,7 +63,7 @@ pub(super) fn open(worker: &Rc<Worker>, outbound_drain: &Drain) -> io::Result<Li
         let listener = listen_at(any(PORT_MESH))?;
         let (own, connections, stop) = (Rc::clone(worker), tasks.inbound.clone(), drain.clone());
         tasks.inbound_accepting.spawn_local("accept mesh", async move {
-            accept(listener, Reader::Proxy, stop.started(), |stream, peer| {
+            accept(listener, PeerKind::Proxy, stop.started(), |stream, peer| {
                 connections.spawn_local("mesh", inbound::mesh(Rc::clone(&own), stream, peer, stop.clone()));
             })
             .await;
@@ -170,7 +170,7 @@ impl Gateway {
         self.worker.shared.listening.opened(address);
         let (worker, connections, at) = (Rc::clone(&self.worker), self.connections.clone(), address);
         self.accepting.spawn_local("accept gateway", async move {
-            accept(listener, Reader::Anyone, stop.started(), |stream, peer| {
+            accept(listener, PeerKind::Anyone, stop.started(), |stream, peer| {
                 let serving = flow::gateway(Rc::clone(&worker), stream, peer, at, stop.clone());
                 connections.spawn_local("gateway", serving);
             })

@@ -8,7 +8,7 @@ use super::{Seams, StartError, admin, name_server, rotate, workers};
 use crate::admin::Admin;
 use crate::dns;
 use crate::options::Options;
-use crate::snapshot::Me;
+use crate::snapshot::LocalNode;
 use daemon::process;
 use daemon::{Drain, DrainTrigger, Gate, Readiness};
 use decide::Dice;
@@ -93,7 +93,7 @@ where
     on_control_runtime(async move {
         let options = Options { no_capture: true, ..options };
         let mut bootstrap = Bootstrap::build(options, seams).await?;
-        let me = Me {
+        let me = LocalNode {
             uid: "local".into(),
             namespace: "default".into(),
             group: "gateway".into(),
@@ -153,7 +153,7 @@ impl Bootstrap {
     /// Configures, serves until told to stop, says goodbye, drains.
     async fn serve(
         self,
-        me: Me,
+        me: LocalNode,
         dns: Vec<dns::Sockets>,
         stop: impl Future<Output = io::Result<process::Stop>>,
         open: impl AsyncFn() -> Result<Link, LinkError> + 'static,

@@ -11,7 +11,7 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     /// Seeds of all dice: of the workers' choices and of jitter.
     pub seed: u64,
-    /// Filters beside those of the configuration; none so far in the programs.
+    /// Filters that may wait (crate `filter`). No kind makes any yet: only tests give some.
     pub filters: Chains,
     /// Name servers for names outside the mesh; empty: those of `/etc/resolv.conf`.
     pub nameservers: Vec<std::net::SocketAddr>,

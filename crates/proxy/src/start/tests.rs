@@ -73,7 +73,7 @@ fn every_flipped_bit_and_every_missing_byte_is_noticed() {
 fn a_file_of_another_group_is_not_used() {
     let directory = Directory::new("owner");
     LastGood::new(&directory.0, &me()).save(&saved()).unwrap();
-    let other = crate::snapshot::Me { group: "other".into(), ..me() };
+    let other = crate::snapshot::LocalNode { group: "other".into(), ..me() };
     let error = LastGood::new(&directory.0, &other).load().unwrap_err();
     assert!(matches!(error, LoadError::Owner(owner) if owner == "west/default/client"));
 }

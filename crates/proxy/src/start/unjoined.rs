@@ -7,7 +7,7 @@ use crate::lookup::{Lookup, LookupQuery};
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::snapshot::{Me, Retries, SnapshotStore};
+use crate::snapshot::{LocalNode, Retries, SnapshotStore};
 use daemon::{Drain, Gate, Tasks};
 use decide::dice::Pcg;
 use identity::Identity;
@@ -54,7 +54,7 @@ impl Unjoined {
     /// What all threads share once the proxy knows that it is `me`, and what they ask the control plane for.
     pub(super) fn into_shared(
         self,
-        me: Me,
+        me: LocalNode,
         is_listening: Gate,
     ) -> (Arc<Shared>, mpsc::Receiver<LookupQuery>) {
         let store = SnapshotStore::with_ports(&me, Reserved::new(&self.options.inherit_listener));

@@ -1,5 +1,5 @@
 //! The threads of the workers: started together, each with a runtime, listeners and dice of its own, and drained
-//! in two steps: first who calls us, then whom our application calls.
+//! in two steps: first inbound, then outbound.
 
 use super::{StartError, listeners};
 use crate::shared::Shared;
@@ -112,7 +112,7 @@ fn run(shared: Arc<Shared>, phases: &Phases, seed: u64, told: &mpsc::Sender<io::
     });
 }
 
-/// Serves until the drain, then drains: first who calls us, then whom our application calls.
+/// Serves until the drain, then drains: first inbound, then outbound.
 async fn serve(worker: &Rc<Worker>, listeners: listeners::Listeners, phases: &Phases) {
     tokio::select! {
         () = worker.shared.drain.started() => {}

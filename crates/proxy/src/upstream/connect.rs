@@ -1,11 +1,11 @@
 //! Making connections: TCP alone, HTTP/2 to an application, HTTP/2 in TLS with the expected identity to a proxy, and
-//! across networks TLS once more inside a tunnel through the gateway (design, D4). It keeps none of them: see the
+//! across networks TLS once more inside a tunnel through the gateway. It keeps none of them: see the
 //! pools.
 
-use crate::accept::{Mark, Reader, dial};
+use crate::accept::{Mark, PeerKind, dial};
 use crate::failure;
+use crate::mesh_tls::{Connected, MeshTls};
 use crate::peer::Peer;
-use crate::secure::{Connected, MeshTls};
 use codec::http2::Http2Sender;
 use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind};
 use daemon::Tasks;
@@ -110,7 +110,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
-    pub(crate) async fn dial(&self, address: SocketAddr, reader: Reader) -> Result<TcpStream, Reason> {
+    pub(crate) async fn dial(&self, address: SocketAddr, reader: PeerKind) -> Result<TcpStream, Reason> {
         dial(address, reader, self.mark, CONNECT_TIMEOUT).await.map_err(|error| connect_reason(&error))
     }
 
@@ -119,7 +119,7 @@ impl Connector {
     /// # Errors
     /// As [`Connector::dial`].
     pub(crate) async fn open_plain(&self, address: SocketAddr) -> Result<Rc<Http2Connection>, Reason> {
-        let tcp = self.dial(address, Reader::Anyone).await?;
+        let tcp = self.dial(address, PeerKind::Anyone).await?;
         let connection = self.start(tcp, &ClientOptions::default(), None).await?;
         // An application that is busy elsewhere may be late with its SETTINGS; then we guess.
         let _ = timeout(SETTINGS_WAIT_MAX, connection.sender.settled()).await;
@@ -135,7 +135,7 @@ impl Connector {
         address: SocketAddr,
         expected: &[SpiffeId],
     ) -> Result<Rc<Http2Connection>, Reason> {
-        let tcp = self.dial(address, Reader::Proxy).await?;
+        let tcp = self.dial(address, PeerKind::Proxy).await?;
         let connected = self.tls.connect(tcp, expected).await?;
         self.start_mesh(connected).await
     }

@@ -3,7 +3,7 @@
 //! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
 //! recently used one is leased first, so that the others may grow old and be closed.
 
-use crate::accept::Reader;
+use crate::accept::PeerKind;
 use crate::upstream::connect::{Age, Connector};
 use codec::http1::Http1Sender;
 use codec::{Body, SendError};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// Idle connections kept for one address; more are closed.
 const IDLE_PER_ADDRESS_MAX: usize = 1024;
-/// Idle for so long: closed. Below the keep-alive timeout of common servers (nginx: 75 s), so that fewer
+/// Idle timeout. Below the keep-alive timeout of common servers (nginx: 75 s), so that fewer
 /// requests meet a connection that is being closed.
 const IDLE_MAX: Duration = Duration::from_secs(55);
 
@@ -67,7 +67,7 @@ impl Http1Pool {
     /// # Errors
     /// As [`Http1Pool::lease`].
     pub(crate) async fn open(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
-        let stream = self.connector.dial(address, Reader::Anyone).await?;
+        let stream = self.connector.dial(address, PeerKind::Anyone).await?;
         let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
         self.connector.tasks().spawn_local("http1 upstream", connection);
         Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Fresh })

@@ -20,7 +20,7 @@ const LANES_MAX: u32 = 4;
 /// Most connections of one worker for one key. More streams than they may have open wait for
 /// [`CONNECT_TIMEOUT`], then [`Reason::UpstreamOverflow`].
 pub(crate) const CONNECTIONS_PER_KEY_MAX: usize = 16;
-/// A connection without streams for so long is closed.
+/// Idle timeout of a connection without streams.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// What a connection is kept under. A worker has one identity of its own, so where it goes is enough. One that is

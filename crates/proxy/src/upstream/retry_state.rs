@@ -4,7 +4,7 @@
 use super::Upstream;
 use super::attempt_error::{AttemptError, EndpointVerdict};
 use crate::snapshot::{Active, HostEntry, Retries};
-use decide::balance::{self, Ask};
+use decide::balance::{self, EndpointQuery};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
 use model::route::RetryPolicy;
@@ -118,14 +118,14 @@ impl<'a> RetryState<'a> {
     /// One that was not tried, as long as there is any.
     fn choose_other(&self, entry: &HostEntry, now_ms: u64) -> Option<usize> {
         let dice = &mut *self.upstream.dice.borrow_mut();
-        let ask = Ask {
+        let query = EndpointQuery {
             load: &|index| entry.states[index].load(now_ms),
             tried: &self.tried,
             hash: self.hash,
             pinned: None,
             turn: &|| self.turn_of(entry),
         };
-        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &ask, dice);
+        let chosen = balance::choose(&entry.priorities, &entry.endpoints, &query, dice);
         // Where nothing else is left it gives what is excluded, too.
         chosen.filter(|index| !self.excluded.contains(index))
     }

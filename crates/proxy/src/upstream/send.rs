@@ -123,7 +123,7 @@ impl Upstream {
             outcome => outcome,
         };
         match outcome {
-            // We never ask for another protocol (S24, S33).
+            // We never ask for another protocol.
             Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
             Ok(response) => Ok(UpstreamAnswer { lease: Some(lease), ..UpstreamAnswer::new(response) }),
             Err(error) => {
@@ -203,7 +203,7 @@ impl Repeatable for Sending<'_> {
             }
             Reach::Plain => upstream.send_http1(target.address(endpoint), request).await,
             Reach::Native | Reach::Gateway => upstream.send_mesh(target, endpoint, request).await,
-            // No such endpoint is made yet; its proxy would refuse an ordinary request (design, D4).
+            // No such endpoint is made yet; its proxy would refuse an ordinary request.
             Reach::Hbone => Err(Reason::ConnectFailed.into()),
         }
     }
@@ -288,7 +288,7 @@ fn finish(
     }
 }
 
-/// Says that there is a body where hyper would take a method of unknown length to have none, and drop it (S27).
+/// Says that there is a body where hyper would take a method of unknown length to have none, and drop it.
 fn framed(mut request: Request<Body>) -> Request<Body> {
     let is_unexpected = matches!(*request.method(), Method::GET | Method::HEAD)
         && !request.body().is_end_stream()

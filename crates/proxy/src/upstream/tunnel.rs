@@ -6,7 +6,7 @@ use super::attempts::{self, AttemptLog, Attempted, Repeatable, Timeouts};
 use super::connect::Age;
 use super::retry_state::{CONNECT, Repeat, RetryState};
 use super::{Target, Upstream};
-use crate::accept::Reader;
+use crate::accept::PeerKind;
 use crate::failure;
 use crate::peer::Peer;
 use crate::snapshot::{Active, HostEntry};
@@ -120,7 +120,7 @@ impl Repeatable for Dialing<'_> {
 
     async fn attempt(&self, index: usize) -> Result<TcpStream, AttemptError> {
         let address = self.address(index).ok_or(Reason::NoEndpoint)?;
-        Ok(self.upstream.connector.dial(address, Reader::Proxy).await?)
+        Ok(self.upstream.connector.dial(address, PeerKind::Proxy).await?)
     }
 
     fn address(&self, index: usize) -> Option<SocketAddr> {

@@ -51,7 +51,7 @@ pub struct Reporting {
 }
 
 impl Channel {
-    /// Connects with TLS. `tls` decides whom to believe; its ALPN must offer `h2`.
+    /// Connects with TLS. `tls` decides which server is believed; its ALPN must offer `h2`.
     pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<Self, Status> {
         Self::connect_via(dial(address), Some(tls)).await
     }
@@ -97,7 +97,7 @@ impl Channel {
         Joined::from_wire(reply)
     }
 
-    /// Has a new key certified; the client certificate of the connection says for whom.
+    /// Has a new key certified; the client certificate of the connection says for which identity.
     pub async fn sign(&self, csr: Vec<u8>) -> Result<Signed, Status> {
         let mut client = self.enrollment();
         let reply = within(CALL_TIMEOUT, client.sign(p::SignRequest { csr: Bytes::from(csr) })).await?;

@@ -19,7 +19,7 @@ fn of_everything() -> AuthorizationPolicySpec {
     }
 }
 
-/// The denial of everything, to whom `document` selects. Without a document, or where that cannot be read: to all
+/// Denies everything to the workloads that `document` selects. Without a document, or where that cannot be read: to all
 /// of the namespace.
 pub(super) fn denial(document: Option<&Node>) -> AuthorizationPolicySpec {
     let mut spec = of_everything();

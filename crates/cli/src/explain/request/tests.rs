@@ -243,7 +243,7 @@ spec: {pathNormalization: {pathWithEscapedSlashesAction: UNESCAPE_AND_REDIRECT}}
     assert!(code == 1 && text.contains("ends      400"), "{text}");
 }
 
-/// The original caller is whom the gateway believes, there and behind it.
+/// The original caller is the one that the gateway believes, there and behind it.
 #[test]
 fn the_original_caller_is_judged_at_the_gateway_and_behind_it() {
     let policies = "

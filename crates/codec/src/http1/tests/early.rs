@@ -1,4 +1,4 @@
-//! Answers that come before the request is complete, and ends that the client must be told of.
+//! Answers that come before the request is complete, and ends that the client must see.
 
 use std::io;
 use std::pin::Pin;

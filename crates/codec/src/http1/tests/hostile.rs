@@ -1,4 +1,4 @@
-//! Upstreams that answer in two ways at once (S33), expectations (S26), and clients that do not read (Z01).
+//! Upstreams that answer in two ways at once, expectations, and clients that do not read.
 
 use super::*;
 

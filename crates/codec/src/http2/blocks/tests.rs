@@ -129,6 +129,16 @@ fn behind_what_has_no_reading_everything_is_refused() {
     assert_eq!(blocks.piece(false, WHOLE, &[], true), Judged::Refused);
 }
 
+#[test]
+fn what_continues_a_block_that_has_ended_is_looked_at_by_itself() {
+    let mut blocks = Blocks::new(PeerRole::Client, 64 * 1024);
+    blocks.begin(1);
+    assert_eq!(blocks.piece(true, 0, &literal("a", "b"), true), Judged::Passes);
+    assert_eq!(blocks.piece(false, WHOLE, &literal("c", "d"), true), Judged::Passes);
+    assert_eq!(blocks.piece(false, 0, &[0x82], true), Judged::Passes);
+    assert_eq!(blocks.piece(false, WHOLE, &literal(":path", "/#"), true), Judged::Refused);
+}
+
 /// Payloads of HEADERS that the `h2` crate writes for these requests over one connection.
 fn written(requests: Vec<Request<()>>) -> Vec<Vec<u8>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

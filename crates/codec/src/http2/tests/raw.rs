@@ -1,4 +1,4 @@
-//! What no library client would send: every field byte by byte (bad inputs S34 to S38, P07).
+//! What no library client would send: every field byte by byte.
 
 use std::cell::{Cell, RefCell};
 
@@ -114,6 +114,17 @@ fn broken_off(what: &str, frames: Vec<u8>) {
     let (answer, _, complete) = run(converse(frames));
     assert!(matches!(answer, Answer::Reset | Answer::GoAway), "{what:?}: {answer:?}");
     assert_eq!(complete, [""; 0], "{what:?}");
+}
+
+#[test]
+fn a_block_that_is_continued_after_its_end_ends_the_connection() {
+    let block = block(&BASE);
+    let (first, rest) = block.split_at(20);
+    let whole = [frame(1, END_STREAM, 1, first), frame(9, END_HEADERS, 1, rest)].concat();
+    for flags in [0, END_HEADERS] {
+        let (answer, ..) = run(converse([&whole[..], &frame(9, flags, 1, &rest[..4])].concat()));
+        assert!(matches!(answer, Answer::Head(_) | Answer::GoAway), "{answer:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Clients that take nothing, or next to nothing (bad inputs F05, F09, Z01). Time is virtual.
+//! Clients that take nothing, or next to nothing. Time is virtual.
 
 use super::raw::{Answer, answer_in, get};
 use super::*;
@@ -251,7 +251,7 @@ fn what_nobody_reads_is_not_asked_for() {
     });
 }
 
-/// As many one-byte references to one large field as fit a head, in many requests (bad inputs F04, F05).
+/// As many one-byte references to one large field as fit a head, in many requests.
 fn bomb(streams: u32) -> Vec<u8> {
     let field = [&[0x40, 1, b'x', 0x7f, 0xd9, 3][..], &[b'v'; 600]].concat();
     let first = frame(1, 0x4, 1, &[&[0x83, 0x86, 0x84, 0x41, 1, b'a'], &field[..]].concat());

@@ -27,10 +27,10 @@ pub const GONE_MAX: Duration = Duration::from_secs(10);
 pub const STILL: Duration = Duration::from_secs(1);
 /// A file that somebody has open for writing is read nevertheless when it was still for this long.
 pub const OPEN_STILL: Duration = Duration::from_secs(10);
-/// Files left for later are looked at again this often, if nothing is told of them.
+/// Files left for later are looked at again this often, if no event names them.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What events told of files.
+/// What events said about files.
 #[derive(Clone, Debug, Default)]
 pub struct Signs {
     /// Being written at this moment: left as they were.
@@ -303,7 +303,7 @@ impl Directory {
     fn take_file(&mut self, path: &Path, found: FoundFile, signs: &Signs, wall: SystemTime) -> Reading {
         let is_new = !self.files.contains_key(path);
         let file = match found {
-            // What was read before stays; what is new is not read, and told of as a whole.
+            // What was read before stays; what is new is not read, and reported as a whole.
             FoundFile::Surplus => return Reading::Same,
             _ => self.files.entry(path.into()).or_default(),
         };

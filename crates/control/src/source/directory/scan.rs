@@ -20,13 +20,13 @@ pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const TOTAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Files read at most; the rest are one finding.
 pub const FILES_MAX: usize = 4096;
-/// Names looked at; a directory with more is told of, and nothing of it counts as gone.
+/// Names looked at; a directory with more is reported, and nothing of it counts as gone.
 pub const ENTRIES_MAX: usize = 65_536;
 /// Findings about what is left out of a directory; more are not told one by one.
 const LEFT_OUT_MAX: usize = 100;
 /// How deep subdirectories are entered; deeper ones are findings.
 pub const DEPTH_MAX: usize = 8;
-/// A directory that has not answered within this time is told of, and its last objects stay.
+/// A directory that has not answered within this time is reported, and its last objects stay.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Which directory it is, whatever its name: device, inode, and when it was made, where that is known.

@@ -12,6 +12,7 @@ use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -85,7 +86,7 @@ pub async fn run<F: Future<Output = ()> + Send>(
         reread = Instant::now() + REREAD;
         let scanned = match read(&mut directory, &publish).await {
             Ok(scan) => {
-                // Another directory has the name now: nothing would be told of it.
+                // Another directory has the name now: no event would come for it.
                 if events.at != scan.at {
                     match start(directory.root()) {
                         Ok(other) => events = other,
@@ -102,10 +103,12 @@ pub async fn run<F: Future<Output = ()> + Send>(
             }
         };
         let work = tokio::task::spawn_blocking(move || {
-            let reading = match scanned {
-                Ok(scan) => directory.take(scan, &signs, ReadingTime::real()),
-                Err(error) => directory.fail(&error),
-            };
+            let taken = scanned.and_then(|scan| {
+                let take = AssertUnwindSafe(|| directory.take(scan, &signs, ReadingTime::real()));
+                // A defect of ours must not end the watching: what was read before stays, and that is reported.
+                catch_unwind(take).map_err(|_| io::Error::other("reading the directory panicked"))
+            });
+            let reading = taken.unwrap_or_else(|error| directory.fail(&error));
             (directory, reading)
         });
         let Ok((taken, reading)) = work.await else { return };

@@ -261,7 +261,7 @@ async fn a_fallback_directory_fills_the_gaps_of_the_first() {
 
     // What is broken in one keeps what it had, and says nothing of the other.
     std::fs::write(&first, EXTRA.replace("port: 80", "prot: 80")).unwrap();
-    until("the broken file is told of", async || (told().await.len() > 1).then_some(())).await;
+    until("the broken file is reported", async || (told().await.len() > 1).then_some(())).await;
     assert_eq!((port("extra").await, port("more").await), (Some(80), Some(80)));
     std::fs::write(
         fallback.join("more.yaml"),

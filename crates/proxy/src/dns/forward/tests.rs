@@ -29,7 +29,7 @@ const NXDOMAIN: Option<(u8, u8)> = Some((3, 0));
 const SERVFAIL: Option<(u8, u8)> = Some((2, 0));
 const SILENT: Option<(u8, u8)> = None;
 
-/// A forwarder with these servers in its file, and whom the client asked.
+/// A forwarder with these servers in its file, and the server that the client asked.
 async fn check(servers: &[Option<(u8, u8)>], asked: Option<usize>, expected: Option<(u8, u8)>) {
     let mut addresses = Vec::new();
     for says in servers {

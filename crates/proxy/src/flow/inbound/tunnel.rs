@@ -1,5 +1,5 @@
 //! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is detected
-//! are parsed and authorised as HTTP, or policy would be bypassed (design, D4).
+//! are parsed and authorised as HTTP, or policy would be bypassed.
 
 use super::{dry_run_connect, may_connect, serve_request};
 use crate::detect::{Detected, SNIFF_TIMEOUT, detect};
@@ -12,6 +12,7 @@ use crate::observe::Direction;
 use crate::snapshot::Snapshot;
 use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
 use decide::listener::{AppProtocol, Destination};
+use filter::{Chain, Side};
 use http::HeaderMap;
 use model::authz::ConditionKey;
 use model::service::Protocol;
@@ -41,7 +42,7 @@ async fn open(
     let target = arrive(snapshot, to, AppProtocol::Http1, downstream.peer_cluster())?;
     connection.host.clone_from(&target.host);
     connection.attempts.began_at(target.application);
-    if is_http(snapshot, &target) {
+    if is_http(downstream, snapshot, &target) {
         let downstream = Rc::clone(downstream);
         return Ok(reply(move |tunnel| serve_inside(downstream, target, tunnel)));
     }
@@ -63,12 +64,17 @@ fn reply<F: Future<Output = ()> + 'static>(run: impl FnOnce(Tunnel) -> F + 'stat
 }
 
 /// Whether bytes for this port must be looked at as HTTP.
-fn is_http(snapshot: &Snapshot, target: &InboundTarget) -> bool {
+fn is_http(downstream: &Downstream, snapshot: &Snapshot, target: &InboundTarget) -> bool {
     match target.local.protocol {
         Protocol::Http1 | Protocol::Http2 => true,
-        Protocol::Undeclared => snapshot.policies.iter().any(needs_http),
+        Protocol::Undeclared => !filters(downstream).is_empty() || snapshot.policies.iter().any(needs_http),
         Protocol::Tcp => false,
     }
+}
+
+/// The filters that requests meet here.
+fn filters(downstream: &Downstream) -> &Chain {
+    downstream.worker.shared.filters.of(Side::Callee)
 }
 
 fn needs_http(policy: &Arc<Policy>) -> bool {
@@ -112,6 +118,10 @@ async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: i
     if let Err(failure) = may_connect(downstream, &snapshot, target) {
         connection.denial = failure.denial;
         return connection.refused(Reason::Denied);
+    }
+    // Some application may take for HTTP what we do not.
+    if filters(downstream).fails_closed() {
+        return connection.refused(Reason::FilterFailed);
     }
     let Some(_permit) = downstream.share.take() else {
         return connection.refused(Reason::TooManyConnections);

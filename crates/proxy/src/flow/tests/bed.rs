@@ -1,15 +1,15 @@
 //! Proxies, applications and callers for the stories.
 
-use crate::accept::{Mark, Reader, dial, listen};
+use crate::accept::{Mark, PeerKind, dial, listen};
 use crate::flow::{self, inbound};
 use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::{AccessLog, Observe, Own};
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::snapshot::{HostEntry, Me, Retries, SnapshotChange, SnapshotStore};
+use crate::snapshot::{HostEntry, LocalNode, Retries, SnapshotChange, SnapshotStore};
 use crate::testing::{host, id};
-use crate::worker::{HeldSnapshot, Worker};
+use crate::worker::{Worker, WorkerSnapshot};
 use codec::{Body, Reply, ServerOptions, http1};
 use daemon::clock::System;
 use daemon::{Drain, DrainTrigger, Readiness};
@@ -82,7 +82,7 @@ impl Authority {
         self.svid_for(account, Duration::from_secs(3600))
     }
 
-    /// One that lives for so long from now; whole seconds.
+    /// One that expires after this time; whole seconds.
     pub(super) fn svid_for(&self, account: &str, life: Duration) -> Svid {
         let key = Key::generate().unwrap();
         let chain = self.0.leaf_for(&key, &id(account).to_string(), |leaf| {
@@ -146,7 +146,7 @@ impl Proxy {
         identity: Identity,
         resources: Vec<(ResourceKey, Resource)>,
     ) -> Self {
-        let me = Me {
+        let me = LocalNode {
             uid: ip.to_string().into(),
             namespace: "default".into(),
             group: "test".into(),
@@ -182,7 +182,7 @@ impl Proxy {
         self.worker.shared.store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     }
 
-    pub(super) fn snapshot(&self) -> HeldSnapshot {
+    pub(super) fn snapshot(&self) -> WorkerSnapshot {
         self.worker.snapshot()
     }
 
@@ -196,7 +196,7 @@ impl Proxy {
         let (worker, drain) = (Rc::clone(&self.worker), self.drain.clone());
         tokio::task::spawn_local(async move {
             let connections = daemon::Tasks::new();
-            crate::accept::accept(listener, Reader::Proxy, drain.started(), |stream, peer| {
+            crate::accept::accept(listener, PeerKind::Proxy, drain.started(), |stream, peer| {
                 connections
                     .spawn_local("mesh", inbound::mesh(Rc::clone(&worker), stream, peer, drain.clone()));
             })
@@ -351,7 +351,7 @@ impl Application {
     /// A port on which nobody listens.
     pub(super) async fn nobody(ip: IpAddr) -> SocketAddr {
         let address = listen(SocketAddr::new(ip, 0)).unwrap().local_addr().unwrap();
-        assert!(dial(address, Reader::Anyone, Mark::Free, SOON).await.is_err());
+        assert!(dial(address, PeerKind::Anyone, Mark::Free, SOON).await.is_err());
         address
     }
 }

@@ -296,7 +296,7 @@ fn settings(normalization: Normalization, escaped_slashes: EscapedSlashesAction)
     (ResourceKey::Settings, Resource::Settings(MeshSettings { path, ..MeshSettings::default() }))
 }
 
-/// What the application and, at `/old`, the caller are told of who called (`192.0.2.7`) and how; the log too.
+/// What the application and, at `/old`, the caller learn about the caller (`192.0.2.7`) and how; the log too.
 async fn told(proxy: &Proxy) -> [String; 3] {
     let ask = |path: &str| {
         let mut request = get(path);

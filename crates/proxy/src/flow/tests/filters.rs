@@ -1,7 +1,11 @@
 //! Filters that wait, at their places in the order.
 
-use super::bed::{Application, Proxy, SERVICE, fresh_ip, get, story};
+use super::bed::{
+    Application, Authority, Proxy, SERVICE, endpoints, fresh_ip, get, in_own_network, inbound_port, native,
+    service, story, wait_until,
+};
 use super::edge::{edge_resources, rule};
+use super::mesh::deny_client;
 use crate::options::Options;
 use crate::testing::host;
 use codec::Body;
@@ -13,11 +17,13 @@ use http::{Request, Response};
 use identity::Identity;
 use model::authz::{Action, Condition, ConditionKey, Glob, Policy, Rule};
 use model::filter::{FilterConfig, HeaderEdit, RequestHeaders};
+use model::service::{Endpoint, Protocol};
 use model::{ObjectRef, Origin, Reason, Resource, ResourceKey};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Asks a service who calls, as an authorization service would be asked.
 #[derive(Debug)]
@@ -117,7 +123,7 @@ fn a_filter_asks_a_service_before_policies_are_asked_and_sees_the_response() {
         assert_eq!((&lines[0]["attempts"], &lines[1]["attempts"]), (&1.into(), &0.into()));
         let alone = serve("nowhere.example");
         let response = alone.enter().await.get("/").await;
-        assert_eq!(response.status(), 500, "whom it cannot ask, it does not let in");
+        assert_eq!(response.status(), 500, "a server that cannot be asked lets nobody in");
         assert_eq!(alone.logged()[0]["response_code_details"], "filter_failed");
     });
 }
@@ -233,4 +239,92 @@ fn a_filter_that_fails_at_a_response_fails_the_request_for_good() {
         assert_eq!((response.status().as_u16(), count.get()), (500, 1));
         assert_eq!(proxy.logged()[0]["response_code_details"], "filter_failed");
     });
+}
+
+/// A callee with `filter`, whose application's port declares no protocol, and a client of it; requests for
+/// `/private` are denied where the client speaks HTTP.
+fn called(authority: &Authority, filter: impl HttpFilter + 'static, protocol: Protocol) -> (Proxy, Proxy) {
+    let (ip, of_caller) = ("10.244.0.2".parse().unwrap(), "10.244.0.1".parse().unwrap());
+    let port = Application::start(ip, answer).address.port();
+    let filters = Chains::new(&[Arc::new(filter) as Arc<dyn HttpFilter>]).unwrap();
+    let options = Options { no_capture: true, ..Options::default() };
+    let mut resources = vec![inbound_port(port, Protocol::Undeclared)];
+    if protocol == Protocol::Http1 {
+        resources.push(deny_client());
+    }
+    let callee = Proxy::with(options, filters, ip, "west", authority.identity("shop"), resources);
+    callee.serve_mesh();
+    let known = vec![service(protocol), endpoints(vec![Endpoint { port, ..native("west", ip) }])];
+    (Proxy::at(of_caller, "west", authority.identity("client"), known), callee)
+}
+
+#[test]
+fn at_the_callee_one_authenticates_before_policies_are_asked_and_another_comes_after_them() {
+    in_own_network(
+        "flow::tests::filters::at_the_callee_one_authenticates_before_policies_are_asked_and_another_comes_after_them",
+        || {
+            story(async {
+                let authority = Authority::new();
+                for (stage, path, expected) in [
+                    (Stage::Authentication, "/private", 418),
+                    (Stage::BeforeUpstream, "/private", 403),
+                    (Stage::BeforeUpstream, "/", 418),
+                ] {
+                    let (caller, _callee) = called(&authority, Tell(stage), Protocol::Http1);
+                    let status = caller.call().await.get(path).await.status().as_u16();
+                    assert_eq!(status, expected, "{stage:?} {path}");
+                }
+            });
+        },
+    );
+}
+
+/// Nobody could judge what another path would lead to.
+#[test]
+fn at_the_callee_none_changes_the_path() {
+    in_own_network("flow::tests::filters::at_the_callee_none_changes_the_path", || {
+        story(async {
+            let (caller, callee) = called(&Authority::new(), Elsewhere, Protocol::Http1);
+            assert_eq!(caller.call().await.get("/").await.status(), 500);
+            assert_eq!(callee.logged()[0]["response_code_details"], "filter_failed");
+        });
+    });
+}
+
+/// Sends requests to another path.
+#[derive(Debug)]
+struct Elsewhere;
+
+impl HttpFilter for Elsewhere {
+    fn stage(&self) -> Stage {
+        Stage::BeforeUpstream
+    }
+
+    fn on_request<'a>(
+        &'a self,
+        _: &'a Context<'a>,
+        request: &'a mut dyn RequestHead,
+    ) -> Pending<'a, Verdict> {
+        Box::pin(std::future::ready(request.set_path("/private").map(|()| Verdict::Continue)))
+    }
+}
+
+/// Bytes that we take for opaque, and an application perhaps for a request, would pass it by.
+#[test]
+fn at_the_callee_one_that_fails_closed_lets_no_opaque_bytes_pass() {
+    in_own_network(
+        "flow::tests::filters::at_the_callee_one_that_fails_closed_lets_no_opaque_bytes_pass",
+        || {
+            story(async {
+                let (caller, callee) = called(&Authority::new(), Tell(Stage::Authentication), Protocol::Tcp);
+                let mut bytes = caller.call_tcp();
+                bytes.write_all(b"\r\nGET / HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+                let mut heard = Vec::new();
+                let _ = bytes.read_to_end(&mut heard).await;
+                assert_eq!(heard, b"");
+                wait_until("the callee logs it", || !callee.logged().is_empty()).await;
+                assert_eq!(callee.logged()[0]["response_code_details"], "filter_failed");
+            });
+        },
+    );
 }

@@ -274,7 +274,7 @@ async fn pass(time: Duration) {
 }
 
 /// In a time of its own. Ten callers' responses wait behind shut windows: for most there is no room, the others may
-/// wait five minutes, in HTTP/2 as in HTTP/1. Each is told of with its reason, the connection once.
+/// wait five minutes, in HTTP/2 as in HTTP/1. Each is logged with its reason, the connection once.
 #[test]
 fn responses_that_nobody_reads_are_given_up_by_name() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();

@@ -4,7 +4,7 @@ use super::bed::{
     Application, Authority, Client, Proxy, SOON, endpoints, exports, fresh_ip, get, inbound_port, native,
     service, story, through,
 };
-use crate::accept::{Mark, Reader, dial, listen};
+use crate::accept::{Mark, PeerKind, dial, listen};
 use crate::testing::id;
 use codec::Body;
 use http::{Request, Response};
@@ -285,7 +285,7 @@ fn strangers_are_refused_and_counted_by_reason() {
         stranger.worker.shared.identity.install(other.svid("client"));
         assert_eq!(stranger.call().await.get("/").await.status(), 503);
         assert!(refusals(Reason::PeerUntrusted) > 0);
-        // Without a gateway in between, it is told of the refusal when its request may be on the way already.
+        // Without a gateway in between, it sees the refusal when its request may be on the way already.
         let neighbour = client(&authority, Protocol::Http1, vec![native("east", east.workload.ip)]);
         neighbour.worker.shared.identity.install(other.svid("client"));
         assert_eq!(neighbour.call().await.get("/").await.status(), 503);
@@ -294,7 +294,7 @@ fn strangers_are_refused_and_counted_by_reason() {
         }
         // Not even TLS.
         let mesh = SocketAddr::new(east.gateway.ip, model::address::PORT_MESH);
-        let mut plain = dial(mesh, Reader::Proxy, Mark::Free, SOON).await.unwrap();
+        let mut plain = dial(mesh, PeerKind::Proxy, Mark::Free, SOON).await.unwrap();
         plain.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut heard = Vec::new();
         let _ = plain.read_to_end(&mut heard).await;
@@ -349,7 +349,7 @@ fn a_drain_loses_nothing() {
 }
 
 /// On the loopback a workload has no address that it may be asked for by; the refusal proves the rest of the
-/// way (P24).
+/// way.
 #[test]
 fn a_loopback_destination_is_never_ours() {
     story(async {

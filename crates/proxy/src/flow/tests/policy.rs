@@ -99,7 +99,7 @@ fn what_comes_in_at_a_gateway_is_judged_by_its_policies() {
     });
 }
 
-/// Whoever connects is at `ipBlocks`; `remoteIpBlocks` are of whom trusted proxies in front speak for.
+/// Whoever connects is at `ipBlocks`; `remoteIpBlocks` are of the client that trusted proxies in front name.
 #[test]
 fn where_the_original_caller_is_counts_at_a_gateway_if_its_word_is_trusted() {
     story(async {
@@ -128,7 +128,7 @@ fn where_the_original_caller_is_counts_at_a_gateway_if_its_word_is_trusted() {
     });
 }
 
-/// A callee is told by who calls it: a gateway writes there whom it let in.
+/// A callee is told by who calls it: a gateway writes there who called it.
 #[test]
 fn where_the_original_caller_is_counts_at_a_callee() {
     story(async {

@@ -4,7 +4,7 @@ use super::bed::{Application, fresh_ip, get, story};
 use super::edge::{edge, rule};
 use crate::accept::listen;
 use codec::Body;
-use decide::budget::{BUDGET_PERCENT, BUDGET_RETRIES_PER_S_MIN, Budget};
+use decide::retry_budget::{BUDGET_PERCENT, BUDGET_RETRIES_PER_S_MIN, Budget};
 use http::{Request, Response};
 use model::Reason;
 use model::route::RetryPolicy;

@@ -3,8 +3,8 @@
 
 use super::bed::{Application, Authority, Proxy, SERVICE, SOON, fresh_ip, story, wait_until};
 use super::mesh::{Cluster, client};
-use crate::accept::{Mark, Reader, dial};
-use crate::secure::ALPN_MESH;
+use crate::accept::{Mark, PeerKind, dial};
+use crate::mesh_tls::ALPN_MESH;
 use crate::testing::id;
 use codec::{ClientOptions, Io, Tunnel, http2};
 use http::HeaderMap;
@@ -36,7 +36,7 @@ pub(super) struct Dug {
 
 pub(super) async fn to_gateway(cluster: &Cluster) -> TcpStream {
     let mesh = SocketAddr::new(cluster.gateway.ip, model::address::PORT_MESH);
-    dial(mesh, Reader::Proxy, Mark::Free, SOON).await.unwrap()
+    dial(mesh, PeerKind::Proxy, Mark::Free, SOON).await.unwrap()
 }
 
 pub(super) async fn shake_hands<S: Io>(
@@ -131,7 +131,7 @@ fn it_is_told_of_when_the_connection_that_carries_it_goes_away() {
                     text.lines().filter(|line| line.starts_with("istio_tcp_connections_closed_total{"));
                 closed.any(|line| line.ends_with(" 1"))
             };
-            wait_until("it is told of", has_ended).await;
+            wait_until("it is logged", has_ended).await;
         }
         let lines = east.workload.logged();
         let line = lines.last().unwrap();

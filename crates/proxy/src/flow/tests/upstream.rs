@@ -7,7 +7,7 @@ use super::edge::{edge, rule};
 use super::mesh::{Cluster, client, deny_client};
 use crate::accept::listen;
 use crate::failure::HEADER_FAILURE;
-use crate::secure::Accepted;
+use crate::mesh_tls::Accepted;
 use crate::testing::{host, id};
 use crate::upstream::attempt_error::{AttemptError, EndpointVerdict};
 use crate::upstream::retry_state::{CONNECT, RetryState};
@@ -240,7 +240,7 @@ fn an_aborted_connect_leaves_nothing_behind() {
 }
 
 /// Two configurations at once: whoever waits for a connection that another began gets it only when it shows
-/// whom they expect, and is not harmed by what the other expected.
+/// the server that they expect, and is not harmed by what the other expected.
 #[test]
 fn who_waits_for_a_connection_keeps_their_own_expectation() {
     story(async {
@@ -284,7 +284,7 @@ fn what_is_decided_on_is_what_is_logged() {
     });
 }
 
-/// Bytes after the end of a response belong to nobody, least of all to the next request (S33).
+/// Bytes after the end of a response belong to nobody, least of all to the next request.
 #[test]
 fn what_follows_a_response_is_never_the_next_ones_answer() {
     story(async {

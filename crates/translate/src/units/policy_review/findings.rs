@@ -80,9 +80,9 @@ fn closed_by_deny(
             continue;
         }
         let closed: Vec<_> = terrain.opaque.iter().filter(|(_, port)| ports.contains(port)).collect();
-        let whom = if rule.from.is_empty() { "everybody" } else { "all whom `from` names" };
+        let callers = if rule.from.is_empty() { "everybody" } else { "all callers that `from` names" };
         let cause = format!(
-            "its HTTP conditions have no `ports`, and what is not HTTP counts as matched: {} is TCP, and closed to {whom}",
+            "its HTTP conditions have no `ports`, and what is not HTTP counts as matched: {} is TCP, and closed to {callers}",
             some(&closed, |closed| port_of(closed))
         );
         let opaque = opaque_where(terrain, |_| true);

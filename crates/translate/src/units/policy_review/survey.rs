@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What decides whom a policy concerns: its namespace, its selector, and what its `targetRefs` name.
+/// What decides which workloads a policy concerns: its namespace, its selector, and what its `targetRefs` name.
 type Aim<'a> = (&'a Arc<str>, Option<&'a BTreeMap<String, String>>, Vec<(&'a str, &'a str)>);
 
 /// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
@@ -48,7 +48,7 @@ pub(super) struct Closed {
     pub(super) edges: Vec<Rc<PolicyPlace>>,
 }
 
-/// Everywhere that a policy applies. Policies that say the same of whom they concern share it.
+/// Everywhere that a policy applies. Policies with the same selection share it.
 #[derive(Default)]
 pub(super) struct Area<'a> {
     pub(super) targets: Vec<Subscription>,

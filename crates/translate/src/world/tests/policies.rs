@@ -148,7 +148,7 @@ fn an_http_condition_that_closes_a_tcp_port_is_told() {
     );
     check(
         &deny("from: [{source: {namespaces: [b]}}], to: [{operation: {methods: [GET], notPorts: ['8080']}}]"),
-        Some((Code::TcpClosed, &["closed to all whom `from` names"])),
+        Some((Code::TcpClosed, &["closed to all callers that `from` names"])),
         None,
     );
     let header = "when: [{key: 'request.headers[x]', values: [a]}]";
@@ -231,7 +231,7 @@ fn a_condition_on_identity_is_told_where_nobody_has_one() {
     assert_eq!(said(&format!("{SHOP}{}{open}", policy("p", &format!("{{{from}}}"))), "p"), []);
 }
 
-/// No unit reads this kind: it is told of and taken back all the same.
+/// No unit reads this kind: it is reported and taken back all the same.
 #[test]
 fn a_kind_that_is_only_read_is_told_of_while_it_is_there() {
     let text = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: n}\n\

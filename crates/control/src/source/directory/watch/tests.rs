@@ -132,7 +132,7 @@ fn a_change_is_read_when_all_is_still_and_soon_in_any_case() {
     assert_eq!(noted.due(), None);
 }
 
-/// Else what is told of a file would be told of another one, and nobody would know that it is whole.
+/// Else what is reported of a file would be reported of another one, and nobody would know that it is whole.
 #[tokio::test]
 async fn events_name_files_as_the_directory_was_given() {
     let dir = tempfile::tempdir().unwrap();

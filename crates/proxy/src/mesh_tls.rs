@@ -1,4 +1,4 @@
-//! TLS on and off: who is there is known from the handshake alone. Trust and keys are `identity`'s.
+//! TLS of the mesh, both directions: handshakes, and the peer that each proves. Trust and keys are `identity`'s.
 
 use crate::peer::Peer;
 use codec::Io;
@@ -90,7 +90,7 @@ impl MeshTls {
         Ok(Connected { tls, peer, expires })
     }
 
-    /// A time of the wall as one of the timers. What is past is now.
+    /// Wall time as an `Instant`; the past becomes now.
     fn at(&self, time: SystemTime) -> Instant {
         let left = time.duration_since(self.clock.wall()).unwrap_or_default();
         // More than any certificate lives; keeps the addition within what an instant can hold.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(crate) const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 
 /// A body that breaks off when its sender makes us wait for too long, if `gives_up` agrees.
-pub(crate) struct Patient<F> {
+pub(crate) struct StallTimeout<F> {
     body: Body,
     gives_up: F,
     /// How long the sender may keep us waiting for [`PROGRESS_BYTES_MIN`] or for the end, all waits taken together.
@@ -28,7 +28,7 @@ pub(crate) struct Patient<F> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<F: Fn() -> bool + Unpin + 'static> Patient<F> {
+impl<F: Fn() -> bool + Unpin + 'static> StallTimeout<F> {
     /// `body`, while it keeps coming: [`PROGRESS_BYTES_MIN`] or the end within `wait_max` of waiting. When it does
     /// not, `gives_up` is asked; unless it agrees, the count begins anew.
     pub(crate) fn body(body: Body, wait_max: Duration, gives_up: F) -> Body {
@@ -36,12 +36,12 @@ impl<F: Fn() -> bool + Unpin + 'static> Patient<F> {
             return body;
         }
         let (waited, budget) = (Duration::ZERO, body.budget().cloned());
-        let patient = Self { body, gives_up, wait_max, waited, since: None, moved: 0, timer: None };
-        Body::boxed(patient).charged_to(budget)
+        let this = Self { body, gives_up, wait_max, waited, since: None, moved: 0, timer: None };
+        Body::boxed(this).charged_to(budget)
     }
 }
 
-impl<F: Fn() -> bool> Patient<F> {
+impl<F: Fn() -> bool> StallTimeout<F> {
     fn came(&mut self, len: usize) {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
@@ -52,7 +52,7 @@ impl<F: Fn() -> bool> Patient<F> {
         }
     }
 
-    /// Ready when patience is at its end.
+    /// Ready when the timeout has passed.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let since = *self.since.get_or_insert_with(Instant::now);
@@ -72,7 +72,7 @@ impl<F: Fn() -> bool> Patient<F> {
     }
 }
 
-impl<F: Fn() -> bool + Unpin> http_body::Body for Patient<F> {
+impl<F: Fn() -> bool + Unpin> http_body::Body for StallTimeout<F> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -80,14 +80,14 @@ impl<F: Fn() -> bool + Unpin> http_body::Body for Patient<F> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let patient = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut patient.body).poll_frame(cx) {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             if let Some(Ok(frame)) = &frame {
-                patient.came(frame.data_ref().map_or(0, Bytes::len));
+                this.came(frame.data_ref().map_or(0, Bytes::len));
             }
             return Poll::Ready(frame);
         }
-        patient.poll_wait(cx).map(|()| Some(Err(BodyError::Other("the sender stopped in the middle".into()))))
+        this.poll_wait(cx).map(|()| Some(Err(BodyError::Other("the sender stopped in the middle".into()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,8 +1,8 @@
-//! How many requests may go again: a share of all that a service had lately, with a floor where that would be next
-//! to nothing. Envoy's `retry_budget` (`budget_percent`), the Gateway API's retry constraint. Without it a service that
+//! Retry budget: how many requests may be retried, as a share of all that a service had lately, with a floor. It
+//! cannot be configured yet. Envoy's `retry_budget` (`budget_percent`), the Gateway API's retry constraint. Without it a service that
 //! fails gets a multiple of its load at the worst moment.
 //!
-//! The window is a ring of seconds; each is packed into 64 bits for an atomic, as `health` is.
+//! The window is a ring of seconds; each is packed into 64 bits for an atomic, as `outlier` is.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Leaves signed in this process, by a cluster's intermediate that is held here.
+//! Signs leaves in this process, by a cluster's intermediate whose key is here.
 
 use super::{IssueError, LeafIssuer, LeafRequest};
 use crate::sign::Signer;
@@ -6,16 +6,16 @@ use futures_util::future::BoxFuture;
 use identity::rotate::SignedLeaf;
 use model::trust::TrustBundle;
 
-/// An intermediate, and whom those that it certifies should trust.
+/// An intermediate, and the trust bundle for those that it certifies.
 #[derive(Clone, Debug)]
-pub struct HeldIntermediate {
+pub struct IntermediateIssuer {
     /// The intermediate with its key.
     pub signer: Signer,
     /// Trust bundles of all domains that the holder of the root knows.
     pub bundles: Vec<TrustBundle>,
 }
 
-impl LeafIssuer for HeldIntermediate {
+impl LeafIssuer for IntermediateIssuer {
     fn sign<'a>(&'a self, request: LeafRequest<'a>) -> BoxFuture<'a, Result<SignedLeaf, IssueError>> {
         let LeafRequest { csr, id, uid, ttl } = request;
         let chain = match uid {

@@ -1,4 +1,4 @@
-//! When an endpoint that failed is ejected, and for how long: packed into 64 bits for an atomic.
+//! Outlier detection: when an endpoint that failed is ejected, and for how long: packed into 64 bits for an atomic.
 
 #[cfg(test)]
 mod tests;
