@@ -3,16 +3,18 @@
 //! Order: the rule's host (exact, longest wildcard, none); then the path (exact, regex with the longer text
 //! first, longest prefix); then a method, more headers, more query parameters; then the older route, its
 //! `namespace/name`, the rule's and the match's place. Where a rule loses on a later condition the next in
-//! this order is asked. Read `compile` for the tables, `conditions` for what is compared.
+//! this order is asked. Read `compile` for how tables are made, `group` for how they are asked, `conditions` for what is
+//! compared.
 
 mod compile;
 mod conditions;
+mod group;
 #[cfg(test)]
 mod tests;
 
 use crate::hash::QuickMap;
 use crate::{RequestView, host, path};
-use compile::Group;
+use group::Group;
 use model::id::HOSTNAME_BYTES_MAX;
 use model::route::{Parent, RouteRule};
 use model::{Hostname, Reason};
@@ -21,7 +23,7 @@ use std::sync::Arc;
 /// The rules of one parent (a service or a gateway's listener), compiled. Made by [`Table::compile`].
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    rules: Vec<Arc<RouteRule>>,
+    rules: Box<[Arc<RouteRule>]>,
     by_host: QuickMap<Hostname, Group>,
     by_suffix: QuickMap<Hostname, Group>,
     any_host: Group,

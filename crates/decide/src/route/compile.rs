@@ -1,155 +1,82 @@
-//! Building a table: every pair of a rule's host and match becomes one candidate, filed by path and sorted
-//! by precedence, so that the first candidate whose conditions hold is the answer.
+//! From rules to tables: each match of a rule is filed under each of its hosts, in the order of precedence.
+//!
+//! What is only needed for that order is gone afterwards: a gateway may have ten thousand rules. Read `group` for what
+//! stays.
 
 use super::Table;
-use super::conditions::{Conditions, compile_regex};
+use super::conditions::Conditions;
+use super::group::{Candidate, FiledMatch, Group};
 use crate::hash::QuickMap;
-use crate::{RequestView, path};
 use model::Hostname;
 use model::route::{HostMatch, Parent, PathMatch, RouteMatch, RouteRule};
-use regex::Regex;
 use std::cmp::Reverse;
 use std::sync::Arc;
-
-/// Candidates of one host, by path.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Group {
-    exact: QuickMap<Arc<str>, Vec<Candidate>>,
-    regex: Vec<(Regex, Candidate)>,
-    prefix: QuickMap<Arc<str>, Vec<Candidate>>,
-    /// Length of the longest key of `prefix`: no longer part of a path is looked up, so that a long path
-    /// of many segments costs nothing.
-    prefix_len_max: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Candidate {
-    /// Index into the table's rules.
-    rule: usize,
-    /// Service port; 0: any.
-    port: u16,
-    conditions: Conditions,
-    /// Smaller goes first among candidates of one path.
-    order: Arc<Order>,
-}
-
-/// Gateway API's precedence below the path.
-type Order = (Reverse<bool>, Reverse<usize>, Reverse<usize>, u64, (Arc<str>, Arc<str>), u32, usize);
 
 impl Table {
     /// Compiles rules. A match with a regular expression that does not compile never matches. Hosts are
     /// read for rules of gateways only.
     pub fn compile(rules: impl IntoIterator<Item = Arc<RouteRule>>) -> Self {
-        let mut table = Self { rules: rules.into_iter().collect(), ..Self::default() };
+        let rules: Box<[Arc<RouteRule>]> = rules.into_iter().collect();
         let every = [RouteMatch {
             path: PathMatch::Prefix("".into()),
             method: None,
             headers: Vec::new(),
             query: Vec::new(),
         }];
-        for (index, rule) in table.rules.iter().enumerate() {
+        let (mut by_host, mut by_suffix, mut any_host) = (Vec::new(), Vec::new(), Vec::new());
+        for (rule, index) in rules.iter().zip(0..) {
             let matches = if rule.matches.is_empty() { &every[..] } else { &rule.matches[..] };
             let (hosts, port) = match rule.parent {
                 Parent::Service { port, .. } => (&[][..], port),
                 Parent::Gateway { .. } => (&rule.hosts[..], 0),
             };
             for (place, matched) in matches.iter().enumerate() {
-                let candidate = Candidate::new(rule, index, port, matched, place);
-                let file = |group: &mut Group| group.add(&matched.path, candidate.clone());
-                if hosts.is_empty() {
-                    file(&mut table.any_host);
-                }
+                let filed = FiledMatch::new(rule, index, port, matched, place);
                 for host in hosts {
                     match host {
-                        HostMatch::Exact(name) => file(group_of(&mut table.by_host, name)),
-                        HostMatch::Suffix(name) => file(group_of(&mut table.by_suffix, name)),
+                        HostMatch::Exact(name) => by_host.push((name, filed.clone())),
+                        HostMatch::Suffix(name) => by_suffix.push((name, filed.clone())),
                     }
+                }
+                if hosts.is_empty() {
+                    any_host.push(filed);
                 }
             }
         }
-        let groups = table.by_host.values_mut().chain(table.by_suffix.values_mut());
-        groups.chain([&mut table.any_host]).for_each(Group::sort);
-        table
+        let (by_host, by_suffix) = (groups(by_host), groups(by_suffix));
+        let any_host = Group::compile(any_host);
+        Self { by_host, by_suffix, any_host, rules }
     }
 }
 
-fn group_of<'g>(groups: &'g mut QuickMap<Hostname, Group>, host: &Hostname) -> &'g mut Group {
-    groups.entry(host.clone()).or_default()
+fn groups(mut filed: Vec<(&Hostname, FiledMatch<'_>)>) -> QuickMap<Hostname, Group> {
+    filed.sort_by_key(|(host, _)| *host);
+    let of_hosts = filed.chunk_by(|(a, _), (b, _)| a == b);
+    let groups: Vec<(Hostname, Group)> = of_hosts
+        .filter_map(|of_host| {
+            let (host, _) = of_host.first()?;
+            Some(((*host).clone(), Group::compile(of_host.iter().map(|(_, filed)| filed.clone()).collect())))
+        })
+        .collect();
+    // Of a list it is known how long it is, so the map gets no more room than it needs.
+    groups.into_iter().collect()
 }
 
-impl Candidate {
-    fn new(rule: &RouteRule, index: usize, port: u16, matched: &RouteMatch, place: usize) -> Self {
+impl<'r> FiledMatch<'r> {
+    fn new(rule: &'r RouteRule, index: u32, port: u16, matched: &'r RouteMatch, place: usize) -> Self {
         let conditions = Conditions::compile(matched);
         let object = &rule.origin.object;
         let order = (
             Reverse(matched.method.is_some()),
-            Reverse(conditions.headers_len()),
-            Reverse(conditions.query_len()),
+            Reverse(conditions.as_ref().map_or(0, Conditions::headers_len)),
+            Reverse(conditions.as_ref().map_or(0, Conditions::query_len)),
             rule.created_s,
-            (Arc::clone(&object.namespace), Arc::clone(&object.name)),
+            &*object.namespace,
+            &*object.name,
             rule.index,
             place,
         );
-        Self { rule: index, port, conditions, order: Arc::new(order) }
-    }
-
-    fn holds(&self, port: u16, request: &RequestView<'_>) -> bool {
-        (self.port == 0 || self.port == port) && self.conditions.hold(request)
-    }
-}
-
-impl Group {
-    fn add(&mut self, path: &PathMatch, candidate: Candidate) {
-        match path {
-            PathMatch::Exact(text) => {
-                self.exact.entry(path::pattern(text).into()).or_default().push(candidate);
-            }
-            PathMatch::Prefix(text) => {
-                let key = path::pattern(text.trim_end_matches('/'));
-                self.prefix_len_max = self.prefix_len_max.max(key.len());
-                self.prefix.entry(key.into()).or_default().push(candidate);
-            }
-            PathMatch::Regex(pattern) => {
-                self.regex.extend(compile_regex(pattern).map(|regex| (regex, candidate)));
-            }
-        }
-    }
-
-    fn sort(&mut self) {
-        for candidates in self.exact.values_mut().chain(self.prefix.values_mut()) {
-            candidates.sort_by(|a, b| a.order.cmp(&b.order));
-        }
-        let key = |(regex, candidate): &(Regex, Candidate)| {
-            (Reverse(regex.as_str().len()), Arc::clone(&candidate.order))
-        };
-        self.regex.sort_by_cached_key(key);
-    }
-
-    /// The rule's index and the length of the prefix of `path` that it matched.
-    pub(super) fn find(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<(usize, usize)> {
-        let first =
-            |candidates: &Vec<Candidate>| candidates.iter().find(|c| c.holds(port, request)).map(|c| c.rule);
-        if let Some(rule) = self.exact.get(path).and_then(first) {
-            return Some((rule, path.len()));
-        }
-        let regex = self.regex.iter().find(|(regex, c)| regex.is_match(path) && c.holds(port, request));
-        if let Some((_, candidate)) = regex {
-            return Some((candidate.rule, path.len()));
-        }
-        if self.prefix.is_empty() {
-            return None;
-        }
-        let mut len = path.len();
-        loop {
-            if len <= self.prefix_len_max
-                && let Some(rule) = self.prefix.get(&path[..len]).and_then(first)
-            {
-                return Some((rule, len));
-            }
-            if len == 0 {
-                return None;
-            }
-            len = path[..len].rfind('/').unwrap_or(0);
-        }
+        let candidate = Candidate { rule: index, port, conditions: conditions.map(Arc::new) };
+        Self { path: &matched.path, candidate, order }
     }
 }

@@ -13,8 +13,8 @@ pub(crate) const REGEX_BYTES_MAX: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
     method: Option<Arc<str>>,
-    headers: Vec<Wanted>,
-    query: Vec<Wanted>,
+    headers: Box<[Wanted]>,
+    query: Box<[Wanted]>,
 }
 
 #[derive(Clone, Debug)]
@@ -32,12 +32,15 @@ enum Value {
 }
 
 impl Conditions {
-    pub(super) fn compile(matched: &RouteMatch) -> Self {
-        Self {
-            method: matched.method.clone(),
-            headers: compile_values(&matched.headers),
-            query: compile_values(&matched.query),
-        }
+    /// `None`: nothing is demanded.
+    pub(super) fn compile(matched: &RouteMatch) -> Option<Self> {
+        let RouteMatch { method, headers, query, .. } = matched;
+        let demands = method.is_some() || !headers.is_empty() || !query.is_empty();
+        demands.then(|| Self {
+            method: method.clone(),
+            headers: compile_values(headers),
+            query: compile_values(query),
+        })
     }
 
     pub(super) fn headers_len(&self) -> usize {
@@ -56,7 +59,7 @@ impl Conditions {
 }
 
 /// The first of several conditions on one name counts (Gateway API).
-fn compile_values(values: &[ValueMatch]) -> Vec<Wanted> {
+fn compile_values(values: &[ValueMatch]) -> Box<[Wanted]> {
     let mut wanted: Vec<Wanted> = Vec::with_capacity(values.len());
     for ValueMatch { name, value } in values {
         if wanted.iter().any(|earlier| earlier.name == *name) {
@@ -68,7 +71,7 @@ fn compile_values(values: &[ValueMatch]) -> Vec<Wanted> {
         };
         wanted.push(Wanted { name: Arc::clone(name), value });
     }
-    wanted
+    wanted.into()
 }
 
 /// Compiles an expression that must match the whole text; `None` when it is invalid or too large.
