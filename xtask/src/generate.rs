@@ -20,8 +20,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     tonic_prost_build::configure()
         .out_dir(&out)
-        // Own copies instead of prost-types: `Any` with shared bytes.
+        // Own copies instead of prost-types, and of `Any` one whose content streams share.
         .compile_well_known_types(true)
+        .extern_path(".google.protobuf.Any", "crate::wire::Any")
         .bytes(".")
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)

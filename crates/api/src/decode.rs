@@ -375,6 +375,11 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
             None => Ok(None),
         }
     }
+
+    // Without it a list of one has room for four.
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
 }
 
 struct Entries<'a> {

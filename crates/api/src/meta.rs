@@ -30,7 +30,7 @@ pub struct Meta {
     /// `metadata.generation`; 0 when absent.
     pub generation: u64,
     /// `metadata.resourceVersion`; absent also when it is empty or `0`, which mean any, as in Kubernetes.
-    pub resource_version: Option<ResourceVersion>,
+    pub resource_version: Option<Box<ResourceVersion>>,
 }
 
 /// Which state of a stored object a copy was taken from.
@@ -131,14 +131,15 @@ pub(crate) fn check(
     }
 }
 
-fn resource_version(node: &Node) -> Option<ResourceVersion> {
+fn resource_version(node: &Node) -> Option<Box<ResourceVersion>> {
     let found = node.find("metadata.resourceVersion")?;
     let text = match &found.value {
         NodeValue::String(text) => text.clone(),
         // A person who writes it leaves out the quotes.
         _ => found.to_json().to_string(),
     };
-    (!matches!(text.as_str(), "" | "0" | "null")).then_some(ResourceVersion { text, line: found.line })
+    (!matches!(text.as_str(), "" | "0" | "null"))
+        .then(|| Box::new(ResourceVersion { text, line: found.line }))
 }
 
 /// Seconds since the epoch of an RFC 3339 time in UTC (`2026-01-31T12:00:00Z`, fractions dropped).

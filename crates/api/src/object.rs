@@ -3,9 +3,12 @@
 use crate::kinds::Spec;
 use crate::meta::Meta;
 use model::{Finding, ObjectRef, Origin};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// A checked object.
+/// A checked object. Many are held for ever, so what can be made of its text when somebody asks is not in it
+/// ([`crate::parse::value`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// Kind, namespace (never empty for namespaced kinds), name.
@@ -19,23 +22,45 @@ pub struct Object {
     /// `spec`, by kind.
     pub spec: Spec,
     /// The document's own source text, without the `---` lines.
-    pub text: Arc<str>,
-    /// The whole document as JSON, unknown server-set fields included (for Kubernetes-shaped answers). As text: a
-    /// tree of it is fifteen times as large.
-    pub json: Box<str>,
+    pub text: Box<str>,
     /// What in it has no effect. The findings of a file end with the next one that is read; these are told by
     /// whoever has the object in force, from wherever it came.
-    pub warnings: Vec<Finding>,
+    pub warnings: Box<[Finding]>,
 }
 
 impl Object {
-    /// [`Object::json`] as a tree.
-    pub fn value(&self) -> serde_json::Value {
-        serde_json::from_str(&self.json).unwrap_or_default()
-    }
-
     /// Where `line` of the object's file is; 0 means the document's first line.
     pub fn at(&self, line: u32) -> Origin {
         Origin { line: if line == 0 { self.origin.line } else { line }, ..self.origin.clone() }
+    }
+}
+
+/// An object in a set of them: found by its name, ordered by it, and equal to any other of that name.
+#[derive(Clone, Debug)]
+pub struct ByName(pub Arc<Object>);
+
+impl Borrow<ObjectRef> for ByName {
+    fn borrow(&self) -> &ObjectRef {
+        &self.0.object
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.object == other.0.object
+    }
+}
+
+impl Eq for ByName {}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.object.cmp(&other.0.object)
     }
 }

@@ -9,15 +9,19 @@ mod fail_closed;
 
 use crate::decode::Problem;
 use crate::kinds::{self, ObjectContent, ObjectKind};
-use crate::meta::DEFAULT_NAMESPACE;
+use crate::meta::{DEFAULT_NAMESPACE, Meta};
 use crate::node::{self, Node, NodeValue};
 use crate::object::Object;
 use crate::scan::{self, RawDocument};
 use crate::suggest;
 use crate::validation::ValidationReport;
+use model::texts::SharedTexts;
+use model::time::rfc3339;
 use model::{Code, Finding, ObjectRef, Origin};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Largest file, in bytes; more: one finding, nothing is read.
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -69,6 +73,7 @@ struct FileParser {
     objects: Vec<Object>,
     findings: Vec<Finding>,
     seen: HashMap<ObjectRef, Origin>,
+    texts: SharedTexts,
 }
 
 impl FileParser {
@@ -128,7 +133,7 @@ impl FileParser {
             return;
         }
         let origin = Origin { object: reference(node), file: file.clone(), line: node.line };
-        let (object, problems) = object(node, &origin, text);
+        let (object, problems) = object(node, &origin, text, &mut self.texts);
         self.problems(&origin, problems);
         let fail_closed = || match self.on_refusal {
             OnRefusal::Absent => None,
@@ -224,7 +229,26 @@ fn reference(node: &Node) -> ObjectRef {
     }
 }
 
-fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Problem>) {
+/// The whole of an object as JSON, unknown server-set fields included (for Kubernetes-shaped answers); when it was
+/// created is what it says itself, unless another age was given to it.
+pub fn value(object: &Object) -> Value {
+    let document = RawDocument { lines_before: 0, text: &object.text };
+    let mut value = read(document).map_or_else(|_| fail_closed::value(object), |node| node.to_json());
+    if object.meta.created != 0
+        && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        let created = UNIX_EPOCH + Duration::from_secs(object.meta.created);
+        metadata.insert("creationTimestamp".into(), rfc3339(created).into());
+    }
+    value
+}
+
+fn object(
+    node: &Node,
+    origin: &Origin,
+    text: &str,
+    texts: &mut SharedTexts,
+) -> (Option<Object>, Vec<Problem>) {
     let kind = match find_kind(node) {
         Ok(kind) => kind,
         Err(problem) => return (None, vec![problem]),
@@ -236,19 +260,21 @@ fn object(node: &Node, origin: &Origin, text: &str) -> (Option<Object>, Vec<Prob
     };
     let (problems, mut warnings) = report.into_parts();
     warnings.sort_by_key(|warning| warning.line);
+    // The names are held once.
+    let name = ObjectRef {
+        kind: texts.share(kind.kind),
+        namespace: texts.share(&meta.namespace),
+        name: meta.name.clone(),
+    };
+    let origin = Origin { object: name.clone(), ..origin.clone() };
     let object = Object {
-        object: ObjectRef {
-            kind: kind.kind.into(),
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-        },
-        api_version: api_version.into(),
-        origin: origin.clone(),
-        meta,
+        api_version: texts.share(&api_version),
+        meta: Meta { namespace: name.namespace.clone(), ..meta },
+        object: name,
         spec,
         text: text.into(),
-        json: node.to_json().to_string().into(),
-        warnings: warnings.into_iter().map(|warning| warning.at(origin)).collect(),
+        warnings: warnings.into_iter().map(|warning| warning.at(&origin)).collect(),
+        origin,
     };
     (Some(object), problems)
 }

@@ -111,7 +111,7 @@ fn stopping(cause: Ended) -> ApiError {
 }
 
 fn item(object: &Object, revision: u64) -> Item {
-    Item { value: object.value(), revision }
+    Item { value: api::parse::value(object), revision }
 }
 
 /// The one object of a body, checked to be the one that the path names.
@@ -174,21 +174,24 @@ impl Backend for ClusterApi {
                 *object.kind == *kind.kind
                     && namespace.as_deref().is_none_or(|namespace| *object.namespace == *namespace)
             };
-            let found = plane.in_force().iter().filter(|(object, _)| wanted(object));
+            let found = plane.world.objects().filter(|found| wanted(&found.object));
             let revision = |object: &ObjectRef| plane.objects.find(object).map_or(0, |(_, of)| of.revision);
-            found.map(|(key, object)| item(object, revision(key))).collect()
+            found.map(|found| (Arc::clone(found), revision(&found.object))).collect::<Vec<_>>()
         });
-        list.await.map_err(stopping)
+        let list = list.await.map_err(stopping)?;
+        // Not by the plane's task: each text is read again.
+        blocking(move || Ok(list.iter().map(|(object, revision)| item(object, *revision)).collect())).await
     }
 
     async fn apply(&self, target: ObjectTarget, body: String) -> Result<Applied, ApiError> {
         // Reading may take a while: expressions are compiled.
         let (object, findings) = blocking(move || parse_body(&target, &body)).await?;
         let wanted = WantedChange { put: vec![object], gone: Vec::new(), findings };
-        let Made { changed, mut values } = self.make(wanted).await.map_err(change::one)?;
+        let Made { changed, objects } = self.make(wanted).await.map_err(change::one)?;
         let Changed { revision, applied, findings, .. } = changed;
         let change = applied.first().map_or(Applies::Updated, |(_, change)| *change);
-        Ok(Applied { item: Item { value: values.pop().unwrap_or_default(), revision }, change, findings })
+        let value = objects.first().map(|object| api::parse::value(object)).unwrap_or_default();
+        Ok(Applied { item: Item { value, revision }, change, findings })
     }
 
     async fn change(&self, batch: Batch) -> Result<Changed, ApiError> {

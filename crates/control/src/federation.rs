@@ -22,8 +22,8 @@ use xds::Status;
 use xds::client::{ClientSession, Update};
 use xds::grpc::{Channel, Reporting};
 use xds::link::Link;
-use xds::proto::{Any, ProxyNode};
-use xds::wire;
+use xds::proto::ProxyNode;
+use xds::wire::{self, Any};
 
 /// First wait after the link broke; doubles up to [`RETRY_WAIT_MAX`], with jitter.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
@@ -81,9 +81,8 @@ pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, ClientSession) {
     let read = |row: &Row| {
         let split = row.value.iter().position(|byte| *byte == b'\n')?;
         let (type_url, rest) = row.value.split_at(split);
-        let any =
-            Any { type_url: String::from_utf8(type_url.to_vec()).ok()?, value: rest[1..].to_vec().into() };
-        match wire::decode(&any).ok()? {
+        let type_url = String::from_utf8(type_url.to_vec()).ok()?;
+        match wire::decode(&Any::Received { type_url, value: rest[1..].to_vec().into() }).ok()? {
             Resource::Cluster(cluster) => Some(cluster),
             _ => None,
         }
@@ -101,9 +100,9 @@ pub fn load(rows: &[Row]) -> (Vec<RemoteCluster>, ClientSession) {
 fn row(cluster: &RemoteCluster) -> Change {
     let key = ResourceKey::Cluster(cluster.cluster.clone());
     let encoded = wire::encode(&key, &Resource::Cluster(cluster.clone()));
-    let mut value = encoded.any.type_url.clone().into_bytes();
+    let mut value = encoded.any.type_url().as_bytes().to_vec();
     value.push(b'\n');
-    value.extend_from_slice(&encoded.any.value);
+    value.extend_from_slice(encoded.any.value());
     Change::Put(Table::Remote, cluster.cluster.to_string(), value)
 }
 

@@ -14,11 +14,10 @@ use crate::presence::{Presence, seconds};
 use crate::push::published::Published;
 use crate::source::objects::Objects;
 use crate::stream::{ControlStream, StreamId};
-use api::Object;
 use apiserver::Change as Row;
 use model::federation::RemoteCluster;
 use model::trust::TrustBundle;
-use model::{Finding, Hostname, ObjectRef, Subscription};
+use model::{Finding, Hostname, Subscription};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
@@ -48,10 +47,8 @@ pub struct Plane {
     /// What is wrong with the configuration, since it last changed.
     findings: Vec<Finding>,
     judged: u64,
-    in_force: BTreeMap<ObjectRef, Arc<Object>>,
     gateways: Vec<Subscription>,
     remote: BTreeMap<Arc<str>, RemoteCluster>,
-    stored_addresses: BTreeMap<Hostname, Ipv4Addr>,
     published: Published,
     streams: BTreeMap<StreamId, ControlStream>,
     last_stream: StreamId,
@@ -80,10 +77,8 @@ impl Plane {
             source_findings: Vec::new(),
             findings: Vec::new(),
             judged: 0,
-            in_force: BTreeMap::new(),
             gateways: Vec::new(),
             remote: BTreeMap::new(),
-            stored_addresses: stored.addresses.clone(),
             published: Published::default(),
             streams: BTreeMap::new(),
             last_stream: 0,
@@ -189,11 +184,6 @@ impl Plane {
     /// The last view of the other clusters.
     pub fn remotes(&self) -> impl Iterator<Item = &RemoteCluster> {
         self.remote.values()
-    }
-
-    /// Objects in force.
-    pub fn in_force(&self) -> &BTreeMap<ObjectRef, Arc<Object>> {
-        &self.in_force
     }
 }
 

@@ -37,7 +37,7 @@ fn status(plane: &Plane, held: &[CertificateValidity], now: Now) -> ControlStatu
         cluster: place.cluster.to_string(),
         network: place.network.to_string(),
         trust_domain: place.trust_domain.as_str().into(),
-        objects: plane.in_force().len(),
+        objects: plane.world.objects().len(),
         findings: plane.findings().len(),
         revision: plane.revision(),
         published: plane.published(),

@@ -4,8 +4,7 @@ use apiserver::{Change, Table};
 use model::Resource;
 use model::federation::RemoteCluster;
 use std::sync::Arc;
-use xds::proto::Any;
-use xds::wire::{self, Encoded};
+use xds::wire::{self, Any, Encoded};
 
 /// Earlier reports kept of each cluster; older ones are forgotten.
 pub const HISTORY_MAX: usize = 32;
@@ -33,8 +32,8 @@ fn history_key(cluster: &str, revision: u64) -> String {
 
 /// The revision, the kind of message and the message.
 pub(crate) fn to_bytes(revision: u64, encoded: &Encoded) -> Vec<u8> {
-    let mut bytes = format!("{revision}\n{}\n", encoded.any.type_url).into_bytes();
-    bytes.extend_from_slice(&encoded.any.value);
+    let mut bytes = format!("{revision}\n{}\n", encoded.any.type_url()).into_bytes();
+    bytes.extend_from_slice(encoded.any.value());
     bytes
 }
 
@@ -43,7 +42,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Option<(u64, RemoteCluster)> {
     let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
     let revision = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
     let type_url = String::from_utf8(parts.next()?.to_vec()).ok()?;
-    match wire::decode(&Any { type_url, value: parts.next()?.to_vec().into() }).ok()? {
+    match wire::decode(&Any::Received { type_url, value: parts.next()?.to_vec().into() }).ok()? {
         Resource::Cluster(report) => Some((revision, report)),
         _ => None,
     }

@@ -20,6 +20,7 @@ pub mod resource;
 pub mod route;
 pub mod service;
 pub mod settings;
+pub mod texts;
 pub mod time;
 pub mod traffic;
 pub mod trust;

@@ -217,6 +217,17 @@ impl ResourceKey {
         })
     }
 
+    /// The key of a rule.
+    pub fn of_rule(rule: &RouteRule) -> Self {
+        let route = &rule.origin.object;
+        Self::Rule {
+            parent: rule.parent.clone(),
+            namespace: route.namespace.clone(),
+            route: route.name.clone(),
+            index: rule.index,
+        }
+    }
+
     /// Namespace and name of the policy that stands under this key, wherever it applies; `None`: no policy does.
     pub fn policy(&self) -> Option<(&Arc<str>, &Arc<str>)> {
         match self {
@@ -242,7 +253,7 @@ pub enum Resource {
     /// See [`EndpointSlice`].
     Slice(EndpointSlice),
     /// See [`RouteRule`].
-    Rule(RouteRule),
+    Rule(Arc<RouteRule>),
     /// See [`AttachedPolicy`].
     TrafficPolicy(AttachedPolicy),
     /// The host that owns a mesh-only address.

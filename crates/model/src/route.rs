@@ -52,7 +52,7 @@ pub struct RouteRule {
     /// `timeouts.backendRequest`: each attempt; `None`: the request timeout.
     pub backend_timeout: Option<Duration>,
     /// `retry`; `None`: only what is always safe (see `decide::retry`).
-    pub retry: Option<RetryPolicy>,
+    pub retry: Option<Box<RetryPolicy>>,
 }
 
 /// How a host name is matched.

@@ -110,5 +110,5 @@ pub struct EndpointSlice {
     /// Which part, from 0.
     pub index: u32,
     /// At most [`SLICE_ENDPOINTS_MAX`].
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Arc<[Endpoint]>,
 }

@@ -14,8 +14,10 @@ const ATTEMPTS_MAX: u32 = 1000;
 pub(crate) struct Addresses {
     by_host: BTreeMap<Hostname, Ipv4Addr>,
     by_address: HashMap<Ipv4Addr, Hostname>,
-    /// Hosts that got one since a trial began; `None`: nothing is tried.
-    tried: Option<Vec<Hostname>>,
+    /// Hosts that got one since somebody asked, who stores them.
+    new: Vec<Hostname>,
+    /// How many of them there were when a trial began; `None`: nothing is tried.
+    new_before_trial: Option<usize>,
 }
 
 impl Addresses {
@@ -28,20 +30,26 @@ impl Addresses {
         let address = candidates.into_iter().find(|address| !self.by_address.contains_key(address))?;
         self.by_host.insert(host.clone(), address);
         self.by_address.insert(address, host.clone());
-        if let Some(tried) = &mut self.tried {
-            tried.push(host.clone());
-        }
+        self.new.push(host.clone());
         Some(address)
     }
 
-    /// From now on it is noted which hosts get an address.
+    /// What hosts got since the last call, to be stored.
+    pub(crate) fn take_new(&mut self) -> Vec<(Hostname, Ipv4Addr)> {
+        debug_assert!(self.new_before_trial.is_none(), "what is only tried is not stored");
+        let new = std::mem::take(&mut self.new);
+        new.into_iter().filter_map(|host| self.by_host.get(&host).map(|address| (host, *address))).collect()
+    }
+
+    /// From now on what hosts get is taken back in the end.
     pub(crate) fn begin_trial(&mut self) {
-        self.tried = Some(Vec::new());
+        self.new_before_trial = Some(self.new.len());
     }
 
     /// Takes back what hosts got since the trial began.
     pub(crate) fn end_trial(&mut self) {
-        for host in self.tried.take().unwrap_or_default() {
+        let before = self.new_before_trial.take().unwrap_or(self.new.len());
+        for host in self.new.split_off(before.min(self.new.len())) {
             if let Some(address) = self.by_host.remove(&host) {
                 self.by_address.remove(&address);
             }

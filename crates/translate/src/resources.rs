@@ -90,18 +90,18 @@ fn rule_members(parent: &Subscription, read: &WorldReader<'_>, keys: &mut BTreeS
     for route in read.members(Topic::Under(parent.clone())) {
         let UnitKey::HttpRoute(route) = route else { continue };
         let rules = read.http_route(route).into_iter().flat_map(|route| &route.rules);
-        for (key, rule) in rules.filter(|(_, rule)| subscription(&rule.parent) == *parent) {
+        for rule in rules.filter(|rule| subscription(&rule.parent) == *parent) {
             for host in rule.backends.iter().filter_map(|backend| backend.host.as_ref()) {
                 host_members(host, read, keys);
             }
-            keys.insert(key.clone());
+            keys.insert(ResourceKey::of_rule(rule));
         }
     }
 }
 
 fn find_rule<'w>(key: &ResourceKey, read: &WorldReader<'w>) -> Option<&'w Arc<RouteRule>> {
-    let ResourceKey::Rule { namespace, route, .. } = key else { return None };
-    read.http_route(&(namespace.clone(), route.clone()))?.find(key)
+    let ResourceKey::Rule { parent, namespace, route, index } = key else { return None };
+    read.http_route(&(namespace.clone(), route.clone()))?.find(parent, *index)
 }
 
 /// The content of a key; `None` when there is no such resource.
@@ -116,10 +116,10 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             Resource::Service(Service { address: read.address(host), ..service })
         }
         ResourceKey::Slice(host, index) => {
-            let endpoints = find_slices(host, read)?.find(*index)?.to_vec();
+            let endpoints = Arc::clone(find_slices(host, read)?.find(*index)?);
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
-        ResourceKey::Rule { .. } => Resource::Rule(RouteRule::clone(find_rule(key, read)?)),
+        ResourceKey::Rule { .. } => Resource::Rule(Arc::clone(find_rule(key, read)?)),
         ResourceKey::TrafficPolicy { host, .. } => {
             let (_, attached) = on_host(host, read).into_iter().find(|(known, _)| known == key)?;
             Resource::TrafficPolicy(attached.clone())

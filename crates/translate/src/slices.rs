@@ -5,6 +5,7 @@
 //! come and go (unless its own leaf splits or merges), and a restarted control plane finds the same layout.
 
 use model::service::{Endpoint, SLICE_ENDPOINTS_MAX};
+use std::sync::Arc;
 
 /// Deepest leaf: slice indices then stay below 2^31. A leaf there may exceed the maximum.
 const DEPTH_MAX: u32 = 30;
@@ -12,7 +13,7 @@ const DEPTH_MAX: u32 = 30;
 /// The endpoints of a host by slice, sorted by index; within a slice, sorted by uid. Most hosts have one slice of a
 /// few endpoints, so there is no map.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Slices(Box<[(u32, Box<[Endpoint]>)]>);
+pub(crate) struct Slices(Box<[(u32, Arc<[Endpoint]>)]>);
 
 impl Slices {
     pub(crate) fn is_empty(&self) -> bool {
@@ -23,13 +24,13 @@ impl Slices {
         self.0.iter().map(|(index, _)| *index)
     }
 
-    pub(crate) fn find(&self, index: u32) -> Option<&[Endpoint]> {
+    pub(crate) fn find(&self, index: u32) -> Option<&Arc<[Endpoint]>> {
         let at = self.0.binary_search_by_key(&index, |(index, _)| *index).ok()?;
-        self.0.get(at).map(|(_, endpoints)| &**endpoints)
+        self.0.get(at).map(|(_, endpoints)| endpoints)
     }
 
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.0.iter().flat_map(|(_, endpoints)| endpoints)
+        self.0.iter().flat_map(|(_, endpoints)| &**endpoints)
     }
 }
 
@@ -45,7 +46,7 @@ pub(crate) fn layout(endpoints: impl IntoIterator<Item = Endpoint>) -> Slices {
     Slices(slices.into())
 }
 
-fn split(mut part: Vec<(u64, Endpoint)>, depth: u32, index: u32, slices: &mut Vec<(u32, Box<[Endpoint]>)>) {
+fn split(mut part: Vec<(u64, Endpoint)>, depth: u32, index: u32, slices: &mut Vec<(u32, Arc<[Endpoint]>)>) {
     if part.is_empty() {
         return;
     }

@@ -118,8 +118,16 @@ pub(crate) enum Fact {
     Every(UnitKind),
     /// Which units are found under a topic.
     Members(Topic),
-    /// What is wrong with a unit. It reads and is read by nobody.
-    Findings(UnitKey),
+}
+
+impl Fact {
+    /// The unit whose output it is.
+    pub(crate) fn unit(&self) -> Option<&UnitKey> {
+        match self {
+            Self::Output(unit) => Some(unit),
+            _ => None,
+        }
+    }
 }
 
 /// A row of the table.

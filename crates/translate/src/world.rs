@@ -9,6 +9,7 @@ pub(crate) mod inputs;
 mod trial;
 
 use crate::units::{self, CompiledGroup, Fact, Outputs, UnitKey, WorldReader};
+use api::object::ByName;
 use api::{Object, Spec};
 use graph::Graph;
 use inputs::{Inputs, JoinedWorkload, LocalCluster};
@@ -83,8 +84,7 @@ impl World {
     /// it does not exist. `findings` are those of reading; an object that is in force all the same is left out.
     pub fn set_refused(&mut self, findings: &[Finding]) {
         let is_refused = |finding: &&Finding| {
-            finding.code.level() == Severity::Error
-                && !self.inputs.objects.contains_key(&finding.origin.object)
+            finding.code.level() == Severity::Error && self.inputs.object(&finding.origin.object).is_none()
         };
         let refused = findings.iter().filter(is_refused);
         let refused: BTreeMap<_, _> =
@@ -100,7 +100,7 @@ impl World {
     /// looked for again.
     pub fn findings(&mut self) -> Vec<Finding> {
         self.look_again(self.stale.clone());
-        let warnings = self.inputs.objects.values().flat_map(|object| &object.warnings);
+        let warnings = self.objects().flat_map(|object| &object.warnings);
         let mut findings: Vec<Finding> = warnings.chain(self.findings.values().flatten()).cloned().collect();
         findings.sort_by(|a, b| {
             let place = |f: &Finding| (f.origin.file.clone(), f.origin.line, f.code, f.origin.object.clone());
@@ -113,7 +113,7 @@ impl World {
     pub fn findings_about<'a>(&mut self, objects: impl IntoIterator<Item = &'a ObjectRef>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for object in objects {
-            let Some(object) = self.inputs.objects.get(object).cloned() else { continue };
+            let Some(object) = self.inputs.object(object).cloned() else { continue };
             let keys = units::keys(&object);
             self.look_again(keys.iter().filter(|key| self.stale.contains(key)).cloned().collect());
             let found = keys.iter().filter_map(|key| self.findings.get(key)).flat_map(|found| found.iter());
@@ -161,12 +161,7 @@ impl World {
         let read = self.read();
         let identity = units::first_east_west(&read).and_then(|group| units::identity(group, &read));
         let Some(identity) = identity else { return Vec::new() };
-        match self
-            .inputs
-            .objects
-            .get(&ObjectRef::new("Cluster", "", &place.cluster))
-            .map(|object| &object.spec)
-        {
+        match self.inputs.object(&ObjectRef::new("Cluster", "", &place.cluster)).map(|object| &object.spec) {
             Some(Spec::Cluster(spec)) => {
                 let addresses =
                     spec.gateways.iter().filter_map(|text| api::kinds::cluster::gateway_address(text));
@@ -181,7 +176,12 @@ impl World {
         }
     }
 
-    /// All mesh-only addresses, to be stored.
+    /// Mesh-only addresses that hosts got since the last call, to be stored.
+    pub fn take_new_addresses(&mut self) -> Vec<(Hostname, Ipv4Addr)> {
+        self.inputs.addresses.take_new()
+    }
+
+    /// All mesh-only addresses.
     pub fn addresses(&self) -> BTreeMap<Hostname, Ipv4Addr> {
         self.inputs.addresses.all().clone()
     }
@@ -213,12 +213,19 @@ impl World {
 
     /// An object as it is in force.
     pub fn object(&self, object: &ObjectRef) -> Option<&Arc<Object>> {
-        self.inputs.objects.get(object)
+        self.inputs.object(object)
     }
 
     /// All objects as they are in force, by kind, namespace and name.
-    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.inputs.objects.values()
+    pub fn objects(&self) -> impl ExactSizeIterator<Item = &Arc<Object>> {
+        self.inputs.objects.iter().map(|ByName(object)| object)
+    }
+
+    /// Those of a kind.
+    pub fn objects_of(&self, kind: &str) -> impl Iterator<Item = &Arc<Object>> {
+        self.inputs
+            .objects_from(ObjectRef::new(kind, "", ""))
+            .take_while(move |object| *object.object.kind == *kind)
     }
 }
 

@@ -3,9 +3,6 @@
 #![allow(clippy::allow_attributes_without_reason, reason = "the generator gives none")]
 
 pub mod google {
-    pub mod protobuf {
-        include!("gen/google.protobuf.rs");
-    }
     pub mod rpc {
         include!("gen/google.rpc.rs");
     }
@@ -38,5 +35,4 @@ pub mod leno {
 
 pub use envoy::config::core::v3::Node;
 pub use envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
-pub use google::protobuf::Any;
 pub use leno::mesh::v1::{Implied, ProxyNode};

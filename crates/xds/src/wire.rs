@@ -3,6 +3,7 @@
 //! Reading refuses what it does not know (unknown enum values, unknown fields, missing parts), so an old
 //! proxy never acts on half a policy. The error names the field.
 
+mod any;
 mod federation;
 mod policy;
 mod route;
@@ -11,7 +12,6 @@ mod settings;
 mod slice;
 mod traffic;
 
-use crate::proto::Any;
 use crate::proto::leno::mesh::v1 as p;
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -25,14 +25,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use any::{Any, PublishedContent};
 pub(crate) use federation::{cluster_in, cluster_out};
 
-/// What stands before the message's name in a type URL.
-const TYPE_PREFIX: &str = "type.googleapis.com/leno.mesh.v1.";
 /// Of the SHA-256 of a resource, this many bytes are its version.
 const VERSION_BYTES: usize = 16;
 
-/// A resource as it travels; encoded once, shared by all streams.
+/// A resource as it travels, shared by all streams.
 #[derive(Debug, PartialEq)]
 pub struct Encoded {
     /// Which resource.
@@ -98,56 +97,86 @@ impl fmt::Debug for Combined {
 
 /// Puts a resource into its travelling form.
 pub fn encode(key: &ResourceKey, resource: &Resource) -> Arc<Encoded> {
-    let (kind, value) = match resource {
-        Resource::Names(names) => ("Names", names_out(names).encode_to_vec()),
-        Resource::Settings(own) => ("MeshSettings", settings::settings_out(own).encode_to_vec()),
-        Resource::Trust(bundle) => ("TrustBundle", trust_out(bundle).encode_to_vec()),
-        Resource::Service(service) => ("Service", service::service_out(service).encode_to_vec()),
-        Resource::Slice(slice) => ("EndpointSlice", slice::slice_out(slice).encode_to_vec()),
-        Resource::Rule(rule) => ("RouteRule", route::rule_out(rule).encode_to_vec()),
-        Resource::TrafficPolicy(attached) => {
-            ("AttachedPolicy", traffic::attached_out(attached).encode_to_vec())
-        }
-        Resource::Address(ip, host) => {
-            let address = p::Address { ip: u32::from(*ip), host: host.to_string() };
-            ("Address", address.encode_to_vec())
-        }
-        Resource::Inbound(inbound) => ("Inbound", service::inbound_out(inbound).encode_to_vec()),
-        Resource::Policy(policy) => ("Policy", policy::policy_out(policy).encode_to_vec()),
-        Resource::Gateway(gateway) => ("Gateway", route::gateway_out(gateway).encode_to_vec()),
-        Resource::Exports(exports) => ("Exports", service::exports_out(exports).encode_to_vec()),
-        Resource::Cluster(cluster) => ("RemoteCluster", cluster_out(cluster).encode_to_vec()),
-    };
-    let digest = digest::digest(&digest::SHA256, &value);
+    // Only the hash is kept: whether the bytes ever go over a network is not known yet.
+    let digest = digest::digest(&digest::SHA256, &write(resource));
     Arc::new(Encoded {
         key: key.clone(),
         name: key.to_string().into(),
         version: hex(digest.as_ref().get(..VERSION_BYTES).unwrap_or_default()).into(),
-        any: Any { type_url: format!("{TYPE_PREFIX}{kind}"), value: value.into() },
+        any: Any::published(resource.clone()),
     })
+}
+
+/// The type URL of a message of ours.
+macro_rules! type_url {
+    ($message:literal) => {
+        concat!("type.googleapis.com/leno.mesh.v1.", $message)
+    };
+}
+
+fn type_url(resource: &Resource) -> &'static str {
+    match resource {
+        Resource::Names(_) => type_url!("Names"),
+        Resource::Settings(_) => type_url!("MeshSettings"),
+        Resource::Trust(_) => type_url!("TrustBundle"),
+        Resource::Service(_) => type_url!("Service"),
+        Resource::Slice(_) => type_url!("EndpointSlice"),
+        Resource::Rule(_) => type_url!("RouteRule"),
+        Resource::TrafficPolicy(_) => type_url!("AttachedPolicy"),
+        Resource::Address(..) => type_url!("Address"),
+        Resource::Inbound(_) => type_url!("Inbound"),
+        Resource::Policy(_) => type_url!("Policy"),
+        Resource::Gateway(_) => type_url!("Gateway"),
+        Resource::Exports(_) => type_url!("Exports"),
+        Resource::Cluster(_) => type_url!("RemoteCluster"),
+    }
+}
+
+fn write(resource: &Resource) -> Bytes {
+    let value = match resource {
+        Resource::Names(names) => names_out(names).encode_to_vec(),
+        Resource::Settings(own) => settings::settings_out(own).encode_to_vec(),
+        Resource::Trust(bundle) => trust_out(bundle).encode_to_vec(),
+        Resource::Service(service) => service::service_out(service).encode_to_vec(),
+        Resource::Slice(slice) => slice::slice_out(slice).encode_to_vec(),
+        Resource::Rule(rule) => route::rule_out(rule).encode_to_vec(),
+        Resource::TrafficPolicy(attached) => traffic::attached_out(attached).encode_to_vec(),
+        Resource::Address(ip, host) => {
+            p::Address { ip: u32::from(*ip), host: host.to_string() }.encode_to_vec()
+        }
+        Resource::Inbound(inbound) => service::inbound_out(inbound).encode_to_vec(),
+        Resource::Policy(policy) => policy::policy_out(policy).encode_to_vec(),
+        Resource::Gateway(gateway) => route::gateway_out(gateway).encode_to_vec(),
+        Resource::Exports(exports) => service::exports_out(exports).encode_to_vec(),
+        Resource::Cluster(cluster) => cluster_out(cluster).encode_to_vec(),
+    };
+    value.into()
 }
 
 /// Reads a resource.
 pub fn decode(any: &Any) -> Result<Resource, DecodeError> {
-    let value = &any.value;
-    Ok(match any.type_url.strip_prefix(TYPE_PREFIX) {
-        Some("Names") => Resource::Names(names_in(message(value)?)?),
-        Some("MeshSettings") => Resource::Settings(settings::settings_in(message(value)?)?),
-        Some("TrustBundle") => Resource::Trust(trust_in(message(value)?)?),
-        Some("Service") => Resource::Service(service::service_in(message(value)?)?),
-        Some("EndpointSlice") => Resource::Slice(slice::slice_in(message(value)?)?),
-        Some("RouteRule") => Resource::Rule(route::rule_in(message(value)?)?),
-        Some("AttachedPolicy") => Resource::TrafficPolicy(traffic::attached_in(message(value)?)?),
-        Some("Address") => {
+    let (type_url, value) = match any {
+        Any::Published(content) => return Ok(content.resource.clone()),
+        Any::Received { type_url, value } => (type_url, value),
+    };
+    Ok(match type_url.as_str() {
+        type_url!("Names") => Resource::Names(names_in(message(value)?)?),
+        type_url!("MeshSettings") => Resource::Settings(settings::settings_in(message(value)?)?),
+        type_url!("TrustBundle") => Resource::Trust(trust_in(message(value)?)?),
+        type_url!("Service") => Resource::Service(service::service_in(message(value)?)?),
+        type_url!("EndpointSlice") => Resource::Slice(slice::slice_in(message(value)?)?),
+        type_url!("RouteRule") => Resource::Rule(Arc::new(route::rule_in(message(value)?)?)),
+        type_url!("AttachedPolicy") => Resource::TrafficPolicy(traffic::attached_in(message(value)?)?),
+        type_url!("Address") => {
             let address: p::Address = message(value)?;
             Resource::Address(Ipv4Addr::from(address.ip), host("host", &address.host)?)
         }
-        Some("Inbound") => Resource::Inbound(service::inbound_in(message(value)?)?),
-        Some("Policy") => Resource::Policy(policy::policy_in(message(value)?)?),
-        Some("Gateway") => Resource::Gateway(route::gateway_in(message(value)?)?),
-        Some("Exports") => Resource::Exports(service::exports_in(message(value)?)?),
-        Some("RemoteCluster") => Resource::Cluster(cluster_in(message(value)?)?),
-        _ => return Err(bad("type_url", format!("unknown: {:?}", any.type_url))),
+        type_url!("Inbound") => Resource::Inbound(service::inbound_in(message(value)?)?),
+        type_url!("Policy") => Resource::Policy(policy::policy_in(message(value)?)?),
+        type_url!("Gateway") => Resource::Gateway(route::gateway_in(message(value)?)?),
+        type_url!("Exports") => Resource::Exports(service::exports_in(message(value)?)?),
+        type_url!("RemoteCluster") => Resource::Cluster(cluster_in(message(value)?)?),
+        _ => return Err(bad("type_url", format!("unknown: {type_url:?}"))),
     })
 }
 

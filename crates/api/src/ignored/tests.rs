@@ -15,7 +15,7 @@ fn warnings(kind: &str, metadata: &str, spec: &str) -> Vec<Finding> {
     let (objects, findings) = documents(&text, "f.yaml");
     assert_eq!(findings, [], "{text}");
     assert_eq!(objects.len(), 1, "{text}");
-    objects[0].warnings.clone()
+    objects[0].warnings.to_vec()
 }
 
 const SERVICE: &str = "ports: [{port: 80}]";

@@ -26,11 +26,11 @@ use std::time::Duration;
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpRouteSpec {
     /// At most 32.
-    pub parent_refs: Vec<ParentRef>,
+    pub parent_refs: Box<[ParentRef]>,
     /// At most 16.
-    pub hostnames: Vec<String>,
+    pub hostnames: Box<[String]>,
     /// 1 to 16; absent means one rule that matches everything and leads nowhere.
-    pub rules: Vec<HttpRouteRule>,
+    pub rules: Box<[HttpRouteRule]>,
     /// Not supported yet.
     pub use_default_gateways: Option<Unsupported>,
     /// Line of `spec`.
@@ -101,18 +101,18 @@ impl KindSpec for HttpRouteSpec {
 pub struct ParentRef {
     /// Absent: `gateway.networking.k8s.io`; empty: core.
     #[serde(default)]
-    pub group: Option<String>,
+    pub group: Option<Box<str>>,
     /// Absent: `Gateway`.
     #[serde(default)]
-    pub kind: Option<String>,
+    pub kind: Option<Box<str>>,
     /// Absent: the route's.
     #[serde(default)]
-    pub namespace: Option<String>,
+    pub namespace: Option<Box<str>>,
     /// Name of the parent.
-    pub name: String,
+    pub name: Box<str>,
     /// Listener of a gateway.
     #[serde(default)]
-    pub section_name: Option<String>,
+    pub section_name: Option<Box<str>>,
     /// Port of a service, or of a gateway's listeners.
     #[serde(default)]
     pub port: Option<u16>,
@@ -128,15 +128,15 @@ pub struct HttpRouteRule {
     /// Unique in the route.
     pub name: Option<String>,
     /// Any must match; empty: all requests.
-    pub matches: Vec<HttpRouteMatch>,
+    pub matches: Box<[HttpRouteMatch]>,
     /// In order.
-    pub filters: Vec<HttpRouteFilter>,
+    pub filters: Box<[HttpRouteFilter]>,
     /// Weighted destinations.
-    pub backend_refs: Vec<HttpBackendRef>,
+    pub backend_refs: Box<[HttpBackendRef]>,
     /// Time limits.
-    pub timeouts: Option<HttpRouteTimeouts>,
+    pub timeouts: Option<Box<HttpRouteTimeouts>>,
     /// Experimental channel.
-    pub retry: Option<HttpRouteRetry>,
+    pub retry: Option<Box<HttpRouteRetry>>,
     /// Not supported yet.
     pub session_persistence: Option<Unsupported>,
     /// Line in the file.
@@ -150,15 +150,15 @@ pub struct HttpRouteRule {
 pub struct HttpBackendRef {
     /// Absent or empty: core; `leno.dev` for GlobalService and Backend.
     #[serde(default)]
-    pub group: Option<String>,
+    pub group: Option<Box<str>>,
     /// Absent: `Service`.
     #[serde(default)]
-    pub kind: Option<String>,
+    pub kind: Option<Box<str>>,
     /// Absent: the route's; another one is refused until ReferenceGrant is read.
     #[serde(default)]
-    pub namespace: Option<String>,
+    pub namespace: Option<Box<str>>,
     /// Name.
-    pub name: String,
+    pub name: Box<str>,
     /// Required for `Service`.
     #[serde(default)]
     pub port: Option<u16>,

@@ -10,6 +10,7 @@ use crate::node::Node;
 use crate::object::Object;
 use crate::syntax::{is_label, is_subdomain};
 use model::{ObjectRef, Origin};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What an object is called whose name cannot be read.
@@ -31,8 +32,7 @@ pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
         origin: origin.clone(),
         meta: meta(&object),
         text: text.into(),
-        json: node.to_json().to_string().into(),
-        warnings: Vec::new(),
+        warnings: Box::default(),
         object,
     })
 }
@@ -52,18 +52,22 @@ pub(super) fn of_text(text: &str, origin: &Origin) -> Option<Object> {
     let namespace = first("namespace", is_label).unwrap_or(DEFAULT_NAMESPACE);
     let object = ObjectRef::new(kind.kind, namespace, name);
     let version = kind.api_version();
-    let value = serde_json::json!({
-        "apiVersion": version, "kind": kind.kind, "metadata": {"name": name, "namespace": namespace},
-    });
     Some(Object {
         api_version: version.into(),
         origin: Origin { object: object.clone(), ..origin.clone() },
         meta: meta(&object),
         spec,
         text: text.into(),
-        json: value.to_string().into(),
-        warnings: Vec::new(),
+        warnings: Box::default(),
         object,
+    })
+}
+
+/// What is known of an object whose text is no YAML.
+pub(super) fn value(object: &Object) -> Value {
+    let ObjectRef { kind, namespace, name } = &object.object;
+    json!({
+        "apiVersion": object.api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace},
     })
 }
 

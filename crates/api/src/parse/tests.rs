@@ -121,7 +121,7 @@ fn json_lists_and_server_set_metadata_are_read() {
         (meta.created, meta.generation, &*meta.namespace, meta.labels["a"].as_str()),
         (86_400, 3, "n", "b")
     );
-    assert_eq!(objects[0].value()["metadata"]["uid"], "u");
+    assert_eq!(value(&objects[0])["metadata"]["uid"], "u");
 }
 
 #[test]
@@ -254,3 +254,14 @@ fn lists_are_read_as_what_is_in_them() {
 
 const SERVICE_TEXT: &str =
     "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\nspec:\n  ports:\n  - port: 80\n";
+
+#[test]
+fn what_is_no_yaml_is_told_by_its_name() {
+    let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: n\nspec: [";
+    let object = documents_fail_closed(text, "").0.pop().unwrap();
+    let metadata = serde_json::json!({"name": "p", "namespace": "n"});
+    assert_eq!(
+        (&value(&object)["kind"], &value(&object)["metadata"]),
+        (&"AuthorizationPolicy".into(), &metadata)
+    );
+}

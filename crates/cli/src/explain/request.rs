@@ -241,7 +241,7 @@ fn enter_from_outside(
 
 fn rules(resources: &[Resource]) -> impl Iterator<Item = Arc<RouteRule>> {
     resources.iter().filter_map(|resource| match resource {
-        Resource::Rule(rule) => Some(Arc::new(rule.clone())),
+        Resource::Rule(rule) => Some(Arc::clone(rule)),
         _ => None,
     })
 }

@@ -87,7 +87,7 @@ fn objects_come_back_from_both_forms() {
         for text in [yaml(&value).unwrap(), format!("{value:#}")] {
             let (objects, findings) = api::parse::documents(&text, "f");
             assert_eq!(findings, [], "{text}");
-            let back: Vec<_> = objects.into_iter().map(|object| object.value()).collect();
+            let back: Vec<_> = objects.iter().map(api::parse::value).collect();
             assert_eq!(back, found.iter().map(|name| service(name)).collect::<Vec<_>>(), "{text}");
         }
     }

@@ -36,7 +36,7 @@ struct CheckedChange {
 /// What was done, and the objects that were applied, as they are now.
 pub(super) struct Made {
     pub(super) changed: Changed,
-    pub(super) values: Vec<serde_json::Value>,
+    pub(super) objects: Vec<Arc<Object>>,
 }
 
 impl ClusterApi {
@@ -152,14 +152,14 @@ fn check_writable(plane: &Plane, object: &ObjectRef) -> Result<(), ApiError> {
 fn take(plane: &mut Plane, checked: CheckedChange, revision: u64) -> Made {
     let CheckedChange { put, gone, missing, mut findings } = checked;
     let before: BTreeSet<String> = plane.findings().iter().map(ToString::to_string).collect();
-    let (mut applied, mut values) = (Vec::new(), Vec::new());
+    let mut applied = Vec::new();
+    let objects = put.clone();
     for object in put {
         let change = match plane.objects.find_stored(&object.object) {
             Some(_) => Applies::Updated,
             None => Applies::Created,
         };
         applied.push((object.object.clone(), change));
-        values.push(object.value());
         plane.objects.store(object, revision);
     }
     for object in &gone {
@@ -171,7 +171,7 @@ fn take(plane: &mut Plane, checked: CheckedChange, revision: u64) -> Made {
     let is_about = |finding: &Finding| about.contains(&finding.origin.object);
     let news = plane.findings().iter();
     findings.extend(news.filter(|found| is_about(found) || !before.contains(&found.to_string())).cloned());
-    Made { changed: Changed { revision, applied, deleted: gone, missing, findings }, values }
+    Made { changed: Changed { revision, applied, deleted: gone, missing, findings }, objects }
 }
 
 /// Refuses a copy that is not of the object as it is stored; one that says no version may overwrite any.

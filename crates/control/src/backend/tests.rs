@@ -104,7 +104,7 @@ impl Bed {
     /// The names in force, and how many rows are stored.
     async fn state(&self) -> String {
         let names = |plane: &mut crate::plane::Plane, _| {
-            plane.in_force().keys().map(|object| object.name.to_string()).collect::<Vec<_>>().join(" ")
+            plane.world.objects().map(|object| object.meta.name.to_string()).collect::<Vec<_>>().join(" ")
         };
         let rows = self.store.rows(Table::Objects).unwrap().len();
         format!("{} {rows}", self.handle.run(names).await.unwrap())
@@ -222,7 +222,7 @@ async fn what_is_stored_comes_into_force_though_the_caller_hung_up() {
     let begun = Instant::now();
     loop {
         let wanted = object.clone();
-        if handle.run(move |plane, _| plane.in_force().contains_key(&wanted)).await.unwrap() {
+        if handle.run(move |plane, _| plane.world.object(&wanted).is_some()).await.unwrap() {
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "not in force within 30 s");

@@ -4,6 +4,7 @@ use super::Plane;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceObject;
 use crate::source::status::{self, ObjectStatus};
+use api::Object;
 use apiserver::{Change as Row, Table};
 use model::{Finding, ObjectRef, Subscription};
 use std::collections::{BTreeSet, HashMap};
@@ -14,16 +15,13 @@ impl Plane {
     /// Brings the world in line with [`Plane::objects`].
     pub fn sync_objects(&mut self) {
         let merged = self.objects.merged();
-        let mut before = std::mem::take(&mut self.in_force);
+        let wanted: BTreeSet<&ObjectRef> = merged.objects.iter().map(|object| &object.object).collect();
+        let known = self.world.objects().map(|object| &object.object);
+        let gone: Vec<ObjectRef> = known.filter(|object| !wanted.contains(object)).cloned().collect();
         for object in merged.objects {
-            // The same in memory, mostly: what is equal to itself is not compared.
-            let old = before.remove(&object.object);
-            if old.is_none_or(|old| !Arc::ptr_eq(&old, &object) && old != object) {
-                self.apply(WorldChange::Object(Arc::clone(&object)));
-            }
-            self.in_force.insert(object.object.clone(), object);
+            self.put_in_force(object);
         }
-        for gone in before.into_keys() {
+        for gone in gone {
             self.apply(WorldChange::ObjectGone(gone));
         }
         self.judge_objects(merged.findings);
@@ -35,18 +33,22 @@ impl Plane {
             changed.iter().partition(|object| self.objects.find(object).is_some());
         for object in there {
             let Some((_, found)) = self.objects.find(object) else { continue };
-            let object = Arc::clone(&found.object);
-            let old = self.in_force.insert(object.object.clone(), Arc::clone(&object));
-            if old.is_none_or(|old| old != object) {
-                self.apply(WorldChange::Object(object));
-            }
+            self.put_in_force(Arc::clone(&found.object));
         }
         for object in gone {
-            if self.in_force.remove(object).is_some() {
+            if self.world.object(object).is_some() {
                 self.apply(WorldChange::ObjectGone(object.clone()));
             }
         }
         self.judge_objects(self.objects.findings());
+    }
+
+    /// The same in memory, mostly: what is equal to itself is not compared.
+    fn put_in_force(&mut self, object: Arc<Object>) {
+        let known = self.world.object(&object.object);
+        if known.is_none_or(|known| !Arc::ptr_eq(known, &object)) {
+            self.apply(WorldChange::Object(object));
+        }
     }
 
     /// What is to be said of each object of a source.
@@ -68,12 +70,11 @@ impl Plane {
     /// What is in force has changed: what is wrong now, with the sources and as a whole.
     fn judge_objects(&mut self, source_findings: Vec<Finding>) {
         self.source_findings = source_findings;
-        let gateways = self.in_force.keys().filter(|object| &*object.kind == "Gateway");
-        let subscription = |object: &ObjectRef| Subscription::Gateway {
-            namespace: object.namespace.clone(),
-            name: object.name.clone(),
+        let subscription = |object: &Arc<Object>| Subscription::Gateway {
+            namespace: object.object.namespace.clone(),
+            name: object.object.name.clone(),
         };
-        self.gateways = gateways.map(subscription).collect();
+        self.gateways = self.world.objects_of("Gateway").map(subscription).collect();
         self.world.set_refused(&self.source_findings);
         self.store_addresses();
         self.find_what_is_wrong();
@@ -81,12 +82,8 @@ impl Plane {
 
     /// New mesh-only addresses are stored, so that they stay the same whatever comes later.
     pub(super) fn store_addresses(&mut self) {
-        let addresses = self.world.addresses();
-        for (host, ip) in &addresses {
-            if self.stored_addresses.get(host) != Some(ip) {
-                self.rows.push(Row::Put(Table::Addresses, host.to_string(), ip.to_string().into_bytes()));
-            }
+        for (host, ip) in self.world.take_new_addresses() {
+            self.rows.push(Row::Put(Table::Addresses, host.to_string(), ip.to_string().into_bytes()));
         }
-        self.stored_addresses.extend(addresses);
     }
 }

@@ -4,8 +4,10 @@
 //! that what did not really change is not sent.
 
 use model::{ResourceKey, Subscription};
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use translate::World;
 use xds::wire::{self, Encoded};
@@ -19,10 +21,33 @@ pub struct Published(RefCell<Tables>);
 
 #[derive(Default)]
 struct Tables {
-    encoded: HashMap<ResourceKey, Arc<Encoded>>,
+    encoded: HashSet<ByKey>,
     subscriptions: HashMap<Subscription, Vec<Arc<Encoded>>>,
     /// Subscriptions and resources after the last sweep.
     kept_by_sweep: (usize, usize),
+}
+
+/// A resource in a set of them: found by its key, and equal to any other of that key.
+struct ByKey(Arc<Encoded>);
+
+impl Borrow<ResourceKey> for ByKey {
+    fn borrow(&self) -> &ResourceKey {
+        &self.0.key
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
 }
 
 impl Published {
@@ -85,7 +110,7 @@ impl Published {
         }
         let used: HashSet<&Subscription> = in_use().collect();
         tables.subscriptions.retain(|subscription, _| used.contains(subscription));
-        tables.encoded.retain(|_, encoded| Arc::strong_count(encoded) > 1);
+        tables.encoded.retain(|ByKey(encoded)| Arc::strong_count(encoded) > 1);
         tables.kept_by_sweep = (tables.subscriptions.len(), tables.encoded.len());
     }
 }
@@ -116,11 +141,16 @@ impl Tables {
             self.encoded.remove(key);
             return None;
         };
+        if let Some(ByKey(old)) = self.encoded.get(key)
+            && old.any.as_published() == Some(&resource)
+        {
+            return Some(old.clone());
+        }
         let encoded = wire::encode(key, &resource);
         match self.encoded.get(key) {
-            Some(old) if old.version == encoded.version => Some(old.clone()),
+            Some(ByKey(old)) if old.version == encoded.version => Some(old.clone()),
             _ => {
-                self.encoded.insert(key.clone(), encoded.clone());
+                self.encoded.replace(ByKey(encoded.clone()));
                 Some(encoded)
             }
         }

@@ -7,11 +7,8 @@ use crate::source::objects::Objects;
 use api::Object;
 use apiserver::{Change, Row, Table};
 use model::ObjectRef;
-use model::time::rfc3339;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// The name of an object's row.
 pub fn row_key(object: &ObjectRef) -> String {
@@ -44,12 +41,6 @@ pub fn delete(object: &ObjectRef) -> Change {
 /// not choose its age.
 pub fn created_at(object: &mut Object, created_s: u64) {
     object.meta.created = created_s;
-    let time = rfc3339(UNIX_EPOCH + Duration::from_secs(created_s));
-    let mut value = object.value();
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("creationTimestamp".into(), time.into());
-    }
-    object.json = value.to_string().into();
 }
 
 /// What the store held. A row that this version cannot read is skipped and told in the log: it was accepted

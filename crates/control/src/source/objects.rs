@@ -7,6 +7,8 @@ use crate::source::id::SourceId;
 use api::Object;
 use apiserver::Change;
 use model::{Code, Finding, ObjectRef};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,6 +19,33 @@ pub struct SourceObject {
     pub object: Arc<Object>,
     /// Revision of its last change in the store; 0 where it is not kept there.
     pub revision: u64,
+}
+
+impl Borrow<ObjectRef> for SourceObject {
+    fn borrow(&self) -> &ObjectRef {
+        &self.object.object
+    }
+}
+
+/// Within a source there is one of a name.
+impl PartialEq for SourceObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.object.object == other.object.object
+    }
+}
+
+impl Eq for SourceObject {}
+
+impl PartialOrd for SourceObject {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SourceObject {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.object.object.cmp(&other.object.object)
+    }
 }
 
 /// All that a source says at one moment.
@@ -35,7 +64,7 @@ pub struct SourceState {
 /// What is known of one source.
 #[derive(Debug, Default)]
 struct KnownObjects {
-    by_name: BTreeMap<ObjectRef, SourceObject>,
+    by_name: BTreeSet<SourceObject>,
     /// Objects with a name that an earlier one of the same source has.
     doubles: Vec<Arc<Object>>,
     leaving: BTreeSet<ObjectRef>,
@@ -65,10 +94,10 @@ impl Objects {
         let SourceState { objects, leaving, findings, rows } = state;
         let mut known = KnownObjects { leaving, findings, ..KnownObjects::default() };
         for object in objects {
-            if known.by_name.contains_key(&object.object) {
+            if known.by_name.contains(&object.object) {
                 known.doubles.push(object);
             } else {
-                known.by_name.insert(object.object.clone(), SourceObject { object, revision: 0 });
+                known.by_name.insert(SourceObject { object, revision: 0 });
             }
         }
         self.by_source.insert(id, known);
@@ -82,7 +111,7 @@ impl Objects {
             return;
         }
         let of_api = &mut self.by_source.entry(SourceId::Api).or_default().by_name;
-        of_api.insert(object.object.clone(), SourceObject { object, revision });
+        of_api.replace(SourceObject { object, revision });
     }
 
     /// Forgets an object of the API, as of `revision`.
@@ -129,13 +158,13 @@ impl Objects {
 
     /// All objects of a source, in force or not.
     pub fn of(&self, id: SourceId) -> impl Iterator<Item = &SourceObject> {
-        self.by_source.get(&id).into_iter().flat_map(|known| known.by_name.values())
+        self.by_source.get(&id).into_iter().flat_map(|known| &known.by_name)
     }
 
     /// What is in force, and what is wrong with it.
     pub fn merged(&self) -> Merged {
         let names: BTreeSet<&ObjectRef> =
-            self.by_source.values().flat_map(|known| known.by_name.keys()).collect();
+            self.by_source.values().flat_map(|known| &known.by_name).map(Borrow::borrow).collect();
         let in_force = names.into_iter().filter_map(|name| self.find(name));
         let objects = in_force.map(|(_, found)| Arc::clone(&found.object)).collect();
         Merged { objects, findings: self.findings() }
@@ -150,7 +179,7 @@ impl Objects {
         }
         // Nothing comes before the first one.
         for (id, known) in self.by_source.iter().skip(1) {
-            findings.extend(known.by_name.values().filter_map(|found| self.overridden(*id, found)));
+            findings.extend(known.by_name.iter().filter_map(|found| self.overridden(*id, found)));
         }
         findings
     }

@@ -47,7 +47,7 @@ fn joined() -> Joined {
         retry: None,
     };
     let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
-    let upserts = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"]), (key, Resource::Rule(rule))];
+    let upserts = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"]), (key, Resource::Rule(rule.into()))];
     store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     Joined {
         me: me(),

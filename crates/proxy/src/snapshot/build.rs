@@ -27,7 +27,8 @@ const SHARED_TEXTS_MAX: usize = 16 * 1024;
 /// Health of endpoints that are gone is swept once this many more than live ones are remembered.
 const STALE_HEALTH_MAX: usize = 64;
 
-type Rules = BTreeMap<ResourceKey, Arc<RouteRule>>;
+/// Keys in boxes, because a map has room for twice as many as it holds.
+type Rules = BTreeMap<Box<ResourceKey>, Arc<RouteRule>>;
 type Policies = BTreeMap<ResourceKey, Arc<Policy>>;
 
 /// What belongs to one host beside its entry.
@@ -161,22 +162,18 @@ impl Builder {
                 touched.hosts.insert(host);
             }
             Resource::Slice(slice) => {
-                let endpoints = slice.endpoints.into_iter().map(|endpoint| self.share(endpoint)).collect();
+                let endpoints = slice.endpoints.iter().map(|endpoint| self.share(endpoint.clone())).collect();
                 self.unbuild(next, &slice.host);
                 let parts = self.parts.entry(slice.host.clone()).or_default();
                 parts.slices.insert(slice.index, Slice::New(endpoints));
                 touched.hosts.insert(slice.host);
             }
-            Resource::Rule(rule) => match &rule.parent {
-                Parent::Service { host, .. } => {
-                    touched.hosts.insert(host.clone());
-                    self.parts.entry(host.clone()).or_default().rules.insert(key, Arc::new(rule));
-                }
-                Parent::Gateway { .. } => {
-                    self.gateway_rules.insert(key, Arc::new(rule));
-                    touched.gateway = true;
-                }
-            },
+            Resource::Rule(rule) => {
+                // Equal texts are held once, with the rule.
+                let own = ResourceKey::of_rule(&rule);
+                let key = if own == key { own } else { key };
+                self.upsert_rule(key, rule, touched);
+            }
             Resource::TrafficPolicy(policy) => {
                 let ResourceKey::TrafficPolicy { host, .. } = &key else { return };
                 touched.hosts.insert(host.clone());
@@ -204,6 +201,19 @@ impl Builder {
             Resource::Exports(exports) => next.exports = Some(Arc::new(exports)),
             // Between planes only; a proxy has no use for it.
             Resource::Cluster(_) => {}
+        }
+    }
+
+    fn upsert_rule(&mut self, key: ResourceKey, rule: Arc<RouteRule>, touched: &mut Touched) {
+        match &rule.parent {
+            Parent::Service { host, .. } => {
+                touched.hosts.insert(host.clone());
+                self.parts.entry(host.clone()).or_default().rules.insert(Box::new(key), rule);
+            }
+            Parent::Gateway { .. } => {
+                self.gateway_rules.insert(Box::new(key), rule);
+                touched.gateway = true;
+            }
         }
     }
 
@@ -393,10 +403,12 @@ impl Builder {
                 let (mine, after) = rest.split_at(count.min(rest.len()));
                 rest = after;
                 let slice =
-                    model::service::EndpointSlice { host: host.clone(), index, endpoints: mine.to_vec() };
+                    model::service::EndpointSlice { host: host.clone(), index, endpoints: mine.into() };
                 all.push((ResourceKey::Slice(host.clone(), index), Resource::Slice(slice)));
             }
-            all.extend(parts.rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))));
+            all.extend(
+                parts.rules.iter().map(|(key, rule)| ((**key).clone(), Resource::Rule(Arc::clone(rule)))),
+            );
             let policies = parts.policies.iter();
             all.extend(policies.map(|(key, policy)| (key.clone(), Resource::TrafficPolicy(policy.clone()))));
         }
@@ -414,7 +426,7 @@ impl Builder {
             self.gateways.iter().map(|(key, gateway)| (key.clone(), Resource::Gateway(gateway.clone()))),
         );
         all.extend(
-            self.gateway_rules.iter().map(|(key, rule)| (key.clone(), Resource::Rule((**rule).clone()))),
+            self.gateway_rules.iter().map(|(key, rule)| ((**key).clone(), Resource::Rule(Arc::clone(rule)))),
         );
         if let Some(exports) = &now.exports {
             all.push((ResourceKey::Exports, Resource::Exports((**exports).clone())));

@@ -47,7 +47,7 @@ fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
         backend_timeout: None,
         retry: None,
     };
-    (key, Resource::Rule(rule))
+    (key, Resource::Rule(rule.into()))
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xds::client::{REFUSED_VERSION, deny_all};
-use xds::wire;
+use xds::wire::{self, Any};
 
 const MAGIC: &[u8; 8] = b"LENOLAST";
 /// Raised when the layout changes; other versions are ignored.
@@ -94,8 +94,8 @@ impl LastGood {
             let encoded = wire::encode(key, resource);
             put(&mut bytes, key.to_string().as_bytes())?;
             put(&mut bytes, version.as_bytes())?;
-            put(&mut bytes, encoded.any.type_url.as_bytes())?;
-            put(&mut bytes, &encoded.any.value)?;
+            put(&mut bytes, encoded.any.type_url().as_bytes())?;
+            put(&mut bytes, encoded.any.value())?;
         }
         let digest = checksum(&bytes);
         bytes.extend_from_slice(digest.as_ref());
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
         for _ in 0..self.number()? {
             let (key, version) = (self.text()?, self.text()?);
             let any =
-                xds::proto::Any { type_url: self.text()?.to_owned(), value: self.part()?.to_vec().into() };
+                Any::Received { type_url: self.text()?.to_owned(), value: self.part()?.to_vec().into() };
             match (ResourceKey::parse(key), wire::decode(&any)) {
                 (Some(key), Ok(resource)) => saved.resources.push((key, version.into(), resource)),
                 // Left out, it would let in what it was to keep out.

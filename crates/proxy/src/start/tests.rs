@@ -108,7 +108,7 @@ fn check_kept_policy(name: &str) {
     let last_good = LastGood::new(&directory.0, &me());
     let (key, policy) = (ResourceKey::parse(name).unwrap(), deny_all("ns", "kept"));
     let resource = Resource::Policy(Policy { action: Action::Allow, ..policy.clone() });
-    let value = xds::wire::encode(&key, &resource).any.value.clone();
+    let value = xds::wire::encode(&key, &resource).any.value().clone();
     let kept = Saved { wanted: Vec::new(), resources: vec![(key.clone(), "v1".into(), resource)] };
     last_good.save(&kept).unwrap();
     assert_eq!(last_good.load().unwrap(), Some(kept));

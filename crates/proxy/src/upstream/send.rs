@@ -73,7 +73,7 @@ impl Upstream {
         body: Body,
         log: &'a impl AttemptLog,
     ) -> impl Future<Output = Result<UpstreamAnswer, Reason>> {
-        let policy = rule.and_then(|rule| rule.retry.as_ref());
+        let policy = rule.and_then(|rule| rule.retry.as_deref());
         let hash = target.entry.priorities.hash(&head.view());
         let head = head.outgoing(&self.lists);
         let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };

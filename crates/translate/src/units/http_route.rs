@@ -11,31 +11,33 @@ use api::kinds::http_route::{HttpRouteSpec, ParentRef};
 use api::{Object, Spec};
 use model::route::{Parent, RouteRule};
 use model::service::Protocol;
-use model::{Code, Finding, Hostname, ObjectRef, ResourceKey, Subscription};
+use model::{Code, Finding, Hostname, ObjectRef, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A compiled route.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CompiledRoute {
-    /// Sorted by key. Lists, because most routes have one or two of each, and a map's first node is for eleven.
-    pub(crate) rules: Box<[(ResourceKey, Arc<RouteRule>)]>,
+    /// Sorted by parent and index. Lists, because most routes have one or two of each, and a map's first node is for
+    /// eleven.
+    pub(crate) rules: Box<[Arc<RouteRule>]>,
     /// What is wrong, and the missing object if that is what is wrong: a better name for it depends on
     /// which objects exist, so one is looked for when somebody asks.
-    findings: Vec<(Finding, Option<ObjectRef>)>,
+    findings: Box<[(Finding, Option<ObjectRef>)]>,
 }
 
 impl CompiledRoute {
-    pub(crate) fn find(&self, key: &ResourceKey) -> Option<&Arc<RouteRule>> {
-        let at = self.rules.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
-        self.rules.get(at).map(|(_, rule)| rule)
+    /// The rule under a parent with this index.
+    pub(crate) fn find(&self, parent: &Parent, index: u32) -> Option<&Arc<RouteRule>> {
+        let own = |rule: &Arc<RouteRule>| (&rule.parent, rule.index).cmp(&(parent, index));
+        self.rules.get(self.rules.binary_search_by(own).ok()?)
     }
 
     /// The subscriptions with a rule that leads to a host.
     pub(super) fn parents_leading_to(&self, host: &Hostname) -> impl Iterator<Item = Subscription> {
         let leads =
             |rule: &RouteRule| rule.backends.iter().any(|backend| backend.host.as_ref() == Some(host));
-        self.rules.iter().filter(move |(_, rule)| leads(rule)).map(|(_, rule)| subscription(&rule.parent))
+        self.rules.iter().filter(move |rule| leads(rule)).map(|rule| subscription(&rule.parent))
     }
 }
 
@@ -70,27 +72,21 @@ impl Unit for HttpRouteUnit {
         let mut all = Vec::with_capacity(parents.len() * rules.len());
         for parent in &parents {
             for rule in &rules {
-                let key = ResourceKey::Rule {
-                    parent: parent.clone(),
-                    namespace: object.meta.namespace.clone(),
-                    route: object.meta.name.clone(),
-                    index: rule.index,
-                };
                 let mut rule = RouteRule { parent: parent.clone(), ..rule.clone() };
                 if matches!(parent, Parent::Service { .. }) {
                     // GAMMA: host names of the route do not count in the mesh.
                     rule.hosts.clear();
                 }
-                all.push((key, Arc::new(rule)));
+                all.push(Arc::new(rule));
             }
         }
-        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Some(CompiledRoute { rules: all.into(), findings })
+        all.sort_unstable_by(|a, b| (&a.parent, a.index).cmp(&(&b.parent, b.index)));
+        Some(CompiledRoute { rules: all.into(), findings: findings.into() })
     }
 
     fn topics(_key: &Pair, route: &CompiledRoute) -> Vec<Topic> {
         let mut topics = BTreeSet::new();
-        for (_, rule) in &route.rules {
+        for rule in &route.rules {
             topics.insert(Topic::Under(subscription(&rule.parent)));
             let hosts = rule.backends.iter().filter_map(|backend| backend.host.clone());
             topics.extend(hosts.map(Topic::LeadingTo));
@@ -105,7 +101,7 @@ impl Unit for HttpRouteUnit {
         _read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
         let rules = [old, new].into_iter().flatten().flat_map(|route| &route.rules);
-        rules.map(|(_, rule)| subscription(&rule.parent)).collect()
+        rules.map(|rule| subscription(&rule.parent)).collect()
     }
 
     fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {

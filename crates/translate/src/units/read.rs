@@ -71,30 +71,30 @@ impl<'w> WorldReader<'w> {
 
     /// An object that makes the unit that reads it: that is compiled anew with it in any case (`Unit::keys`).
     pub(crate) fn own_object(&self, object: &ObjectRef) -> Option<&'w Arc<Object>> {
-        self.inputs.objects.get(object)
+        self.inputs.object(object)
     }
 
     /// The same of all objects of a kind in a namespace: whether there is one.
     pub(crate) fn has_own_objects(&self, kind: &str, namespace: &str) -> bool {
-        let first = self.inputs.objects.range(ObjectRef::new(kind, namespace, "")..).next();
-        first.is_some_and(|(object, _)| *object.kind == *kind && *object.namespace == *namespace)
+        let first = self.inputs.objects_from(ObjectRef::new(kind, namespace, "")).next();
+        first.is_some_and(|first| *first.object.kind == *kind && *first.object.namespace == *namespace)
     }
 
     /// Any other object, as it is in force.
     pub(crate) fn object(&self, object: &ObjectRef) -> Option<&'w Arc<Object>> {
         self.note(|| Fact::Object(object.clone()));
-        self.inputs.objects.get(object)
+        self.inputs.object(object)
     }
 
     /// The names of all objects of a kind, in one namespace or in all.
     pub(crate) fn names(&self, kind: &str, namespace: Option<&str>) -> Vec<&'w Arc<str>> {
         self.note(|| Fact::Names(kind.into(), namespace.map(Arc::from)));
-        let objects = self.inputs.objects.range(ObjectRef::new(kind, namespace.unwrap_or_default(), "")..);
+        let objects = self.inputs.objects_from(ObjectRef::new(kind, namespace.unwrap_or_default(), ""));
         let is_meant = |object: &ObjectRef| {
             *object.kind == *kind && namespace.is_none_or(|namespace| *object.namespace == *namespace)
         };
         objects
-            .map(|(object, _)| object)
+            .map(|object| &object.object)
             .take_while(|object| is_meant(object))
             .map(|object| &object.name)
             .collect()

@@ -7,6 +7,7 @@ use super::{Touched, World, WorldChange};
 use crate::units::{self, Fact, UnitKey};
 use crate::world::inputs::{JoinedWorkload, find_export};
 use api::Object;
+use api::object::ByName;
 use model::federation::RemoteCluster;
 use model::{ObjectRef, Subscription};
 use std::collections::BTreeSet;
@@ -54,9 +55,10 @@ impl World {
 
     fn object_changed(&mut self, name: &ObjectRef, new: Option<Arc<Object>>) -> Touched {
         let old = match &new {
-            Some(new) => self.inputs.objects.insert(name.clone(), new.clone()),
-            None => self.inputs.objects.remove(name),
+            Some(new) => self.inputs.objects.replace(ByName(new.clone())),
+            None => self.inputs.objects.take(name),
         };
+        let old = old.map(|ByName(old)| old);
         if old == new {
             return Touched::new();
         }
@@ -118,13 +120,8 @@ impl World {
     /// Who has read this must be compiled anew, or looked at for findings again.
     fn mark_readers(&mut self, changed: &[Fact], units: &mut BTreeSet<UnitKey>) {
         for fact in changed {
-            for reader in self.graph.readers(fact) {
-                match reader {
-                    Fact::Findings(unit) => self.stale.insert(unit.clone()),
-                    Fact::Output(unit) => units.insert(unit.clone()),
-                    _ => continue,
-                };
-            }
+            units.extend(self.graph.readers(fact).filter_map(Fact::unit).cloned());
+            self.stale.extend(self.graph.lookers(fact).filter_map(Fact::unit).cloned());
         }
     }
 
@@ -134,7 +131,7 @@ impl World {
             let read = crate::units::WorldReader::noting(&self.inputs, &self.outputs, &self.graph);
             let findings = units::findings(&unit, &read);
             let notes = read.into_notes();
-            self.graph.set_reads(&Fact::Findings(unit.clone()), &notes);
+            self.graph.set_looks(&Fact::Output(unit.clone()), &notes);
             self.stale.remove(&unit);
             if findings.is_empty() {
                 self.findings.remove(&unit);

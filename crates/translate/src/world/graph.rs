@@ -1,4 +1,5 @@
-//! Who read what, and who is found under which topic: relations between names, found from both ends.
+//! Who read what, whose findings depend on what, and who is found under which topic: relations between names, found
+//! from both ends.
 //!
 //! Names are numbered, because each occurs in many pairs and there may be hundreds of thousands of these.
 
@@ -8,21 +9,32 @@ use std::sync::Arc;
 
 type Number = u32;
 
-/// Two relations between the same names.
+/// Three relations between the same names.
 pub(crate) struct Graph<N> {
     numbers: Numbers<N>,
     reads: Relation,
+    looks: Relation,
     topics: Relation,
 }
 
 impl<N: Clone + Hash + Eq> Graph<N> {
     pub(crate) fn new() -> Self {
-        Self { numbers: Numbers::new(), reads: Relation::default(), topics: Relation::default() }
+        Self {
+            numbers: Numbers::new(),
+            reads: Relation::default(),
+            looks: Relation::default(),
+            topics: Relation::default(),
+        }
     }
 
     /// What `reader` has read, instead of what it read before.
     pub(crate) fn set_reads(&mut self, reader: &N, read: &[N]) {
         replace(&mut self.numbers, &mut self.reads, reader, read);
+    }
+
+    /// What was looked at to say what is wrong with `name`, instead of what was before.
+    pub(crate) fn set_looks(&mut self, name: &N, at: &[N]) {
+        replace(&mut self.numbers, &mut self.looks, name, at);
     }
 
     /// The topics under which `member` is found, instead of those before. Returns those that it joined or left.
@@ -33,6 +45,11 @@ impl<N: Clone + Hash + Eq> Graph<N> {
     /// All that read `name`, in no order that means anything.
     pub(crate) fn readers(&self, name: &N) -> impl Iterator<Item = &N> {
         self.from(&self.reads, name)
+    }
+
+    /// All of which what is wrong with them depends on `name`, in no order that means anything.
+    pub(crate) fn lookers(&self, name: &N) -> impl Iterator<Item = &N> {
+        self.from(&self.looks, name)
     }
 
     /// All that are found under a topic, in no order that means anything.

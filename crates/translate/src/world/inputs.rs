@@ -4,11 +4,12 @@
 
 use crate::addresses::Addresses;
 use api::Object;
+use api::object::ByName;
 use model::federation::{Export, RemoteCluster};
 use model::service::EndpointState;
 use model::trust::TrustBundle;
 use model::{Hostname, Locality, ObjectRef, Origin, SpiffeId, TrustDomain};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl JoinedWorkload {
 pub(crate) struct Inputs {
     /// As the program was started; see the unit `place` for what is in force.
     pub(crate) started_as: LocalCluster,
-    pub(crate) objects: BTreeMap<ObjectRef, Arc<Object>>,
+    pub(crate) objects: BTreeSet<ByName>,
     /// Written somewhere, but not in force. Findings read it, nothing else.
     pub(crate) refused: BTreeMap<ObjectRef, Origin>,
     /// By group, then by uid.
@@ -73,7 +74,7 @@ impl Inputs {
     pub(crate) fn new(started_as: LocalCluster) -> Self {
         Self {
             started_as,
-            objects: BTreeMap::new(),
+            objects: BTreeSet::new(),
             refused: BTreeMap::new(),
             workloads: BTreeMap::new(),
             group_of_uid: BTreeMap::new(),
@@ -81,6 +82,15 @@ impl Inputs {
             trust: BTreeMap::new(),
             addresses: Addresses::default(),
         }
+    }
+
+    pub(crate) fn object(&self, object: &ObjectRef) -> Option<&Arc<Object>> {
+        self.objects.get(object).map(|ByName(object)| object)
+    }
+
+    /// Objects from this name on, by kind, namespace and name.
+    pub(crate) fn objects_from(&self, first: ObjectRef) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.range(first..).map(|ByName(object)| object)
     }
 
     pub(crate) fn workload(&self, uid: &str) -> Option<&JoinedWorkload> {

@@ -31,7 +31,7 @@ impl World {
                 return None;
             }
         };
-        Some(match self.inputs.objects.get(object) {
+        Some(match self.inputs.object(object) {
             Some(before) => WorldChange::Object(Arc::clone(before)),
             None => WorldChange::ObjectGone(object.clone()),
         })

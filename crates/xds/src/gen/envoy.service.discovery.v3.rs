@@ -5,7 +5,7 @@ pub struct Resource {
     pub version: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub resource: ::core::option::Option<
-        super::super::super::super::google::protobuf::Any,
+        crate::wire::Any,
     >,
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
@@ -95,7 +95,7 @@ pub struct DiscoveryResponse {
     pub version_info: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub resources: ::prost::alloc::vec::Vec<
-        super::super::super::super::google::protobuf::Any,
+        crate::wire::Any,
     >,
     #[prost(bool, tag = "3")]
     pub canary: bool,

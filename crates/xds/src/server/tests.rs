@@ -6,7 +6,7 @@ use super::{Catalog, Fault, INITIAL_VERSIONS_MAX, ServerSession};
 use crate::TYPE_URL;
 use crate::client;
 use crate::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, ProxyNode};
-use crate::wire::{Encoded, encode};
+use crate::wire::{Any, Encoded, encode};
 use model::authz::{Action, Policy};
 use model::names::Names;
 use model::service::Service;
@@ -51,8 +51,8 @@ fn names() -> Arc<Encoded> {
 
 /// A resource that no client can read.
 fn broken(key: ResourceKey) -> Arc<Encoded> {
-    let mut any = names().any.clone();
-    any.type_url = "type.googleapis.com/leno.mesh.v1.Tomorrow".into();
+    let type_url = "type.googleapis.com/leno.mesh.v1.Tomorrow".into();
+    let any = Any::Received { type_url, value: names().any.value().clone() };
     Arc::new(Encoded { name: key.to_string().into(), key, version: "v9".into(), any })
 }
 

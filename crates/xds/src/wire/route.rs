@@ -67,7 +67,7 @@ pub(crate) fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
         backends: list("backends", &rule.backends, backend_in)?,
         request_timeout: duration("request_timeout", &rule.request_timeout)?,
         backend_timeout: duration("backend_timeout", &rule.backend_timeout)?,
-        retry: rule.retry.as_ref().map(|retry| within("retry", retry_in(retry))).transpose()?,
+        retry: rule.retry.as_ref().map(|retry| within("retry", retry_in(retry)).map(Box::new)).transpose()?,
     })
 }
 

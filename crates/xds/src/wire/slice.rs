@@ -19,7 +19,7 @@ pub(crate) fn slice_out(slice: &EndpointSlice) -> p::EndpointSlice {
         ..p::EndpointSlice::default()
     };
     let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
-    for endpoint in &slice.endpoints {
+    for endpoint in slice.endpoints.iter() {
         let profile = profile_out(endpoint, &mut out.texts);
         let index = out.profiles.iter().position(|known| *known == profile).unwrap_or_else(|| {
             out.profiles.push(profile);
@@ -158,7 +158,7 @@ pub(crate) fn slice_in(slice: p::EndpointSlice) -> Result<EndpointSlice, DecodeE
     if ipv4.next().is_some() || ipv6.next().is_some() {
         return Err(bad("ipv4", "too many addresses"));
     }
-    Ok(EndpointSlice { host: host("host", &slice.host)?, index: slice.index, endpoints })
+    Ok(EndpointSlice { host: host("host", &slice.host)?, index: slice.index, endpoints: endpoints.into() })
 }
 
 /// An endpoint without uid and address, and whether its address is IPv6.

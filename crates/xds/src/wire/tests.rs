@@ -2,10 +2,10 @@
 
 mod any;
 
-use super::{Combined, decode, encode};
+use super::{Any, Combined, Encoded, decode, encode};
 use crate::TYPE_URL;
 use crate::proto::leno::mesh::v1 as p;
-use crate::proto::{Any, DeltaDiscoveryResponse, Resource as WireResource};
+use crate::proto::{DeltaDiscoveryResponse, Resource as WireResource};
 use bytes::Bytes;
 use model::service::{Endpoint, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
 use model::{Hostname, Locality, Resource, ResourceKey, SpiffeId};
@@ -19,7 +19,9 @@ proptest! {
     #[test]
     fn what_is_written_is_read(resource in any::resource()) {
         let encoded = encode(&ResourceKey::Names, &resource);
-        prop_assert_eq!(decode(&encoded.any), Ok(resource));
+        prop_assert_eq!(decode(&sent(&encoded)), Ok(resource.clone()));
+        prop_assert_eq!(decode(&encoded.any), Ok(resource), "within the process");
+        prop_assert_eq!(&sent(&encoded), &encoded.any);
     }
 
     #[test]
@@ -27,23 +29,30 @@ proptest! {
         let kinds = ["Names", "TrustBundle", "Service", "EndpointSlice", "RouteRule", "Address", "Inbound",
             "Policy", "Gateway", "Exports", "RemoteCluster", "MeshSettings"];
         let type_url = format!("type.googleapis.com/leno.mesh.v1.{}", kinds[kind]);
-        let _ = decode(&Any { type_url, value: bytes.into() });
+        let _ = decode(&Any::Received { type_url, value: bytes.into() });
     }
 
     #[test]
     fn damaged_resources_never_panic(resource in any::resource(), at in any::<prop::sample::Index>(), bits in 1..=255_u8) {
         let encoded = encode(&ResourceKey::Names, &resource);
-        let mut value = encoded.any.value.to_vec();
+        let mut value = encoded.any.value().to_vec();
         if !value.is_empty() {
             let at = at.index(value.len());
             value[at] ^= bits;
         }
-        let _ = decode(&Any { value: value.into(), ..encoded.any.clone() });
+        let _ = decode(&Any::Received { type_url: encoded.any.type_url().into(), value: value.into() });
     }
 }
 
+/// What arrives over a network.
+fn sent(encoded: &Encoded) -> Any {
+    let bytes = encoded.any.encode_to_vec();
+    assert_eq!(bytes.len(), encoded.any.encoded_len());
+    Any::decode(&*bytes).unwrap()
+}
+
 fn any_of(kind: &str, message: &impl Message) -> Any {
-    Any {
+    Any::Received {
         type_url: format!("type.googleapis.com/leno.mesh.v1.{kind}"),
         value: message.encode_to_vec().into(),
     }
@@ -109,10 +118,11 @@ fn other_nonsense_is_refused_too() {
 fn an_unknown_field_refuses_the_resource() {
     let resource = Resource::Address(Ipv4Addr::new(240, 0, 0, 1), Hostname::parse("a.b").unwrap());
     let encoded = encode(&ResourceKey::Names, &resource);
-    let mut value = encoded.any.value.to_vec();
+    let mut value = encoded.any.value().to_vec();
     // Field 15, varint 1: what a newer control plane might add.
     value.extend([15 << 3, 1]);
-    let error = decode(&Any { value: value.into(), ..encoded.any.clone() }).unwrap_err();
+    let error =
+        decode(&Any::Received { type_url: encoded.any.type_url().into(), value: value.into() }).unwrap_err();
     assert!(error.what.contains("unknown fields"), "{error}");
 }
 
@@ -145,7 +155,7 @@ fn one_change_in_a_full_slice_is_a_message_below_1_kb() {
     let slice = full_slice(|i| format!("{:016x}", (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let key = ResourceKey::Slice(slice.host.clone(), slice.index);
     let encoded = encode(&key, &Resource::Slice(slice.clone()));
-    assert_eq!(decode(&encoded.any), Ok(Resource::Slice(slice)));
+    assert_eq!(decode(&sent(&encoded)), Ok(Resource::Slice(slice)));
     let response = DeltaDiscoveryResponse {
         resources: vec![WireResource {
             name: encoded.name.to_string(),
@@ -174,7 +184,7 @@ fn uids_of_any_shape_come_back() {
     for uid in shapes {
         let slice = full_slice(uid);
         let encoded = encode(&ResourceKey::Names, &Resource::Slice(slice.clone()));
-        assert_eq!(decode(&encoded.any), Ok(Resource::Slice(slice)));
+        assert_eq!(decode(&sent(&encoded)), Ok(Resource::Slice(slice)));
     }
 }
 

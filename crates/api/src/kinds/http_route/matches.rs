@@ -12,9 +12,9 @@ pub struct HttpRouteMatch {
     /// Absent: prefix `/`.
     pub path: Option<HttpPathMatch>,
     /// All must hold.
-    pub headers: Vec<HttpValueMatch>,
+    pub headers: Box<[HttpValueMatch]>,
     /// All must hold.
-    pub query_params: Vec<HttpValueMatch>,
+    pub query_params: Box<[HttpValueMatch]>,
     /// Exact method.
     pub method: Option<HttpMethod>,
     /// Line in the file.
@@ -63,7 +63,7 @@ pub struct HttpPathMatch {
     #[serde(rename = "type")]
     pub match_type: Option<PathMatchType>,
     /// Absent: `/`.
-    pub value: Option<String>,
+    pub value: Option<Box<str>>,
 }
 
 /// How a path is matched.

@@ -24,7 +24,7 @@ fn read_in(namespace: &str, spec: &str) -> (Option<PeerAuthenticationSpec>, Stri
         Spec::PeerAuthentication(spec) => spec,
         other => unreachable!("{other:?}"),
     });
-    (spec, said)
+    (spec.map(|spec| *spec), said)
 }
 
 #[test]

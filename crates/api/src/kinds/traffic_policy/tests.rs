@@ -15,7 +15,7 @@ fn read(spec: &str) -> (Option<TrafficPolicySpec>, String) {
         Spec::TrafficPolicy(spec) => spec,
         other => unreachable!("{other:?}"),
     });
-    (spec, said.collect::<Vec<_>>().join("\n"))
+    (spec.map(|spec| *spec), said.collect::<Vec<_>>().join("\n"))
 }
 
 #[test]

@@ -9,11 +9,11 @@ fn nobody_chooses_the_age_of_an_object() {
     let mut object = api::parse::documents(&text, "").0.pop().unwrap();
     assert_eq!(object.meta.created, 1);
     created_at(&mut object, 86_400);
-    assert_eq!(object.value()["metadata"]["creationTimestamp"], "1970-01-02T00:00:00Z");
+    assert_eq!(api::parse::value(&object)["metadata"]["creationTimestamp"], "1970-01-02T00:00:00Z");
     let Change::Put(_, key, value) = put(&object).unwrap() else { panic!("not a put") };
     let objects = load(&[Row { key, value, revision: 9 }]);
     let back = &objects.find_stored(&object.object).unwrap().object;
-    assert_eq!((back.meta.created, &back.json), (86_400, &object.json));
+    assert_eq!((back.meta.created, api::parse::value(back)), (86_400, api::parse::value(&object)));
     assert_eq!(back.text, object.text, "lines in findings are those of what was sent");
 }
 

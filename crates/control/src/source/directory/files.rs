@@ -11,6 +11,7 @@ use crate::source::objects::SourceState;
 use api::Object;
 use apiserver::store::KEY_BYTES_MAX;
 use apiserver::{Change, Row, Table};
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use model::{Code, Finding, ObjectRef, Origin, Severity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -66,11 +67,24 @@ pub enum Reading {
 
 #[derive(Debug, Default)]
 struct File {
-    content: Vec<u8>,
-    objects: Vec<Arc<Object>>,
+    /// Of what was read last; `None`: nothing, or nothing that may not be read again.
+    content: Option<ContentHash>,
+    objects: Box<[Arc<Object>]>,
     findings: Vec<Finding>,
     good: LastGood,
     place: FilePlace,
+}
+
+/// Tells contents apart: what a file says is held in its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ContentHash([u8; SHA256_OUTPUT_LEN]);
+
+impl ContentHash {
+    fn of(content: &[u8]) -> Self {
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        hash.copy_from_slice(digest(&SHA256, content).as_ref());
+        Self(hash)
+    }
 }
 
 /// Whether a file was ever without an error.
@@ -308,7 +322,9 @@ impl Directory {
             _ => self.files.entry(path.into()).or_default(),
         };
         let content = match found {
-            FoundFile::Read { content, .. } if content == file.content && !content.is_empty() => {
+            FoundFile::Read { content, .. }
+                if file.content == Some(ContentHash::of(&content)) && !content.is_empty() =>
+            {
                 return Reading::Same;
             }
             FoundFile::Read { content, modified, writer } => {
@@ -324,7 +340,7 @@ impl Directory {
                 content
             }
             FoundFile::Unreadable(cause) => {
-                file.content.clear();
+                file.content = None;
                 let cause = format!("the file cannot be read: {cause}");
                 let fix = "make it a readable file of at most 4 MiB; its last objects stay until then";
                 return file.refuse(vec![unread(path, cause, fix)]);
@@ -381,13 +397,14 @@ impl File {
             false => (objects, findings),
         };
         let objects = objects.into_iter().map(Arc::new).collect();
-        Self { content: row.value.clone(), objects, findings, good: LastGood::Known, place: FilePlace::There }
+        let content = Some(ContentHash::of(&row.value));
+        Self { content, objects, findings, good: LastGood::Known, place: FilePlace::There }
     }
 
     /// Takes in new content; `keep` is called with what is good.
     fn read(&mut self, path: &Path, content: Vec<u8>, keep: impl FnOnce(Vec<u8>)) -> Reading {
-        self.content = content;
-        let Ok(text) = std::str::from_utf8(&self.content) else {
+        self.content = Some(ContentHash::of(&content));
+        let Ok(text) = std::str::from_utf8(&content) else {
             return self.refuse(vec![broken(path, "the file is not UTF-8", "save it as UTF-8")]);
         };
         if text.trim().is_empty() && !self.objects.is_empty() {
@@ -405,11 +422,11 @@ impl File {
             true => api::parse::documents_fail_closed(text, &path.to_string_lossy()),
             false => (objects, findings),
         };
+        let objects = known(objects, &self.objects);
         if !is_broken {
             self.good = LastGood::Known;
-            keep(self.content.clone());
+            keep(content);
         }
-        let objects = known(objects, &self.objects);
         let same = self.objects == objects && self.findings == findings;
         self.objects = objects;
         self.findings = findings;
@@ -425,17 +442,14 @@ impl File {
 }
 
 /// Objects as read, shared with `before` where they did not change.
-fn known(objects: Vec<Object>, before: &[Arc<Object>]) -> Vec<Arc<Object>> {
+fn known(objects: Vec<Object>, before: &[Arc<Object>]) -> Box<[Arc<Object>]> {
     let before: BTreeMap<&ObjectRef, &Arc<Object>> =
         before.iter().map(|object| (&object.object, object)).collect();
     let share = |object: Object| match before.get(&object.object) {
         Some(known) if ***known == object => Arc::clone(known),
         _ => Arc::new(object),
     };
-    let mut objects: Vec<_> = objects.into_iter().map(share).collect();
-    // The list may have got the memory of the one that it was made from.
-    objects.shrink_to_fit();
-    objects
+    objects.into_iter().map(share).collect()
 }
 
 fn is_broken(findings: &[Finding]) -> bool {

@@ -370,7 +370,7 @@ pub(super) fn service(protocol: Protocol) -> (ResourceKey, Resource) {
 }
 
 pub(super) fn endpoints(endpoints: Vec<Endpoint>) -> (ResourceKey, Resource) {
-    let slice = EndpointSlice { host: host(SERVICE), index: 0, endpoints };
+    let slice = EndpointSlice { host: host(SERVICE), index: 0, endpoints: endpoints.into() };
     (ResourceKey::Slice(host(SERVICE), 0), Resource::Slice(slice))
 }
 

@@ -67,7 +67,7 @@ pub(super) fn edge_resources(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> 
             route: "shop".into(),
             index: rule.index,
         };
-        resources.push((key, Resource::Rule(rule)));
+        resources.push((key, Resource::Rule(rule.into())));
     }
     resources
 }
@@ -189,7 +189,8 @@ fn a_rule_retries_on_its_codes_and_gives_up_in_time() {
             Response::builder().status(status).body(Body::empty()).unwrap()
         });
         let mut again = rule(0, "");
-        again.retry = Some(RetryPolicy { attempts: 3, codes: vec![503], backoff: Duration::from_millis(1) });
+        again.retry =
+            Some(Box::new(RetryPolicy { attempts: 3, codes: vec![503], backoff: Duration::from_millis(1) }));
         let proxy = edge(vec![again], &[application.address]);
         let mut caller = proxy.enter().await;
         assert_eq!(caller.get("/").await.status(), 200);

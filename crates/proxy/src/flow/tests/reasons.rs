@@ -99,7 +99,7 @@ fn what_is_said_of_upstreams() {
         assert_eq!(logged(&edge(vec![timed], &[backend]), "/", "").await, "response_timeout");
 
         let mut once = rule(0, "");
-        once.retry = Some(RetryPolicy { attempts: 0, codes: Vec::new(), backoff: Duration::ZERO });
+        once.retry = Some(Box::new(RetryPolicy { attempts: 0, codes: Vec::new(), backoff: Duration::ZERO }));
         let refuses = edge(vec![once], &[]);
         refuses.apply(vec![service(Protocol::Http2), endpoints(vec![plain(refusing())])]);
         assert_eq!(logged(&refuses, "/", "").await, "upstream_refused_stream");

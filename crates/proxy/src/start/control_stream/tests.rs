@@ -219,7 +219,8 @@ async fn what_cannot_be_read_is_refused_and_the_rest_is_used() {
         let bench = bench(None);
         let good = service("a.mesh");
         let (key, content) = slice("a.mesh", 0, &["a1"]);
-        let any = xds::proto::Any { value: vec![0xff; 8].into(), ..wire::encode(&key, &content).any.clone() };
+        let type_url = wire::encode(&key, &content).any.type_url().to_owned();
+        let any = wire::Any::Received { type_url, value: vec![0xff; 8].into() };
         let bad = Encoded { name: key.to_string().into(), key, version: "1".into(), any };
         let members = vec![wire::encode(&good.0, &good.1), Arc::new(bad)];
         bench.world.borrow_mut().members.insert(Subscription::Host(host("a.mesh")), members);
@@ -266,7 +267,7 @@ async fn a_policy_that_was_never_readable_outlives_a_cold_start() {
         let last_good = LastGood::new(&directory, &me());
         let first = bench(Some(last_good.clone()));
         let key = ResourceKey::Policy("ns".into(), "from-the-future".into());
-        let any = xds::proto::Any {
+        let any = wire::Any::Received {
             type_url: "type.googleapis.com/leno.mesh.v1.Policy".to_owned(),
             value: vec![0xff; 8].into(),
         };

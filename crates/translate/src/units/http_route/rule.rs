@@ -53,7 +53,7 @@ pub(super) fn compile(
                 .collect(),
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
-            retry: rule.retry.as_ref().map(retry),
+            retry: rule.retry.as_deref().map(retry).map(Box::new),
         }
     });
     compiled.collect()

@@ -29,6 +29,18 @@ fn topics_are_told_apart_from_reads_and_changes_of_them_are_told() {
 }
 
 #[test]
+fn what_was_looked_at_is_told_apart_from_what_was_read() {
+    let mut graph = Graph::new();
+    graph.set_reads(&"unit", &["a"]);
+    graph.set_looks(&"unit", &["a", "b"]);
+    let count =
+        |graph: &Graph<&'static str>, name| (graph.readers(&name).count(), graph.lookers(&name).count());
+    assert_eq!((count(&graph, "a"), count(&graph, "b")), ((1, 1), (0, 1)));
+    graph.set_looks(&"unit", &[]);
+    assert_eq!((count(&graph, "a"), count(&graph, "b")), ((1, 0), (0, 0)));
+}
+
+#[test]
 fn names_that_nobody_uses_are_forgotten() {
     let mut graph = Graph::new();
     for n in 0..100 {

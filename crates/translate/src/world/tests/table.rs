@@ -53,7 +53,7 @@ fn endpoints(name: &str, world: &World) -> Vec<Endpoint> {
         .filter(|key| matches!(key, ResourceKey::Slice(host, _) if host.as_str() == name));
     slices
         .flat_map(|key| match resource(&key, world).unwrap() {
-            Resource::Slice(slice) => slice.endpoints,
+            Resource::Slice(slice) => slice.endpoints.to_vec(),
             other => panic!("{other:?}"),
         })
         .collect()
@@ -61,7 +61,7 @@ fn endpoints(name: &str, world: &World) -> Vec<Endpoint> {
 
 fn rule(key: &str, world: &World) -> RouteRule {
     match get(key, world) {
-        Resource::Rule(rule) => rule,
+        Resource::Rule(rule) => RouteRule::clone(&rule),
         other => panic!("{other:?}"),
     }
 }

@@ -113,7 +113,7 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
     (host(), any::<u32>(), vec(endpoint(), 0..6)).prop_map(|(host, index, endpoints)| EndpointSlice {
         host,
         index,
-        endpoints,
+        endpoints: endpoints.into(),
     })
 }
 
@@ -195,7 +195,7 @@ fn rule() -> impl Strategy<Value = RouteRule> {
             backends,
             request_timeout,
             backend_timeout,
-            retry,
+            retry: retry.map(Box::new),
         }
     })
 }
@@ -384,7 +384,7 @@ pub(crate) fn resource() -> impl Strategy<Value = Resource> {
         trust.prop_map(Resource::Trust),
         service().prop_map(Resource::Service),
         slice().prop_map(Resource::Slice),
-        rule().prop_map(Resource::Rule),
+        rule().prop_map(|rule| Resource::Rule(rule.into())),
         attached().prop_map(Resource::TrafficPolicy),
         (any::<Ipv4Addr>(), host()).prop_map(|(ip, host)| Resource::Address(ip, host)),
         inbound().prop_map(Resource::Inbound),
