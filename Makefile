@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e field bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field
+.PHONY: demo test unit e2e field fuzz asan bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -19,6 +19,17 @@ e2e: packages-test
 field: packages-field
 	cargo build --release --locked -p leno
 	.ci/field
+
+# Random bytes, read by codec and by others: docs/http-differences.md. FUZZ_SECONDS is how long it goes on.
+FUZZ_SECONDS ?= 60
+fuzz: packages-fuzz
+	cargo build --profile e2e --locked -p fuzz
+	./target/e2e/http-differences --seconds $(FUZZ_SECONDS)
+
+# Unit tests of what reads bytes, under the address sanitizer of a nightly toolchain; a target folder of its own.
+asan:
+	RUSTFLAGS=-Zsanitizer=address cargo +nightly test --locked --target x86_64-unknown-linux-gnu \
+		--target-dir target/asan -p codec -p proxy
 
 # All that is measured, into docs/benchmarks.md; `./target/release/bench list` names the parts. BENCH=--short takes 10 minutes.
 bench: packages-bench
@@ -46,6 +57,9 @@ packages-bench:
 
 packages-counts:
 	@.ci/packages nginx-light strace valgrind iproute2 nftables util-linux
+
+packages-fuzz:
+	@.ci/packages nginx-light haproxy
 
 packages-field:
 	@.ci/packages nftables curl util-linux python3-venv

@@ -35,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["model", "api", "decide", "codec", "identity", "xds", "daemon", "ca", "node", "apiserver", "proxy"],
     ),
     ("bench", &["model", "api", "codec", "translate", "daemon", "ca", "proxy", "control"]),
+    ("fuzz", &["codec"]),
     ("xtask", &[]),
 ];
 
@@ -47,9 +48,9 @@ const NOT_IN_PROXY: &[&str] =
 
 /// Library and those of ours that may name it.
 const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
-    ("hyper", &["codec"]),
+    ("hyper", &["codec", "fuzz"]),
     // The bench's generator must not change with what it measures.
-    ("h2", &["codec", "bench"]),
+    ("h2", &["codec", "bench", "fuzz"]),
     ("h3", &["codec"]),
     ("quinn", &["codec"]),
     ("tonic", &["xds"]),

@@ -1,0 +1,128 @@
+//! Who is asked: codec, whose reading it is about, and those whose readings it is held against.
+
+mod http1; // clients' and servers' side of HTTP/1, in this process
+mod http2; // the same of HTTP/2
+mod processes; // nginx and HAProxy
+
+pub(crate) use http1::{codec_client, codec_server, hyper_client, hyper_server};
+pub(crate) use http2::{codec_http2_client, codec_http2_server, h2_client, h2_server};
+pub(crate) use processes::OtherProxies;
+
+use crate::case::Case;
+use crate::understanding::TakenMessage;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::LocalSet;
+
+/// Bytes between two ends in one process.
+pub(crate) const PIPE_BYTES: usize = 64 * 1024;
+/// Bytes of an answer that are looked at.
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// Turns that the other side gets before the next piece comes.
+const TURNS_BETWEEN: usize = 4;
+/// How long anything may take; in one process nothing really waits.
+const HANG: Duration = Duration::from_secs(3_600);
+
+/// How an end begins that none should come to.
+pub(crate) const PANICS: &str = "panics";
+
+thread_local! {
+    /// A panic is a finding.
+    static IS_ASKING: Cell<bool> = const { Cell::new(false) };
+    /// Where the last panic was.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Messages as they are taken, filled by whoever serves.
+pub(crate) type Taken = Rc<RefCell<Vec<TakenMessage>>>;
+
+/// Runs those who are asked in this process, in a time that jumps whenever nothing else can happen.
+pub(crate) struct InProcess {
+    runtime: tokio::runtime::Runtime,
+}
+
+impl InProcess {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| match IS_ASKING.get() {
+            true => PANIC.set(Some(panic.location().map(ToString::to_string).unwrap_or_default())),
+            false => others(panic),
+        }));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+        Ok(InProcess { runtime })
+    }
+
+    /// How `asked` says that it ended, or that it panics or hangs.
+    pub(crate) fn run(&self, asked: impl Future<Output = String>) -> String {
+        // A set of its own each time: what is left of a case must not run in the next one.
+        let local = LocalSet::new();
+        let timed = async { tokio::time::timeout(HANG, asked).await };
+        IS_ASKING.set(true);
+        let ended = catch_unwind(AssertUnwindSafe(|| local.block_on(&self.runtime, timed)));
+        drop(local);
+        IS_ASKING.set(false);
+        let ended = match ended {
+            Ok(Ok(end)) => end,
+            Ok(Err(_)) => "hangs".into(),
+            Err(_) => String::new(),
+        };
+        // Also one in a task, which ends that task alone.
+        PANIC.take().map_or(ended, |place| format!("{PANICS} at {place}"))
+    }
+}
+
+/// Writes the case to `io` piece by piece, ends the sending side, and returns all that comes back.
+pub(crate) async fn converse(io: impl AsyncRead + AsyncWrite, case: &Case) -> Vec<u8> {
+    let (mut read, mut write) = tokio::io::split(io);
+    let writing = async {
+        for piece in case.pieces() {
+            // Whoever has refused it does not read on.
+            if write.write_all(piece).await.is_err() {
+                return;
+            }
+            for _ in 0..TURNS_BETWEEN {
+                tokio::task::yield_now().await;
+            }
+        }
+        let _ = write.shutdown().await;
+    };
+    let reading = async {
+        let mut answer = Vec::new();
+        let _ = (&mut read).take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await;
+        answer
+    };
+    tokio::join!(writing, reading).1
+}
+
+/// Notes the begin of a message; its place among those taken.
+pub(crate) fn begin(taken: &Taken, message: TakenMessage) -> usize {
+    let mut taken = taken.borrow_mut();
+    taken.push(message);
+    taken.len() - 1
+}
+
+/// Reads `body` into the message that was begun at `place`; what broke it off, if anything did.
+pub(crate) async fn fill<B>(taken: &Taken, place: usize, body: B) -> Result<(), B::Error>
+where
+    B: http_body_util::BodyExt<Data = bytes::Bytes> + Unpin,
+{
+    let mut body = body;
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        let mut taken = taken.borrow_mut();
+        let Some(message) = taken.get_mut(place) else { return Ok(()) };
+        if let Some(data) = frame.data_ref() {
+            message.body.extend_from_slice(data);
+        }
+        message.take_trailers(frame.trailers_ref());
+    }
+    if let Some(message) = taken.borrow_mut().get_mut(place) {
+        message.is_whole = true;
+    }
+    Ok(())
+}

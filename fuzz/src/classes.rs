@@ -1,0 +1,380 @@
+//! Differences that are known and wanted, one row each. `docs/http-differences.md` tells the reasons at length.
+
+use crate::case::Case;
+use crate::compare::Kind;
+use crate::oddities;
+use crate::understanding::Understanding;
+
+/// Whose reading codec's is held against, and of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Other {
+    HyperServer,
+    HyperClient,
+    Nginx,
+    HaProxy,
+    H2Server,
+    H2Client,
+}
+
+/// A difference that was found.
+pub(crate) struct Difference<'a> {
+    pub(crate) case: &'a Case,
+    pub(crate) other: Other,
+    pub(crate) kind: Kind,
+    pub(crate) ours: &'a Understanding,
+    pub(crate) theirs: &'a Understanding,
+}
+
+/// A class of differences, and why it is right.
+pub(crate) struct Class {
+    /// As in the table of the document.
+    pub(crate) name: &'static str,
+    others: &'static [Other],
+    kinds: &'static [Kind],
+    is_it: fn(&Difference<'_>) -> bool,
+}
+
+/// Those whose reading of an HTTP/1 client codec's is held against.
+const SERVERS: &[Other] = &[Other::HyperServer, Other::Nginx, Other::HaProxy];
+
+/// codec refuses with `complaint`, and there is such a thing.
+fn refuses(found: &Difference<'_>, complaint: &str, is_there: fn(&Case) -> bool) -> bool {
+    found.ours.end.contains(complaint) && is_there(found.case)
+}
+
+/// A frame of HTTP/2.
+const RST_STREAM: u8 = 3;
+
+/// codec takes a response for broken, and there is such a thing.
+fn breaks(found: &Difference<'_>, is_there: fn(&Case) -> bool) -> bool {
+    let is_broken =
+        ["Protocol", "Broken", "others may read"].iter().any(|complaint| found.ours.end.contains(complaint));
+    is_broken && is_there(found.case)
+}
+
+/// The other refuses: it does not understand the rest in some way of its own.
+fn is_refused_by_other(found: &Difference<'_>) -> bool {
+    let last = found.theirs.end.split([' ', ';']).rfind(|word| word.len() == 3).unwrap_or_default();
+    last.starts_with(['4', '5'])
+}
+
+/// Any request of HTTP/2 has these fields.
+fn has_list(found: &Difference<'_>, is_it: impl Fn(&[(Vec<u8>, Vec<u8>)]) -> bool) -> bool {
+    oddities::lists(found.case).iter().any(|list| is_it(list))
+}
+
+fn value<'l>(list: &'l [(Vec<u8>, Vec<u8>)], wanted: &[u8]) -> Option<&'l [u8]> {
+    list.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice())
+}
+
+/// All classes; the first that fits counts.
+pub(crate) const CLASSES: &[Class] = &[
+    Class {
+        name: "line ends",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(LineEnd)", oddities::has_bare_line_end),
+    },
+    Class {
+        name: "host absent, twice or odd",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(Host)", oddities::has_host_twice_or_odd),
+    },
+    Class {
+        name: "length twice or odd",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(ContentLength)", oddities::has_length_twice_or_odd),
+    },
+    Class {
+        name: "coding other than chunked",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(TransferEncoding)", oddities::has_coding_twice_or_odd),
+    },
+    Class {
+        name: "length and coding",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(BothLengths)", oddities::has_length_and_coding),
+    },
+    Class {
+        name: "coding in HTTP/1.0",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(OldVersion)", oddities::has_coding_in_old_version),
+    },
+    Class {
+        name: "chunks",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            let is_broken = found.ours.taken.last().is_some_and(|message| !message.is_whole);
+            found.case.contains(b"chunked") && (found.ours.end.contains("Malformed(Chunk)") || is_broken)
+        },
+    },
+    Class {
+        name: "field lines",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(HeaderLine)", oddities::has_odd_field_line),
+    },
+    Class {
+        name: "request lines",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "Malformed(RequestLine)", oddities::has_odd_request),
+    },
+    Class {
+        name: "characters",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            let is_odd = |case: &Case| oddities::has_odd_character(case) || oddities::has_odd_target(case);
+            refuses(found, "Malformed(Syntax)", is_odd)
+        },
+    },
+    Class {
+        name: "targets",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "400; ended", oddities::has_odd_target),
+    },
+    Class {
+        name: "large heads",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| refuses(found, "HeadTooLarge", |case| case.bytes.len() > 500),
+    },
+    Class {
+        name: "HAProxy wants target and host alike",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Laxer],
+        is_it: |found| is_refused_by_other(found) && found.case.contains(b"://"),
+    },
+    Class {
+        name: "HAProxy wants no body with GET in HTTP/1.0",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Laxer],
+        is_it: |found| found.theirs.end.contains("413") && found.case.contains(b"HTTP/1.0"),
+    },
+    Class {
+        name: "HAProxy keeps PRI for the preface of HTTP/2",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Laxer],
+        is_it: |found| is_refused_by_other(found) && found.case.contains(b"PRI "),
+    },
+    Class {
+        name: "nginx looks closer at hosts",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Laxer],
+        is_it: |found| {
+            let has_name = |host: &&[u8]| host.first().is_some_and(|first| *first != b':' && *first != b'.');
+            let is_odd = |head: &oddities::Head<'_>| {
+                let (_, target, _) = head.words().unwrap_or_default();
+                !head.values(b"host").iter().all(has_name) || !target.starts_with(b"/")
+            };
+            is_refused_by_other(found) && oddities::has_head(found.case, is_odd)
+        },
+    },
+    Class {
+        name: "nginx resolves paths",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Laxer],
+        is_it: |found| {
+            is_refused_by_other(found) && (found.case.contains(b"..") || found.case.contains(b"%"))
+        },
+    },
+    Class {
+        name: "nginx knows other methods",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Laxer],
+        is_it: |found| {
+            let is_known =
+                |method: &[u8]| method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_');
+            let is_other = |head: &oddities::Head<'_>| {
+                let (method, ..) = head.words().unwrap_or_default();
+                !is_known(method) || matches!(method, b"TRACE" | b"CONNECT")
+            };
+            is_refused_by_other(found) && oddities::has_head(found.case, is_other)
+        },
+    },
+    Class {
+        name: "nginx takes no tab before a value",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Laxer],
+        is_it: |found| is_refused_by_other(found) && found.case.bytes.contains(&b'\t'),
+    },
+    Class {
+        name: "nginx takes the last dot off a host",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Host],
+        is_it: |found| found.case.contains(b"."),
+    },
+    Class {
+        name: "responses: line ends",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_bare_line_end),
+    },
+    Class {
+        name: "responses: length and coding",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_length_and_coding),
+    },
+    Class {
+        name: "responses: coding other than chunked",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_coding_twice_or_odd),
+    },
+    Class {
+        name: "responses: coding in HTTP/1.0",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_coding_in_old_version),
+    },
+    Class {
+        name: "responses: length twice or odd",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_length_twice_or_odd),
+    },
+    Class {
+        name: "responses: change of protocol that nobody asked for",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, |case| case.contains(b" 101 ")),
+    },
+    Class {
+        name: "responses: field lines",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_odd_field_line),
+    },
+    Class {
+        name: "responses: status lines",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| breaks(found, oddities::has_odd_status_line),
+    },
+    Class {
+        name: "responses: large heads",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| found.ours.end.contains("HeadTooLarge") && found.case.bytes.len() > 500,
+    },
+    Class {
+        name: "host beside authority",
+        others: &[Other::H2Server],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            has_list(found, |list| {
+                let (authority, host) = (value(list, b":authority"), value(list, b"host"));
+                host.is_some() && host != authority
+            })
+        },
+    },
+    Class {
+        name: "authority absent or odd",
+        others: &[Other::H2Server],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            has_list(found, |list| {
+                let authority = value(list, b":authority").or(value(list, b"host")).unwrap_or_default();
+                let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte);
+                authority.is_empty() || !authority.iter().all(is_plain)
+            })
+        },
+    },
+    Class {
+        name: "fragment in a path",
+        others: &[Other::H2Server],
+        kinds: &[Kind::Stricter],
+        is_it: |found| has_list(found, |list| value(list, b":path").is_some_and(|path| path.contains(&b'#'))),
+    },
+    Class {
+        name: "path that is none",
+        others: &[Other::H2Server],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            has_list(found, |list| value(list, b":path").is_some_and(|path| !path.starts_with(b"/")))
+        },
+    },
+    Class {
+        name: "scheme that is not ours",
+        others: &[Other::H2Server],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            has_list(found, |list| {
+                value(list, b":scheme").is_some_and(|scheme| !matches!(scheme, b"http" | b"https"))
+            })
+        },
+    },
+    Class {
+        name: "length of HTTP/2 twice or odd",
+        others: &[Other::H2Server, Other::H2Client],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            has_list(found, |list| {
+                let lengths = list.iter().filter(|(name, _)| name == b"content-length");
+                let is_plain = |(_, length): &&(Vec<u8>, Vec<u8>)| length.iter().all(u8::is_ascii_digit);
+                lengths.clone().count() > 1 || !lengths.clone().all(|line| is_plain(&line))
+            })
+        },
+    },
+    Class {
+        name: "blanks around a value",
+        others: &[Other::H2Server, Other::H2Client],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            let is_padded = |(_, value): &(Vec<u8>, Vec<u8>)| value.trim_ascii() != value.as_slice();
+            has_list(found, |list| list.iter().any(is_padded))
+        },
+    },
+    Class {
+        name: "reset by the peer",
+        others: &[Other::H2Server, Other::H2Client],
+        kinds: &[Kind::Stricter, Kind::Laxer],
+        is_it: |found| oddities::kinds(found.case).contains(&RST_STREAM),
+    },
+    Class {
+        name: "fields behind the end of a stream",
+        others: &[Other::H2Client],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            let lists = oddities::lists(found.case);
+            let is_head = |list: &&Vec<(Vec<u8>, Vec<u8>)>| value(list, b":status").is_some();
+            lists.iter().filter(is_head).count() > 1 && lists.len() > 2
+        },
+    },
+    Class {
+        name: "pseudo-fields of the other side",
+        others: &[Other::H2Server, Other::H2Client],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            has_list(found, |list| {
+                let has_pseudo = list.iter().any(|(name, _)| name.starts_with(b":"));
+                let is_request = value(list, b":path").is_some() || value(list, b":method").is_some();
+                match found.other {
+                    Other::H2Client => {
+                        has_pseudo
+                            && list.iter().any(|(name, _)| name.starts_with(b":") && name != b":status")
+                    }
+                    _ => has_pseudo && (!is_request || value(list, b":status").is_some()),
+                }
+            })
+        },
+    },
+];
+
+/// The class that explains `difference`.
+pub(crate) fn explain(difference: &Difference<'_>) -> Option<&'static Class> {
+    CLASSES.iter().find(|class| {
+        class.others.contains(&difference.other)
+            && class.kinds.contains(&difference.kind)
+            && (class.is_it)(difference)
+    })
+}

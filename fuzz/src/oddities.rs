@@ -1,0 +1,229 @@
+//! What is odd about the bytes of a case, as far as classes ask.
+//!
+//! This is no parser: it looks for what may be the reason of a difference wherever it stands.
+
+use crate::case::Case;
+use codec::http2::hpack::HpackDecoder;
+
+/// Bytes of a list of fields that a case may have.
+const LIST_BYTES_MAX: usize = 1 << 20;
+
+/// Something that may be a head: lines between blank lines.
+pub(crate) struct Head<'a> {
+    pub(crate) first: &'a [u8],
+    fields: &'a [&'a [u8]],
+}
+
+impl<'a> Head<'a> {
+    /// Trimmed values of the fields of this name, however it is written.
+    pub(crate) fn values(&self, wanted: &[u8]) -> Vec<&'a [u8]> {
+        let split = |line: &&'a [u8]| {
+            let at = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(at);
+            let is_it = name.trim_ascii().eq_ignore_ascii_case(wanted);
+            is_it.then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        };
+        self.fields.iter().filter_map(split).collect()
+    }
+
+    /// Method, target and version, if there is a blank between each.
+    pub(crate) fn words(&self) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+        let start = self.first.iter().position(|byte| *byte == b' ')?;
+        let end = self.first.iter().rposition(|byte| *byte == b' ').filter(|end| *end > start)?;
+        Some((&self.first[..start], &self.first[start + 1..end], &self.first[end + 1..]))
+    }
+}
+
+/// Whether any head is as `is_it` says.
+pub(crate) fn has_head(case: &Case, is_it: impl Fn(&Head<'_>) -> bool) -> bool {
+    let lines: Vec<&[u8]> = case.bytes.split(|byte| *byte == b'\n').map(without_returns).collect();
+    lines.split(|line| line.is_empty()).any(|lines| match lines.split_first() {
+        Some((first, fields)) => is_it(&Head { first, fields }),
+        None => false,
+    })
+}
+
+fn without_returns(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\r'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// Whether any line behind the first of a head is as `is_it` says.
+pub(crate) fn has_field_line(case: &Case, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    has_head(case, |head| head.fields.iter().any(|line| is_it(line)))
+}
+
+/// LF without CR, or CR without LF; a length that is wrong may make one.
+pub(crate) fn has_bare_line_end(case: &Case) -> bool {
+    let bytes = &case.bytes;
+    if case.contains(b"content-length") {
+        return true;
+    }
+    let is_bare = |pair: &[u8]| (pair[0] == b'\r') != (pair[1] == b'\n');
+    bytes.first() == Some(&b'\n') || bytes.windows(2).any(is_bare)
+}
+
+pub(crate) fn has_host_twice_or_odd(case: &Case) -> bool {
+    has_head(case, |head| {
+        let hosts = head.values(b"host");
+        let is_clean = |host: &&[u8]| {
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte);
+            !host.is_empty() && host.iter().all(is_plain)
+        };
+        hosts.len() > 1
+            || !hosts.iter().all(is_clean)
+            || (hosts.is_empty() && head.first.ends_with(b"HTTP/1.1"))
+    })
+}
+
+pub(crate) fn has_length_twice_or_odd(case: &Case) -> bool {
+    has_head(case, |head| {
+        let lengths = head.values(b"content-length");
+        let is_plain =
+            |length: &&[u8]| (1..19).contains(&length.len()) && length.iter().all(u8::is_ascii_digit);
+        lengths.len() > 1 || !lengths.iter().all(is_plain) || head.first.starts_with(b"CONNECT")
+    })
+}
+
+pub(crate) fn has_coding_twice_or_odd(case: &Case) -> bool {
+    has_head(case, |head| {
+        let codings = head.values(b"transfer-encoding");
+        codings.len() > 1 || !codings.iter().all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+    })
+}
+
+pub(crate) fn has_length_and_coding(case: &Case) -> bool {
+    has_head(case, |head| {
+        !head.values(b"content-length").is_empty() && !head.values(b"transfer-encoding").is_empty()
+    })
+}
+
+pub(crate) fn has_coding_in_old_version(case: &Case) -> bool {
+    let is_old = |head: &Head<'_>| head.first.ends_with(b"HTTP/1.0") || head.first.starts_with(b"HTTP/1.0");
+    has_head(case, |head| is_old(head) && !head.values(b"transfer-encoding").is_empty())
+}
+
+/// No colon, nothing or a blank before it, a line that goes on with the one before, a framing field with underscores.
+pub(crate) fn has_odd_field_line(case: &Case) -> bool {
+    has_field_line(case, |line| match line.iter().position(|byte| *byte == b':') {
+        None | Some(0) => true,
+        Some(at) => {
+            let name = &line[..at];
+            line[0] <= b' '
+                || line[at - 1] <= b' '
+                || name.eq_ignore_ascii_case(b"content_length")
+                || name.eq_ignore_ascii_case(b"transfer_encoding")
+        }
+    })
+}
+
+/// What a first line may not be; a length that is wrong may make one of a body.
+pub(crate) fn has_odd_request(case: &Case) -> bool {
+    has_odd_first_line(case) || case.contains(b"content-length")
+}
+
+/// A first line that is not three words with one blank between them, or with what no target or version has; blank
+/// lines between requests.
+fn has_odd_first_line(case: &Case) -> bool {
+    let is_odd = |head: &Head<'_>| {
+        let Some((method, target, version)) = head.words() else { return true };
+        let is_bad = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
+        method.is_empty()
+            || target.is_empty()
+            || target.iter().any(is_bad)
+            || !matches!(version, b"HTTP/1.1" | b"HTTP/1.0")
+    };
+    has_head(case, is_odd) || has_blank_lines(case)
+}
+
+/// More than the blank line that may come before a request line.
+fn has_blank_lines(case: &Case) -> bool {
+    let lines: Vec<&[u8]> = case.bytes.split(|byte| *byte == b'\n').map(without_returns).collect();
+    lines.windows(3).any(|lines| lines.iter().all(|line| line.is_empty()))
+        || (lines.len() > 2 && lines[..2].iter().all(|line| line.is_empty()))
+}
+
+/// Bytes that belong nowhere in a head, a method or a name that is no token, or what no URI has.
+pub(crate) fn has_odd_character(case: &Case) -> bool {
+    let is_odd = |byte: &u8| !matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~');
+    let is_token = |word: &[u8]| {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        !word.is_empty() && word.iter().all(is_plain)
+    };
+    has_odd_first_line(case)
+        || case.bytes.iter().any(is_odd)
+        || has_head(case, |head| {
+            let is_odd_target = |target: &[u8]| target.iter().any(|byte| b"\"<>\\^`{|}".contains(byte));
+            let is_name =
+                |line: &&[u8]| is_token(line.split(|byte| *byte == b':').next().unwrap_or_default());
+            head.words().is_none_or(|(method, target, _)| !is_token(method) || is_odd_target(target))
+                || !head.fields.iter().all(is_name)
+        })
+}
+
+/// A target that is no path, or is one for CONNECT.
+pub(crate) fn has_odd_target(case: &Case) -> bool {
+    has_head(case, |head| {
+        let (method, target, _) = head.words().unwrap_or_default();
+        !target.starts_with(b"/") || method == b"CONNECT"
+    })
+}
+
+/// A first line that is no status line as everybody writes it, or a blank line before one.
+pub(crate) fn has_odd_status_line(case: &Case) -> bool {
+    let is_status = |line: &[u8]| match line {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', status @ ..] => {
+            let digits = status.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            digits == 3 && matches!(status.get(3), None | Some(b' '))
+        }
+        _ => false,
+    };
+    case.bytes.starts_with(b"\r") || has_blank_lines(case) || has_head(case, |head| !is_status(head.first))
+}
+
+/// Kinds of all frames of HTTP/2.
+pub(crate) fn kinds(case: &Case) -> Vec<u8> {
+    let (mut kinds, mut rest) = (Vec::new(), &case.bytes[..]);
+    while let [high, middle, low, kind, _, _, _, _, _, behind @ ..] = rest {
+        kinds.push(*kind);
+        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        rest = behind.get(len..).unwrap_or_default();
+    }
+    kinds
+}
+
+/// Names and values of all lists of fields in frames of HTTP/2, as far as they have a reading.
+pub(crate) fn lists(case: &Case) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut decoder = HpackDecoder::new(LIST_BYTES_MAX);
+    let (mut lists, mut block) = (Vec::new(), Vec::new());
+    let mut rest = &case.bytes[..];
+    while let [high, middle, low, kind, flags, _, _, _, _, behind @ ..] = rest {
+        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        let Some((payload, next)) = behind.split_at_checked(len) else { break };
+        rest = next;
+        let (mut start, mut end) = (0, payload.len());
+        match kind {
+            1 => {
+                block.clear();
+                if flags & 0x8 != 0 {
+                    end = end.saturating_sub(payload.first().map_or(0, |padding| usize::from(*padding)));
+                    start += 1;
+                }
+                start += if flags & 0x20 != 0 { 5 } else { 0 };
+            }
+            9 => {}
+            _ => continue,
+        }
+        block.extend_from_slice(payload.get(start..end).unwrap_or_default());
+        if flags & 0x4 != 0 {
+            let mut list = Vec::new();
+            let _ = decoder.decode_borrowed(&block, |field| {
+                list.push((field.name.as_bytes().to_vec(), field.value.as_bytes().to_vec()));
+            });
+            lists.push(list);
+        }
+    }
+    lists
+}
