@@ -1,4 +1,4 @@
-//! One body for both versions: nothing, bytes in hand, hyper's, h2's, or anybody's in a box.
+//! One body for both versions: nothing, bytes in hand, hyper's, a stream's of HTTP/2, or anybody's in a box.
 //!
 //! An ordinary message is never boxed. Whoever wants to know what passed, and how it ended, attaches a `Watch`:
 //! giving up on a body is only visible as its drop, so the watch is called from there too.

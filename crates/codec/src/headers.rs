@@ -46,12 +46,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether the name of a field is no token. Of HTTP/2 the `http` crate takes a double quote for a part of one, which
-/// ends up in HTTP/1 (RFC 9110 section 5.6.2).
-pub(crate) fn has_odd_name(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| memchr::memchr(b'"', name.as_str().as_bytes()).is_some())
-}
-
 /// Removes from trailers what must never be taken for a header: framing, routing, authentication, how to read
 /// the content (RFC 9110 section 6.5.1).
 pub fn strip_trailers(trailers: &mut HeaderMap) {

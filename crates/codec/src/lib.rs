@@ -1,7 +1,7 @@
-//! Layer 1. Bytes and messages: HTTP/1 (hyper), HTTP/2 (`h2`), tunnels, relay, the connection's budget.
+//! Layer 1. Bytes and messages: HTTP/1 (hyper), HTTP/2, tunnels, relay, the connection's budget.
 //!
 //! One `Body` for all versions, one `Reply` for all servers, one `SendError` for all clients. It never routes
-//! and knows no policy; nobody else names hyper or h2. After a server handed out a request, the `host` header is
+//! and knows no policy; nobody else names hyper. After a server handed out a request, the `host` header is
 //! the one authority, and the target is in origin form except for CONNECT. Everything suits single-threaded
 //! runtimes: nothing is `Send` except `client`. Read next: `http1::server`, `http2::server`.
 
@@ -26,10 +26,10 @@ pub mod relay; // bytes both ways
 pub use body::{Body, BodyEnd, BodyError, Watch};
 pub use budget::{Budget, Charge};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
-pub use http2::keepalive::KeepaliveOptions;
 pub use options::{
-    ClientOptions, FloodLimits, HELD_BYTES_MAX, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES,
-    SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT, ServerOptions, WRITE_TIMEOUT,
+    ClientOptions, FloodLimits, HELD_BYTES_MAX, KeepaliveOptions, ResetLimits,
+    SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT,
+    ServerOptions, WRITE_TIMEOUT,
 };
 pub use reply::{Reply, ResetCode, TunnelRun};
 pub use sniff::{HTTP2_PREFACE, Sniff, sniff};

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::Budget;
-use crate::http2::keepalive::KeepaliveOptions;
 
 /// Bytes of a request's head (line and fields). More: 431.
 pub(crate) const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -58,15 +57,12 @@ pub(crate) const STALL_GRACE: Duration = Duration::from_secs(1);
 pub(crate) const CONNECTION_STALL_GRACE: Duration = Duration::from_secs(8);
 /// What responses may cost together while they wait for that. More: they have no grace.
 pub(crate) const PAUSED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of header blocks that are decoded before the requests in them are looked at: a byte may stand for a field
-/// of a hundred.
-pub(crate) const BLOCK_BYTES_AHEAD: usize = 2 * 1024;
 /// Bytes that are read at once from who answers in HTTP/1: the head of a response must fit, and of its body so much
 /// is held twice while nobody takes it.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a frame that we accept.
 pub(crate) const FRAME_BYTES_MAX: u32 = 64 * 1024;
-/// Bytes that all streams of a connection together may have queued in the `h2` crate for sending. More: they wait.
+/// Bytes that may wait for an HTTP/2 connection's socket before its streams must wait with their data.
 pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 96 * 1024;
 /// As [`SEND_BUFFER_BYTES_MAX`] where one connection carries the streams of many callers.
 pub const SHARED_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
@@ -111,9 +107,6 @@ pub struct ServerOptions {
     /// What a connection may make us hold; HTTP/2 only. `None`: [`HELD_BYTES_MAX`], and nobody is told when it runs
     /// out.
     pub budget: Option<Rc<Budget>>,
-    /// Whether fields are looked at beside the HTTP/2 library, which hides fragments in paths, and what it dropped of
-    /// trailers; not needed for peers that do so by themselves.
-    pub follows_fields: bool,
     /// Frames per second; see there.
     pub floods: FloodLimits,
     /// Streams that end before their time, or that nobody reads; see there.
@@ -137,7 +130,6 @@ impl Default for ServerOptions {
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SEND_BUFFER_BYTES_MAX,
             budget: None,
-            follows_fields: true,
             floods: FloodLimits::default(),
             resets: ResetLimits::default(),
         }
@@ -159,8 +151,6 @@ pub struct ClientOptions {
     pub max_frame_bytes: u32,
     /// [`SHARED_SEND_BUFFER_BYTES_MAX`].
     pub max_send_buffer_bytes: usize,
-    /// As in [`ServerOptions`]: trailers that the HTTP/2 library passes on in part.
-    pub follows_fields: bool,
     /// What `:scheme` says.
     pub scheme: http::uri::Scheme,
     /// [`STREAM_OPEN_TIMEOUT`].
@@ -185,7 +175,6 @@ impl Default for ClientOptions {
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
             scheme: http::uri::Scheme::HTTP,
-            follows_fields: true,
             open_timeout: STREAM_OPEN_TIMEOUT,
             initial_max_streams: INITIAL_STREAMS_MAX,
             keepalive: None,
@@ -193,6 +182,15 @@ impl Default for ClientOptions {
             resets: ResetLimits::shared(),
         }
     }
+}
+
+/// When a silent peer is asked, and how long it may take to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepaliveOptions {
+    /// Silence, with streams open, after which a PING is sent: so long at least, twice as long at most.
+    pub silence: Duration,
+    /// From the PING to anything that the peer says. Longer: the connection is given up.
+    pub timeout: Duration,
 }
 
 /// HTTP/2 frames that a peer may send, on average per second, with a burst of one second's worth.
@@ -242,26 +240,24 @@ impl FloodLimits {
     }
 }
 
-/// Streams of one connection that end before their time, or that nobody reads. The HTTP/2 library counts these; at the
-/// limit it cuts the connection, and all streams on it.
+/// Streams of one connection that end before their time, or that nobody reads. At a limit the connection is cut, and
+/// all streams on it.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetLimits {
-    /// Requests that the peer takes back before we have looked at them (`h2`'s `max_pending_accept_reset_streams`).
-    /// More at once: cut.
+    /// Requests that the peer takes back before we have looked at them. More at once: cut.
     pub pending_accept: usize,
-    /// Streams that we reset and remember for a second (`max_concurrent_reset_streams`): what the peer had sent on
-    /// them by then is honest. What comes on one that is forgotten is an error of the peer's.
+    /// Streams that we reset and remember for a second: what the peer had sent on them by then is honest. What comes on
+    /// one that is forgotten is an error of the peer's.
     pub remembered: usize,
-    /// Errors of the peer's for which we reset a stream (`max_local_error_reset_streams`). More in the life of the
-    /// connection: cut. Each may cost half a kilobyte until the reset is written.
+    /// Errors of the peer's for which we reset a stream. More in the life of the connection: cut.
     pub errors: usize,
-    /// What small frames of data that nobody has read may cost in bytes, at 256 each less what is in them
-    /// (`data_frame_budget`). More: cut. `None`: half of the connection's window.
+    /// What small frames of data that nobody has read may cost in bytes, at 256 each less what is in them. More: cut.
+    /// `None`: half of the connection's window.
     pub data_frame_budget: Option<usize>,
 }
 
 impl Default for ResetLimits {
-    /// The library's defaults, for callers of which nothing is known.
+    /// For callers of which nothing is known.
     fn default() -> Self {
         ResetLimits { pending_accept: 20, remembered: 50, errors: 1024, data_frame_budget: None }
     }

@@ -45,21 +45,3 @@ pub enum ResetCode {
     /// Something failed here (or any other code from a peer).
     InternalError,
 }
-
-impl ResetCode {
-    pub(crate) fn to_h2(self) -> h2::Reason {
-        match self {
-            ResetCode::RefusedStream => h2::Reason::REFUSED_STREAM,
-            ResetCode::Cancel => h2::Reason::CANCEL,
-            ResetCode::InternalError => h2::Reason::INTERNAL_ERROR,
-        }
-    }
-
-    pub(crate) fn from_h2(reason: h2::Reason) -> Self {
-        match reason {
-            h2::Reason::REFUSED_STREAM => ResetCode::RefusedStream,
-            h2::Reason::CANCEL | h2::Reason::NO_ERROR => ResetCode::Cancel,
-            _ => ResetCode::InternalError,
-        }
-    }
-}

@@ -6,24 +6,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use h2::{Ping, PingPong};
 use tokio::time::{Instant, Sleep};
 
-/// When a silent peer is asked, and how long it may take to answer.
-#[derive(Clone, Copy, Debug)]
-pub struct KeepaliveOptions {
-    /// Silence, with streams open, after which a PING is sent: so long at least, twice as long at most.
-    pub silence: Duration,
-    /// From the PING to anything that the peer says. Longer: the connection is given up.
-    pub timeout: Duration,
-}
+use super::connection::Multiplexer;
+use crate::KeepaliveOptions;
 
 /// The keepalive of one connection.
 pub(super) struct Keepalive {
     options: KeepaliveOptions,
-    pings: PingPong,
     timer: Pin<Box<Sleep>>,
     state: State,
     /// What had been heard when the timer was set.
@@ -41,13 +32,14 @@ enum State {
 }
 
 impl Keepalive {
-    pub(super) fn new(options: KeepaliveOptions, pings: PingPong) -> Self {
+    pub(super) fn new(options: KeepaliveOptions) -> Self {
         let timer = Box::pin(tokio::time::sleep(options.silence));
-        Keepalive { options, pings, timer, state: State::Resting, heard: 0 }
+        Keepalive { options, timer, state: State::Resting, heard: 0 }
     }
 
-    /// Ready when the peer is silent. `open`: streams; `heard` changes with whatever the peer says.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, open: usize, heard: u64) -> Poll<()> {
+    /// Ready when the peer is silent. What it asks must be written.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Multiplexer) -> Poll<()> {
+        let (open, heard) = (connection.held_streams(), connection.heard());
         if self.state == State::Resting {
             if open == 0 {
                 return Poll::Pending;
@@ -65,7 +57,7 @@ impl Keepalive {
             } else if self.state == State::Asking {
                 return Poll::Ready(());
             } else {
-                self.ask(cx);
+                self.ask(connection);
             }
         }
     }
@@ -75,11 +67,8 @@ impl Keepalive {
         self.timer.as_mut().reset(Instant::now() + self.options.silence);
     }
 
-    fn ask(&mut self, cx: &mut Context<'_>) {
-        // The answer to an earlier one makes room for the next.
-        let _ = self.pings.poll_pong(cx);
-        // Fails only when one is still on its way, which asks as well, or when the connection has ended.
-        let _ = self.pings.send_ping(Ping::opaque());
+    fn ask(&mut self, connection: &mut Multiplexer) {
+        connection.ping();
         self.state = State::Asking;
         self.timer.as_mut().reset(Instant::now() + self.options.timeout);
     }

@@ -1,18 +1,28 @@
-//! HTTP/2: a server and a client on the `h2` crate, each with a meter that counts the peer's frames.
+//! HTTP/2: a server and a client of our own. The connection knows no socket, its streams share one thread with it.
+//!
+//! Read next: `server`, `client`, `connection`.
 
-mod blocks; // fields, as far as the library hides them
 mod client;
-mod findings;
-pub mod hpack; // blocks of bytes <-> fields
-pub(crate) mod keepalive;
-mod meter;
-mod metered; // the meter in the stream
-mod open; // counts streams
-mod outbox;
-mod pump;
-pub(crate) mod recv;
 mod server;
-pub(crate) mod tunnel;
+
+pub(crate) mod recv; // a stream as a body
+pub(crate) mod tunnel; // and as bytes
+mod handle; // who holds a stream
+mod pump; // a body onto its stream
+
+mod connection; // frames in, frames out
+mod transport; // its socket
+mod keepalive; // whether the peer is there
+
+mod flood; // too many frames
+mod flow; // windows
+mod frame; // heads and codes
+mod head; // fields and their rules
+pub mod hpack; // blocks of bytes <-> fields
+mod outbox; // what waits to be written
+mod settings;
+mod stream;
+mod streams;
 
 pub use client::{Http2Sender, connect};
 pub use server::serve;

@@ -1,121 +1,173 @@
-//! What a connection has handed to the library and the socket has not taken yet: all streams together have a
-//! limit, because each of them alone may have its whole window.
+//! What waits for the socket: frames of all streams in their order, small ones together in one piece of memory.
+//!
+//! It has a limit, at which bodies wait, because each stream alone may have its whole window. Frames that answer the
+//! peer's are counted apart: whoever makes us write them and reads none is not read from.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::io::IoSlice;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::flow::{FIRST_WINDOW_BYTES, SendWindow};
+use super::frame::{DATA, END_STREAM, FrameHead};
 use crate::options::STALL_BYTES_MIN;
 
-/// The connection's window for what we send, until the peer enlarges it (RFC 9113 section 6.9.2).
-const FIRST_WINDOW_BYTES: i64 = 65_535;
+/// Bytes of data that go out as they are; fewer are copied behind the frames before them.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of room for small frames that are kept when nothing waits.
+const TAIL_BYTES_KEPT: usize = 16 * 1024;
+/// Pieces that one write is given.
+pub(super) const PIECES_MAX: usize = 32;
+/// Bytes of frames that answer the peer's and that it has not read. More: nothing more is read from it.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
-/// The queue of one connection.
+/// The outbox of one connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
+    /// Before the tail.
+    pieces: VecDeque<Bytes>,
+    tail: BytesMut,
+    /// Bytes in both.
+    len: usize,
+    /// At so many bytes no more data is taken; the last piece may exceed it.
     limit: usize,
-    queued: Cell<usize>,
-    /// Bytes of bodies that have left.
-    gone: Cell<u64>,
-    /// What the peer lets us send on all streams together; our part of the sum.
-    window: Cell<i64>,
-    waiters: RefCell<Vec<Waker>>,
+    /// Beyond so many bytes, of which the rest is heads, the peer must read.
+    most: usize,
+    /// Bytes that have left.
+    written: u64,
+    /// Bytes of data that were put in.
+    data_put: u64,
+    /// Frames that answer the peer's: how many bytes, until `answers_end` has left.
+    answers: u64,
+    answers_end: u64,
+    /// What the peer lets us send on all streams together.
+    pub(super) window: SendWindow,
 }
 
 impl Outbox {
-    /// A queue that takes nothing more once it holds `limit` bytes; the last piece may exceed it.
-    pub(super) fn new(limit: usize) -> Rc<Self> {
-        Rc::new(Outbox {
+    /// Takes data up to `limit` bytes, and may hold `heads` bytes beside that before the peer must read.
+    pub(super) fn new(limit: usize, heads: usize) -> Self {
+        Outbox {
+            pieces: VecDeque::new(),
+            tail: BytesMut::new(),
+            len: 0,
             limit,
-            queued: Cell::new(0),
-            gone: Cell::new(0),
-            window: Cell::new(FIRST_WINDOW_BYTES),
-            waiters: RefCell::default(),
-        })
+            most: limit.saturating_add(heads),
+            written: 0,
+            data_put: 0,
+            answers: 0,
+            answers_end: 0,
+            window: SendWindow::new(FIRST_WINDOW_BYTES),
+        }
     }
 
-    /// Puts `bytes` in; they count until the library lets go of them.
-    pub(super) fn piece(self: &Rc<Self>, bytes: Bytes) -> Piece {
-        let len = bytes.len();
-        self.queued.set(self.queued.get() + len);
-        self.window.set(self.window.get() - len as i64);
-        Piece { bytes, from: Some((Rc::clone(self), len)) }
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    /// The peer enlarged the connection's window.
-    pub(super) fn widen(&self, by: u32) {
-        self.window.set(self.window.get() + i64::from(by));
-    }
-
-    /// Whether the connection has a window left: who waits for one then waits for its stream's.
-    pub(super) fn has_window(&self) -> bool {
-        self.window.get() > 0
-    }
-
-    /// Whether it takes nothing more.
+    /// Whether it takes no more data.
     pub(super) fn is_full(&self) -> bool {
-        self.queued.get() >= self.limit
+        self.len >= self.limit
     }
 
-    /// Ready when it takes something.
-    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.is_full() {
-            return Poll::Ready(());
-        }
-        let mut waiters = self.waiters.borrow_mut();
-        if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
-            waiters.push(cx.waker().clone());
-        }
-        Poll::Pending
+    /// Bytes until it takes no more data.
+    pub(super) fn space(&self) -> usize {
+        self.limit.saturating_sub(self.len)
     }
 
-    /// Changes with each [`STALL_BYTES_MIN`] of bodies that have left.
+    /// Bytes of data that may be put in now, in one piece.
+    pub(super) fn room(&self) -> usize {
+        if self.is_full() { 0 } else { self.window.room() }
+    }
+
+    /// Whether the peer makes us write more than it reads: it must read before anything more is read from it.
+    pub(super) fn is_overflowing(&self) -> bool {
+        self.answers > ANSWER_BYTES_MAX || self.len > self.most
+    }
+
+    /// Bytes that have left.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Changes with each [`STALL_BYTES_MIN`] of bodies that found room.
     pub(super) fn turn(&self) -> u64 {
-        self.gone.get() / STALL_BYTES_MIN as u64
+        self.data_put / STALL_BYTES_MIN as u64
     }
 
-    /// The library let go of a piece of `len` bytes, with `unsent` of them: their stream was reset, and the window
-    /// is there for others.
-    fn left(&self, len: usize, unsent: usize) {
-        self.gone.set(self.gone.get() + (len - unsent) as u64);
-        self.window.set(self.window.get() + unsent as i64);
-        self.queued.set(self.queued.get() - len);
-        // All of them: one that was woken may be gone, and they ask again.
-        if self.queued.get() <= self.limit / 2 {
-            let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
-            waiters.into_iter().for_each(Waker::wake);
+    /// Writes frames with `write`.
+    pub(super) fn put<T>(&mut self, write: impl FnOnce(&mut BytesMut) -> T) -> T {
+        let before = self.tail.len();
+        let done = write(&mut self.tail);
+        self.len += self.tail.len() - before;
+        done
+    }
+
+    /// As [`Outbox::put`], of what answers the peer's frames.
+    pub(super) fn answer(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        let before = self.len;
+        self.put(write);
+        self.answers += (self.len - before) as u64;
+        self.answers_end = self.written + self.len as u64;
+    }
+
+    /// A frame of data, which has room.
+    pub(super) fn put_data(&mut self, stream: u32, data: Bytes, is_last: bool) {
+        let flags = if is_last { END_STREAM } else { 0 };
+        let (len, head) = (data.len(), FrameHead { len: data.len(), kind: DATA, flags, stream });
+        self.window.take(len);
+        self.data_put += len as u64;
+        self.put(|tail| tail.put_slice(&head.bytes()));
+        if len <= COPIED_BYTES_MAX {
+            return self.put(|tail| tail.put_slice(&data));
+        }
+        self.pieces.push_back(self.tail.split().freeze());
+        self.pieces.push_back(data);
+        self.len += len;
+    }
+
+    /// What to write next, in at most [`PIECES_MAX`] pieces; says how many they are.
+    pub(super) fn pieces<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES_MAX]) -> usize {
+        let all = self.pieces.iter().map(|piece| &piece[..]).chain(Some(&self.tail[..]));
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(all.filter(|piece| !piece.is_empty())) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        count
+    }
+
+    /// So many bytes have left.
+    pub(super) fn advance(&mut self, mut len: usize) {
+        debug_assert!(len <= self.len, "more left than was there");
+        len = len.min(self.len);
+        self.len -= len;
+        self.written += len as u64;
+        if self.written >= self.answers_end {
+            self.answers = 0;
+        }
+        while let Some(piece) = self.pieces.front_mut() {
+            if piece.len() > len {
+                return piece.advance(len);
+            }
+            len -= piece.len();
+            self.pieces.pop_front();
+        }
+        self.tail.advance(len);
+        if self.len == 0 {
+            self.rest();
         }
     }
-}
 
-/// Bytes in the library's queue.
-#[derive(Debug, Default)]
-pub(crate) struct Piece {
-    bytes: Bytes,
-    from: Option<(Rc<Outbox>, usize)>,
-}
-
-impl Drop for Piece {
-    fn drop(&mut self) {
-        if let Some((outbox, len)) = self.from.take() {
-            outbox.left(len, self.bytes.len());
+    /// Nothing waits: room that was made for much is given back.
+    fn rest(&mut self) {
+        self.tail.clear();
+        if self.tail.capacity() > TAIL_BYTES_KEPT {
+            self.tail = BytesMut::new();
         }
-    }
-}
-
-impl Buf for Piece {
-    fn remaining(&self) -> usize {
-        self.bytes.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.bytes.chunk()
-    }
-
-    fn advance(&mut self, len: usize) {
-        self.bytes.advance(len);
+        if self.pieces.capacity() > PIECES_MAX {
+            self.pieces = VecDeque::new();
+        }
     }
 }
 

@@ -1,21 +1,19 @@
 //! The sending half of a stream: takes a body and writes it as fast as the peer's window allows.
 
-use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use h2::{Reason, SendStream};
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep};
 
-use super::findings::Findings;
-use super::open::StreamGuard;
-use super::outbox::{Outbox, Piece};
+use super::connection::TURN_BYTES;
+use super::frame::ErrorCode;
+use super::handle::StreamHandle;
 use crate::budget::{Pause, Wait};
 use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
 use crate::{Body, BodyEnd, BodyError, Budget};
@@ -25,9 +23,9 @@ const SMALL_PIECE_BYTES: usize = 1024;
 
 /// Writes one body. Ends when it is written, or when nobody wants it any more.
 pub(super) struct Pump {
-    stream: SendStream<Piece>,
+    stream: StreamHandle,
     body: Body,
-    /// Taken from the body. The library gets only what the window has room for: it would keep the rest for ever.
+    /// Taken from the body, as far as the windows had no room for it.
     piece: Bytes,
     /// Of the whole piece.
     piece_len: usize,
@@ -36,8 +34,8 @@ pub(super) struct Pump {
     bounds: Bounds,
     /// From the first time on that bytes wait for the peer's window, or for the socket.
     stall: Option<Stall>,
-    findings: Rc<Findings>,
-    cancel: Option<Rc<Cancel>>,
+    /// Bytes that were sent since it was polled.
+    sent: usize,
 }
 
 /// How long a pump waits for its reader, and at whose cost.
@@ -72,100 +70,28 @@ enum Lost {
     Shed,
 }
 
-/// What a pump and who waits for the response share: tells the pump that its request was given up.
-#[derive(Debug)]
-pub(super) struct Cancel {
-    asked: Cell<bool>,
-    pump: RefCell<Option<Waker>>,
-    /// Held until both are done.
-    _open: Option<StreamGuard>,
-}
-
-impl Cancel {
-    pub(super) fn new(open: Option<StreamGuard>) -> Self {
-        Cancel { asked: Cell::new(false), pump: RefCell::default(), _open: open }
-    }
-}
-
-/// Gives a request up when dropped before `disarm`.
-#[derive(Debug)]
-pub(crate) struct CancelOnDrop(Option<Rc<Cancel>>);
-
-impl CancelOnDrop {
-    pub(super) fn new(cancel: &Rc<Cancel>) -> Self {
-        CancelOnDrop(Some(Rc::clone(cancel)))
-    }
-
-    pub(crate) fn disarm(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(cancel) = self.0.take() {
-            cancel.asked.set(true);
-            if let Some(pump) = cancel.pump.borrow_mut().take() {
-                pump.wake();
-            }
-        }
-    }
-}
-
-/// Sends a body that is in hand at once, if the window has room for all of it. Returns whether it did.
-pub(super) fn send_now(stream: &mut SendStream<Piece>, body: &mut Body, outbox: &Rc<Outbox>) -> bool {
+/// Sends a body that is in hand at once, if there is room for all of it. Returns whether it did.
+pub(super) fn send_now(stream: &StreamHandle, body: &mut Body) -> bool {
     let Some(len) = body.full_len() else { return false };
-    stream.reserve_capacity(len);
-    if stream.capacity() < len {
+    if stream.connection().room(stream.key()) < len {
         return false;
     }
     if let Some(bytes) = body.take_full() {
-        // Fails only if the stream is gone.
-        let _ = stream.send_data(outbox.piece(bytes), true);
+        stream.connection().send_data(stream.key(), bytes, true);
     }
     true
 }
 
 impl Pump {
-    pub(super) fn new(
-        stream: SendStream<Piece>,
-        body: Body,
-        bounds: Bounds,
-        findings: Rc<Findings>,
-        cancel: Option<Rc<Cancel>>,
-    ) -> Self {
-        Pump {
-            stream,
-            body,
-            piece: Bytes::new(),
-            piece_len: 0,
-            ahead: None,
-            bounds,
-            stall: None,
-            findings,
-            cancel,
-        }
-    }
-
-    /// Ready when nobody wants the rest: with what to tell the peer, if anything.
-    fn poll_unwanted(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
-        if let Some(cancel) = &self.cancel {
-            if cancel.asked.get() {
-                return Poll::Ready(Some(Reason::CANCEL));
-            }
-            let mut pump = cancel.pump.borrow_mut();
-            if !pump.as_ref().is_some_and(|pump| pump.will_wake(cx.waker())) {
-                *pump = Some(cx.waker().clone());
-            }
-        }
-        // Reset by the peer, or the connection is gone.
-        self.stream.poll_reset(cx).map(|_| None)
+    pub(super) fn new(stream: StreamHandle, body: Body, bounds: Bounds) -> Self {
+        Pump { stream, body, piece: Bytes::new(), piece_len: 0, ahead: None, bounds, stall: None, sent: 0 }
     }
 
     /// Ready when the connection takes something more, without a look at the stream's window: only the body tells
     /// whether it needs one. Until then nothing is read from its source; it would only wait here.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Reason>>> {
-        if self.findings.outbox.poll_room(cx).is_pending() {
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<ErrorCode>>> {
+        let space = self.stream.connection().poll_space(self.stream.key(), cx);
+        if space.is_pending() {
             let lost = ready!(self.poll_stall(cx));
             return Poll::Ready(Err(Some(self.give_up(lost))));
         }
@@ -176,42 +102,32 @@ impl Pump {
     }
 
     /// Ready with room for some of the piece; with an error when the stream shall be, or was, reset.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Option<Reason>>> {
-        self.stream.reserve_capacity(self.piece.len());
-        loop {
-            let room = self.stream.capacity().min(self.piece.len());
-            let is_waiting = if room > 0 {
-                self.findings.outbox.poll_room(cx).is_pending()
-            } else {
-                match self.stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(_) => return Poll::Ready(Err(None)),
-                    Poll::Pending => true,
-                }
-            };
-            if !is_waiting {
-                return Poll::Ready(Ok(room));
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Option<ErrorCode>>> {
+        let room = self.stream.connection().poll_room(self.stream.key(), cx, self.piece.len());
+        match room {
+            Poll::Ready(room) => Poll::Ready(room.map_err(|()| None)),
+            Poll::Pending => {
+                let lost = ready!(self.poll_stall(cx));
+                Poll::Ready(Err(Some(self.give_up(lost))))
             }
-            let lost = ready!(self.poll_stall(cx));
-            return Poll::Ready(Err(Some(self.give_up(lost))));
         }
     }
 
-    fn give_up(&mut self, lost: Lost) -> Reason {
-        let (end, reason) = match lost {
-            Lost::Idle => (BodyEnd::Unread, Reason::CANCEL),
-            Lost::Shed => (BodyEnd::Shed, Reason::ENHANCE_YOUR_CALM),
+    fn give_up(&mut self, lost: Lost) -> ErrorCode {
+        let (end, code) = match lost {
+            Lost::Idle => (BodyEnd::Unread, ErrorCode::CANCEL),
+            Lost::Shed => (BodyEnd::Shed, ErrorCode::ENHANCE_YOUR_CALM),
         };
         self.body.give_up(end);
-        reason
+        code
     }
 
     /// Ready when the peer's window has been shut, or has trickled, for too long, or when others need the room.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
-        let (timeout, findings) = (self.bounds.stall_timeout, &self.findings);
+        let (timeout, stream) = (self.bounds.stall_timeout, &self.stream);
         let grace = STALL_GRACE.min(timeout);
         let stall = self.stall.get_or_insert_with(|| Stall::new(grace));
-        let mut since = stall.begin(grace, findings);
+        let mut since = stall.begin(grace, stream);
         loop {
             if stall.wait.as_ref().is_some_and(|wait| wait.poll_shed(cx).is_ready()) {
                 return Poll::Ready(Lost::Shed);
@@ -221,7 +137,7 @@ impl Pump {
             if now >= since + timeout {
                 // Not the window but the socket: the connection has its own deadline for that. So it is with what
                 // has nothing in hand.
-                if !findings.outlet.is_blocked() && !self.piece.is_empty() {
+                if !stream.connection().outlet().is_blocked() && !self.piece.is_empty() {
                     return Poll::Ready(Lost::Idle);
                 }
                 since = now;
@@ -232,7 +148,7 @@ impl Pump {
             {
                 let piece_len = if self.piece.is_empty() { 0 } else { self.piece_len };
                 let bytes = STALLED_BYTES + self.body.unread() + 2 * piece_len;
-                stall.charge(budget, bytes, findings, now);
+                stall.charge(budget, bytes, stream, now);
             }
             let is_settled = stall.wait.is_some() || self.bounds.budget.is_none();
             let again =
@@ -241,53 +157,71 @@ impl Pump {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Option<ErrorCode>> {
+        self.sent = 0;
         loop {
-            if let Poll::Ready(reason) = self.poll_unwanted(cx) {
-                return Poll::Ready(reason);
+            // Reset by the peer or by who reads the response, or the connection is gone.
+            if self.stream.poll_broken(cx).is_ready() {
+                return Poll::Ready(None);
             }
             if self.piece.is_empty() {
                 // What was taken already waits as a piece, and costs what it is.
                 if self.ahead.is_none()
-                    && let Err(reason) = ready!(self.poll_turn(cx))
+                    && let Err(code) = ready!(self.poll_turn(cx))
                 {
-                    return Poll::Ready(reason);
+                    return Poll::Ready(code);
                 }
                 match ready!(self.poll_body(cx)) {
                     ControlFlow::Continue(()) => continue,
-                    ControlFlow::Break(reason) => return Poll::Ready(reason),
+                    ControlFlow::Break(code) => return Poll::Ready(code),
                 }
             }
             let mut room = match ready!(self.poll_room(cx)) {
                 Ok(room) => room,
-                Err(reason) => return Poll::Ready(reason),
+                Err(code) => return Poll::Ready(code),
             };
             if room == self.piece.len() && self.ahead.is_none() {
                 self.gather(cx);
-                room = self.stream.capacity().min(self.piece.len());
+                room = self.stream.connection().room(self.stream.key()).min(self.piece.len());
             }
-            let part = self.findings.outbox.piece(self.piece.split_to(room));
-            let last = self.piece.is_empty() && self.is_at_end();
-            if self.stream.send_data(part, last).is_err() || last {
+            let part = self.piece.split_to(room.min(TURN_BYTES));
+            let (len, last) = (part.len(), self.piece.is_empty() && self.is_at_end());
+            if len == 0 {
+                continue;
+            }
+            self.stream.connection().send_data(self.stream.key(), part, last);
+            if last {
                 return Poll::Ready(None);
             }
-            self.note(room);
+            self.note(len);
+            self.sent += len;
+            if self.sent >= TURN_BYTES {
+                ready!(self.poll_next_turn(cx));
+            }
         }
     }
 
+    /// Lets other streams have their turn. Always pending: it is woken when it may go on.
+    fn poll_next_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_alone = self.stream.connection().poll_next_turn(self.stream.key(), cx).is_ready();
+        if is_alone {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
     /// Takes the next piece from the body, or ends the stream as the body ended.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<ControlFlow<Option<Reason>>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<ControlFlow<Option<ErrorCode>>> {
         let frame = match self.ahead.take() {
             Some(frame) => frame,
             None => ready!(Pin::new(&mut self.body).poll_frame(cx)),
         };
         let frame = match frame {
-            // Fails only if the stream is gone, here and below.
             None => {
-                let _ = self.stream.send_data(Piece::default(), true);
+                self.stream.connection().send_data(self.stream.key(), Bytes::new(), true);
                 return Poll::Ready(ControlFlow::Break(None));
             }
-            Some(Err(_)) => return Poll::Ready(ControlFlow::Break(Some(Reason::INTERNAL_ERROR))),
+            Some(Err(_)) => return Poll::Ready(ControlFlow::Break(Some(ErrorCode::INTERNAL_ERROR))),
             Some(Ok(frame)) => frame,
         };
         match frame.into_data() {
@@ -297,8 +231,7 @@ impl Pump {
             }
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
-                self.stream.reserve_capacity(0);
-                let _ = self.stream.send_trailers(trailers);
+                self.stream.connection().send_trailers(self.stream.key(), &trailers);
                 Poll::Ready(ControlFlow::Break(None))
             }
         }
@@ -312,16 +245,16 @@ impl Pump {
         }
     }
 
-    /// Puts small pieces that are there together: a frame costs its receiver more than the few bytes in it, and the
-    /// library cuts a connection, with all streams on it, when too many of them wait for who reads one of them. Only
+    /// Puts small pieces that are there together: a frame costs its receiver more than the few bytes in it, and
+    /// many a receiver cuts a connection when too many of them wait for who reads one of them. Only
     /// where there is room for all of it: a body that was asked counts the time until it is asked again as its
     /// sender's, and one that was read to its end as sent.
     fn gather(&mut self, cx: &mut Context<'_>) {
         let mut all = BytesMut::new();
         loop {
             let len = all.len().max(self.piece.len());
-            self.stream.reserve_capacity(len);
-            if len >= SMALL_PIECE_BYTES || self.stream.capacity() < len || self.body.is_end_stream() {
+            let room = self.stream.connection().room(self.stream.key());
+            if len >= SMALL_PIECE_BYTES || room < len || self.body.is_end_stream() {
                 break;
             }
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { break };
@@ -363,12 +296,12 @@ impl Stall {
     }
 
     /// Since when bytes wait: since now, if none did.
-    fn begin(&mut self, grace: Duration, findings: &Findings) -> Instant {
+    fn begin(&mut self, grace: Duration, stream: &StreamHandle) -> Instant {
         if let Some(since) = self.since {
             return since;
         }
         let now = Instant::now();
-        (self.since, self.moved, self.turn) = (Some(now), 0, (findings.outbox.turn(), now));
+        (self.since, self.moved, self.turn) = (Some(now), 0, (stream.connection().outbox().turn(), now));
         // It may be set for the end of an earlier stall, minutes from now.
         if self.timer.deadline() > now + grace {
             self.timer.as_mut().reset(now + grace);
@@ -382,8 +315,8 @@ impl Stall {
     }
 
     /// Charges a response of `bytes` that has waited for more than a moment, or notes it.
-    fn charge(&mut self, budget: &Rc<Budget>, bytes: usize, findings: &Findings, now: Instant) {
-        if !self.is_of_stream(findings, now) {
+    fn charge(&mut self, budget: &Rc<Budget>, bytes: usize, stream: &StreamHandle, now: Instant) {
+        if !self.is_of_stream(stream, now) {
             self.pause = self.pause.take().or_else(|| budget.pause(bytes));
             if self.pause.is_some() {
                 return;
@@ -395,9 +328,11 @@ impl Stall {
 
     /// Whether the stream waits for its own window. If it waits for the connection, it has only its turn to wait for,
     /// unless nothing of the connection moves.
-    fn is_of_stream(&mut self, findings: &Findings, now: Instant) -> bool {
-        let outbox = &findings.outbox;
-        if outbox.has_window() && !outbox.is_full() && !findings.outlet.is_blocked() {
+    fn is_of_stream(&mut self, stream: &StreamHandle, now: Instant) -> bool {
+        let mut connection = stream.connection();
+        let is_blocked = connection.outlet().is_blocked();
+        let outbox = connection.outbox();
+        if outbox.room() > 0 && !is_blocked {
             return true;
         }
         if self.turn.0 != outbox.turn() {
@@ -412,8 +347,8 @@ impl Future for Pump {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let pump = self.get_mut();
-        if let Some(reason) = ready!(pump.poll_write(cx)) {
-            pump.stream.send_reset(reason);
+        if let Some(code) = ready!(pump.poll_write(cx)) {
+            pump.stream.connection().reset(pump.stream.key(), code);
         }
         Poll::Ready(())
     }

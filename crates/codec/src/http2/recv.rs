@@ -1,101 +1,89 @@
 //! The receiving half of a stream as a body.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::HeaderMap;
+use http::Response;
 use http_body::{Frame, SizeHint};
 
-use super::findings::Interest;
-use super::open::StreamGuard;
-use super::pump::CancelOnDrop;
-use crate::headers::has_odd_name;
-use crate::{BodyError, ResetCode};
+use super::frame::ErrorCode;
+use super::handle::StreamHandle;
+use super::stream::{RecvState, StreamError};
+use crate::BodyError;
+
+/// What becomes of a stream when nobody reads it to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It goes on the other way: the answer to a request is written whether or not that is read.
+    GoesOn,
+    /// It is given up: nobody wants the rest of a response, nor sends the rest of its request.
+    IsReset,
+}
 
 /// A body that arrives on a stream.
+#[derive(Debug)]
 pub(crate) struct RecvBody {
-    stream: RecvStream,
-    /// Bytes still to come, if declared.
-    remaining: Option<u64>,
-    data_ended: bool,
-    /// Looked at already, see [`RecvBody::poll_first`].
-    first: Option<Bytes>,
     /// Released at the body's end, or with it.
-    open: Option<StreamGuard>,
-    /// Knows of trailers that the crate passed on in part.
-    interest: Interest,
-    /// Stops sending the request when its response is given up.
-    cancel: Option<CancelOnDrop>,
+    stream: Option<StreamHandle>,
+    unread: Unread,
+    /// Bytes still to be handed over, if their number was declared.
+    remaining: Option<u64>,
 }
 
 impl RecvBody {
-    pub(super) fn new(
-        stream: RecvStream,
-        length: Option<u64>,
-        open: Option<StreamGuard>,
-        interest: Interest,
-    ) -> Self {
-        let mut body = RecvBody {
-            stream,
-            remaining: length,
-            data_ended: false,
-            first: None,
-            open,
-            interest,
-            cancel: None,
-        };
-        if body.stream.is_end_stream() {
-            body.end();
-        }
+    pub(super) fn new(stream: StreamHandle, unread: Unread) -> Self {
+        let remaining = stream.connection().stream(stream.key()).and_then(|stream| stream.remaining_unread());
+        let mut body = RecvBody { stream: Some(stream), unread, remaining };
+        body.end_if_drained();
         body
     }
 
-    pub(super) fn cancelling(mut self, cancel: Option<CancelOnDrop>) -> Self {
-        self.cancel = cancel;
-        if self.data_ended {
-            self.end();
-        }
-        self
-    }
-
-    fn end(&mut self) {
-        self.data_ended = true;
-        self.open = None;
-        if let Some(mut cancel) = self.cancel.take() {
-            cancel.disarm();
-        }
-    }
-
-    /// Looks at what has arrived already, if there is a length to compare it with: a body that contradicts it
-    /// is found while there is still time for an answer of our own.
-    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        if self.data_ended || self.remaining.is_none_or(|remaining| remaining == 0) {
-            return Ok(());
-        }
-        match self.poll_next(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                // Trailers before the last byte: the library finds the length wrong.
-                self.first = frame.into_data().ok();
-                Ok(())
+    /// Ready with the head of the response, or how the stream broke off before it. A body that contradicts its length
+    /// from its first byte on is found while there is still time for an answer of our own.
+    pub(super) fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<Response<()>, StreamError>> {
+        let Some(handle) = &self.stream else { return Poll::Ready(Err(StreamError::GivenUp)) };
+        let mut connection = handle.connection();
+        let Some(stream) = connection.stream(handle.key()) else {
+            return Poll::Ready(Err(StreamError::GivenUp));
+        };
+        let has_nothing_good =
+            matches!(stream.error, Some(StreamError::Violated(_))) && stream.data.is_empty();
+        let head = match (stream.head.take().filter(|_| !has_nothing_good), &stream.error) {
+            (Some(head), _) => head,
+            (None, Some(error)) => return Poll::Ready(Err(error.clone())),
+            (None, None) => {
+                stream.listen_as_reader(cx);
+                return Poll::Pending;
             }
-            Poll::Ready(Some(Err(error))) => Err(error),
-            Poll::Ready(None) | Poll::Pending => Ok(()),
+        };
+        self.remaining = stream.remaining_unread();
+        drop(connection);
+        self.end_if_drained();
+        Poll::Ready(Ok(head))
+    }
+
+    /// The stream, to be read and written as bytes.
+    pub(super) fn into_stream(mut self) -> Option<StreamHandle> {
+        self.stream.take()
+    }
+
+    fn end_if_drained(&mut self) {
+        let Some(handle) = &self.stream else { return };
+        let is_over = handle.connection().stream(handle.key()).is_none_or(|stream| stream.is_drained());
+        if is_over {
+            self.stream = None;
         }
     }
 
     /// Bytes that have come and were not handed over.
     pub(crate) fn unread(&mut self) -> usize {
-        self.stream.flow_control().used_capacity()
-    }
-
-    /// Whether the trailers are not what the peer sent.
-    fn is_refused(&self, trailers: Option<&HeaderMap>) -> bool {
-        self.interest.is_refused() || trailers.is_some_and(has_odd_name)
+        let Some(handle) = &self.stream else { return 0 };
+        handle.connection().stream(handle.key()).map_or(0, |stream| stream.unread)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.first.is_none() && (self.data_ended || self.stream.is_end_stream())
+        let Some(handle) = &self.stream else { return true };
+        handle.connection().stream(handle.key()).is_none_or(|stream| stream.is_drained())
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -110,62 +98,45 @@ impl RecvBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match self.first.take() {
-            Some(data) => Some(Ok(Frame::data(data))),
-            None => ready!(self.poll_next(cx)),
-        };
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
+        let Some(handle) = &self.stream else { return Poll::Ready(None) };
+        let (mut connection, key) = (handle.connection(), handle.key());
+        if let Some(data) = connection.take_data(key) {
             // Given back when handed over: a reader that does not read gives nothing back.
-            let _ = self.stream.flow_control().release_capacity(data.len());
+            connection.note_read(key, data.len());
+            drop(connection);
             if let Some(remaining) = &mut self.remaining {
                 *remaining = remaining.saturating_sub(data.len() as u64);
             }
+            self.end_if_drained();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        Poll::Ready(frame)
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        loop {
-            if self.data_ended {
-                return Poll::Ready(None);
+        let Some(stream) = connection.stream(key) else {
+            drop(connection);
+            self.stream = None;
+            return Poll::Ready(None);
+        };
+        let ended = match (stream.trailers.take(), stream.recv, &stream.error) {
+            (Some(trailers), _, _) => Some(Ok(Frame::trailers(trailers))),
+            (None, RecvState::Ended, _) => None,
+            (None, _, Some(error)) => Some(Err(BodyError::from(error.clone()))),
+            (None, _, None) => {
+                stream.listen_as_reader(cx);
+                return Poll::Pending;
             }
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    if data.is_empty() {
-                        // The end, if this was it, is found by the next turn.
-                        continue;
-                    }
-                    if self.stream.is_end_stream() {
-                        self.end();
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(cause)) => {
-                    self.end();
-                    return Poll::Ready(Some(Err(body_error(cause))));
-                }
-                None => {
-                    let trailers = ready!(self.stream.poll_trailers(cx));
-                    self.end();
-                    return Poll::Ready(match trailers {
-                        Ok(trailers) if self.is_refused(trailers.as_ref()) => Some(Err(BodyError::Broken(
-                            "trailers that have no reading, or are too large".into(),
-                        ))),
-                        Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                        Ok(None) => None,
-                        Err(cause) => Some(Err(body_error(cause))),
-                    });
-                }
-            }
-        }
+        };
+        drop(connection);
+        self.stream = None;
+        Poll::Ready(ended)
     }
 }
 
-pub(crate) fn body_error(cause: h2::Error) -> BodyError {
-    match cause.reason() {
-        Some(reason) if cause.is_reset() => BodyError::Reset(ResetCode::from_h2(reason)),
-        _ => BodyError::Broken(cause.into()),
+impl Drop for RecvBody {
+    fn drop(&mut self) {
+        let Some(handle) = &self.stream else { return };
+        let mut connection = handle.connection();
+        match self.unread {
+            Unread::GoesOn => connection.stop_reading(handle.key()),
+            Unread::IsReset => connection.reset(handle.key(), ErrorCode::CANCEL),
+        }
     }
 }

@@ -120,7 +120,7 @@ fn with_trailers(len: usize) -> Body {
     body
 }
 
-/// The library passes on what fits, as if that were all.
+/// Many a library passes on what fits, as if that were all.
 #[test]
 fn trailers_are_whole_or_a_failure() {
     for (len, is_whole) in [(60_000, true), (66_000, false), (200_000, false)] {
@@ -423,7 +423,6 @@ fn rapid_reset_is_cut() {
         frames.extend(frame(1, 0x5, stream, &GET));
         frames.extend(frame(3, 0, stream, &[0, 0, 0, 8]));
     }
-    // The h2 crate's own limit on pending resets is the first.
     check_flood(frames, Flood::Resets);
 }
 
@@ -479,6 +478,7 @@ fn a_polite_client_is_not_cut() {
     });
 }
 
+mod interop;
 mod keepalive;
 mod raw;
 mod resets;

@@ -2,80 +2,60 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::findings::{Findings, Interest};
-use super::open::StreamGuard;
-use super::outbox::Piece;
-
-/// Most bytes that one write puts into the library's queue.
-const WRITE_BYTES_MAX: usize = 64 * 1024;
+use super::connection::TURN_BYTES;
+use super::handle::StreamHandle;
+use super::stream::{RecvState, StreamError};
 
 /// Both halves of a stream.
 pub(crate) struct StreamIo {
-    send: SendStream<Piece>,
-    recv: RecvStream,
-    findings: Rc<Findings>,
+    stream: StreamHandle,
     /// Received and not yet read; its window is given back as it is read.
     unread: Bytes,
     sent_end: bool,
-    _open: Option<StreamGuard>,
-    _interest: Interest,
 }
 
 impl StreamIo {
-    pub(super) fn new(
-        send: SendStream<Piece>,
-        recv: RecvStream,
-        findings: &Rc<Findings>,
-        open: Option<StreamGuard>,
-        interest: Interest,
-    ) -> Self {
-        StreamIo {
-            send,
-            recv,
-            findings: Rc::clone(findings),
-            unread: Bytes::new(),
-            sent_end: false,
-            _open: open,
-            _interest: interest,
-        }
+    pub(super) fn new(stream: StreamHandle) -> Self {
+        StreamIo { stream, unread: Bytes::new(), sent_end: false }
     }
-}
 
-/// The error of a byte stream: an orderly reset is a reset, anything else a failed connection. A connection inside
-/// learns here that the peer of the outer one fell silent.
-fn io_error(cause: h2::Error, findings: &Findings) -> io::Error {
-    let kind = if findings.has_fallen_silent() {
-        io::ErrorKind::TimedOut
-    } else if cause.is_reset() || cause.is_go_away() {
-        io::ErrorKind::ConnectionReset
-    } else {
-        cause.get_io().map_or(io::ErrorKind::BrokenPipe, io::Error::kind)
-    };
-    io::Error::new(kind, cause)
+    /// How the stream broke off.
+    fn error(&self) -> io::Error {
+        let mut connection = self.stream.connection();
+        let error = connection.stream(self.stream.key()).and_then(|stream| stream.error.clone());
+        error.unwrap_or(StreamError::GivenUp).into()
+    }
 }
 
 impl AsyncRead for StreamIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
-        while io.unread.is_empty() {
-            match ready!(io.recv.poll_data(cx)) {
-                Some(Ok(data)) => io.unread = data,
-                Some(Err(cause)) => return Poll::Ready(Err(io_error(cause, &io.findings))),
-                None => return Poll::Ready(Ok(())),
+        let (mut connection, key) = (io.stream.connection(), io.stream.key());
+        if io.unread.is_empty() {
+            if let Some(data) = connection.take_data(key) {
+                io.unread = data;
+            } else {
+                match connection.stream(key) {
+                    Some(stream) if stream.recv == RecvState::Ended => return Poll::Ready(Ok(())),
+                    Some(stream) if stream.error.is_none() => {
+                        stream.listen_as_reader(cx);
+                        return Poll::Pending;
+                    }
+                    _ => {}
+                }
+                drop(connection);
+                return Poll::Ready(Err(io.error()));
             }
         }
         let len = io.unread.len().min(buf.remaining());
-        buf.put_slice(&io.unread[..len]);
+        buf.put_slice(io.unread.get(..len).unwrap_or_default());
         io.unread.advance(len);
-        // Fails only when the stream is gone, which the next read reports.
-        let _ = io.recv.flow_control().release_capacity(len);
+        connection.note_read(key, len);
         Poll::Ready(Ok(()))
     }
 }
@@ -89,23 +69,17 @@ impl AsyncWrite for StreamIo {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        io.send.reserve_capacity(buf.len().min(WRITE_BYTES_MAX));
-        while io.send.capacity() == 0 {
-            match ready!(io.send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(cause)) => return Poll::Ready(Err(io_error(cause, &io.findings))),
-                None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            }
-        }
-        ready!(io.findings.outbox.poll_room(cx));
-        let len = buf.len().min(io.send.capacity()).min(WRITE_BYTES_MAX);
-        let piece = io.findings.outbox.piece(Bytes::copy_from_slice(&buf[..len]));
-        io.send.send_data(piece, false).map_err(|cause| io_error(cause, &io.findings))?;
+        let wanted = buf.len().min(TURN_BYTES);
+        let room = ready!(io.stream.connection().poll_room(io.stream.key(), cx, wanted));
+        let Ok(room) = room else { return Poll::Ready(Err(io.error())) };
+        let data = Bytes::copy_from_slice(buf.get(..room).unwrap_or_default());
+        let len = data.len();
+        io.stream.connection().send_data(io.stream.key(), data, false);
         Poll::Ready(Ok(len))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The connection's own task writes what is queued.
+        // The connection's own task writes what waits.
         Poll::Ready(Ok(()))
     }
 
@@ -113,8 +87,7 @@ impl AsyncWrite for StreamIo {
         let io = self.get_mut();
         if !io.sent_end {
             io.sent_end = true;
-            io.send.reserve_capacity(0);
-            io.send.send_data(Piece::default(), true).map_err(|cause| io_error(cause, &io.findings))?;
+            io.stream.connection().send_data(io.stream.key(), Bytes::new(), true);
         }
         Poll::Ready(Ok(()))
     }

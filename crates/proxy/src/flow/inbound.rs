@@ -54,8 +54,6 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
         // Whoever reads from the caller's proxy is judged there.
         budget: Some(downstream.budget(SHARED_HELD_BYTES_MAX)),
-        // The caller's proxy has looked at what it passes on.
-        follows_fields: false,
         // Many callers share it.
         floods: FloodLimits::shared(),
         resets: ResetLimits::shared(),

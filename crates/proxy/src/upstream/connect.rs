@@ -166,10 +166,9 @@ impl Connector {
     }
 
     async fn start_mesh(&self, with: Connected<impl Io>) -> Result<Rc<Http2Connection>, Reason> {
-        // Another proxy has looked at what it passes on. Only proxies are asked: many an application takes a PING that
+        // Only proxies are asked: many an application takes a PING that
         // it did not expect for an attack (gRPC).
         let options = ClientOptions {
-            follows_fields: false,
             keepalive: Some(KEEPALIVE),
             initial_max_streams: STREAMS_MAX as usize,
             ..ClientOptions::default()

@@ -133,7 +133,7 @@ fn a_good_request_is_answered() {
     seen(with("te=trailers"), "/ {}");
 }
 
-/// The library drops these without a word.
+/// Many a library drops these without a word.
 #[test]
 fn fragments_and_pseudo_fields_of_trailers_are_malformed() {
     for path in [":path=/admin#x", ":path=/#/../admin", ":path=#"] {

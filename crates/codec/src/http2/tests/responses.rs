@@ -103,7 +103,7 @@ fn a_head_that_is_too_large_is_told_from_a_malformed_one() {
     assert_eq!(answered("GET", head(END_STREAM, &[("connection", "close")])), Err(SendErrorKind::Protocol));
 }
 
-/// RFC 9113 section 8.1. The library drops these without a word.
+/// RFC 9113 section 8.1. Many a library drops these without a word.
 #[test]
 fn pseudo_fields_in_trailers_break_a_response_off() {
     let sent = |trailers: &[(&str, &str)]| {

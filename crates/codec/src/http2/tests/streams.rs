@@ -107,15 +107,25 @@ fn who_waits_for_room_too_long_has_sent_nothing_and_never_does() {
     });
 }
 
-/// The library has it by then, and may still send it: who repeats it may do it twice.
+/// Nothing is kept for a peer that may let more streams be opened later: what is beyond its limit is not sent, also
+/// where nobody drives the connection yet.
 #[test]
-fn what_the_library_keeps_too_long_may_have_been_sent() {
+fn who_is_beyond_the_limit_has_sent_nothing_driven_or_not() {
     run(async {
-        let (near, _far) = duplex(1 << 16);
+        let (near, mut far) = duplex(1 << 16);
         let options = ClientOptions { initial_max_streams: 1, ..ClientOptions::default() };
-        // Nobody drives the connection.
-        let (sender, _driver) = connect(near, &options).await.unwrap();
-        assert_eq!(sending(&sender, Body::empty()).await.unwrap(), Err(SendErrorKind::Closed));
+        let (sender, driver) = connect(near, &options).await.unwrap();
+        let _first = sending(&sender, Body::empty());
+        settle().await;
+        assert_eq!(sending(&sender, Body::empty()).await.unwrap(), Err(SendErrorKind::Full));
+        let driver = spawn_local(driver);
+        settle().await;
+        driver.abort();
+        let _ = driver.await;
+        let mut sent = Vec::new();
+        far.read_to_end(&mut sent).await.unwrap();
+        let heads = sent.windows(5).filter(|at| at[..5] == [HEADERS, END_STREAM | END_HEADERS, 0, 0, 0]);
+        assert_eq!(heads.count(), 1);
     });
 }
 

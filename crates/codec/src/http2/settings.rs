@@ -1,0 +1,106 @@
+//! SETTINGS (RFC 9113 section 6.5): what the peer's say, and ours.
+
+use bytes::BytesMut;
+
+use super::flow::{FIRST_WINDOW_BYTES, WINDOW_BYTES_MAX};
+use super::frame::{self, ErrorCode, FRAME_BYTES_LIMIT, FRAME_BYTES_MIN};
+
+/// A setting: its identifier and its value.
+pub(super) const SETTING_BYTES: usize = 6;
+
+const HEADER_TABLE_SIZE: u16 = 1;
+const ENABLE_PUSH: u16 = 2;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+const MAX_FRAME_SIZE: u16 = 5;
+const MAX_HEADER_LIST_SIZE: u16 = 6;
+
+/// What the peer wants, as far as it matters to us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerSettings {
+    /// Of the window of each stream.
+    pub(super) stream_window: u32,
+    /// Bytes of a frame's payload.
+    pub(super) frame_bytes_max: usize,
+    /// Bytes of the table with which we may encode; said anew only when it changes.
+    pub(super) table_bytes_max: Option<u32>,
+    /// Streams that we may open at once; `None`: as many as we like, or nothing was said.
+    pub(super) streams_max: Option<u32>,
+}
+
+impl PeerSettings {
+    /// Until its first SETTINGS.
+    pub(super) fn first() -> Self {
+        PeerSettings {
+            stream_window: FIRST_WINDOW_BYTES,
+            frame_bytes_max: FRAME_BYTES_MIN,
+            table_bytes_max: None,
+            streams_max: None,
+        }
+    }
+
+    /// Takes over what a frame says.
+    pub(super) fn update(&mut self, payload: &[u8]) -> Result<(), ErrorCode> {
+        let (settings, rest) = payload.as_chunks::<SETTING_BYTES>();
+        if !rest.is_empty() {
+            return Err(ErrorCode::FRAME_SIZE_ERROR);
+        }
+        self.table_bytes_max = None;
+        for [high, low, a, b, c, d] in settings {
+            let value = u32::from_be_bytes([*a, *b, *c, *d]);
+            match u16::from_be_bytes([*high, *low]) {
+                HEADER_TABLE_SIZE => self.table_bytes_max = Some(value),
+                ENABLE_PUSH if value > 1 => return Err(ErrorCode::PROTOCOL_ERROR),
+                MAX_CONCURRENT_STREAMS => self.streams_max = Some(value),
+                INITIAL_WINDOW_SIZE if value > WINDOW_BYTES_MAX => {
+                    return Err(ErrorCode::FLOW_CONTROL_ERROR);
+                }
+                INITIAL_WINDOW_SIZE => self.stream_window = value,
+                MAX_FRAME_SIZE => {
+                    let bytes = usize::try_from(value).unwrap_or(usize::MAX);
+                    if !(FRAME_BYTES_MIN..=FRAME_BYTES_LIMIT).contains(&bytes) {
+                        return Err(ErrorCode::PROTOCOL_ERROR);
+                    }
+                    self.frame_bytes_max = bytes;
+                }
+                // Whoever sends more than the peer takes finds out by its answer.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What we want.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnSettings {
+    pub(super) stream_window: u32,
+    pub(super) frame_bytes_max: u32,
+    pub(super) header_bytes_max: u32,
+    /// Streams that the peer may open; `None`: it is a server, which opens none.
+    pub(super) streams_max: Option<u32>,
+}
+
+impl OwnSettings {
+    pub(super) fn write(self, out: &mut BytesMut) {
+        let streams = match self.streams_max {
+            Some(streams) => (MAX_CONCURRENT_STREAMS, streams),
+            None => (ENABLE_PUSH, 0),
+        };
+        let settings = [
+            streams,
+            (INITIAL_WINDOW_SIZE, self.stream_window),
+            (MAX_FRAME_SIZE, self.frame_bytes_max),
+            (MAX_HEADER_LIST_SIZE, self.header_bytes_max),
+        ];
+        let mut payload = [0; 4 * SETTING_BYTES];
+        for (at, (name, value)) in payload.chunks_exact_mut(SETTING_BYTES).zip(settings) {
+            at[..2].copy_from_slice(&name.to_be_bytes());
+            at[2..].copy_from_slice(&value.to_be_bytes());
+        }
+        frame::put(out, frame::SETTINGS, 0, 0, &payload);
+    }
+}
+
+#[cfg(test)]
+mod tests;
