@@ -1,4 +1,5 @@
-//! Lines that are written without anybody waiting for it: those who log hand over, a thread of its own writes.
+//! Lines that are written without anybody waiting for it: those who log hand over, a thread of its own writes many of
+//! them at once.
 //!
 //! A disk that is slow or full, or a collector that stopped reading, costs lines, never time. What is lost is
 //! counted, and told once it can be. A line is written whole or taken back: where that cannot be, it is ended,
@@ -10,32 +11,23 @@ pub use sink::{Sink, append, output};
 
 use crate::metrics::Counter;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines on their way to the writer; more are dropped and counted.
-pub const QUEUE_LINES_MAX: usize = 2048;
-/// Bytes of those lines; more are dropped and counted.
+/// Bytes of lines that wait for the writer; more are dropped and counted.
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes gathered before they are written.
-const BATCH_BYTES_MAX: usize = 64 * 1024;
-/// At the end of the process, lines that are queued get so long to be written; then they are lost.
+/// Bytes that are written without waiting for more.
+const BATCH_BYTES: usize = 64 * 1024;
+/// At the end of the process, lines that are queued get this long to be written; then they are lost.
 pub const FINISH_MAX: Duration = Duration::from_secs(2);
 /// Losses are logged at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Enough for a thread that copies bytes and logs a line now and then.
 const STACK_BYTES: usize = 256 * 1024;
 
-enum Message {
-    Line(Vec<u8>),
-    Stop,
-}
-
 /// The end of a log that is written to.
 pub struct Lines {
-    queue: SyncSender<Message>,
     state: Arc<State>,
     /// Breaks off when the writer has ended.
     ended: Mutex<Receiver<()>>,
@@ -43,9 +35,16 @@ pub struct Lines {
 
 #[derive(Default)]
 struct State {
-    queued_bytes: AtomicUsize,
+    queue: Mutex<Queue>,
+    /// Wakes the writer: the queue is not empty any more, or holds a batch, or is finishing.
+    filled: Condvar,
     dropped: Counter,
-    is_finishing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: Vec<u8>,
+    is_finishing: bool,
 }
 
 /// Whether all that was queued has been written.
@@ -58,29 +57,36 @@ pub enum Finished {
 }
 
 impl Lines {
-    /// Starts the writer thread on `sink`. `name`: of the thread, and of the log where losses are written.
+    /// Starts the writer thread on `sink`. `name`: of the thread, and of the log where losses are written. `gather`:
+    /// how long the first line waits for others, so that many are written at once and the thread is woken seldom; as
+    /// Envoy's `file_flush_interval`.
     ///
     /// # Errors
     /// The thread cannot be made.
-    pub fn start(name: &'static str, sink: impl Sink + 'static) -> io::Result<Self> {
-        let (queue, lines) = mpsc::sync_channel(QUEUE_LINES_MAX);
+    pub fn start(name: &'static str, sink: impl Sink + 'static, gather: Duration) -> io::Result<Self> {
         let state = Arc::<State>::default();
         let (alive, ended) = mpsc::sync_channel(0);
         let writer = Writer { name, sink, state: Arc::clone(&state), is_torn: false, told: Told::default() };
         std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            writer.run(&lines);
+            writer.run(gather);
             drop(alive);
         })?;
-        Ok(Self { queue, state, ended: Mutex::new(ended) })
+        Ok(Self { state, ended: Mutex::new(ended) })
     }
 
     /// Hands over a line, with its end. Dropped and counted when too much is queued.
-    pub fn write(&self, line: Vec<u8>) {
-        let bytes = line.len();
-        let before = self.state.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > QUEUE_BYTES_MAX || self.queue.try_send(Message::Line(line)).is_err() {
-            self.state.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.state.dropped.inc();
+    pub fn write(&self, line: &[u8]) {
+        let mut queue = self.state.queue();
+        let before = queue.lines.len();
+        let after = before + line.len();
+        if queue.is_finishing || after > QUEUE_BYTES_MAX {
+            drop(queue);
+            return self.state.dropped.inc();
+        }
+        queue.lines.extend_from_slice(line);
+        drop(queue);
+        if before == 0 || (before < BATCH_BYTES && after >= BATCH_BYTES) {
+            self.state.filled.notify_one();
         }
     }
 
@@ -91,14 +97,39 @@ impl Lines {
 
     /// Writes what is queued and ends the thread, within [`FINISH_MAX`]. Lines that come later are dropped.
     pub fn finish(&self) -> Finished {
-        self.state.is_finishing.store(true, Ordering::Release);
-        // Fails when the queue is full: then the writer comes by and sees the mark.
-        let _ = self.queue.try_send(Message::Stop);
+        self.state.queue().is_finishing = true;
+        self.state.filled.notify_one();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         match ended.recv_timeout(FINISH_MAX) {
             Err(RecvTimeoutError::Timeout) => Finished::Stuck,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => Finished::InTime,
         }
+    }
+}
+
+impl Drop for Lines {
+    /// Nobody writes any more: the thread ends when all is written.
+    fn drop(&mut self) {
+        self.state.queue().is_finishing = true;
+        self.state.filled.notify_one();
+    }
+}
+
+impl State {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for lines, then at most `gather` for a batch of them, and puts all into `batch`, which is empty. Whether
+    /// more may come.
+    fn take(&self, batch: &mut Vec<u8>, gather: Duration) -> bool {
+        let is_idle = |queue: &mut Queue| queue.lines.is_empty() && !queue.is_finishing;
+        let is_short = |queue: &mut Queue| queue.lines.len() < BATCH_BYTES && !queue.is_finishing;
+        let queue = self.filled.wait_while(self.queue(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.filled.wait_timeout_while(queue, gather, is_short);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut queue.lines, batch);
+        !queue.is_finishing
     }
 }
 
@@ -120,34 +151,14 @@ struct Told {
 }
 
 impl<S: Sink> Writer<S> {
-    fn run(mut self, queue: &Receiver<Message>) {
-        let mut batch = Vec::with_capacity(BATCH_BYTES_MAX);
+    fn run(mut self, gather: Duration) {
+        let mut batch = Vec::with_capacity(BATCH_BYTES);
         let mut is_open = true;
         while is_open {
-            let mut next = match queue.try_recv() {
-                Err(TryRecvError::Empty) if self.state.is_finishing.load(Ordering::Acquire) => break,
-                Err(TryRecvError::Empty) => queue.recv().map_err(|_| TryRecvError::Disconnected),
-                next => next,
-            };
-            loop {
-                match next {
-                    Ok(Message::Line(line)) => {
-                        self.state.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
-                        batch.extend_from_slice(&line);
-                    }
-                    Ok(Message::Stop) | Err(TryRecvError::Disconnected) => {
-                        is_open = false;
-                        break;
-                    }
-                    Err(TryRecvError::Empty) => break,
-                }
-                if batch.len() >= BATCH_BYTES_MAX {
-                    break;
-                }
-                next = queue.try_recv();
-            }
+            is_open = self.state.take(&mut batch, gather);
             let outcome = self.write(&batch);
             batch.clear();
+            batch.shrink_to(BATCH_BYTES);
             self.tell(outcome.err());
         }
     }

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -54,7 +55,8 @@ pub fn init(program: &str) {
         return;
     }
     let _ = FILTER.set(handle);
-    let writer = lines::output(io::stderr().as_fd()).and_then(|sink| Lines::start("log", sink));
+    let writer =
+        lines::output(io::stderr().as_fd()).and_then(|sink| Lines::start("log", sink, Duration::ZERO));
     match writer {
         Ok(writer) => drop(STDERR.set(writer)),
         // Lines are written at once then.
@@ -74,7 +76,7 @@ impl Write for Line {
     /// Called once for each line, with all of it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match STDERR.get() {
-            Some(lines) => lines.write(line.to_vec()),
+            Some(lines) => lines.write(line),
             None => io::stderr().write_all(line)?,
         }
         Ok(line.len())

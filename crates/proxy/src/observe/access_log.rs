@@ -6,13 +6,18 @@ use super::labels::flags;
 use super::record::{Direction, RequestRecord, TcpRecord};
 use daemon::lines::{self, Finished, Lines, Sink};
 use decide::authz::{Decision, Denial, DryRun};
-use model::time::rfc3339_ms;
-use model::{Policy, Reason, SpiffeId};
-use serde::Serialize;
+use model::time::Rfc3339Ms;
+use model::{ObjectRef, Policy, Reason, SpiffeId};
+use serde::{Serialize, Serializer};
+use std::fmt::{self, Display};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
+/// How long a line may wait for others to be written with.
+const GATHER: Duration = Duration::from_millis(10);
 /// Longest path that is logged, in bytes; the rest is cut.
 const PATH_BYTES_MAX: usize = 2048;
 /// Longest other value that comes from a peer, in bytes; the rest is cut.
@@ -39,7 +44,7 @@ impl AccessLog {
 
     /// Starts the writer thread on any sink.
     pub fn start(sink: impl Sink + 'static) -> io::Result<Self> {
-        Ok(Self(Lines::start("access-log", sink)?))
+        Ok(Self(Lines::start("access-log", sink, GATHER)?))
     }
 
     /// Lines lost to a full queue or a failing disk.
@@ -55,79 +60,87 @@ impl AccessLog {
         }
     }
 
-    pub(super) fn request(&self, record: &RequestRecord<'_>, own: Option<&SpiffeId>) {
+    /// Formats a line in `buffer` and hands it over.
+    pub(super) fn request(&self, record: &RequestRecord<'_>, own: Option<&SpiffeId>, buffer: &mut Vec<u8>) {
         let (source, destination) = principals(record.direction, own, record.peer.map(|peer| &peer.id));
-        self.send(&Line {
-            start_time: &rfc3339_ms(record.started),
-            direction: direction(record.direction),
-            method: Some(cut(record.method, VALUE_BYTES_MAX)),
-            path: Some(cut(record.path, PATH_BYTES_MAX)),
-            protocol: Some(version(record.version)),
-            authority: Some(cut(record.authority, VALUE_BYTES_MAX)),
-            response_code: record.status,
-            response_flags: flags(record.reason, record.limited),
-            response_code_details: details(record),
-            grpc_status: record.grpc_status,
-            duration: record.duration.as_millis() as u64,
-            bytes_received: record.bytes_received,
-            bytes_sent: record.bytes_sent,
-            downstream_remote_address: record.downstream.map(|address| address.to_string()),
-            upstream_host: record.upstream.map(|address| address.to_string()),
-            upstream_cluster: record.host.map(model::Hostname::as_str),
-            route_name: record.route.map(|route| format!("{}/{}", route.namespace, route.name)),
-            request_id: some(cut(record.request_id, VALUE_BYTES_MAX)),
-            source_principal: source,
-            destination_principal: destination,
-            policy: record.denial.map(denying_policy),
-            policy_rule: record.denial.and_then(denying_rule),
-            allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
-            shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
-            shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
-            shadow_engine_result: record.dry_run.and_then(shadow_result),
-            attempts: record.attempts,
-        });
+        self.send(
+            &Line {
+                start_time: Shown(Rfc3339Ms(record.started)),
+                direction: direction(record.direction),
+                method: Some(cut(record.method, VALUE_BYTES_MAX)),
+                path: Some(cut(record.path, PATH_BYTES_MAX)),
+                protocol: Some(version(record.version)),
+                authority: Some(cut(record.authority, VALUE_BYTES_MAX)),
+                response_code: record.status,
+                response_flags: flags(record.reason, record.limited),
+                response_code_details: details(record),
+                grpc_status: record.grpc_status,
+                duration: record.duration.as_millis() as u64,
+                bytes_received: record.bytes_received,
+                bytes_sent: record.bytes_sent,
+                downstream_remote_address: record.downstream.map(Shown),
+                upstream_host: record.upstream.map(Shown),
+                upstream_cluster: record.host.map(model::Hostname::as_str),
+                route_name: record.route.map(|route| Shown(Named(route))),
+                request_id: some(cut(record.request_id, VALUE_BYTES_MAX)),
+                source_principal: source,
+                destination_principal: destination,
+                policy: record.denial.map(denying_policy),
+                policy_rule: record.denial.and_then(denying_rule),
+                allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
+                shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
+                shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
+                shadow_engine_result: record.dry_run.and_then(shadow_result),
+                attempts: record.attempts,
+            },
+            buffer,
+        );
     }
 
-    pub(super) fn tcp(&self, record: &TcpRecord<'_>, own: Option<&SpiffeId>) {
+    /// As [`Self::request`].
+    pub(super) fn tcp(&self, record: &TcpRecord<'_>, own: Option<&SpiffeId>, buffer: &mut Vec<u8>) {
         let (source, destination) = principals(record.direction, own, record.peer.map(|peer| &peer.id));
-        self.send(&Line {
-            start_time: &rfc3339_ms(record.started),
-            direction: direction(record.direction),
-            method: None,
-            path: None,
-            protocol: None,
-            authority: None,
-            response_code: 0,
-            response_flags: flags(record.reason, record.limited),
-            response_code_details: record.reason.map_or("", |reason: Reason| reason.row().code),
-            grpc_status: None,
-            duration: record.duration.as_millis() as u64,
-            bytes_received: record.bytes_received,
-            bytes_sent: record.bytes_sent,
-            downstream_remote_address: record.downstream.map(|address| address.to_string()),
-            upstream_host: record.upstream.map(|address| address.to_string()),
-            upstream_cluster: record.host.map(model::Hostname::as_str),
-            route_name: None,
-            request_id: None,
-            source_principal: source,
-            destination_principal: destination,
-            policy: record.denial.map(denying_policy),
-            policy_rule: record.denial.and_then(denying_rule),
-            allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
-            shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
-            shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
-            shadow_engine_result: record.dry_run.and_then(shadow_result),
-            attempts: record.attempts,
-        });
+        self.send(
+            &Line {
+                start_time: Shown(Rfc3339Ms(record.started)),
+                direction: direction(record.direction),
+                method: None,
+                path: None,
+                protocol: None,
+                authority: None,
+                response_code: 0,
+                response_flags: flags(record.reason, record.limited),
+                response_code_details: record.reason.map_or("", |reason: Reason| reason.row().code),
+                grpc_status: None,
+                duration: record.duration.as_millis() as u64,
+                bytes_received: record.bytes_received,
+                bytes_sent: record.bytes_sent,
+                downstream_remote_address: record.downstream.map(Shown),
+                upstream_host: record.upstream.map(Shown),
+                upstream_cluster: record.host.map(model::Hostname::as_str),
+                route_name: None,
+                request_id: None,
+                source_principal: source,
+                destination_principal: destination,
+                policy: record.denial.map(denying_policy),
+                policy_rule: record.denial.and_then(denying_rule),
+                allow_policies: record.denial.map(allow_policies).unwrap_or_default(),
+                shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
+                shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
+                shadow_engine_result: record.dry_run.and_then(shadow_result),
+                attempts: record.attempts,
+            },
+            buffer,
+        );
     }
 
-    fn send(&self, line: &Line<'_>) {
-        let mut bytes = Vec::with_capacity(768);
+    fn send(&self, line: &Line<'_>, buffer: &mut Vec<u8>) {
+        buffer.clear();
         // Writing plain values into memory cannot fail; a line that did would be counted as dropped.
-        let is_written = serde_json::to_writer(&mut bytes, line).is_ok();
-        bytes.push(b'\n');
+        let is_written = serde_json::to_writer(&mut *buffer, line).is_ok();
+        buffer.push(b'\n');
         match is_written {
-            true => self.0.write(bytes),
+            true => self.0.write(buffer),
             false => self.0.dropped().inc(),
         }
     }
@@ -136,7 +149,7 @@ impl AccessLog {
 /// One line. Field names are those of Envoy's default format and of Istio's JSON log.
 #[derive(Serialize)]
 struct Line<'a> {
-    start_time: &'a str,
+    start_time: Shown<Rfc3339Ms>,
     direction: &'static str,
     method: Option<&'a str>,
     path: Option<&'a str>,
@@ -150,13 +163,13 @@ struct Line<'a> {
     duration: u64,
     bytes_received: u64,
     bytes_sent: u64,
-    downstream_remote_address: Option<String>,
-    upstream_host: Option<String>,
+    downstream_remote_address: Option<Shown<SocketAddr>>,
+    upstream_host: Option<Shown<SocketAddr>>,
     upstream_cluster: Option<&'a str>,
-    route_name: Option<String>,
+    route_name: Option<Shown<Named<'a>>>,
     request_id: Option<&'a str>,
-    source_principal: Option<String>,
-    destination_principal: Option<String>,
+    source_principal: Option<Shown<&'a SpiffeId>>,
+    destination_principal: Option<Shown<&'a SpiffeId>>,
     /// `NAMESPACE/NAME` of the policy that denied it; [`NONE`]: none of `allow_policies` matched.
     policy: Option<String>,
     /// Index of the rule of `policy`, from 0.
@@ -177,17 +190,35 @@ struct Line<'a> {
     attempts: u32,
 }
 
-fn principals(
+/// Written as it is shown, without a string of its own.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// An object as `NAMESPACE/NAME`.
+struct Named<'a>(&'a ObjectRef);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.0.namespace, self.0.name)
+    }
+}
+
+fn principals<'a>(
     direction: Direction,
-    own: Option<&SpiffeId>,
-    peer: Option<&SpiffeId>,
-) -> (Option<String>, Option<String>) {
+    own: Option<&'a SpiffeId>,
+    peer: Option<&'a SpiffeId>,
+) -> (Option<Shown<&'a SpiffeId>>, Option<Shown<&'a SpiffeId>>) {
     let (source, destination) = match direction {
         Direction::Inbound => (peer, own),
         Direction::Outbound | Direction::Gateway => (own, peer),
         Direction::EastWest => (peer, None),
     };
-    (source.map(SpiffeId::to_string), destination.map(SpiffeId::to_string))
+    (source.map(Shown), destination.map(Shown))
 }
 
 fn direction(direction: Direction) -> &'static str {

@@ -27,6 +27,8 @@ pub struct Recorder {
     own_epoch: Cell<u64>,
     own_id: RefCell<Option<SpiffeId>>,
     logged: Cell<(Instant, u32)>,
+    /// Lines of the access log are formatted here.
+    line: RefCell<Vec<u8>>,
 }
 
 impl Recorder {
@@ -47,7 +49,7 @@ impl Recorder {
         });
         self.verdicts(record.dry_run, record.denial);
         if let Some(log) = &self.observe.log {
-            log.request(record, self.own_id.borrow().as_ref());
+            log.request(record, self.own_id.borrow().as_ref(), &mut self.line.borrow_mut());
         }
     }
 
@@ -80,7 +82,7 @@ impl Recorder {
         });
         self.verdicts(record.dry_run, record.denial);
         if let Some(log) = &self.observe.log {
-            log.tcp(record, self.own_id.borrow().as_ref());
+            log.tcp(record, self.own_id.borrow().as_ref(), &mut self.line.borrow_mut());
         }
     }
 
@@ -149,6 +151,7 @@ impl Observe {
             own_epoch: Cell::new(self.own_epoch.load(Ordering::Acquire)),
             own_id: RefCell::new(self.own().id.clone()),
             logged: Cell::new((self.clock.now(), 0)),
+            line: RefCell::default(),
         }
     }
 }
