@@ -1,4 +1,4 @@
-//! One body for both versions: nothing, bytes in hand, hyper's, a stream's of HTTP/2, or anybody's in a box.
+//! One body for both versions: nothing, bytes in hand, what is still to come in either version, or anybody's in a box.
 //!
 //! An ordinary message is never boxed. Whoever wants to know what passed, and how it ended, attaches a `Watch`:
 //! giving up on a body is only visible as its drop, so the watch is called from there too.
@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use crate::budget::Budget;
 use crate::error::BoxError;
+use crate::http1;
 use crate::http2::recv::RecvBody;
 use crate::reply::ResetCode;
 
@@ -28,7 +29,7 @@ pub struct Body {
 enum Kind {
     Empty,
     Full(Bytes),
-    Hyper(hyper::body::Incoming),
+    Http1(http1::recv::Http1Body),
     /// Boxed, as it would make all other bodies larger, and each message is moved many times.
     H2(Box<RecvBody>),
     Other(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
@@ -97,9 +98,8 @@ impl Body {
         Body { kind: Kind::Other(Box::pin(body)), watch: None, budget: None }
     }
 
-    pub(crate) fn hyper(body: hyper::body::Incoming) -> Self {
-        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::Hyper(body) };
-        Body { kind, watch: None, budget: None }
+    pub(crate) fn http1(body: http1::recv::Http1Body) -> Self {
+        Body { kind: Kind::Http1(body), watch: None, budget: None }
     }
 
     pub(crate) fn h2(body: RecvBody) -> Self {
@@ -145,7 +145,7 @@ impl Body {
         match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
-            Kind::Hyper(body) => body.is_end_stream(),
+            Kind::Http1(body) => body.is_end_stream(),
             Kind::H2(body) => body.is_end_stream(),
             Kind::Other(body) => body.is_end_stream(),
         }
@@ -251,10 +251,7 @@ impl Body {
                 self.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Kind::Hyper(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|cause| BodyError::Broken(cause.into()))))
-            }
+            Kind::Http1(body) => body.poll_frame(cx),
             Kind::H2(body) => body.poll_frame(cx),
             Kind::Other(body) => body.as_mut().poll_frame(cx),
         }
@@ -299,7 +296,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Hyper(body) => body.size_hint(),
+            Kind::Http1(body) => body.size_hint(),
             Kind::H2(body) => body.size_hint(),
             Kind::Other(body) => body.size_hint(),
         }
@@ -343,7 +340,7 @@ impl fmt::Debug for Body {
         let kind = match &self.kind {
             Kind::Empty => "empty",
             Kind::Full(_) => "full",
-            Kind::Hyper(_) => "http1",
+            Kind::Http1(_) => "http1",
             Kind::H2(_) => "http2",
             Kind::Other(_) => "boxed",
         };

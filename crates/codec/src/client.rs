@@ -2,18 +2,16 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::BoxError;
+use crate::http1::{self, OneShotError};
 
 /// How long a call may take from connecting to the last byte, and how much may come back.
 #[derive(Clone, Copy, Debug)]
@@ -144,33 +142,10 @@ where
         request.headers_mut().insert(HOST, host);
     }
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    let broke = |cause: hyper::Error| ClientError::Exchange(cause.into());
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(broke)?;
-    let answer = async {
-        let response = sender.send_request(request.map(Full::new)).await.map_err(broke)?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, limit).collect().await.map_err(|cause| {
-            if cause.is::<LengthLimitError>() {
-                ClientError::TooLarge { limit }
-            } else {
-                ClientError::Exchange(cause)
-            }
-        })?;
-        Ok(Response::from_parts(parts, body.to_bytes()))
-    };
-    let mut connection = pin!(connection);
-    let mut answer = pin!(answer);
-    let mut running = true;
-    // Driven here and not by a task of its own: when this future ends, so does the connection.
-    std::future::poll_fn(|cx| {
-        if running {
-            // Its failure reaches the answer.
-            running = connection.as_mut().poll(cx).is_pending();
-        }
-        answer.as_mut().poll(cx)
+    http1::exchange(io, request, limit).await.map_err(|error| match error {
+        OneShotError::TooLarge => ClientError::TooLarge { limit },
+        OneShotError::Failed(cause) => ClientError::Exchange(cause.into()),
     })
-    .await
 }
 
 #[cfg(test)]

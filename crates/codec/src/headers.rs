@@ -55,7 +55,7 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-fn is_for_head(name: &HeaderName) -> bool {
+pub(crate) fn is_for_head(name: &HeaderName) -> bool {
     const FOR_HEAD: [HeaderName; 14] = [
         header::AUTHORIZATION,
         header::CONTENT_ENCODING,

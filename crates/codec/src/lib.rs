@@ -1,7 +1,7 @@
-//! Layer 1. Bytes and messages: HTTP/1 (hyper), HTTP/2, tunnels, relay, the connection's budget.
+//! Layer 1. Bytes and messages: HTTP/1, HTTP/2, tunnels, relay, the connection's budget.
 //!
 //! One `Body` for all versions, one `Reply` for all servers, one `SendError` for all clients. It never routes
-//! and knows no policy; nobody else names hyper. After a server handed out a request, the `host` header is
+//! and knows no policy. After a server handed out a request, the `host` header is
 //! the one authority, and the target is in origin form except for CONNECT. Everything suits single-threaded
 //! runtimes: nothing is `Send` except `client`. Read next: `http1::server`, `http2::server`.
 

@@ -1,71 +1,46 @@
-//! Sending requests over one HTTP/1.1 connection.
+//! Sending requests over one HTTP/1.1 connection: who sends writes the request and reads its response in its own task,
+//! who reads the body of a response reads it from the connection. Nothing goes through a channel.
 
-use std::cell::Cell;
-use std::error::Error as _;
+mod line; // what sender, reader and watcher share
+mod upload; // the request out
+mod watch; // for what nobody else is there
+
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::oneshot;
+use http::header::UPGRADE;
+use http::{Method, Request, Response, StatusCode};
 
-use super::answers::{Answers, Asked};
-use crate::options::READ_BYTES_MAX;
-use crate::{Body, Io, SendError, SendErrorKind, Tunnel};
+use super::parse::{Framing, HeadFault, HeadLimits, ResponseHead, parse_response};
+use super::spare;
+use super::write::{Persistence, put_request};
+use crate::options::{HEADERS_MAX, READ_BYTES_MAX};
+use crate::{Body, Io, SendError, SendErrorKind, Tunnel, Violation};
+use line::{ClientLine, ClientStage, Upload};
+use upload::{UploadFault, poll_upload};
+
+/// What is taken of a response's head.
+const LIMITS: HeadLimits = HeadLimits { bytes: READ_BYTES_MAX, fields: HEADERS_MAX };
 
 /// Sends requests over one HTTP/1.1 connection, one at a time.
 ///
 /// Dropping it closes the connection once the exchange at hand has ended.
 pub struct Http1Sender {
-    requests: SendRequest<Body>,
-    /// Tells the connection to hand its stream over instead of closing it.
-    may_tunnel: Rc<Cell<bool>>,
-    tunnel: oneshot::Receiver<Tunnel>,
-    asked: Rc<Cell<Asked>>,
-    /// After a response with two readings: what comes next could be a part of it.
-    is_spoiled: bool,
+    line: Rc<ClientLine>,
 }
 
-/// Starts HTTP/1.1 on `io`. The future drives the connection and must be polled (spawned) by the caller.
+/// Starts HTTP/1.1 on `io`. The future watches the connection and must be polled (spawned) by the caller.
 ///
 /// # Errors
-/// `NotSent` if the connection cannot be set up.
+/// None so far.
+#[allow(clippy::unused_async, reason = "as for HTTP/2, which has to say something first")]
 pub async fn connect<I: Io>(io: I) -> Result<(Http1Sender, impl Future<Output = ()>), SendError> {
-    let asked = Rc::<Cell<Asked>>::default();
-    let (requests, connection) = Builder::new()
-        .max_buf_size(READ_BYTES_MAX)
-        .handshake(TokioIo::new(Answers::new(io, Rc::clone(&asked))))
-        .await
-        .map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))?;
-    let may_tunnel = Rc::new(Cell::new(false));
-    let (handover, tunnel) = oneshot::channel();
-    let driver = drive(connection, Rc::clone(&may_tunnel), handover);
-    Ok((Http1Sender { requests, may_tunnel, tunnel, asked, is_spoiled: false }, driver))
-}
-
-async fn drive<I: Io>(
-    mut connection: Connection<TokioIo<Answers<I>>, Body>,
-    may_tunnel: Rc<Cell<bool>>,
-    handover: oneshot::Sender<Tunnel>,
-) {
-    let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    if let Err(cause) = &ended {
-        // Whoever waits for a response was told.
-        tracing::trace!(%cause, "upstream connection ended");
-    }
-    let parts = connection.into_parts();
-    let mut io = parts.io.into_inner().into_inner();
-    if ended.is_ok() && may_tunnel.get() {
-        // Gone if nobody wants it any more.
-        let _ = handover.send(Tunnel::io(parts.read_buf, Box::new(io)));
-    } else {
-        let _ = io.shutdown().await;
-    }
+    let line = ClientLine::new(Box::new(io));
+    let watching = watch::watch(Rc::clone(&line));
+    Ok((Http1Sender { line }, watching))
 }
 
 impl Http1Sender {
@@ -79,48 +54,49 @@ impl Http1Sender {
     /// sense (its framing has two readings, for one), `HeadTooLarge` if its head is, else `Closed`.
     pub fn send(
         &mut self,
-        mut request: Request<Body>,
+        request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, SendError>> {
-        prepare(&mut request);
-        let method = request.method();
-        self.asked.set(Asked { is_head: method == Method::HEAD, is_connect: method == Method::CONNECT });
-        let may_tunnel = method == Method::CONNECT || request.headers().contains_key(UPGRADE);
-        self.may_tunnel.set(may_tunnel);
-        // Not in the future, which would hold a copy of the request for each of its states.
-        let sent = self.requests.try_send_request(request);
-        let is_spoiled = &mut self.is_spoiled;
-        async move {
-            match sent.await {
-                Ok(response) => {
-                    *is_spoiled = true;
-                    check_head(&response, may_tunnel)?;
-                    *is_spoiled = false;
-                    Ok(response.map(Body::hyper))
-                }
-                Err(mut refused) => Err(match refused.take_message() {
-                    Some(request) => SendError::not_sent(request, refused.into_error()),
-                    None => map_error(refused.into_error()),
-                }),
-            }
+        let line = &*self.line;
+        // What has come meanwhile is seen here, before anything is written.
+        line.0.borrow_mut().poll_watch(&mut Context::from_waker(Waker::noop()));
+        if !self.is_ready() {
+            let refused = SendState::Refused(SendError::not_sent(request, "connection is busy or closed"));
+            return Sending { line: &self.line, upload: None, asked: Outstanding::default(), state: refused };
         }
+        let (parts, body) = request.into_parts();
+        let asked = Outstanding {
+            is_head: parts.method == Method::HEAD,
+            is_connect: parts.method == Method::CONNECT,
+            may_change: parts.method == Method::CONNECT || parts.headers.contains_key(UPGRADE),
+        };
+        let mut state = line.0.borrow_mut();
+        let (encoder, persistence) = put_request(&parts, &body, &mut state.wire.output);
+        state.begin(persistence == Persistence::Kept);
+        spare::give_back_map(parts.headers);
+        let upload = Some(Upload { body, encoder });
+        Sending { line: &self.line, upload, asked, state: SendState::Asking }
     }
 
     /// Whether the last exchange ended cleanly in both directions, so that the next request may be sent.
     pub fn is_ready(&self) -> bool {
-        self.requests.is_ready() && !self.is_closed()
+        self.line.0.borrow().stage == ClientStage::Idle
     }
 
     /// Whether the connection ended.
     pub fn is_closed(&self) -> bool {
-        self.requests.is_closed() || self.is_spoiled
+        matches!(self.line.0.borrow().stage, ClientStage::Closed | ClientStage::Tunnel)
     }
 
     /// Polls for [`Http1Sender::ready`].
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.is_spoiled {
-            return Poll::Ready(Err(SendError::new(SendErrorKind::NotSent, "connection is spoiled")));
+        if self.is_closed() {
+            return Poll::Ready(Err(SendError::new(SendErrorKind::NotSent, "connection closed")));
         }
-        self.requests.poll_ready(cx).map_err(|cause| SendError::new(SendErrorKind::NotSent, cause))
+        if self.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        self.line.0.borrow_mut().set_waiting(cx.waker());
+        Poll::Pending
     }
 
     /// Waits until the connection may carry another request: the response was read to its end, the request was
@@ -136,64 +112,164 @@ impl Http1Sender {
     ///
     /// # Errors
     /// `Protocol` if the connection did not change its protocol.
+    #[allow(clippy::unused_async, reason = "the interface is that of a client whose connection is elsewhere")]
     pub async fn into_tunnel(self) -> Result<Tunnel, SendError> {
-        drop(self.requests);
-        self.tunnel.await.map_err(|cause| SendError::new(SendErrorKind::Protocol, cause))
+        let mut state = self.line.0.borrow_mut();
+        let taken = if state.stage == ClientStage::Tunnel { state.wire.take() } else { None };
+        let (early, io) = taken.ok_or_else(|| protocol("connection did not change its protocol"))?;
+        Ok(Tunnel::io(early, io))
     }
 }
 
-fn prepare(request: &mut Request<Body>) {
-    *request.version_mut() = Version::HTTP_11;
-    if let Some(authority) = request.uri().authority() {
-        if !request.headers().contains_key(HOST)
-            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+impl Drop for Http1Sender {
+    fn drop(&mut self) {
+        self.line.0.borrow_mut().abandon();
+    }
+}
+
+/// What the meaning of a response depends on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outstanding {
+    /// Whatever the head of the response says, it has no body.
+    is_head: bool,
+    /// What follows success is no body.
+    is_connect: bool,
+    /// The connection may become another protocol's.
+    may_change: bool,
+}
+
+/// Writes a request, and waits for the head of its response.
+struct Sending<'a> {
+    line: &'a Rc<ClientLine>,
+    /// What is not written yet.
+    upload: Option<Upload>,
+    asked: Outstanding,
+    state: SendState,
+}
+
+enum SendState {
+    /// Nothing was written.
+    Refused(SendError),
+    Asking,
+    Done,
+}
+
+impl Future for Sending<'_> {
+    type Output = Result<Response<Body>, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let sending = &mut *self;
+        match std::mem::replace(&mut sending.state, SendState::Done) {
+            SendState::Refused(error) => return Poll::Ready(Err(error)),
+            SendState::Asking => {}
+            SendState::Done => return Poll::Pending,
+        }
+        let polled = sending.poll_exchange(cx);
+        match &polled {
+            Poll::Pending => sending.state = SendState::Asking,
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => sending.line.close(),
+        }
+        polled
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let SendState::Asking = self.state {
+            self.line.close();
+        }
+    }
+}
+
+impl Sending<'_> {
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Body>, SendError>> {
+        if let Some(upload) = &mut self.upload
+            && let Poll::Ready(written) = poll_upload(self.line, upload, cx)
         {
-            request.headers_mut().insert(HOST, host);
+            self.upload = None;
+            match written {
+                Ok(()) => self.line.0.borrow_mut().end_upload(),
+                Err(UploadFault::Io(_)) => self.line.0.borrow_mut().fall_deaf(),
+                Err(fault) => return Poll::Ready(Err(SendError::new(SendErrorKind::Closed, fault))),
+            }
         }
-        if request.method() != Method::CONNECT {
-            let path = request.uri().path_and_query().cloned();
-            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        let head = ready!(self.poll_head(cx))?;
+        Poll::Ready(self.respond(head))
+    }
+
+    /// The head of the response, behind all interim ones.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, SendError>> {
+        let mut state = self.line.0.borrow_mut();
+        loop {
+            match parse_response(&mut state.wire.input, LIMITS) {
+                Ok(Some(head)) if is_interim(head.status) => spare::give_back_map(head.headers),
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {
+                    let read = ready!(state.wire.poll_fill(cx)).map_err(closed)?;
+                    if read == 0 {
+                        return Poll::Ready(Err(closed(io::ErrorKind::UnexpectedEof.into())));
+                    }
+                }
+                Err(unfit) => return Poll::Ready(Err(unfit_error(unfit))),
+            }
         }
+    }
+
+    fn respond(&mut self, head: ResponseHead) -> Result<Response<Body>, SendError> {
+        let Outstanding { is_head, is_connect, may_change } = self.asked;
+        let status = head.status;
+        let changes = status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success());
+        if changes && !may_change {
+            return Err(protocol("change of protocol that nobody asked for"));
+        }
+        let upload = self.upload.take();
+        {
+            let mut state = self.line.0.borrow_mut();
+            if changes {
+                state.stage = ClientStage::Tunnel;
+            }
+            if upload.is_some() {
+                state.upload = upload;
+            }
+            if changes || state.upload.is_some() {
+                state.wake_watcher();
+            }
+        }
+        let is_bodiless =
+            changes || is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let framing = if is_bodiless { Framing::Empty } else { head.framing };
+        Ok(self.line.response(head, framing))
     }
 }
 
-/// Refuses what hyper reads in one of several ways: somebody else would read it in another.
-fn check_head<B>(response: &Response<B>, may_tunnel: bool) -> Result<(), SendError> {
-    let headers = response.headers();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    let has_other_coding = coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    let complaint = if coding.is_some() && headers.contains_key(CONTENT_LENGTH) {
-        "response with content-length and transfer-encoding"
-    } else if codings.next().is_some() || has_other_coding {
-        "response with a transfer-encoding other than chunked"
-    } else if coding.is_some() && response.version() != Version::HTTP_11 {
-        "HTTP/1.0 response with transfer-encoding"
-    } else if !crate::body::has_one_length(headers) {
-        "response with a repeated or odd content-length"
-    } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_tunnel {
-        "change of protocol that nobody asked for"
-    } else {
-        return Ok(());
-    };
-    Err(SendError::new(SendErrorKind::Protocol, complaint))
+/// Whether another head follows for the same request.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-fn map_error(cause: hyper::Error) -> SendError {
-    let kind = if cause.is_parse_too_large() {
-        SendErrorKind::HeadTooLarge
-    } else if cause.is_parse() {
-        SendErrorKind::Protocol
-    } else if has_timed_out(&cause) {
-        SendErrorKind::Silent
-    } else {
-        SendErrorKind::Closed
-    };
-    SendError::new(kind, cause)
+fn protocol(complaint: &'static str) -> SendError {
+    SendError::new(SendErrorKind::Protocol, complaint)
 }
 
-/// Whether the kernel gave the peer up.
-fn has_timed_out(cause: &hyper::Error) -> bool {
-    let io = cause.source().and_then(|source| source.downcast_ref::<io::Error>());
-    io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
+fn unfit_error(unfit: HeadFault) -> SendError {
+    let complaint = match unfit {
+        HeadFault::TooLarge | HeadFault::TargetTooLong => {
+            return SendError::new(SendErrorKind::HeadTooLarge, "head of a response too large");
+        }
+        HeadFault::Broken(Violation::BothLengths) => "response with content-length and transfer-encoding",
+        HeadFault::Broken(Violation::ContentLength) => "response with a repeated or odd content-length",
+        HeadFault::Broken(Violation::TransferEncoding) => {
+            "response with a transfer-encoding other than chunked"
+        }
+        HeadFault::Broken(Violation::OldVersion) => "HTTP/1.0 response with transfer-encoding",
+        HeadFault::Broken(_) => "response that is none, or that others may read in another way",
+    };
+    protocol(complaint)
+}
+
+/// The connection ended; or the kernel gave the peer up.
+fn closed(cause: io::Error) -> SendError {
+    let is_silent = cause.kind() == io::ErrorKind::TimedOut;
+    SendError::new(if is_silent { SendErrorKind::Silent } else { SendErrorKind::Closed }, cause)
 }

@@ -1,14 +1,29 @@
-//! HTTP/1.1: a server and a client over hyper, with a strict look at raw bytes in front of each.
+//! HTTP/1.1, sans-IO: what bytes mean (`parse`, `framing`) and how they are written (`write`) is pure; `server` and
+//! `client` carry it to streams.
+//!
+//! It is stricter than the RFC where leniency would give a message two readings: nothing passes that somebody behind
+//! us could read in another way. Read next: `parse`, `server`, `client`.
 
-mod gate; // framing, byte by byte
-mod gated; // the gate in the stream
+mod rules; // within a line
+mod spare; // memory used again
+
+mod parse; // heads
+mod framing; // where bodies end
+
+mod output; // what is to be written
+mod date; // of a response
+mod write; // heads and bodies out
+
+mod buffered; // a stream and its buffers
+pub(crate) mod recv; // a body that is still to come
+
 mod server;
-
-mod answers; // the same for what upstreams answer
 mod client;
+mod one_shot; // one exchange, for a client whose futures are `Send`
 
 pub use client::{Http1Sender, connect};
-pub(crate) use gate::is_host;
+pub(crate) use one_shot::{OneShotError, exchange};
+pub(crate) use rules::is_host;
 pub use server::serve;
 
 #[cfg(test)]

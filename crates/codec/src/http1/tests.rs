@@ -470,3 +470,4 @@ fn a_reset_ends_the_connection_without_an_answer() {
 
 mod early;
 mod hostile;
+mod one_task;

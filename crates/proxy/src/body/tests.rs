@@ -56,7 +56,7 @@ async fn a_large_body_is_sent_once() {
     assert!(!replay.is_replayable());
 }
 
-/// hyper goes on sending a body after an early answer: what it takes while the next attempt still connects would be
+/// A body is sent on after an early answer: what is taken while the next attempt still connects would be
 /// missing there.
 #[tokio::test(flavor = "current_thread")]
 async fn once_there_will_be_another_attempt_the_last_one_takes_nothing_more() {

@@ -16,7 +16,7 @@ use codec::{Body, SendError, SendErrorKind};
 use decide::filter::RequestHead;
 use decide::listener::AppProtocol;
 use futures_util::TryFutureExt;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Request, Response};
 use model::Reason;
 use model::route::{RetryPolicy, RouteRule};
 use model::service::{Endpoint, Protocol, Reach};
@@ -113,7 +113,7 @@ impl Upstream {
         request: impl FnOnce() -> Request<Body>,
     ) -> Result<UpstreamAnswer, AttemptError> {
         let mut lease = self.http1.lease(address).await?;
-        let outcome = match lease.send(framed(request())).await {
+        let outcome = match lease.send(request()).await {
             Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
                 if lease.age == Age::Reused =>
             {
@@ -286,17 +286,6 @@ fn finish(
         Err(_) if body.is_broken() => Err(log.broken_off()),
         Err(reason) => Err(reason),
     }
-}
-
-/// Says that there is a body where hyper would take a method of unknown length to have none, and drop it.
-fn framed(mut request: Request<Body>) -> Request<Body> {
-    let is_unexpected = matches!(*request.method(), Method::GET | Method::HEAD)
-        && !request.body().is_end_stream()
-        && !request.headers().contains_key(header::CONTENT_LENGTH);
-    if is_unexpected {
-        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    request
 }
 
 /// On a stream of its own. The request is not in the future, which would hold a copy of it.

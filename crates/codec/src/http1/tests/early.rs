@@ -160,7 +160,7 @@ fn a_client_that_ends_its_side_is_waited_for_only_so_long() {
         let options = ServerOptions::default();
         let serving =
             spawn_local(async move { serve(server, &options, std::future::pending(), service).await });
-        // With the next one behind it, which hyper does not look at.
+        // With the next one behind it, which is not looked at yet.
         client.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2)).await.unwrap();
         let begun = tokio::time::Instant::now();
         tokio::time::advance(Duration::from_secs(100)).await;

@@ -105,7 +105,7 @@ fn a_client_behind_a_stream_that_buffers_is_cut_too() {
 
 #[test]
 fn a_client_that_reads_nothing_is_cut() {
-    // More than hyper keeps, so that the exchange stays open; and so little that it is over for hyper.
+    // More than is taken ahead, so that the exchange stays open; and so little that it is over but for its bytes.
     for len in [10_000_000, 1_000] {
         run(async move {
             let (mut client, server) = duplex(64);
