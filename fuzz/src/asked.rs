@@ -27,8 +27,9 @@ const TURNS_BETWEEN: usize = 4;
 /// How long anything may take; in one process nothing really waits.
 const HANG: Duration = Duration::from_secs(3_600);
 
-/// How an end begins that none should come to.
+/// Ends that none should come to; the first is followed by its place.
 pub(crate) const PANICS: &str = "panics";
+pub(crate) const HANGS: &str = "hangs";
 
 thread_local! {
     /// A panic is a finding.
@@ -68,7 +69,7 @@ impl InProcess {
         IS_ASKING.set(false);
         let ended = match ended {
             Ok(Ok(end)) => end,
-            Ok(Err(_)) => "hangs".into(),
+            Ok(Err(_)) => HANGS.into(),
             Err(_) => String::new(),
         };
         // Also one in a task, which ends that task alone.

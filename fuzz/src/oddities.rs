@@ -55,43 +55,51 @@ pub(crate) fn has_field_line(case: &Case, is_it: impl Fn(&[u8]) -> bool) -> bool
     has_head(case, |head| head.fields.iter().any(|line| is_it(line)))
 }
 
-/// LF without CR, or CR without LF; a length that is wrong may make one.
-pub(crate) fn has_bare_line_end(case: &Case) -> bool {
+/// As `has_bare_line_end`, and a length that is wrong may make one.
+pub(crate) fn may_have_bare_line_end(case: &Case) -> bool {
+    has_bare_line_end(case) || case.contains(b"content-length")
+}
+
+/// LF without CR, or CR without LF.
+fn has_bare_line_end(case: &Case) -> bool {
     let bytes = &case.bytes;
-    if case.contains(b"content-length") {
-        return true;
-    }
     let is_bare = |pair: &[u8]| (pair[0] == b'\r') != (pair[1] == b'\n');
     bytes.first() == Some(&b'\n') || bytes.windows(2).any(is_bare)
 }
 
 pub(crate) fn has_host_twice_or_odd(case: &Case) -> bool {
-    has_head(case, |head| {
-        let hosts = head.values(b"host");
-        let is_clean = |host: &&[u8]| {
-            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte);
-            !host.is_empty() && host.iter().all(is_plain)
-        };
-        hosts.len() > 1
-            || !hosts.iter().all(is_clean)
-            || (hosts.is_empty() && head.first.ends_with(b"HTTP/1.1"))
-    })
+    // To somebody CR alone is a part of a value.
+    has_bare_line_end(case)
+        || has_head(case, |head| {
+            let hosts = head.values(b"host");
+            let is_clean = |host: &&[u8]| {
+                let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte);
+                !host.is_empty() && host.iter().all(is_plain)
+            };
+            hosts.len() > 1
+                || !hosts.iter().all(is_clean)
+                || (hosts.is_empty() && head.first.ends_with(b"HTTP/1.1"))
+        })
 }
 
 pub(crate) fn has_length_twice_or_odd(case: &Case) -> bool {
-    has_head(case, |head| {
-        let lengths = head.values(b"content-length");
-        let is_plain =
-            |length: &&[u8]| (1..19).contains(&length.len()) && length.iter().all(u8::is_ascii_digit);
-        lengths.len() > 1 || !lengths.iter().all(is_plain) || head.first.starts_with(b"CONNECT")
-    })
+    // To somebody CR alone is a part of a value.
+    has_bare_line_end(case)
+        || has_head(case, |head| {
+            let lengths = head.values(b"content-length");
+            let is_plain =
+                |length: &&[u8]| (1..19).contains(&length.len()) && length.iter().all(u8::is_ascii_digit);
+            lengths.len() > 1 || !lengths.iter().all(is_plain) || head.first.starts_with(b"CONNECT")
+        })
 }
 
 pub(crate) fn has_coding_twice_or_odd(case: &Case) -> bool {
-    has_head(case, |head| {
-        let codings = head.values(b"transfer-encoding");
-        codings.len() > 1 || !codings.iter().all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
-    })
+    // To somebody CR alone is a part of a value.
+    has_bare_line_end(case)
+        || has_head(case, |head| {
+            let codings = head.values(b"transfer-encoding");
+            codings.len() > 1 || !codings.iter().all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+        })
 }
 
 pub(crate) fn has_length_and_coding(case: &Case) -> bool {
@@ -181,6 +189,24 @@ pub(crate) fn has_odd_status_line(case: &Case) -> bool {
         _ => false,
     };
     case.bytes.starts_with(b"\r") || has_blank_lines(case) || has_head(case, |head| !is_status(head.first))
+}
+
+/// A stream that is said to depend on itself.
+pub(crate) fn depends_on_itself(case: &Case) -> bool {
+    let mut rest = &case.bytes[..];
+    while let [high, middle, low, kind, flags, stream @ ..] = rest
+        && let Some((stream, behind)) = stream.split_first_chunk::<4>()
+    {
+        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        let (payload, next) = behind.split_at(len.min(behind.len()));
+        let start = usize::from(*kind == 1 && flags & 0x8 != 0);
+        let has_priority = *kind == 2 || (*kind == 1 && flags & 0x20 != 0);
+        if has_priority && payload.get(start..start + 4) == Some(&stream[..]) {
+            return true;
+        }
+        rest = next;
+    }
+    false
 }
 
 /// Kinds of all frames of HTTP/2.

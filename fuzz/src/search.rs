@@ -94,15 +94,16 @@ impl Search {
         let (ours, others) = self.read(family, &case)?;
         self.messages += ours.taken.iter().filter(|message| message.is_whole).count() as u64;
         for (other, theirs) in others {
-            let Some(kind) = differ(other, &ours, &theirs) else { continue };
-            let found = Difference { case: &case, other, kind, ours: &ours, theirs: &theirs };
-            match explain(&found) {
-                Some(class) => *self.explained.entry(class.name).or_default() += 1,
-                None if self.is_repeated(family, other, kind, &case)? => {
-                    self.note(seed, family, other, kind, case.clone())?;
+            for kind in differ(other, &ours, &theirs) {
+                let found = Difference { case: &case, other, kind, ours: &ours, theirs: &theirs };
+                match explain(&found) {
+                    Some(class) => *self.explained.entry(class.name).or_default() += 1,
+                    None if self.is_repeated(family, other, kind, &case)? => {
+                        self.note(seed, family, other, kind, case.clone())?;
+                    }
+                    // Processes have their moods, as when a client goes away just then.
+                    None => self.moods += 1,
                 }
-                // Processes have their moods, as when a client goes away just then.
-                None => self.moods += 1,
             }
         }
         Ok(())
@@ -112,7 +113,7 @@ impl Search {
     fn is_repeated(&self, family: Family, other: Other, kind: Kind, case: &Case) -> anyhow::Result<bool> {
         let (ours, others) = self.read(family, case)?;
         let theirs = others.iter().find(|(asked, _)| *asked == other);
-        Ok(theirs.is_some_and(|(_, theirs)| differ(other, &ours, theirs) == Some(kind)))
+        Ok(theirs.is_some_and(|(_, theirs)| differ(other, &ours, theirs).contains(&kind)))
     }
 
     /// What codec makes of `case`, and what the others do.
@@ -168,7 +169,7 @@ impl Search {
                 return false;
             }
             others.iter().filter(|(asked, _)| *asked == other).any(|(_, theirs)| {
-                differ(other, &ours, theirs) == Some(kind)
+                differ(other, &ours, theirs).contains(&kind)
                     && explain(&Difference { case, other, kind, ours: &ours, theirs }).is_none()
             })
         };
@@ -186,11 +187,14 @@ impl Search {
     }
 }
 
-fn differ(other: Other, ours: &Understanding, theirs: &Understanding) -> Option<Kind> {
+/// How two readings of the same case differ.
+fn differ(other: Other, ours: &Understanding, theirs: &Understanding) -> Vec<Kind> {
+    let first = |detail| in_order(ours, theirs, detail).into_iter().take(1).collect();
     match other {
-        _ if ours.end.starts_with(asked::PANICS) => Some(Kind::Panic),
-        Other::H2Server | Other::H2Client => in_streams(ours, theirs),
-        Other::Nginx => in_order(ours, theirs, Detail::HostName),
-        Other::HyperServer | Other::HyperClient | Other::HaProxy => in_order(ours, theirs, Detail::Exact),
+        _ if ours.end.starts_with(asked::PANICS) || ours.end == asked::HANGS => vec![Kind::Failure],
+        Other::H2Server => in_streams(ours, theirs),
+        Other::H2Client => in_order(ours, theirs, Detail::Exact),
+        Other::Nginx => first(Detail::HostName),
+        Other::HyperServer | Other::HyperClient | Other::HaProxy => first(Detail::Exact),
     }
 }
