@@ -25,7 +25,7 @@ const LEAF_LIFE_S: u64 = 12 * 3600;
 
 /// A running control plane; ends when dropped.
 pub(crate) struct RunningControl {
-    _running: RunningProgram,
+    running: RunningProgram,
     api: SocketAddr,
 }
 
@@ -64,7 +64,12 @@ impl RunningControl {
         let log = folder.join("control.log");
         let mut running = RunningProgram::start_hearing("leno control", core, &command, &log, issuer()?)?;
         running.wait_for(at.api)?;
-        Ok(RunningControl { _running: running, api: at.api })
+        Ok(RunningControl { running, api: at.api })
+    }
+
+    /// The process.
+    pub(crate) fn running(&self) -> &RunningProgram {
+        &self.running
     }
 
     /// A connection to its API.

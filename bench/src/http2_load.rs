@@ -72,13 +72,13 @@ pub(crate) fn put(shape: Shape) -> Result<()> {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Tally {
     latencies_ms: Vec<f64>,
     errors: f64,
 }
 
 async fn all(shape: Shape) -> Result<Load> {
-    let seen = Rc::new(RefCell::new(Seen::default()));
+    let seen = Rc::new(RefCell::new(Tally::default()));
     let began = Instant::now();
     let until = began + Duration::from_secs(shape.seconds);
     let mut loops = Vec::new();
@@ -111,7 +111,7 @@ async fn all(shape: Shape) -> Result<Load> {
     Ok(Load { requests, seconds, p50_ms, p99_ms, errors: seen.errors })
 }
 
-async fn call_until(client: SendRequest<Bytes>, kind: Call, until: Instant, seen: Rc<RefCell<Seen>>) {
+async fn call_until(client: SendRequest<Bytes>, kind: Call, until: Instant, seen: Rc<RefCell<Tally>>) {
     let mut client = client;
     while Instant::now() < until {
         let began = Instant::now();

@@ -28,6 +28,7 @@ mod told; // processes that answer
 mod wrk; // the generator for HTTP/1.1
 mod open_load; // the one at a constant rate
 mod tcp_load; // the one for opaque bytes
+mod subscribers; // many proxies, for a control plane
 mod http2_load; // the generator for HTTP/2
 mod http2_app; // and what answers it
 
@@ -38,6 +39,7 @@ mod measured; // before it is a report
 mod options; // the command line
 mod statistics; // medians and intervals
 mod chart; // SVG
+mod gates; // all in one table
 mod report; // Markdown
 
 use std::net::SocketAddr;
@@ -101,12 +103,14 @@ enum Tool {
     /// A gateway whose allocator counts
     CountedGateway { directory: PathBuf },
     /// Does as many requests as standard input says
-    ToldCaller { to: SocketAddr },
+    Caller { to: SocketAddr },
     /// Answers over HTTP/2
     Http2App {
         #[arg(long)]
         at: SocketAddr,
     },
+    /// Many proxies on one control plane
+    Subscribers { control: SocketAddr, host: String, tokens: PathBuf },
     /// Takes bytes and counts them
     TcpSink { at: SocketAddr },
     /// As many bytes as are taken
@@ -135,7 +139,7 @@ fn main() -> Result<ExitCode> {
         None => match chosen(&scenarios, &options)?.as_slice() {
             [one] => {
                 let outcome = (one.run)(&options).with_context(|| format!("measure {}", one.name))?;
-                report::put(&options.out, &outcome)?;
+                report::put(&options.out, &options.folder()?, &outcome)?;
             }
             several => return each_by_itself(several),
         },
@@ -188,8 +192,9 @@ fn run_tool(tool: Tool) -> Result<()> {
         Tool::Probe { to, path } => probe::run(to, &path),
         Tool::CountedSidecar(options) => allocations::run_sidecar(options),
         Tool::CountedGateway { directory } => allocations::run_gateway(&directory),
-        Tool::ToldCaller { to } => caller::run(to),
+        Tool::Caller { to } => caller::run(to),
         Tool::Http2App { at } => http2_app::run(at),
+        Tool::Subscribers { control, host, tokens } => subscribers::run(control, &host, &tokens),
         Tool::TcpSink { at } => tcp_load::sink(at),
         Tool::TcpLoad { to, connections, seconds } => tcp_load::put(to, connections, seconds),
         Tool::OpenLoad { to, connections, rate, seconds } => open_load::put(to, connections, rate, seconds),

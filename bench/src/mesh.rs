@@ -4,7 +4,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use model::address::{PORT_ADMIN, PORT_CONTROL, PORT_CONTROL_METRICS, mesh_only_candidate};
@@ -80,14 +79,9 @@ impl<'a> Mesh<'a> {
         write_documents(&self.folder, self.app, weight)
     }
 
-    /// Bytes that the control plane has sent to proxies so far, as the kernel counts them.
+    /// Bytes that the control plane has sent to proxies so far.
     pub(crate) fn sent_bytes(&self) -> Result<f64> {
-        let output = Command::new("ss").args(["-tinH", &format!("sport = :{PORT_CONTROL}")]).output();
-        let said = output.context("run ss")?.stdout;
-        let said = String::from_utf8_lossy(&said);
-        let counts =
-            said.split_whitespace().filter_map(|word| word.strip_prefix("bytes_sent:")?.parse::<f64>().ok());
-        Ok(counts.sum())
+        process::sent_bytes(PORT_CONTROL)
     }
 
     /// Where a caller reaches the service.

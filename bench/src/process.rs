@@ -167,13 +167,34 @@ pub(crate) fn wait_for(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
+/// Bytes sent so far on the connections that came in at `port`, as the kernel counts them.
+pub(crate) fn sent_bytes(port: u16) -> Result<f64> {
+    let output =
+        Command::new("ss").args(["-tinH", &format!("sport = :{port}")]).output().context("run ss")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let counts =
+        said.split_whitespace().filter_map(|word| word.strip_prefix("bytes_sent:")?.parse::<f64>().ok());
+    Ok(counts.sum())
+}
+
+/// Lets time pass in which something else is watched.
+pub(crate) fn pass(time: Duration) {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(time);
+}
+
 /// Runs a command to its end, with `words` on its standard input.
 ///
 /// # Errors
 /// It fails.
 pub(crate) fn run(command: &[String], words: &str) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;
-    let child = Command::new(program).args(arguments).stdin(input(words)?).stderr(Stdio::piped()).spawn();
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(input(words)?)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
     let output = child.with_context(|| format!("run {program}"))?.wait_with_output()?;
     if !output.status.success() {
         bail!("{}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr).trim());

@@ -7,20 +7,28 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::chart::Chart;
+use crate::folder::Folder;
+use crate::gates::{self, Figure};
 use crate::measured::{Block, Comparison, Measured};
 use crate::process;
 use crate::statistics::Estimate;
+
+/// The section that comes before all others.
+const FIRST: &str = "## Gates";
 
 /// What a scenario ends with.
 pub(crate) struct ScenarioReport {
     /// Markdown, from its heading on.
     pub section: String,
     pub charts: Vec<Chart>,
+    /// What gates are about.
+    pub figures: Vec<Figure>,
 }
 
 /// Puts a section into the document, in the place of an earlier one of the same heading, and its charts beside it.
-pub(crate) fn put(path: &Path, outcome: &ScenarioReport) -> Result<()> {
+pub(crate) fn put(path: &Path, folder: &Folder, outcome: &ScenarioReport) -> Result<()> {
     let document = fs::read_to_string(path).unwrap_or_default();
+    let document = placed(&document, &gates::section(folder, &outcome.figures)?);
     let charts = path.with_extension("");
     fs::create_dir_all(&charts).with_context(|| format!("create {}", charts.display()))?;
     for chart in &outcome.charts {
@@ -40,9 +48,27 @@ fn placed(document: &str, section: &str) -> String {
     let mut all: Vec<String> = others.map(|old| format!("## {}\n", old.trim_end())).collect();
     match all.iter_mut().find(|old| old.lines().next() == Some(heading)) {
         Some(old) => section.clone_into(old),
+        None if heading == FIRST => all.insert(0, section.to_owned()),
         None => all.push(section.to_owned()),
     }
     format!("{HEAD}\n{}", all.join("\n"))
+}
+
+/// What gates may be about: Leno's cost in relation to `peers`.
+pub(crate) fn figures(scenario: &str, comparisons: &[Comparison], peers: &[&str]) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for comparison in comparisons {
+        let Some(leno) = comparison.find("Leno") else { continue };
+        let name = |what: &str| format!("{scenario}/{}/{what}", comparison.label);
+        for peer in peers {
+            let ratio = comparison.ratio(leno, peer);
+            figures.extend(ratio.map(|value| Figure { name: name(&format!("Leno of {peer}")), value }));
+        }
+        let speed = comparison.speed_ratio(leno, "direct");
+        figures.extend(speed.map(|value| Figure { name: name("Leno speed of direct"), value }));
+        figures.extend(leno.syscalls.map(|calls| Figure::exact(name("system calls"), calls)));
+    }
+    figures
 }
 
 /// What all contenders cost under one load, and in relation to `peers`.

@@ -6,6 +6,7 @@ mod http1; // plain, one worker
 mod http2; // plain HTTP/2 and gRPC
 mod latency; // what sidecars add to it
 mod pair; // two sidecars in a chain
+mod proxies; // many of them on one control plane
 mod routes; // what many of them cost
 mod tcp; // opaque bytes through two sidecars
 mod world; // what many objects cost
@@ -45,5 +46,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     row("tcp", true, tcp::run, "opaque TCP through two sidecars, CPU a gigabyte"),
     row("bulk", true, bulk::run, "HTTP/2 uploads and downloads, of direct"),
     row("routes", true, routes::run, "memory and writes with many HTTPRoutes"),
+    row("proxies", true, proxies::run, "a control plane with 100 and 1,000 simulated proxies"),
     row("world", true, world::run, "memory and changes with many objects, in `translate` alone"),
 ];

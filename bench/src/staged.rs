@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -29,6 +30,8 @@ const TCP_PORT: u16 = 81;
 const PORTS: [(&str, u16); 3] = [("null", 15_101), ("haproxy", 15_121), ("envoy", 15_131)];
 /// Of the plain proxy, on loopback at the callee's host.
 const PLAIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15_111);
+/// What a call does not get through by then has failed.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 /// Logs that are larger are emptied between two blocks.
 const LOG_BYTES_KEPT: u64 = 1 << 20;
 
@@ -90,9 +93,11 @@ impl Staged {
         mesh: &'a Mesh<'a>,
     ) -> Result<Vec<Contender<'a>>> {
         let mut contenders = Vec::new();
-        for name in
-            ["null", "plain", "leno", "haproxy", "envoy"].into_iter().filter(|name| options.wants(name))
-        {
+        let all = match self.traffic {
+            Traffic::Http => ["null", "plain", "leno", "haproxy", "envoy"].as_slice(),
+            Traffic::Opaque => &["null", "leno", "haproxy", "envoy"],
+        };
+        for name in all.iter().filter(|name| options.wants(name)) {
             match self.contender(name, mesh) {
                 Ok(contender) => contenders.push(contender),
                 Err(cause) => eprintln!("without {name}: {cause:#}"),
@@ -166,8 +171,12 @@ impl Staged {
             Traffic::Http => probe(to, "/")?,
             Traffic::Opaque => tcp_load::command(LOAD_CORE, to, 1, 0)?,
         };
-        process::run(&self.stage.at_caller(&ask), "")
-            .with_context(|| format!("see the logs in {}", self.folder.text()))?;
+        let (ask, began) = (self.stage.at_caller(&ask), Instant::now());
+        while let Err(cause) = process::run(&ask, "") {
+            if began.elapsed() > READY_WITHIN {
+                return Err(cause).with_context(|| format!("see the logs in {}", self.folder.text()));
+            }
+        }
         Ok(running)
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     let mut contest = Contest::new("bulk", contenders);
     let (rounds, seconds) = if options.short { (2, 2) } else { (8, 3) };
     let mut section = String::from(ABOUT);
-    let mut versions = Vec::new();
+    let (mut versions, mut figures) = (Vec::new(), Vec::new());
     for (label, call, streams) in LOADS {
         let pace = Pace {
             label: label.to_owned(),
@@ -53,10 +53,11 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
         };
         let comparison = contest.run(&plain.folder, &pace, &put)?;
         section.push_str(&report::bulk(&comparison, &["HAProxy", "Envoy"]));
+        figures.extend(report::figures("bulk", std::slice::from_ref(&comparison), &["HAProxy", "Envoy"]));
         versions.extend(comparison.measured);
     }
     section.push_str(&report::versions(versions.iter()));
-    Ok(ScenarioReport { section, charts: Vec::new() })
+    Ok(ScenarioReport { section, charts: Vec::new(), figures })
 }
 
 const ABOUT: &str = "## HTTP/2 uploads and downloads

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::allocations::{self, CountedProxy};
 use crate::caller::{self, ToldCaller};
 use crate::folder::Folder;
+use crate::gates::Figure;
 use crate::limits::{CountLimits, LimitVerdict};
 use crate::mesh::{self, Logging, Mesh};
 use crate::options::Options;
@@ -65,7 +66,8 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     for count in &counts {
         let _ = writeln!(section, "| {} | {} |", count.about, rounded(count.value));
     }
-    Ok(ScenarioReport { section, charts: Vec::new() })
+    let figure = |count: &Count| Figure::exact(format!("counts/{}", count.name), count.value);
+    Ok(ScenarioReport { section, charts: Vec::new(), figures: counts.iter().map(figure).collect() })
 }
 
 /// All of them.

@@ -64,7 +64,8 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     );
     section.push_str(&report::versions(comparisons.iter().flat_map(|comparison| &comparison.measured)));
     let chart = Chart::of_comparisons("http1", "Plain HTTP/1.1 through one worker", &comparisons);
-    Ok(ScenarioReport { section, charts: vec![chart] })
+    let figures = report::figures("http1", &comparisons, &["HAProxy", "Envoy"]);
+    Ok(ScenarioReport { section, charts: vec![chart], figures })
 }
 
 /// System calls per request.

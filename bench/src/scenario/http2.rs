@@ -51,7 +51,8 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     }
     section.push_str(&report::versions(comparisons.iter().flat_map(|comparison| &comparison.measured)));
     let chart = Chart::of_comparisons("http2", "Plain HTTP/2 and gRPC through one worker", &comparisons);
-    Ok(ScenarioReport { section, charts: vec![chart] })
+    let figures = report::figures("http2", &comparisons, &["HAProxy", "Envoy"]);
+    Ok(ScenarioReport { section, charts: vec![chart], figures })
 }
 
 const ABOUT: &str = "## HTTP/2 and gRPC, one worker

@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
         versions.extend(comparison.measured);
     }
     section.push_str(&report::versions(versions.iter()));
-    Ok(ScenarioReport { section, charts: Vec::new() })
+    Ok(ScenarioReport { section, charts: Vec::new(), figures: Vec::new() })
 }
 
 fn table(comparison: &Comparison) -> String {

@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use crate::chart::Chart;
+use crate::gates::Figure;
 use crate::measured::{Block, Comparison};
 use crate::options::Options;
 use crate::peers;
 use crate::report::{self, ScenarioReport};
 use crate::staged::{Staged, Traffic};
-use crate::statistics::estimate;
+use crate::statistics::{Estimate, estimate};
 use crate::turns::{Contest, Pace, Restarts};
 
 /// Applications that call at the same time.
@@ -37,29 +38,31 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     }
     let mut section = String::from(ABOUT);
     let _ = writeln!(section, "Access log: {:?}.\n", options.log);
+    let mut figures = report::figures("pair", &comparisons, &["HAProxy", "Envoy"]);
     for comparison in &comparisons {
         section.push_str(&report::comparison(comparison, &["HAProxy", "Envoy"]));
-        section.push_str(&of_plain(comparison));
+        if let Some(ratio) = of_plain(comparison) {
+            let _ = writeln!(
+                section,
+                "With {}, a mesh proxy costs {:.2} ({:.2} to {:.2}) times what the plain proxy does.\n",
+                comparison.label, ratio.median, ratio.low, ratio.high
+            );
+            figures.push(Figure { name: format!("pair/{}/mesh of plain", comparison.label), value: ratio });
+        }
     }
     section
         .push_str(&report::versions(comparisons.iter().take(1).flat_map(|comparison| &comparison.measured)));
     let chart = Chart::of_comparisons("pair", "Two sidecars with mutual TLS over HTTP/2", &comparisons);
-    Ok(ScenarioReport { section, charts: vec![chart] })
+    Ok(ScenarioReport { section, charts: vec![chart], figures })
 }
 
 /// What one of Leno's two sidecars costs, of its plain proxy in the same round.
-fn of_plain(comparison: &Comparison) -> String {
-    let (Some(pair), Some(plain)) = (comparison.find("Leno"), comparison.find("Leno, plain")) else {
-        return String::new();
-    };
+fn of_plain(comparison: &Comparison) -> Option<Estimate> {
+    let (pair, plain) = (comparison.find("Leno")?, comparison.find("Leno, plain")?);
     let find = |round: usize| plain.blocks.iter().find(|block| block.round == round).map(Block::total_us);
     let ratios: Vec<f64> =
         pair.blocks.iter().filter_map(|block| Some(block.total_us() / 2.0 / find(block.round)?)).collect();
-    let ratio = estimate(&ratios);
-    format!(
-        "With {}, a mesh proxy costs {:.2} ({:.2} to {:.2}) times what the plain proxy does.\n\n",
-        comparison.label, ratio.median, ratio.low, ratio.high
-    )
+    (!ratios.is_empty()).then(|| estimate(&ratios))
 }
 
 const ABOUT: &str = "## Two sidecars with mutual TLS over HTTP/2

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::control_plane::{ApiClient, ControlAddresses, RunningControl};
 use crate::folder::Folder;
+use crate::gates::Figure;
 use crate::options::Options;
 use crate::process::{PROXY_CORE, RunningProgram};
 use crate::report::ScenarioReport;
@@ -44,7 +45,9 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
         .collect();
     let line = json!({"empty_mib": empty_mib, "routes": routes, "writes_per_s": writes});
     options.folder()?.append("routes.jsonl", &line.to_string())?;
-    Ok(ScenarioReport { section: section(empty_mib, &grown, &writes), charts: Vec::new() })
+    let figure = |at: &Grown| Figure::exact(format!("routes/{}/KiB", at.routes), at.each_kib(empty_mib));
+    let figures = grown.iter().map(figure).collect();
+    Ok(ScenarioReport { section: section(empty_mib, &grown, &writes), charts: Vec::new(), figures })
 }
 
 /// A gateway with so many routes more.
@@ -53,6 +56,12 @@ struct Grown {
     full_mib: f64,
     /// From the start to the first answer by the last route.
     served_s: f64,
+}
+
+impl Grown {
+    fn each_kib(&self, empty_mib: f64) -> f64 {
+        (self.full_mib - empty_mib) * 1024.0 / self.routes as f64
+    }
 }
 
 fn section(empty_mib: f64, grown: &[Grown], writes: &[(usize, f64)]) -> String {
@@ -64,7 +73,7 @@ fn section(empty_mib: f64, grown: &[Grown], writes: &[(usize, f64)]) -> String {
          | HTTPRoutes more | RSS MiB | for each KiB | from start to an answer by the last one, s |\n|---|---|---|---|"
     );
     for at in grown {
-        let each_kib = (at.full_mib - empty_mib) * 1024.0 / at.routes as f64;
+        let each_kib = at.each_kib(empty_mib);
         let _ = writeln!(out, "| {} | {:.1} | {each_kib:.1} | {:.2} |", at.routes, at.full_mib, at.served_s);
     }
     out.push_str("\n| HTTPRoutes stored at `leno control` | writes per second |\n|---|---|\n");

@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     let mut contest = Contest::new("tcp", staged.contenders(options, &mesh)?);
     let (rounds, seconds) = if options.short { (2, 2) } else { (8, 4) };
     let mut section = String::from(ABOUT);
-    let mut versions = Vec::new();
+    let (mut versions, mut figures) = (Vec::new(), Vec::new());
     for connections in CONNECTIONS {
         let (rounds, seconds) = (options.rounds.unwrap_or(rounds), options.seconds.unwrap_or(seconds));
         let pace = Pace::of_connections(connections, Restarts::Never, rounds, seconds);
@@ -34,10 +34,11 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
         };
         let comparison = contest.run(staged.folder(), &pace, &put)?;
         section.push_str(&report::bulk(&comparison, &["HAProxy", "Envoy"]));
+        figures.extend(report::figures("tcp", std::slice::from_ref(&comparison), &["HAProxy", "Envoy"]));
         versions.extend(comparison.measured);
     }
     section.push_str(&report::versions(versions.iter()));
-    Ok(ScenarioReport { section, charts: Vec::new() })
+    Ok(ScenarioReport { section, charts: Vec::new(), figures })
 }
 
 const ABOUT: &str = "## Opaque TCP through two sidecars

@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
         "findings_ms": measured.findings_ms, "changes": changes,
     });
     options.folder()?.append("world.jsonl", &line.to_string())?;
-    Ok(ScenarioReport { section: section(&measured), charts: Vec::new() })
+    Ok(ScenarioReport { section: section(&measured), charts: Vec::new(), figures: Vec::new() })
 }
 
 /// What a world of many objects costs.

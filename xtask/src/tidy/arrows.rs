@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "lab",
         &["model", "api", "decide", "codec", "identity", "xds", "daemon", "ca", "node", "apiserver", "proxy"],
     ),
-    ("bench", &["model", "api", "codec", "translate", "daemon", "ca", "proxy", "control"]),
+    ("bench", &["model", "api", "codec", "identity", "xds", "translate", "daemon", "ca", "proxy", "control"]),
     ("fuzz", &["codec"]),
     ("xtask", &[]),
 ];
