@@ -30,8 +30,7 @@ enum Kind {
     Empty,
     Full(Bytes),
     Http1(http1::recv::Http1Body),
-    /// Boxed, as it would make all other bodies larger, and each message is moved many times.
-    H2(Box<RecvBody>),
+    H2(RecvBody),
     Other(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
 }
 
@@ -103,7 +102,7 @@ impl Body {
     }
 
     pub(crate) fn h2(body: RecvBody) -> Self {
-        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::H2(Box::new(body)) };
+        let kind = if body.is_end_stream() { Kind::Empty } else { Kind::H2(body) };
         Body { kind, watch: None, budget: None }
     }
 
@@ -165,18 +164,22 @@ impl Body {
         }
     }
 
-    /// How many bytes are in hand, if nothing else follows.
+    /// How many bytes are in hand, in one piece, if nothing else follows.
     pub(crate) fn full_len(&self) -> Option<usize> {
         match &self.kind {
             Kind::Full(bytes) => Some(bytes.len()),
+            Kind::H2(body) => body.whole_len(),
             _ => None,
         }
     }
 
-    /// Takes the bytes if they are in hand and nothing else follows.
+    /// Takes the bytes if they are in hand, in one piece, and nothing else follows.
     pub(crate) fn take_full(&mut self) -> Option<Bytes> {
-        let Kind::Full(bytes) = &mut self.kind else { return None };
-        let bytes = std::mem::take(bytes);
+        let bytes = match &mut self.kind {
+            Kind::Full(bytes) => std::mem::take(bytes),
+            Kind::H2(body) => body.take_whole()?,
+            _ => return None,
+        };
         self.kind = Kind::Empty;
         self.saw(bytes.len());
         self.end(BodyEnd::Complete);

@@ -26,14 +26,11 @@ pub(crate) struct RecvBody {
     /// Released at the body's end, or with it.
     stream: Option<StreamHandle>,
     unread: Unread,
-    /// Bytes still to be handed over, if their number was declared.
-    remaining: Option<u64>,
 }
 
 impl RecvBody {
     pub(super) fn new(stream: StreamHandle, unread: Unread) -> Self {
-        let remaining = stream.connection().stream(stream.key()).and_then(|stream| stream.remaining_unread());
-        let mut body = RecvBody { stream: Some(stream), unread, remaining };
+        let mut body = RecvBody { stream: Some(stream), unread };
         body.end_if_drained();
         body
     }
@@ -56,7 +53,6 @@ impl RecvBody {
                 return Poll::Pending;
             }
         };
-        self.remaining = stream.remaining_unread();
         drop(connection);
         self.end_if_drained();
         Poll::Ready(Ok(head))
@@ -81,17 +77,38 @@ impl RecvBody {
         handle.connection().stream(handle.key()).map_or(0, |stream| stream.unread)
     }
 
+    /// How many bytes they are, if all has come in one piece and nothing was taken.
+    pub(crate) fn whole_len(&self) -> Option<usize> {
+        let handle = self.stream.as_ref()?;
+        let mut connection = handle.connection();
+        let stream = connection.stream(handle.key())?;
+        match (stream.recv, &stream.trailers, stream.data.len()) {
+            (RecvState::Ended, None, 1) => stream.data.front().map(Bytes::len),
+            _ => None,
+        }
+    }
+
+    /// Takes them, and is at its end.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        self.whole_len()?;
+        let handle = self.stream.take()?;
+        let mut connection = handle.connection();
+        let data = connection.take_data(handle.key())?;
+        connection.note_read(handle.key(), data.len());
+        Some(data)
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         let Some(handle) = &self.stream else { return true };
         handle.connection().stream(handle.key()).is_none_or(|stream| stream.is_drained())
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        match (self.is_end_stream(), self.remaining) {
-            (true, _) => SizeHint::with_exact(0),
-            (false, Some(remaining)) => SizeHint::with_exact(remaining),
-            (false, None) => SizeHint::default(),
-        }
+        let Some(handle) = self.stream.as_ref().filter(|_| !self.is_end_stream()) else {
+            return SizeHint::with_exact(0);
+        };
+        let remaining = handle.connection().stream(handle.key()).and_then(|stream| stream.remaining_unread());
+        remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 
     pub(crate) fn poll_frame(
@@ -104,9 +121,6 @@ impl RecvBody {
             // Given back when handed over: a reader that does not read gives nothing back.
             connection.note_read(key, data.len());
             drop(connection);
-            if let Some(remaining) = &mut self.remaining {
-                *remaining = remaining.saturating_sub(data.len() as u64);
-            }
             self.end_if_drained();
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

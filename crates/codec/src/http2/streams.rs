@@ -16,7 +16,7 @@ const SLOTS_KEPT: usize = 64;
 /// A stream; also one that is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamKey {
-    slot: usize,
+    slot: u32,
     pub(super) id: u32,
 }
 
@@ -35,14 +35,14 @@ pub(super) enum Known {
 struct Numbered {
     id: u32,
     /// `None`: it was reset.
-    slot: Option<usize>,
+    slot: Option<u32>,
 }
 
 /// The streams of one connection.
 #[derive(Debug)]
 pub(super) struct StreamTable {
     slots: Vec<Option<(u32, Stream)>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     /// By number: streams are opened in this order.
     numbered: VecDeque<Numbered>,
     /// Those that we reset, the oldest first.
@@ -78,10 +78,11 @@ impl StreamTable {
             Some(slot) => slot,
             None => {
                 self.slots.push(None);
-                self.slots.len() - 1
+                // There are fewer streams than numbers of streams.
+                (self.slots.len() - 1) as u32
             }
         };
-        if let Some(place) = self.slots.get_mut(slot) {
+        if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some((id, stream));
         }
         self.numbered.push_back(Numbered { id, slot: Some(slot) });
@@ -89,14 +90,14 @@ impl StreamTable {
     }
 
     pub(super) fn get(&self, key: StreamKey) -> Option<&Stream> {
-        match self.slots.get(key.slot)? {
+        match self.slots.get(key.slot as usize)? {
             Some((id, stream)) if *id == key.id => Some(stream),
             _ => None,
         }
     }
 
     pub(super) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
-        match self.slots.get_mut(key.slot)? {
+        match self.slots.get_mut(key.slot as usize)? {
             Some((id, stream)) if *id == key.id => Some(stream),
             _ => None,
         }
@@ -153,7 +154,7 @@ impl StreamTable {
 
     fn take(&mut self, key: StreamKey) -> Option<Stream> {
         self.get(key)?;
-        let (_, stream) = self.slots.get_mut(key.slot)?.take()?;
+        let (_, stream) = self.slots.get_mut(key.slot as usize)?.take()?;
         self.free.push(key.slot);
         if self.is_empty() && self.slots.len() > SLOTS_KEPT {
             (self.slots, self.free) = (Vec::new(), Vec::new());

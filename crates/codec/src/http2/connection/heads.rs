@@ -11,7 +11,7 @@ use super::super::hpack::HeaderList;
 use super::super::stream::{Purpose, RecvState, Stream, StreamError};
 use super::super::streams::{Known, StreamKey};
 use super::receive::{Arrival, HEAD_ABUSE_FACTOR};
-use super::{Farewell, Fatal, Multiplexer, PeerRole};
+use super::{Farewell, Fatal, Multiplexer};
 use crate::Flood;
 
 /// Heads of interim responses that one request may have.
@@ -37,11 +37,8 @@ impl Multiplexer {
             Known::Open(key) => Addressee::Open(key),
             Known::Reset => Addressee::Nobody,
             Known::No if !self.is_idle(id) => Addressee::Closed,
-            Known::No if self.peer_is == PeerRole::Client && id % 2 == 1 => Addressee::New,
-            Known::No => {
-                let why = "head on a stream that may not be opened so";
-                return Err(Fatal::Violation(ErrorCode::PROTOCOL_ERROR, why));
-            }
+            // Looked at when it began: only clients open streams.
+            Known::No => Addressee::New,
         };
         let (kind, count_max) = match &addressee {
             Addressee::New => (BlockKind::Request, self.bounds.headers_max),

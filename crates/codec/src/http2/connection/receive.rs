@@ -334,6 +334,12 @@ impl Multiplexer {
         let Ok(fields) = frame::fields_in(head, payload) else {
             return violation(ErrorCode::PROTOCOL_ERROR, "more padding than there is frame");
         };
+        if self.streams.find(head.stream) == Known::No
+            && self.is_idle(head.stream)
+            && !self.may_open(head.stream)
+        {
+            return violation(ErrorCode::PROTOCOL_ERROR, "head on a stream that may not be opened so");
+        }
         let (block, is_last) = (payload.get(fields).unwrap_or_default(), head.has(END_STREAM));
         if head.has(END_HEADERS) {
             return self.block(head.stream, is_last, block);
@@ -448,6 +454,11 @@ impl Multiplexer {
             }
             Known::No | Known::Reset => Ok(()),
         }
+    }
+
+    /// Whether the peer may open a stream of this number, if it is the next.
+    fn may_open(&self, id: u32) -> bool {
+        self.peer_is == PeerRole::Client && id % 2 == 1
     }
 
     /// Whether a stream has never been opened.
