@@ -18,9 +18,14 @@ pub fn keeps_alive(headers: &HeaderMap) -> bool {
 /// Removes what is meant for this hop alone: what [`is_hop_by_hop`] says and what `connection` names, except
 /// that `te: trailers` stays. An upgrade that shall pass is put back by the caller.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none: one pass, no allocation.
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
+    // Most messages have none, or say what is usual: one pass, no allocation.
+    match headers.keys().filter(|name| is_hop_by_hop(name)).count() {
+        0 => return,
+        1 if keeps_alive(headers) => {
+            headers.remove(CONNECTION);
+            return;
+        }
+        _ => {}
     }
     let members = |name: HeaderName| {
         let values = headers.get_all(name).iter();

@@ -32,6 +32,8 @@ pub(super) struct BufferedIo {
     pub(super) outlet: Outlet,
     /// How much is read at once: more while reads fill it.
     read_bytes: usize,
+    /// `input` is not of ordinary size any more.
+    has_grown: bool,
     /// The peer has ended its sending side.
     is_ended: bool,
     /// Something was written that was not flushed yet.
@@ -46,6 +48,7 @@ impl BufferedIo {
             output: Output::default(),
             outlet: Outlet::default(),
             read_bytes: spare::BUFFER_BYTES,
+            has_grown: false,
             is_ended: false,
             is_unflushed: false,
         }
@@ -73,6 +76,7 @@ impl BufferedIo {
         }
         if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN.max(self.read_bytes / 2) {
             self.input.reserve(self.read_bytes);
+            self.has_grown = true;
         }
         let room = self.input.capacity() - self.input.len();
         let read = ready!(pin!(io.read_buf(&mut self.input)).poll(cx))?;
@@ -141,7 +145,10 @@ impl BufferedIo {
     /// Nothing is at hand: the buffer goes back, if it is empty.
     pub(super) fn settle(&mut self) {
         if self.input.is_empty() {
-            spare::give_back_buffer(std::mem::take(&mut self.input));
+            let input = std::mem::take(&mut self.input);
+            if !std::mem::take(&mut self.has_grown) {
+                spare::give_back_buffer(input);
+            }
             self.read_bytes = spare::BUFFER_BYTES;
         }
     }

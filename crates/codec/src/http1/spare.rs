@@ -10,6 +10,8 @@ use http::HeaderMap;
 pub(super) const BUFFER_BYTES: usize = 8 * 1024;
 /// Buffers without use that a thread keeps; more are freed.
 const BUFFERS_MAX: usize = 64;
+/// Buffers that are looked at for one that is free.
+const BUFFERS_TRIED: usize = 4;
 /// Header maps without use that a thread keeps; more are freed.
 const MAPS_MAX: usize = 64;
 /// Fields that a new header map has room for.
@@ -29,17 +31,21 @@ thread_local! {
 
 /// An empty buffer with room for [`BUFFER_BYTES`].
 pub(super) fn take_buffer() -> BytesMut {
-    let kept = SPARE.with_borrow_mut(|spare| spare.buffers.pop());
+    let kept = SPARE.with_borrow_mut(|spare| {
+        // One of which somebody still holds a slice waits until that is gone.
+        let from = spare.buffers.len().saturating_sub(BUFFERS_TRIED);
+        let free = (from..spare.buffers.len()).rev().find(|at| spare.buffers[*at].try_reclaim(BUFFER_BYTES));
+        free.map(|at| spare.buffers.swap_remove(at))
+    });
     kept.unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES))
 }
 
-/// Takes back what `buffer` is the last to hold. What is in it is lost.
+/// Takes `buffer` back, also while somebody holds slices of it. What is in it is lost.
 pub(super) fn give_back_buffer(mut buffer: BytesMut) {
-    buffer.clear();
-    // It fails while somebody holds a slice of it: then that frees it.
-    if buffer.capacity() == 0 || !buffer.try_reclaim(BUFFER_BYTES) || buffer.capacity() > BUFFER_BYTES {
+    if buffer.capacity() == 0 || buffer.capacity() > BUFFER_BYTES {
         return;
     }
+    buffer.clear();
     SPARE.with_borrow_mut(|spare| {
         if spare.buffers.len() < BUFFERS_MAX {
             spare.buffers.push(buffer);
@@ -64,4 +70,22 @@ pub(super) fn give_back_map(mut map: HeaderMap) {
             spare.maps.push(map);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUFFER_BYTES, give_back_buffer, take_buffer};
+
+    #[test]
+    fn a_buffer_is_used_again_once_nobody_holds_a_slice_of_it() {
+        let mut buffer = take_buffer();
+        buffer.extend_from_slice(b"head");
+        let (place, slice) = (buffer.as_ptr(), buffer.split_to(4).freeze());
+        give_back_buffer(buffer);
+        let other = take_buffer();
+        assert_eq!((&slice[..], other.capacity()), (&b"head"[..], BUFFER_BYTES));
+        drop(slice);
+        let again = take_buffer();
+        assert_eq!((again.as_ptr(), again.capacity()), (place, BUFFER_BYTES));
+    }
 }
