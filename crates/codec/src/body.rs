@@ -165,7 +165,7 @@ impl Body {
     }
 
     /// How many bytes are in hand, in one piece, if nothing else follows.
-    pub(crate) fn full_len(&self) -> Option<usize> {
+    pub fn full_len(&self) -> Option<usize> {
         match &self.kind {
             Kind::Full(bytes) => Some(bytes.len()),
             Kind::H2(body) => body.whole_len(),
@@ -174,7 +174,7 @@ impl Body {
     }
 
     /// Takes the bytes if they are in hand, in one piece, and nothing else follows.
-    pub(crate) fn take_full(&mut self) -> Option<Bytes> {
+    pub fn take_full(&mut self) -> Option<Bytes> {
         let bytes = match &mut self.kind {
             Kind::Full(bytes) => std::mem::take(bytes),
             Kind::H2(body) => body.take_whole()?,

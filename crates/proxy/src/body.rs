@@ -28,6 +28,8 @@ const PIECE_BYTES_MIN: usize = 1024;
 pub(crate) enum Replay {
     /// Nothing to repeat.
     Empty,
+    /// All of it came with its head.
+    InHand(Bytes),
     /// Passes through and is remembered while it is small and its connection's budget has room for it.
     Kept(Rc<RefCell<Source>>),
 }
@@ -72,9 +74,17 @@ enum State {
 
 impl Replay {
     /// Takes the body as it came in.
-    pub(crate) fn new(body: Body) -> Self {
+    pub(crate) fn new(mut body: Body) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
+        }
+        // What is charged to a connection is followed piece by piece.
+        let is_small = body.full_len().is_some_and(|len| len <= REPLAY_BYTES_MAX);
+        if is_small
+            && body.budget().is_none()
+            && let Some(bytes) = body.take_full()
+        {
+            return Self::InHand(bytes);
         }
         let seen = Seen {
             pieces: Vec::new(),
@@ -94,6 +104,7 @@ impl Replay {
     pub(crate) fn next(&self) -> Body {
         match self {
             Self::Empty => Body::empty(),
+            Self::InHand(bytes) => Body::full(bytes.clone()),
             Self::Kept(source) => {
                 let (turn, is_whole) = {
                     let mut source = source.borrow_mut();
@@ -117,7 +128,7 @@ impl Replay {
     /// Whether another attempt can send all of it.
     pub(crate) fn is_replayable(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::InHand(_) => true,
             Self::Kept(source) => matches!(source.borrow().state, State::Whole | State::Ended),
         }
     }

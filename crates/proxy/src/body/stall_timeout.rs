@@ -32,7 +32,8 @@ impl<F: Fn() -> bool + Unpin + 'static> StallTimeout<F> {
     /// `body`, while it keeps coming: [`PROGRESS_BYTES_MIN`] or the end within `wait_max` of waiting. When it does
     /// not, `gives_up` is asked; unless it agrees, the count begins anew.
     pub(crate) fn body(body: Body, wait_max: Duration, gives_up: F) -> Body {
-        if body.is_end_stream() {
+        // Nobody is waited for.
+        if body.is_end_stream() || body.full_len().is_some() {
             return body;
         }
         let (waited, budget) = (Duration::ZERO, body.budget().cloned());

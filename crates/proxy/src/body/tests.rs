@@ -49,6 +49,17 @@ async fn a_small_body_is_sent_again_from_its_first_byte() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_body_that_came_with_its_head_is_sent_as_often_as_it_takes() {
+    let replay = Replay::new(Body::full("hello"));
+    for _ in 0..2 {
+        assert_eq!(replay.next().collect(10).await.unwrap(), "hello");
+        replay.retire();
+        replay.forget();
+        assert!(replay.is_replayable() && !replay.is_broken());
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_large_body_is_sent_once() {
     let replay = Replay::new(pieces(&[REPLAY_BYTES_MAX, 1]));
     assert!(replay.is_replayable(), "nothing was sent yet");
