@@ -81,16 +81,10 @@ impl InProcess {
 pub(crate) async fn converse(io: impl AsyncRead + AsyncWrite, case: &Case) -> Vec<u8> {
     let (mut read, mut write) = tokio::io::split(io);
     let writing = async {
-        for piece in case.pieces() {
-            // Whoever has refused it does not read on.
-            if write.write_all(piece).await.is_err() {
-                return;
-            }
-            for _ in 0..TURNS_BETWEEN {
-                tokio::task::yield_now().await;
-            }
+        // Whoever has refused it does not read on.
+        if write_pieces(&mut write, case.pieces()).await.is_ok() {
+            let _ = write.shutdown().await;
         }
-        let _ = write.shutdown().await;
     };
     let reading = async {
         let mut answer = Vec::new();
@@ -98,6 +92,29 @@ pub(crate) async fn converse(io: impl AsyncRead + AsyncWrite, case: &Case) -> Ve
         answer
     };
     tokio::join!(writing, reading).1
+}
+
+/// Writes one piece after the other.
+pub(crate) async fn write_pieces<'a>(
+    io: &mut (impl AsyncWrite + Unpin),
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> std::io::Result<()> {
+    for piece in pieces {
+        io.write_all(piece).await?;
+        take_turns(TURNS_BETWEEN).await;
+    }
+    Ok(())
+}
+
+/// Waits until all of a case has come that comes by itself.
+pub(crate) async fn settle(case: &Case) {
+    take_turns(TURNS_BETWEEN * (case.piece_count() + 2)).await;
+}
+
+async fn take_turns(turns: usize) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Notes the begin of a message; its place among those taken.

@@ -16,13 +16,20 @@ pub(crate) struct Case {
     pub(crate) bytes: Vec<u8>,
     /// In order, each within the bytes.
     cuts: Vec<usize>,
+    /// Where a response ended, before anything was spoiled: what is behind it is sent when it is asked for.
+    ends: Vec<usize>,
     /// Of the request that a response answers: HEAD has no body.
     pub(crate) is_head: bool,
 }
 
 impl Case {
     pub(crate) fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Case { bytes: bytes.into(), cuts: Vec::new(), is_head: false }
+        Case { bytes: bytes.into(), cuts: Vec::new(), ends: Vec::new(), is_head: false }
+    }
+
+    /// Responses that end at these places.
+    pub(crate) fn of_responses(bytes: Vec<u8>, ends: Vec<usize>) -> Self {
+        Case { ends, ..Case::new(bytes) }
     }
 
     /// Changes a few bytes, sometimes, and cuts it, often.
@@ -45,16 +52,36 @@ impl Case {
 
     /// The bytes piece by piece.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.cuts.iter().copied());
-        let ends = self.cuts.iter().copied().chain([self.bytes.len()]);
-        starts.zip(ends).map(|(start, end)| &self.bytes[start..end])
+        self.pieces_within(0..self.bytes.len())
+    }
+
+    /// What is sent of responses when the first is asked for, when the second is, and so on, each piece by piece.
+    pub(crate) fn responses(&self) -> impl Iterator<Item = impl Iterator<Item = &[u8]>> {
+        let len = self.bytes.len();
+        let ends: Vec<usize> = self.ends.iter().copied().filter(|end| *end < len).chain([len]).collect();
+        let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
+        starts.into_iter().zip(ends).map(|(start, end)| self.pieces_within(start..end))
+    }
+
+    /// How many pieces there are at most.
+    pub(crate) fn piece_count(&self) -> usize {
+        self.cuts.len() + self.ends.len() + 1
+    }
+
+    fn pieces_within(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        let cuts: Vec<usize> = self.cuts.iter().copied().filter(|cut| range.contains(cut)).collect();
+        let ends: Vec<usize> = cuts.iter().copied().chain([range.end]).collect();
+        let starts = std::iter::once(range.start).chain(cuts);
+        starts.zip(ends).map(|(start, end)| self.bytes.get(start..end).unwrap_or_default())
     }
 
     /// The same without these bytes.
     fn without(&self, range: Range<usize>) -> Self {
         let mut bytes = self.bytes.clone();
-        bytes.drain(range);
-        Case { bytes, cuts: Vec::new(), is_head: self.is_head }
+        bytes.drain(range.clone());
+        let moved =
+            |end: &usize| if *end >= range.end { *end - range.len() } else { (*end).min(range.start) };
+        Case { bytes, cuts: Vec::new(), ends: self.ends.iter().map(moved).collect(), is_head: self.is_head }
     }
 
     /// The shortest case found by leaving bytes out for which `is_alike` holds still.

@@ -146,6 +146,15 @@ pub(crate) const CLASSES: &[Class] = &[
         is_it: |found| refuses(found, "400; ended", oddities::has_odd_target),
     },
     Class {
+        name: "close beside keep-alive",
+        others: SERVERS,
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            found.ours.end.ends_with("ended")
+                && oddities::has_head(found.case, |head| head.values(b"connection").len() > 1)
+        },
+    },
+    Class {
         name: "large heads",
         others: SERVERS,
         kinds: &[Kind::Stricter],
@@ -164,6 +173,25 @@ pub(crate) const CLASSES: &[Class] = &[
         is_it: |found| found.theirs.end.contains("413") && found.case.contains(b"HTTP/1.0"),
     },
     Class {
+        name: "HAProxy looks at framing in trailers",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Laxer],
+        is_it: |found| {
+            is_refused_by_other(found)
+                && found.ours.taken.iter().flat_map(|message| message.fields.iter().flatten()).any(|line| {
+                    ["behind: transfer-encoding", "behind: content-length"]
+                        .iter()
+                        .any(|trailer| line.starts_with(trailer))
+                })
+        },
+    },
+    Class {
+        name: "HAProxy checks the handshake of WebSocket",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Laxer],
+        is_it: |found| is_refused_by_other(found) && found.case.contains(b"websocket"),
+    },
+    Class {
         name: "HAProxy keeps PRI for the preface of HTTP/2",
         others: &[Other::HaProxy],
         kinds: &[Kind::Laxer],
@@ -180,6 +208,15 @@ pub(crate) const CLASSES: &[Class] = &[
                 !head.values(b"host").iter().all(has_name) || !target.starts_with(b"/")
             };
             is_refused_by_other(found) && oddities::has_head(found.case, is_odd)
+        },
+    },
+    Class {
+        name: "nginx takes Expect once",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Laxer],
+        is_it: |found| {
+            let is_twice = |head: &oddities::Head<'_>| head.values(b"expect").len() > 1;
+            is_refused_by_other(found) && oddities::has_head(found.case, is_twice)
         },
     },
     Class {
@@ -414,17 +451,18 @@ pub(crate) const CLASSES: &[Class] = &[
         others: &[Other::H2Server, Other::H2Client],
         kinds: &[Kind::Stricter],
         is_it: |found| {
-            has_list(found, |list| {
-                let has_pseudo = list.iter().any(|(name, _)| name.starts_with(b":"));
-                let is_request = value(list, b":path").is_some() || value(list, b":method").is_some();
-                match found.other {
-                    Other::H2Client => {
-                        has_pseudo
-                            && list.iter().any(|(name, _)| name.starts_with(b":") && name != b":status")
+            oddities::has_pseudo_in_trailers(found.case)
+                || has_list(found, |list| {
+                    let has_pseudo = list.iter().any(|(name, _)| name.starts_with(b":"));
+                    let is_request = value(list, b":path").is_some() || value(list, b":method").is_some();
+                    match found.other {
+                        Other::H2Client => {
+                            has_pseudo
+                                && list.iter().any(|(name, _)| name.starts_with(b":") && name != b":status")
+                        }
+                        _ => has_pseudo && (!is_request || value(list, b":status").is_some()),
                     }
-                    _ => has_pseudo && (!is_request || value(list, b":status").is_some()),
-                }
-            })
+                })
         },
     },
 ];

@@ -20,8 +20,8 @@ impl<'a> Head<'a> {
         let split = |line: &&'a [u8]| {
             let at = line.iter().position(|byte| *byte == b':')?;
             let (name, value) = line.split_at(at);
-            let is_it = name.trim_ascii().eq_ignore_ascii_case(wanted);
-            is_it.then(|| value.get(1..).unwrap_or_default().trim_ascii())
+            let is_it = trim(name).eq_ignore_ascii_case(wanted);
+            is_it.then(|| trim(value.get(1..).unwrap_or_default()))
         };
         self.fields.iter().filter_map(split).collect()
     }
@@ -32,6 +32,14 @@ impl<'a> Head<'a> {
         let end = self.first.iter().rposition(|byte| *byte == b' ').filter(|end| *end > start)?;
         Some((&self.first[..start], &self.first[start + 1..end], &self.first[end + 1..]))
     }
+}
+
+/// Without blanks and tabs around it.
+fn trim(text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(|byte| !is_blank(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
 }
 
 /// Whether any head is as `is_it` says.
@@ -89,7 +97,9 @@ pub(crate) fn has_length_twice_or_odd(case: &Case) -> bool {
             let lengths = head.values(b"content-length");
             let is_plain =
                 |length: &&[u8]| (1..19).contains(&length.len()) && length.iter().all(u8::is_ascii_digit);
-            lengths.len() > 1 || !lengths.iter().all(is_plain) || head.first.starts_with(b"CONNECT")
+            lengths.len() > 1
+                || !lengths.iter().all(is_plain)
+                || head.words().is_some_and(|(method, ..)| method.ends_with(b"CONNECT"))
         })
 }
 
@@ -175,7 +185,7 @@ pub(crate) fn has_odd_character(case: &Case) -> bool {
 pub(crate) fn has_odd_target(case: &Case) -> bool {
     has_head(case, |head| {
         let (method, target, _) = head.words().unwrap_or_default();
-        !target.starts_with(b"/") || method == b"CONNECT"
+        !target.starts_with(b"/") || method.ends_with(b"CONNECT")
     })
 }
 
@@ -220,12 +230,30 @@ pub(crate) fn kinds(case: &Case) -> Vec<u8> {
     kinds
 }
 
-/// Names and values of all lists of fields in frames of HTTP/2, as far as they have a reading.
-pub(crate) fn lists(case: &Case) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+/// Names and values of a list of fields.
+pub(crate) type List = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Pseudo-fields behind the first fields of a stream.
+pub(crate) fn has_pseudo_in_trailers(case: &Case) -> bool {
+    let mut known = Vec::new();
+    lists_of_streams(case).iter().any(|(stream, list)| {
+        let is_trailers = known.contains(stream);
+        known.push(*stream);
+        is_trailers && list.iter().any(|(name, _)| name.starts_with(b":"))
+    })
+}
+
+/// All lists of fields in frames of HTTP/2, as far as they have a reading.
+pub(crate) fn lists(case: &Case) -> Vec<List> {
+    lists_of_streams(case).into_iter().map(|(_, list)| list).collect()
+}
+
+fn lists_of_streams(case: &Case) -> Vec<(u32, List)> {
     let mut decoder = HpackDecoder::new(LIST_BYTES_MAX);
     let (mut lists, mut block) = (Vec::new(), Vec::new());
     let mut rest = &case.bytes[..];
-    while let [high, middle, low, kind, flags, _, _, _, _, behind @ ..] = rest {
+    while let [high, middle, low, kind, flags, s3, s2, s1, s0, behind @ ..] = rest {
+        let stream = u32::from_be_bytes([*s3, *s2, *s1, *s0]);
         let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
         let Some((payload, next)) = behind.split_at_checked(len) else { break };
         rest = next;
@@ -248,7 +276,7 @@ pub(crate) fn lists(case: &Case) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
             let _ = decoder.decode_borrowed(&block, |field| {
                 list.push((field.name.as_bytes().to_vec(), field.value.as_bytes().to_vec()));
             });
-            lists.push(list);
+            lists.push((stream, list));
         }
     }
     lists

@@ -106,13 +106,17 @@ const BETWEEN: &[&[u8]] = &[b"\r\n", b"\n", b"x", b"\0", b"HTTP/1.1 200 OK\r\n\r
 
 /// Bytes of a random server, of one to three responses.
 pub(crate) fn random(dice: &mut Chance) -> Case {
-    let mut bytes = Vec::new();
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     let rarity = dice.one_of(&[&[6_usize][..], &[15], &[40]])[0];
     for _ in 0..=dice.below(3) {
         response(dice, rarity, &mut bytes);
         bytes.extend_from_slice(dice.mostly(b"", 20, BETWEEN));
+        // Sometimes the next one comes although nobody asked.
+        if !dice.once_in(10) {
+            ends.push(bytes.len());
+        }
     }
-    let mut case = Case::new(bytes).spoiled(dice);
+    let mut case = Case::of_responses(bytes, ends).spoiled(dice);
     case.is_head = dice.once_in(8);
     case
 }

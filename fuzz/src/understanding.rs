@@ -19,7 +19,7 @@ pub(crate) struct TakenMessage {
 impl TakenMessage {
     /// Notes what came behind the body.
     pub(crate) fn take_trailers(&mut self, trailers: Option<&HeaderMap>) {
-        let lines = trailers.and_then(fields).unwrap_or_default();
+        let lines = trailers.map(|trailers| lines(trailers, &[])).unwrap_or_default();
         if let Some(fields) = &mut self.fields {
             fields.extend(lines.into_iter().map(|line| format!("behind: {line}")));
         }
@@ -86,8 +86,12 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Fields that can be compared, in an order of their own.
 pub(crate) fn fields(headers: &HeaderMap) -> Option<Vec<String>> {
-    let of_framing = [header::HOST, header::CONTENT_LENGTH];
-    let others = headers.iter().filter(|(name, _)| !of_framing.contains(name) && *name != header::COOKIE);
+    Some(lines(headers, &[header::HOST, header::CONTENT_LENGTH]))
+}
+
+/// All fields but these, sorted.
+fn lines(headers: &HeaderMap, without: &[header::HeaderName]) -> Vec<String> {
+    let others = headers.iter().filter(|(name, _)| !without.contains(name) && *name != header::COOKIE);
     let mut lines: Vec<String> =
         others.map(|(name, value)| format!("{name}: {}", text(value.as_bytes()))).collect();
     // In HTTP/2 one may come in several pieces.
@@ -97,7 +101,7 @@ pub(crate) fn fields(headers: &HeaderMap) -> Option<Vec<String>> {
         lines.push(format!("cookie: {}", cookies.join("; ")));
     }
     lines.sort();
-    Some(lines)
+    lines
 }
 
 /// The first field of this name, or nothing.

@@ -1,6 +1,6 @@
 //! HTTP/1 in this process: codec's server and client, and hyper's.
 
-use super::{InProcess, PIPE_BYTES, Taken, begin, converse, fill};
+use super::{InProcess, PIPE_BYTES, Taken, begin, converse, fill, settle, write_pieces};
 use crate::case::Case;
 use crate::understanding::{TakenMessage, Understanding, canonical, field, fields, statuses, text};
 use bytes::Bytes;
@@ -10,11 +10,14 @@ use http_body_util::{Empty, Full};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::rc::Rc;
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::spawn_local;
 
 /// Bytes of a head that codec takes, for hyper too.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long a server waits for the next request.
+const REQUEST_WAIT: Duration = Duration::from_secs(10);
 /// Requests that are sent one after the other, if the connection lets them.
 const REQUESTS: usize = 4;
 
@@ -81,16 +84,28 @@ pub(crate) fn hyper_server(process: &InProcess, case: &Case) -> Understanding {
     Understanding { end, taken: taken.take() }
 }
 
-/// Waits for the end of a request's head, then sends what the case says, whatever else is asked.
+/// Waits for a request's head, then sends what the case has for it, and so on.
 async fn answer(mut io: DuplexStream, case: &Case) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        match io.read_u8().await {
-            Ok(byte) => request.push(byte),
-            Err(_) => return,
+    for response in case.responses() {
+        // Who has no whole response yet asks for nothing: it shall have the rest.
+        if let Ok(Err(_)) = tokio::time::timeout(REQUEST_WAIT, request(&mut io)).await {
+            return;
+        }
+        if write_pieces(&mut io, response).await.is_err() {
+            return;
         }
     }
-    let _ = converse(io, case).await;
+    let _ = io.shutdown().await;
+    // Further requests are read and not answered.
+    let _ = io.read_to_end(&mut Vec::new()).await;
+}
+
+async fn request(io: &mut DuplexStream) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(io.read_u8().await?);
+    }
+    Ok(())
 }
 
 fn taken_response<B>(response: &Response<B>) -> TakenMessage {
@@ -119,6 +134,7 @@ pub(crate) fn codec_client(process: &InProcess, case: &Case) -> Understanding {
             };
             let driver = spawn_local(driver);
             for number in 0..REQUESTS {
+                settle(case).await;
                 if let Err(error) = sender.ready().await {
                     return format!("{error:?}");
                 }
@@ -156,6 +172,7 @@ pub(crate) fn hyper_client(process: &InProcess, case: &Case) -> Understanding {
             };
             spawn_local(driver);
             for number in 0..REQUESTS {
+                settle(case).await;
                 if let Err(error) = sender.ready().await {
                     return format!("{error:?}");
                 }
