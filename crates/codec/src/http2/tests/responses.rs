@@ -128,3 +128,28 @@ fn pseudo_fields_of_requests_in_a_response_are_malformed() {
         assert_eq!(answered("GET", bad), Err(SendErrorKind::Protocol), "{name}");
     }
 }
+
+/// What is all there goes on in one piece, with the head before it; what is not, or has trailers, does not.
+#[test]
+fn a_body_that_has_come_whole_is_in_hand() {
+    let body_of = |answer: fn() -> Body| async move {
+        let (sender, _) = pair(move |_| async move { Reply::Response(Response::new(answer())) }).await;
+        let body = sender.send(request("/", Body::empty())).await.unwrap().into_body();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        (sender, body)
+    };
+    run(async {
+        let (sender, mut body) = body_of(|| Body::full("done")).await;
+        assert_eq!((body.full_len(), sender.active_streams()), (Some(4), 1));
+        assert_eq!(body.take_full().unwrap(), "done");
+        assert_eq!((body.is_end_stream(), sender.active_streams()), (true, 0));
+        let (_sender, mut body) = body_of(|| with_trailers(10)).await;
+        assert_eq!((body.full_len(), body.take_full()), (None, None));
+        assert_eq!(body.collect(9).await.unwrap(), "hi");
+        let (_sender, mut body) = body_of(|| Body::full(vec![b'x'; 200_000])).await;
+        assert_eq!((body.full_len(), body.take_full()), (None, None));
+        assert_eq!(body.collect(1 << 20).await.unwrap().len(), 200_000);
+    });
+}
