@@ -2,6 +2,7 @@
 
 mod bulk; // HTTP/2 uploads and downloads
 mod counts; // gates of CI
+mod endpoints; // what many of them cost
 mod http1; // plain, one worker
 mod http2; // plain HTTP/2 and gRPC
 mod latency; // what sidecars add to it
@@ -47,5 +48,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     row("bulk", true, bulk::run, "HTTP/2 uploads and downloads, of direct"),
     row("routes", true, routes::run, "memory and writes with many HTTPRoutes"),
     row("proxies", true, proxies::run, "a control plane with 100 and 1,000 simulated proxies"),
+    row("endpoints", true, endpoints::run, "memory and changes with many endpoints"),
     row("world", true, world::run, "memory and changes with many objects, in `translate` alone"),
 ];

@@ -34,7 +34,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "lab",
         &["model", "api", "decide", "codec", "identity", "xds", "daemon", "ca", "node", "apiserver", "proxy"],
     ),
-    ("bench", &["model", "api", "codec", "identity", "xds", "translate", "daemon", "ca", "proxy", "control"]),
+    (
+        "bench",
+        &[
+            "model",
+            "decide",
+            "api",
+            "codec",
+            "identity",
+            "xds",
+            "translate",
+            "daemon",
+            "ca",
+            "proxy",
+            "control",
+        ],
+    ),
     ("fuzz", &["codec"]),
     ("xtask", &[]),
 ];
