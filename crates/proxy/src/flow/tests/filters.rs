@@ -22,6 +22,7 @@ use model::{ObjectRef, Origin, Reason, Resource, ResourceKey};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -244,7 +245,10 @@ fn a_filter_that_fails_at_a_response_fails_the_request_for_good() {
 /// A callee with `filter`, whose application's port declares no protocol, and a client of it; requests for
 /// `/private` are denied where the client speaks HTTP.
 fn called(authority: &Authority, filter: impl HttpFilter + 'static, protocol: Protocol) -> (Proxy, Proxy) {
-    let (ip, of_caller) = ("10.244.0.2".parse().unwrap(), "10.244.0.1".parse().unwrap());
+    // One of its own, lest the callee of the story before answers.
+    static NEXT: AtomicU8 = AtomicU8::new(2);
+    let ip = [10, 244, 0, NEXT.fetch_add(1, Ordering::Relaxed)].into();
+    let of_caller = "10.244.0.1".parse().unwrap();
     let port = Application::start(ip, answer).address.port();
     let filters = Chains::new(&[Arc::new(filter) as Arc<dyn HttpFilter>]).unwrap();
     let options = Options { no_capture: true, ..Options::default() };
