@@ -51,6 +51,7 @@ impl Plane {
         self.metrics.resources_removed.add(sent.removed);
         // Names come and go without any change of the mesh too.
         self.published.sweep(|| self.streams.values().flat_map(ControlStream::subscriptions));
+        self.hear_for_withdrawals(id);
         self.complete_withdrawals(None);
         Ok(())
     }
@@ -63,6 +64,7 @@ impl Plane {
             self.sync_workload(uid);
         }
         self.metrics.proxies.set(self.streams.len() as i64);
+        self.hear_for_withdrawals(id);
         self.complete_withdrawals(None);
     }
 

@@ -3,6 +3,7 @@
 use super::Plane;
 use crate::presence::Standing;
 use crate::stream::{AckState, StreamId};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -20,8 +21,9 @@ pub struct Withdrawn {
 
 pub(super) struct Withdrawal {
     pub(super) deadline: Instant,
-    sequences: Vec<(StreamId, u64)>,
-    /// Those that left while it was waited for need no confirmation.
+    /// Streams not heard of yet, with what they must confirm. Those that leave meanwhile need no confirmation.
+    waiting: BTreeMap<StreamId, u64>,
+    outcome: Withdrawn,
     reply: oneshot::Sender<Withdrawn>,
 }
 
@@ -41,7 +43,7 @@ impl Plane {
         let before: Vec<(StreamId, u64)> =
             self.streams.iter().map(|(id, stream)| (*id, stream.sequence())).collect();
         let changed = self.flush(now);
-        let sequences = match is_repeated {
+        let waiting: BTreeMap<StreamId, u64> = match is_repeated {
             // It changes nothing, and which proxies the first one concerned is not known any more: wait for all that
             // is under way, rather than say that everybody knows.
             true => self.streams.iter().map(|(id, stream)| (*id, stream.sent())).collect(),
@@ -50,14 +52,16 @@ impl Plane {
                     let stream = self.streams.get(id);
                     stream.is_some_and(|stream| stream.subscriptions().any(|s| changed.contains(s)))
                 };
-                before.into_iter().filter(|(id, _)| concerned(id)).collect::<Vec<_>>()
+                before.into_iter().filter(|(id, _)| concerned(id)).collect()
             }
         };
         if self.withdrawals.len() >= WITHDRAWALS_MAX {
-            let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: sequences.len() as u32 });
+            let _ = reply.send(Withdrawn { acknowledged: 0, outstanding: waiting.len() as u32 });
             return;
         }
-        self.withdrawals.push(Withdrawal { deadline, sequences, reply });
+        let streams: Vec<StreamId> = waiting.keys().copied().collect();
+        self.withdrawals.push(Withdrawal { deadline, waiting, outcome: Withdrawn::default(), reply });
+        streams.into_iter().for_each(|id| self.hear_for_withdrawals(id));
         self.complete_withdrawals(Some(now));
     }
 
@@ -67,29 +71,32 @@ impl Plane {
         self.sync_workload(uid);
     }
 
+    /// Takes note of how far a stream is that was heard of, or that is gone. The others are not looked at: each of
+    /// thousands confirms.
+    pub(super) fn hear_for_withdrawals(&mut self, id: StreamId) {
+        for withdrawal in &mut self.withdrawals {
+            let Some(sequence) = withdrawal.waiting.get(&id) else { continue };
+            match self.streams.get(&id).map(|stream| stream.ack_state(*sequence)) {
+                Some(AckState::Pending) => continue,
+                Some(AckState::Acked) => withdrawal.outcome.acknowledged += 1,
+                Some(AckState::Nacked) => withdrawal.outcome.outstanding += 1,
+                None => {}
+            }
+            withdrawal.waiting.remove(&id);
+        }
+    }
+
     /// Answers withdrawals that everybody confirmed, or (with a time) whose deadline has passed.
     pub(super) fn complete_withdrawals(&mut self, now: Option<Instant>) {
-        if self.withdrawals.is_empty() {
-            return;
-        }
-        for withdrawal in std::mem::take(&mut self.withdrawals) {
-            let mut result = Withdrawn::default();
-            let mut waiting = 0;
-            for (id, sequence) in &withdrawal.sequences {
-                match self.streams.get(id).map(|stream| stream.ack_state(*sequence)) {
-                    None => {}
-                    Some(AckState::Acked) => result.acknowledged += 1,
-                    Some(AckState::Nacked) => result.outstanding += 1,
-                    Some(AckState::Pending) => waiting += 1,
-                }
-            }
-            let late = now.is_some_and(|now| now >= withdrawal.deadline);
-            if waiting > 0 && !late && !withdrawal.reply.is_closed() {
-                self.withdrawals.push(withdrawal);
-                continue;
-            }
-            result.outstanding += waiting;
-            let _ = withdrawal.reply.send(result);
+        let is_over = |withdrawal: &mut Withdrawal| {
+            let is_late = now.is_some_and(|now| now >= withdrawal.deadline);
+            withdrawal.waiting.is_empty() || is_late || withdrawal.reply.is_closed()
+        };
+        for withdrawal in self.withdrawals.extract_if(.., is_over) {
+            let Withdrawn { acknowledged, outstanding } = withdrawal.outcome;
+            let outstanding = outstanding + withdrawal.waiting.len() as u32;
+            // Nobody waits any more: fine.
+            let _ = withdrawal.reply.send(Withdrawn { acknowledged, outstanding });
         }
     }
 }
