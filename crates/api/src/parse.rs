@@ -15,7 +15,7 @@ use crate::object::Object;
 use crate::scan::{self, RawDocument};
 use crate::suggest;
 use crate::validation::ValidationReport;
-use model::texts::SharedTexts;
+use model::interner::Interner;
 use model::time::rfc3339;
 use model::{Code, Finding, ObjectRef, Origin};
 use serde_json::Value;
@@ -73,7 +73,7 @@ struct FileParser {
     objects: Vec<Object>,
     findings: Vec<Finding>,
     seen: HashMap<ObjectRef, Origin>,
-    texts: SharedTexts,
+    texts: Interner<str>,
 }
 
 impl FileParser {
@@ -247,7 +247,7 @@ fn object(
     node: &Node,
     origin: &Origin,
     text: &str,
-    texts: &mut SharedTexts,
+    texts: &mut Interner<str>,
 ) -> (Option<Object>, Vec<Problem>) {
     let kind = match find_kind(node) {
         Ok(kind) => kind,
@@ -262,13 +262,13 @@ fn object(
     warnings.sort_by_key(|warning| warning.line);
     // The names are held once.
     let name = ObjectRef {
-        kind: texts.share(kind.kind),
-        namespace: texts.share(&meta.namespace),
+        kind: texts.intern(kind.kind),
+        namespace: texts.intern(&meta.namespace),
         name: meta.name.clone(),
     };
     let origin = Origin { object: name.clone(), ..origin.clone() };
     let object = Object {
-        api_version: texts.share(&api_version),
+        api_version: texts.intern(&api_version),
         meta: Meta { namespace: name.namespace.clone(), ..meta },
         object: name,
         spec,

@@ -2,6 +2,7 @@
 
 use crate::id::{Hostname, Locality, SpiffeId};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What an application speaks on a port. Declared by port name or `appProtocol` as in Kubernetes and Istio.
@@ -72,31 +73,47 @@ pub enum EndpointState {
     Draining,
 }
 
-/// One place where a service can be reached.
+/// One place where a service can be reached. There may be a hundred thousand of them, so what many have in common is held
+/// once, and read as if it were their own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Stable for the life of one registration; health state is kept by it, so a restarted workload at the
     /// same address starts clean. Unique in the mesh.
     pub uid: Arc<str>,
+    /// What it has in common with others.
+    pub profile: Arc<EndpointProfile>,
     /// Address within `network`: of the workload, or of its network's gateway for [`Reach::Gateway`].
     pub address: IpAddr,
     /// 0: the service port's `target_port`. Otherwise this port instead (static backends), or the
     /// gateway's mesh port for [`Reach::Gateway`].
     pub port: u16,
+    /// Share of traffic within its locality, from 1.
+    pub weight: u32,
+    /// Whether it may be chosen.
+    pub state: EndpointState,
+}
+
+/// What many endpoints have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointProfile {
     /// How to get there.
     pub reach: Reach,
-    /// Cluster it belongs to.
+    /// Cluster that they belong to.
     pub cluster: Arc<str>,
-    /// Where it runs.
+    /// Where they run.
     pub locality: Locality,
     /// Who must answer the (inner) handshake. Empty only for [`Reach::Plain`].
     pub identities: Vec<SpiffeId>,
     /// Identity of the gateway for [`Reach::Gateway`]; `None` otherwise.
     pub gateway_identity: Option<SpiffeId>,
-    /// Share of traffic within its locality, from 1.
-    pub weight: u32,
-    /// Whether it may be chosen.
-    pub state: EndpointState,
+}
+
+impl Deref for Endpoint {
+    type Target = EndpointProfile;
+
+    fn deref(&self) -> &EndpointProfile {
+        &self.profile
+    }
 }
 
 /// At most this many endpoints travel in one slice, so that one change stays below 1 kB.

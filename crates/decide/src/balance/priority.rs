@@ -25,27 +25,53 @@ pub struct Priorities(Vec<(Level, Arc<dyn Balancer>)>);
 #[derive(Clone, Debug)]
 pub struct Level {
     /// Indexes, ascending; never empty.
-    pub members: Vec<u32>,
-    /// Running sum of weights, for drawing by binary search.
-    up_to: Vec<u64>,
+    pub members: Box<[u32]>,
+    weights: Weights,
+}
+
+/// Of the members of a level.
+#[derive(Clone, Debug)]
+enum Weights {
+    /// All have this one.
+    Equal(u64),
+    /// Running sum, for drawing by binary search.
+    UpTo(Box<[u64]>),
 }
 
 impl Level {
+    fn new(members: Vec<u32>, endpoints: &[Endpoint]) -> Self {
+        let weights = || members.iter().map(|index| weight(&endpoints[*index as usize]));
+        let first = weights().next().unwrap_or(1);
+        let mut sum = 0;
+        let weights = match weights().all(|weight| weight == first) {
+            true => Weights::Equal(first),
+            false => Weights::UpTo(weights().map(|weight| (sum += weight, sum).1).collect()),
+        };
+        Self { weights, members: members.into() }
+    }
+
     /// Sum of the weights.
     pub fn weight(&self) -> u64 {
-        self.up_to.last().copied().unwrap_or(0)
+        match &self.weights {
+            Weights::Equal(weight) => weight * self.members.len() as u64,
+            Weights::UpTo(sums) => sums.last().copied().unwrap_or(0),
+        }
     }
 
     /// Which member has weight number `at`, from 0 up to [`Level::weight`]; its place in `members`.
     pub fn place_of(&self, at: u64) -> usize {
-        self.up_to.partition_point(|sum| *sum <= at).min(self.members.len().saturating_sub(1))
+        let place = match &self.weights {
+            Weights::Equal(weight) => (at / weight) as usize,
+            Weights::UpTo(sums) => sums.partition_point(|sum| *sum <= at),
+        };
+        place.min(self.members.len().saturating_sub(1))
     }
 }
 
 impl Priorities {
     /// Indexes of the endpoints of each priority, best first; no priority is empty.
     pub fn levels(&self) -> impl Iterator<Item = &[u32]> {
-        self.0.iter().map(|(level, _)| level.members.as_slice())
+        self.0.iter().map(|(level, _)| &*level.members)
     }
 
     /// What the load balancer goes by of a request.
@@ -95,10 +121,7 @@ pub fn prioritize(
         }
     }
     let level = |members: Vec<u32>| {
-        let mut sum = 0;
-        let weights = members.iter().map(|index| weight(&endpoints[*index as usize]));
-        let up_to = weights.map(|weight| (sum += weight, sum).1).collect();
-        let level = Level { members, up_to };
+        let level = Level::new(members, endpoints);
         let balancer = of(how, &level, endpoints);
         (level, balancer)
     };

@@ -5,7 +5,7 @@ use super::{EndpointQuery, Load, Priorities, ProxyLocality};
 use crate::RequestView;
 use crate::dice::Pcg;
 use model::Locality;
-use model::service::{Endpoint, EndpointState, Reach};
+use model::service::{Endpoint, EndpointProfile, EndpointState, Reach};
 use model::traffic::{ConsistentHash, LoadBalancer, SimpleLoadBalancer};
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -16,13 +16,15 @@ fn endpoint(cluster: &str, region: &str, weight: u32, state: EndpointState) -> E
         uid: "".into(),
         address: [10, 0, 0, 1].into(),
         port: 0,
-        reach: Reach::Native,
-        cluster: cluster.into(),
-        locality: Locality { region: region.into(), zone: "".into() },
-        identities: Vec::new(),
-        gateway_identity: None,
         weight,
         state,
+        profile: Arc::new(EndpointProfile {
+            reach: Reach::Native,
+            cluster: cluster.into(),
+            locality: Locality { region: region.into(), zone: "".into() },
+            identities: Vec::new(),
+            gateway_identity: None,
+        }),
     }
 }
 

@@ -11,19 +11,18 @@ use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, LocalNode, Retries
 use decide::hash::{Quick, QuickMap};
 use decide::route::Table;
 use decide::{attach, balance};
+use model::interner::Interner;
 use model::listener::Gateway;
 use model::route::{Parent, RouteRule};
-use model::service::{Endpoint, Service};
+use model::service::{Endpoint, EndpointProfile, Service};
 use model::traffic::AttachedPolicy;
-use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, SpiffeId, Subscription};
+use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, Subscription};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
-/// Distinct texts and identities that are shared between endpoints; more: sharing starts anew.
-const SHARED_TEXTS_MAX: usize = 16 * 1024;
 /// Health of endpoints that are gone is swept once this many more than live ones are remembered.
 const STALE_HEALTH_MAX: usize = 64;
 
@@ -58,8 +57,7 @@ pub(super) struct Builder {
     policies: Policies,
     gateway_policies: Policies,
     health: HashMap<Arc<str>, Weak<EndpointHealth>>,
-    texts: HashSet<Arc<str>>,
-    ids: HashSet<SpiffeId>,
+    profiles: Interner<EndpointProfile>,
     ports: Box<dyn Ports>,
 }
 
@@ -74,8 +72,7 @@ impl Builder {
             policies: Policies::new(),
             gateway_policies: Policies::new(),
             health: HashMap::new(),
-            texts: HashSet::new(),
-            ids: HashSet::new(),
+            profiles: Interner::default(),
         }
     }
 
@@ -162,7 +159,7 @@ impl Builder {
                 touched.hosts.insert(host);
             }
             Resource::Slice(slice) => {
-                let endpoints = slice.endpoints.iter().map(|endpoint| self.share(endpoint.clone())).collect();
+                let endpoints = slice.endpoints.iter().map(|endpoint| self.share(endpoint)).collect();
                 self.unbuild(next, &slice.host);
                 let parts = self.parts.entry(slice.host.clone()).or_default();
                 parts.slices.insert(slice.index, Slice::New(endpoints));
@@ -350,29 +347,9 @@ impl Builder {
         gateway::build(&held, &mut *self.ports, now.gateway.as_deref())
     }
 
-    /// The same endpoint with its repeated texts shared with those of others.
-    fn share(&mut self, mut endpoint: Endpoint) -> Endpoint {
-        if self.texts.len() > SHARED_TEXTS_MAX || self.ids.len() > SHARED_TEXTS_MAX {
-            self.texts.clear();
-            self.ids.clear();
-        }
-        for text in [&mut endpoint.cluster, &mut endpoint.locality.region, &mut endpoint.locality.zone] {
-            match self.texts.get(text) {
-                Some(known) => *text = Arc::clone(known),
-                None => {
-                    self.texts.insert(Arc::clone(text));
-                }
-            }
-        }
-        for id in endpoint.identities.iter_mut().chain(&mut endpoint.gateway_identity) {
-            match self.ids.get(id) {
-                Some(known) => *id = known.clone(),
-                None => {
-                    self.ids.insert(id.clone());
-                }
-            }
-        }
-        endpoint
+    /// The same endpoint, with its profile shared with others.
+    fn share(&mut self, endpoint: &Endpoint) -> Endpoint {
+        Endpoint { profile: self.profiles.intern_arc(Arc::clone(&endpoint.profile)), ..endpoint.clone() }
     }
 
     fn sweep(&mut self, next: &Snapshot) {

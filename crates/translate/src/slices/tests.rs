@@ -1,6 +1,6 @@
 use super::*;
 use model::Locality;
-use model::service::{EndpointState, Reach};
+use model::service::{EndpointProfile, EndpointState, Reach};
 use std::net::{IpAddr, Ipv4Addr};
 
 fn endpoint(number: usize) -> Endpoint {
@@ -8,13 +8,15 @@ fn endpoint(number: usize) -> Endpoint {
         uid: format!("workload-{number}").into(),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 0,
-        reach: Reach::Plain,
-        cluster: "west".into(),
-        locality: Locality::default(),
-        identities: Vec::new(),
-        gateway_identity: None,
         weight: 1,
         state: EndpointState::Ready,
+        profile: Arc::new(EndpointProfile {
+            reach: Reach::Plain,
+            cluster: "west".into(),
+            locality: Locality::default(),
+            identities: Vec::new(),
+            gateway_identity: None,
+        }),
     }
 }
 

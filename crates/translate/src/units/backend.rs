@@ -7,8 +7,9 @@ use crate::slices::Slices;
 use crate::world::inputs::Pair;
 use api::kinds::backend::BackendSpec;
 use api::{Object, Spec};
-use model::service::{Endpoint, EndpointState, Protocol, Reach, ServicePort};
+use model::service::{Endpoint, EndpointProfile, EndpointState, Protocol, Reach, ServicePort};
 use model::{ObjectRef, Subscription};
+use std::sync::Arc;
 
 pub(crate) struct BackendUnit;
 
@@ -64,19 +65,22 @@ impl Unit for BackendEndpointsUnit {
         let host = &read.backend(key)?.service.host;
         let (_, spec) = own(key, read)?;
         let place = read.local_cluster(&())?;
+        let profile = Arc::new(EndpointProfile {
+            reach: Reach::Plain,
+            cluster: place.cluster.clone(),
+            locality: place.locality.clone(),
+            identities: Vec::new(),
+            gateway_identity: None,
+        });
         let endpoints = spec.addresses.iter().filter_map(|address| {
             let ip = address.ip()?;
             Some(Endpoint {
                 uid: format!("{host}/{ip}:{}", address.port).into(),
                 address: ip,
                 port: address.port,
-                reach: Reach::Plain,
-                cluster: place.cluster.clone(),
-                locality: place.locality.clone(),
-                identities: Vec::new(),
-                gateway_identity: None,
                 weight: 1,
                 state: EndpointState::Ready,
+                profile: Arc::clone(&profile),
             })
         });
         slices(endpoints)

@@ -7,7 +7,7 @@ use crate::ports::service_port;
 use crate::slices::Slices;
 use api::{Object, Spec};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
-use model::service::{Endpoint, EndpointState, Reach, ServicePort};
+use model::service::{Endpoint, EndpointProfile, EndpointState, Reach, ServicePort};
 use model::{Hostname, Subscription};
 use std::sync::Arc;
 
@@ -106,12 +106,14 @@ fn behind(gateway: &RemoteGateway, remote: &RemoteCluster, export: &Export) -> E
         uid: format!("{}/{}:{}/{host}", remote.cluster, gateway.address, gateway.port).into(),
         address: gateway.address,
         port: gateway.port,
-        reach: Reach::Gateway,
-        cluster: remote.cluster.clone(),
-        locality: remote.locality.clone(),
-        identities: export.identities.clone(),
-        gateway_identity: Some(gateway.identity.clone()),
         weight: export.weight,
         state: EndpointState::Ready,
+        profile: Arc::new(EndpointProfile {
+            reach: Reach::Gateway,
+            cluster: remote.cluster.clone(),
+            locality: remote.locality.clone(),
+            identities: export.identities.clone(),
+            gateway_identity: Some(gateway.identity.clone()),
+        }),
     }
 }

@@ -9,9 +9,11 @@ use crate::slices::Slices;
 use crate::world::inputs::{JoinedWorkload, LocalCluster, Pair};
 use api::kinds::service::ServiceSpec;
 use api::{Object, Spec};
-use model::service::{Endpoint, Protocol, Reach};
+use model::interner::Interner;
+use model::service::{Endpoint, EndpointProfile, Protocol, Reach};
 use model::{Code, Finding, Hostname, Locality, ObjectRef, Subscription};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(crate) struct ServiceUnit;
 
@@ -138,10 +140,10 @@ impl Unit for ServiceEndpointsUnit {
         let entry = read.service(key)?;
         let place = read.local_cluster(&())?;
         let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
-        let endpoints = groups.flat_map(|(pair, group)| {
-            read.workloads_of(pair).map(move |workload| native(workload, group, place))
-        });
-        slices(endpoints)
+        let workloads =
+            groups.flat_map(|(pair, group)| read.workloads_of(pair).map(move |workload| (workload, group)));
+        let mut profiles = Interner::default();
+        slices(workloads.map(|(workload, group)| native(workload, group, place, &mut profiles)))
     }
 
     fn touches(
@@ -154,19 +156,26 @@ impl Unit for ServiceEndpointsUnit {
     }
 }
 
-fn native(workload: &JoinedWorkload, group: &CompiledGroup, place: &LocalCluster) -> Endpoint {
+fn native(
+    workload: &JoinedWorkload,
+    group: &CompiledGroup,
+    place: &LocalCluster,
+    profiles: &mut Interner<EndpointProfile>,
+) -> Endpoint {
     let known = |locality: &&Locality| !locality.region.is_empty() || !locality.zone.is_empty();
     let locality = [&workload.locality, &group.locality].into_iter().find(known).unwrap_or(&place.locality);
     Endpoint {
         uid: workload.uid.clone(),
         address: workload.address,
         port: 0,
-        reach: Reach::Native,
-        cluster: place.cluster.clone(),
-        locality: locality.clone(),
-        identities: vec![workload.identity.clone()],
-        gateway_identity: None,
         weight: group.weight,
         state: workload.state,
+        profile: profiles.intern_arc(Arc::new(EndpointProfile {
+            reach: Reach::Native,
+            cluster: place.cluster.clone(),
+            locality: locality.clone(),
+            identities: vec![workload.identity.clone()],
+            gateway_identity: None,
+        })),
     }
 }

@@ -3,7 +3,7 @@
 use super::{DecodeError, bad, hex, host, list, small, spiffe};
 use crate::proto::leno::mesh::v1 as p;
 use bytes::Bytes;
-use model::service::{Endpoint, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
+use model::service::{Endpoint, EndpointProfile, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
 use model::{Locality, SpiffeId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -185,19 +185,21 @@ fn profile_in(profile: &p::EndpointProfile, texts: &[Arc<str>]) -> Result<(Endpo
         uid: "".into(),
         address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         port: small("port", profile.port)?,
-        reach,
-        cluster: text("cluster_index", profile.cluster_index)?,
-        locality: Locality {
-            region: text("region_index", profile.region_index)?,
-            zone: text("zone_index", profile.zone_index)?,
-        },
-        identities: list("identity_indexes", &profile.identity_indexes, |index| identity("", *index))?,
-        gateway_identity: match profile.gateway_identity_index {
-            Some(index) => Some(identity("gateway_identity_index", index)?),
-            None => None,
-        },
         weight: profile.weight,
         state,
+        profile: Arc::new(EndpointProfile {
+            reach,
+            cluster: text("cluster_index", profile.cluster_index)?,
+            locality: Locality {
+                region: text("region_index", profile.region_index)?,
+                zone: text("zone_index", profile.zone_index)?,
+            },
+            identities: list("identity_indexes", &profile.identity_indexes, |index| identity("", *index))?,
+            gateway_identity: match profile.gateway_identity_index {
+                Some(index) => Some(identity("gateway_identity_index", index)?),
+                None => None,
+            },
+        }),
     };
     Ok((endpoint, profile.ipv6))
 }

@@ -7,11 +7,12 @@ use crate::TYPE_URL;
 use crate::proto::leno::mesh::v1 as p;
 use crate::proto::{DeltaDiscoveryResponse, Resource as WireResource};
 use bytes::Bytes;
-use model::service::{Endpoint, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
+use model::service::{Endpoint, EndpointProfile, EndpointSlice, EndpointState, Reach, SLICE_ENDPOINTS_MAX};
 use model::{Hostname, Locality, Resource, ResourceKey, SpiffeId};
 use proptest::prelude::*;
 use prost::Message;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -132,14 +133,16 @@ fn full_slice(uid: impl Fn(usize) -> String) -> EndpointSlice {
         uid: uid(i).into(),
         address: IpAddr::V4(Ipv4Addr::new(10, 244, 3, i as u8)),
         port: 0,
-        reach: Reach::Native,
-        cluster: "west".into(),
-        locality: Locality {
-            region: "eu-west".into(),
-            zone: format!("eu-west-1{}", ["a", "b", "c"][i % 3]).into(),
-        },
-        identities: vec![SpiffeId::parse("spiffe://leno.demo/ns/checkout/sa/payments").unwrap()],
-        gateway_identity: None,
+        profile: Arc::new(EndpointProfile {
+            reach: Reach::Native,
+            cluster: "west".into(),
+            locality: Locality {
+                region: "eu-west".into(),
+                zone: format!("eu-west-1{}", ["a", "b", "c"][i % 3]).into(),
+            },
+            identities: vec![SpiffeId::parse("spiffe://leno.demo/ns/checkout/sa/payments").unwrap()],
+            gateway_identity: None,
+        }),
         weight: 1,
         state: if i == 7 { EndpointState::Draining } else { EndpointState::Ready },
     };

@@ -19,7 +19,9 @@ use fixtures::pki::TestAuthority;
 use http::{Request, Response};
 use identity::{Identity, Key, Svid};
 use model::listener::{Exports, Inbound, InboundPort};
-use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
+use model::service::{
+    Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
+};
 use model::trust::TrustBundle;
 use model::{Locality, Resource, ResourceKey, TrustDomain};
 use std::cell::Cell;
@@ -379,13 +381,15 @@ fn endpoint(reach: Reach, cluster: &str, address: IpAddr, port: u16) -> Endpoint
         uid: format!("{cluster}/{address}:{port}").into(),
         address,
         port,
-        reach,
-        cluster: cluster.into(),
-        locality: Locality::default(),
-        identities: vec![id("shop")],
-        gateway_identity: None,
         weight: 1,
         state: EndpointState::Ready,
+        profile: Arc::new(EndpointProfile {
+            reach,
+            cluster: cluster.into(),
+            locality: Locality::default(),
+            identities: vec![id("shop")],
+            gateway_identity: None,
+        }),
     }
 }
 
@@ -415,7 +419,9 @@ async fn set_up_loopback() {
 }
 
 pub(super) fn plain(address: SocketAddr) -> Endpoint {
-    Endpoint { identities: Vec::new(), ..endpoint(Reach::Plain, "west", address.ip(), address.port()) }
+    let mut endpoint = endpoint(Reach::Plain, "west", address.ip(), address.port());
+    Arc::make_mut(&mut endpoint.profile).identities = Vec::new();
+    endpoint
 }
 
 pub(super) fn native(cluster: &str, ip: IpAddr) -> Endpoint {
@@ -424,8 +430,9 @@ pub(super) fn native(cluster: &str, ip: IpAddr) -> Endpoint {
 
 /// Through the gateway of `cluster`, which `ip` is.
 pub(super) fn through(cluster: &str, ip: IpAddr) -> Endpoint {
-    let endpoint = endpoint(Reach::Gateway, cluster, ip, model::address::PORT_MESH);
-    Endpoint { gateway_identity: Some(id("eastwest")), ..endpoint }
+    let mut endpoint = endpoint(Reach::Gateway, cluster, ip, model::address::PORT_MESH);
+    Arc::make_mut(&mut endpoint.profile).gateway_identity = Some(id("eastwest"));
+    endpoint
 }
 
 /// The inbound side of a workload whose application is at `port`.

@@ -251,7 +251,7 @@ fn who_waits_for_a_connection_keeps_their_own_expectation() {
             let proxy = client(&authority, Protocol::Http1, Vec::new());
             let right = east.endpoint("east");
             let mut wrong = right.clone();
-            wrong.identities = vec![id("somebody-else")];
+            std::sync::Arc::make_mut(&mut wrong.profile).identities = vec![id("somebody-else")];
             let (first, second) = if is_right_first { (&right, &wrong) } else { (&wrong, &right) };
             let lease = |endpoint| proxy.worker.upstream.http2().lease(endpoint, &name, 80, 0);
             let both = async { tokio::join!(lease(first), lease(second)) };

@@ -12,7 +12,9 @@ use model::route::{
     HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
     ValueMatch,
 };
-use model::service::{Endpoint, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort};
+use model::service::{
+    Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
+};
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use model::traffic::{
     AttachLevel, AttachedPolicy, ConsistentHash, LoadBalancer, SimpleLoadBalancer, TrafficPolicy,
@@ -94,18 +96,8 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     let second = (locality(), vec(identity(), 0..3), of(identity()), any::<u32>(), state);
     (first, second).prop_map(|((uid, address, port, reach, cluster), second)| {
         let (locality, identities, gateway_identity, weight, state) = second;
-        Endpoint {
-            uid: uid.into(),
-            address,
-            port,
-            reach,
-            cluster,
-            locality,
-            identities,
-            gateway_identity,
-            weight,
-            state,
-        }
+        let profile = EndpointProfile { reach, cluster, locality, identities, gateway_identity };
+        Endpoint { uid: uid.into(), address, port, weight, state, profile: profile.into() }
     })
 }
 
