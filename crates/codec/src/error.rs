@@ -24,6 +24,8 @@ pub enum SendErrorKind {
     Reset,
     /// The connection ended; the peer may have processed the request.
     Closed,
+    /// The body of the request broke off, and so we closed the connection; the peer may have processed the request.
+    BodyFailed,
     /// The peer is there no more: it answered no PING, or the kernel gave it up; it may have processed the request.
     Silent,
     /// The peer broke the protocol; it may have processed the request.
@@ -82,6 +84,7 @@ impl fmt::Display for SendError {
             SendErrorKind::Refused => f.write_str("request refused before it was processed"),
             SendErrorKind::Reset => f.write_str("stream reset by peer"),
             SendErrorKind::Closed => f.write_str("connection closed before the response"),
+            SendErrorKind::BodyFailed => f.write_str("body of the request broke off"),
             SendErrorKind::Silent => f.write_str("peer fell silent before the response"),
             SendErrorKind::Protocol => f.write_str("peer broke the protocol"),
             SendErrorKind::HeadTooLarge => f.write_str("head of the response too large"),

@@ -51,7 +51,8 @@ impl Http1Sender {
     ///
     /// # Errors
     /// `NotSent` (with the request) if the connection was busy or had ended, `Protocol` if the response makes no
-    /// sense (its framing has two readings, for one), `HeadTooLarge` if its head is, else `Closed`.
+    /// sense (its framing has two readings, for one), `HeadTooLarge` if its head is, `BodyFailed` if the body of the
+    /// request does, `Silent` if the kernel gave the peer up, else `Closed`.
     pub fn send(
         &mut self,
         request: Request<Body>,
@@ -190,8 +191,8 @@ impl Sending<'_> {
             self.upload = None;
             match written {
                 Ok(()) => self.line.0.borrow_mut().end_upload(),
-                Err(UploadFault::Io(_)) => self.line.0.borrow_mut().fall_deaf(),
-                Err(fault) => return Poll::Ready(Err(SendError::new(SendErrorKind::Closed, fault))),
+                Err(UploadFault::Io(error)) => self.line.0.borrow_mut().fall_deaf(&error),
+                Err(fault) => return Poll::Ready(Err(SendError::new(SendErrorKind::BodyFailed, fault))),
             }
         }
         let head = ready!(self.poll_head(cx))?;
@@ -208,7 +209,7 @@ impl Sending<'_> {
                 Ok(None) => {
                     let read = ready!(state.wire.poll_fill(cx)).map_err(closed)?;
                     if read == 0 {
-                        return Poll::Ready(Err(closed(io::ErrorKind::UnexpectedEof.into())));
+                        return Poll::Ready(Err(closed(state.end_cause())));
                     }
                 }
                 Err(unfit) => return Poll::Ready(Err(unfit_error(unfit))),

@@ -76,6 +76,7 @@ where
     let mut input = BytesMut::new();
     let head = loop {
         match parse_response(&mut input, LIMITS).map_err(unfit)? {
+            Some(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => return Err(odd().into()),
             Some(head) if head.status.is_informational() => {}
             Some(head) => break head,
             None if reader.read_buf(&mut input).await? == 0 => return Err(cut().into()),

@@ -38,6 +38,12 @@ pub(super) fn is_framing_name(name: &[u8], wanted: &[u8]) -> Result<bool, Violat
     if alike { Err(Violation::HeaderLine) } else { Ok(false) }
 }
 
+/// Whether `name` is a spelling with underscores of a name that frames messages.
+pub(crate) fn is_alias_of_framing(name: &[u8]) -> bool {
+    let is_alias = |wanted: &[u8]| name.len() == wanted.len() && is_framing_name(name, wanted).is_err();
+    is_alias(b"content-length") || is_alias(b"transfer-encoding")
+}
+
 /// The value of a `content-length`: digits alone.
 pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > LENGTH_DIGITS_MAX || !value.iter().all(u8::is_ascii_digit) {

@@ -213,9 +213,11 @@ pub(super) fn put_request(
             header::CONTENT_LENGTH => {
                 let promised = if let Kind::Sized(length) = kind { length } else { 0 };
                 let is_told = kind != Kind::Chunked && parse_length(value.as_bytes()) == Some(promised);
-                if !is_told || std::mem::replace(&mut has_length, true) {
-                    continue;
+                if is_told && !std::mem::replace(&mut has_length, true) {
+                    // Not as it came: leading zeros are read as octal by some.
+                    put_length(promised, buffer);
                 }
+                continue;
             }
             header::CONNECTION if has_member(value.as_bytes(), b"close") => persistence = Persistence::Last,
             header::TRAILER => has_trailers = kind == Kind::Chunked,
@@ -283,10 +285,10 @@ pub(super) fn put_response(
         match *name {
             header::TRANSFER_ENCODING => continue,
             header::CONTENT_LENGTH => {
-                let is_told = framed.length == parse_length(value.as_bytes()) && framed.length.is_some();
-                if !is_told || std::mem::replace(&mut has_length, true) {
-                    continue;
+                if let Some(length) = framed.length.filter(|_| !std::mem::replace(&mut has_length, true)) {
+                    put_length(length, buffer);
                 }
+                continue;
             }
             header::CONNECTION => {
                 has_connection = true;

@@ -170,6 +170,7 @@ impl Http2Sender {
         self.room().await?;
         let mut body = self.start(request)?;
         let head = std::future::poll_fn(|cx| body.poll_head(cx)).await.map_err(send_error)?;
+        body.end_if_drained();
         Ok(head.map(|()| Body::h2(body)))
     }
 
@@ -279,7 +280,8 @@ impl Http2Sender {
 
     /// Whether the peer would let another stream be opened now.
     pub fn has_room(&self) -> bool {
-        self.active_streams() < self.max_streams()
+        let connection = self.shared.connection.borrow();
+        connection.held_streams() < connection.max_streams() && !connection.is_overlong()
     }
 
     /// Waits until that may have changed for the better.

@@ -20,7 +20,7 @@ use super::flood::{FloodCounter, SmallFrames};
 use super::flow::{FIRST_WINDOW_BYTES, RecvWindow};
 use super::frame::{self, ErrorCode, FRAME_BYTES_LIMIT, FRAME_BYTES_MIN};
 use super::hpack::{HpackDecoder, HpackEncoder, StringCoding};
-use super::outbox::Outbox;
+use super::outbox::{HEADS_WAITING_BYTES_MAX, Outbox};
 use super::settings::{OwnSettings, PeerSettings};
 use super::stream::{ConnectionLoss, Stream, StreamError, keep};
 use super::streams::{StreamKey, StreamTable};
@@ -34,8 +34,6 @@ pub(super) use windows::TURN_BYTES;
 
 /// No stream has a larger number.
 const STREAM_ID_MAX: u32 = (1 << 31) - 1;
-/// Bytes of heads that may wait for a client to read them, beside data. More: nothing more is read from it.
-const HEADS_WAITING_BYTES_MAX: usize = 256 * 1024;
 /// What is in the PING that goes with our first GOAWAY: when it is answered, the peer has seen that.
 const FAREWELL_PING: [u8; 8] = *b"farewell";
 /// What is in any other PING of ours.
@@ -354,6 +352,20 @@ impl Multiplexer {
     /// Whether the peer's SETTINGS came.
     pub(super) fn has_settings(&self) -> bool {
         self.has_settings
+    }
+
+    /// See [`Outbox::is_overlong`].
+    pub(super) fn is_overlong(&self) -> bool {
+        self.outbox.is_overlong()
+    }
+
+    /// So many bytes of the outbox have left.
+    pub(super) fn note_written(&mut self, len: usize) {
+        let was_overlong = self.is_overlong();
+        self.outbox.advance(len);
+        if was_overlong && !self.is_overlong() {
+            self.freed.notify_waiters();
+        }
     }
 
     /// See there.

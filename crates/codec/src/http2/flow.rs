@@ -63,10 +63,14 @@ impl RecvWindow {
         left.is_some()
     }
 
-    /// So many bytes have found their reader. Returns by how much to widen the peer's window, when it is time.
+    /// So many bytes have found their reader. Returns by how much to widen the peer's window, when it is
+    /// time.
     pub(super) fn give_back(&mut self, len: usize) -> Option<u32> {
         self.given_back = self.given_back.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
-        if self.given_back < self.portion {
+        // A peer that has less left than it would be given may be waiting for it: what others do not read must not keep
+        // these bytes, too.
+        let is_too_little = self.given_back < self.portion && self.given_back < self.room;
+        if is_too_little || self.given_back == 0 {
             return None;
         }
         let by = std::mem::take(&mut self.given_back).min(WINDOW_BYTES_MAX - self.room);

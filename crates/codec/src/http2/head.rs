@@ -98,6 +98,8 @@ impl FieldList {
 
     fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
         self.is_malformed |= is_of_connection(&name, &value) || has_quote(&name);
+        // Some backends take it for the other name.
+        self.is_malformed |= crate::http1::is_alias_of_framing(name.as_str().as_bytes());
         self.is_padded |= is_padded(&value);
         self.count += 1;
         if self.count <= self.count_max && self.headers.try_append(name, value).is_err() {
@@ -248,7 +250,9 @@ fn join_cookies(headers: &mut HeaderMap) {
         return;
     }
     let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        // What must not be in a table (RFC 7541 section 7.1.3) stays so when it is a part of something.
+        cookie.set_sensitive(headers.get_all(COOKIE).iter().any(HeaderValue::is_sensitive));
         headers.insert(COOKIE, cookie);
     }
 }

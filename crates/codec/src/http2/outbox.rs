@@ -21,6 +21,9 @@ pub(super) const PIECES_MAX: usize = 32;
 /// Bytes of frames that answer the peer's and that it has not read. More: nothing more is read from it.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
+/// Bytes of heads that may wait for the peer to read, beside data.
+pub(super) const HEADS_WAITING_BYTES_MAX: usize = 256 * 1024;
+
 /// The outbox of one connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -83,6 +86,11 @@ impl Outbox {
     /// Whether the peer makes us write more than it reads: it must read before anything more is read from it.
     pub(super) fn is_overflowing(&self) -> bool {
         self.answers > ANSWER_BYTES_MAX || self.len > self.most
+    }
+
+    /// Whether the heads of further requests must wait: those that are given up leave theirs here.
+    pub(super) fn is_overlong(&self) -> bool {
+        self.len > self.limit.saturating_add(HEADS_WAITING_BYTES_MAX)
     }
 
     /// Bytes that have left.

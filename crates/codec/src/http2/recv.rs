@@ -54,7 +54,6 @@ impl RecvBody {
             }
         };
         drop(connection);
-        self.end_if_drained();
         Poll::Ready(Ok(head))
     }
 
@@ -63,7 +62,8 @@ impl RecvBody {
         self.stream.take()
     }
 
-    fn end_if_drained(&mut self) {
+    /// Lets go of the stream where nothing more comes, as of a response without a body. Of a tunnel that is half of it.
+    pub(super) fn end_if_drained(&mut self) {
         let Some(handle) = &self.stream else { return };
         let is_over = handle.connection().stream(handle.key()).is_none_or(|stream| stream.is_drained());
         if is_over {

@@ -163,7 +163,7 @@ impl<I: Io> Transport<I> {
             if len == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            connection.outbox().advance(len);
+            connection.note_written(len);
             self.is_unflushed = true;
         }
         if self.is_unflushed {

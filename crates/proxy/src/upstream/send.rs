@@ -331,12 +331,12 @@ fn attempt_error(error: &SendError, age: Age, alive: Alive) -> AttemptError {
         SendErrorKind::Refused => Reason::Refused,
         SendErrorKind::Full => Reason::UpstreamOverflow,
         SendErrorKind::Silent => Reason::UpstreamSilent,
-        SendErrorKind::Reset | SendErrorKind::Closed => Reason::UpstreamReset,
+        SendErrorKind::Reset | SendErrorKind::Closed | SendErrorKind::BodyFailed => Reason::UpstreamReset,
         SendErrorKind::Protocol | SendErrorKind::Status(_) => Reason::UpstreamProtocol,
         SendErrorKind::HeadTooLarge => Reason::ResponseHeadersTooLarge,
     };
-    use SendErrorKind::{Full, HeadTooLarge, Protocol, Silent};
-    let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent | Full);
+    use SendErrorKind::{BodyFailed, Full, HeadTooLarge, Protocol, Silent};
+    let is_known = matches!(error.kind, Protocol | HeadTooLarge | Silent | Full | BodyFailed);
     if age == Age::Reused && alive == Alive::No && !is_known {
         return AttemptError { reason, verdict: EndpointVerdict::StaleConnection };
     }

@@ -2,6 +2,7 @@
 //! An exchange is over when its request was written and its response was read; whoever finds that says so here.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -31,6 +32,12 @@ pub(super) struct ClientLineState {
     is_uploading: bool,
     /// Both sides want to go on with the connection.
     keeps_alive: bool,
+    /// The response broke off: how much of it was left is not known any more.
+    is_cut: bool,
+    /// What the stream said when the upstream took nothing any more.
+    deafness: Option<io::ErrorKind>,
+    /// Who waits for more of the response.
+    reader: Option<Waker>,
     /// Nobody can send another request.
     is_abandoned: bool,
     /// The task of the watcher.
@@ -68,6 +75,9 @@ impl ClientLine {
             has_response: false,
             is_uploading: false,
             keeps_alive: true,
+            is_cut: false,
+            deafness: None,
+            reader: None,
             is_abandoned: false,
             watcher: None,
             waiting: None,
@@ -136,6 +146,7 @@ impl ClientLineState {
         self.stage = ClientStage::Busy;
         self.is_uploading = true;
         self.has_response = false;
+        self.is_cut = false;
         self.keeps_alive = keeps_alive;
     }
 
@@ -146,10 +157,16 @@ impl ClientLineState {
     }
 
     /// The upstream takes nothing any more: its answer may be there nevertheless.
-    pub(super) fn fall_deaf(&mut self) {
+    pub(super) fn fall_deaf(&mut self, error: &io::Error) {
+        self.deafness = Some(error.kind());
         self.wire.output = Output::default();
         self.keeps_alive = false;
         self.end_upload();
+    }
+
+    /// Why the stream ended before a response: the kernel tells only once that it gave the peer up.
+    pub(super) fn end_cause(&self) -> io::Error {
+        self.deafness.unwrap_or(io::ErrorKind::UnexpectedEof).into()
     }
 
     /// Nobody will send another request.
@@ -208,7 +225,11 @@ impl ClientLineState {
         if self.stage != ClientStage::Tunnel {
             self.stage = ClientStage::Closed;
         }
-        self.incoming = None;
+        self.is_cut |= self.incoming.take().is_some();
+        // The stream goes, and with it the reader's place in it.
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
         self.wake_watcher();
         self.wake_waiting();
         self.upload.take()
@@ -227,7 +248,14 @@ impl BodySource for ClientLine {
         let Some(decoder) = &mut state.incoming else {
             return Poll::Ready(Err(BodyError::Broken("connection closed".into())));
         };
-        match ready!(poll_piece(&mut state.wire, decoder, cx)) {
+        let piece = poll_piece(&mut state.wire, decoder, cx);
+        if piece.is_pending() {
+            match &mut state.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        match ready!(piece) {
             Ok(piece) => {
                 if decoder.is_ended() || matches!(piece, BodyPiece::End) {
                     state.incoming = None;
@@ -238,6 +266,7 @@ impl BodySource for ClientLine {
             Err(fault) => {
                 // The upload goes with the watcher, where nothing of this is borrowed.
                 state.incoming = None;
+                state.is_cut = true;
                 state.stage = ClientStage::Closed;
                 state.wake_watcher();
                 state.wake_waiting();
@@ -247,7 +276,11 @@ impl BodySource for ClientLine {
     }
 
     fn remaining(&self) -> Option<u64> {
-        self.0.borrow().incoming.as_ref().map_or(Some(0), BodyDecoder::remaining)
+        let state = self.0.borrow();
+        match &state.incoming {
+            Some(decoder) => decoder.remaining(),
+            None => (!state.is_cut).then_some(0),
+        }
     }
 
     fn give_up(&self) {

@@ -41,7 +41,7 @@ fn poll_watch(line: &ClientLine, cx: &mut Context<'_>) -> Poll<()> {
                 }
             }
             Poll::Ready(Ok(())) => line.0.borrow_mut().end_upload(),
-            Poll::Ready(Err(UploadFault::Io(_))) => line.0.borrow_mut().fall_deaf(),
+            Poll::Ready(Err(UploadFault::Io(error))) => line.0.borrow_mut().fall_deaf(&error),
             Poll::Ready(Err(fault)) => {
                 tracing::trace!(?fault, "request not written to its end");
                 line.close();

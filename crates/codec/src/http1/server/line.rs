@@ -197,7 +197,12 @@ impl BodySource for ServerLine {
             Ok(piece) => {
                 if decoder.is_ended() {
                     state.request = RequestBody::Taken;
-                    state.release_server();
+                    // A reader in another task has taken the server's place at the stream, where it looks for the
+                    // client's going away.
+                    match &state.server {
+                        Some(server) if !server.will_wake(cx.waker()) => state.wake_server(),
+                        _ => state.release_server(),
+                    }
                 }
                 Poll::Ready(Ok(piece))
             }
@@ -213,6 +218,7 @@ impl BodySource for ServerLine {
     fn remaining(&self) -> Option<u64> {
         match &self.0.borrow().request {
             RequestBody::Read(decoder) => decoder.remaining(),
+            RequestBody::Failed(_) => None,
             _ => Some(0),
         }
     }

@@ -40,7 +40,8 @@ impl Multiplexer {
             && stream.error.is_none()
             && let Some(by) = stream.recv_window.give_back(len)
         {
-            self.outbox.answer(|out| frame::put(out, WINDOW_UPDATE, 0, key.id, &by.to_be_bytes()));
+            // No answer: portions bound them, and two peers that wait for each other to read would wait for ever.
+            self.outbox.put(|out| frame::put(out, WINDOW_UPDATE, 0, key.id, &by.to_be_bytes()));
             self.wake_driver();
         }
         self.give_back_connection(len);
@@ -58,7 +59,7 @@ impl Multiplexer {
         if self.loss.is_none()
             && let Some(by) = self.recv_window.give_back(len)
         {
-            self.outbox.answer(|out| frame::put(out, WINDOW_UPDATE, 0, 0, &by.to_be_bytes()));
+            self.outbox.put(|out| frame::put(out, WINDOW_UPDATE, 0, 0, &by.to_be_bytes()));
             self.wake_driver();
         }
     }

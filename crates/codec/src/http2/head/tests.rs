@@ -157,3 +157,20 @@ fn fields_beyond_the_limit_are_not_kept() {
     let answer = RequestFault::Answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert_eq!(fields.into_request().unwrap_err(), answer);
 }
+
+/// Some backends of HTTP/1 take these for the names with hyphens, and so another end of the message.
+#[test]
+fn names_that_are_taken_for_framing_are_malformed() {
+    for name in ["content_length", "transfer_encoding"] {
+        let block = [request_fields(), literal(name, "0")].concat();
+        assert_eq!(request(&[&block]), Err(RequestFault::Malformed), "{name}");
+    }
+    let fine = [request_fields(), literal("content_lengths", "0")].concat();
+    assert!(request(&[&fine]).is_ok());
+}
+
+/// What every request needs.
+fn request_fields() -> Vec<u8> {
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
+}
