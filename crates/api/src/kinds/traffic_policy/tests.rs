@@ -58,7 +58,7 @@ fn what_cannot_be_meant_is_refused() {
     check(&balanced("{simple: SOMEHOW}"), "LENO0004");
     check(
         &balanced("{simple: ROUND_ROBIN, consistentHash: {httpHeaderName: x}}"),
-        "LENO0004: `spec.backend.loadBalancer` says two",
+        "LENO0004: `spec.backend.loadBalancer` sets both",
     );
     check(
         &balanced("{consistentHash: {httpHeaderName: 'x y'}}"),
