@@ -111,12 +111,12 @@ fn stuck() -> (Sender<()>, Lines) {
 #[test]
 fn what_nobody_reads_is_bounded() {
     let (release, lines) = stuck();
-    for _ in 0..8 {
+    for _ in 0..12 {
         lines.write(&vec![b'x'; QUEUE_BYTES_MAX / 4]);
     }
-    // Some may be in the writer's hands, four fit the queue.
+    // Up to four are in the writer's hands, four fit the queue.
     let dropped = lines.dropped().get();
-    assert!((1..=4).contains(&dropped), "{dropped}");
+    assert!((4..=8).contains(&dropped), "{dropped}");
     assert_eq!(lines.finish(), Finished::Stuck);
     lines.write(b"late\n");
     assert_eq!(lines.dropped().get(), dropped + 1);
