@@ -69,7 +69,7 @@ const ABOUT: &str = "## Two sidecars with mutual TLS over HTTP/2
 
 A GET with a reply of 100 bytes over HTTP/1.1 keep-alive, through the caller's proxy and the callee's, with HTTP/2 in
 mutual TLS 1.3 (P-256) between the two; ten authorization rules at the callee, of which the last lets the caller in;
-metrics on. ToldCaller and callee are network namespaces joined by a cable; calls are redirected to the caller's proxy as
+metrics on. Caller and callee are network namespaces joined by a cable; calls are redirected to the caller's proxy as
 capture does it, for all peers alike. All proxies share core 1 and have one worker each; wrk and the nginx behind are on
 core 0. Costs are CPU time of both processes together per request from `/proc/PID/stat`; the peers take turns (A B C,
 then C B A), ratios are of total CPU in the same round, with a bootstrap interval of 95 %. `null` are two proxies that
