@@ -283,7 +283,8 @@ fn what_follows_a_refused_upgrade_is_a_request() {
 }
 
 /// A server that sends `answer` once it read a head, and the client side of the connection.
-fn scripted(answer: &'static [u8]) -> DuplexStream {
+fn scripted(answer: impl Into<Vec<u8>>) -> DuplexStream {
+    let answer = answer.into();
     let (client, mut server) = duplex(1 << 16);
     spawn_local(async move {
         let mut head = Vec::new();
@@ -291,7 +292,7 @@ fn scripted(answer: &'static [u8]) -> DuplexStream {
             let Ok(byte) = server.read_u8().await else { return };
             head.push(byte);
         }
-        server.write_all(answer).await.unwrap();
+        server.write_all(&answer).await.unwrap();
         // Kept open until the client goes.
         let _ = server.read(&mut [0; 64]).await;
     });
@@ -362,7 +363,7 @@ fn a_sender_says_whether_anything_may_have_been_sent() {
         assert_eq!(sender.send(get("/")).await.unwrap_err().kind, SendErrorKind::Protocol);
 
         let fields = "x: y\r\n".repeat(101);
-        let many = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n").leak();
+        let many = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n");
         let (mut sender, driver) = connect(scripted(many.as_bytes())).await.unwrap();
         spawn_local(driver);
         assert_eq!(sender.send(get("/")).await.unwrap_err().kind, SendErrorKind::HeadTooLarge);

@@ -42,7 +42,7 @@ fn a_chunk_with_two_readings_breaks_the_body() {
     for body in ["5 \r\nhello\r\n0\r\n\r\n", "5;a\0\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\n"] {
         let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
         let broken = run(async {
-            let (mut sender, driver) = connect(scripted(head.leak().as_bytes())).await.unwrap();
+            let (mut sender, driver) = connect(scripted(head)).await.unwrap();
             spawn_local(driver);
             let response = sender.send(get("/")).await.unwrap();
             (response.into_body().collect(10).await.is_err(), sender.ready().await.is_err())
