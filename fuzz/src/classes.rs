@@ -151,7 +151,7 @@ pub(crate) const CLASSES: &[Class] = &[
         kinds: &[Kind::Stricter],
         is_it: |found| {
             found.ours.end.ends_with("ended")
-                && oddities::has_head(found.case, |head| head.values(b"connection").len() > 1)
+                && oddities::has_close_beside_others(found.case)
         },
     },
     Class {
@@ -428,6 +428,12 @@ pub(crate) const CLASSES: &[Class] = &[
         is_it: |found| oddities::kinds(found.case).contains(&CONTINUATION),
     },
     Class {
+        name: "quotes in names",
+        others: &[Other::H2Server, Other::H2Client],
+        kinds: &[Kind::Stricter],
+        is_it: |found| has_list(found, |list| list.iter().any(|(name, _)| name.contains(&b'"'))),
+    },
+    Class {
         name: "status twice",
         others: &[Other::H2Client],
         kinds: &[Kind::Stricter],
@@ -435,10 +441,10 @@ pub(crate) const CLASSES: &[Class] = &[
     },
     Class {
         name: "more behind the end of a stream",
-        others: &[Other::H2Client],
+        others: &[Other::H2Server, Other::H2Client],
         kinds: &[Kind::Stricter],
         is_it: |found| {
-            if found.ours.end.contains("behind the end") {
+            if found.ours.end.contains("behind the end") || oddities::goes_on_behind_its_end(found.case) {
                 return true;
             }
             let lists = oddities::lists(found.case);

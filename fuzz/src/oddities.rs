@@ -201,6 +201,32 @@ pub(crate) fn has_odd_status_line(case: &Case) -> bool {
     case.bytes.starts_with(b"\r") || has_blank_lines(case) || has_head(case, |head| !is_status(head.first))
 }
 
+/// `close` as one of several words, or in one of several fields.
+pub(crate) fn has_close_beside_others(case: &Case) -> bool {
+    has_head(case, |head| {
+        let values = head.values(b"connection");
+        let has_close = |value: &&[u8]| value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
+        values.iter().any(has_close) && (values.len() > 1 || values.iter().any(|value| value.contains(&b',')))
+    })
+}
+
+/// DATA or HEADERS on a stream that its sender has ended.
+pub(crate) fn goes_on_behind_its_end(case: &Case) -> bool {
+    let (mut ended, mut rest) = (Vec::new(), &case.bytes[..]);
+    while let [high, middle, low, kind, flags, s3, s2, s1, s0, behind @ ..] = rest {
+        let stream = [*s3, *s2, *s1, *s0];
+        if *kind <= 1 && ended.contains(&stream) {
+            return true;
+        }
+        if *kind <= 1 && flags & 0x1 != 0 {
+            ended.push(stream);
+        }
+        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        rest = behind.get(len..).unwrap_or_default();
+    }
+    false
+}
+
 /// A stream that is said to depend on itself.
 pub(crate) fn depends_on_itself(case: &Case) -> bool {
     let mut rest = &case.bytes[..];
