@@ -38,6 +38,8 @@ pub(super) struct Incoming {
     data: Option<DataLeft>,
     /// Bytes to pass over.
     skip: usize,
+    /// The stream whose data end with the frame at hand, once all of it has come, padding too.
+    ending: Option<StreamKey>,
     /// A block of fields of which frames are still to come.
     block: Option<OpenBlock>,
 }
@@ -47,7 +49,6 @@ pub(super) struct Incoming {
 struct DataLeft {
     key: StreamKey,
     left: usize,
-    is_last: bool,
 }
 
 /// The beginning of a block of fields.
@@ -61,7 +62,7 @@ struct OpenBlock {
 impl Incoming {
     pub(super) fn new(peer_is: PeerRole) -> Self {
         let preface_left = if peer_is == PeerRole::Client { HTTP2_PREFACE.len() } else { 0 };
-        Incoming { preface_left, head: None, data: None, skip: 0, block: None }
+        Incoming { preface_left, head: None, data: None, skip: 0, ending: None, block: None }
     }
 
     pub(super) fn is_within_head(&self) -> bool {
@@ -151,13 +152,22 @@ impl Multiplexer {
             if data.left > 0 {
                 incoming.data = Some(data);
             }
-            self.data_piece(data, input, len)?;
+            self.data_piece(data.key, input, len)?;
         }
         let incoming = &mut self.incoming;
         let len = incoming.skip.min(input.len());
         input.advance(len);
         incoming.skip -= len;
-        Ok(incoming.preface_left == 0 && incoming.data.is_none() && incoming.skip == 0)
+        Ok(self.incoming.preface_left == 0 && self.end_of_frame())
+    }
+
+    /// Whether all of a frame of data has come; what ends with it, ends.
+    fn end_of_frame(&mut self) -> bool {
+        let is_whole = self.incoming.data.is_none() && self.incoming.skip == 0;
+        if is_whole && let Some(key) = self.incoming.ending.take() {
+            self.end_of_data(key);
+        }
+        is_whole
     }
 
     /// What is the same for all frames.
@@ -234,11 +244,9 @@ impl Multiplexer {
         match target {
             Some(key) => {
                 self.give_back(key, overhead);
-                match len {
-                    0 if is_last => self.end_of_data(key),
-                    0 => {}
-                    left => self.incoming.data = Some(DataLeft { key, left, is_last }),
-                }
+                self.incoming.ending = is_last.then_some(key);
+                self.incoming.data = (len > 0).then_some(DataLeft { key, left: len });
+                self.end_of_frame();
             }
             None => {
                 self.incoming.skip += len;
@@ -289,8 +297,8 @@ impl Multiplexer {
     }
 
     /// `len` more bytes of data.
-    fn data_piece(&mut self, data: DataLeft, input: &mut BytesMut, len: usize) -> Result<(), Fatal> {
-        let stream = self.streams.get_mut(data.key).filter(|stream| stream.error.is_none());
+    fn data_piece(&mut self, key: StreamKey, input: &mut BytesMut, len: usize) -> Result<(), Fatal> {
+        let stream = self.streams.get_mut(key).filter(|stream| stream.error.is_none());
         let Some(stream) = stream else {
             input.advance(len);
             self.give_back_connection(len);
@@ -314,15 +322,12 @@ impl Multiplexer {
                 return Err(Fatal::Flood(Flood::EmptyFrames));
             }
         }
-        if data.left == 0 && data.is_last {
-            self.end_of_data(data.key);
-        }
         Ok(())
     }
 
     /// The peer has sent its end.
     pub(super) fn end_of_data(&mut self, key: StreamKey) {
-        if let Some(stream) = self.streams.get_mut(key) {
+        if let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.error.is_none()) {
             stream.recv = RecvState::Ended;
             stream.wake_reader();
         }

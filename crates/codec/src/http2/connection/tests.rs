@@ -159,6 +159,24 @@ fn frames_may_be_cut_and_padded_as_the_peer_likes() {
     }
 }
 
+/// Also where only padding is missing: the peer may have gone in the middle of it.
+#[test]
+fn data_end_when_all_of_their_frame_has_come() {
+    let head = [hello(), frame(frame::HEADERS, frame::END_HEADERS, 1, &POST)].concat();
+    for payload in [&[3, b'd', 0, 0, 0][..], &[3, 0, 0, 0], &[0, b'd'], &[0]] {
+        let data = frame(frame::DATA, frame::PADDED | frame::END_STREAM, 1, payload);
+        let mut server = server();
+        let key = hear(&mut server, &head, usize::MAX).unwrap()[0].0;
+        let mut input = BytesMut::new();
+        for (at, byte) in data.iter().enumerate() {
+            input.extend_from_slice(&[*byte]);
+            server.receive(&mut input).unwrap();
+            let has_ended = server.stream(key).unwrap().recv == RecvState::Ended;
+            assert_eq!(has_ended, at + 1 == data.len(), "{payload:?} up to {at}");
+        }
+    }
+}
+
 #[test]
 fn what_breaks_the_protocol_ends_the_connection() {
     let post = || frame(frame::HEADERS, frame::END_HEADERS, 1, &POST);
