@@ -24,33 +24,44 @@ enum Addressee {
     /// A request that nobody has seen yet.
     New,
     Open(StreamKey),
-    /// We reset it a moment ago.
+    /// We reset it a moment ago, or somebody else has broken it off.
     Nobody,
     /// It has ended.
     Closed,
+}
+
+/// A block that has come whole.
+struct WholeBlock {
+    fields: FieldList,
+    /// Nothing comes behind it.
+    is_last: bool,
+    /// There is more of it than we take.
+    is_large: bool,
 }
 
 impl Multiplexer {
     /// A whole block on a stream; `is_last`: nothing comes behind it.
     pub(super) fn block(&mut self, id: u32, is_last: bool, block: &[u8]) -> Result<Option<Arrival>, Fatal> {
         let addressee = match self.streams.find(id) {
+            Known::Open(key) if self.is_broken_off(key) => Addressee::Nobody,
             Known::Open(key) => Addressee::Open(key),
             Known::Reset => Addressee::Nobody,
             Known::No if !self.is_idle(id) => Addressee::Closed,
             // Looked at when it began: only clients open streams.
             Known::No => Addressee::New,
         };
-        let (kind, count_max) = match &addressee {
-            Addressee::New => (BlockKind::Request, self.bounds.headers_max),
-            Addressee::Open(key) if self.awaits_head(*key) => (BlockKind::Response, self.bounds.headers_max),
-            _ => (BlockKind::Trailers, self.bounds.headers_max),
+        let kind = match &addressee {
+            Addressee::New => BlockKind::Request,
+            Addressee::Open(key) if self.awaits_head(*key) => BlockKind::Response,
+            _ => BlockKind::Trailers,
         };
-        let mut fields = FieldList::new(kind, count_max);
+        let mut fields = FieldList::new(kind, self.bounds.headers_max);
         let is_large = self.decode(block, &mut fields)?;
+        let block = WholeBlock { fields, is_last, is_large };
         match (addressee, kind) {
-            (Addressee::New, _) => return self.requested(id, is_last, fields, is_large),
-            (Addressee::Open(key), BlockKind::Response) => self.responded(key, is_last, fields, is_large)?,
-            (Addressee::Open(key), _) => self.trailed(key, is_last, fields, is_large)?,
+            (Addressee::New, _) => return self.requested(id, block),
+            (Addressee::Open(key), BlockKind::Response) => self.responded(key, block)?,
+            (Addressee::Open(key), _) => self.trailed(key, block)?,
             (Addressee::Nobody, _) => {}
             (Addressee::Closed, _) => self.reset_unknown(id)?,
         }
@@ -77,14 +88,13 @@ impl Multiplexer {
         self.streams.get(key).is_some_and(|stream| stream.recv == RecvState::AwaitingHead)
     }
 
+    fn is_broken_off(&self, key: StreamKey) -> bool {
+        self.streams.get(key).is_some_and(|stream| stream.error.is_some())
+    }
+
     /// A client asks for something.
-    fn requested(
-        &mut self,
-        id: u32,
-        is_last: bool,
-        fields: FieldList,
-        is_large: bool,
-    ) -> Result<Option<Arrival>, Fatal> {
+    fn requested(&mut self, id: u32, block: WholeBlock) -> Result<Option<Arrival>, Fatal> {
+        let WholeBlock { fields, is_last, is_large } = block;
         self.last_peer_stream = id;
         if self.farewell == Farewell::Final {
             // It came after our last word, and the peer knows that nobody looks at it.
@@ -134,16 +144,9 @@ impl Multiplexer {
     }
 
     /// The head of a response, or an interim one.
-    fn responded(
-        &mut self,
-        key: StreamKey,
-        is_last: bool,
-        fields: FieldList,
-        is_large: bool,
-    ) -> Result<(), Fatal> {
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.error.is_none()) else {
-            return Ok(());
-        };
+    fn responded(&mut self, key: StreamKey, block: WholeBlock) -> Result<(), Fatal> {
+        let WholeBlock { fields, is_last, is_large } = block;
+        let Some(stream) = self.streams.get_mut(key) else { return Ok(()) };
         if is_large {
             return self.fail_stream(key, ErrorCode::PROTOCOL_ERROR, StreamError::HeadTooLarge);
         }
@@ -177,16 +180,9 @@ impl Multiplexer {
     }
 
     /// Fields behind the data.
-    fn trailed(
-        &mut self,
-        key: StreamKey,
-        is_last: bool,
-        fields: FieldList,
-        is_large: bool,
-    ) -> Result<(), Fatal> {
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.error.is_none()) else {
-            return Ok(());
-        };
+    fn trailed(&mut self, key: StreamKey, block: WholeBlock) -> Result<(), Fatal> {
+        let WholeBlock { fields, is_last, is_large } = block;
+        let Some(stream) = self.streams.get_mut(key) else { return Ok(()) };
         if stream.recv == RecvState::Ended {
             return self.fail_stream(
                 key,
