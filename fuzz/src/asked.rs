@@ -9,17 +9,18 @@ pub(crate) use http2::{codec_http2_client, codec_http2_server, h2_client, h2_ser
 pub(crate) use processes::OtherProxies;
 
 use crate::case::Case;
-use crate::understanding::TakenMessage;
+use crate::understanding::{TakenMessage, Understanding, statuses};
 use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::LocalSet;
 
 /// Bytes between two ends in one process.
-pub(crate) const PIPE_BYTES: usize = 64 * 1024;
+const PIPE_BYTES: usize = 64 * 1024;
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 /// Turns that the other side gets before the next piece comes.
@@ -39,7 +40,7 @@ thread_local! {
 }
 
 /// Messages as they are taken, filled by whoever serves.
-pub(crate) type Taken = Rc<RefCell<Vec<TakenMessage>>>;
+type Taken = Rc<RefCell<Vec<TakenMessage>>>;
 
 /// Runs those who are asked in this process, in a time that jumps whenever nothing else can happen.
 pub(crate) struct InProcess {
@@ -77,8 +78,47 @@ impl InProcess {
     }
 }
 
+/// What a server takes of `case`: `serve` says how serving a connection ended.
+fn of_server<E: Debug>(
+    process: &InProcess,
+    case: &Case,
+    serve: impl AsyncFnOnce(DuplexStream, &Taken) -> Result<(), E>,
+) -> Understanding {
+    let taken = Taken::default();
+    let end = process.run(async {
+        let (near, far) = duplex(PIPE_BYTES);
+        let (served, answers) = tokio::join!(serve(far, &taken), converse(near, case));
+        let (statuses, end) = (statuses(&answers), end_of(served, "ended"));
+        if statuses.is_empty() { end } else { format!("{statuses}; {end}") }
+    });
+    Understanding { end, taken: taken.take() }
+}
+
+/// What a client takes of the responses that `answer` sends: `ask` says how asking ended.
+fn of_client(
+    process: &InProcess,
+    taken: Taken,
+    ask: impl AsyncFnOnce(DuplexStream, &Taken) -> String,
+    answer: impl AsyncFnOnce(DuplexStream),
+) -> Understanding {
+    let end = process.run(async {
+        let (near, far) = duplex(PIPE_BYTES);
+        let answering = async {
+            answer(far).await;
+            std::future::pending().await
+        };
+        tokio::select! { end = ask(near, &taken) => end, () = answering => String::new() }
+    });
+    Understanding { end, taken: taken.take() }
+}
+
+/// How something ended; `well` if nothing went wrong.
+fn end_of<E: Debug>(ended: Result<(), E>, well: &str) -> String {
+    ended.map_or_else(|error| format!("{error:?}"), |()| well.into())
+}
+
 /// Writes the case to `io` piece by piece, ends the sending side, and returns all that comes back.
-pub(crate) async fn converse(io: impl AsyncRead + AsyncWrite, case: &Case) -> Vec<u8> {
+async fn converse(io: impl AsyncRead + AsyncWrite, case: &Case) -> Vec<u8> {
     let (mut read, mut write) = tokio::io::split(io);
     let writing = async {
         // Whoever has refused it does not read on.
@@ -95,7 +135,7 @@ pub(crate) async fn converse(io: impl AsyncRead + AsyncWrite, case: &Case) -> Ve
 }
 
 /// Writes one piece after the other.
-pub(crate) async fn write_pieces<'a>(
+async fn write_pieces<'a>(
     io: &mut (impl AsyncWrite + Unpin),
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> std::io::Result<()> {
@@ -107,7 +147,7 @@ pub(crate) async fn write_pieces<'a>(
 }
 
 /// Waits until all of a case has come that comes by itself.
-pub(crate) async fn settle(case: &Case) {
+async fn settle(case: &Case) {
     take_turns(TURNS_BETWEEN * (case.piece_count() + 2)).await;
 }
 
@@ -118,14 +158,14 @@ async fn take_turns(turns: usize) {
 }
 
 /// Notes the begin of a message; its place among those taken.
-pub(crate) fn begin(taken: &Taken, message: TakenMessage) -> usize {
+fn begin(taken: &Taken, message: TakenMessage) -> usize {
     let mut taken = taken.borrow_mut();
     taken.push(message);
     taken.len() - 1
 }
 
 /// Reads `body` into the message that was begun at `place`; what broke it off, if anything did.
-pub(crate) async fn fill<B>(taken: &Taken, place: usize, body: B) -> Result<(), B::Error>
+async fn fill<B>(taken: &Taken, place: usize, body: B) -> Result<(), B::Error>
 where
     B: http_body_util::BodyExt<Data = bytes::Bytes> + Unpin,
 {

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use crate::compare::Kind;
+use crate::frame::{CONTINUATION, RST_STREAM};
 use crate::oddities;
 use crate::understanding::Understanding;
 
@@ -41,10 +42,6 @@ const SERVERS: &[Other] = &[Other::HyperServer, Other::Nginx, Other::HaProxy];
 fn refuses(found: &Difference<'_>, complaint: &str, is_there: fn(&Case) -> bool) -> bool {
     found.ours.end.contains(complaint) && is_there(found.case)
 }
-
-/// Frames of HTTP/2.
-const RST_STREAM: u8 = 3;
-const CONTINUATION: u8 = 9;
 
 /// codec takes a response for broken, and there is such a thing.
 fn breaks(found: &Difference<'_>, is_there: fn(&Case) -> bool) -> bool {
@@ -149,10 +146,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "close beside keep-alive",
         others: SERVERS,
         kinds: &[Kind::Stricter],
-        is_it: |found| {
-            found.ours.end.ends_with("ended")
-                && oddities::has_close_beside_others(found.case)
-        },
+        is_it: |found| found.ours.end.ends_with("ended") && oddities::has_close_beside_others(found.case),
     },
     Class {
         name: "large heads",
@@ -380,7 +374,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "reset by the peer",
         others: &[Other::H2Server, Other::H2Client],
         kinds: &[Kind::Stricter, Kind::Laxer],
-        is_it: |found| oddities::kinds(found.case).contains(&RST_STREAM),
+        is_it: |found| oddities::has_frame(found.case, RST_STREAM),
     },
     Class {
         name: "priority",
@@ -425,7 +419,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "malformed, and in several frames",
         others: &[Other::H2Server, Other::H2Client],
         kinds: &[Kind::Stricter],
-        is_it: |found| oddities::kinds(found.case).contains(&CONTINUATION),
+        is_it: |found| oddities::has_frame(found.case, CONTINUATION),
     },
     Class {
         name: "quotes in names",

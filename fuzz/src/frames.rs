@@ -2,18 +2,11 @@
 
 use crate::case::Case;
 use crate::chance::Chance;
+use crate::frame::{
+    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, PADDED, SETTINGS,
+};
 use bytes::BytesMut;
 use codec::http2::hpack::{HpackEncoder, StringCoding};
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const CONTINUATION: u8 = 9;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 32;
 
 type Line = (&'static [u8], &'static [u8]);
 
@@ -154,11 +147,7 @@ impl<'d> Writer<'d> {
     }
 
     fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let len = (payload.len() as u32).to_be_bytes();
-        self.bytes.extend_from_slice(&len[1..]);
-        self.bytes.extend_from_slice(&[kind, flags]);
-        self.bytes.extend_from_slice(&stream.to_be_bytes());
-        self.bytes.extend_from_slice(payload);
+        frame::put(&mut self.bytes, kind, flags, stream, payload);
     }
 
     fn settings(&mut self) {
@@ -257,7 +246,7 @@ impl<'d> Writer<'d> {
             payload.push(padding as u8);
         }
         if self.rarely(1) {
-            flags |= PRIORITY;
+            flags |= HAS_PRIORITY;
             payload.extend_from_slice(&[0, 0, 0, [0, 1, 5][self.dice.below(3)], 16]);
         }
         payload.extend_from_slice(first);

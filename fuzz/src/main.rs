@@ -9,6 +9,7 @@ mod case; // bytes, and where they are cut
 mod classes; // differences that are wanted
 mod compare; // two readings side by side
 mod chance; // numbers from a seed
+mod frame; // HTTP/2, written and taken apart
 mod frames; // random HTTP/2
 mod oddities; // what classes look for
 mod understanding; // what somebody made of a case

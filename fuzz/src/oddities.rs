@@ -3,10 +3,16 @@
 //! This is no parser: it looks for what may be the reason of a difference wherever it stands.
 
 use crate::case::Case;
+use crate::frame::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, PADDED, PRIORITY, frames,
+    stream_number,
+};
 use codec::http2::hpack::HpackDecoder;
 
 /// Bytes of a list of fields that a case may have.
 const LIST_BYTES_MAX: usize = 1 << 20;
+/// Of a priority in front of fields.
+const PRIORITY_BYTES: usize = 5;
 
 /// Something that may be a head: lines between blank lines.
 pub(crate) struct Head<'a> {
@@ -212,48 +218,30 @@ pub(crate) fn has_close_beside_others(case: &Case) -> bool {
 
 /// DATA or HEADERS on a stream that its sender has ended.
 pub(crate) fn goes_on_behind_its_end(case: &Case) -> bool {
-    let (mut ended, mut rest) = (Vec::new(), &case.bytes[..]);
-    while let [high, middle, low, kind, flags, s3, s2, s1, s0, behind @ ..] = rest {
-        let stream = [*s3, *s2, *s1, *s0];
-        if *kind <= 1 && ended.contains(&stream) {
-            return true;
+    let mut ended = Vec::new();
+    frames(&case.bytes).filter(|frame| matches!(frame.kind, DATA | HEADERS)).any(|frame| {
+        let goes_on = ended.contains(&frame.stream);
+        if frame.has(END_STREAM) {
+            ended.push(frame.stream);
         }
-        if *kind <= 1 && flags & 0x1 != 0 {
-            ended.push(stream);
-        }
-        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        rest = behind.get(len..).unwrap_or_default();
-    }
-    false
+        goes_on
+    })
 }
 
 /// A stream that is said to depend on itself.
 pub(crate) fn depends_on_itself(case: &Case) -> bool {
-    let mut rest = &case.bytes[..];
-    while let [high, middle, low, kind, flags, stream @ ..] = rest
-        && let Some((stream, behind)) = stream.split_first_chunk::<4>()
-    {
-        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        let (payload, next) = behind.split_at(len.min(behind.len()));
-        let start = usize::from(*kind == 1 && flags & 0x8 != 0);
-        let has_priority = *kind == 2 || (*kind == 1 && flags & 0x20 != 0);
-        if has_priority && payload.get(start..start + 4) == Some(&stream[..]) {
-            return true;
-        }
-        rest = next;
-    }
-    false
+    frames(&case.bytes).any(|frame| {
+        let is_head = frame.kind == HEADERS && frame.has(HAS_PRIORITY);
+        let start = usize::from(is_head && frame.has(PADDED));
+        let depends_on = frame.payload.get(start..).and_then(|bytes| bytes.first_chunk::<4>());
+        (is_head || frame.kind == PRIORITY)
+            && depends_on.is_some_and(|bytes| stream_number(*bytes) == frame.stream)
+    })
 }
 
-/// Kinds of all frames of HTTP/2.
-pub(crate) fn kinds(case: &Case) -> Vec<u8> {
-    let (mut kinds, mut rest) = (Vec::new(), &case.bytes[..]);
-    while let [high, middle, low, kind, _, _, _, _, _, behind @ ..] = rest {
-        kinds.push(*kind);
-        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        rest = behind.get(len..).unwrap_or_default();
-    }
-    kinds
+/// Whether there is a frame of this kind.
+pub(crate) fn has_frame(case: &Case, kind: u8) -> bool {
+    frames(&case.bytes).any(|frame| frame.kind == kind)
 }
 
 /// Names and values of a list of fields.
@@ -277,32 +265,28 @@ pub(crate) fn lists(case: &Case) -> Vec<List> {
 fn lists_of_streams(case: &Case) -> Vec<(u32, List)> {
     let mut decoder = HpackDecoder::new(LIST_BYTES_MAX);
     let (mut lists, mut block) = (Vec::new(), Vec::new());
-    let mut rest = &case.bytes[..];
-    while let [high, middle, low, kind, flags, s3, s2, s1, s0, behind @ ..] = rest {
-        let stream = u32::from_be_bytes([*s3, *s2, *s1, *s0]);
-        let len = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        let Some((payload, next)) = behind.split_at_checked(len) else { break };
-        rest = next;
-        let (mut start, mut end) = (0, payload.len());
-        match kind {
-            1 => {
+    for frame in frames(&case.bytes).take_while(|frame| frame.is_whole) {
+        let (mut start, mut end) = (0, frame.payload.len());
+        match frame.kind {
+            HEADERS => {
                 block.clear();
-                if flags & 0x8 != 0 {
-                    end = end.saturating_sub(payload.first().map_or(0, |padding| usize::from(*padding)));
+                if frame.has(PADDED) {
+                    end =
+                        end.saturating_sub(frame.payload.first().map_or(0, |padding| usize::from(*padding)));
                     start += 1;
                 }
-                start += if flags & 0x20 != 0 { 5 } else { 0 };
+                start += if frame.has(HAS_PRIORITY) { PRIORITY_BYTES } else { 0 };
             }
-            9 => {}
+            CONTINUATION => {}
             _ => continue,
         }
-        block.extend_from_slice(payload.get(start..end).unwrap_or_default());
-        if flags & 0x4 != 0 {
+        block.extend_from_slice(frame.payload.get(start..end).unwrap_or_default());
+        if frame.has(END_HEADERS) {
             let mut list = Vec::new();
             let _ = decoder.decode_borrowed(&block, |field| {
                 list.push((field.name.as_bytes().to_vec(), field.value.as_bytes().to_vec()));
             });
-            lists.push((stream, list));
+            lists.push((frame.stream, list));
         }
     }
     lists

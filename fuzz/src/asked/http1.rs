@@ -1,17 +1,18 @@
 //! HTTP/1 in this process: codec's server and client, and hyper's.
 
-use super::{InProcess, PIPE_BYTES, Taken, begin, converse, fill, settle, write_pieces};
+use super::{InProcess, Taken, begin, fill, of_client, of_server, settle, write_pieces};
 use crate::case::Case;
-use crate::understanding::{TakenMessage, Understanding, canonical, field, fields, statuses, text};
+use crate::understanding::{TakenMessage, Understanding, canonical, field, fields, text};
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{Empty, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::spawn_local;
 
 /// Bytes of a head that codec takes, for hyper too.
@@ -34,54 +35,42 @@ fn status_of(method: &Method) -> StatusCode {
 
 /// What codec's server takes.
 pub(crate) fn codec_server(process: &InProcess, case: &Case) -> Understanding {
-    let taken = Taken::default();
-    let service = |request: Request<codec::Body>| {
-        let taken = Rc::clone(&taken);
-        async move {
-            let place = begin(&taken, taken_request(&request));
-            let status = status_of(request.method());
-            let _ = fill(&taken, place, request.into_body()).await;
-            let mut response = Response::new(codec::Body::full("ok\n"));
-            *response.status_mut() = status;
-            codec::Reply::Response(response)
-        }
-    };
-    let end = process.run(async {
-        let (near, far) = duplex(PIPE_BYTES);
+    of_server(process, case, async |io, taken| {
+        let service = |request: Request<codec::Body>| {
+            let taken = Rc::clone(taken);
+            async move {
+                let place = begin(&taken, taken_request(&request));
+                let mut response = Response::new(codec::Body::full("ok\n"));
+                *response.status_mut() = status_of(request.method());
+                let _ = fill(&taken, place, request.into_body()).await;
+                codec::Reply::Response(response)
+            }
+        };
         let options = codec::ServerOptions::default();
-        let serving = codec::http1::serve(far, &options, std::future::pending(), service);
-        let (ended, answers) = tokio::join!(serving, converse(near, case));
-        let ended = ended.map_or_else(|error| format!("{error:?}"), |()| "ended".into());
-        format!("{}; {ended}", statuses(&answers))
-    });
-    Understanding { end, taken: taken.take() }
+        codec::http1::serve(io, &options, std::future::pending(), service).await
+    })
 }
 
 /// What hyper's server takes.
 pub(crate) fn hyper_server(process: &InProcess, case: &Case) -> Understanding {
-    let taken = Taken::default();
-    let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
-        let taken = Rc::clone(&taken);
-        async move {
-            let place = begin(&taken, taken_request(&request));
-            let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
-            *response.status_mut() = status_of(request.method());
-            let _ = fill(&taken, place, request.into_body()).await;
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let end = process.run(async {
-        let (near, far) = duplex(PIPE_BYTES);
-        let serving = hyper::server::conn::http1::Builder::new()
+    of_server(process, case, async |io, taken| {
+        let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
+            let taken = Rc::clone(taken);
+            async move {
+                let place = begin(&taken, taken_request(&request));
+                let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
+                *response.status_mut() = status_of(request.method());
+                let _ = fill(&taken, place, request.into_body()).await;
+                Ok::<_, Infallible>(response)
+            }
+        });
+        hyper::server::conn::http1::Builder::new()
             .half_close(true)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(far), service);
-        let (ended, answers) = tokio::join!(serving, converse(near, case));
-        let ended = ended.map_or_else(|error| format!("{error:?}"), |()| "ended".into());
-        format!("{}; {ended}", statuses(&answers))
-    });
-    Understanding { end, taken: taken.take() }
+            .serve_connection(TokioIo::new(io), service)
+            .await
+    })
 }
 
 /// Waits for a request's head, then sends what the case has for it, and so on.
@@ -121,75 +110,62 @@ fn asked<B>(case: &Case, number: usize, body: B) -> Request<B> {
     request
 }
 
+/// Asks with `ask` for one response after the other, as long as the connection lets it.
+async fn ask_in_turn<B, E>(
+    case: &Case,
+    taken: &Taken,
+    mut ask: impl AsyncFnMut(usize) -> Result<Response<B>, E>,
+) -> String
+where
+    B: BodyExt<Data = Bytes> + Unpin,
+    B::Error: Debug,
+    E: Debug,
+{
+    for number in 0..REQUESTS {
+        settle(case).await;
+        let response = match ask(number).await {
+            Ok(response) => response,
+            Err(error) => return format!("{error:?}"),
+        };
+        let place = begin(taken, taken_response(&response));
+        if let Err(error) = fill(taken, place, response.into_body()).await {
+            return format!("{error:?}");
+        }
+    }
+    "ended".into()
+}
+
 /// What codec's client takes.
 pub(crate) fn codec_client(process: &InProcess, case: &Case) -> Understanding {
-    let taken = Taken::default();
-    let asking = async {
-        let (near, far) = duplex(PIPE_BYTES);
-        let answering = answer(far, case);
-        let asking = async {
-            let (mut sender, driver) = match codec::http1::connect(near).await {
-                Ok(connected) => connected,
-                Err(error) => return format!("{error:?}"),
-            };
-            let driver = spawn_local(driver);
-            for number in 0..REQUESTS {
-                settle(case).await;
-                if let Err(error) = sender.ready().await {
-                    return format!("{error:?}");
-                }
-                match sender.send(asked(case, number, codec::Body::empty())).await {
-                    Ok(response) => {
-                        let place = begin(&taken, taken_response(&response));
-                        if let Err(error) = fill(&taken, place, response.into_body()).await {
-                            return format!("{error:?}");
-                        }
-                    }
-                    Err(error) => return format!("{error:?}"),
-                }
-            }
-            drop(sender);
-            let _ = driver.await;
-            "ended".into()
+    let asking = async |io, taken: &Taken| {
+        let (mut sender, driver) = match codec::http1::connect(io).await {
+            Ok(connected) => connected,
+            Err(error) => return format!("{error:?}"),
         };
-        tokio::select! { end = asking => end, () = async { answering.await; std::future::pending().await } => String::new() }
+        spawn_local(driver);
+        let ask = async |number| {
+            sender.ready().await?;
+            sender.send(asked(case, number, codec::Body::empty())).await
+        };
+        ask_in_turn(case, taken, ask).await
     };
-    let end = process.run(asking);
-    Understanding { end, taken: taken.take() }
+    of_client(process, Taken::default(), asking, async |io| answer(io, case).await)
 }
 
 /// What hyper's client takes.
 pub(crate) fn hyper_client(process: &InProcess, case: &Case) -> Understanding {
-    let taken = Taken::default();
-    let asking = async {
-        let (near, far) = duplex(PIPE_BYTES);
-        let answering = answer(far, case);
-        let asking = async {
-            let builder = hyper::client::conn::http1::Builder::new();
-            let (mut sender, driver) = match builder.handshake(TokioIo::new(near)).await {
-                Ok(connected) => connected,
-                Err(error) => return format!("{error:?}"),
-            };
-            spawn_local(driver);
-            for number in 0..REQUESTS {
-                settle(case).await;
-                if let Err(error) = sender.ready().await {
-                    return format!("{error:?}");
-                }
-                match sender.send_request(asked(case, number, Empty::<Bytes>::new())).await {
-                    Ok(response) => {
-                        let place = begin(&taken, taken_response(&response));
-                        if let Err(error) = fill(&taken, place, response.into_body()).await {
-                            return format!("{error:?}");
-                        }
-                    }
-                    Err(error) => return format!("{error:?}"),
-                }
-            }
-            "ended".into()
+    let asking = async |io, taken: &Taken| {
+        let builder = hyper::client::conn::http1::Builder::new();
+        let (mut sender, driver) = match builder.handshake(TokioIo::new(io)).await {
+            Ok(connected) => connected,
+            Err(error) => return format!("{error:?}"),
         };
-        tokio::select! { end = asking => end, () = async { answering.await; std::future::pending().await } => String::new() }
+        spawn_local(driver);
+        let ask = async |number| {
+            sender.ready().await?;
+            sender.send_request(asked(case, number, Empty::<Bytes>::new())).await
+        };
+        ask_in_turn(case, taken, ask).await
     };
-    let end = process.run(asking);
-    Understanding { end, taken: taken.take() }
+    of_client(process, Taken::default(), asking, async |io| answer(io, case).await)
 }
