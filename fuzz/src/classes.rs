@@ -242,6 +242,12 @@ pub(crate) const CLASSES: &[Class] = &[
         is_it: |found| is_refused_by_other(found) && found.case.bytes.contains(&b'\t'),
     },
     Class {
+        name: "nginx finds close within a word",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Laxer],
+        is_it: |found| oddities::has_close_within_a_word(found.case),
+    },
+    Class {
         name: "nginx takes the last dot off a host",
         others: &[Other::Nginx],
         kinds: &[Kind::Host],
@@ -294,6 +300,14 @@ pub(crate) const CLASSES: &[Class] = &[
         others: &[Other::HyperClient],
         kinds: &[Kind::Stricter],
         is_it: |found| breaks(found, oddities::has_odd_status_line),
+    },
+    Class {
+        name: "responses: close beside others",
+        others: &[Other::HyperClient],
+        kinds: &[Kind::Stricter],
+        is_it: |found| {
+            found.ours.end.contains("connection closed") && oddities::has_close_beside_others(found.case)
+        },
     },
     Class {
         name: "responses: large heads",

@@ -66,6 +66,7 @@ const FIELDS: &[Line] = &[
     (b"cookie", b"c=d"),
     (b"x_y", b"z"),
     (b"x(", b"z"),
+    (b"x\"y", b"z"),
     (b"x", b""),
     (b"authorization", b"secret"),
     (b"expect", b"100-continue"),

@@ -211,9 +211,21 @@ pub(crate) fn has_odd_status_line(case: &Case) -> bool {
 pub(crate) fn has_close_beside_others(case: &Case) -> bool {
     has_head(case, |head| {
         let values = head.values(b"connection");
-        let has_close = |value: &&[u8]| value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
-        values.iter().any(has_close) && (values.len() > 1 || values.iter().any(|value| value.contains(&b',')))
+        values.iter().any(|value| has_close_in(value))
+            && (values.len() > 1 || values.iter().any(|value| value.contains(&b',')))
     })
+}
+
+/// `close` as a part of another word.
+pub(crate) fn has_close_within_a_word(case: &Case) -> bool {
+    let is_close = |word: &[u8]| trim(word).eq_ignore_ascii_case(b"close");
+    let is_within =
+        |value: &&[u8]| value.split(|byte| *byte == b',').any(|word| has_close_in(word) && !is_close(word));
+    has_head(case, |head| head.values(b"connection").iter().any(is_within))
+}
+
+fn has_close_in(value: &[u8]) -> bool {
+    value.windows(5).any(|word| word.eq_ignore_ascii_case(b"close"))
 }
 
 /// DATA or HEADERS on a stream that its sender has ended.

@@ -47,6 +47,9 @@ const INTERIM: &[&[u8]] = &[
 const FIELDS: &[&[u8]] = &[
     b"Connection: close",
     b"Connection: keep-alive",
+    b"Connection: close\x80",
+    b"Connection: \x80, close",
+    b"Connection: xclose",
     b"Connection: Content-Length",
     b"X: a\r\n b",
     b"X: a\0b",
@@ -57,6 +60,7 @@ const FIELDS: &[&[u8]] = &[
     b" X: y",
     b"X\x80: y",
     b"X(: y",
+    b"X\"Y: z",
     b"X:",
     b"X: a\x01b",
     b"X: a\x7fb",
