@@ -155,6 +155,7 @@ fn has_odd_first_line(case: &Case) -> bool {
         let Some((method, target, version)) = head.words() else { return true };
         let is_bad = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
         method.is_empty()
+            || method.iter().any(is_bad)
             || target.is_empty()
             || target.iter().any(is_bad)
             || !matches!(version, b"HTTP/1.1" | b"HTTP/1.0")
