@@ -28,6 +28,8 @@ mod told; // processes that answer
 mod wrk; // the generator for HTTP/1.1
 mod open_load; // the one at a constant rate
 mod tcp_load; // the one for opaque bytes
+mod tls_load; // the one for handshakes
+mod joining; // by a token
 mod subscribers; // many proxies, for a control plane
 mod http2_load; // the generator for HTTP/2
 mod http2_app; // and what answers it
@@ -117,6 +119,8 @@ enum Tool {
     TcpLoad { to: SocketAddr, connections: usize, seconds: u64 },
     /// Requests at a constant rate
     OpenLoad { to: SocketAddr, connections: usize, rate: usize, seconds: u64 },
+    /// Handshakes
+    TlsLoad(tls_load::TlsShape),
     /// Load over HTTP/2
     Http2Load(http2_load::Shape),
 }
@@ -198,6 +202,7 @@ fn run_tool(tool: Tool) -> Result<()> {
         Tool::TcpSink { at } => tcp_load::sink(at),
         Tool::TcpLoad { to, connections, seconds } => tcp_load::put(to, connections, seconds),
         Tool::OpenLoad { to, connections, rate, seconds } => open_load::put(to, connections, rate, seconds),
+        Tool::TlsLoad(shape) => tls_load::put(&shape),
         Tool::Http2Load(shape) => http2_load::put(shape),
     }
 }

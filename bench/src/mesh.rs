@@ -1,15 +1,21 @@
 //! Leno's mesh on a stage: a control plane at the callee's host, and a sidecar on each host. Real processes, joined
 //! by token.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use model::address::{PORT_ADMIN, PORT_CONTROL, PORT_CONTROL_METRICS, mesh_only_candidate};
+use rcgen::{CertificateParams, KeyPair};
+use xds::grpc::Join;
 
 use crate::allocations::{self, CountedProxy};
 use crate::control_plane::{ControlAddresses, RunningControl, TRUST_DOMAIN};
+use crate::joining;
 use crate::process::{self, LOAD_CORE, PROXY_CORE, RunningProgram};
 use crate::stage::{CALLEE, CALLER, TwoHosts};
 
@@ -53,12 +59,39 @@ impl<'a> Mesh<'a> {
 
     /// Starts the callee's sidecar, then the caller's; both are ready. `wrap` may put something around the program.
     pub(crate) fn sidecars(&self, logging: Logging, wrap: Wrap<'_>) -> Result<Vec<RunningProgram>> {
-        let callee = self.sidecar("callee", CALLEE, logging, wrap)?;
+        let callee = self.callee(logging, wrap)?;
         let caller = self.sidecar("caller", CALLER, logging, wrap)?;
         Ok(vec![caller, callee])
     }
 
-    /// The same with counting allocators.
+    /// The callee's alone.
+    pub(crate) fn callee(&self, logging: Logging, wrap: Wrap<'_>) -> Result<RunningProgram> {
+        self.sidecar("callee", CALLEE, logging, wrap)
+    }
+
+    /// Joins as the caller and keeps what came of it, key and all, in a file of PEM: for who calls without a sidecar.
+    pub(crate) fn credentials(&self) -> Result<PathBuf> {
+        let key = KeyPair::generate()?;
+        let join = Join {
+            token: self.control.client()?.token("caller")?,
+            csr: CertificateParams::default().serialize_request(&key)?.der().to_vec(),
+            addresses: vec![CALLER.into()],
+            version: "bench".to_owned(),
+        };
+        let dial = joining::dial(SocketAddr::from((CALLEE, PORT_CONTROL)), CALLEE.into());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let joined = runtime.block_on(joining::join(dial, &join))?;
+        let mut text = key.serialize_pem();
+        for certificate in &joined.chain {
+            let body = BASE64_STANDARD.encode(certificate);
+            let _ = write!(text, "-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        }
+        let path = self.folder.join("leno-caller.pem");
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Both with counting allocators.
     pub(crate) fn counted_sidecars(&self, logging: Logging) -> Result<Vec<CountedProxy>> {
         let mut counted = Vec::new();
         for (group, address) in [("callee", CALLEE), ("caller", CALLER)] {

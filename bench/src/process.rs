@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 /// For generators and backends.
 pub(crate) const LOAD_CORE: usize = 0;
@@ -130,7 +132,7 @@ impl RunningProgram {
 
 impl Drop for RunningProgram {
     fn drop(&mut self) {
-        let group = nix::unistd::Pid::from_raw(self.id().cast_signed());
+        let group = Pid::from_raw(self.id().cast_signed());
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = self.child.wait();
     }
@@ -153,6 +155,13 @@ fn resident_kib(id: u32) -> f64 {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .unwrap_or_default()
+}
+
+/// Keeps this thread on a core from now on, and what it starts elsewhere unless that is said.
+pub(crate) fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
 /// Waits until somebody accepts connections at `address`.

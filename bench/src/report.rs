@@ -74,15 +74,20 @@ pub(crate) fn figures(scenario: &str, comparisons: &[Comparison], peers: &[&str]
 /// What all contenders cost under one load, and in relation to `peers`.
 pub(crate) fn comparison(comparison: &Comparison, peers: &[&str]) -> String {
     let mut out = String::new();
+    let dropped = match comparison.find("null") {
+        Some(_) => format!(
+            "{} rounds left out because the null proxy was more than 3 % off its median; ",
+            comparison.dropped
+        ),
+        None => String::new(),
+    };
     let _ = writeln!(
         out,
-        "### {}\n\nMachine: {}. {} rounds of {} s each; {} rounds left out because the null proxy was \
-         more than 3 % off its median; {:.1} % of the time was taken by the hypervisor.\n",
+        "### {}\n\nMachine: {}. {} rounds of {} s each; {dropped}{:.1} % of the time was taken by the hypervisor.\n",
         comparison.label,
         process::machine(),
         comparison.rounds,
         comparison.seconds,
-        comparison.dropped,
         comparison.steal * 100.0
     );
     let ratios: String = peers.iter().map(|peer| format!(" of {peer} |")).collect();
@@ -150,7 +155,7 @@ pub(crate) fn bulk(comparison: &Comparison, peers: &[&str]) -> String {
 }
 
 /// A ratio with its interval.
-fn cell(ratio: Option<Estimate>) -> String {
+pub(crate) fn cell(ratio: Option<Estimate>) -> String {
     match ratio.filter(|ratio| ratio.median.is_finite()) {
         Some(ratio) => format!(" {:.2} ({:.2} to {:.2}) |", ratio.median, ratio.low, ratio.high),
         None => " - |".to_owned(),
@@ -167,7 +172,7 @@ pub(crate) fn versions<'a>(measured: impl Iterator<Item = &'a Measured>) -> Stri
 }
 
 /// Median, and least and greatest in parentheses.
-fn spread(values: &[f64], digits: usize) -> String {
+pub(crate) fn spread(values: &[f64], digits: usize) -> String {
     if values.is_empty() {
         return "-".to_owned();
     }

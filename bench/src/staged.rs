@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -76,6 +76,11 @@ impl Staged {
         &self.folder
     }
 
+    /// Of the other pairs' caller, in PEM.
+    pub(crate) fn credentials(&self) -> &Path {
+        &self.certificates.caller
+    }
+
     /// A command, to be run on the caller's host.
     pub(crate) fn at_caller(&self, command: &[String]) -> Vec<String> {
         self.stage.at_caller(command)
@@ -92,13 +97,82 @@ impl Staged {
         options: &Options,
         mesh: &'a Mesh<'a>,
     ) -> Result<Vec<Contender<'a>>> {
-        let mut contenders = Vec::new();
         let all = match self.traffic {
             Traffic::Http => ["null", "plain", "leno", "haproxy", "envoy"].as_slice(),
             Traffic::Opaque => &["null", "leno", "haproxy", "envoy"],
         };
-        for name in all.iter().filter(|name| options.wants(name)) {
-            match self.contender(name, mesh) {
+        let wanted = all.iter().copied().filter(|name| options.wants(name));
+        Self::present(wanted, |name| self.contender(name, mesh))
+    }
+
+    fn contender<'a>(&'a self, name: &str, mesh: &'a Mesh<'a>) -> Result<Contender<'a>> {
+        if name == "plain" {
+            return self.plain();
+        }
+        let port = if self.traffic == Traffic::Opaque { TCP_PORT } else { HTTP_PORT };
+        let to = if name == "leno" { Mesh::service(port) } else { address(name) };
+        if name == "leno" {
+            let start = Box::new(move || self.ready(mesh.sidecars(self.logging(), &mesh::bare)?, to));
+            return Ok(Contender { name: "Leno", version: self.version(), start, to });
+        }
+        Ok(self.pair(self.peer(name)?, to))
+    }
+
+    /// The callees' sides alone, to be called without a caller's; a missing one is named and left out.
+    pub(crate) fn callees<'a>(&'a self, options: &Options, mesh: &'a Mesh<'a>) -> Result<Vec<Contender<'a>>> {
+        let wanted = ["leno", "haproxy", "envoy"].into_iter().filter(|name| options.wants(name));
+        Self::present(wanted, |name| self.callee(name, mesh))
+    }
+
+    fn callee<'a>(&'a self, name: &str, mesh: &'a Mesh<'a>) -> Result<Contender<'a>> {
+        if name == "leno" {
+            let start = Box::new(move || Ok(vec![mesh.callee(self.logging(), &mesh::bare)?]));
+            let to = SocketAddr::from((CALLEE, model::address::PORT_MESH));
+            return Ok(Contender { name: "Leno", version: self.version(), start, to });
+        }
+        let to = self.places(name).callee;
+        let PairProgram { name, version, callee, .. } = self.peer(name)?;
+        let start = Box::new(move || {
+            let log = self.folder.path(&format!("{name}-callee.log"));
+            let mut running = RunningProgram::start(name, PROXY_CORE, &callee, &log)?;
+            running.wait_for(to)?;
+            Ok(vec![running])
+        });
+        Ok(Contender { name, version, start, to })
+    }
+
+    fn logging(&self) -> Logging {
+        if self.log == LogShare::None { Logging::None } else { Logging::All }
+    }
+
+    /// Of Leno.
+    fn version(&self) -> String {
+        process::version(&self.leno, "--version")
+    }
+
+    /// Another pair than Leno's.
+    fn peer(&self, name: &str) -> Result<PairProgram> {
+        let settings = PairSettings {
+            places: self.places(name),
+            certificates: &self.certificates,
+            log: self.log,
+            rules: RULES,
+            is_opaque: self.traffic == Traffic::Opaque,
+        };
+        match name {
+            "null" => pair::null(settings.places),
+            "haproxy" => pair::haproxy(&self.folder, &settings),
+            _ => pair::envoy(&self.folder, &self.venv, &settings),
+        }
+    }
+
+    fn present<'a>(
+        names: impl Iterator<Item = &'static str>,
+        find: impl Fn(&str) -> Result<Contender<'a>>,
+    ) -> Result<Vec<Contender<'a>>> {
+        let mut contenders = Vec::new();
+        for name in names {
+            match find(name) {
                 Ok(contender) => contenders.push(contender),
                 Err(cause) => eprintln!("without {name}: {cause:#}"),
             }
@@ -107,30 +181,6 @@ impl Staged {
             bail!("nobody to measure");
         }
         Ok(contenders)
-    }
-
-    fn contender<'a>(&'a self, name: &str, mesh: &'a Mesh<'a>) -> Result<Contender<'a>> {
-        if name == "plain" {
-            return self.plain();
-        }
-        let is_opaque = self.traffic == Traffic::Opaque;
-        let port = if is_opaque { TCP_PORT } else { HTTP_PORT };
-        let to = if name == "leno" { Mesh::service(port) } else { address(name) };
-        if name == "leno" {
-            let logging = if self.log == LogShare::None { Logging::None } else { Logging::All };
-            let version = process::version(&self.leno, "--version");
-            let start = Box::new(move || self.ready(mesh.sidecars(logging, &mesh::bare)?, to));
-            return Ok(Contender { name: "Leno", version, start, to });
-        }
-        let places = self.places(name);
-        let settings =
-            PairSettings { places, certificates: &self.certificates, log: self.log, rules: RULES, is_opaque };
-        let pair = match name {
-            "null" => pair::null(places)?,
-            "haproxy" => pair::haproxy(&self.folder, &settings)?,
-            _ => pair::envoy(&self.folder, &self.venv, &settings)?,
-        };
-        Ok(self.pair(pair, to))
     }
 
     /// One proxy of Leno's as the scenario `http1` has it: on loopback, without a mesh and without a log.

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use identity::{Expect, Identity, Key, Svid};
 use model::{Hostname, Subscription};
-use tokio::net::TcpSocket;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{LocalSet, spawn_local};
+use xds::ProxyNode;
 use xds::client::ClientSession;
-use xds::grpc::{Channel, Dial, Join, Joined};
-use xds::{Code, ProxyNode};
+use xds::grpc::{Channel, Join, Joined};
 
+use crate::joining;
 use crate::process::LOAD_CORE;
 use crate::statistics::quantile;
 use crate::told::ToldProcess;
@@ -26,10 +26,6 @@ use crate::told::ToldProcess;
 const JOINING: usize = 8;
 /// Addresses of loopback that they call from, 127.0.0.1 and so on: a control plane takes fewer joins of one than of all.
 const SOURCES: usize = 10;
-/// Who has not joined by then, though it asked again and again, is an error.
-const JOINED_WITHIN: Duration = Duration::from_secs(60);
-/// How long one that was turned away stays away.
-const JOIN_BACK_OFF: Duration = Duration::from_millis(200);
 /// What is not seen by all of them by then is an error.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -156,52 +152,24 @@ async fn open(
     number: usize,
     board: Rc<Board>,
 ) -> Result<()> {
-    let identity = Identity::new(Vec::new());
+    let dial = joining::dial(control, Ipv4Addr::new(127, 0, 0, (number % SOURCES + 1) as u8).into());
     let key = Key::generate()?;
-    let pin = pin(&token).context("read the token's pin")?;
-    let tls = identity.client_config(Expect::PinnedRoot(pin), &[b"h2"]);
-    let channel = Channel::connect_via(dial(control, number), Some(tls)).await?;
     let address = Ipv4Addr::from(0x0a00_0000_u32 + number as u32 + 1);
     let join =
         Join { token, csr: key.csr()?, addresses: vec![IpAddr::V4(address)], version: "bench".to_owned() };
-    let joined = admitted(&channel, &join).await?;
-    identity.set_trust(joined.bundles.clone());
+    let joined = joining::join(Arc::clone(&dial), &join).await?;
+    let identity = Identity::new(joined.bundles.clone());
     identity.install(Svid::new(key, joined.chain.clone())?);
     let own = identity.id().context("no identity")?;
     let expect = Expect::Control { trust_domain: own.trust_domain, cluster: joined.cluster.clone().into() };
     let tls = identity.client_config(expect, &[b"h2"]);
-    let channel = Channel::connect_via(dial(control, number), Some(tls)).await?;
+    let channel = Channel::connect_via(dial, Some(tls)).await?;
     spawn_local(async move {
         if let Err(error) = follow(channel, host, group, joined, address, number, &board).await {
             eprintln!("subscriber {number}: {error:#}");
         }
     });
     Ok(())
-}
-
-/// From one of the [`SOURCES`].
-fn dial(control: SocketAddr, number: usize) -> Dial {
-    let source = SocketAddr::from(([127, 0, 0, (number % SOURCES + 1) as u8], 0));
-    Arc::new(move || {
-        Box::pin(async move {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind(source)?;
-            socket.connect(control).await
-        })
-    })
-}
-
-/// A control plane takes so many joins in a while and no more; those that it turns away come again.
-async fn admitted(channel: &Channel, join: &Join) -> Result<Joined> {
-    let began = Instant::now();
-    loop {
-        match channel.join(join).await {
-            Err(status) if status.code == Code::ResourceExhausted && began.elapsed() < JOINED_WITHIN => {
-                tokio::time::sleep(JOIN_BACK_OFF).await;
-            }
-            joined => return Ok(joined?),
-        }
-    }
 }
 
 async fn follow(
@@ -230,14 +198,4 @@ async fn follow(
         board.note(number);
     }
     Ok(())
-}
-
-/// What the last part of a token says of the root.
-fn pin(token: &str) -> Option<[u8; 32]> {
-    let root = token.rsplit('.').next()?;
-    let mut pin = [0; 32];
-    for (byte, digits) in pin.iter_mut().zip(root.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(pin)
 }

@@ -1,4 +1,4 @@
-//! Certificates for the peers' pairs: one root, and a leaf of P-256 for each side, as Leno's are.
+//! Certificates for the peers' pairs, as Leno's are: one root, an intermediate, and a leaf of P-256 for each side.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rcgen::{
 /// The files, in PEM.
 pub(crate) struct Certificates {
     pub root: PathBuf,
-    /// Certificate and key of each side in one file.
+    /// Certificates and key of each side in one file.
     pub caller: PathBuf,
     pub callee: PathBuf,
 }
@@ -22,16 +22,24 @@ pub(crate) fn identity(side: &str) -> String {
     format!("spiffe://leno.bench/ns/default/sa/{side}")
 }
 
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
 impl Certificates {
     /// Makes new ones in `folder`.
     pub(crate) fn make(folder: &Path) -> Result<Certificates> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "bench root");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let params = authority("bench root");
         let certificate = params.self_signed(&key)?;
         let root = folder.join("root.pem");
         fs::write(&root, certificate.pem())?;
+        let (issuer, key) = (Issuer::new(params, key), KeyPair::generate()?);
+        let params = authority("bench intermediate");
+        let intermediate = params.signed_by(&key, &issuer)?;
         let issuer = Issuer::new(params, key);
         let leaf = |side: &str| -> Result<PathBuf> {
             let key = KeyPair::generate()?;
@@ -43,7 +51,8 @@ impl Certificates {
                 vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
             let certificate = params.signed_by(&key, &issuer)?;
             let path = folder.join(format!("{side}.pem"));
-            fs::write(&path, format!("{}{}", certificate.pem(), key.serialize_pem()))?;
+            let text = [certificate.pem(), intermediate.pem(), key.serialize_pem()].concat();
+            fs::write(&path, text)?;
             Ok(path)
         };
         Ok(Certificates { root, caller: leaf("caller")?, callee: leaf("callee")? })

@@ -152,7 +152,7 @@ fn haproxy_callee(settings: &PairSettings<'_>) -> String {
     };
     let alpn = if settings.is_opaque { "" } else { " alpn h2" };
     format!(
-        "{}frontend in\n    bind {} ssl crt {} ca-file {} verify required{alpn}\n{rules}    default_backend out\n\
+        "{}frontend in\n    bind {} ssl crt {} ca-file {} verify required no-tls-tickets{alpn}\n{rules}    default_backend out\n\
          backend out\n    server one {}\n",
         haproxy_head(settings),
         places.callee,
@@ -221,6 +221,9 @@ fn envoy_callee(settings: &PairSettings<'_>, log: &str) -> Value {
         json!({
             "common_tls_context": envoy_tls(settings, &settings.certificates.callee, "caller"),
             "require_client_certificate": true,
+            // As Leno's, which has no resumption.
+            "disable_stateless_session_resumption": true,
+            "disable_stateful_session_resumption": true,
         }),
     );
     let rules = envoy_rules(settings);
