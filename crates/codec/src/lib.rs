@@ -15,6 +15,7 @@ mod options; // limits with names
 mod reply; // what a service answers
 pub mod sniff; // first bytes -> protocol
 pub mod stream; // erased io, prefixed io, tunnels
+mod chunks; // streams that hand over memory
 
 pub mod client; // one-shot HTTP/1.1 client
 mod watchdog; // deadlines of a connection
@@ -25,6 +26,7 @@ pub mod relay; // bytes both ways
 
 pub use body::{Body, BodyEnd, BodyError, Watch};
 pub use budget::{Budget, Charge};
+pub use chunks::{BoxChunkIo, ChunkIo, Chunks};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
 pub use options::{
     ClientOptions, FloodLimits, HELD_BYTES_MAX, KeepaliveOptions, ResetLimits,

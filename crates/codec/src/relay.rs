@@ -7,17 +7,17 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
 use tokio::time::Instant;
 
-use crate::Io;
+use crate::chunks::{ChunkIo, Chunks};
 
-/// First size of a direction's buffer; doubled whenever a read filled it.
-const BUFFER_BYTES_FIRST: usize = 8 * 1024;
-/// Last size of a direction's buffer.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
-/// Pieces that one direction moves before the other, and other tasks, get their turn.
-const PIECES_PER_TURN: usize = 16;
+/// Room of the first read of a direction; doubled whenever a read filled it.
+const READ_BYTES_FIRST: usize = 8 * 1024;
+/// Room of a read at most, and bytes that are read before they are written.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Writes of one direction before the other, and other tasks, get their turn.
+const WRITES_PER_TURN: usize = 16;
 
 /// Who ended a relay first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,70 +66,92 @@ enum Turn {
 
 /// One direction.
 struct Lane<'a> {
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
+    /// Read and not yet written.
+    chunks: Chunks,
+    /// What sockets are read into; nothing while there is nothing to read.
+    spare: BytesMut,
+    read_bytes: usize,
     moved: &'a Cell<u64>,
     flush: bool,
     eof: bool,
+    /// Reading failed, and what was read before is not yet written.
+    failed: Option<io::Error>,
     ended: bool,
 }
 
 impl<'a> Lane<'a> {
     fn new(moved: &'a Cell<u64>) -> Self {
         Lane {
-            buffer: vec![0; BUFFER_BYTES_FIRST].into_boxed_slice(),
-            start: 0,
-            end: 0,
+            chunks: Chunks::default(),
+            spare: BytesMut::new(),
+            read_bytes: READ_BYTES_FIRST,
             moved,
             flush: false,
             eof: false,
+            failed: None,
             ended: false,
         }
     }
 
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> Poll<io::Result<()>> {
-        let mut read = ReadBuf::new(&mut self.buffer);
-        ready!(Pin::new(from).poll_read(cx, &mut read))?;
-        let len = read.filled().len();
-        (self.start, self.end, self.eof) = (0, len, len == 0);
-        Poll::Ready(Ok(()))
+    /// Reads until there is enough for one write.
+    fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut impl ChunkIo) -> Poll<io::Result<()>> {
+        while self.chunks.len() < READ_BYTES_MAX
+            && !self.chunks.is_full()
+            && !self.eof
+            && self.failed.is_none()
+        {
+            self.spare.reserve(self.read_bytes);
+            let room = self.spare.capacity();
+            match from.poll_read_chunk(cx, &mut self.spare) {
+                Poll::Ready(Ok(chunk)) => {
+                    if chunk.len() == room {
+                        self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+                    }
+                    self.eof = chunk.is_empty();
+                    self.chunks.push(chunk);
+                }
+                Poll::Ready(Err(error)) => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Poll::Pending if self.chunks.is_empty() => {
+                    // Nobody knows when more comes.
+                    (self.spare, self.read_bytes) = (BytesMut::new(), READ_BYTES_FIRST);
+                    return Poll::Pending;
+                }
+                Poll::Pending => break,
+            }
+        }
+        match self.failed.take() {
+            // What came before goes first.
+            Some(error) if self.chunks.is_empty() => Poll::Ready(Err(error)),
+            failed => {
+                self.failed = failed;
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 
-    /// Writes what is in the buffer.
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<io::Result<()>> {
-        while self.start < self.end {
-            let len = ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer[self.start..self.end]))?;
+    /// Writes what was read.
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut impl ChunkIo) -> Poll<io::Result<()>> {
+        while !self.chunks.is_empty() {
+            let len = ready!(to.poll_write_chunks(cx, &mut self.chunks))?;
             if len == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.start += len;
             self.moved.set(self.moved.get() + len as u64);
             self.flush = true;
         }
-        let filled = self.end == self.buffer.len();
-        if filled && self.buffer.len() < BUFFER_BYTES_MAX {
-            self.buffer = vec![0; self.buffer.len() * 2].into_boxed_slice();
-        }
-        (self.start, self.end) = (0, 0);
         Poll::Ready(Ok(()))
     }
 
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
+        from: &mut impl ChunkIo,
+        to: &mut impl ChunkIo,
     ) -> Result<Turn, Fault> {
-        for _ in 0..PIECES_PER_TURN {
+        for _ in 0..WRITES_PER_TURN {
             if self.ended {
                 return Ok(Turn::Ended);
             }
@@ -156,11 +178,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Before waiting for more, nothing may stay in a buffer of the writer.
-    fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-    ) -> Result<Turn, Fault> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>, to: &mut impl ChunkIo) -> Result<Turn, Fault> {
         if self.flush {
             match Pin::new(to).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.flush = false,
@@ -174,7 +192,7 @@ impl<'a> Lane<'a> {
 
 /// Copies both ways until both directions ended, one side failed, or nothing moved for `idle`. An end of one
 /// direction is passed on as a half-close. `moved` tells what was carried, also of a relay that is dropped.
-pub async fn relay(mut down: impl Io, mut up: impl Io, idle: Duration, moved: &Moved) -> End {
+pub async fn relay(mut down: impl ChunkIo, mut up: impl ChunkIo, idle: Duration, moved: &Moved) -> End {
     let (mut to_up, mut to_down) = (Lane::new(&moved.to_upstream), Lane::new(&moved.to_downstream));
     let mut first = None;
     let mut seen = 0;

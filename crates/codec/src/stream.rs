@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::chunks::{ChunkIo, Chunks};
 use crate::http2::tunnel::StreamIo;
 
 /// Anything that carries bytes both ways.
@@ -82,6 +83,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     }
 }
 
+impl<S: ChunkIo> ChunkIo for Prefixed<S> {
+    fn poll_read_chunk(&mut self, cx: &mut Context<'_>, spare: &mut BytesMut) -> Poll<io::Result<Bytes>> {
+        if self.prefix.is_empty() {
+            return self.io.poll_read_chunk(cx, spare);
+        }
+        Poll::Ready(Ok(std::mem::take(&mut self.prefix)))
+    }
+
+    fn poll_write_chunks(&mut self, cx: &mut Context<'_>, chunks: &mut Chunks) -> Poll<io::Result<usize>> {
+        self.io.poll_write_chunks(cx, chunks)
+    }
+}
+
 /// Bytes that [`fails`] reads ahead. Behind more of them a failure is not seen.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -130,6 +144,22 @@ impl AsyncRead for Tunnel {
         match &mut self.get_mut().0 {
             Kind::Stream(io) => Pin::new(io).poll_read(cx, buf),
             Kind::Io(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl ChunkIo for Tunnel {
+    fn poll_read_chunk(&mut self, cx: &mut Context<'_>, spare: &mut BytesMut) -> Poll<io::Result<Bytes>> {
+        match &mut self.0 {
+            Kind::Stream(io) => io.poll_read_chunk(cx, spare),
+            Kind::Io(io) => io.poll_read_chunk(cx, spare),
+        }
+    }
+
+    fn poll_write_chunks(&mut self, cx: &mut Context<'_>, chunks: &mut Chunks) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Stream(io) => io.poll_write_chunks(cx, chunks),
+            Kind::Io(io) => io.poll_write_chunks(cx, chunks),
         }
     }
 }

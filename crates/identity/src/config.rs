@@ -2,6 +2,7 @@
 
 use crate::expect::Expect;
 use crate::freshness::CertificateValidity;
+use crate::provider::provider;
 use crate::refusal::refusal;
 use crate::svid::Svid;
 use crate::verify::{Late, Trust, Verifier, Wanted};
@@ -10,7 +11,6 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use model::trust::{Proof, Shown, TrustBundle};
 use model::{Reason, SpiffeId};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -19,7 +19,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a server asks of its clients.
@@ -218,12 +218,6 @@ impl Identity {
 /// What TLS libraries want as the server's name. It is neither sent nor checked.
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())
-}
-
-/// Passed explicitly, so that no process-wide default is needed.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
 }
 
 /// Answers with the certificate of the moment.

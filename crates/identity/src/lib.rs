@@ -9,6 +9,7 @@ mod expect;
 pub mod freshness;
 mod key;
 mod leaf;
+mod provider;
 mod refusal;
 pub mod rotate;
 mod svid;

@@ -20,7 +20,9 @@ use crate::lookup::{Found, Unavailable};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
-use codec::{FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions};
+use codec::{
+    ChunkIo, FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions,
+};
 use daemon::Drain;
 use decide::listener::{self, Outbound};
 use downstream::{Downstream, DownstreamSide};
@@ -111,7 +113,7 @@ async fn classify_outbound(
 
 async fn serve_service(
     worker: &Rc<Worker>,
-    stream: impl Io,
+    stream: impl ChunkIo,
     address: SocketAddr,
     entry: &Arc<HostEntry>,
     port: u16,

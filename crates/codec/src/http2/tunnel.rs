@@ -1,15 +1,17 @@
 //! A stream as bytes: CONNECT after its success.
 
 use std::io;
+use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::TURN_BYTES;
 use super::handle::StreamHandle;
 use super::stream::{RecvState, StreamError};
+use crate::chunks::{ChunkIo, Chunks};
 
 /// Both halves of a stream.
 pub(crate) struct StreamIo {
@@ -30,48 +32,78 @@ impl StreamIo {
         let error = connection.stream(self.stream.key()).and_then(|stream| stream.error.clone());
         error.unwrap_or(StreamError::GivenUp).into()
     }
+
+    /// Ready with what has come; nothing: the end.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let (mut connection, key) = (self.stream.connection(), self.stream.key());
+        if let Some(data) = connection.take_data(key) {
+            return Poll::Ready(Ok(data));
+        }
+        match connection.stream(key) {
+            Some(stream) if stream.recv == RecvState::Ended => return Poll::Ready(Ok(Bytes::new())),
+            Some(stream) if stream.error.is_none() => {
+                stream.listen_as_reader(cx);
+                return Poll::Pending;
+            }
+            _ => {}
+        }
+        drop(connection);
+        Poll::Ready(Err(self.error()))
+    }
+
+    /// Ready with how many of so many bytes may be sent now.
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        if self.sent_end {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let wanted = wanted.min(TURN_BYTES);
+        let room = ready!(self.stream.connection().poll_room(self.stream.key(), cx, wanted));
+        Poll::Ready(room.map_err(|()| self.error()))
+    }
 }
 
 impl AsyncRead for StreamIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
-        let (mut connection, key) = (io.stream.connection(), io.stream.key());
         if io.unread.is_empty() {
-            if let Some(data) = connection.take_data(key) {
-                io.unread = data;
-            } else {
-                match connection.stream(key) {
-                    Some(stream) if stream.recv == RecvState::Ended => return Poll::Ready(Ok(())),
-                    Some(stream) if stream.error.is_none() => {
-                        stream.listen_as_reader(cx);
-                        return Poll::Pending;
-                    }
-                    _ => {}
-                }
-                drop(connection);
-                return Poll::Ready(Err(io.error()));
-            }
+            io.unread = ready!(io.poll_data(cx))?;
         }
         let len = io.unread.len().min(buf.remaining());
         buf.put_slice(io.unread.get(..len).unwrap_or_default());
         io.unread.advance(len);
-        connection.note_read(key, len);
+        io.stream.connection().note_read(io.stream.key(), len);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl ChunkIo for StreamIo {
+    fn poll_read_chunk(&mut self, cx: &mut Context<'_>, _spare: &mut BytesMut) -> Poll<io::Result<Bytes>> {
+        let data = if self.unread.is_empty() { ready!(self.poll_data(cx))? } else { take(&mut self.unread) };
+        self.stream.connection().note_read(self.stream.key(), data.len());
+        Poll::Ready(Ok(data))
+    }
+
+    fn poll_write_chunks(&mut self, cx: &mut Context<'_>, chunks: &mut Chunks) -> Poll<io::Result<usize>> {
+        let room = ready!(self.poll_room(cx, chunks.len()))?;
+        let mut connection = self.stream.connection();
+        let mut written = 0;
+        while written < room
+            && let Some(data) = chunks.take(room - written)
+        {
+            written += data.len();
+            connection.send_data(self.stream.key(), data, false);
+        }
+        Poll::Ready(Ok(written))
     }
 }
 
 impl AsyncWrite for StreamIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let io = self.get_mut();
-        if io.sent_end {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let wanted = buf.len().min(TURN_BYTES);
-        let room = ready!(io.stream.connection().poll_room(io.stream.key(), cx, wanted));
-        let Ok(room) = room else { return Poll::Ready(Err(io.error())) };
+        let io = self.get_mut();
+        let room = ready!(io.poll_room(cx, buf.len()))?;
         let data = Bytes::copy_from_slice(buf.get(..room).unwrap_or_default());
         let len = data.len();
         io.stream.connection().send_data(io.stream.key(), data, false);

@@ -1,12 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::{End, Moved, relay};
+use crate::ChunkIo;
 
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -92,5 +97,59 @@ fn silence_ends_it_and_activity_does_not() {
         client.write_all(b"still here").await.unwrap();
         assert_eq!(relayed.await.unwrap().end, End::Idle);
         assert_eq!(begun.elapsed(), Duration::from_secs(110));
+    });
+}
+
+/// Gives some bytes, fails once, and then looks as if it had ended, as sockets do.
+struct Failing {
+    bytes: Option<Bytes>,
+    error: Option<io::Error>,
+}
+
+impl AsyncRead for Failing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(bytes) = self.bytes.take() {
+            buf.put_slice(&bytes);
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.error.take().map_or(Ok(()), Err))
+    }
+}
+
+impl AsyncWrite for Failing {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl ChunkIo for Failing {}
+
+/// Both are read before anything is written.
+#[test]
+fn a_failure_right_behind_bytes_is_no_end_and_loses_none_of_them() {
+    run(async {
+        let down = Failing {
+            bytes: Some(Bytes::from_static(b"some")),
+            error: Some(io::ErrorKind::ConnectionReset.into()),
+        };
+        let (mut server, up) = duplex(4096);
+        let moved = Moved::default();
+        let end = relay(down, up, IDLE, &moved).await;
+        assert_eq!((end, moved.to_upstream.get()), (End::DownstreamFailed, 4));
+        let mut seen = String::new();
+        server.read_to_string(&mut seen).await.unwrap();
+        assert_eq!(seen, "some");
     });
 }

@@ -11,7 +11,7 @@ use crate::upstream::tunnel::OpenTunnel;
 use crate::upstream::{AttemptLog, Target};
 use bytes::BytesMut;
 use codec::relay::{End, Moved, relay};
-use codec::{Io, Prefixed};
+use codec::{ChunkIo, Prefixed};
 use decide::authz::{Denial, DryRun};
 use model::{Hostname, Reason};
 use std::future::pending;
@@ -63,7 +63,12 @@ impl TcpConnection {
     }
 
     /// Carries bytes both ways until the end, or until `cut` says why not any longer, and tells of it.
-    pub(crate) async fn carry(self, down: impl Io, up: impl Io, cut: impl Future<Output = Failure>) {
+    pub(crate) async fn carry(
+        self,
+        down: impl ChunkIo,
+        up: impl ChunkIo,
+        cut: impl Future<Output = Failure>,
+    ) {
         self.downstream.worker.recorder.tcp_opened(&self.record(None, 0, 0));
         // As long as nobody knows better: what carries it goes away, and it with that.
         let mut carried =
@@ -142,7 +147,7 @@ impl Drop for Carried {
 }
 
 /// Opaque bytes to a service.
-pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl Io, target: &Target) {
+pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl ChunkIo, target: &Target) {
     let mut connection = TcpConnection::begin(&downstream, Direction::Outbound);
     connection.attempts.set_service(&target.entry);
     let mut ahead = BytesMut::new();
@@ -164,7 +169,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl Io, targe
 }
 
 /// To an address outside the mesh, as it is.
-pub(crate) async fn pass_through(downstream: Rc<Downstream>, stream: impl Io, to: SocketAddr) {
+pub(crate) async fn pass_through(downstream: Rc<Downstream>, stream: impl ChunkIo, to: SocketAddr) {
     let connection = TcpConnection::begin(&downstream, Direction::Outbound);
     connection.attempts.began_at(to);
     match downstream.worker.upstream.dial(to).await {

@@ -10,7 +10,7 @@ use crate::accept::PeerKind;
 use crate::failure;
 use crate::peer::Peer;
 use crate::snapshot::{Active, HostEntry};
-use codec::{BoxIo, SendError, SendErrorKind};
+use codec::{BoxChunkIo, SendError, SendErrorKind};
 use http::HeaderMap;
 use model::Reason;
 use model::address::PORT_MESH;
@@ -44,7 +44,7 @@ impl Upstream {
         &self,
         target: &Target,
         log: &impl AttemptLog,
-    ) -> Result<OpenTunnel<BoxIo>, Reason> {
+    ) -> Result<OpenTunnel<BoxChunkIo>, Reason> {
         let mut retries = RetryState::begin(self, &target.entry);
         let opening = Opening { upstream: self, target };
         let opened = attempts::run(&opening, &mut retries, &Timeouts::NONE, log).await?;
@@ -79,7 +79,7 @@ struct Opening<'a> {
 }
 
 impl Repeatable for Opening<'_> {
-    type Done = (BoxIo, Option<Rc<Peer>>);
+    type Done = (BoxChunkIo, Option<Rc<Peer>>);
 
     async fn attempt(&self, index: usize) -> Result<Self::Done, AttemptError> {
         let Self { upstream, target } = *self;

@@ -10,7 +10,7 @@ use crate::flow::policy;
 use crate::flow::tcp::TcpConnection;
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
-use codec::{HELD_BYTES_MAX, Io, Reply, ServerOptions, Tunnel};
+use codec::{ChunkIo, HELD_BYTES_MAX, Reply, ServerOptions, Tunnel};
 use decide::listener::{AppProtocol, Destination};
 use filter::{Chain, Side};
 use http::HeaderMap;
@@ -109,7 +109,7 @@ async fn serve_inside(downstream: Rc<Downstream>, target: InboundTarget, tunnel:
     }
 }
 
-async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: impl Io) {
+async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: impl ChunkIo) {
     let mut connection = TcpConnection::begin(downstream, Direction::Inbound);
     connection.host.clone_from(&target.host);
     connection.attempts.began_at(target.application);
@@ -138,8 +138,8 @@ async fn carry(
     downstream: &Downstream,
     target: &InboundTarget,
     connection: TcpConnection,
-    down: impl Io,
-    up: impl Io,
+    down: impl ChunkIo,
+    up: impl ChunkIo,
 ) {
     let may = |snapshot: &Snapshot| may_connect(downstream, snapshot, target);
     let cut = async {
