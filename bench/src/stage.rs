@@ -54,6 +54,8 @@ impl TwoHosts {
         ] {
             run(&stage.at_caller(&["ip"].into_iter().chain(words.split(' ')).collect::<Vec<_>>()), "")?;
         }
+        // A generator that opens connections again and again would run out of ports in a minute.
+        run(&stage.at_caller(&["tee", "/proc/sys/net/ipv4/tcp_tw_reuse"]), "1")?;
         Ok(stage)
     }
 

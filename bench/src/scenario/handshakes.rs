@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
     let mesh = staged.mesh()?;
     let (meshes, others) = (mesh.credentials()?, staged.credentials());
     let mut contest = Contest::new("handshakes", staged.callees(options, &mesh)?);
-    let (rounds, seconds) = if options.short { (3, 2) } else { (8, 4) };
+    let (rounds, seconds) = if options.short { (2, 2) } else { (8, 4) };
     let mut comparisons = Vec::new();
     for (label, exchange) in EXCHANGES {
         let pace = Pace {
