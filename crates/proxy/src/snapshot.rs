@@ -15,7 +15,7 @@ mod store;
 mod tests;
 
 pub use change::SnapshotChange;
-pub use endpoint::{Active, EndpointHealth};
+pub use endpoint::{Active, EndpointHealth, EndpointStates, HealthMemory};
 pub use ports::Ports;
 pub use retries::Retries;
 pub use store::SnapshotStore;
@@ -109,7 +109,7 @@ pub struct HostEntry {
     /// What is said of how they are used, and who says so.
     pub traffic: Effective,
     /// What is remembered of each endpoint across snapshots; same order and length as `endpoints`.
-    pub states: Vec<Arc<EndpointHealth>>,
+    pub states: EndpointStates,
     /// What it had lately of requests and retries, across snapshots.
     pub retries: Arc<Retries>,
     /// How many requests were balanced in turn, across snapshots.

@@ -16,14 +16,14 @@ pub(super) fn render(snapshot: &Snapshot, now_ms: u64) -> String {
         if let Some(ip) = entry.service.address {
             let _ = writeln!(text, "{host}::mesh_address::{ip}");
         }
-        for (index, (endpoint, state)) in entry.endpoints.iter().zip(&entry.states).enumerate() {
+        for (index, endpoint) in entry.endpoints.iter().enumerate() {
             // A port of 0 means the service port's target.
             let port = match endpoint.port {
                 0 => entry.service.ports.first().map_or(0, |port| port.target_port),
                 port => port,
             };
             let at = SocketAddr::new(endpoint.address, port);
-            let health = match (endpoint.state, state.is_ejected(now_ms)) {
+            let health = match (endpoint.state, entry.states.is_ejected(index, now_ms)) {
                 (EndpointState::Draining, _) => "/failed_eds_health",
                 (EndpointState::Ready, true) => "/failed_outlier_check",
                 (EndpointState::Ready, false) => "healthy",
@@ -35,9 +35,13 @@ pub(super) fn render(snapshot: &Snapshot, now_ms: u64) -> String {
                 Reach::Gateway => "gateway",
             };
             let priority = entry.priorities.levels().position(|level| level.contains(&(index as u32)));
-            let _ = writeln!(text, "{host}::{at}::rq_active::{}", state.active());
+            let _ = writeln!(text, "{host}::{at}::rq_active::{}", entry.states.active(index));
             let _ = writeln!(text, "{host}::{at}::health_flags::{health}");
-            let _ = writeln!(text, "{host}::{at}::consecutive_failures::{}", state.health().failures());
+            let _ = writeln!(
+                text,
+                "{host}::{at}::consecutive_failures::{}",
+                entry.states.health(index).failures()
+            );
             let _ = writeln!(text, "{host}::{at}::weight::{}", endpoint.weight);
             let _ = writeln!(text, "{host}::{at}::region::{}", endpoint.locality.region);
             let _ = writeln!(text, "{host}::{at}::zone::{}", endpoint.locality.zone);

@@ -6,8 +6,9 @@
 mod gateway;
 
 use super::change::SnapshotChange;
+use super::endpoint::{EndpointStates, HealthMemory};
 use super::ports::Ports;
-use super::{EndpointHealth, GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
+use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
 use decide::hash::{Quick, QuickMap};
 use decide::route::Table;
 use decide::{attach, balance};
@@ -20,11 +21,8 @@ use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, Subscription}
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
-
-/// Health of endpoints that are gone is swept once this many more than live ones are remembered.
-const STALE_HEALTH_MAX: usize = 64;
 
 /// Keys in boxes, because a map has room for twice as many as it holds.
 type Rules = BTreeMap<Box<ResourceKey>, Arc<RouteRule>>;
@@ -56,7 +54,7 @@ pub(super) struct Builder {
     gateway_rules: Rules,
     policies: Policies,
     gateway_policies: Policies,
-    health: HashMap<Arc<str>, Weak<EndpointHealth>>,
+    health: Arc<HealthMemory>,
     profiles: Interner<EndpointProfile>,
     ports: Box<dyn Ports>,
 }
@@ -71,7 +69,7 @@ impl Builder {
             gateway_rules: Rules::new(),
             policies: Policies::new(),
             gateway_policies: Policies::new(),
-            health: HashMap::new(),
+            health: Arc::default(),
             profiles: Interner::default(),
         }
     }
@@ -138,7 +136,6 @@ impl Builder {
                 _ => {}
             }
         }
-        self.sweep(&next);
         next
     }
 
@@ -308,7 +305,7 @@ impl Builder {
         let traffic = attach::merge(parts.policies.values());
         let how = traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
         let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);
-        let states = endpoints.iter().map(|endpoint| state(&mut self.health, &endpoint.uid)).collect();
+        let states = EndpointStates::new(&self.health, endpoints.iter().map(|endpoint| &endpoint.uid));
         let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));
         let retries = old.as_ref().map_or_else(Arc::<Retries>::default, |old| Arc::clone(&old.retries));
         let turns = old.as_ref().map_or_else(|| first_turn(&self.me), |old| Arc::clone(&old.turns));
@@ -350,13 +347,6 @@ impl Builder {
     /// The same endpoint, with its profile shared with others.
     fn share(&mut self, endpoint: &Endpoint) -> Endpoint {
         Endpoint { profile: self.profiles.intern_arc(Arc::clone(&endpoint.profile)), ..endpoint.clone() }
-    }
-
-    fn sweep(&mut self, next: &Snapshot) {
-        let live: usize = next.hosts.values().map(|entry| entry.states.len()).sum();
-        if self.health.len() > live + STALE_HEALTH_MAX {
-            self.health.retain(|_, state| state.strong_count() > 0);
-        }
     }
 
     /// See [`super::SnapshotStore::resources`].
@@ -449,7 +439,8 @@ fn copy(now: &Snapshot) -> Snapshot {
 
 /// Moves all slices into one list and remembers their lengths.
 fn take_endpoints(slices: &mut BTreeMap<u32, Slice>) -> Vec<Endpoint> {
-    let mut all = Vec::new();
+    let count = |slice: &Slice| if let Slice::New(endpoints) = slice { endpoints.len() } else { 0 };
+    let mut all = Vec::with_capacity(slices.values().map(count).sum());
     for slice in slices.values_mut() {
         if let Slice::New(endpoints) = slice {
             let count = endpoints.len();
@@ -458,14 +449,4 @@ fn take_endpoints(slices: &mut BTreeMap<u32, Slice>) -> Vec<Endpoint> {
         }
     }
     all
-}
-
-/// The remembered state of an endpoint, or a fresh one.
-fn state(health: &mut HashMap<Arc<str>, Weak<EndpointHealth>>, uid: &Arc<str>) -> Arc<EndpointHealth> {
-    if let Some(known) = health.get(uid).and_then(Weak::upgrade) {
-        return known;
-    }
-    let fresh = Arc::new(EndpointHealth::default());
-    health.insert(Arc::clone(uid), Arc::downgrade(&fresh));
-    fresh
 }

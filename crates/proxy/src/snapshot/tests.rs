@@ -64,26 +64,46 @@ fn an_untouched_host_keeps_its_arc_and_a_touched_one_does_not() {
 fn health_and_active_requests_survive_swaps_by_uid() {
     let store = two_hosts();
     let before = store.snapshot();
-    let state = Arc::clone(&before.host("a.mesh").unwrap().states[1]);
+    let state = begin(before.host("a.mesh").unwrap(), 1);
     state.failed(1000, &mut Pcg::new(1));
     let in_flight = state.begin();
     let after = apply(&store, vec![slice("a.mesh", 0, &["a2", "a3"])]);
     let entry = after.host("a.mesh").unwrap();
     assert_eq!(uids(entry), ["a2", "a3"]);
-    assert!(Arc::ptr_eq(&state, &entry.states[0]));
-    assert_eq!((entry.states[0].active(), entry.states[0].health().failures()), (1, 1));
-    assert_eq!((entry.states[1].active(), entry.states[1].health().failures()), (0, 0));
+    assert!(Arc::ptr_eq(&state, entry.states.get(0).unwrap()));
+    assert_eq!((entry.states.active(0), entry.states.health(0).failures()), (1, 1));
+    assert_eq!((entry.states.active(1), entry.states.health(1).failures()), (0, 0));
     drop(in_flight);
-    assert_eq!(entry.states[0].active(), 0);
+    assert_eq!(entry.states.active(0), 0);
+}
+
+/// The first use of an endpoint.
+fn begin(entry: &HostEntry, index: usize) -> Arc<EndpointHealth> {
+    Arc::clone(entry.states.get_or_begin(index, &entry.endpoints[index].uid).unwrap())
+}
+
+#[test]
+fn an_endpoint_is_remembered_from_its_first_use_by_all_snapshots() {
+    let store = two_hosts();
+    let before = store.snapshot();
+    let after = apply(&store, vec![slice("a.mesh", 0, &["a2", "a3"])]);
+    let (old, new) = (before.host("a.mesh").unwrap(), after.host("a.mesh").unwrap());
+    assert!(old.states.get(1).is_none() && new.states.get(0).is_none());
+    // A request that began before the change, and one that began after it.
+    let in_flight = begin(old, 1).begin();
+    assert_eq!((old.states.active(1), begin(new, 0).active()), (1, 1));
+    drop(in_flight);
+    assert_eq!((new.states.active(0), new.states.active(1)), (0, 0));
+    assert!(new.states.get(1).is_none() && new.states.get(2).is_none());
 }
 
 #[test]
 fn a_new_registration_at_the_same_place_starts_clean() {
     let store = two_hosts();
-    store.snapshot().host("b.mesh").unwrap().states[0].failed(1000, &mut Pcg::new(1));
+    begin(store.snapshot().host("b.mesh").unwrap(), 0).failed(1000, &mut Pcg::new(1));
     apply(&store, vec![slice("b.mesh", 0, &[])]);
     let after = apply(&store, vec![slice("b.mesh", 0, &["b1"])]);
-    assert_eq!(after.host("b.mesh").unwrap().states[0].health().failures(), 0);
+    assert_eq!(after.host("b.mesh").unwrap().states.health(0).failures(), 0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::Upstream;
 use super::attempt_error::{AttemptError, EndpointVerdict};
-use crate::snapshot::{Active, HostEntry, Retries};
+use crate::snapshot::{Active, EndpointHealth, HostEntry, Retries};
 use decide::balance::{self, EndpointQuery};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
@@ -119,7 +119,7 @@ impl<'a> RetryState<'a> {
     fn choose_other(&self, entry: &HostEntry, now_ms: u64) -> Option<usize> {
         let dice = &mut *self.upstream.dice.borrow_mut();
         let query = EndpointQuery {
-            load: &|index| entry.states[index].load(now_ms),
+            load: &|index| entry.states.load(index, now_ms),
             tried: &self.tried,
             hash: self.hash,
             pinned: None,
@@ -139,12 +139,18 @@ impl<'a> RetryState<'a> {
 
     /// An attempt at `index` begins.
     pub(super) fn begin_at(&self, index: usize) -> Option<Active> {
-        Some(self.entry?.states.get(index)?.begin())
+        Some(self.state(index)?.begin())
+    }
+
+    /// What is remembered of the endpoint at `index`, which is used now.
+    fn state(&self, index: usize) -> Option<&Arc<EndpointHealth>> {
+        let entry = self.entry?;
+        entry.states.get_or_begin(index, &entry.endpoints.get(index)?.uid)
     }
 
     /// Remembers what an attempt says about its endpoint, for all requests to come.
     pub(super) fn record<T>(&self, index: usize, outcome: &Result<T, AttemptError>) {
-        let Some(state) = self.entry.and_then(|entry| entry.states.get(index)) else { return };
+        let Some(state) = self.state(index) else { return };
         match outcome {
             Ok(_) => state.succeeded(self.upstream.uptime.now_ms()),
             Err(AttemptError { verdict: EndpointVerdict::Failed, .. }) => {
@@ -194,7 +200,7 @@ impl<'a> RetryState<'a> {
         let Some(entry) = self.entry else { return Ahead::Failed };
         let mut all = entry.priorities.levels().flatten().map(|other| *other as usize);
         let is_fresh = |other: usize| {
-            other != index && !self.tried.contains(&other) && !entry.states[other].is_ejected(now_ms)
+            other != index && !self.tried.contains(&other) && !entry.states.is_ejected(other, now_ms)
         };
         if all.any(is_fresh) { Ahead::Fresh } else { Ahead::Failed }
     }

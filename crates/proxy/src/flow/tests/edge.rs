@@ -224,8 +224,8 @@ fn a_backend_that_is_gone_is_passed_over() {
             assert_eq!(caller.send(get("/")).await.body(), "shop");
         }
         assert!(
-            proxy.entry().states[0].is_ejected(proxy.worker.uptime.now_ms())
-                || proxy.entry().states[0].health().failures() == 0
+            proxy.entry().states.is_ejected(0, proxy.worker.uptime.now_ms())
+                || proxy.entry().states.health(0).failures() == 0
         );
     });
 }

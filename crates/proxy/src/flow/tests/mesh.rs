@@ -140,10 +140,10 @@ fn what_cannot_be_reached_is_put_aside_and_another_cluster_answers() {
         }
         let entry = proxy.entry();
         assert!(
-            entry.states[0].is_ejected(proxy.worker.uptime.now_ms())
-                && !entry.states[1].is_ejected(proxy.worker.uptime.now_ms())
+            entry.states.is_ejected(0, proxy.worker.uptime.now_ms())
+                && !entry.states.is_ejected(1, proxy.worker.uptime.now_ms())
         );
-        assert_eq!((entry.states[0].active(), entry.states[1].active()), (0, 0));
+        assert_eq!((entry.states.active(0), entry.states.active(1)), (0, 0));
         let attempts: Vec<_> = proxy.logged().iter().map(|line| line["attempts"].as_u64().unwrap()).collect();
         assert_eq!(attempts, [2, 1, 1]);
     });

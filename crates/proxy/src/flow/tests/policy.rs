@@ -425,7 +425,10 @@ fn a_caller_is_told_that_a_gateway_between_networks_denied() {
                 );
             }
             let entry = proxy.entry();
-            assert!(entry.states.iter().all(|state| !state.is_ejected(proxy.worker.uptime.now_ms())));
+            assert!(
+                (0..entry.endpoints.len())
+                    .all(|index| !entry.states.is_ejected(index, proxy.worker.uptime.now_ms()))
+            );
             let line = &proxy.logged()[0];
             assert_eq!(
                 (&line["response_code_details"], &line["attempts"]),

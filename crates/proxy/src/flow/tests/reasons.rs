@@ -151,9 +151,9 @@ fn a_caller_that_gives_up_is_named() {
         tokio::task::spawn_local(connection);
         let asked = tokio::task::spawn_local(async move { sender.send(get("/")).await.map(|_| ()) });
         let entry = proxy.entry();
-        super::bed::wait_until("it is under way", || entry.states[0].active() == 1).await;
+        super::bed::wait_until("it is under way", || entry.states.active(0) == 1).await;
         asked.abort();
-        super::bed::wait_until("it is given up", || entry.states[0].active() == 0).await;
+        super::bed::wait_until("it is given up", || entry.states.active(0) == 0).await;
         assert_eq!(proxy.logged()[0]["response_code_details"], "downstream_remote_disconnect");
     });
 }

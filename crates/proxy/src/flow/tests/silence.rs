@@ -39,7 +39,7 @@ fn who_waits_for_a_frozen_proxy_is_answered_by_another() {
         // The order may have been taken: it is not given to another.
         let (bought, read) = tokio::join!(buyer.send(order), reader.get("/"));
         assert_eq!((bought.status().as_u16(), read.body().as_str()), (503, "east"));
-        assert!(proxy.entry().states[0].is_ejected(proxy.worker.uptime.now_ms()));
+        assert!(proxy.entry().states.is_ejected(0, proxy.worker.uptime.now_ms()));
         let lines = proxy.logged();
         let of = |method: &str| lines.iter().find(|line| line["method"] == method).unwrap();
         assert_eq!(of("POST")["response_code_details"], "upstream_keepalive_timeout", "{lines:?}");

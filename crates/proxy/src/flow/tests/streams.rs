@@ -114,7 +114,7 @@ fn where_all_streams_are_in_use_the_failure_has_a_name() {
         assert_eq!((response.status().as_u16(), response.body().as_str()), (503, "upstream_overflow"));
         assert_eq!(few.connections.get(), CONNECTIONS_PER_KEY_MAX);
         assert!(
-            !proxy.entry().states[0].is_ejected(proxy.worker.uptime.now_ms()),
+            !proxy.entry().states.is_ejected(0, proxy.worker.uptime.now_ms()),
             "that is nothing against it"
         );
     });

@@ -204,7 +204,7 @@ fn a_denied_tunnel_is_nothing_against_its_endpoint() {
         let proxy = client(&authority, Protocol::Tcp, vec![east.endpoint("east")]);
         let mut caller = proxy.call_tcp();
         assert_eq!(caller.read(&mut [0; 8]).await.unwrap_or(0), 0);
-        assert!(!proxy.entry().states[0].is_ejected(proxy.worker.uptime.now_ms()));
+        assert!(!proxy.entry().states.is_ejected(0, proxy.worker.uptime.now_ms()));
         let line = &proxy.logged()[0];
         assert_eq!(
             (&line["response_code_details"], &line["attempts"]),
