@@ -23,7 +23,7 @@ mod one_shot; // one exchange, for a client whose futures are `Send`
 
 pub use client::{Http1Sender, connect};
 pub(crate) use one_shot::{OneShotError, exchange};
-pub(crate) use rules::{is_alias_of_framing, is_host};
+pub(crate) use rules::{is_alias_of_framing, is_host, is_host_and_port};
 pub use server::serve;
 
 #[cfg(test)]

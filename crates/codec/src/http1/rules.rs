@@ -1,6 +1,6 @@
 //! What is allowed within a line: stricter than RFC 9112 wherever leniency would give a message two readings.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use crate::Violation;
 
@@ -55,6 +55,14 @@ pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
 /// One host with an optional port: no list, no user, no path.
 pub(crate) fn is_host(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte))
+}
+
+/// A host and a port: what CONNECT asks for has no usual port (RFC 9110 section 9.3.6).
+pub(crate) fn is_host_and_port(value: &[u8]) -> bool {
+    let Some(colon) = memrchr(b':', value) else { return false };
+    let (host, port) = (&value[..colon], &value[colon + 1..]);
+    let port = parse_length(port).and_then(|port| u16::try_from(port).ok());
+    is_host(host) && port.is_some_and(|port| port > 0)
 }
 
 /// Whether one of the members of a list such as `connection` is `wanted`.

@@ -121,6 +121,9 @@ fn requests_become_canonical() {
     check("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &["400"]);
     check("GET HTTP://a/ HTTP/1.1\r\nHost: a\r\n\r\n", &["200"]);
     check("GET a.b HTTP/1.1\r\nHost: a\r\n\r\n", &["400"]);
+    for to in ["a", "a:", "a:0", "a:65536", "[::1]"] {
+        check(&format!("CONNECT {to} HTTP/1.1\r\nHost: a\r\n\r\n"), &["400"]);
+    }
     check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &["200"]);
 }
 

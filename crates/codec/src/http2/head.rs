@@ -10,6 +10,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::hpack::{FieldName, FieldValue, HeaderField};
+use crate::http1::is_host_and_port;
 
 /// What a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,8 +144,10 @@ impl FieldList {
         let mut request = Request::new(());
         *request.uri_mut() = match (path, authority) {
             (Some(path), _) => Uri::from(path),
-            (None, Some(authority)) => Uri::from(authority),
-            (None, None) => return Err(bad),
+            (None, Some(authority)) if is_host_and_port(authority.as_str().as_bytes()) => {
+                Uri::from(authority)
+            }
+            (None, _) => return Err(bad),
         };
         *request.method_mut() = method;
         *request.version_mut() = Version::HTTP_2;

@@ -5,7 +5,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 
 use crate::Body;
-use crate::http1::rules::is_host;
+use crate::http1::rules::{is_host, is_host_and_port};
 
 /// Makes the request canonical.
 ///
@@ -20,7 +20,8 @@ pub(super) fn admit(mut request: Request<Body>) -> Result<Request<Body>, StatusC
             Some("http" | "https") => request.method() != Method::CONNECT,
             Some(_) => false,
         };
-        if !own_form || !is_host(authority.as_str().as_bytes()) {
+        let is_good = if request.method() == Method::CONNECT { is_host_and_port } else { is_host };
+        if !own_form || !is_good(authority.as_str().as_bytes()) {
             return Err(StatusCode::BAD_REQUEST);
         }
         // The target wins over the field, everywhere.

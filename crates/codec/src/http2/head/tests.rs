@@ -75,8 +75,11 @@ fn a_target_is_a_path_or_that_of_connect() {
     assert_eq!(path("GET", "*"), bad);
     assert_eq!(path("GET", "http://x/"), bad);
     assert_eq!(path("CONNECT", "/"), Err(RequestFault::Malformed));
-    let connect = [literal(":method", "CONNECT"), literal(":authority", "a:1")].concat();
-    assert_eq!(request(&[&connect]), Ok("a:1".to_owned()));
+    let connect = |to: &str| request(&[&[literal(":method", "CONNECT"), literal(":authority", to)].concat()]);
+    assert_eq!(connect("a:1"), Ok("a:1".to_owned()));
+    for to in ["a", "a:", "a:0", "a:65536", "[::1]"] {
+        assert_eq!(connect(to), bad, "{to}");
+    }
     assert_eq!(request(&[&literal(":method", "CONNECT")]), bad);
 }
 

@@ -153,7 +153,7 @@ fn bad_trailers_of_tunnels_are_forgotten_with_them() {
             Reply::Tunnel { headers: HeaderMap::new(), run }
         });
         near.write_all(&[&HTTP2_PREFACE[..], &frame(4, 0, 0, &[])].concat()).await.unwrap();
-        let connect = [&[0x02, 7][..], b"CONNECT", &[0x41, 1, b'a']].concat();
+        let connect = [&[0x02, 7][..], b"CONNECT", &[0x41, 3], b"a:1"].concat();
         for stream in (1..2_200).step_by(2) {
             near.write_all(&frame(1, 0x4, stream, &connect)).await.unwrap();
             let mut head = [0; 9];
