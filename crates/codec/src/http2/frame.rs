@@ -33,8 +33,8 @@ pub(super) const PADDED: u8 = 0x8;
 /// Of HEADERS.
 pub(super) const HAS_PRIORITY: u8 = 0x20;
 
-/// Bytes of the priority in HEADERS, which nobody looks at.
-const PRIORITY_BYTES: usize = 5;
+/// Bytes of a priority, at which nobody looks.
+pub(super) const PRIORITY_BYTES: usize = 5;
 
 /// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

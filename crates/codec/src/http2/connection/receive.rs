@@ -7,7 +7,7 @@ use http::Request;
 
 use super::super::frame::{
     self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ErrorCode, FRAME_HEAD_BYTES, FrameHead, GOAWAY,
-    HEADERS, PADDED, PING, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    HEADERS, PADDED, PING, PRIORITY, PRIORITY_BYTES, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
 use super::super::stream::{RecvState, StreamError};
 use super::super::streams::{Known, StreamKey};
@@ -187,11 +187,14 @@ impl Multiplexer {
         }
         let is_of_connection = match head.kind {
             SETTINGS | PING | GOAWAY => true,
-            DATA | HEADERS | RST_STREAM | CONTINUATION => false,
+            DATA | HEADERS | PRIORITY | RST_STREAM | CONTINUATION => false,
             _ => return Ok(()),
         };
         if is_of_connection != (head.stream == 0) {
             return violation(ErrorCode::PROTOCOL_ERROR, "frame on a stream of another kind");
+        }
+        if head.kind == PRIORITY && head.len != PRIORITY_BYTES {
+            return violation(ErrorCode::FRAME_SIZE_ERROR, "PRIORITY of a wrong size");
         }
         Ok(())
     }

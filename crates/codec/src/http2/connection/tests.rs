@@ -203,6 +203,8 @@ fn what_breaks_the_protocol_ends_the_connection() {
         ),
         ("continuation of nothing", frame(frame::CONTINUATION, 4, 1, &[])),
         ("push", frame(frame::PUSH_PROMISE, 4, 1, &[0, 0, 0, 2])),
+        ("priority without a stream", frame(frame::PRIORITY, 0, 0, &[0; 5])),
+        ("priority of a wrong size", frame(frame::PRIORITY, 0, 1, &[0; 6])),
         ("reset of an idle stream", frame(frame::RST_STREAM, 0, 1, &[0; 4])),
         ("reset of a wrong size", [post(), frame(frame::RST_STREAM, 0, 1, &[0; 5])].concat()),
         ("settings on a stream", frame(frame::SETTINGS, 0, 1, &[])),
