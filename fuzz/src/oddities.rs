@@ -4,8 +4,8 @@
 
 use crate::case::Case;
 use crate::frame::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, PADDED, PRIORITY, frames,
-    stream_number,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEAD_BYTES, HEADERS, PADDED, PRIORITY,
+    SETTINGS, WINDOW_UPDATE, frames, stream_number,
 };
 use codec::http2::hpack::HpackDecoder;
 
@@ -173,10 +173,6 @@ fn has_blank_lines(case: &Case) -> bool {
 /// Bytes that belong nowhere in a head, a method or a name that is no token, or what no URI has.
 pub(crate) fn has_odd_character(case: &Case) -> bool {
     let is_odd = |byte: &u8| !matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~');
-    let is_token = |word: &[u8]| {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        !word.is_empty() && word.iter().all(is_plain)
-    };
     has_odd_first_line(case)
         || case.bytes.iter().any(is_odd)
         || has_head(case, |head| {
@@ -186,6 +182,11 @@ pub(crate) fn has_odd_character(case: &Case) -> bool {
             head.words().is_none_or(|(method, target, _)| !is_token(method) || is_odd_target(target))
                 || !head.fields.iter().all(is_name)
         })
+}
+
+fn is_token(word: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !word.is_empty() && word.iter().all(is_plain)
 }
 
 /// A target that is no path, or is one for CONNECT.
@@ -257,6 +258,70 @@ pub(crate) fn has_frame(case: &Case, kind: u8) -> bool {
     frames(&case.bytes).any(|frame| frame.kind == kind)
 }
 
+/// Whether the first frame is SETTINGS that acknowledge nothing.
+pub(crate) fn begins_with_settings(case: &Case) -> bool {
+    frames(&case.bytes).next().is_some_and(|frame| frame.kind == SETTINGS && !frame.has(ACK))
+}
+
+/// Whether there is something on a stream that a client does not open, which opens none above `opened_max`.
+pub(crate) fn has_unopened_stream(case: &Case, opened_max: u32) -> bool {
+    let is_unopened = |stream: u32| stream > opened_max || stream.is_multiple_of(2);
+    frames(&case.bytes).any(|frame| frame.stream != 0 && is_unopened(frame.stream))
+}
+
+/// A block of fields whose end is not in its first frame.
+pub(crate) fn has_block_in_parts(case: &Case) -> bool {
+    frames(&case.bytes).any(|frame| frame.kind == HEADERS && !frame.has(END_HEADERS))
+}
+
+/// HEADERS on a stream with a smaller number than one before.
+pub(crate) fn goes_back(case: &Case) -> bool {
+    let heads: Vec<_> = frames(&case.bytes).filter(|frame| frame.kind == HEADERS).collect();
+    heads.windows(2).any(|pair| pair[1].stream < pair[0].stream)
+}
+
+/// More than one acknowledgement of SETTINGS.
+pub(crate) fn acknowledges_twice(case: &Case) -> bool {
+    frames(&case.bytes).filter(|frame| frame.kind == SETTINGS && frame.has(ACK)).count() > 1
+}
+
+/// WINDOW_UPDATE with an increment of zero.
+pub(crate) fn widens_by_nothing(case: &Case) -> bool {
+    let is_zero = |payload: &[u8]| payload.first_chunk().is_some_and(|bytes| stream_number(*bytes) == 0);
+    frames(&case.bytes).any(|frame| frame.kind == WINDOW_UPDATE && is_zero(frame.payload))
+}
+
+/// SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 section 3) with a value that it must not have.
+pub(crate) fn has_odd_extended_connect(case: &Case) -> bool {
+    frames(&case.bytes).filter(|frame| frame.kind == SETTINGS).any(|frame| {
+        let (settings, _) = frame.payload.as_chunks::<6>();
+        settings.iter().any(|[a, b, value @ ..]| (*a, *b) == (0, 8) && u32::from_be_bytes(*value) > 1)
+    })
+}
+
+/// Whether it ends in the middle of a frame.
+pub(crate) fn has_cut_frame(case: &Case) -> bool {
+    let is_cut = frames(&case.bytes).any(|frame| !frame.is_whole);
+    let bytes: usize = frames(&case.bytes).map(|frame| HEAD_BYTES + frame.payload.len()).sum();
+    is_cut || bytes < case.bytes.len()
+}
+
+/// A name that is no token in small letters and no pseudo-field either, or a value of characters that it must not
+/// have.
+pub(crate) fn is_odd_field(name: &[u8], value: &[u8]) -> bool {
+    let is_name = |byte: &u8| is_token(&[*byte]) && !byte.is_ascii_uppercase();
+    match name {
+        b":method" => !is_token(value),
+        b":status" => value.len() != 3 || !value.iter().all(u8::is_ascii_digit) || value.starts_with(b"0"),
+        b":scheme" | b":authority" | b":path" => !value.iter().all(u8::is_ascii_graphic),
+        _ => {
+            name.is_empty()
+                || !name.iter().all(is_name)
+                || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        }
+    }
+}
+
 /// Names and values of a list of fields.
 pub(crate) type List = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -273,6 +338,21 @@ pub(crate) fn has_pseudo_in_trailers(case: &Case) -> bool {
 /// All lists of fields in frames of HTTP/2, as far as they have a reading.
 pub(crate) fn lists(case: &Case) -> Vec<List> {
     lists_of_streams(case).into_iter().map(|(_, list)| list).collect()
+}
+
+/// DATA on a stream on which no final head has come.
+pub(crate) fn has_data_before_head(case: &Case) -> bool {
+    let mut known = Vec::new();
+    let mut heads = lists_of_streams(case).into_iter();
+    frames(&case.bytes).any(|frame| {
+        if matches!(frame.kind, HEADERS | CONTINUATION) && frame.has(END_HEADERS) {
+            let is_final =
+                |(name, status): &(Vec<u8>, Vec<u8>)| name == b":status" && !status.starts_with(b"1");
+            known
+                .extend(heads.next().filter(|(_, list)| list.iter().any(is_final)).map(|(stream, _)| stream));
+        }
+        frame.kind == DATA && !known.contains(&frame.stream)
+    })
 }
 
 fn lists_of_streams(case: &Case) -> Vec<(u32, List)> {
