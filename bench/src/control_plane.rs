@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ca::issuer::serve::{Grant, Lifetimes, serve};
+use ca::issuer::serve::{Grant, Holder, Lifetimes, serve};
 use model::TrustDomain;
 
 use crate::process::RunningProgram;
@@ -85,13 +85,13 @@ fn issuer() -> Result<Stdio> {
     let trust_domain = TrustDomain::parse(TRUST_DOMAIN).context("read the trust domain")?;
     let root = ca::Root::generate(trust_domain.clone(), LIFE)?;
     let grants = [Grant::Intermediate { trust_domain, cluster: CLUSTER.into() }];
-    let lifetimes = Lifetimes { intermediate: LIFE, leaf: LIFE };
+    let holder = Holder { root, lifetimes: Lifetimes { intermediate: LIFE, leaf: LIFE } };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Ends with the process at the other end.
     std::thread::spawn(move || {
         let served = runtime.block_on(async {
             let ours = tokio::net::UnixStream::from_std(ours)?;
-            serve(ours, &root, &grants, lifetimes, Vec::new).await.context("serve the issuer")
+            serve(ours, &holder, grants.as_slice()).await.context("serve the issuer")
         });
         if let Err(error) = served {
             eprintln!("issuer: {error:#}");

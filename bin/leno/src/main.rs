@@ -27,6 +27,8 @@ enum Command {
     Control(control::options::Options),
     /// The management plane of many clusters
     Manager(manager::options::Options),
+    /// Who holds the root of a mesh and signs for its clusters
+    Root(root::options::Options),
     /// A proxy beside an application, or a gateway that a control plane configures
     Proxy(proxy::options::Options),
     /// A proxy without a mesh, configured by files or by two addresses
@@ -72,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Control(options) => plane("leno-control", control::start::run(options, Default::default())),
         Command::Manager(options) => plane("leno-manager", manager::start::run(options, Default::default())),
+        Command::Root(options) => plane("leno-root", root::start::run(options)),
         Command::Proxy(options) => sidecar(options),
         Command::Gateway(options) => gateway::run(options),
         Command::Demo(arguments) => arguments.run(),

@@ -1,20 +1,25 @@
 //! Who signs: the seam between programs that need certificates and whoever holds a key for them.
 //!
 //! A [`RootIssuer`] signs a cluster's intermediate, a [`LeafIssuer`] the leaf of a workload. A further
-//! root issuer is a file here with its options, a field of [`IssuerOptions`] and a row of [`ISSUERS`]. There is one leaf
-//! issuer so far, [`intermediate`]; the control plane's `authority` makes it.
-//! Names in requests mean nothing to any of them. Read `socket` and `serve` next, which are the two ends of one stream.
+//! root issuer is a file here and a row of [`SCHEMES`]. There is one leaf issuer so far, [`intermediate`]; the
+//! control plane's `authority` makes it. Names in requests mean nothing to any of them. Read `exchange` and `serve`
+//! next, which are the two ends of one stream.
 
+pub mod check;
+mod exchange;
 mod frame;
 pub mod intermediate;
 pub mod serve;
 pub mod socket;
+pub mod unix;
 
 use crate::sign::SignError;
 use futures_util::future::BoxFuture;
+use identity::Identity;
 use identity::rotate::SignedLeaf;
 use model::trust::TrustBundle;
 use model::{SpiffeId, TrustDomain};
+use serde::{Deserialize, Serialize};
 use socket::SocketOptions;
 use std::io;
 use std::os::fd::RawFd;
@@ -37,12 +42,29 @@ pub struct Issued {
 /// Why nothing was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
+    /// The holder was not reached.
+    #[error("reach the holder of the root at {place}")]
+    Connect {
+        /// Where.
+        place: String,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
     /// The stream to the holder failed.
     #[error("ask the holder of the root")]
     Stream(#[source] io::Error),
+    /// It took the question and gave no answer.
+    #[error("the holder of the root gave no answer within {} s", .0.as_secs())]
+    Silent(Duration),
     /// The holder said no.
-    #[error("the holder of the root refused: {0}")]
-    Refused(String),
+    #[error("the holder of the root refused: {reason}")]
+    Refused {
+        /// Which kind of refusal.
+        code: RefusalCode,
+        /// In its words.
+        reason: String,
+    },
     /// The answer makes no sense.
     #[error("malformed answer: {0}")]
     Malformed(&'static str),
@@ -51,12 +73,44 @@ pub enum IssueError {
     Sign(SignError),
 }
 
+/// Why a holder refuses, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// Not a question of the protocol.
+    Malformed,
+    /// A later version of the protocol than the holder's.
+    Version,
+    /// The asker may not have that.
+    NotGranted,
+    /// Too many questions or connections; later.
+    TooMany,
+    /// The request for a certificate cannot be used.
+    Request,
+    /// Any other; also of a holder that knows more of them.
+    #[serde(other)]
+    Other,
+}
+
+/// A plane's question.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateRequest<'a> {
+    /// PKCS #10 in DER; only its key counts.
+    pub csr: &'a [u8],
+    /// Who asks, where it has been certified before: a renewal. It proves so to holders that ask for proof.
+    pub caller: Option<&'a Identity>,
+}
+
 /// Signs for a plane; implementations hold a root or ask who holds it.
 pub trait RootIssuer: Send + Sync + 'static {
-    /// An intermediate CA for the caller's cluster. `csr` is PKCS #10 in DER.
-    fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>>;
-    /// A leaf for the caller's own program.
-    fn sign_leaf<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>>;
+    /// An intermediate CA for the caller's cluster, which it names.
+    fn sign_intermediate<'a>(
+        &'a self,
+        cluster: &'a str,
+        request: CertificateRequest<'a>,
+    ) -> BoxFuture<'a, Result<Issued, IssueError>>;
+    /// A leaf for the management plane, by the root itself.
+    fn sign_leaf<'a>(&'a self, request: CertificateRequest<'a>) -> BoxFuture<'a, Result<Issued, IssueError>>;
 }
 
 /// A leaf that somebody was granted.
@@ -81,6 +135,9 @@ pub trait LeafIssuer: Send + Sync + 'static {
 /// Which issuer a plane asks: exactly one is to be given.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct IssuerOptions {
+    /// Who signs this plane's certificate: unix:PATH, the socket of `leno root`
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "issuer_fd")]
+    pub issuer: Option<String>,
     /// A socket to the holder of the root.
     #[command(flatten)]
     pub socket: SocketOptions,
@@ -90,11 +147,19 @@ pub struct IssuerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// None was given.
-    #[error("no issuer of certificates: set --issuer-fd")]
+    #[error(
+        "no issuer of certificates is given. Two commands make one: `leno root --listen unix:/run/leno/root.sock` \
+         holds a root, and this command with `--issuer unix:/run/leno/root.sock` asks it"
+    )]
     NotGiven,
-    /// More than one was given.
-    #[error("several issuers are given; give one")]
-    Several,
+    /// The address is of no form that is known.
+    #[error("--issuer {address}: {fault}")]
+    Address {
+        /// As given.
+        address: String,
+        /// What is wrong with it, and what would do.
+        fault: String,
+    },
     /// The descriptor is not one of a socket.
     #[error("use inherited descriptor {fd} as the issuer's socket")]
     Socket {
@@ -106,23 +171,28 @@ pub enum OpenError {
     },
 }
 
-/// Opens an issuer if its options are given.
-type OpenIssuer = fn(&IssuerOptions) -> Option<Result<Arc<dyn RootIssuer>, OpenError>>;
+/// Opens an issuer by what follows the scheme.
+type OpenIssuer = fn(&str, &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError>;
 
-/// All issuers.
-const ISSUERS: &[OpenIssuer] = &[socket::open];
+/// What an address begins with, and who reads the rest.
+const SCHEMES: &[(&str, OpenIssuer)] = &[("unix:", unix::open)];
 
 /// Opens the issuer that is given.
 ///
 /// # Errors
-/// When none or more than one is given, or it cannot be used.
+/// When none is given, or it cannot be used.
 pub fn open(options: &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError> {
-    let mut given = ISSUERS.iter().filter_map(|open| open(options));
-    match (given.next(), given.next()) {
-        (Some(issuer), None) => issuer,
-        (None, _) => Err(OpenError::NotGiven),
-        (Some(_), Some(_)) => Err(OpenError::Several),
+    if let Some(fd) = options.socket.issuer_fd {
+        return socket::open(fd);
     }
+    let address = options.issuer.as_deref().ok_or(OpenError::NotGiven)?;
+    let found = SCHEMES.iter().find_map(|(scheme, open)| Some((address.strip_prefix(scheme)?, open)));
+    let Some((rest, open)) = found else {
+        let known: Vec<&str> = SCHEMES.iter().map(|(scheme, _)| *scheme).collect();
+        let fault = format!("begins with none of {}", known.join(", "));
+        return Err(OpenError::Address { address: address.to_owned(), fault });
+    };
+    open(rest, options)
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@
 //! Names in a CSR are never looked at; whoever calls [`sign::Signer::sign`] says who asks. Keys live in
 //! memory only. Nothing here knows tokens' bookkeeping or workloads (that is `control`).
 
+mod inherited; // descriptors in
+pub mod pem; // certificates and a key, read once
+pub mod key; // what signs
 pub mod sign;
-pub mod root;
 pub mod issuer;
+pub mod root;
 pub mod token;
 
-pub use issuer::{IssueError, IssuerOptions, LeafIssuer, RootIssuer};
+pub use issuer::{CertificateRequest, IssueError, IssuerOptions, LeafIssuer, RefusalCode, RootIssuer};
 pub use root::Root;
 pub use sign::{SignError, Signer};
 pub use token::JoinToken;

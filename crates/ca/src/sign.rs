@@ -1,6 +1,7 @@
 //! Signing with an intermediate key: one leaf for one identity.
 
-use identity::{CertificateDer, Key, KeyError};
+use crate::key::SigningKey;
+use identity::{CertificateDer, KeyError};
 use model::{SpiffeId, TrustDomain};
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -66,7 +67,7 @@ pub enum SignError {
 #[derive(Clone)]
 pub struct Signer {
     trust_domain: TrustDomain,
-    issuer: Arc<rcgen::Issuer<'static, Key>>,
+    issuer: Arc<rcgen::Issuer<'static, SigningKey>>,
     /// Intermediate first, root last.
     chain: Arc<[Vec<u8>]>,
     not_after: SystemTime,
@@ -83,7 +84,12 @@ impl fmt::Debug for Signer {
 
 impl Signer {
     /// Joins an intermediate key and its chain (intermediate first, root last, DER).
-    pub fn new(trust_domain: TrustDomain, key: Key, chain: Vec<Vec<u8>>) -> Result<Self, SignError> {
+    pub fn new(
+        trust_domain: TrustDomain,
+        key: impl Into<SigningKey>,
+        chain: Vec<Vec<u8>>,
+    ) -> Result<Self, SignError> {
+        let key = key.into();
         let first = chain.first().ok_or(SignError::Chain("empty"))?;
         let (_, parsed) = X509Certificate::from_der(first).map_err(|_| SignError::Chain("malformed"))?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.public() {

@@ -1,20 +1,24 @@
 //! The signing certificate of this cluster: made anew at each start, key in memory only, renewed in time.
 //!
-//! Whoever holds the root signs it (`ca::issuer`); this keeps asking until it is there.
+//! Whoever holds the root signs it (`ca::issuer`); this keeps asking until it is there, and signs with the last good
+//! one meanwhile.
 
 use crate::task::Handle;
-use ca::issuer::LeafRequest;
+use ca::issuer::check::{self, UnfitIntermediate};
 use ca::issuer::intermediate::IntermediateIssuer;
-use ca::{IssueError, LeafIssuer, RootIssuer, SignError, Signer};
+use ca::issuer::{CertificateRequest, LeafRequest};
+use ca::{IssueError, LeafIssuer, RootIssuer};
 use daemon::clock::Clock;
 use identity::freshness::CertificateValidity;
 use identity::rotate::{SignedLeaf, jitter};
 use identity::{CONTROL_ACCOUNT, Identity, Key, SYSTEM_NAMESPACE};
+use model::hex::hex;
+use model::time::{rfc3339, span};
 use model::trust::TrustBundle;
 use model::{Backoff, SpiffeId, TrustDomain};
+use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
-use thiserror::Error;
 
 /// First wait after the holder of the root did not sign; doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
@@ -26,7 +30,7 @@ const NAP_MAX: Duration = Duration::from_secs(30);
 const OWN_TTL: Duration = Duration::from_secs(600);
 
 /// Why there is no signing certificate yet.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// No key.
     #[error("make a signing key")]
@@ -34,16 +38,19 @@ pub enum AuthorityError {
     /// The holder of the root did not sign.
     #[error("have the signing certificate signed")]
     Issue(#[source] IssueError),
-    /// What came back cannot be used.
-    #[error("use the signing certificate")]
-    Sign(#[source] SignError),
-    /// The holder of the root binds us to another cluster, so the management plane would refuse us.
-    #[error("the signing certificate is for cluster {}, this is {cluster}", found.as_deref().unwrap_or("(none)"))]
-    OtherCluster {
-        /// The cluster that it names.
-        found: Option<Arc<str>>,
-        /// This one.
-        cluster: Arc<str>,
+    /// What came back is not signed with.
+    #[error("use what the holder of the root signed")]
+    Unfit(#[source] UnfitIntermediate),
+    /// Proxies that trust the root of now would lose everybody who is certified from then on.
+    #[error(
+        "the holder of the root has another root now, with SHA-256 {found}; this cluster trusts {known}. If that \
+         is meant, start this control plane anew, and with it the proxies"
+    )]
+    OtherRoot {
+        /// The new one's.
+        found: String,
+        /// Ours.
+        known: String,
     },
 }
 
@@ -62,44 +69,102 @@ pub struct Authority {
     current: Arc<RwLock<Arc<Current>>>,
 }
 
-pub(crate) async fn obtain(
-    issuer: &dyn RootIssuer,
-    cluster: &Arc<str>,
-    clock: &dyn Clock,
-) -> Result<Current, AuthorityError> {
-    let key = Key::generate().map_err(AuthorityError::Key)?;
-    let csr = key.csr().map_err(AuthorityError::Key)?;
-    let since = clock.wall();
-    let issued = issuer.sign_intermediate(&csr).await.map_err(AuthorityError::Issue)?;
-    let signer = Signer::new(issued.trust_domain, key, issued.chain).map_err(AuthorityError::Sign)?;
-    match signer.cluster() {
-        Some(found) if found == *cluster => {}
-        found => return Err(AuthorityError::OtherCluster { found, cluster: cluster.clone() }),
-    }
-    Ok(Current { held: IntermediateIssuer { signer, bundles: issued.bundles }, since })
+/// Who asks whom for a signing certificate.
+pub(crate) struct Asking<'a> {
+    pub(crate) issuer: &'a dyn RootIssuer,
+    pub(crate) cluster: &'a str,
+    pub(crate) clock: &'a dyn Clock,
+    /// Of this control plane, where it has been certified before.
+    pub(crate) caller: Option<&'a Identity>,
+    /// What is in force meanwhile.
+    pub(crate) held: Option<&'a Current>,
 }
 
-/// Asks until it is answered.
-async fn obtain_in_the_end(issuer: &dyn RootIssuer, cluster: &Arc<str>, clock: &dyn Clock) -> Current {
-    let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
-    loop {
-        match obtain(issuer, cluster, clock).await {
-            Ok(current) => return current,
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "no signing certificate yet; trying again");
-            }
+impl Asking<'_> {
+    /// Once.
+    pub(crate) async fn ask(&self, key: &Key, csr: &[u8]) -> Result<Current, AuthorityError> {
+        let since = self.clock.wall();
+        let request = CertificateRequest { csr, caller: self.caller };
+        let issued = self.issuer.sign_intermediate(self.cluster, request).await;
+        let issued = issued.map_err(AuthorityError::Issue)?;
+        let held = check::intermediate(key.clone(), issued, self.cluster, self.clock.wall());
+        let held = held.map_err(AuthorityError::Unfit)?;
+        if let Some(before) = self.held {
+            before.check_successor(&held)?;
         }
-        tokio::time::sleep(backoff.next_wait(jitter())).await;
+        Ok(Current { held, since })
+    }
+
+    /// Asks until it is answered. The request stays the same, so that a holder knows it again.
+    async fn ask_in_the_end(&self) -> Result<Current, AuthorityError> {
+        let key = Key::generate().map_err(AuthorityError::Key)?;
+        let csr = key.csr().map_err(AuthorityError::Key)?;
+        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+        loop {
+            let error = match self.ask(&key, &csr).await {
+                Ok(current) => return Ok(current),
+                Err(error) => error,
+            };
+            let wait = backoff.next_wait(jitter());
+            let (causes, in_force) = (causes(&error), self.in_force());
+            tracing::warn!(%error, causes, in_force, again_in = ?wait, "no new signing certificate yet");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// What this control plane signs with meanwhile.
+    fn in_force(&self) -> String {
+        let Some(current) = self.held else { return "none: nobody can join or renew".into() };
+        let (end, now) = (current.held.signer.not_after(), self.clock.wall());
+        match end.duration_since(now) {
+            Ok(left) => format!("the last one, for another {} (until {})", span(left), rfc3339(end)),
+            Err(_) => format!("none: the last one expired at {}; nobody can join or renew", rfc3339(end)),
+        }
+    }
+}
+
+/// What is behind an error, in one line.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let (mut texts, mut next) = (Vec::new(), error.source());
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    texts.join(": ")
+}
+
+impl Current {
+    /// Whether everybody who trusts this one's root would trust the next one.
+    fn check_successor(&self, next: &IntermediateIssuer) -> Result<(), AuthorityError> {
+        let root = self.held.signer.root();
+        let own = self.held.signer.trust_domain();
+        let keeps = |bundle: &TrustBundle| {
+            bundle.trust_domain == *own && bundle.roots.iter().any(|known| known == root)
+        };
+        if next.bundles.iter().any(keeps) {
+            return Ok(());
+        }
+        let pin = |der| hex(&ca::token::pin_of(der));
+        Err(AuthorityError::OtherRoot { found: pin(next.signer.root()), known: pin(root) })
     }
 }
 
 impl Authority {
     /// Waits for the first signing certificate, which must be for `cluster`.
-    pub async fn start(issuer: Arc<dyn RootIssuer>, cluster: &str, clock: Arc<dyn Clock>) -> Self {
-        let cluster = cluster.into();
-        let current = obtain_in_the_end(&*issuer, &cluster, &*clock).await;
-        Self { issuer, cluster, clock, current: Arc::new(RwLock::new(Arc::new(current))) }
+    ///
+    /// # Errors
+    /// When waiting is of no use.
+    pub async fn start(
+        issuer: Arc<dyn RootIssuer>,
+        cluster: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuthorityError> {
+        let asking = Asking { issuer: &*issuer, cluster, clock: &*clock, caller: None, held: None };
+        let current = asking.ask_in_the_end().await?;
+        let until = rfc3339(current.held.signer.not_after());
+        tracing::info!(cluster, trust_domain = %current.held.signer.trust_domain(), until, "signing certificate obtained");
+        let current = Arc::new(RwLock::new(Arc::new(current)));
+        Ok(Self { issuer, cluster: cluster.into(), clock, current })
     }
 
     fn current(&self) -> Arc<Current> {
@@ -171,10 +236,25 @@ impl Authority {
             {
                 tokio::time::sleep(left.min(NAP_MAX)).await;
             }
-            let next = obtain_in_the_end(&*self.issuer, &self.cluster, &*self.clock).await;
+            let asking = Asking {
+                issuer: &*self.issuer,
+                cluster: &self.cluster,
+                clock: &*self.clock,
+                caller: Some(&identity),
+                held: Some(&current),
+            };
+            let next = match asking.ask_in_the_end().await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(%error, causes = causes(&error), "signing certificate not renewed");
+                    tokio::time::sleep(NAP_MAX).await;
+                    continue;
+                }
+            };
             let bundles = next.held.bundles.clone();
+            let until = rfc3339(next.held.signer.not_after());
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-            tracing::info!("signing certificate renewed");
+            tracing::info!(until, "signing certificate renewed");
             identity.set_trust(bundles.clone());
             if handle.run(move |plane, _| plane.trust(bundles)).await.is_err() {
                 return;

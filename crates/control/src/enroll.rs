@@ -7,7 +7,6 @@
 use crate::authority::Authority;
 use crate::metrics::Metrics;
 use crate::presence::{ADDRESSES_MAX, Registration, Standing, StreamRefusal, Validity, put, seconds};
-use crate::rate::{Bucket, CallerBuckets, Take};
 use crate::task::{Ended, Handle};
 use crate::tokens::{CheckedToken, TokenError, Tokens, random_hex};
 use apiserver::{Store, StoreError};
@@ -19,6 +18,7 @@ use identity::{CertificateDer, rotate};
 use model::SpiffeId;
 use model::time::{rfc3339, span};
 use model::trust::Proof;
+use planes::rate::{Bucket, CallerBuckets, Take};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -304,8 +304,11 @@ fn not_signed(error: IssueError) -> Status {
             Code::InvalidArgument
         }
         IssueError::Sign(SignError::OtherDomain { .. }) => Code::PermissionDenied,
-        IssueError::Sign(SignError::Expired) | IssueError::Stream(_) => Code::Unavailable,
-        IssueError::Sign(_) | IssueError::Refused(_) | IssueError::Malformed(_) => Code::Internal,
+        IssueError::Sign(SignError::Expired)
+        | IssueError::Connect { .. }
+        | IssueError::Stream(_)
+        | IssueError::Silent(_) => Code::Unavailable,
+        IssueError::Sign(_) | IssueError::Refused { .. } | IssueError::Malformed(_) => Code::Internal,
     };
     Status::new(code, error.to_string())
 }

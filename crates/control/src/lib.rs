@@ -15,7 +15,6 @@ pub mod options;
 pub mod plane;
 pub mod presence;
 pub mod push;
-pub mod rate;
 pub mod serving;
 pub mod source;
 pub mod start;

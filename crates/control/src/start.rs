@@ -133,7 +133,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlan
         api: bind(options.api, "--api").await?,
         metrics: bind(options.metrics, "--metrics").await?,
     };
-    let authority = Authority::start(issuer, &options.cluster, seams.clock.clone()).await;
+    let authority = Authority::start(issuer, &options.cluster, seams.clock.clone()).await?;
     let wall = seams.clock.clone();
     let identity = Identity::new(authority.bundles()).with_wall(move || wall.wall());
     authority.install_own(&identity).await.context("make the control plane's own certificate")?;

@@ -194,7 +194,10 @@ impl Identity {
     }
 
     /// What certificates prove at another moment, or why nothing.
-    pub(crate) fn proof_at(
+    ///
+    /// # Errors
+    /// When they prove nothing.
+    pub fn proof_at(
         &self,
         certificates: &[CertificateDer<'_>],
         now: SystemTime,

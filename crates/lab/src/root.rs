@@ -4,7 +4,7 @@
 //! signed is fixed here, whatever they ask for.
 
 use anyhow::{Context, Result};
-use ca::issuer::serve::{Grant, Lifetimes, serve};
+use ca::issuer::serve::{Grant, Holder, Lifetimes, serve};
 use model::{SpiffeId, TrustDomain};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -21,7 +21,7 @@ const SYSTEM_NAMESPACE: &str = "leno-system";
 /// Holder of the root key.
 pub(crate) struct LabRoot {
     trust_domain: TrustDomain,
-    root: ca::Root,
+    holder: Holder,
 }
 
 impl LabRoot {
@@ -29,7 +29,7 @@ impl LabRoot {
     pub(crate) fn create(trust_domain: &str) -> Result<Self> {
         let trust_domain = TrustDomain::parse(trust_domain).context("read the trust domain")?;
         let root = ca::Root::generate(trust_domain.clone(), ROOT_TTL).context("make the demo's root key")?;
-        Ok(Self { trust_domain, root })
+        Ok(Self { trust_domain, holder: Holder { root, lifetimes: LIFETIMES } })
     }
 
     /// A socket over which the control plane of `cluster` has its signing certificate signed, with which it
@@ -57,10 +57,10 @@ impl LabRoot {
         let (ours, theirs) = UnixStream::pair().context("make an issuer's socket")?;
         ours.set_nonblocking(true)?;
         let ours = tokio::net::UnixStream::from_std(ours)?;
-        let root = self.root.clone();
+        let holder = self.holder.clone();
         tokio::task::spawn_local(async move {
             // Ends with the process at the other end.
-            if let Err(error) = serve(ours, &root, &grants, LIFETIMES, Vec::new).await {
+            if let Err(error) = serve(ours, &holder, grants.as_slice()).await {
                 tracing::warn!(%error, "an issuer's socket failed");
             }
         });

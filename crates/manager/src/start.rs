@@ -6,7 +6,7 @@ use crate::serving::{Hub, HubDeps, HubService, ManagerMetrics};
 use crate::view;
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
-use ca::{IssueError, RootIssuer};
+use ca::{CertificateRequest, IssueError, RootIssuer};
 use daemon::admin::serve_metrics;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
@@ -74,7 +74,7 @@ async fn first_identity(issuer: &dyn RootIssuer) -> anyhow::Result<Identity> {
     let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     loop {
         let key = Key::generate()?;
-        match issuer.sign_leaf(&key.csr()?).await {
+        match issuer.sign_leaf(CertificateRequest { csr: &key.csr()?, caller: None }).await {
             Ok(issued) => {
                 let identity = Identity::new(issued.bundles);
                 identity.install(Svid::new(key, issued.chain)?);
@@ -91,10 +91,11 @@ async fn first_identity(issuer: &dyn RootIssuer) -> anyhow::Result<Identity> {
 
 /// Keeps the certificate fresh until the drain.
 async fn renew(identity: Identity, issuer: Arc<dyn RootIssuer>, clock: Arc<dyn Clock>, drain: Drain) {
+    let caller = identity.clone();
     let sign = move |csr: Vec<u8>| {
-        let issuer = issuer.clone();
+        let (issuer, caller) = (issuer.clone(), caller.clone());
         async move {
-            let issued = issuer.sign_leaf(&csr).await?;
+            let issued = issuer.sign_leaf(CertificateRequest { csr: &csr, caller: Some(&caller) }).await?;
             Ok::<_, IssueError>(identity::rotate::SignedLeaf { chain: issued.chain, bundles: issued.bundles })
         }
     };

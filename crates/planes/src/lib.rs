@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod listener;
+pub mod rate;
 pub mod report;
 
 use identity::freshness::CertificateValidity;

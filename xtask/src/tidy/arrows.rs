@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "manager",
         &["model", "api", "translate", "decide", "identity", "xds", "ca", "apiserver", "planes", "daemon"],
     ),
+    ("root", &["model", "identity", "ca", "planes", "daemon"]),
     ("cli", &["model", "api", "translate", "decide", "codec"]),
     (
         "lab",

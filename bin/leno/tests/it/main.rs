@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may panic")]
 
+mod bare; // a host without the demo
 mod demo; // a running lab
 mod keys; // finds private keys in bytes
 mod pcap; // reads captures
@@ -16,6 +17,7 @@ mod authz; // 9: authorization, live
 mod entry; // 1: from outside to both clusters
 mod failover; // 3 and 4: to the other cluster and back
 mod gateway; // leno gateway, without a mesh
+mod issuers; // planes outside of the demo
 mod life; // the demo comes and goes without a trace
 mod memory; // what a proxy costs
 mod names; // 2: global names and mesh-only addresses

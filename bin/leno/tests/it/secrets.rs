@@ -77,7 +77,7 @@ fn known_to_proxies(demo: &Demo) -> HashSet<Vec<u8>> {
     publics
 }
 
-fn collect_public_keys(value: &serde_json::Value, publics: &mut HashSet<Vec<u8>>) {
+pub(crate) fn collect_public_keys(value: &serde_json::Value, publics: &mut HashSet<Vec<u8>>) {
     match value {
         serde_json::Value::Object(fields) => {
             if let Some(hex) = fields.get("public_key").and_then(serde_json::Value::as_str) {

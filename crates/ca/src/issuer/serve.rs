@@ -1,19 +1,20 @@
-//! Answers over a Unix stream, for whoever holds a root.
+//! Answers over a stream, for whoever holds a root.
 //!
-//! The stream itself carries the right: what may be signed is fixed by the [`Grant`]s of the holder, names in
-//! requests mean nothing. The other end is `socket`.
+//! What may be signed is said by a [`Granting`]; names in requests mean nothing. Every answer is a line of the log.
+//! The other end is `exchange`.
 
-use super::frame::{BundleText, CertificateKind, SignAnswer, SignQuestion, frame, frame_length};
+use super::RefusalCode;
+use super::frame::{BundleText, QuestionKind, SignAnswer, SignQuestion, VERSION, read, receive, send};
 use crate::root::Root;
 use crate::sign::SignError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use model::time::rfc3339;
 use model::trust::TrustBundle;
 use model::{SpiffeId, TrustDomain};
-use serde::Deserialize;
 use std::io;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What the other end of one stream may have signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,89 +39,194 @@ pub struct Lifetimes {
     pub leaf: Duration,
 }
 
-/// Answers one stream for the holder of a root until the other end closes it. `bundles` is asked at each
-/// answer; the root's own bundle is added when it is missing.
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish<'a> {
+    /// An intermediate, for a cluster where one is named.
+    Intermediate(Option<&'a str>),
+    /// A leaf.
+    Leaf,
+}
+
+/// Why nothing is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningRefusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people.
+    pub reason: String,
+}
+
+impl SigningRefusal {
+    /// With a reason.
+    pub fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+}
+
+/// Says what the other end of a stream may have signed.
+pub trait Granting {
+    /// Who is at the other end, for the log.
+    fn who(&self) -> String;
+    /// What is signed for it, if it asks for this.
+    fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal>;
+}
+
+/// The stream itself carries the right to all of these, whatever is named.
+impl Granting for [Grant] {
+    fn who(&self) -> String {
+        "inherited socket".into()
+    }
+
+    fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal> {
+        let fits = |grant: &&Grant| match wish {
+            Wish::Intermediate(_) => matches!(grant, Grant::Intermediate { .. }),
+            Wish::Leaf => matches!(grant, Grant::Leaf(_)),
+        };
+        let granted = self.iter().find(fits).cloned();
+        granted.ok_or_else(|| SigningRefusal::new(RefusalCode::NotGranted, "not granted"))
+    }
+}
+
+/// A root, and for how long it signs.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Signs.
+    pub root: Root,
+    /// For how long.
+    pub lifetimes: Lifetimes,
+}
+
+/// What became of waiting for a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// One was answered; the stream goes on.
+    Answered,
+    /// The other end closed the stream.
+    Closed,
+}
+
+/// Answers one stream until the other end closes it.
+///
+/// # Errors
+/// When the stream fails, or brings what is no question.
 pub async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    root: &Root,
-    grants: &[Grant],
-    lifetimes: Lifetimes,
-    bundles: impl Fn() -> Vec<TrustBundle>,
+    holder: &Holder,
+    granting: &(impl Granting + ?Sized),
 ) -> io::Result<()> {
-    while let Some(question) = read_frame::<SignQuestion>(&mut stream).await? {
-        let mut answer = match answer(&question, root, grants, lifetimes) {
-            Ok(issued) => answer_out(issued, root, bundles()),
-            Err(error) => {
-                tracing::warn!(%error, "refused to sign");
-                SignAnswer { error: Some(error), ..SignAnswer::default() }
-            }
-        };
-        answer.number = question.number;
-        stream.write_all(&frame(&answer)?).await?;
-        stream.flush().await?;
-    }
+    while answer_next(&mut stream, holder, granting).await? == Served::Answered {}
     Ok(())
 }
 
-type SignedChain = (Vec<Vec<u8>>, Option<SpiffeId>);
+/// Answers the next question.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn answer_next(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    holder: &Holder,
+    granting: &(impl Granting + ?Sized),
+) -> io::Result<Served> {
+    let Some(json) = receive(stream).await? else { return Ok(Served::Closed) };
+    let question: SignQuestion = match read(&json) {
+        Ok(question) => question,
+        Err(error) => {
+            let reason = format!("not a question of the issuer's protocol: {error}");
+            refuse(stream, &SigningRefusal::new(RefusalCode::Malformed, reason)).await?;
+            return Err(error);
+        }
+    };
+    let mut answer = match answer(&question, holder, granting) {
+        Ok(signed) => answer_out(signed, &holder.root),
+        Err(refusal) => {
+            tracing::warn!(who = granting.who(), kind = ?question.kind, cluster = question.cluster, reason = refusal.reason, "refused to sign");
+            refused(&refusal)
+        }
+    };
+    answer.number = question.number;
+    send(stream, &answer).await?;
+    Ok(Served::Answered)
+}
+
+/// Tells the other end why it is not served.
+///
+/// # Errors
+/// When the stream fails.
+pub async fn refuse(stream: &mut (impl AsyncWrite + Unpin), refusal: &SigningRefusal) -> io::Result<()> {
+    send(stream, &refused(refusal)).await
+}
+
+fn refused(refusal: &SigningRefusal) -> SignAnswer {
+    SignAnswer { error: Some(refusal.reason.clone()), code: Some(refusal.code), ..SignAnswer::default() }
+}
+
+struct SignedChain {
+    chain: Vec<Vec<u8>>,
+    id: Option<SpiffeId>,
+}
 
 fn answer(
     question: &SignQuestion,
-    root: &Root,
-    grants: &[Grant],
-    lifetimes: Lifetimes,
-) -> Result<SignedChain, String> {
-    let csr = BASE64.decode(&question.csr).map_err(|_| "request is not base64".to_owned())?;
-    let plain = |error: SignError| error.to_string();
-    for grant in grants {
-        match (question.kind, grant) {
-            (CertificateKind::Intermediate, Grant::Intermediate { trust_domain, cluster }) => {
-                if trust_domain != root.trust_domain() {
-                    return Err(format!("the root does not vouch for {trust_domain}"));
-                }
-                let chain = root.sign_intermediate(&csr, cluster, lifetimes.intermediate).map_err(plain)?;
-                return Ok((chain, None));
-            }
-            (CertificateKind::Leaf, Grant::Leaf(id)) => {
-                let chain = root.sign_leaf(&csr, id, lifetimes.leaf).map_err(plain)?;
-                return Ok((chain, Some(id.clone())));
-            }
-            _ => {}
-        }
+    holder: &Holder,
+    granting: &(impl Granting + ?Sized),
+) -> Result<SignedChain, SigningRefusal> {
+    if question.version > VERSION {
+        let reason = format!("version {} of the protocol; {VERSION} is known here", question.version);
+        return Err(SigningRefusal::new(RefusalCode::Version, reason));
     }
-    Err("not granted".to_owned())
+    let wish = match question.kind {
+        QuestionKind::Intermediate => Wish::Intermediate(question.cluster.as_deref()),
+        QuestionKind::Leaf => Wish::Leaf,
+        QuestionKind::Unknown => {
+            return Err(SigningRefusal::new(
+                RefusalCode::Malformed,
+                "a kind of question that is not known here",
+            ));
+        }
+    };
+    let unusable = |reason: String| SigningRefusal::new(RefusalCode::Request, reason);
+    let csr = BASE64.decode(&question.csr).map_err(|_| unusable("request is not base64".into()))?;
+    // Before anything is granted: what cannot be signed must not use up a grant.
+    crate::sign::public_key(&csr).map_err(|error| unusable(error.to_string()))?;
+    let grant = granting.grant(wish)?;
+    let Holder { root, lifetimes } = holder;
+    let plain = |error: SignError| unusable(error.to_string());
+    let (signed, ttl) = match &grant {
+        Grant::Intermediate { trust_domain, .. } if trust_domain != root.trust_domain() => {
+            let reason = format!("the root does not vouch for {trust_domain}");
+            return Err(SigningRefusal::new(RefusalCode::NotGranted, reason));
+        }
+        Grant::Intermediate { cluster, .. } => {
+            let chain = root.sign_intermediate(&csr, cluster, lifetimes.intermediate).map_err(plain)?;
+            (SignedChain { chain, id: None }, lifetimes.intermediate)
+        }
+        Grant::Leaf(id) => {
+            let chain = root.sign_leaf(&csr, id, lifetimes.leaf).map_err(plain)?;
+            (SignedChain { chain, id: Some(id.clone()) }, lifetimes.leaf)
+        }
+    };
+    let until = rfc3339((SystemTime::now() + ttl).min(root.not_after()));
+    match grant {
+        Grant::Intermediate { cluster, .. } => {
+            tracing::info!(who = granting.who(), cluster, until, "signed an intermediate");
+        }
+        Grant::Leaf(id) => tracing::info!(who = granting.who(), %id, until, "signed a leaf"),
+    }
+    Ok(signed)
 }
 
-fn answer_out((chain, id): SignedChain, root: &Root, mut bundles: Vec<TrustBundle>) -> SignAnswer {
-    if !bundles.iter().any(|bundle| bundle.trust_domain == *root.trust_domain()) {
-        bundles.push(root.bundle());
-    }
+fn answer_out(SignedChain { chain, id }: SignedChain, root: &Root) -> SignAnswer {
     let encode = |ders: &[Vec<u8>]| ders.iter().map(|der| BASE64.encode(der)).collect();
     let bundle = |bundle: &TrustBundle| BundleText {
         trust_domain: bundle.trust_domain.to_string(),
         roots: encode(&bundle.roots),
     };
     SignAnswer {
-        number: 0,
-        error: None,
         trust_domain: root.trust_domain().to_string(),
         id: id.map(|id| id.to_string()),
         chain: encode(&chain),
-        bundles: bundles.iter().map(bundle).collect(),
+        bundles: vec![bundle(&root.bundle())],
+        ..SignAnswer::default()
     }
-}
-
-/// `None`: closed between frames.
-async fn read_frame<T: for<'de> Deserialize<'de>>(
-    stream: &mut (impl AsyncRead + Unpin),
-) -> io::Result<Option<T>> {
-    let mut length = [0_u8; 4];
-    match stream.read_exact(&mut length).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let mut json = vec![0; frame_length(length)?];
-    stream.read_exact(&mut json).await?;
-    Ok(Some(serde_json::from_slice(&json)?))
 }

@@ -1,23 +1,17 @@
 //! Asks whoever holds the root over an inherited Unix stream. The other end is `serve`.
 
-use super::frame::{BundleText, CertificateKind, SignAnswer, SignQuestion, frame, frame_length};
-use super::{IssueError, Issued, OpenError, RootIssuer};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use super::exchange::{WantedCertificate, in_time, issued, question};
+use super::frame::{SignAnswer, frame, frame_length};
+use super::{CertificateRequest, IssueError, Issued, OpenError, RootIssuer};
+use crate::inherited;
 use futures_util::future::BoxFuture;
-use model::trust::TrustBundle;
-use model::{SpiffeId, TrustDomain};
 use serde::Deserialize;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
-
-/// An answer that takes longer is a failure; when it comes after all it is skipped.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of this issuer.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -27,17 +21,14 @@ pub struct SocketOptions {
     pub issuer_fd: Option<RawFd>,
 }
 
-/// See [`super::ISSUERS`].
-pub(super) fn open(options: &super::IssuerOptions) -> Option<Result<Arc<dyn RootIssuer>, OpenError>> {
-    let fd = options.socket.issuer_fd?;
-    // To take over what is not open would end the process.
-    if let Err(cause) = std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")) {
-        return Some(Err(OpenError::Socket { fd, cause }));
-    }
-    // SAFETY: whoever started this process opened the descriptor for it, and nothing else here uses it.
-    let socket = unsafe { SocketIssuer::from_fd(fd) };
-    let opened = socket.map(|socket| Arc::new(socket) as Arc<dyn RootIssuer>);
-    Some(opened.map_err(|cause| OpenError::Socket { fd, cause }))
+/// Takes over the descriptor that is given.
+pub(super) fn open(fd: RawFd) -> Result<Arc<dyn RootIssuer>, OpenError> {
+    let opened = inherited::take(fd).and_then(|owned| {
+        let stream = std::os::unix::net::UnixStream::from(owned);
+        stream.set_nonblocking(true)?;
+        Ok(Arc::new(SocketIssuer::new(UnixStream::from_std(stream)?)) as Arc<dyn RootIssuer>)
+    });
+    opened.map_err(|cause| OpenError::Socket { fd, cause })
 }
 
 /// Asks over a Unix stream.
@@ -60,12 +51,12 @@ struct SocketLine {
 
 impl SocketLine {
     /// Sends a question and waits for its answer.
-    async fn exchange(&mut self, kind: CertificateKind, csr: &[u8]) -> io::Result<SignAnswer> {
+    async fn exchange(&mut self, asked: WantedCertificate<'_>) -> io::Result<SignAnswer> {
         // An earlier question that did not get out.
         self.flush().await?;
         self.asked += 1;
         let number = self.asked;
-        self.out = frame(&SignQuestion { number, kind, csr: BASE64.encode(csr) })?;
+        self.out = frame(&question(number, asked))?;
         self.flush().await?;
         loop {
             let answer: SignAnswer = self.receive().await?;
@@ -109,67 +100,27 @@ impl SocketIssuer {
         Self { line: Mutex::new(line) }
     }
 
-    /// Takes over an inherited descriptor of a connected Unix stream.
-    ///
-    /// # Safety
-    /// `fd` must be open and owned by nobody else in this process.
-    ///
-    /// # Errors
-    /// When it is not a socket, or outside a tokio runtime.
-    pub unsafe fn from_fd(fd: RawFd) -> io::Result<Self> {
-        if fd < 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        // SAFETY: the caller hands over the ownership of an open descriptor.
-        let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-        let stream = std::os::unix::net::UnixStream::from(owned);
-        stream.set_nonblocking(true)?;
-        Ok(Self::new(UnixStream::from_std(stream)?))
-    }
-
-    async fn ask(&self, kind: CertificateKind, csr: &[u8]) -> Result<Issued, IssueError> {
+    async fn ask(&self, asked: WantedCertificate<'_>) -> Result<Issued, IssueError> {
         let mut line = self.line.lock().await;
-        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, line.exchange(kind, csr)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                line.stream = None;
-                return Err(IssueError::Stream(error));
-            }
-            Err(_) => return Err(IssueError::Stream(io::ErrorKind::TimedOut.into())),
-        };
-        match answer.error {
-            Some(error) => Err(IssueError::Refused(error)),
-            None => issued_in(answer),
+        let exchange = async { line.exchange(asked).await.map_err(IssueError::Stream) };
+        let answer = in_time(exchange).await;
+        if matches!(answer, Err(IssueError::Stream(_))) {
+            line.stream = None;
         }
+        issued(answer?)
     }
 }
 
 impl RootIssuer for SocketIssuer {
-    fn sign_intermediate<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
-        Box::pin(self.ask(CertificateKind::Intermediate, csr))
+    fn sign_intermediate<'a>(
+        &'a self,
+        cluster: &'a str,
+        request: CertificateRequest<'a>,
+    ) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        Box::pin(self.ask(WantedCertificate { cluster: Some(cluster), csr: request.csr }))
     }
 
-    fn sign_leaf<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
-        Box::pin(self.ask(CertificateKind::Leaf, csr))
+    fn sign_leaf<'a>(&'a self, request: CertificateRequest<'a>) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        Box::pin(self.ask(WantedCertificate { cluster: None, csr: request.csr }))
     }
-}
-
-fn issued_in(answer: SignAnswer) -> Result<Issued, IssueError> {
-    let domain = |text: &str| TrustDomain::parse(text).ok_or(IssueError::Malformed("trust domain"));
-    let decode = |texts: &[String]| -> Result<Vec<Vec<u8>>, IssueError> {
-        let der = |text: &String| BASE64.decode(text).map_err(|_| IssueError::Malformed("certificate"));
-        texts.iter().map(der).collect()
-    };
-    let bundle = |bundle: &BundleText| -> Result<TrustBundle, IssueError> {
-        Ok(TrustBundle { trust_domain: domain(&bundle.trust_domain)?, roots: decode(&bundle.roots)? })
-    };
-    Ok(Issued {
-        chain: decode(&answer.chain)?,
-        bundles: answer.bundles.iter().map(bundle).collect::<Result<_, _>>()?,
-        id: match &answer.id {
-            Some(text) => Some(SpiffeId::parse(text).ok_or(IssueError::Malformed("identity"))?),
-            None => None,
-        },
-        trust_domain: domain(&answer.trust_domain)?,
-    })
 }

@@ -6,7 +6,7 @@ use crate::clusters::tests::cluster;
 use crate::options::{Options, Seams};
 use crate::start::{ManagementPlane, start};
 use ca::issuer::Issued;
-use ca::{IssueError, Root, RootIssuer, Signer};
+use ca::{CertificateRequest, IssueError, Root, RootIssuer, Signer};
 use futures_util::future::BoxFuture;
 use identity::{Expect, Identity, Key, Svid};
 use std::time::Instant;
@@ -24,12 +24,16 @@ fn id(text: &str) -> SpiffeId {
 struct Holder(Root);
 
 impl RootIssuer for Holder {
-    fn sign_intermediate<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
-        Box::pin(std::future::ready(Err(IssueError::Refused("not granted".into()))))
+    fn sign_intermediate<'a>(
+        &'a self,
+        _: &'a str,
+        _: CertificateRequest<'a>,
+    ) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        Box::pin(std::future::ready(Err(IssueError::Malformed("not granted"))))
     }
-    fn sign_leaf<'a>(&'a self, csr: &'a [u8]) -> BoxFuture<'a, Result<Issued, IssueError>> {
+    fn sign_leaf<'a>(&'a self, request: CertificateRequest<'a>) -> BoxFuture<'a, Result<Issued, IssueError>> {
         let id = id("spiffe://leno.demo/ns/leno-system/sa/manager");
-        let chain = self.0.sign_leaf(csr, &id, LIFE).unwrap();
+        let chain = self.0.sign_leaf(request.csr, &id, LIFE).unwrap();
         let (bundles, trust_domain) = (vec![self.0.bundle()], self.0.trust_domain().clone());
         Box::pin(std::future::ready(Ok(Issued { chain, bundles, id: Some(id), trust_domain })))
     }

@@ -1,4 +1,7 @@
 use super::*;
+use crate::authority::{Asking, AuthorityError, Current, causes};
+use ca::Root;
+use identity::Key;
 use xds::proto::ProxyNode;
 
 #[tokio::test]
@@ -219,8 +222,23 @@ async fn one_proxy_cannot_take_the_streams_of_all() {
 async fn a_signing_certificate_for_another_cluster_is_not_used() {
     let bench = Bench::new();
     let issuer = TestRoot(bench.root.clone(), "edge", bench.clock.clone(), Duration::ZERO);
-    let obtained = crate::authority::obtain(&issuer, &"west".into(), &*bench.clock).await;
-    let error = obtained.err().unwrap().to_string();
-    assert_eq!(error, "the signing certificate is for cluster edge, this is west");
-    assert!(crate::authority::obtain(&issuer, &"edge".into(), &*bench.clock).await.is_ok());
+    let ask = async |cluster: &str, held: Option<&Current>| {
+        let asking = Asking { issuer: &issuer, cluster, clock: &*bench.clock, caller: None, held };
+        let key = Key::generate().unwrap();
+        asking.ask(&key, &key.csr().unwrap()).await
+    };
+    let whole = |error: AuthorityError| format!("{error}: {}", causes(&error));
+    let error = whole(ask("west", None).await.err().unwrap());
+    assert!(error.contains("the signing certificate is for cluster edge, this is west"), "{error}");
+    let first = ask("edge", None).await.unwrap();
+    // The next one must be of a root that is trusted already.
+    assert!(ask("edge", Some(&first)).await.is_ok());
+    let other = Root::generate(bench.root.trust_domain().clone(), Duration::from_secs(3600)).unwrap();
+    let issuer = TestRoot(other, "edge", bench.clock.clone(), Duration::ZERO);
+    let asking =
+        Asking { issuer: &issuer, cluster: "edge", clock: &*bench.clock, caller: None, held: Some(&first) };
+    let key = Key::generate().unwrap();
+    let error = whole(asking.ask(&key, &key.csr().unwrap()).await.err().unwrap());
+    assert!(error.contains("the holder of the root has another root now"), "{error}");
+    assert!(error.contains(&model::hex::hex(&bench.root.pin())), "{error}");
 }
