@@ -9,7 +9,7 @@ use model::address::SOCKET_MARK;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +29,9 @@ const PROXY_USER_TIMEOUT: Duration = Duration::from_secs(8);
 const USER_TIMEOUT: Duration = codec::WRITE_TIMEOUT;
 /// After an error of `accept` that is about this process (no descriptors left), wait so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// `errno` of a kernel without an address family (Linux, all architectures that we build for).
+const EAFNOSUPPORT: i32 = 97;
 
 static NOT_ACCEPTED: Repeated = Repeated::new();
 
@@ -71,7 +74,10 @@ pub(crate) enum Sharing {
 
 /// A socket at `address` that does not listen yet.
 pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    bind_with(Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?, address, sharing)
+}
+
+fn bind_with(socket: Socket, address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Workers)?;
     socket.set_nonblocking(true)?;
@@ -81,7 +87,10 @@ pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> 
 
 /// Opens a listener of this worker at `address`.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = bind(address, Sharing::Workers)?;
+    listen_with(bind(address, Sharing::Workers)?)
+}
+
+fn listen_with(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
@@ -97,9 +106,32 @@ pub(crate) fn inherit(fd: RawFd) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// All addresses, this port.
-pub(crate) fn any(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+/// Opens listeners of this worker at all addresses of this host: one for IPv4 and, where the kernel has it, one for IPv6.
+/// Apart, so that no address is an IPv4 one in the clothes of IPv6.
+pub(crate) fn listen_everywhere(port: u16) -> io::Result<Vec<TcpListener>> {
+    let told = |address: SocketAddr| {
+        move |cause: io::Error| io::Error::new(cause.kind(), format!("listen on {address}: {cause}"))
+    };
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let mut listeners = vec![listen(v4).map_err(told(v4))?];
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match listen_v6_only(v6) {
+        Ok(listener) => listeners.push(listener),
+        Err(cause) if is_without_ipv6(&cause) => {}
+        Err(cause) => return Err(told(v6)(cause)),
+    }
+    Ok(listeners)
+}
+
+fn listen_v6_only(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_only_v6(true)?;
+    listen_with(bind_with(socket, address, Sharing::Workers)?)
+}
+
+/// Whether the kernel, or this network namespace, has no IPv6.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// Accepts connections of peers of `peer_kind` until `stop`, then takes what the kernel has already completed, so that

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Real sockets on the loopback.
 
-use super::{Mark, PeerKind, accept, dial, inherit, listen, original_destination};
+use super::{Mark, PeerKind, accept, dial, inherit, listen, listen_everywhere, original_destination};
 use socket2::SockRef;
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -61,4 +61,17 @@ async fn who_was_accepted_by_the_kernel_is_served_after_the_stop() {
     .await;
     assert_eq!(seen.get(), 2);
     assert!(dial(address, PeerKind::Anyone, Mark::Free, SOON).await.is_err());
+}
+
+/// One listener for each family, so that callers have the address that they have.
+#[tokio::test(flavor = "current_thread")]
+async fn both_address_families_are_listened_on() {
+    let listeners = listen_everywhere(0).unwrap();
+    assert_eq!(listeners.len(), 2, "this host has no IPv6");
+    for (listener, own) in listeners.into_iter().zip(["127.0.0.1", "::1"]) {
+        let address = std::net::SocketAddr::new(own.parse().unwrap(), listener.local_addr().unwrap().port());
+        let (client, served) =
+            tokio::join!(dial(address, PeerKind::Anyone, Mark::Free, SOON), listener.accept());
+        assert_eq!(client.unwrap().local_addr().unwrap(), served.unwrap().1);
+    }
 }

@@ -1,7 +1,7 @@
 //! Which sockets a worker listens on: capture and mesh ports from its start, a gateway's as configuration
 //! changes.
 
-use crate::accept::{PeerKind, accept, any, inherit, listen};
+use crate::accept::{PeerKind, accept, inherit, listen, listen_everywhere};
 use crate::flow::{self, inbound};
 use crate::worker::Worker;
 use daemon::{Drain, DrainTrigger, Tasks};
@@ -39,42 +39,43 @@ pub(super) fn open(worker: &Rc<Worker>, outbound_drain: &Drain) -> io::Result<Li
     };
     let drain = worker.shared.drain.clone();
     if !worker.shared.options.no_capture {
-        let outbound = listen_at(any(PORT_OUTBOUND))?;
-        let inbound = listen_at(any(PORT_INBOUND))?;
-        let (own, connections, stop) = (Rc::clone(worker), tasks.outbound.clone(), outbound_drain.clone());
-        tasks.outbound_accepting.spawn_local("accept outbound", async move {
-            accept(outbound, PeerKind::Anyone, stop.started(), |stream, peer| {
-                connections
-                    .spawn_local("outbound", flow::outbound(Rc::clone(&own), stream, peer, stop.clone()));
-            })
-            .await;
-        });
-        let (own, stop) = (Rc::clone(worker), drain.clone());
-        tasks.inbound_accepting.spawn_local("accept plaintext", async move {
-            accept(inbound, PeerKind::Anyone, stop.started(), |stream, peer| {
-                inbound::plaintext(&own, peer);
-                drop(stream);
-            })
-            .await;
-        });
+        for listener in listen_everywhere(PORT_OUTBOUND)? {
+            let (own, connections, stop) =
+                (Rc::clone(worker), tasks.outbound.clone(), outbound_drain.clone());
+            tasks.outbound_accepting.spawn_local("accept outbound", async move {
+                accept(listener, PeerKind::Anyone, stop.started(), |stream, peer| {
+                    connections
+                        .spawn_local("outbound", flow::outbound(Rc::clone(&own), stream, peer, stop.clone()));
+                })
+                .await;
+            });
+        }
+        for listener in listen_everywhere(PORT_INBOUND)? {
+            let (own, stop) = (Rc::clone(worker), drain.clone());
+            tasks.inbound_accepting.spawn_local("accept plaintext", async move {
+                accept(listener, PeerKind::Anyone, stop.started(), |stream, peer| {
+                    inbound::plaintext(&own, peer);
+                    drop(stream);
+                })
+                .await;
+            });
+        }
     }
     // `leno gateway` is in no mesh: nobody could prove anything to it.
     if worker.shared.identity.svid().is_some() {
-        let listener = listen_at(any(PORT_MESH))?;
-        let (own, connections, stop) = (Rc::clone(worker), tasks.inbound.clone(), drain.clone());
-        tasks.inbound_accepting.spawn_local("accept mesh", async move {
-            accept(listener, PeerKind::Proxy, stop.started(), |stream, peer| {
-                connections.spawn_local("mesh", inbound::mesh(Rc::clone(&own), stream, peer, stop.clone()));
-            })
-            .await;
-        });
+        for listener in listen_everywhere(PORT_MESH)? {
+            let (own, connections, stop) = (Rc::clone(worker), tasks.inbound.clone(), drain.clone());
+            tasks.inbound_accepting.spawn_local("accept mesh", async move {
+                accept(listener, PeerKind::Proxy, stop.started(), |stream, peer| {
+                    connections
+                        .spawn_local("mesh", inbound::mesh(Rc::clone(&own), stream, peer, stop.clone()));
+                })
+                .await;
+            });
+        }
     }
     open_gateway(worker, &tasks, drain);
     Ok(tasks)
-}
-
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
-    listen(address).map_err(|cause| io::Error::new(cause.kind(), format!("listen on {address}: {cause}")))
 }
 
 /// Follows the configuration's gateway listeners. Those known already are open when this returns.

@@ -241,7 +241,7 @@ impl Proxy {
             Rc::clone(&self.worker),
             theirs,
             caller(),
-            crate::accept::any(80),
+            SocketAddr::from(([0, 0, 0, 0], 80)),
             self.drain.clone(),
         );
         tokio::task::spawn_local(serving);

@@ -64,8 +64,13 @@ async fn pair() -> (TcpStream, TcpStream) {
 async fn enters(proxy: &Proxy, words: &[u8]) -> (TcpStream, JoinHandle<()>) {
     let (mut ours, theirs) = pair().await;
     let (worker, address) = (Rc::clone(&proxy.worker), ours.local_addr().unwrap());
-    let serving =
-        spawn_local(flow::gateway(worker, theirs, address, crate::accept::any(80), proxy.drain.clone()));
+    let serving = spawn_local(flow::gateway(
+        worker,
+        theirs,
+        address,
+        SocketAddr::from(([0, 0, 0, 0], 80)),
+        proxy.drain.clone(),
+    ));
     ours.write_all(words).await.unwrap();
     (ours, serving)
 }

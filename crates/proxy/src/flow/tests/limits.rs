@@ -71,8 +71,14 @@ fn a_gateway_refuses_callers_beyond_its_seats() {
         let taken = take_all(&proxy.worker);
         let (_ours, theirs) = tokio::io::duplex(1024);
         let address = std::net::SocketAddr::new(fresh_ip(), 4321);
-        flow::gateway(Rc::clone(&proxy.worker), theirs, address, crate::accept::any(80), proxy.drain.clone())
-            .await;
+        flow::gateway(
+            Rc::clone(&proxy.worker),
+            theirs,
+            address,
+            SocketAddr::from(([0, 0, 0, 0], 80)),
+            proxy.drain.clone(),
+        )
+        .await;
         assert_eq!(refusals(&proxy.worker), 1);
         drop(taken);
         assert_eq!(proxy.enter().await.get("/").await.status(), 200);

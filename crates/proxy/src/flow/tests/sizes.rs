@@ -19,7 +19,7 @@ fn the_stories_of_requests_are_small() {
         let proxy = Proxy::new("west", Authority::new().identity("shop"), Vec::new());
         let address = "192.0.2.7:4321".parse().unwrap();
         let from = |side| Downstream::new(&proxy.worker, address, side, None, proxy.drain.clone());
-        let edge = from(DownstreamSide::edge(crate::accept::any(80), address));
+        let edge = from(DownstreamSide::edge(std::net::SocketAddr::from(([0, 0, 0, 0], 80)), address));
         let size = size_of_val(&crate::flow::http::serve(Rc::clone(&edge), Request::new(Body::empty())));
         assert!(size <= REQUEST_BYTES_MAX, "{size} bytes");
         let mesh = from(DownstreamSide::Mesh { cluster: PeerCluster::Local });
