@@ -11,6 +11,7 @@ pub mod host; // which Host names a local listener answers
 pub mod lines; // written by a thread of its own
 pub mod logging; // JSON to stderr
 pub mod metrics; // counters and their exposition
+pub mod notify; // a service manager hears of us
 pub mod process; // signals, hardening
 mod readiness; // what is still missing
 pub mod repeated; // one line a second

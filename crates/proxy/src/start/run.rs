@@ -9,6 +9,7 @@ use crate::admin::Admin;
 use crate::dns;
 use crate::options::Options;
 use crate::snapshot::LocalNode;
+use daemon::notify::ServiceManager;
 use daemon::process;
 use daemon::{Drain, DrainTrigger, Gate, Readiness};
 use decide::Dice;
@@ -17,6 +18,7 @@ use decide::dice::Pcg;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -122,6 +124,7 @@ struct Bootstrap {
     admin: Arc<Admin>,
     trigger: Arc<DrainTrigger>,
     gates: ReadyGates,
+    manager: Rc<ServiceManager>,
     /// See [`Opened::has_refusals`].
     has_refusals: bool,
 }
@@ -146,8 +149,13 @@ impl Bootstrap {
             configured: readiness.gate("configured"),
             joined: (!unjoined.is_alone()).then(|| readiness.gate("joined")),
         };
+        let manager =
+            ServiceManager::from_env().map_err(|cause| StartError::System("NOTIFY_SOCKET", cause))?;
+        let manager = Rc::new(manager);
+        let (told, followed) = (Rc::clone(&manager), readiness.clone());
+        unjoined.tasks.spawn_local("service manager", async move { told.follow(&followed).await });
         let admin = admin::open(&unjoined, readiness, Arc::clone(&trigger)).await?;
-        Ok(Self { unjoined, admin, trigger, gates, has_refusals: false })
+        Ok(Self { unjoined, admin, trigger, gates, manager, has_refusals: false })
     }
 
     /// Configures, serves until told to stop, says goodbye, drains.
@@ -159,7 +167,7 @@ impl Bootstrap {
         open: impl AsyncFn() -> Result<Link, LinkError> + 'static,
         goodbye: impl AsyncFnOnce(),
     ) -> Result<(), StartError> {
-        let Self { unjoined, admin, trigger, gates, has_refusals } = self;
+        let Self { unjoined, admin, trigger, gates, manager, has_refusals } = self;
         let is_alone = unjoined.is_alone();
         let (nameservers, tasks, mut dice) =
             (unjoined.seams.nameservers.clone(), unjoined.tasks.clone(), unjoined.dice.clone());
@@ -175,6 +183,7 @@ impl Bootstrap {
             stopped = stop => {
                 stopped.map_err(|cause| StartError::System("signals", cause))?;
                 tracing::info!("stopping: withdrawing, then draining");
+                manager.stopping();
                 goodbye().await;
                 Ok(())
             }
