@@ -50,7 +50,7 @@ packages-demo:
 	@.ci/packages nftables curl
 
 packages-test:
-	@.ci/packages nftables curl
+	@.ci/packages nftables curl iproute2 util-linux python3
 
 packages-bench:
 	@.ci/packages wrk nginx-light haproxy strace valgrind iproute2 nftables util-linux python3-venv

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 mod gateway;
+mod join;
 mod node;
 
 #[global_allocator]
@@ -35,6 +36,10 @@ enum Command {
     Gateway(gateway::Options),
     /// Two clusters on this machine, to try and to break
     Demo(lab::DemoArguments),
+    /// This host joins the mesh: its proxy starts, and its traffic is captured until the end
+    Join(join::JoinOptions),
+    /// This host leaves the mesh: what `join` changed is undone
+    Leave(join::LeaveOptions),
     /// What needs privileges on a host: capture of traffic
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -78,7 +83,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Proxy(options) => sidecar(options),
         Command::Gateway(options) => gateway::run(options),
         Command::Demo(arguments) => arguments.run(),
-        Command::Node(command) => done(node::run(&command)),
+        Command::Join(options) => done(join::join(options)),
+        Command::Leave(options) => done(join::leave(&options)),
+        Command::Node(command) => done(node::run(command)),
         Command::User(command) => {
             let code = cli::run_in(command, Leno::command());
             Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))

@@ -20,30 +20,30 @@ const WATCHDOG_PROCESS: &str = "WATCHDOG_PID";
 
 /// The service manager that started this process, if it wants to be told.
 #[derive(Debug)]
-pub struct ServiceManager {
+pub struct Supervisor {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// Half of what the watchdog allows.
     alive_every: Option<Duration>,
 }
 
-impl ServiceManager {
+impl Supervisor {
     /// As the environment says.
     ///
     /// # Errors
     /// What the environment says has no reading, or no socket can be had.
-    pub fn from_env() -> io::Result<ServiceManager> {
+    pub fn from_env() -> io::Result<Supervisor> {
         let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let own = std::process::id().to_string();
         let is_for_us = text(WATCHDOG_PROCESS).is_none_or(|process| process == own);
         let watchdog = if is_for_us { text(WATCHDOG) } else { None };
-        ServiceManager::new(text(SOCKET).as_deref(), watchdog.as_deref())
+        Supervisor::new(text(SOCKET).as_deref(), watchdog.as_deref())
     }
 
-    fn new(socket: Option<&str>, watchdog: Option<&str>) -> io::Result<ServiceManager> {
+    fn new(socket: Option<&str>, watchdog: Option<&str>) -> io::Result<Supervisor> {
         let invalid = |name: &str, value: &str| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{name} has no reading: {value}"))
         };
-        let Some(place) = socket else { return Ok(ServiceManager { socket: None, alive_every: None }) };
+        let Some(place) = socket else { return Ok(Supervisor { socket: None, alive_every: None }) };
         let address = match place.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name),
             None if place.starts_with('/') => SocketAddr::from_pathname(place),
@@ -59,7 +59,7 @@ impl ServiceManager {
             }
             None => None,
         };
-        Ok(ServiceManager { socket: Some((datagram, address)), alive_every })
+        Ok(Supervisor { socket: Some((datagram, address)), alive_every })
     }
 
     fn tell(&self, message: &str) {

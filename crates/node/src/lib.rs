@@ -1,7 +1,10 @@
-//! Layer 4. What runs with privileges on a host: traffic capture and its undo.
+//! Layer 4. What runs with privileges on a host: traffic capture and its undo, and a host that joins and leaves.
 //!
-//! Never holds policy, never keeps a process: it changes the host's rules once and ends. Whoever starts a
-//! proxy runs it before. Read `capture` next.
+//! Never holds policy. It changes the host's rules once and ends, or stays beside a proxy and takes them away with it.
+//! Read `capture` next, then `join`.
 
 pub mod capture;
+pub mod guard;
+pub mod join;
 pub mod nft;
+pub mod scope;

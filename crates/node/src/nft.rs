@@ -36,8 +36,17 @@ pub fn find() -> Result<PathBuf, NftError> {
 
 /// Applies `script` as one transaction: all of it or nothing. Blocks until `nft` has ended.
 pub fn apply(script: &str) -> Result<(), NftError> {
+    run(script, &["-f", "-"])
+}
+
+/// Asks whether `script` could be applied. Blocks until `nft` has ended.
+pub fn check(script: &str) -> Result<(), NftError> {
+    run(script, &["-c", "-f", "-"])
+}
+
+fn run(script: &str, arguments: &[&str]) -> Result<(), NftError> {
     let mut child = Command::new(find()?)
-        .args(["-f", "-"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

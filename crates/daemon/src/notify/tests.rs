@@ -15,7 +15,7 @@ async fn readiness_and_the_end_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    let manager = ServiceManager::new(path.to_str(), None).unwrap();
+    let manager = Supervisor::new(path.to_str(), None).unwrap();
     let readiness = Readiness::new();
     let gate = readiness.gate("configuration");
     let following = async {
@@ -40,7 +40,7 @@ async fn a_watchdog_hears_of_us_again_and_again() {
     let socket = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
     socket.set_nonblocking(true).unwrap();
     let socket = UnixDatagram::from_std(socket).unwrap();
-    let manager = ServiceManager::new(Some(&format!("@{name}")), Some("2000")).unwrap();
+    let manager = Supervisor::new(Some(&format!("@{name}")), Some("2000")).unwrap();
     let readiness = Readiness::new();
     let _gate = readiness.gate("never");
     tokio::select! {
@@ -56,13 +56,13 @@ async fn a_watchdog_hears_of_us_again_and_again() {
 
 #[test]
 fn what_has_no_reading_is_an_error_and_nothing_is_nobody() {
-    assert!(ServiceManager::new(None, Some("nonsense")).unwrap().socket.is_none());
+    assert!(Supervisor::new(None, Some("nonsense")).unwrap().socket.is_none());
     for (socket, watchdog) in [("relative", None), ("/run/x", Some("0")), ("/run/x", Some("soon"))] {
-        assert!(ServiceManager::new(Some(socket), watchdog).is_err(), "{socket} {watchdog:?}");
+        assert!(Supervisor::new(Some(socket), watchdog).is_err(), "{socket} {watchdog:?}");
     }
 }
 
 #[test]
 fn a_manager_that_is_gone_holds_nobody_up() {
-    ServiceManager::new(Some("/nonexistent/notify"), None).unwrap().stopping();
+    Supervisor::new(Some("/nonexistent/notify"), None).unwrap().stopping();
 }

@@ -9,7 +9,7 @@ use crate::admin::Admin;
 use crate::dns;
 use crate::options::Options;
 use crate::snapshot::LocalNode;
-use daemon::notify::ServiceManager;
+use daemon::notify::Supervisor;
 use daemon::process;
 use daemon::{Drain, DrainTrigger, Gate, Readiness};
 use decide::Dice;
@@ -124,7 +124,7 @@ struct Bootstrap {
     admin: Arc<Admin>,
     trigger: Arc<DrainTrigger>,
     gates: ReadyGates,
-    manager: Rc<ServiceManager>,
+    manager: Rc<Supervisor>,
     /// See [`Opened::has_refusals`].
     has_refusals: bool,
 }
@@ -149,8 +149,7 @@ impl Bootstrap {
             configured: readiness.gate("configured"),
             joined: (!unjoined.is_alone()).then(|| readiness.gate("joined")),
         };
-        let manager =
-            ServiceManager::from_env().map_err(|cause| StartError::System("NOTIFY_SOCKET", cause))?;
+        let manager = Supervisor::from_env().map_err(|cause| StartError::System("NOTIFY_SOCKET", cause))?;
         let manager = Rc::new(manager);
         let (told, followed) = (Rc::clone(&manager), readiness.clone());
         unjoined.tasks.spawn_local("service manager", async move { told.follow(&followed).await });

@@ -1,0 +1,98 @@
+//! `leno join` and `leno leave`: options of the crate `node`.
+
+use crate::node::ScopeOptions;
+use ::node::join::{self, JoinPlan, PID_FILE};
+use anyhow::{Context, Result, ensure};
+use daemon::notify::Supervisor;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest text of a token.
+const TOKEN_BYTES_MAX: u64 = 1024;
+
+/// How this host joins.
+#[derive(clap::Args)]
+pub(crate) struct JoinOptions {
+    /// The join token; `-` reads it from standard input, where `ps` does not see it
+    #[arg(value_name = "TOKEN")]
+    token: String,
+    /// Control plane of the local cluster, HOST:PORT
+    #[arg(long, value_name = "ADDR")]
+    control: String,
+    #[command(flatten)]
+    scope: ScopeOptions,
+    /// The user that the proxy runs as [default: who runs this]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// When the proxy ends by itself, connections are refused for so long, in seconds; then capture is undone
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    undo_after: u64,
+    /// Says which process keeps this host in the mesh
+    #[arg(long, value_name = "PATH", default_value = PID_FILE)]
+    pid_file: PathBuf,
+    /// Further arguments of the proxy
+    #[arg(last = true, value_name = "PROXY ARGUMENTS")]
+    proxy: Vec<OsString>,
+}
+
+/// How this host leaves.
+#[derive(clap::Args)]
+pub(crate) struct LeaveOptions {
+    /// As it was given to `join`
+    #[arg(long, value_name = "PATH", default_value = PID_FILE)]
+    pid_file: PathBuf,
+}
+
+/// Joins, and stays until the process is told to stop.
+pub(crate) fn join(options: JoinOptions) -> Result<()> {
+    daemon::logging::init("leno-join");
+    daemon::process::harden();
+    let token = if options.token == "-" { read_token()? } else { options.token };
+    let mut arguments = vec![OsString::from("--control"), options.control.into()];
+    arguments.extend(options.proxy);
+    let plan = JoinPlan {
+        proxy: beside_us("leno-proxy")?,
+        arguments,
+        user: options.user,
+        token,
+        scope: options.scope.into(),
+        undo_after: Duration::from_secs(options.undo_after),
+        pid_file: options.pid_file,
+    };
+    let manager = Supervisor::from_env()?;
+    on_runtime(async {
+        let stop = async { daemon::process::wait_for_stop().await.map(drop) };
+        join::join(plan, stop, || manager.ready()).await?;
+        Ok(())
+    })
+}
+
+/// Leaves.
+pub(crate) fn leave(options: &LeaveOptions) -> Result<()> {
+    daemon::logging::init("leno-leave");
+    on_runtime(async {
+        join::leave(&options.pid_file).await?;
+        Ok(())
+    })
+}
+
+fn on_runtime(run: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run)
+}
+
+fn read_token() -> Result<String> {
+    let mut token = String::new();
+    let read =
+        std::io::stdin().take(TOKEN_BYTES_MAX + 1).read_to_string(&mut token).context("read the token")?;
+    ensure!(read as u64 <= TOKEN_BYTES_MAX, "what is on standard input is too long for a token");
+    Ok(token)
+}
+
+/// A program of ours: it lies in the directory of this one.
+fn beside_us(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe().context("find this program")?.with_file_name(name);
+    ensure!(path.is_file(), "{} is missing: it belongs beside leno", path.display());
+    Ok(path)
+}
