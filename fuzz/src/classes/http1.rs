@@ -208,6 +208,17 @@ pub(super) const CLASSES: &[Class] = &[
         is_it: |found| oddities::has_close_within_a_word(found.case),
     },
     Class {
+        name: "nginx takes an empty query off",
+        others: &[Other::Nginx],
+        kinds: &[Kind::Start],
+        is_it: |found| {
+            let mut pairs = found.ours.taken.iter().zip(&found.theirs.taken);
+            pairs.all(|(ours, theirs)| {
+                ours.start == theirs.start || ours.start.strip_suffix('?') == Some(&theirs.start)
+            })
+        },
+    },
+    Class {
         name: "nginx takes the last dot off a host",
         others: &[Other::Nginx],
         kinds: &[Kind::Host],
