@@ -202,6 +202,17 @@ pub(super) const CLASSES: &[Class] = &[
         is_it: |found| is_refused_by_other(found) && found.case.bytes.contains(&b'\t'),
     },
     Class {
+        name: "HAProxy takes an empty port off",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Host],
+        is_it: |found| {
+            let mut pairs = found.ours.taken.iter().zip(&found.theirs.taken);
+            pairs.all(|(ours, theirs)| {
+                ours.host == theirs.host || ours.host.strip_suffix(':') == Some(&theirs.host)
+            })
+        },
+    },
+    Class {
         name: "nginx finds close within a word",
         others: &[Other::Nginx],
         kinds: &[Kind::Laxer],

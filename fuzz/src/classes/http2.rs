@@ -86,7 +86,9 @@ pub(super) const CLASSES: &[Class] = &[
         is_it: |found| {
             has_list(found, |list| {
                 let lengths = list.iter().filter(|(name, _)| name == b"content-length");
-                let is_plain = |(_, length): &&(Vec<u8>, Vec<u8>)| length.iter().all(u8::is_ascii_digit);
+                let is_plain = |(_, length): &&(Vec<u8>, Vec<u8>)| {
+                    !length.is_empty() && length.iter().all(u8::is_ascii_digit)
+                };
                 lengths.clone().count() > 1 || !lengths.clone().all(|line| is_plain(&line))
             })
         },
