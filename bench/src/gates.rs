@@ -53,7 +53,13 @@ const GATES: &[GateRow] = &[
     row("HTTP/2 upload, speed of direct", "bulk/Upload, 1 stream/Leno speed of direct", 0.8, 0.95),
     row("opaque TCP through the pair, CPU of Envoy's pair", "tcp/1 connection/Leno of Envoy", 0.6, 0.4),
     row("memory of a route at a gateway with 10,000, KiB", "routes/10000/KiB", 4.0, 2.0),
-    row("memory of an endpoint at a gateway, bytes", "counts/memory.endpoint", 128.0, 64.0),
+    row("memory of an endpoint at a proxy, bytes", "endpoints/10000/proxy", 128.0, 64.0),
+    row(
+        "memory of an endpoint at a gateway and its control plane, bytes",
+        "counts/memory.endpoint",
+        128.0,
+        64.0,
+    ),
     row("1,000 proxies, one endpoint change, p99 ms", "proxies/1000/p99 ms", 250.0, 50.0),
 ];
 

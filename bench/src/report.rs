@@ -184,7 +184,7 @@ pub(crate) fn spread(values: &[f64], digits: usize) -> String {
 
 const HEAD: &str = "# Benchmarks
 
-Made by `make bench` (`bench/src`); do not edit. Raw numbers are in `target/bench`.
+Made by `make bench` (`bench/src`), but for the last section; do not edit. Raw numbers are in `target/bench`.
 ";
 
 #[cfg(test)]

@@ -136,7 +136,11 @@ impl<'a> Contest<'a> {
         if measured.blocks.is_empty() {
             measured.idle_mib = resident();
         }
-        load(contender.to, pace.connections, pace.warm_up_s)?;
+        // Many connections at once may overflow a peer's queue, and the second that the kernel waits until it tries again is
+        // the whole warm-up.
+        if let Err(cause) = load(contender.to, pace.connections, pace.warm_up_s) {
+            eprintln!("warming up {}: {cause:#}", contender.name);
+        }
         let (before, switches) = (cpu(&running)?, switches(&running));
         let seen = load(contender.to, pace.connections, pace.seconds)?;
         let after = cpu(&running)?;

@@ -15,6 +15,7 @@ use serde_json::json;
 use translate::{JoinedWorkload, LocalCluster, World, WorldChange};
 use xds::wire::{self, Any};
 
+use crate::gates::Figure;
 use crate::options::Options;
 use crate::report::ScenarioReport;
 use crate::statistics::median;
@@ -38,7 +39,10 @@ pub(crate) fn run(options: &Options) -> Result<ScenarioReport> {
         options.folder()?.append("endpoints.jsonl", &line.to_string())?;
         rows.push(row);
     }
-    Ok(ScenarioReport { section: section(&rows), charts: Vec::new(), figures: Vec::new() })
+    let figure =
+        |row: &ManyEndpoints| Figure::exact(format!("endpoints/{}/proxy", row.endpoints), row.proxy_b);
+    let figures = rows.iter().map(figure).collect();
+    Ok(ScenarioReport { section: section(&rows), charts: Vec::new(), figures })
 }
 
 /// What so many endpoints cost.
