@@ -29,7 +29,7 @@ pub(crate) fn dial(control: SocketAddr, source: IpAddr) -> Dial {
 
 /// Joins. A control plane takes so many joins in a while and no more; who is turned away comes again.
 pub(crate) async fn join(dial: Dial, join: &Join) -> Result<Joined> {
-    let pin = JoinToken::parse(&join.token)?.root_pin;
+    let pin = JoinToken::parse(&join.token)?.root_pin();
     let tls = Identity::new(Vec::new()).client_config(Expect::PinnedRoot(pin), &[b"h2"]);
     let channel = Channel::connect_via(dial, Some(tls)).await?;
     let began = Instant::now();

@@ -29,7 +29,7 @@ enum Command {
     /// The management plane of many clusters
     Manager(manager::options::Options),
     /// Who holds the root of a mesh and signs for its clusters
-    Root(root::options::Options),
+    Root(root::options::RootArguments),
     /// A proxy beside an application, or a gateway that a control plane configures
     Proxy(proxy::options::Options),
     /// A proxy without a mesh, configured by files or by two addresses
@@ -79,7 +79,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Control(options) => plane("leno-control", control::start::run(options, Default::default())),
         Command::Manager(options) => plane("leno-manager", manager::start::run(options, Default::default())),
-        Command::Root(options) => plane("leno-root", root::start::run(options)),
+        Command::Root(arguments) => match arguments.command {
+            Some(command) => done(runtime()?.block_on(root::command::run(command))),
+            None => plane("leno-root", root::start::run(arguments.options)),
+        },
         Command::Proxy(options) => sidecar(options),
         Command::Gateway(options) => gateway::run(options),
         Command::Demo(arguments) => arguments.run(),
@@ -101,7 +104,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn plane(name: &str, run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     daemon::logging::init(name);
     daemon::process::harden();
-    done(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run))
+    done(runtime()?.block_on(run))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn sidecar(options: proxy::options::Options) -> anyhow::Result<ExitCode> {

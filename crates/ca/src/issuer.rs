@@ -9,10 +9,13 @@ pub mod check;
 mod exchange;
 mod frame;
 pub mod intermediate;
+pub mod plugged;
 pub mod serve;
 pub mod socket;
+pub mod tls;
 pub mod unix;
 
+use crate::grant::GrantError;
 use crate::sign::SignError;
 use futures_util::future::BoxFuture;
 use identity::Identity;
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use socket::SocketOptions;
 use std::io;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,9 +72,24 @@ pub enum IssueError {
     /// The answer makes no sense.
     #[error("malformed answer: {0}")]
     Malformed(&'static str),
+    /// What is to prove who asks does not fit, or is not there.
+    #[error("{0}")]
+    Proof(String),
     /// The intermediate here did not sign.
     #[error(transparent)]
     Sign(SignError),
+}
+
+impl IssueError {
+    /// Whether asking again is of no use.
+    pub fn is_final(&self) -> bool {
+        use RefusalCode::{GrantExpired, GrantInvalid, GrantSpent};
+        match self {
+            Self::Refused { code, .. } => matches!(code, GrantInvalid | GrantExpired | GrantSpent),
+            Self::Proof(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Why a holder refuses, for programs.
@@ -83,6 +102,12 @@ pub enum RefusalCode {
     Version,
     /// The asker may not have that.
     NotGranted,
+    /// The grant is none that the holder knows.
+    GrantInvalid,
+    /// The grant is too old.
+    GrantExpired,
+    /// The grant was used before.
+    GrantSpent,
     /// Too many questions or connections; later.
     TooMany,
     /// The request for a certificate cannot be used.
@@ -135,9 +160,13 @@ pub trait LeafIssuer: Send + Sync + 'static {
 /// Which issuer a plane asks: exactly one is to be given.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct IssuerOptions {
-    /// Who signs this plane's certificate: unix:PATH, the socket of `leno root`
+    /// Who signs this plane's certificate: unix:PATH, the socket of `leno root` on this host, or tls://HOST:PORT, that
+    /// of one on another host
     #[arg(long, value_name = "ADDRESS", conflicts_with = "issuer_fd")]
     pub issuer: Option<String>,
+    /// File with the grant for tls://, as `leno root grant` printed it; `-` reads standard input
+    #[arg(long, value_name = "PATH", requires = "issuer")]
+    pub issuer_token_file: Option<PathBuf>,
     /// A socket to the holder of the root.
     #[command(flatten)]
     pub socket: SocketOptions,
@@ -149,7 +178,8 @@ pub enum OpenError {
     /// None was given.
     #[error(
         "no issuer of certificates is given. Two commands make one: `leno root --listen unix:/run/leno/root.sock` \
-         holds a root, and this command with `--issuer unix:/run/leno/root.sock` asks it"
+         holds a root, and this command with `--issuer unix:/run/leno/root.sock` asks it. For a root on another host, \
+         or a certificate that was made elsewhere, see --help and docs/issuers.md"
     )]
     NotGiven,
     /// The address is of no form that is known.
@@ -159,6 +189,31 @@ pub enum OpenError {
         address: String,
         /// What is wrong with it, and what would do.
         fault: String,
+    },
+    /// A token where none is asked for.
+    #[error("--issuer-token-file is for tls:// alone: the kernel tells {0} who asks")]
+    TokenUnused(String),
+    /// None where one is needed.
+    #[error(
+        "tls:// needs a grant for the first certificate: print one with `leno root grant` and pass it with --issuer-token-file"
+    )]
+    TokenMissing,
+    /// The file with the token.
+    #[error("read the grant from {path}")]
+    TokenFile {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// What is in it.
+    #[error("the grant in {path}: {fault}")]
+    Token {
+        /// As given.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: GrantError,
     },
     /// The descriptor is not one of a socket.
     #[error("use inherited descriptor {fd} as the issuer's socket")]
@@ -175,7 +230,7 @@ pub enum OpenError {
 type OpenIssuer = fn(&str, &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError>;
 
 /// What an address begins with, and who reads the rest.
-const SCHEMES: &[(&str, OpenIssuer)] = &[("unix:", unix::open)];
+const SCHEMES: &[(&str, OpenIssuer)] = &[("unix:", unix::open), ("tls://", tls::open)];
 
 /// Opens the issuer that is given.
 ///
@@ -193,6 +248,15 @@ pub fn open(options: &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError> {
         return Err(OpenError::Address { address: address.to_owned(), fault });
     };
     open(rest, options)
+}
+
+/// Reads an option that is a trust domain.
+///
+/// # Errors
+/// With what is wrong.
+pub fn parse_trust_domain(text: &str) -> Result<TrustDomain, String> {
+    let fault = "is no trust domain: lower-case letters, digits, `.`, `-` and `_`";
+    TrustDomain::parse(text).ok_or_else(|| format!("`{text}` {fault}"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ pub mod sign;
 pub mod issuer;
 pub mod root;
 pub mod token;
+pub mod grant;
 
+pub use grant::{GrantSubject, GrantToken};
 pub use issuer::{CertificateRequest, IssueError, IssuerOptions, LeafIssuer, RefusalCode, RootIssuer};
 pub use root::Root;
 pub use sign::{SignError, Signer};

@@ -46,6 +46,9 @@ pub enum SignError {
         /// Whom the signer signs for.
         trust_domain: TrustDomain,
     },
+    /// The root vouches for another domain.
+    #[error("the root does not vouch for {0}")]
+    OtherRoot(TrustDomain),
     /// The intermediate has expired.
     #[error("the signing certificate has expired")]
     Expired,

@@ -6,6 +6,7 @@
 use crate::task::Handle;
 use ca::issuer::check::{self, UnfitIntermediate};
 use ca::issuer::intermediate::IntermediateIssuer;
+use ca::issuer::plugged::CertificateSource;
 use ca::issuer::{CertificateRequest, LeafRequest};
 use ca::{IssueError, LeafIssuer, RootIssuer};
 use daemon::clock::Clock;
@@ -26,6 +27,8 @@ const RETRY_WAIT_FIRST: Duration = Duration::from_millis(100);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest sleep: the wall clock may be set, or the machine suspended, while we sleep.
 const NAP_MAX: Duration = Duration::from_secs(30);
+/// After which parts of the life of a signing certificate that was given its end is told: at once, and when it nears.
+const GIVEN_TOLD_AT: [f64; 5] = [0.0, 0.5, 0.8, 0.95, 1.0];
 /// Life of the control plane's own certificate.
 const OWN_TTL: Duration = Duration::from_secs(600);
 
@@ -54,6 +57,12 @@ pub enum AuthorityError {
     },
 }
 
+impl AuthorityError {
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Issue(error) if error.is_final())
+    }
+}
+
 /// The signing certificate of now.
 pub(crate) struct Current {
     held: IntermediateIssuer,
@@ -63,7 +72,8 @@ pub(crate) struct Current {
 /// The cluster's signing CA. Copies share it.
 #[derive(Clone)]
 pub struct Authority {
-    issuer: Arc<dyn RootIssuer>,
+    /// Who renews; `None`: nobody, it was given.
+    issuer: Option<Arc<dyn RootIssuer>>,
     cluster: Arc<str>,
     clock: Arc<dyn Clock>,
     current: Arc<RwLock<Arc<Current>>>,
@@ -95,7 +105,7 @@ impl Asking<'_> {
         Ok(Current { held, since })
     }
 
-    /// Asks until it is answered. The request stays the same, so that a holder knows it again.
+    /// Asks until it is answered, or asking is of no use. The request stays the same, so that a holder knows it again.
     async fn ask_in_the_end(&self) -> Result<Current, AuthorityError> {
         let key = Key::generate().map_err(AuthorityError::Key)?;
         let csr = key.csr().map_err(AuthorityError::Key)?;
@@ -103,6 +113,8 @@ impl Asking<'_> {
         loop {
             let error = match self.ask(&key, &csr).await {
                 Ok(current) => return Ok(current),
+                // With nothing in force whoever started this must hear of it at once.
+                Err(error) if error.is_final() && self.held.is_none() => return Err(error),
                 Err(error) => error,
             };
             let wait = backoff.next_wait(jitter());
@@ -155,14 +167,21 @@ impl Authority {
     /// # Errors
     /// When waiting is of no use.
     pub async fn start(
-        issuer: Arc<dyn RootIssuer>,
+        source: CertificateSource<IntermediateIssuer>,
         cluster: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuthorityError> {
-        let asking = Asking { issuer: &*issuer, cluster, clock: &*clock, caller: None, held: None };
-        let current = asking.ask_in_the_end().await?;
-        let until = rfc3339(current.held.signer.not_after());
-        tracing::info!(cluster, trust_domain = %current.held.signer.trust_domain(), until, "signing certificate obtained");
+        let (issuer, current) = match source {
+            CertificateSource::Issued(issuer) => {
+                let asking = Asking { issuer: &*issuer, cluster, clock: &*clock, caller: None, held: None };
+                let current = asking.ask_in_the_end().await?;
+                let until = rfc3339(current.held.signer.not_after());
+                let trust_domain = current.held.signer.trust_domain();
+                tracing::info!(cluster, %trust_domain, until, "signing certificate obtained");
+                (Some(issuer), current)
+            }
+            CertificateSource::Plugged(held) => (None, Current { held, since: clock.wall() }),
+        };
         let current = Arc::new(RwLock::new(Arc::new(current)));
         Ok(Self { issuer, cluster: cluster.into(), clock, current })
     }
@@ -227,17 +246,14 @@ impl Authority {
 
     /// Renews the signing certificate at half its life, for ever. New bundles go to `identity` and the plane.
     pub async fn renew(self, identity: Identity, handle: Handle) {
+        let Some(issuer) = self.issuer.clone() else { return self.watch_given().await };
         loop {
             let current = self.current();
             let life = current.held.signer.not_after().duration_since(current.since).unwrap_or_default();
             let due = current.since + life / 2;
-            while let Ok(left) = due.duration_since(self.clock.wall())
-                && !left.is_zero()
-            {
-                tokio::time::sleep(left.min(NAP_MAX)).await;
-            }
+            self.sleep_until(due).await;
             let asking = Asking {
-                issuer: &*self.issuer,
+                issuer: &*issuer,
                 cluster: &self.cluster,
                 clock: &*self.clock,
                 caller: Some(&identity),
@@ -261,6 +277,33 @@ impl Authority {
             }
             // A certificate that is due again at once must not make this a busy loop.
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Tells of the end of a signing certificate that was given, as often as there is reason.
+    async fn watch_given(self) {
+        let current = self.current();
+        let (end, life) = {
+            let end = current.held.signer.not_after();
+            (end, end.duration_since(current.since).unwrap_or_default())
+        };
+        for part in GIVEN_TOLD_AT {
+            self.sleep_until(current.since + life.mul_f64(part)).await;
+            let left = span(end.duration_since(self.clock.wall()).unwrap_or_default());
+            tracing::warn!(
+                until = rfc3339(end),
+                left,
+                "the signing certificate was given and is not renewed; before it expires, start this control plane \
+                 anew with another one"
+            );
+        }
+    }
+
+    async fn sleep_until(&self, due: SystemTime) {
+        while let Ok(left) = due.duration_since(self.clock.wall())
+            && !left.is_zero()
+        {
+            tokio::time::sleep(left.min(NAP_MAX)).await;
         }
     }
 

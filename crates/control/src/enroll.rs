@@ -308,7 +308,10 @@ fn not_signed(error: IssueError) -> Status {
         | IssueError::Connect { .. }
         | IssueError::Stream(_)
         | IssueError::Silent(_) => Code::Unavailable,
-        IssueError::Sign(_) | IssueError::Refused { .. } | IssueError::Malformed(_) => Code::Internal,
+        IssueError::Sign(_)
+        | IssueError::Refused { .. }
+        | IssueError::Malformed(_)
+        | IssueError::Proof(_) => Code::Internal,
     };
     Status::new(code, error.to_string())
 }

@@ -2,6 +2,7 @@
 
 use crate::presence::Lives;
 use crate::source::Sources;
+use ca::issuer::plugged::IntermediateOptions;
 use ca::{IssuerOptions, RootIssuer};
 use daemon::clock::Clock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,6 +46,9 @@ pub struct Options {
     /// Who signs this cluster's intermediate.
     #[command(flatten)]
     pub issuer: IssuerOptions,
+    /// Or the intermediate itself.
+    #[command(flatten)]
+    pub intermediate: IntermediateOptions,
     /// Where proxies connect (mutual TLS)
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
     pub listen: SocketAddr,

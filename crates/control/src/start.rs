@@ -15,6 +15,8 @@ use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
 use apiserver::{Change, DiskStore, Row, Store, Table};
+use ca::issuer::intermediate::IntermediateIssuer;
+use ca::issuer::plugged::{self, CertificateSource};
 use daemon::admin::serve_metrics;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
@@ -116,12 +118,26 @@ fn open_sources(
     Ok(sources)
 }
 
+/// Where the signing certificate comes from.
+fn certificate_source(
+    options: &Options,
+    seams: &Seams,
+) -> anyhow::Result<CertificateSource<IntermediateIssuer>> {
+    if let Some(issuer) = &seams.issuer {
+        return Ok(CertificateSource::Issued(issuer.clone()));
+    }
+    let given = &options.intermediate;
+    if let (Some(fd), Some(trust_domain)) = (given.intermediate_fd, &given.trust_domain) {
+        let now = seams.clock.wall();
+        let held = plugged::read_intermediate(fd, trust_domain.clone(), &options.cluster, now)?;
+        return Ok(CertificateSource::Plugged(held));
+    }
+    Ok(CertificateSource::Issued(ca::issuer::open(&options.issuer)?))
+}
+
 /// Starts a control plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlane> {
-    let issuer = match &seams.issuer {
-        Some(issuer) => issuer.clone(),
-        None => ca::issuer::open(&options.issuer)?,
-    };
+    let source = certificate_source(&options, &seams)?;
     daemon::files::make_directory(&options.state_dir)
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
@@ -133,7 +149,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlan
         api: bind(options.api, "--api").await?,
         metrics: bind(options.metrics, "--metrics").await?,
     };
-    let authority = Authority::start(issuer, &options.cluster, seams.clock.clone()).await?;
+    let authority = Authority::start(source, &options.cluster, seams.clock.clone()).await?;
     let wall = seams.clock.clone();
     let identity = Identity::new(authority.bundles()).with_wall(move || wall.wall());
     authority.install_own(&identity).await.context("make the control plane's own certificate")?;

@@ -106,7 +106,7 @@ impl Tokens {
             expires_s: self.now_s() + TTL.as_secs(),
             spent_s: None,
         };
-        let change = Change::Put(Table::Tokens, token.id.clone(), encode(&kept));
+        let change = Change::Put(Table::Tokens, token.id().to_owned(), encode(&kept));
         self.store.commit(&[change]).map_err(TokenError::Store)?;
         Ok(IssuedToken { text: token.text(), expires_s: kept.expires_s })
     }
@@ -114,7 +114,7 @@ impl Tokens {
     /// Looks at a token without spending it.
     pub fn check(&self, text: &str) -> Result<CheckedToken, TokenError> {
         let token = JoinToken::parse(text).map_err(|_| TokenError::Invalid)?;
-        let row = self.store.row(Table::Tokens, &token.id).map_err(TokenError::Store)?;
+        let row = self.store.row(Table::Tokens, token.id()).map_err(TokenError::Store)?;
         let row = row.ok_or(TokenError::Invalid)?.value;
         let kept: Kept = serde_json::from_slice(&row).map_err(|_| TokenError::Invalid)?;
         if !token.is_hash(&kept.hash) {
@@ -127,7 +127,7 @@ impl Tokens {
             return Err(TokenError::Expired);
         }
         let binding = Binding { namespace: kept.namespace.into(), group: kept.group.into() };
-        Ok(CheckedToken { binding, id: token.id, row })
+        Ok(CheckedToken { binding, id: token.id().to_owned(), row })
     }
 
     /// Spends a token; only the first of several callers succeeds. Durable when this returns.

@@ -18,4 +18,7 @@ pub enum Expect {
     /// Before joining: a control plane (`ns/leno-system/sa/control`) whose chain contains the root with
     /// this SHA-256 (of the DER) and is signed by it.
     PinnedRoot([u8; 32]),
+    /// Before a plane has its first certificate: whoever holds the root with this SHA-256
+    /// (`ns/leno-system/sa/root`), certified by that root itself.
+    PinnedHolder([u8; 32]),
 }

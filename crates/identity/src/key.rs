@@ -1,4 +1,4 @@
-//! Private keys: made in memory, never serialised, never printed.
+//! Private keys: made in memory, or read once where somebody else made them; never serialised, never printed.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -16,6 +16,9 @@ pub enum KeyError {
     /// The random source or the library failed.
     #[error("generate a P-256 key")]
     Generate,
+    /// It was made elsewhere and cannot be used.
+    #[error("the private key is not of P-256 in PKCS#8")]
+    Kind,
     /// The request could not be written.
     #[error("write a certificate signing request")]
     Request(#[source] rcgen::Error),
@@ -27,6 +30,15 @@ impl Key {
         EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
             .map(|pair| Self(Arc::new(pair)))
             .map_err(|_| KeyError::Generate)
+    }
+
+    /// One that was made elsewhere, PKCS#8 in DER. The caller wipes the bytes.
+    ///
+    /// # Errors
+    /// When it is not one of P-256.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der);
+        pair.map(|pair| Self(Arc::new(pair))).map_err(|_| KeyError::Kind)
     }
 
     /// A PKCS #10 request in DER. It names nobody: who signs knows who asks.

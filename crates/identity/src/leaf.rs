@@ -125,3 +125,9 @@ pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(certificate.public_key().subject_public_key.data.to_vec())
 }
+
+/// When any certificate ends; `None` when `der` is not a certificate. Says nothing about trust.
+pub fn not_after(der: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(time(certificate.validity().not_after.timestamp()))
+}

@@ -19,12 +19,12 @@ mod watch;
 pub use config::{Clients, Identity, server_name};
 pub use expect::Expect;
 pub use key::{Key, KeyError};
-pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, public_key};
+pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, not_after, public_key};
 pub use refusal::{Bound, Outside, Refused, is_refused, outside_validity, refusal};
 pub use rustls;
 pub use rustls::pki_types::CertificateDer;
 pub use svid::{Svid, SvidError};
-pub use verify::{CHAIN_CERTIFICATES_MAX, CONTROL_ACCOUNT, MANAGER_ACCOUNT, SYSTEM_NAMESPACE};
+pub use verify::{CHAIN_CERTIFICATES_MAX, CONTROL_ACCOUNT, MANAGER_ACCOUNT, ROOT_ACCOUNT, SYSTEM_NAMESPACE};
 pub use watch::OutsideValidity;
 
 #[cfg(test)]

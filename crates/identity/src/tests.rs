@@ -346,6 +346,25 @@ async fn a_pinned_root_admits_the_control_plane_and_nobody_else() {
     check_expect(&cluster, CONTROL, Expect::PinnedRoot([7; 32]), Err(Reason::PeerUntrusted)).await;
 }
 
+#[tokio::test]
+async fn who_holds_the_root_is_certified_by_it_alone() {
+    const HOLDER: &str = "spiffe://a.test/ns/leno-system/sa/root";
+    let root = TestAuthority::root("a");
+    let west = root.below("west", of("west"));
+    let pin = digest::digest(&digest::SHA256, &root.root_der()).as_ref().try_into().unwrap();
+    let pin = Expect::PinnedHolder(pin);
+    check_expect(&root, HOLDER, pin.clone(), Ok(())).await;
+    check_expect(&root, HOLDER, Expect::OneOf(vec![id(HOLDER)]), Ok(())).await;
+    for stranger in [CONTROL, BOB] {
+        check_expect(&root, stranger, pin.clone(), Err(Reason::PeerUntrusted)).await;
+    }
+    check_expect(&root, HOLDER, Expect::PinnedHolder([7; 32]), Err(Reason::PeerUntrusted)).await;
+    // A cluster that gives itself the name.
+    for expect in [pin, Expect::OneOf(vec![id(HOLDER)])] {
+        check_expect(&west, HOLDER, expect, Err(Reason::PeerUntrusted)).await;
+    }
+}
+
 fn of(cluster: &str) -> impl FnOnce(&mut CertificateParams) {
     move |ca| ca.distinguished_name.push(DnType::OrganizationalUnitName, cluster)
 }

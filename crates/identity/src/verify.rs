@@ -31,6 +31,8 @@ pub const SYSTEM_NAMESPACE: &str = "leno-system";
 pub const CONTROL_ACCOUNT: &str = "control";
 /// Service account of the management plane; only the root itself can vouch for it.
 pub const MANAGER_ACCOUNT: &str = "manager";
+/// Service account of the process that holds the root; only the root itself can vouch for it.
+pub const ROOT_ACCOUNT: &str = "root";
 
 /// Trust anchors by the domain that they vouch for.
 #[derive(Default)]
@@ -110,7 +112,7 @@ impl Verifier {
         let read = leaf::read(leaf).map_err(|flaw| untrusted(flaw.to_string()))?;
         let (id, uid) = (read.id, read.uid);
         let voucher = match &self.wanted {
-            Wanted::These(Expect::PinnedRoot(pin)) => {
+            Wanted::These(Expect::PinnedRoot(pin) | Expect::PinnedHolder(pin)) => {
                 let anchor = find_pinned(others, pin)?;
                 self.build_path(&id, leaf, others, &[anchor], now)?
             }
@@ -164,8 +166,9 @@ impl Verifier {
 
     fn check_wanted(&self, proof: &Proof) -> Result<(), rustls::Error> {
         let id = &proof.id;
-        // Every cluster could sign itself this name, and with it speak to all the others.
-        if is_system(id, MANAGER_ACCOUNT) && proof.voucher != Voucher::Root {
+        // Every cluster could sign itself these names, and with them speak to all the others.
+        let is_above = is_system(id, MANAGER_ACCOUNT) || is_system(id, ROOT_ACCOUNT);
+        if is_above && proof.voucher != Voucher::Root {
             return Err(untrusted(format!("{id} is not vouched for by the root itself")));
         }
         match &self.wanted {
@@ -186,6 +189,9 @@ impl Verifier {
             // the control plane's name is demanded too, or any of them could collect join tokens.
             Wanted::These(Expect::PinnedRoot(_)) if !is_system(id, CONTROL_ACCOUNT) => {
                 Err(untrusted(format!("{id} is not a control plane")))
+            }
+            Wanted::These(Expect::PinnedHolder(_)) if !is_system(id, ROOT_ACCOUNT) => {
+                Err(untrusted(format!("{id} is not who holds the root")))
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! What a management plane is told at its start, and the seams through which tests reach it.
 
+use ca::issuer::plugged::CertificateOptions;
 use ca::{IssuerOptions, RootIssuer};
 use daemon::clock::Clock;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,9 @@ pub struct Options {
     /// Who signs the management plane's certificate.
     #[command(flatten)]
     pub issuer: IssuerOptions,
+    /// Or the certificate itself.
+    #[command(flatten)]
+    pub certificate: CertificateOptions,
     /// Directory that keeps what must survive a restart; never a key
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,

@@ -6,6 +6,7 @@ use crate::serving::{Hub, HubDeps, HubService, ManagerMetrics};
 use crate::view;
 use anyhow::Context;
 use apiserver::{DiskStore, Store, Table};
+use ca::issuer::plugged::{self, CertificateSource};
 use ca::{CertificateRequest, IssueError, RootIssuer};
 use daemon::admin::serve_metrics;
 use daemon::clock::Clock;
@@ -13,6 +14,7 @@ use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{Clients, Identity, Key, Svid};
 use model::Backoff;
+use model::time::rfc3339;
 use planes::OwnCertificates;
 use planes::health::{CertificateMetrics, of_certificates};
 use planes::listener::{MtlsConfig, bind};
@@ -71,15 +73,18 @@ pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
 
 /// Asks until there is a first certificate.
 async fn first_identity(issuer: &dyn RootIssuer) -> anyhow::Result<Identity> {
+    // The request stays the same, so that a holder knows it again.
+    let key = Key::generate()?;
+    let csr = key.csr()?;
     let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     loop {
-        let key = Key::generate()?;
-        match issuer.sign_leaf(CertificateRequest { csr: &key.csr()?, caller: None }).await {
+        match issuer.sign_leaf(CertificateRequest { csr: &csr, caller: None }).await {
             Ok(issued) => {
                 let identity = Identity::new(issued.bundles);
                 identity.install(Svid::new(key, issued.chain)?);
                 return Ok(identity);
             }
+            Err(error) if error.is_final() => return Err(error).context("have the certificate signed"),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "no certificate yet; trying again");
@@ -109,12 +114,33 @@ async fn renew(identity: Identity, issuer: Arc<dyn RootIssuer>, clock: Arc<dyn C
     }
 }
 
+/// Where this plane's certificate comes from.
+fn certificate_source(options: &Options, seams: &Seams) -> anyhow::Result<CertificateSource<Identity>> {
+    if let Some(issuer) = &seams.issuer {
+        return Ok(CertificateSource::Issued(issuer.clone()));
+    }
+    match options.certificate.certificate_fd {
+        Some(fd) => {
+            let identity = plugged::read_own_certificate(fd, seams.clock.wall())?;
+            Ok(CertificateSource::Plugged(identity))
+        }
+        None => Ok(CertificateSource::Issued(ca::issuer::open(&options.issuer)?)),
+    }
+}
+
+/// Until when a certificate holds that was given; `/ready` tells when that nears.
+fn tell_end(identity: &Identity) {
+    let until = identity.svid().map(|svid| rfc3339(svid.not_after));
+    tracing::warn!(
+        until,
+        "the certificate was given and is not renewed; before it expires, start this management plane anew with \
+         another one"
+    );
+}
+
 /// Starts a management plane in tasks of the current runtime.
 pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementPlane> {
-    let issuer = match &seams.issuer {
-        Some(issuer) => issuer.clone(),
-        None => ca::issuer::open(&options.issuer)?,
-    };
+    let source = certificate_source(&options, &seams)?;
     daemon::files::make_directory(&options.state_dir)
         .with_context(|| format!("make {}", options.state_dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&options.state_dir.join(STORE_FILE))?);
@@ -124,7 +150,14 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementP
     let api = bind(options.api, "--api").await?;
     let metrics_listener = bind(options.metrics, "--metrics").await?;
     let wall = seams.clock.clone();
-    let identity = first_identity(&*issuer).await?.with_wall(move || wall.wall());
+    let (issuer, identity) = match source {
+        CertificateSource::Issued(issuer) => {
+            let identity = first_identity(&*issuer).await?;
+            (Some(issuer), identity)
+        }
+        CertificateSource::Plugged(identity) => (None, identity),
+    };
+    let identity = identity.with_wall(move || wall.wall());
 
     let registry = Registry::new();
     let (trigger, drain) = Drain::new();
@@ -145,7 +178,13 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementP
         drain: drain.clone(),
         trust_domain: identity.id().context("the certificate has no identity")?.trust_domain,
     }));
-    tasks.spawn("certificate", renew(identity.clone(), issuer, seams.clock.clone(), drain.clone()));
+    match issuer {
+        Some(issuer) => {
+            let renewing = renew(identity.clone(), issuer, seams.clock.clone(), drain.clone());
+            tasks.spawn("certificate", renewing);
+        }
+        None => tell_end(&identity),
+    }
     let (until, viewed) = (drain.clone(), hub.clone());
     let own = identity.clone();
     let certificates: OwnCertificates = Arc::new(move || own.held("own certificate").into_iter().collect());

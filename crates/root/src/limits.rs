@@ -45,6 +45,13 @@ impl<K: Eq + Hash> SigningRate<K> {
     }
 }
 
+impl<K: Eq + Hash> SigningRate<K> {
+    /// The price of a failure.
+    pub(crate) fn charge(&self, asker: K, units: u32, now: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.charge(asker, units, now);
+    }
+}
+
 /// Answers a connection within the limits.
 pub(crate) async fn serve_within(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),

@@ -1,18 +1,12 @@
 //! Who asks at the Unix socket: the user that the kernel names.
 
+use crate::askers::{cluster_name, intermediate, manager};
+use crate::grants::Grants;
 use crate::limits::SigningRate;
-use ca::RefusalCode;
-use ca::issuer::serve::{Grant, Granting, SigningRefusal, Wish};
-use model::{SpiffeId, TrustDomain};
+use ca::issuer::serve::{Grant, Granting, SigningRefusal, Wish, WishedCertificate};
+use ca::{GrantSubject, GrantToken, RefusalCode, Root};
 use std::sync::Arc;
-use std::time::Instant;
-
-/// Service account of the management plane.
-const MANAGER_ACCOUNT: &str = "manager";
-/// Namespace of the mesh's own programs.
-const SYSTEM_NAMESPACE: &str = "leno-system";
-/// Longest name of a cluster, in bytes: what a certificate holds as an organizational unit (RFC 5280, appendix A).
-const CLUSTER_BYTES_MAX: usize = 64;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Which users may ask.
 #[derive(Clone, Debug)]
@@ -24,10 +18,6 @@ impl AllowedUsers {
         let own = nix::unistd::geteuid().as_raw();
         Self([0, own].into_iter().chain(further.iter().copied()).collect())
     }
-
-    fn contains(&self, uid: u32) -> bool {
-        self.0.contains(&uid)
-    }
 }
 
 /// One connection's other end.
@@ -35,8 +25,20 @@ pub(crate) struct LocalAsker {
     pub(crate) uid: u32,
     pub(crate) pid: Option<i32>,
     pub(crate) allowed: AllowedUsers,
-    pub(crate) trust_domain: TrustDomain,
+    pub(crate) root: Root,
+    pub(crate) grants: Arc<Grants>,
     pub(crate) rate: Arc<SigningRate<u32>>,
+}
+
+impl LocalAsker {
+    fn check_allowed(&self) -> Result<(), SigningRefusal> {
+        if self.allowed.0.contains(&self.uid) {
+            return Ok(());
+        }
+        let uid = self.uid;
+        let reason = format!("uid {uid} may not ask here; `leno root --allow-uid {uid}` lets it");
+        Err(SigningRefusal::new(RefusalCode::NotGranted, reason))
+    }
 }
 
 impl Granting for LocalAsker {
@@ -48,40 +50,28 @@ impl Granting for LocalAsker {
     }
 
     fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal> {
-        if !self.allowed.contains(self.uid) {
-            let uid = self.uid;
-            let reason = format!("uid {uid} may not ask here; `leno root --allow-uid {uid}` lets it");
-            return Err(SigningRefusal::new(RefusalCode::NotGranted, reason));
-        }
-        let grant = match wish {
-            Wish::Intermediate(Some(cluster)) => Grant::Intermediate {
-                trust_domain: self.trust_domain.clone(),
-                cluster: cluster_name(cluster)?.to_owned(),
-            },
-            Wish::Intermediate(None) => {
+        self.check_allowed()?;
+        let grant = match wish.certificate {
+            WishedCertificate::Intermediate(Some(cluster)) => {
+                intermediate(self.root.trust_domain(), cluster_name(cluster)?)
+            }
+            WishedCertificate::Intermediate(None) => {
                 return Err(SigningRefusal::new(RefusalCode::NotGranted, "the question names no cluster"));
             }
-            Wish::Leaf => Grant::Leaf(SpiffeId {
-                trust_domain: self.trust_domain.clone(),
-                namespace: SYSTEM_NAMESPACE.into(),
-                service_account: MANAGER_ACCOUNT.into(),
-            }),
+            WishedCertificate::Leaf => manager(self.root.trust_domain()),
         };
         self.rate.take(self.uid, Instant::now())?;
         Ok(grant)
     }
-}
 
-/// A name that a certificate can hold and a log shows as it is.
-fn cluster_name(name: &str) -> Result<&str, SigningRefusal> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.is_empty() || name.len() > CLUSTER_BYTES_MAX || !name.bytes().all(is_plain) {
-        let reason = format!(
-            "{name:?} is no name of a cluster: 1 to {CLUSTER_BYTES_MAX} letters, digits, `-`, `_` and `.`"
-        );
-        return Err(SigningRefusal::new(RefusalCode::NotGranted, reason));
+    fn make_grant(&self, subject: GrantSubject, ttl: Option<Duration>) -> Result<GrantToken, SigningRefusal> {
+        self.check_allowed()?;
+        if let GrantSubject::Cluster(name) = &subject {
+            cluster_name(name)?;
+        }
+        self.rate.take(self.uid, Instant::now())?;
+        self.grants.make(subject, ttl, self.root.pin(), SystemTime::now())
     }
-    Ok(name)
 }
 
 #[cfg(test)]

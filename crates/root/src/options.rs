@@ -1,7 +1,10 @@
 //! What the holder of a root is told at its start. Never a key: that comes over a descriptor.
 
+use crate::command::RootCommand;
+use ca::issuer::parse_trust_domain;
 use ca::issuer::serve::Lifetimes;
 use model::TrustDomain;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,6 +17,18 @@ const TTL_MAX_S: u64 = 30 * 24 * 3600;
 /// Life of what is signed where nothing is said, in seconds: a day.
 const TTL_DEFAULT_S: u64 = 24 * 3600;
 
+/// `leno root` and what is below it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RootArguments {
+    /// Without one: hold a root.
+    #[command(subcommand)]
+    pub command: Option<RootCommand>,
+    /// How to hold it.
+    #[command(flatten)]
+    pub options: Options,
+}
+
 /// Options of `leno root`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -25,9 +40,12 @@ pub struct Options {
     #[arg(long, value_name = "FD")]
     pub root_fd: Option<RawFd>,
     /// Whom the root vouches for: the part of identities behind spiffe://
-    #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = trust_domain)]
+    #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = parse_trust_domain)]
     pub trust_domain: TrustDomain,
-    /// Where it is asked, unix:PATH: for this user and for root, on this host
+    /// Where it is asked: unix:PATH, for this user and for root on this host, or tls://ADDRESS:PORT, for planes on
+    /// other hosts that have a grant; may be repeated
+    ///
+    /// `leno root grant` asks at a Unix socket.
     #[arg(long, value_name = "ADDRESS", default_value = "unix:/run/leno/root.sock")]
     pub listen: Vec<ListenAddress>,
     /// A further user who may ask at the Unix socket, by number; may be repeated
@@ -54,25 +72,25 @@ impl Options {
     }
 }
 
-fn trust_domain(text: &str) -> Result<TrustDomain, String> {
-    let fault = "is no trust domain: lower-case letters, digits, `.`, `-` and `_`";
-    TrustDomain::parse(text).ok_or_else(|| format!("`{text}` {fault}"))
-}
-
 /// Where a root is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
     /// A Unix socket.
     Unix(PathBuf),
+    /// TCP, for other hosts.
+    Tls(SocketAddr),
 }
 
 impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some(path) if Path::new(path).is_absolute() => Ok(Self::Unix(path.into())),
-            _ => Err(format!("`{text}` is not unix:/PATH")),
+        let path = text.strip_prefix("unix:").filter(|path| Path::new(path).is_absolute());
+        if let Some(path) = path {
+            return Ok(Self::Unix(path.into()));
         }
+        let address = text.strip_prefix("tls://").and_then(|address| address.parse().ok());
+        let fault = "is neither unix:/PATH nor tls://IP:PORT, as tls://0.0.0.0:15013";
+        address.map(Self::Tls).ok_or_else(|| format!("`{text}` {fault}"))
     }
 }

@@ -1,8 +1,10 @@
 //! From options to a process that holds a root, and down again.
 
+use crate::grants::Grants;
 use crate::local::AllowedUsers;
 use crate::options::{ListenAddress, Options};
-use crate::unix::BoundSocket;
+use crate::tls::TlsDoor;
+use crate::unix::{BoundSocket, LocalDoor};
 use anyhow::Context;
 use ca::Root;
 use ca::issuer::serve::Holder;
@@ -27,14 +29,33 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let trust_domain = root.trust_domain().clone();
     let holder = Arc::new(Holder { root, lifetimes: options.lifetimes() });
     let (trigger, drain) = Drain::new();
-    let tasks = Tasks::new();
+    let (tasks, grants) = (Tasks::new(), Arc::<Grants>::default());
     let mut places = Vec::new();
     for address in &options.listen {
-        let ListenAddress::Unix(path) = address;
-        let socket = BoundSocket::bind(path, !options.allow_uid.is_empty())?;
-        let allowed = AllowedUsers::new(&options.allow_uid);
-        tasks.spawn("unix", socket.serve(holder.clone(), allowed, tasks.clone(), drain.clone()));
-        places.push(format!("unix:{}", path.display()));
+        match address {
+            ListenAddress::Unix(path) => {
+                let socket = BoundSocket::bind(path, !options.allow_uid.is_empty())?;
+                let asked = LocalDoor {
+                    holder: holder.clone(),
+                    allowed: AllowedUsers::new(&options.allow_uid),
+                    grants: grants.clone(),
+                };
+                tasks.spawn("unix", socket.serve(asked, tasks.clone(), drain.clone()));
+                places.push(format!("unix:{}", path.display()));
+            }
+            ListenAddress::Tls(address) => {
+                let door = TlsDoor::bind(*address, holder.clone(), grants.clone()).await?;
+                places.push(format!("tls://{}", door.address()?));
+                let (renewing, until) = (door.clone().renew(), drain.clone());
+                tasks.spawn("own certificate", async move {
+                    tokio::select! {
+                        () = renewing => {}
+                        () = until.started() => {}
+                    }
+                });
+                tasks.spawn("tls", door.serve(tasks.clone(), drain.clone()));
+            }
+        }
     }
     let listen = places.join(" ");
     tracing::info!(%trust_domain, root_sha256 = pin, until, listen, "root held");

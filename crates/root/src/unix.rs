@@ -2,6 +2,7 @@
 //!
 //! For its own user alone (0600), unless others may ask too: then the kernel's word on who calls decides alone.
 
+use crate::grants::Grants;
 use crate::limits::{CONNECTIONS_MAX, SigningRate, serve_within, turn_away};
 use crate::local::{AllowedUsers, LocalAsker};
 use ca::issuer::serve::{Granting, Holder};
@@ -51,6 +52,14 @@ pub(crate) enum SocketError {
     },
 }
 
+/// What is behind a socket.
+#[derive(Clone)]
+pub(crate) struct LocalDoor {
+    pub(crate) holder: Arc<Holder>,
+    pub(crate) allowed: AllowedUsers,
+    pub(crate) grants: Arc<Grants>,
+}
+
 /// A socket that is removed with its owner.
 pub(crate) struct BoundSocket {
     listener: UnixListener,
@@ -90,7 +99,7 @@ impl BoundSocket {
     }
 
     /// Answers until the drain.
-    pub(crate) async fn serve(self, holder: Arc<Holder>, allowed: AllowedUsers, tasks: Tasks, drain: Drain) {
+    pub(crate) async fn serve(self, door: LocalDoor, tasks: Tasks, drain: Drain) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let rate = Arc::new(SigningRate::new(Instant::now()));
         loop {
@@ -111,29 +120,20 @@ impl BoundSocket {
                 turn_away(stream).await;
                 continue;
             };
-            let (allowed, rate, holder) = (allowed.clone(), rate.clone(), holder.clone());
+            let (door, rate) = (door.clone(), rate.clone());
             tasks.spawn("asker", async move {
-                answer(stream, holder, allowed, rate).await;
+                answer(stream, door, rate).await;
                 drop(slot);
             });
         }
     }
 }
 
-async fn answer(
-    mut stream: UnixStream,
-    holder: Arc<Holder>,
-    allowed: AllowedUsers,
-    rate: Arc<SigningRate<u32>>,
-) {
+async fn answer(mut stream: UnixStream, door: LocalDoor, rate: Arc<SigningRate<u32>>) {
+    let LocalDoor { holder, allowed, grants } = door;
+    let root = holder.root.clone();
     let asker = match stream.peer_cred() {
-        Ok(peer) => LocalAsker {
-            uid: peer.uid(),
-            pid: peer.pid(),
-            allowed,
-            trust_domain: holder.root.trust_domain().clone(),
-            rate,
-        },
+        Ok(peer) => LocalAsker { uid: peer.uid(), pid: peer.pid(), allowed, root, grants, rate },
         Err(error) => {
             tracing::warn!(%error, "who asks cannot be told; closed");
             return;

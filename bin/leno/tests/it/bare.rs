@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// Ends with whoever holds it, and everything in it.
 pub(crate) struct BareHost {
@@ -15,11 +16,14 @@ pub(crate) struct BareHost {
 pub(crate) struct BareProgram {
     child: Child,
     log: Arc<Mutex<Vec<u8>>>,
+    /// Reads the log until its end.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl BareHost {
     pub(crate) fn start() -> Self {
-        let script = "ip link set lo up && mount -t tmpfs tmpfs /run && echo ready && exec sleep infinity";
+        let script = "ip link set lo up && mount -t tmpfs tmpfs /run && \
+             mount -t tmpfs tmpfs /var/lib && echo ready && exec sleep infinity";
         let mut holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", script])
             .stdin(Stdio::null())
@@ -81,19 +85,19 @@ impl BareHost {
         let _ = child.stdin.take().expect("piped").write_all(input);
         let (log, mut stderr) = (Arc::new(Mutex::new(Vec::new())), child.stderr.take().expect("piped"));
         let lines = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut some = [0; 4096];
             while let Ok(read @ 1..) = stderr.read(&mut some) {
                 lines.lock().expect("the log").extend_from_slice(&some[..read]);
             }
         });
-        BareProgram { child, log }
+        BareProgram { child, log, reader: Some(reader) }
     }
 
     /// Every file that the host has, and what its programs show in `/proc` and on their pages.
     pub(crate) fn evidence(&self, programs: &[&BareProgram], pages: &[&str]) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
-        let paths = String::from_utf8(self.shell("find /run -type f")).expect("paths");
+        let paths = String::from_utf8(self.shell("find /run /var/lib -type f")).expect("paths");
         for path in paths.lines() {
             found.insert(path.to_owned(), self.shell(&format!("cat '{path}'")));
         }
@@ -136,6 +140,7 @@ impl BareProgram {
     /// Its end.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().expect("its end");
+        self.reader.take().expect("once").join().expect("the whole log");
         let log = self.log();
         (status.code(), log)
     }

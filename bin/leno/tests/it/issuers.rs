@@ -206,3 +206,153 @@ fn a_hostile_issuer_is_named_and_asked_again() {
         root.stop();
     }
 }
+
+/// One of several planes on a host, each with ports of its own.
+fn on_ports(base: u16) -> [String; 6] {
+    let at = |option: &str, port: u16| [option.to_owned(), format!("127.0.0.1:{port}")];
+    let options = [at("--listen", base + 12), at("--metrics", base + 14), at("--api", base + 80)];
+    options.concat().try_into().expect("six words")
+}
+
+/// `leno control` of a cluster, with a grant for a root over TLS.
+fn control_by_grant(host: &BareHost, cluster: &str, ports: &[String; 6], grant: &[u8]) -> BareProgram {
+    let state = format!("/run/leno/state-{}", ports[1]);
+    let mut options = vec!["control", "--cluster", cluster, "--state-dir", &state];
+    options.extend(["--issuer", "tls://localhost:15013", "--issuer-token-file", "-"]);
+    options.extend(ports.iter().map(String::as_str));
+    host.spawn(&options, grant)
+}
+
+#[test]
+fn a_root_on_another_host_is_asked_with_a_grant_and_then_by_certificate() {
+    let host = BareHost::start();
+    let listen = ["--listen", ROOT, "--listen", "tls://127.0.0.1:15013"];
+    let root = host.spawn(&[&["root", "--intermediate-ttl-s", "60"], &listen[..]].concat(), b"");
+    root.wait_for("root held");
+    let grant = host.run(&["root", "grant", "--cluster", "west"]);
+    assert!(grant.starts_with("lg1.") && grant.trim_end().ends_with(".cluster.west"), "{grant}");
+    let west = control_by_grant(&host, "west", &on_ports(15000), grant.as_bytes());
+    west.wait_for("control plane runs");
+    let proxy = join(&host);
+
+    // Spent, of no form, for a proxy, for another cluster: each is told, and no control plane starts.
+    let other = host.run(&["root", "grant", "--cluster", "north"]);
+    let join_token = host.run(&["token", "create", "web"]);
+    for (token, expected) in [
+        (grant.as_str(), "the grant was used before; make another with `leno root grant`"),
+        ("nonsense", "not a grant of the form lg1."),
+        (join_token.as_str(), "a join token, which is for a proxy"),
+        (
+            other.as_str(),
+            "the grant is for the control plane of cluster north, this is the control plane of cluster west",
+        ),
+        ("", "not a grant of the form lg1."),
+    ] {
+        let (code, log) = control_by_grant(&host, "west", &on_ports(15200), token.as_bytes()).end();
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains(expected), "{log}");
+    }
+    let refused = host.leno(&["root", "grant", "--cluster", "a b"]);
+    assert!(text(&refused).contains("is no name of a cluster"), "{}", text(&refused));
+
+    // The management plane has a grant of its own, and both renew by what they were given.
+    let grant = host.run(&["root", "grant", "--manager"]);
+    let mut options =
+        vec!["manager", "--state-dir", "/run/leno/manager", "--issuer", "tls://localhost:15013"];
+    let ports = on_ports(15300);
+    options.extend(["--issuer-token-file", "-"]);
+    options.extend(ports.iter().map(String::as_str));
+    let manager = host.spawn(&options, grant.as_bytes());
+    manager.wait_for("management plane runs");
+    west.wait_for("signing certificate renewed");
+    wait_until("the renewal is in the root's log", || {
+        let log = root.log();
+        let is_renewal = |line: &str| line.contains("signed an intermediate") && line.contains("/sa/control");
+        log.lines().any(is_renewal)
+    });
+    let secret = grant.split('.').nth(2).expect("a secret").to_owned();
+    assert!(!root.log().contains(&secret) && !manager.log().contains(&secret), "a grant in a log");
+    let publics = publics(&host);
+    scan(&host, &[&root, &west, &proxy, &manager], publics);
+}
+
+/// What `openssl` makes of a root and this: the certificate, the root's, and the key.
+fn openssl_signed(host: &BareHost, subject: &str, extensions: &str) -> Vec<u8> {
+    let root = openssl_root(host);
+    let script = format!(
+        "d=$(mktemp -d /tmp/leno-issuers-XXXXXX); trap 'rm -r $d' EXIT; cat > $d/root.pem <<'END'\n{}END\n\
+         openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '{subject}' -keyout $d/key.pem \
+         -out $d/csr.pem 2>/dev/null\n\
+         openssl x509 -req -in $d/csr.pem -CA $d/root.pem -CAkey $d/root.pem -days 1 -extfile <(printf '{extensions}') \
+         2>/dev/null\n\
+         openssl x509 -in $d/root.pem\ncat $d/key.pem",
+        String::from_utf8(root).expect("PEM")
+    );
+    host.shell(&script)
+}
+
+#[test]
+fn certificates_that_were_made_elsewhere_are_read_once() {
+    let host = BareHost::start();
+    let extensions = "basicConstraints=critical,CA:TRUE,pathlen:0\\nkeyUsage=critical,keyCertSign,cRLSign";
+    let pem = openssl_signed(&host, "/O=Shop/OU=west", extensions);
+    let given = ["--intermediate-fd", "0", "--trust-domain", "shop.example"];
+    let control = self::control(&host, &given, &pem);
+    control.wait_for("control plane runs");
+    control.wait_for("the signing certificate was given and is not renewed");
+    let proxy = join(&host);
+    let publics = publics(&host);
+    scan(&host, &[&control, &proxy], publics);
+    proxy.stop();
+    control.stop();
+
+    for (cluster, expected) in
+        [("east", "is for cluster west, this is east"), ("west", "it must have path length 0")]
+    {
+        let loose = extensions.replace(",pathlen:0", "");
+        let pem =
+            openssl_signed(&host, "/O=Shop/OU=west", if cluster == "west" { &loose } else { extensions });
+        let options = ["control", "--cluster", cluster, "--state-dir", "/run/leno/other"];
+        let (code, log) = host.spawn(&[&options[..], &given].concat(), &pem).end();
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains(expected), "{log}");
+    }
+
+    let name = "subjectAltName=URI:spiffe://shop.example/ns/leno-system/sa/manager\\n";
+    let leaf = format!("{name}keyUsage=critical,digitalSignature\\nbasicConstraints=critical,CA:FALSE");
+    let pem = openssl_signed(&host, "/O=Shop", &leaf);
+    let options = ["manager", "--state-dir", "/run/leno/manager", "--certificate-fd", "0"];
+    let manager = host.spawn(&options, &pem);
+    manager.wait_for("management plane runs");
+    assert!(manager.log().contains("is not renewed"), "{}", manager.log());
+    manager.stop();
+}
+
+#[test]
+fn the_commands_in_the_documentation_of_issuers_work() {
+    const PAGE: &str = include_str!("../../../../docs/issuers.md");
+    let mut sections = 0;
+    for section in PAGE.split("\n## ").skip(1) {
+        let (title, text) = section.split_once('\n').expect("a title");
+        let blocks: Vec<&str> =
+            text.split("```sh\n").skip(1).map(|b| b.split("```").next().unwrap()).collect();
+        if blocks.is_empty() {
+            continue;
+        }
+        println!("{title}");
+        let host = BareHost::start();
+        let leno = std::path::Path::new(crate::demo::LENO).parent().expect("a directory").display();
+        let script = format!(
+            "set -meo pipefail\nexport PATH={leno}:$PATH\nmkdir /run/trial\ncd /run/trial\n\
+             trap 'for job in $(jobs -p); do kill -- -$job; done; wait' EXIT\n{}",
+            blocks.concat()
+        );
+        let mut bash = host.command(&["bash", "-c", &script]);
+        let output = bash.output().expect("nsenter runs");
+        assert!(output.status.success(), "{title}\n{script}\n{}", crate::demo::text(&output));
+        // The last command of each asks whether the control plane is ready.
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok", "{title}");
+        sections += 1;
+    }
+    assert_eq!(sections, 4, "sections with commands");
+}

@@ -36,7 +36,7 @@ pub(crate) fn join_in_lab(demo: &Demo, token: &str) -> Member {
 fn joins_from_inside_the_lab() {
     let variable = |name: &str| std::env::var(name).expect("set by join_in_lab");
     let token = variable("ROGUE_TOKEN");
-    let pin = ca::token::JoinToken::parse(&token).expect("a token").root_pin;
+    let pin = ca::token::JoinToken::parse(&token).expect("a token").root_pin();
     let key = rcgen::KeyPair::generate().expect("a key");
     let csr = rcgen::CertificateParams::default().serialize_request(&key).expect("a CSR");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

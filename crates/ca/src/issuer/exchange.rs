@@ -22,7 +22,7 @@ pub(super) struct WantedCertificate<'a> {
     pub(super) csr: &'a [u8],
 }
 
-/// As it is sent.
+/// As it is sent, where the stream itself carries the right.
 pub(super) fn question(number: u64, asked: WantedCertificate<'_>) -> SignQuestion {
     SignQuestion {
         version: VERSION,
@@ -30,6 +30,8 @@ pub(super) fn question(number: u64, asked: WantedCertificate<'_>) -> SignQuestio
         kind: if asked.cluster.is_some() { QuestionKind::Intermediate } else { QuestionKind::Leaf },
         csr: BASE64.encode(asked.csr),
         cluster: asked.cluster.map(str::to_owned),
+        token: None,
+        ttl_s: None,
     }
 }
 
@@ -50,11 +52,17 @@ pub(super) async fn ask_once(
     Ok(answer)
 }
 
+/// An answer that is no refusal.
+pub(super) fn accepted(answer: SignAnswer) -> Result<SignAnswer, IssueError> {
+    match answer.error {
+        Some(reason) => Err(IssueError::Refused { code: answer.code.unwrap_or(RefusalCode::Other), reason }),
+        None => Ok(answer),
+    }
+}
+
 /// What was signed, or why not.
 pub(super) fn issued(answer: SignAnswer) -> Result<Issued, IssueError> {
-    if let Some(reason) = answer.error {
-        return Err(IssueError::Refused { code: answer.code.unwrap_or(RefusalCode::Other), reason });
-    }
+    let answer = accepted(answer)?;
     let domain = |text: &str| TrustDomain::parse(text).ok_or(IssueError::Malformed("trust domain"));
     let decode = |texts: &[String]| -> Result<Vec<Vec<u8>>, IssueError> {
         let der = |text: &String| BASE64.decode(text).map_err(|_| IssueError::Malformed("certificate"));

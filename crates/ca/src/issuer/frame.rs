@@ -3,6 +3,7 @@
 use super::RefusalCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -24,6 +25,23 @@ pub(super) struct SignQuestion {
     /// Whose intermediate is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cluster: Option<String>,
+    /// What gives the right, where the stream itself does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<SecretText>,
+    /// How long a grant shall be good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ttl_s: Option<u64>,
+}
+
+/// The text of a grant.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct SecretText(pub(super) String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret")
+    }
 }
 
 fn version_first() -> u32 {
@@ -35,6 +53,7 @@ fn version_first() -> u32 {
 pub(super) enum QuestionKind {
     Intermediate,
     Leaf,
+    Grant,
     #[serde(other)]
     Unknown,
 }
@@ -55,6 +74,8 @@ pub(super) struct SignAnswer {
     pub(super) chain: Vec<String>,
     #[serde(default)]
     pub(super) bundles: Vec<BundleText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<SecretText>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,7 +4,10 @@
 //! The other end is `exchange`.
 
 use super::RefusalCode;
-use super::frame::{BundleText, QuestionKind, SignAnswer, SignQuestion, VERSION, read, receive, send};
+use super::frame::{
+    BundleText, QuestionKind, SecretText, SignAnswer, SignQuestion, VERSION, read, receive, send,
+};
+use crate::grant::{GrantSubject, GrantToken};
 use crate::root::Root;
 use crate::sign::SignError;
 use base64::Engine;
@@ -41,7 +44,18 @@ pub struct Lifetimes {
 
 /// What somebody asks for.
 #[derive(Clone, Copy, Debug)]
-pub enum Wish<'a> {
+pub struct Wish<'a> {
+    /// Which certificate.
+    pub certificate: WishedCertificate<'a>,
+    /// The text of the grant that comes with it.
+    pub token: Option<&'a str>,
+    /// PKCS #10, DER; its form has been looked at.
+    pub csr: &'a [u8],
+}
+
+/// Which certificate somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WishedCertificate<'a> {
     /// An intermediate, for a cluster where one is named.
     Intermediate(Option<&'a str>),
     /// A leaf.
@@ -70,6 +84,10 @@ pub trait Granting {
     fn who(&self) -> String;
     /// What is signed for it, if it asks for this.
     fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal>;
+    /// A grant for a plane on another host; most streams give none.
+    fn make_grant(&self, _: GrantSubject, _: Option<Duration>) -> Result<GrantToken, SigningRefusal> {
+        Err(SigningRefusal::new(RefusalCode::NotGranted, "grants are made at the Unix socket only"))
+    }
 }
 
 /// The stream itself carries the right to all of these, whatever is named.
@@ -79,9 +97,9 @@ impl Granting for [Grant] {
     }
 
     fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal> {
-        let fits = |grant: &&Grant| match wish {
-            Wish::Intermediate(_) => matches!(grant, Grant::Intermediate { .. }),
-            Wish::Leaf => matches!(grant, Grant::Leaf(_)),
+        let fits = |grant: &&Grant| match wish.certificate {
+            WishedCertificate::Intermediate(_) => matches!(grant, Grant::Intermediate { .. }),
+            WishedCertificate::Leaf => matches!(grant, Grant::Leaf(_)),
         };
         let granted = self.iter().find(fits).cloned();
         granted.ok_or_else(|| SigningRefusal::new(RefusalCode::NotGranted, "not granted"))
@@ -137,13 +155,15 @@ pub async fn answer_next(
             return Err(error);
         }
     };
-    let mut answer = match answer(&question, holder, granting) {
-        Ok(signed) => answer_out(signed, &holder.root),
-        Err(refusal) => {
-            tracing::warn!(who = granting.who(), kind = ?question.kind, cluster = question.cluster, reason = refusal.reason, "refused to sign");
-            refused(&refusal)
-        }
+    let answered = match question.kind {
+        QuestionKind::Grant => grant_for(&question, granting),
+        _ => answer(&question, holder, granting).map(|signed| answer_out(signed, &holder.root)),
     };
+    let mut answer = answered.unwrap_or_else(|refusal| {
+        let (who, kind, cluster) = (granting.who(), question.kind, &question.cluster);
+        tracing::warn!(who, ?kind, cluster, reason = refusal.reason, "refused to sign");
+        refused(&refusal)
+    });
     answer.number = question.number;
     send(stream, &answer).await?;
     Ok(Served::Answered)
@@ -166,19 +186,39 @@ struct SignedChain {
     id: Option<SpiffeId>,
 }
 
+fn check_version(question: &SignQuestion) -> Result<(), SigningRefusal> {
+    if question.version <= VERSION {
+        return Ok(());
+    }
+    let reason = format!("version {} of the protocol; {VERSION} is known here", question.version);
+    Err(SigningRefusal::new(RefusalCode::Version, reason))
+}
+
+fn grant_for(
+    question: &SignQuestion,
+    granting: &(impl Granting + ?Sized),
+) -> Result<SignAnswer, SigningRefusal> {
+    check_version(question)?;
+    let subject = match &question.cluster {
+        Some(name) => GrantSubject::Cluster(name.as_str().into()),
+        None => GrantSubject::Manager,
+    };
+    let token = granting.make_grant(subject, question.ttl_s.map(Duration::from_secs))?;
+    let until = rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(token.expires_s));
+    tracing::info!(who = granting.who(), grant = token.id(), subject = %token.subject, until, "made a grant");
+    Ok(SignAnswer { token: Some(SecretText(token.text())), ..SignAnswer::default() })
+}
+
 fn answer(
     question: &SignQuestion,
     holder: &Holder,
     granting: &(impl Granting + ?Sized),
 ) -> Result<SignedChain, SigningRefusal> {
-    if question.version > VERSION {
-        let reason = format!("version {} of the protocol; {VERSION} is known here", question.version);
-        return Err(SigningRefusal::new(RefusalCode::Version, reason));
-    }
-    let wish = match question.kind {
-        QuestionKind::Intermediate => Wish::Intermediate(question.cluster.as_deref()),
-        QuestionKind::Leaf => Wish::Leaf,
-        QuestionKind::Unknown => {
+    check_version(question)?;
+    let certificate = match question.kind {
+        QuestionKind::Intermediate => WishedCertificate::Intermediate(question.cluster.as_deref()),
+        QuestionKind::Leaf => WishedCertificate::Leaf,
+        QuestionKind::Grant | QuestionKind::Unknown => {
             return Err(SigningRefusal::new(
                 RefusalCode::Malformed,
                 "a kind of question that is not known here",
@@ -189,31 +229,36 @@ fn answer(
     let csr = BASE64.decode(&question.csr).map_err(|_| unusable("request is not base64".into()))?;
     // Before anything is granted: what cannot be signed must not use up a grant.
     crate::sign::public_key(&csr).map_err(|error| unusable(error.to_string()))?;
-    let grant = granting.grant(wish)?;
-    let Holder { root, lifetimes } = holder;
-    let plain = |error: SignError| unusable(error.to_string());
-    let (signed, ttl) = match &grant {
-        Grant::Intermediate { trust_domain, .. } if trust_domain != root.trust_domain() => {
-            let reason = format!("the root does not vouch for {trust_domain}");
-            return Err(SigningRefusal::new(RefusalCode::NotGranted, reason));
-        }
-        Grant::Intermediate { cluster, .. } => {
-            let chain = root.sign_intermediate(&csr, cluster, lifetimes.intermediate).map_err(plain)?;
-            (SignedChain { chain, id: None }, lifetimes.intermediate)
-        }
-        Grant::Leaf(id) => {
-            let chain = root.sign_leaf(&csr, id, lifetimes.leaf).map_err(plain)?;
-            (SignedChain { chain, id: Some(id.clone()) }, lifetimes.leaf)
-        }
-    };
-    let until = rfc3339((SystemTime::now() + ttl).min(root.not_after()));
+    let token = question.token.as_ref().map(|token| token.0.as_str());
+    let grant = granting.grant(Wish { certificate, token, csr: &csr })?;
+    let signed = sign(&grant, &csr, holder).map_err(|error| match error {
+        SignError::OtherRoot(_) => SigningRefusal::new(RefusalCode::NotGranted, error.to_string()),
+        _ => unusable(error.to_string()),
+    })?;
+    let who = granting.who();
+    let until = signed.chain.first().and_then(|der| identity::not_after(der)).map(rfc3339);
     match grant {
         Grant::Intermediate { cluster, .. } => {
-            tracing::info!(who = granting.who(), cluster, until, "signed an intermediate");
+            tracing::info!(who, cluster, until, "signed an intermediate");
         }
-        Grant::Leaf(id) => tracing::info!(who = granting.who(), %id, until, "signed a leaf"),
+        Grant::Leaf(id) => tracing::info!(who, %id, until, "signed a leaf"),
     }
     Ok(signed)
+}
+
+fn sign(grant: &Grant, csr: &[u8], Holder { root, lifetimes }: &Holder) -> Result<SignedChain, SignError> {
+    match grant {
+        Grant::Intermediate { trust_domain, .. } if trust_domain != root.trust_domain() => {
+            Err(SignError::OtherRoot(trust_domain.clone()))
+        }
+        Grant::Intermediate { cluster, .. } => {
+            let chain = root.sign_intermediate(csr, cluster, lifetimes.intermediate)?;
+            Ok(SignedChain { chain, id: None })
+        }
+        Grant::Leaf(id) => {
+            Ok(SignedChain { chain: root.sign_leaf(csr, id, lifetimes.leaf)?, id: Some(id.clone()) })
+        }
+    }
 }
 
 fn answer_out(SignedChain { chain, id }: SignedChain, root: &Root) -> SignAnswer {

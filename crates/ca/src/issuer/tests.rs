@@ -264,7 +264,7 @@ impl Granting for Nobody {
     }
 
     fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal> {
-        Err(SigningRefusal::new(RefusalCode::NotGranted, format!("{wish:?}")))
+        Err(SigningRefusal::new(RefusalCode::NotGranted, format!("{:?}", wish.certificate)))
     }
 }
 

@@ -53,6 +53,7 @@ impl Bench {
         let options = Options {
             listen: any,
             issuer: Default::default(),
+            certificate: Default::default(),
             state_dir: dir.path().into(),
             api: any,
             metrics: any,

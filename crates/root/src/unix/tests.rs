@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use super::{BoundSocket, SocketError};
+use super::{BoundSocket, LocalDoor, SocketError};
 use crate::limits::CONNECTIONS_MAX;
 use crate::local::AllowedUsers;
 use ca::issuer::serve::{Holder, Lifetimes};
@@ -67,7 +67,8 @@ async fn who_is_allowed_is_served_within_the_limits() {
     let (trigger, drain) = Drain::new();
     let (tasks, holder) = (Tasks::new(), holder());
     let bound = BoundSocket::bind(&bench.path(), false).unwrap();
-    let serving = bound.serve(holder.clone(), AllowedUsers::new(&[]), tasks.clone(), drain);
+    let door = LocalDoor { holder: holder.clone(), allowed: AllowedUsers::new(&[]), grants: Arc::default() };
+    let serving = bound.serve(door, tasks.clone(), drain);
     let serving = tokio::spawn(serving);
     let issuer = UnixIssuer::new(bench.path());
     let csr = Key::generate().unwrap().csr().unwrap();

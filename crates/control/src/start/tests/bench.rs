@@ -176,6 +176,7 @@ impl Bench {
             config_fallback: Vec::new(),
             state_dir: self.dir.path().join(cluster),
             issuer: Default::default(),
+            intermediate: Default::default(),
             listen: any,
             api: any,
             metrics: any,

@@ -7,6 +7,7 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
     manager::Options {
         listen: listen.parse().unwrap(),
         issuer: Default::default(),
+        certificate: Default::default(),
         state_dir: dir.join("manager"),
         api: any,
         metrics: any,
