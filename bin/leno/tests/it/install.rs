@@ -5,6 +5,7 @@
 //! create` printed last is `$TOKEN` in later blocks.
 
 use crate::demo::LENO;
+use crate::readme::{README, is_as_shown};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -131,6 +132,31 @@ fn three_bare_hosts_become_a_mesh_and_part_again() {
     println!("{printed}");
     assert!(printed.matches("hello from api").count() >= 3, "{printed}");
     assert!(printed.contains("hello over IPv6"), "{printed}");
+    readme_is_true(&printed);
+}
+
+/// The README's commands for hosts are some of the page's, and print what it shows.
+fn readme_is_true(printed: &str) {
+    let all = blocks(README);
+    let block = all.iter().find(|block| block.language == "console").expect("commands on hosts");
+    let mut commands = 0;
+    for line in block.text.lines() {
+        match line.split_once("$ ") {
+            Some((host, command)) => {
+                let on_host = format!("sh {host}");
+                let is_on_page =
+                    blocks(VMS).iter().any(|block| block.language == on_host && block.text.contains(command));
+                assert!(is_on_page, "the page has no {command} on {host}");
+                commands += 1;
+            }
+            None if line.starts_with("lj1.") => assert!(printed.contains("\nlj1."), "{printed}"),
+            None => {
+                let is_shown = printed.lines().any(|printed| is_as_shown(line, printed));
+                assert!(is_shown, "the README shows {line}\n{printed}");
+            }
+        }
+    }
+    assert_eq!(commands, 6);
 }
 
 /// What a host that cannot join is told, with what it has afterwards.

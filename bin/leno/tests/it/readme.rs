@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-const README: &str = include_str!("../../../../README.md");
+pub(crate) const README: &str = include_str!("../../../../README.md");
 const MAKEFILE: &str = include_str!("../../../../Makefile");
 /// The entrance that the README shows; a test takes any free port.
 const SHOWN_ENTRANCE: &str = "127.0.0.1:8080";
@@ -88,7 +88,7 @@ fn lasting(line: &str) -> String {
 }
 
 /// Whether a line is as shown; `...` stands for anything.
-fn is_as_shown(shown: &str, printed: &str) -> bool {
+pub(crate) fn is_as_shown(shown: &str, printed: &str) -> bool {
     let (shown, printed) = (lasting(shown), lasting(printed));
     let parts: Vec<&str> = shown.split("...").collect();
     let [first, middle @ .., last] = parts.as_slice() else { return shown == printed };
@@ -208,7 +208,8 @@ fn the_tour_prints_what_the_readme_shows() {
                 let shown = [shown, &["...".to_owned()]].concat();
                 assert!(are_as_shown(&shown, &started), "{started}\nthe README shows\n{}", shown.join("\n"));
             }
-            "sh" => {} // the test below
+            "sh" => {}      // the test below
+            "console" => {} // `install`
             other => panic!("nobody runs blocks in {other}"),
         }
     }
