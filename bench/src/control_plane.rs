@@ -49,7 +49,8 @@ impl RunningControl {
         // What an earlier run left would be known again.
         let _ = std::fs::remove_dir_all(&state);
         std::fs::create_dir_all(folder)?;
-        let mut command = vec![leno.display().to_string(), "control".to_owned()];
+        let mut command =
+            [&leno.display().to_string(), "control", "--api-insecure-loopback"].map(str::to_owned).to_vec();
         let mut option = |name: &str, value: String| command.extend([name.to_owned(), value]);
         option("--cluster", CLUSTER.to_owned());
         option("--state-dir", state.display().to_string());

@@ -56,6 +56,13 @@ pub struct ObjectTarget {
     pub name: String,
 }
 
+impl ObjectTarget {
+    /// How messages call it.
+    pub fn named(&self) -> ObjectRef {
+        ObjectRef::new(self.kind.kind, &self.namespace, &self.name)
+    }
+}
+
 /// One object as the API shows it.
 #[derive(Clone, Debug)]
 pub struct Item {
@@ -63,6 +70,13 @@ pub struct Item {
     pub value: Value,
     /// Revision of its last change; 0 for objects that come from a file.
     pub revision: u64,
+}
+
+impl Item {
+    /// Its name; empty when it has none.
+    pub fn name(&self) -> &str {
+        self.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// What came of an apply.

@@ -1,26 +1,27 @@
 //! The API over HTTP: paths of Kubernetes, JSON or YAML both ways, errors as `Status` with findings.
 //!
 //! Knows no kind by name; what is behind a path is asked of a [`Backend`].
-//! Trust: there is no authentication yet. Whoever can open a connection to the listener may read and change
-//! everything and issue join tokens, so it is bound to loopback, and every user and process of that machine
-//! (or network namespace) is trusted like its administrator. Web pages are not: their writes carry `Origin`
-//! and are refused, their reads under a name that was rebound to loopback are refused by `daemon::host`.
+//! Who calls is known before it comes here (`serving`); what he may do is looked up in the table of `access`.
 
-use crate::backend::{ApiError, Applies, Backend, ObjectTarget};
+use crate::access::{AccessDenied, ApiVerb, permit};
+use crate::audit;
+use crate::backend::{ApiError, Applied, Applies, Backend, ObjectTarget};
 use crate::batch;
-use crate::path::{ApiPath, parse};
+use crate::call::{ApiCall, NoCall};
+use crate::caller::ApiCaller;
+use crate::listen::ApiListeners;
+use crate::path::parse;
 use crate::reply::{self, Form};
-use axum::Router;
+use crate::serving;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use daemon::host::{is_from_page, is_ours};
-use http::{HeaderMap, Method, StatusCode};
+use axum::{Extension, Router};
+use http::{HeaderMap, StatusCode};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// Largest body of a request, in bytes; more is answered with 413.
@@ -39,57 +40,64 @@ pub const REQUESTS_MAX: usize = 64;
 
 struct Shared<B> {
     backend: B,
-    bound: IpAddr,
     permits: Semaphore,
     batches: Semaphore,
 }
 
-/// Serves `backend` on `listener` until `stop` is done and the answers under way are out.
+/// Serves `backend` on `listeners` until `stop` is done and the answers under way are out.
+///
+/// # Errors
+/// A listener failed for good.
 pub async fn serve<B: Backend>(
-    listener: TcpListener,
+    listeners: ApiListeners,
     backend: B,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let bound = listener.local_addr()?.ip();
     let (permits, batches) = (Semaphore::new(REQUESTS_MAX), Semaphore::new(BATCHES_MAX));
-    let shared = Arc::new(Shared { backend, bound, permits, batches });
+    let shared = Arc::new(Shared { backend, permits, batches });
     let router = Router::new().fallback(answer::<B>).with_state(shared);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    serving::serve(listeners, router, stop).await
 }
 
-async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Request) -> Response {
+async fn answer<B: Backend>(
+    State(shared): State<Arc<Shared<B>>>,
+    Extension(caller): Extension<ApiCaller>,
+    request: Request,
+) -> Response {
     let form = Form::of(request.headers());
-    if !is_ours(shared.bound, request.uri(), request.headers()) {
-        let message = "the request names another server; call by address or as localhost";
-        return reply::status(form, StatusCode::MISDIRECTED_REQUEST, "Misdirected", message, &[]);
-    }
     let Ok(_permit) = shared.permits.try_acquire() else {
         return reply::refusal(form, &ApiError::TooMany("too many requests at once".into()));
     };
     let (head, body) = request.into_parts();
-    // Browsers send it with every write, and no page has business here: loopback alone keeps none out.
-    if is_from_page(&head.headers) {
-        let message = "calls from web pages are refused";
-        return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", message, &[]);
+    let call = match ApiCall::of(&head.method, parse(head.uri.path(), shared.backend.kinds())) {
+        Ok(call) => call,
+        Err(NoCall::Path) => return reply::refusal(form, &ApiError::NotFound("path".into())),
+        Err(NoCall::Method) => {
+            let message = format!("{} is not possible here", head.method);
+            return reply::status(form, StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message, &[]);
+        }
+    };
+    let (verbs, resource) = call.asks();
+    match verbs.iter().try_for_each(|verb| permit(caller.role, *verb, resource)) {
+        Ok(()) => {}
+        Err(AccessDenied::Nobody { .. }) => {
+            return reply::refusal(form, &ApiError::NotFound(call.to_string()));
+        }
+        Err(why) => {
+            audit::denied(&caller, &call, &why);
+            let message = format!("{}: {why}", caller.user);
+            return reply::status(form, StatusCode::FORBIDDEN, "Forbidden", &message, &[]);
+        }
     }
-    let place = parse(head.uri.path(), shared.backend.kinds());
-    let is_batch = place == ApiPath::Batch;
+    let is_batch = call == ApiCall::Batch;
     let Ok(_batch) = is_batch.then(|| shared.batches.try_acquire()).transpose() else {
         return reply::refusal(form, &ApiError::TooMany("too many batches at once".into()));
     };
-    let limit = if is_batch { BATCH_BYTES_MAX } else { BODY_BYTES_MAX };
-    let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await else {
-        let message = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
-        return reply::status(form, StatusCode::REQUEST_TIMEOUT, "Timeout", &message, &[]);
+    let text = match read(body, if is_batch { BATCH_BYTES_MAX } else { BODY_BYTES_MAX }).await {
+        Ok(text) => text,
+        Err((code, reason, message)) => return reply::status(form, code, reason, &message, &[]),
     };
-    let Ok(bytes) = body else {
-        let message = format!("the body is larger than {limit} bytes or broke off");
-        return reply::status(form, StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message, &[]);
-    };
-    let Ok(text) = String::from_utf8(bytes.into()) else {
-        return reply::refusal(form, &ApiError::BadRequest("the body is not UTF-8".into()));
-    };
-    match act(&shared.backend, form, &head.method, &head.headers, place, text).await {
+    match act(&shared.backend, &caller, form, &head.headers, call, text).await {
         Ok(response) => response,
         Err(refusal) => {
             if let ApiError::Unavailable { what, cause } = &refusal {
@@ -100,81 +108,83 @@ async fn answer<B: Backend>(State(shared): State<Arc<Shared<B>>>, request: Reque
     }
 }
 
+/// The whole body as text.
+async fn read(body: Body, limit: usize) -> Result<String, (StatusCode, &'static str, String)> {
+    let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await else {
+        let message = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
+        return Err((StatusCode::REQUEST_TIMEOUT, "Timeout", message));
+    };
+    let Ok(bytes) = body else {
+        let message = format!("the body is larger than {limit} bytes or broke off");
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
+    };
+    String::from_utf8(bytes.into())
+        .map_err(|_| (StatusCode::BAD_REQUEST, "BadRequest", "the body is not UTF-8".to_owned()))
+}
+
 async fn act<B: Backend>(
     backend: &B,
+    caller: &ApiCaller,
     form: Form,
-    method: &Method,
     headers: &HeaderMap,
-    place: ApiPath,
+    call: ApiCall,
     body: String,
 ) -> Result<Response, ApiError> {
-    let read = matches!(*method, Method::GET | Method::HEAD);
-    let write = matches!(*method, Method::PUT | Method::POST);
     let ok = |value| Ok(reply::value(form, StatusCode::OK, &value));
-    match place {
-        ApiPath::Health if read => Ok(Response::new("ok".into())),
-        ApiPath::Versions if read => ok(reply::versions()),
-        ApiPath::Groups if read => ok(reply::groups(backend.kinds())),
-        ApiPath::Resources { group, version } if read => {
-            ok(reply::resources(backend.kinds(), &group, &version))
-        }
-        ApiPath::List(kind, namespace) if read => {
+    match call {
+        ApiCall::Health => Ok(Response::new("ok".into())),
+        ApiCall::Versions => ok(reply::versions()),
+        ApiCall::Groups => ok(reply::groups(backend.kinds())),
+        ApiCall::Resources { group, version } => ok(reply::resources(backend.kinds(), &group, &version)),
+        ApiCall::List(kind, namespace) => {
             let items = backend.list(kind, namespace).await?;
             ok(reply::list(&kind, items))
         }
-        ApiPath::List(kind, namespace) if *method == Method::POST => {
-            let target = ObjectTarget { kind, namespace: namespace.unwrap_or_default(), name: String::new() };
-            apply(backend, form, headers, target, body).await
+        ApiCall::Read(target) => ok(find(backend, &target).await?),
+        ApiCall::Apply(target) => {
+            check_type(headers)?;
+            let mut object = target.clone();
+            let applied = backend.apply(target, body).await?;
+            object.name = applied.item.name().to_owned();
+            audit::done(caller, ApiVerb::Apply, object.named());
+            Ok(answer_apply(form, applied))
         }
-        ApiPath::Object(target) if read => ok(find(backend, &target).await?),
-        ApiPath::Object(target) if write => apply(backend, form, headers, target, body).await,
-        ApiPath::Object(target) if *method == Method::DELETE => {
-            let what = format!("{} {} deleted", target.kind.plural, target.name);
+        ApiCall::Delete(target) => {
+            let (object, what) = (target.named(), format!("{} {} deleted", target.kind.plural, target.name));
             backend.delete(target).await?;
+            audit::done(caller, ApiVerb::Delete, object);
             Ok(reply::status(form, StatusCode::OK, "", &what, &[]))
         }
-        ApiPath::Below(target, below) if *method == Method::POST => {
+        ApiCall::Create(target, below) => {
+            let what = format!("{}/{below}", target.named());
             let value = backend.call(target, below, body).await?;
+            audit::done(caller, ApiVerb::Create, what);
             Ok(reply::value(form, StatusCode::CREATED, &value))
         }
-        ApiPath::Batch if *method == Method::POST => {
+        ApiCall::Batch => {
             check_type(headers)?;
             let changed = backend.change(batch::read(&body, backend.kinds())?).await?;
+            audit::done_all(caller, ApiVerb::Apply, changed.applied.iter().map(|(object, _)| object));
+            audit::done_all(caller, ApiVerb::Delete, changed.deleted.iter());
             ok(batch::answer(&changed))
         }
-        ApiPath::Report(name) if read => match backend.report(name.clone()).await {
+        ApiCall::Report(name) => match backend.report(name.clone()).await {
             Some(value) => ok(value),
             None => Err(ApiError::NotFound(name)),
         },
-        ApiPath::Unknown => Err(ApiError::NotFound("path".into())),
-        _ => {
-            let message = format!("{method} is not possible here");
-            Ok(reply::status(form, StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message, &[]))
-        }
     }
 }
 
 async fn find<B: Backend>(backend: &B, target: &ObjectTarget) -> Result<serde_json::Value, ApiError> {
     let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
     let items = backend.list(target.kind, namespace).await?;
-    let named = |item: &crate::Item| {
-        item.value.pointer("/metadata/name").and_then(|v| v.as_str()) == Some(&target.name)
-    };
-    match items.into_iter().find(named) {
+    match items.into_iter().find(|item| item.name() == target.name) {
         Some(item) => Ok(reply::item(item)),
         None => Err(ApiError::NotFound(format!("{} {}", target.kind.plural, target.name))),
     }
 }
 
-async fn apply<B: Backend>(
-    backend: &B,
-    form: Form,
-    headers: &HeaderMap,
-    target: ObjectTarget,
-    body: String,
-) -> Result<Response, ApiError> {
-    check_type(headers)?;
-    let applied = backend.apply(target, body).await?;
+fn answer_apply(form: Form, applied: Applied) -> Response {
     let status = match applied.change {
         Applies::Created => StatusCode::CREATED,
         Applies::Updated => StatusCode::OK,
@@ -191,7 +201,7 @@ async fn apply<B: Backend>(
             response.headers_mut().append(http::header::WARNING, value);
         }
     }
-    Ok(response)
+    response
 }
 
 /// Refuses a body of a type that is not read.

@@ -15,6 +15,7 @@ mod token;
 mod withdraw;
 
 mod console; // stdout, stderr, colour
+mod credentials; // who calls
 pub mod exit; // codes and failures
 mod load; // files to objects
 mod naming; // kinds and names as typed

@@ -1,55 +1,105 @@
 //! The control plane's API, as this crate uses it.
 
+use crate::credentials::Credentials;
 use crate::exit::{DATA, FAILED, Failure, UNREACHABLE, USAGE};
 use api::report::FindingReport;
 use bytes::Bytes;
 use codec::client::{self, Limits};
+use http::header::{HeaderValue, InvalidHeaderValue};
 use http::{Request, Response, StatusCode};
+use identity::rustls::pki_types::ServerName;
+use model::BindAddress;
 use serde_json::{Value, json};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Used when neither the option nor the environment says otherwise.
-const SERVER_DEFAULT: &str = "http://127.0.0.1:15080";
+const SERVER_DEFAULT: &str = "unix:/run/leno/control.sock";
 /// Environment variable of the server's address.
 const SERVER_VARIABLE: &str = "LENO_SERVER";
 /// How long a change of many objects may take.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Where the control plane is.
+/// Where the control plane is, and who calls.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Server {
-    /// Address of the control plane's API [env: LENO_SERVER] [default: http://127.0.0.1:15080]
+    /// The control plane's API, unix:PATH, https://HOST:PORT or http://HOST:PORT [env: LENO_SERVER] [default: unix:/run/leno/control.sock]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 /// The API at one address.
 pub(crate) struct Remote {
     url: String,
-    address: SocketAddr,
+    way: Way,
+    authorization: Option<HeaderValue>,
+}
+
+/// How it is reached.
+enum Way {
+    Local(PathBuf),
+    Plain(SocketAddr),
+    Tls { address: SocketAddr, host: String, connector: TlsConnector },
 }
 
 impl Server {
-    /// Resolves the address; speaks to nobody yet.
+    /// Resolves the address and reads the credentials; speaks to nobody yet.
     pub(crate) fn remote(&self) -> Result<Remote, Failure> {
-        let from_environment = || std::env::var(SERVER_VARIABLE).ok().filter(|url| !url.is_empty());
-        let url = self.server.clone().or_else(from_environment).unwrap_or_else(|| SERVER_DEFAULT.into());
-        let authority = url.strip_prefix("http://").unwrap_or(&url).trim_end_matches('/');
-        let usage = || Failure::new(USAGE, format!("{url}: write http://HOST:PORT"));
-        if authority.contains("://") || authority.contains('/') {
-            return Err(usage());
-        }
-        let mut addresses = authority.to_socket_addrs().map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::InvalidInput => usage(),
-            _ => Failure {
-                code: UNREACHABLE,
-                cause: anyhow::Error::new(cause).context(format!("resolve {authority}")),
-            },
-        })?;
-        let address = addresses.next().ok_or_else(usage)?;
-        Ok(Remote { url, address })
+        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let credentials = self.credentials.with_environment(variable);
+        let url = self.server.clone().or_else(|| variable(SERVER_VARIABLE));
+        let url = url.unwrap_or_else(|| SERVER_DEFAULT.into());
+        let way = if url.starts_with(model::bind::UNIX_SCHEME) {
+            credentials.check_without_tls(&url, true)?;
+            match url.parse() {
+                Ok(BindAddress::Unix(path)) => Way::Local(path),
+                Ok(BindAddress::Tcp(address)) => Way::Plain(address),
+                Err(told) => return Err(Failure::new(USAGE, told)),
+            }
+        } else if let Some(authority) = url.strip_prefix("https://") {
+            let (address, host) = resolve(&url, authority)?;
+            Way::Tls { address, host, connector: TlsConnector::from(credentials.tls()?) }
+        } else {
+            credentials.check_without_tls(&url, false)?;
+            Way::Plain(resolve(&url, url.strip_prefix("http://").unwrap_or(&url))?.0)
+        };
+        let authorization = credentials.authorization()?.map(|text| {
+            let mut value = HeaderValue::from_str(&text)?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        let authorization = authorization
+            .transpose()
+            .map_err(|cause: InvalidHeaderValue| Failure::from(anyhow::Error::new(cause)))?;
+        Ok(Remote { url, way, authorization })
     }
+}
+
+/// The address of `HOST:PORT`, and the host alone.
+fn resolve(url: &str, authority: &str) -> Result<(SocketAddr, String), Failure> {
+    let authority = authority.trim_end_matches('/');
+    let usage =
+        || Failure::new(USAGE, format!("{url}: write unix:PATH, https://HOST:PORT or http://HOST:PORT"));
+    if authority.contains("://") || authority.contains('/') {
+        return Err(usage());
+    }
+    let mut addresses = authority.to_socket_addrs().map_err(|cause| match cause.kind() {
+        io::ErrorKind::InvalidInput => usage(),
+        _ => Failure {
+            code: UNREACHABLE,
+            cause: anyhow::Error::new(cause).context(format!("resolve {authority}")),
+        },
+    })?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok((addresses.next().ok_or_else(usage)?, host))
 }
 
 impl Remote {
@@ -89,12 +139,51 @@ impl Remote {
             request = request.header(http::header::CONTENT_TYPE, *kind);
         }
         let body = body.map_or_else(Bytes::new, |(_, text)| text.into());
-        let request = request.body(body).map_err(|cause| Failure { code: USAGE, cause: cause.into() })?;
-        client::send(self.address, request, limits).await.map_err(|cause| {
-            let hint =
-                format!("the control plane at {} does not answer; name another with --server", self.url);
-            Failure { code: UNREACHABLE, cause: anyhow::Error::new(cause).context(hint) }
+        let mut request = request.body(body).map_err(|cause| Failure { code: USAGE, cause: cause.into() })?;
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(http::header::AUTHORIZATION, value.clone());
+        }
+        let sent = match &self.way {
+            Way::Plain(address) => client::send(*address, request, limits).await,
+            Way::Local(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|cause| self.unreachable(cause))?;
+                client::send_over(stream, request, limits).await
+            }
+            Way::Tls { address, host, connector } => {
+                let connected = tokio::time::timeout(limits.deadline, connect(*address, host, connector));
+                let stream = match connected.await {
+                    Ok(connected) => connected.map_err(|cause| self.unreachable(cause))?,
+                    Err(_) => return Err(self.unreachable(io::ErrorKind::TimedOut.into())),
+                };
+                client::send_over(stream, request, limits).await
+            }
+        };
+        sent.map_err(|cause| {
+            let hint = match &self.way {
+                // Only here a client hears that its certificate was not taken (RFC 8446, section 4.4.2.4).
+                Way::Tls { .. } => "does not answer, or did not take what --client-certificate shows",
+                _ => "does not answer; name another with --server",
+            };
+            let told = format!("the control plane at {} {hint}", self.url);
+            Failure { code: UNREACHABLE, cause: anyhow::Error::new(cause).context(told) }
         })
+    }
+
+    /// Why there is no connection, and what to do.
+    fn unreachable(&self, cause: io::Error) -> Failure {
+        let hint = match cause.kind() {
+            // What TLS has to say.
+            io::ErrorKind::InvalidData => {
+                "was not believed, or did not believe; see --certificate-authority and --client-certificate"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "is not open to this user; call as root, or start it with --api-group"
+            }
+            io::ErrorKind::NotFound => "is not there; start it on this host, or name another with --server",
+            _ => "does not answer; name another with --server",
+        };
+        let told = format!("the control plane at {} {hint}", self.url);
+        Failure { code: UNREACHABLE, cause: anyhow::Error::new(cause).context(told) }
     }
 
     /// GET of JSON; a refusal is a failure with the API's own words.
@@ -105,6 +194,16 @@ impl Remote {
         }
         answer(&response)
     }
+}
+
+async fn connect(
+    address: SocketAddr,
+    host: &str,
+    connector: &TlsConnector,
+) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = TcpStream::connect(address).await?;
+    connector.connect(name, stream).await
 }
 
 /// The body as JSON.
@@ -134,3 +233,6 @@ pub(crate) fn findings(body: &Value) -> Vec<model::Finding> {
     let read = |value: &Value| serde_json::from_value::<FindingReport>(value.clone()).ok()?.finding();
     list.map(|list| list.iter().filter_map(read).collect()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

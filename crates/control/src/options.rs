@@ -2,9 +2,11 @@
 
 use crate::presence::Lives;
 use crate::source::Sources;
+use apiserver::ApiOptions;
 use ca::issuer::plugged::IntermediateOptions;
 use ca::{IssuerOptions, RootIssuer};
 use daemon::clock::Clock;
+use model::BindAddress;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,9 +54,12 @@ pub struct Options {
     /// Where proxies connect (mutual TLS)
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
     pub listen: SocketAddr,
-    /// Where the API listens; it has no authentication, keep it on loopback
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15080))]
-    pub api: SocketAddr,
+    /// Where the API listens, unix:PATH or IP:PORT; may be repeated
+    #[arg(long, value_name = "ADDR", default_value = "unix:/run/leno/control.sock")]
+    pub api: Vec<BindAddress>,
+    /// Who may call it.
+    #[command(flatten)]
+    pub api_access: ApiOptions,
     /// Where metrics are served
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), model::address::PORT_CONTROL_METRICS))]
     pub metrics: SocketAddr,

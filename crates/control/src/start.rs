@@ -14,14 +14,14 @@ use crate::source::{ObjectSource, applied, write_back};
 use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
-use apiserver::{Change, DiskStore, Row, Store, Table};
+use apiserver::{ApiListeners, Change, DiskStore, Row, Store, Table};
 use ca::issuer::intermediate::IntermediateIssuer;
 use ca::issuer::plugged::{self, CertificateSource};
 use daemon::admin::serve_metrics;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{Clients, Identity, MANAGER_ACCOUNT};
-use model::{Hostname, Locality};
+use model::{BindAddress, Hostname, Locality};
 use planes::OwnCertificates;
 use planes::health::{CertificateMetrics, of_certificates};
 use planes::listener::{MtlsConfig, bind};
@@ -51,7 +51,7 @@ pub struct ControlPlane {
     /// Where proxies connect.
     pub control: SocketAddr,
     /// Where the API listens.
-    pub api: SocketAddr,
+    pub api: Vec<BindAddress>,
     /// Where metrics are served.
     pub metrics: SocketAddr,
     /// The plane.
@@ -75,7 +75,8 @@ impl ControlPlane {
 /// Runs a control plane until the process is asked to stop.
 pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
     let running = start(options, seams).await?;
-    tracing::info!(control = %running.control, api = %running.api, metrics = %running.metrics, "control plane runs");
+    let api: Vec<String> = running.api.iter().map(ToString::to_string).collect();
+    tracing::info!(control = %running.control, api = api.join(" "), metrics = %running.metrics, "control plane runs");
     tokio::select! {
         stop = daemon::process::wait_for_stop() => { stop.context("wait for signals")?; }
         // Nothing works without it: better to be started anew, with what is stored.
@@ -146,13 +147,14 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlan
     let sources = open_sources(&options, &*store, &mut stored)?;
     let listeners = PlaneListeners {
         control: bind(options.listen, "--listen").await?,
-        api: bind(options.api, "--api").await?,
+        api: ApiListeners::open(&options.api, &options.api_access).await?,
         metrics: bind(options.metrics, "--metrics").await?,
     };
     let authority = Authority::start(source, &options.cluster, seams.clock.clone()).await?;
     let wall = seams.clock.clone();
     let identity = Identity::new(authority.bundles()).with_wall(move || wall.wall());
     authority.install_own(&identity).await.context("make the control plane's own certificate")?;
+    listeners.api.show(identity.server_certificate());
 
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
@@ -169,7 +171,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlan
     };
     let running = ControlPlane {
         control: listeners.control.local_addr()?,
-        api: listeners.api.local_addr()?,
+        api: listeners.api.addresses(),
         metrics: listeners.metrics.local_addr()?,
         handle: parts.handle.clone(),
         tasks: Tasks::new(),
@@ -185,7 +187,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ControlPlan
 
 struct PlaneListeners {
     control: TcpListener,
-    api: TcpListener,
+    api: ApiListeners,
     metrics: TcpListener,
 }
 

@@ -24,6 +24,7 @@ use tokio::task::AbortHandle;
 use crate::host::{is_from_page, is_ours};
 use crate::metrics::Registry;
 use crate::repeated::Repeated;
+use crate::users::is_trusted;
 use crate::{Drain, Tasks};
 use caller::Caller;
 
@@ -259,7 +260,7 @@ fn is_reading(request: &Request<Body>) -> bool {
 /// Whether the caller may change something.
 async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Arc<Semaphore>) -> Result<(), AdminReply> {
     let who = match uid(caller, look_ups).await {
-        Some(uid) if caller::is_trusted(uid) => return Ok(()),
+        Some(uid) if is_trusted(uid) => return Ok(()),
         Some(uid) => format!("this call came from uid {uid}"),
         None => "who called cannot be told (keep the connection open, and call from this machine)".to_owned(),
     };

@@ -9,6 +9,7 @@ mod drain; // begin to end
 pub mod files; // for their owner alone
 pub mod host; // which Host names a local listener answers
 pub mod lines; // written by a thread of its own
+pub mod local; // Unix sockets
 pub mod logging; // JSON to stderr
 pub mod metrics; // counters and their exposition
 pub mod notify; // a service manager hears of us
@@ -16,6 +17,7 @@ pub mod process; // signals, hardening
 mod readiness; // what is still missing
 pub mod repeated; // one line a second
 mod tasks; // who owns a task
+pub mod users; // of this machine
 
 pub use drain::{Drain, DrainTrigger};
 pub use readiness::{Gate, Readiness};

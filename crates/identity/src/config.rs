@@ -154,6 +154,11 @@ impl Identity {
         Arc::new(config)
     }
 
+    /// Our current certificate, for servers that ask of their clients what they like.
+    pub fn server_certificate(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(Resolver(self.svid.clone()))
+    }
+
     /// For clients. Build once per expectation and keep: rotation needs no new one.
     pub fn client_config(&self, expect: Expect, alpn: &[&[u8]]) -> Arc<ClientConfig> {
         let mut config = ClientConfig::builder_with_details(provider(), Arc::new(self.wall.clone()))

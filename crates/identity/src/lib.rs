@@ -9,6 +9,7 @@ mod expect;
 pub mod freshness;
 mod key;
 mod leaf;
+mod plane; // a plane's API
 mod provider;
 mod refusal;
 pub mod rotate;
@@ -20,6 +21,8 @@ pub use config::{Clients, Identity, server_name};
 pub use expect::Expect;
 pub use key::{Key, KeyError};
 pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, not_after, public_key};
+pub use plane::plane_client_config;
+pub use provider::provider;
 pub use refusal::{Bound, Outside, Refused, is_refused, outside_validity, refusal};
 pub use rustls;
 pub use rustls::pki_types::CertificateDer;

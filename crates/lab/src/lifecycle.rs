@@ -8,7 +8,9 @@ use crate::files;
 use crate::host::{Ground, Host, HostCondition, Start};
 use crate::inside::Inside;
 use crate::network::Networks;
-use crate::plan::{self, API_PORT, APP_PORT, ENTRANCE_PORT, NAMESPACE, REPLICAS_MAX, Role, ServicePlan};
+use crate::plan::{
+    self, API_PORT, APP_PORT, ENTRANCE_PORT, MANAGER_API_PORT, NAMESPACE, REPLICAS_MAX, Role, ServicePlan,
+};
 use crate::process::RunningProcess;
 use crate::protocol::{HostState, Manner};
 use crate::ready;
@@ -88,6 +90,11 @@ async fn start_manager(inside: &Inside, host: &Rc<Host>) -> Result<()> {
         &issuer.as_raw_fd().to_string(),
         "--state-dir",
         STATE_DIR,
+        "--api",
+        "unix:/run/leno/manager.sock",
+        "--api",
+        &format!("127.0.0.1:{MANAGER_API_PORT}"),
+        "--api-insecure-loopback",
     ];
     let start = Start {
         program: "manager",
@@ -109,7 +116,11 @@ async fn start_control(inside: &Inside, host: &Rc<Host>) -> Result<()> {
         format!("--state-dir={STATE_DIR}"),
         format!("--issuer-fd={}", issuer.as_raw_fd()),
         format!("--listen=0.0.0.0:{PORT_CONTROL}"),
+        // Where the command line finds it without being told.
+        "--api=unix:/run/leno/control.sock".to_owned(),
+        // For the lab itself: in the host's own network namespace, where nobody else is.
         format!("--api=127.0.0.1:{API_PORT}"),
+        "--api-insecure-loopback".to_owned(),
         format!("--manager={}:{PORT_CONTROL}", plan::MANAGER),
         format!("--certificate-ttl-s={}", inside.options.certificate_ttl_s),
     ];

@@ -18,6 +18,8 @@ pub const GATEWAY_PORT: u16 = 80;
 pub const ENTRANCE_PORT: u16 = 8080;
 /// A control plane's API, on its host's loopback address.
 pub const API_PORT: u16 = 15080;
+/// The management plane's, on its host's.
+pub const MANAGER_API_PORT: u16 = 15081;
 
 /// Prefix length of both kinds of network.
 pub const PREFIX: u8 = 24;

@@ -1,8 +1,10 @@
 //! What a management plane is told at its start, and the seams through which tests reach it.
 
+use apiserver::ApiOptions;
 use ca::issuer::plugged::CertificateOptions;
 use ca::{IssuerOptions, RootIssuer};
 use daemon::clock::Clock;
+use model::BindAddress;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,9 +24,12 @@ pub struct Options {
     /// Directory that keeps what must survive a restart; never a key
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
-    /// Where the API listens; it has no authentication, keep it on loopback
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15081))]
-    pub api: SocketAddr,
+    /// Where the API listens, unix:PATH or IP:PORT; may be repeated
+    #[arg(long, value_name = "ADDR", default_value = "unix:/run/leno/manager.sock")]
+    pub api: Vec<BindAddress>,
+    /// Who may call it.
+    #[command(flatten)]
+    pub api_access: ApiOptions,
     /// Where metrics are served
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), model::address::PORT_CONTROL_METRICS))]
     pub metrics: SocketAddr,

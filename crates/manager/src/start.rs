@@ -5,7 +5,7 @@ use crate::options::{Options, Seams};
 use crate::serving::{Hub, HubDeps, HubService, ManagerMetrics};
 use crate::view;
 use anyhow::Context;
-use apiserver::{DiskStore, Store, Table};
+use apiserver::{ApiListeners, DiskStore, Store, Table};
 use ca::issuer::plugged::{self, CertificateSource};
 use ca::{CertificateRequest, IssueError, RootIssuer};
 use daemon::admin::serve_metrics;
@@ -13,8 +13,8 @@ use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{Clients, Identity, Key, Svid};
-use model::Backoff;
 use model::time::rfc3339;
+use model::{Backoff, BindAddress};
 use planes::OwnCertificates;
 use planes::health::{CertificateMetrics, of_certificates};
 use planes::listener::{MtlsConfig, bind};
@@ -44,7 +44,7 @@ pub struct ManagementPlane {
     /// Where control planes connect.
     pub control: SocketAddr,
     /// Where the API listens.
-    pub api: SocketAddr,
+    pub api: Vec<BindAddress>,
     /// Where metrics are served.
     pub metrics: SocketAddr,
     tasks: Tasks,
@@ -65,7 +65,8 @@ impl ManagementPlane {
 /// Runs a management plane until the process is asked to stop.
 pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
     let running = start(options, seams).await?;
-    tracing::info!(control = %running.control, api = %running.api, metrics = %running.metrics, "management plane runs");
+    let api: Vec<String> = running.api.iter().map(ToString::to_string).collect();
+    tracing::info!(control = %running.control, api = api.join(" "), metrics = %running.metrics, "management plane runs");
     daemon::process::wait_for_stop().await.context("wait for signals")?;
     running.stop().await;
     Ok(())
@@ -147,7 +148,7 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementP
     let rows = |table| store.rows(table).context("read the store");
     let clusters = Clusters::load(&rows(Table::Remote)?, &rows(Table::History)?, seams.clock.wall());
     let listener = bind(options.listen, "--listen").await?;
-    let api = bind(options.api, "--api").await?;
+    let api = ApiListeners::open(&options.api, &options.api_access).await?;
     let metrics_listener = bind(options.metrics, "--metrics").await?;
     let wall = seams.clock.clone();
     let (issuer, identity) = match source {
@@ -158,13 +159,14 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementP
         CertificateSource::Plugged(identity) => (None, identity),
     };
     let identity = identity.with_wall(move || wall.wall());
+    api.show(identity.server_certificate());
 
     let registry = Registry::new();
     let (trigger, drain) = Drain::new();
     let tasks = Tasks::new();
     let running = ManagementPlane {
         control: listener.local_addr()?,
-        api: api.local_addr()?,
+        api: api.addresses(),
         metrics: metrics_listener.local_addr()?,
         tasks: tasks.clone(),
         trigger,

@@ -1,8 +1,7 @@
 //! `GET /leno/v1/clusters`: what each cluster offers. `GET /leno/v1/status`: whether it is heard of, what it was
 //! sent of the others, and what it confirmed.
 //!
-//! Read only and without authentication: bound to loopback, for every user of that machine. Web pages that
-//! were rebound to loopback are refused (`daemon::host`).
+//! Read only: for whoever has any role (`apiserver::serving` has asked who calls).
 
 use crate::clusters::KnownCluster;
 use crate::serving::{ClusterSync, Hub};
@@ -10,13 +9,12 @@ use api::report::{
     ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport, ReportedCluster, ReportedClusters,
     SyncState,
 };
+use apiserver::{ApiListeners, serving};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use daemon::host::is_ours;
 use model::time::rfc3339;
 use planes::OwnCertificates;
 use planes::report::{certificate, value};
@@ -24,7 +22,6 @@ use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
 
 struct Shown {
     hub: Arc<Hub>,
@@ -33,26 +30,18 @@ struct Shown {
 
 /// Serves the API until `stop` is done.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: ApiListeners,
     hub: Arc<Hub>,
     certificates: OwnCertificates,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let bound = listener.local_addr()?.ip();
-    let check = move |request: Request, next: Next| async move {
-        match is_ours(bound, request.uri(), request.headers()) {
-            true => next.run(request).await,
-            false => (StatusCode::MISDIRECTED_REQUEST, "the request names another server\n").into_response(),
-        }
-    };
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/leno/v1/clusters", get(clusters))
         .route("/leno/v1/status", get(status))
         .fallback(elsewhere)
-        .layer(axum::middleware::from_fn(check))
         .with_state(Arc::new(Shown { hub, certificates }));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    serving::serve(listeners, router, stop).await
 }
 
 async fn clusters(State(shown): State<Arc<Shown>>) -> Json<Value> {
@@ -63,7 +52,7 @@ async fn clusters(State(shown): State<Arc<Shown>>) -> Json<Value> {
 async fn elsewhere(request: Request) -> impl IntoResponse {
     let path = request.uri().path();
     let message = format!(
-        "the management plane does not have {path}, only /leno/v1/status and /leno/v1/clusters; ask the control plane of a cluster, for example with --server http://127.0.0.1:15080 on its host"
+        "the management plane does not have {path}, only /leno/v1/status and /leno/v1/clusters; ask the control plane of a cluster, for example with --server unix:/run/leno/control.sock on its host"
     );
     let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
         "code": 404, "message": message });

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod authz;
 pub mod backoff;
+pub mod bind;
 pub mod federation;
 pub mod filter;
 pub mod finding;
@@ -27,6 +28,7 @@ pub mod trust;
 
 pub use authz::{Action, Policy};
 pub use backoff::Backoff;
+pub use bind::BindAddress;
 pub use finding::{Code, Finding, Severity};
 pub use id::{Hostname, Locality, ObjectRef, SpiffeId, TrustDomain};
 pub use origin::Origin;

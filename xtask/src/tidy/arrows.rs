@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proxy", &["model", "decide", "codec", "filter", "identity", "xds", "daemon"]),
     ("ca", &["model", "identity", "codec"]),
     ("node", &["model", "daemon"]),
-    ("apiserver", &["model", "api", "codec", "daemon"]),
+    ("apiserver", &["model", "api", "codec", "identity", "daemon"]),
     ("planes", &["model", "api", "identity", "xds", "daemon"]),
     (
         "control",
@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["model", "api", "translate", "decide", "identity", "xds", "ca", "apiserver", "planes", "daemon"],
     ),
     ("root", &["model", "identity", "ca", "planes", "daemon"]),
-    ("cli", &["model", "api", "translate", "decide", "codec"]),
+    ("cli", &["model", "api", "translate", "decide", "codec", "identity"]),
     (
         "lab",
         &["model", "api", "decide", "codec", "identity", "xds", "daemon", "ca", "node", "apiserver", "proxy"],

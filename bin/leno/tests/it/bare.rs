@@ -102,7 +102,7 @@ impl BareHost {
             found.insert(path.to_owned(), self.shell(&format!("cat '{path}'")));
         }
         for page in pages {
-            found.insert((*page).to_owned(), self.shell(&format!("curl -sf --max-time 20 '{page}'")));
+            found.insert((*page).to_owned(), self.shell(&format!("curl -sf --max-time 20 {page}")));
         }
         for program in programs {
             let pid = program.child.id();

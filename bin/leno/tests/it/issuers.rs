@@ -22,7 +22,7 @@ const PAGES: [&str; 4] = [
     "http://127.0.0.1:15000/config_dump",
     "http://127.0.0.1:15000/certs",
     "http://127.0.0.1:15014/metrics",
-    "http://127.0.0.1:15080/leno/v1/status",
+    "--unix-socket /run/leno/control.sock http://localhost/leno/v1/status",
 ];
 
 /// `leno control` of west, with this for its issuer.

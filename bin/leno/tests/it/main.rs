@@ -13,6 +13,7 @@ mod resolver; // name servers on a captured host
 mod rogue; // a member that keeps its key
 mod traces; // what a demo leaves behind
 
+mod api; // who may call a control plane
 mod authz; // 9: authorization, live
 mod entry; // 1: from outside to both clusters
 mod failover; // 3 and 4: to the other cluster and back

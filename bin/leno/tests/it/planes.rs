@@ -147,7 +147,7 @@ fn renewals(demo: &Demo, cluster: &str) -> f64 {
 }
 
 fn reporting(demo: &Demo) -> usize {
-    let page = demo.page("mgmt", 15081, "/leno/v1/clusters");
+    let page = demo.page("mgmt", lab::plan::MANAGER_API_PORT, "/leno/v1/clusters");
     let clusters: serde_json::Value = serde_json::from_str(&page).expect("JSON");
     let rows = clusters["clusters"].as_array().expect("clusters");
     rows.iter().filter(|row| row["connected"] == true).count()

@@ -9,7 +9,16 @@ fn evidence(demo: &Demo) -> BTreeMap<String, Vec<u8>> {
     let mut found = demo.files();
     for host in demo.status().hosts {
         if host.processes.contains_key("proxy") {
-            for page in ["/config_dump", "/certs", "/clusters", "/stats/prometheus"] {
+            for page in [
+                "/config_dump",
+                "/certs",
+                "/clusters",
+                "/listeners",
+                "/server_info",
+                "/ready",
+                "/help",
+                "/stats/prometheus",
+            ] {
                 let answer = demo.client.get(&host.name, 15000, page).expect("an admin page");
                 found.insert(format!("{}{page}", host.name), answer.body);
             }

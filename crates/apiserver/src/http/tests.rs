@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod local;
+mod remote;
+
 use super::*;
+use crate::ApiOptions;
 use crate::backend::{Applied, Batch, Changed, Item, KindScope, ServedKind};
-use model::{Code, Finding, ObjectRef, Origin};
+use model::{BindAddress, Code, Finding, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,10 +98,13 @@ async fn ask(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, Str
 
 #[tokio::test]
 async fn the_api_speaks_kubernetes() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let options = ApiOptions { api_insecure_loopback: true, ..ApiOptions::default() };
+    let listeners = ApiListeners::open(&["127.0.0.1:0".parse().unwrap()], &options).await.unwrap();
+    let [BindAddress::Tcp(address)] = listeners.addresses()[..] else {
+        panic!("{:?}", listeners.addresses())
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, Fake::default(), async move {
+    let server = tokio::spawn(serve(listeners, Fake::default(), async move {
         let _ = stopped.await;
     }));
 

@@ -4,6 +4,7 @@
 //! and on loopback the caller's socket is among them. Nobody needs a secret for that, and none lies about. What
 //! cannot be told is answered with nothing: who asks then may not.
 
+use crate::users::is_anyone;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -14,10 +15,6 @@ use std::os::fd::{AsFd, OwnedFd};
 const TABLES: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
 /// As the tables write `TCP_ESTABLISHED`.
 const ESTABLISHED: &str = "01";
-/// The line of `/proc/self/uid_map` in which every user is who he is: no user namespace.
-const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
-/// The uid that the kernel gives for a user unknown to this user namespace, by default.
-const OVERFLOW_UID_DEFAULT: u32 = 65_534;
 
 /// A caller's connection, kept to ask whose it is.
 pub(super) struct Caller(TcpStream);
@@ -41,20 +38,6 @@ impl Caller {
         self.0.peer_addr().ok()?;
         (!is_anyone(uid)).then_some(uid)
     }
-}
-
-/// Whether root or the user of this process has this number.
-pub(super) fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == nix::unistd::geteuid().as_raw()
-}
-
-/// Whether `uid` stands for all users that this user namespace does not know.
-fn is_anyone(uid: u32) -> bool {
-    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
-    let overflow = overflow.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(OVERFLOW_UID_DEFAULT);
-    uid == overflow
-        && !std::fs::read_to_string("/proc/self/uid_map")
-            .is_ok_and(|map| map.split_whitespace().eq(ALL_USERS))
 }
 
 fn find(own: SocketAddr, peer: SocketAddr) -> Option<u32> {

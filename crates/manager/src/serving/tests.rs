@@ -5,10 +5,12 @@ use super::*;
 use crate::clusters::tests::cluster;
 use crate::options::{Options, Seams};
 use crate::start::{ManagementPlane, start};
+use apiserver::ApiOptions;
 use ca::issuer::Issued;
 use ca::{CertificateRequest, IssueError, Root, RootIssuer, Signer};
 use futures_util::future::BoxFuture;
 use identity::{Expect, Identity, Key, Svid};
+use model::BindAddress;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xds::grpc::Channel;
@@ -55,11 +57,19 @@ impl Bench {
             issuer: Default::default(),
             certificate: Default::default(),
             state_dir: dir.path().into(),
-            api: any,
+            api: vec![any.into()],
+            api_access: ApiOptions { api_insecure_loopback: true, ..ApiOptions::default() },
             metrics: any,
         };
         let seams = Seams { issuer: Some(Arc::new(Holder(root.clone()))), ..Seams::default() };
         Self { root, running: start(options, seams).await.unwrap(), dir }
+    }
+
+    fn api(&self) -> SocketAddr {
+        match self.running.api[..] {
+            [BindAddress::Tcp(address)] => address,
+            _ => panic!("{:?}", self.running.api),
+        }
     }
 
     /// A connection of whoever holds `signer`, under any name that it likes.
@@ -141,7 +151,7 @@ async fn a_control_plane_speaks_for_its_own_cluster_only() {
     assert_eq!(bench.refusals().await, "1");
     assert_eq!(listen(&rogue, "west").await, Err(()));
     assert_eq!(bench.refusals().await, "2");
-    let known = bench.get(bench.running.api, "/leno/v1/clusters").await;
+    let known = bench.get(bench.api(), "/leno/v1/clusters").await;
     assert!(known.contains("\"west\"") && !known.contains("\"edge\""), "{known}");
 
     // A control run: under its own name the same one is heard, and hears of west.
@@ -195,7 +205,7 @@ async fn one_cluster_cannot_take_the_places_of_all() {
 #[tokio::test]
 async fn a_page_that_was_rebound_to_loopback_learns_nothing() {
     let bench = Bench::start().await;
-    let api = bench.running.api;
+    let api = bench.api();
     let answer = bench.get_as(api, "/leno/v1/clusters", "rebound.example:15081").await;
     assert!(answer.starts_with("HTTP/1.1 421 ") && !answer.contains("clusters"), "{answer}");
     assert!(bench.get_as(api, "/leno/v1/clusters", "localhost:15081").await.contains("clusters"));
@@ -213,7 +223,7 @@ async fn state_is_for_its_owner_alone() {
 async fn status_tells_what_each_cluster_was_told_and_confirmed_and_who_is_gone() {
     let bench = Bench::start().await;
     let status = async || -> serde_json::Value {
-        let text = bench.get(bench.running.api, "/leno/v1/status").await;
+        let text = bench.get(bench.api(), "/leno/v1/status").await;
         serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
     };
     assert_eq!(status().await["plane"], "manager");
@@ -247,7 +257,7 @@ async fn status_tells_what_each_cluster_was_told_and_confirmed_and_who_is_gone()
     drop((link, reporting, channel));
     let west = until("gone").await;
     assert!(west["since"].is_string() && west["connected"] == false, "{west}");
-    let elsewhere = bench.get(bench.running.api, "/leno/v1/findings").await;
+    let elsewhere = bench.get(bench.api(), "/leno/v1/findings").await;
     assert!(elsewhere.contains("ask the control plane of a cluster"), "{elsewhere}");
     bench.running.stop().await;
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Instant, SystemTime};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use xds::grpc::{Channel, Join, Joined};
 use xds::link::Link;
 use xds::proto::ProxyNode;
@@ -178,7 +178,8 @@ impl Bench {
             issuer: Default::default(),
             intermediate: Default::default(),
             listen: any,
-            api: any,
+            api: vec![BindAddress::Unix(self.dir.path().join(format!("{cluster}.sock")))],
+            api_access: Default::default(),
             metrics: any,
             manager: None,
             certificate_ttl_s: 600,
@@ -194,22 +195,38 @@ impl Bench {
     }
 }
 
+/// Where its API is.
+pub(crate) fn api(running: &ControlPlane) -> BindAddress {
+    running.api[0].clone()
+}
+
 /// One HTTP/1.1 exchange: status and body.
-pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+pub(crate) async fn http(at: impl Into<BindAddress>, method: &str, path: &str, body: &str) -> (u16, String) {
     let length = body.len();
     let text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     );
-    stream.write_all(text.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let answer = match at.into() {
+        BindAddress::Tcp(address) => {
+            exchange(tokio::net::TcpStream::connect(address).await.unwrap(), &text).await
+        }
+        BindAddress::Unix(path) => {
+            exchange(tokio::net::UnixStream::connect(path).await.unwrap(), &text).await
+        }
+    };
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-pub(crate) async fn get_json(address: SocketAddr, path: &str) -> Value {
-    let (status, body) = http(address, "GET", path, "").await;
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &str) -> String {
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+pub(crate) async fn get_json(at: impl Into<BindAddress>, path: &str) -> Value {
+    let (status, body) = http(at, "GET", path, "").await;
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).unwrap()
 }
@@ -224,7 +241,7 @@ pub(crate) async fn metric(running: &ControlPlane, name: &str) -> f64 {
 
 pub(crate) async fn token(running: &ControlPlane, group: &str) -> String {
     let path = format!("/apis/networking.istio.io/v1/namespaces/default/workloadgroups/{group}/token");
-    let (status, body) = http(running.api, "POST", &path, "").await;
+    let (status, body) = http(api(running), "POST", &path, "").await;
     assert_eq!(status, 201, "{body}");
     let value: Value = serde_json::from_str(&body).unwrap();
     value["token"].as_str().unwrap().to_owned()
@@ -374,7 +391,7 @@ pub(crate) fn endpoints(held: &BTreeMap<String, Resource>, host: &str) -> Vec<St
 
 /// The status entry of a proxy.
 pub(crate) async fn status_of(running: &ControlPlane, uid: &str) -> Value {
-    let status = get_json(running.api, "/leno/v1/status").await;
+    let status = get_json(api(running), "/leno/v1/status").await;
     let proxies = status["proxies"].as_array().unwrap();
     proxies.iter().find(|proxy| proxy["uid"] == *uid).cloned().unwrap_or(Value::Null)
 }

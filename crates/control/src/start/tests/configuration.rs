@@ -23,7 +23,7 @@ async fn a_broken_file_keeps_the_last_good_configuration() {
     until("the new service", async || known(&running, host).await.then_some(())).await;
     std::fs::write(&file, EXTRA.replace("port: 80", "prot: 80")).unwrap();
     let findings = until("a finding", async || {
-        let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
+        let findings = get_json(api(&running), "/leno/v1/findings").await["findings"].clone();
         findings.as_array().unwrap().iter().any(|f| f["level"] == "error").then_some(findings)
     });
     let findings = findings.await;
@@ -43,29 +43,29 @@ async fn the_api_applies_refuses_and_forgets() {
     let bench = Bench::new();
     let running = bench.start().await;
     let path = "/api/v1/namespaces/default/services/extra";
-    let (status, body) = http(running.api, "PUT", path, &EXTRA.replace("port: 80", "prot: 80")).await;
+    let (status, body) = http(api(&running), "PUT", path, &EXTRA.replace("port: 80", "prot: 80")).await;
     assert_eq!(status, 422, "{body}");
     let value: serde_json::Value = serde_json::from_str(&body).unwrap();
     let finding = &value["details"]["findings"][0];
     assert!(finding["cause"].is_string() && finding["line"].as_u64() > Some(0), "{body}");
-    assert_eq!(http(running.api, "GET", path, "").await.0, 404);
+    assert_eq!(http(api(&running), "GET", path, "").await.0, 404);
 
-    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 201);
-    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 200);
+    assert_eq!(http(api(&running), "PUT", path, EXTRA).await.0, 201);
+    assert_eq!(http(api(&running), "PUT", path, EXTRA).await.0, 200);
     let host = "extra.default.svc.cluster.local";
     assert!(known(&running, host).await);
     let web = "/api/v1/namespaces/default/services/web";
-    let (status, body) = http(running.api, "DELETE", web, "").await;
+    let (status, body) = http(api(&running), "DELETE", web, "").await;
     assert!(status == 409 && body.contains("LENO0008") && body.contains("mesh.yaml"), "{status} {body}");
 
     running.stop().await;
     let running = bench.start().await;
-    let shown = get_json(running.api, path).await;
+    let shown = get_json(api(&running), path).await;
     assert_eq!(shown["metadata"]["name"], "extra", "{shown}");
     assert!(known(&running, host).await);
-    assert_eq!(http(running.api, "DELETE", path, "").await.0, 200);
+    assert_eq!(http(api(&running), "DELETE", path, "").await.0, 200);
     assert!(!known(&running, host).await);
-    assert_eq!(http(running.api, "DELETE", path, "").await.0, 404);
+    assert_eq!(http(api(&running), "DELETE", path, "").await.0, 404);
     running.stop().await;
 }
 
@@ -75,17 +75,17 @@ async fn what_a_stored_object_says_in_vain_is_told_as_long_as_it_is_there() {
     let running = bench.start().await;
     let path = "/api/v1/namespaces/default/services/extra";
     let told = async |running: &ControlPlane| {
-        let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
+        let findings = get_json(api(running), "/leno/v1/findings").await["findings"].clone();
         findings.as_array().unwrap().iter().filter(|finding| finding["code"] == "LENO0109").count()
     };
     assert_eq!(told(&running).await, 0);
     let text = format!("{EXTRA}  sessionAffinity: ClientIP\n");
-    assert_eq!(http(running.api, "PUT", path, &text).await.0, 201);
+    assert_eq!(http(api(&running), "PUT", path, &text).await.0, 201);
     assert_eq!(told(&running).await, 1);
     running.stop().await;
     let running = bench.start().await;
     assert_eq!(told(&running).await, 1, "after a restart");
-    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 200);
+    assert_eq!(http(api(&running), "PUT", path, EXTRA).await.0, 200);
     assert_eq!(told(&running).await, 0);
     running.stop().await;
 }
@@ -96,7 +96,7 @@ async fn a_copy_of_an_older_state_overwrites_nothing() {
     let running = bench.start().await;
     let path = "/api/v1/namespaces/default/services/extra";
     let version = async || {
-        let shown = get_json(running.api, path).await;
+        let shown = get_json(api(&running), path).await;
         shown["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
     };
     let copy = |version: &str, port: u16| {
@@ -104,7 +104,7 @@ async fn a_copy_of_an_older_state_overwrites_nothing() {
         text.replace("name: extra\n", &format!("name: extra\n  resourceVersion: {version}\n"))
     };
     let refused = async |body: String, now: &str| {
-        let (status, body) = http(running.api, "PUT", path, &body).await;
+        let (status, body) = http(api(&running), "PUT", path, &body).await;
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(
             (status, &value["kind"], &value["reason"], &value["code"]),
@@ -120,28 +120,28 @@ async fn a_copy_of_an_older_state_overwrites_nothing() {
     };
     // A copy of what is not there is a copy of something else.
     refused(copy("'1'", 80), "no such object").await;
-    assert_eq!(http(running.api, "GET", path, "").await.0, 404);
-    assert_eq!(http(running.api, "PUT", path, EXTRA).await.0, 201);
+    assert_eq!(http(api(&running), "GET", path, "").await.0, 404);
+    assert_eq!(http(api(&running), "PUT", path, EXTRA).await.0, 201);
     let first = version().await;
-    assert_eq!(http(running.api, "PUT", path, &copy(&format!("'{first}'"), 81)).await.0, 200);
+    assert_eq!(http(api(&running), "PUT", path, &copy(&format!("'{first}'"), 81)).await.0, 200);
     let second = version().await;
     assert_ne!(first, second);
     refused(copy(&format!("'{first}'"), 82), &format!("is {first}, and the stored object's is {second}"))
         .await;
     assert_eq!(
-        (get_json(running.api, path).await["spec"]["ports"][0]["port"].as_u64(), version().await),
+        (get_json(api(&running), path).await["spec"]["ports"][0]["port"].as_u64(), version().await),
         (Some(81), second.clone())
     );
     // As in Kubernetes, none of these names a state.
     for any in ["''", "'0'", "null"] {
-        assert_eq!(http(running.api, "PUT", path, &copy(any, 83)).await.0, 200, "{any}");
+        assert_eq!(http(api(&running), "PUT", path, &copy(any, 83)).await.0, 200, "{any}");
     }
     // The version is that of the store, also after a restart; without quotes it is the same.
     let third = version().await;
     running.stop().await;
     let running = bench.start().await;
-    assert_eq!(http(running.api, "PUT", path, &copy(&second, 84)).await.0, 409);
-    assert_eq!(http(running.api, "PUT", path, &copy(&third, 84)).await.0, 200);
+    assert_eq!(http(api(&running), "PUT", path, &copy(&second, 84)).await.0, 409);
+    assert_eq!(http(api(&running), "PUT", path, &copy(&third, 84)).await.0, 200);
     running.stop().await;
 }
 
@@ -184,7 +184,7 @@ async fn a_change_over_the_api_is_confirmed_by_its_revision() {
     let uid = web.joined.uid.clone();
     let revision = async || status_of(&running, &uid).await["revision"].as_u64().unwrap();
     let put = async |name: &str, kind: &str, body: &str| {
-        let (status, body) = http(running.api, "PUT", &format!("{kind}/{name}"), body).await;
+        let (status, body) = http(api(&running), "PUT", &format!("{kind}/{name}"), body).await;
         assert!(matches!(status, 200 | 201), "{body}");
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         value["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap()
@@ -211,7 +211,7 @@ async fn a_change_over_the_api_is_confirmed_by_its_revision() {
     // Not even when something later that does not concern it has been handed out.
     let later = put("extra", services, &other).await;
     until("it is handed out", async || {
-        let status = get_json(running.api, "/leno/v1/status").await;
+        let status = get_json(api(&running), "/leno/v1/status").await;
         (status["revision"].as_u64().unwrap() >= later).then_some(())
     })
     .await;
@@ -245,12 +245,12 @@ async fn a_fallback_directory_fills_the_gaps_of_the_first() {
     let running = bench.start_with("west", options).await;
     let port = async |name: &str| {
         let path = format!("/api/v1/namespaces/default/services/{name}");
-        let (_, body) = http(running.api, "GET", &path, "").await;
+        let (_, body) = http(api(&running), "GET", &path, "").await;
         let value: serde_json::Value = serde_json::from_str(&body).unwrap();
         value["spec"]["ports"][0]["port"].as_u64()
     };
     let told = async || {
-        let findings = get_json(running.api, "/leno/v1/findings").await["findings"].clone();
+        let findings = get_json(api(&running), "/leno/v1/findings").await["findings"].clone();
         let of = |f: &serde_json::Value| {
             format!("{} {}", f["code"].as_str().unwrap(), f["file"].as_str().unwrap())
         };
@@ -271,7 +271,7 @@ async fn a_fallback_directory_fills_the_gaps_of_the_first() {
     until("the fallback still changes", async || (port("more").await == Some(82)).then_some(())).await;
     assert_eq!(port("extra").await, Some(80));
     let web = "/api/v1/namespaces/default/services/more";
-    let (status, body) = http(running.api, "DELETE", web, "").await;
+    let (status, body) = http(api(&running), "DELETE", web, "").await;
     assert!(status == 409 && body.contains("LENO0008") && body.contains("fallback"), "{status} {body}");
 
     std::fs::remove_file(&first).unwrap();

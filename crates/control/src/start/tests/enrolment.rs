@@ -42,7 +42,7 @@ async fn a_token_is_good_once_and_names_count_for_nothing() {
     assert_eq!(try_join(&bench, &running, &made_up).await.unwrap_err().code, xds::Code::Unauthenticated);
     assert!(metric(&running, "leno_control_refusals_total").await >= 2.0);
     let path = "/apis/networking.istio.io/v1/namespaces/default/workloadgroups/nobody/token";
-    assert_eq!(http(running.api, "POST", path, "").await.0, 404);
+    assert_eq!(http(api(&running), "POST", path, "").await.0, 404);
     running.stop().await;
 }
 

@@ -9,7 +9,8 @@ fn options(dir: &Path, listen: &str) -> manager::Options {
         issuer: Default::default(),
         certificate: Default::default(),
         state_dir: dir.join("manager"),
-        api: any,
+        api: vec![BindAddress::Unix(dir.join("manager.sock"))],
+        api_access: Default::default(),
         metrics: any,
     }
 }
@@ -59,7 +60,7 @@ async fn manager_metric(running: &manager::start::ManagementPlane, name: &str) -
 
 /// The weight with which `plane` knows `web.mesh.internal` of `other`.
 async fn weight(running: &ControlPlane, other: &str) -> Option<u64> {
-    let view = get_json(running.api, "/leno/v1/clusters").await;
+    let view = get_json(api(running), "/leno/v1/clusters").await;
     let other =
         view["others"].as_array().unwrap().iter().find(|cluster| cluster["cluster"] == *other)?.clone();
     other["exports"].as_array().unwrap().iter().find(|e| e["host"] == "web.mesh.internal")?["weight"].as_u64()
@@ -149,7 +150,8 @@ async fn clusters_hear_of_each_other_and_a_return_sends_nothing() {
     client.run_until(|held| endpoints(held, "web.mesh.internal").is_empty()).await;
     assert!(manager_metric(&management, "leno_manager_resources_sent_total").await >= 1.0);
     let view: serde_json::Value =
-        serde_json::from_str(&http(management.api, "GET", "/leno/v1/clusters", "").await.1).unwrap();
+        serde_json::from_str(&http(management.api[0].clone(), "GET", "/leno/v1/clusters", "").await.1)
+            .unwrap();
     let names: Vec<_> = view["clusters"].as_array().unwrap().iter().map(|c| c["cluster"].clone()).collect();
     assert_eq!(names, ["east", "west"]);
     for plane in planes {

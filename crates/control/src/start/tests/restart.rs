@@ -229,7 +229,7 @@ async fn who_is_gone_shows_until_it_is_back() {
     // One that will not come back is taken out by hand, but not one that is there.
     let take_out = async |uid: &str| {
         let path = "/apis/networking.istio.io/v1/namespaces/default/workloadgroups/web/withdraw";
-        http(running.api, "POST", path, &format!(r#"{{"uid":"{uid}"}}"#)).await
+        http(api(&running), "POST", path, &format!(r#"{{"uid":"{uid}"}}"#)).await
     };
     let (status, text) = take_out(&uid).await;
     assert!(status == 400 && text.contains("is connected"), "{status}: {text}");
