@@ -15,6 +15,7 @@ pub mod forwarded;
 pub mod hash;
 pub mod host;
 pub mod listener;
+pub mod mtls;
 pub mod outlier;
 pub mod path;
 pub mod plan;

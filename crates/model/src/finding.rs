@@ -77,6 +77,7 @@ codes! {
     NoIdentity: "LENO0115" Warning "An AuthorizationPolicy asks at a gateway who calls. Callers from outside the mesh have no identity there: `principals`, `namespaces` and `serviceAccounts` match none of them.";
     ProtocolConflict: "LENO0116" Warning "One port of the same workloads is declared with different protocols. The workloads' side goes by the first declaration, by name of the host; callers go by the Service that they call.";
     Outvoted: "LENO0117" Warning "Two policies of one level say the same field of one target. The older one counts, then the first by namespace and name.";
+    PlaintextExport: "LENO0118" Warning "Other clusters may call a port that takes plaintext alone (PeerAuthentication, DISABLE). Between clusters there is mutual TLS alone, so they are refused. Say PERMISSIVE for that port.";
 }
 
 impl Finding {

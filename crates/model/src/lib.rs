@@ -15,6 +15,7 @@ pub mod header;
 pub mod id;
 pub mod interner;
 pub mod listener;
+pub mod mtls;
 pub mod names;
 pub mod origin;
 pub mod reason;

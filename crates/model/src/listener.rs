@@ -1,6 +1,7 @@
 //! What a proxy accepts: a workload's own ports, a gateway's listeners, an east-west gateway's exports.
 
 use crate::id::Hostname;
+use crate::mtls::InboundMtls;
 use crate::route::HostMatch;
 use crate::service::Protocol;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,8 @@ pub struct Inbound {
     pub labels: Vec<(Arc<str>, Arc<str>)>,
     /// The application's ports that services point to. Other ports of the workload are opaque TCP.
     pub ports: Vec<InboundPort>,
+    /// What its ports take from callers.
+    pub mtls: InboundMtls,
 }
 
 /// One port of the application.

@@ -106,6 +106,15 @@ pub struct EndpointProfile {
     pub identities: Vec<SpiffeId>,
     /// Identity of the gateway for [`Reach::Gateway`]; `None` otherwise.
     pub gateway_identity: Option<SpiffeId>,
+    /// Ports among the service's target ports that take plaintext alone, sorted; of [`Reach::Native`] only.
+    pub plaintext_ports: Vec<u16>,
+}
+
+impl EndpointProfile {
+    /// How to get to a target port of the service.
+    pub fn reach_at(&self, port: u16) -> &Reach {
+        if self.plaintext_ports.contains(&port) { &Reach::Plain } else { &self.reach }
+    }
 }
 
 impl Deref for Endpoint {

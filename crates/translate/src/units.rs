@@ -11,12 +11,14 @@ mod backend;
 mod gateway;
 mod global_host;
 mod global_service;
+mod group_mtls;
 pub(crate) mod host;
 mod http_route;
 pub(crate) mod inbound;
 mod mesh_settings;
 mod missing;
 mod local_cluster;
+mod peer_authentication;
 mod policy_review;
 mod service;
 mod service_namespace;
@@ -83,6 +85,8 @@ pub(crate) trait Unit {
 pub(crate) enum Topic {
     /// Groups of a namespace with a label.
     Labelled(Arc<str>, Arc<str>, Arc<str>),
+    /// PeerAuthentications of a namespace that select nothing, or this label before others.
+    PeerAuthentications(Arc<str>, Option<(Arc<str>, Arc<str>)>),
     /// Services that select a group.
     OnGroup(Pair),
     /// GlobalServices that stand on a Service.
@@ -213,6 +217,8 @@ macro_rules! units {
 units! {
     LocalCluster, local_cluster: local_cluster::LocalClusterUnit;
     WorkloadGroup, workload_group: workload_group::WorkloadGroupUnit;
+    PeerAuthentication, peer_authentication: peer_authentication::PeerAuthenticationUnit;
+    GroupMtls, group_mtls: group_mtls::GroupMtlsUnit;
     ServiceNamespace, service_namespace: service_namespace::ServiceNamespaceUnit;
     Service, service: service::ServiceUnit;
     ServiceEndpoints, service_endpoints: service::ServiceEndpointsUnit;

@@ -14,6 +14,7 @@ use api::{Object, Spec};
 use graph::Graph;
 use inputs::{Inputs, JoinedWorkload, LocalCluster};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
+use model::mtls::EffectiveMtls;
 use model::service::EndpointState;
 use model::trust::TrustBundle;
 use model::{Finding, Hostname, ObjectRef, Severity, SpiffeId, Subscription};
@@ -199,6 +200,11 @@ impl World {
     /// The identity of a group's workloads.
     pub fn identity(&self, namespace: &str, name: &str) -> Option<SpiffeId> {
         units::identity(&(namespace.into(), name.into()), &self.read())
+    }
+
+    /// What the workloads of a group take from their callers, and who says so.
+    pub fn mtls(&self, namespace: &str, name: &str) -> Option<EffectiveMtls> {
+        self.read().group_mtls(&(namespace.into(), name.into())).cloned()
     }
 
     /// A registered workload.

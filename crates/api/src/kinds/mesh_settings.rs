@@ -17,7 +17,7 @@ pub struct MeshSettingsSpec {
     /// SPIFFE trust domain of this mesh.
     pub trust_domain: Option<String>,
     /// `Strict`; nothing else is supported yet.
-    pub mtls: Option<MtlsMode>,
+    pub mtls: Option<MeshMtlsMode>,
     /// What happens to destinations that the mesh does not know; absent: `AllowAny`.
     pub outbound: Option<OutboundMode>,
     /// Names that the mesh answers for.
@@ -53,7 +53,7 @@ impl KindSpec for MeshSettingsSpec {
             let cause = format!("cannot be `{domain}`");
             report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
         }
-        if self.mtls == Some(MtlsMode::Permissive) {
+        if self.mtls == Some(MeshMtlsMode::Permissive) {
             report.unsupported("spec.mtls", "Permissive", "write `Strict`");
         }
         if self.outbound == Some(OutboundMode::RegistryOnly) {
@@ -128,7 +128,7 @@ pub struct HttpConnectionManagerSettings {
 
 /// Mutual TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum MtlsMode {
+pub enum MeshMtlsMode {
     /// Plaintext is refused.
     Strict,
     /// Not supported yet.

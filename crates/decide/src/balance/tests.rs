@@ -24,6 +24,7 @@ fn endpoint(cluster: &str, region: &str, weight: u32, state: EndpointState) -> E
             locality: Locality { region: region.into(), zone: "".into() },
             identities: Vec::new(),
             gateway_identity: None,
+            plaintext_ports: Vec::new(),
         }),
     }
 }

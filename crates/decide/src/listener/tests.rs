@@ -60,7 +60,13 @@ fn destinations_have_an_address_or_a_name_and_a_port() {
 fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
     let names = vec![(host("web.mesh.internal"), 80), (host("web.n.svc.cluster.local"), 80)];
     let port = InboundPort { port: 8080, protocol: Protocol::Http1, names };
-    let side = Inbound { namespace: "n".into(), group: "g".into(), labels: Vec::new(), ports: vec![port] };
+    let side = Inbound {
+        namespace: "n".into(),
+        group: "g".into(),
+        labels: Vec::new(),
+        ports: vec![port],
+        mtls: Default::default(),
+    };
     let own = ["10.0.0.5".parse().unwrap()];
     let check = |to: &str, expected: Option<(u16, Protocol)>| {
         let local = inbound(&side, &own, &parse_destination(to).unwrap(), PeerCluster::Local);
@@ -81,7 +87,13 @@ fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
 fn foreign_callers_reach_global_names_only() {
     let names = vec![(host("web.mesh.internal"), 80), (host("web.n.svc.cluster.local"), 80)];
     let port = InboundPort { port: 8080, protocol: Protocol::Http1, names };
-    let side = Inbound { namespace: "n".into(), group: "g".into(), labels: Vec::new(), ports: vec![port] };
+    let side = Inbound {
+        namespace: "n".into(),
+        group: "g".into(),
+        labels: Vec::new(),
+        ports: vec![port],
+        mtls: Default::default(),
+    };
     let own = ["10.0.0.5".parse().unwrap()];
     let reached =
         |to: &str, by| inbound(&side, &own, &parse_destination(to).unwrap(), by).map(|local| local.port);

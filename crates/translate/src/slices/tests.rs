@@ -16,6 +16,7 @@ fn endpoint(number: usize) -> Endpoint {
             locality: Locality::default(),
             identities: Vec::new(),
             gateway_identity: None,
+            plaintext_ports: Vec::new(),
         }),
     }
 }

@@ -71,6 +71,7 @@ impl Unit for BackendEndpointsUnit {
             locality: place.locality.clone(),
             identities: Vec::new(),
             gateway_identity: None,
+            plaintext_ports: Vec::new(),
         });
         let endpoints = spec.addresses.iter().filter_map(|address| {
             let ip = address.ip()?;

@@ -114,6 +114,7 @@ fn behind(gateway: &RemoteGateway, remote: &RemoteCluster, export: &Export) -> E
             locality: remote.locality.clone(),
             identities: export.identities.clone(),
             gateway_identity: Some(gateway.identity.clone()),
+            plaintext_ports: Vec::new(),
         }),
     }
 }

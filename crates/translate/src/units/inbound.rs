@@ -7,6 +7,7 @@ use super::{Topic, UnitKey, WorldReader};
 use crate::world::inputs::Pair;
 use model::Hostname;
 use model::listener::{Exports, Inbound, InboundPort};
+use model::mtls::EffectiveMtls;
 use model::service::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +39,7 @@ pub(crate) fn inbound(pair: &Pair, read: &WorldReader<'_>) -> Option<Inbound> {
             .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
             .collect(),
         ports: ports.into_values().collect(),
+        mtls: read.group_mtls(pair).map(EffectiveMtls::inbound).unwrap_or_default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One `Service`: its host and its endpoints, and ports of which another declaration counts.
 
+use super::group_mtls::plaintext_ports;
 use super::host::{CompiledHost, endpoints_touch, entry_touches, find_host, service_host, slices};
 use super::inbound::hosts_of;
 use super::workload_group::{CompiledGroup, groups_selected};
@@ -139,11 +140,15 @@ impl Unit for ServiceEndpointsUnit {
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Slices> {
         let entry = read.service(key)?;
         let place = read.local_cluster(&())?;
-        let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
-        let workloads =
-            groups.flat_map(|(pair, group)| read.workloads_of(pair).map(move |workload| (workload, group)));
         let mut profiles = Interner::default();
-        slices(workloads.map(|(workload, group)| native(workload, group, place, &mut profiles)))
+        let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
+        let endpoints = groups.flat_map(|(pair, group)| {
+            let ports = entry.service.ports.iter().map(|port| port.target_port);
+            let plaintext = plaintext_ports(pair, ports, read);
+            let endpoint = |workload| native(workload, group, place, &plaintext, &mut profiles);
+            read.workloads_of(pair).map(endpoint).collect::<Vec<_>>()
+        });
+        slices(endpoints)
     }
 
     fn touches(
@@ -160,6 +165,7 @@ fn native(
     workload: &JoinedWorkload,
     group: &CompiledGroup,
     place: &LocalCluster,
+    plaintext_ports: &[u16],
     profiles: &mut Interner<EndpointProfile>,
 ) -> Endpoint {
     let known = |locality: &&Locality| !locality.region.is_empty() || !locality.zone.is_empty();
@@ -176,6 +182,7 @@ fn native(
             locality: locality.clone(),
             identities: vec![workload.identity.clone()],
             gateway_identity: None,
+            plaintext_ports: plaintext_ports.to_vec(),
         })),
     }
 }

@@ -4,6 +4,7 @@ use crate::resources::{ProxyKey, members, resource, visible};
 use model::{Locality, Resource, ResourceKey, TrustDomain};
 
 mod conflicts;
+mod mtls;
 mod policies;
 mod ports;
 mod property;

@@ -146,6 +146,9 @@ pub struct EndpointProfile {
     pub gateway_identity_index: ::core::option::Option<u32>,
     #[prost(bool, tag = "10")]
     pub ipv6: bool,
+    /// A proxy that does not know it yet refuses the slice, and goes on by the one before.
+    #[prost(uint32, repeated, tag = "11")]
+    pub plaintext_ports: ::prost::alloc::vec::Vec<u32>,
 }
 /// By columns, so that one change in a full slice stays below 1 kB.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -336,6 +339,20 @@ pub struct InboundPort {
     #[prost(message, repeated, tag = "3")]
     pub names: ::prost::alloc::vec::Vec<HostPort>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PortMtls {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    #[prost(enumeration = "MtlsMode", tag = "2")]
+    pub mode: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InboundMtls {
+    #[prost(enumeration = "MtlsMode", tag = "1")]
+    pub mode: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub ports: ::prost::alloc::vec::Vec<PortMtls>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Inbound {
     #[prost(string, tag = "1")]
@@ -346,6 +363,9 @@ pub struct Inbound {
     pub labels: ::prost::alloc::vec::Vec<KeyValue>,
     #[prost(message, repeated, tag = "4")]
     pub ports: ::prost::alloc::vec::Vec<InboundPort>,
+    /// Absent: STRICT at all ports. A proxy that does not know it yet refuses the resource, and stays STRICT.
+    #[prost(message, optional, tag = "5")]
+    pub mtls: ::core::option::Option<InboundMtls>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Present {}
@@ -719,6 +739,38 @@ impl AttachLevel {
             "ATTACH_LEVEL_ROUTE" => Some(Self::Route),
             "ATTACH_LEVEL_RULE" => Some(Self::Rule),
             "ATTACH_LEVEL_BACKEND" => Some(Self::Backend),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MtlsMode {
+    Unspecified = 0,
+    Strict = 1,
+    Permissive = 2,
+    Disable = 3,
+}
+impl MtlsMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MTLS_MODE_UNSPECIFIED",
+            Self::Strict => "MTLS_MODE_STRICT",
+            Self::Permissive => "MTLS_MODE_PERMISSIVE",
+            Self::Disable => "MTLS_MODE_DISABLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MTLS_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MTLS_MODE_STRICT" => Some(Self::Strict),
+            "MTLS_MODE_PERMISSIVE" => Some(Self::Permissive),
+            "MTLS_MODE_DISABLE" => Some(Self::Disable),
             _ => None,
         }
     }

@@ -1,10 +1,12 @@
 //! Services, ports, inbound sides, exports.
 
-use super::{DecodeError, arcs, bad, host, list, pairs_in, pairs_out, small, strings};
+use super::{DecodeError, arcs, bad, host, list, pairs_in, pairs_out, small, strings, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::listener::{Exports, Inbound, InboundPort};
+use model::mtls::{InboundMtls, MtlsMode};
 use model::service::{Protocol, Service, ServicePort};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 pub(crate) fn service_out(service: &Service) -> p::Service {
@@ -90,6 +92,8 @@ pub(crate) fn inbound_out(inbound: &Inbound) -> p::Inbound {
         group: inbound.group.to_string(),
         labels: pairs_out(&inbound.labels),
         ports: inbound.ports.iter().map(port).collect(),
+        // Proxies that do not know it need it only where something else than the default holds.
+        mtls: (inbound.mtls != InboundMtls::default()).then(|| mtls_out(&inbound.mtls)),
     }
 }
 
@@ -106,6 +110,42 @@ pub(crate) fn inbound_in(inbound: p::Inbound) -> Result<Inbound, DecodeError> {
         group: inbound.group.into(),
         labels: pairs_in(&inbound.labels),
         ports: list("ports", &inbound.ports, port)?,
+        mtls: match inbound.mtls {
+            Some(mtls) => within("mtls", mtls_in(mtls))?,
+            None => InboundMtls::default(),
+        },
+    })
+}
+
+fn mtls_out(mtls: &InboundMtls) -> p::InboundMtls {
+    let port = |(port, mode): (&u16, &MtlsMode)| p::PortMtls { port: (*port).into(), mode: mode_out(*mode) };
+    p::InboundMtls { mode: mode_out(mtls.mode), ports: mtls.ports.iter().map(port).collect() }
+}
+
+fn mtls_in(mtls: p::InboundMtls) -> Result<InboundMtls, DecodeError> {
+    let port = |port: &p::PortMtls| Ok((small("port", port.port)?, mode_in(port.mode)?));
+    let ports: BTreeMap<u16, MtlsMode> = list("ports", &mtls.ports, port)?.into_iter().collect();
+    if ports.len() != mtls.ports.len() {
+        return Err(bad("ports", "a port twice"));
+    }
+    Ok(InboundMtls { mode: mode_in(mtls.mode)?, ports })
+}
+
+fn mode_out(mode: MtlsMode) -> i32 {
+    match mode {
+        MtlsMode::Strict => p::MtlsMode::Strict,
+        MtlsMode::Permissive => p::MtlsMode::Permissive,
+        MtlsMode::Disable => p::MtlsMode::Disable,
+    }
+    .into()
+}
+
+fn mode_in(mode: i32) -> Result<MtlsMode, DecodeError> {
+    Ok(match p::MtlsMode::try_from(mode) {
+        Ok(p::MtlsMode::Strict) => MtlsMode::Strict,
+        Ok(p::MtlsMode::Permissive) => MtlsMode::Permissive,
+        Ok(p::MtlsMode::Disable) => MtlsMode::Disable,
+        Ok(p::MtlsMode::Unspecified) | Err(_) => return Err(bad("mode", format!("unknown value {mode}"))),
     })
 }
 

@@ -79,6 +79,7 @@ fn profile_out(endpoint: &Endpoint, texts: &mut Vec<String>) -> p::EndpointProfi
         identity_indexes: endpoint.identities.iter().map(|id| identity(id, texts)).collect(),
         gateway_identity_index: endpoint.gateway_identity.as_ref().map(|id| identity(id, texts)),
         ipv6: endpoint.address.is_ipv6(),
+        plaintext_ports: endpoint.plaintext_ports.iter().map(|port| (*port).into()).collect(),
     }
 }
 
@@ -199,6 +200,9 @@ fn profile_in(profile: &p::EndpointProfile, texts: &[Arc<str>]) -> Result<(Endpo
                 Some(index) => Some(identity("gateway_identity_index", index)?),
                 None => None,
             },
+            plaintext_ports: list("plaintext_ports", &profile.plaintext_ports, |port| {
+                small("plaintext_ports", *port)
+            })?,
         }),
     };
     Ok((endpoint, profile.ipv6))

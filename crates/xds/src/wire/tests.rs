@@ -112,7 +112,24 @@ fn other_nonsense_is_refused_too() {
     refused("MeshSettings", &settings(unknown, Some(Default::default())), "path.normalization");
     let never = p::HttpConnectionManager { idle_timeout: Some(p::Duration::default()), ..Default::default() };
     refused("MeshSettings", &settings(path, Some(never)), "http.idle_timeout");
+    let mtls = |mode, ports| Some(p::InboundMtls { mode, ports });
+    let inbound = |mtls| p::Inbound { mtls, ..p::Inbound::default() };
+    refused("Inbound", &inbound(mtls(0, vec![])), "mtls.mode");
+    refused("Inbound", &inbound(mtls(4, vec![])), "mtls.mode");
+    let twice = vec![p::PortMtls { port: 80, mode: 1 }, p::PortMtls { port: 80, mode: 3 }];
+    refused("Inbound", &inbound(mtls(2, twice)), "mtls.ports");
     refused("Nothing", &p::Names::default(), "type_url");
+}
+
+/// Proxies that do not know modes yet get nothing new as long as nothing but the default is asked for.
+#[test]
+fn a_workload_of_which_nobody_says_a_mode_is_strict() {
+    let resource = decode(&any_of("Inbound", &p::Inbound::default())).unwrap();
+    let Resource::Inbound(inbound) = &resource else { panic!("{resource:?}") };
+    assert_eq!(inbound.mtls.at(80), model::mtls::MtlsMode::Strict);
+    let key = ResourceKey::Inbound("".into(), "".into());
+    let sent = encode(&key, &resource).any.value().to_vec();
+    assert_eq!(p::Inbound::decode(&*sent).unwrap(), p::Inbound::default());
 }
 
 #[test]
@@ -142,6 +159,7 @@ fn full_slice(uid: impl Fn(usize) -> String) -> EndpointSlice {
             },
             identities: vec![SpiffeId::parse("spiffe://leno.demo/ns/checkout/sa/payments").unwrap()],
             gateway_identity: None,
+            plaintext_ports: Vec::new(),
         }),
         weight: 1,
         state: if i == 7 { EndpointState::Draining } else { EndpointState::Ready },

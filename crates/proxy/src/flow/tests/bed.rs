@@ -389,6 +389,7 @@ fn endpoint(reach: Reach, cluster: &str, address: IpAddr, port: u16) -> Endpoint
             locality: Locality::default(),
             identities: vec![id("shop")],
             gateway_identity: None,
+            plaintext_ports: Vec::new(),
         }),
     }
 }
@@ -442,6 +443,7 @@ pub(super) fn inbound_port(port: u16, protocol: Protocol) -> (ResourceKey, Resou
         group: "shop".into(),
         labels: Vec::new(),
         ports: vec![InboundPort { port, protocol, names: vec![(host(SERVICE), 80)] }],
+        mtls: Default::default(),
     };
     (ResourceKey::Inbound("default".into(), "shop".into()), Resource::Inbound(inbound))
 }

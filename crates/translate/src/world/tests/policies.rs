@@ -231,15 +231,16 @@ fn a_condition_on_identity_is_told_where_nobody_has_one() {
     assert_eq!(said(&format!("{SHOP}{}{open}", policy("p", &format!("{{{from}}}"))), "p"), []);
 }
 
-/// No unit reads this kind: it is reported and taken back all the same.
+/// No unit makes anything of it: it is reported and taken back all the same.
 #[test]
-fn a_kind_that_is_only_read_is_told_of_while_it_is_there() {
-    let text = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: n}\n\
-                spec:\n  mtls: {mode: PERMISSIVE}\n";
+fn an_object_that_is_only_read_is_told_of_while_it_is_there() {
+    let text = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: leno-system}\n\
+                spec:\n  selector: {matchLabels: {app: a}}\n";
     let mut world = world(text);
     let told = world.findings();
     assert_eq!((told.len(), told[0].code, told[0].origin.line), (1, Code::Ignored, 5), "{told:?}");
-    assert!(told[0].cause.contains("the mesh stays STRICT"), "{told:?}");
-    let touched = world.apply(WorldChange::ObjectGone(ObjectRef::new("PeerAuthentication", "n", "p")));
+    assert!(told[0].cause.contains("whose policies are for the whole mesh"), "{told:?}");
+    let touched =
+        world.apply(WorldChange::ObjectGone(ObjectRef::new("PeerAuthentication", "leno-system", "p")));
     assert!(world.findings().is_empty() && touched.is_empty(), "{touched:?}");
 }

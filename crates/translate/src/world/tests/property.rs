@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 13;
+const DOCUMENTS: u8 = 14;
 const SORTS: u8 = DOCUMENTS + 5;
 const SLOTS: u8 = 3;
 const VARIANTS: u8 = 6;
@@ -133,10 +133,9 @@ fn backend(slot: u8, variant: u8) -> String {
     )
 }
 
-/// What stands beside others of its kind, or means nothing yet.
+/// What stands beside others of its kind.
 fn beside(slot: u8, variant: u8) -> String {
     let domain = pick(&["leno.test", "other.test"], variant);
-    let mode = pick(&["STRICT", "UNSET"], variant);
     match slot {
         0 => format!(
             "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: default}}\nspec: {{trustDomain: {domain}, pathNormalization: {{normalization: NONE}}}}\n"
@@ -145,9 +144,26 @@ fn beside(slot: u8, variant: u8) -> String {
             "apiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: north}}\nspec: {{zone: z{variant}}}\n"
         ),
         _ => format!(
-            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: default, namespace: a}}\nspec: {{mtls: {{mode: {mode}}}}}\n"
+            "apiVersion: leno.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: south}}\nspec: {{zone: z{variant}}}\n"
         ),
     }
+}
+
+/// Of the mesh, a namespace, and workloads with a port of their own.
+fn peer_authentication(slot: u8, variant: u8) -> String {
+    let namespace = pick(&["leno-system", "a", "a"], slot);
+    let created = pick(&["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"], variant + slot);
+    let mode = pick(&["STRICT", "DISABLE", "UNSET", "PERMISSIVE"], variant);
+    let app = pick(&["x", "y"], variant / 2);
+    let narrow = match (slot, variant % 3) {
+        (2, 0 | 1) => format!(
+            ", selector: {{matchLabels: {{app: {app}}}}}, portLevelMtls: {{'8080': {{mode: DISABLE}}, '81': {{mode: UNSET}}}}"
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: pa{slot}, namespace: {namespace}, creationTimestamp: {created}}}\nspec: {{mtls: {{mode: {mode}}}{narrow}}}\n"
+    )
 }
 
 fn traffic(slot: u8, variant: u8) -> String {
@@ -184,6 +200,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         9 => leno(slot, content),
         10 => backend(slot, content),
         11 => traffic(slot, content),
+        12 => peer_authentication(slot, content),
         _ => beside(slot, content),
     }
 }
@@ -213,7 +230,7 @@ fn change((sort, slot, variant): Step) -> WorldChange {
     let (gone, content) = (variant == 0, variant.max(1));
     let document = match sort {
         0..DOCUMENTS => document(sort, slot, content),
-        13 | 14 => {
+        14 | 15 => {
             let (uid, namespace) = (format!("w{slot}{}", content % 2), pick(&["a", "a", "b"], slot));
             let state = if content > 3 { EndpointState::Draining } else { EndpointState::Ready };
             return match gone {
@@ -221,7 +238,7 @@ fn change((sort, slot, variant): Step) -> WorldChange {
                 false => WorldChange::Workload(workload(&uid, namespace, &format!("g{slot}"), state)),
             };
         }
-        15 => {
+        16 => {
             let domain = TrustDomain::parse("leno.test").unwrap();
             let bundle = TrustBundle { trust_domain: domain, roots: vec![vec![content]] };
             return WorldChange::Trust(if gone { Vec::new() } else { vec![bundle] });
@@ -358,7 +375,7 @@ proptest! {
         let says_something = text.lines().any(|line| !line.trim_start().starts_with(['#', '-', '.', '%']) && !line.trim().is_empty());
         prop_assert!(!objects.is_empty() || !findings.is_empty() || !says_something, "{text}");
         let mut world = World::new(place());
-        for step in [(0, 0, 1), (2, 0, 1), (4, 0, 1), (7, 0, 1), (7, 2, 1), (12, 0, 1), (15, 0, 2)] {
+        for step in [(0, 0, 1), (2, 0, 1), (4, 0, 1), (7, 0, 1), (7, 2, 1), (13, 0, 1), (12, 2, 1), (16, 0, 2)] {
             world.apply(change(step));
         }
         for object in objects {

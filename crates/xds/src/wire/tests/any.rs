@@ -7,6 +7,7 @@ use model::filter::{
     ResponseHeaders, Rewrite,
 };
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
+use model::mtls::{InboundMtls, MtlsMode};
 use model::names::Names;
 use model::route::{
     HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
@@ -21,7 +22,7 @@ use model::traffic::{
 };
 use model::trust::TrustBundle;
 use model::{Hostname, Locality, MeshSettings, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
@@ -93,10 +94,12 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
         "\\PC{0,8}",
     ];
     let first = (uid, any::<IpAddr>(), any::<u16>(), reach, text());
-    let second = (locality(), vec(identity(), 0..3), of(identity()), any::<u32>(), state);
+    let plaintext_ports = vec(any::<u16>(), 0..3);
+    let second = (locality(), vec(identity(), 0..3), of(identity()), any::<u32>(), state, plaintext_ports);
     (first, second).prop_map(|((uid, address, port, reach, cluster), second)| {
-        let (locality, identities, gateway_identity, weight, state) = second;
-        let profile = EndpointProfile { reach, cluster, locality, identities, gateway_identity };
+        let (locality, identities, gateway_identity, weight, state, plaintext_ports) = second;
+        let profile =
+            EndpointProfile { reach, cluster, locality, identities, gateway_identity, plaintext_ports };
         Endpoint { uid: uid.into(), address, port, weight, state, profile: profile.into() }
     })
 }
@@ -314,12 +317,13 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn inbound() -> impl Strategy<Value = Inbound> {
     let port = (any::<u16>(), protocol(), vec((host(), any::<u16>()), 0..3))
         .prop_map(|(port, protocol, names)| InboundPort { port, protocol, names });
-    (text(), text(), pairs(), vec(port, 0..3)).prop_map(|(namespace, group, labels, ports)| Inbound {
-        namespace,
-        group,
-        labels,
-        ports,
-    })
+    (text(), text(), pairs(), vec(port, 0..3), inbound_mtls())
+        .prop_map(|(namespace, group, labels, ports, mtls)| Inbound { namespace, group, labels, ports, mtls })
+}
+
+fn inbound_mtls() -> impl Strategy<Value = InboundMtls> {
+    let mode = || prop_oneof![Just(MtlsMode::Strict), Just(MtlsMode::Permissive), Just(MtlsMode::Disable)];
+    (mode(), btree_map(any::<u16>(), mode(), 0..3)).prop_map(|(mode, ports)| InboundMtls { mode, ports })
 }
 
 fn gateway() -> impl Strategy<Value = Gateway> {
