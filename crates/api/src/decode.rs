@@ -75,6 +75,12 @@ pub(crate) fn decode<T: DeserializeOwned>(
     Decoded { value, problems, ignored }
 }
 
+/// Reads `node` as a `T`; `None` when any of it was not understood.
+pub(crate) fn whole<T: DeserializeOwned>(node: &Node) -> Option<T> {
+    let found = decode::<T>(node, &[]);
+    found.value.filter(|_| found.problems.is_empty())
+}
+
 const LINE_FIELD: &str = "$line";
 const UNSUPPORTED: &str = "$unsupported";
 const IGNORED: &str = "$ignored";

@@ -5,6 +5,7 @@
 
 use model::{Code, Finding, ObjectRef, Origin, Severity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// A field that is left out, written as `null`, or there.
 pub type Nullable<T> = Option<Option<T>>;
@@ -113,6 +114,31 @@ pub struct ProxyReport {
     /// Its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Nullable<CertificateReport>,
+    /// What its ports take from callers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls: Option<MtlsReport>,
+}
+
+/// What the ports of a workload take from callers, and who says so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MtlsReport {
+    /// Of all ports that are not named.
+    #[serde(flatten)]
+    pub mode: ModeReport,
+    /// Of ports for which something was said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<String, ModeReport>,
+}
+
+/// A mode of mutual TLS, and who says so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModeReport {
+    /// `STRICT`, `PERMISSIVE` or `DISABLE`.
+    pub mode: String,
+    /// `PeerAuthentication/NAME.NAMESPACE`; `None`: nobody, it is the default.
+    pub by: Option<String>,
 }
 
 /// A cluster, as the management plane sees it.

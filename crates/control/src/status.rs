@@ -7,9 +7,10 @@ use crate::stream::{ControlStream, StreamPeer};
 use crate::task::Now;
 use api::report::{
     CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport, KnownClusters,
-    ProxyReport, SyncState,
+    ModeReport, MtlsReport, ProxyReport, SyncState,
 };
 use identity::freshness::{CertificateValidity, Freshness};
+use model::mtls::ModeOrigin;
 use model::time::rfc3339;
 use planes::report::{certificate_state, value};
 use serde_json::Value;
@@ -70,8 +71,20 @@ fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: No
         since: Some(since.map(rfc3339)),
         age_seconds: age.map(|age| age.as_secs_f64()),
         certificate: Some(registration.expires_s.map(|at| certificate(at, plane, now))),
+        mtls: mtls(&registration.namespace, &registration.group, plane),
         ..ProxyReport::default()
     }
+}
+
+/// What the ports of a group's workloads take from callers.
+fn mtls(namespace: &str, group: &str, plane: &Plane) -> Option<MtlsReport> {
+    let effective = plane.world.mtls(namespace, group)?;
+    let report = |said: &ModeOrigin| ModeReport {
+        mode: said.mode.as_str().into(),
+        by: said.origin.as_ref().map(|origin| origin.object.to_string()),
+    };
+    let ports = effective.ports.iter().map(|(port, said)| (port.to_string(), report(said)));
+    Some(MtlsReport { mode: report(&effective.mode), ports: ports.collect() })
 }
 
 /// A proxy's certificate: until when, and whether that is too soon for one that is renewed in time.
@@ -116,6 +129,7 @@ fn proxy(stream: &ControlStream, plane: &Plane, now: Now) -> ProxyReport {
                 identity: Some(identity.to_string()),
                 address: Some(remote.to_string()),
                 version: Some(version.to_string()),
+                mtls: mtls(&key.namespace, &key.group, plane),
                 ..report
             }
         }

@@ -44,10 +44,28 @@ impl Scheme {
     }
 }
 
+/// Where a request comes into the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryPoint {
+    /// At a gateway's listener.
+    Gateway,
+    /// At a workload that takes plaintext. The number of hops says what stands in front of the gateways, so only
+    /// proxies in the list are trusted here.
+    Workload,
+}
+
 /// What is believed of a request's `x-forwarded-for` and `x-forwarded-proto`, which `peer` sent over its
 /// connection. `None`: nothing, and the peer is the caller.
-pub fn believe(settings: &HttpConnections, peer: IpAddr, headers: &dyn Headers) -> Option<Forwarded> {
-    let trust = Trust::of(settings)?;
+pub fn believe(
+    settings: &HttpConnections,
+    at: EntryPoint,
+    peer: IpAddr,
+    headers: &dyn Headers,
+) -> Option<Forwarded> {
+    let trust = match (Trust::of(settings)?, at) {
+        (Trust::Hops(_), EntryPoint::Workload) => return None,
+        (trust, _) => trust,
+    };
     let peer = peer.to_canonical();
     if !trust.covers(peer) {
         return None;

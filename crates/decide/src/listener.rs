@@ -7,6 +7,7 @@ mod tests;
 use crate::host;
 use model::address::{is_mesh_only, is_proxy_port};
 use model::listener::{Gateway, Inbound};
+use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
 use model::service::Protocol;
 use model::trust::{Proof, Voucher};
@@ -126,45 +127,69 @@ fn is_cluster_local(host: &Hostname) -> bool {
     host.is_within("svc.cluster.local") || host.is_within("backend.leno")
 }
 
-/// Finds the local port of an inbound destination, or refuses what is not this workload's, or not for this
+/// Finds the local port that a peer of the mesh asks for, or refuses what is not this workload's, or not for this
 /// caller.
 ///
 /// # Errors
 /// [`Reason::NotMyDestination`] for another host's address, a name that no port here has, and the
-/// proxy's own ports; for foreign callers also [`Reason::NotExported`] for all but global names.
+/// proxy's own ports; for foreign callers also [`Reason::NotExported`] for all but global names;
+/// [`Reason::MtlsDisabled`] for a port that takes plaintext alone.
 pub fn inbound(
     inbound: &Inbound,
     own: &[IpAddr],
     to: &Destination,
     by: PeerCluster,
 ) -> Result<Local, Reason> {
-    let refused = Err(Reason::NotMyDestination);
-    match to {
-        Destination::Address(_) if by == PeerCluster::Remote => Err(Reason::NotExported),
+    let local = match to {
+        Destination::Address(_) if by == PeerCluster::Remote => return Err(Reason::NotExported),
         Destination::Name(host, _) if by == PeerCluster::Remote && is_cluster_local(host) => {
-            Err(Reason::NotExported)
+            return Err(Reason::NotExported);
         }
-        Destination::Address(address) => {
-            let (ip, port) = (address.ip().to_canonical(), address.port());
-            if ip.is_loopback() || ip.is_unspecified() || is_proxy_port(port) || port == 0 {
-                return refused;
-            }
-            if !own.iter().any(|own| own.to_canonical() == ip) {
-                return refused;
-            }
-            let known = inbound.ports.iter().find(|known| known.port == port);
-            Ok(Local { port, protocol: known.map_or(Protocol::Tcp, |known| known.protocol) })
-        }
+        Destination::Address(address) => at_address(inbound, own, *address)?,
         Destination::Name(host, port) => {
             let named = |names: &[(Hostname, u16)]| names.iter().any(|(h, p)| h == host && p == port);
             match inbound.ports.iter().find(|known| named(&known.names)) {
                 Some(known) if !is_proxy_port(known.port) => {
-                    Ok(Local { port: known.port, protocol: known.protocol })
+                    Local { port: known.port, protocol: known.protocol }
                 }
-                _ => refused,
+                _ => return Err(Reason::NotMyDestination),
             }
         }
+    };
+    takes(inbound.mtls.at(local.port), TransportSecurity::MutualTls)?;
+    Ok(local)
+}
+
+/// Finds the local port that somebody called past the mesh, in plaintext.
+///
+/// # Errors
+/// [`Reason::Plaintext`] for a port that takes mutual TLS alone; [`Reason::NotMyDestination`] as [`inbound`].
+pub fn plaintext(inbound: &Inbound, own: &[IpAddr], to: SocketAddr) -> Result<Local, Reason> {
+    // First, so that who is refused everywhere learns of nothing else.
+    takes(inbound.mtls.at(to.port()), TransportSecurity::Plaintext)?;
+    at_address(inbound, own, to)
+}
+
+/// Whether a port of this mode takes what came by this way.
+///
+/// # Errors
+/// [`Reason::Plaintext`], [`Reason::MtlsDisabled`].
+pub fn takes(mode: MtlsMode, transport: TransportSecurity) -> Result<(), Reason> {
+    match transport {
+        _ if mode.takes(transport) => Ok(()),
+        TransportSecurity::Plaintext => Err(Reason::Plaintext),
+        TransportSecurity::MutualTls => Err(Reason::MtlsDisabled),
     }
+}
+
+fn at_address(inbound: &Inbound, own: &[IpAddr], to: SocketAddr) -> Result<Local, Reason> {
+    let (ip, port) = (to.ip().to_canonical(), to.port());
+    let is_elsewhere = ip.is_loopback() || ip.is_unspecified() || is_proxy_port(port) || port == 0;
+    if is_elsewhere || !own.iter().any(|own| own.to_canonical() == ip) {
+        return Err(Reason::NotMyDestination);
+    }
+    let known = inbound.ports.iter().find(|known| known.port == port);
+    Ok(Local { port, protocol: known.map_or(Protocol::Tcp, |known| known.protocol) })
 }
 
 /// Index of the gateway's listener for a request that came in `at` this place, with this authority: an exact host

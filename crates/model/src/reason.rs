@@ -126,4 +126,5 @@ reasons! {
     StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long; it must read on, or open fewer at a time.";
     AmbiguousPath: "path_is_ambiguous" 400 3 "DPE" Downstream Never "Applications read this path in different ways (`;`, `//`, or an encoded `/`, `;`, `?`, `#` or `%`), and a rule or policy treats them differently; let it treat them alike, or set pathNormalization.";
     FilterFailed: "filter_failed" 500 13 "" Configuration Never "A filter that must not be passed by could not tell; look at the service that it asks.";
+    MtlsDisabled: "mutual_tls_disabled" 503 14 "NR" Policy Safe "A PeerAuthentication says DISABLE for this port, which takes plaintext alone; across networks there is none: say PERMISSIVE there.";
 }

@@ -35,7 +35,7 @@ use tokio::net::TcpStream;
 
 /// Streams that a caller from outside may have open on one connection: the least that RFC 9113 section 6.5.2 advises,
 /// for each costs some ten kilobytes by being open. More: `REFUSED_STREAM`.
-const EDGE_STREAMS_MAX: u32 = 100;
+pub(crate) const EDGE_STREAMS_MAX: u32 = 100;
 
 /// The host in the snapshot, or from the control plane.
 ///

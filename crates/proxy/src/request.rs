@@ -23,7 +23,7 @@ use crate::failure::ResponseFormat;
 use bytes::Bytes;
 use codec::Body;
 use decide::Headers;
-use decide::forwarded::{self, Forwarded, Scheme};
+use decide::forwarded::{self, EntryPoint, Forwarded, Scheme};
 use decide::path::Path;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -92,6 +92,8 @@ impl Authority {
 
 /// What is done to headers where callers from outside come in.
 pub(crate) struct Edge<'a> {
+    /// Where that is.
+    pub(crate) at: EntryPoint,
     /// The caller's address.
     pub(crate) peer: IpAddr,
     /// The same as text, for `x-forwarded-for`, when what came in is not believed.
@@ -123,7 +125,7 @@ pub(crate) fn receive(
         headers.insert(header::HOST, authority.value().clone());
     }
     let believed =
-        edge.as_ref().and_then(|edge| forwarded::believe(&settings.http, edge.peer, &Fields(&headers)));
+        edge.as_ref().and_then(|e| forwarded::believe(&settings.http, e.at, e.peer, &Fields(&headers)));
     let client = believed.as_ref().map(|believed| believed.client);
     let from = if edge.is_some() { CameFrom::Outside } else { CameFrom::Mesh };
     let stripped = count_stripped(&headers, from);

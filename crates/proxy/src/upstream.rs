@@ -22,7 +22,7 @@ use decide::Dice;
 use decide::dice::Pcg;
 use http::Version;
 use model::Reason;
-use model::service::{Endpoint, Protocol, ServicePort};
+use model::service::{Endpoint, Protocol, Reach, ServicePort};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -126,6 +126,11 @@ impl Target {
     fn address(&self, endpoint: &Endpoint) -> SocketAddr {
         let port = if endpoint.port == 0 { self.target_port } else { endpoint.port };
         SocketAddr::new(endpoint.address, port)
+    }
+
+    /// How the application is reached at `endpoint`: in plaintext where that takes nothing else.
+    fn reach<'e>(&self, endpoint: &'e Endpoint) -> &'e Reach {
+        endpoint.reach_at(self.address(endpoint).port())
     }
 
     /// The same for a caller who speaks `version`: where nothing is declared, the application is expected to

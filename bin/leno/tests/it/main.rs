@@ -30,3 +30,4 @@ mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
 mod usage; // exit codes for wrong usage and for help
 mod wire; // 6: nothing in plaintext, nobody without an identity
+mod modes; // 6, where a PeerAuthentication says otherwise

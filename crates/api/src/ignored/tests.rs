@@ -106,8 +106,6 @@ const NO_EFFECT: &[(&str, &str, &str, &str)] = &[
         "targetRef: {group: a.b, kind: Gateway, name: g}",
         "spec.targetRef.group",
     ),
-    ("PeerAuthentication", "selector: {}", "mtls: {mode: PERMISSIVE}", "spec.mtls.mode"),
-    ("PeerAuthentication", "selector: {}", "mtls: {mode: DISABLE}", "spec.mtls.mode"),
     ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: true}", "spec.telemetry.accessLog"),
     ("MeshSettings", "mtls: Strict", "telemetry: {accessLog: false}", "spec.telemetry.accessLog"),
     ("Cluster", "network: n", "type: Kubernetes", "spec.type"),

@@ -2,7 +2,7 @@
 
 use super::{KindSpec, LENO_GROUP, ObjectKind};
 use crate::duration;
-use crate::meta::Meta;
+use crate::meta::{Meta, ROOT_NAMESPACE};
 use crate::validation::ValidationReport;
 use model::TrustDomain;
 use model::authz::Cidr;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct MeshSettingsSpec {
     /// SPIFFE trust domain of this mesh.
     pub trust_domain: Option<String>,
-    /// `Strict`; nothing else is supported yet.
+    /// `Strict`; a `PeerAuthentication` says what else holds.
     pub mtls: Option<MeshMtlsMode>,
     /// What happens to destinations that the mesh does not know; absent: `AllowAny`.
     pub outbound: Option<OutboundMode>,
@@ -54,7 +54,10 @@ impl KindSpec for MeshSettingsSpec {
             report.bad("spec.trustDomain", &cause, "use lower-case letters, digits, `.`, `-` and `_`");
         }
         if self.mtls == Some(MeshMtlsMode::Permissive) {
-            report.unsupported("spec.mtls", "Permissive", "write `Strict`");
+            let fix = format!(
+                "write `Strict`; a PeerAuthentication without a selector in {ROOT_NAMESPACE} says PERMISSIVE for the mesh"
+            );
+            report.unsupported("spec.mtls", "Permissive", fix);
         }
         if self.outbound == Some(OutboundMode::RegistryOnly) {
             report.unsupported(

@@ -1,8 +1,11 @@
-//! Istio `PeerAuthentication`. The mesh is always STRICT, so what asks for less is told that it has no effect.
+//! Istio `PeerAuthentication`: what workloads take from their callers. Where nobody says anything it is STRICT, while
+//! Istio's own default is PERMISSIVE.
 
 use super::{ISTIO_SECURITY_GROUP, KindSpec, ObjectKind};
+use crate::decode;
 use crate::fields::selector::WorkloadSelector;
 use crate::meta::{Meta, ROOT_NAMESPACE};
+use crate::node::Node;
 use crate::validation::ValidationReport;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -31,12 +34,22 @@ impl KindSpec for PeerAuthenticationSpec {
         group: ISTIO_SECURITY_GROUP,
         versions: &["v1", "v1beta1"],
         namespaced: true,
-        doc: "What callers prove; always STRICT so far",
+        doc: "Whether callers prove who they are: mutual TLS, plaintext, or both",
         columns: &[("MODE", "spec.mtls.mode"), ("SELECTOR", "spec.selector.matchLabels")],
     };
 
     fn absent() -> Option<Self> {
         Some(Self::default())
+    }
+
+    fn fail_closed(document: Option<&Node>) -> Option<Self> {
+        let selector = document.and_then(|document| document.get("spec")?.get("selector"));
+        Some(Self {
+            // One that cannot be read may mean anybody in the namespace.
+            selector: selector.and_then(decode::whole),
+            mtls: Some(MutualTls { mode: Some(MutualTlsMode::Strict) }),
+            ..Self::default()
+        })
     }
 
     fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
@@ -49,9 +62,6 @@ impl KindSpec for PeerAuthenticationSpec {
                 report.no_effect("spec.selector", &cause, "put the policy into the workloads' own namespace");
             }
         }
-        if let Some(mtls) = &self.mtls {
-            one_mode(mtls, "spec.mtls", report);
-        }
         let Some(ports) = &self.port_level_mtls else { return };
         if ports.is_empty() {
             report.bad("spec.portLevelMtls", "is empty", "remove it");
@@ -59,12 +69,9 @@ impl KindSpec for PeerAuthenticationSpec {
             let fix = "add `selector.matchLabels`, or say the same for all ports with `mtls`";
             report.bad("spec.portLevelMtls", "stands without a selector", fix);
         }
-        for (port, mtls) in ports {
+        for port in ports.keys().filter(|port| !port.parse().is_ok_and(|number: u16| number > 0)) {
             let path = format!("spec.portLevelMtls.{port}");
-            if !port.parse().is_ok_and(|number: u16| number > 0) {
-                report.bad(&path, "is no port", "write a port from 1 to 65535");
-            }
-            one_mode(mtls, &path, report);
+            report.bad(&path, "is no port", "write a port from 1 to 65535");
         }
     }
 }
@@ -81,26 +88,14 @@ pub struct MutualTls {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum MutualTlsMode {
-    /// What holds for the namespace, else for the mesh, which is STRICT.
+    /// What holds for the namespace, else for the mesh, which is STRICT by default.
     Unset,
-    /// Plaintext; no effect yet.
+    /// Plaintext alone.
     Disable,
-    /// Both; no effect yet.
+    /// Both.
     Permissive,
-    /// Mutual TLS.
+    /// Mutual TLS alone.
     Strict,
-}
-
-fn one_mode(mtls: &MutualTls, at: &str, report: &mut ValidationReport<'_>) {
-    let mode = match mtls.mode {
-        Some(MutualTlsMode::Disable) => "DISABLE",
-        Some(MutualTlsMode::Permissive) => "PERMISSIVE",
-        Some(MutualTlsMode::Strict | MutualTlsMode::Unset) | None => return,
-    };
-    let cause =
-        format!("is {mode}, which has no effect yet: the mesh stays STRICT and refuses plaintext callers");
-    let fix = "write `STRICT`, and let callers without a proxy come through a Gateway";
-    report.no_effect(&format!("{at}.mode"), &cause, fix);
 }
 
 #[cfg(test)]

@@ -11,14 +11,16 @@ use anyhow::Context;
 use decide::authz::{Facts, RemoteIp};
 use decide::explain::{Explanation, Judgement, Verdict, explain, judge};
 use decide::filter::LocalReply;
+use decide::forwarded::EntryPoint;
 use decide::plan::Scope;
 use decide::route::Table;
 use decide::{RequestView, forwarded, host, listener};
 use http::{StatusCode, Uri};
 use model::listener::{Gateway, Inbound};
+use model::mtls::{ModeOrigin, MtlsMode, TransportSecurity};
 use model::route::{Parent, RouteRule};
 use model::settings::HttpConnections;
-use model::{Hostname, MeshSettings, Origin, Policy, Resource, SpiffeId, Subscription, TrustDomain};
+use model::{Hostname, MeshSettings, Origin, Policy, Reason, Resource, SpiffeId, Subscription, TrustDomain};
 use serde_json::Value;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -37,6 +39,9 @@ pub(crate) struct Request {
     /// Which workload group calls; without it nobody has proved anything
     #[arg(long, value_name = "NAMESPACE/GROUP", conflicts_with = "gateway")]
     from: Option<String>,
+    /// The caller has no proxy: it reaches the workload itself, in plaintext
+    #[arg(long, conflicts_with_all = ["from", "gateway"])]
+    plaintext: bool,
     /// Address that connects; without it, conditions on addresses count against the request
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
@@ -107,7 +112,18 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
     let mut is_denied = false;
     if let Some(sent) = way.sent.as_ref().filter(|sent| sent.reply.is_none()) {
         for callee in callees(&world, &way) {
-            let facts = Facts { peer: peer.as_ref(), peer_ip, remote_ip, port: callee.port, http: None };
+            describe_mode(&callee, &mut text);
+            // A caller's proxy speaks what the callee takes.
+            let is_plaintext = args.plaintext || callee.mtls.mode == MtlsMode::Disable;
+            if is_plaintext && !callee.mtls.mode.takes(TransportSecurity::Plaintext) {
+                is_denied = true;
+                let row = Reason::Plaintext.row();
+                let _ = writeln!(text, "at        {}: {}: {}", callee.group, row.code, row.advice);
+                continue;
+            }
+            let (peer, remote_ip) =
+                if is_plaintext { (None, RemoteIp::Peer) } else { (peer.as_ref(), remote_ip) };
+            let facts = Facts { peer, peer_ip, remote_ip, port: callee.port, http: None };
             let told = judge(sent, &view, &callee.policies, &facts);
             is_denied |= told.verdict != Verdict::Allowed;
             describe("at", &callee.group, &told, &mut text);
@@ -170,8 +186,10 @@ fn enter(args: &Request, world: &World, authority: &str) -> Result<Entrance, Fai
         if resources.is_empty() {
             return Err(Failure::new(USAGE, format!("no service is called {called}")));
         }
-        let is_own =
-            |rule: &RouteRule| matches!(&rule.parent, Parent::Service { host, .. } if *host == called);
+        // Rules are followed by the caller's proxy.
+        let is_own = |rule: &RouteRule| {
+            !args.plaintext && matches!(&rule.parent, Parent::Service { host, .. } if *host == called)
+        };
         let table = Table::compile(rules(&resources).filter(|rule| is_own(rule)));
         return Ok(Entrance { table, called: Some(called), port, policies: Vec::new() });
     };
@@ -224,7 +242,7 @@ fn enter_from_outside(
     ip: Option<IpAddr>,
     headers: &mut Vec<(String, String)>,
 ) -> Option<IpAddr> {
-    let believed = ip.and_then(|ip| forwarded::believe(settings, ip, headers));
+    let believed = ip.and_then(|ip| forwarded::believe(settings, EntryPoint::Gateway, ip, headers));
     headers.retain(|(name, _)| name != "x-forwarded-for" && name != "x-forwarded-proto");
     let (client, sent_on, scheme) = match believed {
         Some(told) => {
@@ -252,6 +270,8 @@ struct Callee {
     group: String,
     /// The application's.
     port: u16,
+    /// What that takes from callers.
+    mtls: ModeOrigin,
     policies: Vec<Arc<Policy>>,
 }
 
@@ -274,7 +294,9 @@ fn callees(world: &World, way: &Explanation) -> Vec<Callee> {
         };
         if let Some(port) = inbound.ports.iter().find(|port| port.names.iter().any(is_asked)) {
             let group = format!("{}/{}", inbound.namespace, inbound.group);
-            callees.push(Callee { group, port: port.port, policies: policies(resources) });
+            let mtls = world.mtls(&inbound.namespace, &inbound.group);
+            let mtls = mtls.map(|mtls| mtls.at(port.port).clone()).unwrap_or_default();
+            callees.push(Callee { group, port: port.port, mtls, policies: policies(resources) });
         }
     }
     callees
@@ -325,6 +347,14 @@ fn answer(reply: &LocalReply, by: &str) -> String {
     match reply.location() {
         Some(location) => format!("{}{by}: redirected to {location}", reply.status),
         None => format!("{}{by}: answered by a filter of the rule", reply.status),
+    }
+}
+
+/// What a callee's port takes from its callers, where somebody has said so; else it is STRICT.
+fn describe_mode(callee: &Callee, text: &mut String) {
+    if let Some(origin) = &callee.mtls.origin {
+        let (group, port, mode) = (&callee.group, callee.port, callee.mtls.mode.as_str());
+        let _ = writeln!(text, "mtls      {group}, port {port}: {mode} by {}", place(origin));
     }
 }
 

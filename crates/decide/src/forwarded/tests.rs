@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Who the caller is, and what is sent on.
 
-use super::{FORWARDED_FOR_BYTES_MAX, Forwarded, Scheme, believe, original};
+use super::{EntryPoint, FORWARDED_FOR_BYTES_MAX, Forwarded, Scheme, believe, original};
 use model::authz::Cidr;
 use model::settings::HttpConnections;
 
@@ -16,7 +16,7 @@ fn cidrs(blocks: &[&str]) -> HttpConnections {
 
 fn ask(settings: &HttpConnections, peer: &str, headers: &[(&str, &str)]) -> Option<Forwarded> {
     let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    believe(settings, peer.parse().unwrap(), &headers)
+    believe(settings, EntryPoint::Gateway, peer.parse().unwrap(), &headers)
 }
 
 /// `expected`: the caller and `x-forwarded-for` as it is sent on.
@@ -34,6 +34,20 @@ const PEER: &str = "10.0.0.1";
 fn nothing_is_believed_by_default() {
     let headers = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")];
     assert_eq!(ask(&HttpConnections::default(), PEER, &headers), None);
+}
+
+/// The number of hops says what is in front of the gateways.
+#[test]
+fn at_a_workload_only_those_in_the_list_are_believed() {
+    let headers = vec![("x-forwarded-for".to_owned(), "1.1.1.1".to_owned())];
+    let client = |settings: &HttpConnections| {
+        let believed = believe(settings, EntryPoint::Workload, PEER.parse().unwrap(), &headers);
+        believed.map(|believed| believed.client.to_string())
+    };
+    assert_eq!(client(&HttpConnections::default()), None);
+    assert_eq!(client(&hops(1)), None);
+    assert_eq!(client(&cidrs(&["10.0.0.0/8"])).as_deref(), Some("1.1.1.1"));
+    assert_eq!(client(&cidrs(&["192.0.2.0/24"])), None);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 use super::*;
 use model::SpiffeId;
 use model::listener::{GatewayListener, InboundPort};
+use model::mtls::InboundMtls;
+use std::collections::BTreeMap;
 
 fn host(text: &str) -> Hostname {
     Hostname::parse(text).unwrap()
@@ -103,6 +105,43 @@ fn foreign_callers_reach_global_names_only() {
     }
     assert_eq!(reached("web.mesh.internal:80", PeerCluster::Remote), Ok(8080));
     assert_eq!(reached("web.mesh.internal:81", PeerCluster::Remote), Err(Reason::NotMyDestination));
+}
+
+#[test]
+fn each_port_takes_what_its_mode_says_whatever_it_is_called() {
+    let names = vec![(host("web.mesh.internal"), 80)];
+    let port = InboundPort { port: 8080, protocol: Protocol::Http1, names };
+    let mut side = Inbound {
+        namespace: "n".into(),
+        group: "g".into(),
+        labels: Vec::new(),
+        ports: vec![port],
+        mtls: InboundMtls { mode: MtlsMode::Strict, ports: BTreeMap::from([(8080, MtlsMode::Strict)]) },
+    };
+    let own: [IpAddr; 1] = ["10.0.0.5".parse().unwrap()];
+    let port = |found: Result<Local, Reason>| found.map(|local| local.port);
+    for (mode, in_mesh, past_it) in [
+        (MtlsMode::Strict, Ok(8080), Err(Reason::Plaintext)),
+        (MtlsMode::Permissive, Ok(8080), Ok(8080)),
+        (MtlsMode::Disable, Err(Reason::MtlsDisabled), Ok(8080)),
+    ] {
+        side.mtls.ports.insert(8080, mode);
+        for to in ["10.0.0.5:8080", "web.mesh.internal:80"] {
+            let found = inbound(&side, &own, &parse_destination(to).unwrap(), PeerCluster::Local);
+            assert_eq!(port(found), in_mesh, "{mode:?} {to}");
+        }
+        let past = |to: &str| port(plaintext(&side, &own, to.parse().unwrap()));
+        assert_eq!(past("10.0.0.5:8080"), past_it, "{mode:?}");
+        assert_eq!(past("10.0.0.5:8081"), Err(Reason::Plaintext), "{mode:?} is of another port");
+        // Somebody else's address, and the proxy's own ports.
+        for to in ["10.0.0.6:8080", "127.0.0.1:8080"] {
+            assert_eq!(past(to), past_it.and(Err(Reason::NotMyDestination)), "{to}");
+        }
+    }
+    side.mtls.mode = MtlsMode::Permissive;
+    assert_eq!(port(plaintext(&side, &own, "10.0.0.5:9999".parse().unwrap())), Ok(9999));
+    let own_port = plaintext(&side, &own, "10.0.0.5:15000".parse().unwrap());
+    assert_eq!(own_port.err(), Some(Reason::NotMyDestination));
 }
 
 #[test]

@@ -36,6 +36,10 @@ pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
                 "protocol": format!("{:?}", port.protocol),
                 "names": port.names.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
+            "mtls": json!({
+                "mode": inbound.mtls.mode.as_str(),
+                "ports": inbound.mtls.ports.iter().map(|(port, mode)| (port.to_string(), json!(mode.as_str()))).collect::<serde_json::Map<_, _>>(),
+            }),
         })),
         "gateway": snapshot.gateway.as_ref().map(|gateway| json!({
             "name": format!("{}/{}", gateway.gateway.namespace, gateway.gateway.name),

@@ -1,10 +1,12 @@
-//! Which port of the local application somebody asks for, by a header or by the authority of a CONNECT.
-//! `decide::listener` says whether that is ours to give.
+//! Which port of the local application somebody asks for: by a header, by the authority of a CONNECT, or by calling it
+//! past the mesh. `decide::listener` says whether that is ours to give.
 
 use crate::request::HEADER_DESTINATION;
 use crate::snapshot::Snapshot;
 use decide::listener::{self, AppProtocol, Destination, Local, PeerCluster};
 use http::HeaderMap;
+use model::listener::Inbound;
+use model::mtls::TransportSecurity;
 use model::service::Protocol;
 use model::{Hostname, Reason};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -56,17 +58,50 @@ pub(super) fn arrive(
         Destination::Address(address) => (address.ip(), None),
         Destination::Name(host, _) => (own_address(snapshot), Some(host.clone())),
     };
+    Ok(target(inbound, local, ip, host, app_protocol))
+}
+
+/// The local port that a captured connection called.
+///
+/// # Errors
+/// Why there is none; [`Reason::Plaintext`] as long as nothing is known.
+pub(super) fn arrive_in_plaintext(snapshot: &Snapshot, to: SocketAddr) -> Result<InboundTarget, Reason> {
+    let Some(inbound) = &snapshot.inbound else { return Err(Reason::Plaintext) };
+    let local = listener::plaintext(inbound, &snapshot.own, to)?;
+    Ok(target(inbound, local, to.ip(), None, AppProtocol::Http1))
+}
+
+/// Whether a port still takes what comes to it by this way.
+///
+/// # Errors
+/// Why not.
+pub(super) fn may_arrive(
+    snapshot: &Snapshot,
+    target: &InboundTarget,
+    transport: TransportSecurity,
+) -> Result<(), Reason> {
+    let mtls = snapshot.inbound.as_ref().map(|inbound| inbound.mtls.at(target.local.port));
+    listener::takes(mtls.unwrap_or_default(), transport)
+}
+
+fn target(
+    inbound: &Inbound,
+    local: Local,
+    ip: IpAddr,
+    host: Option<Hostname>,
+    app_protocol: AppProtocol,
+) -> InboundTarget {
     let first_name = || {
         let port = inbound.ports.iter().find(|port| port.port == local.port)?;
         port.names.first().map(|(host, _)| host.clone())
     };
     let app_protocol = if local.protocol == Protocol::Http2 { AppProtocol::Http2 } else { app_protocol };
-    Ok(InboundTarget {
+    InboundTarget {
         local,
         application: SocketAddr::new(ip, local.port),
         host: host.or_else(first_name),
         app_protocol,
-    })
+    }
 }
 
 fn own_address(snapshot: &Snapshot) -> IpAddr {

@@ -5,12 +5,14 @@ use crate::flow::arrival::InboundTarget;
 use crate::limits::{UpstreamShare, Whose};
 use crate::observe::Direction;
 use crate::peer::Peer;
+use crate::request::Edge;
 use crate::worker::Worker;
 use codec::{Budget, ServeError, ServerOptions};
 use daemon::Drain;
-use decide::forwarded::Scheme;
+use decide::forwarded::{EntryPoint, Scheme};
 use decide::listener::PeerCluster;
 use http::HeaderValue;
+use model::mtls::TransportSecurity;
 use model::trust::EXPIRED_GRACE;
 use model::{Hostname, Reason};
 use std::future::pending;
@@ -72,14 +74,30 @@ pub(crate) enum DownstreamSide {
         /// The port.
         target: InboundTarget,
     },
+    /// Past the mesh, at this port of the application.
+    Plaintext {
+        /// The port.
+        target: InboundTarget,
+        /// The caller's address as text, made once.
+        forwarded_for: HeaderValue,
+    },
 }
 
 impl DownstreamSide {
     /// At a gateway's listener, from `address`.
     pub(crate) fn edge(at: SocketAddr, address: SocketAddr) -> Self {
-        let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
-        Self::Edge { at, forwarded_for: text.unwrap_or_else(|_| HeaderValue::from_static("unknown")) }
+        Self::Edge { at, forwarded_for: forwarded_for(address) }
     }
+
+    /// Past the mesh, from `address`.
+    pub(crate) fn plaintext(target: InboundTarget, address: SocketAddr) -> Self {
+        Self::Plaintext { target, forwarded_for: forwarded_for(address) }
+    }
+}
+
+fn forwarded_for(address: SocketAddr) -> HeaderValue {
+    let text = HeaderValue::try_from(address.ip().to_canonical().to_string());
+    text.unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 impl Downstream {
@@ -93,7 +111,7 @@ impl Downstream {
     ) -> Rc<Self> {
         let share = worker.limits.share(match side {
             DownstreamSide::Application { .. } | DownstreamSide::Passthrough => Whose::Own,
-            DownstreamSide::Edge { .. } => Whose::Edge(address.ip()),
+            DownstreamSide::Edge { .. } | DownstreamSide::Plaintext { .. } => Whose::Edge(address.ip()),
             DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => Whose::Proxy(address.ip()),
         });
         Rc::new(Self { worker: Rc::clone(worker), address, tls, side, share, drain })
@@ -117,7 +135,9 @@ impl Downstream {
         match self.side {
             DownstreamSide::Application { .. } | DownstreamSide::Passthrough => Direction::Outbound,
             DownstreamSide::Edge { .. } => Direction::Gateway,
-            DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => Direction::Inbound,
+            DownstreamSide::Mesh { .. }
+            | DownstreamSide::Tunnel { .. }
+            | DownstreamSide::Plaintext { .. } => Direction::Inbound,
         }
     }
 
@@ -137,8 +157,24 @@ impl Downstream {
             DownstreamSide::Mesh { cluster } | DownstreamSide::Tunnel { cluster, .. } => cluster,
             DownstreamSide::Application { .. }
             | DownstreamSide::Passthrough
-            | DownstreamSide::Edge { .. } => PeerCluster::Remote,
+            | DownstreamSide::Edge { .. }
+            | DownstreamSide::Plaintext { .. } => PeerCluster::Remote,
         }
+    }
+
+    /// By which way it came.
+    pub(crate) fn transport(&self) -> TransportSecurity {
+        if self.tls.is_some() { TransportSecurity::MutualTls } else { TransportSecurity::Plaintext }
+    }
+
+    /// What is done to the headers of its requests; `None`: they come from inside.
+    pub(crate) fn edge(&self) -> Option<Edge<'_>> {
+        let (at, forwarded_for) = match &self.side {
+            DownstreamSide::Edge { forwarded_for, .. } => (EntryPoint::Gateway, forwarded_for),
+            DownstreamSide::Plaintext { forwarded_for, .. } => (EntryPoint::Workload, forwarded_for),
+            _ => return None,
+        };
+        Some(Edge { at, peer: self.address.ip(), forwarded_for, scheme: self.scheme() })
     }
 
     fn expires(&self) -> Option<Instant> {

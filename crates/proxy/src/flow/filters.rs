@@ -82,7 +82,9 @@ fn side(downstream: &Downstream) -> filter::Side {
     match downstream.side {
         DownstreamSide::Application { .. } | DownstreamSide::Passthrough => filter::Side::Application,
         DownstreamSide::Edge { .. } => filter::Side::Edge,
-        DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => filter::Side::Callee,
+        DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } | DownstreamSide::Plaintext { .. } => {
+            filter::Side::Callee
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::fetch_entry;
 use crate::flow::filters::Filters;
-use crate::request::{self, Edge, Fields, Head};
+use crate::request::{self, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use codec::{Body, Reply};
@@ -50,7 +50,7 @@ async fn follow(
 ) -> Result<Response<Body>, Failure> {
     let worker = &downstream.worker;
     let snapshot = worker.snapshot();
-    let (mut head, body) = request::receive(request, edge(downstream), &snapshot.settings)?;
+    let (mut head, body) = request::receive(request, downstream.edge(), &snapshot.settings)?;
     worker.request_ids.ensure(&mut head.headers, || worker.random());
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
@@ -121,9 +121,10 @@ async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Res
             Ok(RouteScope::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
         }
         // Handled by `inbound` and `tcp`.
-        DownstreamSide::Passthrough | DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => {
-            Err(Reason::NotMyDestination)
-        }
+        DownstreamSide::Passthrough
+        | DownstreamSide::Mesh { .. }
+        | DownstreamSide::Tunnel { .. }
+        | DownstreamSide::Plaintext { .. } => Err(Reason::NotMyDestination),
     }
 }
 
@@ -186,13 +187,11 @@ fn is_stranded(downstream: &Downstream) -> bool {
             let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
             !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.place() == *at))
         }
-        DownstreamSide::Passthrough | DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => false,
+        DownstreamSide::Passthrough
+        | DownstreamSide::Mesh { .. }
+        | DownstreamSide::Tunnel { .. }
+        | DownstreamSide::Plaintext { .. } => false,
     }
-}
-
-fn edge(downstream: &Downstream) -> Option<Edge<'_>> {
-    let DownstreamSide::Edge { forwarded_for, .. } = &downstream.side else { return None };
-    Some(Edge { peer: downstream.address.ip(), forwarded_for, scheme: downstream.scheme() })
 }
 
 /// What is known of a caller by its connection: its address is that of whoever connected, whatever its headers say of

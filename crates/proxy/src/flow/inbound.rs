@@ -1,10 +1,12 @@
 //! The callee's side: who calls is known from the handshake, what may be reached is decided by `decide`, and
 //! what was not delivered is refused so that the caller may go elsewhere.
 
+mod local;
+pub(crate) mod plaintext;
 mod tunnel;
 
 use crate::failure::{Failure, ReplyTo, guard};
-use crate::flow::arrival::{InboundTarget, arrive_by_header};
+use crate::flow::arrival::{InboundTarget, arrive_by_header, may_arrive};
 use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::filters::Filters;
@@ -78,11 +80,6 @@ fn peer_cluster(worker: &Worker, proof: &Proof) -> PeerCluster {
     listener::peer_cluster(proof, &worker.shared.me.place.cluster, domain.as_ref())
 }
 
-/// A captured connection that came past the mesh: STRICT, so it is refused.
-pub(crate) fn plaintext(worker: &Worker, address: SocketAddr) {
-    worker.recorder.refused(address, Reason::Plaintext);
-}
-
 async fn serve(downstream: Rc<Downstream>, request: Request<Body>) -> Reply {
     if request.method() != Method::CONNECT {
         return serve_request(&downstream, request).await;
@@ -105,7 +102,7 @@ pub(super) async fn serve_request(downstream: &Rc<Downstream>, request: Request<
     let exchange = Exchange::begin(downstream, &request);
     let _unfinished = Unfinished(&exchange);
     let to = match downstream.side {
-        DownstreamSide::Tunnel { .. } => ReplyTo::Application,
+        DownstreamSide::Tunnel { .. } | DownstreamSide::Plaintext { .. } => ReplyTo::Application,
         _ => ReplyTo::Proxy,
     };
     let story = pin!(follow(downstream, &exchange, request));
@@ -124,18 +121,27 @@ async fn follow(
     let worker = &downstream.worker;
     let snapshot = worker.snapshot();
     let target = match &downstream.side {
-        DownstreamSide::Tunnel { target, .. } => Cow::Borrowed(target),
+        DownstreamSide::Tunnel { target, .. } | DownstreamSide::Plaintext { target, .. } => {
+            may_arrive(&snapshot, target, downstream.transport())?;
+            Cow::Borrowed(target)
+        }
         _ => Cow::Owned(arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster())?),
     };
     if let Some(host) = &target.host {
         exchange.set_host(host.clone());
     }
-    let (mut head, body) = request::receive(request, None, &snapshot.settings)?;
+    let edge = downstream.edge();
+    let is_entry = edge.is_some();
+    let (mut head, body) = request::receive(request, edge, &snapshot.settings)?;
+    if is_entry {
+        worker.request_ids.ensure(&mut head.headers, || worker.random());
+    }
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
     }
-    let remote_ip = RemoteIp::Told(&snapshot.settings.http);
+    // Only proxies are believed; whoever else is was asked above (`Head::client`).
+    let remote_ip = if is_entry { RemoteIp::Peer } else { RemoteIp::Told(&snapshot.settings.http) };
     let facts = Facts { remote_ip, ..facts(downstream, &target) };
     let filters = Filters::of(downstream, &snapshot, facts);
     if let Some(reply) = filters.on_request(Stage::Authentication, &mut head).await? {
@@ -152,8 +158,11 @@ async fn follow(
         budget: &worker.shared.deliveries,
         begun_ms: worker.uptime.ms_at(exchange.begun()),
     };
-    let answer =
-        worker.upstream.deliver(application, &mut head, exchange.counting(body), &**exchange).await?;
+    let mut body = exchange.counting(body);
+    if is_entry {
+        body = exchange.with_stall_timeout(body, head.version, snapshot.settings.http.stream_idle_timeout);
+    }
+    let answer = worker.upstream.deliver(application, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     filters.on_response(&head, response.headers_mut()).await?;
@@ -162,8 +171,11 @@ async fn follow(
 
 /// What is known of a caller at a port of the application, before anything is read as HTTP.
 fn facts<'a>(downstream: &'a Downstream, target: &InboundTarget) -> Facts<'a> {
-    // Unknown for one that comes through a gateway.
-    let is_here = downstream.peer_cluster() == PeerCluster::Local;
+    let is_here = match downstream.side {
+        DownstreamSide::Plaintext { .. } => true,
+        // Unknown for one that comes through a gateway.
+        _ => downstream.peer_cluster() == PeerCluster::Local,
+    };
     let peer_ip = is_here.then(|| downstream.address.ip());
     let (peer, port) = (downstream.peer().map(|peer| &peer.id), target.local.port);
     Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
@@ -175,6 +187,7 @@ pub(super) fn may_connect(
     snapshot: &Snapshot,
     target: &InboundTarget,
 ) -> Result<(), Failure> {
+    may_arrive(snapshot, target, downstream.transport())?;
     policy::check(&snapshot.policies, &facts(downstream, target))
 }
 

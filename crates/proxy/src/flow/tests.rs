@@ -13,6 +13,7 @@ mod limits;
 mod mesh;
 mod native;
 mod peer_cluster;
+mod plaintext;
 mod policy;
 mod reasons;
 mod retries;

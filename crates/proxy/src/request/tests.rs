@@ -11,11 +11,15 @@ use codec::Body;
 use decide::RequestView;
 use decide::filter::RequestHead;
 use decide::filter::on_response;
-use decide::forwarded::Scheme;
+use decide::forwarded::{EntryPoint, Scheme};
 use http::{Request, Version};
 use model::MeshSettings;
 use model::filter::{FilterConfig, HeaderEdit, ResponseHeaders};
 use std::rc::Rc;
+
+fn from_outside(forwarded_for: &HeaderValue, scheme: Scheme) -> Edge<'_> {
+    Edge { at: EntryPoint::Gateway, peer: "192.0.2.1".parse().unwrap(), forwarded_for, scheme }
+}
 
 /// `lines`: the request line's method and target, then header lines. The answer is what would be sent on.
 fn canonical(version: Version, lines: &str) -> String {
@@ -27,8 +31,7 @@ fn canonical(version: Version, lines: &str) -> String {
         request = request.header(name, value);
     }
     let forwarded_for = HeaderValue::from_static("192.0.2.1");
-    let edge =
-        Edge { peer: "192.0.2.1".parse().unwrap(), forwarded_for: &forwarded_for, scheme: Scheme::Http };
+    let edge = from_outside(&forwarded_for, Scheme::Http);
     match receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default()) {
         Err(reason) => format!("{reason:?}"),
         Ok((head, _)) => {
@@ -69,7 +72,7 @@ fn one_host_for_routing_policy_log_and_upstream() {
 fn applications_are_told_by_which_scheme_a_caller_came() {
     for scheme in [Scheme::Http, Scheme::Https] {
         let forwarded_for = HeaderValue::from_static("192.0.2.1");
-        let edge = Edge { peer: "192.0.2.1".parse().unwrap(), forwarded_for: &forwarded_for, scheme };
+        let edge = from_outside(&forwarded_for, scheme);
         let request = Request::get("/").header("host", "a").header("x-forwarded-proto", "gopher");
         let received = receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default());
         let head = received.unwrap().0;

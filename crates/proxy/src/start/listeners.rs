@@ -2,7 +2,8 @@
 //! changes.
 
 use crate::accept::{PeerKind, accept, inherit, listen, listen_everywhere};
-use crate::flow::{self, inbound};
+use crate::flow;
+use crate::flow::inbound::{self, plaintext};
 use crate::worker::Worker;
 use daemon::{Drain, DrainTrigger, Tasks};
 use model::address::{PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
@@ -51,11 +52,13 @@ pub(super) fn open(worker: &Rc<Worker>, outbound_drain: &Drain) -> io::Result<Li
             });
         }
         for listener in listen_everywhere(PORT_INBOUND)? {
-            let (own, stop) = (Rc::clone(worker), drain.clone());
+            let (own, connections, stop) = (Rc::clone(worker), tasks.inbound.clone(), drain.clone());
             tasks.inbound_accepting.spawn_local("accept plaintext", async move {
                 accept(listener, PeerKind::Anyone, stop.started(), |stream, peer| {
-                    inbound::plaintext(&own, peer);
-                    drop(stream);
+                    if let Some(to) = plaintext::admit(&own, &stream, peer) {
+                        let serving = plaintext::serve(Rc::clone(&own), stream, peer, to, stop.clone());
+                        connections.spawn_local("plaintext", serving);
+                    }
                 })
                 .await;
             });

@@ -197,7 +197,7 @@ impl Repeatable for Sending<'_> {
         let Some(endpoint) = self.endpoint(index) else { return Err(Reason::NoEndpoint.into()) };
         let request = || self.head.request(self.body.next());
         let (upstream, target) = (self.upstream, self.target);
-        match endpoint.reach {
+        match target.reach(endpoint) {
             Reach::Plain if target.protocol == Protocol::Http2 => {
                 upstream.send_http2(target.address(endpoint), request).await
             }
@@ -214,7 +214,7 @@ impl Repeatable for Sending<'_> {
 
     fn is_exclusive(&self, index: usize) -> bool {
         self.target.protocol != Protocol::Http2
-            && self.endpoint(index).is_some_and(|endpoint| endpoint.reach == Reach::Plain)
+            && self.endpoint(index).is_some_and(|endpoint| *self.target.reach(endpoint) == Reach::Plain)
     }
 
     fn status(answer: &UpstreamAnswer) -> u16 {

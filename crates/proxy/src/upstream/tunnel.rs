@@ -85,7 +85,7 @@ impl Repeatable for Opening<'_> {
         let Self { upstream, target } = *self;
         let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
         let address = target.address(endpoint);
-        let authority = match endpoint.reach {
+        let authority = match target.reach(endpoint) {
             Reach::Plain => return Ok((Box::new(upstream.dial(address).await?), None)),
             Reach::Hbone => return Err(Reason::ConnectFailed.into()),
             Reach::Native => address.to_string(),

@@ -2,11 +2,10 @@
 //! it selects, or to its whole namespace when not even that can be read.
 
 use super::{AuthorizationPolicySpec, PolicyAction, PolicyCondition, PolicyRule};
-use crate::decode;
+use crate::decode::whole;
 use crate::fields::selector::WorkloadSelector;
 use crate::fields::target_ref::PolicyTarget;
 use crate::node::Node;
-use serde::de::DeserializeOwned;
 
 fn of_everything() -> AuthorizationPolicySpec {
     let everything =
@@ -38,10 +37,4 @@ pub(super) fn denial(document: Option<&Node>) -> AuthorizationPolicySpec {
         spec.target_refs.clear();
     }
     spec
-}
-
-/// `None` when any of it was not understood.
-fn whole<T: DeserializeOwned>(node: &Node) -> Option<T> {
-    let found = decode::decode::<T>(node, &[]);
-    found.value.filter(|_| found.problems.is_empty())
 }

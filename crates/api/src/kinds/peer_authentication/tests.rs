@@ -47,20 +47,19 @@ fn what_holds_anyway_is_read_without_a_word() {
 }
 
 #[test]
-fn a_mode_that_asks_for_less_than_strict_is_told_to_have_no_effect() {
-    let why = "which has no effect yet: the mesh stays STRICT and refuses plaintext callers; write `STRICT`, and let \
-               callers without a proxy come through a Gateway";
-    let check = |spec: &str, expected: &str| {
-        let (found, said) = read(spec);
-        assert!(found.is_some(), "{spec}: it is used, for what it says besides");
-        assert_eq!(said, format!("LENO0109 {expected}, {why}"));
-    };
-    check("spec:\n  mtls:\n    mode: PERMISSIVE", "6: `spec.mtls.mode` is PERMISSIVE");
-    check("spec: {mtls: {mode: DISABLE}}", "4: `spec.mtls.mode` is DISABLE");
-    check(
-        "spec:\n  selector: {matchLabels: {app: a}}\n  mtls: {mode: STRICT}\n  portLevelMtls:\n    8080:\n      mode: DISABLE",
-        "9: `spec.portLevelMtls.8080.mode` is DISABLE",
-    );
+fn every_mode_is_read_without_a_word() {
+    use MutualTlsMode::{Disable, Permissive, Strict, Unset};
+    for (text, mode) in
+        [("UNSET", Unset), ("STRICT", Strict), ("PERMISSIVE", Permissive), ("DISABLE", Disable)]
+    {
+        let (found, said) = read(&format!(
+            "spec: {{selector: {{matchLabels: {{app: a}}}}, mtls: {{mode: {text}}}, portLevelMtls: {{8080: {{mode: {text}}}}}}}"
+        ));
+        let found = found.unwrap();
+        assert_eq!(found.mtls.unwrap().mode, Some(mode));
+        assert_eq!(found.port_level_mtls.unwrap()["8080"].mode, Some(mode));
+        assert_eq!(said, "", "{text}");
+    }
 }
 
 #[test]
@@ -88,10 +87,27 @@ fn a_selector_in_the_root_namespace_has_no_effect() {
     assert!(found.is_some() && said.contains("`spec.selector` has no effect in leno-system"), "{said}");
 }
 
+/// Its absence could let plaintext in that it was written to keep out.
 #[test]
-fn nothing_stands_for_one_that_is_refused() {
-    let text =
-        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\nspec: {x: 1}\n";
-    let (objects, findings) = documents_fail_closed(text, "f");
-    assert!(objects.is_empty() && findings.len() == 1, "plaintext is refused without it: {findings:?}");
+fn strict_stands_for_one_that_is_refused() {
+    let check = |spec: &str, selected: Option<&str>| {
+        let text = format!(
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: p}}\nspec: {spec}\n"
+        );
+        let (mut objects, findings) = documents_fail_closed(&text, "f");
+        assert!(!findings.is_empty(), "{spec}");
+        let Some(Spec::PeerAuthentication(found)) = objects.pop().map(|object| object.spec) else {
+            unreachable!("{spec}: nothing stands for it")
+        };
+        assert_eq!(found.mtls.and_then(|mtls| mtls.mode), Some(MutualTlsMode::Strict), "{spec}");
+        assert_eq!(found.port_level_mtls, None, "{spec}");
+        let app = found.selector.and_then(|selector| selector.match_labels.get("app").cloned());
+        assert_eq!(app.as_deref(), selected, "{spec}");
+    };
+    check("{x: 1}", None);
+    check("{mtls: {mode: DISABEL}}", None);
+    check("{selector: {matchLabels: {app: a}}, portLevelMtls: {x: {mode: DISABLE}}}", Some("a"));
+    // Not to be read: it may mean anybody.
+    check("{selector: {matchLabel: {app: a}}, mtls: {mode: DISABLE}}", None);
+    check("{selector: [", None);
 }

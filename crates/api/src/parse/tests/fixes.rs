@@ -41,7 +41,8 @@ const FAULTS: &str = r#"
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, spec: {action: CUSTOM, provider: {name: x}, rules: [{}]}}
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, spec: {action: DENY, rules: [{from: [{source: {requestPrincipals: ["*"]}}], to: [{operation: {paths: ["/{a}"], methods: [get]}}], when: [{key: request.auth.claims[a], values: [b]}]}]}}
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, spec: {rules: [{from: [{source: {ipBlocks: [10.0.0.0/99], serviceAccounts: [A]}}], when: [{key: nothing, values: [b]}]}]}}
-{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p}, spec: {selector: {matchLabels: {a: b}}, mtls: {mode: PERMISSIVE}, portLevelMtls: {8080: {mode: DISABLE}}}}
+{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p}, spec: {mtls: {mode: PERMISIVE}}}
+{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p}, spec: {selector: {matchLabels: {a: b}}, portLevelMtls: {8080: {mode: DISABEL}}}}
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p}, spec: {mtls: {mode: strict}}}
 {apiVersion: networking.istio.io/v1, kind: WorkloadGroup, metadata: {name: w}, spec: {metadata: {labels: {app: a}, annotations: {a: b}}, probe: {}, template: {serviceAccount: a, locality: a/b/c, weight: 0, network: n}}}
 {apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {mtls: Permissive, outbound: RegistryOnly, telemetry: {accessLog: true}}}

@@ -301,3 +301,44 @@ spec:
     let (code, text) = explained_in(&files, &format!("{line} -H x-forwarded-for:203.0.113.2"));
     assert!(code == 1 && text.contains("at        default/web: denied"), "{text}");
 }
+
+/// Whoever has a proxy speaks what the callee takes; who has none is let in where plaintext is, as nobody.
+#[test]
+fn what_a_callee_takes_is_told_with_who_says_so() {
+    let url = "--to http://web.default.svc.cluster.local/private";
+    let with = |mode: &str| {
+        format!(
+            "{FILES}---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: web, namespace: default}}\n\
+             spec: {{selector: {{matchLabels: {{app: web}}}}, portLevelMtls: {{8080: {{mode: {mode}}}}}}}\n"
+        )
+    };
+    let at = |files: &str, line: &str| {
+        let (code, text) = explained_in(files, &format!("{url} {line}"));
+        (
+            code,
+            text.lines()
+                .skip_while(|line| !line.starts_with("backend"))
+                .skip(1)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+    };
+    let mode = |mode: &str| {
+        format!("mtls      default/web, port 8080: {mode} by PeerAuthentication/web.default (web.yaml:39)\n")
+    };
+    let allowed = "at        default/web: allowed";
+    let denied =
+        "at        default/web: denied by rule 0 of AuthorizationPolicy/no-client.default (web.yaml:17)";
+    let refused = "at        default/web: plaintext_refused: ";
+    for (files, line, code, said, verdict) in [
+        (FILES.to_owned(), "--plaintext", 1, String::new(), refused),
+        (with("STRICT"), "--plaintext", 1, mode("STRICT"), refused),
+        (with("PERMISSIVE"), "--plaintext", 0, mode("PERMISSIVE"), allowed),
+        (with("PERMISSIVE"), "--from default/client", 1, mode("PERMISSIVE"), denied),
+        (with("DISABLE"), "--plaintext", 0, mode("DISABLE"), allowed),
+        (with("DISABLE"), "--from default/client", 0, mode("DISABLE"), allowed),
+    ] {
+        let (found, text) = at(&files, line);
+        assert!(found == code && text.starts_with(&format!("{said}{verdict}")), "{line}: {found} {text}");
+    }
+}

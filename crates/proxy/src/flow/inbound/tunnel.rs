@@ -1,18 +1,17 @@
 //! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is detected
 //! are parsed and authorised as HTTP, or policy would be bypassed.
 
-use super::{dry_run_connect, may_connect, serve_request};
-use crate::detect::{Detected, SNIFF_TIMEOUT, detect};
+use super::local::{carry, filters, serve_detected};
+use super::{dry_run_connect, may_connect};
+use crate::detect::{SNIFF_TIMEOUT, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::arrival::{InboundTarget, arrive};
 use crate::flow::downstream::Downstream;
-use crate::flow::policy;
 use crate::flow::tcp::TcpConnection;
 use crate::observe::Direction;
 use crate::snapshot::Snapshot;
-use codec::{ChunkIo, HELD_BYTES_MAX, Reply, ServerOptions, Tunnel};
+use codec::{HELD_BYTES_MAX, Reply, ServerOptions, Tunnel};
 use decide::listener::{AppProtocol, Destination};
-use filter::{Chain, Side};
 use http::HeaderMap;
 use model::authz::ConditionKey;
 use model::service::Protocol;
@@ -72,11 +71,6 @@ fn is_http(downstream: &Downstream, snapshot: &Snapshot, target: &InboundTarget)
     }
 }
 
-/// The filters that requests meet here.
-fn filters(downstream: &Downstream) -> &Chain {
-    downstream.worker.shared.filters.of(Side::Callee)
-}
-
 fn needs_http(policy: &Arc<Policy>) -> bool {
     // Where the original caller is stands in a header, too.
     let looks_at_headers =
@@ -95,58 +89,5 @@ async fn serve_inside(downstream: Rc<Downstream>, target: InboundTarget, tunnel:
     let budget = downstream.budget(HELD_BYTES_MAX);
     let options = ServerOptions { budget: Some(budget), ..downstream.waits() };
     let inner = downstream.inside(target.clone());
-    let service = |request| {
-        let inner = Rc::clone(&inner);
-        async move { serve_request(&inner, request).await }
-    };
-    let served = match detected {
-        Detected::Http1 => codec::http1::serve(io, &options, inner.drain_requested(), service).await,
-        Detected::Http2 => codec::http2::serve(io, &options, inner.drain_requested(), service).await,
-        Detected::Opaque | Detected::Silent => return relay_opaque(&downstream, &target, io).await,
-    };
-    if let Err(error) = served {
-        downstream.report(&error);
-    }
-}
-
-async fn relay_opaque(downstream: &Rc<Downstream>, target: &InboundTarget, io: impl ChunkIo) {
-    let mut connection = TcpConnection::begin(downstream, Direction::Inbound);
-    connection.host.clone_from(&target.host);
-    connection.attempts.began_at(target.application);
-    let snapshot = downstream.worker.snapshot();
-    connection.dry_run = dry_run_connect(downstream, &snapshot, target);
-    if let Err(failure) = may_connect(downstream, &snapshot, target) {
-        connection.denial = failure.denial;
-        return connection.refused(Reason::Denied);
-    }
-    // Some application may take for HTTP what we do not.
-    if filters(downstream).fails_closed() {
-        return connection.refused(Reason::FilterFailed);
-    }
-    let Some(_permit) = downstream.share.take() else {
-        return connection.refused(Reason::TooManyConnections);
-    };
-    match downstream.worker.upstream.dial(target.application).await {
-        Ok(upstream) => carry(downstream, target, connection, io, upstream).await,
-        Err(reason) => connection.refused(reason),
-    }
-}
-
-/// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
-/// the caller's certificate has long expired.
-async fn carry(
-    downstream: &Downstream,
-    target: &InboundTarget,
-    connection: TcpConnection,
-    down: impl ChunkIo,
-    up: impl ChunkIo,
-) {
-    let may = |snapshot: &Snapshot| may_connect(downstream, snapshot, target);
-    let cut = async {
-        tokio::select! {
-            failure = policy::until_denied(&downstream.worker, may) => failure,
-            () = downstream.grace_expired() => Reason::PeerExpired.into(),
-        }
-    };
-    connection.carry(down, up, cut).await;
+    serve_detected(&inner, &target, detected, io, &options).await;
 }

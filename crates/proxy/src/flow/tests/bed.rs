@@ -1,6 +1,7 @@
 //! Proxies, applications and callers for the stories.
 
 use crate::accept::{Mark, PeerKind, dial, listen};
+use crate::flow::inbound::plaintext;
 use crate::flow::{self, inbound};
 use crate::listening::Listening;
 use crate::lookup::Lookup;
@@ -19,6 +20,7 @@ use fixtures::pki::TestAuthority;
 use http::{Request, Response};
 use identity::{Identity, Key, Svid};
 use model::listener::{Exports, Inbound, InboundPort};
+use model::mtls::{InboundMtls, MtlsMode};
 use model::service::{
     Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
 };
@@ -207,6 +209,25 @@ impl Proxy {
         })
     }
 
+    /// Accepts from now on, at the address that is returned, as at the capture port: whoever connects has called
+    /// `called`.
+    pub(super) fn serve_captured(&self, called: SocketAddr) -> SocketAddr {
+        let listener = listen(SocketAddr::new(self.ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (worker, drain) = (Rc::clone(&self.worker), self.drain.clone());
+        tokio::task::spawn_local(async move {
+            let connections = daemon::Tasks::new();
+            crate::accept::accept(listener, PeerKind::Anyone, drain.started(), |stream, peer| {
+                if let Some(to) = plaintext::admit_to(&worker, Some(called), peer) {
+                    let serving = plaintext::serve(Rc::clone(&worker), stream, peer, to, drain.clone());
+                    connections.spawn_local("plaintext", serving);
+                }
+            })
+            .await;
+        });
+        address
+    }
+
     /// A caller's connection to the service's port, as captured.
     pub(super) async fn call(&self) -> Client {
         let entry = self.entry();
@@ -264,7 +285,7 @@ fn caller() -> SocketAddr {
 pub(super) struct Client(http1::Http1Sender);
 
 impl Client {
-    async fn over(io: tokio::io::DuplexStream) -> Self {
+    pub(super) async fn over(io: impl codec::Io + 'static) -> Self {
         let (sender, connection) = http1::connect(io).await.unwrap();
         tokio::task::spawn_local(connection);
         Self(sender)
@@ -280,6 +301,12 @@ impl Client {
 
     pub(super) async fn get(&mut self, path: &str) -> Response<String> {
         self.send(get(path)).await
+    }
+
+    /// The same, where there may be no answer.
+    pub(super) async fn try_get(&mut self, path: &str) -> Result<(), codec::SendError> {
+        self.0.ready().await?;
+        self.0.send(get(path)).await.map(drop)
     }
 }
 
@@ -438,12 +465,17 @@ pub(super) fn through(cluster: &str, ip: IpAddr) -> Endpoint {
 
 /// The inbound side of a workload whose application is at `port`.
 pub(super) fn inbound_port(port: u16, protocol: Protocol) -> (ResourceKey, Resource) {
+    inbound_mode(port, protocol, MtlsMode::Strict)
+}
+
+/// The same, where all ports are of this mode.
+pub(super) fn inbound_mode(port: u16, protocol: Protocol, mode: MtlsMode) -> (ResourceKey, Resource) {
     let inbound = Inbound {
         namespace: "default".into(),
         group: "shop".into(),
         labels: Vec::new(),
         ports: vec![InboundPort { port, protocol, names: vec![(host(SERVICE), 80)] }],
-        mtls: Default::default(),
+        mtls: InboundMtls { mode, ..InboundMtls::default() },
     };
     (ResourceKey::Inbound("default".into(), "shop".into()), Resource::Inbound(inbound))
 }

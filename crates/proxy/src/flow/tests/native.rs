@@ -5,18 +5,24 @@ use super::bed::{
     Application, Authority, Proxy, endpoints, get, in_own_network, inbound_port, native, service, story,
 };
 use model::service::Protocol;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn ip(last: u8) -> IpAddr {
+pub(super) fn ip(last: u8) -> IpAddr {
     [10, 244, 0, last].into()
 }
 
 /// A client and a workload whose application listens at `port`, which is also the service's target port.
 fn pair(authority: &Authority, port: u16, protocol: Protocol) -> (Proxy, Proxy) {
-    let workload = Proxy::at(ip(2), "west", authority.identity("shop"), vec![inbound_port(port, protocol)]);
+    pair_at(authority, SocketAddr::new(ip(2), port), protocol)
+}
+
+/// The same, with the application at this address.
+pub(super) fn pair_at(authority: &Authority, application: SocketAddr, protocol: Protocol) -> (Proxy, Proxy) {
+    let (at, port) = (application.ip(), application.port());
+    let workload = Proxy::at(at, "west", authority.identity("shop"), vec![inbound_port(port, protocol)]);
     workload.serve_mesh();
-    let mut endpoint = native("west", ip(2));
+    let mut endpoint = native("west", at);
     endpoint.port = port;
     let known = vec![service(protocol), endpoints(vec![endpoint])];
     (Proxy::at(ip(1), "west", authority.identity("client"), known), workload)

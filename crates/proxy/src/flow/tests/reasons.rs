@@ -260,6 +260,10 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         }
         Reason::Denied => (POLICY, "what_comes_in_at_a_gateway_is_judged_by_its_policies"),
         Reason::Plaintext | Reason::NoPeerCertificate => (WIRE, REFUSALS),
+        Reason::MtlsDisabled => (
+            "crates/proxy/src/flow/tests/plaintext.rs",
+            "each_mode_serves_whom_its_name_says_and_tells_the_others_why_not",
+        ),
         Reason::PeerNotYetValid => (IDENTITY, "a_leaf_from_the_future_is_refused"),
         Reason::PeerExpired => (IDENTITY, "an_expired_leaf_is_refused_as_such"),
         Reason::PeerWrongDomain => (IDENTITY, "a_trust_domain_without_a_bundle_is_refused_as_such"),

@@ -1,0 +1,74 @@
+//! A captured connection to the application, from a caller that came past the mesh. Where the port takes plaintext
+//! (PERMISSIVE, DISABLE), it is served like any other: same filters, policies and records, and nobody has an identity.
+//! All others are refused.
+
+use super::local::{relay_opaque, serve_detected};
+use crate::accept::original_destination;
+use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, detect};
+use crate::flow::EDGE_STREAMS_MAX;
+use crate::flow::arrival::{InboundTarget, arrive_in_plaintext};
+use crate::flow::downstream::{Downstream, DownstreamSide};
+use crate::worker::Worker;
+use codec::{HELD_BYTES_MAX, ServerOptions};
+use daemon::Drain;
+use decide::listener::AppProtocol;
+use model::Reason;
+use model::service::Protocol;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::net::TcpStream;
+
+/// The port that a captured connection called; `None`: it may not have it, and that is told.
+pub(crate) fn admit(worker: &Worker, stream: &TcpStream, address: SocketAddr) -> Option<InboundTarget> {
+    // Who connected to the capture port itself called that one, which is nobody's.
+    let to = original_destination(stream).or_else(|| stream.local_addr().ok());
+    admit_to(worker, to, address)
+}
+
+/// The same, where `to` was called.
+pub(in crate::flow) fn admit_to(
+    worker: &Worker,
+    to: Option<SocketAddr>,
+    address: SocketAddr,
+) -> Option<InboundTarget> {
+    let arrived = to.ok_or(Reason::NotMyDestination);
+    let arrived = arrived.and_then(|to| arrive_in_plaintext(&worker.snapshot(), to));
+    arrived.inspect_err(|reason| worker.recorder.refused(address, *reason)).ok()
+}
+
+/// Serves a connection that was admitted to `target`.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    address: SocketAddr,
+    mut target: InboundTarget,
+    drain: Drain,
+) {
+    let Some(_permit) = worker.limits.callers.take(address.ip()) else {
+        return worker.recorder.refused(address, Reason::TooManyConnections);
+    };
+    let to = |target: &InboundTarget| {
+        let side = DownstreamSide::plaintext(target.clone(), address);
+        Downstream::new(&worker, address, side, None, drain.clone())
+    };
+    let is_declared = target.local.protocol != Protocol::Undeclared;
+    if target.local.protocol == Protocol::Tcp {
+        return relay_opaque(&to(&target), &target, stream, None).await;
+    }
+    let wait = if is_declared { FIRST_BYTES_TIMEOUT } else { SNIFF_TIMEOUT };
+    let Ok((detected, stream)) = detect(stream, wait).await else { return };
+    if is_declared && detected == Detected::Silent {
+        return worker.recorder.refused(address, Reason::HeaderTimeout);
+    }
+    if !is_declared && detected == Detected::Http2 {
+        // Where nothing is declared, the application is expected to speak what its caller does.
+        target.app_protocol = AppProtocol::Http2;
+    }
+    let downstream = to(&target);
+    let options = ServerOptions {
+        max_concurrent_streams: EDGE_STREAMS_MAX,
+        budget: Some(downstream.budget(HELD_BYTES_MAX)),
+        ..downstream.waits()
+    };
+    serve_detected(&downstream, &target, detected, stream, &options).await;
+}
