@@ -26,9 +26,10 @@ pub(crate) struct JoinOptions {
     /// The user that the proxy runs as [default: who runs this]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// When the proxy ends by itself, connections are refused for so long, in seconds; then capture is undone
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
-    undo_after: u64,
+    /// When the proxy ends by itself, undo capture after so long, in seconds: traffic then goes on without encryption and
+    /// policies [default: connections are refused until the host leaves]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    undo_after: Option<u64>,
     /// Says which process keeps this host in the mesh
     #[arg(long, value_name = "PATH", default_value = PID_FILE)]
     pid_file: PathBuf,
@@ -58,14 +59,20 @@ pub(crate) fn join(options: JoinOptions) -> Result<()> {
         user: options.user,
         token,
         scope: options.scope.into(),
-        undo_after: Duration::from_secs(options.undo_after),
+        undo_after: options.undo_after.map(Duration::from_secs),
         pid_file: options.pid_file,
     };
     let manager = Supervisor::from_env()?;
     on_runtime(async {
-        let stop = async { daemon::process::wait_for_stop().await.map(drop) };
-        join::join(plan, stop, || manager.ready()).await?;
-        Ok(())
+        let stop = async {
+            let stopped = daemon::process::wait_for_stop().await.map(drop);
+            manager.stopping();
+            stopped
+        };
+        tokio::select! {
+            joined = join::join(plan, stop, || manager.ready()) => Ok(joined?),
+            () = manager.stay_alive() => Ok(()),
+        }
     })
 }
 

@@ -101,12 +101,21 @@ pub trait ChunkIo: Io {
         chunks.advance(len);
         Poll::Ready(Ok(len))
     }
+
+    /// When this is dropped its peer shall see that bytes are missing, and no end. Streams of HTTP/2 that are dropped
+    /// without their end are reset anyway.
+    fn reset_on_drop(&mut self) {}
 }
 
 /// An erased [`ChunkIo`].
 pub type BoxChunkIo = Box<dyn ChunkIo>;
 
-impl ChunkIo for TcpStream {}
+impl ChunkIo for TcpStream {
+    fn reset_on_drop(&mut self) {
+        // A socket that is no more has nothing to tell.
+        let _ = self.set_zero_linger();
+    }
+}
 
 impl ChunkIo for DuplexStream {}
 
@@ -119,6 +128,10 @@ impl ChunkIo for BoxChunkIo {
 
     fn poll_write_chunks(&mut self, cx: &mut Context<'_>, chunks: &mut Chunks) -> Poll<io::Result<usize>> {
         (**self).poll_write_chunks(cx, chunks)
+    }
+
+    fn reset_on_drop(&mut self) {
+        (**self).reset_on_drop();
     }
 }
 

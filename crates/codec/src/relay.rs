@@ -191,14 +191,14 @@ impl<'a> Lane<'a> {
 }
 
 /// Copies both ways until both directions ended, one side failed, or nothing moved for `idle`. An end of one
-/// direction is passed on as a half-close. `moved` tells what was carried, also of a relay that is dropped.
+/// direction is passed on as a half-close, a failure as a reset. `moved` tells what was carried, also of a relay that is dropped.
 pub async fn relay(mut down: impl ChunkIo, mut up: impl ChunkIo, idle: Duration, moved: &Moved) -> End {
     let (mut to_up, mut to_down) = (Lane::new(&moved.to_upstream), Lane::new(&moved.to_downstream));
     let mut first = None;
     let mut seen = 0;
     let mut last = Instant::now();
     let mut timer = pin!(tokio::time::sleep_until(last + idle));
-    std::future::poll_fn(|cx| {
+    let end = std::future::poll_fn(|cx| {
         let up_turn = match to_up.poll_copy(cx, &mut down, &mut up) {
             Ok(turn) => turn,
             Err(Fault::Reading) => return Poll::Ready(End::DownstreamFailed),
@@ -236,7 +236,13 @@ pub async fn relay(mut down: impl ChunkIo, mut up: impl ChunkIo, idle: Duration,
         }
         Poll::Pending
     })
-    .await
+    .await;
+    match end {
+        End::DownstreamFailed => up.reset_on_drop(),
+        End::UpstreamFailed => down.reset_on_drop(),
+        End::DownstreamClosed | End::UpstreamClosed | End::Idle => {}
+    }
+    end
 }
 
 #[cfg(test)]

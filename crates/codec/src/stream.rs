@@ -94,6 +94,10 @@ impl<S: ChunkIo> ChunkIo for Prefixed<S> {
     fn poll_write_chunks(&mut self, cx: &mut Context<'_>, chunks: &mut Chunks) -> Poll<io::Result<usize>> {
         self.io.poll_write_chunks(cx, chunks)
     }
+
+    fn reset_on_drop(&mut self) {
+        self.io.reset_on_drop();
+    }
 }
 
 /// Bytes that [`fails`] reads ahead. Behind more of them a failure is not seen.

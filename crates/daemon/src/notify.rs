@@ -94,7 +94,8 @@ impl Supervisor {
         tokio::join!(ready, self.stay_alive());
     }
 
-    async fn stay_alive(&self) {
+    /// Tells a watchdog that the process is alive, as long as this future gets its turn. Never ends.
+    pub async fn stay_alive(&self) {
         let Some(every) = self.alive_every else { return std::future::pending().await };
         let mut turns = tokio::time::interval(every);
         loop {

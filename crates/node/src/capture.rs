@@ -28,6 +28,10 @@ const LEFT_V4: &str = "127.0.0.0/8, 169.254.0.0/16";
 /// The same of IPv6; the last one is the metadata service of AWS.
 const LEFT_V6: &str = "::1, fe80::/10, fd00:ec2::254";
 
+/// Connections that were open before capture go on as they are, whichever side speaks first, the one among them on which
+/// this was typed: the kernel takes their next packet for a new connection's.
+const OPEN_BEFORE: &str = "tcp flags & (fin|syn|rst|ack) != syn return";
+
 /// The whole table as `nft` reads it.
 ///
 /// Order matters: the proxy's own sockets and those who are left alone first, then DNS (also to 127.0.0.1, where
@@ -35,19 +39,21 @@ const LEFT_V6: &str = "::1, fe80::/10, fd00:ec2::254";
 /// captured; the proxy answers names of the mesh and passes the rest on to the server that was asked, so a resolver's own
 /// queries reach its upstream and do not come back.
 pub fn ruleset(scope: &CaptureScope) -> String {
-    let chain = |name: &str, hook: &str, rules: Vec<String>| {
+    table(&outbound(scope), &inbound(scope))
+}
+
+fn table(output: &[String], prerouting: &[String]) -> String {
+    let chain = |hook: &str, rules: &[String]| {
         let begin =
-            format!("  chain {name} {{\n    type nat hook {hook} priority {PRIORITY}; policy accept;\n");
+            format!("  chain {hook} {{\n    type nat hook {hook} priority {PRIORITY}; policy accept;\n");
         rules.iter().fold(begin, |text, rule| text + "    " + rule + "\n") + "  }\n"
     };
-    let output = chain("output", "output", outbound(scope));
-    let prerouting = chain("prerouting", "prerouting", inbound(scope));
-    format!("table {TABLE} {{\n{output}{prerouting}}}\n")
+    format!("table {TABLE} {{\n{}{}}}\n", chain("output", output), chain("prerouting", prerouting))
 }
 
 /// What the host's own connections meet.
 fn outbound(scope: &CaptureScope) -> Vec<String> {
-    let mut rules = vec![format!("meta mark {SOCKET_MARK} return")];
+    let mut rules = vec![format!("meta mark {SOCKET_MARK} return"), OPEN_BEFORE.to_owned()];
     rules.extend(set(&scope.exclude_users).map(|users| format!("meta skuid {users} return")));
     rules.extend(set(&scope.exclude_groups).map(|groups| format!("meta skgid {groups} return")));
     for path in &scope.exclude_cgroups {
@@ -75,7 +81,8 @@ fn outbound(scope: &CaptureScope) -> Vec<String> {
 
 /// What connections from other hosts meet.
 fn inbound(scope: &CaptureScope) -> Vec<String> {
-    let mut rules = vec!["iif lo return".to_owned(), format!("tcp dport {PROXY_PORTS} return")];
+    let mut rules =
+        vec!["iif lo return".to_owned(), OPEN_BEFORE.to_owned(), format!("tcp dport {PROXY_PORTS} return")];
     rules.extend(set(scope.left_inbound()).map(|ports| format!("tcp dport {ports} return")));
     let redirect = format!("redirect to :{PORT_INBOUND}");
     match &scope.inbound_ports {
@@ -108,6 +115,12 @@ pub fn apply(scope: &CaptureScope) -> Result<(), NftError> {
 /// Asks whether capture could be put in place. Changes nothing.
 pub fn check(scope: &CaptureScope) -> Result<(), NftError> {
     nft::check(&format!("{}{}", removal(), ruleset(scope)))
+}
+
+/// Captures nothing new, and leaves what is captured to the proxy that drains: with the table the kernel would forget where
+/// those connections go.
+pub fn drain() -> Result<(), NftError> {
+    nft::apply(&format!("{}{}", removal(), table(&[], &[])))
 }
 
 /// Takes capture away: exactly its table. Not an error when there is none.

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufRead, BufReader};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two looks.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -100,9 +101,6 @@ fn has_listener(list: impl BufRead, port: u16) -> io::Result<bool> {
 /// Why capture is not looked after any longer.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// It cannot be known whether a proxy listens.
-    #[error("read which sockets listen")]
-    Sockets(#[source] io::Error),
     /// Nobody could tell it to stop.
     #[error("wait for a signal")]
     Signals(#[source] io::Error),
@@ -121,6 +119,8 @@ pub async fn keep(
     stop: impl Future<Output = io::Result<()>>,
 ) -> Result<(), GuardError> {
     let mut stop = std::pin::pin!(stop);
+    // Whoever typed this may close the terminal.
+    let _ignored = signal(SignalKind::hangup()).map_err(GuardError::Signals)?;
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut guard = Guard::new(undo_after);
     let ended = loop {
@@ -128,7 +128,8 @@ pub async fn keep(
             stopped = &mut stop => break stopped.map_err(GuardError::Signals),
             _ = looks.tick() => match is_proxy_listening() {
                 Ok(is_listening) => act(&mut guard, is_listening, scope),
-                Err(error) => break Err(GuardError::Sockets(error)),
+                // Nothing is known: what is stays.
+                Err(error) => tracing::error!(%error, "cannot read which sockets listen"),
             },
         }
     };

@@ -1,35 +1,38 @@
 //! A host joins the mesh: its proxy is started and, once that is ready, the host's traffic is captured; both end together.
 //!
 //! In this order nothing on the host has changed when a token is wrong or spent, or when no control plane answers. The
-//! token goes to the proxy's standard input and nowhere else. Read next: `guard`, for a proxy that goes away.
+//! token goes to the proxy's standard input and nowhere else. A terminal that is closed ends neither. Read next: `claim`
+//! for one keeper at a time, `guard` for a proxy that goes away.
 
 use crate::capture;
+use crate::claim::{self, Claim, ClaimError};
 use crate::nft::NftError;
+use crate::notices::Notices;
 use crate::scope::CaptureScope;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::fs;
 use std::future::Future;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout};
 
 /// Longest wait for a proxy to join and to be ready. Longer than it tries to reach its control plane.
 const READY_TIMEOUT: Duration = Duration::from_secs(150);
 /// Longest wait for a proxy that was told to stop, beyond its own drain.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
+/// Longest wait for the process that keeps a host's capture: longer than it waits for its proxy.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a change of the rules is tried, and the wait between two tries: while the proxy serves, nothing is lost.
+const RELEASE_TRIES: u32 = 10;
+const RELEASE_AGAIN: Duration = Duration::from_millis(500);
 /// Between two looks at a process that is told to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Longest message of a proxy about itself.
-const MESSAGE_BYTES_MAX: usize = 1024;
 /// Says who keeps the capture of this host, so that `leave` finds it.
 pub const PID_FILE: &str = "/run/leno/join.pid";
 
@@ -45,8 +48,9 @@ pub struct JoinPlan {
     pub token: String,
     /// Which traffic.
     pub scope: CaptureScope,
-    /// How long the host stays without network after its proxy has gone, before capture is undone.
-    pub undo_after: Duration,
+    /// How long the host stays without network after its proxy has gone, before capture is undone and traffic is no longer
+    /// encrypted; `None`: until it leaves.
+    pub undo_after: Option<Duration>,
     /// Where our process id is written.
     pub pid_file: PathBuf,
 }
@@ -95,7 +99,12 @@ pub async fn join(
     ready: impl FnOnce(),
 ) -> Result<(), JoinHostError> {
     capture::check(&plan.scope).map_err(JoinHostError::Rules)?;
-    let _claim = Claim::make(&plan.pid_file)?;
+    let _claim = Claim::make(&plan.pid_file).map_err(|error| match error {
+        ClaimError::Kept(pid) => JoinHostError::Joined(pid),
+        ClaimError::File(error) => JoinHostError::System("write the file with the process id", error),
+    })?;
+    // Whoever typed this may close the terminal: the host stays a member.
+    let _ignored = signal(SignalKind::hangup()).map_err(system("ignore the end of the terminal"))?;
     let notices = Notices::open().map_err(system("open a socket for the proxy's readiness"))?;
     let mut proxy = start(&plan, &notices).await?;
     let mut stop = std::pin::pin!(stop);
@@ -114,18 +123,37 @@ pub async fn join(
     ready();
     tokio::select! {
         stopped = &mut stop => {
-            capture::release().map_err(JoinHostError::Capture)?;
-            tracing::info!("this host leaves: its traffic is not captured any more");
-            end(&mut proxy).await?;
+            tracing::info!("this host leaves: new connections are not captured any more");
+            changed(capture::drain).await?;
+            let ended = end(&mut proxy).await;
+            changed(capture::release).await?;
+            ended?;
             stopped.map_err(system("wait for a signal"))
         }
         ended = proxy.wait() => {
-            let status = ended.map_err(system("wait for the proxy"))?;
-            tracing::error!(%status, undo_after = ?plan.undo_after, "the proxy ended; connections are refused until capture is undone");
-            let _ = timeout(plan.undo_after, &mut stop).await;
-            capture::release().map_err(JoinHostError::Capture)?;
-            Err(JoinHostError::Ended(status))
+            let told = ended.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+            tracing::error!(status = told, undo_after = ?plan.undo_after, "the proxy ended: connections are refused until capture is undone");
+            match plan.undo_after {
+                Some(limit) => drop(timeout(limit, &mut stop).await),
+                None => drop(stop.await),
+            }
+            changed(capture::release).await?;
+            Err(JoinHostError::Ended(ended.map_err(system("wait for the proxy"))?))
         }
+    }
+}
+
+/// Changes the rules, and tries again: giving up would leave a captured host without a proxy.
+async fn changed(change: impl Fn() -> Result<(), NftError>) -> Result<(), JoinHostError> {
+    let mut tries = 1;
+    loop {
+        match change() {
+            Ok(()) => return Ok(()),
+            Err(error) if tries == RELEASE_TRIES => return Err(JoinHostError::Capture(error)),
+            Err(error) => tracing::error!(%error, "cannot change capture; trying again"),
+        }
+        tries += 1;
+        tokio::time::sleep(RELEASE_AGAIN).await;
     }
 }
 
@@ -134,100 +162,36 @@ pub async fn join(
 /// # Errors
 /// Capture could not be taken away, or the process does not end.
 pub async fn leave(pid_file: &Path) -> Result<(), JoinHostError> {
-    let keeper = keeper(pid_file);
+    let unreadable = system("read who keeps this host");
+    let mut keeper = claim::keeper(pid_file).map_err(&unreadable)?;
     if let Some(pid) = keeper {
-        kill(pid, Signal::SIGTERM)
+        kill(Pid::from_raw(pid), Signal::SIGTERM)
             .map_err(|error| JoinHostError::System("tell the proxy to leave", error.into()))?;
-        let until = Instant::now() + STOP_TIMEOUT;
-        while is_alive(pid) && Instant::now() < until {
+        let until = Instant::now() + LEAVE_TIMEOUT;
+        while keeper.is_some() && Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
+            keeper = claim::keeper(pid_file).map_err(&unreadable)?;
         }
     }
-    capture::release().map_err(JoinHostError::Capture)?;
-    match keeper {
-        Some(pid) if is_alive(pid) => Err(JoinHostError::StaysOn(pid.as_raw())),
-        _ => Ok(()),
-    }
-}
-
-/// The file that says who we are, for as long as we are.
-struct Claim<'a>(&'a Path);
-
-impl<'a> Claim<'a> {
-    fn make(path: &'a Path) -> Result<Self, JoinHostError> {
-        if let Some(pid) = keeper(path) {
-            return Err(JoinHostError::Joined(pid.as_raw()));
-        }
-        let write = || {
-            if let Some(directory) = path.parent() {
-                fs::create_dir_all(directory)?;
-            }
-            fs::write(path, format!("{}\n", std::process::id()))
-        };
-        write().map_err(system("write the file with the process id"))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.0);
-    }
-}
-
-/// The process that a file names, if it lives and runs this very program: a number may have another owner by now.
-fn keeper(path: &Path) -> Option<Pid> {
-    let pid = fs::read_to_string(path).ok()?.trim().parse::<i32>().ok().filter(|pid| *pid > 1)?;
-    let program = |of: &str| fs::read_link(format!("/proc/{of}/exe")).ok();
-    let (theirs, ours) = (program(&pid.to_string())?, program("self")?);
-    (theirs.file_name() == ours.file_name()).then(|| Pid::from_raw(pid))
-}
-
-fn is_alive(pid: Pid) -> bool {
-    kill(pid, None).is_ok()
-}
-
-/// What the proxy tells of itself, as it would tell a service manager.
-struct Notices {
-    socket: UnixDatagram,
-    name: String,
-}
-
-impl Notices {
-    fn open() -> io::Result<Self> {
-        let name = format!("leno-join-{}", std::process::id());
-        let socket = StdDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket: UnixDatagram::from_std(socket)?, name })
-    }
-
-    /// Waits until it is ready.
-    async fn ready(&self) -> io::Result<()> {
-        let mut message = [0; MESSAGE_BYTES_MAX];
-        loop {
-            let len = self.socket.recv(&mut message).await?;
-            let text = String::from_utf8_lossy(message.get(..len).unwrap_or_default());
-            if text.lines().any(|line| line == "READY=1") {
-                return Ok(());
-            }
-        }
-    }
+    changed(capture::release).await?;
+    keeper.map_or(Ok(()), |pid| Err(JoinHostError::StaysOn(pid)))
 }
 
 async fn start(plan: &JoinPlan, notices: &Notices) -> Result<Child, JoinHostError> {
-    let mut command = match &plan.user {
-        None => Command::new(&plan.proxy),
-        Some(user) => {
-            // The mark that keeps the proxy's own sockets from being captured needs this one, and nothing else does.
-            let mut command = Command::new("setpriv");
-            command.args([&format!("--reuid={user}"), &format!("--regid={user}")]);
-            command.args(["--clear-groups", "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin"]);
-            command.args(["--bounding-set=-all,+net_admin", "--no-new-privs", "--"]).arg(&plan.proxy);
-            command
-        }
-    };
+    let mut command = Command::new("setpriv");
+    // Should we be killed, the proxy is told to stop: nobody else would end it.
+    command.args(["--pdeathsig", "TERM"]);
+    if let Some(user) = &plan.user {
+        // The mark that keeps the proxy's own sockets from being captured needs this one, and nothing else does.
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}")]);
+        command.args(["--clear-groups", "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin"]);
+        command.args(["--bounding-set=-all,+net_admin", "--no-new-privs"]);
+    }
+    command.arg("--").arg(&plan.proxy);
     command.args(&plan.arguments).arg("--join-token-file=-").stdin(Stdio::piped()).kill_on_drop(true);
-    command.env("NOTIFY_SOCKET", format!("@{}", notices.name)).env_remove("WATCHDOG_USEC");
+    // What the terminal tells us is for us: the proxy drains after capture, not with it.
+    command.process_group(0);
+    command.env("NOTIFY_SOCKET", notices.address()).env_remove("WATCHDOG_USEC");
     let mut child = command.spawn().map_err(system("start the proxy"))?;
     if let Some(mut input) = child.stdin.take() {
         // It may have ended already: its status says why.
@@ -237,8 +201,9 @@ async fn start(plan: &JoinPlan, notices: &Notices) -> Result<Child, JoinHostErro
 }
 
 async fn until_ready(proxy: &mut Child, notices: &Notices) -> Result<(), JoinHostError> {
+    let id = proxy.id();
     tokio::select! {
-        ready = timeout(READY_TIMEOUT, notices.ready()) => match ready {
+        ready = timeout(READY_TIMEOUT, notices.ready(id)) => match ready {
             Ok(ready) => ready.map_err(system("hear of the proxy")),
             Err(_) => {
                 end(proxy).await?;
@@ -260,6 +225,3 @@ async fn end(proxy: &mut Child) -> Result<(), JoinHostError> {
         Err(_) => proxy.kill().await.map_err(failed),
     }
 }
-
-#[cfg(test)]
-mod tests;

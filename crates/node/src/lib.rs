@@ -4,7 +4,9 @@
 //! Read `capture` next, then `join`.
 
 pub mod capture;
+mod claim;
 pub mod guard;
 pub mod join;
 pub mod nft;
+mod notices;
 pub mod scope;

@@ -163,7 +163,7 @@ fn readme_is_true(printed: &str) {
 fn refused(token: &str, control: &str) -> String {
     let try_it = format!(
         "host web 10.0.0.12\ninside web \"timeout 20 leno join - --control {control} <<< {} 2>&1 && exit 1; \
-         nft list ruleset | cmp - before.nft; [ ! -e /run/leno/join.pid ]\"\n",
+         nft list ruleset | cmp - before.nft; [ ! -s /run/leno/join.pid ]\"\n",
         quoted(token)
     );
     run(&format!("{HOSTS}{try_it}"))
@@ -222,4 +222,56 @@ inside web '
     ] {
         assert!(printed.contains(told), "{told} in {printed}");
     }
+}
+
+/// On both sides of a connection that is older than capture. The captured host speaks first then.
+const TALK: &str = r#"import socket, subprocess, sys
+if sys.argv[1] == "listen":
+    s = socket.create_server(("0.0.0.0", 7000))
+    print("listening", flush=True)
+    c, _ = s.accept()
+    print(c.recv(100), flush=True)
+    subprocess.run(["leno", "node", "capture"], check=True)
+    c.send(b"still here")
+    print(c.recv(100), flush=True)
+else:
+    c = socket.create_connection(("10.0.0.12", 7000))
+    c.send(b"hello")
+    print(c.recv(100), flush=True)
+    c.send(b"good bye")
+"#;
+
+/// Whoever is on a host by another way than SSH's port must not lose it either.
+#[test]
+fn connections_that_were_open_before_go_on_under_capture() {
+    let script = format!(
+        "{HOSTS}host control 10.0.0.11\nhost web 10.0.0.12\nprintf %s {} > talk.py\n{}",
+        quoted(TALK),
+        r#"inside web 'python3 ../talk.py listen > talked' &
+listener=$!
+inside control 'until grep -q listening ../web/talked 2> /dev/null; do :; done; python3 ../talk.py call'
+wait $listener
+cat web/talked
+"#
+    );
+    let printed = run(&script);
+    assert!(printed.contains("b'still here'") && printed.contains("b'good bye'"), "{printed}");
+}
+
+/// A terminal that is closed, and a keeper that is killed.
+#[test]
+fn a_host_stays_a_member_without_a_terminal_and_leaves_without_a_keeper() {
+    let mut script = script(VMS);
+    let leave = script.find("run web 'leno leave").expect("the page leaves");
+    script.truncate(leave);
+    script.push_str(
+        r#"
+inside web 'kill -HUP $(cat /run/leno/join.pid); curl -s http://api.default.svc.cluster.local/'
+inside web 'proxy=$(pgrep -P $(cat /run/leno/join.pid)); kill -KILL $(cat /run/leno/join.pid)
+    while [ -e /proc/$proxy ]; do :; done
+    leno leave; nft list ruleset | cmp - before.nft; echo "left without a keeper"'
+"#,
+    );
+    let printed = run(&script);
+    assert!(printed.contains("left without a keeper"), "{printed}");
 }

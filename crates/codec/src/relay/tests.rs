@@ -153,3 +153,21 @@ fn a_failure_right_behind_bytes_is_no_end_and_loses_none_of_them() {
         assert_eq!(seen, "some");
     });
 }
+
+#[test]
+fn what_breaks_off_is_no_end_for_the_other_side() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (up, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let down = Failing {
+            bytes: Some(Bytes::from_static(b"some")),
+            error: Some(io::ErrorKind::ConnectionReset.into()),
+        };
+        let end = relay(down, up.unwrap(), IDLE, &Moved::default()).await;
+        assert_eq!(end, End::DownstreamFailed);
+        let seen = accepted.unwrap().0.read_to_end(&mut Vec::new()).await;
+        assert_eq!(seen.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    });
+}

@@ -18,6 +18,7 @@ fn the_proxys_own_sockets_come_first_and_dns_before_loopback() {
         [
             "type nat hook output priority -100; policy accept;",
             "meta mark 1337 return",
+            "tcp flags & (fin|syn|rst|ack) != syn return",
             "udp dport 53 redirect to :15053",
             "tcp dport 53 redirect to :15053",
             "ip daddr { 127.0.0.0/8, 169.254.0.0/16 } return",
@@ -34,6 +35,7 @@ fn the_proxys_ports_and_ssh_are_not_captured_inbound() {
         [
             "type nat hook prerouting priority -100; policy accept;",
             "iif lo return",
+            "tcp flags & (fin|syn|rst|ack) != syn return",
             "tcp dport 15000-15099 return",
             "tcp dport { 22 } return",
             "meta l4proto tcp redirect to :15006",
@@ -62,6 +64,7 @@ fn what_is_left_alone_comes_before_what_is_captured() {
         chain(&all(), "output")[1..],
         [
             "meta mark 1337 return",
+            "tcp flags & (fin|syn|rst|ack) != syn return",
             "meta skuid { 0, 113 } return",
             "meta skgid { 1338 } return",
             "ip daddr { 127.0.0.0/8, 169.254.0.0/16 } return",
@@ -77,6 +80,7 @@ fn what_is_left_alone_comes_before_what_is_captured() {
         chain(&all(), "prerouting")[1..],
         [
             "iif lo return",
+            "tcp flags & (fin|syn|rst|ack) != syn return",
             "tcp dport 15000-15099 return",
             "tcp dport { 9100 } return",
             "tcp dport { 22, 8080 } redirect to :15006",
@@ -84,7 +88,7 @@ fn what_is_left_alone_comes_before_what_is_captured() {
     );
     let cgroup =
         CaptureScope { exclude_cgroups: ["a.slice/b.service".parse().unwrap()].into(), ..Default::default() };
-    assert_eq!(chain(&cgroup, "output")[2], "socket cgroupv2 level 2 \"a.slice/b.service\" return");
+    assert_eq!(chain(&cgroup, "output")[3], "socket cgroupv2 level 2 \"a.slice/b.service\" return");
 }
 
 #[test]

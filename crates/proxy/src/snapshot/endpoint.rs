@@ -114,7 +114,7 @@ impl EndpointStates {
 }
 
 /// What is remembered of one endpoint as long as any snapshot knows its uid: whether it is ejected after
-/// failures, and how many requests it has. Shared by all workers and by all hosts that list the endpoint.
+/// failures, and how many requests it has. Shared by all workers, and by all hosts that list the endpoint and have used it.
 #[derive(Debug)]
 pub struct EndpointHealth {
     /// Packed [`Health`].
