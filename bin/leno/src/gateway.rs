@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Admin port on 127.0.0.1; 0 opens none
     #[arg(long, value_name = "PORT", default_value_t = model::address::PORT_ADMIN)]
     admin_port: u16,
+    /// Where the admin page is instead, unix:PATH or an address on loopback; a Unix socket is for root and this user
+    #[arg(long, value_name = "ADDR", conflicts_with = "admin_port")]
+    admin: Option<model::BindAddress>,
     /// Write a line of JSON for each request to this file; `-` is standard output
     #[arg(long, value_name = "PATH")]
     access_log: Option<PathBuf>,
@@ -86,6 +89,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let proxy_options = proxy::options::Options {
         workers: options.workers,
         admin_port: options.admin_port,
+        admin: options.admin,
         // The admin port has the metrics too, and several gateways may share a machine.
         metrics_port: 0,
         access_log: options.access_log,

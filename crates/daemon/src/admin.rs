@@ -1,12 +1,13 @@
 //! The operators' port: small HTTP/1.1 answers, on a thread of its own so that a large dump delays nobody.
 //!
 //! Whoever reaches it may read. What changes something is for root and for the user that the process runs as, from
-//! this machine: [`caller`] tells. That costs a look at all sockets of the machine, so only a change that there is
-//! (see [`AdminAnswer`]) is worth one, one at a time, on a thread of its own: nobody keeps operators out with
-//! it. Requests from web pages are refused, and on loopback those that name another host, too. Elsewhere scrapers
-//! come by any name.
+//! this machine: of a TCP connection [`caller`] tells. That costs a look at all sockets of the machine, so only a
+//! change that there is (see [`AdminAnswer`]) is worth one, one at a time, on a thread of its own: nobody keeps
+//! operators out with it. Requests from web pages are refused, and on loopback those that name another host, too.
+//! Elsewhere scrapers come by any name.
 
 mod caller;
+mod listener;
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +27,8 @@ use crate::metrics::Registry;
 use crate::repeated::Repeated;
 use crate::users::is_trusted;
 use crate::{Drain, Tasks};
-use caller::Caller;
+pub use listener::AdminListener;
+use listener::{AdminCaller, AdminStream, DetachedAdmin};
 
 /// Connections at a time. More: the oldest is closed, so that nobody who only holds them keeps operators out.
 const CONNECTIONS_MAX: usize = 64;
@@ -135,17 +137,21 @@ pub async fn serve_metrics(listener: TcpListener, registry: Registry, health: He
 ///
 /// # Errors
 /// The thread or its runtime cannot be made.
-pub async fn serve(listener: TcpListener, handler: AdminHandler, drain: Drain) -> io::Result<()> {
-    serve_with(listener, handler, drain, Arc::new(Semaphore::new(LOOK_UPS_MAX))).await
+pub async fn serve(
+    listener: impl Into<AdminListener>,
+    handler: AdminHandler,
+    drain: Drain,
+) -> io::Result<()> {
+    serve_with(listener.into(), handler, drain, Arc::new(Semaphore::new(LOOK_UPS_MAX))).await
 }
 
 async fn serve_with(
-    listener: TcpListener,
+    listener: AdminListener,
     handler: AdminHandler,
     drain: Drain,
     look_ups: Arc<Semaphore>,
 ) -> io::Result<()> {
-    let listener = listener.into_std()?;
+    let listener = listener.detach()?;
     let (done, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         // The other side is gone if nobody waits any more.
@@ -155,7 +161,7 @@ async fn serve_with(
 }
 
 fn run(
-    listener: std::net::TcpListener,
+    listener: DetachedAdmin,
     handler: AdminHandler,
     drain: Drain,
     look_ups: Arc<Semaphore>,
@@ -169,20 +175,20 @@ fn run(
 }
 
 async fn accept(
-    listener: std::net::TcpListener,
+    listener: DetachedAdmin,
     handler: AdminHandler,
     drain: Drain,
     look_ups: Arc<Semaphore>,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    let bound = listener.local_addr()?.ip();
+    let listener = listener.attach()?;
+    let bound = listener.bound()?;
     let tasks = Tasks::new();
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let stream = tokio::select! {
             () = drain.started() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(stream) => stream,
                 Err(cause) => {
                     if let Some(held_back) = NOT_ACCEPTED.admit(Instant::now()) {
                         tracing::warn!(%cause, held_back, "admin connection not accepted");
@@ -201,13 +207,21 @@ async fn accept(
         }
         let connection = tasks.spawn_local("admin connection", async move {
             let options = ServerOptions::default();
-            let caller = Caller::of(&stream).ok().map(Arc::new);
+            let caller = stream.caller();
             let answer = |request: Request<Body>| {
                 let (caller, handler, look_ups) =
                     (caller.clone(), Arc::clone(&handler), Arc::clone(&look_ups));
                 async move { answer(bound, caller, &handler, &look_ups, &request).await }
             };
-            if let Err(cause) = codec::http1::serve(stream, &options, drain.started(), answer).await {
+            let served = match stream {
+                AdminStream::Tcp(stream) => {
+                    codec::http1::serve(stream, &options, drain.started(), answer).await
+                }
+                AdminStream::Local(stream) => {
+                    codec::http1::serve(stream, &options, drain.started(), answer).await
+                }
+            };
+            if let Err(cause) = served {
                 tracing::debug!(%cause, "admin connection ended");
             }
         });
@@ -218,8 +232,8 @@ async fn accept(
 }
 
 async fn answer(
-    bound: IpAddr,
-    caller: Option<Arc<Caller>>,
+    bound: Option<IpAddr>,
+    caller: AdminCaller,
     handler: &AdminHandler,
     look_ups: &Arc<Semaphore>,
     request: &Request<Body>,
@@ -227,7 +241,7 @@ async fn answer(
     let headers = request.headers();
     let reply = if is_from_page(headers) {
         AdminReply::text(403, "calls from web pages are refused\n")
-    } else if bound.is_loopback() && !is_ours(bound, request.uri(), headers) {
+    } else if bound.is_some_and(|bound| bound.is_loopback() && !is_ours(bound, request.uri(), headers)) {
         AdminReply::text(421, "the request names another server; call by address or as localhost\n")
     } else {
         let asked = AdminRequest {
@@ -258,7 +272,7 @@ fn is_reading(request: &Request<Body>) -> bool {
 }
 
 /// Whether the caller may change something.
-async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Arc<Semaphore>) -> Result<(), AdminReply> {
+async fn may_change(caller: AdminCaller, look_ups: &Arc<Semaphore>) -> Result<(), AdminReply> {
     let who = match uid(caller, look_ups).await {
         Some(uid) if is_trusted(uid) => return Ok(()),
         Some(uid) => format!("this call came from uid {uid}"),
@@ -271,8 +285,11 @@ async fn may_change(caller: Option<Arc<Caller>>, look_ups: &Arc<Semaphore>) -> R
 }
 
 /// The caller's user, if it can be told.
-async fn uid(caller: Option<Arc<Caller>>, look_ups: &Arc<Semaphore>) -> Option<u32> {
-    let caller = caller?;
+async fn uid(caller: AdminCaller, look_ups: &Arc<Semaphore>) -> Option<u32> {
+    let caller = match caller {
+        AdminCaller::Known(uid) => return uid,
+        AdminCaller::Asked(caller) => caller?,
+    };
     let turn = Arc::clone(look_ups).acquire_owned().await.ok()?;
     // The turn ends with the look-up, not with who waits for it: one who is gone leaves nothing in a queue.
     let look_up = move || (caller.uid(), turn).0;

@@ -138,6 +138,14 @@ impl LocalListener {
         Ok(Self { listener, file })
     }
 
+    /// The same without a runtime, to be taken to another one.
+    ///
+    /// # Errors
+    /// As of the system call.
+    pub fn detach(self) -> io::Result<DetachedListener> {
+        Ok(DetachedListener { listener: self.listener.into_std()?, file: self.file })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.file.path
@@ -149,6 +157,23 @@ impl LocalListener {
     /// As of the system call.
     pub async fn accept(&self) -> io::Result<UnixStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+/// A [`LocalListener`] of no runtime.
+#[derive(Debug)]
+pub struct DetachedListener {
+    listener: std::os::unix::net::UnixListener,
+    file: SocketFile,
+}
+
+impl DetachedListener {
+    /// Of the current runtime from here on.
+    ///
+    /// # Errors
+    /// As of the system call.
+    pub fn attach(self) -> io::Result<LocalListener> {
+        Ok(LocalListener { listener: UnixListener::from_std(self.listener)?, file: self.file })
     }
 }
 

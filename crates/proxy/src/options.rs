@@ -1,7 +1,8 @@
 //! What a proxy is told on its command line. Never a secret: the join token comes from a file or stdin.
 
 use clap::Args;
-use std::net::IpAddr;
+use model::BindAddress;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -28,6 +29,12 @@ pub struct Options {
     /// Admin port on 127.0.0.1; 0 opens none
     #[arg(long, value_name = "PORT", default_value_t = model::address::PORT_ADMIN)]
     pub admin_port: u16,
+    /// Where the admin page is instead, unix:PATH or an address on loopback
+    ///
+    /// On loopback every user of the host may read it, and with it which service calls which. A Unix socket is for
+    /// root and for the user that this process runs as.
+    #[arg(long, value_name = "ADDR", conflicts_with = "admin_port")]
+    pub admin: Option<BindAddress>,
     /// Address on which metrics are served
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub metrics_address: IpAddr,
@@ -62,6 +69,7 @@ impl Default for Options {
             workers: None,
             address: None,
             admin_port: model::address::PORT_ADMIN,
+            admin: None,
             metrics_address: IpAddr::from([127, 0, 0, 1]),
             metrics_port: model::address::PORT_METRICS,
             no_capture: false,
@@ -79,6 +87,12 @@ impl Options {
     pub fn worker_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.workers.unwrap_or_else(cores).clamp(1, WORKERS_MAX)
+    }
+
+    /// Where the admin page is, if anywhere.
+    pub fn admin_address(&self) -> Option<BindAddress> {
+        let of_port = || SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port)).into();
+        self.admin.clone().or_else(|| (self.admin_port != 0).then(of_port))
     }
 
     /// Longest time for requests in flight when stopping.

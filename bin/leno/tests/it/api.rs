@@ -197,3 +197,33 @@ fn a_control_plane_does_not_listen_where_anybody_could_call() {
     check(&leno(&format!("{control} --api nonsense"), None), 64, "neither IP:PORT nor unix:PATH");
     check(&leno(&format!("{control} --api-view-user alice"), None), 64, "--api-group");
 }
+
+/// What `curl` prints of a page on a Unix socket, and how it ends.
+fn page(socket: &Path, path: &str, user: Option<(u32, u32)>) -> Output {
+    let mut command = Command::new("curl");
+    command.args(["-s", "--max-time", "20", "--unix-socket"]).arg(socket);
+    command.arg(format!("http://localhost{path}")).current_dir("/");
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    command.output().expect("curl runs")
+}
+
+#[test]
+fn the_admin_page_may_be_for_root_and_the_own_user_alone() {
+    let bed = Bed { directory: tempfile::tempdir().expect("a directory") };
+    std::fs::set_permissions(bed.directory.path(), PermissionsExt::from_mode(0o755)).expect("opened");
+    let admin = bed.path("proxy.sock");
+    let token = bed.write("token", &format!("lj1.{}.{}.{}", "0".repeat(16), "0".repeat(32), "0".repeat(64)));
+    // Nobody is there to join; the page is there before.
+    let proxy = format!("proxy --control 127.0.0.1:1 --metrics-port 0 --join-token-file {token} --admin");
+    let (_running, _) = start(&format!("{proxy} unix:{}", admin.display()), "", "join");
+    assert!(is_socket(&admin, 0o600), "the socket is for its owner");
+    check(&page(&admin, "/ready", None), 0, "PRE_INITIALIZING");
+    if has_other_users() {
+        check(&page(&admin, "/ready", Some((VIEWER, GROUP))), 7, "");
+    }
+    check(&leno(&format!("{proxy} unix:{}", admin.display()), None), 1, "listens on");
+    check(&leno(&format!("{proxy} 0.0.0.0:0"), None), 1, "the admin page is for this host alone");
+    check(&leno(&format!("{proxy} nonsense"), None), 64, "neither IP:PORT nor unix:PATH");
+}

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{AdminAnswer, AdminReply, AdminRequest, serve, serve_with};
 use crate::Drain;
+use crate::local::{LocalListener, SocketAccess};
 
 #[test]
 fn idle_callers_keep_nobody_out_and_hold_up_no_drain() {
@@ -143,7 +144,7 @@ fn a_look_up_keeps_nobody_else_out() {
         });
         let look_ups = Arc::new(tokio::sync::Semaphore::new(1));
         let busy = Arc::clone(&look_ups).acquire_owned().await.unwrap();
-        let serving = tokio::spawn(serve_with(listener, handler, drain, look_ups));
+        let serving = tokio::spawn(serve_with(listener.into(), handler, drain, look_ups));
         let post = |path: &str| {
             let request = Request::post(path).body(Bytes::new()).unwrap();
             client::send(address, request, client::Limits::default())
@@ -168,11 +169,11 @@ fn a_look_up_of_one_who_is_gone_keeps_its_turn() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (_near, far) =
             tokio::join!(tokio::net::TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let caller = Arc::new(super::Caller::of(&far.unwrap().0).unwrap());
+        let caller = super::AdminStream::Tcp(far.unwrap().0).caller();
         let look_ups = Arc::new(tokio::sync::Semaphore::new(1));
         let (release, released) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || released.recv());
-        let mut asking = Box::pin(super::uid(Some(caller), &look_ups));
+        let mut asking = Box::pin(super::uid(caller, &look_ups));
         let is_waiting = std::future::poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_pending()));
         assert!(is_waiting.await);
         drop(asking);
@@ -181,5 +182,44 @@ fn a_look_up_of_one_who_is_gone_keeps_its_turn() {
         assert!(busy.await.unwrap().is_err());
         let turn = look_ups.acquire().await.unwrap();
         drop(turn);
+    });
+}
+
+/// On a Unix socket reading is for those who may open it, and no look-up is needed to know who calls.
+#[test]
+fn a_unix_socket_is_for_its_owner_and_root() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("proxy.sock");
+        let listener = LocalListener::bind(&path, SocketAccess::Owner).await.unwrap();
+        let (trigger, drain) = Drain::new();
+        let handler = Arc::new(|request: &AdminRequest<'_>| match request.path {
+            "/drain_listeners" => AdminAnswer::Change(Box::new(|| AdminReply::text(200, "done"))),
+            _ => AdminReply::text(200, "read").into(),
+        });
+        // Whoever would look up a caller waits for ever.
+        let look_ups = Arc::new(tokio::sync::Semaphore::new(0));
+        let serving = tokio::spawn(serve_with(listener.into(), handler, drain, look_ups));
+        for (request, expected) in [
+            (Request::get("/ready"), 200),
+            (Request::get("/ready").header("host", "rebound.example"), 200),
+            (Request::post("/ready").header("origin", "https://page.example"), 403),
+            (Request::get("/drain_listeners"), 405),
+            (Request::post("/drain_listeners"), 200),
+        ] {
+            let request = request.body(Bytes::new()).unwrap();
+            let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+            let reply = client::send_over(stream, request, client::Limits::default()).await.unwrap();
+            assert_eq!(reply.status(), expected);
+        }
+        let script = format!("curl -s --unix-socket {} http://localhost/ready; echo $?", path.display());
+        std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let told = tokio::task::spawn_blocking(move || as_nobody(script)).await.unwrap();
+        assert!(told.is_none_or(|told| told.trim() != "read0" && !told.contains("read")), "others read it");
+        trigger.start();
+        serving.await.unwrap().unwrap();
+        assert!(!path.exists());
     });
 }

@@ -5,9 +5,11 @@ use crate::snapshot::SnapshotChange;
 use crate::testing::{configured, me, service, slice};
 use daemon::Gate;
 use daemon::clock::System;
+use fixtures::pki::TestAuthority;
 use model::filter::{FilterConfig, HeaderEdit, RequestHeaders};
 use model::route::{Parent, RouteRule};
-use model::{ObjectRef, Origin, Resource, ResourceKey};
+use model::trust::TrustBundle;
+use model::{ObjectRef, Origin, Resource, ResourceKey, TrustDomain};
 
 fn admin() -> (Admin, Gate) {
     let (trigger, drain) = Drain::new();
@@ -90,6 +92,28 @@ fn the_dump_shows_hosts_rules_and_no_header_values() {
     assert_eq!(dump["hosts"][0]["endpoints"][0]["uid"], "a1");
     assert_eq!(dump["hosts"][0]["rules"][0]["file"], "r.yaml");
     assert_eq!(dump["hosts"][0]["rules"][0]["filters"][0]["set"][0], "authorization");
+}
+
+/// Every path that the help names, and what follows a name that is not there.
+#[test]
+fn no_page_shows_a_secret() {
+    let (admin, _gate) = admin();
+    let (root, key) = (TestAuthority::root("root"), identity::Key::generate().unwrap());
+    let chain = root.leaf_for(&key, "spiffe://a.test/ns/ns/sa/web", |_| {});
+    let trust_domain = TrustDomain::parse("a.test").unwrap();
+    admin.identity.set_trust(vec![TrustBundle { trust_domain, roots: vec![root.root_der()] }]);
+    admin.identity.install(identity::Svid::new(key, chain).unwrap());
+    assert!(admin.joined.set(joined()).is_ok());
+    let paths: Vec<&str> =
+        HELP.lines().filter_map(|line| line.strip_prefix("GET")?.split_whitespace().next()).collect();
+    assert!(paths.len() >= 7 && paths.contains(&"/certs"), "{paths:?}");
+    for path in paths.into_iter().chain(["/", "/help", "/metrics", "/nothing"]) {
+        let (status, text) = ask(&admin, "GET", path, None);
+        assert!(!text.is_empty() && status != 500, "{path}");
+        for secret in ["-----BEGIN", "PRIVATE KEY", "c2VjcmV0", "lj1.", "Bearer "] {
+            assert!(!text.contains(secret), "{secret} in {path}: {text}");
+        }
+    }
 }
 
 #[test]

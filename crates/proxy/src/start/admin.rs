@@ -6,10 +6,12 @@ use crate::admin::{Admin, Joined};
 use crate::options::Options;
 use crate::renewal::Renewal;
 use crate::shared::Shared;
-use daemon::admin::{AdminHandler, AdminRequest};
+use daemon::admin::{AdminHandler, AdminListener, AdminRequest};
+use daemon::local::{LocalListener, SocketAccess};
 use daemon::{Drain, DrainTrigger, Readiness, Tasks};
+use model::BindAddress;
 use model::address::{PORT_DNS, PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 /// Opens them. They answer from here on, and know more once the proxy has joined.
@@ -44,23 +46,35 @@ pub(super) fn set_joined(admin: &Admin, shared: &Shared) {
 }
 
 async fn open_ports(options: &Options, admin: &Arc<Admin>, tasks: &Tasks) -> Result<(), StartError> {
-    if options.admin_port != 0 {
+    if let Some(at) = options.admin_address() {
         let admin = Arc::clone(admin);
         let handler: AdminHandler = Arc::new(move |request: &AdminRequest<'_>| admin.answer(request));
-        serve_admin((Ipv4Addr::LOCALHOST, options.admin_port).into(), handler, tasks).await?;
+        let listener = match &at {
+            BindAddress::Tcp(address) if !at.is_loopback() => return Err(StartError::AdminAddress(*address)),
+            BindAddress::Tcp(address) => bind(*address).await?,
+            BindAddress::Unix(path) => {
+                let listener = LocalListener::bind(path, SocketAccess::Owner).await;
+                listener.map_err(StartError::AdminSocket)?.into()
+            }
+        };
+        serve_admin(listener, at, handler, tasks);
     }
     if options.metrics_port != 0 {
         let admin = Arc::clone(admin);
         let handler: AdminHandler =
             Arc::new(move |request: &AdminRequest<'_>| admin.answer_metrics(request).into());
-        serve_admin((options.metrics_address, options.metrics_port).into(), handler, tasks).await?;
+        let address = SocketAddr::from((options.metrics_address, options.metrics_port));
+        serve_admin(bind(address).await?, address.into(), handler, tasks);
     }
     Ok(())
 }
 
-async fn serve_admin(address: SocketAddr, handler: AdminHandler, tasks: &Tasks) -> Result<(), StartError> {
+async fn bind(address: SocketAddr) -> Result<AdminListener, StartError> {
     let bound = tokio::net::TcpListener::bind(address).await;
-    let listener = bound.map_err(|cause| StartError::Bind(address, cause))?;
+    bound.map(AdminListener::from).map_err(|cause| StartError::Bind(address, cause))
+}
+
+fn serve_admin(listener: AdminListener, address: BindAddress, handler: AdminHandler, tasks: &Tasks) {
     // Never drained: what tells about a stopping proxy is the last to go.
     let (_, drain) = Drain::new();
     tasks.spawn_local("admin", async move {
@@ -68,13 +82,12 @@ async fn serve_admin(address: SocketAddr, handler: AdminHandler, tasks: &Tasks) 
             tracing::error!(%error, %address, "the admin port ended");
         }
     });
-    Ok(())
 }
 
 fn own_listeners(options: &Options) -> Vec<(String, &'static str)> {
     let mut all = Vec::new();
-    if options.admin_port != 0 {
-        all.push((format!("127.0.0.1:{}", options.admin_port), "admin"));
+    if let Some(at) = options.admin_address() {
+        all.push((at.to_string(), "admin"));
     }
     if options.metrics_port != 0 {
         all.push((format!("{}:{}", options.metrics_address, options.metrics_port), "metrics"));

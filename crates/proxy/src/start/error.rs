@@ -2,6 +2,7 @@
 
 use super::join::JoinError;
 use crate::snapshot::ClosedListener;
+use daemon::local::LocalListenError;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +20,12 @@ pub enum StartError {
     /// A port is taken or not ours to take.
     #[error("listen on {0}")]
     Bind(SocketAddr, #[source] io::Error),
+    /// The admin page would be open to other hosts.
+    #[error("--admin={0}: the admin page is for this host alone; name an address on loopback, or unix:PATH")]
+    AdminAddress(SocketAddr),
+    /// The Unix socket of the admin page cannot be had.
+    #[error("--admin")]
+    AdminSocket(#[source] LocalListenError),
     /// A port that the first configuration of a proxy outside of a mesh names is taken or not ours to take.
     #[error("listen on {} for listener {} of Gateway {}/{}: {}", .0.address, .0.name, .0.namespace, .0.gateway, .0.why)]
     Listen(ClosedListener),
