@@ -21,6 +21,8 @@ pub enum SocketAccess {
     Owner,
     /// The members of the group with this number too (0660).
     Group(u32),
+    /// Every user of this machine (0666): who may do what is up to whoever answers.
+    Everybody,
 }
 
 impl SocketAccess {
@@ -28,6 +30,7 @@ impl SocketAccess {
         match self {
             Self::Owner => 0o600,
             Self::Group(_) => 0o660,
+            Self::Everybody => 0o666,
         }
     }
 
@@ -35,7 +38,7 @@ impl SocketAccess {
     fn directory_mode(self) -> u32 {
         match self {
             Self::Owner => 0o700,
-            Self::Group(_) => 0o755,
+            Self::Group(_) | Self::Everybody => 0o711,
         }
     }
 }
@@ -116,6 +119,7 @@ impl LocalListener {
         let directory = path.parent().unwrap_or(Path::new("/"));
         let made = DirBuilder::new().recursive(true).mode(access.directory_mode()).create(directory);
         made.map_err(|cause| LocalListenError::Directory { path: path.into(), cause })?;
+        warn_of_closed(directory, access);
         check_free(path).await?;
         // Made beside and renamed: nobody connects before it is closed to others, and what is dead is replaced at once.
         let mut new = path.as_os_str().to_owned();
@@ -174,6 +178,20 @@ impl DetachedListener {
     /// As of the system call.
     pub fn attach(self) -> io::Result<LocalListener> {
         Ok(LocalListener { listener: UnixListener::from_std(self.listener)?, file: self.file })
+    }
+}
+
+/// A directory that was there before may keep out those whom the socket would let in.
+fn warn_of_closed(directory: &Path, access: SocketAccess) {
+    let Ok(found) = std::fs::metadata(directory) else { return };
+    let is_open = match access {
+        SocketAccess::Owner => true,
+        SocketAccess::Group(gid) if found.gid() == gid => found.mode() & 0o010 != 0,
+        SocketAccess::Group(_) | SocketAccess::Everybody => found.mode() & 0o001 != 0,
+    };
+    if !is_open {
+        let directory = directory.display();
+        tracing::warn!(%directory, "others may open the socket, but not its directory: chmod o+x it");
     }
 }
 

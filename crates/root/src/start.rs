@@ -34,7 +34,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     for address in &options.listen {
         match address {
             ListenAddress::Unix(path) => {
-                let socket = BoundSocket::bind(path, !options.allow_uid.is_empty())?;
+                let socket =
+                    BoundSocket::bind(path, !options.allow_uid.is_empty()).await.context("--listen")?;
                 let asked = LocalDoor {
                     holder: holder.clone(),
                     allowed: AllowedUsers::new(&options.allow_uid),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use super::{BoundSocket, LocalDoor, SocketError};
+use super::{BoundSocket, LocalDoor, LocalListenError};
 use crate::limits::CONNECTIONS_MAX;
 use crate::local::AllowedUsers;
 use ca::issuer::serve::{Holder, Lifetimes};
@@ -43,21 +43,21 @@ fn holder() -> Arc<Holder> {
 #[tokio::test]
 async fn a_socket_is_its_owner_s_alone_and_goes_with_it() {
     let bench = Bench::new();
-    let bound = BoundSocket::bind(&bench.path(), false).unwrap();
+    let bound = BoundSocket::bind(&bench.path(), false).await.unwrap();
     assert_eq!(bench.mode(), 0o600);
-    assert!(matches!(BoundSocket::bind(&bench.path(), false), Err(SocketError::InUse(_))));
+    assert!(matches!(BoundSocket::bind(&bench.path(), false).await, Err(LocalListenError::InUse(_))));
     drop(bound);
     assert!(!bench.path().exists());
-    let shared = BoundSocket::bind(&bench.path(), true).unwrap();
+    let shared = BoundSocket::bind(&bench.path(), true).await.unwrap();
     assert_eq!(bench.mode(), 0o666);
     drop(shared);
 
     // What a killed process left is replaced; what is no socket is not.
     drop(std::os::unix::net::UnixListener::bind(bench.path()).unwrap());
     assert!(bench.path().exists());
-    drop(BoundSocket::bind(&bench.path(), false).unwrap());
+    drop(BoundSocket::bind(&bench.path(), false).await.unwrap());
     std::fs::write(bench.path(), "mine").unwrap();
-    assert!(matches!(BoundSocket::bind(&bench.path(), false), Err(SocketError::NotSocket(_))));
+    assert!(matches!(BoundSocket::bind(&bench.path(), false).await, Err(LocalListenError::NotSocket(_))));
     assert_eq!(std::fs::read(bench.path()).unwrap(), b"mine");
 }
 
@@ -66,7 +66,7 @@ async fn who_is_allowed_is_served_within_the_limits() {
     let bench = Bench::new();
     let (trigger, drain) = Drain::new();
     let (tasks, holder) = (Tasks::new(), holder());
-    let bound = BoundSocket::bind(&bench.path(), false).unwrap();
+    let bound = BoundSocket::bind(&bench.path(), false).await.unwrap();
     let door = LocalDoor { holder: holder.clone(), allowed: AllowedUsers::new(&[]), grants: Arc::default() };
     let serving = bound.serve(door, tasks.clone(), drain);
     let serving = tokio::spawn(serving);
