@@ -219,7 +219,8 @@ pub(super) const CLASSES: &[Class] = &[
         kinds: &[Kind::Laxer],
         is_it: |found| {
             has_list(found, |list| {
-                value(list, b":status") == Some(b"204") && value(list, b"content-length").is_some()
+                matches!(value(list, b":status"), Some(b"204" | b"304"))
+                    && value(list, b"content-length").is_some()
             })
         },
     },
