@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e field fuzz asan bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field packages-fuzz
+.PHONY: demo test unit e2e vault field fuzz asan bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -14,6 +14,10 @@ unit:
 e2e: packages-test
 	cargo build --profile e2e --locked -p leno -p leno-proxy
 	cargo test --profile e2e --locked -p leno --test it -- --test-threads=2
+
+# Vault as the issuer: a real server, built from its Go module (1.14.0, testbed/vault); minutes of CPU the first time.
+vault: packages-test
+	cargo test --locked -p leno --test it -- --ignored vault::
 
 # What users of other proxies met, against the release binary. FIELD_DIR is the folder of the scripts.
 field: packages-field

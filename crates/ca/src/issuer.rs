@@ -14,6 +14,7 @@ pub mod serve;
 pub mod socket;
 pub mod tls;
 pub mod unix;
+pub mod vault;
 
 use crate::grant::GrantError;
 use crate::sign::SignError;
@@ -29,6 +30,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use vault::VaultOptions;
 
 /// What was signed.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +138,10 @@ pub trait RootIssuer: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Issued, IssueError>>;
     /// A leaf for the management plane, by the root itself.
     fn sign_leaf<'a>(&'a self, request: CertificateRequest<'a>) -> BoxFuture<'a, Result<Issued, IssueError>>;
+    /// What an issuer has to do meanwhile, for ever; most have nothing to do.
+    fn keep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// A leaf that somebody was granted.
@@ -160,13 +166,20 @@ pub trait LeafIssuer: Send + Sync + 'static {
 /// Which issuer a plane asks: exactly one is to be given.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct IssuerOptions {
-    /// Who signs this plane's certificate: unix:PATH, the socket of `leno root` on this host, or tls://HOST:PORT, that
-    /// of one on another host
+    /// Who signs this plane's certificate: unix:PATH, the socket of `leno root` on this host; tls://HOST:PORT, that
+    /// of one on another host; or vault:https://HOST:PORT/MOUNT, the pki engine of Vault or OpenBao
     #[arg(long, value_name = "ADDRESS", conflicts_with = "issuer_fd")]
     pub issuer: Option<String>,
     /// File with the grant for tls://, as `leno root grant` printed it; `-` reads standard input
     #[arg(long, value_name = "PATH", requires = "issuer")]
     pub issuer_token_file: Option<PathBuf>,
+    /// For a certificate that somebody makes who does not know of meshes: whom it vouches for, the part of identities
+    /// behind spiffe://
+    #[arg(long, value_name = "NAME", value_parser = parse_trust_domain)]
+    pub trust_domain: Option<TrustDomain>,
+    /// Vault.
+    #[command(flatten)]
+    pub vault: VaultOptions,
     /// A socket to the holder of the root.
     #[command(flatten)]
     pub socket: SocketOptions,
@@ -191,8 +204,11 @@ pub enum OpenError {
         fault: String,
     },
     /// A token where none is asked for.
-    #[error("--issuer-token-file is for tls:// alone: the kernel tells {0} who asks")]
+    #[error("--issuer-token-file is for tls:// alone, {0} does not ask for it")]
     TokenUnused(String),
+    /// Options of Vault with another issuer.
+    #[error("--trust-domain and --vault-… are for vault: alone: the holder of the root at {0} knows its own")]
+    VaultUnused(String),
     /// None where one is needed.
     #[error(
         "tls:// needs a grant for the first certificate: print one with `leno root grant` and pass it with --issuer-token-file"
@@ -230,14 +246,19 @@ pub enum OpenError {
 type OpenIssuer = fn(&str, &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError>;
 
 /// What an address begins with, and who reads the rest.
-const SCHEMES: &[(&str, OpenIssuer)] = &[("unix:", unix::open), ("tls://", tls::open)];
+const SCHEMES: &[(&str, OpenIssuer)] =
+    &[("unix:", unix::open), ("tls://", tls::open), ("vault:", vault::open)];
 
 /// Opens the issuer that is given.
 ///
 /// # Errors
 /// When none is given, or it cannot be used.
 pub fn open(options: &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError> {
+    let is_vault_given = options.vault.is_given() || options.trust_domain.is_some();
     if let Some(fd) = options.socket.issuer_fd {
+        if is_vault_given {
+            return Err(OpenError::VaultUnused(format!("descriptor {fd}")));
+        }
         return socket::open(fd);
     }
     let address = options.issuer.as_deref().ok_or(OpenError::NotGiven)?;
@@ -247,6 +268,9 @@ pub fn open(options: &IssuerOptions) -> Result<Arc<dyn RootIssuer>, OpenError> {
         let fault = format!("begins with none of {}", known.join(", "));
         return Err(OpenError::Address { address: address.to_owned(), fault });
     };
+    if is_vault_given && !address.starts_with("vault:") {
+        return Err(OpenError::VaultUnused(address.to_owned()));
+    }
     open(rest, options)
 }
 

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 /// Longest text, in bytes; a longer one is refused.
 pub const PEM_BYTES_MAX: usize = 64 * 1024;
+const CERTIFICATE: &str = "CERTIFICATE";
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
@@ -96,27 +97,10 @@ pub fn read(mut source: impl Read) -> Result<PemChain, PemError> {
 
 fn parse(text: &str) -> Result<PemChain, PemError> {
     let (mut certificates, mut key) = (Vec::new(), None);
-    let mut lines = text.lines().enumerate();
-    while let Some((at, line)) = lines.next() {
-        let label = line.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(DASHES));
-        let Some(label) = label else { continue };
-        let block = PemError::Block { line: at + 1 };
-        let mut body = Zeroizing::new(String::with_capacity(text.len()));
-        loop {
-            let Some((_, line)) = lines.next() else { return Err(block) };
-            let line = line.trim();
-            if let Some(end) = line.strip_prefix(END) {
-                if end.strip_suffix(DASHES) != Some(label) {
-                    return Err(block);
-                }
-                break;
-            }
-            body.push_str(line);
-        }
-        let mut der = Zeroizing::new(Vec::with_capacity(body.len()));
-        BASE64.decode_vec(body.as_bytes(), &mut der).map_err(|_| block)?;
+    for block in blocks(text) {
+        let (label, der) = block?;
         match label {
-            "CERTIFICATE" => certificates.push(der.to_vec()),
+            CERTIFICATE => certificates.push(der.to_vec()),
             "PRIVATE KEY" if key.is_some() => return Err(PemError::SeveralKeys),
             "PRIVATE KEY" => key = Some(der),
             other if other.ends_with("PRIVATE KEY") || other == "EC PARAMETERS" => {
@@ -129,6 +113,53 @@ fn parse(text: &str) -> Result<PemChain, PemError> {
         return Err(PemError::NoCertificate);
     }
     Ok(PemChain { certificates, key: key.ok_or(PemError::NoKey)? })
+}
+
+/// Certificates without a key (DER), in the order of the text.
+///
+/// # Errors
+/// When there is anything else.
+pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    let certificate = |block: Result<(&str, Zeroizing<Vec<u8>>), PemError>| match block? {
+        (CERTIFICATE, der) => Ok(der.to_vec()),
+        (other, _) => Err(PemError::Label(other.to_owned())),
+    };
+    blocks(text).map(certificate).collect()
+}
+
+/// All blocks, each with its label.
+fn blocks(text: &str) -> impl Iterator<Item = Result<(&str, Zeroizing<Vec<u8>>), PemError>> {
+    let mut lines = text.lines().enumerate();
+    std::iter::from_fn(move || {
+        loop {
+            let (at, line) = lines.next()?;
+            let label = line.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(DASHES));
+            let Some(label) = label else { continue };
+            let bad = PemError::Block { line: at + 1 };
+            return Some(match body(label, &mut lines) {
+                Some(der) => Ok((label, der)),
+                None => Err(bad),
+            });
+        }
+    })
+}
+
+/// The bytes of a block, up to its end.
+fn body<'a>(label: &str, lines: &mut impl Iterator<Item = (usize, &'a str)>) -> Option<Zeroizing<Vec<u8>>> {
+    let mut body = Zeroizing::new(String::with_capacity(PEM_BYTES_MAX));
+    loop {
+        let line = lines.next()?.1.trim();
+        match line.strip_prefix(END) {
+            Some(end) if end.strip_suffix(DASHES) == Some(label) => break,
+            Some(_) => return None,
+            // A buffer that grows leaves copies behind.
+            None if body.len() + line.len() > PEM_BYTES_MAX => return None,
+            None => body.push_str(line),
+        }
+    }
+    let mut der = Zeroizing::new(Vec::with_capacity(body.len()));
+    BASE64.decode_vec(body.as_bytes(), &mut der).ok()?;
+    Some(der)
 }
 
 #[cfg(test)]

@@ -307,6 +307,14 @@ impl Authority {
         }
     }
 
+    /// What the issuer has to do meanwhile, for ever.
+    pub async fn keep_issuer(self) {
+        match &self.issuer {
+            Some(issuer) => issuer.keep().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Keeps the control plane's own certificate fresh, for ever.
     pub async fn renew_own(self, identity: Identity) {
         let clock = self.clock.clone();

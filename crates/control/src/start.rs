@@ -127,8 +127,8 @@ fn certificate_source(
     if let Some(issuer) = &seams.issuer {
         return Ok(CertificateSource::Issued(issuer.clone()));
     }
-    let given = &options.intermediate;
-    if let (Some(fd), Some(trust_domain)) = (given.intermediate_fd, &given.trust_domain) {
+    let given = options.intermediate.intermediate_fd;
+    if let (Some(fd), Some(trust_domain)) = (given, &options.issuer.trust_domain) {
         let now = seams.clock.wall();
         let held = plugged::read_intermediate(fd, trust_domain.clone(), &options.cluster, now)?;
         return Ok(CertificateSource::Plugged(held));
@@ -242,6 +242,7 @@ impl Starting {
     fn spawn_upkeep(&self, session: xds::client::ClientSession) {
         let EnrollerDeps { authority, handle, store, metrics, clock, .. } = &self.parts;
         self.spawn_until("authority", authority.clone().renew(self.identity.clone(), handle.clone()));
+        self.spawn_until("issuer", authority.clone().keep_issuer());
         self.spawn_until("own certificate", authority.clone().renew_own(self.identity.clone()));
         if let Some(manager) = self.options.manager {
             let federation = FederationLink {

@@ -16,7 +16,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -221,6 +221,17 @@ impl Identity {
             watch: self.watch.clone(),
         }
     }
+}
+
+/// For calls out of the mesh, to a server with a name and with these roots: TLS 1.3, no certificate of ours.
+pub fn client_config_for(roots: RootCertStore) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has TLS 1.3 suites")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
 }
 
 /// What TLS libraries want as the server's name. It is neither sent nor checked.

@@ -17,7 +17,7 @@ mod svid;
 mod verify;
 mod watch;
 
-pub use config::{Clients, Identity, server_name};
+pub use config::{Clients, Identity, client_config_for, server_name};
 pub use expect::Expect;
 pub use key::{Key, KeyError};
 pub use leaf::{Flaw, Leaf, URI_BYTES_MAX, cluster, leaf, not_after, public_key};

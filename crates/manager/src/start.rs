@@ -80,11 +80,17 @@ async fn first_identity(issuer: &dyn RootIssuer) -> anyhow::Result<Identity> {
     let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
     loop {
         match issuer.sign_leaf(CertificateRequest { csr: &csr, caller: None }).await {
-            Ok(issued) => {
-                let identity = Identity::new(issued.bundles);
-                identity.install(Svid::new(key, issued.chain)?);
-                return Ok(identity);
-            }
+            Ok(issued) => match Svid::new(key.clone(), issued.chain) {
+                Ok(svid) => {
+                    let identity = Identity::new(issued.bundles);
+                    identity.install(svid);
+                    return Ok(identity);
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, "what was signed is of no use; trying again");
+                }
+            },
             Err(error) if error.is_final() => return Err(error).context("have the certificate signed"),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -182,6 +188,13 @@ pub async fn start(options: Options, seams: Seams) -> anyhow::Result<ManagementP
     }));
     match issuer {
         Some(issuer) => {
+            let (kept, until) = (issuer.clone(), drain.clone());
+            tasks.spawn("issuer", async move {
+                tokio::select! {
+                    () = kept.keep() => {}
+                    () = until.started() => {}
+                }
+            });
             let renewing = renew(identity.clone(), issuer, seams.clock.clone(), drain.clone());
             tasks.spawn("certificate", renewing);
         }

@@ -156,6 +156,9 @@ impl BareProgram {
 
 impl Drop for BareProgram {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("log of {}:\n{}", self.child.id(), self.log());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

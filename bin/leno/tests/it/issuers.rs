@@ -40,7 +40,7 @@ fn apply(host: &BareHost, yaml: &str) {
 }
 
 /// A proxy that joined with a token and runs what it was sent.
-fn join(host: &BareHost) -> BareProgram {
+pub(crate) fn join(host: &BareHost) -> BareProgram {
     apply(host, GROUP);
     let token = host.run(&["token", "create", "web"]);
     let options = ["proxy", "--control", "127.0.0.1:15012", "--join-token-file", "-"];
@@ -53,7 +53,7 @@ fn join(host: &BareHost) -> BareProgram {
 }
 
 /// Public keys of all certificates that a proxy on the host has or trusts.
-fn publics(host: &BareHost) -> HashSet<Vec<u8>> {
+pub(crate) fn publics(host: &BareHost) -> HashSet<Vec<u8>> {
     let page = host.shell("curl -sf --max-time 20 http://127.0.0.1:15000/certs");
     let page: serde_json::Value = serde_json::from_slice(&page).expect("JSON");
     let mut publics = HashSet::new();
@@ -62,7 +62,7 @@ fn publics(host: &BareHost) -> HashSet<Vec<u8>> {
 }
 
 /// No private key of these anywhere on the host; a planted one is found.
-fn scan(host: &BareHost, programs: &[&BareProgram], mut publics: HashSet<Vec<u8>>) {
+pub(crate) fn scan(host: &BareHost, programs: &[&BareProgram], mut publics: HashSet<Vec<u8>>) {
     let find = |publics: &HashSet<Vec<u8>>| {
         let all = host.evidence(programs, &PAGES);
         let mut searcher = Searcher::new(publics.clone());

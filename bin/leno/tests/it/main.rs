@@ -29,5 +29,6 @@ mod routes; // 8: routes and retries, live
 mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
 mod usage; // exit codes for wrong usage and for help
+mod vault; // Vault as the issuer
 mod wire; // 6: nothing in plaintext, nobody without an identity
 mod modes; // 6, where a PeerAuthentication says otherwise

@@ -4,7 +4,7 @@
 
 use super::check::{self, UnfitIntermediate};
 use super::intermediate::IntermediateIssuer;
-use super::{Issued, RootIssuer, parse_trust_domain};
+use super::{Issued, RootIssuer};
 use crate::key::{SigningKey, UnusableKey};
 use crate::pem::{self, PemChain, PemError};
 use identity::{Identity, Key, KeyError, MANAGER_ACCOUNT, SYSTEM_NAMESPACE, Svid, SvidError};
@@ -22,9 +22,6 @@ pub struct IntermediateOptions {
     /// certificate, those above it up to the root, and its key (PKCS#8); 0 is standard input. It is not renewed
     #[arg(long, value_name = "FD", conflicts_with_all = ["issuer", "issuer_fd"], requires = "trust_domain")]
     pub intermediate_fd: Option<RawFd>,
-    /// Whom that intermediate vouches for: the part of identities behind spiffe://
-    #[arg(long, value_name = "NAME", requires = "intermediate_fd", value_parser = parse_trust_domain)]
-    pub trust_domain: Option<TrustDomain>,
 }
 
 /// Options of the management plane's certificate.
@@ -33,7 +30,7 @@ pub struct CertificateOptions {
     /// Instead of --issuer: inherited descriptor from which this plane's certificate is read once, as PEM: the
     /// certificate of spiffe://TRUST-DOMAIN/ns/leno-system/sa/manager, the root that signed it, and its key (PKCS#8,
     /// P-256); 0 is standard input. It is not renewed
-    #[arg(long, value_name = "FD", conflicts_with_all = ["issuer", "issuer_fd"])]
+    #[arg(long, value_name = "FD", conflicts_with_all = ["issuer", "issuer_fd", "trust_domain"])]
     pub certificate_fd: Option<RawFd>,
 }
 
