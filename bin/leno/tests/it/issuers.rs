@@ -209,7 +209,7 @@ fn a_hostile_issuer_is_named_and_asked_again() {
 
 /// One of several planes on a host, each with ports and a socket of its own; that of the first is where the command line
 /// looks.
-fn on_ports(base: u16) -> [String; 6] {
+pub(crate) fn on_ports(base: u16) -> [String; 6] {
     let at = |option: &str, port: u16| [option.to_owned(), format!("127.0.0.1:{port}")];
     let socket = if base == 15000 { "control".to_owned() } else { format!("control-{base}") };
     let api = ["--api".to_owned(), format!("unix:/run/leno/{socket}.sock")];

@@ -3,7 +3,7 @@
 
 use crate::bare::{BareHost, BareProgram};
 use crate::demo::{LENO, text};
-use crate::issuers::{join, publics, scan};
+use crate::issuers::{join, on_ports, publics, scan};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -118,7 +118,8 @@ fn vault_signs_intermediates_whose_keys_it_never_sees() {
     let token = vault.call("POST", "auth/token/create", &json!({"policies": ["leno-west"]}));
     let token = token["auth"]["client_token"].as_str().expect("a token").to_owned();
     let east = ["control", "--cluster", "east", "--state-dir", "/run/leno/east", "--vault-token-file", "-"];
-    let ports = ["--listen", "127.0.0.1:15212", "--metrics", "127.0.0.1:15214", "--api", "127.0.0.1:15280"];
+    let ports = on_ports(15200);
+    let ports = ports.each_ref().map(String::as_str);
     let east = vault.plane(&[&east[..], &ports[..]].concat(), token.as_bytes());
     east.wait_for("Vault answered 403 to pki/root/sign-intermediate");
 
@@ -128,7 +129,8 @@ fn vault_signs_intermediates_whose_keys_it_never_sees() {
     let issuer = format!("{ISSUER}?role=leno-manager");
     let manager =
         ["manager", "--state-dir", "/run/leno/manager", "--issuer", &issuer, "--vault-token-file", "-"];
-    let ports = ["--listen", "127.0.0.1:15312", "--metrics", "127.0.0.1:15314", "--api", "127.0.0.1:15380"];
+    let ports = on_ports(15300);
+    let ports = ports.each_ref().map(String::as_str);
     let manager = vault.plane(&[&manager[..], &ports[..]].concat(), token.as_bytes());
     manager.wait_for("management plane runs");
 
