@@ -3,6 +3,7 @@
 use crate::access::ApiRole;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 /// A caller who has proved who he is.
@@ -39,10 +40,12 @@ pub(crate) struct ApiConnection {
     pub(crate) ends: Option<SystemTime>,
     /// The address that web pages could be brought to call, where they could.
     pub(crate) bound: Option<IpAddr>,
+    /// Whether somebody who may call has called on it.
+    pub(crate) is_admitted: Arc<AtomicBool>,
 }
 
 impl ApiConnection {
     pub(crate) fn of(introduction: Introduction) -> Self {
-        Self { introduction, ends: None, bound: None }
+        Self { introduction, ends: None, bound: None, is_admitted: Arc::default() }
     }
 }

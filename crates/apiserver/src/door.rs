@@ -30,8 +30,9 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn open(options: &ApiOptions) -> Result<Self, ApiFileError> {
         let tokens = options.api_token_file.clone().map(|path| {
+            ApiTokens::read_first(&path)?;
             let files = vec![path.clone()];
-            Reread::new(files, move || ApiTokens::read(&path))
+            Reread::new(files, move || ApiTokens::read_again(&path))
         });
         Ok(Self { tokens: tokens.transpose()? })
     }

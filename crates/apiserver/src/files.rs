@@ -32,6 +32,14 @@ pub enum ApiFileError {
         /// Its mode.
         mode: u32,
     },
+    /// Others can change it.
+    #[error("{path} has the mode {mode:o}: others can change it; chmod go-w it")]
+    Changeable {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Somebody else could change it.
     #[error("{path} belongs to uid {uid}; it must be root's or of the user that this process runs as")]
     Foreign {
@@ -65,9 +73,7 @@ pub(crate) fn read(path: &Path, secrecy: Secrecy) -> Result<Vec<u8>, ApiFileErro
     let file = File::open(path).map_err(failed)?;
     // Of what was opened: the name may mean another one by now.
     let found = file.metadata().map_err(failed)?;
-    if secrecy == Secrecy::Secret {
-        check(path, found.mode() & 0o7777, found.uid())?;
-    }
+    check(path, secrecy, found.mode() & 0o7777, found.uid())?;
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 > FILE_BYTES_MAX {
@@ -76,10 +82,17 @@ pub(crate) fn read(path: &Path, secrecy: Secrecy) -> Result<Vec<u8>, ApiFileErro
     }
 }
 
-/// As PostgreSQL has it: the user's own is for him alone, root's may be for one group to read.
-fn check(path: &Path, mode: u32, uid: u32) -> Result<(), ApiFileError> {
+/// As PostgreSQL has it: the user's own is for him alone, root's may be for one group to read. What is no secret says whom
+/// to believe, so nobody else may write it.
+fn check(path: &Path, secrecy: Secrecy, mode: u32, uid: u32) -> Result<(), ApiFileError> {
     if !daemon::users::is_trusted(uid) {
         return Err(ApiFileError::Foreign { path: path.into(), uid });
+    }
+    if secrecy == Secrecy::Public {
+        return match mode & 0o022 {
+            0 => Ok(()),
+            _ => Err(ApiFileError::Changeable { path: path.into(), mode }),
+        };
     }
     let allowed = if uid == 0 { 0o740 } else { 0o700 };
     match mode & 0o777 & !allowed {

@@ -40,8 +40,8 @@ pub const REQUESTS_MAX: usize = 64;
 
 struct Shared<B> {
     backend: B,
-    permits: Semaphore,
-    batches: Semaphore,
+    permits: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
 }
 
 /// Serves `backend` on `listeners` until `stop` is done and the answers under way are out.
@@ -53,7 +53,7 @@ pub async fn serve<B: Backend>(
     backend: B,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (permits, batches) = (Semaphore::new(REQUESTS_MAX), Semaphore::new(BATCHES_MAX));
+    let [permits, batches] = [REQUESTS_MAX, BATCHES_MAX].map(|most| Arc::new(Semaphore::new(most)));
     let shared = Arc::new(Shared { backend, permits, batches });
     let router = Router::new().fallback(answer::<B>).with_state(shared);
     serving::serve(listeners, router, stop).await
@@ -65,7 +65,7 @@ async fn answer<B: Backend>(
     request: Request,
 ) -> Response {
     let form = Form::of(request.headers());
-    let Ok(_permit) = shared.permits.try_acquire() else {
+    let Ok(place) = Arc::clone(&shared.permits).try_acquire_owned() else {
         return reply::refusal(form, &ApiError::TooMany("too many requests at once".into()));
     };
     let (head, body) = request.into_parts();
@@ -90,21 +90,40 @@ async fn answer<B: Backend>(
         }
     }
     let is_batch = call == ApiCall::Batch;
-    let Ok(_batch) = is_batch.then(|| shared.batches.try_acquire()).transpose() else {
+    let Ok(batch) = is_batch.then(|| Arc::clone(&shared.batches).try_acquire_owned()).transpose() else {
         return reply::refusal(form, &ApiError::TooMany("too many batches at once".into()));
     };
-    let text = match read(body, if is_batch { BATCH_BYTES_MAX } else { BODY_BYTES_MAX }).await {
+    let limit = match &call {
+        ApiCall::Batch => Some(BATCH_BYTES_MAX),
+        ApiCall::Apply(_) | ApiCall::Create(..) => Some(BODY_BYTES_MAX),
+        // Of others nobody reads it, and nobody waits for it.
+        _ => None,
+    };
+    let text = match limit {
+        Some(limit) => read(body, limit).await,
+        None => Ok(String::new()),
+    };
+    let text = match text {
         Ok(text) => text,
         Err((code, reason, message)) => return reply::status(form, code, reason, &message, &[]),
     };
-    match act(&shared.backend, &caller, form, &head.headers, call, text).await {
-        Ok(response) => response,
-        Err(refusal) => {
+    // By a task of its own: what is changed is told in the log, also when the caller hangs up meanwhile.
+    let acting = tokio::spawn(async move {
+        let _held = (place, batch);
+        act(&shared.backend, &caller, form, &head.headers, call, text).await
+    });
+    match acting.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(refusal)) => {
             if let ApiError::Unavailable { what, cause } = &refusal {
                 tracing::warn!(%what, cause = cause.as_ref().map(tracing::field::display), "API call failed");
             }
             reply::refusal(form, &refusal)
         }
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => reply::refusal(form, &ApiError::TooMany("the server stops".into())),
+        },
     }
 }
 

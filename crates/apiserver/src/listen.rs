@@ -29,6 +29,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -247,17 +248,17 @@ async fn introduce(arrival: Arrival, slot: OwnedSemaphorePermit) -> Option<(ApiS
         match arrival {
             Arrival::Local(stream, roles) => {
                 let introduction = of_user(&stream, roles).await?;
-                Ok((ApiStream::new(stream, slot), ApiConnection::of(introduction)))
+                Ok(stream_of(stream, slot, ApiConnection::of(introduction)))
             }
             Arrival::Tls(stream, config) => {
                 let stream = TlsAcceptor::from(config).accept(stream).await?;
                 let connection = of_certificate(stream.get_ref().1.peer_certificates());
-                Ok((ApiStream::new(stream, slot), connection))
+                Ok(stream_of(stream, slot, connection))
             }
             Arrival::Open(stream, bound) => {
                 let caller = ApiCaller { user: "anybody on loopback".into(), role: ApiRole::Admin };
                 let connection = ApiConnection::of(Introduction::Caller(caller));
-                Ok((ApiStream::new(stream, slot), ApiConnection { bound: Some(bound), ..connection }))
+                Ok(stream_of(stream, slot, ApiConnection { bound: Some(bound), ..connection }))
             }
         }
     });
@@ -270,6 +271,17 @@ async fn introduce(arrival: Arrival, slot: OwnedSemaphorePermit) -> Option<(ApiS
         tracing::warn!(%cause, held_back, "who calls the API cannot be told; closed");
     }
     None
+}
+
+fn stream_of<T>(
+    carrier: T,
+    slot: OwnedSemaphorePermit,
+    connection: ApiConnection,
+) -> (ApiStream, ApiConnection)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    (ApiStream::new(carrier, slot, Arc::clone(&connection.is_admitted)), connection)
 }
 
 fn of_certificate(shown: Option<&[CertificateDer<'_>]>) -> ApiConnection {

@@ -20,6 +20,7 @@ use http::{HeaderValue, StatusCode, header};
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 static REFUSED: Repeated = Repeated::new();
@@ -62,6 +63,7 @@ async fn admit(
     }
     match door.identify(&connection, headers, SystemTime::now()) {
         Ok(caller) => {
+            connection.is_admitted.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -80,6 +82,8 @@ fn refuse(form: Form, why: &NotLetIn) -> Response {
         NotLetIn::NoRole(_) => (StatusCode::FORBIDDEN, "Forbidden"),
     };
     let mut response = reply::status(form, code, reason, &why.to_string(), &[]);
+    // Whoever may not call needs no place.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     if code == StatusCode::UNAUTHORIZED {
         // RFC 9110, section 15.5.2.
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +13,9 @@ use tokio::time::{Instant, Sleep};
 
 /// A connection on which no byte has moved for so long is closed. Longer than any call may take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A connection on which nobody who may call has called by then is closed, whatever comes on it: strangers hold no places.
+pub(crate) const ADMISSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What carries the bytes.
 trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -21,15 +26,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
 pub(crate) struct ApiStream {
     carrier: Box<dyn Carrier>,
     idle: Pin<Box<Sleep>>,
+    /// Until somebody is admitted; then none.
+    admission: Option<(Pin<Box<Sleep>>, Arc<AtomicBool>)>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl ApiStream {
-    pub(crate) fn new<T>(carrier: T, slot: OwnedSemaphorePermit) -> Self
+    pub(crate) fn new<T>(carrier: T, slot: OwnedSemaphorePermit, is_admitted: Arc<AtomicBool>) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self { carrier: Box::new(carrier), idle: Box::pin(tokio::time::sleep(IDLE_TIMEOUT)), _slot: slot }
+        let after = |time| Box::pin(tokio::time::sleep(time));
+        Self {
+            carrier: Box::new(carrier),
+            idle: after(IDLE_TIMEOUT),
+            admission: Some((after(ADMISSION_TIMEOUT), is_admitted)),
+            _slot: slot,
+        }
+    }
+
+    /// Ready when the time for admission is over.
+    fn poll_turned_away(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((over, is_admitted)) = &mut self.admission else { return Poll::Pending };
+        if is_admitted.load(Ordering::Relaxed) {
+            self.admission = None;
+            return Poll::Pending;
+        }
+        over.as_mut().poll(cx)
     }
 
     fn moved(&mut self) {
@@ -40,6 +63,9 @@ impl ApiStream {
 impl AsyncRead for ApiStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.poll_turned_away(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         match Pin::new(&mut this.carrier).poll_read(cx, buf) {
             Poll::Ready(result) => {
                 this.moved();

@@ -7,6 +7,7 @@ use crate::files::{ApiFileError, Secrecy, read};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 /// Shortest token, in characters: 16 random ones of base64 are 96 bits.
@@ -47,9 +48,26 @@ impl ApiTokens {
             }
             tokens.add(line).map_err(|told| content(format!(":{}", number + 1), told))?;
         }
-        match tokens.0.is_empty() {
-            true => Err(content(String::new(), "no tokens; write TOKEN,USER,ROLE in a line each".into())),
-            false => Ok(tokens),
+        Ok(tokens)
+    }
+
+    /// As [`ApiTokens::read`], at a start: a file without tokens is a slip then.
+    pub(crate) fn read_first(path: &Path) -> Result<Self, ApiFileError> {
+        let tokens = Self::read(path)?;
+        if tokens.0.is_empty() {
+            let told = "no tokens; write TOKEN,USER,ROLE in a line each".into();
+            return Err(ApiFileError::Content { path: path.into(), at: String::new(), told });
+        }
+        Ok(tokens)
+    }
+
+    /// As [`ApiTokens::read`], later: whoever takes the file away takes all tokens back.
+    pub(crate) fn read_again(path: &Path) -> Result<Self, ApiFileError> {
+        match Self::read(path) {
+            Err(ApiFileError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                Ok(Self(Vec::new()))
+            }
+            read => read,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a workload takes from its callers where several `PeerAuthentication`s say so: mesh < namespace < workload < port,
 //! and `UNSET` inherits; of one scope the oldest counts alone, then the first by namespace and name (Istio).
 //!
-//! Where nobody says anything it is STRICT, while Istio's own default is PERMISSIVE.
+//! Where nobody says anything it is STRICT, while Istio's own default is PERMISSIVE. Where one of them cannot be read it is
+//! STRICT too, whatever the others say: nobody knows what it said.
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 pub fn effective<'a>(policies: impl IntoIterator<Item = &'a PeerAuthentication>) -> EffectiveMtls {
     let mut counting: BTreeMap<PeerAuthenticationScope, &PeerAuthentication> = BTreeMap::new();
     for policy in policies {
+        if policy.is_unreadable {
+            return EffectiveMtls { mode: said(MtlsMode::Strict, policy), ports: BTreeMap::new() };
+        }
         let known = counting.entry(policy.scope).or_insert(policy);
         if rank(policy) < rank(known) {
             *known = policy;

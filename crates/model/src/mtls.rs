@@ -120,4 +120,6 @@ pub struct PeerAuthentication {
     pub mode: Option<MtlsMode>,
     /// `portLevelMtls`; of workloads alone.
     pub ports: BTreeMap<u16, Option<MtlsMode>>,
+    /// It stands for one that cannot be read, and may have said STRICT of any port.
+    pub is_unreadable: bool,
 }

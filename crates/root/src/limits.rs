@@ -3,14 +3,18 @@
 use ca::RefusalCode;
 use ca::issuer::serve::{Granting, Holder, Served, SigningRefusal, answer_next, refuse};
 use planes::rate::{Bucket, CallerBuckets, Take};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Connections to one listener at a time; one more is told so and closed.
 pub(crate) const CONNECTIONS_MAX: usize = 64;
+/// Of them, from one address or IPv6 network, on a listener that strangers reach.
+pub(crate) const CONNECTIONS_PER_SOURCE_MAX: usize = 8;
 /// How long a question may take to come and its answer to be taken; longer ends the connection.
 pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Questions on one connection; then it is closed.
@@ -34,21 +38,71 @@ impl<K: Eq + Hash> SigningRate<K> {
         Self(Mutex::new((askers, Bucket::new(SIGN_BURST, SIGNS_PER_SECOND, now))))
     }
 
-    /// Whether one more may be signed.
-    pub(crate) fn take(&self, asker: K, now: Instant) -> Result<(), SigningRefusal> {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (askers, all) = &mut *buckets;
-        if askers.take(asker, 1, now) == Take::Granted && all.take(1, now) == Take::Granted {
-            return Ok(());
-        }
-        Err(SigningRefusal::new(RefusalCode::TooMany, "too many questions; try again in a few seconds"))
+    /// Whether this asker may ask once more, whoever it is. What there is for all is not touched: a stranger could use it
+    /// up.
+    pub(crate) fn ask(&self, asker: K, now: Instant) -> Result<(), SigningRefusal> {
+        granted(self.buckets().0.take(asker, 1, now))
+    }
+
+    /// Whether one more may be signed, for somebody who has asked and may have it.
+    pub(crate) fn sign(&self, now: Instant) -> Result<(), SigningRefusal> {
+        granted(self.buckets().1.take(1, now))
+    }
+
+    /// The price of a failure.
+    pub(crate) fn charge(&self, asker: K, units: u32, now: Instant) {
+        self.buckets().0.charge(asker, units, now);
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, (CallerBuckets<K>, Bucket)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash> SigningRate<K> {
-    /// The price of a failure.
-    pub(crate) fn charge(&self, asker: K, units: u32, now: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.charge(asker, units, now);
+fn granted(take: Take) -> Result<(), SigningRefusal> {
+    match take {
+        Take::Granted => Ok(()),
+        Take::Refused => {
+            let reason = "too many questions; try again in a few seconds";
+            Err(SigningRefusal::new(RefusalCode::TooMany, reason))
+        }
+    }
+}
+
+/// Connections that are open, by source: none has all of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceSlots(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// The place of one connection.
+#[derive(Debug)]
+pub(crate) struct SourceSlot {
+    slots: SourceSlots,
+    source: IpAddr,
+}
+
+impl SourceSlots {
+    /// A place for a connection from `source`, if there is one.
+    pub(crate) fn take(&self, source: IpAddr) -> Option<SourceSlot> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = open.values().sum::<usize>() >= CONNECTIONS_MAX;
+        let own = open.get(&source).copied().unwrap_or_default();
+        if is_full || own >= CONNECTIONS_PER_SOURCE_MAX {
+            return None;
+        }
+        open.insert(source, own + 1);
+        Some(SourceSlot { slots: self.clone(), source })
+    }
+}
+
+impl Drop for SourceSlot {
+    fn drop(&mut self) {
+        let mut open = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = open.get_mut(&self.source) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.source);
+            }
+        }
     }
 }
 

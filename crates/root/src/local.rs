@@ -39,6 +39,12 @@ impl LocalAsker {
         let reason = format!("uid {uid} may not ask here; `leno root --allow-uid {uid}` lets it");
         Err(SigningRefusal::new(RefusalCode::NotGranted, reason))
     }
+
+    fn take(&self) -> Result<(), SigningRefusal> {
+        let now = Instant::now();
+        self.rate.ask(self.uid, now)?;
+        self.rate.sign(now)
+    }
 }
 
 impl Granting for LocalAsker {
@@ -60,7 +66,7 @@ impl Granting for LocalAsker {
             }
             WishedCertificate::Leaf => manager(self.root.trust_domain()),
         };
-        self.rate.take(self.uid, Instant::now())?;
+        self.take()?;
         Ok(grant)
     }
 
@@ -69,7 +75,7 @@ impl Granting for LocalAsker {
         if let GrantSubject::Cluster(name) = &subject {
             cluster_name(name)?;
         }
-        self.rate.take(self.uid, Instant::now())?;
+        self.take()?;
         self.grants.make(subject, ttl, self.root.pin(), SystemTime::now())
     }
 }

@@ -80,8 +80,9 @@ impl Granting for RemoteAsker {
     }
 
     fn grant(&self, wish: Wish<'_>) -> Result<Grant, SigningRefusal> {
-        self.rate.take(model::address::source(self.address.ip()), Instant::now())?;
+        self.rate.ask(model::address::source(self.address.ip()), Instant::now())?;
         let subject = self.subject(wish)?;
+        self.rate.sign(Instant::now())?;
         match (&subject, wish.certificate) {
             (GrantSubject::Cluster(own), WishedCertificate::Intermediate(named))
                 if named.is_none_or(|named| *named == **own) =>

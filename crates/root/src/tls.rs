@@ -3,12 +3,13 @@
 
 use crate::askers::system_id;
 use crate::grants::Grants;
-use crate::limits::{CONNECTIONS_MAX, SigningRate, serve_within};
+use crate::limits::{SigningRate, SourceSlot, SourceSlots, serve_within};
 use crate::remote::RemoteAsker;
 use anyhow::Context;
 use ca::SignError;
 use ca::issuer::serve::Holder;
 use ca::issuer::tls::PROTOCOL;
+use daemon::repeated::Repeated;
 use daemon::{Drain, Tasks};
 use identity::rotate::{self, SignedLeaf};
 use identity::{Clients, Identity, Key, ROOT_ACCOUNT, Svid};
@@ -16,13 +17,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A handshake that takes longer ends the connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+static TURNED_AWAY: Repeated = Repeated::new();
+static NOT_SHAKEN: Repeated = Repeated::new();
 
 /// A listener for planes on other hosts.
 pub(crate) struct TlsDoor {
@@ -59,7 +62,7 @@ impl TlsDoor {
 
     /// Answers until the drain.
     pub(crate) async fn serve(self: Arc<Self>, tasks: Tasks, drain: Drain) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let slots = SourceSlots::default();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -74,26 +77,22 @@ impl TlsDoor {
                 }
             };
             // Closed at once: a stranger is worth no handshake.
-            let Ok(slot) = slots.clone().try_acquire_owned() else {
-                tracing::warn!(%peer, connections = CONNECTIONS_MAX, "too many connections; one is closed");
+            let Some(slot) = slots.take(model::address::source(peer.ip())) else {
+                if let Some(held_back) = TURNED_AWAY.admit(Instant::now()) {
+                    tracing::warn!(%peer, held_back, "too many connections, or from there; one is closed");
+                }
                 continue;
             };
             tasks.spawn("asker", self.clone().answer(stream, peer, slot));
         }
     }
 
-    async fn answer(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _slot: OwnedSemaphorePermit) {
+    async fn answer(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _slot: SourceSlot) {
         let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await;
         let mut stream = match shaken {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                tracing::warn!(%peer, %error, "handshake refused");
-                return;
-            }
-            Err(_) => {
-                tracing::warn!(%peer, "no handshake within {} s", HANDSHAKE_TIMEOUT.as_secs());
-                return;
-            }
+            Ok(Err(error)) => return not_shaken(peer, &error.to_string()),
+            Err(_) => return not_shaken(peer, &format!("not done within {} s", HANDSHAKE_TIMEOUT.as_secs())),
         };
         let shown = stream.get_ref().1.peer_certificates();
         let asker = RemoteAsker {
@@ -118,6 +117,13 @@ impl TlsDoor {
             rotate::Event::Failed { error, .. } => tracing::warn!(error, "own certificate not renewed"),
         };
         rotate::run(self.identity.clone(), sign, SystemTime::now, rotate::jitter, on_event).await;
+    }
+}
+
+/// Strangers may do that as often as they like, and fill no log.
+fn not_shaken(peer: SocketAddr, cause: &str) {
+    if let Some(held_back) = NOT_SHAKEN.admit(Instant::now()) {
+        tracing::warn!(%peer, cause, held_back, "handshake refused");
     }
 }
 

@@ -20,6 +20,9 @@ pub struct PeerAuthenticationSpec {
     pub mtls: Option<MutualTls>,
     /// By port of the workload, as text; only beside a selector.
     pub port_level_mtls: Option<BTreeMap<String, MutualTls>>,
+    /// It stands for one that cannot be read: no other may say less than STRICT for whom it may concern.
+    #[serde(skip)]
+    pub is_unreadable: bool,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -48,6 +51,7 @@ impl KindSpec for PeerAuthenticationSpec {
             // One that cannot be read may mean anybody in the namespace.
             selector: selector.and_then(decode::whole),
             mtls: Some(MutualTls { mode: Some(MutualTlsMode::Strict) }),
+            is_unreadable: true,
             ..Self::default()
         })
     }

@@ -19,6 +19,15 @@ const SERVICE: ServedKind = ServedKind {
     scope: KindScope::Namespaced,
 };
 
+/// A change that waits.
+struct SlowChange {
+    begun: tokio::sync::Notify,
+    go_on: tokio::sync::Notify,
+}
+
+static SLOW: SlowChange =
+    SlowChange { begun: tokio::sync::Notify::const_new(), go_on: tokio::sync::Notify::const_new() };
+
 #[derive(Default)]
 struct Fake {
     objects: Mutex<Vec<Value>>,
@@ -37,6 +46,10 @@ impl Backend for Fake {
         Ok(objects.into_iter().map(|value| Item { value, revision: 3 }).collect())
     }
     async fn apply(&self, target: ObjectTarget, body: String) -> Result<Applied, ApiError> {
+        if target.name == "slow" {
+            SLOW.begun.notify_one();
+            SLOW.go_on.notified().await;
+        }
         match target.name.as_str() {
             "file" => Err(ApiError::ReadOnly(Box::new(Finding::new(
                 Code::ReadOnly,

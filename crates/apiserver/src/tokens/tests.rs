@@ -21,7 +21,7 @@ fn given(text: &str, mode: u32) -> Given {
 }
 
 fn refused(text: &str, mode: u32) -> String {
-    ApiTokens::read(&given(text, mode).path).unwrap_err().to_string()
+    ApiTokens::read_first(&given(text, mode).path).unwrap_err().to_string()
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl VaultIssuer {
             match self.api.call(call).await {
                 Ok(answer) => return self.issued(&answer["data"]),
                 Err(IssueError::Refused { code: RefusalCode::NotGranted, .. })
-                    if !is_second && self.logins.forget().await =>
+                    if !is_second && self.logins.another(&self.api).await =>
                 {
                     is_second = true;
                 }

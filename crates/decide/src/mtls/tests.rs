@@ -11,7 +11,7 @@ const MODES: [Option<MtlsMode>; 4] = [None, Some(Strict), Some(Permissive), Some
 fn policy(name: &str, scope: PeerAuthenticationScope, mode: Option<MtlsMode>) -> PeerAuthentication {
     let object = ObjectRef::new("PeerAuthentication", "default", name);
     let origin = Origin { object, file: "".into(), line: 0 };
-    PeerAuthentication { scope, origin, created_s: 0, mode, ports: BTreeMap::new() }
+    PeerAuthentication { scope, origin, created_s: 0, mode, ports: BTreeMap::new(), is_unreadable: false }
 }
 
 fn at_port(policy: PeerAuthentication, port: u16, mode: Option<MtlsMode>) -> PeerAuthentication {
@@ -105,4 +105,26 @@ fn each_mode_takes_what_its_name_says() {
     assert_eq!(takes(Permissive), (true, true));
     assert_eq!(takes(Disable), (false, true));
     assert_eq!(MtlsMode::default(), Strict);
+}
+
+/// It may have been the narrowest, the oldest, and about any port.
+#[test]
+fn one_that_cannot_be_read_is_strict_whatever_others_say() {
+    use PeerAuthenticationScope::{Mesh, Namespace, Workload};
+    let unreadable = |scope| PeerAuthentication {
+        is_unreadable: true,
+        ..older(policy("unreadable", scope, Some(Strict)), 9)
+    };
+    let others = [
+        older(policy("mesh", Mesh, Some(Permissive)), 1),
+        older(policy("namespace", Namespace, Some(Disable)), 1),
+        at_port(older(policy("own", Workload, Some(Permissive)), 1), 80, Some(Disable)),
+    ];
+    assert_eq!(effective(&others).at(80).mode, Disable);
+    for scope in [Mesh, Namespace, Workload] {
+        let all = others.iter().cloned().chain([unreadable(scope)]).collect::<Vec<_>>();
+        let found = effective(&all);
+        assert!(found.ports.is_empty() && found.at(80).mode == Strict, "{scope:?}");
+        assert_eq!(found.mode.origin.unwrap().object.name.as_ref(), "unreadable");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{HANDSHAKE_TIMEOUT, TlsDoor};
 use crate::grants::Grants;
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX};
 use ca::issuer::serve::{Holder, Lifetimes};
 use ca::issuer::tls::{PROTOCOL, TlsIssuer};
 use ca::issuer::{Issued, check};
@@ -13,7 +13,7 @@ use model::{SpiffeId, TrustDomain};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -186,11 +186,21 @@ async fn strangers_get_an_answer_and_nothing_else() {
 async fn connections_that_say_nothing_are_limited() {
     let bench = Bench::start().await;
     let issuer = bench.issuer(bench.grant(west()));
+    let from = async |source: usize| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, source as u8], 0).into()).unwrap();
+        socket.connect(bench.place.parse().unwrap()).await.unwrap()
+    };
     let mut held = Vec::new();
+    // From one source as many as it may have, and more: others are served.
     for _ in 0..CONNECTIONS_MAX {
-        held.push(TcpStream::connect(&bench.place).await.unwrap());
+        held.push(from(2).await);
     }
-    // One more is closed at once.
+    first(&bench.issuer(bench.grant(west())), "west").await.map(drop).unwrap();
+    for number in 0..CONNECTIONS_MAX {
+        held.push(from(3 + number / CONNECTIONS_PER_SOURCE_MAX).await);
+    }
+    // All are taken: one more is closed at once.
     let answer = first(&issuer, "west").await.map(drop).unwrap_err();
     assert!(matches!(answer, IssueError::Connect { .. }), "{answer}");
     // The others are cut off when their time for the handshake is over, or when they go.

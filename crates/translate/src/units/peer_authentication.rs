@@ -51,6 +51,7 @@ impl Unit for PeerAuthenticationUnit {
             created_s: object.meta.created,
             mode: spec.mtls.as_ref().and_then(mode),
             ports: ports.filter_map(|(port, mtls)| Some((port.parse().ok()?, mode(mtls)))).collect(),
+            is_unreadable: spec.is_unreadable,
         };
         Some(CompiledPeerAuthentication { said, labels })
     }
@@ -74,6 +75,10 @@ impl Unit for PeerAuthenticationUnit {
         let (Some((object, spec)), Some(compiled)) = (own(key, read), read.peer_authentication(key)) else {
             return Vec::new();
         };
+        if spec.is_unreadable {
+            // That is told already, and nothing outvotes it.
+            return Vec::new();
+        }
         let at = object.at(spec.line);
         let groups = match compiled.said.scope {
             PeerAuthenticationScope::Mesh => Vec::new(),

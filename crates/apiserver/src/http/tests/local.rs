@@ -193,6 +193,39 @@ async fn the_log_says_who_changed_what() {
     }
 }
 
+/// Whoever hangs up before the answer has changed it all the same.
+#[tokio::test]
+async fn a_change_is_in_the_log_although_its_caller_has_hung_up() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let api = Api::start(ApiOptions::default()).await;
+    let mut stream = tokio::net::UnixStream::connect(api.path()).await.unwrap();
+    let path = "/api/v1/namespaces/n/services/slow";
+    let request =
+        format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{OBJECT}", OBJECT.len());
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+    super::SLOW.begun.notified().await;
+    drop(stream);
+    // So that the server has seen it.
+    call(&api.path(), "GET", "/healthz").await.unwrap();
+    super::SLOW.go_on.notify_one();
+    let written =
+        || String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().contains("verb=apply object=Service/");
+    tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        while !written() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the log says nothing of the change");
+    api.stop().await;
+}
+
+/// What is put.
+const OBJECT: &str = "{\"metadata\": {\"name\": \"slow\", \"namespace\": \"n\"}}";
+
 async fn refused(addresses: &[&str], options: ApiOptions) -> String {
     let addresses: Vec<BindAddress> = addresses.iter().map(|text| text.parse().unwrap()).collect();
     match ApiListeners::open(&addresses, &options).await {

@@ -190,6 +190,15 @@ async fn a_token_gives_its_role() {
     bed.write("tokens", &format!("{EDIT},ed,edit\n"));
     assert_eq!(api.status(None, Some(ADMIN), "GET", "/healthz").await, 401);
     assert_eq!(api.status(None, Some(EDIT), "GET", "/healthz").await, 200);
+    // What cannot be read leaves what was; a file that is empty or gone takes all of them back.
+    bed.write("tokens", "nonsense\n");
+    assert_eq!(api.status(None, Some(EDIT), "GET", "/healthz").await, 200);
+    bed.write("tokens", "# none\n");
+    assert_eq!(api.status(None, Some(EDIT), "GET", "/healthz").await, 401);
+    bed.write("tokens", &format!("{EDIT},ed,edit\n"));
+    assert_eq!(api.status(None, Some(EDIT), "GET", "/healthz").await, 200);
+    std::fs::remove_file(bed.path("tokens")).unwrap();
+    assert_eq!(api.status(None, Some(EDIT), "GET", "/healthz").await, 401);
 }
 
 #[tokio::test]
@@ -291,6 +300,10 @@ async fn files_that_cannot_be_used_are_told() {
     std::fs::set_permissions(bed.path("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let told = refused(with(&|_| {}), tcp).await;
     assert!(told.contains("server.key has a secret in it and the mode 644"), "{told}");
+    std::fs::set_permissions(bed.path("server.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(bed.path("clients.pem"), std::fs::Permissions::from_mode(0o664)).unwrap();
+    let told = refused(with(&|_| {}), tcp).await;
+    assert!(told.contains("clients.pem has the mode 664: others can change it"), "{told}");
     let local = format!("unix:{}", bed.path("api.sock").display());
     let told = refused(with(&|_| {}), &local).await;
     assert!(told.contains("--api-client-ca-file: no --api is an address where TLS is spoken"), "{told}");

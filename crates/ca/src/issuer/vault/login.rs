@@ -19,6 +19,8 @@ const SECRET_BYTES_MAX: u64 = 4096;
 const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait between attempts.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// A login that is said to last longer counts as this.
+const LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A login is not renewed more often than this, however short its life.
 const RENEW_AFTER_MIN: Duration = Duration::from_secs(1);
 
@@ -76,7 +78,7 @@ struct LoginEnd {
 impl LoginEnd {
     /// As an answer tells it.
     fn of(seconds: &Value, renewable: &Value) -> Option<Self> {
-        let life = Duration::from_secs(seconds.as_u64().filter(|seconds| *seconds > 0)?);
+        let life = Duration::from_secs(seconds.as_u64().filter(|seconds| *seconds > 0)?).min(LIFE_MAX);
         let now = Instant::now();
         Some(Self {
             at: now + life,
@@ -112,10 +114,24 @@ impl Logins {
         Ok(token)
     }
 
-    /// Vault does not know the token any more. Whether another one can be had.
-    pub(super) async fn forget(&self) -> bool {
-        self.current.lock().await.take();
-        matches!(self.credential, Credential::AppRole { .. })
+    /// Vault refused what was asked with a token: it may not know it any more, or its policy may not allow it. Whether there
+    /// is another one. The old one is kept until then: a `secret_id` may be good for one login alone.
+    pub(super) async fn another(&self, api: &VaultApi) -> bool {
+        let mut current = self.current.lock().await;
+        if !matches!(self.credential, Credential::AppRole { .. }) {
+            return false;
+        }
+        match self.log_in(api).await {
+            Ok(login) => {
+                *current = Some(login);
+                self.changed.notify_one();
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no new login at Vault; the old one is kept");
+                false
+            }
+        }
     }
 
     async fn log_in(&self, api: &VaultApi) -> Result<Login, IssueError> {
@@ -172,7 +188,29 @@ impl Logins {
         let body = json!({});
         let call = VaultCall { path: "auth/token/renew-self", token: Some(&login.token), body: Some(&body) };
         let auth = &api.call(call).await?["auth"];
+        if !auth["lease_duration"].is_u64() {
+            return Err(IssueError::Malformed("renewal of a login at Vault"));
+        }
         login.ends = LoginEnd::of(&auth["lease_duration"], &auth["renewable"]);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIFE_MAX, LoginEnd};
+    use serde_json::json;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_life_is_what_vault_says_within_reason() {
+        assert!(
+            LoginEnd::of(&json!(0), &json!(true)).is_none()
+                && LoginEnd::of(&json!(null), &json!(true)).is_none()
+        );
+        let left =
+            |seconds: u64| LoginEnd::of(&json!(seconds), &json!(true)).map(|end| end.at - Instant::now());
+        assert!(left(60).is_some_and(|left| left <= Duration::from_secs(60)));
+        assert!(left(u64::MAX).is_some_and(|left| left <= LIFE_MAX));
     }
 }
