@@ -197,6 +197,11 @@ pub(crate) fn has_odd_target(case: &Case) -> bool {
     })
 }
 
+/// A target with bytes that are not ASCII.
+pub(crate) fn has_target_beyond_ascii(case: &Case) -> bool {
+    has_head(case, |head| head.words().is_some_and(|(_, target, _)| !target.is_ascii()))
+}
+
 /// A first line that is no status line as everybody writes it, or a blank line before one.
 pub(crate) fn has_odd_status_line(case: &Case) -> bool {
     let is_status = |line: &[u8]| match line {

@@ -51,6 +51,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes from an interim response what is for one hop, and what says where a body ends: it has none.
+pub(crate) fn strip_interim(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    headers.remove(CONTENT_LENGTH);
+}
+
 /// Removes from trailers what must never be taken for a header: framing, routing, authentication, how to read
 /// the content (RFC 9110 section 6.5.1).
 pub fn strip_trailers(trailers: &mut HeaderMap) {

@@ -9,6 +9,7 @@
 
 pub mod body; // one body for both versions
 mod budget; // what a connection makes us hold
+mod interim; // 1xx
 mod error; // why serving or sending failed
 pub mod headers; // hop-by-hop and protected names
 mod options; // limits with names
@@ -28,6 +29,7 @@ pub use body::{Body, BodyEnd, BodyError, Watch};
 pub use budget::{Budget, Charge};
 pub use chunks::{BoxChunkIo, ChunkIo, Chunks};
 pub use error::{BoxError, Flood, SendError, SendErrorKind, ServeError, Violation};
+pub use interim::{InterimSink, Interims};
 pub use options::{
     ClientOptions, FloodLimits, HELD_BYTES_MAX, KeepaliveOptions, ResetLimits,
     SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT,

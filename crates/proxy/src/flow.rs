@@ -173,12 +173,13 @@ async fn serve_http(
     detected: Detected,
     stream: impl Io,
 ) {
-    let service = |request| http::serve(Rc::clone(downstream), request);
+    let service = |request, interims| http::serve(Rc::clone(downstream), request, interims);
+    let drain = downstream.drain_requested();
     let served = match detected {
-        Detected::Http2 => codec::http2::serve(stream, options, downstream.drain_requested(), service).await,
+        Detected::Http2 => codec::http2::serve_with_interims(stream, options, drain, service).await,
         // What is not HTTP on an HTTP port gets HTTP/1's 400.
         Detected::Http1 | Detected::Opaque => {
-            codec::http1::serve(stream, options, downstream.drain_requested(), service).await
+            codec::http1::serve_with_interims(stream, options, drain, service).await
         }
         Detected::Silent => Err(ServeError::HeaderTimeout),
     };

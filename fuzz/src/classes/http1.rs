@@ -127,17 +127,23 @@ pub(super) const CLASSES: &[Class] = &[
         is_it: |found| found.theirs.end.contains("413") && found.case.contains(b"HTTP/1.0"),
     },
     Class {
-        name: "HAProxy looks at framing in trailers",
+        name: "HAProxy looks at framing and hosts in trailers",
         others: &[Other::HaProxy],
         kinds: &[Kind::Laxer],
         is_it: |found| {
+            let begins = |line: &&String, names: &[&str]| names.iter().any(|name| line.starts_with(name));
+            let lines = || found.ours.taken.iter().flat_map(|message| message.fields.iter().flatten());
             is_refused_by_other(found)
-                && found.ours.taken.iter().flat_map(|message| message.fields.iter().flatten()).any(|line| {
-                    ["behind: transfer-encoding", "behind: content-length"]
-                        .iter()
-                        .any(|trailer| line.starts_with(trailer))
-                })
+                && (lines()
+                    .any(|line| begins(&line, &["behind: transfer-encoding", "behind: content-length"]))
+                    || lines().filter(|line| begins(line, &["behind: host"])).count() > 1)
         },
+    },
+    Class {
+        name: "HAProxy wants targets of ASCII",
+        others: &[Other::HaProxy],
+        kinds: &[Kind::Laxer],
+        is_it: |found| is_refused_by_other(found) && oddities::has_target_beyond_ascii(found.case),
     },
     Class {
         name: "HAProxy checks the handshake of WebSocket",

@@ -18,7 +18,7 @@ use super::parse::{Framing, HeadFault, HeadLimits, ResponseHead, parse_response}
 use super::spare;
 use super::write::{Persistence, put_request};
 use crate::options::{HEADERS_MAX, READ_BYTES_MAX};
-use crate::{Body, Io, SendError, SendErrorKind, Tunnel, Violation};
+use crate::{Body, InterimSink, Io, SendError, SendErrorKind, Tunnel, Violation};
 use line::{ClientLine, ClientStage, Upload};
 use upload::{UploadFault, poll_upload};
 
@@ -57,12 +57,25 @@ impl Http1Sender {
         &mut self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, SendError>> {
+        self.send_with_interims(request, &())
+    }
+
+    /// The same, and tells `interims` of interim responses.
+    ///
+    /// # Errors
+    /// As [`Http1Sender::send`].
+    pub fn send_with_interims<'a>(
+        &'a mut self,
+        request: Request<Body>,
+        interims: &'a dyn InterimSink,
+    ) -> impl Future<Output = Result<Response<Body>, SendError>> + use<'a> {
         let line = &*self.line;
         // What has come meanwhile is seen here, before anything is written.
         line.0.borrow_mut().poll_watch(&mut Context::from_waker(Waker::noop()));
         if !self.is_ready() {
             let refused = SendState::Refused(SendError::not_sent(request, "connection is busy or closed"));
-            return Sending { line: &self.line, upload: None, asked: Outstanding::default(), state: refused };
+            let asked = Outstanding::default();
+            return Sending { line: &self.line, upload: None, asked, interims, state: refused };
         }
         let (parts, body) = request.into_parts();
         let asked = Outstanding {
@@ -75,7 +88,7 @@ impl Http1Sender {
         state.begin(persistence == Persistence::Kept);
         spare::give_back_map(parts.headers);
         let upload = Some(Upload { body, encoder });
-        Sending { line: &self.line, upload, asked, state: SendState::Asking }
+        Sending { line: &self.line, upload, asked, interims, state: SendState::Asking }
     }
 
     /// Whether the last exchange ended cleanly in both directions, so that the next request may be sent.
@@ -145,6 +158,7 @@ struct Sending<'a> {
     /// What is not written yet.
     upload: Option<Upload>,
     asked: Outstanding,
+    interims: &'a dyn InterimSink,
     state: SendState,
 }
 
@@ -204,7 +218,14 @@ impl Sending<'_> {
         let mut state = self.line.0.borrow_mut();
         loop {
             match parse_response(&mut state.wire.input, LIMITS) {
-                Ok(Some(head)) if is_interim(head.status) => spare::give_back_map(head.headers),
+                Ok(Some(head)) if is_interim(head.status) => {
+                    let mut interim = Response::new(());
+                    *interim.status_mut() = head.status;
+                    *interim.headers_mut() = head.headers;
+                    drop(state);
+                    self.interims.interim(interim);
+                    state = self.line.0.borrow_mut();
+                }
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {
                     let read = ready!(state.wire.poll_fill(cx)).map_err(closed)?;

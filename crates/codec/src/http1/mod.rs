@@ -24,7 +24,8 @@ mod one_shot; // one exchange, for a client whose futures are `Send`
 pub use client::{Http1Sender, connect};
 pub(crate) use one_shot::{OneShotError, exchange};
 pub(crate) use rules::{is_alias_of_framing, is_host, is_host_and_port};
-pub use server::serve;
+pub(crate) use server::InterimLine;
+pub use server::{serve, serve_with_interims};
 
 #[cfg(test)]
 mod tests;

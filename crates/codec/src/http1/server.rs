@@ -2,6 +2,7 @@
 //! spawned and nothing goes through a channel.
 
 mod admit; // the request as a service sees it
+mod interim; // before the response
 mod exchange; // one request and its response
 mod line; // what the server shares with who reads a body
 mod linger; // the end
@@ -14,8 +15,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::Request;
 
 use crate::watchdog::{Activity, Watchdog};
-use crate::{Body, Io, Reply, ServeError, ServerOptions, Tunnel};
+use crate::{Body, Interims, Io, Reply, ServeError, ServerOptions, Tunnel};
 use exchange::ServerConnection;
+pub(crate) use interim::InterimLine;
 use line::ServerLine;
 use linger::Linger;
 
@@ -39,6 +41,24 @@ pub async fn serve<I, S, F>(
 where
     I: Io,
     S: Fn(Request<Body>) -> F,
+    F: Future<Output = Reply>,
+{
+    serve_with_interims(io, options, drain, |request, _| service(request)).await
+}
+
+/// The same for a service that passes interim responses on.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_interims<I, S, F>(
+    io: I,
+    options: &ServerOptions,
+    drain: impl Future<Output = ()>,
+    service: S,
+) -> Result<(), ServeError>
+where
+    I: Io,
+    S: Fn(Request<Body>, Interims) -> F,
     F: Future<Output = Reply>,
 {
     let line = ServerLine::new(Box::new(io));
@@ -90,7 +110,7 @@ fn poll_messages<S, F>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), ServeError>>
 where
-    S: Fn(Request<Body>) -> F,
+    S: Fn(Request<Body>, Interims) -> F,
     F: Future<Output = Reply>,
 {
     server.begin_turn(cx);
@@ -104,7 +124,7 @@ where
             return server.poll_rest(cx);
         }
         match server.poll_request(cx)? {
-            Poll::Ready(request) => in_flight.set(request.map(service)),
+            Poll::Ready(request) => in_flight.set(request.map(|request| service(request, server.interims()))),
             Poll::Pending => return server.poll_rest(cx),
         }
     }

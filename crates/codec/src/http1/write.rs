@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode, Uri, Version, request, response};
+use http::{Method, Response, StatusCode, Uri, Version, request, response};
 use http_body::Body as _;
 
 use super::date;
@@ -319,6 +319,21 @@ pub(super) fn put_response(
     buffer.extend_from_slice(LINE_END);
     let trailers = if has_trailers { announced(headers) } else { None };
     (BodyEncoder { kind: framed.kind, trailers }, persistence)
+}
+
+/// Writes an interim response, which has no body and says nothing of one. `output` is not full.
+pub(super) fn put_interim(head: &Response<()>, output: &mut Output) {
+    let buffer = output.buffer();
+    let status = head.status();
+    buffer.extend_from_slice(b"HTTP/1.1 ");
+    buffer.extend_from_slice(status.as_str().as_bytes());
+    buffer.extend_from_slice(b" ");
+    buffer.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
+    buffer.extend_from_slice(LINE_END);
+    for (name, value) in head.headers() {
+        put_field(name, value, buffer);
+    }
+    buffer.extend_from_slice(LINE_END);
 }
 
 fn put_status_line(parts: &response::Parts, version: Version, buffer: &mut BytesMut) {

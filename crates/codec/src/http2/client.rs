@@ -22,7 +22,7 @@ use super::recv::{RecvBody, Unread};
 use super::stream::{ConnectionLoss, Purpose, StreamError};
 use super::transport::{Ending, Transport};
 use super::tunnel::StreamIo;
-use crate::{Body, BoxError, ClientOptions, Io, SendError, SendErrorKind, Tunnel};
+use crate::{Body, BoxError, ClientOptions, InterimSink, Io, SendError, SendErrorKind, Tunnel};
 
 /// How long the last words to a peer may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -167,9 +167,21 @@ impl Http2Sender {
     /// `NotSent` (with the request) if no stream was opened, `Full` if the peer allowed none for too long; else what
     /// the peer made of it.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        self.send_with_interims(request, &()).await
+    }
+
+    /// The same, and tells `interims` of interim responses.
+    ///
+    /// # Errors
+    /// As [`Http2Sender::send`].
+    pub async fn send_with_interims(
+        &self,
+        request: Request<Body>,
+        interims: &dyn InterimSink,
+    ) -> Result<Response<Body>, SendError> {
         self.room().await?;
         let mut body = self.start(request)?;
-        let head = std::future::poll_fn(|cx| body.poll_head(cx)).await.map_err(send_error)?;
+        let head = std::future::poll_fn(|cx| body.poll_head(cx, interims)).await.map_err(send_error)?;
         body.end_if_drained();
         Ok(head.map(|()| Body::h2(body)))
     }
@@ -245,7 +257,7 @@ impl Http2Sender {
         let key = opened.ok_or_else(|| not_sent("connection is closed or closing"))?;
         let stream = StreamHandle::of_opened(&self.shared.connection, key);
         let mut body = RecvBody::new(stream, Unread::IsReset);
-        let head = std::future::poll_fn(|cx| body.poll_head(cx)).await.map_err(send_error)?;
+        let head = std::future::poll_fn(|cx| body.poll_head(cx, &())).await.map_err(send_error)?;
         let (parts, ()) = head.into_parts();
         match body.into_stream() {
             Some(stream) if parts.status.is_success() => Ok(Tunnel::stream(StreamIo::new(stream))),

@@ -6,6 +6,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::Response;
+
 use super::connection::{Multiplexer, SharedMultiplexer};
 use super::stream::ConnectionLoss;
 use super::streams::StreamKey;
@@ -33,6 +35,11 @@ impl StreamHandle {
         Self::of_arrived(&self.connection, self.key)
     }
 
+    /// Where interim responses on it are written.
+    pub(super) fn interims(&self) -> InterimStream {
+        InterimStream { connection: Rc::clone(&self.connection), key: self.key }
+    }
+
     pub(super) fn key(&self) -> StreamKey {
         self.key
     }
@@ -52,6 +59,19 @@ impl StreamHandle {
         }
         stream.listen_as_writer(cx);
         Poll::Pending
+    }
+}
+
+/// Where interim responses on a stream are written. It does not hold the stream.
+pub(crate) struct InterimStream {
+    connection: SharedMultiplexer,
+    key: StreamKey,
+}
+
+impl InterimStream {
+    /// Writes one, if the stream still waits for its response.
+    pub(crate) fn send(&self, head: &Response<()>) {
+        self.connection.borrow_mut().send_interim(self.key, head);
     }
 }
 

@@ -25,7 +25,8 @@ mod stream;
 mod streams;
 
 pub use client::{Http2Sender, connect};
-pub use server::serve;
+pub(crate) use handle::InterimStream;
+pub use server::{serve, serve_with_interims};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use http_body::{Frame, SizeHint};
 use super::frame::ErrorCode;
 use super::handle::StreamHandle;
 use super::stream::{RecvState, StreamError};
-use crate::BodyError;
+use crate::{BodyError, InterimSink};
 
 /// What becomes of a stream when nobody reads it to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,15 @@ impl RecvBody {
 
     /// Ready with the head of the response, or how the stream broke off before it. A body that contradicts its length
     /// from its first byte on is found while there is still time for an answer of our own.
-    pub(super) fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<Response<()>, StreamError>> {
+    /// Interim responses that came before it go to `interims`.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &Context<'_>,
+        interims: &dyn InterimSink,
+    ) -> Poll<Result<Response<()>, StreamError>> {
+        while let Some(interim) = self.take_interim() {
+            interims.interim(interim);
+        }
         let Some(handle) = &self.stream else { return Poll::Ready(Err(StreamError::GivenUp)) };
         let mut connection = handle.connection();
         let Some(stream) = connection.stream(handle.key()) else {
@@ -55,6 +63,11 @@ impl RecvBody {
         };
         drop(connection);
         Poll::Ready(Ok(head))
+    }
+
+    fn take_interim(&mut self) -> Option<Response<()>> {
+        let handle = self.stream.as_ref()?;
+        handle.connection().stream(handle.key())?.interim_heads.pop_front()
     }
 
     /// The stream, to be read and written as bytes.

@@ -23,7 +23,8 @@ use crate::budget::NoRoom;
 use crate::options::{STALL_BYTES_MIN, STALLED_BYTES};
 use crate::watchdog::{Activity, Watchdog};
 use crate::{
-    Body, Budget, Charge, Flood, HELD_BYTES_MAX, Io, Reply, ServeError, ServerOptions, Tunnel, TunnelRun,
+    Body, Budget, Charge, Flood, HELD_BYTES_MAX, Interims, Io, Reply, ServeError, ServerOptions, Tunnel,
+    TunnelRun,
 };
 
 /// How long the last words to a peer that is cut may take.
@@ -44,6 +45,24 @@ pub async fn serve<I, S, F>(
 where
     I: Io,
     S: Fn(Request<Body>) -> F,
+    F: Future<Output = Reply>,
+{
+    serve_with_interims(io, options, drain, |request, _| service(request)).await
+}
+
+/// The same for a service that passes interim responses on.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_interims<I, S, F>(
+    io: I,
+    options: &ServerOptions,
+    drain: impl Future<Output = ()>,
+    service: S,
+) -> Result<(), ServeError>
+where
+    I: Io,
+    S: Fn(Request<Body>, Interims) -> F,
     F: Future<Output = Reply>,
 {
     let mut course = Course::new(io, options);
@@ -267,7 +286,7 @@ async fn handle<S, F>(
     limits: StreamLimits<'_>,
     _head: Option<Charge>,
 ) where
-    S: Fn(Request<Body>) -> F,
+    S: Fn(Request<Body>, Interims) -> F,
     F: Future<Output = Reply>,
 {
     let is_head = request.method() == Method::HEAD;
@@ -278,7 +297,7 @@ async fn handle<S, F>(
         Body::h2(RecvBody::new(stream.again(), Unread::GoesOn)).charged_to(Some(Rc::clone(limits.budget)))
     };
     let reply = {
-        let mut answer = pin!(service(request.map(|()| body)));
+        let mut answer = pin!(service(request.map(|()| body), Interims::http2(stream.interims())));
         let wanted = |cx: &mut Context<'_>| match stream.poll_broken(cx) {
             // The client gave up: so does the service.
             Poll::Ready(()) => Poll::Ready(None),

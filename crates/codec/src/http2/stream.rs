@@ -121,8 +121,10 @@ pub(super) struct Stream {
     pub(super) recv: RecvState,
     /// Of the response, come and not taken.
     pub(super) head: Option<Response<()>>,
-    /// Heads of interim responses.
+    /// Interim responses that have come.
     pub(super) interims: u32,
+    /// Those of them that were not taken.
+    pub(super) interim_heads: VecDeque<Response<()>>,
     /// Come and not taken.
     pub(super) data: VecDeque<Bytes>,
     /// Bytes of it.
@@ -135,6 +137,8 @@ pub(super) struct Stream {
     pub(super) is_discarding: bool,
     pub(super) reader: Option<Waker>,
 
+    /// Whether we have sent the head of the response.
+    pub(super) has_responded: bool,
     /// Whether we have sent our end.
     pub(super) sent_end: bool,
     pub(super) send_window: SendWindow,
@@ -162,6 +166,7 @@ impl Stream {
             recv,
             head: None,
             interims: 0,
+            interim_heads: VecDeque::new(),
             data: VecDeque::new(),
             unread: 0,
             trailers: None,
@@ -169,6 +174,7 @@ impl Stream {
             recv_window: RecvWindow::new(recv_window),
             is_discarding: false,
             reader: None,
+            has_responded: false,
             sent_end: false,
             send_window: SendWindow::new(send_window),
             writer: None,

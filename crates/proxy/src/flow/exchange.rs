@@ -16,7 +16,7 @@ use crate::upstream::AttemptLog;
 use crate::upstream::attempts::{Begun, Deadline};
 use crate::upstream::http1_pool::Lease;
 use crate::upstream::send::UpstreamAnswer;
-use codec::{Body, BodyEnd, Reply, Watch};
+use codec::{Body, BodyEnd, InterimSink, Interims, Reply, Watch};
 use decide::authz::{Denial, DryRun};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
@@ -36,6 +36,7 @@ const GRPC_UNKNOWN: u16 = 2;
 /// One request of one caller.
 pub(crate) struct Exchange {
     downstream: Rc<Downstream>,
+    interims: Interims,
     response_format: ResponseFormat,
     is_head: bool,
     clock: Instant,
@@ -98,7 +99,11 @@ impl Watch for Received {
 
 impl Exchange {
     /// A request whose head has arrived.
-    pub(crate) fn begin(downstream: &Rc<Downstream>, request: &Request<Body>) -> Rc<Self> {
+    pub(crate) fn begin(
+        downstream: &Rc<Downstream>,
+        request: &Request<Body>,
+        interims: Interims,
+    ) -> Rc<Self> {
         let worker = &downstream.worker;
         let line = worker.recorder.is_logging().then(|| {
             Box::new(LogEntry {
@@ -113,6 +118,7 @@ impl Exchange {
         });
         Rc::new(Self {
             downstream: Rc::clone(downstream),
+            interims,
             response_format: crate::request::response_format(request.headers()),
             is_head: request.method() == Method::HEAD,
             clock: worker.shared.clock.now(),
@@ -348,6 +354,14 @@ impl AttemptLog for Exchange {
     /// Of the request or the response: who did so has said why, else the caller went away.
     fn broken_off(&self) -> Reason {
         self.reason.get().unwrap_or(Reason::DownstreamReset)
+    }
+}
+
+/// Whatever an upstream says before its response is passed on; no attempt is over by it.
+impl InterimSink for Exchange {
+    fn interim(&self, mut head: Response<()>) {
+        crate::request::strip(head.headers_mut());
+        self.interims.send(head);
     }
 }
 

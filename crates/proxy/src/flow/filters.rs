@@ -9,7 +9,7 @@ use crate::request::{self, Fields, Head};
 use crate::snapshot::Snapshot;
 use crate::upstream::Target;
 use crate::upstream::attempts::{AttemptLog, Begun};
-use codec::Body;
+use codec::{Body, InterimSink};
 use decide::authz::Facts;
 use filter::{Chain, Context, Outcall, OutcallTarget, Pending, RequestHead, Stage, Verdict};
 use http::{HeaderMap, Request, Response};
@@ -143,4 +143,9 @@ impl AttemptLog for SideCall<'_> {
     }
 
     fn limited(&self, _: Reason) {}
+}
+
+/// They are not the caller's.
+impl InterimSink for SideCall<'_> {
+    fn interim(&self, _: Response<()>) {}
 }

@@ -10,7 +10,7 @@ use crate::flow::filters::Filters;
 use crate::request::{self, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
-use codec::{Body, Reply};
+use codec::{Body, Interims, Reply};
 use decide::authz::{Facts, RemoteIp};
 use decide::filter::{RequestHead, Verdict};
 use decide::plan::{self, Plan, Scope};
@@ -24,8 +24,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Answers one request.
-pub(crate) async fn serve(downstream: Rc<Downstream>, request: Request<Body>) -> Reply {
-    let exchange = Exchange::begin(&downstream, &request);
+pub(crate) async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Interims) -> Reply {
+    let exchange = Exchange::begin(&downstream, &request, interims);
     let _unfinished = Unfinished(&exchange);
     let story = pin!(follow(&downstream, &exchange, request));
     match guard(story).await {

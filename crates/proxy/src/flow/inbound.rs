@@ -19,7 +19,7 @@ use crate::upstream::connect::STREAMS_MAX;
 use crate::upstream::send::LocalApplication;
 use crate::worker::Worker;
 use codec::{
-    Body, FloodLimits, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
+    Body, FloodLimits, Interims, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
     SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
 };
 use daemon::Drain;
@@ -49,7 +49,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let tls = TlsFacts { peer: Some(Peer::of(&proof)), expires: Some(expires) };
     let side = DownstreamSide::Mesh { cluster: peer_cluster(&worker, &proof) };
     let downstream = Downstream::new(&worker, address, side, Some(tls), drain);
-    let service = |request| serve(Rc::clone(&downstream), request);
+    let service = |request, interims| serve(Rc::clone(&downstream), request, interims);
     let options = ServerOptions {
         max_concurrent_streams: STREAMS_MAX,
         connection_window: SHARED_CONNECTION_WINDOW_BYTES,
@@ -64,7 +64,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let served = tokio::select! {
         // First, so that tunnels, which end at the same moment, tell of it before they are cut.
         biased;
-        served = codec::http2::serve(stream, &options, downstream.drain_requested(), service) => served,
+        served = codec::http2::serve_with_interims(stream, &options, downstream.drain_requested(), service) => served,
         () = downstream.grace_expired() => {
             return downstream.refused(Reason::PeerExpired);
         }
@@ -80,9 +80,9 @@ fn peer_cluster(worker: &Worker, proof: &Proof) -> PeerCluster {
     listener::peer_cluster(proof, &worker.shared.me.place.cluster, domain.as_ref())
 }
 
-async fn serve(downstream: Rc<Downstream>, request: Request<Body>) -> Reply {
+async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Interims) -> Reply {
     if request.method() != Method::CONNECT {
-        return serve_request(&downstream, request).await;
+        return serve_request(&downstream, request, interims).await;
     }
     let snapshot = downstream.worker.snapshot();
     let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
@@ -98,8 +98,12 @@ async fn serve(downstream: Rc<Downstream>, request: Request<Body>) -> Reply {
 }
 
 /// Answers one request.
-pub(super) async fn serve_request(downstream: &Rc<Downstream>, request: Request<Body>) -> Reply {
-    let exchange = Exchange::begin(downstream, &request);
+pub(super) async fn serve_request(
+    downstream: &Rc<Downstream>,
+    request: Request<Body>,
+    interims: Interims,
+) -> Reply {
+    let exchange = Exchange::begin(downstream, &request, interims);
     let _unfinished = Unfinished(&exchange);
     let to = match downstream.side {
         DownstreamSide::Tunnel { .. } | DownstreamSide::Plaintext { .. } => ReplyTo::Application,

@@ -6,7 +6,7 @@
 use crate::accept::PeerKind;
 use crate::upstream::connect::{Age, Connector};
 use codec::http1::Http1Sender;
-use codec::{Body, SendError};
+use codec::{Body, InterimSink, SendError};
 use decide::hash::QuickMap;
 use http::{Request, Response};
 use model::Reason;
@@ -114,15 +114,16 @@ impl Http1Pool {
 }
 
 impl Lease {
-    /// Sends the one request.
+    /// Sends the one request. What comes before its response goes to `interims`.
     ///
     /// # Errors
     /// See [`SendError`]; afterwards the connection must not be given back.
-    pub(crate) fn send(
-        &mut self,
+    pub(crate) fn send<'a>(
+        &'a mut self,
         request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Body>, SendError>> {
-        self.sender.send(request)
+        interims: &'a dyn InterimSink,
+    ) -> impl Future<Output = Result<Response<Body>, SendError>> + use<'a> {
+        self.sender.send_with_interims(request, interims)
     }
 
     /// Puts the connection back. Call only when the response was read to its end.

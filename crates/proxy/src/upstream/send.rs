@@ -12,7 +12,7 @@ use crate::failure;
 use crate::peer::Peer;
 use crate::request::{HEADER_DESTINATION, Head, Outgoing};
 use crate::snapshot::{Active, Retries};
-use codec::{Body, SendError, SendErrorKind};
+use codec::{Body, InterimSink, SendError, SendErrorKind};
 use decide::filter::RequestHead;
 use decide::listener::AppProtocol;
 use futures_util::TryFutureExt;
@@ -71,12 +71,13 @@ impl Upstream {
         rule: Option<&'a RouteRule>,
         head: &'a mut Head,
         body: Body,
-        log: &'a impl AttemptLog,
+        log: &'a (impl AttemptLog + InterimSink),
     ) -> impl Future<Output = Result<UpstreamAnswer, Reason>> {
         let policy = rule.and_then(|rule| rule.retry.as_deref());
         let hash = target.entry.priorities.hash(&head.view());
         let head = head.outgoing(&self.lists);
-        let sending = Sending { upstream: self, target, policy, head, body: Replay::new(body) };
+        let sending =
+            Sending { upstream: self, target, policy, head, body: Replay::new(body), interims: log };
         let mut retries = RetryState::begin(self, &target.entry).with_hash(hash);
         let timeouts = Timeouts::new(rule);
         async move {
@@ -94,10 +95,10 @@ impl Upstream {
         to: LocalApplication<'a>,
         head: &'a mut Head,
         body: Body,
-        log: &'a impl AttemptLog,
+        log: &'a (impl AttemptLog + InterimSink),
     ) -> impl Future<Output = Result<UpstreamAnswer, Reason>> {
         let head = head.outgoing(&self.lists);
-        let delivery = Delivery { upstream: self, to, head, body: Replay::new(body) };
+        let delivery = Delivery { upstream: self, to, head, body: Replay::new(body), interims: log };
         let mut retries = RetryState::at(self, to.budget, to.begun_ms);
         async move {
             let delivered = attempts::run(&delivery, &mut retries, &Timeouts::NONE, log).await;
@@ -111,14 +112,15 @@ impl Upstream {
         &self,
         address: SocketAddr,
         request: impl FnOnce() -> Request<Body>,
+        interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
         let mut lease = self.http1.lease(address).await?;
-        let outcome = match lease.send(request()).await {
+        let outcome = match lease.send(request(), interims).await {
             Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
                 if lease.age == Age::Reused =>
             {
                 lease = self.http1.open(address).await?;
-                lease.send(*request).await
+                lease.send(*request, interims).await
             }
             outcome => outcome,
         };
@@ -142,9 +144,10 @@ impl Upstream {
         &self,
         address: SocketAddr,
         request: impl FnOnce() -> Request<Body>,
+        interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
         let leased = self.http2.lease_plain(address).await?;
-        Ok(UpstreamAnswer::new(send_on(&leased, request()).await?))
+        Ok(UpstreamAnswer::new(send_on(&leased, request(), interims).await?))
     }
 
     async fn send_mesh(
@@ -152,6 +155,7 @@ impl Upstream {
         target: &Target,
         endpoint: &Endpoint,
         request: impl FnOnce() -> Request<Body>,
+        interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
         let leased = self.lease_mesh(target, endpoint).await?;
         let request = || {
@@ -159,7 +163,7 @@ impl Upstream {
             request.headers_mut().insert(HEADER_DESTINATION, destination(target, endpoint));
             request
         };
-        let response = send_on(&leased, request()).await?;
+        let response = send_on(&leased, request(), interims).await?;
         let told = failure::told(response.headers());
         match told {
             // A denial is the final word of a policy, for the caller as well: an answer, and no failure that could be
@@ -182,6 +186,7 @@ struct Sending<'a> {
     policy: Option<&'a RetryPolicy>,
     head: Outgoing<'a>,
     body: Replay,
+    interims: &'a dyn InterimSink,
 }
 
 impl Sending<'_> {
@@ -199,10 +204,12 @@ impl Repeatable for Sending<'_> {
         let (upstream, target) = (self.upstream, self.target);
         match target.reach(endpoint) {
             Reach::Plain if target.protocol == Protocol::Http2 => {
-                upstream.send_http2(target.address(endpoint), request).await
+                upstream.send_http2(target.address(endpoint), request, self.interims).await
             }
-            Reach::Plain => upstream.send_http1(target.address(endpoint), request).await,
-            Reach::Native | Reach::Gateway => upstream.send_mesh(target, endpoint, request).await,
+            Reach::Plain => upstream.send_http1(target.address(endpoint), request, self.interims).await,
+            Reach::Native | Reach::Gateway => {
+                upstream.send_mesh(target, endpoint, request, self.interims).await
+            }
             // No such endpoint is made yet; its proxy would refuse an ordinary request.
             Reach::Hbone => Err(Reason::ConnectFailed.into()),
         }
@@ -237,6 +244,7 @@ struct Delivery<'a> {
     to: LocalApplication<'a>,
     head: Outgoing<'a>,
     body: Replay,
+    interims: &'a dyn InterimSink,
 }
 
 impl Repeatable for Delivery<'_> {
@@ -245,8 +253,8 @@ impl Repeatable for Delivery<'_> {
     async fn attempt(&self, _index: usize) -> Result<UpstreamAnswer, AttemptError> {
         let request = || self.head.request(self.body.next());
         match self.to.protocol {
-            AppProtocol::Http1 => self.upstream.send_http1(self.to.address, request).await,
-            AppProtocol::Http2 => self.upstream.send_http2(self.to.address, request).await,
+            AppProtocol::Http1 => self.upstream.send_http1(self.to.address, request, self.interims).await,
+            AppProtocol::Http2 => self.upstream.send_http2(self.to.address, request, self.interims).await,
         }
     }
 
@@ -289,13 +297,14 @@ fn finish(
 }
 
 /// On a stream of its own. The request is not in the future, which would hold a copy of it.
-fn send_on(
-    leased: &Leased,
+fn send_on<'a>(
+    leased: &'a Leased,
     request: Request<Body>,
-) -> impl Future<Output = Result<Response<Body>, AttemptError>> {
+    interims: &'a dyn InterimSink,
+) -> impl Future<Output = Result<Response<Body>, AttemptError>> + use<'a> {
     let connection = &leased.connection;
     let is_alive = || Alive::of(connection.is_closed());
-    let sending = connection.sender.send(request);
+    let sending = connection.sender.send_with_interims(request, interims);
     sending.map_err(move |error| attempt_error(&error, leased.age, is_alive()))
 }
 

@@ -11,12 +11,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, response};
 use http_body::Body as _;
 
 use super::admit::admit;
+use super::interim::InterimLine;
 use super::line::ServerLine;
 use crate::http1::parse::{Framing, HeadFault, HeadLimits, RequestHead, parse_request};
 use crate::http1::spare;
 use crate::http1::write::{Asked, BodyEncoder, CutShort, Persistence, put_response};
 use crate::watchdog::Activity;
-use crate::{Body, BoxIo, Reply, ServeError, ServerOptions, TunnelRun};
+use crate::{Body, BoxIo, Interims, Reply, ServeError, ServerOptions, TunnelRun};
 
 /// The server's side of a connection.
 pub(super) struct ServerConnection {
@@ -151,7 +152,11 @@ impl ServerConnection {
             takes_trailers: head.takes_trailers,
         };
         let body = self.line.body(head.framing);
-        self.line.0.borrow_mut().expects_continue = head.expects_continue && head.framing != Framing::Empty;
+        let mut state = self.line.0.borrow_mut();
+        state.expects_continue = head.expects_continue && head.framing != Framing::Empty;
+        // Clients of HTTP/1.0 know none (RFC 9110 section 15.2).
+        state.takes_interims_of = (head.version == Version::HTTP_11).then_some(self.served);
+        drop(state);
         let mut request = Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = head.target;
@@ -166,6 +171,11 @@ impl ServerConnection {
                 None
             }
         }
+    }
+
+    /// Where interim responses to the request at hand go.
+    pub(super) fn interims(&self) -> Interims {
+        Interims::http1(InterimLine::new(&self.line, self.served))
     }
 
     /// Answers what is no request that we take, and ends.
@@ -217,6 +227,7 @@ impl ServerConnection {
 
     fn open_tunnel(&mut self, headers: HeaderMap, run: TunnelRun) -> ServerStage {
         let mut state = self.line.0.borrow_mut();
+        state.takes_interims_of = None;
         state.discard_unwanted();
         if state.awaits_reader() {
             // Its bytes would be taken for the tunnel's.

@@ -25,6 +25,8 @@ pub(super) struct ServerLineState {
     request: RequestBody,
     /// The client waits for a word before it sends its body.
     pub(super) expects_continue: bool,
+    /// The request that may still have interim responses.
+    pub(super) takes_interims_of: Option<u64>,
     /// The task that serves.
     server: Option<Waker>,
     /// It can go on only when who reads the body has taken it, or does not want it.
@@ -51,6 +53,7 @@ impl ServerLine {
             wire: BufferedIo::new(io),
             request: RequestBody::Taken,
             expects_continue: false,
+            takes_interims_of: None,
             server: None,
             server_waits: false,
             reader: None,
@@ -93,7 +96,7 @@ impl ServerLineState {
         }
     }
 
-    fn wake_server(&self) {
+    pub(super) fn wake_server(&self) {
         if let Some(server) = &self.server {
             server.wake_by_ref();
         }
@@ -115,6 +118,7 @@ impl ServerLineState {
     /// is to be written.
     pub(super) fn begin_response(&mut self) -> (bool, Output) {
         self.expects_continue = false;
+        self.takes_interims_of = None;
         self.discard_unwanted();
         (self.has_whole_request(), std::mem::take(&mut self.wire.output))
     }

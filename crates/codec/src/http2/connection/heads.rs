@@ -16,6 +16,8 @@ use crate::Flood;
 
 /// Heads of interim responses that one request may have.
 const INTERIM_HEADS_MAX: u32 = 100;
+/// Of those, how many wait for whoever passes them on.
+const INTERIM_HEADS_WAITING_MAX: usize = 4;
 /// Bytes of a block whose values share one copy, if it pays: any of them keeps all of it.
 const SHARED_BLOCK_BYTES: std::ops::RangeInclusive<usize> = 128..=2048;
 
@@ -157,6 +159,11 @@ impl Multiplexer {
             stream.interims += 1;
             if is_last || stream.interims > INTERIM_HEADS_MAX {
                 return self.malformed(key, "interim responses without a final one");
+            }
+            // Who does not take them in time misses those that are too many.
+            if stream.interim_heads.len() < INTERIM_HEADS_WAITING_MAX {
+                stream.interim_heads.push_back(response);
+                stream.wake_reader();
             }
             return Ok(());
         }

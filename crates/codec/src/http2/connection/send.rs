@@ -1,7 +1,7 @@
 //! What streams send: heads, data, trailers, resets; and how a stream ends.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::super::frame::{
     CONTINUATION, END_HEADERS, END_STREAM, ErrorCode, FRAME_HEAD_BYTES, FrameHead, HEADERS, RST_STREAM, put,
@@ -68,11 +68,27 @@ impl Multiplexer {
         if !self.is_sending(key) {
             return;
         }
-        self.put_block(key.id, is_last, |encoder, out| {
+        self.put_head(key.id, status, headers, is_last);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.has_responded = true;
+        }
+        self.sent(key, is_last);
+    }
+
+    /// The head of an interim response, if it comes in time and the peer takes what is written.
+    pub(in super::super) fn send_interim(&mut self, key: StreamKey, head: &Response<()>) {
+        let awaits = |stream: &Stream| stream.error.is_none() && !stream.has_responded;
+        if self.streams.get(key).is_some_and(awaits) && !self.outbox.is_overflowing() {
+            self.put_head(key.id, head.status(), head.headers(), false);
+            self.wake_driver();
+        }
+    }
+
+    fn put_head(&mut self, id: u32, status: StatusCode, headers: &HeaderMap, is_last: bool) {
+        self.put_block(id, is_last, |encoder, out| {
             encoder.field(out, b":status", status.as_str().as_bytes(), false);
             put_headers(encoder, out, headers);
         });
-        self.sent(key, is_last);
     }
 
     /// A response of nothing but a status.

@@ -27,13 +27,14 @@ pub(super) async fn serve_detected(
     io: impl ChunkIo,
     options: &ServerOptions,
 ) {
-    let service = |request| {
+    let service = |request, interims| {
         let downstream = Rc::clone(downstream);
-        async move { serve_request(&downstream, request).await }
+        async move { serve_request(&downstream, request, interims).await }
     };
+    let drain = downstream.drain_requested();
     let served = match detected {
-        Detected::Http1 => codec::http1::serve(io, options, downstream.drain_requested(), service).await,
-        Detected::Http2 => codec::http2::serve(io, options, downstream.drain_requested(), service).await,
+        Detected::Http1 => codec::http1::serve_with_interims(io, options, drain, service).await,
+        Detected::Http2 => codec::http2::serve_with_interims(io, options, drain, service).await,
         Detected::Opaque | Detected::Silent => {
             // Some application may take for HTTP what we do not.
             let in_the_way = filters(downstream).fails_closed().then_some(Reason::FilterFailed);

@@ -106,6 +106,39 @@ fn through_a_gateway_both_sides_see_the_workloads_identity() {
 }
 
 #[test]
+fn early_hints_of_the_application_reach_the_caller_through_both_proxies() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
+        let east =
+            Cluster::start(&authority, "east", ip, listener.local_addr().unwrap().port(), Protocol::Http1);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let mut caller = proxy.call_tcp();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
+        let (mut application, _) = listener.accept().await.unwrap();
+        let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nx-leno-failure: reset\r\n\r\n";
+        application.write_all(hints).await.unwrap();
+        // They are there before the response is.
+        let mut heard = vec![0; "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n".len()];
+        caller.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n");
+        application.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        let mut response = String::new();
+        while !response.ends_with("ok") {
+            let mut some = [0; 1024];
+            let len = caller.read(&mut some).await.unwrap();
+            assert_ne!(len, 0, "{response}");
+            response.push_str(std::str::from_utf8(&some[..len]).unwrap());
+        }
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        drop(caller);
+        let lines = proxy.logged();
+        assert_eq!((lines.len(), &lines[0]["response_code"]), (1, &200.into()), "{lines:?}");
+    });
+}
+
+#[test]
 fn an_impostor_behind_the_gateway_is_not_believed() {
     story(async {
         let authority = Authority::new();
