@@ -1,44 +1,11 @@
-//! The pages on installing keep their word: every block is run as it stands, on bare hosts that are network and mount
-//! namespaces, with nothing of the demo.
-//!
-//! A block's language says where it runs: `sh HOST`, or `yaml HOST FILE` for a file that is written there. What `leno token
-//! create` printed last is `$TOKEN` in later blocks.
+//! The page on installing keeps its word: every block is run as it stands, on bare hosts; and what becomes of a host that
+//! cannot join, or whose proxy is gone.
 
-use crate::demo::LENO;
+use crate::hosts::{Block, HOSTS, blocks, hosts, quoted, run};
 use crate::readme::{README, is_as_shown};
 use std::fmt::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 const VMS: &str = include_str!("../../../../docs/install-vms.md");
-
-/// Makes hosts on one bridge, and defines `inside HOST COMMAND`. Everything ends with the script's process.
-const HOSTS: &str = r#"set -euo pipefail
-export PATH="$LENO_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ip link set lo up
-ip link add mesh type bridge
-ip link set mesh up
-inside() { nsenter --target "$(cat "$1.pid")" --mount --net --wd="$PWD/$1" timeout 60 bash -euo pipefail -c "$2"; }
-host() {
-    mkdir "$1"
-    unshare --mount --net sleep infinity &
-    echo $! > "$1.pid"
-    until [ "$(readlink "/proc/$!/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do :; done
-    ip link add "to-$1" type veth peer name eth0 netns "$!"
-    ip link set "to-$1" master mesh up
-    inside "$1" "for d in /run /srv /var/lib /var/log; do mount -t tmpfs tmpfs \$d; done
-        ip link set lo up; ip address add $2/24 dev eth0; ip address add fd00::${2##*.}/64 dev eth0 nodad
-        ip link set eth0 up; ip route add default via 10.0.0.1
-        nft list ruleset > before.nft"
-}
-run() {
-    local began=$SECONDS
-    inside "$1" "$2" | tee printed
-    TOKEN=$(grep -Eo '^lj1\.[^ ]+' printed || echo "${TOKEN:-}")
-    export TOKEN
-    echo "== $1: $((SECONDS - began)) s"
-}
-"#;
 
 /// What the page does not tell of: a captured host reaches others outside the mesh over IPv6, too.
 const OUTSIDE: &str = r#"
@@ -46,40 +13,6 @@ run control 'mkdir -p /srv/v6 && echo "hello over IPv6" > /srv/v6/index.html
 python3 -m http.server 9000 --bind :: --directory /srv/v6 > /var/log/v6.log 2>&1 &'
 run web 'curl -s -g --retry 5 --retry-all-errors "http://[fd00::11]:9000/"'
 "#;
-
-/// A block of a page.
-struct Block<'a> {
-    language: &'a str,
-    text: String,
-}
-
-fn blocks(page: &str) -> Vec<Block<'_>> {
-    let (mut found, mut open): (Vec<Block<'_>>, Option<Block<'_>>) = (Vec::new(), None);
-    for line in page.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(language), None) => open = Some(Block { language, text: String::new() }),
-            (Some(_), Some(_)) => found.extend(open.take()),
-            (None, Some(block)) => {
-                let _ = writeln!(block.text, "{line}");
-            }
-            (None, None) => {}
-        }
-    }
-    found
-}
-
-/// The rows of the page's table of hosts: name and address.
-fn hosts(page: &str) -> Vec<(&str, &str)> {
-    page.lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
-        .filter_map(|(name, rest)| Some((name, rest.split_once(" | ")?.0)))
-        .filter(|(_, address)| address.parse::<std::net::Ipv4Addr>().is_ok())
-        .collect()
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
 
 /// The page as one script.
 fn script(page: &str) -> String {
@@ -93,6 +26,9 @@ fn script(page: &str) -> String {
             ["sh", host] => {
                 if text.contains("leno leave") && !script.contains(OUTSIDE) {
                     script.push_str(OUTSIDE);
+                    for (name, _) in hosts(page) {
+                        let _ = writeln!(script, "evidence {name}");
+                    }
                 }
                 let _ = writeln!(script, "run {host} {}", quoted(&text));
             }
@@ -107,32 +43,16 @@ fn script(page: &str) -> String {
     script
 }
 
-/// Runs a script as root of namespaces of its own, in an empty directory; says what it printed.
-fn run(script: &str) -> String {
-    let directory = tempfile::tempdir().unwrap();
-    let bin = Path::new(LENO).parent().unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-    let output = command
-        .args(["bash", "-c", script])
-        .current_dir(directory.path())
-        .env("LENO_BIN", bin)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
-    printed
-}
-
 #[test]
 fn three_bare_hosts_become_a_mesh_and_part_again() {
     assert_eq!(hosts(VMS).len(), 3, "the page has no table of hosts");
-    let printed = run(&script(VMS));
+    let outcome = run(&script(VMS));
+    let printed = &outcome.printed;
     println!("{printed}");
     assert!(printed.matches("hello from api").count() >= 3, "{printed}");
     assert!(printed.contains("hello over IPv6"), "{printed}");
-    readme_is_true(&printed);
+    readme_is_true(printed);
+    outcome.has_no_key();
 }
 
 /// The README's commands for hosts are some of the page's, and print what it shows.
@@ -166,7 +86,7 @@ fn refused(token: &str, control: &str) -> String {
          nft list ruleset | cmp - before.nft; [ ! -s /run/leno/join.pid ]\"\n",
         quoted(token)
     );
-    run(&format!("{HOSTS}{try_it}"))
+    run(&format!("{HOSTS}{try_it}")).printed
 }
 
 #[test]
@@ -196,7 +116,7 @@ inside web '
     cat guard.log
 '
 "#;
-    let printed = run(&format!("{HOSTS}{script}"));
+    let printed = run(&format!("{HOSTS}{script}")).printed;
     assert!(printed.contains("no proxy has listened for too long"), "{printed}");
     assert!(printed.contains("captured again"), "{printed}");
 }
@@ -212,7 +132,7 @@ inside web '
     done
 '
 "#;
-    let printed = run(&format!("{HOSTS}{script}"));
+    let printed = run(&format!("{HOSTS}{script}")).printed;
     for told in [
         "`ssh` is not a port",
         "`10.0.0.0/40` is not an address",
@@ -254,7 +174,7 @@ wait $listener
 cat web/talked
 "#
     );
-    let printed = run(&script);
+    let printed = run(&script).printed;
     assert!(printed.contains("b'still here'") && printed.contains("b'good bye'"), "{printed}");
 }
 
@@ -272,6 +192,6 @@ inside web 'proxy=$(pgrep -P $(cat /run/leno/join.pid)); kill -KILL $(cat /run/l
     leno leave; nft list ruleset | cmp - before.nft; echo "left without a keeper"'
 "#,
     );
-    let printed = run(&script);
+    let printed = run(&script).printed;
     assert!(printed.contains("left without a keeper"), "{printed}");
 }

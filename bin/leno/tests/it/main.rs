@@ -7,6 +7,7 @@
 
 mod bare; // a host without the demo
 mod demo; // a running lab
+mod hosts; // bare hosts, driven by a script
 mod keys; // finds private keys in bytes
 mod pcap; // reads captures
 mod resolver; // name servers on a captured host
