@@ -4,6 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::future::Future;
 use std::process::ExitCode;
 
+mod backup;
 mod gateway;
 mod join;
 mod node;
@@ -43,6 +44,8 @@ enum Command {
     /// What needs privileges on a host: capture of traffic
     #[command(subcommand)]
     Node(node::NodeCommand),
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     #[command(flatten)]
     User(cli::Command),
     #[command(hide = true)]
@@ -89,6 +92,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Join(options) => done(join::join(options)),
         Command::Leave(options) => done(join::leave(&options)),
         Command::Node(command) => done(node::run(command)),
+        Command::Backup(command) => backup::run(&command),
         Command::User(command) => {
             let code = cli::run_in(command, Leno::command());
             Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))

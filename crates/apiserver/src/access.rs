@@ -76,6 +76,8 @@ pub enum ApiResource<'a> {
     Reports,
     /// Objects of every kind; no kind holds a secret.
     Objects,
+    /// All that is stored.
+    Backup,
     /// What is below an object, by its name in the path.
     Below(&'a str),
 }
@@ -87,6 +89,7 @@ impl fmt::Display for ApiResource<'_> {
             Self::Discovery => "discovery",
             Self::Reports => "reports",
             Self::Objects => "objects",
+            Self::Backup => "backup",
             Self::Below(name) => name,
         })
     }
@@ -100,6 +103,8 @@ const RULES: &[(ApiVerb, ApiResource<'static>, ApiRole)] = &[
     (ApiVerb::Get, ApiResource::Objects, ApiRole::View),
     (ApiVerb::Apply, ApiResource::Objects, ApiRole::Edit),
     (ApiVerb::Delete, ApiResource::Objects, ApiRole::Edit),
+    // Hashes of join tokens are in it.
+    (ApiVerb::Get, ApiResource::Backup, ApiRole::Admin),
     // A proxy that is gone is taken out.
     (ApiVerb::Create, ApiResource::Below("withdraw"), ApiRole::Edit),
     // Whoever has one is the workload that it was made for.

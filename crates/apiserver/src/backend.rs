@@ -1,8 +1,11 @@
 //! The seam between the API's shape and what its objects mean.
 
+use crate::backup::StatePlane;
+use crate::store::Store;
 use model::{Finding, ObjectRef};
 use serde_json::Value;
 use std::future::Future;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// A kind of objects as the API names it.
@@ -191,6 +194,8 @@ pub trait Backend: Send + Sync + 'static {
         subresource: String,
         body: String,
     ) -> impl Future<Output = Result<Value, ApiError>> + Send;
+    /// What `GET /leno/v1/backup` gives.
+    fn state(&self) -> (StatePlane, Arc<dyn Store>);
     /// `GET /leno/v1/NAME`; `None`: there is no such report.
     fn report(&self, name: String) -> impl Future<Output = Option<Value>> + Send;
 }

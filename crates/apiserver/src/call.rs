@@ -29,6 +29,8 @@ pub(crate) enum ApiCall {
     Create(ObjectTarget, String),
     /// Applies and deletes several as one change.
     Batch,
+    /// All that is stored.
+    Backup,
     /// A report.
     Report(String),
 }
@@ -62,6 +64,7 @@ impl ApiCall {
             ApiPath::Object(target) if *method == Method::DELETE => Ok(Self::Delete(target)),
             ApiPath::Below(target, below) if *method == Method::POST => Ok(Self::Create(target, below)),
             ApiPath::Batch if *method == Method::POST => Ok(Self::Batch),
+            ApiPath::Backup if *method == Method::GET => Ok(Self::Backup),
             ApiPath::Report(name) if read => Ok(Self::Report(name)),
             ApiPath::Unknown => Err(NoCall::Path),
             _ => Err(NoCall::Method),
@@ -80,6 +83,7 @@ impl ApiCall {
             Self::Delete(_) => (&[ApiVerb::Delete], ApiResource::Objects),
             Self::Create(_, below) => (&[ApiVerb::Create], ApiResource::Below(below)),
             Self::Batch => (&[ApiVerb::Apply, ApiVerb::Delete], ApiResource::Objects),
+            Self::Backup => (&[ApiVerb::Get], ApiResource::Backup),
             Self::Report(_) => (&[ApiVerb::Get], ApiResource::Reports),
         }
     }
@@ -93,6 +97,7 @@ impl fmt::Display for ApiCall {
             Self::Create(target, below) => write!(f, "{}/{below}", target.named()),
             Self::List(kind, _) => f.write_str(kind.plural),
             Self::Batch => f.write_str("batch"),
+            Self::Backup => f.write_str("backup"),
             Self::Report(name) => f.write_str(name),
             Self::Health | Self::Versions | Self::Groups | Self::Resources { .. } => {
                 write!(f, "{}", self.asks().1)

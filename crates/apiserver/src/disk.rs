@@ -1,143 +1,298 @@
 //! The store in one redb file. Every commit is synced to disk before it is reported as done.
+//!
+//! A file is read and checked as a whole before it is opened (`trial`); an older format becomes the current one
+//! (`format`), a newer one is refused. After a fault the file is opened anew by the next call, so a disk that was full
+//! needs no restart.
 
-use crate::store::{Change, Row, Store, StoreError, Swap, Table, check};
+mod fault; // what a user can do about it
+mod format; // versions and their migration
+mod trial; // opened without being touched
+
+use crate::store::{Change, Row, Store, StoreError, StoreSnapshot, Swap, Table, check};
+pub(crate) use format::{FORMAT, PROGRAM};
+use format::{advance, definition};
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
-use std::path::Path;
+use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-/// The format that this program reads and writes.
-const FORMAT: &str = "leno-store-1";
 /// Memory that redb may use for pages, in bytes.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
-
-const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
-const REVISION: TableDefinition<&str, u64> = TableDefinition::new("revision");
-
-fn definition(table: Table) -> TableDefinition<'static, &'static str, (u64, &'static [u8])> {
-    TableDefinition::new(table.as_str())
-}
 
 /// A store in a file.
 #[derive(Debug)]
 pub struct DiskStore {
-    database: Database,
-}
-
-fn used(cause: impl Into<redb::Error>) -> StoreError {
-    StoreError::Use(Box::new(cause.into()))
+    path: PathBuf,
+    /// `None`: it could not be opened again after a fault.
+    database: RwLock<Option<Database>>,
+    /// The database met a fault and answers nothing until it is opened anew.
+    has_fault: AtomicBool,
 }
 
 impl DiskStore {
-    /// Opens the file at `path` or makes it, for its owner alone. A file that is no store of Leno's is an error,
-    /// never overwritten.
+    /// Opens the file at `path`, of this format or an earlier one, or makes it, for its owner alone.
+    ///
+    /// # Errors
+    /// See [`StoreError`]: a file that cannot be used is left as it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |cause: redb::Error| StoreError::Open { path: path.into(), cause: Box::new(cause) };
-        let file = daemon::files::open_own(path).map_err(|cause| failed(cause.into()))?;
-        let backend = FileBackend::new(file).map_err(|cause| failed(cause.into()))?;
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(backend)
-            .map_err(|cause| failed(cause.into()))?;
-        let write = database.begin_write().map_err(|cause| failed(cause.into()))?;
-        {
-            let mut meta = write.open_table(META).map_err(|cause| failed(cause.into()))?;
-            let found = meta
-                .get("format")
-                .map_err(|cause| failed(cause.into()))?
-                .map(|value| value.value().to_owned());
-            match found {
-                None => {
-                    meta.insert("format", FORMAT).map_err(|cause| failed(cause.into()))?;
-                }
-                Some(found) if found != FORMAT => {
-                    return Err(StoreError::Format { path: path.into(), found, expected: FORMAT });
-                }
-                Some(_) => {}
+        if !path.try_exists().map_err(|cause| fault::of(path, cause.into()))? {
+            create(path, FORMAT, &StoreSnapshot::default())?;
+        }
+        let database = RwLock::new(Some(open_database(path)?));
+        Ok(Self { path: path.into(), database, has_fault: AtomicBool::new(false) })
+    }
+
+    /// Makes a file at `path` of rows that are of an earlier format or this one.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing is there then.
+    pub fn create_from(path: &Path, format: u32, content: &StoreSnapshot) -> Result<(), StoreError> {
+        create(path, format, content)
+    }
+
+    /// Whether a process has the file open.
+    pub fn is_in_use(path: &Path) -> bool {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        file.is_ok_and(|file| matches!(trial::inspect(path, file), Err(StoreError::InUse { .. })))
+    }
+
+    /// Runs `work` on the database, which is opened anew if an earlier call met a fault.
+    fn run<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        for _ in 0..2 {
+            if self.has_fault.load(Ordering::Acquire) {
+                self.reopen()?;
             }
-            write.open_table(REVISION).map_err(|cause| failed(cause.into()))?;
-            for table in Table::ALL {
-                write.open_table(definition(table)).map_err(|cause| failed(cause.into()))?;
+            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(database) = &*database else { continue };
+            match fault::caught(|| work(database)) {
+                Ok(done) => return Ok(done),
+                Err(cause) => {
+                    self.has_fault.store(true, Ordering::Release);
+                    // Of a fault that another call met at the same time: this one has done nothing yet.
+                    if !matches!(cause, redb::Error::PreviousIo) {
+                        return Err(fault::of(&self.path, cause));
+                    }
+                }
             }
         }
-        write.commit().map_err(|cause| failed(cause.into()))?;
-        Ok(Self { database })
+        let cause = io::Error::other("faults follow one another");
+        Err(StoreError::Io { path: self.path.clone(), cause })
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if self.has_fault.load(Ordering::Acquire) {
+            // The file is closed before it is opened.
+            drop(database.take());
+            *database = Some(open_database(&self.path)?);
+            self.has_fault.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
-/// Adds one to the revision inside a transaction.
-fn advance(write: &redb::WriteTransaction) -> Result<u64, StoreError> {
-    let mut table = write.open_table(REVISION).map_err(used)?;
-    let next = table.get("last").map_err(used)?.map_or(0, |value| value.value()) + 1;
-    table.insert("last", next).map_err(used)?;
-    Ok(next)
+/// Makes a file, which is there as a whole or not at all.
+fn create(path: &Path, format: u32, content: &StoreSnapshot) -> Result<(), StoreError> {
+    let new = beside(path, ".new");
+    let made = fault::caught(|| {
+        let file = daemon::files::private().read(true).write(true).create(true).truncate(true).open(&new)?;
+        let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
+        let write = database.begin_write()?;
+        format::initialize(&write, format, content)?;
+        write.commit()?;
+        drop(database);
+        Ok(rename(&new, path)?)
+    });
+    made.map_err(|cause| {
+        // What is left of it is of no use, and in nobody's way.
+        let _ = std::fs::remove_file(&new);
+        fault::of(path, cause)
+    })
+}
+
+/// Opens a file that is there.
+fn open_database(path: &Path) -> Result<Database, StoreError> {
+    let at_path = |cause| fault::of(path, cause);
+    // Never made here: a file that went away under a running process is no empty state.
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map(drop)
+            .and_then(|()| daemon::files::open_own(path))
+    };
+    let found = trial::inspect(path, open().map_err(|cause| at_path(cause.into()))?)?;
+    if found.format > FORMAT {
+        let writer = found.writer.unwrap_or_else(|| "a later version".into());
+        let path = path.into();
+        return Err(StoreError::Newer {
+            path,
+            found: found.format,
+            writer,
+            program: PROGRAM,
+            newest: FORMAT,
+        });
+    }
+    let opened = |file: File| {
+        fault::caught(|| {
+            let mut builder = Database::builder();
+            Ok(builder.set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?)
+        })
+    };
+    let kept = (found.format < FORMAT).then(|| keep(path, found.format)).transpose();
+    let kept = kept.map_err(|cause| at_path(cause.into()))?;
+    let database = opened(open().map_err(|cause| at_path(cause.into()))?).map_err(at_path)?;
+    if let Some(kept) = kept {
+        match fault::caught(|| format::migrate(&database, found.format)) {
+            Ok(()) => {
+                tracing::info!(path = %path.display(), from = found.format, to = FORMAT, "state file migrated")
+            }
+            Err(cause) => {
+                let (path, cause) = (path.into(), Box::new(at_path(cause)));
+                return Err(StoreError::Migrate { path, found: found.format, newest: FORMAT, kept, cause });
+            }
+        }
+    }
+    forget_kept(path);
+    Ok(database)
+}
+
+/// Copies a file as it is, for its owner alone, to be there until it is migrated.
+fn keep(path: &Path, format: u32) -> io::Result<PathBuf> {
+    let kept = kept_at(path, format);
+    let new = beside(path, ".new");
+    let mut copy = daemon::files::private().write(true).create(true).truncate(true).open(&new)?;
+    io::copy(&mut File::open(path)?, &mut copy)?;
+    copy.sync_all()?;
+    rename(&new, &kept)?;
+    Ok(kept)
+}
+
+/// Removes copies of a file that is of the current format.
+fn forget_kept(path: &Path) {
+    for format in 1..FORMAT {
+        match std::fs::remove_file(kept_at(path, format)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, format, "the copy from before the migration stays");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kept_at(path: &Path, format: u32) -> PathBuf {
+    beside(path, &format!(".format-{format}"))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Durably.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    match to.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn row_of((key, value): (AccessGuard<'_, &'static str>, AccessGuard<'_, (u64, &'static [u8])>)) -> Row {
+    let (revision, bytes) = value.value();
+    Row { key: key.value().to_owned(), value: bytes.to_vec(), revision }
 }
 
 impl Store for DiskStore {
     fn rows(&self, table: Table) -> Result<Vec<Row>, StoreError> {
-        let read = self.database.begin_read().map_err(used)?;
-        let table = match read.open_table(definition(table)) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(cause) => return Err(used(cause)),
-        };
-        let mut rows = Vec::new();
-        for entry in table.iter().map_err(used)? {
-            let (key, value) = entry.map_err(used)?;
-            let (revision, bytes) = value.value();
-            rows.push(Row { key: key.value().to_owned(), value: bytes.to_vec(), revision });
-        }
-        Ok(rows)
+        self.run(|database| {
+            let table = database.begin_read()?.open_table(definition(table))?;
+            let mut rows = Vec::new();
+            for entry in table.iter()? {
+                rows.push(row_of(entry?));
+            }
+            Ok(rows)
+        })
     }
 
     fn row(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
-        let read = self.database.begin_read().map_err(used)?;
-        let table = read.open_table(definition(table)).map_err(used)?;
-        Ok(table.get(key).map_err(used)?.map(|value| {
-            let (revision, bytes) = value.value();
-            Row { key: key.to_owned(), value: bytes.to_vec(), revision }
-        }))
+        self.run(|database| {
+            let table = database.begin_read()?.open_table(definition(table))?;
+            Ok(table.get(key)?.map(|value| {
+                let (revision, bytes) = value.value();
+                Row { key: key.to_owned(), value: bytes.to_vec(), revision }
+            }))
+        })
     }
 
     fn commit(&self, changes: &[Change]) -> Result<u64, StoreError> {
         check(changes)?;
-        let write = self.database.begin_write().map_err(used)?;
-        let revision = advance(&write)?;
-        for change in changes {
-            match change {
-                Change::Put(table, key, value) => {
-                    let mut table = write.open_table(definition(*table)).map_err(used)?;
-                    table.insert(key.as_str(), (revision, value.as_slice())).map_err(used)?;
-                }
-                Change::Delete(table, key) => {
-                    let mut table = write.open_table(definition(*table)).map_err(used)?;
-                    table.remove(key.as_str()).map_err(used)?;
+        self.run(|database| {
+            let write = database.begin_write()?;
+            let revision = advance(&write)?;
+            for change in changes {
+                match change {
+                    Change::Put(table, key, value) => {
+                        let mut table = write.open_table(definition(*table))?;
+                        table.insert(key.as_str(), (revision, value.as_slice()))?;
+                    }
+                    Change::Delete(table, key) => {
+                        let mut table = write.open_table(definition(*table))?;
+                        table.remove(key.as_str())?;
+                    }
                 }
             }
-        }
-        write.commit().map_err(used)?;
-        Ok(revision)
+            write.commit()?;
+            Ok(revision)
+        })
     }
 
     fn swap(&self, table: Table, key: &str, expected: &[u8], value: &[u8]) -> Result<Swap, StoreError> {
         check(&[Change::Put(table, key.to_owned(), value.to_vec())])?;
-        let write = self.database.begin_write().map_err(used)?;
-        {
-            let mut rows = write.open_table(definition(table)).map_err(used)?;
-            let same = rows.get(key).map_err(used)?.is_some_and(|row| row.value().1 == expected);
-            if !same {
-                return Ok(Swap::Differs);
+        self.run(|database| {
+            let write = database.begin_write()?;
+            {
+                let mut rows = write.open_table(definition(table))?;
+                let same = rows.get(key)?.is_some_and(|row| row.value().1 == expected);
+                if !same {
+                    return Ok(Swap::Differs);
+                }
+                let revision = advance(&write)?;
+                rows.insert(key, (revision, value))?;
             }
-            let revision = advance(&write)?;
-            rows.insert(key, (revision, value)).map_err(used)?;
-        }
-        write.commit().map_err(used)?;
-        Ok(Swap::Done)
+            write.commit()?;
+            Ok(Swap::Done)
+        })
     }
 
     fn revision(&self) -> Result<u64, StoreError> {
-        let read = self.database.begin_read().map_err(used)?;
-        let table = read.open_table(REVISION).map_err(used)?;
-        Ok(table.get("last").map_err(used)?.map_or(0, |value| value.value()))
+        self.run(|database| format::last_revision(&database.begin_read()?))
+    }
+
+    fn snapshot(&self, bytes_max: usize) -> Result<StoreSnapshot, StoreError> {
+        let taken = self.run(|database| {
+            let read = database.begin_read()?;
+            let mut taken = StoreSnapshot { revision: format::last_revision(&read)?, rows: Vec::new() };
+            let mut bytes = 0;
+            for table in Table::ALL {
+                for entry in read.open_table(definition(table))?.iter()? {
+                    let row = row_of(entry?);
+                    bytes += row.key.len() + row.value.len();
+                    if bytes > bytes_max {
+                        return Ok(None);
+                    }
+                    taken.rows.push((table, row));
+                }
+            }
+            Ok(Some(taken))
+        });
+        taken?.ok_or(StoreError::SnapshotTooLarge { bytes_max })
     }
 }
 

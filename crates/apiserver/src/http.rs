@@ -6,6 +6,7 @@
 use crate::access::{AccessDenied, ApiVerb, permit};
 use crate::audit;
 use crate::backend::{ApiError, Applied, Applies, Backend, ObjectTarget};
+use crate::backup::snapshot;
 use crate::batch;
 use crate::call::{ApiCall, NoCall};
 use crate::caller::ApiCaller;
@@ -186,6 +187,10 @@ async fn act<B: Backend>(
             audit::done_all(caller, ApiVerb::Apply, changed.applied.iter().map(|(object, _)| object));
             audit::done_all(caller, ApiVerb::Delete, changed.deleted.iter());
             ok(batch::answer(&changed))
+        }
+        ApiCall::Backup => {
+            let (plane, store) = backend.state();
+            Ok(snapshot::answer(caller, headers, plane, store).await)
         }
         ApiCall::Report(name) => match backend.report(name.clone()).await {
             Some(value) => ok(value),

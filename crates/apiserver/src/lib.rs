@@ -8,6 +8,7 @@
 pub mod access; // roles, and what each may
 mod audit; // who changed what
 pub mod backend;
+pub mod backup; // all that is kept, as a file
 mod batch;
 mod call; // what a request asks for
 mod caller; // who calls
@@ -30,9 +31,10 @@ mod tokens;
 
 pub use access::ApiRole;
 pub use backend::{ApiError, Applied, Backend, Batch, Changed, Item, ObjectTarget, ServedKind};
+pub use backup::StatePlane;
 pub use caller::ApiCaller;
 pub use disk::DiskStore;
 pub use listen::ApiListeners;
 pub use memory::MemoryStore;
 pub use options::ApiOptions;
-pub use store::{Change, Row, Store, StoreError, Swap, Table};
+pub use store::{Change, Row, Store, StoreError, StoreSnapshot, Swap, Table};

@@ -1,6 +1,6 @@
 //! A store that lives as long as the process: for tests.
 
-use crate::store::{Change, Row, Store, StoreError, Swap, Table, check};
+use crate::store::{Change, Row, Store, StoreError, StoreSnapshot, Swap, Table, check};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -84,5 +84,17 @@ impl Store for MemoryStore {
 
     fn revision(&self) -> Result<u64, StoreError> {
         Ok(self.state().revision)
+    }
+
+    fn snapshot(&self, bytes_max: usize) -> Result<StoreSnapshot, StoreError> {
+        let state = self.state();
+        let row = |((table, key), (revision, value)): (&(Table, String), &(u64, Vec<u8>))| {
+            (*table, Row { key: key.clone(), value: value.clone(), revision: *revision })
+        };
+        let taken = StoreSnapshot { revision: state.revision, rows: state.rows.iter().map(row).collect() };
+        match taken.rows.iter().map(|(_, row)| row.key.len() + row.value.len()).sum::<usize>() > bytes_max {
+            true => Err(StoreError::SnapshotTooLarge { bytes_max }),
+            false => Ok(taken),
+        }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum ApiPath {
     Below(ObjectTarget, String),
     /// `/leno/v1/batch`.
     Batch,
+    /// `/leno/v1/backup`.
+    Backup,
     /// `/leno/v1/NAME`.
     Report(String),
     Unknown,
@@ -41,6 +43,7 @@ pub(crate) fn parse(path: &str, kinds: &[ServedKind]) -> ApiPath {
         ["api", version, rest @ ..] => object("", version, rest, kinds),
         ["apis", group, version, rest @ ..] => object(group, version, rest, kinds),
         ["leno", "v1", "batch"] => ApiPath::Batch,
+        ["leno", "v1", "backup"] => ApiPath::Backup,
         ["leno", "v1", name] => ApiPath::Report((*name).to_owned()),
         _ => ApiPath::Unknown,
     }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use model::{Finding, Severity};
 use serde_json::{Value, json};
+use std::error::Error;
 
 /// How the body of an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +134,16 @@ fn told(form: Form, code: StatusCode, reason: &str, message: &str, details: Valu
     value(form, code, &body)
 }
 
+/// What failed, and why: what can be done about it stands in the cause.
+fn with_causes(what: &str, cause: Option<&(dyn Error + Send + Sync + 'static)>) -> String {
+    let (mut told, mut next) = (what.to_owned(), cause.map(|cause| cause as &dyn Error));
+    while let Some(cause) = next {
+        told.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    told
+}
+
 /// A refusal as a `Status`.
 pub(crate) fn refusal(form: Form, refusal: &ApiError) -> Response {
     let message = match refusal {
@@ -141,6 +152,7 @@ pub(crate) fn refusal(form: Form, refusal: &ApiError) -> Response {
             None => refusal.to_string(),
         },
         ApiError::ReadOnly(finding) => finding.to_string(),
+        ApiError::Unavailable { what, cause } => with_causes(what, cause.as_deref()),
         other => other.to_string(),
     };
     let (code, reason, findings) = match refusal {

@@ -2,15 +2,17 @@
 //!
 //! Rows are bytes under a name in a table; every change has a revision. Private keys never go here.
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
-use thiserror::Error;
 
 /// Longest key of a row, in bytes; more is refused.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value of a row, in bytes; more is refused.
 pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What kinds of rows there are. The names are part of the file format: append, never rename.
+/// What kinds of rows there are. The names are part of the file format: never rename one. To append one is a new format
+/// (`disk::format`), so that an earlier program does not go on without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// Objects as they were applied, text.
@@ -75,6 +77,15 @@ pub enum Change {
     Delete(Table, String),
 }
 
+/// All that a store holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSnapshot {
+    /// The revision of the last commit.
+    pub revision: u64,
+    /// The rows, by table and key.
+    pub rows: Vec<(Table, Row)>,
+}
+
 /// What came of a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swap {
@@ -96,35 +107,92 @@ pub trait Store: Send + Sync + 'static {
     fn swap(&self, table: Table, key: &str, expected: &[u8], value: &[u8]) -> Result<Swap, StoreError>;
     /// The revision of the last commit; 0 when there was none.
     fn revision(&self) -> Result<u64, StoreError>;
+    /// All rows of all tables at one moment; an error when keys and values have more than `bytes_max` bytes.
+    fn snapshot(&self, bytes_max: usize) -> Result<StoreSnapshot, StoreError>;
 }
 
 /// Why the store could not do its work.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file cannot be opened: it is no store of Leno's, damaged, or in use by another process.
+    /// Another process has the file open.
+    #[error("state file {path} is in use by another process; end that one first")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged, or somebody else's.
     #[error(
-        "open store {path}: not a store of leno, damaged, or in use; move it away to start with an empty one"
+        "state file {path} is damaged, or is not one of leno's; it was left as it is: restore a backup with `leno backup \
+         restore FILE --state DIR --replace`, or move it away to begin with an empty state, where all hosts join anew"
     )]
-    Open {
+    Damaged {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// How that shows.
         #[source]
-        cause: Box<redb::Error>,
+        cause: Box<dyn Error + Send + Sync>,
     },
-    /// The file is a store of another version.
-    #[error("open store {path}: format {found:?}, this program reads {expected:?}")]
-    Format {
+    /// The file was written by a later version.
+    #[error(
+        "state file {path} has format {found}, written by {writer}; this is {program}, which reads formats up to \
+         {newest}: start {writer} or a later version, or restore a backup that {program} made"
+    )]
+    Newer {
         /// The file.
         path: PathBuf,
-        /// What the file says.
-        found: String,
-        /// What is read here.
-        expected: &'static str,
+        /// The file's format.
+        found: u32,
+        /// The program that brought it to this format.
+        writer: String,
+        /// This program.
+        program: &'static str,
+        /// The last format that it reads.
+        newest: u32,
     },
-    /// Reading or writing failed.
-    #[error("use store")]
-    Use(#[source] Box<redb::Error>),
+    /// The file is of an earlier version and could not be brought to this one.
+    #[error(
+        "bring state file {path} from format {found} to {newest}; the file as it was is at {kept}, and the version \
+         that wrote it can go on with it"
+    )]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format of this program.
+        newest: u32,
+        /// A copy from before.
+        kept: PathBuf,
+        /// Why not.
+        #[source]
+        cause: Box<StoreError>,
+    },
+    /// The disk is full.
+    #[error("state file {path} cannot be written: its disk is full; free space there, no restart is needed")]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// In the words of the system.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system does not let us read or write the file.
+    #[error("read or write state file {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// It holds more than is taken out at once.
+    #[error(
+        "more than {} MiB are stored; stop the process and copy its state directory instead", bytes_max / (1 << 20)
+    )]
+    SnapshotTooLarge {
+        /// What is taken out at most.
+        bytes_max: usize,
+    },
     /// A key or value is too long ([`KEY_BYTES_MAX`], [`VALUE_BYTES_MAX`]).
     #[error("row {key} is too large: {bytes} bytes")]
     TooLarge {

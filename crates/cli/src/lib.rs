@@ -6,6 +6,7 @@
 
 mod analyze;
 mod apply;
+pub mod backup;
 mod check;
 mod delete;
 mod explain;
@@ -75,16 +76,20 @@ pub fn run_in(command: Command, mut program: clap::Command) -> i32 {
         console.data(&String::from_utf8_lossy(&script));
         return exit::OK;
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(cause) => {
-            return console.failure(&Failure::from(anyhow::Error::new(cause).context("start a runtime")));
-        }
-    };
-    match runtime.block_on(dispatch(command, &mut console)) {
-        Ok(code) => code,
-        Err(failure) => console.failure(&failure),
-    }
+    let done = runtime().and_then(|runtime| runtime.block_on(dispatch(command, &mut console)));
+    done.unwrap_or_else(|failure| console.failure(&failure))
+}
+
+/// `leno backup create`, as [`run`]: the other half of that command is not of this crate.
+pub fn create_backup(args: &backup::BackupCreate) -> i32 {
+    let mut console = Console::real();
+    let done = runtime().and_then(|runtime| runtime.block_on(backup::create(args, &mut console)));
+    done.unwrap_or_else(|failure| console.failure(&failure))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|cause| Failure::from(anyhow::Error::new(cause).context("start a runtime")))
 }
 
 async fn dispatch(command: Command, console: &mut Console) -> exit::Outcome {

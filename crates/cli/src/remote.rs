@@ -116,6 +116,11 @@ impl Remote {
         self.send("POST", "/leno/v1/batch", Some(("application/json", body)), limits).await
     }
 
+    /// GET of something large; only not getting any answer is a failure.
+    pub(crate) async fn fetch(&self, path: &str, limits: Limits) -> Result<Response<Bytes>, Failure> {
+        self.send("GET", path, None, limits).await
+    }
+
     /// One call; only not getting any answer is a failure.
     pub(crate) async fn call(
         &self,

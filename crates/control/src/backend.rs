@@ -7,10 +7,10 @@ use crate::task::{Ended, Handle};
 use crate::tokens::{Binding, TokenError, Tokens};
 use api::Object;
 use api::kinds::{self, ObjectKind};
-use apiserver::Store;
 use apiserver::backend::{
     ApiError, Applied, Applies, Backend, Batch, Changed, Item, KindScope, ObjectTarget, ServedKind,
 };
+use apiserver::{StatePlane, Store};
 use change::{Made, WantedChange};
 use model::time::rfc3339;
 use model::{Code, Finding, ObjectRef, Origin, Severity};
@@ -232,6 +232,10 @@ impl Backend for ClusterApi {
         let issued = blocking(move || tokens.issue(&binding, root).map_err(not_issued)).await?;
         let expires = UNIX_EPOCH + Duration::from_secs(issued.expires_s);
         Ok(json!({ "token": issued.text, "expires": rfc3339(expires) }))
+    }
+
+    fn state(&self) -> (StatePlane, Arc<dyn Store>) {
+        (StatePlane::Control, self.store.clone())
     }
 
     async fn report(&self, name: String) -> Option<Value> {

@@ -84,7 +84,7 @@ impl Plane {
             last_stream: 0,
             touched: HashSet::new(),
             withdrawals: Vec::new(),
-            rows: Vec::new(),
+            rows: stored.unstored,
             export_stale: Cell::new(true),
             pushed: 0,
         };
@@ -198,6 +198,8 @@ pub struct Stored {
     pub addresses: BTreeMap<Hostname, Ipv4Addr>,
     /// The last federated view.
     pub remote: Vec<RemoteCluster>,
+    /// What a full disk did not take at the start; it is tried again.
+    pub unstored: Vec<Row>,
 }
 
 #[cfg(test)]

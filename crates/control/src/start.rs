@@ -14,7 +14,7 @@ use crate::source::{ObjectSource, applied, write_back};
 use crate::task::{self, Handle, Work};
 use crate::tokens::Tokens;
 use anyhow::Context;
-use apiserver::{ApiListeners, Change, DiskStore, Row, Store, Table};
+use apiserver::{ApiListeners, Change, DiskStore, Row, StatePlane, Store, StoreError, Table};
 use ca::issuer::intermediate::IntermediateIssuer;
 use ca::issuer::plugged::{self, CertificateSource};
 use daemon::admin::serve_metrics;
@@ -35,7 +35,7 @@ use translate::LocalCluster;
 use xds::grpc::Services;
 
 /// Name of the store in the state directory.
-const STORE_FILE: &str = "control.redb";
+const STORE_FILE: &str = StatePlane::Control.file_name();
 /// How long a stop waits for what is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -100,6 +100,7 @@ fn load(store: &dyn Store) -> anyhow::Result<(Stored, xds::client::ClientSession
         presence: Presence::load(&rows(Table::Registrations)?),
         addresses,
         remote,
+        unstored: Vec::new(),
     };
     Ok((stored, session))
 }
@@ -114,7 +115,15 @@ fn open_sources(
     let mut sources = options.sources().open(last_good)?;
     for source in &mut sources {
         let rows = stored.objects.replace(source.id(), source.first());
-        store.commit(&rows).context("store the configuration files")?;
+        match store.commit(&rows) {
+            Ok(_) => {}
+            // A mesh that runs on what is known is better than none.
+            Err(error @ StoreError::Full { .. }) => {
+                tracing::error!(%error, "state not stored; trying again");
+                stored.unstored.extend(rows);
+            }
+            Err(error) => return Err(error).context("store the configuration files"),
+        }
     }
     Ok(sources)
 }

@@ -171,4 +171,4 @@ pub(crate) fn random_hex<const N: usize>() -> Result<String, TokenError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

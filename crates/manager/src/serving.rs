@@ -195,6 +195,11 @@ impl Catalog for Others<'_> {
 }
 
 impl Hub {
+    /// Where what is known is kept.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.parts.store.clone()
+    }
+
     /// Nobody connected yet.
     pub fn new(parts: HubDeps) -> Self {
         Self {

@@ -5,7 +5,7 @@ use crate::options::{Options, Seams};
 use crate::serving::{Hub, HubDeps, HubService, ManagerMetrics};
 use crate::view;
 use anyhow::Context;
-use apiserver::{ApiListeners, DiskStore, Store, Table};
+use apiserver::{ApiListeners, DiskStore, StatePlane, Store, Table};
 use ca::issuer::plugged::{self, CertificateSource};
 use ca::{CertificateRequest, IssueError, RootIssuer};
 use daemon::admin::serve_metrics;
@@ -24,7 +24,7 @@ use std::time::Duration;
 use xds::grpc::Services;
 
 /// Name of the store in the state directory.
-const STORE_FILE: &str = "manager.redb";
+const STORE_FILE: &str = StatePlane::Manager.file_name();
 /// How long a stop waits for what is under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 /// First wait after the certificate was not signed; doubles up to [`RETRY_WAIT_MAX`].

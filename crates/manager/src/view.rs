@@ -1,7 +1,9 @@
 //! `GET /leno/v1/clusters`: what each cluster offers. `GET /leno/v1/status`: whether it is heard of, what it was
 //! sent of the others, and what it confirmed.
 //!
-//! Read only: for whoever has any role (`apiserver::serving` has asked who calls).
+//! `GET /leno/v1/backup`: what it keeps.
+//!
+//! Read only: for whoever has any role (`apiserver::serving` has asked who calls), the backup for the role admin.
 
 use crate::clusters::KnownCluster;
 use crate::serving::{ClusterSync, Hub};
@@ -9,12 +11,13 @@ use api::report::{
     ClusterReport, ClusterStanding, MANAGER, ManagerStatus, PastReport, ReportedCluster, ReportedClusters,
     SyncState,
 };
-use apiserver::{ApiListeners, serving};
+use apiserver::backup::snapshot;
+use apiserver::{ApiCaller, ApiListeners, StatePlane, serving};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use model::time::rfc3339;
 use planes::OwnCertificates;
 use planes::report::{certificate, value};
@@ -39,6 +42,7 @@ pub async fn serve(
         .route("/healthz", get(async || "ok"))
         .route("/leno/v1/clusters", get(clusters))
         .route("/leno/v1/status", get(status))
+        .route("/leno/v1/backup", get(backup))
         .fallback(elsewhere)
         .with_state(Arc::new(Shown { hub, certificates }));
     serving::serve(listeners, router, stop).await
@@ -48,11 +52,19 @@ async fn clusters(State(shown): State<Arc<Shown>>) -> Json<Value> {
     Json(value(ReportedClusters { clusters: shown.hub.clusters().all().map(cluster).collect() }))
 }
 
+async fn backup(
+    State(shown): State<Arc<Shown>>,
+    Extension(caller): Extension<ApiCaller>,
+    headers: HeaderMap,
+) -> Response {
+    snapshot::answer(&caller, &headers, StatePlane::Manager, shown.hub.store()).await
+}
+
 /// What a cluster's own control plane has is told from what is here, in the form of Kubernetes.
 async fn elsewhere(request: Request) -> impl IntoResponse {
     let path = request.uri().path();
     let message = format!(
-        "the management plane does not have {path}, only /leno/v1/status and /leno/v1/clusters; ask the control plane of a cluster, for example with --server unix:/run/leno/control.sock on its host"
+        "the management plane does not have {path}, only /leno/v1/status, /leno/v1/clusters and /leno/v1/backup; ask the control plane of a cluster, for example with --server unix:/run/leno/control.sock on its host"
     );
     let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
         "code": 404, "message": message });

@@ -127,7 +127,7 @@ fn a_root_and_a_control_plane_started_by_hand_take_in_a_proxy() {
 }
 
 /// A root as `openssl` makes one: its certificate and key, as PEM.
-fn openssl_root(host: &BareHost) -> Vec<u8> {
+pub(crate) fn openssl_root(host: &BareHost) -> Vec<u8> {
     host.shell(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=Shop Root' \
          -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use super::ApiResource::{Below, Discovery, Health, Objects, Reports};
+use super::ApiResource::{Backup, Below, Discovery, Health, Objects, Reports};
 use super::ApiVerb::{Apply, Create, Delete, Get};
 use super::*;
 
@@ -32,6 +32,10 @@ fn each_role_may_what_the_table_says() {
     check(Apply, Objects, 'E');
     check(Delete, Objects, 'E');
     check(Create, Objects, '-');
+    check(Get, Backup, 'A');
+    for verb in [Apply, Delete, Create] {
+        check(verb, Backup, '-');
+    }
     check(Create, Below("token"), 'A');
     check(Create, Below("withdraw"), 'E');
     // What nobody has thought of is nobody's.

@@ -43,6 +43,7 @@ fn every_call_has_the_least_role_that_may() {
     check("DELETE", object, "edit WorkloadGroup/web.n");
     check("POST", "/api/v1/namespaces/n/workloadgroups", "edit WorkloadGroup/.n");
     check("POST", "/leno/v1/batch", "edit batch");
+    check("GET", "/leno/v1/backup", "admin backup");
     check("POST", &format!("{object}/withdraw"), "edit WorkloadGroup/web.n/withdraw");
     check("POST", &format!("{object}/token"), "admin WorkloadGroup/web.n/token");
     check("POST", &format!("{object}/nothing"), "nobody WorkloadGroup/web.n/nothing");
@@ -56,4 +57,6 @@ fn what_is_no_call_is_told() {
     check("DELETE", "/api/v1/workloadgroups", "405");
     check("PUT", "/leno/v1/status", "405");
     check("GET", "/leno/v1/batch", "405");
+    check("HEAD", "/leno/v1/backup", "405");
+    check("POST", "/leno/v1/backup", "405");
 }

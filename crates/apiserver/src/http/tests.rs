@@ -4,8 +4,8 @@ mod local;
 mod remote;
 
 use super::*;
-use crate::ApiOptions;
 use crate::backend::{Applied, Batch, Changed, Item, KindScope, ServedKind};
+use crate::{ApiOptions, MemoryStore, StatePlane, Store};
 use model::{BindAddress, Code, Finding, ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -31,6 +31,7 @@ static SLOW: SlowChange =
 #[derive(Default)]
 struct Fake {
     objects: Mutex<Vec<Value>>,
+    store: Arc<MemoryStore>,
 }
 
 fn origin(name: &str) -> Origin {
@@ -38,6 +39,9 @@ fn origin(name: &str) -> Origin {
 }
 
 impl Backend for Fake {
+    fn state(&self) -> (StatePlane, Arc<dyn Store>) {
+        (StatePlane::Control, self.store.clone())
+    }
     fn kinds(&self) -> &[ServedKind] {
         &[SERVICE]
     }

@@ -5,7 +5,7 @@ use crate::source::id::SourceId;
 use crate::source::objects::SourceState;
 use crate::task;
 use apiserver::StoreError;
-use apiserver::{Change, MemoryStore, Row, Swap, Table};
+use apiserver::{Change, MemoryStore, Row, StoreSnapshot, Swap, Table};
 use daemon::clock::System;
 use std::sync::mpsc;
 use std::time::Instant;
@@ -46,6 +46,9 @@ impl Store for Gated {
     }
     fn revision(&self) -> Result<u64, StoreError> {
         self.inner.revision()
+    }
+    fn snapshot(&self, bytes_max: usize) -> Result<StoreSnapshot, StoreError> {
+        self.inner.snapshot(bytes_max)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::plane::tests::{filling_cluster, plane, plane_with_gap};
 use apiserver::store::{KEY_BYTES_MAX, StoreError, Swap};
-use apiserver::{MemoryStore, Row, Table};
+use apiserver::{MemoryStore, Row, StoreSnapshot, Table};
 use daemon::clock::System;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -70,6 +70,9 @@ impl Store for Failing {
     }
     fn revision(&self) -> Result<u64, StoreError> {
         self.0.revision()
+    }
+    fn snapshot(&self, bytes_max: usize) -> Result<StoreSnapshot, StoreError> {
+        self.0.snapshot(bytes_max)
     }
 }
 

@@ -8,6 +8,12 @@ use std::time::{Instant, SystemTime};
 /// A clock that stands until it is moved.
 pub(crate) struct Still(Mutex<SystemTime>);
 
+impl Still {
+    pub(crate) fn at(wall: SystemTime) -> Self {
+        Self(Mutex::new(wall))
+    }
+}
+
 impl Clock for Still {
     fn now(&self) -> Instant {
         Instant::now()

@@ -336,3 +336,32 @@ async fn after_a_restart_the_end_of_a_certificate_is_the_one_that_is_known() {
     assert_eq!(status_of(&running, &uid).await["certificate"]["state"], "valid");
     running.stop().await;
 }
+
+/// The state that an earlier version left: what was known is known, a token that was good is good, a spent one is not.
+#[tokio::test]
+async fn the_state_of_an_earlier_version_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(STORE_FILE);
+    std::fs::write(&path, fixtures::state::CONTROL_FORMAT_1).unwrap();
+    let store: Arc<dyn Store> = Arc::new(DiskStore::open(&path).unwrap());
+    let (stored, _) = load(&*store).unwrap();
+    for kind in ["Service", "WorkloadGroup", "GlobalService"] {
+        let object = model::ObjectRef::new(kind, "default", "web");
+        assert!(stored.objects.find_stored(&object).is_some(), "{kind}");
+    }
+    let hosts: Vec<String> = stored.addresses.keys().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["filed.default.svc.cluster.local", WEB, "web.global"]);
+    let known = stored.presence.find("west/default/web-fa2237292fb5").unwrap();
+    assert_eq!(known.identity.to_string(), "spiffe://cluster.local/ns/default/sa/web");
+    assert_eq!(stored.remote.iter().map(|remote| &*remote.cluster).collect::<Vec<_>>(), ["east"]);
+    assert_eq!(store.rows(Table::Files).unwrap().len(), 1);
+
+    let clock = crate::tokens::tests::Still::at(fixtures::state::soon_after());
+    let tokens = Tokens::new(store, Arc::new(clock));
+    let spent = tokens.check(fixtures::state::SPENT_TOKEN).unwrap_err();
+    assert!(matches!(spent, crate::tokens::TokenError::Spent), "{spent}");
+    let fresh = tokens.check(fixtures::state::FRESH_TOKEN).unwrap();
+    assert_eq!((&*fresh.binding.namespace, &*fresh.binding.group), ("default", "web"));
+    tokens.spend(&fresh).unwrap();
+    assert!(tokens.check(fixtures::state::FRESH_TOKEN).is_err());
+}
