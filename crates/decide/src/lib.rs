@@ -3,7 +3,8 @@
 //! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy and the
 //! command line ask the same functions and cannot disagree. The order in which a request asks them: at the
 //! caller `forwarded` (at an edge), `listener`, `path`, `plan` (which asks `authz`, `route` and `filter`), `split`,
-//! `balance`, then `retry` on failure; at the callee `listener`, `path`, `plan::admit`.
+//! `balance`, then `retry` on failure; at the callee `listener`, `path`, `plan::admit`. What goes on for longer than
+//! certificates live asks `reauthentication`.
 
 pub mod attach;
 pub mod authz;
@@ -19,6 +20,7 @@ pub mod mtls;
 pub mod outlier;
 pub mod path;
 pub mod plan;
+pub mod reauthentication;
 pub mod request;
 pub mod retry;
 pub mod retry_budget;

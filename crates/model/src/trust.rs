@@ -44,13 +44,13 @@ pub enum Shown {
 pub const RENEWAL_GRACE: Duration = Duration::from_secs(24 * 3600);
 
 /// How long what began before goes on when the certificate that proved it has expired: a tunnel between
-/// proxies, and a client's connection to a plane. There a client that could not renew because nobody signed can
-/// still do so without a new handshake; later see [`RENEWAL_GRACE`].
+/// proxies, unless its peer proves itself anew (decision 0006), and a client's connection to a plane. There a client
+/// that could not renew because nobody signed can still do so without a new handshake; later see [`RENEWAL_GRACE`].
 pub const EXPIRED_GRACE: Duration = Duration::from_secs(3600);
 
 /// Who signed a peer's certificate. A cluster can sign any identity of its trust domain, so an identity
 /// that matters beyond one cluster needs this beside it (decision 0003).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Voucher {
     /// The root itself.
     Root,

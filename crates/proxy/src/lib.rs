@@ -24,6 +24,7 @@ mod accept; // sockets in and out
 mod detect; // first bytes -> protocol
 mod mesh_tls; // TLS of the mesh
 mod peer; // who is at the other end
+mod proven; // what it has proved since
 mod flow; // the stories of requests and connections
 mod request; // the canonical request
 mod body; // bodies with memory

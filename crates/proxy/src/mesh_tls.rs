@@ -1,6 +1,7 @@
 //! TLS of the mesh, both directions: handshakes, and the peer that each proves. Trust and keys are `identity`'s.
 
 use crate::peer::Peer;
+use crate::proven::{PeerValidity, ProvenPeers};
 use codec::Io;
 use daemon::clock::Clock;
 use identity::{Clients, Expect, Identity};
@@ -24,10 +25,10 @@ pub(crate) const ALPN_MESH: &[u8] = b"h2";
 pub(crate) struct Accepted<I> {
     /// What it says, decrypted.
     pub(crate) tls: server::TlsStream<I>,
-    /// Who it is, who vouches for that, and how long.
+    /// Who it is, and who vouches for that.
     pub(crate) proof: Proof,
-    /// The same moment by the clock of timers.
-    pub(crate) expires: Instant,
+    /// How long it is let in.
+    pub(crate) validity: PeerValidity,
 }
 
 /// A callee who proved an identity.
@@ -36,22 +37,32 @@ pub(crate) struct Connected<I> {
     pub(crate) tls: client::TlsStream<I>,
     /// Who it is.
     pub(crate) peer: Rc<Peer>,
+    /// How long it is believed.
+    pub(crate) validity: PeerValidity,
+    /// When the certificate ends that it was shown.
+    pub(crate) own_expires: Instant,
+}
+
+impl<I> Connected<I> {
     /// When the first of the two certificates ends.
-    pub(crate) expires: Instant,
+    pub(crate) fn expires(&self) -> Instant {
+        self.validity.expires().min(self.own_expires)
+    }
 }
 
 /// The TLS of the mesh, as this proxy speaks it in both directions.
 pub(crate) struct MeshTls {
     identity: Identity,
+    proven: Arc<ProvenPeers>,
     clock: Arc<dyn Clock>,
     server: Arc<ServerConfig>,
 }
 
 impl MeshTls {
-    /// With the certificate of `identity` and the roots that it trusts.
-    pub(crate) fn new(identity: &Identity, clock: Arc<dyn Clock>) -> Self {
+    /// With the certificate of `identity` and the roots that it trusts; what peers prove is recorded in `proven`.
+    pub(crate) fn new(identity: &Identity, proven: Arc<ProvenPeers>, clock: Arc<dyn Clock>) -> Self {
         let server = identity.server_config(Clients::Required, &[ALPN_MESH]);
-        Self { identity: identity.clone(), clock, server }
+        Self { identity: identity.clone(), proven, clock, server }
     }
 
     /// Shakes hands with a caller, who must prove an identity.
@@ -59,12 +70,16 @@ impl MeshTls {
     /// # Errors
     /// Why the caller was refused, for the log and the counters.
     pub(crate) async fn accept<I: Io>(&self, io: I) -> Result<Accepted<I>, Reason> {
+        let own_expires = self.own_expires();
         let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(io);
         let shaken = timeout(HANDSHAKE_TIMEOUT, accepting).await;
         let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
         let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
         let proof = self.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
-        Ok(Accepted { expires: self.at(proof.expires), proof, tls })
+        let validity = self.proven.record(&proof, self.at(proof.expires));
+        // It has ended its handshake, so it has accepted ours.
+        validity.was_shown(own_expires);
+        Ok(Accepted { validity, proof, tls })
     }
 
     /// Shakes hands with a callee, who must prove to be one of `expected`.
@@ -72,7 +87,7 @@ impl MeshTls {
     /// # Errors
     /// [`Reason::TlsFailed`] or [`Reason::ConnectTimeout`].
     pub(crate) async fn connect<I: Io>(&self, io: I, expected: &[SpiffeId]) -> Result<Connected<I>, Reason> {
-        let own = self.identity.svid().map(|svid| svid.not_after);
+        let own_expires = self.own_expires();
         let config = self.identity.client_config(Expect::OneOf(expected.to_vec()), &[ALPN_MESH]);
         let shaking = TlsConnector::from(config).connect(identity::server_name(), io);
         let tls = match timeout(HANDSHAKE_TIMEOUT, shaking).await {
@@ -84,10 +99,15 @@ impl MeshTls {
             Err(_) => return Err(Reason::ConnectTimeout),
         };
         let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::TlsFailed)?;
-        let leaf = identity::leaf(certificates).ok_or(Reason::TlsFailed)?;
-        let peer = Peer::new(leaf.id, leaf.uid.as_deref(), None);
-        let expires = self.at(own.map_or(leaf.not_after, |own| own.min(leaf.not_after)));
-        Ok(Connected { tls, peer, expires })
+        let proof = self.identity.proof(certificates).ok_or(Reason::TlsFailed)?;
+        let validity = self.proven.record(&proof, self.at(proof.expires));
+        let peer = Peer::new(proof.id, proof.uid.as_deref(), None);
+        Ok(Connected { tls, peer, validity, own_expires })
+    }
+
+    /// When the certificate ends that is shown now; without one, nothing was.
+    pub(crate) fn own_expires(&self) -> Instant {
+        self.identity.svid().map_or_else(Instant::now, |svid| self.at(svid.not_after))
     }
 
     /// Wall time as an `Instant`; the past becomes now.

@@ -38,6 +38,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Protected request header of the mesh transport: where the request wants to go.
 pub(crate) const HEADER_DESTINATION: HeaderName = HeaderName::from_static("x-leno-destination");
 
+/// Protected field of a CONNECT to a gateway between networks: the uid of the workload that it is to end at.
+pub(crate) const HEADER_WORKLOAD: HeaderName = HeaderName::from_static("x-leno-workload");
+
 /// A request's head after validation.
 #[derive(Debug)]
 pub(crate) struct Head {

@@ -5,6 +5,7 @@ use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::Observe;
 use crate::options::Options;
+use crate::proven::ProvenPeers;
 use crate::snapshot::{LocalNode, Retries, SnapshotStore};
 use daemon::Drain;
 use daemon::clock::Clock;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub lookup: Lookup,
     /// Certificates and trust; without an SVID in `leno gateway`.
     pub identity: Identity,
+    /// What the other ends of connections have proved.
+    pub proven: Arc<ProvenPeers>,
     /// Metrics and access log; a worker takes its own recorder once, by `observe.recorder()`.
     pub observe: Arc<Observe>,
     /// Started when the proxy is to stop.

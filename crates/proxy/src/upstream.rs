@@ -7,6 +7,7 @@ pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod http1_pool;
 pub(crate) mod http2_pool;
+pub(crate) mod reauthenticate;
 pub(crate) mod retry_state;
 pub(crate) mod send;
 pub(crate) mod tunnel;

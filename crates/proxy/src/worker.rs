@@ -51,7 +51,8 @@ impl Worker {
         let descriptors = daemon::process::descriptors_max();
         let capacity = Capacity::within(descriptors, shared.options.worker_count(), mark);
         let dice = Rc::new(RefCell::new(Pcg::new(seed)));
-        let tls = Rc::new(MeshTls::new(&shared.identity, Arc::clone(&shared.clock)));
+        let tls =
+            Rc::new(MeshTls::new(&shared.identity, Arc::clone(&shared.proven), Arc::clone(&shared.clock)));
         let uptime = Uptime::new(Arc::clone(&shared.clock));
         let connector = Connector::new(Rc::clone(&tls), mark);
         Rc::new(Self {

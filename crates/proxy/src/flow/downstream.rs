@@ -5,6 +5,7 @@ use crate::flow::arrival::InboundTarget;
 use crate::limits::{UpstreamShare, Whose};
 use crate::observe::Direction;
 use crate::peer::Peer;
+use crate::proven::PeerValidity;
 use crate::request::Edge;
 use crate::worker::Worker;
 use codec::{Budget, ServeError, ServerOptions};
@@ -13,12 +14,11 @@ use decide::forwarded::{EntryPoint, Scheme};
 use decide::listener::PeerCluster;
 use http::HeaderValue;
 use model::mtls::TransportSecurity;
-use model::trust::EXPIRED_GRACE;
 use model::{Hostname, Reason};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// Who is at the other end of a connection that came in, and by which way.
 pub(crate) struct Downstream {
@@ -40,8 +40,8 @@ pub(crate) struct Downstream {
 pub(crate) struct TlsFacts {
     /// Who proved an identity; `None`: nobody was asked to.
     pub(crate) peer: Option<Rc<Peer>>,
-    /// When its certificate ends.
-    pub(crate) expires: Option<Instant>,
+    /// How long it is let in; `None`: likewise.
+    pub(crate) validity: Option<PeerValidity>,
 }
 
 /// Where a connection came in.
@@ -177,25 +177,25 @@ impl Downstream {
         Some(Edge { at, peer: self.address.ip(), forwarded_for, scheme: self.scheme() })
     }
 
-    fn expires(&self) -> Option<Instant> {
-        self.tls.as_ref()?.expires
+    fn validity(&self) -> Option<&PeerValidity> {
+        self.tls.as_ref()?.validity.as_ref()
     }
 
     /// Waits until it is to be said goodbye to: what it came in by stops, or its certificate expires.
     pub(crate) async fn drain_requested(&self) {
-        let Some(expires) = self.expires() else { return self.drain.started().await };
+        let Some(validity) = self.validity() else { return self.drain.started().await };
         tokio::select! {
             () = self.drain.started() => {}
-            () = sleep_until(expires) => {}
+            () = sleep_until(validity.expires()) => {}
         }
     }
 
     /// Waits until nothing of it may go on. When its certificate expires, it takes no new streams; those that are
-    /// open (tunnels, long responses) may go on for [`EXPIRED_GRACE`], then they are cut, and the connection counts as
-    /// refused.
+    /// open (tunnels, long responses) go on for as long as the peer proves itself anew, and an hour more. Then they are
+    /// cut, and the connection counts as refused.
     pub(crate) async fn grace_expired(&self) {
-        match self.expires() {
-            Some(expires) => sleep_until(expires + EXPIRED_GRACE).await,
+        match self.validity() {
+            Some(validity) => validity.ended().await,
             None => pending().await,
         }
     }

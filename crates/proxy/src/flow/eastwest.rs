@@ -6,6 +6,7 @@ use crate::flow::downstream::Downstream;
 use crate::flow::policy;
 use crate::flow::tcp::TcpConnection;
 use crate::observe::Direction;
+use crate::request::HEADER_WORKLOAD;
 use crate::snapshot::Snapshot;
 use crate::upstream::tunnel::OpenTunnel;
 use codec::Reply;
@@ -15,30 +16,53 @@ use model::listener::Exports;
 use model::{Hostname, Reason};
 use std::rc::Rc;
 
-/// Answers a CONNECT for `host:port`.
+/// What a caller asks for.
+pub(super) struct ForwardRequest<'a> {
+    /// A service's host.
+    pub(super) host: Hostname,
+    /// A service's port.
+    pub(super) port: u16,
+    /// Of its CONNECT. They may name one workload, which the caller has a long connection to and has prove itself anew.
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl ForwardRequest<'_> {
+    /// The uid of the workload that it must be; `None`: any.
+    fn uid(&self) -> Result<Option<&str>, Reason> {
+        let mut values = self.headers.get_all(HEADER_WORKLOAD).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| Reason::BadRequest),
+            (Some(_), Some(_)) => Err(Reason::BadRequest),
+        }
+    }
+}
+
+/// Answers a CONNECT.
 pub(super) async fn forward(
     downstream: &Rc<Downstream>,
     snapshot: &Snapshot,
     exports: &Exports,
-    host: Hostname,
-    port: u16,
+    request: ForwardRequest<'_>,
 ) -> Reply {
+    let (host, port) = (&request.host, request.port);
     let worker = &downstream.worker;
     let mut connection = TcpConnection::begin(downstream, Direction::EastWest);
     let facts = facts(downstream, port);
     connection.dry_run = dry_run(&snapshot.forward_policies, &facts);
-    let is_exported = exports.hosts.iter().any(|(own, own_port)| *own == host && *own_port == port);
+    let is_exported = exports.hosts.iter().any(|(own, own_port)| own == host && *own_port == port);
     let entry = snapshot.host(host.as_str());
-    connection.host = Some(host);
+    connection.host = Some(host.clone());
     let opening = async {
         if !is_exported {
             return Err(Reason::NotExported.into());
         }
         policy::check(&snapshot.forward_policies, &facts)?;
         let entry = entry.ok_or(Reason::NoEndpoint)?;
+        let uid = request.uid()?;
         let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
         // When none of the local workloads takes it, the caller is refused and may try another gateway.
-        let opened = worker.upstream.dial_workload(entry, &snapshot.me.cluster, &connection).await?;
+        let opened = worker.upstream.dial_workload(entry, &snapshot.me.cluster, uid, &connection).await?;
         Ok::<_, Failure>((opened, permit))
     };
     match opening.await {

@@ -8,9 +8,10 @@ mod tunnel;
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::arrival::{InboundTarget, arrive_by_header, may_arrive};
 use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
+use crate::flow::eastwest::{self, ForwardRequest};
 use crate::flow::exchange::{Exchange, Unfinished};
 use crate::flow::filters::Filters;
-use crate::flow::{eastwest, policy};
+use crate::flow::policy;
 use crate::mesh_tls::Accepted;
 use crate::peer::Peer;
 use crate::request;
@@ -41,12 +42,12 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let (Some(_permit), Some(handshake)) = (worker.limits.callers.take(address.ip()), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let Accepted { tls: stream, proof, expires } = match worker.tls.accept(stream).await {
+    let Accepted { tls: stream, proof, validity } = match worker.tls.accept(stream).await {
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
     drop(handshake);
-    let tls = TlsFacts { peer: Some(Peer::of(&proof)), expires: Some(expires) };
+    let tls = TlsFacts { peer: Some(Peer::of(&proof)), validity: Some(validity) };
     let side = DownstreamSide::Mesh { cluster: peer_cluster(&worker, &proof) };
     let downstream = Downstream::new(&worker, address, side, Some(tls), drain);
     let service = |request, interims| serve(Rc::clone(&downstream), request, interims);
@@ -88,7 +89,8 @@ async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Int
     let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
     match (listener::parse_destination(authority), &snapshot.exports) {
         (Some(Destination::Name(host, port)), Some(exports)) => {
-            eastwest::forward(&downstream, &snapshot, exports, host, port).await
+            let asked = ForwardRequest { host, port, headers: request.headers() };
+            eastwest::forward(&downstream, &snapshot, exports, asked).await
         }
         (Some(destination), _) => tunnel::serve(&downstream, &snapshot, &destination).await,
         (None, _) => {

@@ -2,6 +2,7 @@
 //! Whole stories over real sockets on the loopback, each proxy a worker of its own in one thread.
 
 mod answers;
+mod authority;
 mod balancing;
 mod bed;
 mod edge;
@@ -10,6 +11,7 @@ mod explained;
 mod filters;
 mod gone;
 mod limits;
+mod long;
 mod mesh;
 mod native;
 mod peer_cluster;

@@ -68,6 +68,7 @@ impl Unjoined {
             store,
             lookup,
             identity,
+            proven: Arc::default(),
             observe,
             drain,
             listening: Arc::new(listening),

@@ -4,16 +4,19 @@
 
 use crate::accept::{Mark, PeerKind, dial};
 use crate::failure;
-use crate::mesh_tls::{Connected, MeshTls};
+use crate::mesh_tls::{Connected, HANDSHAKE_TIMEOUT, MeshTls};
 use crate::peer::Peer;
+use crate::proven::{PeerValidity, ProvenPeer};
+use crate::request::HEADER_WORKLOAD;
 use codec::http2::Http2Sender;
 use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind};
 use daemon::Tasks;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use model::{Hostname, Reason, SpiffeId};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -46,10 +49,43 @@ pub(crate) struct Http2Connection {
     pub(crate) sender: Http2Sender,
     /// Who answered the handshake; `None`: no TLS.
     pub(crate) peer: Option<Rc<Peer>>,
+    /// How its peer is met anew. `None`: no TLS, or nothing that it proves later counts for this connection.
+    pub(crate) meeting: Option<Meeting>,
     /// When the first certificate ends that it stands on. `None`: no TLS.
     expires: Option<Instant>,
     /// From then on it takes no new streams: a certificate on it is about to expire. `None`: no TLS.
     retires: Option<Instant>,
+}
+
+/// The peer of a connection, and how it was reached.
+#[derive(Clone)]
+pub(crate) struct Meeting {
+    /// Who it is.
+    pub(crate) peer: Arc<ProvenPeer>,
+    /// How it was reached.
+    pub(crate) path: MeshPath,
+}
+
+/// How a proxy is reached.
+#[derive(Clone)]
+pub(crate) enum MeshPath {
+    /// On this network.
+    Direct(SocketAddr),
+    /// In another one.
+    Through(Through),
+}
+
+/// A way through a gateway, to a workload behind `host:port`.
+#[derive(Clone)]
+pub(crate) struct Through {
+    /// The gateway's mesh port.
+    pub(crate) gateway: SocketAddr,
+    /// Who it must be.
+    pub(crate) identity: SpiffeId,
+    /// Of a service that it exports.
+    pub(crate) host: Hostname,
+    /// The service's.
+    pub(crate) port: u16,
 }
 
 impl Http2Connection {
@@ -120,10 +156,12 @@ impl Connector {
     /// As [`Connector::dial`].
     pub(crate) async fn open_plain(&self, address: SocketAddr) -> Result<Rc<Http2Connection>, Reason> {
         let tcp = self.dial(address, PeerKind::Anyone).await?;
-        let connection = self.start(tcp, &ClientOptions::default(), None).await?;
+        let (sender, driving) = start(tcp, &ClientOptions::default()).await?;
+        self.tasks.spawn_local("http2 upstream", driving);
+        let connection = Http2Connection { sender, peer: None, meeting: None, expires: None, retires: None };
         // An application that is busy elsewhere may be late with its SETTINGS; then we guess.
         let _ = timeout(SETTINGS_WAIT_MAX, connection.sender.settled()).await;
-        Ok(connection)
+        Ok(Rc::new(connection))
     }
 
     /// The mesh transport, to the proxy at `address`, which must be one of `expected`.
@@ -137,35 +175,51 @@ impl Connector {
     ) -> Result<Rc<Http2Connection>, Reason> {
         let tcp = self.dial(address, PeerKind::Proxy).await?;
         let connected = self.tls.connect(tcp, expected).await?;
-        self.start_mesh(connected).await
+        let expires = connected.expires();
+        self.start_mesh(connected, MeshPath::Direct(address), expires).await
     }
 
-    /// The mesh transport once more, to a workload behind `host:port` through the gateway at the other end of
-    /// `outer`.
+    /// The mesh transport once more, through the gateway at the other end of `outer`: to the workload with that uid,
+    /// or to one that the gateway chooses.
     ///
     /// # Errors
     /// As [`Connector::open_mesh`]; [`Reason::GatewayRefused`], [`Reason::DeniedUpstream`].
     pub(crate) async fn open_through(
         &self,
         outer: &Http2Connection,
-        host: &Hostname,
-        port: u16,
+        through: Through,
+        uid: Option<&str>,
         expected: &[SpiffeId],
     ) -> Result<Rc<Http2Connection>, Reason> {
-        let authority = format!("{host}:{port}");
-        let opening = outer.sender.tunnel(&authority, HeaderMap::new());
+        let authority = format!("{}:{}", through.host, through.port);
+        let mut headers = HeaderMap::new();
+        if let Some(uid) = uid {
+            let uid = HeaderValue::from_str(uid).map_err(|_| Reason::ConnectFailed)?;
+            headers.insert(HEADER_WORKLOAD, uid);
+        }
+        let opening = outer.sender.tunnel(&authority, headers);
         let tunnel = match timeout(GATEWAY_TIMEOUT, opening).await {
             Ok(Ok(tunnel)) => tunnel,
             Ok(Err(error)) => return Err(tunnel_reason(&error)),
             Err(_) => return Err(Reason::ConnectTimeout),
         };
-        let mut inner = self.tls.connect(tunnel, expected).await?;
-        // The gateway cuts the outer connection some time after that, and this one with it.
-        inner.expires = outer.expires.map_or(inner.expires, |outer| outer.min(inner.expires));
-        self.start_mesh(inner).await
+        let inner = self.tls.connect(tunnel, expected).await?;
+        // It retires with the outer connection, whose gateway takes nothing new from then on.
+        let expires = outer.expires.map_or(inner.expires(), |outer| outer.min(inner.expires()));
+        self.start_mesh(inner, MeshPath::Through(through), expires).await
     }
 
-    async fn start_mesh(&self, with: Connected<impl Io>) -> Result<Rc<Http2Connection>, Reason> {
+    /// When the certificate ends that it would show now.
+    pub(crate) fn own_expires(&self) -> Instant {
+        self.tls.own_expires()
+    }
+
+    async fn start_mesh(
+        &self,
+        with: Connected<impl Io>,
+        path: MeshPath,
+        expires: Instant,
+    ) -> Result<Rc<Http2Connection>, Reason> {
         // Only proxies are asked: many an application takes a PING that
         // it did not expect for an attack (gRPC).
         let options = ClientOptions {
@@ -173,26 +227,43 @@ impl Connector {
             initial_max_streams: STREAMS_MAX as usize,
             ..ClientOptions::default()
         };
-        self.start(with.tls, &options, Some((with.peer, with.expires))).await
-    }
-
-    async fn start(
-        &self,
-        io: impl Io,
-        options: &ClientOptions,
-        proved: Option<(Rc<Peer>, Instant)>,
-    ) -> Result<Rc<Http2Connection>, Reason> {
-        let connected = codec::http2::connect(io, options).await;
-        let (sender, connection) = connected.map_err(|_| Reason::ConnectFailed)?;
-        self.tasks.spawn_local("http2 upstream", connection);
-        let now = Instant::now();
-        let (peer, expires) = proved.unzip();
-        let retires = expires.map(|expires| {
-            let left = expires.saturating_duration_since(now);
-            now + left - (left / 10).min(RETIRE_AHEAD_MAX)
+        let Connected { tls, peer, validity, own_expires } = with;
+        let (sender, driving) = start(tls, &options).await?;
+        let meeting = validity.peer().map(|peer| Meeting { peer: Arc::clone(peer), path });
+        let watching = watch(sender.clone(), Rc::clone(&peer), validity, own_expires);
+        self.tasks.spawn_local("http2 upstream", async move {
+            tokio::select! {
+                biased;
+                () = watching => {}
+                () = driving => {}
+            }
         });
-        Ok(Rc::new(Http2Connection { sender, peer, expires, retires }))
+        let now = Instant::now();
+        let left = expires.saturating_duration_since(now);
+        let retires = now + left - (left / 10).min(RETIRE_AHEAD_MAX);
+        let (peer, expires, retires) = (Some(peer), Some(expires), Some(retires));
+        Ok(Rc::new(Http2Connection { sender, peer, meeting, expires, retires }))
     }
+}
+
+/// HTTP/2 on `io`, and what drives it.
+async fn start<I: Io>(
+    io: I,
+    options: &ClientOptions,
+) -> Result<(Http2Sender, impl Future<Output = ()> + use<I>), Reason> {
+    codec::http2::connect(io, options).await.map_err(|_| Reason::ConnectFailed)
+}
+
+/// Ends when nothing on the connection may go on: its callee has not proved itself anew for too long.
+async fn watch(sender: Http2Sender, peer: Rc<Peer>, validity: PeerValidity, own_expires: Instant) {
+    // In TLS 1.3 a caller is done with the handshake before its certificate was looked at; the first frame tells.
+    let is_settled = timeout(HANDSHAKE_TIMEOUT, sender.settled()).await.is_ok();
+    if is_settled && !sender.is_closed() {
+        validity.was_shown(own_expires);
+    }
+    drop(sender);
+    validity.ended().await;
+    tracing::warn!(callee = %peer.id, "cut: the callee's certificate has long expired, and it has shown no newer one");
 }
 
 /// What a failed `connect` means.

@@ -2,7 +2,10 @@
 //! TLS to the local application or a plain backend. One per key, and further ones where the other end's limit of
 //! streams is in use; whoever comes while one is being made waits for the same.
 
-use crate::upstream::connect::{Age, CONNECT_TIMEOUT, Connector, Http2Connection};
+use crate::upstream::connect::{
+    Age, CONNECT_TIMEOUT, Connector, Http2Connection, Meeting, MeshPath, Through,
+};
+use crate::upstream::reauthenticate::SpentConnections;
 use decide::hash::QuickMap;
 use model::service::{Endpoint, Reach};
 use model::{Hostname, Reason, SpiffeId};
@@ -54,6 +57,8 @@ impl PoolKey<'_> {
 /// All HTTP/2 connections of a worker.
 pub(crate) struct Http2Pool {
     slots: RefCell<QuickMap<PoolKey<'static>, Vec<Slot>>>,
+    /// Those that are given out no more.
+    spent: SpentConnections,
     connector: Rc<Connector>,
 }
 
@@ -84,7 +89,7 @@ pub(crate) fn lanes(endpoint: &Endpoint) -> u32 {
 impl Http2Pool {
     /// An empty pool.
     pub(crate) fn new(connector: Rc<Connector>) -> Rc<Self> {
-        Rc::new(Self { slots: RefCell::default(), connector })
+        Rc::new(Self { slots: RefCell::default(), spent: SpentConnections::default(), connector })
     }
 
     /// The connection to `endpoint` for `host:port`, opened when there is none; `lane` is below [`lanes`]. A
@@ -117,12 +122,10 @@ impl Http2Pool {
                 }
                 let identity = endpoint.gateway_identity.as_ref().ok_or(Reason::ConnectFailed)?;
                 let open = || {
-                    let (pool, host, identity) = (Rc::clone(self), host.clone(), identity.clone());
-                    let expected = endpoint.identities.clone();
-                    async move {
-                        let outer = pool.lease_gateway(gateway, &identity).await?;
-                        pool.connector.open_through(&outer.connection, &host, port, &expected).await
-                    }
+                    let (pool, expected) = (Rc::clone(self), endpoint.identities.clone());
+                    let (host, identity) = (host.clone(), identity.clone());
+                    let through = Through { gateway, identity, host, port };
+                    async move { pool.open_through(through, None, &expected).await }
                 };
                 Box::pin(self.wait_or_open(key, expected, open)).await
             }
@@ -173,6 +176,16 @@ impl Http2Pool {
             async move { connector.open_mesh(address, &expected).await }
         };
         self.wait_or_open(key, Some(expected), open).await
+    }
+
+    async fn open_through(
+        self: &Rc<Self>,
+        through: Through,
+        uid: Option<&str>,
+        expected: &[SpiffeId],
+    ) -> Result<Rc<Http2Connection>, Reason> {
+        let outer = self.lease_gateway(through.gateway, &through.identity).await?;
+        self.connector.open_through(&outer.connection, through, uid, expected).await
     }
 
     /// Waits for a connection that is being made or for room on those that there are; else has one made by `open`.
@@ -239,7 +252,10 @@ impl Http2Pool {
         let Some(of_key) = slots.get_mut(key) else { return Availability::Nothing };
         of_key.retain(|slot| match slot {
             Slot::Connecting(_) => true,
-            Slot::Ready { connection, .. } => is_usable(connection, expected),
+            Slot::Ready { connection, .. } => {
+                self.spent.keep(connection);
+                is_usable(connection, expected)
+            }
         });
         let (mut full, mut connecting) = (Vec::new(), None);
         for slot in of_key {
@@ -291,18 +307,44 @@ impl Http2Pool {
         }
     }
 
-    /// Closes what is unused or broken. Called now and then by the worker.
-    pub(crate) fn sweep(&self, now: Instant) {
+    /// Closes what is unused or broken, and has what outlives its certificates proved anew. Called now and then by the
+    /// worker.
+    pub(crate) fn sweep(self: &Rc<Self>, now: Instant) {
         self.slots.borrow_mut().retain(|_, of_key| {
             of_key.retain(|slot| match slot {
                 Slot::Connecting(_) => true,
                 Slot::Ready { connection, used } => {
+                    self.spent.keep(connection);
                     let is_idle = connection.active() == 0 && now.duration_since(used.get()) >= IDLE_MAX;
                     !(connection.is_spent() || is_idle)
                 }
             });
             !of_key.is_empty()
         });
+        if self.spent.sweep() {
+            let pool = Rc::clone(self);
+            self.connector.tasks().spawn_local("reauthenticate", async move {
+                let own = || pool.connector.own_expires();
+                pool.spent.reauthenticate(own, |meeting| pool.meet_anew(meeting)).await;
+            });
+        }
+    }
+
+    /// Opens a connection to a peer for its handshake alone.
+    async fn meet_anew(self: &Rc<Self>, Meeting { peer, path }: Meeting) {
+        let expected = std::slice::from_ref(peer.id());
+        let met = match path {
+            MeshPath::Direct(address) => self.connector.open_mesh(address, expected).await,
+            MeshPath::Through(through) => self.open_through(through, Some(peer.uid()), expected).await,
+        };
+        match met {
+            // Until its first frame it may not have accepted our certificate.
+            Ok(connection) => drop(timeout_at(deadline(), connection.sender.settled()).await),
+            Err(reason) => {
+                let (callee, reason) = (peer.id(), reason.row().code);
+                tracing::info!(%callee, uid = %peer.uid(), reason, "a long connection could not be proved anew yet");
+            }
+        }
     }
 
     /// Connections open or being opened.

@@ -52,7 +52,8 @@ impl Upstream {
         Ok(OpenTunnel { io, peer, active })
     }
 
-    /// TCP to the mesh port of one of the workloads of `cluster`, for bytes that only they can read.
+    /// TCP to the mesh port of one of the workloads of `cluster`, or of the one with that `uid`, for bytes that only
+    /// they can read.
     ///
     /// # Errors
     /// The last attempt's.
@@ -60,10 +61,12 @@ impl Upstream {
         &self,
         entry: &Arc<HostEntry>,
         cluster: &str,
+        uid: Option<&str>,
         log: &impl AttemptLog,
     ) -> Result<OpenTunnel<TcpStream>, Reason> {
         let mut retries = RetryState::among(self, entry, |endpoint| {
-            endpoint.reach == Reach::Native && *endpoint.cluster == *cluster
+            let is_own = endpoint.reach == Reach::Native && *endpoint.cluster == *cluster;
+            is_own && uid.is_none_or(|uid| *endpoint.uid == *uid)
         });
         let dialing = Dialing { upstream: self, entry };
         let Attempted { done: io, active, .. } =

@@ -12,20 +12,18 @@ use crate::snapshot::{HostEntry, LocalNode, Retries, SnapshotChange, SnapshotSto
 use crate::testing::{host, id};
 use crate::worker::{Worker, WorkerSnapshot};
 use codec::{Body, Reply, ServerOptions, http1};
-use daemon::clock::System;
+use daemon::clock::{Clock, System};
 use daemon::{Drain, DrainTrigger, Readiness};
 use decide::balance::ProxyLocality;
 use filter::Chains;
-use fixtures::pki::TestAuthority;
 use http::{Request, Response};
-use identity::{Identity, Key, Svid};
+use identity::Identity;
 use model::listener::{Exports, Inbound, InboundPort};
 use model::mtls::{InboundMtls, MtlsMode};
 use model::service::{
     Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
 };
-use model::trust::TrustBundle;
-use model::{Locality, Resource, ResourceKey, TrustDomain};
+use model::{Locality, Resource, ResourceKey};
 use std::cell::Cell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -35,13 +33,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::LocalSet;
 
+pub(super) use super::authority::Authority;
+
 pub(super) const SERVICE: &str = "shop.mesh.internal";
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// Runs a story on one thread.
 pub(super) fn story(story: impl Future<Output = ()>) {
+    story_within(SOON * 3, story);
+}
+
+/// The same, where more time may pass.
+pub(super) fn story_within(limit: Duration, story: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async { tokio::time::timeout(SOON * 3, story).await.unwrap() });
+    LocalSet::new().block_on(&runtime, async { tokio::time::timeout(limit, story).await.unwrap() });
 }
 
 /// Waits until `is_so`; states change by themselves here.
@@ -60,46 +65,6 @@ pub(super) fn fresh_ip() -> IpAddr {
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     IpAddr::V4(Ipv4Addr::new(127, 1 + (process % 250) as u8, 1 + (process / 250 % 250) as u8, next as u8))
-}
-
-/// Signs for `leno.demo`.
-pub(super) struct Authority(TestAuthority);
-
-impl Authority {
-    pub(super) fn new() -> Self {
-        Self(TestAuthority::root("root"))
-    }
-
-    /// An identity in trust domain `leno.demo` with a certificate for `account`.
-    pub(super) fn identity(&self, account: &str) -> Identity {
-        let bundle = TrustBundle {
-            trust_domain: TrustDomain::parse("leno.demo").unwrap(),
-            roots: vec![self.0.root_der()],
-        };
-        let identity = Identity::new(vec![bundle]);
-        identity.install(self.svid(account));
-        identity
-    }
-
-    /// A certificate for `account` with its key.
-    pub(super) fn svid(&self, account: &str) -> Svid {
-        self.svid_for(account, Duration::from_secs(3600))
-    }
-
-    /// One that expires after this time; whole seconds.
-    pub(super) fn svid_for(&self, account: &str, life: Duration) -> Svid {
-        let key = Key::generate().unwrap();
-        let chain = self.0.leaf_for(&key, &id(account).to_string(), |leaf| {
-            leaf.not_before = (std::time::SystemTime::now() - Duration::from_secs(60)).into();
-            leaf.not_after = (std::time::SystemTime::now() + life).into();
-        });
-        Svid::new(key, chain).unwrap()
-    }
-
-    /// The signing certificate of a cluster, by the same root.
-    pub(super) fn of_cluster(&self, cluster: &str) -> Self {
-        Self(self.0.of_cluster(cluster))
-    }
 }
 
 #[derive(Clone, Default)]
@@ -150,6 +115,18 @@ impl Proxy {
         identity: Identity,
         resources: Vec<(ResourceKey, Resource)>,
     ) -> Self {
+        Self::by_clock(Arc::new(System), options, filters, ip, cluster, identity, resources)
+    }
+
+    pub(super) fn by_clock(
+        clock: Arc<dyn Clock>,
+        options: Options,
+        filters: Chains,
+        ip: IpAddr,
+        cluster: &str,
+        identity: Identity,
+        resources: Vec<(ResourceKey, Resource)>,
+    ) -> Self {
         let me = LocalNode {
             uid: ip.to_string().into(),
             namespace: "default".into(),
@@ -162,15 +139,15 @@ impl Proxy {
         store.apply(SnapshotChange { upserts: resources, ..SnapshotChange::default() });
         let (trigger, drain) = Drain::new();
         let log = Sink::default();
-        let clock = Arc::new(System);
         let access_log = AccessLog::start(log.clone()).unwrap();
         let shared = Arc::new(Shared {
             options,
             lookup: Lookup::new(Arc::clone(&store)).0,
             me,
             store,
-            observe: Observe::new(clock.clone(), Some(access_log)),
+            observe: Observe::new(Arc::clone(&clock), Some(access_log)),
             identity,
+            proven: Arc::default(),
             drain: drain.clone(),
             listening: Arc::new(Listening::new(1, Readiness::new().gate("workers"))),
             deliveries: Retries::default(),

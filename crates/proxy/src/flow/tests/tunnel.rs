@@ -48,7 +48,7 @@ pub(super) async fn shake_hands<S: Io>(
     TlsConnector::from(config).connect(identity::server_name(), io).await
 }
 
-async fn talk(tls: impl Io) -> (http2::Http2Sender, JoinHandle<()>) {
+pub(super) async fn talk(tls: impl Io) -> (http2::Http2Sender, JoinHandle<()>) {
     let (sender, connection) = http2::connect(tls, &ClientOptions::default()).await.unwrap();
     let driver = spawn_local(connection);
     (sender, driver)
