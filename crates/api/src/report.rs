@@ -6,6 +6,7 @@
 use model::{Code, Finding, ObjectRef, Origin, Severity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// A field that is left out, written as `null`, or there.
 pub type Nullable<T> = Option<Option<T>>;
@@ -443,7 +444,8 @@ impl From<&model::federation::RemoteCluster> for ClusterReport {
             weight: export.weight,
             identities: export.identities.iter().map(ToString::to_string).collect(),
         };
-        let gateways = cluster.gateways.iter().map(|gateway| format!("{}:{}", gateway.address, gateway.port));
+        let gateways =
+            cluster.gateways.iter().map(|gateway| SocketAddr::new(gateway.address, gateway.port).to_string());
         Self {
             cluster: cluster.cluster.to_string(),
             network: cluster.network.to_string(),

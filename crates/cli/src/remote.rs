@@ -5,6 +5,7 @@ use crate::exit::{DATA, FAILED, Failure, UNREACHABLE, USAGE};
 use api::report::FindingReport;
 use bytes::Bytes;
 use codec::client::{self, Limits};
+use codec::dial;
 use http::header::{HeaderValue, InvalidHeaderValue};
 use http::{Request, Response, StatusCode};
 use identity::rustls::pki_types::ServerName;
@@ -15,6 +16,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::error::Elapsed;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -45,8 +47,8 @@ pub(crate) struct Remote {
 /// How it is reached.
 enum Way {
     Local(PathBuf),
-    Plain(SocketAddr),
-    Tls { address: SocketAddr, host: String, connector: TlsConnector },
+    Plain(Vec<SocketAddr>),
+    Tls { addresses: Vec<SocketAddr>, host: String, connector: TlsConnector },
 }
 
 impl Server {
@@ -60,12 +62,12 @@ impl Server {
             credentials.check_without_tls(&url, true)?;
             match url.parse() {
                 Ok(BindAddress::Unix(path)) => Way::Local(path),
-                Ok(BindAddress::Tcp(address)) => Way::Plain(address),
+                Ok(BindAddress::Tcp(address)) => Way::Plain(vec![address]),
                 Err(told) => return Err(Failure::new(USAGE, told)),
             }
         } else if let Some(authority) = url.strip_prefix("https://") {
-            let (address, host) = resolve(&url, authority)?;
-            Way::Tls { address, host, connector: TlsConnector::from(credentials.tls()?) }
+            let (addresses, host) = resolve(&url, authority)?;
+            Way::Tls { addresses, host, connector: TlsConnector::from(credentials.tls()?) }
         } else {
             credentials.check_without_tls(&url, false)?;
             Way::Plain(resolve(&url, url.strip_prefix("http://").unwrap_or(&url))?.0)
@@ -82,15 +84,15 @@ impl Server {
     }
 }
 
-/// The address of `HOST:PORT`, and the host alone.
-fn resolve(url: &str, authority: &str) -> Result<(SocketAddr, String), Failure> {
+/// The addresses of `HOST:PORT` in the order to try them, and the host alone.
+fn resolve(url: &str, authority: &str) -> Result<(Vec<SocketAddr>, String), Failure> {
     let authority = authority.trim_end_matches('/');
     let usage =
         || Failure::new(USAGE, format!("{url}: write unix:PATH, https://HOST:PORT or http://HOST:PORT"));
     if authority.contains("://") || authority.contains('/') {
         return Err(usage());
     }
-    let mut addresses = authority.to_socket_addrs().map_err(|cause| match cause.kind() {
+    let addresses = authority.to_socket_addrs().map_err(|cause| match cause.kind() {
         io::ErrorKind::InvalidInput => usage(),
         _ => Failure {
             code: UNREACHABLE,
@@ -99,7 +101,8 @@ fn resolve(url: &str, authority: &str) -> Result<(SocketAddr, String), Failure> 
     })?;
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok((addresses.next().ok_or_else(usage)?, host))
+    let addresses = dial::order(addresses);
+    if addresses.is_empty() { Err(usage()) } else { Ok((addresses, host)) }
 }
 
 impl Remote {
@@ -149,18 +152,18 @@ impl Remote {
             request.headers_mut().insert(http::header::AUTHORIZATION, value.clone());
         }
         let sent = match &self.way {
-            Way::Plain(address) => client::send(*address, request, limits).await,
+            Way::Plain(addresses) => {
+                let connected =
+                    tokio::time::timeout(limits.deadline, dial::connect_first(addresses, TcpStream::connect));
+                client::send_over(self.connected(connected.await)?, request, limits).await
+            }
             Way::Local(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|cause| self.unreachable(cause))?;
                 client::send_over(stream, request, limits).await
             }
-            Way::Tls { address, host, connector } => {
-                let connected = tokio::time::timeout(limits.deadline, connect(*address, host, connector));
-                let stream = match connected.await {
-                    Ok(connected) => connected.map_err(|cause| self.unreachable(cause))?,
-                    Err(_) => return Err(self.unreachable(io::ErrorKind::TimedOut.into())),
-                };
-                client::send_over(stream, request, limits).await
+            Way::Tls { addresses, host, connector } => {
+                let connected = tokio::time::timeout(limits.deadline, connect(addresses, host, connector));
+                client::send_over(self.connected(connected.await)?, request, limits).await
             }
         };
         sent.map_err(|cause| {
@@ -172,6 +175,12 @@ impl Remote {
             let told = format!("the control plane at {} {hint}", self.url);
             Failure { code: UNREACHABLE, cause: anyhow::Error::new(cause).context(told) }
         })
+    }
+
+    fn connected<T>(&self, outcome: Result<io::Result<T>, Elapsed>) -> Result<T, Failure> {
+        outcome
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|cause| self.unreachable(cause))
     }
 
     /// Why there is no connection, and what to do.
@@ -202,12 +211,12 @@ impl Remote {
 }
 
 async fn connect(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     host: &str,
     connector: &TlsConnector,
 ) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let stream = TcpStream::connect(address).await?;
+    let stream = dial::connect_first(addresses, TcpStream::connect).await?;
     connector.connect(name, stream).await
 }
 

@@ -3,7 +3,7 @@
 //! One `Body` for all versions, one `Reply` for all servers, one `SendError` for all clients. It never routes
 //! and knows no policy. After a server handed out a request, the `host` header is
 //! the one authority, and the target is in origin form except for CONNECT. Everything suits single-threaded
-//! runtimes: nothing is `Send` except `client`. Read next: `http1::server`, `http2::server`.
+//! runtimes: nothing is `Send` except `client` and `dial`. Read next: `http1::server`, `http2::server`.
 
 #![allow(clippy::module_name_repetitions, reason = "names say what they are where they are imported too")]
 
@@ -19,6 +19,7 @@ pub mod stream; // erased io, prefixed io, tunnels
 mod chunks; // streams that hand over memory
 
 pub mod client; // one-shot HTTP/1.1 client
+pub mod dial; // names -> connections
 mod watchdog; // deadlines of a connection
 
 pub mod http1;

@@ -52,7 +52,7 @@ pub struct Options {
     #[command(flatten)]
     pub intermediate: IntermediateOptions,
     /// Where proxies connect (mutual TLS)
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
+    #[arg(long, value_name = "ADDR", default_value_t = planes::listener::everywhere(model::address::PORT_CONTROL))]
     pub listen: SocketAddr,
     /// Where the API listens, unix:PATH or IP:PORT; may be repeated
     #[arg(long, value_name = "ADDR", default_value = "unix:/run/leno/control.sock")]

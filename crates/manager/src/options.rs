@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Where control planes connect (mutual TLS)
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), model::address::PORT_CONTROL))]
+    #[arg(long, value_name = "ADDR", default_value_t = planes::listener::everywhere(model::address::PORT_CONTROL))]
     pub listen: SocketAddr,
     /// Who signs the management plane's certificate.
     #[command(flatten)]

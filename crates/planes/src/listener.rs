@@ -6,17 +6,33 @@ use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use identity::{CertificateDer, Clients, Identity};
 use model::trust::Shown;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use xds::grpc::{HandshakeObserver, Services, Tls};
 
-/// Listens on the address of an option.
+/// All addresses of this host, of both families.
+pub const fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+}
+
+/// Listens on the address of an option. `[::]` is of both families, and of IPv4 alone where the kernel has no other.
 ///
 /// # Errors
 /// With the address and the option, when it is not free.
 pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({option})"))
+    let bound = match TcpListener::bind(address).await {
+        Err(_) if address == everywhere(address.port()) && !has_ipv6() => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("listen on {address} ({option})"))
+}
+
+/// Whether the kernel has IPv6.
+fn has_ipv6() -> bool {
+    TcpSocket::new_v6().is_ok()
 }
 
 /// How a plane is called by mutual TLS.

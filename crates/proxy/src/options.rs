@@ -23,9 +23,11 @@ pub struct Options {
     /// Number of worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
-    /// Own address in its network [default: the one that packets to the control plane leave from]
-    #[arg(long, value_name = "IP")]
-    pub address: Option<IpAddr>,
+    /// Own address in its network (repeatable) [default: the one that packets to the control plane leave from]
+    ///
+    /// Others call the first one. Whoever calls past the mesh may call each of them, where plaintext is taken.
+    #[arg(long = "address", value_name = "IP", value_parser = own_address)]
+    pub addresses: Vec<IpAddr>,
     /// Admin port on 127.0.0.1; 0 opens none
     #[arg(long, value_name = "PORT", default_value_t = model::address::PORT_ADMIN)]
     pub admin_port: u16,
@@ -44,6 +46,11 @@ pub struct Options {
     /// A gateway: no captured traffic and no DNS
     #[arg(long)]
     pub no_capture: bool,
+    /// Tell applications no mesh-only addresses of IPv6: capture takes none
+    ///
+    /// Without it they are told where the host has a route to them.
+    #[arg(long)]
+    pub no_aaaa: bool,
     /// An inherited listening socket that stands for the gateway's listener PORT (repeatable)
     #[arg(long, value_name = "PORT=FD")]
     pub inherit_listener: Vec<InheritedListener>,
@@ -67,12 +74,13 @@ impl Default for Options {
             control: None,
             join_token_file: None,
             workers: None,
-            address: None,
+            addresses: Vec::new(),
             admin_port: model::address::PORT_ADMIN,
             admin: None,
             metrics_address: IpAddr::from([127, 0, 0, 1]),
             metrics_port: model::address::PORT_METRICS,
             no_capture: false,
+            no_aaaa: false,
             inherit_listener: Vec::new(),
             access_log: None,
             state_dir: None,
@@ -99,6 +107,16 @@ impl Options {
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.drain_seconds))
     }
+}
+
+/// An address by which others on the network can call this host.
+fn own_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("`{text}` is not an IP address"))?;
+    let is_on_link = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    if address.is_unspecified() || address.is_multicast() || is_on_link {
+        return Err(format!("`{text}` is not an address that other hosts can call this one by"));
+    }
+    Ok(address.to_canonical())
 }
 
 /// `PORT=FD`.

@@ -111,7 +111,7 @@ impl TlsIssuer {
     }
 
     async fn connect(&self, identity: &Identity, expect: Expect) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(&self.place).await?;
+        let stream = codec::dial::connect(&self.place).await?;
         let connector = TlsConnector::from(identity.client_config(expect, &[PROTOCOL]));
         connector.connect(server_name(), stream).await
     }

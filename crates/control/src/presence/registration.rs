@@ -67,12 +67,11 @@ impl Validity {
 impl Registration {
     /// As the world wants it; `None` without an address or a readable identity.
     pub(crate) fn workload(&self, state: EndpointState) -> Option<translate::JoinedWorkload> {
-        let v4 = self.addresses.iter().find(|address| address.is_ipv4());
         Some(translate::JoinedWorkload {
             uid: self.uid.clone(),
             namespace: self.namespace.clone(),
             group: self.group.clone(),
-            address: *v4.or(self.addresses.first())?,
+            address: *self.addresses.first()?,
             identity: SpiffeId::parse(&self.identity)?,
             locality: Locality::default(),
             state,

@@ -90,7 +90,7 @@ fn own_listeners(options: &Options) -> Vec<(String, &'static str)> {
         all.push((at.to_string(), "admin"));
     }
     if options.metrics_port != 0 {
-        all.push((format!("{}:{}", options.metrics_address, options.metrics_port), "metrics"));
+        all.push((SocketAddr::new(options.metrics_address, options.metrics_port).to_string(), "metrics"));
     }
     if !options.no_capture {
         all.push((format!("0.0.0.0:{PORT_OUTBOUND}"), "outbound"));

@@ -1,5 +1,6 @@
 //! Calls to the control plane once the proxy has a certificate: stream, renewals, withdrawal.
 
+use codec::dial;
 use identity::rotate::SignedLeaf;
 use identity::{Expect, Identity};
 use socket2::SockRef;
@@ -61,28 +62,23 @@ impl Control {
     async fn connect(&self) -> Result<Channel, Status> {
         let unavailable =
             |cause: io::Error| Status::new(Code::Unavailable, format!("{}: {cause}", self.address));
-        let address = resolve(&self.address).await.map_err(unavailable)?;
+        let addresses = dial::resolve(&self.address).await.map_err(unavailable)?;
         let own =
             self.identity.id().ok_or_else(|| Status::new(Code::Unauthenticated, "no certificate yet"))?;
         // Not just any cluster's: that of another could tell us anything.
         let expect = Expect::Control { trust_domain: own.trust_domain, cluster: self.cluster.clone() };
         let config = self.identity.client_config(expect, &[b"h2"]);
-        Channel::connect_via(dial(address), Some(config)).await
+        Channel::connect_via(dialer(addresses), Some(config)).await
     }
 }
 
-/// Resolves HOST:PORT. An address needs no name server, and a captured workload has none before it has joined.
-pub(super) async fn resolve(control: &str) -> io::Result<SocketAddr> {
-    if let Ok(address) = control.parse() {
-        return Ok(address);
-    }
-    let mut found = tokio::net::lookup_host(control).await?;
-    found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// Opens sockets that capture leaves alone.
-pub(super) fn dial(address: SocketAddr) -> Dial {
-    Arc::new(move || Box::pin(connect_marked(address)))
+/// Opens sockets that capture leaves alone, to the first of `addresses` that answers.
+pub(super) fn dialer(addresses: Vec<SocketAddr>) -> Dial {
+    let addresses: Arc<[SocketAddr]> = addresses.into();
+    Arc::new(move || {
+        let addresses = Arc::clone(&addresses);
+        Box::pin(async move { dial::connect_first(&addresses, connect_marked).await })
+    })
 }
 
 async fn connect_marked(address: SocketAddr) -> io::Result<TcpStream> {

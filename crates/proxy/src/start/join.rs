@@ -3,8 +3,9 @@
 //! The token names the root's hash, so the control plane is known before anything is believed. The key is
 //! made here and stays in memory; the request for the certificate names nobody. The token is never logged.
 
-use super::control;
+use super::control::dialer;
 use crate::snapshot::LocalNode;
+use codec::dial;
 use daemon::clock::Clock;
 use decide::Dice;
 use decide::balance::ProxyLocality;
@@ -112,8 +113,20 @@ impl Token {
     }
 }
 
-/// The address that packets to `control` leave from. Nothing is sent.
-pub(super) fn own_address(control: SocketAddr) -> io::Result<IpAddr> {
+/// The addresses that packets to the control plane leave from, one for each family that it has addresses of; the first is
+/// the one that others will call, of IPv4 if there is one. Nothing is sent.
+pub(super) fn own_addresses(control: &[SocketAddr]) -> io::Result<Vec<IpAddr>> {
+    let (v4, v6): (Vec<SocketAddr>, Vec<SocketAddr>) = control.iter().partition(|to| to.is_ipv4());
+    let own = [v4.first(), v6.first()].into_iter().flatten().map(|to| own_address(*to));
+    let (found, failed): (Vec<_>, Vec<_>) = own.partition(Result::is_ok);
+    let found: Vec<IpAddr> = found.into_iter().flatten().collect();
+    match failed.into_iter().find_map(Result::err) {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
+    }
+}
+
+fn own_address(control: SocketAddr) -> io::Result<IpAddr> {
     let any = if control.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any)?;
     socket.connect(control)?;
@@ -124,7 +137,7 @@ pub(super) fn own_address(control: SocketAddr) -> io::Result<IpAddr> {
 pub(super) async fn join(
     control: &str,
     token: &Token,
-    own: Option<IpAddr>,
+    own: &[IpAddr],
     identity: &Identity,
     clock: &dyn Clock,
     dice: &mut dyn Dice,
@@ -153,7 +166,7 @@ pub(super) async fn join(
         group: joined.group.into(),
         network: joined.network.into(),
         place: ProxyLocality { cluster: joined.cluster.into(), locality: joined.locality },
-        addresses: vec![own],
+        addresses: own,
     })
 }
 
@@ -162,37 +175,37 @@ fn install(identity: &Identity, svid: Svid, trust: Vec<TrustBundle>) {
     identity.install(svid);
 }
 
-/// One attempt; also the address that we gave as ours.
+/// One attempt; also the addresses that we gave as ours.
 async fn attempt(
     control: &str,
     token: &Token,
-    own: Option<IpAddr>,
+    own: &[IpAddr],
     csr: &[u8],
     identity: &Identity,
-) -> Result<(Joined, IpAddr), JoinError> {
-    let address =
-        control::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
+) -> Result<(Joined, Vec<IpAddr>), JoinError> {
+    let addresses =
+        dial::resolve(control).await.map_err(|cause| JoinError::Resolve(control.to_owned(), cause))?;
     let own = match own {
-        Some(own) => own,
-        None => own_address(address).map_err(JoinError::Address)?,
+        [] => own_addresses(&addresses).map_err(JoinError::Address)?,
+        given => given.to_vec(),
     };
-    let joined = ask(address, token, own, csr.to_vec(), identity).await.map_err(JoinError::Refused)?;
+    let joined = ask(addresses, token, &own, csr.to_vec(), identity).await.map_err(JoinError::Refused)?;
     Ok((joined, own))
 }
 
 async fn ask(
-    address: SocketAddr,
+    control: Vec<SocketAddr>,
     token: &Token,
-    own: IpAddr,
+    own: &[IpAddr],
     csr: Vec<u8>,
     identity: &Identity,
 ) -> Result<Joined, Status> {
     let config = identity.client_config(Expect::PinnedRoot(token.pin), &[b"h2"]);
-    let channel = Channel::connect_via(control::dial(address), Some(config)).await?;
+    let channel = Channel::connect_via(dialer(control), Some(config)).await?;
     let join = Join {
         token: token.text.clone(),
         csr,
-        addresses: vec![own],
+        addresses: own.to_vec(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     channel.join(&join).await

@@ -45,7 +45,7 @@ pub fn run(options: Options, seams: Seams) -> Result<(), StartError> {
         let joining = join::join(
             &address,
             &token,
-            unjoined.options.address,
+            &unjoined.options.addresses,
             &unjoined.identity,
             &*unjoined.seams.clock,
             &mut unjoined.dice,
@@ -101,7 +101,7 @@ where
             group: "gateway".into(),
             network: "local".into(),
             place: ProxyLocality { cluster: "local".into(), locality: model::Locality::default() },
-            addresses: bootstrap.unjoined.options.address.into_iter().collect(),
+            addresses: bootstrap.unjoined.options.addresses.clone(),
         };
         let opened = open().map_err(StartError::Embedded)?;
         bootstrap.has_refusals = opened.has_refusals;

@@ -9,6 +9,7 @@ use api::kinds::backend::BackendSpec;
 use api::{Object, Spec};
 use model::service::{Endpoint, EndpointProfile, EndpointState, Protocol, Reach, ServicePort};
 use model::{ObjectRef, Subscription};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) struct BackendUnit;
@@ -76,7 +77,7 @@ impl Unit for BackendEndpointsUnit {
         let endpoints = spec.addresses.iter().filter_map(|address| {
             let ip = address.ip()?;
             Some(Endpoint {
-                uid: format!("{host}/{ip}:{}", address.port).into(),
+                uid: format!("{host}/{}", SocketAddr::new(ip, address.port)).into(),
                 address: ip,
                 port: address.port,
                 weight: 1,

@@ -5,6 +5,7 @@ use crate::issuer::exchange::{ANSWER_TIMEOUT, in_time};
 use crate::issuer::{IssueError, RefusalCode};
 use crate::pem;
 use codec::client::{ClientError, Limits, send_over};
+use codec::dial;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
 use identity::CertificateDer;
@@ -14,7 +15,6 @@ use serde_json::Value;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
@@ -75,7 +75,7 @@ impl VaultApi {
     async fn exchange(&self, call: VaultCall<'_>) -> Result<Value, IssueError> {
         let place = || format!("vault:https://{}", self.place);
         let connecting = async {
-            let stream = TcpStream::connect(&self.place).await?;
+            let stream = dial::connect(&self.place).await?;
             TlsConnector::from(self.tls.clone()).connect(self.name.clone(), stream).await
         };
         let stream = connecting.await.map_err(|cause| IssueError::Connect { place: place(), cause })?;

@@ -101,7 +101,8 @@ pub(crate) async fn run(
             () = connections.closed() => return,
         };
         let (tcp, address) = match accepted {
-            Ok(accepted) => accepted,
+            // On a socket of both families an IPv4 caller comes in the clothes of IPv6.
+            Ok((tcp, address)) => (tcp, SocketAddr::new(address.ip().to_canonical(), address.port())),
             Err(error) => {
                 if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
                     tracing::warn!(%error, "connections are not accepted");
