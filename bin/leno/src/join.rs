@@ -2,8 +2,10 @@
 
 use crate::node::ScopeOptions;
 use ::node::join::{self, JoinPlan, PID_FILE};
+use ::node::scope::CaptureScope;
 use anyhow::{Context, Result, ensure};
 use daemon::notify::Supervisor;
+use model::address::MeshPrefix;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 /// Longest text of a token.
 const TOKEN_BYTES_MAX: u64 = 1024;
+/// Tells a proxy that applications are to have no mesh-only addresses of IPv6.
+const NO_AAAA: &str = "--no-aaaa";
 
 /// How this host joins.
 #[derive(clap::Args)]
@@ -53,12 +57,18 @@ pub(crate) fn join(options: JoinOptions) -> Result<()> {
     let token = if options.token == "-" { read_token()? } else { options.token };
     let mut arguments = vec![OsString::from("--control"), options.control.into()];
     arguments.extend(options.proxy);
+    let scope = CaptureScope::from(options.scope);
+    let no_aaaa = OsString::from(NO_AAAA);
+    // An address that is not captured would lead applications nowhere.
+    if !scope.takes_outbound(MeshPrefix::DEFAULT.first().into()) && !arguments.contains(&no_aaaa) {
+        arguments.push(no_aaaa);
+    }
     let plan = JoinPlan {
         proxy: beside_us("leno-proxy")?,
         arguments,
         user: options.user,
         token,
-        scope: options.scope.into(),
+        scope,
         undo_after: options.undo_after.map(Duration::from_secs),
         pid_file: options.pid_file,
     };

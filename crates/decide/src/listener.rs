@@ -5,14 +5,14 @@
 mod tests;
 
 use crate::host;
-use model::address::{is_mesh_only, is_proxy_port};
+use model::address::{MeshPrefix, is_mesh_only, is_proxy_port};
 use model::listener::{Gateway, Inbound};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
 use model::service::Protocol;
 use model::trust::{Proof, Voucher};
 use model::{Hostname, Reason, TrustDomain};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a captured outbound connection is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +29,29 @@ pub enum Outbound {
     /// Must not go on.
     Refuse(Reason),
     /// A mesh-only address that the snapshot does not know: ask the control plane, then decide again.
-    Unknown,
+    Unknown(Ipv4Addr),
 }
 
 /// Judges an outbound connection by the address that the application called. `by_address` looks a mesh-only
-/// address up in the snapshot.
-pub fn outbound(original: SocketAddr, by_address: impl Fn(Ipv4Addr) -> Option<Hostname>) -> Outbound {
+/// address up in the snapshot; one of IPv6 is looked up by the IPv4 address in it.
+pub fn outbound(
+    original: SocketAddr,
+    prefix: MeshPrefix,
+    by_address: impl Fn(Ipv4Addr) -> Option<Hostname>,
+) -> Outbound {
     let (ip, port) = (original.ip().to_canonical(), original.port());
-    match ip {
-        IpAddr::V4(v4) if is_mesh_only(ip) => match by_address(v4) {
+    let mesh_only = match ip {
+        IpAddr::V4(v4) => is_mesh_only(ip).then_some(v4),
+        IpAddr::V6(v6) => prefix.embedded(v6),
+    };
+    match mesh_only {
+        Some(address) => match by_address(address) {
             Some(host) => Outbound::Service { host, port },
-            None => Outbound::Unknown,
+            None => Outbound::Unknown(address),
         },
         // The proxy would call itself, without end.
-        _ if is_proxy_port(port) || port == 0 => Outbound::Refuse(Reason::NotMyDestination),
-        _ => Outbound::Passthrough,
+        None if is_proxy_port(port) || port == 0 => Outbound::Refuse(Reason::NotMyDestination),
+        None => Outbound::Passthrough,
     }
 }
 
@@ -190,6 +198,13 @@ fn at_address(inbound: &Inbound, own: &[IpAddr], to: SocketAddr) -> Result<Local
     }
     let known = inbound.ports.iter().find(|known| known.port == port);
     Ok(Local { port, protocol: known.map_or(Protocol::Tcp, |known| known.protocol) })
+}
+
+/// Where the application may listen on a port that was called at `called`, in the order to try: where it was found on loopback
+/// last, at the address that was called, on loopback.
+pub fn application_places(called: IpAddr, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+    let all = [called, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    last.into_iter().chain(all.into_iter().filter(move |place| Some(*place) != last))
 }
 
 /// Index of the gateway's listener for a request that came in `at` this place, with this authority: an exact host

@@ -1,5 +1,6 @@
-//! Ports with a fixed meaning and the mesh-only address range.
+//! Ports with a fixed meaning and the mesh-only addresses.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Admin, loopback only.
@@ -43,6 +44,55 @@ pub fn mesh_only_candidate(host: &str, attempt: u32) -> Ipv4Addr {
     let rest = (hash >> 8) as u32;
     let last = 1 + (hash & 0xff) % 254;
     Ipv4Addr::new(block as u8, (rest >> 8) as u8, rest as u8, last as u8)
+}
+
+/// The /48 out of fd00::/8 in which the mesh-only addresses of IPv6 lie. A service has one beside its mesh-only IPv4
+/// address, and made of it: the prefix, 48 zero bits, then that address. So whoever knows one knows the other, and nothing
+/// more is allotted, stored or sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeshPrefix(Ipv6Addr);
+
+impl MeshPrefix {
+    /// Where no other is set.
+    pub const DEFAULT: Self = Self(Ipv6Addr::new(0xfd4c, 0x656e, 0x6f00, 0, 0, 0, 0, 0));
+
+    /// Reads `fdXX:XXXX:XXXX::/48`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::of(text.strip_suffix("/48")?.parse().ok()?)
+    }
+
+    /// The prefix that begins with this address: out of fd00::/8, and nothing behind its 48 bits.
+    pub fn of(first: Ipv6Addr) -> Option<Self> {
+        (first.octets()[0] == 0xfd && first.to_bits() << 48 == 0).then_some(Self(first))
+    }
+
+    /// Its first address.
+    pub fn first(self) -> Ipv6Addr {
+        self.0
+    }
+
+    /// What stands for a mesh-only IPv4 address.
+    pub fn address(self, v4: Ipv4Addr) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.0.to_bits() | u128::from(v4.to_bits()))
+    }
+
+    /// The mesh-only IPv4 address that an address stands for; `None`: for none.
+    pub fn embedded(self, v6: Ipv6Addr) -> Option<Ipv4Addr> {
+        let v4 = Ipv4Addr::from_bits(v6.to_bits() as u32);
+        (self.address(v4) == v6 && is_mesh_only(v4.into())).then_some(v4)
+    }
+}
+
+impl Default for MeshPrefix {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl fmt::Display for MeshPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/48", self.0)
+    }
 }
 
 /// What stands for the host behind an address when callers are counted: the address itself, or the /64 network

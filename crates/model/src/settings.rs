@@ -1,5 +1,6 @@
 //! Settings of the whole mesh that proxies need: one small resource, sent only when something in it was set.
 
+use crate::address::MeshPrefix;
 use crate::authz::Cidr;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ pub struct MeshSettings {
     pub path: PathNormalization,
     /// How connections of callers are treated.
     pub http: HttpConnections,
+    /// Where mesh-only addresses of IPv6 lie.
+    pub ipv6_prefix: MeshPrefix,
 }
 
 /// `pathNormalization`.

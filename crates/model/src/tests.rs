@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! What the nouns promise about their text forms.
 
-use crate::address::{is_mesh_only, mesh_only_candidate};
+use crate::address::{MeshPrefix, is_mesh_only, mesh_only_candidate};
 use crate::authz::{Cidr, Glob};
 use crate::route::Parent;
 use crate::{Code, Hostname, Reason, ResourceKey, SpiffeId, Subscription, TrustDomain};
@@ -145,5 +145,25 @@ fn a_uid_tells_its_workload_group() {
     );
     for other in ["", "west/shop", "west/shop/bare", "west/shop/-1", "west/shop/a/b-1"] {
         assert_eq!(crate::id::group_of(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_mesh_only_address_of_ipv6_is_made_of_that_of_ipv4() {
+    let prefix = MeshPrefix::parse("fd12:3456:789a::/48").unwrap();
+    for n in 0..2000 {
+        let v4 = mesh_only_candidate(&format!("service-{n}.mesh.internal"), 0);
+        assert_eq!(prefix.embedded(prefix.address(v4)), Some(v4));
+        assert_eq!(MeshPrefix::DEFAULT.embedded(prefix.address(v4)), None);
+    }
+    assert_eq!(
+        prefix.address([240, 0, 0, 1].into()),
+        "fd12:3456:789a::f000:1".parse::<std::net::Ipv6Addr>().unwrap()
+    );
+    assert_eq!(prefix.embedded("fd12:3456:789a::10.0.0.1".parse().unwrap()), None);
+    assert_eq!(MeshPrefix::parse(&MeshPrefix::DEFAULT.to_string()), Some(MeshPrefix::DEFAULT));
+    for none in ["fd12:3456:789a::", "fd12::/47", "fc00::/48", "fd12:3456:789a:1::/48", "fd12::1/48", "x/48"]
+    {
+        assert_eq!(MeshPrefix::parse(none), None, "{none}");
     }
 }

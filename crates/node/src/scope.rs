@@ -86,6 +86,10 @@ impl AddressBlock {
     pub fn is_v4(&self) -> bool {
         self.first.is_ipv4()
     }
+
+    fn contains(&self, ip: IpAddr) -> bool {
+        Cidr { address: self.first, prefix: self.bits }.contains(ip)
+    }
 }
 
 impl fmt::Display for AddressBlock {
@@ -201,6 +205,15 @@ impl CaptureScope {
             Included::These(ports) => ports.contains(&port),
         };
         is_included && !self.exclude_inbound_ports.contains(&port)
+    }
+
+    /// Whether connections to this destination are captured, ports and users apart.
+    pub fn takes_outbound(&self, ip: IpAddr) -> bool {
+        let is_included = match &self.outbound_ip_ranges {
+            Included::All => true,
+            Included::These(blocks) => blocks.iter().any(|block| block.contains(ip)),
+        };
+        is_included && !self.exclude_outbound_ip_ranges.iter().any(|block| block.contains(ip))
     }
 
     /// Inbound ports that are left alone where all others are captured.

@@ -10,16 +10,18 @@ mod asked;
 mod exchange;
 mod forward;
 mod resolver;
+mod route;
 mod sockets;
 #[cfg(test)]
 mod tests;
 
 pub use forward::Forwarder;
+pub(crate) use route::{IsReached, has_none, has_route};
 pub use sockets::{Sockets, bind, serve};
 
 use crate::lookup::{Found, Lookup, Unavailable};
-use crate::snapshot::SnapshotStore;
-use answer::{Question, Verdict};
+use crate::snapshot::{Snapshot, SnapshotStore};
+use answer::{MeshAddresses, Question, Verdict};
 use model::names::Zone;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub struct Dns {
     store: Arc<SnapshotStore>,
     lookup: Lookup,
     forward: Forwarder,
+    is_reached: IsReached,
     forwarded_udp: Semaphore,
     forwarded_tcp: Semaphore,
     looked_up: Semaphore,
@@ -64,12 +67,19 @@ enum Now {
 }
 
 impl Dns {
-    /// Answers from `store` and `lookup`, and from `forward` for what is not the mesh's.
-    pub fn new(store: Arc<SnapshotStore>, lookup: Lookup, forward: Forwarder) -> Arc<Self> {
+    /// Answers from `store` and `lookup`, and from `forward` for what is not the mesh's. Addresses of IPv6 are told where
+    /// `is_reached` says that they lead to us.
+    pub(crate) fn new(
+        store: Arc<SnapshotStore>,
+        lookup: Lookup,
+        forward: Forwarder,
+        is_reached: IsReached,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             lookup,
             forward,
+            is_reached,
             forwarded_udp: Semaphore::new(FORWARDED_UDP_MAX),
             forwarded_tcp: Semaphore::new(FORWARDED_TCP_MAX),
             looked_up: Semaphore::new(LOOKED_UP_MAX),
@@ -85,7 +95,7 @@ impl Dns {
             Verdict::Mesh(question, zone) => match snapshot.host(question.host.as_str()) {
                 Some(entry) => {
                     self.lookup.touch(entry);
-                    Now::Answered(question.found(entry.service.address))
+                    Now::Answered(question.found(self.addresses(&snapshot, &question)))
                 }
                 None => Now::Wait(Verdict::Mesh(question, zone)),
             },
@@ -111,13 +121,9 @@ impl Dns {
             }
             Verdict::Forward(question) => self.answer_outside(&question, query, transport, asked).await,
             Verdict::Mesh(question, zone) => match (self.find(&question).await, zone) {
-                (Ok(Found::Present(snapshot)), _) => {
-                    let address =
-                        snapshot.host(question.host.as_str()).and_then(|entry| entry.service.address);
-                    question.found(address)
-                }
+                (Ok(Found::Present(snapshot)), _) => question.found(self.addresses(&snapshot, &question)),
                 (Ok(Found::Absent), Zone::Owned) => match self.is_apex(&question) {
-                    true => question.found(None),
+                    true => question.found(MeshAddresses::default()),
                     false => question.nxdomain(),
                 },
                 (Err(unavailable), Zone::Owned) => {
@@ -129,6 +135,12 @@ impl Dns {
                 }
             },
         }
+    }
+
+    fn addresses(&self, snapshot: &Snapshot, question: &Question) -> MeshAddresses {
+        let v4 = snapshot.host(question.host.as_str()).and_then(|entry| entry.service.address);
+        let v6 = v4.filter(|_| question.wants_ipv6()).map(|v4| snapshot.settings.ipv6_prefix.address(v4));
+        MeshAddresses { v4, v6: v6.filter(|address| (self.is_reached)(*address)) }
     }
 
     fn is_apex(&self, question: &Question) -> bool {
@@ -150,7 +162,7 @@ impl Dns {
         let Some(reply) = self.ask_outside(query, transport, asked).await else { return question.servfail() };
         // Others do not know that names of the mesh lie below it (RFC 8020).
         if answer::is_nxdomain(&reply) && self.store.snapshot().names.has_below(question.host.as_str()) {
-            return question.found(None);
+            return question.found(MeshAddresses::default());
         }
         Some(reply)
     }

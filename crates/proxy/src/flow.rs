@@ -28,7 +28,7 @@ use decide::listener::{self, Outbound};
 use downstream::{Downstream, DownstreamSide};
 use model::service::Protocol;
 use model::{Hostname, Reason};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -91,12 +91,13 @@ async fn classify_outbound(
     original: SocketAddr,
 ) -> Result<Option<(Arc<HostEntry>, u16)>, Reason> {
     let snapshot = worker.snapshot();
-    let mut outbound = listener::outbound(original, |ip| snapshot.by_address(ip).cloned());
-    if let (Outbound::Unknown, IpAddr::V4(ip)) = (&outbound, original.ip().to_canonical()) {
+    let judged = |snapshot: &Snapshot| {
+        listener::outbound(original, snapshot.settings.ipv6_prefix, |ip| snapshot.by_address(ip).cloned())
+    };
+    let mut outbound = judged(&snapshot);
+    if let Outbound::Unknown(ip) = outbound {
         match worker.shared.lookup.address(ip).await {
-            Ok(Found::Present(found)) => {
-                outbound = listener::outbound(original, |ip| found.by_address(ip).cloned());
-            }
+            Ok(Found::Present(found)) => outbound = judged(&found),
             Ok(Found::Absent) => return Err(Reason::UnknownAddress),
             Err(unavailable) => return Err(unavailable_reason(unavailable)),
         }
@@ -107,7 +108,7 @@ async fn classify_outbound(
         }
         Outbound::Passthrough => Ok(None),
         Outbound::Refuse(reason) => Err(reason),
-        Outbound::Unknown => Err(Reason::UnknownAddress),
+        Outbound::Unknown(_) => Err(Reason::UnknownAddress),
     }
 }
 

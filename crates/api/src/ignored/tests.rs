@@ -192,7 +192,10 @@ fn what_holds_anyway_or_says_nothing_is_not_told() {
             "metadata: {labels: {a: b}}\ntemplate: {serviceAccount: a, locality: r/z, weight: 2}",
         ),
         ("AuthorizationPolicy", "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]"),
-        ("MeshSettings", "mtls: Strict\noutbound: AllowAny\ndns: {suffixes: [a.b]}"),
+        (
+            "MeshSettings",
+            "mtls: Strict\noutbound: AllowAny\ndns: {suffixes: [a.b], ipv6Prefix: \"fd12:3456:789a::/48\"}",
+        ),
         (
             "MeshSettings",
             "pathNormalization: {normalization: NONE, pathWithEscapedSlashesAction: REJECT_REQUEST}\nhttpConnectionManager: {xffNumTrustedHops: 0, idleTimeout: 1h, streamIdleTimeout: 5m}",

@@ -5,6 +5,7 @@ use crate::duration;
 use crate::meta::{Meta, ROOT_NAMESPACE};
 use crate::validation::ValidationReport;
 use model::TrustDomain;
+use model::address::MeshPrefix;
 use model::authz::Cidr;
 use model::settings::HttpConnections;
 use serde::Deserialize;
@@ -72,6 +73,12 @@ impl KindSpec for MeshSettingsSpec {
         }
         for (index, suffix) in self.dns.suffixes.iter().enumerate() {
             report.subdomain(&format!("spec.dns.suffixes[{index}]"), suffix);
+        }
+        if let Some(prefix) = &self.dns.ipv6_prefix
+            && MeshPrefix::parse(prefix).is_none()
+        {
+            let fix = format!("write a /48 out of fd00::/8, as {}", MeshPrefix::DEFAULT);
+            report.bad("spec.dns.ipv6Prefix", &format!("cannot be `{prefix}`"), fix);
         }
         http_connection_manager(&self.http_connection_manager, report);
     }
@@ -155,6 +162,9 @@ pub struct DnsSettings {
     /// as soon as a GlobalService has a name in it. `svc.cluster.local` is not owned unless it is listed here:
     /// the mesh answers for its Services, and queries for other names in it are forwarded.
     pub suffixes: Vec<String>,
+    /// Where mesh-only addresses of IPv6 lie, a /48 out of fd00::/8; absent: `fd4c:656e:6f00::/48`. To be set where a
+    /// network has that one itself.
+    pub ipv6_prefix: Option<String>,
 }
 
 /// `telemetry`.

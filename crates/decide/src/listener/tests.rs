@@ -14,14 +14,35 @@ fn host(text: &str) -> Hostname {
 #[test]
 fn outbound_goes_by_the_address_that_was_called() {
     let known = |ip: Ipv4Addr| (ip == Ipv4Addr::new(240, 0, 0, 1)).then(|| host("a.mesh.internal"));
-    let check = |original: &str, expected| assert_eq!(outbound(original.parse().unwrap(), known), expected);
+    let prefix = MeshPrefix::parse("fd12:3456:789a::/48").unwrap();
+    let check =
+        |original: &str, expected| assert_eq!(outbound(original.parse().unwrap(), prefix, known), expected);
     check("240.0.0.1:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
     check("[::ffff:240.0.0.1]:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
-    check("240.0.0.2:80", Outbound::Unknown);
+    check("240.0.0.2:80", Outbound::Unknown([240, 0, 0, 2].into()));
+    check("[fd12:3456:789a::240.0.0.1]:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
+    check("[fd12:3456:789a::240.0.0.2]:80", Outbound::Unknown([240, 0, 0, 2].into()));
+    // Of the prefix, and no service's; and as another mesh has it.
+    check("[fd12:3456:789a::10.0.0.1]:80", Outbound::Passthrough);
+    check("[fd12:3456:789a:1::240.0.0.1]:80", Outbound::Passthrough);
+    check("[fd4c:656e:6f00::240.0.0.1]:80", Outbound::Passthrough);
     check("93.184.216.34:443", Outbound::Passthrough);
     check("[2001:db8::1]:443", Outbound::Passthrough);
     check("10.0.0.1:15001", Outbound::Refuse(Reason::NotMyDestination));
     check("127.0.0.1:15000", Outbound::Refuse(Reason::NotMyDestination));
+}
+
+#[test]
+fn an_application_is_looked_for_where_it_was_called_and_then_on_loopback() {
+    let check = |called: &str, last: Option<&str>, expected: &[&str]| {
+        let read = |text: &str| text.parse::<IpAddr>().unwrap();
+        let places: Vec<IpAddr> = application_places(read(called), last.map(read)).collect();
+        assert_eq!(places, expected.iter().map(|text| read(text)).collect::<Vec<_>>());
+    };
+    check("10.0.0.5", None, &["10.0.0.5", "127.0.0.1", "::1"]);
+    check("fd00::5", None, &["fd00::5", "127.0.0.1", "::1"]);
+    check("10.0.0.5", Some("::1"), &["::1", "10.0.0.5", "127.0.0.1"]);
+    check("10.0.0.5", Some("127.0.0.1"), &["127.0.0.1", "10.0.0.5", "::1"]);
 }
 
 #[test]

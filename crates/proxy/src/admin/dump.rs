@@ -78,6 +78,7 @@ fn settings(settings: &MeshSettings) -> Value {
             .map(|block| format!("{}/{}", block.address, block.prefix)).collect::<Vec<_>>(),
         "idle_timeout_ms": settings.http.idle_timeout.as_millis() as u64,
         "stream_idle_timeout_ms": settings.http.stream_idle_timeout.as_millis() as u64,
+        "ipv6_prefix": settings.ipv6_prefix.to_string(),
     })
 }
 

@@ -2,11 +2,11 @@
 
 use crate::snapshot::Snapshot;
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use model::Hostname;
 use model::names::Zone;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// How long a mesh-only address may be cached. They are stable, but a service may go.
 const TTL_S: u32 = 30;
@@ -36,6 +36,13 @@ pub(super) struct Question {
     /// The name asked for, when it is a host name; otherwise unused.
     pub(super) host: Hostname,
     query: Message,
+}
+
+/// What a host of the mesh has of what was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct MeshAddresses {
+    pub(super) v4: Option<Ipv4Addr>,
+    pub(super) v6: Option<Ipv6Addr>,
 }
 
 /// Looks at a query.
@@ -70,7 +77,7 @@ pub(super) fn classify(bytes: &[u8], snapshot: &Snapshot) -> Verdict {
         Zone::Outside => Verdict::Forward(question),
         Zone::Owned if !is_mesh_class || question.is_transfer() => reply(question.refused()),
         Zone::Shared if !is_mesh_class || question.is_transfer() => Verdict::Forward(question),
-        _ if snapshot.names.is_non_terminal(text) => reply(question.found(None)),
+        _ if snapshot.names.is_non_terminal(text) => reply(question.found(MeshAddresses::default())),
         // Not a host name (`*.mesh.internal`), but below a suffix all the same: not for others to see.
         Zone::Owned if !is_host_name => reply(question.nxdomain()),
         Zone::Shared if !is_host_name => Verdict::Forward(question),
@@ -92,18 +99,27 @@ impl Question {
             .any(|query| matches!(query.query_type(), RecordType::AXFR | RecordType::IXFR))
     }
 
-    /// The host exists: its address if that is what was asked for, else NODATA.
-    pub(super) fn found(&self, address: Option<Ipv4Addr>) -> Option<Vec<u8>> {
+    /// Whether an address of IPv6 would be part of the answer.
+    pub(super) fn wants_ipv6(&self) -> bool {
+        self.query
+            .queries
+            .iter()
+            .any(|query| matches!(query.query_type(), RecordType::AAAA | RecordType::ANY))
+    }
+
+    /// The host exists: its addresses of the family that was asked for, else NODATA.
+    pub(super) fn found(&self, addresses: MeshAddresses) -> Option<Vec<u8>> {
         let mut reply = self.reply(ResponseCode::NoError);
         let question = self.query.queries.first()?;
-        let wants_address = matches!(question.query_type(), RecordType::A | RecordType::ANY);
-        match address {
-            Some(ip) if wants_address => {
-                // The name as the client spelled it: some check the case (RFC 9619 and draft-vixie-dnsext-dns0x20).
-                let record = Record::from_rdata(question.name().clone(), TTL_S, RData::A(A(ip)));
-                reply.add_answer(record);
-            }
-            _ => self.add_authority(&mut reply),
+        let v4 = addresses.v4.map(|ip| RData::A(A(ip)));
+        let v6 = addresses.v6.map(|ip| RData::AAAA(AAAA(ip)));
+        let is_wanted = |data: &RData| [data.record_type(), RecordType::ANY].contains(&question.query_type());
+        for data in v4.into_iter().chain(v6).filter(is_wanted) {
+            // The name as the client spelled it: some check the case (RFC 9619 and draft-vixie-dnsext-dns0x20).
+            reply.add_answer(Record::from_rdata(question.name().clone(), TTL_S, data));
+        }
+        if reply.answers.is_empty() {
+            self.add_authority(&mut reply);
         }
         reply.to_vec().ok()
     }

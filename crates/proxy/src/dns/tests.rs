@@ -7,10 +7,10 @@ use crate::snapshot::SnapshotChange;
 use crate::testing::{configured, host, service};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use model::address::mesh_only_candidate;
+use model::address::{MeshPrefix, mesh_only_candidate};
 use model::names::Names;
 use model::{Resource, ResourceKey, Subscription};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +18,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+const OUTSIDE: IpAddr = IpAddr::V4(OUTSIDE_V4);
 
 /// A server of ours on real sockets, before a name server of the "host".
 struct Bench {
@@ -27,9 +28,14 @@ struct Bench {
 }
 
 async fn bench(stream: StreamState) -> Bench {
+    bench_on(|_| true, stream).await
+}
+
+/// The same on a host with, or without, a way to addresses of IPv6.
+async fn bench_on(is_reached: IsReached, stream: StreamState) -> Bench {
     let (udp, tcp) = name_server_sockets().await;
     let outside = udp.local_addr().unwrap();
-    let mut bench = bench_before(stream, outside).await;
+    let mut bench = bench_before(stream, outside, is_reached).await;
     bench.tasks.spawn(name_server(udp, tcp));
     bench
 }
@@ -45,7 +51,7 @@ async fn name_server_sockets() -> (UdpSocket, TcpListener) {
 }
 
 /// The same before any name server.
-async fn bench_before(stream: StreamState, outside: SocketAddr) -> Bench {
+async fn bench_before(stream: StreamState, outside: SocketAddr, is_reached: IsReached) -> Bench {
     let store = configured("mesh.internal");
     let names = Names {
         suffixes: vec!["mesh.internal".into()],
@@ -68,7 +74,7 @@ async fn bench_before(stream: StreamState, outside: SocketAddr) -> Bench {
     let (udp, tcp) = name_server_sockets().await;
     let sockets = Sockets::new(udp, tcp);
     let address = sockets.local_addr().unwrap();
-    tasks.spawn(serve(sockets, Dns::new(store, lookup, Forwarder::new(vec![outside]))));
+    tasks.spawn(serve(sockets, Dns::new(store, lookup, Forwarder::new(vec![outside]), is_reached)));
     Bench { address, tasks }
 }
 
@@ -100,7 +106,7 @@ async fn name_server(udp: UdpSocket, tcp: TcpListener) {
             message.metadata.response_code = ResponseCode::NXDomain;
             return message;
         }
-        message.add_answer(Record::from_rdata(name, 60, RData::A(OUTSIDE.into())));
+        message.add_answer(Record::from_rdata(name, 60, RData::A(OUTSIDE_V4.into())));
         message
     };
     let datagrams = async {
@@ -155,16 +161,23 @@ async fn ask_tcp(bench: &Bench, query: &[u8]) -> Message {
 }
 
 /// Code, addresses, and that the answer belongs to the query.
-fn read(reply: &Message) -> (ResponseCode, Vec<Ipv4Addr>) {
+fn read(reply: &Message) -> (ResponseCode, Vec<IpAddr>) {
     assert_eq!((reply.metadata.id, reply.metadata.message_type), (4711, MessageType::Response));
     let address = |record: &Record| match &record.data {
-        RData::A(a) => Some(a.0),
+        RData::A(a) => Some(IpAddr::V4(a.0)),
+        RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
         _ => None,
     };
     (reply.metadata.response_code, reply.answers.iter().filter_map(address).collect())
 }
 
-async fn check(name: &str, kind: RecordType, code: ResponseCode, addresses: &[Ipv4Addr]) {
+/// Both mesh-only addresses of a host.
+fn addresses(host: &str) -> [IpAddr; 2] {
+    let v4 = mesh_only_candidate(host, 0);
+    [v4.into(), MeshPrefix::DEFAULT.address(v4).into()]
+}
+
+async fn check(name: &str, kind: RecordType, code: ResponseCode, addresses: &[IpAddr]) {
     let mut bench = bench(StreamState::Open).await;
     let query = query(name, kind);
     for reply in [ask_udp(&bench, &query).await, ask_tcp(&bench, &query).await] {
@@ -174,23 +187,32 @@ async fn check(name: &str, kind: RecordType, code: ResponseCode, addresses: &[Ip
 }
 
 #[tokio::test]
-async fn a_mesh_name_has_its_mesh_address() {
-    let ip = mesh_only_candidate("web.mesh.internal", 0);
-    check("web.mesh.internal.", RecordType::A, ResponseCode::NoError, &[ip]).await;
-    check("WEB.Mesh.Internal.", RecordType::A, ResponseCode::NoError, &[ip]).await;
+async fn a_mesh_name_has_its_mesh_addresses() {
+    let [v4, v6] = addresses("web.mesh.internal");
+    check("web.mesh.internal.", RecordType::A, ResponseCode::NoError, &[v4]).await;
+    check("WEB.Mesh.Internal.", RecordType::A, ResponseCode::NoError, &[v4]).await;
+    check("web.mesh.internal.", RecordType::AAAA, ResponseCode::NoError, &[v6]).await;
+    check("web.mesh.internal.", RecordType::ANY, ResponseCode::NoError, &[v4, v6]).await;
 }
 
 #[tokio::test]
 async fn a_name_that_is_asked_for_the_first_time_is_looked_up() {
-    let ip = mesh_only_candidate("late.mesh.internal", 0);
-    check("late.mesh.internal.", RecordType::A, ResponseCode::NoError, &[ip]).await;
+    let [v4, v6] = addresses("late.mesh.internal");
+    check("late.mesh.internal.", RecordType::A, ResponseCode::NoError, &[v4]).await;
+    check("late.mesh.internal.", RecordType::AAAA, ResponseCode::NoError, &[v6]).await;
 }
 
 #[tokio::test]
-async fn a_missing_family_is_no_data_with_how_long_it_holds() {
-    check("web.mesh.internal.", RecordType::AAAA, ResponseCode::NoError, &[]).await;
-    let mut bench = bench(StreamState::Open).await;
+async fn what_is_missing_is_no_data_with_how_long_it_holds() {
+    check("web.mesh.internal.", RecordType::MX, ResponseCode::NoError, &[]).await;
+    // Nobody can open a connection over IPv6 here.
+    let mut bench = bench_on(has_none, StreamState::Open).await;
+    for name in ["web.mesh.internal.", "late.mesh.internal."] {
+        let reply = ask_udp(&bench, &query(name, RecordType::ANY)).await;
+        assert_eq!(read(&reply).1.len(), 1, "{name} still has its other address");
+    }
     let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::AAAA)).await;
+    assert_eq!(read(&reply), (ResponseCode::NoError, Vec::new()));
     assert_eq!(reply.authorities.len(), 1);
     assert!(reply.metadata.authoritative && reply.metadata.recursion_available);
     bench.tasks.shutdown().await;
@@ -214,7 +236,7 @@ async fn an_unknown_name_without_a_stream_is_servfail_and_a_known_one_is_answere
     let reply = ask_udp(&bench, &query("nope.mesh.internal.", RecordType::A)).await;
     assert_eq!(read(&reply), (ResponseCode::ServFail, Vec::new()));
     let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::A)).await;
-    assert_eq!(read(&reply).1, [mesh_only_candidate("web.mesh.internal", 0)]);
+    assert_eq!(read(&reply).1, addresses("web.mesh.internal")[..1]);
     bench.tasks.shutdown().await;
 }
 
@@ -256,7 +278,7 @@ async fn a_name_above_a_mesh_name_exists() {
 
 #[tokio::test]
 async fn unknown_names_of_a_shared_zone_are_forwarded_and_known_ones_are_answered() {
-    let ip = mesh_only_candidate("web.shop.svc.cluster.local", 0);
+    let [ip, _] = addresses("web.shop.svc.cluster.local");
     check("web.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, &[ip]).await;
     check("other.shop.svc.cluster.local.", RecordType::A, ResponseCode::NoError, &[OUTSIDE]).await;
     check("_http._tcp.other.shop.svc.cluster.local.", RecordType::SRV, ResponseCode::NoError, &[OUTSIDE])
@@ -272,7 +294,7 @@ async fn unknown_names_of_a_shared_zone_are_forwarded_and_known_ones_are_answere
 #[tokio::test]
 async fn a_silent_name_server_does_not_take_mesh_names_along() {
     let (silent, tcp) = name_server_sockets().await;
-    let mut bench = bench_before(StreamState::Open, silent.local_addr().unwrap()).await;
+    let mut bench = bench_before(StreamState::Open, silent.local_addr().unwrap(), |_| true).await;
     let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let outside = query("example.com.", RecordType::A);
     let mut buffer = [0; 2048];

@@ -17,7 +17,8 @@ pub(super) fn start(
     sockets: Vec<dns::Sockets>,
 ) {
     let forward = Forwarder::new(nameservers);
-    let answers = Dns::new(Arc::clone(&shared.store), shared.lookup.clone(), forward);
+    let is_reached = if shared.options.no_aaaa { dns::has_none } else { dns::has_route };
+    let answers = Dns::new(Arc::clone(&shared.store), shared.lookup.clone(), forward, is_reached);
     for sockets in sockets {
         tasks.spawn_local("dns", dns::serve(sockets, Arc::clone(&answers)));
     }

@@ -3,6 +3,7 @@
 use super::{Unit, WorldReader};
 use api::kinds::mesh_settings::{EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting};
 use api::{Object, Spec, duration};
+use model::address::MeshPrefix;
 use model::authz::Cidr;
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use model::{Code, Finding, MeshSettings, ObjectRef, Subscription};
@@ -108,6 +109,7 @@ fn settings(spec: &MeshSettingsSpec) -> MeshSettings {
                 HttpConnections::STREAM_IDLE_TIMEOUT_DEFAULT,
             ),
         },
+        ipv6_prefix: spec.dns.ipv6_prefix.as_deref().and_then(MeshPrefix::parse).unwrap_or_default(),
     }
 }
 

@@ -87,6 +87,9 @@ pub struct MeshSettings {
     pub path: ::core::option::Option<PathNormalization>,
     #[prost(message, optional, tag = "2")]
     pub http: ::core::option::Option<HttpConnectionManager>,
+    /// The 16 bytes of its first address; empty: the default.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub ipv6_prefix: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Address {

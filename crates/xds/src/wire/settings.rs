@@ -3,7 +3,9 @@
 use super::policy::{cidr_in, cidr_out};
 use super::{DecodeError, bad, duration_in, duration_out, list, needed, within};
 use crate::proto::leno::mesh::v1 as p;
+use bytes::Bytes;
 use model::MeshSettings;
+use model::address::MeshPrefix;
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use std::time::Duration;
 
@@ -16,13 +18,29 @@ pub(crate) fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
             idle_timeout: Some(duration_out(settings.http.idle_timeout)),
             stream_idle_timeout: Some(duration_out(settings.http.stream_idle_timeout)),
         }),
+        ipv6_prefix: match settings.ipv6_prefix {
+            MeshPrefix::DEFAULT => Bytes::new(),
+            set => Bytes::copy_from_slice(&set.first().octets()),
+        },
     }
 }
 
 pub(crate) fn settings_in(settings: p::MeshSettings) -> Result<MeshSettings, DecodeError> {
     let path = needed("path", &settings.path)?;
     let http = needed("http", &settings.http)?;
-    Ok(MeshSettings { path: within("path", path_in(path))?, http: within("http", http_in(http))? })
+    Ok(MeshSettings {
+        path: within("path", path_in(path))?,
+        http: within("http", http_in(http))?,
+        ipv6_prefix: prefix_in(&settings.ipv6_prefix)?,
+    })
+}
+
+fn prefix_in(bytes: &Bytes) -> Result<MeshPrefix, DecodeError> {
+    if bytes.is_empty() {
+        return Ok(MeshPrefix::DEFAULT);
+    }
+    let first = <[u8; 16]>::try_from(&bytes[..]).ok().and_then(|octets| MeshPrefix::of(octets.into()));
+    first.ok_or_else(|| bad("ipv6_prefix", "not a /48 out of fd00::/8"))
 }
 
 fn path_out(path: PathNormalization) -> p::PathNormalization {

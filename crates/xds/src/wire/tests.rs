@@ -105,13 +105,24 @@ fn other_nonsense_is_refused_too() {
     refused("EndpointSlice", &p::EndpointSlice { count: 1, ..p::EndpointSlice::default() }, "count");
     refused("TrustBundle", &p::TrustBundle { trust_domain: "A/b".into(), roots: vec![] }, "trust_domain");
     let path = Some(p::PathNormalization { normalization: 2, escaped_slashes: 1 });
-    let settings = |path, http| p::MeshSettings { path, http };
+    let settings = |path, http| p::MeshSettings { path, http, ..Default::default() };
     refused("MeshSettings", &settings(None, None), "path");
     refused("MeshSettings", &settings(path, None), "http");
     let unknown = Some(p::PathNormalization { normalization: 5, escaped_slashes: 1 });
     refused("MeshSettings", &settings(unknown, Some(Default::default())), "path.normalization");
     let never = p::HttpConnectionManager { idle_timeout: Some(p::Duration::default()), ..Default::default() };
     refused("MeshSettings", &settings(path, Some(never)), "http.idle_timeout");
+    let http = p::HttpConnectionManager {
+        idle_timeout: Some(p::Duration { seconds: 1, nanos: 0 }),
+        stream_idle_timeout: Some(p::Duration { seconds: 1, nanos: 0 }),
+        ..Default::default()
+    };
+    let foreign = "2001:db8::".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    for ipv6_prefix in [vec![0xfd; 4], vec![0xfd; 16], foreign.to_vec()] {
+        let settings =
+            p::MeshSettings { ipv6_prefix: ipv6_prefix.into(), ..settings(path, Some(http.clone())) };
+        refused("MeshSettings", &settings, "ipv6_prefix");
+    }
     let mtls = |mode, ports| Some(p::InboundMtls { mode, ports });
     let inbound = |mtls| p::Inbound { mtls, ..p::Inbound::default() };
     refused("Inbound", &inbound(mtls(0, vec![])), "mtls.mode");

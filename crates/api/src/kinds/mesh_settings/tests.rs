@@ -21,6 +21,11 @@ fn settings_out_of_range_are_refused_with_the_field() {
     http("xffNumTrustedHops: 33", "xffNumTrustedHops");
     http("xffTrustedCidrs: [10.0.0.0/33]", "xffTrustedCidrs[0]");
     http("xffNumTrustedHops: 1, xffTrustedCidrs: [10.0.0.0/8]", "xffTrustedCidrs");
+    for prefix in
+        ["fd00::/64", "fe80::/48", "2001:db8::/48", "fd12:3456:789a:1::/48", "fd12::", "10.0.0.0/8", ""]
+    {
+        check(&format!("dns: {{ipv6Prefix: '{prefix}'}}"), "spec.dns.ipv6Prefix");
+    }
     for time in ["0s", "500ms", "25h", "620", "1 h"] {
         http(&format!("idleTimeout: '{time}'"), "idleTimeout");
         http(&format!("streamIdleTimeout: '{time}'"), "streamIdleTimeout");

@@ -505,7 +505,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
     assert_eq!(keys(&world(SHOP)), ["names"]);
     assert_eq!(keys(&settings_of("{httpConnectionManager: {idleTimeout: 620s}}")), ["names"]);
     let mut world = settings_of(
-        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {idleTimeout: 1h, streamIdleTimeout: 90s}}",
+        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {idleTimeout: 1h, streamIdleTimeout: 90s}, dns: {ipv6Prefix: 'fd12:3456:789a::/48'}}",
     );
     assert_eq!(keys(&world), ["names", "settings"]);
     let expected = MeshSettings {
@@ -519,6 +519,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
             idle_timeout: Duration::from_secs(3600),
             stream_idle_timeout: Duration::from_secs(90),
         },
+        ipv6_prefix: model::address::MeshPrefix::parse("fd12:3456:789a::/48").unwrap(),
     };
     assert_eq!(get("settings", &world), Resource::Settings(expected));
     let touched = world.apply(WorldChange::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));

@@ -1,5 +1,6 @@
 //! Random resources of every kind.
 
+use model::address::MeshPrefix;
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::filter::{
@@ -236,7 +237,13 @@ fn settings() -> impl Strategy<Value = MeshSettings> {
             stream_idle_timeout,
         },
     );
-    (path, http).prop_map(|(path, http)| MeshSettings { path, http })
+    let ipv6_prefix = any::<[u8; 5]>().prop_map(|id| {
+        let mut octets = [0; 16];
+        octets[0] = 0xfd;
+        octets[1..6].copy_from_slice(&id);
+        MeshPrefix::of(octets.into()).unwrap()
+    });
+    (path, http, ipv6_prefix).prop_map(|(path, http, ipv6_prefix)| MeshSettings { path, http, ipv6_prefix })
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
