@@ -56,7 +56,7 @@ impl MeshPrefix {
     /// Where no other is set.
     pub const DEFAULT: Self = Self(Ipv6Addr::new(0xfd4c, 0x656e, 0x6f00, 0, 0, 0, 0, 0));
 
-    /// Reads `fdXX:XXXX:XXXX::/48`.
+    /// Reads its text form, as `fd12:3456:789a::/48`.
     pub fn parse(text: &str) -> Option<Self> {
         Self::of(text.strip_suffix("/48")?.parse().ok()?)
     }

@@ -59,7 +59,8 @@ pub struct GatewayListener {
 }
 
 impl GatewayListener {
-    /// Where it listens: on all IPv4 addresses unless one is given.
+    /// Where it listens. On all addresses unless one is given; the unspecified one, of either family, stands for those
+    /// of both.
     pub fn place(&self) -> SocketAddr {
         SocketAddr::new(self.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), self.port)
     }

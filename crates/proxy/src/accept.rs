@@ -72,12 +72,26 @@ pub(crate) enum Sharing {
     No,
 }
 
-/// A socket at `address` that does not listen yet.
-pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
-    bind_with(Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?, address, sharing)
+/// Sockets at `address` that do not listen yet: one, or where all addresses are meant one of IPv4 and, where the kernel has
+/// it, one of IPv6. Apart, so that no address is an IPv4 one in the clothes of IPv6.
+pub(crate) fn bind_all(address: SocketAddr, sharing: Sharing) -> io::Result<Vec<Socket>> {
+    if !address.ip().is_unspecified() {
+        return Ok(vec![bind(address, sharing)?]);
+    }
+    let v4 = bind((Ipv4Addr::UNSPECIFIED, address.port()).into(), sharing)?;
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
+    match bind(v6, sharing) {
+        Ok(v6) => Ok(vec![v4, v6]),
+        Err(cause) if is_without_ipv6(&cause) => Ok(vec![v4]),
+        Err(cause) => Err(io::Error::new(cause.kind(), format!("{v6}: {cause}"))),
+    }
 }
 
-fn bind_with(socket: Socket, address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Workers)?;
     socket.set_nonblocking(true)?;
@@ -85,9 +99,15 @@ fn bind_with(socket: Socket, address: SocketAddr, sharing: Sharing) -> io::Resul
     Ok(socket)
 }
 
-/// Opens a listener of this worker at `address`.
+/// Opens a listener at one address.
+#[cfg(test)]
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     listen_with(bind(address, Sharing::Workers)?)
+}
+
+/// Opens the listeners of this worker at `address`: see [`bind_all`].
+pub(crate) fn listen_all(address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+    bind_all(address, Sharing::Workers)?.into_iter().map(listen_with).collect()
 }
 
 fn listen_with(socket: Socket) -> io::Result<TcpListener> {
@@ -106,27 +126,10 @@ pub(crate) fn inherit(fd: RawFd) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Opens listeners of this worker at all addresses of this host: one for IPv4 and, where the kernel has it, one for IPv6.
-/// Apart, so that no address is an IPv4 one in the clothes of IPv6.
+/// Opens listeners of this worker at all addresses of this host.
 pub(crate) fn listen_everywhere(port: u16) -> io::Result<Vec<TcpListener>> {
-    let told = |address: SocketAddr| {
-        move |cause: io::Error| io::Error::new(cause.kind(), format!("listen on {address}: {cause}"))
-    };
-    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let mut listeners = vec![listen(v4).map_err(told(v4))?];
-    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match listen_v6_only(v6) {
-        Ok(listener) => listeners.push(listener),
-        Err(cause) if is_without_ipv6(&cause) => {}
-        Err(cause) => return Err(told(v6)(cause)),
-    }
-    Ok(listeners)
-}
-
-fn listen_v6_only(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_only_v6(true)?;
-    listen_with(bind_with(socket, address, Sharing::Workers)?)
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    listen_all(address).map_err(|cause| io::Error::new(cause.kind(), format!("listen on {address}: {cause}")))
 }
 
 /// Whether the kernel, or this network namespace, has no IPv6.

@@ -166,8 +166,7 @@ fn listeners(joined: &Joined) -> String {
     }
     if let Some(gateway) = &joined.store.snapshot().gateway {
         for listener in &gateway.gateway.listeners {
-            let address = listener.address.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
-            text.push_str(&format!("gateway/{}::{address}:{}\n", listener.name, listener.port));
+            text.push_str(&format!("gateway/{}::{}\n", listener.name, listener.place()));
         }
         for closed in &gateway.closed {
             text.push_str(&format!("closed/{}::{} ({})\n", closed.name, closed.address, closed.why));

@@ -2,6 +2,7 @@
 //! asks and tells what it does to an [`AttemptLog`]. The loop is `attempts`; what is done at one endpoint is `send`
 //! (a request) or `tunnel` (opaque bytes); connections are kept in `http1_pool` and `http2_pool`, made by `connect`.
 
+pub(crate) mod application;
 pub(crate) mod attempt_error;
 pub(crate) mod attempts;
 pub(crate) mod connect;
@@ -14,10 +15,10 @@ pub(crate) mod tunnel;
 
 pub(crate) use attempts::AttemptLog;
 
-use crate::accept::PeerKind;
 use crate::request::SpareLists;
 use crate::snapshot::HostEntry;
 use crate::uptime::Uptime;
+use application::ApplicationAddress;
 use connect::Connector;
 use decide::Dice;
 use decide::dice::Pcg;
@@ -61,8 +62,8 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
-    pub(crate) async fn dial(&self, address: SocketAddr) -> Result<TcpStream, Reason> {
-        self.connector.dial(address, PeerKind::Anyone).await
+    pub(crate) async fn dial(&self, to: impl Into<ApplicationAddress>) -> Result<TcpStream, Reason> {
+        self.connector.dial_application(to.into()).await
     }
 
     /// A connection to the proxy that `endpoint` of `target` is behind.

@@ -21,6 +21,7 @@ mod failover; // 3 and 4: to the other cluster and back
 mod gateway; // leno gateway, without a mesh
 mod issuers; // planes outside of the demo
 mod install; // from bare hosts, as docs/install-vms.md says
+mod ipv6; // hosts of either family
 mod life; // the demo comes and goes without a trace
 mod memory; // what a proxy costs
 mod names; // 2: global names and mesh-only addresses

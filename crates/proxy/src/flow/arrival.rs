@@ -3,6 +3,7 @@
 
 use crate::request::HEADER_DESTINATION;
 use crate::snapshot::Snapshot;
+use crate::upstream::application::{ApplicationAddress, Listens};
 use decide::listener::{self, AppProtocol, Destination, Local, PeerCluster};
 use http::HeaderMap;
 use model::listener::Inbound;
@@ -16,8 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) struct InboundTarget {
     /// The port and its protocol.
     pub(crate) local: Local,
-    /// Where the application listens.
-    pub(crate) application: SocketAddr,
+    /// The application.
+    pub(crate) application: ApplicationAddress,
     /// By which name it was asked for, or the first that it has.
     pub(crate) host: Option<Hostname>,
     /// What to speak to it.
@@ -91,14 +92,13 @@ fn target(
     host: Option<Hostname>,
     app_protocol: AppProtocol,
 ) -> InboundTarget {
-    let first_name = || {
-        let port = inbound.ports.iter().find(|port| port.port == local.port)?;
-        port.names.first().map(|(host, _)| host.clone())
-    };
+    let declared = inbound.ports.iter().find(|port| port.port == local.port);
+    let first_name = || declared?.names.first().map(|(host, _)| host.clone());
+    let listens = if declared.is_some() { Listens::ThereOrOnLoopback } else { Listens::There };
     let app_protocol = if local.protocol == Protocol::Http2 { AppProtocol::Http2 } else { app_protocol };
     InboundTarget {
         local,
-        application: SocketAddr::new(ip, local.port),
+        application: ApplicationAddress { called: SocketAddr::new(ip, local.port), listens },
         host: host.or_else(first_name),
         app_protocol,
     }

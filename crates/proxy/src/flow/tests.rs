@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Whole stories over real sockets on the loopback, each proxy a worker of its own in one thread.
 
+mod addresses;
 mod answers;
 mod authority;
 mod balancing;

@@ -1,7 +1,7 @@
 //! Which sockets a worker listens on: capture and mesh ports from its start, a gateway's as configuration
 //! changes.
 
-use crate::accept::{PeerKind, accept, inherit, listen, listen_everywhere};
+use crate::accept::{PeerKind, accept, inherit, listen_all, listen_everywhere};
 use crate::flow;
 use crate::flow::inbound::{self, plaintext};
 use crate::worker::Worker;
@@ -136,7 +136,7 @@ impl Gateway {
                 continue;
             }
             match self.bind(*address) {
-                Ok(listener) => self.start(*address, listener),
+                Ok(listeners) => self.start(*address, listeners),
                 Err(error) => failed = Some(format!("listen on {address}: {error}")),
             }
         }
@@ -160,25 +160,28 @@ impl Gateway {
         Followed::Whole
     }
 
-    fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+    fn bind(&self, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
         let inherited = &self.worker.shared.options.inherit_listener;
         match inherited.iter().find(|handed| handed.port == address.port()) {
-            Some(handed) => inherit(handed.fd),
-            None => listen(address),
+            Some(handed) => Ok(vec![inherit(handed.fd)?]),
+            None => listen_all(address),
         }
     }
 
-    fn start(&mut self, address: SocketAddr, listener: TcpListener) {
+    fn start(&mut self, address: SocketAddr, listeners: Vec<TcpListener>) {
         let (trigger, stop) = Drain::new();
         self.open.insert(address, trigger);
         self.worker.shared.listening.opened(address);
-        let (worker, connections, at) = (Rc::clone(&self.worker), self.connections.clone(), address);
-        self.accepting.spawn_local("accept gateway", async move {
-            accept(listener, PeerKind::Anyone, stop.started(), |stream, peer| {
-                let serving = flow::gateway(Rc::clone(&worker), stream, peer, at, stop.clone());
-                connections.spawn_local("gateway", serving);
-            })
-            .await;
-        });
+        for listener in listeners {
+            let (worker, connections, stop) =
+                (Rc::clone(&self.worker), self.connections.clone(), stop.clone());
+            self.accepting.spawn_local("accept gateway", async move {
+                accept(listener, PeerKind::Anyone, stop.started(), |stream, peer| {
+                    let serving = flow::gateway(Rc::clone(&worker), stream, peer, address, stop.clone());
+                    connections.spawn_local("gateway", serving);
+                })
+                .await;
+            });
+        }
     }
 }

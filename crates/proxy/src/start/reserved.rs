@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 /// The sockets of one process.
 pub(super) struct Reserved {
     inherited: Vec<InheritedListener>,
-    /// `None`: it was handed in.
-    held: HashMap<SocketAddr, Option<socket2::Socket>>,
+    /// None where it was handed in.
+    held: HashMap<SocketAddr, Vec<socket2::Socket>>,
     /// Ports that this process has had: its own workers may not have closed them yet.
     own: HashSet<u16>,
 }
@@ -29,19 +29,19 @@ impl Ports for Reserved {
             return Ok(());
         }
         let handed_in = self.inherited.iter().find(|handed| handed.port == address.port());
-        let socket = match handed_in {
-            Some(handed) => accept::inherit(handed.fd).map(|_| None)?,
+        let sockets = match handed_in {
+            Some(handed) => accept::inherit(handed.fd).map(|_| Vec::new())?,
             None => {
                 if !self.own.contains(&address.port()) {
                     // Workers share a port among each other, and any process of this user could join them:
                     // then two gateways would answer by chance. So it is tried without sharing first.
-                    drop(accept::bind(address, accept::Sharing::No)?);
+                    drop(accept::bind_all(address, accept::Sharing::No)?);
                 }
-                Some(accept::bind(address, accept::Sharing::Workers)?)
+                accept::bind_all(address, accept::Sharing::Workers)?
             }
         };
         self.own.insert(address.port());
-        self.held.insert(address, socket);
+        self.held.insert(address, sockets);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! across networks TLS once more inside a tunnel through the gateway. It keeps none of them: see the
 //! pools.
 
+use super::application::{ApplicationAddress, FoundApplications};
 use crate::accept::{Mark, PeerKind, dial};
 use crate::failure;
 use crate::mesh_tls::{Connected, HANDSHAKE_TIMEOUT, MeshTls};
@@ -128,13 +129,14 @@ pub(crate) enum Age {
 pub(crate) struct Connector {
     tls: Rc<MeshTls>,
     mark: Mark,
+    applications: FoundApplications,
     tasks: Tasks,
 }
 
 impl Connector {
     /// Proves itself by `tls`; sockets are marked as `mark` says.
     pub(crate) fn new(tls: Rc<MeshTls>, mark: Mark) -> Self {
-        Self { tls, mark, tasks: Tasks::new() }
+        Self { tls, mark, applications: FoundApplications::default(), tasks: Tasks::new() }
     }
 
     /// What drives connections.
@@ -142,20 +144,30 @@ impl Connector {
         &self.tasks
     }
 
-    /// TCP to `reader`.
+    /// TCP to another proxy.
     ///
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
-    pub(crate) async fn dial(&self, address: SocketAddr, reader: PeerKind) -> Result<TcpStream, Reason> {
-        dial(address, reader, self.mark, CONNECT_TIMEOUT).await.map_err(|error| connect_reason(&error))
+    pub(crate) async fn dial_proxy(&self, address: SocketAddr) -> Result<TcpStream, Reason> {
+        let dialed = dial(address, PeerKind::Proxy, self.mark, CONNECT_TIMEOUT).await;
+        dialed.map_err(|error| connect_reason(&error))
+    }
+
+    /// TCP to an application.
+    ///
+    /// # Errors
+    /// As [`Connector::dial_proxy`].
+    pub(crate) async fn dial_application(&self, to: ApplicationAddress) -> Result<TcpStream, Reason> {
+        let dialed = self.applications.dial(to, self.mark, CONNECT_TIMEOUT).await;
+        dialed.map_err(|error| connect_reason(&error))
     }
 
     /// HTTP/2 without TLS, to an application.
     ///
     /// # Errors
-    /// As [`Connector::dial`].
-    pub(crate) async fn open_plain(&self, address: SocketAddr) -> Result<Rc<Http2Connection>, Reason> {
-        let tcp = self.dial(address, PeerKind::Anyone).await?;
+    /// As [`Connector::dial_proxy`].
+    pub(crate) async fn open_plain(&self, to: ApplicationAddress) -> Result<Rc<Http2Connection>, Reason> {
+        let tcp = self.dial_application(to).await?;
         let (sender, driving) = start(tcp, &ClientOptions::default()).await?;
         self.tasks.spawn_local("http2 upstream", driving);
         let connection = Http2Connection { sender, peer: None, meeting: None, expires: None, retires: None };
@@ -167,13 +179,13 @@ impl Connector {
     /// The mesh transport, to the proxy at `address`, which must be one of `expected`.
     ///
     /// # Errors
-    /// As [`Connector::dial`]; [`Reason::TlsFailed`]. Nothing of any request was sent then.
+    /// As [`Connector::dial_proxy`]; [`Reason::TlsFailed`]. Nothing of any request was sent then.
     pub(crate) async fn open_mesh(
         &self,
         address: SocketAddr,
         expected: &[SpiffeId],
     ) -> Result<Rc<Http2Connection>, Reason> {
-        let tcp = self.dial(address, PeerKind::Proxy).await?;
+        let tcp = self.dial_proxy(address).await?;
         let connected = self.tls.connect(tcp, expected).await?;
         let expires = connected.expires();
         self.start_mesh(connected, MeshPath::Direct(address), expires).await

@@ -3,7 +3,7 @@
 //! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
 //! recently used one is leased first, so that the others may grow old and be closed.
 
-use crate::accept::PeerKind;
+use crate::upstream::application::ApplicationAddress;
 use crate::upstream::connect::{Age, Connector};
 use codec::http1::Http1Sender;
 use codec::{Body, InterimSink, SendError};
@@ -51,26 +51,26 @@ impl Http1Pool {
         Rc::new(Self { idle: RefCell::default(), idle_count: Cell::new(0), idle_max, connector })
     }
 
-    /// An idle connection to `address`, else a new one.
+    /// An idle connection to an application, else a new one.
     ///
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
-    pub(crate) async fn lease(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
-        match self.find_idle(address) {
-            Some(sender) => Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Reused }),
-            None => self.open(address).await,
+    pub(crate) async fn lease(self: &Rc<Self>, to: ApplicationAddress) -> Result<Lease, Reason> {
+        match self.find_idle(to.called) {
+            Some(sender) => Ok(Lease { pool: Rc::clone(self), address: to.called, sender, age: Age::Reused }),
+            None => self.open(to).await,
         }
     }
 
-    /// A new connection to `address`, whatever is idle.
+    /// A new connection to an application, whatever is idle.
     ///
     /// # Errors
     /// As [`Http1Pool::lease`].
-    pub(crate) async fn open(self: &Rc<Self>, address: SocketAddr) -> Result<Lease, Reason> {
-        let stream = self.connector.dial(address, PeerKind::Anyone).await?;
+    pub(crate) async fn open(self: &Rc<Self>, to: ApplicationAddress) -> Result<Lease, Reason> {
+        let stream = self.connector.dial_application(to).await?;
         let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
         self.connector.tasks().spawn_local("http1 upstream", connection);
-        Ok(Lease { pool: Rc::clone(self), address, sender, age: Age::Fresh })
+        Ok(Lease { pool: Rc::clone(self), address: to.called, sender, age: Age::Fresh })
     }
 
     fn find_idle(&self, address: SocketAddr) -> Option<Http1Sender> {

@@ -2,6 +2,7 @@
 //! TLS to the local application or a plain backend. One per key, and further ones where the other end's limit of
 //! streams is in use; whoever comes while one is being made waits for the same.
 
+use crate::upstream::application::ApplicationAddress;
 use crate::upstream::connect::{
     Age, CONNECT_TIMEOUT, Connector, Http2Connection, Meeting, MeshPath, Through,
 };
@@ -137,14 +138,14 @@ impl Http2Pool {
     ///
     /// # Errors
     /// As [`Http2Pool::lease`].
-    pub(crate) async fn lease_plain(self: &Rc<Self>, address: SocketAddr) -> Result<Leased, Reason> {
-        let key = PoolKey::Plain(address);
+    pub(crate) async fn lease_plain(self: &Rc<Self>, to: ApplicationAddress) -> Result<Leased, Reason> {
+        let key = PoolKey::Plain(to.called);
         if let Some(leased) = self.find_ready(&key, None) {
             return Ok(leased);
         }
         let open = || {
             let connector = Rc::clone(&self.connector);
-            async move { connector.open_plain(address).await }
+            async move { connector.open_plain(to).await }
         };
         Box::pin(self.wait_or_open(key, None, open)).await
     }

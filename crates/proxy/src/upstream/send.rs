@@ -1,5 +1,6 @@
 //! A request to a service or to the local application: over plain HTTP/1.1 or HTTP/2, or over the mesh.
 
+use super::application::ApplicationAddress;
 use super::attempt_error::{AttemptError, EndpointVerdict};
 use super::attempts::{self, AttemptLog, Attempted, Deadline, Repeatable, Timeouts};
 use super::connect::Age;
@@ -49,8 +50,8 @@ impl UpstreamAnswer {
 /// A port of the local application.
 #[derive(Clone, Copy)]
 pub(crate) struct LocalApplication<'a> {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
+    /// Which one.
+    pub(crate) address: ApplicationAddress,
     /// What it speaks.
     pub(crate) protocol: AppProtocol,
     /// What it had lately of requests and retries.
@@ -110,16 +111,16 @@ impl Upstream {
     /// written goes on over a new connection.
     async fn send_http1(
         &self,
-        address: SocketAddr,
+        to: ApplicationAddress,
         request: impl FnOnce() -> Request<Body>,
         interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
-        let mut lease = self.http1.lease(address).await?;
+        let mut lease = self.http1.lease(to).await?;
         let outcome = match lease.send(request(), interims).await {
             Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
                 if lease.age == Age::Reused =>
             {
-                lease = self.http1.open(address).await?;
+                lease = self.http1.open(to).await?;
                 lease.send(*request, interims).await
             }
             outcome => outcome,
@@ -132,7 +133,7 @@ impl Upstream {
                 let error = attempt_error(&error, lease.age, Alive::No);
                 if error.verdict == EndpointVerdict::StaleConnection {
                     // Connections as old as this one will have ended too.
-                    self.http1.forget(address);
+                    self.http1.forget(to.called);
                 }
                 Err(error)
             }
@@ -142,11 +143,11 @@ impl Upstream {
     /// Over HTTP/2 without TLS, for applications that want it.
     async fn send_http2(
         &self,
-        address: SocketAddr,
+        to: ApplicationAddress,
         request: impl FnOnce() -> Request<Body>,
         interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
-        let leased = self.http2.lease_plain(address).await?;
+        let leased = self.http2.lease_plain(to).await?;
         Ok(UpstreamAnswer::new(send_on(&leased, request(), interims).await?))
     }
 
@@ -204,9 +205,11 @@ impl Repeatable for Sending<'_> {
         let (upstream, target) = (self.upstream, self.target);
         match target.reach(endpoint) {
             Reach::Plain if target.protocol == Protocol::Http2 => {
-                upstream.send_http2(target.address(endpoint), request, self.interims).await
+                upstream.send_http2(target.address(endpoint).into(), request, self.interims).await
             }
-            Reach::Plain => upstream.send_http1(target.address(endpoint), request, self.interims).await,
+            Reach::Plain => {
+                upstream.send_http1(target.address(endpoint).into(), request, self.interims).await
+            }
             Reach::Native | Reach::Gateway => {
                 upstream.send_mesh(target, endpoint, request, self.interims).await
             }
@@ -259,7 +262,7 @@ impl Repeatable for Delivery<'_> {
     }
 
     fn address(&self, _index: usize) -> Option<SocketAddr> {
-        Some(self.to.address)
+        Some(self.to.address.called)
     }
 
     fn is_exclusive(&self, _index: usize) -> bool {

@@ -6,7 +6,6 @@ use super::attempts::{self, AttemptLog, Attempted, Repeatable, Timeouts};
 use super::connect::Age;
 use super::retry_state::{CONNECT, Repeat, RetryState};
 use super::{Target, Upstream};
-use crate::accept::PeerKind;
 use crate::failure;
 use crate::peer::Peer;
 use crate::snapshot::{Active, HostEntry};
@@ -123,7 +122,7 @@ impl Repeatable for Dialing<'_> {
 
     async fn attempt(&self, index: usize) -> Result<TcpStream, AttemptError> {
         let address = self.address(index).ok_or(Reason::NoEndpoint)?;
-        Ok(self.upstream.connector.dial(address, PeerKind::Proxy).await?)
+        Ok(self.upstream.connector.dial_proxy(address).await?)
     }
 
     fn address(&self, index: usize) -> Option<SocketAddr> {

@@ -55,7 +55,7 @@ pub(super) async fn relay_opaque(
 ) {
     let mut connection = TcpConnection::begin(downstream, Direction::Inbound);
     connection.host.clone_from(&target.host);
-    connection.attempts.began_at(target.application);
+    connection.attempts.began_at(target.application.called);
     let snapshot = downstream.worker.snapshot();
     connection.dry_run = dry_run_connect(downstream, &snapshot, target);
     if let Err(failure) = may_connect(downstream, &snapshot, target) {

@@ -40,7 +40,7 @@ async fn open(
 ) -> Result<Reply, Failure> {
     let target = arrive(snapshot, to, AppProtocol::Http1, downstream.peer_cluster())?;
     connection.host.clone_from(&target.host);
-    connection.attempts.began_at(target.application);
+    connection.attempts.began_at(target.application.called);
     if is_http(downstream, snapshot, &target) {
         let downstream = Rc::clone(downstream);
         return Ok(reply(move |tunnel| serve_inside(downstream, target, tunnel)));

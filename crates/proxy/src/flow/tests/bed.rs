@@ -398,7 +398,7 @@ fn endpoint(reach: Reach, cluster: &str, address: IpAddr, port: u16) -> Endpoint
     }
 }
 
-/// Runs the test called `name` again in a network of its own, where `10.244.0.0/24` is this host; there,
+/// Runs the test called `name` again in a network of its own, where `10.244.0.0/24` and `fd00:244::1` to `::3` are this host; there,
 /// `inside` is run. User namespaces must be allowed, as for the demo.
 pub(super) fn in_own_network(name: &str, inside: impl FnOnce()) {
     const ENTERED: &str = "LENO_TEST_OWN_NETWORK";
@@ -419,6 +419,9 @@ async fn set_up_loopback() {
     tokio::spawn(connection);
     // The loopback is always the first interface.
     handle.address().add(1, "10.244.0.1".parse().unwrap(), 24).execute().await.unwrap();
+    for own in ["fd00:244::1", "fd00:244::2", "fd00:244::3"] {
+        handle.address().add(1, own.parse().unwrap(), 128).execute().await.unwrap();
+    }
     let up = rtnetlink::LinkUnspec::new_with_index(1).up().build();
     handle.link().change(up).execute().await.unwrap();
 }
