@@ -11,6 +11,7 @@ use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
 use model::service::Protocol;
 use model::trust::{Proof, Voucher};
+use model::workload_host::is_workload_host;
 use model::{Hostname, Reason, TrustDomain};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -132,7 +133,7 @@ pub fn peer_cluster(proof: &Proof, cluster: &str, domain: Option<&TrustDomain>) 
 
 /// Names that mean something else in each cluster; a `GlobalService` cannot have them.
 fn is_cluster_local(host: &Hostname) -> bool {
-    host.is_within("svc.cluster.local") || host.is_within("backend.leno")
+    host.is_within("svc.cluster.local") || host.is_within("backend.leno") || is_workload_host(host)
 }
 
 /// Finds the local port that a peer of the mesh asks for, or refuses what is not this workload's, or not for this

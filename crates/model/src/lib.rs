@@ -26,6 +26,7 @@ pub mod settings;
 pub mod time;
 pub mod traffic;
 pub mod trust;
+pub mod workload_host;
 
 pub use authz::{Action, Policy};
 pub use backoff::Backoff;

@@ -27,15 +27,21 @@ use daemon::Drain;
 use decide::listener::{self, Outbound};
 use downstream::{Downstream, DownstreamSide};
 use model::service::Protocol;
+use model::workload_host::workload_host;
 use model::{Hostname, Reason};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Streams that a caller from outside may have open on one connection: the least that RFC 9113 section 6.5.2 advises,
 /// for each costs some ten kilobytes by being open. More: `REFUSED_STREAM`.
 pub(crate) const EDGE_STREAMS_MAX: u32 = 100;
+
+/// For the control plane to say whether an address is a workload's, when it is called for the first time.
+const WORKLOAD_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The host in the snapshot, or from the control plane.
 ///
@@ -106,10 +112,23 @@ async fn classify_outbound(
         Outbound::Service { host, port } => {
             Ok(Some((fetch_entry(worker, &worker.snapshot(), &host).await?, port)))
         }
-        Outbound::Passthrough => Ok(None),
+        Outbound::Passthrough => Ok(called_workload(worker, original).await),
         Outbound::Refuse(reason) => Err(reason),
         Outbound::Unknown(_) => Err(Reason::UnknownAddress),
     }
+}
+
+/// The workload of the mesh that has the address which was called, as of a headless service or by who scrapes it: the
+/// call is one by mutual TLS then, with policies and metrics, to that workload alone. Where nobody can tell, as without
+/// a control stream, the call goes on as one to outside: it is for the callee to refuse plaintext.
+async fn called_workload(worker: &Worker, original: SocketAddr) -> Option<(Arc<HostEntry>, u16)> {
+    let host = workload_host(original.ip())?;
+    let snapshot = worker.snapshot();
+    if snapshot.is_host_absent(host.as_str()) {
+        return None;
+    }
+    let entry = timeout(WORKLOAD_LOOKUP_TIMEOUT, fetch_entry(worker, &snapshot, &host)).await;
+    Some((entry.ok()?.ok()?, original.port()))
 }
 
 async fn serve_service(

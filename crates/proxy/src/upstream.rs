@@ -24,7 +24,8 @@ use decide::Dice;
 use decide::dice::Pcg;
 use http::Version;
 use model::Reason;
-use model::service::{Endpoint, Protocol, Reach, ServicePort};
+use model::service::{Endpoint, Protocol, Reach};
+use model::workload_host::is_workload_host;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -115,13 +116,13 @@ pub(crate) struct Target {
 impl Target {
     /// The service's port; `None`: it has no such port.
     pub(crate) fn new(entry: &Arc<HostEntry>, port: u16) -> Option<Self> {
-        let known: &ServicePort = entry.service.ports.iter().find(|known| known.port == port)?;
-        Some(Self {
-            entry: Arc::clone(entry),
-            port,
-            target_port: known.target_port,
-            protocol: known.protocol,
-        })
+        let (target_port, protocol) = match entry.service.ports.iter().find(|known| known.port == port) {
+            Some(known) => (known.target_port, known.protocol),
+            // Whatever it listens on, declared or not.
+            None if is_workload_host(&entry.service.host) => (port, Protocol::Undeclared),
+            None => return None,
+        };
+        Some(Self { entry: Arc::clone(entry), port, target_port, protocol })
     }
 
     /// Where the application is at `endpoint`, which is of this network.

@@ -4,11 +4,12 @@ use crate::names::names;
 use crate::units::host::{find_host, find_slices};
 use crate::units::{
     Topic, UnitKey, WorldReader, edge_gateway, exported_hosts, exports, inbound, is_east_west, on_gateway,
-    on_group, on_host, settings_in_force, subscription,
+    on_group, on_host, settings_in_force, subscription, workload_endpoints, workload_service,
 };
 use crate::world::World;
 use model::route::RouteRule;
 use model::service::{EndpointSlice, Service};
+use model::workload_host::is_workload_host;
 use model::{Hostname, MeshSettings, Resource, ResourceKey, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +35,11 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
                 keys.insert(ResourceKey::Settings);
             }
             keys.extend(world.inputs().trust.keys().cloned().map(ResourceKey::Trust));
+        }
+        Subscription::Host(host) if is_workload_host(host) => {
+            if workload_service(host, read).is_some() {
+                keys.extend([ResourceKey::Service(host.clone()), ResourceKey::Slice(host.clone(), 0)]);
+            }
         }
         Subscription::Host(host) => {
             host_members(host, read, &mut keys);
@@ -111,12 +117,18 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
         ResourceKey::Names => Resource::Names(names(read)),
         ResourceKey::Settings => Resource::Settings(settings_in_force(read)),
         ResourceKey::Trust(domain) => Resource::Trust(world.inputs().trust.get(domain)?.clone()),
+        ResourceKey::Service(host) if is_workload_host(host) => {
+            Resource::Service(workload_service(host, read)?)
+        }
         ResourceKey::Service(host) => {
             let service = find_host(host, read)?.service.clone();
             Resource::Service(Service { address: read.address(host), ..service })
         }
         ResourceKey::Slice(host, index) => {
-            let endpoints = Arc::clone(find_slices(host, read)?.find(*index)?);
+            let endpoints = match is_workload_host(host) {
+                true => workload_endpoints(host, read).filter(|_| *index == 0)?,
+                false => Arc::clone(find_slices(host, read)?.find(*index)?),
+            };
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
         ResourceKey::Rule { .. } => Resource::Rule(Arc::clone(find_rule(key, read)?)),

@@ -24,6 +24,7 @@ mod service;
 mod service_namespace;
 mod traffic_policy;
 mod workload_group;
+mod workload_host;
 
 pub(crate) use authorization_policy::{on_gateway, on_group};
 pub(crate) use compile::Recompiled;
@@ -35,6 +36,7 @@ pub(crate) use read::WorldReader;
 pub(crate) use traffic_policy::on_host;
 pub use workload_group::CompiledGroup;
 pub(crate) use workload_group::identity;
+pub(crate) use workload_host::{workload_endpoints, workload_service};
 
 use crate::world::graph::Graph;
 use crate::world::inputs::{Inputs, Pair};

@@ -48,10 +48,13 @@ fn t06_a_host_without_a_proxy_is_let_in_as_long_as_the_mode_says_so() {
     let set_with_callers = |mode: &str| demo.change("west", "client", || set(mode));
 
     is_kept_out(1.0);
+    // A workload that calls the address of another one is in the mesh all the same.
+    assert_eq!(demo.curl("west/client", &[PAST_THE_MESH]).0, 200);
+    wait_until("its identity is proved", || served(&demo, Some(CLIENT)) == 1);
     set("PERMISSIVE");
     is_let_in();
     mesh_is_served();
-    wait_until("both are told of", || served(&demo, None) >= 1 && served(&demo, Some(CLIENT)) >= 10);
+    wait_until("both are told of", || served(&demo, None) >= 1 && served(&demo, Some(CLIENT)) >= 11);
 
     set_with_callers("DISABLE");
     is_let_in();

@@ -180,8 +180,7 @@ fn is_stranded(downstream: &Downstream) -> bool {
     let snapshot = downstream.worker.snapshot();
     match &downstream.side {
         DownstreamSide::Application { host, port } => {
-            let entry = snapshot.host(host.as_str());
-            !entry.is_some_and(|entry| entry.service.ports.iter().any(|known| known.port == *port))
+            snapshot.host(host.as_str()).is_none_or(|entry| Target::new(entry, *port).is_none())
         }
         DownstreamSide::Edge { at, .. } => {
             let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);

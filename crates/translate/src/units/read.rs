@@ -7,7 +7,7 @@ use api::Object;
 use model::federation::{Export, RemoteCluster};
 use model::{Hostname, ObjectRef, Origin};
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// The world as it is. For each unit there is a method of its name that finds its output (`units!`).
@@ -110,6 +110,11 @@ impl<'w> WorldReader<'w> {
     pub(crate) fn workloads_of(&self, group: &Pair) -> impl Iterator<Item = &'w JoinedWorkload> {
         self.note(|| Fact::Workloads(group.clone()));
         self.inputs.workloads_of(group)
+    }
+
+    /// The workload at an address; of several, one that may be chosen. Not noted.
+    pub(crate) fn workload_at(&self, address: IpAddr) -> Option<&'w JoinedWorkload> {
+        self.inputs.workload_at(address)
     }
 
     /// What other clusters say of a host, sorted by cluster.

@@ -161,7 +161,7 @@ impl Unit for ServiceEndpointsUnit {
     }
 }
 
-fn native(
+pub(super) fn native(
     workload: &JoinedWorkload,
     group: &CompiledGroup,
     place: &LocalCluster,

@@ -9,6 +9,7 @@ use crate::world::inputs::{JoinedWorkload, find_export};
 use api::Object;
 use api::object::ByName;
 use model::federation::RemoteCluster;
+use model::workload_host::workload_host;
 use model::{ObjectRef, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,6 +17,12 @@ use std::sync::Arc;
 impl World {
     /// Takes in one change. Cost grows with what the change concerns, not with the mesh.
     pub fn apply(&mut self, change: WorldChange) -> Touched {
+        let mut touched = self.take_in(change);
+        self.touch_workload_hosts(&mut touched);
+        touched
+    }
+
+    fn take_in(&mut self, change: WorldChange) -> Touched {
         match change {
             WorldChange::Object(object) => {
                 let name = object.object.clone();
@@ -23,9 +30,11 @@ impl World {
             }
             WorldChange::ObjectGone(object) => self.object_changed(&object, None),
             WorldChange::Workload(workload) => {
-                let group = workload.group();
+                let (group, address) = (workload.group(), workload.address);
                 let old = self.inputs.put_workload(workload);
-                self.workloads_changed(old, Some(Fact::Workloads(group)))
+                let mut touched = self.workloads_changed(old, Some(Fact::Workloads(group)));
+                touched.extend(workload_host(address).map(Subscription::Host));
+                touched
             }
             WorldChange::WorkloadGone(uid) => {
                 let old = self.inputs.remove_workload(&uid);
@@ -74,8 +83,23 @@ impl World {
     }
 
     fn workloads_changed(&mut self, old: Option<JoinedWorkload>, new: Option<Fact>) -> Touched {
+        let host = old.as_ref().and_then(|old| workload_host(old.address));
         let old = old.map(|old| Fact::Workloads(old.group())).filter(|old| new.as_ref() != Some(old));
-        self.recompute(old.into_iter().chain(new).collect(), BTreeSet::new())
+        let mut touched = self.recompute(old.into_iter().chain(new).collect(), BTreeSet::new());
+        touched.extend(host.map(Subscription::Host));
+        touched
+    }
+
+    /// What a group's workloads take is also told to who calls one of them by its address (`units/workload_host.rs`).
+    fn touch_workload_hosts(&self, touched: &mut Touched) {
+        let groups = touched.iter().filter_map(|subscription| match subscription {
+            Subscription::Inbound { namespace, group } => Some((namespace.clone(), group.clone())),
+            _ => None,
+        });
+        let workloads = groups.flat_map(|group| self.inputs.workloads_of(&group).collect::<Vec<_>>());
+        let hosts = workloads.filter_map(|workload| workload_host(workload.address));
+        let hosts: Vec<_> = hosts.map(Subscription::Host).collect();
+        touched.extend(hosts);
     }
 
     fn remote_changed(&mut self, old: Option<&RemoteCluster>, new: Option<&RemoteCluster>) -> Touched {

@@ -65,6 +65,8 @@ pub(crate) struct Inputs {
     pub(crate) workloads: BTreeMap<(Pair, Arc<str>), JoinedWorkload>,
     /// The group of each uid.
     pub(crate) group_of_uid: BTreeMap<Arc<str>, Pair>,
+    /// Uids by address: a host that was started anew has two for a while.
+    uids_at: BTreeSet<(IpAddr, Arc<str>)>,
     pub(crate) remotes: BTreeMap<Arc<str>, RemoteCluster>,
     pub(crate) trust: BTreeMap<Arc<str>, TrustBundle>,
     pub(crate) addresses: Addresses,
@@ -78,6 +80,7 @@ impl Inputs {
             refused: BTreeMap::new(),
             workloads: BTreeMap::new(),
             group_of_uid: BTreeMap::new(),
+            uids_at: BTreeSet::new(),
             remotes: BTreeMap::new(),
             trust: BTreeMap::new(),
             addresses: Addresses::default(),
@@ -103,17 +106,27 @@ impl Inputs {
         all.take_while(move |((of, _), _)| of == group).map(|(_, workload)| workload)
     }
 
+    /// The workload at an address; of several, one that may be chosen.
+    pub(crate) fn workload_at(&self, address: IpAddr) -> Option<&JoinedWorkload> {
+        let all = self.uids_at.range((address, Arc::from(""))..);
+        let here = all.take_while(|(at, _)| *at == address).filter_map(|(_, uid)| self.workload(uid));
+        here.min_by_key(|workload| workload.state != EndpointState::Ready)
+    }
+
     /// Puts one in; the one of this uid before it.
     pub(crate) fn put_workload(&mut self, workload: JoinedWorkload) -> Option<JoinedWorkload> {
         let old = self.remove_workload(&workload.uid);
         self.group_of_uid.insert(workload.uid.clone(), workload.group());
+        self.uids_at.insert((workload.address, workload.uid.clone()));
         self.workloads.insert((workload.group(), workload.uid.clone()), workload);
         old
     }
 
     pub(crate) fn remove_workload(&mut self, uid: &Arc<str>) -> Option<JoinedWorkload> {
         let group = self.group_of_uid.remove(uid)?;
-        self.workloads.remove(&(group, uid.clone()))
+        let workload = self.workloads.remove(&(group, uid.clone()))?;
+        self.uids_at.remove(&(workload.address, uid.clone()));
+        Some(workload)
     }
 
     /// The other clusters; what comes back of our own is no news.

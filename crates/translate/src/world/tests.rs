@@ -10,6 +10,7 @@ mod ports;
 mod property;
 mod scale;
 mod table;
+mod workload_host;
 
 /// A world of cluster `west` in trust domain `leno.test`, with these documents in file `f.yaml`.
 fn world(documents: &str) -> World {

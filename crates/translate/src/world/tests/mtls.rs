@@ -4,6 +4,7 @@ use super::*;
 use model::Code;
 use model::mtls::MtlsMode::{self, Disable, Permissive, Strict};
 use model::service::Reach;
+use model::workload_host::workload_host;
 
 const HOST: &str = "shop.default.svc.cluster.local";
 
@@ -119,9 +120,14 @@ fn only_those_are_told_whom_it_concerns() {
     let mut world = shop("");
     let inbound = |group: &str| Subscription::Inbound { namespace: "default".into(), group: group.into() };
     let host = Subscription::Host(Hostname::parse(HOST).unwrap());
+    // Of those who call the workload's address.
+    let by_address = Subscription::Host(workload_host([10, 0, 0, 1].into()).unwrap());
     let mut change = |spec: &str| {
         let (objects, _) = api::parse::documents(&says("default", "own", spec), "f.yaml");
-        world.apply(WorldChange::Object(Arc::new(objects[0].clone())))
+        let mut touched = world.apply(WorldChange::Object(Arc::new(objects[0].clone())));
+        let is_told = touched.remove(&by_address);
+        assert_eq!(is_told, touched.contains(&inbound("shop")));
+        touched
     };
     let of_one =
         |mode: &str| format!("{{selector: {{matchLabels: {{version: v1}}}}, mtls: {{mode: {mode}}}}}");
