@@ -23,11 +23,10 @@ pub enum OpenStreams {
     Cut,
 }
 
-/// Judges the streams of a connection whose peer opened it with a certificate that expires at `opened`. `proven` is
-/// when the newest certificate expires that the same peer has shown in a handshake; `None`: who is the same peer
-/// cannot be told.
-pub fn open_streams(opened: Instant, proven: Option<Instant>, now: Instant) -> OpenStreams {
-    let until = proven.map_or(opened, |proven| proven.max(opened)) + EXPIRED_GRACE;
+/// Judges the streams of a connection. `proven` is when the newest certificate expires that its peer has shown in a
+/// handshake, be it that of this connection or a later one.
+pub fn open_streams(proven: Instant, now: Instant) -> OpenStreams {
+    let until = proven + EXPIRED_GRACE;
     if now < until { OpenStreams::GoOn { until } } else { OpenStreams::Cut }
 }
 

@@ -21,6 +21,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// What a server asks of its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum Clients {
 #[derive(Clone)]
 pub struct Identity {
     trust: Arc<ArcSwap<Trust>>,
+    /// How often that was replaced.
+    trust_changes: Arc<watch::Sender<u64>>,
     svid: Arc<ArcSwapOption<Svid>>,
     watch: Arc<ValidityWatch>,
     wall: Wall,
@@ -76,6 +79,7 @@ impl Identity {
     pub fn new(trust: Vec<TrustBundle>) -> Self {
         Self {
             trust: Arc::new(ArcSwap::from_pointee(Trust::new(trust))),
+            trust_changes: Arc::default(),
             svid: Arc::default(),
             watch: Arc::default(),
             wall: Wall(Arc::new(SystemTime::now)),
@@ -97,9 +101,19 @@ impl Identity {
         self.svid.store(Some(Arc::new(svid)));
     }
 
-    /// Replaces all trust bundles; open connections are not touched.
+    /// Replaces all trust bundles. Whoever holds connections open hears of it by [`Identity::trust_changes`].
     pub fn set_trust(&self, trust: Vec<TrustBundle>) {
+        // They come with every renewal, and are the same nearly always.
+        if is_same(&trust, self.trust.load().bundles()) {
+            return;
+        }
         self.trust.store(Arc::new(Trust::new(trust)));
+        self.trust_changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Counts how often the trust bundles were replaced. What was proved before a change may not hold after it.
+    pub fn trust_changes(&self) -> watch::Receiver<u64> {
+        self.trust_changes.subscribe()
     }
 
     /// The current certificate; `None` before the first was installed.
@@ -232,6 +246,11 @@ pub fn client_config_for(roots: RootCertStore) -> Arc<ClientConfig> {
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Arc::new(config)
+}
+
+/// Whether both have the same bundles, in whatever order.
+fn is_same(one: &[TrustBundle], other: &[TrustBundle]) -> bool {
+    one.len() == other.len() && one.iter().all(|bundle| other.contains(bundle))
 }
 
 /// What TLS libraries want as the server's name. It is neither sent nor checked.

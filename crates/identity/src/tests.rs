@@ -460,7 +460,13 @@ async fn rotation_keeps_connections_and_shows_the_new_certificate_to_new_ones() 
     let fresh = new.svid(BOB);
     let leaf = fresh.chain()[0].clone();
     bob.install(fresh);
+    let changes = bob.trust_changes();
+    let mut same = bob.bundles();
+    same.reverse();
+    bob.set_trust(same);
+    assert!(!changes.has_changed().unwrap());
     bob.set_trust(vec![bundle("a.test", &[&new])]);
+    assert!(changes.has_changed().unwrap());
     alice.install(new.svid(ALICE));
     far.write_all(b"still here").await.unwrap();
     let mut read = [0; 10];

@@ -1,17 +1,19 @@
 //! TLS of the mesh, both directions: handshakes, and the peer that each proves. Trust and keys are `identity`'s.
 
 use crate::peer::Peer;
-use crate::proven::{PeerValidity, ProvenPeers};
+use crate::proven::{Handshake, PeerValidity, ProvenPeers};
 use codec::Io;
 use daemon::clock::Clock;
+use decide::reauthentication::OpenStreams;
 use identity::{Clients, Expect, Identity};
 use model::trust::Proof;
 use model::{Reason, SpiffeId};
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 /// From the first byte of a TLS handshake to its end, on either side. Longer: the connection is closed.
@@ -75,8 +77,7 @@ impl MeshTls {
         let shaken = timeout(HANDSHAKE_TIMEOUT, accepting).await;
         let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
         let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
-        let proof = self.identity.proof(certificates).ok_or(Reason::PeerUntrusted)?;
-        let validity = self.proven.record(&proof, self.at(proof.expires));
+        let (proof, validity) = self.judge(certificates).ok_or(Reason::PeerUntrusted)?;
         // It has ended its handshake, so it has accepted ours.
         validity.was_shown(own_expires);
         Ok(Accepted { validity, proof, tls })
@@ -99,10 +100,36 @@ impl MeshTls {
             Err(_) => return Err(Reason::ConnectTimeout),
         };
         let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::TlsFailed)?;
-        let proof = self.identity.proof(certificates).ok_or(Reason::TlsFailed)?;
-        let validity = self.proven.record(&proof, self.at(proof.expires));
+        let (proof, validity) = self.judge(certificates).ok_or(Reason::TlsFailed)?;
         let peer = Peer::new(proof.id, proof.uid.as_deref(), None);
         Ok(Connected { tls, peer, validity, own_expires })
+    }
+
+    /// What a handshake has proved; `None`: nothing.
+    fn judge(&self, certificates: &[CertificateDer<'static>]) -> Option<(Proof, PeerValidity)> {
+        // Before it is believed: what changes meanwhile is looked at again.
+        let trust = *self.identity.trust_changes().borrow();
+        let proof = self.identity.proof(certificates)?;
+        let (certificates, expires) = (certificates.to_vec(), self.at(proof.expires));
+        let validity = self.proven.record(&proof, Handshake { certificates, expires, trust });
+        Some((proof, validity))
+    }
+
+    /// Waits until the other end of a connection would not be let in again, and tells why.
+    pub(crate) async fn until_refused(&self, validity: &PeerValidity) -> Reason {
+        let mut changes = self.identity.trust_changes();
+        loop {
+            let trust = *changes.borrow_and_update();
+            // Trust is today's; that its certificate may have expired is judged below.
+            if !validity.is_trusted(trust, |certificates| self.identity.shown(certificates).is_some()) {
+                return Reason::PeerUntrusted;
+            }
+            let OpenStreams::GoOn { until } = validity.open_streams() else { return Reason::PeerExpired };
+            tokio::select! {
+                () = sleep_until(Instant::from_std(until)) => {}
+                Ok(()) = changes.changed() => {}
+            }
+        }
     }
 
     /// When the certificate ends that is shown now; without one, nothing was.

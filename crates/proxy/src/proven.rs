@@ -9,9 +9,10 @@ mod tests;
 use decide::reauthentication::{OpenStreams, Shown, is_handshake_due, open_streams};
 use model::SpiffeId;
 use model::trust::{Proof, Voucher};
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// Records of peers that are gone are swept once at least this many are held.
 const SWEPT_AT_LEAST: usize = 64;
@@ -46,67 +47,94 @@ struct Remembered {
 }
 
 impl ProvenPeers {
-    /// A handshake has proved this, which holds until `expires`.
-    pub(crate) fn record(&self, proof: &Proof, expires: Instant) -> PeerValidity {
-        PeerValidity { expires, peer: PeerKey::of(proof).map(|key| self.peer(key, expires)) }
+    /// A handshake has proved this.
+    pub(crate) fn record(&self, proof: &Proof, shown: Handshake) -> PeerValidity {
+        let expires = shown.expires;
+        let peer = match PeerKey::of(proof) {
+            Some(key) => self.peer(key, shown),
+            // Nothing that is shown later counts for it.
+            None => Arc::new(ProvenPeer::new(proof.id.clone(), None, shown)),
+        };
+        PeerValidity { expires, peer }
     }
 
-    fn peer(&self, key: PeerKey, expires: Instant) -> Arc<ProvenPeer> {
+    fn peer(&self, key: PeerKey, shown: Handshake) -> Arc<ProvenPeer> {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = remembered.by_key.get(&key).and_then(Weak::upgrade) {
-            known.saw(expires);
+            known.newest().update(shown);
             return known;
         }
         if remembered.by_key.len() >= remembered.sweep_at.max(SWEPT_AT_LEAST) {
             remembered.by_key.retain(|_, peer| peer.strong_count() > 0);
             remembered.sweep_at = remembered.by_key.len().saturating_mul(2);
         }
-        let fresh = Arc::new(ProvenPeer::new(key.clone(), expires));
+        let fresh = Arc::new(ProvenPeer::new(key.id.clone(), Some(key.uid.clone()), shown));
         remembered.by_key.insert(key, Arc::downgrade(&fresh));
         fresh
     }
 }
 
-/// One peer: until when the newest certificates are good that it and this proxy have shown each other.
+/// What a peer has shown in a handshake.
+pub(crate) struct Handshake {
+    /// Its certificates, leaf first.
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
+    /// When the leaf ends.
+    pub(crate) expires: Instant,
+    /// Under which trust it was believed, counted by `Identity::trust_changes`.
+    pub(crate) trust: u64,
+}
+
+/// One peer, and the newest that it and this proxy have shown each other.
 pub(crate) struct ProvenPeer {
-    key: PeerKey,
-    shown: Mutex<Shown>,
+    id: SpiffeId,
+    /// `None`: this is of one connection alone.
+    uid: Option<Arc<str>>,
+    newest: Mutex<Newest>,
+}
+
+struct Newest {
+    shown: Shown,
+    certificates: Vec<CertificateDer<'static>>,
+    /// Under which trust they were judged last.
+    trust: u64,
+    is_trusted: bool,
+}
+
+impl Newest {
+    fn update(&mut self, Handshake { certificates, expires, trust }: Handshake) {
+        let theirs = expires.into_std();
+        if theirs > self.shown.theirs {
+            self.shown.theirs = theirs;
+            (self.certificates, self.trust, self.is_trusted) = (certificates, trust, true);
+        }
+    }
 }
 
 impl ProvenPeer {
-    fn new(key: PeerKey, theirs: Instant) -> Self {
+    fn new(id: SpiffeId, uid: Option<Arc<str>>, shown: Handshake) -> Self {
+        let Handshake { certificates, expires, trust } = shown;
         // Of ours nothing is known to have been accepted yet.
-        let shown = Shown { theirs: theirs.into_std(), ours: Instant::now().into_std() };
-        Self { key, shown: Mutex::new(shown) }
+        let shown = Shown { theirs: expires.into_std(), ours: Instant::now().into_std() };
+        Self { id, uid, newest: Mutex::new(Newest { shown, certificates, trust, is_trusted: true }) }
     }
 
     /// Who it is.
     pub(crate) fn id(&self) -> &SpiffeId {
-        &self.key.id
+        &self.id
     }
 
     /// Its registration.
-    pub(crate) fn uid(&self) -> &Arc<str> {
-        &self.key.uid
+    pub(crate) fn uid(&self) -> Option<&Arc<str>> {
+        self.uid.as_ref()
     }
 
     /// Whether a caller is to shake hands with it anew, when what it would show expires at `own`.
     pub(crate) fn is_handshake_due(&self, own: Instant) -> bool {
-        is_handshake_due(*self.shown(), own.into_std(), Instant::now().into_std())
+        is_handshake_due(self.newest().shown, own.into_std(), Instant::now().into_std())
     }
 
-    fn saw(&self, theirs: Instant) {
-        let mut shown = self.shown();
-        shown.theirs = shown.theirs.max(theirs.into_std());
-    }
-
-    fn was_shown(&self, ours: Instant) {
-        let mut shown = self.shown();
-        shown.ours = shown.ours.max(ours.into_std());
-    }
-
-    fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,8 +142,7 @@ impl ProvenPeer {
 #[derive(Clone)]
 pub(crate) struct PeerValidity {
     expires: Instant,
-    /// `None`: nothing that is shown later counts for it.
-    peer: Option<Arc<ProvenPeer>>,
+    peer: Arc<ProvenPeer>,
 }
 
 impl PeerValidity {
@@ -124,26 +151,33 @@ impl PeerValidity {
         self.expires
     }
 
-    /// Whose fresh handshakes count for it.
-    pub(crate) fn peer(&self) -> Option<&Arc<ProvenPeer>> {
-        self.peer.as_ref()
+    /// Whose handshakes count for it.
+    pub(crate) fn peer(&self) -> &Arc<ProvenPeer> {
+        &self.peer
     }
 
     /// The peer has accepted a certificate of ours that is good until `ours`.
     pub(crate) fn was_shown(&self, ours: Instant) {
-        if let Some(peer) = &self.peer {
-            peer.was_shown(ours);
-        }
+        let mut newest = self.peer.newest();
+        newest.shown.ours = newest.shown.ours.max(ours.into_std());
     }
 
-    /// Waits until nothing of the connection may go on.
-    pub(crate) async fn ended(&self) {
-        loop {
-            let proven = self.peer.as_ref().map(|peer| peer.shown().theirs);
-            match open_streams(self.expires.into_std(), proven, Instant::now().into_std()) {
-                OpenStreams::GoOn { until } => sleep_until(Instant::from_std(until)).await,
-                OpenStreams::Cut => return,
-            }
+    /// Whether the newest that the peer has shown is trusted still, under the trust of this number: `judge` is asked
+    /// once for each.
+    pub(crate) fn is_trusted(
+        &self,
+        trust: u64,
+        judge: impl FnOnce(&[CertificateDer<'static>]) -> bool,
+    ) -> bool {
+        let newest = &mut *self.peer.newest();
+        if newest.trust != trust {
+            (newest.trust, newest.is_trusted) = (trust, judge(&newest.certificates));
         }
+        newest.is_trusted
+    }
+
+    /// What becomes of what is open on it.
+    pub(crate) fn open_streams(&self) -> OpenStreams {
+        open_streams(self.peer.newest().shown.theirs, Instant::now().into_std())
     }
 }

@@ -190,12 +190,12 @@ impl Downstream {
         }
     }
 
-    /// Waits until nothing of it may go on. When its certificate expires, it takes no new streams; those that are
-    /// open (tunnels, long responses) go on for as long as the peer proves itself anew, and an hour more. Then they are
-    /// cut, and the connection counts as refused.
-    pub(crate) async fn grace_expired(&self) {
+    /// Waits until nothing of it may go on, and tells why. When its certificate expires, it takes no new streams; those
+    /// that are open (tunnels, long responses) go on for as long as the peer proves itself anew, and an hour more, but
+    /// no longer than it is trusted. Then they are cut, and the connection counts as refused.
+    pub(crate) async fn until_refused(&self) -> Reason {
         match self.validity() {
-            Some(validity) => validity.ended().await,
+            Some(validity) => self.worker.tls.until_refused(validity).await,
             None => pending().await,
         }
     }

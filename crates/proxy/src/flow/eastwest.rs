@@ -79,7 +79,7 @@ pub(super) async fn forward(
                         let cut = async {
                             tokio::select! {
                                 failure = policy::until_denied(&downstream.worker, may) => failure,
-                                () = downstream.grace_expired() => Reason::PeerExpired.into(),
+                                reason = downstream.until_refused() => reason.into(),
                             }
                         };
                         connection.carry(tunnel, upstream, cut).await;

@@ -66,9 +66,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         // First, so that tunnels, which end at the same moment, tell of it before they are cut.
         biased;
         served = codec::http2::serve_with_interims(stream, &options, downstream.drain_requested(), service) => served,
-        () = downstream.grace_expired() => {
-            return downstream.refused(Reason::PeerExpired);
-        }
+        reason = downstream.until_refused() => return downstream.refused(reason),
     };
     if let Err(error) = served {
         downstream.report(&error);

@@ -18,11 +18,21 @@ fn west() -> Voucher {
 /// hundred.
 async fn goes_on_after(proof: Proof, opened: Proof) -> u64 {
     let (peers, start) = (ProvenPeers::default(), Instant::now());
-    let connection = peers.record(&opened, start + 10 * MINUTE);
-    let fresh = peers.record(&proof, start + 100 * MINUTE);
+    let connection = peers.record(&opened, until(start + 10 * MINUTE));
+    let fresh = peers.record(&proof, until(start + 100 * MINUTE));
     drop(fresh);
-    connection.ended().await;
+    ended(&connection).await;
     start.elapsed().as_secs() / 60
+}
+
+fn until(expires: Instant) -> Handshake {
+    Handshake { certificates: Vec::new(), expires, trust: 0 }
+}
+
+async fn ended(connection: &PeerValidity) {
+    while let OpenStreams::GoOn { until } = connection.open_streams() {
+        tokio::time::sleep_until(Instant::from_std(until)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,11 +59,11 @@ async fn only_the_same_workload_counts() {
 async fn a_later_handshake_counts_too() {
     let (peers, start) = (ProvenPeers::default(), Instant::now());
     let client = proof("client", west(), Some("a"));
-    let connection = peers.record(&client, start + 10 * MINUTE);
-    peers.record(&client, start + 20 * MINUTE);
-    let mut ended = std::pin::pin!(connection.ended());
+    let connection = peers.record(&client, until(start + 10 * MINUTE));
+    peers.record(&client, until(start + 20 * MINUTE));
+    let mut ended = std::pin::pin!(ended(&connection));
     assert!(tokio::time::timeout(75 * MINUTE, &mut ended).await.is_err());
-    peers.record(&client, start + 90 * MINUTE);
+    peers.record(&client, until(start + 90 * MINUTE));
     ended.await;
     assert_eq!(start.elapsed(), 150 * MINUTE);
 }
@@ -63,13 +73,13 @@ async fn a_handshake_is_due_until_both_have_shown_something_newer() {
     let (peers, start) = (ProvenPeers::default(), Instant::now());
     let (old, new) = (start + 10 * MINUTE, start + 15 * MINUTE);
     let shop = proof("shop", west(), Some("a"));
-    let opened = peers.record(&shop, old);
+    let opened = peers.record(&shop, until(old));
     opened.was_shown(old);
-    let peer = opened.peer().unwrap();
+    let peer = opened.peer();
     assert!(!peer.is_handshake_due(new));
     tokio::time::advance(10 * MINUTE - Duration::from_secs(5)).await;
     assert!(peer.is_handshake_due(new));
-    let fresh = peers.record(&shop, new);
+    let fresh = peers.record(&shop, until(new));
     // It may yet refuse our certificate.
     assert!(peer.is_handshake_due(new));
     fresh.was_shown(new);
@@ -79,14 +89,29 @@ async fn a_handshake_is_due_until_both_have_shown_something_newer() {
 #[tokio::test]
 async fn what_is_remembered_is_bounded_by_what_is_open() {
     let (peers, now) = (ProvenPeers::default(), Instant::now());
-    let open: Vec<_> =
-        (0..10).map(|at| peers.record(&proof("client", west(), Some(&format!("open-{at}"))), now)).collect();
+    let client = |uid: &str| proof("client", west(), Some(uid));
+    let open: Vec<_> = (0..10).map(|at| peers.record(&client(&format!("open-{at}")), until(now))).collect();
     for at in 0..10_000 {
-        peers.record(&proof("client", west(), Some(&at.to_string())), now);
+        peers.record(&client(&at.to_string()), until(now));
     }
     let remembered = peers.0.lock().unwrap();
     assert!(remembered.by_key.len() <= 2 * SWEPT_AT_LEAST, "{}", remembered.by_key.len());
-    for at in &open {
-        assert!(remembered.by_key.contains_key(&at.peer().unwrap().key));
+    for peer in open.iter().map(PeerValidity::peer) {
+        let key = PeerKey::of(&client(peer.uid().unwrap())).unwrap();
+        assert!(remembered.by_key.contains_key(&key));
     }
+}
+
+/// It is judged once for each change, and what was shown since was judged by whoever shook hands.
+#[tokio::test]
+async fn trust_that_changes_is_asked_about_once() {
+    let (peers, now) = (ProvenPeers::default(), Instant::now());
+    let client = proof("client", west(), Some("a"));
+    let connection = peers.record(&client, until(now));
+    assert!(connection.is_trusted(0, |_| panic!("nothing has changed")));
+    assert!(connection.is_trusted(1, |_| true));
+    assert!(!connection.is_trusted(2, |_| false));
+    assert!(!connection.is_trusted(2, |_| panic!("it was judged")));
+    peers.record(&client, Handshake { trust: 2, ..until(now + MINUTE) });
+    assert!(connection.is_trusted(2, |_| panic!("it was judged")));
 }

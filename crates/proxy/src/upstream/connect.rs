@@ -63,8 +63,16 @@ pub(crate) struct Http2Connection {
 pub(crate) struct Meeting {
     /// Who it is.
     pub(crate) peer: Arc<ProvenPeer>,
+    /// Its registration.
+    pub(crate) uid: Arc<str>,
     /// How it was reached.
     pub(crate) path: MeshPath,
+}
+
+impl Meeting {
+    fn new(peer: &Arc<ProvenPeer>, path: MeshPath) -> Option<Self> {
+        Some(Self { peer: Arc::clone(peer), uid: Arc::clone(peer.uid()?), path })
+    }
 }
 
 /// How a proxy is reached.
@@ -241,8 +249,8 @@ impl Connector {
         };
         let Connected { tls, peer, validity, own_expires } = with;
         let (sender, driving) = start(tls, &options).await?;
-        let meeting = validity.peer().map(|peer| Meeting { peer: Arc::clone(peer), path });
-        let watching = watch(sender.clone(), Rc::clone(&peer), validity, own_expires);
+        let meeting = Meeting::new(validity.peer(), path);
+        let watching = watch(sender.clone(), Rc::clone(&self.tls), validity, own_expires);
         self.tasks.spawn_local("http2 upstream", async move {
             tokio::select! {
                 biased;
@@ -266,16 +274,17 @@ async fn start<I: Io>(
     codec::http2::connect(io, options).await.map_err(|_| Reason::ConnectFailed)
 }
 
-/// Ends when nothing on the connection may go on: its callee has not proved itself anew for too long.
-async fn watch(sender: Http2Sender, peer: Rc<Peer>, validity: PeerValidity, own_expires: Instant) {
+/// Ends when nothing on the connection may go on: its callee has not proved itself anew for too long, or is not trusted
+/// any longer.
+async fn watch(sender: Http2Sender, tls: Rc<MeshTls>, validity: PeerValidity, own_expires: Instant) {
     // In TLS 1.3 a caller is done with the handshake before its certificate was looked at; the first frame tells.
     let is_settled = timeout(HANDSHAKE_TIMEOUT, sender.settled()).await.is_ok();
     if is_settled && !sender.is_closed() {
         validity.was_shown(own_expires);
     }
     drop(sender);
-    validity.ended().await;
-    tracing::warn!(callee = %peer.id, "cut: the callee's certificate has long expired, and it has shown no newer one");
+    let reason = tls.until_refused(&validity).await.row().code;
+    tracing::warn!(callee = %validity.peer().id(), reason, "cut: the callee would not be believed again");
 }
 
 /// What a failed `connect` means.

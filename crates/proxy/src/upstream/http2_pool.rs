@@ -332,18 +332,18 @@ impl Http2Pool {
     }
 
     /// Opens a connection to a peer for its handshake alone.
-    async fn meet_anew(self: &Rc<Self>, Meeting { peer, path }: Meeting) {
+    async fn meet_anew(self: &Rc<Self>, Meeting { peer, uid, path }: Meeting) {
         let expected = std::slice::from_ref(peer.id());
         let met = match path {
             MeshPath::Direct(address) => self.connector.open_mesh(address, expected).await,
-            MeshPath::Through(through) => self.open_through(through, Some(peer.uid()), expected).await,
+            MeshPath::Through(through) => self.open_through(through, Some(&uid), expected).await,
         };
         match met {
             // Until its first frame it may not have accepted our certificate.
             Ok(connection) => drop(timeout_at(deadline(), connection.sender.settled()).await),
             Err(reason) => {
                 let (callee, reason) = (peer.id(), reason.row().code);
-                tracing::info!(%callee, uid = %peer.uid(), reason, "a long connection could not be proved anew yet");
+                tracing::info!(%callee, %uid, reason, "a long connection could not be proved anew yet");
             }
         }
     }

@@ -75,7 +75,7 @@ pub(super) async fn relay_opaque(
 }
 
 /// Carries bytes until their end, until a policy comes into force that would not have let them in, or until
-/// the caller's certificate has long expired.
+/// the caller itself would not be let in again.
 pub(super) async fn carry(
     downstream: &Downstream,
     target: &InboundTarget,
@@ -87,7 +87,7 @@ pub(super) async fn carry(
     let cut = async {
         tokio::select! {
             failure = policy::until_denied(&downstream.worker, may) => failure,
-            () = downstream.grace_expired() => Reason::PeerExpired.into(),
+            reason = downstream.until_refused() => reason.into(),
         }
     };
     connection.carry(down, up, cut).await;

@@ -17,13 +17,15 @@ impl Authority {
 
     /// An identity in trust domain `leno.demo` with a certificate for `account`.
     pub(super) fn identity(&self, account: &str) -> Identity {
-        let bundle = TrustBundle {
-            trust_domain: TrustDomain::parse("leno.demo").unwrap(),
-            roots: vec![self.0.root_der()],
-        };
-        let identity = Identity::new(vec![bundle]);
+        let identity = Identity::new(vec![self.bundle()]);
         identity.install(self.svid(account));
         identity
+    }
+
+    /// Its root.
+    pub(super) fn bundle(&self) -> TrustBundle {
+        let trust_domain = TrustDomain::parse("leno.demo").unwrap();
+        TrustBundle { trust_domain, roots: vec![self.0.root_der()] }
     }
 
     /// A certificate for `account` with its key.

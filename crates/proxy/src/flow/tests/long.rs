@@ -5,24 +5,27 @@ use super::bed::{
     through, wait_until,
 };
 use super::tunnel::{SERVICE_PORT, shake_hands, talk};
-use crate::accept::{Mark, PeerKind, dial};
+use crate::accept::{Mark, PeerKind, dial, listen};
 use crate::options::Options;
-use crate::proven::ProvenPeer;
+use crate::proven::{Handshake, ProvenPeer};
 use crate::testing::id;
-use codec::{Tunnel, http2};
+use codec::{Body, Tunnel, http2};
 use daemon::clock::Clock;
 use filter::Chains;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
+use http_body::Body as _;
 use identity::Identity;
 use model::service::{Endpoint, Protocol};
 use model::trust::{Proof, Voucher};
 use model::{Resource, ResourceKey};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(24 * 3600);
@@ -98,7 +101,7 @@ async fn echoes(io: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Un
     io.write_all(b"hello").await.is_ok() && io.read_exact(&mut heard).await.is_ok()
 }
 
-/// A workload of `east` that echoes, and whoever calls it by hand.
+/// A workload of `east`, and whoever calls it by hand.
 struct Callee {
     hours: Hours,
     root: Authority,
@@ -107,10 +110,22 @@ struct Callee {
 
 impl Callee {
     fn start() -> Self {
-        let (hours, root, ip) = (Hours::default(), Authority::new(), fresh_ip());
-        let echo = Application::echo(ip);
+        let ip = fresh_ip();
+        Self::of(ip, Application::echo(ip).port(), Protocol::Tcp)
+    }
+
+    /// With an application of HTTP that does what the test does with its connections.
+    fn by_hand() -> (Self, TcpListener) {
+        let ip = fresh_ip();
+        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (Self::of(ip, port, Protocol::Http1), listener)
+    }
+
+    fn of(ip: IpAddr, port: u16, protocol: Protocol) -> Self {
+        let (hours, root) = (Hours::default(), Authority::new());
         let shop = Workload::new(&hours, &root, "east", "shop", "east/default/shop-1").certified(LONG);
-        let proxy = shop.proxy(ip, "east", vec![inbound_port(echo.port(), Protocol::Tcp)]);
+        let proxy = shop.proxy(ip, "east", vec![inbound_port(port, protocol)]);
         proxy.serve_mesh();
         Self { hours, root, proxy }
     }
@@ -198,6 +213,67 @@ fn the_callee_cuts_an_hour_after_the_last_proof() {
     });
 }
 
+/// Trusted from now on: this root, and another one if that is given.
+fn trust(identity: &Identity, root: &Authority, other: Option<&Authority>) {
+    let mut bundle = root.bundle();
+    bundle.roots.extend(other.map(|other| other.bundle().roots).into_iter().flatten());
+    identity.set_trust(vec![bundle]);
+}
+
+#[test]
+fn a_root_that_is_trusted_no_longer_ends_at_once_what_it_vouched_for() {
+    story_within(LONG, async {
+        let callee = Callee::start();
+        let client = callee.caller("west", "client", "west/default/client-a").certified(SHORT);
+        let (_sender, mut tunnel) = callee.dig(&client).await;
+        let (identity, other) = (&callee.proxy.worker.shared.identity, Authority::new());
+        trust(identity, &callee.root, Some(&other));
+        assert!(echoes(&mut tunnel).await, "it is trusted still");
+        // Neither does it matter that the certificate is only good for what has begun.
+        callee.hours.pass(30 * MINUTE).await;
+        trust(identity, &callee.root, None);
+        assert!(echoes(&mut tunnel).await, "it is trusted still");
+        trust(identity, &other, None);
+        assert!(!echoes(&mut tunnel).await);
+        assert_eq!(callee.proxy.logged()[0]["response_code_details"], "peer_certificate_untrusted");
+    });
+}
+
+/// A response of which nobody knows how long it is.
+#[test]
+fn a_response_goes_on_and_ends_like_a_tunnel() {
+    story_within(LONG, async {
+        let (callee, listener) = Callee::by_hand();
+        let client = callee.caller("west", "client", "west/default/client-a").certified(SHORT);
+        let sender = callee.connect(&client).await;
+        let request =
+            Request::get("/watch").header("host", "shop").header("x-leno-destination", SERVICE_PORT);
+        let request = request.body(Body::empty()).unwrap();
+        let (response, accepted) = tokio::join!(sender.send(request), async {
+            let (mut application, _) = listener.accept().await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+            application.write_all(head).await.unwrap();
+            application
+        });
+        let (mut body, mut application) = (response.unwrap().into_body(), accepted);
+        callee.hours.pass(9 * MINUTE).await;
+        // Until minute 29; the end is at 89.
+        callee.meet(&client, 20 * MINUTE).await;
+        for (minutes, goes_on) in [(30, true), (30, true), (19, true), (2, false)] {
+            callee.hours.pass(minutes * MINUTE).await;
+            let written = application.write_all(b"x").await.is_ok();
+            let heard = next(&mut body).await;
+            assert_eq!((heard.as_deref(), goes_on), (goes_on.then_some(&b"x"[..]), goes_on && written));
+        }
+    });
+}
+
+/// The next bytes of a body; `None`: it broke.
+async fn next(body: &mut Body) -> Option<bytes::Bytes> {
+    let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+    frame.ok()?.into_data().ok()
+}
+
 /// A caller's proxy in west, and two workloads behind a gateway in east. The caller's application has one tunnel.
 struct Pair {
     hours: Hours,
@@ -250,8 +326,9 @@ impl Pair {
         let voucher = Voucher::Cluster("east".into());
         let uid = workload.uid.as_deref().map(Into::into);
         let proof = Proof { id: id(workload.account), voucher, uid, begins, expires };
-        let validity = self.proxy.worker.shared.proven.record(&proof, tokio::time::Instant::now());
-        Arc::clone(validity.peer().unwrap())
+        let (certificates, expires) = (Vec::new(), tokio::time::Instant::now());
+        let nothing = Handshake { certificates, expires, trust: 0 };
+        Arc::clone(self.proxy.worker.shared.proven.record(&proof, nothing).peer())
     }
 
     /// Whether one of those has to prove itself anew.
@@ -324,5 +401,16 @@ fn the_caller_cuts_when_the_callee_does_not_prove_itself_anew() {
         assert!(!echoes(&mut tunnel).await);
         let lines = pair.proxy.logged();
         assert_eq!(lines[0]["response_code_details"], "upstream_reset_after_response_started");
+    });
+}
+
+#[test]
+fn the_caller_cuts_at_once_whom_it_trusts_no_longer() {
+    story_within(LONG, async {
+        let pair = Pair::start();
+        let mut tunnel = pair.proxy.call_tcp();
+        assert!(echoes(&mut tunnel).await);
+        trust(&pair.client.identity, &Authority::new(), None);
+        assert!(!echoes(&mut tunnel).await);
     });
 }
