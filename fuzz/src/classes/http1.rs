@@ -4,6 +4,7 @@ use super::{Class, Difference, Other};
 use crate::case::Case;
 use crate::compare::Kind;
 use crate::oddities;
+use crate::understanding::TakenMessage;
 
 /// Those whose reading of an HTTP/1 client codec's is held against.
 const SERVERS: &[Other] = &[Other::HyperServer, Other::Nginx, Other::HaProxy];
@@ -24,6 +25,17 @@ fn breaks(found: &Difference<'_>, is_there: fn(&Case) -> bool) -> bool {
 fn is_refused_by_other(found: &Difference<'_>) -> bool {
     let last = found.theirs.end.split([' ', ';']).rfind(|word| word.len() == 3).unwrap_or_default();
     last.starts_with(['4', '5'])
+}
+
+/// codec took such a message: where it begins is known then, as it is not where lines alone are looked at.
+fn took(found: &Difference<'_>, is_it: impl Fn(&TakenMessage) -> bool) -> bool {
+    found.ours.taken.iter().any(is_it)
+}
+
+/// A method that nginx has its own opinion of.
+fn is_other_method(method: &[u8]) -> bool {
+    let is_known = method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_');
+    !is_known || matches!(method, b"TRACE" | b"CONNECT")
 }
 
 pub(super) const CLASSES: &[Class] = &[
@@ -143,7 +155,11 @@ pub(super) const CLASSES: &[Class] = &[
         name: "HAProxy wants targets of ASCII",
         others: &[Other::HaProxy],
         kinds: &[Kind::Laxer],
-        is_it: |found| is_refused_by_other(found) && oddities::has_target_beyond_ascii(found.case),
+        is_it: |found| {
+            let is_beyond = |message: &TakenMessage| !message.start.is_ascii();
+            is_refused_by_other(found)
+                && (oddities::has_target_beyond_ascii(found.case) || took(found, is_beyond))
+        },
     },
     Class {
         name: "HAProxy checks the handshake of WebSocket",
@@ -167,7 +183,8 @@ pub(super) const CLASSES: &[Class] = &[
                 let (_, target, _) = head.words().unwrap_or_default();
                 !head.values(b"host").iter().all(has_name) || !target.starts_with(b"/")
             };
-            is_refused_by_other(found) && oddities::has_head(found.case, is_odd)
+            let is_taken = |message: &TakenMessage| !has_name(&message.host.as_bytes());
+            is_refused_by_other(found) && (oddities::has_head(found.case, is_odd) || took(found, is_taken))
         },
     },
     Class {
@@ -176,7 +193,11 @@ pub(super) const CLASSES: &[Class] = &[
         kinds: &[Kind::Laxer],
         is_it: |found| {
             let is_twice = |head: &oddities::Head<'_>| head.values(b"expect").len() > 1;
-            is_refused_by_other(found) && oddities::has_head(found.case, is_twice)
+            let is_taken = |message: &TakenMessage| {
+                let lines = message.fields.iter().flatten();
+                lines.filter(|line| line.starts_with("expect:")).count() > 1
+            };
+            is_refused_by_other(found) && (oddities::has_head(found.case, is_twice) || took(found, is_taken))
         },
     },
     Class {
@@ -192,13 +213,11 @@ pub(super) const CLASSES: &[Class] = &[
         others: &[Other::Nginx],
         kinds: &[Kind::Laxer],
         is_it: |found| {
-            let is_known =
-                |method: &[u8]| method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_');
-            let is_other = |head: &oddities::Head<'_>| {
-                let (method, ..) = head.words().unwrap_or_default();
-                !is_known(method) || matches!(method, b"TRACE" | b"CONNECT")
+            let is_other = |head: &oddities::Head<'_>| is_other_method(head.words().unwrap_or_default().0);
+            let is_taken = |message: &TakenMessage| {
+                is_other_method(message.start.split(' ').next().unwrap_or_default().as_bytes())
             };
-            is_refused_by_other(found) && oddities::has_head(found.case, is_other)
+            is_refused_by_other(found) && (oddities::has_head(found.case, is_other) || took(found, is_taken))
         },
     },
     Class {
