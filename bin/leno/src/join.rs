@@ -34,6 +34,9 @@ pub(crate) struct JoinOptions {
     /// policies [default: connections are refused until the host leaves]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=86_400))]
     undo_after: Option<u64>,
+    /// Run the programs of `exec` probes, which the control plane names, as the user of the proxy
+    #[arg(long)]
+    allow_exec_probes: bool,
     /// Says which process keeps this host in the mesh
     #[arg(long, value_name = "PATH", default_value = PID_FILE)]
     pid_file: PathBuf,
@@ -56,6 +59,9 @@ pub(crate) fn join(options: JoinOptions) -> Result<()> {
     daemon::process::harden();
     let token = if options.token == "-" { read_token()? } else { options.token };
     let mut arguments = vec![OsString::from("--control"), options.control.into()];
+    if options.allow_exec_probes {
+        arguments.push("--allow-exec-probes".into());
+    }
     arguments.extend(options.proxy);
     let scope = CaptureScope::from(options.scope);
     let no_aaaa = OsString::from(NO_AAAA);

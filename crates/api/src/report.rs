@@ -118,6 +118,20 @@ pub struct ProxyReport {
     /// What its ports take from callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtls: Option<MtlsReport>,
+    /// How its application is, where that is probed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationReport>,
+}
+
+/// Whether an application is ready.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApplicationReport {
+    /// Whether callers are sent to it.
+    pub ready: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// What the ports of a workload take from callers, and who says so.

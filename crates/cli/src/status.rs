@@ -5,8 +5,8 @@ use crate::exit::{self, Failure, Outcome};
 use crate::remote::Server;
 use crate::show::{self, ReportFormat};
 use api::report::{
-    CertificateReport, CertificateState, ClusterStanding, ControlStatus, MANAGER, ManagerStatus, ProxyReport,
-    SyncFacts, SyncState,
+    ApplicationReport, CertificateReport, CertificateState, ClusterStanding, ControlStatus, MANAGER,
+    ManagerStatus, ProxyReport, SyncFacts, SyncState,
 };
 use serde_json::Value;
 
@@ -48,6 +48,7 @@ pub(crate) struct Recipient<'a> {
     since: Option<&'a str>,
     age_s: Option<f64>,
     certificate: Option<&'a CertificateReport>,
+    application: Option<&'a ApplicationReport>,
 }
 
 impl PlaneStatus {
@@ -94,6 +95,7 @@ fn of_proxy<'a>(proxy: &'a ProxyReport, status: &'a ControlStatus) -> Recipient<
         since: proxy.since.as_ref().and_then(Option::as_deref),
         age_s: proxy.age_seconds,
         certificate: proxy.certificate.as_ref().and_then(Option::as_ref),
+        application: proxy.application.as_ref(),
     }
 }
 
@@ -112,6 +114,7 @@ fn of_cluster(cluster: &ClusterStanding) -> Recipient<'_> {
         since: cluster.since.as_deref(),
         age_s: cluster.age_seconds,
         certificate: None,
+        application: None,
     }
 }
 
@@ -185,18 +188,26 @@ fn table(status: &PlaneStatus) -> String {
 }
 
 impl Recipient<'_> {
-    /// The last error, that nobody is there to give one, or that it will not be there for long. On one line.
+    /// The last error, that nobody is there to give one, that its application is not ready, or that it will not be there for
+    /// long. On one line.
     pub(crate) fn note(&self) -> String {
         let since = self.since.map_or_else(String::new, |since| format!(" since {since}"));
         let mut note = match self.error {
             "" if !self.is_connected => format!("not connected{since}"),
             error => error.split_whitespace().collect::<Vec<_>>().join(" "),
         };
-        if let Some(certificate) = self.certificate_note() {
+        for further in [self.application_note(), self.certificate_note()].into_iter().flatten() {
             let join = if note.is_empty() { "" } else { "; " };
-            note.push_str(&format!("{join}{certificate}"));
+            note.push_str(&format!("{join}{further}"));
         }
         note
+    }
+
+    /// Why its application is not ready, if it is not.
+    fn application_note(&self) -> Option<String> {
+        let ApplicationReport { ready: false, cause } = self.application? else { return None };
+        let cause = cause.iter().flat_map(|cause| cause.split_whitespace()).collect::<Vec<_>>().join(" ");
+        Some(format!("its application is not ready: {cause}"))
     }
 
     /// What is wrong with its certificate, if anything is.

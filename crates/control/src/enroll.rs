@@ -123,6 +123,7 @@ impl Enroller {
             standing: Standing::Joined,
             assumed_s: None,
             used: None,
+            unready: None,
             gone_s: None,
         };
         let EnrollerDeps { tokens, store, handle, .. } = &self.parts;

@@ -1,7 +1,7 @@
 //! A control plane inside the process that it serves: `leno gateway`, with no network and no identity.
 
 use crate::metrics::Metrics;
-use crate::plane::{Plane, Stored};
+use crate::plane::{Hello, Plane, Stored};
 use crate::serving::pump;
 use crate::source::Sources;
 use crate::source::directory::DirectoryError;
@@ -67,7 +67,7 @@ async fn serve(mut end: ServerEnd, handle: Handle, drain: Drain, clock: Arc<dyn 
     let tx = end.tx.clone();
     let opened = handle.run(move |plane, _| {
         let stream = ControlStream::new(StreamPeer::Local, tx, move || clock.wall());
-        plane.open(stream, &[])
+        plane.open(stream, &Hello::default())
     });
     let Ok(Some(id)) = opened.await else { return };
     if let Err(error) = pump(id, first, &mut end, &handle, &drain).await {

@@ -19,6 +19,8 @@ pub struct Metrics {
     pub proxies: Gauge,
     /// Registered proxies that are gone.
     pub gone: Gauge,
+    /// Registered proxies whose application is not ready.
+    pub unready: Gauge,
     /// Certificates issued to joining proxies.
     pub joins: Counter,
     /// Certificates renewed.
@@ -58,6 +60,10 @@ impl Metrics {
             gone: gauge(
                 "leno_control_gone_proxies",
                 "Registered proxies that are gone and were not withdrawn",
+            ),
+            unready: gauge(
+                "leno_control_unready_proxies",
+                "Registered proxies whose application is not ready",
             ),
             joins: registry.counter(
                 "leno_control_certificates_issued_total",

@@ -26,6 +26,7 @@ use std::time::{Instant, SystemTime};
 use translate::{LocalCluster, World, WorldChange};
 use withdrawals::Withdrawal;
 
+pub use streams::{Hello, read_health};
 pub use withdrawals::{WITHDRAWALS_MAX, Withdrawn};
 
 /// Open streams at most; more are refused.
@@ -156,6 +157,7 @@ impl Plane {
             self.sync_presence();
         }
         self.metrics.gone.set(self.presence.gone(seconds(wall)) as i64);
+        self.metrics.unready.set(self.presence.unready() as i64);
         self.complete_withdrawals(Some(now));
     }
 

@@ -53,6 +53,7 @@ impl PresenceEntry {
     fn present(&self) -> Option<(&Registration, EndpointState)> {
         let state = match self.registration.standing {
             Standing::Withdrawn => EndpointState::Draining,
+            _ if self.registration.unready.is_some() => EndpointState::Unready,
             _ => EndpointState::Ready,
         };
         self.counts().then_some((&self.registration, state))
@@ -228,6 +229,24 @@ impl Presence {
             entry.registration.standing = Standing::Present;
         }
         (before != entry.registration).then(|| put(&entry.registration))
+    }
+
+    /// Whether a proxy joined and had no stream yet.
+    pub fn is_new(&self, uid: &str) -> bool {
+        self.find(uid).is_some_and(|registration| registration.standing == Standing::Joined)
+    }
+
+    /// The proxy tells of its application; it holds until it tells otherwise, also when its stream has broken and after a
+    /// start of the control plane. A row where the verdict is another: causes change more often.
+    pub fn set_unready(&mut self, uid: &str, unready: Option<Arc<str>>) -> Option<Change> {
+        let registration = &mut self.entries.get_mut(uid)?.registration;
+        let before = std::mem::replace(&mut registration.unready, unready);
+        (before.is_some() != registration.unready.is_some()).then(|| put(registration))
+    }
+
+    /// How many count whose application is not ready.
+    pub fn unready(&self) -> usize {
+        self.present().filter(|(_, state)| *state == EndpointState::Unready).count()
     }
 
     /// A stream of the proxy ended. The row after its last holds what renewals changed meanwhile.

@@ -1,13 +1,14 @@
 //! Control streams over the network: who may open one, and the loop between it and the plane.
 
 use crate::metrics::Metrics;
+use crate::plane::{Hello, read_health};
 use crate::presence::{ADDRESSES_MAX, StreamRefusal, Validity};
 use crate::stream::{ControlStream, RequestFailure, StreamPeer};
 use crate::task::{Ended, Handle};
 use daemon::clock::Clock;
 use daemon::{Drain, Tasks};
 use model::trust::Proof;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -106,8 +107,9 @@ async fn serve(
         Err(_) => return Err(StreamFailure::Silent),
     };
     let node = first.node.as_ref().and_then(|node| node.proxy.clone()).unwrap_or_default();
-    let addresses: Vec<IpAddr> =
+    let addresses =
         node.addresses.iter().take(ADDRESSES_MAX).filter_map(|address| address.parse().ok()).collect();
+    let hello = Hello { addresses, health: read_health(&first) };
     let version: String = node.version.chars().take(VERSION_CHARS_MAX).collect();
     let tx = end.tx.clone();
     let opened = handle.run(move |plane, _| -> Result<u64, StreamFailure> {
@@ -122,7 +124,7 @@ async fn serve(
             version: version.into(),
         };
         let stream = ControlStream::new(peer, tx, move || clock.wall());
-        plane.open(stream, &addresses).ok_or(StreamFailure::TooMany)
+        plane.open(stream, &hello).ok_or(StreamFailure::TooMany)
     });
     let id = opened.await??;
     let result = pump(id, first, end, &handle, drain).await;

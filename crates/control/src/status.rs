@@ -6,8 +6,8 @@ use crate::presence::{Absence, Registration, seconds};
 use crate::stream::{ControlStream, StreamPeer};
 use crate::task::Now;
 use api::report::{
-    CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport, KnownClusters,
-    ModeReport, MtlsReport, ProxyReport, SyncState,
+    ApplicationReport, CertificateReport, ClusterReport, ControlStatus, FindingReport, FindingsReport,
+    KnownClusters, ModeReport, MtlsReport, ProxyReport, SyncState,
 };
 use identity::freshness::{CertificateValidity, Freshness};
 use model::mtls::ModeOrigin;
@@ -72,6 +72,7 @@ fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: No
         age_seconds: age.map(|age| age.as_secs_f64()),
         certificate: Some(registration.expires_s.map(|at| certificate(at, plane, now))),
         mtls: mtls(&registration.namespace, &registration.group, plane),
+        application: application(registration, plane),
         ..ProxyReport::default()
     }
 }
@@ -85,6 +86,18 @@ fn mtls(namespace: &str, group: &str, plane: &Plane) -> Option<MtlsReport> {
     };
     let ports = effective.ports.iter().map(|(port, said)| (port.to_string(), report(said)));
     Some(MtlsReport { mode: report(&effective.mode), ports: ports.collect() })
+}
+
+/// How the application of a registration is, where that is known or asked.
+fn application(registration: &Registration, plane: &Plane) -> Option<ApplicationReport> {
+    let is_probed = || {
+        let group = plane.world.group(&registration.namespace, &registration.group);
+        group.is_some_and(|group| group.probe.is_some())
+    };
+    match &registration.unready {
+        Some(cause) => Some(ApplicationReport { ready: false, cause: Some(cause.to_string()) }),
+        None => is_probed().then_some(ApplicationReport { ready: true, cause: None }),
+    }
 }
 
 /// A proxy's certificate: until when, and whether that is too soon for one that is renewed in time.
@@ -118,7 +131,8 @@ fn proxy(stream: &ControlStream, plane: &Plane, now: Now) -> ProxyReport {
     match &stream.peer {
         StreamPeer::Proxy { uid, identity, remote, key, version, shown } => {
             // Renewed over the stream's connection, it lasts longer than the one that was shown.
-            let known = plane.presence.find(uid).and_then(|registration| registration.expires_s);
+            let registration = plane.presence.find(uid);
+            let known = registration.and_then(|registration| registration.expires_s);
             let expires_s = known.map_or(shown.expires_s, |known| known.max(shown.expires_s));
             ProxyReport {
                 certificate: Some(Some(certificate(expires_s, plane, now))),
@@ -130,6 +144,7 @@ fn proxy(stream: &ControlStream, plane: &Plane, now: Now) -> ProxyReport {
                 address: Some(remote.to_string()),
                 version: Some(version.to_string()),
                 mtls: mtls(&key.namespace, &key.group, plane),
+                application: registration.and_then(|registration| application(registration, plane)),
                 ..report
             }
         }

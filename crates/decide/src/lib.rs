@@ -20,6 +20,7 @@ pub mod mtls;
 pub mod outlier;
 pub mod path;
 pub mod plan;
+pub mod probe;
 pub mod reauthentication;
 pub mod request;
 pub mod retry;

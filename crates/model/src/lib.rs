@@ -18,6 +18,7 @@ pub mod listener;
 pub mod mtls;
 pub mod names;
 pub mod origin;
+pub mod probe;
 pub mod reason;
 pub mod resource;
 pub mod route;

@@ -2,6 +2,7 @@
 
 use crate::id::Hostname;
 use crate::mtls::InboundMtls;
+use crate::probe::ReadinessProbe;
 use crate::route::HostMatch;
 use crate::service::Protocol;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,6 +21,8 @@ pub struct Inbound {
     pub ports: Vec<InboundPort>,
     /// What its ports take from callers.
     pub mtls: InboundMtls,
+    /// How to find out whether the application is ready; `None`: it counts as ready.
+    pub probe: Option<Arc<ReadinessProbe>>,
 }
 
 /// One port of the application.

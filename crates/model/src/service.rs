@@ -71,6 +71,8 @@ pub enum EndpointState {
     Ready,
     /// On its way out: finishes what it has, gets nothing new.
     Draining,
+    /// Its application is not ready: gets nothing new until it is.
+    Unready,
 }
 
 /// One place where a service can be reached. There may be a hundred thousand of them, so what many have in common is held

@@ -10,17 +10,20 @@ mod dump;
 mod tests;
 
 use crate::observe::{self, Observe};
+use crate::probe::Probing;
 use crate::renewal::{Renewal, Trouble};
 use crate::snapshot::{LocalNode, SnapshotStore};
 use daemon::admin::{AdminAnswer, AdminReply, AdminRequest};
 use daemon::clock::Clock;
 use daemon::{Drain, DrainTrigger, Readiness};
 use identity::Identity;
+use model::probe::ApplicationHealth;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 const HELP: &str = "\
-GET  /ready              200 when joined, configured, listening, with a certificate for a while, not draining
+GET  /ready              200 when joined, configured, listening, with a certificate for a while, not draining;
+                         a second line is about the application, where it is probed
 GET  /config_dump        configuration in force, JSON
 GET  /clusters           endpoints with their health
 GET  /listeners          what is listened on
@@ -38,6 +41,7 @@ pub(crate) struct Admin {
     pub(crate) identity: Identity,
     pub(crate) renewal: Arc<Renewal>,
     pub(crate) observe: Arc<Observe>,
+    pub(crate) probing: Arc<Probing>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trigger: Arc<DrainTrigger>,
     pub(crate) drain: Drain,
@@ -108,6 +112,7 @@ impl Admin {
         });
         let mut text = self.observe.render(epoch, hosts);
         observe::outside_validity(&mut text, self.identity.outside_validity());
+        observe::application(&mut text, &self.probing.health().borrow(), self.probing.counts());
         AdminReply::metrics(text)
     }
 
@@ -118,12 +123,21 @@ impl Admin {
         if self.readiness.is_ready() {
             // Before it expires, so that whoever asks can turn to others in time.
             return match self.renewal.trouble(&self.identity, self.clock.wall()) {
-                None => AdminReply::text(200, "LIVE\n"),
+                None => AdminReply::text(200, format!("LIVE\n{}", self.application_line())),
                 Some(Trouble { state, text }) => AdminReply::text(503, format!("{state}: {text}\n")),
             };
         }
         let pending = self.readiness.pending().join(", ");
         AdminReply::text(503, format!("PRE_INITIALIZING: waiting for {pending}\n"))
+    }
+
+    /// Apart from the state of the proxy itself, which serves whatever its application does.
+    fn application_line(&self) -> String {
+        match &*self.probing.health().borrow() {
+            ApplicationHealth::Unknown | ApplicationHealth::NotProbed => String::new(),
+            ApplicationHealth::Ready => "application: ready\n".to_owned(),
+            ApplicationHealth::NotReady(cause) => format!("application: not ready: {cause}\n"),
+        }
     }
 
     fn server_info(&self) -> serde_json::Value {

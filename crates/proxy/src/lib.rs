@@ -18,6 +18,7 @@ mod renewal; // how renewing the local certificate goes
 mod listening; // what all workers together have open
 mod shared; // what all threads share
 mod worker; // what one thread has
+mod probe; // whether the application is ready
 mod uptime; // milliseconds
 mod limits; // how many connections at once
 mod accept; // sockets in and out

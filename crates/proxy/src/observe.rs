@@ -19,4 +19,4 @@ pub use labels::Own;
 pub use metrics::Observe;
 pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
 pub use recorder::Recorder;
-pub(crate) use render::outside_validity;
+pub(crate) use render::{application, outside_validity};

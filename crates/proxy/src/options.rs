@@ -54,6 +54,11 @@ pub struct Options {
     /// An inherited listening socket that stands for the gateway's listener PORT (repeatable)
     #[arg(long, value_name = "PORT=FD")]
     pub inherit_listener: Vec<InheritedListener>,
+    /// Run the program of an `exec` probe, which the control plane names, as the user of this proxy
+    ///
+    /// Without it, such a probe fails and says so.
+    #[arg(long, conflicts_with = "inherit_listener")]
+    pub allow_exec_probes: bool,
     /// Write a line of JSON for each request to this file; `-` is standard output
     #[arg(long, value_name = "PATH")]
     pub access_log: Option<PathBuf>,
@@ -82,6 +87,7 @@ impl Default for Options {
             no_capture: false,
             no_aaaa: false,
             inherit_listener: Vec::new(),
+            allow_exec_probes: false,
             access_log: None,
             state_dir: None,
             log: None,

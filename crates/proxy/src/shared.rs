@@ -5,6 +5,7 @@ use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::Observe;
 use crate::options::Options;
+use crate::probe::Probing;
 use crate::proven::ProvenPeers;
 use crate::snapshot::{LocalNode, Retries, SnapshotStore};
 use daemon::Drain;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub proven: Arc<ProvenPeers>,
     /// Metrics and access log; a worker takes its own recorder once, by `observe.recorder()`.
     pub observe: Arc<Observe>,
+    /// What is known of the application.
+    pub probing: Arc<Probing>,
     /// Started when the proxy is to stop.
     pub drain: Drain,
     /// Each worker reports here what it has opened and closed.

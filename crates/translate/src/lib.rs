@@ -7,6 +7,7 @@
 mod addresses;
 mod names;
 mod ports;
+mod probe;
 pub mod resources;
 pub mod shorthand;
 mod slices;

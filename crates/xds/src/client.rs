@@ -12,6 +12,7 @@ use crate::proto::{
 use crate::status::Code;
 use crate::wire::{self, Combined};
 use model::authz::{Action, Policy, Rule};
+use model::probe::ApplicationHealth;
 use model::{ObjectRef, Origin, Resource, ResourceKey, Subscription};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct ClientSession {
     refused: BTreeMap<String, String>,
     /// Held, but not in force.
     unmet: BTreeMap<String, String>,
+    /// As told last, or to be told on the next stream.
+    health: Option<ApplicationHealth>,
 }
 
 impl ClientSession {
@@ -100,6 +103,7 @@ impl ClientSession {
             resource_names_subscribe: texts(&self.wanted),
             initial_resource_versions: refused.chain(held).collect(),
             applied: self.hash.to_bytes(),
+            health: self.health.as_ref().map(wire::health_out),
             ..request()
         }
     }
@@ -121,6 +125,17 @@ impl ClientSession {
         let gone: BTreeSet<_> = subscriptions.iter().filter(|s| self.wanted.remove(*s)).collect();
         (self.connected && !gone.is_empty())
             .then(|| DeltaDiscoveryRequest { resource_names_unsubscribe: texts(gone), ..request() })
+    }
+
+    /// Tells what is known of the application. The request, if any, must be sent; without a connection it is said at the
+    /// next one.
+    pub fn tell_health(&mut self, health: &ApplicationHealth) -> Option<DeltaDiscoveryRequest> {
+        let is_new = self.health.as_ref() != Some(health);
+        if is_new {
+            self.health = Some(health.clone());
+        }
+        let message = || DeltaDiscoveryRequest { health: Some(wire::health_out(health)), ..request() };
+        (self.connected && is_new).then(message)
     }
 
     /// Reads a response. `Err`: none of it counts.

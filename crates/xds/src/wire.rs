@@ -6,6 +6,7 @@
 mod any;
 mod federation;
 mod policy;
+mod probe;
 mod route;
 mod service;
 mod settings;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use any::{Any, PublishedContent};
 pub(crate) use federation::{cluster_in, cluster_out};
+pub use probe::{health_in, health_out};
 
 /// Of the SHA-256 of a resource, this many bytes are its version.
 const VERSION_BYTES: usize = 16;

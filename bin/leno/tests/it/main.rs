@@ -25,6 +25,7 @@ mod ipv6; // hosts of either family
 mod life; // the demo comes and goes without a trace
 mod memory; // what a proxy costs
 mod names; // 2: global names and mesh-only addresses
+mod probes; // 3, where the application hangs and its proxy does not
 mod planes; // 5: control and management planes die and return
 mod readme; // the README's commands and what they print
 mod routes; // 8: routes and retries, live

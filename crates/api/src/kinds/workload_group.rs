@@ -1,5 +1,11 @@
 //! Istio `WorkloadGroup`.
 
+mod probe;
+
+pub use probe::{
+    ExecAction, GrpcAction, HttpGetAction, ProbeHttpHeader, ProbeSpec, TcpSocketAction, loopback,
+};
+
 use super::{ISTIO_NETWORKING_GROUP, KindSpec, ObjectKind};
 use crate::decode::Ignored;
 use crate::ignored::IgnoredField;
@@ -17,9 +23,9 @@ pub struct WorkloadGroupSpec {
     pub metadata: GroupMetadata,
     /// What all have in common.
     pub template: WorkloadTemplate,
-    /// Ignored, with a warning: health is the proxy's readiness so far.
+    /// Whether the application is ready; absent: it is when its proxy is.
     #[serde(default)]
-    pub probe: Option<Ignored>,
+    pub probe: Option<ProbeSpec>,
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -38,7 +44,6 @@ impl KindSpec for WorkloadGroupSpec {
         columns: &[("ACCOUNT", "spec.template.serviceAccount"), ("LABELS", "spec.metadata.labels")],
     };
     const IGNORED: &'static [IgnoredField] = &[
-        IgnoredField::new("spec.probe", &[], "remove it: a workload is ready when its proxy is"),
         IgnoredField::new(
             "spec.template.ports",
             &[],
@@ -57,6 +62,9 @@ impl KindSpec for WorkloadGroupSpec {
         report.labels("spec.template.labels", &self.template.labels);
         if let Some(account) = &self.template.service_account {
             report.subdomain("spec.template.serviceAccount", account);
+        }
+        if let Some(probe) = &self.probe {
+            probe.check(report);
         }
         if !self.metadata.annotations.is_empty() {
             report.ignored("spec.metadata.annotations", "remove it");

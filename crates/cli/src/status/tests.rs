@@ -52,11 +52,17 @@ fn the_table_says_since_when_one_is_gone_and_how_its_certificate_stands() {
     let gone = json!({ "uid": "a", "connected": false, "synced": false, "state": "gone", "ageSeconds": 300.0,
         "since": "2030-01-01T00:00:00Z", "certificate": { "expires": "2030-01-01T00:04:00Z", "state": "expired" } });
     let mut soon = proxy("ab", "ab", true, None);
+    let mut hung = proxy("ab", "ab", true, None);
+    hung["application"] = json!({ "ready": false, "cause": "HTTP status\n500" });
+    let mut well = proxy("ab", "ab", true, None);
+    well["application"] = json!({ "ready": true });
     soon["certificate"] = json!({ "expires": "2030-01-01T00:09:00Z", "state": "expires-soon" });
-    let text = table(&json!({ "cluster": "west", "proxies": [gone, soon] }));
+    let text = table(&json!({ "cluster": "west", "proxies": [gone, soon, hung, well] }));
     for line in [
         "a      west      -      -       GONE     5m    not connected since 2030-01-01T00:00:00Z; its certificate expired at 2030-01-01T00:04:00Z",
         "a      west      ab     ab      SYNCED   3s    its certificate expires at 2030-01-01T00:09:00Z and was not renewed",
+        "a      west      ab     ab      SYNCED   3s    its application is not ready: HTTP status 500\n",
+        "a      west      ab     ab      SYNCED   3s\n",
     ] {
         assert!(text.contains(line), "{line} in\n{text}");
     }

@@ -4,25 +4,51 @@ use super::{Plane, STREAMS_MAX, STREAMS_PER_PROXY_MAX};
 use crate::push;
 use crate::stream::{CatalogSource, ControlStream, RequestFailure, StreamId, StreamPeer};
 use model::Subscription;
+use model::probe::ApplicationHealth;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use translate::ProxyKey;
 use xds::proto::DeltaDiscoveryRequest;
 use xds::server::NACK_MESSAGE_CHARS_MAX;
 
+/// Why an application is not ready whose proxy has told nothing yet.
+const NOT_TOLD: &str = "its proxy has not told yet";
+
+/// What a proxy says of itself before anything else. The local gateway says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Hello {
+    /// Its own addresses.
+    pub addresses: Vec<IpAddr>,
+    /// What it knows of its application; `None`: it is too old to know probes.
+    pub health: Option<ApplicationHealth>,
+}
+
+/// What a request tells of the application, if anything.
+pub fn read_health(request: &DeltaDiscoveryRequest) -> Option<ApplicationHealth> {
+    let read = request.health.as_ref().map(xds::wire::health_in)?;
+    read.inspect_err(|error| tracing::warn!(%error, "what a proxy tells of its application is left out")).ok()
+}
+
 impl Plane {
-    /// Takes a stream; `None` when there are too many.
-    pub fn open(&mut self, stream: ControlStream, addresses: &[IpAddr]) -> Option<StreamId> {
+    /// Takes a stream, of which this was said first; `None` when there are too many.
+    pub fn open(&mut self, stream: ControlStream, hello: &Hello) -> Option<StreamId> {
         if self.streams.len() >= STREAMS_MAX {
             return None;
         }
-        if let StreamPeer::Proxy { uid, shown, .. } = &stream.peer {
+        if let StreamPeer::Proxy { uid, shown, key, .. } = &stream.peer {
             if self.presence.streams(uid) >= STREAMS_PER_PROXY_MAX {
                 return None;
             }
-            let uid = uid.clone();
-            self.rows.extend(self.presence.connect(&uid, addresses, *shown));
+            let (uid, key) = (uid.clone(), key.clone());
+            let is_new = self.presence.is_new(&uid);
+            self.rows.extend(self.presence.connect(&uid, &hello.addresses, *shown));
+            if is_new && hello.health == Some(ApplicationHealth::Unknown) && self.is_probed(&key) {
+                // Its proxy does not know yet that it is to probe, and nobody knows the application.
+                self.rows.extend(self.presence.set_unready(&uid, Some(NOT_TOLD.into())));
+            }
+            self.hear_health(&uid, hello.health.as_ref());
             self.sync_workload(&uid);
         }
         self.last_stream += 1;
@@ -31,10 +57,25 @@ impl Plane {
         Some(self.last_stream)
     }
 
+    fn is_probed(&self, key: &ProxyKey) -> bool {
+        self.world.group(&key.namespace, &key.group).is_some_and(|group| group.probe.is_some())
+    }
+
+    /// Takes note of what a proxy says of its application; `None` is a proxy that says nothing of it.
+    fn hear_health(&mut self, uid: &str, health: Option<&ApplicationHealth>) {
+        let unready = match health {
+            None | Some(ApplicationHealth::Unknown) => return,
+            Some(ApplicationHealth::NotProbed | ApplicationHealth::Ready) => None,
+            Some(ApplicationHealth::NotReady(cause)) => Some(cause.clone()),
+        };
+        self.rows.extend(self.presence.set_unready(uid, unready));
+    }
+
     /// A request came in; `Err`: the stream must end.
     pub fn request(&mut self, id: StreamId, request: DeltaDiscoveryRequest) -> Result<(), RequestFailure> {
         let source =
             CatalogSource { world: &self.world, published: &self.published, gateways: &self.gateways };
+        let health = read_health(&request);
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         if stream.sequence() == 1 {
             // Whatever it is answered first holds all that was handed to others before.
@@ -49,6 +90,11 @@ impl Plane {
         let sent = stream.on_request(request, source)?;
         self.metrics.resources_sent.add(sent.resources);
         self.metrics.resources_removed.add(sent.removed);
+        if let (StreamPeer::Proxy { uid, .. }, Some(health)) = (&stream.peer, health) {
+            let uid = uid.clone();
+            self.hear_health(&uid, Some(&health));
+            self.sync_workload(&uid);
+        }
         // Names come and go without any change of the mesh too.
         self.published.sweep(|| self.streams.values().flat_map(ControlStream::subscriptions));
         self.hear_for_withdrawals(id);

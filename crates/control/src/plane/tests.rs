@@ -12,7 +12,9 @@ use model::{Locality, SpiffeId};
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
-use xds::proto::DeltaDiscoveryRequest;
+use xds::proto::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+
+mod health;
 
 pub(crate) fn plane() -> Plane {
     let place = LocalCluster {
@@ -29,7 +31,7 @@ pub(crate) fn plane() -> Plane {
 fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
     let mut plane = plane();
     let (tx, mut responses) = mpsc::channel(4);
-    let id = plane.open(ControlStream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
+    let id = plane.open(ControlStream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &Hello::default()).unwrap();
     let names = |round: usize| (0..500).map(|i| format!("host/h{round}-{i}.test")).collect::<Vec<_>>();
     let mut nonce = String::new();
     for round in 1..20 {
@@ -53,7 +55,7 @@ fn a_client_that_asks_for_ever_new_names_leaves_nothing_behind() {
 fn rules_that_are_gone_are_not_kept_encoded() {
     let mut plane = plane();
     let (tx, mut responses) = mpsc::channel(64);
-    let id = plane.open(ControlStream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &[]).unwrap();
+    let id = plane.open(ControlStream::new(StreamPeer::Local, tx, || UNIX_EPOCH), &Hello::default()).unwrap();
     let host = "host/web.default.svc.cluster.local".to_owned();
     let subscribe = vec![host];
     let request =
@@ -89,11 +91,9 @@ fn rules_that_are_gone_are_not_kept_encoded() {
     assert!(most <= 2 * SWEEP_SLACK, "{most}");
 }
 
-/// A proxy opens a stream with its new certificate, then ends the old one: nobody hears of it.
-#[test]
-fn a_stream_that_takes_over_moves_nothing() {
-    let mut plane = plane();
-    plane.join(Registration {
+/// Of workload `a` of group `a`.
+fn registration() -> Registration {
+    Registration {
         uid: "a".into(),
         identity: "spiffe://leno.demo/ns/default/sa/a".into(),
         namespace: "default".into(),
@@ -104,24 +104,35 @@ fn a_stream_that_takes_over_moves_nothing() {
         expires_s: Some(600),
         assumed_s: None,
         used: None,
-    });
+        unready: None,
+    }
+}
+
+/// A stream of its proxy.
+fn proxy_stream(tx: &mpsc::Sender<DeltaDiscoveryResponse>) -> ControlStream {
+    let peer = StreamPeer::Proxy {
+        uid: "a".into(),
+        identity: SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap(),
+        remote: (Ipv4Addr::LOCALHOST, 1).into(),
+        key: translate::ProxyKey { namespace: "default".into(), group: "a".into() },
+        version: "1".into(),
+        shown: Validity { begins_s: 0, expires_s: 600 },
+    };
+    ControlStream::new(peer, tx.clone(), || UNIX_EPOCH)
+}
+
+/// A proxy opens a stream with its new certificate, then ends the old one: nobody hears of it.
+#[test]
+fn a_stream_that_takes_over_moves_nothing() {
+    let mut plane = plane();
+    plane.join(registration());
     let now = Instant::now();
     let (tx, _responses) = mpsc::channel(4);
-    let stream = || {
-        let peer = StreamPeer::Proxy {
-            uid: "a".into(),
-            identity: SpiffeId::parse("spiffe://leno.demo/ns/default/sa/a").unwrap(),
-            remote: (Ipv4Addr::LOCALHOST, 1).into(),
-            key: translate::ProxyKey { namespace: "default".into(), group: "a".into() },
-            version: "1".into(),
-            shown: Validity { begins_s: 0, expires_s: 600 },
-        };
-        ControlStream::new(peer, tx.clone(), || UNIX_EPOCH)
-    };
-    let old = plane.open(stream(), &[]).unwrap();
+    let stream = || proxy_stream(&tx);
+    let old = plane.open(stream(), &Hello::default()).unwrap();
     plane.flush(now);
     let before = plane.world.workload("a").cloned().unwrap();
-    plane.open(stream(), &[]).unwrap();
+    plane.open(stream(), &Hello::default()).unwrap();
     plane.close(old, now);
     plane.expire(now + crate::presence::START_GRACE, UNIX_EPOCH);
     assert!(!plane.is_dirty(), "somebody would be sent something");

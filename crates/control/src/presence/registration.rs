@@ -40,6 +40,9 @@ pub struct Registration {
     /// moment.
     #[serde(default)]
     pub gone_s: Option<u64>,
+    /// Why its application is not ready, as its proxy told last; `None`: it is, or nobody asks it.
+    #[serde(default)]
+    pub unready: Option<Arc<str>>,
 }
 
 /// From when until when a certificate is good: enough to tell an older one of a registration from a newer one.

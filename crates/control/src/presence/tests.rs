@@ -19,6 +19,7 @@ fn registration(uid: &str) -> Registration {
         expires_s: Some(600),
         assumed_s: None,
         used: None,
+        unready: None,
         gone_s: None,
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn render(snapshot: &Snapshot, now_ms: u64) -> String {
             };
             let at = SocketAddr::new(endpoint.address, port);
             let health = match (endpoint.state, entry.states.is_ejected(index, now_ms)) {
-                (EndpointState::Draining, _) => "/failed_eds_health",
+                (EndpointState::Draining | EndpointState::Unready, _) => "/failed_eds_health",
                 (EndpointState::Ready, true) => "/failed_outlier_check",
                 (EndpointState::Ready, false) => "healthy",
             };

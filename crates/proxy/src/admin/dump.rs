@@ -6,6 +6,7 @@ use decide::route::Table;
 use identity::Identity;
 use model::filter::FilterConfig;
 use model::hex::hex;
+use model::probe::{ProbeAction, ReadinessProbe};
 use model::route::RouteRule;
 use model::service::Endpoint;
 use model::time::rfc3339_ms;
@@ -40,6 +41,7 @@ pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
                 "mode": inbound.mtls.mode.as_str(),
                 "ports": inbound.mtls.ports.iter().map(|(port, mode)| (port.to_string(), json!(mode.as_str()))).collect::<serde_json::Map<_, _>>(),
             }),
+            "probe": inbound.probe.as_deref().map(probe),
         })),
         "gateway": snapshot.gateway.as_ref().map(|gateway| json!({
             "name": format!("{}/{}", gateway.gateway.namespace, gateway.gateway.name),
@@ -66,6 +68,26 @@ pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
             "trust_domain": bundle.trust_domain.as_str(),
             "roots": bundle.roots.len(),
         })).collect::<Vec<_>>(),
+    })
+}
+
+/// What headers, queries and arguments hold may be secret.
+fn probe(probe: &ReadinessProbe) -> Value {
+    let action = match &probe.action {
+        ProbeAction::HttpGet(get) => json!({
+            "http_get": { "path": get.path.split('?').next(), "port": get.port, "scheme": format!("{:?}", get.scheme) },
+        }),
+        ProbeAction::TcpSocket(tcp) => json!({ "tcp_socket": { "port": tcp.port } }),
+        ProbeAction::Exec(command) => json!({ "exec": { "program": command.first().map(|word| &**word) } }),
+        ProbeAction::Grpc(grpc) => json!({ "grpc": { "port": grpc.port, "service": &*grpc.service } }),
+    };
+    json!({
+        "action": action,
+        "initial_delay_s": probe.initial_delay.as_secs(),
+        "timeout_s": probe.timeout.as_secs(),
+        "period_s": probe.period.as_secs(),
+        "success_threshold": probe.success_threshold,
+        "failure_threshold": probe.failure_threshold,
     })
 }
 

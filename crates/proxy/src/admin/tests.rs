@@ -7,6 +7,9 @@ use daemon::Gate;
 use daemon::clock::System;
 use fixtures::pki::TestAuthority;
 use model::filter::{FilterConfig, HeaderEdit, RequestHeaders};
+use model::listener::Inbound;
+use model::mtls::InboundMtls;
+use model::probe::{HttpGetProbe, ProbeAction, ProbeHeader, ProbeScheme, ReadinessProbe};
 use model::route::{Parent, RouteRule};
 use model::trust::TrustBundle;
 use model::{ObjectRef, Origin, Resource, ResourceKey, TrustDomain};
@@ -21,6 +24,7 @@ fn admin() -> (Admin, Gate) {
         identity: Identity::new(Vec::new()),
         renewal: Arc::default(),
         observe: Observe::new(Arc::clone(&clock), None),
+        probing: Probing::new(),
         started: clock.now(),
         clock,
         trigger: Arc::new(trigger),
@@ -49,7 +53,20 @@ fn joined() -> Joined {
         retry: None,
     };
     let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
-    let upserts = vec![service("a.mesh"), slice("a.mesh", 0, &["a1"]), (key, Resource::Rule(rule.into()))];
+    let inbound = Inbound {
+        namespace: "ns".into(),
+        group: "g".into(),
+        labels: Vec::new(),
+        ports: Vec::new(),
+        mtls: InboundMtls::default(),
+        probe: Some(probe()),
+    };
+    let upserts = vec![
+        service("a.mesh"),
+        slice("a.mesh", 0, &["a1"]),
+        (key, Resource::Rule(rule.into())),
+        (ResourceKey::Inbound("ns".into(), "g".into()), Resource::Inbound(inbound)),
+    ];
     store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     Joined {
         me: me(),
@@ -79,6 +96,40 @@ fn ready_names_what_is_missing_until_nothing_is() {
     assert_eq!(ask(&admin, "GET", "/ready", None), (503, "DRAINING\n".to_owned()));
 }
 
+/// How to ask for an application whose health needs a password.
+fn probe() -> Arc<ReadinessProbe> {
+    let header = ProbeHeader { name: "authorization".into(), value: "Basic c2VjcmV0".into() };
+    let second = std::time::Duration::from_secs(1);
+    Arc::new(ReadinessProbe {
+        action: ProbeAction::HttpGet(HttpGetProbe {
+            path: "/healthz?token=c2VjcmV0".into(),
+            port: 8080,
+            scheme: ProbeScheme::Http,
+            host: None,
+            headers: vec![header],
+        }),
+        initial_delay: second,
+        timeout: second,
+        period: second,
+        success_threshold: 1,
+        failure_threshold: 1,
+    })
+}
+
+#[test]
+fn the_application_is_told_of_apart_and_only_where_it_is_probed() {
+    let (admin, gate) = admin();
+    gate.open();
+    admin.probing.configure(None);
+    assert_eq!(ask(&admin, "GET", "/ready", None), (200, "LIVE\n".to_owned()));
+    assert!(!ask(&admin, "GET", "/metrics", None).1.contains("leno_application"));
+    admin.probing.configure(Some(&probe()));
+    assert_eq!(ask(&admin, "GET", "/ready", None), (200, "LIVE\napplication: ready\n".to_owned()));
+    let (_, metrics) = ask(&admin, "GET", "/metrics", None);
+    assert!(metrics.contains("\nleno_application_ready 1\n"), "{metrics}");
+    assert!(metrics.contains("\nleno_application_probes_total{result=\"failure\"} 0\n"), "{metrics}");
+}
+
 #[test]
 fn the_dump_shows_hosts_rules_and_no_header_values() {
     let (admin, _gate) = admin();
@@ -89,6 +140,7 @@ fn the_dump_shows_hosts_rules_and_no_header_values() {
     assert!(!text.contains("c2VjcmV0"), "{text}");
     let dump: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(dump["hosts"][0]["host"], "a.mesh");
+    assert_eq!(dump["inbound"]["probe"]["action"]["http_get"]["path"], "/healthz");
     assert_eq!(dump["hosts"][0]["endpoints"][0]["uid"], "a1");
     assert_eq!(dump["hosts"][0]["rules"][0]["file"], "r.yaml");
     assert_eq!(dump["hosts"][0]["rules"][0]["filters"][0]["set"][0], "authorization");

@@ -3,8 +3,10 @@
 use super::labels::put_label;
 use super::metrics::Observe;
 use super::series::{BOUNDS, Certificate, Http, Series, SeriesHistogram, Tcp};
+use crate::probe::ProbeCounts;
 use daemon::logging;
 use identity::OutsideValidity;
+use model::probe::ApplicationHealth;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -187,6 +189,23 @@ pub(crate) fn outside_validity(text: &mut String, outside: OutsideValidity) {
     head(text, name, "counter", help);
     for (state, count) in [("expired", outside.expired), ("not_yet_valid", outside.not_yet_valid)] {
         let _ = writeln!(text, "{name}{{state=\"{state}\"}} {count}");
+    }
+}
+
+/// Adds what probes of the application found, where it is probed.
+pub(crate) fn application(text: &mut String, health: &ApplicationHealth, counts: ProbeCounts) {
+    let is_ready = match health {
+        ApplicationHealth::Unknown | ApplicationHealth::NotProbed => return,
+        ApplicationHealth::Ready => 1,
+        ApplicationHealth::NotReady(_) => 0,
+    };
+    let name = "leno_application_ready";
+    head(text, name, "gauge", "1 while the application is ready, by its probe.");
+    let _ = writeln!(text, "{name} {is_ready}");
+    let name = "leno_application_probes_total";
+    head(text, name, "counter", "Probes of the application, by what they found.");
+    for (result, count) in [("success", counts.successes), ("failure", counts.failures)] {
+        let _ = writeln!(text, "{name}{{result=\"{result}\"}} {count}");
     }
 }
 

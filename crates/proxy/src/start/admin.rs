@@ -25,6 +25,7 @@ pub(super) async fn open(
         identity: unjoined.identity.clone(),
         renewal: Arc::new(Renewal::default()),
         observe: Arc::clone(&unjoined.observe),
+        probing: Arc::clone(&unjoined.probing),
         clock: Arc::clone(&unjoined.seams.clock),
         trigger,
         drain: unjoined.drain.clone(),

@@ -11,6 +11,7 @@ use crate::listening::Listening;
 use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState as State};
 use crate::observe::{Observe, Own};
+use crate::probe::Probing;
 use crate::shared::Shared;
 use crate::snapshot::{ClosedListener, GatewayEntry, LocalNode, Snapshot, SnapshotChange, SnapshotStore};
 use daemon::Gate;
@@ -20,12 +21,13 @@ use decide::dice::Pcg;
 use identity::rotate::superseded;
 use identity::{Identity, Svid};
 use model::Backoff;
+use model::probe::ApplicationHealth;
 use model::{Resource, ResourceKey, Subscription};
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use xds::client::{ClientSession, Update};
@@ -53,6 +55,7 @@ pub(super) struct StreamParts {
     pub(super) queries: mpsc::Receiver<LookupQuery>,
     pub(super) identity: Identity,
     pub(super) observe: Arc<Observe>,
+    pub(super) probing: Arc<Probing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) last_good: Option<LastGood>,
     /// Opened with the first configuration.
@@ -81,6 +84,7 @@ impl StreamParts {
             queries,
             identity: shared.identity.clone(),
             observe: Arc::clone(&shared.observe),
+            probing: Arc::clone(&shared.probing),
             clock: Arc::clone(&shared.clock),
             last_good: directory.map(|directory| LastGood::new(directory, &shared.me)),
             configured,
@@ -104,6 +108,8 @@ pub(super) struct StreamClient {
     minutes: tokio::time::Interval,
     save_at: Option<Instant>,
     saving: Option<JoinHandle<()>>,
+    /// Of the application.
+    health: watch::Receiver<ApplicationHealth>,
 }
 
 impl StreamClient {
@@ -133,6 +139,7 @@ impl StreamClient {
         let mut minutes = tokio::time::interval_at(Instant::now() + MINUTE, MINUTE);
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream = Self {
+            health: parts.probing.health(),
             parts,
             session,
             outbox: VecDeque::new(),
@@ -209,6 +216,7 @@ impl StreamClient {
             addresses: me.addresses.iter().map(ToString::to_string).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        self.tell_health();
         self.outbox.push_back(self.session.on_connect(node));
     }
 
@@ -258,6 +266,7 @@ impl StreamClient {
                     }
                     () = due(self.save_at) => self.save(),
                     () = due(self.reopen_at) => self.reopen(),
+                    Ok(()) = self.health.changed() => self.tell_health(),
                 }
             };
             tracing::debug!("a control stream with the new certificate takes over");
@@ -265,6 +274,11 @@ impl StreamClient {
             self.send_initial_request();
             next.set(successor(&identity, &*clock, shown, self.jitter(), open));
         }
+    }
+
+    fn tell_health(&mut self) {
+        let health = self.health.borrow_and_update().clone();
+        self.outbox.extend(self.session.tell_health(&health));
     }
 
     fn take_query(&mut self, query: LookupQuery) {
@@ -386,7 +400,7 @@ impl StreamClient {
     }
 }
 
-/// What beside the snapshot follows from a configuration: trust, own labels, readiness.
+/// What beside the snapshot follows from a configuration: trust, own labels, what is probed, readiness.
 fn put_in_force(parts: &StreamParts, snapshot: &Snapshot) {
     // An empty list never replaces trust: it would cut off everybody, the control plane included.
     if !snapshot.trust.is_empty() && parts.identity.bundles() != *snapshot.trust {
@@ -403,6 +417,7 @@ fn put_in_force(parts: &StreamParts, snapshot: &Snapshot) {
         app: label("app"),
         version: label("version"),
     });
+    parts.probing.configure(snapshot.inbound.as_ref().and_then(|inbound| inbound.probe.as_ref()));
     parts.configured.open();
 }
 

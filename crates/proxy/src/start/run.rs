@@ -5,9 +5,12 @@ use super::control_stream::{Alone, StreamClient, StreamParts};
 use super::join::{self, Token};
 use super::unjoined::Unjoined;
 use super::{Seams, StartError, admin, name_server, rotate, workers};
+use crate::accept::Mark;
 use crate::admin::Admin;
 use crate::dns;
 use crate::options::Options;
+use crate::probe::{Asker, ExecProbes};
+use crate::shared::Shared;
 use crate::snapshot::LocalNode;
 use daemon::notify::Supervisor;
 use daemon::process;
@@ -18,6 +21,7 @@ use decide::dice::Pcg;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +179,7 @@ impl Bootstrap {
         let alone = is_alone.then(|| Alone::new(refuse, has_refusals));
         let parts = StreamParts::new(&shared, queries, gates.configured, alone, Pcg::new(dice.next_u64()));
         tasks.spawn_local("control stream", StreamClient::new(parts).run(open));
+        tasks.spawn_local("probes", Arc::clone(&shared.probing).run(asker(&shared)));
         admin::set_joined(&admin, &shared);
         name_server::start(&shared, &tasks, nameservers, dns);
         let workers = workers::start(&shared, dice.next_u64()).await?;
@@ -194,6 +199,14 @@ impl Bootstrap {
         shared.observe.finish();
         outcome
     }
+}
+
+/// Asks the application where `flow` delivers what is called by name.
+fn asker(shared: &Shared) -> Asker {
+    let own = shared.me.addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let mark = if shared.options.no_capture { Mark::Free } else { Mark::Captured };
+    let exec = if shared.options.allow_exec_probes { ExecProbes::Allowed } else { ExecProbes::Refused };
+    Asker::new(own, mark, exec)
 }
 
 /// The control thread's runtime: everything on this thread, and nothing left behind on return.

@@ -6,6 +6,7 @@ use crate::listening::Listening;
 use crate::lookup::{Lookup, LookupQuery};
 use crate::observe::{AccessLog, Observe};
 use crate::options::Options;
+use crate::probe::Probing;
 use crate::shared::Shared;
 use crate::snapshot::{LocalNode, Retries, SnapshotStore};
 use daemon::{Drain, Gate, Tasks};
@@ -19,6 +20,7 @@ pub(super) struct Unjoined {
     pub(super) options: Options,
     pub(super) seams: Seams,
     pub(super) observe: Arc<Observe>,
+    pub(super) probing: Arc<Probing>,
     pub(super) identity: Identity,
     /// Started when the proxy is to stop.
     pub(super) drain: Drain,
@@ -37,6 +39,7 @@ impl Unjoined {
         let wall = Arc::clone(&seams.clock);
         Ok(Self {
             observe: Observe::new(Arc::clone(&seams.clock), log),
+            probing: Probing::new(),
             identity: Identity::new(Vec::new()).with_wall(move || wall.wall()),
             dice: Pcg::new(seams.seed),
             drain,
@@ -61,7 +64,7 @@ impl Unjoined {
         let (lookup, queries) = Lookup::new(Arc::clone(&store));
         let listening = Listening::new(self.options.worker_count(), is_listening);
         let listening = if self.is_alone() { listening.outside_a_mesh() } else { listening };
-        let Self { options, seams, observe, identity, drain, .. } = self;
+        let Self { options, seams, observe, probing, identity, drain, .. } = self;
         let shared = Shared {
             options,
             me,
@@ -70,6 +73,7 @@ impl Unjoined {
             identity,
             proven: Arc::default(),
             observe,
+            probing,
             drain,
             listening: Arc::new(listening),
             deliveries: Retries::default(),

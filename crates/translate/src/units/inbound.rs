@@ -40,6 +40,7 @@ pub(crate) fn inbound(pair: &Pair, read: &WorldReader<'_>) -> Option<Inbound> {
             .collect(),
         ports: ports.into_values().collect(),
         mtls: read.group_mtls(pair).map(EffectiveMtls::inbound).unwrap_or_default(),
+        probe: group.probe.clone(),
     })
 }
 

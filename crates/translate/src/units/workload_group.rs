@@ -1,8 +1,10 @@
 //! One `WorkloadGroup`: workloads that are alike, with one identity.
 
 use super::{Topic, Unit, UnitKey, WorldReader};
+use crate::probe::readiness_probe;
 use crate::world::inputs::Pair;
 use api::{Object, Spec};
+use model::probe::ReadinessProbe;
 use model::{Locality, ObjectRef, SpiffeId, Subscription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct CompiledGroup {
     pub locality: Locality,
     /// Share of traffic of each workload, from 1.
     pub weight: u32,
+    /// How to find out whether their application is ready; `None`: it counts as ready.
+    pub probe: Option<Arc<ReadinessProbe>>,
 }
 
 pub(crate) struct WorkloadGroupUnit;
@@ -53,6 +57,7 @@ impl Unit for WorkloadGroupUnit {
             service_account: template.service_account.as_deref().unwrap_or("default").into(),
             locality: Locality { region: part(), zone: part() },
             weight: template.weight.unwrap_or(1).max(1),
+            probe: spec.probe.as_ref().and_then(readiness_probe).map(Arc::new),
         })
     }
 

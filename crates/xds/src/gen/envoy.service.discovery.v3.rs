@@ -4,9 +4,7 @@ pub struct Resource {
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
-    pub resource: ::core::option::Option<
-        crate::wire::Any,
-    >,
+    pub resource: ::core::option::Option<crate::wire::Any>,
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "4")]
@@ -40,6 +38,11 @@ pub struct DeltaDiscoveryRequest {
     /// Combined hash of what the proxy really runs, 32 bytes; see wire::Combined.
     #[prost(bytes = "bytes", tag = "1000")]
     pub applied: ::prost::bytes::Bytes,
+    /// What the proxy knows of its application: in the first request and whenever it may have changed.
+    #[prost(message, optional, tag = "1001")]
+    pub health: ::core::option::Option<
+        super::super::super::super::leno::mesh::v1::ApplicationHealth,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DeltaDiscoveryResponse {
@@ -94,9 +97,7 @@ pub struct DiscoveryResponse {
     #[prost(string, tag = "1")]
     pub version_info: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
-    pub resources: ::prost::alloc::vec::Vec<
-        crate::wire::Any,
-    >,
+    pub resources: ::prost::alloc::vec::Vec<crate::wire::Any>,
     #[prost(bool, tag = "3")]
     pub canary: bool,
     #[prost(string, tag = "4")]

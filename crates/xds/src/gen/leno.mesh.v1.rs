@@ -18,6 +18,52 @@ pub struct Implied {
     #[prost(string, repeated, tag = "1")]
     pub subscriptions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// What a proxy knows of its application.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplicationHealth {
+    #[prost(enumeration = "HealthState", tag = "1")]
+    pub state: i32,
+    /// Why it is not ready.
+    #[prost(string, tag = "2")]
+    pub cause: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HealthState {
+    Unspecified = 0,
+    /// No configuration yet.
+    Unknown = 1,
+    /// Nobody wants it probed.
+    NotProbed = 2,
+    Ready = 3,
+    NotReady = 4,
+}
+impl HealthState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HEALTH_STATE_UNSPECIFIED",
+            Self::Unknown => "HEALTH_STATE_UNKNOWN",
+            Self::NotProbed => "HEALTH_STATE_NOT_PROBED",
+            Self::Ready => "HEALTH_STATE_READY",
+            Self::NotReady => "HEALTH_STATE_NOT_READY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HEALTH_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "HEALTH_STATE_UNKNOWN" => Some(Self::Unknown),
+            "HEALTH_STATE_NOT_PROBED" => Some(Self::NotProbed),
+            "HEALTH_STATE_READY" => Some(Self::Ready),
+            "HEALTH_STATE_NOT_READY" => Some(Self::NotReady),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Origin {
     #[prost(string, tag = "1")]
@@ -357,6 +403,68 @@ pub struct InboundMtls {
     pub ports: ::prost::alloc::vec::Vec<PortMtls>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HttpGetProbe {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    #[prost(bool, tag = "3")]
+    pub tls: bool,
+    /// 4 or 16 bytes of a loopback address; empty: the workload's own.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub host: ::prost::bytes::Bytes,
+    #[prost(message, repeated, tag = "5")]
+    pub headers: ::prost::alloc::vec::Vec<KeyValue>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TcpSocketProbe {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub host: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecProbe {
+    #[prost(string, repeated, tag = "1")]
+    pub command: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrpcProbe {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadinessProbe {
+    #[prost(message, optional, tag = "5")]
+    pub initial_delay: ::core::option::Option<Duration>,
+    #[prost(message, optional, tag = "6")]
+    pub timeout: ::core::option::Option<Duration>,
+    #[prost(message, optional, tag = "7")]
+    pub period: ::core::option::Option<Duration>,
+    #[prost(uint32, tag = "8")]
+    pub success_threshold: u32,
+    #[prost(uint32, tag = "9")]
+    pub failure_threshold: u32,
+    #[prost(oneof = "readiness_probe::Action", tags = "1, 2, 3, 4")]
+    pub action: ::core::option::Option<readiness_probe::Action>,
+}
+/// Nested message and enum types in `ReadinessProbe`.
+pub mod readiness_probe {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Action {
+        #[prost(message, tag = "1")]
+        HttpGet(super::HttpGetProbe),
+        #[prost(message, tag = "2")]
+        TcpSocket(super::TcpSocketProbe),
+        #[prost(message, tag = "3")]
+        Exec(super::ExecProbe),
+        #[prost(message, tag = "4")]
+        Grpc(super::GrpcProbe),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Inbound {
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
@@ -369,6 +477,9 @@ pub struct Inbound {
     /// Absent: STRICT at all ports. A proxy that does not know it yet refuses the resource, and stays STRICT.
     #[prost(message, optional, tag = "5")]
     pub mtls: ::core::option::Option<InboundMtls>,
+    /// A proxy that does not know it yet refuses the resource, and goes on by the one before.
+    #[prost(message, optional, tag = "6")]
+    pub probe: ::core::option::Option<ReadinessProbe>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Present {}
@@ -684,6 +795,8 @@ pub enum EndpointState {
     Unspecified = 0,
     Ready = 1,
     Draining = 2,
+    /// A proxy that does not know it yet refuses the slice, and goes on by the one before.
+    Unready = 3,
 }
 impl EndpointState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -695,6 +808,7 @@ impl EndpointState {
             Self::Unspecified => "ENDPOINT_STATE_UNSPECIFIED",
             Self::Ready => "ENDPOINT_STATE_READY",
             Self::Draining => "ENDPOINT_STATE_DRAINING",
+            Self::Unready => "ENDPOINT_STATE_UNREADY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -703,6 +817,7 @@ impl EndpointState {
             "ENDPOINT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "ENDPOINT_STATE_READY" => Some(Self::Ready),
             "ENDPOINT_STATE_DRAINING" => Some(Self::Draining),
+            "ENDPOINT_STATE_UNREADY" => Some(Self::Unready),
             _ => None,
         }
     }

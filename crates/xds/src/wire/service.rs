@@ -1,5 +1,6 @@
 //! Services, ports, inbound sides, exports.
 
+use super::probe::{probe_in, probe_out};
 use super::{DecodeError, arcs, bad, host, list, pairs_in, pairs_out, small, strings, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
@@ -8,6 +9,7 @@ use model::mtls::{InboundMtls, MtlsMode};
 use model::service::{Protocol, Service, ServicePort};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 pub(crate) fn service_out(service: &Service) -> p::Service {
     p::Service {
@@ -94,6 +96,7 @@ pub(crate) fn inbound_out(inbound: &Inbound) -> p::Inbound {
         ports: inbound.ports.iter().map(port).collect(),
         // Proxies that do not know it need it only where something else than the default holds.
         mtls: (inbound.mtls != InboundMtls::default()).then(|| mtls_out(&inbound.mtls)),
+        probe: inbound.probe.as_deref().map(probe_out),
     }
 }
 
@@ -113,6 +116,10 @@ pub(crate) fn inbound_in(inbound: p::Inbound) -> Result<Inbound, DecodeError> {
         mtls: match inbound.mtls {
             Some(mtls) => within("mtls", mtls_in(mtls))?,
             None => InboundMtls::default(),
+        },
+        probe: match inbound.probe {
+            Some(probe) => Some(Arc::new(within("probe", probe_in(probe))?)),
+            None => None,
         },
     })
 }

@@ -66,6 +66,7 @@ fn profile_out(endpoint: &Endpoint, texts: &mut Vec<String>) -> p::EndpointProfi
     let state = match endpoint.state {
         EndpointState::Ready => p::EndpointState::Ready,
         EndpointState::Draining => p::EndpointState::Draining,
+        EndpointState::Unready => p::EndpointState::Unready,
     };
     let identity = |id: &SpiffeId, texts: &mut Vec<String>| text_index(texts, &id.to_string());
     p::EndpointProfile {
@@ -180,6 +181,7 @@ fn profile_in(profile: &p::EndpointProfile, texts: &[Arc<str>]) -> Result<(Endpo
     let state = match p::EndpointState::try_from(profile.state) {
         Ok(p::EndpointState::Ready) => EndpointState::Ready,
         Ok(p::EndpointState::Draining) => EndpointState::Draining,
+        Ok(p::EndpointState::Unready) => EndpointState::Unready,
         _ => return Err(bad("state", format!("unknown value {}", profile.state))),
     };
     let endpoint = Endpoint {

@@ -129,7 +129,40 @@ fn other_nonsense_is_refused_too() {
     refused("Inbound", &inbound(mtls(4, vec![])), "mtls.mode");
     let twice = vec![p::PortMtls { port: 80, mode: 1 }, p::PortMtls { port: 80, mode: 3 }];
     refused("Inbound", &inbound(mtls(2, twice)), "mtls.ports");
+    refuse_probes();
     refused("Nothing", &p::Names::default(), "type_url");
+}
+
+/// A proxy probes its own host alone, whatever it is told, and never without a pause.
+fn refuse_probes() {
+    let seconds = |seconds| Some(p::Duration { seconds, nanos: 0 });
+    let good = p::ReadinessProbe {
+        action: Some(p::readiness_probe::Action::TcpSocket(p::TcpSocketProbe {
+            port: 80,
+            host: Bytes::from_static(&[127, 0, 0, 1]),
+        })),
+        initial_delay: seconds(0),
+        timeout: seconds(1),
+        period: seconds(1),
+        success_threshold: 1,
+        failure_threshold: 1,
+    };
+    let inbound = |probe| p::Inbound { probe: Some(probe), ..p::Inbound::default() };
+    assert!(decode(&any_of("Inbound", &inbound(good.clone()))).is_ok());
+    let at = |host: &'static [u8], port| {
+        let host = Bytes::from_static(host);
+        let action = p::readiness_probe::Action::TcpSocket(p::TcpSocketProbe { port, host });
+        inbound(p::ReadinessProbe { action: Some(action), ..good.clone() })
+    };
+    refused("Inbound", &at(&[169, 254, 169, 254], 80), "probe.host");
+    refused("Inbound", &at(&[], 0), "probe.port");
+    refused("Inbound", &inbound(p::ReadinessProbe { action: None, ..good.clone() }), "probe.action");
+    refused("Inbound", &inbound(p::ReadinessProbe { period: seconds(0), ..good.clone() }), "probe.period");
+    refused("Inbound", &inbound(p::ReadinessProbe { timeout: None, ..good.clone() }), "probe.timeout");
+    let never = p::ReadinessProbe { success_threshold: 0, ..good.clone() };
+    refused("Inbound", &inbound(never), "probe.success_threshold");
+    let exec = p::readiness_probe::Action::Exec(p::ExecProbe::default());
+    refused("Inbound", &inbound(p::ReadinessProbe { action: Some(exec), ..good }), "probe.command");
 }
 
 /// Proxies that do not know modes yet get nothing new as long as nothing but the default is asked for.

@@ -146,6 +146,7 @@ impl Proxy {
             me,
             store,
             observe: Observe::new(Arc::clone(&clock), Some(access_log)),
+            probing: crate::probe::Probing::new(),
             identity,
             proven: Arc::default(),
             drain: drain.clone(),
@@ -456,6 +457,7 @@ pub(super) fn inbound_mode(port: u16, protocol: Protocol, mode: MtlsMode) -> (Re
         labels: Vec::new(),
         ports: vec![InboundPort { port, protocol, names: vec![(host(SERVICE), 80)] }],
         mtls: InboundMtls { mode, ..InboundMtls::default() },
+        probe: None,
     };
     (ResourceKey::Inbound("default".into(), "shop".into()), Resource::Inbound(inbound))
 }

@@ -27,6 +27,8 @@ struct World {
     stayed: Vec<usize>,
     status: Option<SessionStatus>,
     complaints: Vec<String>,
+    /// What was told of the application, on all streams.
+    health: Vec<ApplicationHealth>,
 }
 
 impl Catalog for World {
@@ -54,6 +56,7 @@ struct Bench {
     store: Arc<SnapshotStore>,
     readiness: Readiness,
     identity: Identity,
+    probing: Arc<Probing>,
 }
 
 fn bench(last_good: Option<LastGood>) -> Bench {
@@ -62,7 +65,7 @@ fn bench(last_good: Option<LastGood>) -> Bench {
 
 fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let (world, cut) = (Rc::new(RefCell::new(World::default())), Rc::new(tokio::sync::Notify::new()));
-    let readiness = Readiness::new();
+    let (readiness, probing) = (Readiness::new(), Probing::new());
     let store = SnapshotStore::new(&me());
     let (lookup, queries) = Lookup::new(Arc::clone(&store));
     let stream = StreamClient::new(StreamParts {
@@ -72,6 +75,7 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
         queries,
         identity: identity.clone(),
         observe: Observe::new(Arc::new(System), None),
+        probing: Arc::clone(&probing),
         clock: Arc::new(System),
         last_good,
         configured: readiness.gate("configured"),
@@ -86,7 +90,7 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
         Ok(link)
     };
     tokio::task::spawn_local(stream.run(open));
-    Bench { world, cut, lookup, store, readiness, identity }
+    Bench { world, cut, lookup, store, readiness, identity, probing }
 }
 
 async fn serve(end: ServerEnd, world: Rc<RefCell<World>>, cut: Rc<tokio::sync::Notify>) {
@@ -110,6 +114,8 @@ async fn answer(mut end: ServerEnd, world: &RefCell<World>, cut: &tokio::sync::N
         let response = {
             let mut world = world.borrow_mut();
             world.complaints.extend(request.error_detail.as_ref().map(|detail| detail.message.clone()));
+            let told = request.health.as_ref().map(|health| wire::health_in(health).unwrap());
+            world.health.extend(told);
             let response = session.on_request(request, &*world).unwrap();
             *world.sent.last_mut().unwrap() +=
                 response.as_ref().map_or(0, |response| response.resources.len());
@@ -173,6 +179,36 @@ async fn a_reconnect_brings_only_differences_and_disturbs_nothing() {
         bench.until(|world| is_synced(world) && world.status.as_ref().unwrap().resources == 3).await;
         assert_eq!(bench.world.borrow().sent, [2, 1]);
         assert!(Arc::ptr_eq(before.host("a.mesh").unwrap(), after.host("a.mesh").unwrap()));
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// A stream begins with what is known, and hears of every change.
+#[tokio::test]
+async fn the_health_of_the_application_is_told_when_it_changes_and_on_each_stream() {
+    use ApplicationHealth::{NotProbed, Ready, Unknown};
+    let test = async {
+        let bench = bench(None);
+        let told = |expected: &[ApplicationHealth]| {
+            let expected = expected.to_vec();
+            // A configuration without a probe may have come again meanwhile.
+            move |world: &World| world.health.starts_with(&expected)
+        };
+        bench.until(told(&[Unknown, NotProbed])).await;
+        let second = Duration::from_secs(1);
+        let action = model::probe::ProbeAction::Exec(vec!["true".into()]);
+        let probe = model::probe::ReadinessProbe {
+            action,
+            initial_delay: second,
+            timeout: second,
+            period: second,
+            success_threshold: 1,
+            failure_threshold: 1,
+        };
+        bench.probing.configure(Some(&Arc::new(probe)));
+        bench.until(told(&[Unknown, NotProbed, Ready])).await;
+        bench.cut.notify_one();
+        bench.until(told(&[Unknown, NotProbed, Ready, Ready])).await;
     };
     LocalSet::new().run_until(test).await;
 }

@@ -192,6 +192,75 @@ fn the_inbound_side_knows_every_name_it_is_called_by() {
 }
 
 #[test]
+fn a_probe_reaches_the_inbound_side_with_the_defaults_of_istio() {
+    use model::probe::{HttpGetProbe, ProbeAction, ProbeScheme, ReadinessProbe, TcpSocketProbe};
+    let change = |world: &mut World, document: &str| {
+        let (mut objects, findings) = api::parse::documents(document, "f.yaml");
+        assert_eq!(findings, []);
+        world.apply(WorldChange::Object(Arc::new(objects.remove(0))))
+    };
+    let group = |probe: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {{name: g}}\nspec: {{template: {{}}{probe}}}\n"
+        )
+    };
+    let sent = |world: &World| match get("inbound/default/g", world) {
+        Resource::Inbound(inbound) => inbound.probe,
+        other => panic!("{other:?}"),
+    };
+    let mut world = world(&group(""));
+    assert_eq!(sent(&world), None);
+    let touched = change(&mut world, &group(", probe: {httpGet: {port: 8080, path: up, scheme: https}}"));
+    assert_eq!(
+        touched.into_iter().filter(|touched| matches!(touched, Subscription::Inbound { .. })).count(),
+        1
+    );
+    let action = ProbeAction::HttpGet(HttpGetProbe {
+        path: "/up".into(),
+        port: 8080,
+        scheme: ProbeScheme::Https,
+        host: None,
+        headers: Vec::new(),
+    });
+    let seconds = Duration::from_secs;
+    let expected = ReadinessProbe {
+        action,
+        initial_delay: seconds(0),
+        timeout: seconds(1),
+        period: seconds(10),
+        success_threshold: 1,
+        failure_threshold: 3,
+    };
+    assert_eq!(sent(&world).as_deref(), Some(&expected));
+    let said = ", probe: {tcpSocket: {port: 1, host: localhost}, initialDelaySeconds: 9, timeoutSeconds: 2, periodSeconds: 3, successThreshold: 4, failureThreshold: 5}";
+    change(&mut world, &group(said));
+    let expected = ReadinessProbe {
+        action: ProbeAction::TcpSocket(TcpSocketProbe { port: 1, host: Some([127, 0, 0, 1].into()) }),
+        initial_delay: seconds(9),
+        timeout: seconds(2),
+        period: seconds(3),
+        success_threshold: 4,
+        failure_threshold: 5,
+    };
+    assert_eq!(sent(&world).as_deref(), Some(&expected));
+}
+
+/// Nothing new is sent to it, by other clusters neither.
+#[test]
+fn an_application_that_is_not_ready_is_told_and_does_not_count_for_other_clusters() {
+    let mut world = world(SHOP);
+    for (uid, state) in [("w1", EndpointState::Ready), ("w2", EndpointState::Unready)] {
+        world.apply(WorldChange::Workload(workload(uid, "default", "shop-v1", state)));
+    }
+    let Resource::Slice(slice) = get("slice/shop.mesh.internal/0", &world) else { panic!("kind") };
+    let states: Vec<_> = slice.endpoints.iter().map(|endpoint| endpoint.state).collect();
+    assert_eq!(states, [EndpointState::Ready, EndpointState::Unready]);
+    assert_eq!(world.export().exports[0].weight, 1);
+    world.apply(WorldChange::Workload(workload("w1", "default", "shop-v1", EndpointState::Unready)));
+    assert_eq!(world.export().exports[0].weight, 0);
+}
+
+#[test]
 fn what_has_no_effect_is_said() {
     let said = |documents: &str| {
         let mut world = world(documents);

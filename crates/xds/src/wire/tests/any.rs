@@ -10,6 +10,9 @@ use model::filter::{
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
 use model::mtls::{InboundMtls, MtlsMode};
 use model::names::Names;
+use model::probe::{
+    GrpcProbe, HttpGetProbe, ProbeAction, ProbeHeader, ProbeScheme, ReadinessProbe, TcpSocketProbe,
+};
 use model::route::{
     HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
     ValueMatch,
@@ -26,7 +29,7 @@ use model::{Hostname, Locality, MeshSettings, ObjectRef, Origin, Resource, Spiff
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +90,8 @@ fn service() -> impl Strategy<Value = Service> {
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     let reach =
         prop_oneof![Just(Reach::Native), Just(Reach::Hbone), Just(Reach::Plain), Just(Reach::Gateway)];
-    let state = prop_oneof![Just(EndpointState::Ready), Just(EndpointState::Draining)];
+    let state =
+        prop_oneof![Just(EndpointState::Ready), Just(EndpointState::Draining), Just(EndpointState::Unready)];
     let uid = prop_oneof![
         any::<u64>().prop_map(|n| format!("{n:016x}")),
         any::<u16>().prop_map(|n| format!("west/shop-{n:04x}")),
@@ -324,8 +328,41 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn inbound() -> impl Strategy<Value = Inbound> {
     let port = (any::<u16>(), protocol(), vec((host(), any::<u16>()), 0..3))
         .prop_map(|(port, protocol, names)| InboundPort { port, protocol, names });
-    (text(), text(), pairs(), vec(port, 0..3), inbound_mtls())
-        .prop_map(|(namespace, group, labels, ports, mtls)| Inbound { namespace, group, labels, ports, mtls })
+    (text(), text(), pairs(), vec(port, 0..3), inbound_mtls(), of(probe())).prop_map(
+        |(namespace, group, labels, ports, mtls, probe)| {
+            let probe = probe.map(Arc::new);
+            Inbound { namespace, group, labels, ports, mtls, probe }
+        },
+    )
+}
+
+fn probe() -> impl Strategy<Value = ReadinessProbe> {
+    let loopback = || of(prop_oneof![Just(IpAddr::from([127, 0, 0, 1])), Just(Ipv6Addr::LOCALHOST.into())]);
+    let header = (text(), text()).prop_map(|(name, value)| ProbeHeader { name, value });
+    let scheme = prop_oneof![Just(ProbeScheme::Http), Just(ProbeScheme::Https)];
+    let get = (text(), 1..u16::MAX, scheme, loopback(), vec(header, 0..3)).prop_map(
+        |(path, port, scheme, host, headers)| {
+            ProbeAction::HttpGet(HttpGetProbe { path, port, scheme, host, headers })
+        },
+    );
+    let action = prop_oneof![
+        get,
+        (1..u16::MAX, loopback())
+            .prop_map(|(port, host)| ProbeAction::TcpSocket(TcpSocketProbe { port, host })),
+        vec(text(), 1..4).prop_map(ProbeAction::Exec),
+        (1..u16::MAX, text()).prop_map(|(port, service)| ProbeAction::Grpc(GrpcProbe { port, service })),
+    ];
+    let seconds = |from: u64| (from..10_000).prop_map(Duration::from_secs);
+    (action, seconds(0), seconds(1), seconds(1), 1..99u32, 1..99u32).prop_map(
+        |(action, initial_delay, timeout, period, success_threshold, failure_threshold)| ReadinessProbe {
+            action,
+            initial_delay,
+            timeout,
+            period,
+            success_threshold,
+            failure_threshold,
+        },
+    )
 }
 
 fn inbound_mtls() -> impl Strategy<Value = InboundMtls> {
