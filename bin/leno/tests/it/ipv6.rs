@@ -45,7 +45,9 @@ serve api ::1
 serve web 127.0.0.1
 join api '[fd00::11]:15012'
 join tool '[fd00::11]:15012'
-join web 10.0.0.11:15012 '--address fd00::12 --address 10.0.0.12'
+# Nobody is at the first of these: the other one is tried beside it.
+inside web 'printf "fd00::99 control.test\n10.0.0.11 control.test\n" > hosts; mount --bind hosts /etc/hosts'
+join web control.test:15012 '--address fd00::12 --address 10.0.0.12'
 "#;
 
 /// Over which family the application calls is its own affair; how the proxies speak to one another, theirs.

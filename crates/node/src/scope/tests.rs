@@ -78,3 +78,18 @@ fn an_annotation_that_is_wrong_or_unknown_is_refused_by_name() {
             .contains("is not one of includeInboundPorts")
     );
 }
+
+#[test]
+fn a_destination_is_captured_where_its_family_is() {
+    let takes = |included: &str, excluded: &str, ip: &str| {
+        let outbound_ip_ranges = included_blocks(included).unwrap();
+        let exclude_outbound_ip_ranges = blocks(excluded).unwrap();
+        let scope =
+            CaptureScope { outbound_ip_ranges, exclude_outbound_ip_ranges, ..CaptureScope::default() };
+        scope.takes_outbound(ip.parse().unwrap())
+    };
+    assert!(takes("*", "", "fd00::1") && takes("*", "10.0.0.0/8,fe80::/10", "fd00::1"));
+    assert!(takes("fd00::/8", "", "fd00::1") && takes("240.0.0.0/4", "", "240.0.0.1"));
+    assert!(!takes("*", "::/0", "fd00::1") && !takes("10.0.0.0/8", "", "fd00::1"));
+    assert!(!takes("fd00::/8", "fd00::/16", "fd00::1") && !takes("", "", "10.0.0.1"));
+}

@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use super::join::{JoinError, Token};
+use super::join::{JoinError, Token, own_addresses};
 use super::last_good::{LastGood, LoadError, Saved};
+use crate::options::Options;
 use crate::testing::{host, me, service, slice};
+use clap::Parser;
 use model::authz::{Action, Policy};
 use model::{Resource, ResourceKey, Subscription};
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use xds::client::{REFUSED_VERSION, deny_all};
 
@@ -144,4 +147,38 @@ fn what_may_pass_while_a_host_boots_is_tried_again() {
     ] {
         assert!(!lasting.may_pass(), "{lasting:?}");
     }
+}
+
+#[test]
+fn a_host_has_an_address_of_each_family_that_its_control_plane_is_called_by() {
+    let own = |control: &[&str]| {
+        let control: Vec<SocketAddr> = control.iter().map(|address| address.parse().unwrap()).collect();
+        own_addresses(&control).map(|own| own.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(own(&["127.0.0.1:15012"]).unwrap(), ["127.0.0.1"]);
+    assert_eq!(own(&["[::1]:15012"]).unwrap(), ["::1"]);
+    assert_eq!(own(&["[::1]:15012", "127.0.0.1:15012", "127.0.0.2:15012"]).unwrap(), ["127.0.0.1", "::1"]);
+    // No packet gets there; the other family counts all the same.
+    assert!(own(&["255.255.255.255:15012"]).is_err());
+    assert_eq!(own(&["255.255.255.255:15012", "[::1]:15012"]).unwrap(), ["::1"]);
+}
+
+#[test]
+fn an_address_that_nobody_else_can_call_is_refused() {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+    let parse = |given: &[&str]| {
+        let line = ["proxy"].iter().chain(given);
+        Line::try_parse_from(line).map(|line| line.options.addresses).map_err(|error| error.to_string())
+    };
+    let both = parse(&["--address=fd00::12", "--address=::ffff:10.0.0.12"]).unwrap();
+    assert_eq!(both, ["fd00::12".parse::<IpAddr>().unwrap(), "10.0.0.12".parse().unwrap()]);
+    for wrong in ["0.0.0.0", "::", "fe80::1", "ff02::1", "224.0.0.1"] {
+        let told = parse(&[&format!("--address={wrong}")]).unwrap_err();
+        assert!(told.contains(&format!("`{wrong}` is not an address that other hosts can call")), "{told}");
+    }
+    assert!(parse(&["--address=web"]).unwrap_err().contains("`web` is not an IP address"));
 }

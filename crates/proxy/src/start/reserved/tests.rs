@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use super::Reserved;
-use crate::accept::listen;
+use crate::accept::{Sharing, bind_all, listen};
 use crate::snapshot::Ports;
 use std::collections::HashSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 
 fn local() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -35,5 +35,7 @@ async fn a_reserved_port_is_for_our_workers_alone() {
     // The workers have it still when it is wanted once more, on all addresses.
     ports.keep_only(&HashSet::new());
     ports.reserve(SocketAddr::from(([0, 0, 0, 0], address.port()))).unwrap();
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
+    assert!(bind_all(v6, Sharing::No).is_err(), "in both families");
     drop(worker);
 }
