@@ -48,13 +48,43 @@ fn trim(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-/// Whether any head is as `is_it` says.
+/// Whether any head is as `is_it` says: one between blank lines, or one that begins where a body ends.
 pub(crate) fn has_head(case: &Case, is_it: impl Fn(&Head<'_>) -> bool) -> bool {
-    let lines: Vec<&[u8]> = case.bytes.split(|byte| *byte == b'\n').map(without_returns).collect();
-    lines.split(|line| line.is_empty()).any(|lines| match lines.split_first() {
+    let lines: Vec<&[u8]> = lines_of(&case.bytes);
+    let is_found = |lines: &[&[u8]]| match lines.split_first() {
         Some((first, fields)) => is_it(&Head { first, fields }),
         None => false,
+    };
+    lines.split(|line| line.is_empty()).any(is_found)
+        || behind_bodies(&case.bytes).any(|head| is_found(&head))
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split(|byte| *byte == b'\n').map(without_returns).collect()
+}
+
+/// Lines of heads that begin where the body of a declared length ends, wherever in a line that is.
+fn behind_bodies(bytes: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let (length, body) = next_length(rest?)?;
+        rest = body.get(length..);
+        let lines = lines_of(rest?);
+        let begin = lines.iter().position(|line| !line.is_empty()).unwrap_or(lines.len());
+        let head = lines.get(begin..).unwrap_or_default().iter().take_while(|line| !line.is_empty());
+        Some(head.copied().collect())
     })
+}
+
+/// The first length that is declared, and all that is behind the blank line that comes next.
+fn next_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    const NAME: &[u8] = b"content-length:";
+    let at = bytes.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME))?;
+    let behind = bytes.get(at + NAME.len()..)?;
+    let line = behind.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let length = std::str::from_utf8(trim(without_returns(line))).ok()?.parse().ok()?;
+    let end = behind.windows(4).position(|window| window == b"\r\n\r\n")?;
+    Some((length, behind.get(end + 4..)?))
 }
 
 fn without_returns(mut line: &[u8]) -> &[u8] {
@@ -389,3 +419,6 @@ fn lists_of_streams(case: &Case) -> Vec<(u32, List)> {
     }
     lists
 }
+
+#[cfg(test)]
+mod tests;
