@@ -1,13 +1,16 @@
 //! The program `leno`: wiring only. What each command does is in its crate.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use settings::SettingsError;
 use std::future::Future;
 use std::process::ExitCode;
 
 mod backup;
 mod gateway;
 mod join;
+mod manual;
 mod node;
+mod settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,6 +51,9 @@ enum Command {
     Backup(backup::BackupCommand),
     #[command(flatten)]
     User(cli::Command),
+    /// Manual pages, for packages
+    #[command(hide = true)]
+    Manual(manual::ManualOptions),
     #[command(hide = true)]
     DemoEnter(lab::DemoStage),
     #[command(hide = true)]
@@ -62,12 +68,19 @@ enum Command {
 
 fn main() -> ExitCode {
     // The demo makes namespaces, which a process with a second thread cannot: no runtime starts here.
-    let command = match Leno::try_parse() {
-        Ok(leno) => leno.command,
-        Err(told) => {
+    let command = match read_command() {
+        Ok(command) => command,
+        Err(SettingsError::Usage { told, place }) => {
             // Nobody may be left to read it: nothing more can be done then.
             let _ = told.print();
+            if let Some(place) = place {
+                daemon::logging::say(format_args!("that is {place}"));
+            }
             return if told.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+        Err(error) => {
+            daemon::logging::say(format_args!("error: {error}"));
+            return ExitCode::from(USAGE);
         }
     };
     let code = run(command).unwrap_or_else(|error| {
@@ -76,6 +89,13 @@ fn main() -> ExitCode {
     });
     daemon::logging::finish();
     code
+}
+
+/// What this process was asked to do: on its command line, by the environment, by a file.
+fn read_command() -> Result<Command, SettingsError> {
+    let variables: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
+    let matches = settings::parse(Leno::command(), std::env::args_os().collect(), &variables)?;
+    Ok(Leno::from_arg_matches(&matches)?.command)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -94,9 +114,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Node(command) => done(node::run(command)),
         Command::Backup(command) => backup::run(&command),
         Command::User(command) => {
-            let code = cli::run_in(command, Leno::command());
+            let code = cli::run_in(command, settings::declare(Leno::command()));
             Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
         }
+        Command::Manual(options) => done(manual::write(settings::declare(Leno::command()), &options)),
         Command::DemoEnter(stage) => stage.enter(),
         Command::DemoInit(stage) => stage.init(),
         Command::DemoApp(options) => done(lab::app::run(options)),

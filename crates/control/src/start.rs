@@ -19,6 +19,7 @@ use ca::issuer::intermediate::IntermediateIssuer;
 use ca::issuer::plugged::{self, CertificateSource};
 use daemon::admin::serve_metrics;
 use daemon::metrics::Registry;
+use daemon::notify::Supervisor;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{Clients, Identity, MANAGER_ACCOUNT};
 use model::{BindAddress, Hostname, Locality};
@@ -74,14 +75,18 @@ impl ControlPlane {
 
 /// Runs a control plane until the process is asked to stop.
 pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
+    let supervisor = Supervisor::from_env()?;
     let running = start(options, seams).await?;
+    supervisor.ready();
     let api: Vec<String> = running.api.iter().map(ToString::to_string).collect();
     tracing::info!(control = %running.control, api = api.join(" "), metrics = %running.metrics, "control plane runs");
     tokio::select! {
         stop = daemon::process::wait_for_stop() => { stop.context("wait for signals")?; }
         // Nothing works without it: better to be started anew, with what is stored.
         () = running.handle.ended() => anyhow::bail!("the task that owns the world ended; see the log"),
+        () = supervisor.stay_alive() => {}
     }
+    supervisor.stopping();
     running.stop().await;
     Ok(())
 }

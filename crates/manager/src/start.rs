@@ -11,6 +11,7 @@ use ca::{CertificateRequest, IssueError, RootIssuer};
 use daemon::admin::serve_metrics;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
+use daemon::notify::Supervisor;
 use daemon::{Drain, DrainTrigger, Tasks};
 use identity::{Clients, Identity, Key, Svid};
 use model::time::rfc3339;
@@ -64,10 +65,16 @@ impl ManagementPlane {
 
 /// Runs a management plane until the process is asked to stop.
 pub async fn run(options: Options, seams: Seams) -> anyhow::Result<()> {
+    let supervisor = Supervisor::from_env()?;
     let running = start(options, seams).await?;
+    supervisor.ready();
     let api: Vec<String> = running.api.iter().map(ToString::to_string).collect();
     tracing::info!(control = %running.control, api = api.join(" "), metrics = %running.metrics, "management plane runs");
-    daemon::process::wait_for_stop().await.context("wait for signals")?;
+    tokio::select! {
+        stop = daemon::process::wait_for_stop() => { stop.context("wait for signals")?; }
+        () = supervisor.stay_alive() => {}
+    }
+    supervisor.stopping();
     running.stop().await;
     Ok(())
 }

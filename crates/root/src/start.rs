@@ -8,6 +8,7 @@ use crate::unix::{BoundSocket, LocalDoor};
 use anyhow::Context;
 use ca::Root;
 use ca::issuer::serve::Holder;
+use daemon::notify::Supervisor;
 use daemon::{Drain, Tasks};
 use model::hex::hex;
 use model::time::rfc3339;
@@ -24,6 +25,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(3);
 /// # Errors
 /// When there is no root, or nowhere to listen.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    let supervisor = Supervisor::from_env()?;
     let root = take_root(&options)?;
     let (pin, until) = (hex(&root.pin()), rfc3339(root.not_after()));
     let trust_domain = root.trust_domain().clone();
@@ -60,7 +62,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let listen = places.join(" ");
     tracing::info!(%trust_domain, root_sha256 = pin, until, listen, "root held");
-    daemon::process::wait_for_stop().await.context("wait for signals")?;
+    supervisor.ready();
+    tokio::select! {
+        stop = daemon::process::wait_for_stop() => { stop.context("wait for signals")?; }
+        () = supervisor.stay_alive() => {}
+    }
+    supervisor.stopping();
     trigger.start();
     tasks.drain(STOP_DEADLINE).await;
     Ok(())

@@ -31,6 +31,7 @@ mod readme; // the README's commands and what they print
 mod routes; // 8: routes and retries, live
 mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
+mod settings; // options from files and from the environment
 mod state; // what a control plane keeps
 mod usage; // exit codes for wrong usage and for help
 mod vault; // Vault as the issuer
