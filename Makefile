@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e vault field fuzz asan bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field packages-fuzz
+.PHONY: demo test unit e2e package vault field fuzz asan bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -14,6 +14,11 @@ unit:
 e2e: packages-test
 	cargo build --profile e2e --locked -p leno -p leno-proxy
 	cargo test --profile e2e --locked -p leno --test it -- --test-threads=2
+
+# The Debian package, into target/package, and then a trial of it in a copy of this system that is thrown away.
+package:
+	cargo xtask package
+	.ci/package target/package/leno_*.deb
 
 # Vault as the issuer: a real server, built from its Go module (1.14.0, testbed/vault); minutes of CPU the first time.
 vault: packages-test

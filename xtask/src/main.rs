@@ -1,7 +1,8 @@
-//! `cargo xtask`: checks and code generation of the workspace.
+//! `cargo xtask`: checks and code generation of the workspace, and the Debian package.
 
 mod files;
 mod generate;
+mod package;
 mod tidy;
 mod tracked;
 
@@ -19,6 +20,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Some("files") => files::write(root).map(|()| ExitCode::SUCCESS),
         Some("tidy") => tidy::run(root),
-        _ => anyhow::bail!("usage: cargo xtask generate|files|tidy"),
+        Some("package") => package::run(root, std::env::args().skip(2)).map(|()| ExitCode::SUCCESS),
+        _ => anyhow::bail!("usage: cargo xtask generate|files|tidy|package"),
     }
 }
