@@ -23,6 +23,7 @@ mod issuers; // planes outside of the demo
 mod install; // from bare hosts, as docs/install-vms.md says
 mod ipv6; // hosts of either family
 mod life; // the demo comes and goes without a trace
+mod long; // calls that outlive certificates
 mod memory; // what a proxy costs
 mod names; // 2: global names and mesh-only addresses
 mod probes; // 3, where the application hangs and its proxy does not

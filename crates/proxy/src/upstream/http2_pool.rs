@@ -357,6 +357,7 @@ impl Http2Pool {
     /// Lets go of all; streams under way go on.
     pub(crate) fn clear(&self) {
         self.slots.borrow_mut().clear();
+        self.spent.clear();
     }
 }
 

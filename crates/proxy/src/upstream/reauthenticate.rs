@@ -46,6 +46,11 @@ impl SpentConnections {
         !all.is_empty()
     }
 
+    /// Lets go of all.
+    pub(crate) fn clear(&self) {
+        self.all.borrow_mut().clear();
+    }
+
     /// Shakes hands by `shake` with the peers of those that need it, one after the other: a renewal is no burst. `own`
     /// tells when the certificate ends that they would be shown.
     pub(crate) async fn reauthenticate<F: Future<Output = ()>>(
