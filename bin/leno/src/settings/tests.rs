@@ -35,9 +35,9 @@ const SOCKET: &str = "unix:/run/leno/control.sock";
 
 #[test]
 fn what_the_command_line_does_not_say_is_taken_from_the_file() {
-    check("control", "cluster: east\nstate-dir: s\n", &[], &format!("east|0.0.0.0:15012|{SOCKET}||false"));
+    check("control", "cluster: east\nstate-dir: s\n", &[], &format!("east|[::]:15012|{SOCKET}||false"));
     check(WEST, "cluster: east\nlisten: 10.0.0.1:1\n", &[], &format!("west|10.0.0.1:1|{SOCKET}||false"));
-    check(WEST, "api: [unix:/a, 'unix:/b']\nconfig: c\n", &[], "west|0.0.0.0:15012|unix:/a unix:/b|c|false");
+    check(WEST, "api: [unix:/a, 'unix:/b']\nconfig: c\n", &[], "west|[::]:15012|unix:/a unix:/b|c|false");
     check(WEST, "api:\n- unix:/a\napi-insecure-loopback: true\n", &[], "|unix:/a||true");
     check(WEST, "api-insecure-loopback: false\n", &[], "||false");
     check(WEST, "# nothing\n\n", &[], SOCKET);
@@ -53,7 +53,7 @@ fn what_the_command_line_does_not_say_is_taken_from_the_file() {
 #[test]
 fn a_variable_counts_before_the_file() {
     // Its value is read from the environment, where it is not: the default is left.
-    check(WEST, "listen: 10.0.0.1:1\n", &["LENO_CONTROL_LISTEN", "PATH"], "|0.0.0.0:15012|");
+    check(WEST, "listen: 10.0.0.1:1\n", &["LENO_CONTROL_LISTEN", "PATH"], "|[::]:15012|");
     check(WEST, "", &["LENO_CONTROL_LISTNE"], "LENO_CONTROL_LISTNE: `leno control` has no option --listne");
     check(WEST, "", &["LENO_MANAGER_LISTNE", "LENO_SERVER"], "west|");
 }
@@ -100,7 +100,7 @@ fn other_commands_are_read_as_they_are() {
 fn the_file_in_the_documentation_has_a_reading() {
     let page = include_str!("../../../../docs/settings.md");
     let file = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    check("control", file, &[], "west|0.0.0.0:15012|unix:/run/leno/control.sock 10.0.0.2:15080|");
+    check("control", file, &[], "west|[::]:15012|unix:/run/leno/control.sock 10.0.0.2:15080|");
 }
 
 /// The environment is shown in `/proc`, arguments by `ps`: no option of these commands takes a secret itself.
