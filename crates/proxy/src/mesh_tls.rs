@@ -5,11 +5,13 @@ use crate::proven::{Handshake, PeerValidity, ProvenPeers};
 use codec::Io;
 use daemon::clock::Clock;
 use decide::reauthentication::OpenStreams;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use identity::{Clients, Expect, Identity};
 use model::trust::Proof;
 use model::{Reason, SpiffeId};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -117,6 +119,15 @@ impl MeshTls {
 
     /// Waits until the other end of a connection would not be let in again, and tells why.
     pub(crate) async fn until_refused(&self, validity: &PeerValidity) -> Reason {
+        // In a set of its own it is polled when it was woken, and not with each request on the connection.
+        let mut alone = FuturesUnordered::from_iter([self.watch(validity)]);
+        match alone.next().await {
+            Some(reason) => reason,
+            None => pending().await,
+        }
+    }
+
+    async fn watch(&self, validity: &PeerValidity) -> Reason {
         let mut changes = self.identity.trust_changes();
         loop {
             let trust = *changes.borrow_and_update();
