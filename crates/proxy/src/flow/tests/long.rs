@@ -8,11 +8,12 @@ use super::tunnel::{SERVICE_PORT, shake_hands, talk};
 use crate::accept::{Mark, PeerKind, dial, listen};
 use crate::options::Options;
 use crate::proven::{Handshake, ProvenPeer};
+use crate::request::HEADER_WORKLOAD;
 use crate::testing::id;
-use codec::{Body, Tunnel, http2};
+use codec::{Body, SendErrorKind, Tunnel, http2};
 use daemon::clock::Clock;
 use filter::Chains;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
 use identity::Identity;
 use model::service::{Endpoint, Protocol};
@@ -412,5 +413,31 @@ fn the_caller_cuts_at_once_whom_it_trusts_no_longer() {
         assert!(echoes(&mut tunnel).await);
         trust(&pair.client.identity, &Authority::new(), None);
         assert!(!echoes(&mut tunnel).await);
+    });
+}
+
+/// The gateway gives a caller the workload that it names, or none.
+#[test]
+fn a_gateway_takes_a_tunnel_to_the_workload_that_is_named_and_to_no_other() {
+    story_within(LONG, async {
+        let pair = Pair::start();
+        let mesh = SocketAddr::new(pair.gateway_proxy.ip, model::address::PORT_MESH);
+        let tcp = dial(mesh, PeerKind::Proxy, Mark::Free, MINUTE).await.unwrap();
+        let tls = shake_hands(&pair.client.identity, "eastwest", tcp).await.unwrap();
+        let (outer, _driver) = talk(tls).await;
+        let first = pair.shops[0].uid.as_deref().unwrap();
+        for (named, expected) in [
+            (vec![], None),
+            (vec![first], None),
+            // Nothing was sent yet: the caller may ask another gateway.
+            (vec!["east/default/shop-gone"], Some(SendErrorKind::Refused)),
+            (vec![first, first], Some(SendErrorKind::Status(400))),
+            (vec!["caf\u{e9}"], Some(SendErrorKind::Status(400))),
+        ] {
+            let value = |uid: &&str| HeaderValue::from_bytes(uid.as_bytes()).unwrap();
+            let headers = named.iter().map(|uid| (HEADER_WORKLOAD, value(uid))).collect();
+            let refused = outer.tunnel(SERVICE_PORT, headers).await.err().map(|error| error.kind);
+            assert_eq!(refused, expected, "{named:?}");
+        }
     });
 }
