@@ -108,6 +108,8 @@ pub struct Local {
     pub port: u16,
     /// What it speaks there; ports that no service points to are opaque.
     pub protocol: Protocol,
+    /// What the port takes from callers.
+    pub mode: MtlsMode,
 }
 
 /// Who vouches for a caller (`docs/decisions/0003`).
@@ -159,13 +161,13 @@ pub fn inbound(
             let named = |names: &[(Hostname, u16)]| names.iter().any(|(h, p)| h == host && p == port);
             match inbound.ports.iter().find(|known| named(&known.names)) {
                 Some(known) if !is_proxy_port(known.port) => {
-                    Local { port: known.port, protocol: known.protocol }
+                    Local { port: known.port, protocol: known.protocol, mode: inbound.mtls.at(known.port) }
                 }
                 _ => return Err(Reason::NotMyDestination),
             }
         }
     };
-    takes(inbound.mtls.at(local.port), TransportSecurity::MutualTls)?;
+    takes(local.mode, TransportSecurity::MutualTls)?;
     Ok(local)
 }
 
@@ -198,7 +200,8 @@ fn at_address(inbound: &Inbound, own: &[IpAddr], to: SocketAddr) -> Result<Local
         return Err(Reason::NotMyDestination);
     }
     let known = inbound.ports.iter().find(|known| known.port == port);
-    Ok(Local { port, protocol: known.map_or(Protocol::Tcp, |known| known.protocol) })
+    let protocol = known.map_or(Protocol::Tcp, |known| known.protocol);
+    Ok(Local { port, protocol, mode: inbound.mtls.at(port) })
 }
 
 /// Where the application may listen on a port that was called at `called`, in the order to try: where it was found on loopback

@@ -17,6 +17,7 @@ pub mod interner;
 pub mod listener;
 pub mod mtls;
 pub mod names;
+pub mod observed;
 pub mod origin;
 pub mod probe;
 pub mod reason;

@@ -7,7 +7,7 @@ use crate::origin::Origin;
 use std::collections::BTreeMap;
 
 /// What one port of a workload takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MtlsMode {
     /// Mutual TLS alone.
     #[default]

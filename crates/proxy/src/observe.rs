@@ -5,6 +5,7 @@
 //! call by `flow` (`exchange`), wherever a request ends. No private data beyond what the log names.
 
 mod access_log;
+mod inbound;
 mod labels;
 mod metrics;
 mod record;
@@ -15,6 +16,7 @@ mod series;
 mod tests;
 
 pub use access_log::AccessLog;
+pub use inbound::{OpenPlaintext, WorkerInbound};
 pub use labels::Own;
 pub use metrics::Observe;
 pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};

@@ -4,9 +4,11 @@
 //! configuration, listeners bound. On SIGTERM: withdraw at the control plane, drain, exit 0.
 
 mod admin;
+mod alone;
 mod control;
 mod control_stream;
 mod error;
+mod inbound_report;
 mod join;
 mod last_good;
 mod listeners;

@@ -35,4 +35,4 @@ pub mod leno {
 
 pub use envoy::config::core::v3::Node;
 pub use envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
-pub use leno::mesh::v1::{ApplicationHealth, HealthState, Implied, ProxyNode};
+pub use leno::mesh::v1::{ApplicationHealth, HealthState, Implied, ObservedInbound, ProxyNode};

@@ -5,6 +5,7 @@
 
 mod any;
 mod federation;
+mod observed;
 mod policy;
 mod probe;
 mod route;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub use any::{Any, PublishedContent};
 pub(crate) use federation::{cluster_in, cluster_out};
+pub use observed::{observed_in, observed_out};
 pub use probe::{health_in, health_out};
 
 /// Of the SHA-256 of a resource, this many bytes are its version.

@@ -13,8 +13,10 @@ use daemon::Drain;
 use decide::forwarded::{EntryPoint, Scheme};
 use decide::listener::PeerCluster;
 use http::HeaderValue;
-use model::mtls::TransportSecurity;
+use model::mtls::{MtlsMode, TransportSecurity};
+use model::observed::MUTUAL_TLS_PORTS_MAX;
 use model::{Hostname, Reason};
+use std::cell::RefCell;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -33,6 +35,8 @@ pub(crate) struct Downstream {
     /// What it may have of the upstream connections.
     pub(crate) share: Rc<UpstreamShare>,
     drain: Drain,
+    /// Ports of the application that it was counted for.
+    counted: RefCell<Vec<u16>>,
 }
 
 /// What a handshake has shown.
@@ -114,7 +118,8 @@ impl Downstream {
             DownstreamSide::Edge { .. } | DownstreamSide::Plaintext { .. } => Whose::Edge(address.ip()),
             DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => Whose::Proxy(address.ip()),
         });
-        Rc::new(Self { worker: Rc::clone(worker), address, tls, side, share, drain })
+        let worker = Rc::clone(worker);
+        Rc::new(Self { worker, address, tls, side, share, drain, counted: RefCell::default() })
     }
 
     /// What a tunnel on it carries to `target`.
@@ -127,7 +132,27 @@ impl Downstream {
             side,
             share: Rc::clone(&self.share),
             drain: self.drain.clone(),
+            counted: RefCell::default(),
         })
+    }
+
+    /// Counts it as a connection in mutual TLS to this port, once, where that is of interest.
+    pub(crate) fn count_first(&self, target: &InboundTarget) {
+        if target.local.mode == MtlsMode::Strict {
+            return;
+        }
+        let mut counted = self.counted.borrow_mut();
+        if !counted.contains(&target.local.port) && counted.len() < MUTUAL_TLS_PORTS_MAX {
+            counted.push(target.local.port);
+            self.worker.recorder.inbound.mutual_tls(target.local.port);
+        }
+    }
+
+    /// The same for a tunnel, which is a connection of its own.
+    pub(crate) fn count_tunnel(&self, target: &InboundTarget) {
+        if target.local.mode != MtlsMode::Strict {
+            self.worker.recorder.inbound.mutual_tls(target.local.port);
+        }
     }
 
     /// As metrics and the access log have it.

@@ -129,7 +129,11 @@ async fn follow(
             may_arrive(&snapshot, target, downstream.transport())?;
             Cow::Borrowed(target)
         }
-        _ => Cow::Owned(arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster())?),
+        _ => {
+            let target = arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster())?;
+            downstream.count_first(&target);
+            Cow::Owned(target)
+        }
     };
     if let Some(host) = &target.host {
         exchange.set_host(host.clone());

@@ -2,15 +2,18 @@
 //! writes is `recorder`.
 
 use super::access_log::{AccessLog, denying_policy, policy_name};
+use super::inbound::InboundCounts;
 use super::labels::{self, Own, SeriesKey};
 use super::series::{Certificate, Series};
 use daemon::clock::Clock;
 use decide::authz::{Denial, DryRun};
 use model::Reason;
 use model::authz::Action;
+use model::observed::ObservedInbound;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Distinct label sets of one proxy. What exceeds it is counted in a series `reporter="overflow"`.
 pub(crate) const SERIES_MAX: usize = 2000;
@@ -38,6 +41,7 @@ pub struct Observe {
     // Denials by policy.
     denied: Mutex<BTreeMap<String, u64>>,
     pub(super) refused: Vec<AtomicU64>,
+    pub(super) inbound: InboundCounts,
     pub(super) certificate: Mutex<Certificate>,
     pub(super) renewals: AtomicU64,
     pub(super) renewal_refused: AtomicU64,
@@ -50,6 +54,7 @@ impl Observe {
     /// Records into memory and, when given, into an access log.
     pub fn new(clock: Arc<dyn Clock>, log: Option<AccessLog>) -> Arc<Self> {
         Arc::new(Self {
+            inbound: InboundCounts::new(clock.wall()),
             clock,
             log,
             own: Mutex::default(),
@@ -80,6 +85,11 @@ impl Observe {
     /// Who this proxy says it is.
     pub fn own(&self) -> Arc<Own> {
         Arc::clone(&self.own.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who came to the application's ports since this process started.
+    pub fn inbound(&self, report_every: Duration) -> ObservedInbound {
+        self.inbound.sum(report_every)
     }
 
     /// Writes what is still queued for the access log and ends its thread.

@@ -1,5 +1,6 @@
 //! One worker's end of metrics and access log: the calls by which requests, connections and refusals are recorded.
 
+use super::inbound::WorkerInbound;
 use super::labels::{OwnedKey, SeriesKey};
 use super::metrics::{Observe, SERIES_MAX};
 use super::record::{RequestRecord, TcpRecord};
@@ -20,6 +21,8 @@ const REFUSALS_LOGGED_MAX: u32 = 10;
 
 /// One worker's end. Not shared between threads.
 pub struct Recorder {
+    /// Who comes to the application's ports.
+    pub inbound: WorkerInbound,
     observe: Arc<Observe>,
     number: usize,
     // By hash of the key; the owned key is compared too, so that a collision cannot mix series.
@@ -145,6 +148,7 @@ impl Observe {
     /// A recorder for one worker, to be called on its thread, once.
     pub fn recorder(self: &Arc<Self>) -> Recorder {
         Recorder {
+            inbound: self.inbound.worker(Arc::clone(&self.clock)),
             observe: Arc::clone(self),
             number: self.recorders.fetch_add(1, Ordering::Relaxed),
             cache: RefCell::default(),

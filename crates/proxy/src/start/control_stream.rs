@@ -5,7 +5,8 @@
 //! next stream starts from what is held. Nothing here can fail for good. Before the certificate that a
 //! stream was opened with expires, another stream is opened with the new one and takes over.
 
-use super::StartError;
+use super::alone::Alone;
+use super::inbound_report::{InboundReport, REPORT_EVERY};
 use super::last_good::{LastGood, Saved};
 use crate::listening::Listening;
 use crate::lookup::LookupQuery;
@@ -23,11 +24,10 @@ use identity::{Identity, Svid};
 use model::Backoff;
 use model::probe::ApplicationHealth;
 use model::{Resource, ResourceKey, Subscription};
-use std::collections::{HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use xds::client::{ClientSession, Update};
@@ -65,6 +65,8 @@ pub(super) struct StreamParts {
     /// Outside of a mesh: takes what keeps the first configuration from being served.
     pub(super) alone: Option<Alone>,
     pub(super) dice: Pcg,
+    /// How often it is told who came to the application, where that has changed.
+    pub(super) report_every: Duration,
 }
 
 impl StreamParts {
@@ -91,6 +93,7 @@ impl StreamParts {
             listening: Arc::clone(&shared.listening),
             alone,
             dice,
+            report_every: REPORT_EVERY,
         }
     }
 }
@@ -106,6 +109,7 @@ pub(super) struct StreamClient {
     closed: Vec<ClosedListener>,
     reopen_at: Option<Instant>,
     minutes: tokio::time::Interval,
+    inbound: InboundReport,
     save_at: Option<Instant>,
     saving: Option<JoinHandle<()>>,
     /// Of the application.
@@ -140,6 +144,7 @@ impl StreamClient {
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream = Self {
             health: parts.probing.health(),
+            inbound: InboundReport::new(parts.report_every),
             parts,
             session,
             outbox: VecDeque::new(),
@@ -217,7 +222,9 @@ impl StreamClient {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         self.tell_health();
-        self.outbox.push_back(self.session.on_connect(node));
+        let observed = self.inbound.first(&self.parts.observe, &*self.parts.clock);
+        let request = self.session.on_connect(node);
+        self.outbox.push_back(DeltaDiscoveryRequest { observed: Some(observed), ..request });
     }
 
     /// A stream, and those that take over from it, until one breaks; returns whether any ever brought anything.
@@ -267,6 +274,10 @@ impl StreamClient {
                     () = due(self.save_at) => self.save(),
                     () = due(self.reopen_at) => self.reopen(),
                     Ok(()) = self.health.changed() => self.tell_health(),
+                    // When all that was to be said is out.
+                    () = due(self.inbound.due), if self.outbox.is_empty() => {
+                        self.outbox.extend(self.inbound.next(&self.parts.observe, &*self.parts.clock));
+                    }
                 }
             };
             tracing::debug!("a control stream with the new certificate takes over");
@@ -454,33 +465,6 @@ fn tell_applied(snapshot: &Snapshot) {
         services = snapshot.hosts().count(),
         "configuration applied"
     );
-}
-
-/// The first configuration of a proxy outside of a mesh must be one that it can serve: whoever started it looks on,
-/// and nobody else would send a better one.
-pub(super) struct Alone {
-    /// Takes why the proxy must end; `None`: that is over.
-    refused: Option<oneshot::Sender<StartError>>,
-    /// Part of the configuration was not taken: if it is all, that is no empty directory.
-    has_refusals: bool,
-}
-
-impl Alone {
-    /// `refused` gets why the proxy must end.
-    pub(super) fn new(refused: oneshot::Sender<StartError>, has_refusals: bool) -> Self {
-        Self { refused: Some(refused), has_refusals }
-    }
-
-    fn set_listening(&mut self, open: &HashSet<SocketAddr>, closed: &[ClosedListener]) {
-        let Some(refused) = self.refused.take() else { return };
-        let error = match closed.first() {
-            Some(listener) => StartError::Listen(listener.clone()),
-            None if open.is_empty() && self.has_refusals => StartError::NothingToServe,
-            None => return,
-        };
-        // Whoever waited for it is ending already.
-        let _ = refused.send(error);
-    }
 }
 
 async fn due(at: Option<Instant>) {

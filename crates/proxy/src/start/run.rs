@@ -1,7 +1,8 @@
 //! One proxy from its first line to its last.
 
+use super::alone::Alone;
 use super::control::Control;
-use super::control_stream::{Alone, StreamClient, StreamParts};
+use super::control_stream::{StreamClient, StreamParts};
 use super::join::{self, Token};
 use super::unjoined::Unjoined;
 use super::{Seams, StartError, admin, name_server, rotate, workers};

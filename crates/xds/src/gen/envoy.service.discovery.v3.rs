@@ -43,6 +43,11 @@ pub struct DeltaDiscoveryRequest {
     pub health: ::core::option::Option<
         super::super::super::super::leno::mesh::v1::ApplicationHealth,
     >,
+    /// Who came to the proxy's application, when that has changed; an empty request with it asks for nothing.
+    #[prost(message, optional, tag = "1002")]
+    pub observed: ::core::option::Option<
+        super::super::super::super::leno::mesh::v1::ObservedInbound,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DeltaDiscoveryResponse {

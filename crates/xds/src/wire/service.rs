@@ -138,7 +138,7 @@ fn mtls_in(mtls: p::InboundMtls) -> Result<InboundMtls, DecodeError> {
     Ok(InboundMtls { mode: mode_in(mtls.mode)?, ports })
 }
 
-fn mode_out(mode: MtlsMode) -> i32 {
+pub(super) fn mode_out(mode: MtlsMode) -> i32 {
     match mode {
         MtlsMode::Strict => p::MtlsMode::Strict,
         MtlsMode::Permissive => p::MtlsMode::Permissive,
@@ -147,7 +147,7 @@ fn mode_out(mode: MtlsMode) -> i32 {
     .into()
 }
 
-fn mode_in(mode: i32) -> Result<MtlsMode, DecodeError> {
+pub(super) fn mode_in(mode: i32) -> Result<MtlsMode, DecodeError> {
     Ok(match p::MtlsMode::try_from(mode) {
         Ok(p::MtlsMode::Strict) => MtlsMode::Strict,
         Ok(p::MtlsMode::Permissive) => MtlsMode::Permissive,

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod any;
+mod observed;
 
 use super::{Any, Combined, Encoded, decode, encode};
 use crate::TYPE_URL;

@@ -11,8 +11,9 @@ use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::worker::Worker;
 use codec::{HELD_BYTES_MAX, ServerOptions};
 use daemon::Drain;
-use decide::listener::AppProtocol;
+use decide::listener::{AppProtocol, Local};
 use model::Reason;
+use model::address::is_proxy_port;
 use model::service::Protocol;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -33,7 +34,14 @@ pub(in crate::flow) fn admit_to(
 ) -> Option<InboundTarget> {
     let arrived = to.ok_or(Reason::NotMyDestination);
     let arrived = arrived.and_then(|to| arrive_in_plaintext(&worker.snapshot(), to));
-    arrived.inspect_err(|reason| worker.recorder.refused(address, *reason)).ok()
+    let refused = |reason: &Reason| {
+        let port = to.map(|to| to.port()).filter(|port| !is_proxy_port(*port));
+        if let (Reason::Plaintext, Some(port)) = (reason, port) {
+            worker.recorder.inbound.plaintext_refused(port, address.ip());
+        }
+        worker.recorder.refused(address, *reason);
+    };
+    arrived.inspect_err(refused).ok()
 }
 
 /// Serves a connection that was admitted to `target`.
@@ -47,6 +55,8 @@ pub(crate) async fn serve(
     let Some(_permit) = worker.limits.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
+    let Local { port, mode, .. } = target.local;
+    let _open = worker.recorder.inbound.plaintext(port, address.ip(), mode);
     let to = |target: &InboundTarget| {
         let side = DownstreamSide::plaintext(target.clone(), address);
         Downstream::new(&worker, address, side, None, drain.clone())

@@ -39,6 +39,7 @@ async fn open(
     connection: &mut TcpConnection,
 ) -> Result<Reply, Failure> {
     let target = arrive(snapshot, to, AppProtocol::Http1, downstream.peer_cluster())?;
+    downstream.count_tunnel(&target);
     connection.host.clone_from(&target.host);
     connection.attempts.began_at(target.application.called);
     if is_http(downstream, snapshot, &target) {

@@ -10,9 +10,10 @@ use codec::Body;
 use http::{Request, Response};
 use model::authz::{Action, Cidr, Glob, Operation, Rule, Source};
 use model::mtls::MtlsMode::{self, Disable, Permissive, Strict};
+use model::observed::{ConnectionTally, PlaintextCaller};
 use model::service::Protocol;
 use model::{MeshSettings, ObjectRef, Origin, Policy, Resource, ResourceKey};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,6 +105,68 @@ fn each_mode_serves_whom_its_name_says_and_tells_the_others_why_not() {
                 assert_eq!(is_told, !in_mesh, "{protocol:?} {mode:?}: {lines:?}");
             }
         }
+    });
+}
+
+/// Address and mode of those who came in plaintext to the application's port, how many connections, and how many of
+/// them are open.
+type Callers = Vec<(IpAddr, MtlsMode, u64, u32)>;
+
+fn callers(tally: &ConnectionTally<PlaintextCaller>, port: u16) -> Callers {
+    let of_port = tally.counted.iter().filter(|(caller, _)| caller.port == port);
+    of_port.map(|(caller, count)| (caller.address, caller.mode, count.total, count.open)).collect()
+}
+
+/// Counted is the connection, whatever goes over it; in mutual TLS only where plaintext would be taken too.
+#[test]
+fn who_came_by_which_way_is_counted_by_port() {
+    inside("who_came_by_which_way_is_counted_by_port", async || {
+        let bed = Bed::new(2, Protocol::Http1, Strict);
+        let seen = || bed.workload.worker.shared.observe.inbound(SOON);
+        let port = bed.application.port();
+        let mutual_tls = || seen().mutual_tls.counted.get(&port).map(|count| count.total);
+        let caller = bed.dial().await.local_addr().unwrap().ip();
+        bed.hear(REQUEST).await;
+        wait_until("both are refused", || callers(&seen().refused, port) == [(caller, Strict, 2, 0)]).await;
+        assert!(bed.hear_in_mesh(REQUEST).await.ends_with("shop"));
+        assert_eq!((mutual_tls(), seen().plaintext.is_empty()), (None, true), "a STRICT port costs nothing");
+
+        bed.set(Protocol::Http1, Permissive);
+        let mut client = bed.past_the_mesh().await;
+        for _ in 0..3 {
+            let request = Request::get("/").header("host", "shop").body(Body::empty()).unwrap();
+            assert_eq!(client.send(request).await.status(), 200);
+        }
+        assert_eq!(callers(&seen().plaintext, port), [(caller, Permissive, 1, 1)]);
+        drop(client);
+        wait_until("it has ended", || callers(&seen().plaintext, port)[0].3 == 0).await;
+        // The connection between the proxies was there before, and has other requests.
+        for _ in 0..3 {
+            assert!(bed.hear_in_mesh(REQUEST).await.ends_with("shop"));
+        }
+        assert_eq!(mutual_tls(), Some(1));
+
+        bed.set(Protocol::Http1, Disable);
+        assert!(bed.hear(REQUEST).await.ends_with("shop"));
+        wait_until("it has ended", || callers(&seen().plaintext, port).iter().all(|caller| caller.3 == 0))
+            .await;
+        assert_eq!(callers(&seen().plaintext, port), [(caller, Permissive, 1, 0), (caller, Disable, 1, 0)]);
+        assert_eq!((mutual_tls(), callers(&seen().refused, port).len()), (Some(1), 1));
+    });
+}
+
+#[test]
+fn a_tunnel_counts_as_a_connection() {
+    inside("a_tunnel_counts_as_a_connection", async || {
+        let bed = Bed::with(Application::echo(ip(2)), Protocol::Tcp, Permissive);
+        let port = bed.application.port();
+        for _ in 0..2 {
+            let mut stream = bed.client.call_tcp();
+            stream.write_all(b"x").await.unwrap();
+            assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        }
+        let seen = bed.workload.worker.shared.observe.inbound(SOON);
+        assert_eq!(seen.mutual_tls.counted.get(&port).map(|count| count.total), Some(2));
     });
 }
 

@@ -6,6 +6,7 @@ use crate::testing::{host, me, service, slice};
 use daemon::Readiness;
 use daemon::clock::System;
 use identity::{Key, Svid};
+use model::mtls::MtlsMode;
 use rcgen::{CertificateParams, KeyUsagePurpose, SanType};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ struct World {
     complaints: Vec<String>,
     /// What was told of the application, on all streams.
     health: Vec<ApplicationHealth>,
+    /// What was told of callers, in its order.
+    observed: Vec<xds::proto::ObservedInbound>,
 }
 
 impl Catalog for World {
@@ -57,6 +60,7 @@ struct Bench {
     readiness: Readiness,
     identity: Identity,
     probing: Arc<Probing>,
+    observe: Arc<Observe>,
 }
 
 fn bench(last_good: Option<LastGood>) -> Bench {
@@ -68,13 +72,14 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let (readiness, probing) = (Readiness::new(), Probing::new());
     let store = SnapshotStore::new(&me());
     let (lookup, queries) = Lookup::new(Arc::clone(&store));
+    let observe = Observe::new(Arc::new(System), None);
     let stream = StreamClient::new(StreamParts {
         me: me(),
         store: Arc::clone(&store),
         on_demand: OnDemand::new(Arc::clone(&store), &lookup),
         queries,
         identity: identity.clone(),
-        observe: Observe::new(Arc::new(System), None),
+        observe: Arc::clone(&observe),
         probing: Arc::clone(&probing),
         clock: Arc::new(System),
         last_good,
@@ -82,6 +87,7 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
         listening: Arc::new(Listening::new(0, Readiness::new().gate("listening"))),
         alone: None,
         dice: Pcg::new(7),
+        report_every: REPORT_EVERY,
     });
     let (served, cutting) = (Rc::clone(&world), Rc::clone(&cut));
     let open = async move || {
@@ -90,7 +96,7 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
         Ok(link)
     };
     tokio::task::spawn_local(stream.run(open));
-    Bench { world, cut, lookup, store, readiness, identity, probing }
+    Bench { world, cut, lookup, store, readiness, identity, probing, observe }
 }
 
 async fn serve(end: ServerEnd, world: Rc<RefCell<World>>, cut: Rc<tokio::sync::Notify>) {
@@ -113,6 +119,7 @@ async fn answer(mut end: ServerEnd, world: &RefCell<World>, cut: &tokio::sync::N
         let Some(Ok(request)) = request else { return };
         let response = {
             let mut world = world.borrow_mut();
+            world.observed.extend(request.observed.clone());
             world.complaints.extend(request.error_detail.as_ref().map(|detail| detail.message.clone()));
             let told = request.health.as_ref().map(|health| wire::health_in(health).unwrap());
             world.health.extend(told);
@@ -161,6 +168,41 @@ async fn a_host_is_fetched_when_it_is_needed_and_then_confirmed() {
         assert_eq!(snapshot.host("a.mesh").unwrap().endpoints.len(), 1);
         bench.until(|world| is_synced(world) && world.status.as_ref().unwrap().resources == 2).await;
         assert!(bench.readiness.is_ready());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// In so many turns every task has done what it can.
+const TURNS: usize = 1000;
+
+/// With each stream all of it, then what has changed; nothing new is nothing told.
+#[tokio::test(start_paused = true)]
+async fn who_came_is_told_with_each_stream_and_whenever_it_has_changed() {
+    let test = async {
+        let bench = bench(None);
+        let recorder = bench.observe.recorder();
+        // All that is due by then is done, as time stands still in between.
+        let told_after = async |pause: Duration| {
+            tokio::time::advance(pause).await;
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            let world = bench.world.borrow();
+            world.observed.iter().map(|told| told.plaintext.len()).collect::<Vec<_>>()
+        };
+        let moment = Duration::from_millis(1);
+        assert_eq!(told_after(moment).await, [0]);
+        assert_eq!(told_after(REPORT_EVERY * 3).await, [0], "nothing has changed");
+        for last in [1, 2] {
+            drop(recorder.inbound.plaintext(80, [10, 0, 0, last].into(), MtlsMode::Permissive));
+        }
+        assert_eq!(told_after(REPORT_EVERY - moment * 2).await, [0], "not too often");
+        assert_eq!(told_after(moment * 5).await, [0, 2], "both at once");
+        bench.cut.notify_one();
+        assert_eq!(told_after(moment).await, [0, 2], "it waits before it calls again");
+        assert_eq!(told_after(BACKOFF_MAX).await, [0, 2, 2], "the next stream begins with all of it");
+        let report = bench.world.borrow().observed[2].clone();
+        assert_eq!(u128::from(report.report_every_ms), REPORT_EVERY.as_millis());
     };
     LocalSet::new().run_until(test).await;
 }
