@@ -3,6 +3,8 @@
 //! The names of fields are read by scripts too: they stay. Readers take what is missing as unknown, because the other
 //! side may be older. Text that is unknown is `None`; where a field is written as `null` then, its type says so.
 
+pub mod mtls;
+
 use model::{Code, Finding, ObjectRef, Origin, Severity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;

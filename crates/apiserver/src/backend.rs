@@ -109,6 +109,20 @@ pub struct Batch {
     pub apply: Vec<String>,
     /// Objects to be deleted.
     pub delete: Vec<ObjectTarget>,
+    /// How it is meant.
+    pub intent: ChangeIntent,
+}
+
+/// How a change is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangeIntent {
+    /// To be made, unless something stands against it.
+    #[default]
+    Make,
+    /// To be made though it breaks callers that are served now.
+    Force,
+    /// Only to be looked at: nothing is made.
+    Try,
 }
 
 /// What came of a batch.

@@ -1,6 +1,6 @@
 //! Several changes in one call: `POST /leno/v1/batch` with the objects to apply, as text, and those to delete.
 
-use crate::backend::{ApiError, Applies, Batch, Changed, KindScope, ObjectTarget, ServedKind};
+use crate::backend::{ApiError, Applies, Batch, ChangeIntent, Changed, KindScope, ObjectTarget, ServedKind};
 use crate::reply;
 use model::ObjectRef;
 use serde_json::{Value, json};
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 /// Objects of one batch at most, applied and deleted; more are refused.
 pub(crate) const OBJECTS_MAX: usize = 20_000;
 
-/// Reads `{"apply": ["TEXT"...], "delete": [{"apiVersion", "kind", "metadata": {"namespace", "name"}}...]}`.
+/// Reads `{"apply": ["TEXT"...], "delete": [{"apiVersion", "kind", "metadata": {"namespace", "name"}}...]}`, with
+/// `"force": true` or `"dryRun": true` beside them.
 pub(crate) fn read(body: &str, kinds: &[ServedKind]) -> Result<Batch, ApiError> {
     let bad = |what: String| ApiError::BadRequest(what);
     let value: Value =
@@ -20,8 +21,21 @@ pub(crate) fn read(body: &str, kinds: &[ServedKind]) -> Result<Batch, ApiError> 
         Some(_) => Err(bad(format!("`{name}` is no list"))),
     };
     let (apply, delete) = (list("apply")?, list("delete")?);
+    let mut switch = |name: &str| match fields.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(is_on)) => Ok(is_on),
+        Some(_) => Err(bad(format!("`{name}` is neither true nor false"))),
+    };
+    let intent = match (switch("force")?, switch("dryRun")?) {
+        (false, false) => ChangeIntent::Make,
+        (true, false) => ChangeIntent::Force,
+        (false, true) => ChangeIntent::Try,
+        (true, true) => return Err(bad("`force` and `dryRun` exclude each other".into())),
+    };
     if let Some(field) = fields.keys().next() {
-        return Err(bad(format!("there is no field `{field}` in a batch; it has `apply` and `delete`")));
+        return Err(bad(format!(
+            "there is no field `{field}` in a batch; it has `apply`, `delete`, `force` and `dryRun`"
+        )));
     }
     if apply.len() + delete.len() > OBJECTS_MAX {
         return Err(bad(format!("the batch has more than {OBJECTS_MAX} objects")));
@@ -33,6 +47,7 @@ pub(crate) fn read(body: &str, kinds: &[ServedKind]) -> Result<Batch, ApiError> 
     Ok(Batch {
         apply: apply.into_iter().map(text).collect::<Result<_, _>>()?,
         delete: delete.iter().map(|value| target(value, kinds)).collect::<Result<_, _>>()?,
+        intent,
     })
 }
 

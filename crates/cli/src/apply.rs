@@ -5,7 +5,7 @@
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::load::{self, Loaded, Strict};
-use crate::remote::{self, Remote, Server};
+use crate::remote::{self, Meant, Remote, Server};
 use crate::status::{PlaneStatus, Recipient};
 use crate::{naming, show};
 use api::report::SyncState;
@@ -33,6 +33,9 @@ pub struct Apply {
     /// Check only; send nothing
     #[arg(long)]
     dry_run: bool,
+    /// Apply also what makes a port STRICT that callers in plaintext use; see leno mtls plan
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     strict: Strict,
     #[command(flatten)]
@@ -59,7 +62,7 @@ pub(crate) async fn run(args: &Apply, console: &mut Console) -> Outcome {
         console.say(&format!("{} would be applied", show::count(loaded.objects.len(), "object")));
         return Ok(exit::OK);
     }
-    let revision = send(&remote, &loaded, console).await?;
+    let revision = send(&remote, &loaded, Meant::by(args.force), console).await?;
     match wait {
         Some(limit) => wait_for_revision(&remote, revision, limit, console).await,
         None => Ok(exit::OK),
@@ -73,14 +76,11 @@ fn parse_wait(text: &str) -> Result<Duration, Failure> {
 }
 
 /// Sends all objects as one change; the result is its revision.
-async fn send(remote: &Remote, loaded: &Loaded, console: &mut Console) -> Result<u64, Failure> {
+async fn send(remote: &Remote, loaded: &Loaded, meant: Meant, console: &mut Console) -> Result<u64, Failure> {
     let texts: Vec<&str> = loaded.objects.iter().map(|object| &*object.text).collect();
-    let response = remote.change(&texts, &[]).await?;
+    let response = remote.change(&texts, &[], meant).await?;
     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    let mut findings = remote::findings(&body);
-    findings.iter_mut().for_each(|finding| place(finding, &loaded.objects));
-    // What was told already is not told again.
-    findings.retain(|finding| !loaded.findings.contains(finding));
+    let findings = placed(&body, loaded);
     if !response.status().is_success() {
         if findings.is_empty() {
             return Err(remote::refusal(&response));
@@ -96,6 +96,14 @@ async fn send(remote: &Remote, loaded: &Loaded, console: &mut Console) -> Result
     }
     show::findings(console, &findings, |file| loaded.text_of(file));
     Ok(body["revision"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// What the server found in these objects, with their places in the files. What was told already is left out.
+pub(crate) fn placed(body: &Value, loaded: &Loaded) -> Vec<Finding> {
+    let mut findings = remote::findings(body);
+    findings.iter_mut().for_each(|finding| place(finding, &loaded.objects));
+    findings.retain(|finding| !loaded.findings.contains(finding));
+    findings
 }
 
 /// The control plane knows lines of the texts that it was sent; here they are in files.

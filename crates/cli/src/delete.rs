@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::exit::{self, DATA, Failure, Outcome, USAGE};
 use crate::naming;
-use crate::remote::{self, Server};
+use crate::remote::{self, Meant, Server};
 use crate::{load, show};
 use api::kinds::{self, ObjectKind};
 use model::{Finding, ObjectRef};
@@ -24,6 +24,9 @@ pub struct Delete {
     /// What does not exist is no failure
     #[arg(long)]
     ignore_not_found: bool,
+    /// Delete also what makes a port STRICT that callers in plaintext use; see leno mtls plan
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -38,9 +41,15 @@ pub(crate) async fn run(args: &Delete, console: &mut Console) -> Outcome {
     let doomed = doomed(args, console)?;
     let remote = args.server.remote()?;
     let references: Vec<Value> = doomed.iter().map(reference).collect();
-    let response = remote.change(&[], &references).await?;
+    let response = remote.change(&[], &references, Meant::by(args.force)).await?;
     if !response.status().is_success() {
-        return Err(remote::refusal(&response));
+        let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+        let findings = remote::findings(&body);
+        if findings.len() < 2 {
+            return Err(remote::refusal(&response));
+        }
+        show::findings(console, &findings, |_| None);
+        return Err(Failure::new(DATA, "nothing was deleted"));
     }
     // What is not there keeps nothing else.
     let answer = remote::answer(&response)?;

@@ -11,6 +11,7 @@ mod check;
 mod delete;
 mod explain;
 mod get;
+mod mtls;
 mod status;
 mod token;
 mod withdraw;
@@ -46,6 +47,9 @@ pub enum Command {
     Analyze(analyze::Analyze),
     /// Explain the code of a finding, or a response_code_details of the access log
     Explain(explain::Explain),
+    /// Mutual TLS: who does not speak it yet
+    #[command(subcommand)]
+    Mtls(mtls::MtlsCommand),
     /// Join tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -100,6 +104,7 @@ async fn dispatch(command: Command, console: &mut Console) -> exit::Outcome {
         Command::Status(args) => status::run(&args, console).await,
         Command::Analyze(args) => analyze::run(&args, console).await,
         Command::Explain(args) => explain::run(&args, console).await,
+        Command::Mtls(args) => mtls::run(&args, console).await,
         Command::Token(args) => token::run(&args, console).await,
         Command::Withdraw(args) => withdraw::run(&args, console).await,
         Command::Check(args) => check::run(&args, console).await,

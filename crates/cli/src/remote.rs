@@ -37,6 +37,24 @@ pub(crate) struct Server {
     credentials: Credentials,
 }
 
+/// How a change is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// To be made.
+    Make,
+    /// To be made though it breaks callers that are served now.
+    Force,
+    /// Only to be looked at by the server.
+    Try,
+}
+
+impl Meant {
+    /// Of a change with or without `--force`.
+    pub(crate) fn by(force: bool) -> Self {
+        if force { Self::Force } else { Self::Make }
+    }
+}
+
 /// The API at one address.
 pub(crate) struct Remote {
     url: String,
@@ -113,8 +131,20 @@ impl Remote {
 
     /// Makes several changes as one: `apply` are texts of objects, `delete` are references. Only not getting
     /// any answer is a failure.
-    pub(crate) async fn change(&self, apply: &[&str], delete: &[Value]) -> Result<Response<Bytes>, Failure> {
-        let body = json!({ "apply": apply, "delete": delete }).to_string();
+    pub(crate) async fn change(
+        &self,
+        apply: &[&str],
+        delete: &[Value],
+        meant: Meant,
+    ) -> Result<Response<Bytes>, Failure> {
+        let mut body = json!({ "apply": apply, "delete": delete });
+        // Only then: an older server knows neither.
+        match meant {
+            Meant::Make => {}
+            Meant::Force => body["force"] = true.into(),
+            Meant::Try => body["dryRun"] = true.into(),
+        }
+        let body = body.to_string();
         let limits = Limits { deadline: CHANGE_DEADLINE, ..Limits::default() };
         self.send("POST", "/leno/v1/batch", Some(("application/json", body)), limits).await
     }

@@ -160,7 +160,8 @@ fn parse_batch(batch: Batch) -> Result<WantedChange, ApiError> {
         return Err(ApiError::Invalid(findings));
     }
     let named = |target: &ObjectTarget| ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
-    Ok(WantedChange { put, gone: batch.delete.iter().map(named).collect(), findings })
+    let gone = batch.delete.iter().map(named).collect();
+    Ok(WantedChange { put, gone, findings, intent: batch.intent })
 }
 
 impl Backend for ClusterApi {
@@ -186,7 +187,7 @@ impl Backend for ClusterApi {
     async fn apply(&self, target: ObjectTarget, body: String) -> Result<Applied, ApiError> {
         // Reading may take a while: expressions are compiled.
         let (object, findings) = blocking(move || parse_body(&target, &body)).await?;
-        let wanted = WantedChange { put: vec![object], gone: Vec::new(), findings };
+        let wanted = WantedChange { put: vec![object], findings, ..WantedChange::default() };
         let Made { changed, objects } = self.make(wanted).await.map_err(change::one)?;
         let Changed { revision, applied, findings, .. } = changed;
         let change = applied.first().map_or(Applies::Updated, |(_, change)| *change);
@@ -201,7 +202,7 @@ impl Backend for ClusterApi {
 
     async fn delete(&self, target: ObjectTarget) -> Result<(), ApiError> {
         let object = ObjectRef::new(target.kind.kind, &target.namespace, &target.name);
-        let wanted = WantedChange { put: Vec::new(), gone: vec![object], findings: Vec::new() };
+        let wanted = WantedChange { gone: vec![object], ..WantedChange::default() };
         let changed = self.make(wanted).await.map_err(change::one)?.changed;
         match changed.missing.first() {
             Some(missing) => Err(ApiError::NotFound(missing.to_string())),

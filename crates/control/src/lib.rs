@@ -1,7 +1,7 @@
 //! Layer 5. The control plane of one cluster.
 //!
 //! `plane` is everything that is known, without sockets; `task` owns it; `source` and `backend` bring
-//! configuration in, `push` sends what changed, `status` tells what came of it; `serving` and `enroll` take
+//! configuration in, `push` sends what changed, `status` tells what came of it, `strict` whom it shuts out; `serving` and `enroll` take
 //! proxies in, `federation` other clusters.
 //! It makes no decisions of its own: what things mean is `translate`. Read `start`, then `plane`.
 
@@ -11,6 +11,7 @@ pub mod enroll;
 pub mod federation;
 pub mod local;
 pub mod metrics;
+pub mod observed;
 pub mod options;
 pub mod plane;
 pub mod presence;
@@ -20,6 +21,7 @@ pub mod source;
 pub mod start;
 pub mod status;
 pub mod stream;
+mod strict;
 pub mod task;
 pub mod tokens;
 

@@ -4,12 +4,14 @@
 //! what must be stored comes back as rows. Changes are gathered in `touched` and sent by `flush`. How objects come
 //! into force is in `objects`, who is there in `registrations`, who is sent what in `streams`.
 
+mod inbound;
 mod objects;
 mod registrations;
 mod streams;
 mod withdrawals;
 
 use crate::metrics::Metrics;
+use crate::observed::Observed;
 use crate::presence::{Presence, seconds};
 use crate::push::published::Published;
 use crate::source::objects::Objects;
@@ -42,6 +44,8 @@ pub struct Plane {
     pub objects: Objects,
     /// Who is there.
     pub presence: Presence,
+    /// Who comes to their applications.
+    pub observed: Observed,
     /// What the metrics say.
     pub metrics: Metrics,
     source_findings: Vec<Finding>,
@@ -74,6 +78,7 @@ impl Plane {
             world: World::new(place),
             objects: stored.objects,
             presence: stored.presence,
+            observed: Observed::default(),
             metrics,
             source_findings: Vec::new(),
             findings: Vec::new(),
@@ -155,6 +160,7 @@ impl Plane {
         if !rows.is_empty() {
             self.rows.extend(rows);
             self.sync_presence();
+            self.forget_unregistered();
         }
         self.metrics.gone.set(self.presence.gone(seconds(wall)) as i64);
         self.metrics.unready.set(self.presence.unready() as i64);

@@ -1,10 +1,10 @@
 //! Control streams over the network: who may open one, and the loop between it and the plane.
 
 use crate::metrics::Metrics;
-use crate::plane::{Hello, read_health};
+use crate::plane::{Hello, Plane, read_health};
 use crate::presence::{ADDRESSES_MAX, StreamRefusal, Validity};
 use crate::stream::{ControlStream, RequestFailure, StreamPeer};
-use crate::task::{Ended, Handle};
+use crate::task::{Ended, Handle, Now};
 use daemon::clock::Clock;
 use daemon::{Drain, Tasks};
 use model::trust::Proof;
@@ -16,7 +16,7 @@ use translate::ProxyKey;
 use xds::grpc::{CallingPeer, Discovery};
 use xds::link::ServerEnd;
 use xds::proto::DeltaDiscoveryRequest;
-use xds::{Code, Status};
+use xds::{Code, Status, TYPE_URL};
 
 /// The first request must come within this time.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -133,6 +133,11 @@ async fn serve(
     result
 }
 
+/// A request without what it reports.
+fn report_only() -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest { type_url: TYPE_URL.to_owned(), ..DeltaDiscoveryRequest::default() }
+}
+
 /// Hands requests to the plane, which answers by itself, until the stream ends.
 pub(crate) async fn pump(
     id: u64,
@@ -143,7 +148,15 @@ pub(crate) async fn pump(
 ) -> Result<(), StreamFailure> {
     let mut request = first;
     loop {
-        handle.run(move |plane, _| plane.request(id, request)).await??;
+        let job = move |plane: &mut Plane, now: Now| {
+            match request.observed.take() {
+                Some(observed) => plane.observe(id, &observed, now.wall),
+                None => return plane.request(id, request),
+            }
+            // Most of those that tell who called say nothing else, and ask for nothing.
+            if request == report_only() { Ok(()) } else { plane.request(id, request) }
+        };
+        handle.run(job).await??;
         request = tokio::select! {
             next = end.rx.recv() => match next {
                 Some(Ok(next)) => next,

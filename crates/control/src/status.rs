@@ -1,5 +1,7 @@
-//! `GET /leno/v1/status`, `/findings` and `/clusters`: what each proxy was sent and what it really runs, what
+//! `GET /leno/v1/status`, `/findings`, `/mtls` and `/clusters`: what each proxy was sent and what it really runs, what
 //! is wrong, and which other clusters are known. Their form is `api::report`.
+
+mod mtls;
 
 use crate::plane::Plane;
 use crate::presence::{Absence, Registration, seconds};
@@ -20,7 +22,8 @@ use std::time::{Duration, UNIX_EPOCH};
 pub fn report(name: &str, plane: &Plane, held: &[CertificateValidity], now: Now) -> Option<Value> {
     match name {
         "status" => Some(value(status(plane, held, now))),
-        "findings" => Some(value(findings(plane))),
+        "findings" => Some(value(findings(plane, now))),
+        "mtls" => Some(value(mtls::mtls(plane, now.wall))),
         "clusters" => Some(value(clusters(plane))),
         _ => None,
     }
@@ -39,7 +42,7 @@ fn status(plane: &Plane, held: &[CertificateValidity], now: Now) -> ControlStatu
         network: place.network.to_string(),
         trust_domain: place.trust_domain.as_str().into(),
         objects: plane.world.objects().len(),
-        findings: plane.findings().len(),
+        findings: plane.findings_now(now.wall).len(),
         revision: plane.revision(),
         published: plane.published(),
         clusters: plane.remotes().map(|cluster| cluster.cluster.to_string()).collect(),
@@ -71,14 +74,14 @@ fn missing(registration: &Registration, absence: Absence, plane: &Plane, now: No
         since: Some(since.map(rfc3339)),
         age_seconds: age.map(|age| age.as_secs_f64()),
         certificate: Some(registration.expires_s.map(|at| certificate(at, plane, now))),
-        mtls: mtls(&registration.namespace, &registration.group, plane),
+        mtls: modes(&registration.namespace, &registration.group, plane),
         application: application(registration, plane),
         ..ProxyReport::default()
     }
 }
 
 /// What the ports of a group's workloads take from callers.
-fn mtls(namespace: &str, group: &str, plane: &Plane) -> Option<MtlsReport> {
+fn modes(namespace: &str, group: &str, plane: &Plane) -> Option<MtlsReport> {
     let effective = plane.world.mtls(namespace, group)?;
     let report = |said: &ModeOrigin| ModeReport {
         mode: said.mode.as_str().into(),
@@ -143,7 +146,7 @@ fn proxy(stream: &ControlStream, plane: &Plane, now: Now) -> ProxyReport {
                 identity: Some(identity.to_string()),
                 address: Some(remote.to_string()),
                 version: Some(version.to_string()),
-                mtls: mtls(&key.namespace, &key.group, plane),
+                mtls: modes(&key.namespace, &key.group, plane),
                 application: registration.and_then(|registration| application(registration, plane)),
                 ..report
             }
@@ -152,8 +155,8 @@ fn proxy(stream: &ControlStream, plane: &Plane, now: Now) -> ProxyReport {
     }
 }
 
-fn findings(plane: &Plane) -> FindingsReport {
-    FindingsReport { findings: plane.findings().iter().map(FindingReport::from).collect() }
+fn findings(plane: &Plane, now: Now) -> FindingsReport {
+    FindingsReport { findings: plane.findings_now(now.wall).iter().map(FindingReport::from).collect() }
 }
 
 fn clusters(plane: &Plane) -> KnownClusters {

@@ -2,7 +2,9 @@
 //! and `UNSET` inherits; of one scope the oldest counts alone, then the first by namespace and name (Istio).
 //!
 //! Where nobody says anything it is STRICT, while Istio's own default is PERMISSIVE. Where one of them cannot be read it is
-//! STRICT too, whatever the others say: nobody knows what it said.
+//! STRICT too, whatever the others say: nobody knows what it said. What STRICT would break: `plan`.
+
+pub mod plan;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
-//! Modes of mutual TLS, live: a host without a proxy calls a workload, and is kept out again.
+//! Modes of mutual TLS, live: a host without a proxy calls a workload, is seen by `leno mtls plan`, and is kept out again.
 
 use crate::demo::{Demo, text, wait_until};
+use serde_json::Value;
+use std::process::Output;
 
 /// The application of `west/web-api`, as who knows no mesh calls it.
 const PAST_THE_MESH: &str = "http://10.244.0.11:8080/";
@@ -72,4 +74,89 @@ fn t06_a_host_without_a_proxy_is_let_in_as_long_as_the_mode_says_so() {
     let before = served(&demo, Some(CLIENT));
     mesh_is_served();
     wait_until("identity is back", || served(&demo, Some(CLIENT)) >= before + 10);
+}
+
+/// What all workloads of the namespace take.
+fn all(mode: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: all, namespace: default}}\n\
+         spec: {{mtls: {{mode: {mode}}}}}\n"
+    )
+}
+
+/// The first port of a group's workload that fits, as `leno mtls plan` has it.
+fn planned(demo: &Demo, group: &str, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+    let output = demo.leno("west", &["mtls", "plan", "--workload", group, "-o", "json"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let ports = report["workloads"].as_array().into_iter().flatten().flat_map(|one| one["ports"].as_array());
+    ports.flatten().find(|port| fits(port)).cloned()
+}
+
+#[test]
+fn t06_strict_is_refused_while_it_would_shut_out_a_caller_that_was_seen() {
+    let demo = Demo::start("t06p");
+    let write = |name: &str, yaml: &str| demo.write_in_host("west/control", name, yaml);
+    let apply =
+        |path: &str, more: &[&str]| demo.leno("west", &[&["apply", "--wait", "-f", path], more].concat());
+    let says_all = |output: &Output, words: &[&str]| {
+        let told = text(output);
+        assert!(words.iter().all(|word| told.contains(word)), "{words:?} in {told}");
+    };
+    let (permissive, strict) = (write("p.yaml", &all("PERMISSIVE")), write("s.yaml", &all("STRICT")));
+    let opened = apply(&permissive, &[]);
+    assert!(opened.status.success(), "{}", text(&opened));
+
+    says_all(&demo.leno("west", &["mtls", "plan"]), &["no traffic seen since the proxy started at"]);
+    // From a host without a proxy, and through the mesh: web-api calls others for what it answers.
+    assert_eq!(demo.curl("west/control", &[PAST_THE_MESH]).0, 200);
+    for _ in 0..10 {
+        assert_eq!(demo.curl("west/client", &[IN_THE_MESH]).0, 200);
+    }
+    let mut seen = None;
+    wait_until("both ways are seen", || {
+        seen = planned(&demo, "web-api", |port| {
+            port["plaintext"][0].is_object() && port["mutualTls"].is_object()
+        });
+        seen.is_some()
+    });
+    let seen = seen.expect("just found");
+    let caller = &seen["plaintext"][0];
+    let address = caller["address"].as_str().expect("an address");
+    assert_eq!((&seen["port"], &seen["verdict"]), (&8080.into(), &"would-break".into()), "{seen}");
+    assert_eq!((&caller["cause"], &caller["workload"]), (&"no-proxy".into(), &Value::Null), "{seen}");
+    assert_eq!(seen["by"], "PeerAuthentication/all.default");
+    wait_until("who has callers in mutual TLS alone is ready", || {
+        planned(&demo, "recommendation", |port| port["verdict"] == "ready").is_some()
+    });
+    let page = demo.leno("west", &["mtls", "plan"]);
+    let verdict = format!("STRICT would break 1 caller: {address}");
+    says_all(&page, &[&verdict, "ready for STRICT"]);
+
+    let refusal = ["LENO0119", "port 8080", "default/web-api", address, "no proxy", "--force"];
+    for output in [
+        apply(&strict, &[]),
+        demo.leno("west", &["mtls", "plan", "-f", &strict]),
+        demo.leno("west", &["delete", "peerauthentication/all"]),
+    ] {
+        assert!(!output.status.success(), "{}", text(&output));
+        says_all(&output, &refusal);
+    }
+    assert_eq!(demo.curl("west/control", &[PAST_THE_MESH]).0, 200, "nothing was changed");
+    // What breaks nobody is taken.
+    let other = write("o.yaml", &says("STRICT").replace("web-api", "recommendation"));
+    let taken = apply(&other, &[]);
+    assert!(taken.status.success(), "{}", text(&taken));
+
+    let forced = apply(&strict, &["--force"]);
+    assert!(forced.status.success(), "{}", text(&forced));
+    let output = demo.exec("west/control", &["curl", "-s", "--max-time", "5", PAST_THE_MESH]);
+    assert!(!output.status.success(), "{}", text(&output));
+    wait_until("whom it shuts out is told", || {
+        let told = text(&demo.leno("west", &["analyze"]));
+        told.contains("LENO0120") && told.contains(address)
+    });
+    says_all(&demo.leno("west", &["mtls", "plan"]), &[&format!("refused      {address}, has no proxy")]);
+    let opened = demo.leno("west", &["delete", "--force", "peerauthentication/all"]);
+    assert!(opened.status.success(), "{}", text(&opened));
 }

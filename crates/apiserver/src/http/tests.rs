@@ -4,7 +4,7 @@ mod local;
 mod remote;
 
 use super::*;
-use crate::backend::{Applied, Batch, Changed, Item, KindScope, ServedKind};
+use crate::backend::{Applied, Batch, ChangeIntent, Changed, Item, KindScope, ServedKind};
 use crate::{ApiOptions, MemoryStore, StatePlane, Store};
 use model::{BindAddress, Code, Finding, ObjectRef, Origin};
 use serde_json::{Value, json};
@@ -81,7 +81,11 @@ impl Backend for Fake {
     async fn change(&self, batch: Batch) -> Result<Changed, ApiError> {
         let named = |name: &str| ObjectRef::new("Service", "n", name);
         Ok(Changed {
-            revision: 4,
+            revision: match batch.intent {
+                ChangeIntent::Make => 4,
+                ChangeIntent::Force => 5,
+                ChangeIntent::Try => 6,
+            },
             applied: batch.apply.iter().map(|text| (named(text), Applies::Created)).collect(),
             deleted: batch.delete.iter().map(|target| named(&target.name)).collect(),
             findings: vec![Finding::new(Code::Ignored, &origin("a"), "in vain", "remove it")],
@@ -199,11 +203,20 @@ async fn the_api_speaks_kubernetes() {
         (r#"{"applied": []}"#, 400),
         (r#"{"apply": "a"}"#, 400),
         (r#"{"apply": [{}]}"#, 400),
+        (r#"{"force": 1}"#, 400),
+        (r#"{"force": true, "dryRun": true}"#, 400),
         (&service.replace("v1", "v2"), 400),
         (&format!(r#"{{"delete": [{}]}}"#, service.replace("v1", "v2")), 404),
         (&format!(r#"{{"delete": [{}]}}"#, service.replace("\"n\"", "\"\"")), 400),
     ] {
         assert_eq!(ask(address, batch, body).await.0, expected, "{body}");
+    }
+    for (body, revision) in
+        [(r#"{"force": true}"#, "5"), (r#"{"dryRun": true}"#, "6"), (r#"{"force": false}"#, "4")]
+    {
+        let (status, _, answer) = ask(address, batch, body).await;
+        let value: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((status, &value["revision"]), (200, &json!(revision)), "{body}: {answer}");
     }
     assert_eq!(ask(address, "GET /leno/v1/batch HTTP/1.1", "").await.0, 405);
     assert_eq!(ask(address, &format!("{batch}\r\norigin: https://page.example"), "{}").await.0, 403);

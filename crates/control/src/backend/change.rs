@@ -8,14 +8,17 @@ use crate::plane::Plane;
 use crate::source::applied;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceObject;
+use crate::strict::Witness;
 use api::Object;
-use apiserver::backend::{ApiError, Applies, Changed, ObjectTarget, ServedKind};
+use apiserver::backend::{ApiError, Applies, ChangeIntent, Changed, ObjectTarget, ServedKind};
 use model::{Code, Finding, ObjectRef, Severity};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use translate::WorldChange;
+use std::time::SystemTime;
+use translate::{World, WorldChange};
 
 /// What shall be done.
+#[derive(Default)]
 pub(super) struct WantedChange {
     /// Objects to be created or replaced, each once.
     pub(super) put: Vec<Object>,
@@ -23,6 +26,8 @@ pub(super) struct WantedChange {
     pub(super) gone: Vec<ObjectRef>,
     /// What was found in their texts.
     pub(super) findings: Vec<Finding>,
+    /// How it is meant.
+    pub(super) intent: ChangeIntent,
 }
 
 /// What can be done.
@@ -44,8 +49,14 @@ impl ClusterApi {
     pub(super) async fn make(&self, wanted: WantedChange) -> Result<Made, Vec<ApiError>> {
         let writing = self.writing.clone().lock_owned().await;
         let (kinds, now_s) = (self.kinds.clone(), self.tokens.now_s());
-        let checked = self.handle.run(move |plane, _| check(plane, wanted, &kinds, now_s)).await;
+        let intent = wanted.intent;
+        let checked = self.handle.run(move |plane, now| check(plane, wanted, &kinds, now_s, now.wall)).await;
         let checked = checked.map_err(|ended| vec![stopping(ended)])??;
+        if intent == ChangeIntent::Try {
+            let changed =
+                Changed { missing: checked.missing, findings: checked.findings, ..Changed::default() };
+            return Ok(Made { changed, objects: Vec::new() });
+        }
         let put = checked.put.iter().map(|object| applied::put(object));
         let mut rows = put.collect::<Result<Vec<_>, _>>().map_err(|cause| vec![unstored(cause)])?;
         rows.extend(checked.gone.iter().map(applied::delete));
@@ -83,11 +94,13 @@ fn check(
     wanted: WantedChange,
     kinds: &[ServedKind],
     now_s: u64,
+    now: SystemTime,
 ) -> Result<CheckedChange, Vec<ApiError>> {
-    let WantedChange { mut put, gone, mut findings } = wanted;
+    let WantedChange { mut put, gone, mut findings, intent } = wanted;
     let mut refused = contradictions(&put, &gone);
     for object in &mut put {
-        if let Err(read_only) = check_writable(plane, &object.object) {
+        // What files say may be tried out here, too.
+        if let (Err(read_only), true) = (check_writable(plane, &object.object), intent != ChangeIntent::Try) {
             refused.push(read_only);
         }
         let before = plane.objects.find_stored(&object.object);
@@ -102,7 +115,10 @@ fn check(
     refused.extend(of_files.filter_map(Result::err));
     let put: Vec<Arc<Object>> = put.into_iter().map(Arc::new).collect();
     if refused.is_empty() {
-        let found = try_out(plane, &put, &gone);
+        let mut found = try_out(plane, &put, &gone);
+        if intent != ChangeIntent::Force {
+            found.extend(shut_out(plane, &put, &gone, now));
+        }
         if found.iter().any(|finding| finding.code.level() == Severity::Error) {
             findings.extend(found);
             refused.push(ApiError::Invalid(findings));
@@ -114,13 +130,32 @@ fn check(
 
 /// What would be wrong with these objects if they were in force, and those were gone. Nothing changes.
 fn try_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef]) -> Vec<Finding> {
+    let changes = changes(plane, put, gone);
+    plane.world.try_out(changes, |world| world.findings_about(put.iter().map(|object| &object.object)))
+}
+
+fn changes(plane: &Plane, put: &[Arc<Object>], gone: &[ObjectRef]) -> Vec<WorldChange> {
     // What another source says stays, whatever the API has under it.
     let of_api =
         |object: &&ObjectRef| plane.objects.find(object).is_some_and(|(source, _)| source == SourceId::Api);
     let gone = gone.iter().filter(of_api).cloned().map(WorldChange::ObjectGone);
     let put_in = put.iter().map(|object| WorldChange::Object(Arc::clone(object)));
-    let changes = put_in.chain(gone).collect();
-    plane.world.try_out(changes, |world| world.findings_about(put.iter().map(|object| &object.object)))
+    put_in.chain(gone).collect()
+}
+
+/// Whom these changes would shut out by making ports STRICT. Nothing changes.
+fn shut_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef], now: SystemTime) -> Vec<Finding> {
+    let mut named = put.iter().map(|object| &object.object).chain(gone);
+    // Labels of a group say which modes are for it.
+    if !named.any(|object| matches!(&*object.kind, "PeerAuthentication" | "WorkloadGroup")) {
+        return Vec::new();
+    }
+    let changes = changes(plane, put, gone);
+    let Plane { world, presence, observed, .. } = plane;
+    let witness = Witness::new(presence, observed, now);
+    let before = witness.modes(world);
+    let after = world.try_out(changes, |world: &mut World| witness.modes(world));
+    witness.refusals(&before, &after)
 }
 
 /// Objects that are named twice: whatever was meant, something else might be done.

@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod strict;
+
 use super::*;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceState;
 use crate::task;
 use apiserver::StoreError;
+use apiserver::backend::ChangeIntent;
 use apiserver::{Change, MemoryStore, Row, StoreSnapshot, Swap, Table};
 use daemon::clock::System;
 use std::sync::mpsc;
@@ -87,6 +90,16 @@ impl Bed {
     /// Applies these texts and deletes these objects, each `KIND/NAME`, as one change: what came of it, or the
     /// codes of what stands against it.
     async fn change(&self, apply: &[&str], delete: &[&str]) -> Result<Changed, Vec<&'static str>> {
+        self.change_with(apply, delete, ChangeIntent::Make).await
+    }
+
+    /// The same, meant otherwise.
+    async fn change_with(
+        &self,
+        apply: &[&str],
+        delete: &[&str],
+        intent: ChangeIntent,
+    ) -> Result<Changed, Vec<&'static str>> {
         let target = |text: &&str| {
             let (kind, name) = text.split_once('/').unwrap();
             let kind = all_kinds().into_iter().find(|known| known.kind == kind).unwrap();
@@ -95,6 +108,7 @@ impl Bed {
         let batch = Batch {
             apply: apply.iter().map(|text| (*text).to_owned()).collect(),
             delete: delete.iter().map(target).collect(),
+            intent,
         };
         let codes = |findings: Vec<Finding>| findings.iter().map(|finding| finding.code.as_str()).collect();
         self.api.change(batch).await.map_err(|refusal| match refusal {

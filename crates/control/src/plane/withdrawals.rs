@@ -40,6 +40,7 @@ impl Plane {
         let is_repeated = self.presence.find(uid).is_some_and(|known| known.standing == Standing::Withdrawn);
         self.rows.extend(self.presence.withdraw(uid));
         self.sync_workload(uid);
+        self.observed.forget(uid);
         let before: Vec<(StreamId, u64)> =
             self.streams.iter().map(|(id, stream)| (*id, stream.sequence())).collect();
         let changed = self.flush(now);
@@ -69,6 +70,7 @@ impl Plane {
     pub fn withdraw_gone(&mut self, uid: &str) {
         self.rows.extend(self.presence.withdraw(uid));
         self.sync_workload(uid);
+        self.observed.forget(uid);
     }
 
     /// Takes note of how far a stream is that was heard of, or that is gone. The others are not looked at: each of
