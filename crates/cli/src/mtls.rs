@@ -170,7 +170,7 @@ fn describe_caller(caller: &CallerReport) -> String {
     let why = match caller.cause {
         Some(PlaintextReport::NoProxy) => ", has no proxy",
         Some(PlaintextReport::PastProxy) => {
-            ", has a proxy and calls past it: by address, or its traffic is excluded from capture"
+            ", has a proxy and calls past it: its traffic is excluded from capture, or its proxy could not ask whose address that is"
         }
         Some(PlaintextReport::BeforeProxy) => ", called before its proxy started",
         Some(PlaintextReport::ByMode) => ", whose proxy was told to: the port took nothing else",

@@ -52,7 +52,7 @@ default/shop (west/default/shop-1): its proxy counts since 2026-11-30T10:00:00Z 
     refused      10.0.0.9, has no proxy: 1 connection, the last 5s ago
   port 8080: PERMISSIVE, says PeerAuthentication/default.leno-system
     plaintext    10.0.0.5, has no proxy: 3 connections, the last 4s ago
-    plaintext    west/default/web-1 at 10.0.0.6, has a proxy and calls past it: by address, or its traffic is excluded from capture: 1 connection, 1 open
+    plaintext    west/default/web-1 at 10.0.0.6, has a proxy and calls past it: its traffic is excluded from capture, or its proxy could not ask whose address that is: 1 connection, 1 open
     plaintext    west/default/web-2 at 10.0.0.7, called before its proxy started: 2 connections, the last 2h ago
     mutual TLS   12 connections, the last 3s ago
     STRICT would break 2 callers: 10.0.0.5, west/default/web-1

@@ -32,7 +32,7 @@ pub enum CallerProxy {
 pub enum PlaintextCause {
     /// There is no proxy beside the caller.
     NoProxy,
-    /// There is one, and the call did not go through it: it was made to an address, or is excluded from capture.
+    /// There is one, and the call did not go through it: it is excluded from capture, or was made to an address while the proxy could not ask whose that is.
     PastProxy,
     /// There is one now, and was none then.
     BeforeProxy,
