@@ -42,7 +42,7 @@ pub struct Service {
     pub name: Arc<str>,
     /// Mesh-only address that the host resolves to; `None` for hosts without one.
     pub address: Option<Ipv4Addr>,
-    /// Ports; never empty.
+    /// Ports; empty only for a workload that no Service names.
     pub ports: Vec<ServicePort>,
     /// Whether endpoints of other clusters may be used (it came from a `GlobalService`).
     pub global: bool,

@@ -2,6 +2,7 @@
 //! name: a service of that one workload, with all ports that are declared for it. Made when somebody asks.
 
 use super::WorldReader;
+use super::gateway::edge_gateway;
 use super::group_mtls::plaintext_ports;
 use super::inbound::inbound;
 use super::service::native;
@@ -14,13 +15,15 @@ use model::workload_host::workload_address;
 use std::sync::Arc;
 
 /// The workload that a host of this form means, of this cluster's network. `None`: there is none that can be called by
-/// mutual TLS.
+/// mutual TLS. A gateway for callers from outside is called as they call it: through its own proxy, all its callers would
+/// have its address.
 fn workload<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<(&'w JoinedWorkload, Pair)> {
     let workload = read.workload_at(workload_address(host)?)?;
     let group = workload.group();
     let takes_plaintext_alone =
         read.group_mtls(&group).is_some_and(|mtls| mtls.mode.mode == MtlsMode::Disable);
-    (!takes_plaintext_alone).then_some((workload, group))
+    let is_edge = edge_gateway(&group, read).is_some();
+    (!takes_plaintext_alone && !is_edge).then_some((workload, group))
 }
 
 /// The service of that workload alone.

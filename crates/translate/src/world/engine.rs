@@ -90,10 +90,13 @@ impl World {
         touched
     }
 
-    /// What a group's workloads take is also told to who calls one of them by its address (`units/workload_host.rs`).
+    /// What a group's workloads take, and whether they are a gateway, is also told to who calls one of them by its address
+    /// (`units/workload_host.rs`).
     fn touch_workload_hosts(&self, touched: &mut Touched) {
         let groups = touched.iter().filter_map(|subscription| match subscription {
-            Subscription::Inbound { namespace, group } => Some((namespace.clone(), group.clone())),
+            Subscription::Inbound { namespace, group: name } | Subscription::Gateway { namespace, name } => {
+                Some((namespace.clone(), name.clone()))
+            }
             _ => None,
         });
         let workloads = groups.flat_map(|group| self.inputs.workloads_of(&group).collect::<Vec<_>>());

@@ -104,3 +104,24 @@ fn modes_are_told_to_who_calls_the_address() {
     assert!(touched.contains(&asked), "{touched:?}");
     assert_eq!(told(&world, &host("10.0.0.1")), None);
 }
+
+/// Through its own proxy all callers would have the gateway's address.
+#[test]
+fn a_gateway_for_callers_from_outside_is_called_as_they_call_it() {
+    let mut world = world(SHOP);
+    world.apply(at("a", "10.0.0.1"));
+    let asked = Subscription::Host(host("10.0.0.1"));
+    let gateway = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: shop}
+spec: {gatewayClassName: leno, listeners: [{name: web, port: 80, protocol: HTTP}]}
+";
+    let gateway = Arc::new(api::parse::documents(gateway, "f.yaml").0.remove(0));
+    let name = gateway.object.clone();
+    for (change, is_told) in [(WorldChange::Object(gateway), false), (WorldChange::ObjectGone(name), true)] {
+        let touched = world.apply(change);
+        assert!(touched.contains(&asked), "{touched:?}");
+        assert_eq!(told(&world, &host("10.0.0.1")).is_some(), is_told);
+    }
+}
