@@ -5,7 +5,7 @@
 mod tests;
 
 use crate::host;
-use model::address::{MeshPrefix, is_mesh_only, is_proxy_port};
+use model::address::{MeshPrefix, PORT_SSH, is_mesh_only, is_proxy_port};
 use model::listener::{Gateway, Inbound};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
@@ -25,8 +25,11 @@ pub enum Outbound {
         /// Service port.
         port: u16,
     },
-    /// To somewhere outside the mesh: relayed as it is.
+    /// To somewhere outside the mesh, relayed as it is; or to the address of a workload: ask the control plane.
     Passthrough,
+    /// SSH to an address: relayed as it is to workloads too. Capture leaves it alone there, so that whoever manages a host
+    /// does not lose it by a policy or with a proxy.
+    LeftAlone,
     /// Must not go on.
     Refuse(Reason),
     /// A mesh-only address that the snapshot does not know: ask the control plane, then decide again.
@@ -52,6 +55,7 @@ pub fn outbound(
         },
         // The proxy would call itself, without end.
         None if is_proxy_port(port) || port == 0 => Outbound::Refuse(Reason::NotMyDestination),
+        None if port == PORT_SSH => Outbound::LeftAlone,
         None => Outbound::Passthrough,
     }
 }

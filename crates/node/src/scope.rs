@@ -3,14 +3,13 @@
 //! Only values that were read here reach a rule: numbers, address blocks, and paths of cgroups that exist. Read next:
 //! `capture`.
 
+use model::address::PORT_SSH;
 use model::authz::Cidr;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// SSH, which is not captured inbound unless its port is named: whoever manages a host must not lose it.
-const PORT_SSH: u16 = 22;
 /// Entries of one list.
 const ENTRIES_MAX: usize = 256;
 

@@ -113,6 +113,7 @@ async fn classify_outbound(
             Ok(Some((fetch_entry(worker, &worker.snapshot(), &host).await?, port)))
         }
         Outbound::Passthrough => Ok(called_workload(worker, original).await),
+        Outbound::LeftAlone => Ok(None),
         Outbound::Refuse(reason) => Err(reason),
         Outbound::Unknown(_) => Err(Reason::UnknownAddress),
     }

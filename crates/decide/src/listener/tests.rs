@@ -28,6 +28,8 @@ fn outbound_goes_by_the_address_that_was_called() {
     check("[fd4c:656e:6f00::240.0.0.1]:80", Outbound::Passthrough);
     check("93.184.216.34:443", Outbound::Passthrough);
     check("[2001:db8::1]:443", Outbound::Passthrough);
+    check("10.0.0.1:22", Outbound::LeftAlone);
+    check("240.0.0.1:22", Outbound::Service { host: host("a.mesh.internal"), port: 22 });
     check("10.0.0.1:15001", Outbound::Refuse(Reason::NotMyDestination));
     check("127.0.0.1:15000", Outbound::Refuse(Reason::NotMyDestination));
 }
