@@ -5,6 +5,7 @@
 use super::{Found, LookupQuery, Unavailable};
 use crate::snapshot::{Snapshot, SnapshotStore};
 use model::Subscription;
+use model::workload_host::is_workload_host;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +14,9 @@ use tokio::sync::oneshot;
 /// Names and addresses subscribed on demand at once. At the limit the absent ones make room; then lookups
 /// fail with [`Unavailable::TooMany`].
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 4096;
+/// Of those, addresses that were called to find out whether they are workloads': an application that calls very many
+/// must not keep out names.
+pub(crate) const WORKLOAD_HOSTS_MAX: usize = SUBSCRIPTIONS_MAX / 2;
 /// Who waits for one name. More: [`Unavailable::TooMany`].
 const WAITERS_MAX: usize = 1024;
 /// A host is forgotten after so many minutes without use.
@@ -104,12 +108,8 @@ impl OnDemand {
             let _ = query.answer.send(Err(Unavailable::NoStream));
             return (None, Vec::new());
         }
-        let gone = if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
-            self.drop_absent(&snapshot)
-        } else {
-            Vec::new()
-        };
-        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+        let gone = if self.is_full(&query.what) { self.drop_absent(&snapshot) } else { Vec::new() };
+        if self.is_full(&query.what) {
             let _ = query.answer.send(Err(Unavailable::TooMany));
             return (None, gone);
         }
@@ -178,6 +178,15 @@ impl OnDemand {
         stale
     }
 
+    /// Whether there is no room for one more.
+    fn is_full(&self, what: &Subscription) -> bool {
+        let all = self.subscriptions.len();
+        // Counted where it can matter only.
+        let are_called = || self.subscriptions.keys().filter(|known| is_called(known)).count();
+        all >= SUBSCRIPTIONS_MAX
+            || (is_called(what) && all >= WORKLOAD_HOSTS_MAX && are_called() >= WORKLOAD_HOSTS_MAX)
+    }
+
     fn drop_absent(&mut self, snapshot: &Snapshot) -> Vec<Subscription> {
         let is_absent = |what: &Subscription| match what {
             Subscription::Host(host) => snapshot.is_host_absent(host.as_str()),
@@ -195,6 +204,11 @@ impl OnDemand {
     fn minute(&self) -> u32 {
         self.minute.load(Ordering::Relaxed)
     }
+}
+
+/// Whether it is an address that was called, and no name.
+fn is_called(what: &Subscription) -> bool {
+    matches!(what, Subscription::Host(host) if is_workload_host(host))
 }
 
 /// What the snapshot says about a question; `None`: nothing yet.

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use super::on_demand::{OnDemand, StreamState};
+use super::on_demand::{OnDemand, SUBSCRIPTIONS_MAX, StreamState, WORKLOAD_HOSTS_MAX};
 use super::*;
 use crate::snapshot::SnapshotChange;
 use crate::testing::{configured, host, service, slice};
+use model::workload_host::workload_host;
 
 struct Bench {
     store: Arc<SnapshotStore>,
@@ -134,4 +135,26 @@ async fn nothing_is_forgotten_without_a_stream() {
     waiting.await.unwrap().unwrap();
     bench.on_demand.set_stream(StreamState::Down);
     assert!((0..20).all(|_| bench.on_demand.tick().is_empty()));
+}
+
+/// As when an application calls very many addresses and the control plane says nothing of any.
+#[tokio::test]
+async fn called_addresses_leave_room_for_names() {
+    let mut bench = bench();
+    let mut ask = |what| {
+        let (answer, mut answered) = oneshot::channel();
+        let (subscribed, _) = bench.on_demand.query(LookupQuery { what, answer });
+        let is_refused = matches!(answered.try_recv(), Ok(Err(Unavailable::TooMany)));
+        assert_ne!(subscribed.is_some(), is_refused);
+        !is_refused
+    };
+    let called = |number: usize| {
+        let ip = Ipv4Addr::from_bits(u32::try_from(number).unwrap());
+        Subscription::Host(workload_host(ip.into()).unwrap())
+    };
+    assert!((0..WORKLOAD_HOSTS_MAX).all(|number| ask(called(number))));
+    assert!(!ask(called(WORKLOAD_HOSTS_MAX)));
+    let mut names = (WORKLOAD_HOSTS_MAX..SUBSCRIPTIONS_MAX).map(|number| format!("s{number}.mesh"));
+    assert!(names.all(|name| ask(Subscription::Host(host(&name)))));
+    assert!(!ask(Subscription::Host(host("late.mesh"))));
 }
