@@ -6,6 +6,7 @@
 
 use super::record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
 use model::service::Service;
+use model::workload_host::is_workload_host;
 use model::{Hostname, Reason, SpiffeId};
 use std::fmt::Write;
 use std::hash::Hash;
@@ -54,7 +55,7 @@ impl<'a> SeriesKey<'a> {
     pub(super) fn of_request(record: &RequestRecord<'a>) -> Self {
         Self {
             direction: record.direction,
-            host: record.host.map(Hostname::as_str),
+            host: service_host(record.host),
             service: record.service.map(name_and_namespace),
             peer: record.peer.map(|peer| &peer.id),
             workload: record.peer.and_then(|peer| peer.workload.as_deref()),
@@ -72,7 +73,7 @@ impl<'a> SeriesKey<'a> {
     pub(super) fn of_tcp(record: &TcpRecord<'a>) -> Self {
         Self {
             direction: record.direction,
-            host: record.host.map(Hostname::as_str),
+            host: service_host(record.host),
             service: record.service.map(name_and_namespace),
             peer: record.peer.map(|peer| &peer.id),
             workload: record.peer.and_then(|peer| peer.workload.as_deref()),
@@ -260,6 +261,12 @@ fn put_party(put: &mut impl FnMut(&str, &str), names: &PartyNames, party: &Party
 
 fn known(text: &str) -> &str {
     if text.is_empty() { UNKNOWN } else { text }
+}
+
+/// The host of a service. A workload that was called by its address is told by its group: workloads come and go, and each
+/// would have series of its own.
+fn service_host(host: Option<&Hostname>) -> Option<&str> {
+    host.filter(|host| !is_workload_host(host)).map(Hostname::as_str)
 }
 
 /// Name and namespace of the destination service: from the object, else from the host name.

@@ -183,34 +183,6 @@ fn refusals_are_counted_by_reason() {
 }
 
 #[test]
-fn too_many_label_sets_end_in_the_overflow() {
-    let observe = observe();
-    let recorder = observe.recorder();
-    for n in 0..metrics::SERIES_MAX + 10 {
-        let name = host(&format!("h{n}.mesh"));
-        recorder.request(&RequestRecord { host: Some(&name), ..request() });
-    }
-    let text = observe.render(1, 0);
-    assert!(line(&text, "istio_requests_total", "reporter=\"overflow\"").ends_with(" 10"));
-}
-
-/// Each worker has one series for each text, however many keys end in it and however often they come anew.
-#[test]
-fn the_overflow_is_one_series_and_not_memory_without_end() {
-    let observe = observe();
-    let recorder = observe.recorder();
-    for n in 0..metrics::SERIES_MAX * 3 {
-        let name = host(&format!("h{n}.mesh"));
-        recorder.request(&RequestRecord { host: Some(&name), ..request() });
-    }
-    recorder.request(&RequestRecord { host: Some(&host("h1.mesh")), ..request() });
-    let text = observe.render(1, 0);
-    assert!(line(&text, "leno_metric_series ", "").ends_with(&format!(" {}", metrics::SERIES_MAX + 1)));
-    let again = line(&text, "istio_requests_total", "destination_service=\"h1.mesh\"");
-    assert!(again.ends_with(" 2"), "{again}");
-}
-
-#[test]
 fn labels_follow_who_we_are() {
     let observe = observe();
     let recorder = observe.recorder();
@@ -475,3 +447,5 @@ fn a_new_access_log_is_for_its_owner_alone_and_an_old_one_as_it_was() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!((made, kept), (0o600, 0o640));
 }
+
+mod overflow;
