@@ -103,7 +103,9 @@ struct Newest {
 impl Newest {
     fn update(&mut self, Handshake { certificates, expires, trust }: Handshake) {
         let theirs = expires.into_std();
-        if theirs > self.shown.theirs {
+        // One that is trusted counts more than one that lasts longer and is not, or not by what is trusted today.
+        let is_newer_trust = !self.is_trusted || trust > self.trust;
+        if is_newer_trust || theirs > self.shown.theirs {
             self.shown.theirs = theirs;
             (self.certificates, self.trust, self.is_trusted) = (certificates, trust, true);
         }

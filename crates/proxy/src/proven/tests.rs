@@ -115,3 +115,18 @@ async fn trust_that_changes_is_asked_about_once() {
     peers.record(&client, Handshake { trust: 2, ..until(now + MINUTE) });
     assert!(connection.is_trusted(2, |_| panic!("it was judged")));
 }
+
+/// As when a root is replaced and what the new one signs is shorter.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_trusted_counts_more_than_one_that_lasts_longer() {
+    let (peers, start) = (ProvenPeers::default(), Instant::now());
+    let client = proof("client", west(), Some("a"));
+    let connection = peers.record(&client, until(start + 100 * MINUTE));
+    assert!(!connection.is_trusted(1, |_| false));
+    let fresh = peers.record(&client, Handshake { trust: 1, ..until(start + 10 * MINUTE) });
+    assert!(fresh.is_trusted(1, |_| false), "it was judged in its handshake");
+
+    // Nobody has asked yet what the next trust makes of that.
+    let last = peers.record(&client, Handshake { trust: 2, ..until(start + 5 * MINUTE) });
+    assert!(last.is_trusted(2, |_| false));
+}
