@@ -10,6 +10,9 @@ use model::Code;
 use serde::Deserialize;
 use std::collections::HashSet;
 
+/// Below these lie the names of services, backends and workloads, of each cluster for itself.
+const OWN_SUFFIXES: [&str; 3] = [".svc.cluster.local", ".backend.leno", ".workload.leno"];
+
 /// `GlobalService` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,7 +63,7 @@ impl KindSpec for GlobalServiceSpec {
             let path = format!("spec.hosts[{index}]");
             if !syntax::is_host(host, false) {
                 report.bad(&path, &format!("cannot be `{host}`"), "write a lower-case DNS name");
-            } else if host.ends_with(".svc.cluster.local") || host.ends_with(".backend.leno") {
+            } else if OWN_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)) {
                 report.bad(
                     &path,
                     "lies below a suffix of Leno's own",
@@ -114,3 +117,6 @@ pub struct Failover {
     /// Clusters, best first; empty: by locality.
     pub order: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;
