@@ -6,9 +6,11 @@ use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use identity::{CertificateDer, Clients, Identity};
 use model::trust::Shown;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use xds::grpc::{HandshakeObserver, Services, Tls};
 
 /// All addresses of this host, of both families.
@@ -16,23 +18,34 @@ pub const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
-/// Listens on the address of an option. `[::]` is of both families, and of IPv4 alone where the kernel has no other.
+/// Callers that wait to be accepted; further ones try again.
+const BACKLOG: i32 = 1024;
+
+/// Listens on the address of an option. `[::]` is of both families, whatever the host's default is, and of IPv4 alone where
+/// the kernel has no other.
 ///
 /// # Errors
 /// With the address and the option, when it is not free.
 pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    let bound = match TcpListener::bind(address).await {
-        Err(_) if address == everywhere(address.port()) && !has_ipv6() => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+    let bound = if address != everywhere(address.port()) {
+        TcpListener::bind(address).await
+    } else {
+        match Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)) {
+            Ok(socket) => listen_everywhere(socket, address),
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await,
         }
-        bound => bound,
     };
     bound.with_context(|| format!("listen on {address} ({option})"))
 }
 
-/// Whether the kernel has IPv6.
-fn has_ipv6() -> bool {
-    TcpSocket::new_v6().is_ok()
+fn listen_everywhere(socket: Socket, address: SocketAddr) -> io::Result<TcpListener> {
+    // Its default is the host's: `net.ipv6.bindv6only`.
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// How a plane is called by mutual TLS.
@@ -75,3 +88,6 @@ impl MtlsConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
