@@ -6,7 +6,7 @@ use super::*;
 use crate::accept::Mark;
 use bytes::Bytes;
 use model::probe::{GrpcProbe, HttpGetProbe, ProbeAction, ProbeHeader, ProbeScheme, TcpSocketProbe};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
@@ -142,6 +142,21 @@ async fn where_nobody_listens_the_place_is_told() {
         ] {
             let cause = ask(&action).await.unwrap_err();
             assert_eq!(cause, format!("cannot connect to 127.0.0.1:{port}: connection refused"));
+        }
+    })
+    .await;
+}
+
+/// Its requests reach it there as well.
+#[tokio::test]
+async fn an_application_on_loopback_is_found_unless_the_probe_names_a_place() {
+    local(async {
+        let (_listener, port) = listen().await;
+        let elsewhere = IpAddr::from([127, 0, 0, 2]);
+        let asker = Asker::new(elsewhere, Mark::Free, ExecProbes::Refused);
+        for (host, is_found) in [(None, true), (Some(elsewhere), false)] {
+            let action = ProbeAction::TcpSocket(TcpSocketProbe { port, host });
+            assert_eq!(Box::pin(asker.ask(&action)).await.is_ok(), is_found, "{host:?}");
         }
     })
     .await;
