@@ -27,8 +27,9 @@ pub enum Outbound {
     },
     /// To somewhere outside the mesh, relayed as it is; or to the address of a workload: ask the control plane.
     Passthrough,
-    /// SSH to an address: relayed as it is to workloads too. Capture leaves it alone there, so that whoever manages a host
-    /// does not lose it by a policy or with a proxy.
+    /// Relayed as it is, whatever has the address. It is the host's own, where nothing comes in that would be captured; or it
+    /// is SSH, which capture leaves alone at the callee, so that whoever manages a host does not lose it by a policy or
+    /// with a proxy.
     LeftAlone,
     /// Must not go on.
     Refuse(Reason),
@@ -36,10 +37,11 @@ pub enum Outbound {
     Unknown(Ipv4Addr),
 }
 
-/// Judges an outbound connection by the address that the application called. `by_address` looks a mesh-only
-/// address up in the snapshot; one of IPv6 is looked up by the IPv4 address in it.
+/// Judges an outbound connection by the address that the application called; `own` are the host's. `by_address` looks a
+/// mesh-only address up in the snapshot; one of IPv6 is looked up by the IPv4 address in it.
 pub fn outbound(
     original: SocketAddr,
+    own: &[IpAddr],
     prefix: MeshPrefix,
     by_address: impl Fn(Ipv4Addr) -> Option<Hostname>,
 ) -> Outbound {
@@ -55,7 +57,7 @@ pub fn outbound(
         },
         // The proxy would call itself, without end.
         None if is_proxy_port(port) || port == 0 => Outbound::Refuse(Reason::NotMyDestination),
-        None if port == PORT_SSH => Outbound::LeftAlone,
+        None if port == PORT_SSH || is_own(own, ip) => Outbound::LeftAlone,
         None => Outbound::Passthrough,
     }
 }
@@ -200,12 +202,16 @@ pub fn takes(mode: MtlsMode, transport: TransportSecurity) -> Result<(), Reason>
 fn at_address(inbound: &Inbound, own: &[IpAddr], to: SocketAddr) -> Result<Local, Reason> {
     let (ip, port) = (to.ip().to_canonical(), to.port());
     let is_elsewhere = ip.is_loopback() || ip.is_unspecified() || is_proxy_port(port) || port == 0;
-    if is_elsewhere || !own.iter().any(|own| own.to_canonical() == ip) {
+    if is_elsewhere || !is_own(own, ip) {
         return Err(Reason::NotMyDestination);
     }
     let known = inbound.ports.iter().find(|known| known.port == port);
     let protocol = known.map_or(Protocol::Tcp, |known| known.protocol);
     Ok(Local { port, protocol, mode: inbound.mtls.at(port) })
+}
+
+fn is_own(own: &[IpAddr], ip: IpAddr) -> bool {
+    own.iter().any(|own| own.to_canonical() == ip)
 }
 
 /// Where the application may listen on a port that was called at `called`, in the order to try: where it was found on loopback

@@ -98,7 +98,8 @@ async fn classify_outbound(
 ) -> Result<Option<(Arc<HostEntry>, u16)>, Reason> {
     let snapshot = worker.snapshot();
     let judged = |snapshot: &Snapshot| {
-        listener::outbound(original, snapshot.settings.ipv6_prefix, |ip| snapshot.by_address(ip).cloned())
+        let by_address = |ip| snapshot.by_address(ip).cloned();
+        listener::outbound(original, &snapshot.own, snapshot.settings.ipv6_prefix, by_address)
     };
     let mut outbound = judged(&snapshot);
     if let Outbound::Unknown(ip) = outbound {

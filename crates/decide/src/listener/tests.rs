@@ -15,8 +15,10 @@ fn host(text: &str) -> Hostname {
 fn outbound_goes_by_the_address_that_was_called() {
     let known = |ip: Ipv4Addr| (ip == Ipv4Addr::new(240, 0, 0, 1)).then(|| host("a.mesh.internal"));
     let prefix = MeshPrefix::parse("fd12:3456:789a::/48").unwrap();
-    let check =
-        |original: &str, expected| assert_eq!(outbound(original.parse().unwrap(), prefix, known), expected);
+    let own = ["10.0.0.9".parse().unwrap(), "fd00::9".parse().unwrap()];
+    let check = |original: &str, expected| {
+        assert_eq!(outbound(original.parse().unwrap(), &own, prefix, known), expected);
+    };
     check("240.0.0.1:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
     check("[::ffff:240.0.0.1]:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
     check("240.0.0.2:80", Outbound::Unknown([240, 0, 0, 2].into()));
@@ -29,6 +31,10 @@ fn outbound_goes_by_the_address_that_was_called() {
     check("93.184.216.34:443", Outbound::Passthrough);
     check("[2001:db8::1]:443", Outbound::Passthrough);
     check("10.0.0.1:22", Outbound::LeftAlone);
+    check("10.0.0.9:80", Outbound::LeftAlone);
+    check("[::ffff:10.0.0.9]:80", Outbound::LeftAlone);
+    check("[fd00::9]:80", Outbound::LeftAlone);
+    check("10.0.0.9:15008", Outbound::Refuse(Reason::NotMyDestination));
     check("240.0.0.1:22", Outbound::Service { host: host("a.mesh.internal"), port: 22 });
     check("10.0.0.1:15001", Outbound::Refuse(Reason::NotMyDestination));
     check("127.0.0.1:15000", Outbound::Refuse(Reason::NotMyDestination));
