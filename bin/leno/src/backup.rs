@@ -27,7 +27,7 @@ pub(crate) struct RestoreOptions {
     /// State directory of the plane, as it is given to --state-dir
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// State that is there already is moved aside, to a name that ends in .replaced
+    /// State that is there already is moved aside, as control.redb.replaced; what was moved aside before stays
     #[arg(long)]
     replace: bool,
 }

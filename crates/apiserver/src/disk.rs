@@ -99,7 +99,7 @@ impl DiskStore {
 fn create(path: &Path, format: u32, content: &StoreSnapshot) -> Result<(), StoreError> {
     let new = beside(path, ".new");
     let made = fault::caught(|| {
-        let file = daemon::files::private().read(true).write(true).create(true).truncate(true).open(&new)?;
+        let file = create_anew(&new)?;
         let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
         let write = database.begin_write()?;
         format::initialize(&write, format, content)?;
@@ -166,11 +166,23 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
 fn keep(path: &Path, format: u32) -> io::Result<PathBuf> {
     let kept = kept_at(path, format);
     let new = beside(path, ".new");
-    let mut copy = daemon::files::private().write(true).create(true).truncate(true).open(&new)?;
-    io::copy(&mut File::open(path)?, &mut copy)?;
-    copy.sync_all()?;
-    rename(&new, &kept)?;
+    let copied = create_anew(&new).and_then(|mut copy| {
+        io::copy(&mut File::open(path)?, &mut copy)?;
+        copy.sync_all()?;
+        rename(&new, &kept)
+    });
+    // Half of a copy would keep a disk full.
+    copied.inspect_err(|_| drop(std::fs::remove_file(&new)))?;
     Ok(kept)
+}
+
+/// Makes a file for its owner alone. What an earlier attempt left there goes, and no link is followed: the directory may be
+/// another user's than ours.
+fn create_anew(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => daemon::files::private().read(true).write(true).create_new(true).open(path),
+    }
 }
 
 /// Removes copies of a file that is of the current format.
@@ -189,7 +201,8 @@ fn kept_at(path: &Path, format: u32) -> PathBuf {
     beside(path, &format!(".format-{format}"))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// A path with something behind its name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

@@ -70,6 +70,18 @@ fn all_rows(store: &DiskStore) -> Vec<Vec<Row>> {
 }
 
 #[test]
+fn a_copy_that_cannot_be_made_leaves_no_half_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.redb");
+    std::fs::write(&path, fixtures::state::CONTROL_FORMAT_1).unwrap();
+    // It has no place.
+    std::fs::create_dir(kept_at(&path, 1)).unwrap();
+    DiskStore::open(&path).unwrap_err();
+    assert!(std::fs::read(&path).unwrap() == fixtures::state::CONTROL_FORMAT_1);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
 fn a_file_of_the_first_format_becomes_one_of_this() {
     for (file, tables) in [
         (fixtures::state::CONTROL_FORMAT_1, "objects addresses tokens registrations remote files"),

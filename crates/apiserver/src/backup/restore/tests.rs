@@ -44,14 +44,37 @@ fn state_that_is_there_is_replaced_only_if_told_and_never_under_a_process() {
     let told = restore(&backup, dir.path(), Existing::Refuse).unwrap_err().to_string();
     assert!(told.contains("--replace"), "{told}");
     assert_eq!(std::fs::read(&path).unwrap(), b"something");
-    for _ in 0..2 {
+    // Whoever restores twice has not lost what was there before the first time.
+    for (aside, content) in [("control.redb.replaced", Some(b"something")), ("control.redb.replaced-2", None)]
+    {
         let restored = restore(&backup, dir.path(), Existing::Replace).unwrap();
-        assert!(restored.replaced.unwrap().exists());
+        assert_eq!(restored.replaced, Some(dir.path().join(aside)));
+        assert!(content.is_none_or(|content| std::fs::read(dir.path().join(aside)).unwrap() == content));
     }
+    assert_eq!(std::fs::read(dir.path().join("control.redb.replaced")).unwrap(), b"something");
     let store = DiskStore::open(&path).unwrap();
     let told = restore(&backup, dir.path(), Existing::Replace).unwrap_err().to_string();
     assert!(told.contains("in use"), "{told}");
     assert_eq!(store.snapshot(SNAPSHOT_BYTES_MAX).unwrap(), snapshot);
+}
+
+/// Root restores in a directory of the plane's user, who may put links there.
+#[test]
+fn no_link_leads_to_a_file_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (backup, snapshot) = backed_up(dir.path());
+    let (state, precious) = (dir.path().join("state"), dir.path().join("precious"));
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(&precious, b"of somebody else").unwrap();
+    for name in ["control.redb.restored", "control.redb.restored.new", "control.redb.replaced"] {
+        std::os::unix::fs::symlink(&precious, state.join(name)).unwrap();
+    }
+    for existing in [Existing::Refuse, Existing::Replace] {
+        restore(&backup, &state, existing).unwrap();
+        let store = DiskStore::open(&state.join("control.redb")).unwrap();
+        assert_eq!(store.snapshot(SNAPSHOT_BYTES_MAX).unwrap(), snapshot);
+        assert_eq!(std::fs::read(&precious).unwrap(), b"of somebody else");
+    }
 }
 
 #[test]
