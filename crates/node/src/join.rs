@@ -33,8 +33,9 @@ const RELEASE_TRIES: u32 = 10;
 const RELEASE_AGAIN: Duration = Duration::from_millis(500);
 /// Between two looks at a process that is told to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Says who keeps the capture of this host, so that `leave` finds it.
-pub const PID_FILE: &str = "/run/leno/join.pid";
+/// Says who keeps the capture of this host, so that `leave` finds it. In a directory that is root's alone: the planes' user,
+/// who has `/run/leno`, must not say which process `leave` ends.
+pub const PID_FILE: &str = "/run/leno-join/join.pid";
 
 /// What is to be started and captured.
 pub struct JoinPlan {
@@ -225,3 +226,6 @@ async fn end(proxy: &mut Child) -> Result<(), JoinHostError> {
         Err(_) => proxy.kill().await.map_err(failed),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ fn readme_is_true(printed: &str) {
 fn refused(token: &str, control: &str) -> String {
     let try_it = format!(
         "host web 10.0.0.12\ninside web \"timeout 20 leno join - --control {control} <<< {} 2>&1 && exit 1; \
-         nft list ruleset | cmp - before.nft; [ ! -s /run/leno/join.pid ]\"\n",
+         nft list ruleset | cmp - before.nft; [ ! -s /run/leno-join/join.pid ]\"\n",
         quoted(token)
     );
     run(&format!("{HOSTS}{try_it}")).printed
@@ -187,8 +187,8 @@ fn a_host_stays_a_member_without_a_terminal_and_leaves_without_a_keeper() {
     script.truncate(leave);
     script.push_str(
         r#"
-inside web 'kill -HUP $(cat /run/leno/join.pid); curl -s http://api.default.svc.cluster.local/'
-inside web 'proxy=$(pgrep -P $(cat /run/leno/join.pid)); kill -KILL $(cat /run/leno/join.pid)
+inside web 'kill -HUP $(cat /run/leno-join/join.pid); curl -s http://api.default.svc.cluster.local/'
+inside web 'proxy=$(pgrep -P $(cat /run/leno-join/join.pid)); kill -KILL $(cat /run/leno-join/join.pid)
     while [ -e /proc/$proxy ]; do :; done
     leno leave; nft list ruleset | cmp - before.nft; echo "left without a keeper"'
 "#,
