@@ -2,9 +2,10 @@
 //! gathered; rows to the store; this cluster's export to whoever reports it.
 
 use crate::plane::Plane;
-use apiserver::{Change, Store};
+use apiserver::{Change, Store, Table};
 use daemon::clock::Clock;
 use model::federation::RemoteCluster;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
@@ -137,7 +138,7 @@ impl Work {
                 // Not awaited: a slow disk must not hold up pushes. What has no place goes with the next.
                 match self.rows.try_send(rows) {
                     Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(rows)) => plane.add_rows(rows),
+                    Err(mpsc::error::TrySendError::Full(rows)) => plane.add_rows(latest(rows)),
                     Err(mpsc::error::TrySendError::Closed(_)) => return,
                 }
             }
@@ -232,8 +233,22 @@ fn write(store: &dyn Store, mut rows: Vec<Change>) -> Vec<Change> {
         Ok(_) => Vec::new(),
         Err(error) => {
             tracing::error!(%error, cause = ?std::error::Error::source(&error), "state not stored; trying again");
-            rows
+            latest(rows)
         }
+    }
+}
+
+/// Of each row the last change: one that changes again and again while nothing can be stored takes the place of no other.
+fn latest(rows: Vec<Change>) -> Vec<Change> {
+    let mut seen = HashSet::new();
+    let mut rows: Vec<Change> = rows.into_iter().rev().filter(|row| seen.insert(place(row))).collect();
+    rows.reverse();
+    rows
+}
+
+fn place(row: &Change) -> (Table, String) {
+    match row {
+        Change::Put(table, key, _) | Change::Delete(table, key) => (*table, key.clone()),
     }
 }
 

@@ -100,6 +100,23 @@ async fn a_failed_write_is_tried_again_though_nothing_follows() {
 }
 
 #[tokio::test]
+async fn a_row_that_changes_all_the_time_takes_the_place_of_no_other() {
+    let store = Arc::new(Failing(MemoryStore::new(), AtomicU32::new(1)));
+    let (tx, rows) = mpsc::channel(4);
+    let again = std::iter::repeat_n(put("b"), ROWS_LEFT_MAX);
+    tx.send(std::iter::once(put("a")).chain(again).collect()).await.unwrap();
+    let writing = tokio::spawn(write_rows(store.clone(), rows));
+    let stored = async {
+        while keys(&*store).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), stored).await.expect("the first row is lost");
+    drop(tx);
+    writing.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_row_that_can_never_be_stored_keeps_out_no_other() {
     let store = Arc::new(MemoryStore::new());
     let (tx, rows) = mpsc::channel(4);
