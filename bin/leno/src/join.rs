@@ -2,10 +2,9 @@
 
 use crate::node::ScopeOptions;
 use ::node::join::{self, JoinPlan, PID_FILE};
-use ::node::scope::CaptureScope;
 use anyhow::{Context, Result, ensure};
 use daemon::notify::Supervisor;
-use model::address::MeshPrefix;
+use model::capture_scope::CaptureScope;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -13,8 +12,6 @@ use std::time::Duration;
 
 /// Longest text of a token.
 const TOKEN_BYTES_MAX: u64 = 1024;
-/// Tells a proxy that applications are to have no mesh-only addresses of IPv6.
-const NO_AAAA: &str = "--no-aaaa";
 
 /// How this host joins.
 #[derive(clap::Args)]
@@ -64,10 +61,10 @@ pub(crate) fn join(options: JoinOptions) -> Result<()> {
     }
     arguments.extend(options.proxy);
     let scope = CaptureScope::from(options.scope);
-    let no_aaaa = OsString::from(NO_AAAA);
     // An address that is not captured would lead applications nowhere.
-    if !scope.takes_outbound(MeshPrefix::DEFAULT.first().into()) && !arguments.contains(&no_aaaa) {
-        arguments.push(no_aaaa);
+    if !scope.exclude_outbound_ip_ranges.is_empty() {
+        let excluded: Vec<_> = scope.exclude_outbound_ip_ranges.iter().map(ToString::to_string).collect();
+        arguments.push(format!("--exclude-outbound-ip-ranges={}", excluded.join(",")).into());
     }
     let plan = JoinPlan {
         proxy: beside_us("leno-proxy")?,

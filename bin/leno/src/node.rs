@@ -1,8 +1,9 @@
 //! `leno node`: options of the crate `node`.
 
 use ::node::guard;
-use ::node::scope::{self, AddressBlock, CaptureScope, CgroupPath, Included};
 use anyhow::Result;
+use model::address::MeshPrefix;
+use model::capture_scope::{self, AddressBlock, CaptureScope, CgroupPath, Included};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,22 +29,24 @@ pub(crate) enum NodeCommand {
 #[derive(clap::Args, Clone)]
 pub(crate) struct ScopeOptions {
     /// Inbound ports to capture; `*`: all but 22
-    #[arg(long, value_name = "PORTS", default_value = "*", value_parser = scope::included_ports)]
+    #[arg(long, value_name = "PORTS", default_value = "*", value_parser = capture_scope::included_ports)]
     include_inbound_ports: Included<u16>,
     /// Inbound ports not to capture
-    #[arg(long, value_name = "PORTS", default_value = "", value_parser = scope::ports)]
+    #[arg(long, value_name = "PORTS", default_value = "", value_parser = capture_scope::ports)]
     exclude_inbound_ports: BTreeSet<u16>,
     /// Outbound ports to capture whatever the destination
-    #[arg(long, value_name = "PORTS", default_value = "", value_parser = scope::ports)]
+    #[arg(long, value_name = "PORTS", default_value = "", value_parser = capture_scope::ports)]
     include_outbound_ports: BTreeSet<u16>,
     /// Outbound ports not to capture; with 53, DNS is not either
-    #[arg(long, value_name = "PORTS", default_value = "", value_parser = scope::ports)]
+    #[arg(long, value_name = "PORTS", default_value = "", value_parser = capture_scope::ports)]
     exclude_outbound_ports: BTreeSet<u16>,
-    /// Destinations to capture; `*`: all
-    #[arg(long, value_name = "CIDRS", default_value = "*", value_parser = scope::included_blocks)]
+    /// Destinations to capture beside mesh-only addresses (240.0.0.0/4, and the mesh's /48 of IPv6), which need not be
+    /// listed: nobody else answers there; `*`: all
+    #[arg(long, value_name = "CIDRS", default_value = "*", value_parser = capture_scope::included_blocks)]
     include_outbound_ip_ranges: Included<AddressBlock>,
-    /// Destinations not to capture, beside loopback and link-local addresses
-    #[arg(long, value_name = "CIDRS", default_value = "", value_parser = scope::blocks)]
+    /// Destinations not to capture, beside loopback and link-local addresses; applications are told no mesh-only address in
+    /// them
+    #[arg(long, value_name = "CIDRS", default_value = "", value_parser = capture_scope::blocks)]
     exclude_outbound_ip_ranges: BTreeSet<AddressBlock>,
     /// A user, by number, whose processes are left alone (repeatable)
     #[arg(long, value_name = "UID")]
@@ -65,6 +68,7 @@ impl From<ScopeOptions> for CaptureScope {
             exclude_outbound_ports: options.exclude_outbound_ports,
             outbound_ip_ranges: options.include_outbound_ip_ranges,
             exclude_outbound_ip_ranges: options.exclude_outbound_ip_ranges,
+            mesh_prefix: MeshPrefix::DEFAULT,
             exclude_users: options.exclude_user.into_iter().collect(),
             exclude_groups: options.exclude_group.into_iter().collect(),
             exclude_cgroups: options.exclude_cgroup.into_iter().collect(),

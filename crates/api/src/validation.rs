@@ -42,6 +42,29 @@ impl<'a> ValidationReport<'a> {
         Problem { code, line: self.node.line_of(path), cause: format!("`{path}` {cause}"), fix }
     }
 
+    /// As [`ValidationReport::bad`], of an entry of the mapping at `path`, whose name may have dots.
+    pub(crate) fn bad_entry(&mut self, path: &str, key: &str, cause: &str, fix: impl Into<String>) {
+        self.refused = true;
+        self.problems.push(self.entry(Code::BadValue, path, key, cause, fix.into()));
+    }
+
+    /// As [`ValidationReport::no_effect`], of an entry of the mapping at `path`, whose name may have dots.
+    pub(crate) fn entry_without_effect(
+        &mut self,
+        path: &str,
+        key: &str,
+        cause: &str,
+        fix: impl Into<String>,
+    ) {
+        self.warnings.push(self.entry(Code::Ignored, path, key, cause, fix.into()));
+    }
+
+    fn entry(&self, code: Code, path: &str, key: &str, cause: &str, fix: String) -> Problem {
+        let line = self.node.find(path).and_then(|node| node.get(key)).map(|node| node.line);
+        let cause = format!("`{path}[{key}]` {cause}");
+        Problem { code, line: line.unwrap_or_else(|| self.node.line_of(path)), cause, fix }
+    }
+
     /// The object is used as if this were not there. Said, so that nobody relies on it.
     pub(crate) fn no_effect(&mut self, path: &str, cause: &str, fix: impl Into<String>) {
         let warning = self.problem(Code::Ignored, path, cause, fix.into());

@@ -39,11 +39,16 @@ impl Supervisor {
         Supervisor::new(text(SOCKET).as_deref(), watchdog.as_deref())
     }
 
+    /// Nobody is told anything.
+    pub fn silent() -> Supervisor {
+        Supervisor { socket: None, alive_every: None }
+    }
+
     fn new(socket: Option<&str>, watchdog: Option<&str>) -> io::Result<Supervisor> {
         let invalid = |name: &str, value: &str| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{name} has no reading: {value}"))
         };
-        let Some(place) = socket else { return Ok(Supervisor { socket: None, alive_every: None }) };
+        let Some(place) = socket else { return Ok(Supervisor::silent()) };
         let address = match place.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name),
             None if place.starts_with('/') => SocketAddr::from_pathname(place),
@@ -78,6 +83,17 @@ impl Supervisor {
     /// The process drains and will end.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
+    }
+
+    /// Tells something that is between this program and its own supervisor: others skip names that begin with `X_`. `value`
+    /// is of one line.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub fn extension(&self, name: &str, value: &str) -> io::Result<()> {
+        debug_assert!(name.starts_with("X_") && !value.contains('\n'), "no line of its own");
+        let Some((socket, address)) = &self.socket else { return Ok(()) };
+        socket.send_to_addr(format!("{name}={value}").as_bytes(), address).map(drop)
     }
 
     /// Tells when the process is ready for the first time, and what it waits for until then; and that it is alive as long

@@ -7,6 +7,7 @@ pub mod address;
 pub mod authz;
 pub mod backoff;
 pub mod bind;
+pub mod capture_scope;
 pub mod federation;
 pub mod filter;
 pub mod finding;

@@ -23,6 +23,8 @@ pub struct Inbound {
     pub mtls: InboundMtls,
     /// How to find out whether the application is ready; `None`: it counts as ready.
     pub probe: Option<Arc<ReadinessProbe>>,
+    /// Annotations of the group's template about capture, for whoever keeps the host's rules.
+    pub capture: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// One port of the application.

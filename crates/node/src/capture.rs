@@ -2,11 +2,12 @@
 //!
 //! Outbound TCP goes to the proxy's outbound port, DNS to its DNS port, inbound TCP to its inbound port.
 //! The proxy's own sockets carry a mark and are left alone, so one user id is enough for both processes.
-//! Never touches a table other than its own. What is left alone is said by `scope`.
+//! Never touches a table other than its own. What is left alone is said by
+//! [`model::capture_scope`].
 
 use crate::nft::{self, NftError};
-use crate::scope::{AddressBlock, CaptureScope, Included};
 use model::address::{PORT_DNS, PORT_INBOUND, PORT_OUTBOUND, SOCKET_MARK};
+use model::capture_scope::{AddressBlock, CaptureScope, Included};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -73,7 +74,8 @@ fn outbound(scope: &CaptureScope) -> Vec<String> {
     match &scope.outbound_ip_ranges {
         Included::All => rules.push(format!("meta l4proto tcp {redirect}")),
         Included::These(ranges) => {
-            rules.extend(of_families(ranges).map(|range| format!("{range} meta l4proto tcp {redirect}")));
+            let blocks = of_families(ranges).chain(of_families(&scope.mesh_only()));
+            rules.extend(blocks.map(|blocks| format!("{blocks} meta l4proto tcp {redirect}")));
         }
     }
     rules
@@ -101,7 +103,7 @@ fn set<T: Display>(entries: impl IntoIterator<Item = T>) -> Option<String> {
 }
 
 /// Matches of the destination, one for each address family that is in it.
-fn of_families(blocks: &BTreeSet<AddressBlock>) -> impl Iterator<Item = String> {
+fn of_families(blocks: &BTreeSet<AddressBlock>) -> impl Iterator<Item = String> + use<> {
     let of = |is_v4: bool| set(blocks.iter().filter(|block| block.is_v4() == is_v4));
     let (v4, v6) = (of(true), of(false));
     v4.map(|set| format!("ip daddr {set}")).into_iter().chain(v6.map(|set| format!("ip6 daddr {set}")))

@@ -5,8 +5,8 @@
 
 use crate::capture;
 use crate::nft::NftError;
-use crate::scope::CaptureScope;
 use model::address::PORT_OUTBOUND;
+use model::capture_scope::CaptureScope;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufRead, BufReader};

@@ -7,10 +7,12 @@
 use crate::capture;
 use crate::claim::{self, Claim, ClaimError};
 use crate::nft::NftError;
-use crate::notices::Notices;
-use crate::scope::CaptureScope;
+use crate::notices::{Notice, Notices};
+use crate::scope::wanted;
+use model::capture_scope::CaptureScope;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
@@ -47,7 +49,7 @@ pub struct JoinPlan {
     pub user: Option<String>,
     /// A secret until it is spent.
     pub token: String,
-    /// Which traffic.
+    /// Which traffic, as the owner of the host says; annotations of the group narrow it.
     pub scope: CaptureScope,
     /// How long the host stays without network after its proxy has gone, before capture is undone and traffic is no longer
     /// encrypted; `None`: until it leaves.
@@ -109,20 +111,22 @@ pub async fn join(
     let notices = Notices::open().map_err(system("open a socket for the proxy's readiness"))?;
     let mut proxy = start(&plan, &notices).await?;
     let mut stop = std::pin::pin!(stop);
-    tokio::select! {
-        outcome = until_ready(&mut proxy, &notices) => outcome?,
+    let scope = tokio::select! {
+        outcome = until_ready(&mut proxy, &notices, &plan.scope) => outcome?,
         stopped = &mut stop => {
             end(&mut proxy).await?;
             return stopped.map_err(system("wait for a signal"));
         }
-    }
-    if let Err(error) = capture::apply(&plan.scope) {
+    };
+    if let Err(error) = capture::apply(&scope) {
         end(&mut proxy).await?;
         return Err(JoinHostError::Capture(error));
     }
     tracing::info!("this host has joined: its traffic is captured");
     ready();
+    let id = proxy.id();
     tokio::select! {
+        never = follow_mesh(&notices, id, &plan.scope, scope) => match never {},
         stopped = &mut stop => {
             tracing::info!("this host leaves: new connections are not captured any more");
             changed(capture::drain).await?;
@@ -201,10 +205,24 @@ async fn start(plan: &JoinPlan, notices: &Notices) -> Result<Child, JoinHostErro
     Ok(child)
 }
 
-async fn until_ready(proxy: &mut Child, notices: &Notices) -> Result<(), JoinHostError> {
+/// Waits for the proxy; what is to be captured then, by what it told of its mesh.
+async fn until_ready(
+    proxy: &mut Child,
+    notices: &Notices,
+    owner: &CaptureScope,
+) -> Result<CaptureScope, JoinHostError> {
     let id = proxy.id();
+    let ready = async {
+        let mut scope = owner.clone();
+        loop {
+            match notices.next(id).await? {
+                Notice::Ready => return Ok(scope),
+                Notice::Capture(told) => scope = wanted(owner, &told).unwrap_or(scope),
+            }
+        }
+    };
     tokio::select! {
-        ready = timeout(READY_TIMEOUT, notices.ready(id)) => match ready {
+        ready = timeout(READY_TIMEOUT, ready) => match ready {
             Ok(ready) => ready.map_err(system("hear of the proxy")),
             Err(_) => {
                 end(proxy).await?;
@@ -212,6 +230,35 @@ async fn until_ready(proxy: &mut Child, notices: &Notices) -> Result<(), JoinHos
             }
         },
         ended = proxy.wait() => Err(JoinHostError::NotReady(ended.map_err(system("wait for the proxy"))?)),
+    }
+}
+
+/// Changes what is captured whenever the proxy tells something else of its mesh, all rules in one transaction. Never ends.
+async fn follow_mesh(
+    notices: &Notices,
+    proxy: Option<u32>,
+    owner: &CaptureScope,
+    mut scope: CaptureScope,
+) -> Infallible {
+    loop {
+        let told = match notices.next(proxy).await {
+            Ok(Notice::Capture(told)) => told,
+            Ok(Notice::Ready) => continue,
+            Err(error) => {
+                tracing::error!(%error, "the proxy is not heard any more: what is captured stays as it is");
+                return std::future::pending().await;
+            }
+        };
+        let Some(wanted) = wanted(owner, &told).filter(|wanted| *wanted != scope) else { continue };
+        match capture::apply(&wanted) {
+            Ok(()) => {
+                tracing::info!(
+                    "what is captured has changed, by settings of the mesh or annotations of the workload group"
+                );
+                scope = wanted;
+            }
+            Err(error) => tracing::error!(%error, "what is captured stays as it was"),
+        }
     }
 }
 

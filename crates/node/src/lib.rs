@@ -9,4 +9,4 @@ pub mod guard;
 pub mod join;
 pub mod nft;
 mod notices;
-pub mod scope;
+mod scope;

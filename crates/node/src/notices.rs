@@ -9,8 +9,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
-/// Longest message.
-const MESSAGE_BYTES_MAX: usize = 1024;
+/// Longest message; of one that is longer the rest is lost, and it has no reading.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// How a proxy tells what of its mesh bears on capture.
+const CAPTURE: &str = "X_LENO_CAPTURE=";
+
+/// What a proxy tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// It serves.
+    Ready,
+    /// What of its mesh bears on capture, in JSON.
+    Capture(String),
+}
 
 /// The socket for these messages. Its name has no permissions, so senders are looked at.
 pub(crate) struct Notices {
@@ -34,19 +45,25 @@ impl Notices {
         format!("@{}", self.name)
     }
 
-    /// Waits until the process `from` says that it is ready.
-    pub(crate) async fn ready(&self, from: Option<u32>) -> io::Result<()> {
+    /// Waits for the next that the process `from` tells and that concerns us.
+    pub(crate) async fn next(&self, from: Option<u32>) -> io::Result<Notice> {
         loop {
             let (sender, text) = self.socket.async_io(Interest::READABLE, || self.receive()).await?;
-            if sender == from && text.lines().any(|line| line == "READY=1") {
-                return Ok(());
+            if sender != from {
+                continue;
+            }
+            if let Some(told) = text.strip_prefix(CAPTURE) {
+                return Ok(Notice::Capture(told.to_owned()));
+            }
+            if text.lines().any(|line| line == "READY=1") {
+                return Ok(Notice::Ready);
             }
         }
     }
 
     /// The next message and the process that sent it.
     fn receive(&self) -> io::Result<(Option<u32>, String)> {
-        let mut bytes = [0; MESSAGE_BYTES_MAX];
+        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
         let mut slices = [IoSliceMut::new(&mut bytes)];
         let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
         let flags = MsgFlags::MSG_DONTWAIT;

@@ -1,263 +1,38 @@
-//! Which of a host's traffic is captured: by port, address, user, group and cgroup, as flags or as Istio's annotations.
+//! Which traffic is captured on a host: what its owner says by flags, and what the proxy tells of its mesh.
 //!
-//! Only values that were read here reach a rule: numbers, address blocks, and paths of cgroups that exist. Read next:
-//! `capture`.
+//! How both are read and put together is `model::capture_scope`. Read next: `capture`.
 
-use model::address::PORT_SSH;
-use model::authz::Cidr;
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
+use model::address::MeshPrefix;
+use model::capture_scope::CaptureScope;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
-/// Entries of one list.
-const ENTRIES_MAX: usize = 256;
-
-/// What annotations of Istio's begin with.
-const ANNOTATION_PREFIX: &str = "traffic.sidecar.istio.io/";
-
-/// What is captured. The default: everything, but for SSH inbound.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CaptureScope {
-    /// Inbound ports that are captured.
-    pub inbound_ports: Included<u16>,
-    /// Inbound ports that are not.
-    pub exclude_inbound_ports: BTreeSet<u16>,
-    /// Outbound ports that are captured, wherever they lead.
-    pub outbound_ports: BTreeSet<u16>,
-    /// Outbound ports that are not.
-    pub exclude_outbound_ports: BTreeSet<u16>,
-    /// Destinations that are captured.
-    pub outbound_ip_ranges: Included<AddressBlock>,
-    /// Destinations that are not.
-    pub exclude_outbound_ip_ranges: BTreeSet<AddressBlock>,
-    /// Users whose processes are left alone, DNS included.
-    pub exclude_users: BTreeSet<u32>,
-    /// Groups whose processes are left alone.
-    pub exclude_groups: BTreeSet<u32>,
-    /// Cgroups (v2) whose processes are left alone.
-    pub exclude_cgroups: BTreeSet<CgroupPath>,
+/// What a proxy tells of its mesh, in JSON.
+#[derive(Deserialize)]
+struct MeshCapture {
+    /// Where mesh-only addresses of IPv6 lie.
+    ipv6_prefix: String,
+    /// Of the workload group, about capture.
+    annotations: BTreeMap<String, String>,
 }
 
-/// A list of what is included, of which `*` means all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Included<T> {
-    /// `*`.
-    #[default]
-    All,
-    /// These alone; an empty list includes nothing.
-    These(BTreeSet<T>),
-}
-
-/// What is wrong with a scope.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScopeError {
-    /// An entry has no reading.
-    #[error("`{entry}` is not {expected}")]
-    Entry {
-        /// As it was written.
-        entry: String,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// A list is too long.
-    #[error("a list of {0} entries; at most {ENTRIES_MAX} are taken")]
-    TooMany(usize),
-    /// An annotation has a value without a reading.
-    #[error("{name}: {cause}")]
-    Annotation {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        cause: Box<ScopeError>,
-    },
-}
-
-/// An address block as nftables reads it: the first address of the block and its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AddressBlock {
-    first: IpAddr,
-    bits: u8,
-}
-
-impl AddressBlock {
-    /// Whether it is of IPv4.
-    pub fn is_v4(&self) -> bool {
-        self.first.is_ipv4()
-    }
-
-    fn contains(&self, ip: IpAddr) -> bool {
-        Cidr { address: self.first, prefix: self.bits }.contains(ip)
-    }
-}
-
-impl fmt::Display for AddressBlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.bits)
-    }
-}
-
-impl FromStr for AddressBlock {
-    type Err = ScopeError;
-
-    fn from_str(text: &str) -> Result<Self, ScopeError> {
-        let expected = "an address or an address block, as in 10.0.0.0/8";
-        let Cidr { address, prefix } =
-            Cidr::parse(text).ok_or_else(|| ScopeError::Entry { entry: text.to_owned(), expected })?;
-        let first = match address {
-            IpAddr::V4(v4) => {
-                IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into())
-            }
-            IpAddr::V6(v6) => IpAddr::V6(
-                (v6.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into(),
-            ),
-        };
-        Ok(Self { first, bits: prefix })
-    }
-}
-
-/// A cgroup by its path below the mount of cgroup v2, as `system.slice/ssh.service`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CgroupPath(String);
-
-impl CgroupPath {
-    /// How deep it lies: what nftables compares.
-    pub fn level(&self) -> usize {
-        self.0.split('/').count()
-    }
-}
-
-impl fmt::Display for CgroupPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for CgroupPath {
-    type Err = ScopeError;
-
-    fn from_str(text: &str) -> Result<Self, ScopeError> {
-        let path = text.trim_matches('/');
-        let is_name = |name: &str| {
-            let is_plain =
-                |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':' | '\\');
-            !name.is_empty() && name != "." && name != ".." && name.chars().all(is_plain)
-        };
-        if path.len() <= 512 && path.split('/').all(is_name) {
-            return Ok(Self(path.to_owned()));
-        }
-        Err(ScopeError::Entry {
-            entry: text.to_owned(),
-            expected: "the path of a cgroup, as in system.slice/ssh.service",
-        })
-    }
-}
-
-/// Ports, each a number from 1 to 65535, separated by commas.
-///
-/// # Errors
-/// The first entry without a reading.
-pub fn ports(text: &str) -> Result<BTreeSet<u16>, ScopeError> {
-    list(text, |entry| {
-        let port = entry.parse().ok().filter(|port| *port != 0);
-        port.ok_or_else(|| ScopeError::Entry { entry: entry.to_owned(), expected: "a port from 1 to 65535" })
-    })
-}
-
-/// As [`ports`], or `*`.
-///
-/// # Errors
-/// The first entry without a reading.
-pub fn included_ports(text: &str) -> Result<Included<u16>, ScopeError> {
-    if text.trim() == "*" { Ok(Included::All) } else { ports(text).map(Included::These) }
-}
-
-/// Address blocks, separated by commas.
-///
-/// # Errors
-/// The first entry without a reading.
-pub fn blocks(text: &str) -> Result<BTreeSet<AddressBlock>, ScopeError> {
-    list(text, str::parse)
-}
-
-/// As [`blocks`], or `*`.
-///
-/// # Errors
-/// The first entry without a reading.
-pub fn included_blocks(text: &str) -> Result<Included<AddressBlock>, ScopeError> {
-    if text.trim() == "*" { Ok(Included::All) } else { blocks(text).map(Included::These) }
-}
-
-fn list<T: Ord>(text: &str, read: impl Fn(&str) -> Result<T, ScopeError>) -> Result<BTreeSet<T>, ScopeError> {
-    let entries: Vec<&str> = text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
-    if entries.len() > ENTRIES_MAX {
-        return Err(ScopeError::TooMany(entries.len()));
-    }
-    entries.into_iter().map(read).collect()
-}
-
-impl CaptureScope {
-    /// Whether connections to `port` of this host are captured.
-    pub fn takes_inbound(&self, port: u16) -> bool {
-        let is_included = match &self.inbound_ports {
-            Included::All => port != PORT_SSH,
-            Included::These(ports) => ports.contains(&port),
-        };
-        is_included && !self.exclude_inbound_ports.contains(&port)
-    }
-
-    /// Whether connections to this destination are captured, ports and users apart.
-    pub fn takes_outbound(&self, ip: IpAddr) -> bool {
-        let is_included = match &self.outbound_ip_ranges {
-            Included::All => true,
-            Included::These(blocks) => blocks.iter().any(|block| block.contains(ip)),
-        };
-        is_included && !self.exclude_outbound_ip_ranges.iter().any(|block| block.contains(ip))
-    }
-
-    /// Inbound ports that are left alone where all others are captured.
-    pub(crate) fn left_inbound(&self) -> BTreeSet<u16> {
-        let mut left = self.exclude_inbound_ports.clone();
-        if self.inbound_ports == Included::All {
-            left.insert(PORT_SSH);
-        }
-        left
-    }
-
-    /// Takes in annotations of a workload with Istio's names; others are none of ours.
-    ///
-    /// # Errors
-    /// The first one without a reading; nothing of the others is lost, but the scope should not be used.
-    pub fn annotate<'a>(
-        &mut self,
-        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<(), ScopeError> {
-        for (name, value) in annotations {
-            let Some(what) = name.strip_prefix(ANNOTATION_PREFIX) else { continue };
-            self.annotate_one(what, value)
-                .map_err(|cause| ScopeError::Annotation { name: name.to_owned(), cause: Box::new(cause) })?;
-        }
-        Ok(())
-    }
-
-    fn annotate_one(&mut self, what: &str, value: &str) -> Result<(), ScopeError> {
-        match what {
-            "includeInboundPorts" => self.inbound_ports = included_ports(value)?,
-            "excludeInboundPorts" => self.exclude_inbound_ports.append(&mut ports(value)?),
-            "includeOutboundPorts" => self.outbound_ports.append(&mut ports(value)?),
-            "excludeOutboundPorts" => self.exclude_outbound_ports.append(&mut ports(value)?),
-            "includeOutboundIPRanges" => self.outbound_ip_ranges = included_blocks(value)?,
-            "excludeOutboundIPRanges" => self.exclude_outbound_ip_ranges.append(&mut blocks(value)?),
-            _ => {
-                return Err(ScopeError::Entry {
-                    entry: what.to_owned(),
-                    expected: "one of includeInboundPorts, excludeInboundPorts, includeOutboundPorts, \
-                               excludeOutboundPorts, includeOutboundIPRanges, excludeOutboundIPRanges",
-                });
-            }
-        }
-        Ok(())
-    }
+/// What is to be captured by this; `None`: it has no reading, which the log says.
+pub(crate) fn wanted(owner: &CaptureScope, told: &str) -> Option<CaptureScope> {
+    let told: MeshCapture = serde_json::from_str(told)
+        .inspect_err(
+            |error| tracing::error!(%error, "what the proxy tells has no reading: capture stays as it was"),
+        )
+        .ok()?;
+    let Some(mesh_prefix) = MeshPrefix::parse(&told.ipv6_prefix) else {
+        tracing::error!(prefix = told.ipv6_prefix, "is no /48 out of fd00::/8: capture stays as it was");
+        return None;
+    };
+    let owner = CaptureScope { mesh_prefix, ..owner.clone() };
+    let annotations = told.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    owner
+        .annotated(annotations)
+        .inspect_err(|error| tracing::error!(%error, "an annotation has no reading: capture stays as it was"))
+        .ok()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod answer;
 mod asked;
+mod captured;
 mod exchange;
 mod forward;
 mod resolver;
@@ -15,8 +16,9 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use captured::Captured;
 pub use forward::Forwarder;
-pub(crate) use route::{IsReached, has_none, has_route};
+pub(crate) use route::{IsReached, has_route};
 pub use sockets::{Sockets, bind, serve};
 
 use crate::lookup::{Found, Lookup, Unavailable};
@@ -52,6 +54,7 @@ pub struct Dns {
     store: Arc<SnapshotStore>,
     lookup: Lookup,
     forward: Forwarder,
+    captured: Arc<Captured>,
     is_reached: IsReached,
     forwarded_udp: Semaphore,
     forwarded_tcp: Semaphore,
@@ -67,18 +70,20 @@ enum Now {
 }
 
 impl Dns {
-    /// Answers from `store` and `lookup`, and from `forward` for what is not the mesh's. Addresses of IPv6 are told where
-    /// `is_reached` says that they lead to us.
+    /// Answers from `store` and `lookup`, and from `forward` for what is not the mesh's. Only addresses that are captured are
+    /// told, those of IPv6 where `is_reached` says that a connection could be opened.
     pub(crate) fn new(
         store: Arc<SnapshotStore>,
         lookup: Lookup,
         forward: Forwarder,
+        captured: Arc<Captured>,
         is_reached: IsReached,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             lookup,
             forward,
+            captured,
             is_reached,
             forwarded_udp: Semaphore::new(FORWARDED_UDP_MAX),
             forwarded_tcp: Semaphore::new(FORWARDED_TCP_MAX),
@@ -140,7 +145,10 @@ impl Dns {
     fn addresses(&self, snapshot: &Snapshot, question: &Question) -> MeshAddresses {
         let v4 = snapshot.host(question.host.as_str()).and_then(|entry| entry.service.address);
         let v6 = v4.filter(|_| question.wants_ipv6()).map(|v4| snapshot.settings.ipv6_prefix.address(v4));
-        MeshAddresses { v4, v6: v6.filter(|address| (self.is_reached)(*address)) }
+        MeshAddresses {
+            v4: v4.filter(|v4| self.captured.takes((*v4).into())),
+            v6: v6.filter(|v6| self.captured.takes((*v6).into()) && (self.is_reached)(*v6)),
+        }
     }
 
     fn is_apex(&self, question: &Question) -> bool {

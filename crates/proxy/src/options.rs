@@ -2,6 +2,8 @@
 
 use clap::Args;
 use model::BindAddress;
+use model::capture_scope::{self, AddressBlock};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -46,11 +48,12 @@ pub struct Options {
     /// A gateway: no captured traffic and no DNS
     #[arg(long)]
     pub no_capture: bool,
-    /// Tell applications no mesh-only addresses of IPv6: capture takes none
+    /// Destinations that capture leaves alone on this host: applications are told no mesh-only address in them
     ///
-    /// Without it they are told where the host has a route to them.
-    #[arg(long)]
-    pub no_aaaa: bool,
+    /// Others of IPv6 are told where the host has a route to them. What annotations of the workload group exclude is known
+    /// without this.
+    #[arg(long, value_name = "CIDRS", default_value = "", value_parser = capture_scope::blocks)]
+    pub exclude_outbound_ip_ranges: BTreeSet<AddressBlock>,
     /// An inherited listening socket that stands for the gateway's listener PORT (repeatable)
     #[arg(long, value_name = "PORT=FD")]
     pub inherit_listener: Vec<InheritedListener>,
@@ -85,7 +88,7 @@ impl Default for Options {
             metrics_address: IpAddr::from([127, 0, 0, 1]),
             metrics_port: model::address::PORT_METRICS,
             no_capture: false,
-            no_aaaa: false,
+            exclude_outbound_ip_ranges: BTreeSet::new(),
             inherit_listener: Vec::new(),
             allow_exec_probes: false,
             access_log: None,

@@ -5,6 +5,7 @@
 
 mod admin;
 mod alone;
+mod capture_notice;
 mod control;
 mod control_stream;
 mod error;

@@ -196,3 +196,40 @@ inside web 'proxy=$(pgrep -P $(cat /run/leno-join/join.pid)); kill -KILL $(cat /
     let printed = run(&script).printed;
     assert!(printed.contains("left without a keeper"), "{printed}");
 }
+
+/// What the group's annotations say of capture reaches a host while it is a member, all rules at once; what has no reading
+/// is refused where it was written, and changes nothing there.
+#[test]
+fn annotations_of_the_group_change_what_is_captured_on_its_hosts() {
+    let mut script = script(VMS);
+    let leave = script.find("run web 'leno leave").expect("the page leaves");
+    script.truncate(leave);
+    script.push_str(
+        r#"
+group() {
+    printf 'apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: api}\nspec:\n' > control/group.yaml
+    printf '  template: {serviceAccount: api}\n  metadata:\n    labels: {app: api}\n    annotations:\n' >> control/group.yaml
+    printf '      traffic.sidecar.istio.io/%s\n' "$@" >> control/group.yaml
+}
+captured() { inside api "until nft list table inet leno | tr -d ' ' | grep -qF '$1'; do :; done"; }
+group 'excludeInboundPorts: "9090"' 'excludeOutboundIPRanges: "192.0.2.0/24"'
+inside control 'leno apply -f group.yaml --wait'
+captured 'tcpdport{22,9090}return'
+captured 'ipdaddr192.0.2.0/24return'
+inside web 'curl -s http://api.default.svc.cluster.local/'
+group 'includeInboundPorts: "22,8080"'
+inside control 'leno apply -f group.yaml --wait'
+captured 'tcpdport8080redirectto:15006'
+inside api 'nft list table inet leno' > rules
+grep -q 'dport 22 redirect' rules && exit 1
+group 'excludeInboundPorts: ssh'
+inside control 'leno apply -f group.yaml 2>&1 && exit 1; true'
+inside api 'nft list table inet leno' | cmp - rules
+inside api 'leno leave; nft list ruleset | cmp - before.nft; echo "left as it was"'
+"#,
+    );
+    let printed = run(&script).printed;
+    assert!(printed.contains("`ssh` is not a port"), "{printed}");
+    assert!(printed.contains("group.yaml:9"), "{printed}");
+    assert!(printed.contains("left as it was"), "{printed}");
+}

@@ -86,6 +86,44 @@ fn hosts_of_either_family_call_one_another_by_names_of_the_mesh() {
     }
 }
 
+/// Lists of what is captured leave out the mesh; then its prefix changes; then that is excluded.
+const CAPTURE: &str = r#"
+group() {
+    printf 'apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: web}\nspec:\n  metadata:\n    labels: {app: web}\n' > control/group.yaml
+    printf '    annotations: {"traffic.sidecar.istio.io/%s": "%s"}\n  template: {serviceAccount: web}\n' $1 $2 >> control/group.yaml
+    inside control 'leno apply -f group.yaml --wait'
+}
+captured() { inside web "until nft list table inet leno | grep -qF '$1'; do :; done"; }
+call() { inside web "curl -s --retry 5 --retry-all-errors $2 http://api.default.svc.cluster.local/" | sed "s/^/$1 $2: /"; }
+group includeOutboundIPRanges 192.0.2.0/24
+captured 192.0.2.0/24
+call included -4
+call included -6
+inside control 'cat > settings.yaml << END
+apiVersion: leno.dev/v1alpha1
+kind: MeshSettings
+metadata: {name: default}
+spec: {dns: {ipv6Prefix: "fd12:3456:789a::/48"}}
+END
+leno apply -f settings.yaml --wait'
+captured fd12:3456:789a::/48
+inside web 'until getent ahostsv6 api.default.svc.cluster.local | grep -q fd12:; do :; done'
+call moved -6
+group excludeOutboundIPRanges fd12::/16
+captured fd12::/16
+inside web '! getent ahostsv6 api.default.svc.cluster.local | grep fd12:'
+call excluded -4
+"#;
+
+#[test]
+fn addresses_of_the_mesh_are_captured_or_not_told() {
+    let printed = run(&format!("{HOSTS}{MESH}{CAPTURE}")).printed;
+    println!("{printed}");
+    for line in ["included -4", "included -6", "moved -6", "excluded -4"] {
+        assert!(has_line(&printed, &[&format!("{line}: hello from api")]), "{line}");
+    }
+}
+
 /// Addresses of IPv6 in a policy; and a host that loses its way to them has only the other address.
 const POLICY: &str = r#"
 inside control '

@@ -92,7 +92,7 @@ const NO_EFFECT: &[(&str, &str, &str, &str)] = &[
         "- filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}, {type: RequestRedirect, requestRedirect: {port: 1}}]",
         "spec.rules[0].filters[0]",
     ),
-    ("WorkloadGroup", "template: {}", "metadata: {annotations: {a: b}}", "spec.metadata.annotations"),
+    ("WorkloadGroup", "template: {}", "metadata: {annotations: {a: b}}", "spec.metadata.annotations[a]"),
     ("WorkloadGroup", "template:", "  ports: {http: 80}", "spec.template.ports"),
     ("WorkloadGroup", "template:", "  address: 10.0.0.1", "spec.template.address"),
     ("WorkloadGroup", "template:", "  network: n", "spec.template.network"),

@@ -11,6 +11,7 @@ use crate::decode::Ignored;
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
 use crate::validation::ValidationReport;
+use model::capture_scope::{ANNOTATION_PREFIX, CaptureScope, ScopeError};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -66,9 +67,7 @@ impl KindSpec for WorkloadGroupSpec {
         if let Some(probe) = &self.probe {
             probe.check(report);
         }
-        if !self.metadata.annotations.is_empty() {
-            report.ignored("spec.metadata.annotations", "remove it");
-        }
+        self.metadata.check_annotations(report);
         if self.template.locality.as_deref().is_some_and(|locality| locality.split('/').count() > 2) {
             let cause = "has more than a region and a zone, and the rest has no effect";
             report.no_effect("spec.template.locality", cause, "write REGION/ZONE");
@@ -86,8 +85,38 @@ impl KindSpec for WorkloadGroupSpec {
 pub struct GroupMetadata {
     /// What services and policies select by.
     pub labels: BTreeMap<String, String>,
-    /// Ignored, with a warning.
+    /// Those of Istio's about capture reach the hosts (`capture_scope`); others are ignored, with a warning.
     pub annotations: BTreeMap<String, String>,
+}
+
+impl GroupMetadata {
+    /// The annotations about capture.
+    pub fn capture(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, _)| name.starts_with(ANNOTATION_PREFIX))
+    }
+
+    fn check_annotations(&self, report: &mut ValidationReport<'_>) {
+        let path = "spec.metadata.annotations";
+        for (name, value) in &self.annotations {
+            if !name.starts_with(ANNOTATION_PREFIX) {
+                report.entry_without_effect(
+                    path,
+                    name,
+                    "is not supported yet and has no effect",
+                    "remove it",
+                );
+                continue;
+            }
+            match CaptureScope::default().annotate([(name.as_str(), value.as_str())]) {
+                Ok(()) => {}
+                Err(ScopeError::Annotation { cause, .. }) => {
+                    report.bad_entry(path, name, &format!("has no reading: {cause}"), "correct it");
+                }
+                Err(error) => report.bad_entry(path, name, &format!("has no reading: {error}"), "correct it"),
+            }
+        }
+    }
 }
 
 /// `WorkloadGroup` `spec.template`.
@@ -109,3 +138,6 @@ pub struct WorkloadTemplate {
     /// Share of traffic; absent: 1.
     pub weight: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests;

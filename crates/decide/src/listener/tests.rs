@@ -98,6 +98,7 @@ fn inbound_takes_what_is_its_own_and_refuses_the_rest() {
         ports: vec![port],
         mtls: Default::default(),
         probe: None,
+        capture: Vec::new(),
     };
     let own = ["10.0.0.5".parse().unwrap()];
     let check = |to: &str, expected: Option<(u16, Protocol)>| {
@@ -126,6 +127,7 @@ fn foreign_callers_reach_global_names_only() {
         ports: vec![port],
         mtls: Default::default(),
         probe: None,
+        capture: Vec::new(),
     };
     let own = ["10.0.0.5".parse().unwrap()];
     let reached =
@@ -149,6 +151,7 @@ fn each_port_takes_what_its_mode_says_whatever_it_is_called() {
         ports: vec![port],
         mtls: InboundMtls { mode: MtlsMode::Strict, ports: BTreeMap::from([(8080, MtlsMode::Strict)]) },
         probe: None,
+        capture: Vec::new(),
     };
     let own: [IpAddr; 1] = ["10.0.0.5".parse().unwrap()];
     let port = |found: Result<Local, Reason>| found.map(|local| local.port);

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 use super::*;
-use crate::scope::{blocks, included_blocks, included_ports, ports};
+use model::address::MeshPrefix;
+use model::capture_scope::{blocks, included_blocks, included_ports, ports};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -52,6 +53,7 @@ fn all() -> CaptureScope {
         exclude_outbound_ports: ports("53,5432").unwrap(),
         outbound_ip_ranges: included_blocks("10.0.0.0/8,fd00::/8").unwrap(),
         exclude_outbound_ip_ranges: blocks("10.9.0.0/16").unwrap(),
+        mesh_prefix: MeshPrefix::parse("fd12:3456:789a::/48").unwrap(),
         exclude_users: [0, 113].into(),
         exclude_groups: [1338].into(),
         exclude_cgroups: [].into(),
@@ -74,6 +76,8 @@ fn what_is_left_alone_comes_before_what_is_captured() {
             "tcp dport { 6379 } redirect to :15001",
             "ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :15001",
             "ip6 daddr { fd00::/8 } meta l4proto tcp redirect to :15001",
+            "ip daddr { 240.0.0.0/4 } meta l4proto tcp redirect to :15001",
+            "ip6 daddr { fd12:3456:789a::/48 } meta l4proto tcp redirect to :15001",
         ]
     );
     assert_eq!(
@@ -92,13 +96,21 @@ fn what_is_left_alone_comes_before_what_is_captured() {
 }
 
 #[test]
-fn nothing_is_captured_where_nothing_is_included() {
+fn nothing_but_the_mesh_is_captured_where_nothing_is_included() {
     let scope = CaptureScope {
         inbound_ports: included_ports("").unwrap(),
         outbound_ip_ranges: included_blocks("").unwrap(),
         ..CaptureScope::default()
     };
-    assert!(!chain(&scope, "output").iter().any(|rule| rule.contains("15001")));
+    let mut captured = chain(&scope, "output");
+    captured.retain(|rule| rule.contains("15001"));
+    assert_eq!(
+        captured,
+        [
+            "ip daddr { 240.0.0.0/4 } meta l4proto tcp redirect to :15001",
+            "ip6 daddr { fd4c:656e:6f00::/48 } meta l4proto tcp redirect to :15001",
+        ]
+    );
     assert!(!chain(&scope, "prerouting").iter().any(|rule| rule.contains("15006")));
 }
 

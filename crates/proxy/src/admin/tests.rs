@@ -60,6 +60,7 @@ fn joined() -> Joined {
         ports: Vec::new(),
         mtls: InboundMtls::default(),
         probe: Some(probe()),
+        capture: Vec::new(),
     };
     let upserts = vec![
         service("a.mesh"),

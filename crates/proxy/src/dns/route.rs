@@ -5,7 +5,7 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 
-/// Whether connections to an address come to us; the last word on addresses of IPv6.
+/// Whether a connection to an address could be opened.
 pub(crate) type IsReached = fn(Ipv6Addr) -> bool;
 
 /// Any port: nothing is sent.
@@ -14,9 +14,4 @@ const PORT: u16 = 1;
 /// Whether the kernel has a route and an address of ours for it now: three system calls.
 pub(crate) fn has_route(to: Ipv6Addr) -> bool {
     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect((to, PORT))).is_ok()
-}
-
-/// Where capture takes nothing of IPv6.
-pub(crate) fn has_none(_: Ipv6Addr) -> bool {
-    false
 }

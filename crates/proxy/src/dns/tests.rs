@@ -8,6 +8,7 @@ use crate::testing::{configured, host, service};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use model::address::{MeshPrefix, mesh_only_candidate};
+use model::capture_scope::blocks;
 use model::names::Names;
 use model::{Resource, ResourceKey, Subscription};
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,14 +29,19 @@ struct Bench {
 }
 
 async fn bench(stream: StreamState) -> Bench {
-    bench_on(|_| true, stream).await
+    bench_on(captured_but(""), |_| true, stream).await
+}
+
+/// A host whose capture leaves these blocks alone.
+fn captured_but(excluded: &str) -> Arc<Captured> {
+    Arc::new(Captured::new(&blocks(excluded).unwrap()))
 }
 
 /// The same on a host with, or without, a way to addresses of IPv6.
-async fn bench_on(is_reached: IsReached, stream: StreamState) -> Bench {
+async fn bench_on(captured: Arc<Captured>, is_reached: IsReached, stream: StreamState) -> Bench {
     let (udp, tcp) = name_server_sockets().await;
     let outside = udp.local_addr().unwrap();
-    let mut bench = bench_before(stream, outside, is_reached).await;
+    let mut bench = bench_before(stream, outside, captured, is_reached).await;
     bench.tasks.spawn(name_server(udp, tcp));
     bench
 }
@@ -51,7 +57,12 @@ async fn name_server_sockets() -> (UdpSocket, TcpListener) {
 }
 
 /// The same before any name server.
-async fn bench_before(stream: StreamState, outside: SocketAddr, is_reached: IsReached) -> Bench {
+async fn bench_before(
+    stream: StreamState,
+    outside: SocketAddr,
+    captured: Arc<Captured>,
+    is_reached: IsReached,
+) -> Bench {
     let store = configured("mesh.internal");
     let names = Names {
         suffixes: vec!["mesh.internal".into()],
@@ -74,7 +85,8 @@ async fn bench_before(stream: StreamState, outside: SocketAddr, is_reached: IsRe
     let (udp, tcp) = name_server_sockets().await;
     let sockets = Sockets::new(udp, tcp);
     let address = sockets.local_addr().unwrap();
-    tasks.spawn(serve(sockets, Dns::new(store, lookup, Forwarder::new(vec![outside]), is_reached)));
+    let dns = Dns::new(store, lookup, Forwarder::new(vec![outside]), captured, is_reached);
+    tasks.spawn(serve(sockets, dns));
     Bench { address, tasks }
 }
 
@@ -206,7 +218,7 @@ async fn a_name_that_is_asked_for_the_first_time_is_looked_up() {
 async fn what_is_missing_is_no_data_with_how_long_it_holds() {
     check("web.mesh.internal.", RecordType::MX, ResponseCode::NoError, &[]).await;
     // Nobody can open a connection over IPv6 here.
-    let mut bench = bench_on(has_none, StreamState::Open).await;
+    let mut bench = bench_on(captured_but(""), |_| false, StreamState::Open).await;
     for name in ["web.mesh.internal.", "late.mesh.internal."] {
         let reply = ask_udp(&bench, &query(name, RecordType::ANY)).await;
         assert_eq!(read(&reply).1.len(), 1, "{name} still has its other address");
@@ -216,6 +228,33 @@ async fn what_is_missing_is_no_data_with_how_long_it_holds() {
     assert_eq!(reply.authorities.len(), 1);
     assert!(reply.metadata.authoritative && reply.metadata.recursion_available);
     bench.tasks.shutdown().await;
+}
+
+/// The host's flags exclude, or annotations of its group do; what they include is never less than the mesh.
+#[tokio::test]
+async fn an_address_that_is_not_captured_is_told_to_nobody() {
+    let [v4, v6] = addresses("web.mesh.internal");
+    let annotated = |what: &str, value: &str| {
+        let captured = captured_but("");
+        let name = format!("traffic.sidecar.istio.io/{what}").into();
+        captured.configure(MeshPrefix::DEFAULT, &[(name, value.into())]);
+        captured
+    };
+    for (captured, expected) in [
+        (captured_but("::/0"), vec![v4]),
+        (captured_but("fd4c:656e::/32,10.0.0.0/8"), vec![v4]),
+        (captured_but("240.0.0.0/4"), vec![v6]),
+        (captured_but("10.0.0.0/8"), vec![v4, v6]),
+        (annotated("excludeOutboundIPRanges", "fd00::/8"), vec![v4]),
+        (annotated("excludeOutboundIPRanges", "0.0.0.0/0,::/0"), vec![]),
+        (annotated("includeOutboundIPRanges", "10.0.0.0/8"), vec![v4, v6]),
+        (annotated("excludeOutboundIPRanges", "anything"), vec![v4, v6]),
+    ] {
+        let mut bench = bench_on(captured, |_| true, StreamState::Open).await;
+        let reply = ask_udp(&bench, &query("web.mesh.internal.", RecordType::ANY)).await;
+        assert_eq!(read(&reply), (ResponseCode::NoError, expected));
+        bench.tasks.shutdown().await;
+    }
 }
 
 #[tokio::test]
@@ -294,7 +333,8 @@ async fn unknown_names_of_a_shared_zone_are_forwarded_and_known_ones_are_answere
 #[tokio::test]
 async fn a_silent_name_server_does_not_take_mesh_names_along() {
     let (silent, tcp) = name_server_sockets().await;
-    let mut bench = bench_before(StreamState::Open, silent.local_addr().unwrap(), |_| true).await;
+    let outside = silent.local_addr().unwrap();
+    let mut bench = bench_before(StreamState::Open, outside, captured_but(""), |_| true).await;
     let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let outside = query("example.com.", RecordType::A);
     let mut buffer = [0; 2048];

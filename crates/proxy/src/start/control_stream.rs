@@ -6,6 +6,7 @@
 //! stream was opened with expires, another stream is opened with the new one and takes over.
 
 use super::alone::Alone;
+use super::capture_notice::CaptureNotice;
 use super::inbound_report::{InboundReport, REPORT_EVERY};
 use super::last_good::{LastGood, Saved};
 use crate::listening::Listening;
@@ -56,6 +57,7 @@ pub(super) struct StreamParts {
     pub(super) identity: Identity,
     pub(super) observe: Arc<Observe>,
     pub(super) probing: Arc<Probing>,
+    pub(super) capture: CaptureNotice,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) last_good: Option<LastGood>,
     /// Opened with the first configuration.
@@ -75,6 +77,7 @@ impl StreamParts {
         shared: &Shared,
         queries: mpsc::Receiver<LookupQuery>,
         configured: Gate,
+        capture: CaptureNotice,
         alone: Option<Alone>,
         dice: Pcg,
     ) -> Self {
@@ -87,6 +90,7 @@ impl StreamParts {
             identity: shared.identity.clone(),
             observe: Arc::clone(&shared.observe),
             probing: Arc::clone(&shared.probing),
+            capture,
             clock: Arc::clone(&shared.clock),
             last_good: directory.map(|directory| LastGood::new(directory, &shared.me)),
             configured,
@@ -411,7 +415,8 @@ impl StreamClient {
     }
 }
 
-/// What beside the snapshot follows from a configuration: trust, own labels, what is probed, readiness.
+/// What beside the snapshot follows from a configuration: trust, own labels, what is probed, what is
+/// captured, readiness.
 fn put_in_force(parts: &StreamParts, snapshot: &Snapshot) {
     // An empty list never replaces trust: it would cut off everybody, the control plane included.
     if !snapshot.trust.is_empty() && parts.identity.bundles() != *snapshot.trust {
@@ -429,6 +434,7 @@ fn put_in_force(parts: &StreamParts, snapshot: &Snapshot) {
         version: label("version"),
     });
     parts.probing.configure(snapshot.inbound.as_ref().and_then(|inbound| inbound.probe.as_ref()));
+    parts.capture.tell(snapshot);
     parts.configured.open();
 }
 

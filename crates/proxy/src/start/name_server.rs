@@ -1,7 +1,7 @@
 //! The name server beside a captured application.
 
 use super::StartError;
-use crate::dns::{self, Dns, Forwarder};
+use crate::dns::{self, Captured, Dns, Forwarder};
 use crate::shared::Shared;
 use daemon::Tasks;
 use model::address::PORT_DNS;
@@ -13,12 +13,13 @@ use std::sync::Arc;
 pub(super) fn start(
     shared: &Shared,
     tasks: &Tasks,
+    captured: Arc<Captured>,
     nameservers: Vec<SocketAddr>,
     sockets: Vec<dns::Sockets>,
 ) {
     let forward = Forwarder::new(nameservers);
-    let is_reached = if shared.options.no_aaaa { dns::has_none } else { dns::has_route };
-    let answers = Dns::new(Arc::clone(&shared.store), shared.lookup.clone(), forward, is_reached);
+    let store = Arc::clone(&shared.store);
+    let answers = Dns::new(store, shared.lookup.clone(), forward, captured, dns::has_route);
     for sockets in sockets {
         tasks.spawn_local("dns", dns::serve(sockets, Arc::clone(&answers)));
     }

@@ -1,6 +1,7 @@
 //! One proxy from its first line to its last.
 
 use super::alone::Alone;
+use super::capture_notice::CaptureNotice;
 use super::control::Control;
 use super::control_stream::{StreamClient, StreamParts};
 use super::join::{self, Token};
@@ -8,7 +9,7 @@ use super::unjoined::Unjoined;
 use super::{Seams, StartError, admin, name_server, rotate, workers};
 use crate::accept::Mark;
 use crate::admin::Admin;
-use crate::dns;
+use crate::dns::{self, Captured};
 use crate::options::Options;
 use crate::probe::{Asker, ExecProbes};
 use crate::shared::Shared;
@@ -178,11 +179,14 @@ impl Bootstrap {
         let (shared, queries) = unjoined.into_shared(me, gates.listening);
         let (refuse, refused) = oneshot::channel();
         let alone = is_alone.then(|| Alone::new(refuse, has_refusals));
-        let parts = StreamParts::new(&shared, queries, gates.configured, alone, Pcg::new(dice.next_u64()));
+        let captured = Arc::new(Captured::new(&shared.options.exclude_outbound_ip_ranges));
+        let capture = CaptureNotice::new(Rc::clone(&manager), Arc::clone(&captured));
+        let dice_of_stream = Pcg::new(dice.next_u64());
+        let parts = StreamParts::new(&shared, queries, gates.configured, capture, alone, dice_of_stream);
         tasks.spawn_local("control stream", StreamClient::new(parts).run(open));
         tasks.spawn_local("probes", Arc::clone(&shared.probing).run(asker(&shared)));
         admin::set_joined(&admin, &shared);
-        name_server::start(&shared, &tasks, nameservers, dns);
+        name_server::start(&shared, &tasks, captured, nameservers, dns);
         let workers = workers::start(&shared, dice.next_u64()).await?;
         let outcome = tokio::select! {
             stopped = stop => {

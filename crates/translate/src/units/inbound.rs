@@ -41,6 +41,7 @@ pub(crate) fn inbound(pair: &Pair, read: &WorldReader<'_>) -> Option<Inbound> {
         ports: ports.into_values().collect(),
         mtls: read.group_mtls(pair).map(EffectiveMtls::inbound).unwrap_or_default(),
         probe: group.probe.clone(),
+        capture: group.capture.clone(),
     })
 }
 

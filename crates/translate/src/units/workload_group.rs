@@ -26,6 +26,8 @@ pub struct CompiledGroup {
     pub weight: u32,
     /// How to find out whether their application is ready; `None`: it counts as ready.
     pub probe: Option<Arc<ReadinessProbe>>,
+    /// Annotations about the capture of their hosts.
+    pub capture: Vec<(Arc<str>, Arc<str>)>,
 }
 
 pub(crate) struct WorkloadGroupUnit;
@@ -57,6 +59,7 @@ impl Unit for WorkloadGroupUnit {
             service_account: template.service_account.as_deref().unwrap_or("default").into(),
             locality: Locality { region: part(), zone: part() },
             weight: template.weight.unwrap_or(1).max(1),
+            capture: spec.metadata.capture().map(|(name, value)| (name.into(), value.into())).collect(),
             probe: spec.probe.as_ref().and_then(readiness_probe).map(Arc::new),
         })
     }

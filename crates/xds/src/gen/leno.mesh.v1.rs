@@ -415,6 +415,9 @@ pub struct Inbound {
     /// A proxy that does not know it yet refuses the resource, and goes on by the one before.
     #[prost(message, optional, tag = "6")]
     pub probe: ::core::option::Option<ReadinessProbe>,
+    /// Annotations about capture. As for the probe.
+    #[prost(message, repeated, tag = "7")]
+    pub capture: ::prost::alloc::vec::Vec<KeyValue>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Present {}

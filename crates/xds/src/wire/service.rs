@@ -97,6 +97,7 @@ pub(crate) fn inbound_out(inbound: &Inbound) -> p::Inbound {
         // Proxies that do not know it need it only where something else than the default holds.
         mtls: (inbound.mtls != InboundMtls::default()).then(|| mtls_out(&inbound.mtls)),
         probe: inbound.probe.as_deref().map(probe_out),
+        capture: pairs_out(&inbound.capture),
     }
 }
 
@@ -121,6 +122,7 @@ pub(crate) fn inbound_in(inbound: p::Inbound) -> Result<Inbound, DecodeError> {
             Some(probe) => Some(Arc::new(within("probe", probe_in(probe))?)),
             None => None,
         },
+        capture: pairs_in(&inbound.capture),
     })
 }
 

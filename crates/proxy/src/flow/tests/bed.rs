@@ -458,6 +458,7 @@ pub(super) fn inbound_mode(port: u16, protocol: Protocol, mode: MtlsMode) -> (Re
         ports: vec![InboundPort { port, protocol, names: vec![(host(SERVICE), 80)] }],
         mtls: InboundMtls { mode, ..InboundMtls::default() },
         probe: None,
+        capture: Vec::new(),
     };
     (ResourceKey::Inbound("default".into(), "shop".into()), Resource::Inbound(inbound))
 }

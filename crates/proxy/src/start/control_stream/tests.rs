@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use super::*;
+use crate::dns::Captured;
 use crate::lookup::{Found, Lookup};
 use crate::testing::{host, me, service, slice};
 use daemon::Readiness;
 use daemon::clock::System;
+use daemon::notify::Supervisor;
 use identity::{Key, Svid};
 use model::mtls::MtlsMode;
 use rcgen::{CertificateParams, KeyUsagePurpose, SanType};
@@ -70,6 +72,7 @@ fn bench(last_good: Option<LastGood>) -> Bench {
 fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
     let (world, cut) = (Rc::new(RefCell::new(World::default())), Rc::new(tokio::sync::Notify::new()));
     let (readiness, probing) = (Readiness::new(), Probing::new());
+    let captured = Arc::new(Captured::new(&Default::default()));
     let store = SnapshotStore::new(&me());
     let (lookup, queries) = Lookup::new(Arc::clone(&store));
     let observe = Observe::new(Arc::new(System), None);
@@ -81,6 +84,7 @@ fn bench_as(identity: Identity, last_good: Option<LastGood>) -> Bench {
         identity: identity.clone(),
         observe: Arc::clone(&observe),
         probing: Arc::clone(&probing),
+        capture: CaptureNotice::new(Rc::new(Supervisor::silent()), Arc::clone(&captured)),
         clock: Arc::new(System),
         last_good,
         configured: readiness.gate("configured"),

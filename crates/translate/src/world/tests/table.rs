@@ -245,6 +245,23 @@ fn a_probe_reaches_the_inbound_side_with_the_defaults_of_istio() {
     assert_eq!(sent(&world).as_deref(), Some(&expected));
 }
 
+#[test]
+fn annotations_about_capture_reach_the_inbound_side_and_no_others() {
+    let mut world = world(
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: g}\nspec: {template: {}}\n",
+    );
+    let sent = |world: &World| match get("inbound/default/g", world) {
+        Resource::Inbound(inbound) => inbound.capture,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(sent(&world), []);
+    add(
+        &mut world,
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: g}\nspec: {template: {}, metadata: {annotations: {a: b, traffic.sidecar.istio.io/excludeInboundPorts: '1,2'}}}\n",
+    );
+    assert_eq!(sent(&world), [("traffic.sidecar.istio.io/excludeInboundPorts".into(), "1,2".into())]);
+}
+
 /// Nothing new is sent to it, by other clusters neither.
 #[test]
 fn an_application_that_is_not_ready_is_told_and_does_not_count_for_other_clusters() {

@@ -328,10 +328,10 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn inbound() -> impl Strategy<Value = Inbound> {
     let port = (any::<u16>(), protocol(), vec((host(), any::<u16>()), 0..3))
         .prop_map(|(port, protocol, names)| InboundPort { port, protocol, names });
-    (text(), text(), pairs(), vec(port, 0..3), inbound_mtls(), of(probe())).prop_map(
-        |(namespace, group, labels, ports, mtls, probe)| {
+    (text(), text(), pairs(), vec(port, 0..3), inbound_mtls(), of(probe()), pairs()).prop_map(
+        |(namespace, group, labels, ports, mtls, probe, capture)| {
             let probe = probe.map(Arc::new);
-            Inbound { namespace, group, labels, ports, mtls, probe }
+            Inbound { namespace, group, labels, ports, mtls, probe, capture }
         },
     )
 }
