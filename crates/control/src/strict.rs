@@ -92,7 +92,7 @@ impl<'a> Witness<'a> {
                 callers.extend(port.callers.iter().map(|caller| self.describe(caller)));
             }
         }
-        let fix = "see `leno mtls plan`: put a proxy beside each, or let those that have one call by name; or make the \
+        let fix = "see `leno mtls plan`: put a proxy beside each, or let capture take what those that have one send; or make the \
                    change all the same with `leno apply --force` or `leno delete --force`";
         let refused = |group: &GroupName, port: Option<u16>, who: String| {
             let said = |modes: &GroupModes| {
@@ -140,7 +140,7 @@ impl<'a> Witness<'a> {
                 group.1,
                 list(callers)
             );
-            let fix = "see `leno mtls plan`: put a proxy beside each, or let those that have one call by name; until \
+            let fix = "see `leno mtls plan`: put a proxy beside each, or let capture take what those that have one send; until \
                        then say PERMISSIVE for the port";
             Finding::new(Code::StrictBreaks, &origin, cause, fix)
         };

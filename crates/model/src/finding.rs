@@ -78,8 +78,8 @@ codes! {
     ProtocolConflict: "LENO0116" Warning "One port of the same workloads is declared with different protocols. The workloads' side goes by the first declaration, by name of the host; callers go by the Service that they call.";
     Outvoted: "LENO0117" Warning "Two policies of one level say the same field of one target. The older one counts, then the first by namespace and name.";
     PlaintextExport: "LENO0118" Warning "Other clusters may call a port that takes plaintext alone (PeerAuthentication, DISABLE). Between clusters there is mutual TLS alone, so they are refused. Say PERMISSIVE for that port.";
-    StrictRefused: "LENO0119" Error "The change would make a port STRICT that callers in plaintext used within the last 24 hours; they would be refused from then on. `leno mtls plan` names them all. Put a proxy beside each, or let those that have one call by name; or make the change all the same with --force.";
-    StrictBreaks: "LENO0120" Warning "A port is STRICT, and refuses callers in plaintext that it let in before. Put a proxy beside each, or let those that have one call by name; until then say PERMISSIVE for the port.";
+    StrictRefused: "LENO0119" Error "The change would make a port STRICT that callers in plaintext used within the last 24 hours; they would be refused from then on. `leno mtls plan` names them all. Put a proxy beside each, or let capture take what those that have one send; or make the change all the same with --force.";
+    StrictBreaks: "LENO0120" Warning "A port is STRICT, and refuses callers in plaintext that it let in before. Put a proxy beside each, or let capture take what those that have one send; until then say PERMISSIVE for the port.";
 }
 
 impl Finding {
