@@ -1,13 +1,16 @@
 //! Who came to a proxy's application. Times travel as ages, so that the clocks of two hosts need not agree.
 
 use super::service::{mode_in, mode_out};
-use super::{DecodeError, ip_in, ip_out, list, needed, small};
+use super::{DecodeError, bad, ip_in, ip_out, list, needed, small};
 use crate::proto::leno::mesh::v1 as p;
 use model::observed::{
     ConnectionCount, ConnectionTally, MUTUAL_TLS_PORTS_MAX, ObservedInbound, PLAINTEXT_CALLERS_MAX,
     PlaintextCaller, REFUSED_CALLERS_MAX,
 };
 use std::time::{Duration, SystemTime};
+
+/// Entries of one list; a proxy tells fewer, and to find the oldest of many would hold up the control plane.
+const ENTRIES_MAX: usize = 1024;
 
 /// As it is told at `now`.
 pub fn observed_out(observed: &ObservedInbound, now: SystemTime) -> p::ObservedInbound {
@@ -43,6 +46,15 @@ pub fn observed_out(observed: &ObservedInbound, now: SystemTime) -> p::ObservedI
 /// # Errors
 /// The field that cannot be read.
 pub fn observed_in(told: &p::ObservedInbound, now: SystemTime) -> Result<ObservedInbound, DecodeError> {
+    for (field, entries) in [
+        ("plaintext", told.plaintext.len()),
+        ("refused", told.refused.len()),
+        ("mutual_tls", told.mutual_tls.len()),
+    ] {
+        if entries > ENTRIES_MAX {
+            return Err(bad(field, format!("{entries} entries, more than {ENTRIES_MAX}")));
+        }
+    }
     let epoch = SystemTime::UNIX_EPOCH;
     let before =
         |age_ms: u64| now.checked_sub(Duration::from_millis(age_ms)).map_or(epoch, |at| at.max(epoch));

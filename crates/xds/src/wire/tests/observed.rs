@@ -52,6 +52,8 @@ fn what_cannot_be_read_is_named_and_too_much_is_counted_without_names() {
     check(|told| told.plaintext[1].address = vec![1, 2, 3].into(), "plaintext[1].address");
     check(|told| told.plaintext[0].port = 65_536, "plaintext[0].port");
     check(|told| told.refused[0].mode = 0, "refused[0].mode");
+    check(|told| told.plaintext = vec![told.plaintext[0].clone(); 1025], "plaintext");
+    check(|told| told.mutual_tls = vec![told.mutual_tls[0]; 1025], "mutual_tls");
     check(|told| told.mutual_tls[0].connections = None, "mutual_tls[0].connections");
     let mut told = observed_out(&report(0), at(100));
     let one = told.plaintext[1].clone();
