@@ -277,6 +277,12 @@ pub(crate) fn goes_on_behind_its_end(case: &Case) -> bool {
     })
 }
 
+/// A block of fields whose last frame never came.
+pub(crate) fn has_open_block(case: &Case) -> bool {
+    let block = frames(&case.bytes).filter(|frame| matches!(frame.kind, HEADERS | CONTINUATION)).last();
+    block.is_some_and(|frame| !frame.has(END_HEADERS))
+}
+
 /// A stream that is said to depend on itself.
 pub(crate) fn depends_on_itself(case: &Case) -> bool {
     frames(&case.bytes).any(|frame| {

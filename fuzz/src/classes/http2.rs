@@ -208,10 +208,13 @@ pub(super) const CLASSES: &[Class] = &[
         is_it: |found| is_given_up_by_crate(found) && oddities::has_data_before_head(found.case),
     },
     Class {
-        name: "data on a stream that has ended",
+        name: "more on a stream that has ended",
         others: &[Other::H2Server, Other::H2Client],
         kinds: &[Kind::Laxer],
-        is_it: |found| is_given_up_by_crate(found) && oddities::goes_on_behind_its_end(found.case),
+        is_it: |found| {
+            let is_refused = is_given_up_by_crate(found) || oddities::has_open_block(found.case);
+            is_refused && oddities::goes_on_behind_its_end(found.case)
+        },
     },
     Class {
         name: "length with a status that has no body",
