@@ -248,11 +248,12 @@ impl CaptureScope {
         let (mut scope, mut asked) = (self.clone(), Self::default());
         asked.annotate(annotations)?;
         scope.exclude_inbound_ports.append(&mut asked.exclude_inbound_ports);
-        scope.outbound_ports.append(&mut asked.outbound_ports);
         scope.exclude_outbound_ports.append(&mut asked.exclude_outbound_ports);
         scope.exclude_outbound_ip_ranges.append(&mut asked.exclude_outbound_ip_ranges);
+        // Where the owner says which destinations are captured, nobody adds to them, by a port either.
         if scope.outbound_ip_ranges == Included::All {
             scope.outbound_ip_ranges = asked.outbound_ip_ranges;
+            scope.outbound_ports.append(&mut asked.outbound_ports);
         }
         if let (Included::All, Included::These(mut ports)) = (&scope.inbound_ports, asked.inbound_ports) {
             ports.remove(&PORT_SSH);

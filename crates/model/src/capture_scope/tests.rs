@@ -142,6 +142,16 @@ fn a_list_of_the_owner_holds() {
 }
 
 #[test]
+fn where_the_owner_lists_destinations_no_port_is_added_to_them() {
+    let owner = CaptureScope {
+        outbound_ip_ranges: included_blocks("10.0.0.0/8").unwrap(),
+        ..CaptureScope::default()
+    };
+    let asked = [("includeOutboundPorts", "443"), ("includeOutboundIPRanges", "*")];
+    assert_eq!(merged(&owner, &asked), owner);
+}
+
+#[test]
 fn one_that_is_wrong_takes_nothing_in() {
     let asked = [("traffic.sidecar.istio.io/excludeInboundPorts", "ssh")];
     assert!(CaptureScope::default().annotated(asked).is_err());
