@@ -22,6 +22,7 @@ package:
 
 # Vault as the issuer: a real server, built from its Go module (1.14.0, testbed/vault); minutes of CPU the first time.
 vault: packages-test
+	cargo build --locked -p leno -p leno-proxy
 	cargo test --locked -p leno --test it -- --ignored vault::
 
 # What users of other proxies met, against the release binary. FIELD_DIR is the folder of the scripts.
