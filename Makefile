@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e package vault field fuzz asan bench counts tidy packages-demo packages-test packages-bench packages-counts packages-field packages-fuzz
+.PHONY: demo test unit e2e package vault field fuzz asan bench counts tidy packages-demo packages-test packages-package packages-bench packages-counts packages-field packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -16,7 +16,7 @@ e2e: packages-test
 	cargo test --profile e2e --locked -p leno --test it -- --test-threads=2
 
 # The Debian package, into target/package, and then a trial of it in a copy of this system that is thrown away.
-package:
+package: packages-package
 	cargo xtask package
 	.ci/package target/package/leno_*.deb
 
@@ -61,6 +61,10 @@ packages-demo:
 
 packages-test:
 	@.ci/packages nftables curl iproute2 util-linux python3
+
+# What the package depends on, and what looks at its units and pages.
+packages-package:
+	@.ci/packages nftables systemd groff-base man-db util-linux
 
 packages-bench:
 	@.ci/packages wrk nginx-light haproxy strace valgrind iproute2 nftables util-linux python3-venv
