@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e package vault field fuzz asan bench counts tidy packages-demo packages-test packages-package packages-bench packages-counts packages-field packages-fuzz
+.PHONY: demo test unit e2e package static vault field fuzz asan bench counts tidy packages-demo packages-test packages-package packages-static packages-bench packages-counts packages-field packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -19,6 +19,13 @@ e2e: packages-test
 package: packages-package
 	cargo xtask package
 	.ci/package target/package/leno_*.deb
+
+# Programs without shared libraries, for hosts that are not Debian 12, and a trial of them in a root directory of their own.
+STATIC = target/x86_64-unknown-linux-gnu/release
+static: packages-static
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked -p leno -p leno-proxy \
+		--target x86_64-unknown-linux-gnu
+	.ci/static $(STATIC)
 
 # Vault as the issuer: a real server, built from its Go module (1.14.0, testbed/vault); minutes of CPU the first time.
 vault: packages-test
@@ -65,6 +72,9 @@ packages-test:
 # What the package depends on, and what looks at its units and pages.
 packages-package:
 	@.ci/packages nftables systemd groff-base man-db util-linux
+
+packages-static:
+	@.ci/packages curl iproute2 util-linux python3
 
 packages-bench:
 	@.ci/packages wrk nginx-light haproxy strace valgrind iproute2 nftables util-linux python3-venv

@@ -100,6 +100,7 @@ fn put_static(root: &Path, stage: &Path) -> anyhow::Result<()> {
         ("package/sysusers.d", "usr/lib/sysusers.d"),
         ("package/etc", "etc/leno"),
         ("docs", "usr/share/doc/leno"),
+        ("docs/decisions", "usr/share/doc/leno/decisions"),
     ] {
         for (name, path) in files(&root.join(from))? {
             put(stage, &format!("{to}/{name}"), &fs::read(path)?, 0o644)?;

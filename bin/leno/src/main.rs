@@ -8,7 +8,7 @@ use std::process::ExitCode;
 mod backup;
 mod gateway;
 mod join;
-mod manual;
+mod man_pages;
 mod node;
 mod settings;
 
@@ -53,7 +53,7 @@ enum Command {
     User(cli::Command),
     /// Manual pages, for packages
     #[command(hide = true)]
-    Manual(manual::ManualOptions),
+    Manual(man_pages::ManualOptions),
     #[command(hide = true)]
     DemoEnter(lab::DemoStage),
     #[command(hide = true)]
@@ -117,7 +117,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let code = cli::run_in(command, settings::declare(Leno::command()));
             Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
         }
-        Command::Manual(options) => done(manual::write(settings::declare(Leno::command()), &options)),
+        Command::Manual(options) => done(man_pages::write(settings::declare(Leno::command()), &options)),
         Command::DemoEnter(stage) => stage.enter(),
         Command::DemoInit(stage) => stage.init(),
         Command::DemoApp(options) => done(lab::app::run(options)),

@@ -1,12 +1,12 @@
 //! The store in one redb file. Every commit is synced to disk before it is reported as done.
 //!
-//! A file is read and checked as a whole before it is opened (`trial`); an older format becomes the current one
+//! A file is read and checked as a whole before it is opened (`inspect`); an older format becomes the current one
 //! (`format`), a newer one is refused. After a fault the file is opened anew by the next call, so a disk that was full
 //! needs no restart.
 
-mod fault; // what a user can do about it
+mod errors; // what a user can do about it
 mod format; // versions and their migration
-mod trial; // opened without being touched
+mod inspect; // opened without being touched
 
 use crate::store::{Change, Row, Store, StoreError, StoreSnapshot, Swap, Table, check};
 pub(crate) use format::{FORMAT, PROGRAM};
@@ -39,7 +39,7 @@ impl DiskStore {
     /// # Errors
     /// See [`StoreError`]: a file that cannot be used is left as it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.try_exists().map_err(|cause| fault::of(path, cause.into()))? {
+        if !path.try_exists().map_err(|cause| errors::of(path, cause.into()))? {
             create(path, FORMAT, &StoreSnapshot::default())?;
         }
         let database = RwLock::new(Some(open_database(path)?));
@@ -57,7 +57,7 @@ impl DiskStore {
     /// Whether a process has the file open.
     pub fn is_in_use(path: &Path) -> bool {
         let file = OpenOptions::new().read(true).write(true).open(path);
-        file.is_ok_and(|file| matches!(trial::inspect(path, file), Err(StoreError::InUse { .. })))
+        file.is_ok_and(|file| matches!(inspect::inspect(path, file), Err(StoreError::InUse { .. })))
     }
 
     /// Runs `work` on the database, which is opened anew if an earlier call met a fault.
@@ -68,13 +68,13 @@ impl DiskStore {
             }
             let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
             let Some(database) = &*database else { continue };
-            match fault::caught(|| work(database)) {
+            match errors::caught(|| work(database)) {
                 Ok(done) => return Ok(done),
                 Err(cause) => {
                     self.has_fault.store(true, Ordering::Release);
                     // Of a fault that another call met at the same time: this one has done nothing yet.
                     if !matches!(cause, redb::Error::PreviousIo) {
-                        return Err(fault::of(&self.path, cause));
+                        return Err(errors::of(&self.path, cause));
                     }
                 }
             }
@@ -98,7 +98,7 @@ impl DiskStore {
 /// Makes a file, which is there as a whole or not at all.
 fn create(path: &Path, format: u32, content: &StoreSnapshot) -> Result<(), StoreError> {
     let new = beside(path, ".new");
-    let made = fault::caught(|| {
+    let made = errors::caught(|| {
         let file = create_anew(&new)?;
         let database = Database::builder().create_with_backend(FileBackend::new(file)?)?;
         let write = database.begin_write()?;
@@ -110,13 +110,13 @@ fn create(path: &Path, format: u32, content: &StoreSnapshot) -> Result<(), Store
     made.map_err(|cause| {
         // What is left of it is of no use, and in nobody's way.
         let _ = std::fs::remove_file(&new);
-        fault::of(path, cause)
+        errors::of(path, cause)
     })
 }
 
 /// Opens a file that is there.
 fn open_database(path: &Path) -> Result<Database, StoreError> {
-    let at_path = |cause| fault::of(path, cause);
+    let at_path = |cause| errors::of(path, cause);
     // Never made here: a file that went away under a running process is no empty state.
     let open = || {
         OpenOptions::new()
@@ -126,7 +126,7 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
             .map(drop)
             .and_then(|()| daemon::files::open_own(path))
     };
-    let found = trial::inspect(path, open().map_err(|cause| at_path(cause.into()))?)?;
+    let found = inspect::inspect(path, open().map_err(|cause| at_path(cause.into()))?)?;
     if found.format > FORMAT {
         let writer = found.writer.unwrap_or_else(|| "a later version".into());
         let path = path.into();
@@ -139,7 +139,7 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         });
     }
     let opened = |file: File| {
-        fault::caught(|| {
+        errors::caught(|| {
             let mut builder = Database::builder();
             Ok(builder.set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?)
         })
@@ -148,7 +148,7 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
     let kept = kept.map_err(|cause| at_path(cause.into()))?;
     let database = opened(open().map_err(|cause| at_path(cause.into()))?).map_err(at_path)?;
     if let Some(kept) = kept {
-        match fault::caught(|| format::migrate(&database, found.format)) {
+        match errors::caught(|| format::migrate(&database, found.format)) {
             Ok(()) => {
                 tracing::info!(path = %path.display(), from = found.format, to = FORMAT, "state file migrated")
             }

@@ -91,7 +91,7 @@ fn a_file_of_the_first_format_becomes_one_of_this() {
         let path = dir.path().join("store.redb");
         std::fs::write(&path, file).unwrap();
         let before =
-            trial::inspect(&path, File::options().read(true).write(true).open(&path).unwrap()).unwrap();
+            inspect::inspect(&path, File::options().read(true).write(true).open(&path).unwrap()).unwrap();
         assert_eq!((before.format, before.writer), (1, None));
         let rows = {
             let store = DiskStore::open(&path).unwrap();
@@ -102,7 +102,7 @@ fn a_file_of_the_first_format_becomes_one_of_this() {
         let filled: Vec<&str> = filled.map(|(table, _)| table.as_str()).collect();
         assert_eq!(filled.join(" "), tables);
         let after =
-            trial::inspect(&path, File::options().read(true).write(true).open(&path).unwrap()).unwrap();
+            inspect::inspect(&path, File::options().read(true).write(true).open(&path).unwrap()).unwrap();
         assert_eq!((after.format, after.writer.as_deref()), (FORMAT, Some(PROGRAM)));
         assert_eq!(all_rows(&DiskStore::open(&path).unwrap()), rows);
         // Nothing is left beside it.

@@ -3,7 +3,7 @@
 //! The database repairs what it opens, in place. Here what it writes stays in memory and is thrown away, so a file
 //! that is damaged remains as it was for whoever looks at it, or has a better program for it.
 
-use super::fault;
+use super::errors;
 use super::format::{self, FileVersion};
 use crate::store::StoreError;
 use redb::backends::FileBackend;
@@ -27,7 +27,7 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// # Errors
 /// It cannot be used; it is as it was.
 pub(super) fn inspect(path: &Path, file: File) -> Result<FileVersion, StoreError> {
-    let version = fault::caught(|| {
+    let version = errors::caught(|| {
         let file_bytes = file.metadata()?.len();
         let state = Mutex::new(Overlay { blocks: BTreeMap::new(), bytes: file_bytes, file_bytes });
         let on_trial = TrialBackend { file: FileBackend::new(file)?, state };
@@ -41,7 +41,7 @@ pub(super) fn inspect(path: &Path, file: File) -> Result<FileVersion, StoreError
             path: path.into(),
             cause: "it does not say which format it has".into(),
         }),
-        Err(cause) => Err(fault::of(path, cause)),
+        Err(cause) => Err(errors::of(path, cause)),
     }
 }
 
