@@ -3,7 +3,7 @@
 //! Pure: time and dice are arguments, nothing here waits, locks, opens or spawns. So the proxy and the
 //! command line ask the same functions and cannot disagree. The order in which a request asks them: at the
 //! caller `forwarded` (at an edge), `listener`, `path`, `plan` (which asks `authz`, `route` and `filter`), `split`,
-//! `balance`, then `retry` on failure; at the callee `listener`, `path`, `plan::admit`. What goes on for longer than
+//! `balance`, then `retry` on failure; a connection asks `l4_route` instead of `plan`; at the callee `listener`, `path`, `plan::admit`. What goes on for longer than
 //! certificates live asks `reauthentication`.
 
 pub mod attach;
@@ -15,6 +15,7 @@ pub mod filter;
 pub mod forwarded;
 pub mod hash;
 pub mod host;
+pub mod l4_route;
 pub mod listener;
 pub mod mtls;
 pub mod outlier;

@@ -15,6 +15,7 @@ pub mod hex;
 pub mod header;
 pub mod id;
 pub mod interner;
+pub mod l4_route;
 pub mod listener;
 pub mod mtls;
 pub mod names;

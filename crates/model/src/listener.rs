@@ -50,17 +50,42 @@ pub struct Gateway {
     pub listeners: Vec<GatewayListener>,
 }
 
-/// One listener of a gateway. HTTP only so far; others come with a finding.
+/// One listener of a gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayListener {
     /// `name`.
     pub name: Arc<str>,
     /// Port, 1 to 65535.
     pub port: u16,
+    /// What callers speak there.
+    pub protocol: ListenerProtocol,
     /// `hostname`; `None`: all.
     pub host: Option<HostMatch>,
     /// `Some`: listen on this address only (short form `leno gateway --from`).
     pub address: Option<std::net::IpAddr>,
+}
+
+/// What callers speak at a listener (Gateway API, `ProtocolType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListenerProtocol {
+    /// HTTP/1.1 and HTTP/2 in plaintext.
+    #[default]
+    Http,
+    /// The same in TLS, which ends here.
+    Https,
+    /// TLS, which ends here or is passed on; routed by server name.
+    Tls,
+    /// Opaque bytes.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl ListenerProtocol {
+    /// Whether what comes in is read as HTTP.
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
 }
 
 impl GatewayListener {

@@ -6,10 +6,11 @@
 
 use crate::authz::Policy;
 use crate::federation::RemoteCluster;
-use crate::id::Hostname;
+use crate::id::{Hostname, ObjectRef};
+use crate::l4_route::L4Rule;
 use crate::listener::{Exports, Gateway, Inbound};
 use crate::names::Names;
-use crate::route::RouteRule;
+use crate::route::{Parent, RouteRule};
 use crate::service::{EndpointSlice, Service};
 use crate::settings::MeshSettings;
 use crate::traffic::AttachedPolicy;
@@ -97,11 +98,21 @@ pub enum ResourceKey {
     /// `rule/PARENT/NAMESPACE/ROUTE/INDEX`, PARENT being `s:HOST:PORT` or `g:NAMESPACE:NAME:LISTENER`.
     Rule {
         /// What it hangs on.
-        parent: crate::route::Parent,
+        parent: Parent,
         /// Namespace of the route.
         namespace: Arc<str>,
         /// Name of the route.
         route: Arc<str>,
+        /// Which rule.
+        index: u32,
+    },
+    /// `l4-rule/PARENT/KIND/NAMESPACE/ROUTE/INDEX`, PARENT as above. Routes of several kinds have such rules, so the kind is
+    /// part of the name.
+    L4Rule {
+        /// What it hangs on.
+        parent: Parent,
+        /// The route.
+        route: ObjectRef,
         /// Which rule.
         index: u32,
     },
@@ -140,23 +151,17 @@ pub enum ResourceKey {
 
 impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::route::Parent;
         match self {
             Self::Names => f.write_str("names"),
             Self::Settings => f.write_str("settings"),
             Self::Trust(domain) => write!(f, "trust/{domain}"),
             Self::Service(host) => write!(f, "service/{host}"),
             Self::Slice(host, index) => write!(f, "slice/{host}/{index}"),
-            Self::Rule { parent: Parent::Service { host, port }, namespace, route, index } => {
-                write!(f, "rule/s:{host}:{port}/{namespace}/{route}/{index}")
+            Self::Rule { parent, namespace, route, index } => {
+                write!(f, "rule/{}/{namespace}/{route}/{index}", ParentName(parent))
             }
-            Self::Rule {
-                parent: Parent::Gateway { namespace: ns, name, listener },
-                namespace,
-                route,
-                index,
-            } => {
-                write!(f, "rule/g:{ns}:{name}:{listener}/{namespace}/{route}/{index}")
+            Self::L4Rule { parent, route: ObjectRef { kind, namespace, name }, index } => {
+                write!(f, "l4-rule/{}/{kind}/{namespace}/{name}/{index}", ParentName(parent))
             }
             Self::TrafficPolicy { host, namespace, name } => {
                 write!(f, "traffic-policy/{host}/{namespace}/{name}")
@@ -174,10 +179,35 @@ impl fmt::Display for ResourceKey {
     }
 }
 
+/// A parent as part of the name of a rule: `s:HOST:PORT` or `g:NAMESPACE:NAME:LISTENER`.
+struct ParentName<'a>(&'a Parent);
+
+impl fmt::Display for ParentName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Parent::Service { host, port } => write!(f, "s:{host}:{port}"),
+            Parent::Gateway { namespace, name, listener } => write!(f, "g:{namespace}:{name}:{listener}"),
+        }
+    }
+}
+
+impl ParentName<'_> {
+    fn parse(text: &str) -> Option<Parent> {
+        Some(match text.split(':').collect::<Vec<_>>().as_slice() {
+            ["s", host, port] => Parent::Service { host: Hostname::parse(host)?, port: port.parse().ok()? },
+            ["g", namespace, name, listener] => Parent::Gateway {
+                namespace: (*namespace).into(),
+                name: (*name).into(),
+                listener: (*listener).into(),
+            },
+            _ => return None,
+        })
+    }
+}
+
 impl ResourceKey {
     /// Reads the text form.
     pub fn parse(text: &str) -> Option<Self> {
-        use crate::route::Parent;
         let parts: Vec<&str> = text.split('/').collect();
         let arc = |s: &str| Arc::<str>::from(s);
         Some(match parts.as_slice() {
@@ -202,17 +232,14 @@ impl ResourceKey {
             ["gateway", ns, name] => Self::Gateway(arc(ns), arc(name)),
             ["cluster", name] => Self::Cluster(arc(name)),
             ["rule", parent, ns, route, index] => {
-                let parent = match parent.split(':').collect::<Vec<_>>().as_slice() {
-                    ["s", host, port] => {
-                        Parent::Service { host: Hostname::parse(host)?, port: port.parse().ok()? }
-                    }
-                    ["g", ns, name, listener] => {
-                        Parent::Gateway { namespace: arc(ns), name: arc(name), listener: arc(listener) }
-                    }
-                    _ => return None,
-                };
+                let parent = ParentName::parse(parent)?;
                 Self::Rule { parent, namespace: arc(ns), route: arc(route), index: index.parse().ok()? }
             }
+            ["l4-rule", parent, kind, ns, name, index] => Self::L4Rule {
+                parent: ParentName::parse(parent)?,
+                route: ObjectRef::new(kind, ns, name),
+                index: index.parse().ok()?,
+            },
             _ => return None,
         })
     }
@@ -226,6 +253,11 @@ impl ResourceKey {
             route: route.name.clone(),
             index: rule.index,
         }
+    }
+
+    /// The key of a rule for connections.
+    pub fn of_l4_rule(rule: &L4Rule) -> Self {
+        Self::L4Rule { parent: rule.parent.clone(), route: rule.origin.object.clone(), index: rule.index }
     }
 
     /// Namespace and name of the policy that stands under this key, wherever it applies; `None`: no policy does.
@@ -254,6 +286,8 @@ pub enum Resource {
     Slice(EndpointSlice),
     /// See [`RouteRule`].
     Rule(Arc<RouteRule>),
+    /// See [`L4Rule`].
+    L4Rule(Arc<L4Rule>),
     /// See [`AttachedPolicy`].
     TrafficPolicy(AttachedPolicy),
     /// The host that owns a mesh-only address.

@@ -39,6 +39,8 @@ pub struct RouteRule {
     pub index: u32,
     /// `creationTimestamp` as seconds since the epoch, for precedence among equals; 0 when unknown.
     pub created_s: u64,
+    /// The namespace whose callers alone it is for (GAMMA: a consumer route); `None`: for all.
+    pub consumer: Option<Arc<str>>,
     /// Host names of the route (gateways only); empty: all. `*.example.com` is [`HostMatch::Suffix`].
     pub hosts: Vec<HostMatch>,
     /// Any of these must match; empty: every request (Gateway API: prefix `/`).

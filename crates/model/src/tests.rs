@@ -73,7 +73,12 @@ fn subscriptions_and_keys_survive_their_text_form() {
         ResourceKey::Service(host("a.mesh.internal")),
         ResourceKey::Slice(host("a.mesh.internal"), 7),
         rule(service),
-        rule(gateway),
+        rule(gateway.clone()),
+        ResourceKey::L4Rule {
+            parent: gateway,
+            route: crate::ObjectRef::new("TCPRoute", "default", "r"),
+            index: 2,
+        },
         ResourceKey::Address([240, 1, 2, 3].into()),
         ResourceKey::Inbound("default".into(), "web".into()),
         ResourceKey::Policy("default".into(), "deny".into()),

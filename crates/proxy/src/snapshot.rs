@@ -23,6 +23,7 @@ pub use store::SnapshotStore;
 use decide::attach::Effective;
 use decide::balance::{Priorities, ProxyLocality};
 use decide::hash::QuickMap;
+use decide::l4_route::L4Table;
 use decide::route::Table;
 use model::listener::{Exports, Gateway, GatewayListener, Inbound};
 use model::names::Names;
@@ -102,6 +103,8 @@ pub struct HostEntry {
     pub service: Service,
     /// Rules whose parent is this service.
     pub rules: Table,
+    /// The same for connections; `None`: there are none.
+    pub l4_rules: Option<Box<L4Table>>,
     /// All endpoints, concatenated over slices in order of their index.
     pub endpoints: Vec<Endpoint>,
     /// The Ready ones by priority, as indexes into `endpoints`.
@@ -137,6 +140,8 @@ pub struct GatewayEntry {
     pub gateway: Gateway,
     /// One for each of `gateway.listeners`, in their order.
     pub rules: Vec<Table>,
+    /// The same for connections and datagrams.
+    pub l4_rules: Vec<L4Table>,
     /// The policies on what comes in by each of `gateway.listeners`, in their order.
     pub policies: Vec<Arc<[Arc<Policy>]>>,
     /// Namespace and name of the gateway that each of them is of, in their order.

@@ -132,6 +132,8 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
         ResourceKey::Rule { .. } => Resource::Rule(Arc::clone(find_rule(key, read)?)),
+        // No kind of route that has them is read yet.
+        ResourceKey::L4Rule { .. } => return None,
         ResourceKey::TrafficPolicy { host, .. } => {
             let (_, attached) = on_host(host, read).into_iter().find(|(known, _)| known == key)?;
             Resource::TrafficPolicy(attached.clone())

@@ -5,6 +5,7 @@
 
 mod any;
 mod federation;
+mod l4_route;
 mod observed;
 mod policy;
 mod probe;
@@ -126,6 +127,7 @@ fn type_url(resource: &Resource) -> &'static str {
         Resource::Service(_) => type_url!("Service"),
         Resource::Slice(_) => type_url!("EndpointSlice"),
         Resource::Rule(_) => type_url!("RouteRule"),
+        Resource::L4Rule(_) => type_url!("L4Rule"),
         Resource::TrafficPolicy(_) => type_url!("AttachedPolicy"),
         Resource::Address(..) => type_url!("Address"),
         Resource::Inbound(_) => type_url!("Inbound"),
@@ -144,6 +146,7 @@ fn write(resource: &Resource) -> Bytes {
         Resource::Service(service) => service::service_out(service).encode_to_vec(),
         Resource::Slice(slice) => slice::slice_out(slice).encode_to_vec(),
         Resource::Rule(rule) => route::rule_out(rule).encode_to_vec(),
+        Resource::L4Rule(rule) => l4_route::l4_rule_out(rule).encode_to_vec(),
         Resource::TrafficPolicy(attached) => traffic::attached_out(attached).encode_to_vec(),
         Resource::Address(ip, host) => {
             p::Address { ip: u32::from(*ip), host: host.to_string() }.encode_to_vec()
@@ -170,6 +173,7 @@ pub fn decode(any: &Any) -> Result<Resource, DecodeError> {
         type_url!("Service") => Resource::Service(service::service_in(message(value)?)?),
         type_url!("EndpointSlice") => Resource::Slice(slice::slice_in(message(value)?)?),
         type_url!("RouteRule") => Resource::Rule(Arc::new(route::rule_in(message(value)?)?)),
+        type_url!("L4Rule") => Resource::L4Rule(Arc::new(l4_route::l4_rule_in(message(value)?)?)),
         type_url!("AttachedPolicy") => Resource::TrafficPolicy(traffic::attached_in(message(value)?)?),
         type_url!("Address") => {
             let address: p::Address = message(value)?;
@@ -191,6 +195,7 @@ pub fn is_under(key: &ResourceKey, content: &Resource) -> bool {
         | (ResourceKey::Settings, Resource::Settings(_))
         | (ResourceKey::Exports, Resource::Exports(_))
         | (ResourceKey::Rule { .. }, Resource::Rule(_))
+        | (ResourceKey::L4Rule { .. }, Resource::L4Rule(_))
         | (ResourceKey::TrafficPolicy { .. }, Resource::TrafficPolicy(_))
         | (ResourceKey::Policy(..) | ResourceKey::GatewayPolicy { .. }, Resource::Policy(_)) => true,
         (ResourceKey::Trust(domain), Resource::Trust(bundle)) => **domain == *bundle.trust_domain.as_str(),

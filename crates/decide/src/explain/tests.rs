@@ -26,6 +26,7 @@ fn table(weights: &[u32]) -> Table {
         origin: origin("HTTPRoute", "web"),
         index: 2,
         created_s: 0,
+        consumer: None,
         hosts: Vec::new(),
         matches: Vec::new(),
         filters: Vec::new(),

@@ -3,7 +3,7 @@
 
 use super::*;
 use model::SpiffeId;
-use model::listener::{GatewayListener, InboundPort};
+use model::listener::{GatewayListener, InboundPort, ListenerProtocol};
 use model::mtls::InboundMtls;
 use std::collections::BTreeMap;
 
@@ -182,8 +182,13 @@ fn each_port_takes_what_its_mode_says_whatever_it_is_called() {
 #[test]
 fn the_most_specific_listener_takes_the_request() {
     let inside = "127.0.0.1".parse().unwrap();
-    let listener =
-        |port, host: Option<HostMatch>| GatewayListener { name: "".into(), port, host, address: None };
+    let listener = |port, host: Option<HostMatch>| GatewayListener {
+        name: "".into(),
+        port,
+        protocol: ListenerProtocol::Http,
+        host,
+        address: None,
+    };
     let listeners = vec![
         listener(80, None),
         listener(80, Some(HostMatch::Suffix(host("com")))),

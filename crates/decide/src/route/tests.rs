@@ -37,6 +37,7 @@ fn rule(index: usize, line: &str) -> Arc<RouteRule> {
         origin: Origin { object: ObjectRef::new("HTTPRoute", "default", name), file: "".into(), line: 0 },
         index: index as u32,
         created_s,
+        consumer: None,
         hosts: hosts.into_iter().flatten().collect(),
         matches: matches.split(" | ").filter(|m| !m.is_empty()).map(route_match).collect(),
         filters: Vec::new(),

@@ -44,6 +44,7 @@ fn joined() -> Joined {
         origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", "r"), file: "r.yaml".into(), line: 3 },
         index: 0,
         created_s: 0,
+        consumer: None,
         hosts: Vec::new(),
         matches: Vec::new(),
         filters: vec![FilterConfig::RequestHeaders(RequestHeaders(secret))],

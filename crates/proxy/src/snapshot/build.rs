@@ -4,28 +4,31 @@
 //! remembers how many endpoints each slice contributed.
 
 mod gateway;
+mod held;
 
 use super::change::SnapshotChange;
 use super::endpoint::{EndpointStates, HealthMemory};
 use super::ports::Ports;
 use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
 use decide::hash::{Quick, QuickMap};
+use decide::l4_route::L4Table;
 use decide::route::Table;
 use decide::{attach, balance};
 use model::interner::Interner;
+use model::l4_route::L4Rule;
 use model::listener::Gateway;
 use model::route::{Parent, RouteRule};
 use model::service::{Endpoint, EndpointProfile, Service};
 use model::traffic::AttachedPolicy;
-use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, Subscription};
+use model::{Hostname, Policy, Resource, ResourceKey, Subscription};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Keys in boxes, because a map has room for twice as many as it holds.
 type Rules = BTreeMap<Box<ResourceKey>, Arc<RouteRule>>;
+type L4Rules = BTreeMap<ResourceKey, Arc<L4Rule>>;
 type Policies = BTreeMap<ResourceKey, Arc<Policy>>;
 
 /// What belongs to one host beside its entry.
@@ -35,7 +38,17 @@ struct Parts {
     service: Option<Service>,
     slices: BTreeMap<u32, Slice>,
     rules: Rules,
+    l4_rules: L4Rules,
     policies: BTreeMap<ResourceKey, AttachedPolicy>,
+}
+
+impl Parts {
+    fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+            && self.rules.is_empty()
+            && self.l4_rules.is_empty()
+            && self.policies.is_empty()
+    }
 }
 
 /// One slice of a host's endpoints.
@@ -52,6 +65,7 @@ pub(super) struct Builder {
     parts: HashMap<Hostname, Parts>,
     gateways: BTreeMap<ResourceKey, Gateway>,
     gateway_rules: Rules,
+    gateway_l4_rules: L4Rules,
     policies: Policies,
     gateway_policies: Policies,
     health: Arc<HealthMemory>,
@@ -67,6 +81,7 @@ impl Builder {
             parts: HashMap::new(),
             gateways: BTreeMap::new(),
             gateway_rules: Rules::new(),
+            gateway_l4_rules: L4Rules::new(),
             policies: Policies::new(),
             gateway_policies: Policies::new(),
             health: Arc::default(),
@@ -168,6 +183,7 @@ impl Builder {
                 let key = if own == key { own } else { key };
                 self.upsert_rule(key, rule, touched);
             }
+            Resource::L4Rule(rule) => self.upsert_l4_rule(key, rule, touched),
             Resource::TrafficPolicy(policy) => {
                 let ResourceKey::TrafficPolicy { host, .. } = &key else { return };
                 touched.hosts.insert(host.clone());
@@ -211,6 +227,19 @@ impl Builder {
         }
     }
 
+    fn upsert_l4_rule(&mut self, key: ResourceKey, rule: Arc<L4Rule>, touched: &mut Touched) {
+        match &rule.parent {
+            Parent::Service { host, .. } => {
+                touched.hosts.insert(host.clone());
+                self.parts.entry(host.clone()).or_default().l4_rules.insert(key, rule);
+            }
+            Parent::Gateway { .. } => {
+                self.gateway_l4_rules.insert(key, rule);
+                touched.gateway = true;
+            }
+        }
+    }
+
     fn remove(&mut self, next: &mut Snapshot, key: ResourceKey, touched: &mut Touched) {
         match key {
             ResourceKey::Names => next.names = Arc::default(),
@@ -244,6 +273,15 @@ impl Builder {
                     parts.rules.remove(&key);
                 }
                 touched.hosts.insert(host.clone());
+            }
+            ResourceKey::L4Rule { parent: Parent::Service { ref host, .. }, .. } => {
+                if let Some(parts) = self.parts.get_mut(host) {
+                    parts.l4_rules.remove(&key);
+                }
+                touched.hosts.insert(host.clone());
+            }
+            ResourceKey::L4Rule { parent: Parent::Gateway { .. }, .. } => {
+                touched.gateway |= self.gateway_l4_rules.remove(&key).is_some();
             }
             ResourceKey::TrafficPolicy { ref host, .. } => {
                 if let Some(parts) = self.parts.get_mut(host) {
@@ -291,7 +329,7 @@ impl Builder {
         let Some(service) = parts.service.take().or_else(|| old.as_ref().map(|old| old.service.clone()))
         else {
             next.hosts.remove(host);
-            if parts.slices.is_empty() && parts.rules.is_empty() && parts.policies.is_empty() {
+            if parts.is_empty() {
                 self.parts.remove(host);
             }
             return;
@@ -302,6 +340,8 @@ impl Builder {
             _ => take_endpoints(&mut parts.slices),
         };
         let rules = Table::compile(parts.rules.values().cloned());
+        let l4_rules = (!parts.l4_rules.is_empty())
+            .then(|| Box::new(L4Table::compile(parts.l4_rules.values().cloned())));
         let traffic = attach::merge(parts.policies.values());
         let how = traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
         let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);
@@ -320,8 +360,18 @@ impl Builder {
         {
             next.by_address.remove(&ip);
         }
-        let entry =
-            HostEntry { service, rules, endpoints, priorities, traffic, states, retries, turns, used };
+        let entry = HostEntry {
+            service,
+            rules,
+            l4_rules,
+            endpoints,
+            priorities,
+            traffic,
+            states,
+            retries,
+            turns,
+            used,
+        };
         next.hosts.insert(host.clone(), Arc::new(entry));
     }
 
@@ -339,6 +389,7 @@ impl Builder {
         let held = gateway::GatewayInputs {
             gateways: &self.gateways,
             rules: &self.gateway_rules,
+            l4_rules: &self.gateway_l4_rules,
             policies: &self.gateway_policies,
         };
         gateway::build(&held, &mut *self.ports, now.gateway.as_deref())
@@ -347,58 +398,6 @@ impl Builder {
     /// The same endpoint, with its profile shared with others.
     fn share(&mut self, endpoint: &Endpoint) -> Endpoint {
         Endpoint { profile: self.profiles.intern_arc(Arc::clone(&endpoint.profile)), ..endpoint.clone() }
-    }
-
-    /// See [`super::SnapshotStore::resources`].
-    pub(super) fn resources(&self, now: &Snapshot) -> Vec<(ResourceKey, Resource)> {
-        let mut all = vec![(ResourceKey::Names, Resource::Names((*now.names).clone()))];
-        if *now.settings != MeshSettings::default() {
-            all.push((ResourceKey::Settings, Resource::Settings((*now.settings).clone())));
-        }
-        for bundle in now.trust.iter() {
-            all.push((
-                ResourceKey::Trust(bundle.trust_domain.as_str().into()),
-                Resource::Trust(bundle.clone()),
-            ));
-        }
-        for (host, entry) in &now.hosts {
-            all.push((ResourceKey::Service(host.clone()), Resource::Service(entry.service.clone())));
-            let Some(parts) = self.parts.get(host) else { continue };
-            let mut rest = entry.endpoints.as_slice();
-            for (&index, slice) in &parts.slices {
-                let Slice::Built(count) = *slice else { continue };
-                let (mine, after) = rest.split_at(count.min(rest.len()));
-                rest = after;
-                let slice =
-                    model::service::EndpointSlice { host: host.clone(), index, endpoints: mine.into() };
-                all.push((ResourceKey::Slice(host.clone(), index), Resource::Slice(slice)));
-            }
-            all.extend(
-                parts.rules.iter().map(|(key, rule)| ((**key).clone(), Resource::Rule(Arc::clone(rule)))),
-            );
-            let policies = parts.policies.iter();
-            all.extend(policies.map(|(key, policy)| (key.clone(), Resource::TrafficPolicy(policy.clone()))));
-        }
-        let address = |(ip, host): (&Ipv4Addr, &Hostname)| {
-            (ResourceKey::Address(*ip), Resource::Address(*ip, host.clone()))
-        };
-        all.extend(now.by_address.iter().map(address));
-        if let Some(inbound) = &now.inbound {
-            let key = ResourceKey::Inbound(inbound.namespace.clone(), inbound.group.clone());
-            all.push((key, Resource::Inbound((**inbound).clone())));
-        }
-        let policies = self.policies.iter().chain(&self.gateway_policies);
-        all.extend(policies.map(|(key, policy)| (key.clone(), Resource::Policy((**policy).clone()))));
-        all.extend(
-            self.gateways.iter().map(|(key, gateway)| (key.clone(), Resource::Gateway(gateway.clone()))),
-        );
-        all.extend(
-            self.gateway_rules.iter().map(|(key, rule)| ((**key).clone(), Resource::Rule(Arc::clone(rule)))),
-        );
-        if let Some(exports) = &now.exports {
-            all.push((ResourceKey::Exports, Resource::Exports((**exports).clone())));
-        }
-        all
     }
 }
 

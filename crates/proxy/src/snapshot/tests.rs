@@ -3,6 +3,8 @@
 use super::*;
 use crate::testing::{host, me, service, slice};
 use decide::dice::Pcg;
+use model::l4_route::L4Rule;
+use model::listener::ListenerProtocol;
 use model::route::{Parent, RouteRule};
 use model::{ObjectRef, Origin, Resource, ResourceKey, Subscription};
 use std::io;
@@ -39,6 +41,7 @@ fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
         origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", name), file: "".into(), line: 0 },
         index: 0,
         created_s: 0,
+        consumer: None,
         hosts: Vec::new(),
         matches: Vec::new(),
         filters: Vec::new(),
@@ -48,6 +51,19 @@ fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
         retry: None,
     };
     (key, Resource::Rule(rule.into()))
+}
+
+fn l4_rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
+    let rule = L4Rule {
+        parent,
+        origin: Origin { object: ObjectRef::new("TCPRoute", "ns", name), file: "".into(), line: 0 },
+        index: 0,
+        created_s: 0,
+        consumer: None,
+        matches: Vec::new(),
+        backends: Vec::new(),
+    };
+    (ResourceKey::of_l4_rule(&rule), Resource::L4Rule(rule.into()))
 }
 
 #[test]
@@ -162,7 +178,13 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
         namespace: "ns".into(),
         name: "edge".into(),
         listeners: ["one", "two"]
-            .map(|name| GatewayListener { name: name.into(), port: 80, host: None, address: None })
+            .map(|name| GatewayListener {
+                name: name.into(),
+                port: 80,
+                protocol: ListenerProtocol::Http,
+                host: None,
+                address: None,
+            })
             .to_vec(),
     };
     let on = |listener: &str| Parent::Gateway {
@@ -176,6 +198,8 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
             (ResourceKey::Gateway("ns".into(), "edge".into()), Resource::Gateway(gateway)),
             rule("all", on("")),
             rule("second", on("two")),
+            l4_rule("second", on("two")),
+            l4_rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 }),
             rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 }),
         ],
     );
@@ -184,6 +208,21 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
     assert_eq!(counts, [1, 2]);
     assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
     assert!(snapshot.host("b.mesh").unwrap().rules.is_empty());
+    let of_connections: Vec<usize> =
+        snapshot.gateway.as_ref().unwrap().l4_rules.iter().map(|table| table.rules().count()).collect();
+    assert_eq!(of_connections, [0, 1]);
+    assert!(snapshot.host("a.mesh").unwrap().l4_rules.as_ref().is_some_and(|table| table.has_rules(80)));
+    assert!(snapshot.host("b.mesh").unwrap().l4_rules.is_none());
+    let again = apply(&SnapshotStore::new(&me()), store.resources());
+    assert!(again.host("a.mesh").unwrap().l4_rules.is_some());
+    assert!(again.gateway.as_ref().unwrap().l4_rules.iter().any(|table| !table.is_empty()));
+    let removed = vec![
+        l4_rule("second", on("two")).0,
+        l4_rule("mesh", Parent::Service { host: host("a.mesh"), port: 80 }).0,
+    ];
+    let without = store.apply(SnapshotChange { removed, ..SnapshotChange::default() });
+    assert!(without.host("a.mesh").unwrap().l4_rules.is_none());
+    assert!(without.gateway.as_ref().unwrap().l4_rules.iter().all(L4Table::is_empty));
 }
 
 #[test]
@@ -287,6 +326,7 @@ fn a_listener_stays_where_it_was_until_it_can_be_opened_where_it_is_wanted() {
         let listeners = ports.iter().enumerate().map(|(index, port)| GatewayListener {
             name: format!("l{index}").into(),
             port: *port,
+            protocol: ListenerProtocol::Http,
             host: None,
             address: None,
         });

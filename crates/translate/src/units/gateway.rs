@@ -5,7 +5,7 @@ use super::{Unit, WorldReader};
 use crate::world::inputs::Pair;
 use api::kinds::gateway::{BIND_ADDRESS, CLASS, EAST_WEST_CLASS};
 use api::{Object, Spec};
-use model::listener::{Gateway, GatewayListener};
+use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::{Code, Finding, ObjectRef, Subscription};
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ impl Unit for GatewayUnit {
         let listeners = spec.listeners.iter().map(|listener| GatewayListener {
             name: listener.name.as_str().into(),
             port: listener.port,
+            protocol: ListenerProtocol::Http,
             host: listener.hostname.as_deref().and_then(host_match),
             address,
         });

@@ -289,11 +289,52 @@ pub struct RouteRule {
     pub backend_timeout: ::core::option::Option<Duration>,
     #[prost(message, optional, tag = "12")]
     pub retry: ::core::option::Option<RetryPolicy>,
+    /// Namespace of the callers that it is for; absent: for all.
+    #[prost(string, optional, tag = "40")]
+    pub consumer: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(oneof = "route_rule::Parent", tags = "1, 2")]
     pub parent: ::core::option::Option<route_rule::Parent>,
 }
 /// Nested message and enum types in `RouteRule`.
 pub mod route_rule {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Parent {
+        #[prost(message, tag = "1")]
+        Service(super::ServiceParent),
+        #[prost(message, tag = "2")]
+        Gateway(super::GatewayParent),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct L4Match {
+    #[prost(message, repeated, tag = "1")]
+    pub server_names: ::prost::alloc::vec::Vec<HostMatch>,
+    #[prost(message, repeated, tag = "2")]
+    pub destinations: ::prost::alloc::vec::Vec<Cidr>,
+    #[prost(message, repeated, tag = "3")]
+    pub sources: ::prost::alloc::vec::Vec<Cidr>,
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct L4Rule {
+    #[prost(message, optional, tag = "3")]
+    pub origin: ::core::option::Option<Origin>,
+    #[prost(uint32, tag = "4")]
+    pub index: u32,
+    #[prost(uint64, tag = "5")]
+    pub created_s: u64,
+    #[prost(string, optional, tag = "6")]
+    pub consumer: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "7")]
+    pub matches: ::prost::alloc::vec::Vec<L4Match>,
+    #[prost(message, repeated, tag = "8")]
+    pub backends: ::prost::alloc::vec::Vec<RouteBackend>,
+    #[prost(oneof = "l4_rule::Parent", tags = "1, 2")]
+    pub parent: ::core::option::Option<l4_rule::Parent>,
+}
+/// Nested message and enum types in `L4Rule`.
+pub mod l4_rule {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Parent {
         #[prost(message, tag = "1")]
@@ -533,6 +574,8 @@ pub struct GatewayListener {
     /// 4 or 16 bytes; empty: all.
     #[prost(bytes = "bytes", tag = "4")]
     pub address: ::prost::bytes::Bytes,
+    #[prost(enumeration = "ListenerProtocol", tag = "40")]
+    pub protocol: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Gateway {
@@ -908,6 +951,42 @@ impl ConditionKind {
             "CONDITION_KIND_INVALID" => Some(Self::Invalid),
             "CONDITION_KIND_REMOTE_IP" => Some(Self::RemoteIp),
             "CONDITION_KIND_REMOTE_IP_BLOCKS" => Some(Self::RemoteIpBlocks),
+            _ => None,
+        }
+    }
+}
+/// The only enum whose value 0 means something: a proxy that does not know the field yet serves HTTP, and refuses the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ListenerProtocol {
+    Http = 0,
+    Https = 1,
+    Tls = 2,
+    Tcp = 3,
+    Udp = 4,
+}
+impl ListenerProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Http => "LISTENER_PROTOCOL_HTTP",
+            Self::Https => "LISTENER_PROTOCOL_HTTPS",
+            Self::Tls => "LISTENER_PROTOCOL_TLS",
+            Self::Tcp => "LISTENER_PROTOCOL_TCP",
+            Self::Udp => "LISTENER_PROTOCOL_UDP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LISTENER_PROTOCOL_HTTP" => Some(Self::Http),
+            "LISTENER_PROTOCOL_HTTPS" => Some(Self::Https),
+            "LISTENER_PROTOCOL_TLS" => Some(Self::Tls),
+            "LISTENER_PROTOCOL_TCP" => Some(Self::Tcp),
+            "LISTENER_PROTOCOL_UDP" => Some(Self::Udp),
             _ => None,
         }
     }

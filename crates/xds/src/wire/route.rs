@@ -1,11 +1,11 @@
 //! Route rules and gateways.
 
-use super::{DecodeError, host, ip_in, ip_out, list, needed, origin_in, origin_out};
+use super::{DecodeError, bad, host, ip_in, ip_out, list, needed, origin_in, origin_out};
 use super::{duration_in, duration_out, small, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::filter::FilterConfig;
-use model::listener::{Gateway, GatewayListener};
+use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::route::{
     HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
     ValueMatch,
@@ -27,6 +27,7 @@ pub(crate) fn rule_out(rule: &RouteRule) -> p::RouteRule {
         origin: Some(origin_out(&rule.origin)),
         index: rule.index,
         created_s: rule.created_s,
+        consumer: rule.consumer.as_deref().map(Into::into),
         hosts: rule.hosts.iter().map(host_match_out).collect(),
         matches: rule.matches.iter().map(match_out).collect(),
         filters: rule.filters.iter().map(filter_out).collect(),
@@ -61,6 +62,7 @@ pub(crate) fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
         origin: origin_in(&rule.origin)?,
         index: rule.index,
         created_s: rule.created_s,
+        consumer: rule.consumer.as_deref().map(Into::into),
         hosts: list("hosts", &rule.hosts, host_match_in)?,
         matches: list("matches", &rule.matches, match_in)?,
         filters: list("filters", &rule.filters, |filter| filter_in(filter))?,
@@ -79,7 +81,7 @@ fn retry_in(retry: &p::RetryPolicy) -> Result<RetryPolicy, DecodeError> {
     })
 }
 
-fn host_match_out(host: &HostMatch) -> p::HostMatch {
+pub(super) fn host_match_out(host: &HostMatch) -> p::HostMatch {
     use p::host_match::Match;
     let matching = match host {
         HostMatch::Exact(host) => Match::Exact(host.to_string()),
@@ -88,7 +90,7 @@ fn host_match_out(host: &HostMatch) -> p::HostMatch {
     p::HostMatch { r#match: Some(matching) }
 }
 
-fn host_match_in(matching: &p::HostMatch) -> Result<HostMatch, DecodeError> {
+pub(super) fn host_match_in(matching: &p::HostMatch) -> Result<HostMatch, DecodeError> {
     use p::host_match::Match;
     Ok(match needed("match", &matching.r#match)? {
         Match::Exact(text) => HostMatch::Exact(host("exact", text)?),
@@ -155,7 +157,7 @@ fn filter_in(filter: &str) -> Result<FilterConfig, DecodeError> {
         .map_err(|error| DecodeError { field: String::new(), what: error.to_string() })
 }
 
-fn backend_out(backend: &RouteBackend) -> p::RouteBackend {
+pub(super) fn backend_out(backend: &RouteBackend) -> p::RouteBackend {
     p::RouteBackend {
         host: backend.host.as_ref().map(Hostname::to_string),
         port: backend.port.into(),
@@ -163,7 +165,7 @@ fn backend_out(backend: &RouteBackend) -> p::RouteBackend {
     }
 }
 
-fn backend_in(backend: &p::RouteBackend) -> Result<RouteBackend, DecodeError> {
+pub(super) fn backend_in(backend: &p::RouteBackend) -> Result<RouteBackend, DecodeError> {
     Ok(RouteBackend {
         host: backend.host.as_deref().map(|text| host("host", text)).transpose()?,
         port: small("port", backend.port)?,
@@ -175,6 +177,7 @@ pub(crate) fn gateway_out(gateway: &Gateway) -> p::Gateway {
     let listener = |listener: &GatewayListener| p::GatewayListener {
         name: listener.name.to_string(),
         port: listener.port.into(),
+        protocol: listener_protocol_out(listener.protocol),
         host: listener.host.as_ref().map(host_match_out),
         address: listener.address.map(ip_out).unwrap_or_default(),
     };
@@ -185,11 +188,34 @@ pub(crate) fn gateway_out(gateway: &Gateway) -> p::Gateway {
     }
 }
 
+fn listener_protocol_out(protocol: ListenerProtocol) -> i32 {
+    match protocol {
+        ListenerProtocol::Http => p::ListenerProtocol::Http,
+        ListenerProtocol::Https => p::ListenerProtocol::Https,
+        ListenerProtocol::Tls => p::ListenerProtocol::Tls,
+        ListenerProtocol::Tcp => p::ListenerProtocol::Tcp,
+        ListenerProtocol::Udp => p::ListenerProtocol::Udp,
+    }
+    .into()
+}
+
+fn listener_protocol_in(protocol: i32) -> Result<ListenerProtocol, DecodeError> {
+    Ok(match p::ListenerProtocol::try_from(protocol) {
+        Ok(p::ListenerProtocol::Http) => ListenerProtocol::Http,
+        Ok(p::ListenerProtocol::Https) => ListenerProtocol::Https,
+        Ok(p::ListenerProtocol::Tls) => ListenerProtocol::Tls,
+        Ok(p::ListenerProtocol::Tcp) => ListenerProtocol::Tcp,
+        Ok(p::ListenerProtocol::Udp) => ListenerProtocol::Udp,
+        Err(_) => return Err(bad("protocol", format!("unknown value {protocol}"))),
+    })
+}
+
 pub(crate) fn gateway_in(gateway: p::Gateway) -> Result<Gateway, DecodeError> {
     let listener = |listener: &p::GatewayListener| {
         Ok(GatewayListener {
             name: listener.name.as_str().into(),
             port: small("port", listener.port)?,
+            protocol: listener_protocol_in(listener.protocol)?,
             host: listener.host.as_ref().map(|host| within("host", host_match_in(host))).transpose()?,
             address: match listener.address.is_empty() {
                 true => None,

@@ -10,7 +10,7 @@ use model::filter::{
     DirectResponse, EchoRequestId, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders,
     ResponseHeaders, Rewrite,
 };
-use model::listener::{Gateway, GatewayListener};
+use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::route::{Parent, PathMatch, RetryPolicy, RouteBackend, RouteMatch, RouteRule};
 use model::service::Protocol;
 use model::settings::{EscapedSlashesAction, Normalization, PathNormalization};
@@ -37,6 +37,7 @@ pub(super) fn rule(index: u32, prefix: &str) -> RouteRule {
         origin: Origin { object: ObjectRef::new("HTTPRoute", "default", "shop"), file: "".into(), line: 0 },
         index,
         created_s: 0,
+        consumer: None,
         hosts: Vec::new(),
         matches: vec![matches],
         filters: Vec::new(),
@@ -53,7 +54,13 @@ pub(super) fn edge(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Proxy {
 
 /// A gateway with one listener at port 80 and these rules.
 pub(super) fn edge_resources(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> Vec<(ResourceKey, Resource)> {
-    let listener = GatewayListener { name: "http".into(), port: 80, host: None, address: None };
+    let listener = GatewayListener {
+        name: "http".into(),
+        port: 80,
+        protocol: ListenerProtocol::Http,
+        host: None,
+        address: None,
+    };
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
     let mut resources = vec![
         (ResourceKey::Gateway("default".into(), "edge".into()), Resource::Gateway(gateway)),

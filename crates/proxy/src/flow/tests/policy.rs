@@ -9,7 +9,7 @@ use http::Request;
 use identity::Identity;
 use model::authz::{Action, Cidr, Glob, Operation, Policy, Rule, Source};
 use model::filter::{FilterConfig, PathRewrite, Redirect, Rewrite};
-use model::listener::{Gateway, GatewayListener};
+use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::service::Protocol;
 use model::{MeshSettings, ObjectRef, Origin, Resource, ResourceKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -231,7 +231,13 @@ fn policies_of_one_gateway_are_not_those_of_another() {
         let application = Application::named(fresh_ip(), "shop");
         let mut resources = edge_resources(vec![rule(0, "")], &[application.address]);
         let host = model::route::HostMatch::Exact(crate::testing::host("other.example"));
-        let listener = GatewayListener { name: "http".into(), port: 80, host: Some(host), address: None };
+        let listener = GatewayListener {
+            name: "http".into(),
+            port: 80,
+            protocol: ListenerProtocol::Http,
+            host: Some(host),
+            address: None,
+        };
         let other = Gateway { namespace: "default".into(), name: "other".into(), listeners: vec![listener] };
         resources.push((ResourceKey::Gateway("default".into(), "other".into()), Resource::Gateway(other)));
         resources.push(on("other", policy(Action::Deny, vec![Rule::default()])));

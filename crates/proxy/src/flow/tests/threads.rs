@@ -6,7 +6,7 @@ use crate::options::{InheritedListener, Options};
 use crate::start::workers;
 use filter::Chains;
 use identity::Identity;
-use model::listener::{Gateway, GatewayListener};
+use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::{Resource, ResourceKey};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,7 +31,13 @@ fn a_kept_connection_is_said_goodbye_to_when_its_listener_has_moved() {
         let (told, answers) = mpsc::channel();
         let caller = tokio::task::spawn_blocking(move || call_until_goodbye(address, &told));
         tokio::task::spawn_blocking(move || answers.recv().unwrap()).await.unwrap();
-        let listener = GatewayListener { name: "http".into(), port: 81, host: None, address: None };
+        let listener = GatewayListener {
+            name: "http".into(),
+            port: 81,
+            protocol: ListenerProtocol::Http,
+            host: None,
+            address: None,
+        };
         let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
         let key = ResourceKey::Gateway("default".into(), "edge".into());
         proxy.apply(vec![(key, Resource::Gateway(gateway))]);

@@ -1,8 +1,9 @@
 //! The gateways held, as one, with what of their listeners can be opened.
 
-use super::Rules;
+use super::{L4Rules, Rules};
 use crate::snapshot::ports::{Ports, place};
 use crate::snapshot::{ClosedListener, GatewayEntry};
+use decide::l4_route::L4Table;
 use decide::route::Table;
 use model::listener::{Gateway, GatewayListener};
 use model::route::{Parent, RouteRule};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub(super) struct GatewayInputs<'a> {
     pub(super) gateways: &'a BTreeMap<ResourceKey, Gateway>,
     pub(super) rules: &'a Rules,
+    pub(super) l4_rules: &'a L4Rules,
     pub(super) policies: &'a BTreeMap<ResourceKey, Arc<Policy>>,
 }
 
@@ -34,6 +36,7 @@ pub(super) fn build(
     let mut entry = GatewayEntry {
         gateway: merged,
         rules: Vec::new(),
+        l4_rules: Vec::new(),
         policies: Vec::new(),
         owners: Vec::new(),
         closed: Vec::new(),
@@ -76,16 +79,19 @@ pub(super) fn can_open(entry: &GatewayEntry, ports: &mut dyn Ports) -> bool {
 
 impl GatewayEntry {
     fn add(&mut self, gateway: &Gateway, listener: &GatewayListener, held: &GatewayInputs<'_>) {
-        let hangs_here = |rule: &&Arc<RouteRule>| {
-            matches!(&rule.parent, Parent::Gateway { namespace, name, listener: section }
+        let is_here = |parent: &Parent| {
+            matches!(parent, Parent::Gateway { namespace, name, listener: section }
                 if *namespace == gateway.namespace && *name == gateway.name
                     && (section.is_empty() || *section == listener.name))
         };
+        let hangs_here = |rule: &&Arc<RouteRule>| is_here(&rule.parent);
         let is_on = |(key, _): &(&ResourceKey, &Arc<Policy>)| {
             matches!(key, ResourceKey::GatewayPolicy { gateway: (namespace, name), .. }
                 if *namespace == gateway.namespace && *name == gateway.name)
         };
         self.rules.push(Table::compile(held.rules.values().filter(hangs_here).cloned()));
+        let of_connections = held.l4_rules.values().filter(|rule| is_here(&rule.parent));
+        self.l4_rules.push(L4Table::compile(of_connections.cloned()));
         self.policies.push(held.policies.iter().filter(is_on).map(|(_, policy)| policy.clone()).collect());
         self.gateway.listeners.push(listener.clone());
         self.owners.push((gateway.namespace.clone(), gateway.name.clone()));

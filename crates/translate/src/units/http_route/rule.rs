@@ -43,6 +43,7 @@ pub(super) fn compile(
             origin: object.at(rule.line),
             index,
             created_s: object.meta.created,
+            consumer: None,
             hosts: hosts.clone(),
             matches: rule.matches.iter().map(route_match).collect(),
             filters: rule.filters.iter().filter_map(filter).collect(),

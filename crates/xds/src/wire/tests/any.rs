@@ -7,7 +7,8 @@ use model::filter::{
     DirectResponse, EchoRequestId, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders,
     ResponseHeaders, Rewrite,
 };
-use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort};
+use model::l4_route::{L4Match, L4Rule};
+use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort, ListenerProtocol};
 use model::mtls::{InboundMtls, MtlsMode};
 use model::names::Names;
 use model::probe::{
@@ -162,33 +163,52 @@ fn duration() -> impl Strategy<Value = Duration> {
     (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
 }
 
-fn rule() -> impl Strategy<Value = RouteRule> {
-    let parent = prop_oneof![
+fn parent() -> impl Strategy<Value = Parent> {
+    prop_oneof![
         (host(), any::<u16>()).prop_map(|(host, port)| Parent::Service { host, port }),
         (text(), text(), text()).prop_map(|(namespace, name, listener)| Parent::Gateway {
             namespace,
             name,
             listener
         }),
-    ];
-    let backend = (of(host()), any::<u16>(), any::<u32>()).prop_map(|(host, port, weight)| RouteBackend {
+    ]
+}
+
+fn backend() -> impl Strategy<Value = RouteBackend> {
+    (of(host()), any::<u16>(), any::<u32>()).prop_map(|(host, port, weight)| RouteBackend {
         host,
         port,
         weight,
-    });
+    })
+}
+
+fn l4_rule() -> impl Strategy<Value = L4Rule> {
+    let blocks = || vec(cidr(), 0..3);
+    let matched = (vec(host_match(), 0..3), blocks(), blocks(), any::<u16>()).prop_map(
+        |(server_names, destinations, sources, port)| L4Match { server_names, destinations, sources, port },
+    );
+    let first = (parent(), origin(), any::<u32>(), any::<u64>(), of(text()));
+    (first, vec(matched, 0..3), vec(backend(), 0..3)).prop_map(|(first, matches, backends)| {
+        let (parent, origin, index, created_s, consumer) = first;
+        L4Rule { parent, origin, index, created_s, consumer, matches, backends }
+    })
+}
+
+fn rule() -> impl Strategy<Value = RouteRule> {
     let retry = (any::<u32>(), vec(any::<u16>(), 0..3), duration())
         .prop_map(|(attempts, codes, backoff)| RetryPolicy { attempts, codes, backoff });
-    let first = (parent, origin(), any::<u32>(), any::<u64>(), vec(host_match(), 0..3));
-    let second = (vec(route_match(), 0..3), vec(filter(), 0..3), vec(backend, 0..3));
-    let third = (of(duration()), of(duration()), of(retry));
+    let first = (parent(), origin(), any::<u32>(), any::<u64>(), vec(host_match(), 0..3));
+    let second = (vec(route_match(), 0..3), vec(filter(), 0..3), vec(backend(), 0..3));
+    let third = (of(duration()), of(duration()), of(retry), of(text()));
     (first, second, third).prop_map(|(first, (matches, filters, backends), third)| {
         let (parent, origin, index, created_s, hosts) = first;
-        let (request_timeout, backend_timeout, retry) = third;
+        let (request_timeout, backend_timeout, retry, consumer) = third;
         RouteRule {
             parent,
             origin,
             index,
             created_s,
+            consumer,
             hosts,
             matches,
             filters,
@@ -371,8 +391,16 @@ fn inbound_mtls() -> impl Strategy<Value = InboundMtls> {
 }
 
 fn gateway() -> impl Strategy<Value = Gateway> {
-    let listener = (text(), any::<u16>(), of(host_match()), of(any::<IpAddr>()))
-        .prop_map(|(name, port, host, address)| GatewayListener { name, port, host, address });
+    let protocol = prop_oneof![
+        Just(ListenerProtocol::Http),
+        Just(ListenerProtocol::Https),
+        Just(ListenerProtocol::Tls),
+        Just(ListenerProtocol::Tcp),
+        Just(ListenerProtocol::Udp),
+    ];
+    let listener = (text(), any::<u16>(), protocol, of(host_match()), of(any::<IpAddr>())).prop_map(
+        |(name, port, protocol, host, address)| GatewayListener { name, port, protocol, host, address },
+    );
     (text(), text(), vec(listener, 0..3)).prop_map(|(namespace, name, listeners)| Gateway {
         namespace,
         name,
@@ -425,6 +453,7 @@ pub(crate) fn resource() -> impl Strategy<Value = Resource> {
         service().prop_map(Resource::Service),
         slice().prop_map(Resource::Slice),
         rule().prop_map(|rule| Resource::Rule(rule.into())),
+        l4_rule().prop_map(|rule| Resource::L4Rule(rule.into())),
         attached().prop_map(Resource::TrafficPolicy),
         (any::<Ipv4Addr>(), host()).prop_map(|(ip, host)| Resource::Address(ip, host)),
         inbound().prop_map(Resource::Inbound),
