@@ -17,6 +17,7 @@ pub mod id;
 pub mod interner;
 pub mod l4_route;
 pub mod listener;
+pub mod listener_tls;
 pub mod mtls;
 pub mod names;
 pub mod observed;

@@ -1,6 +1,7 @@
 //! What a proxy accepts: a workload's own ports, a gateway's listeners, an east-west gateway's exports.
 
 use crate::id::Hostname;
+use crate::listener_tls::ListenerTls;
 use crate::mtls::InboundMtls;
 use crate::probe::ReadinessProbe;
 use crate::route::HostMatch;
@@ -63,6 +64,8 @@ pub struct GatewayListener {
     pub host: Option<HostMatch>,
     /// `Some`: listen on this address only (short form `leno gateway --from`).
     pub address: Option<std::net::IpAddr>,
+    /// What is done with TLS; `None`: none is spoken.
+    pub tls: Option<Arc<ListenerTls>>,
 }
 
 /// What callers speak at a listener (Gateway API, `ProtocolType`).

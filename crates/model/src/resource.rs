@@ -9,6 +9,7 @@ use crate::federation::RemoteCluster;
 use crate::id::{Hostname, ObjectRef};
 use crate::l4_route::L4Rule;
 use crate::listener::{Exports, Gateway, Inbound};
+use crate::listener_tls::KeyPair;
 use crate::names::Names;
 use crate::route::{Parent, RouteRule};
 use crate::service::{EndpointSlice, Service};
@@ -36,8 +37,8 @@ pub enum Subscription {
         /// Name of the group.
         group: Arc<str>,
     },
-    /// `gateway/NAMESPACE/NAME`: a gateway, its rules, the services that they lead to, its policies. Of an
-    /// east-west gateway the policies alone.
+    /// `gateway/NAMESPACE/NAME`: a gateway, its rules, the services that they lead to, its policies, the key pairs that
+    /// its listeners name. Of an east-west gateway the policies alone.
     Gateway {
         /// Namespace of the gateway.
         namespace: Arc<str>,
@@ -143,6 +144,8 @@ pub enum ResourceKey {
     },
     /// `gateway/NAMESPACE/NAME`.
     Gateway(Arc<str>, Arc<str>),
+    /// `key-pair/NAMESPACE/NAME`: a certificate and its key, out of a Secret.
+    KeyPair(Arc<str>, Arc<str>),
     /// `exports`.
     Exports,
     /// `cluster/NAME`.
@@ -173,6 +176,7 @@ impl fmt::Display for ResourceKey {
                 write!(f, "gateway-policy/{ns}/{gateway}/{namespace}/{name}")
             }
             Self::Gateway(namespace, name) => write!(f, "gateway/{namespace}/{name}"),
+            Self::KeyPair(namespace, name) => write!(f, "key-pair/{namespace}/{name}"),
             Self::Exports => f.write_str("exports"),
             Self::Cluster(name) => write!(f, "cluster/{name}"),
         }
@@ -230,6 +234,7 @@ impl ResourceKey {
                 name: arc(name),
             },
             ["gateway", ns, name] => Self::Gateway(arc(ns), arc(name)),
+            ["key-pair", ns, name] => Self::KeyPair(arc(ns), arc(name)),
             ["cluster", name] => Self::Cluster(arc(name)),
             ["rule", parent, ns, route, index] => {
                 let parent = ParentName::parse(parent)?;
@@ -298,6 +303,8 @@ pub enum Resource {
     Policy(Policy),
     /// See [`Gateway`].
     Gateway(Gateway),
+    /// See [`KeyPair`].
+    KeyPair(KeyPair),
     /// See [`Exports`].
     Exports(Exports),
     /// See [`RemoteCluster`].

@@ -88,6 +88,7 @@ fn subscriptions_and_keys_survive_their_text_form() {
             name: "deny".into(),
         },
         ResourceKey::Gateway("default".into(), "edge".into()),
+        ResourceKey::KeyPair("default".into(), "edge-cert".into()),
         ResourceKey::Exports,
         ResourceKey::Cluster("west".into()),
     ];

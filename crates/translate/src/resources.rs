@@ -153,6 +153,8 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
         ResourceKey::Gateway(namespace, name) => {
             Resource::Gateway(edge_gateway(&(namespace.clone(), name.clone()), read)?.clone())
         }
+        // No listener names one yet.
+        ResourceKey::KeyPair(..) => return None,
         ResourceKey::Exports => Resource::Exports(exports(read)),
         ResourceKey::Cluster(name) => Resource::Cluster(world.inputs().remotes.get(name)?.clone()),
     })

@@ -13,6 +13,7 @@ mod route;
 mod service;
 mod settings;
 mod slice;
+mod tls;
 mod traffic;
 
 use crate::proto::leno::mesh::v1 as p;
@@ -133,6 +134,7 @@ fn type_url(resource: &Resource) -> &'static str {
         Resource::Inbound(_) => type_url!("Inbound"),
         Resource::Policy(_) => type_url!("Policy"),
         Resource::Gateway(_) => type_url!("Gateway"),
+        Resource::KeyPair(_) => type_url!("KeyPair"),
         Resource::Exports(_) => type_url!("Exports"),
         Resource::Cluster(_) => type_url!("RemoteCluster"),
     }
@@ -154,6 +156,7 @@ fn write(resource: &Resource) -> Bytes {
         Resource::Inbound(inbound) => service::inbound_out(inbound).encode_to_vec(),
         Resource::Policy(policy) => policy::policy_out(policy).encode_to_vec(),
         Resource::Gateway(gateway) => route::gateway_out(gateway).encode_to_vec(),
+        Resource::KeyPair(pair) => tls::key_pair_out(pair).encode_to_vec(),
         Resource::Exports(exports) => service::exports_out(exports).encode_to_vec(),
         Resource::Cluster(cluster) => cluster_out(cluster).encode_to_vec(),
     };
@@ -182,6 +185,7 @@ pub fn decode(any: &Any) -> Result<Resource, DecodeError> {
         type_url!("Inbound") => Resource::Inbound(service::inbound_in(message(value)?)?),
         type_url!("Policy") => Resource::Policy(policy::policy_in(message(value)?)?),
         type_url!("Gateway") => Resource::Gateway(route::gateway_in(message(value)?)?),
+        type_url!("KeyPair") => Resource::KeyPair(tls::key_pair_in(message(value)?)),
         type_url!("Exports") => Resource::Exports(service::exports_in(message(value)?)?),
         type_url!("RemoteCluster") => Resource::Cluster(cluster_in(message(value)?)?),
         _ => return Err(bad("type_url", format!("unknown: {type_url:?}"))),
@@ -208,6 +212,7 @@ pub fn is_under(key: &ResourceKey, content: &Resource) -> bool {
             *ns == own.namespace && *group == own.group
         }
         (ResourceKey::Gateway(ns, name), Resource::Gateway(own)) => *ns == own.namespace && *name == own.name,
+        (ResourceKey::KeyPair(ns, name), Resource::KeyPair(own)) => *ns == own.namespace && *name == own.name,
         (ResourceKey::Cluster(name), Resource::Cluster(own)) => *name == own.cluster,
         _ => false,
     }

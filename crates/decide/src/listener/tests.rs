@@ -188,6 +188,7 @@ fn the_most_specific_listener_takes_the_request() {
         protocol: ListenerProtocol::Http,
         host,
         address: None,
+        tls: None,
     };
     let listeners = vec![
         listener(80, None),

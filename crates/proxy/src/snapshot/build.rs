@@ -209,6 +209,8 @@ impl Builder {
                 touched.gateway = true;
             }
             Resource::Exports(exports) => next.exports = Some(Arc::new(exports)),
+            // Served with the listeners that name it.
+            Resource::KeyPair(_) => {}
             // Between planes only; a proxy has no use for it.
             Resource::Cluster(_) => {}
         }
@@ -306,7 +308,7 @@ impl Builder {
             }
             ResourceKey::Gateway(..) => touched.gateway |= self.gateways.remove(&key).is_some(),
             ResourceKey::Exports => next.exports = None,
-            ResourceKey::Cluster(_) => {}
+            ResourceKey::KeyPair(..) | ResourceKey::Cluster(_) => {}
         }
     }
 

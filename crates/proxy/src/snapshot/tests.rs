@@ -184,6 +184,7 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
                 protocol: ListenerProtocol::Http,
                 host: None,
                 address: None,
+                tls: None,
             })
             .to_vec(),
     };
@@ -329,6 +330,7 @@ fn a_listener_stays_where_it_was_until_it_can_be_opened_where_it_is_wanted() {
             protocol: ListenerProtocol::Http,
             host: None,
             address: None,
+            tls: None,
         });
         let gateway = Gateway { namespace: "ns".into(), name: name.into(), listeners: listeners.collect() };
         (ResourceKey::Gateway("ns".into(), name.into()), Resource::Gateway(gateway))

@@ -39,6 +39,7 @@ impl Unit for GatewayUnit {
             protocol: ListenerProtocol::Http,
             host: listener.hostname.as_deref().and_then(host_match),
             address,
+            tls: None,
         });
         let gateway =
             Gateway { namespace: namespace.clone(), name: name.clone(), listeners: listeners.collect() };

@@ -576,6 +576,9 @@ pub struct GatewayListener {
     pub address: ::prost::bytes::Bytes,
     #[prost(enumeration = "ListenerProtocol", tag = "40")]
     pub protocol: i32,
+    /// A JSON object of the type ListenerTls in crates/model/src/listener_tls.rs; empty: no TLS.
+    #[prost(string, tag = "70")]
+    pub tls: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Gateway {
@@ -585,6 +588,20 @@ pub struct Gateway {
     pub name: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub listeners: ::prost::alloc::vec::Vec<GatewayListener>,
+}
+/// Never written to a disk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct KeyPair {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// PEM, both.
+    #[prost(string, tag = "3")]
+    pub certificate: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub key: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Exports {

@@ -10,11 +10,12 @@ use prost::encoding::{
     DecodeContext, WireType, bytes, encode_key, encode_varint, encoded_len_varint, string,
 };
 use prost::{DecodeError, Message};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-/// `google.protobuf.Any`.
-#[derive(Clone, Debug)]
+/// `google.protobuf.Any`. Its bytes may hold a key: they are never shown.
+#[derive(Clone)]
 pub enum Any {
     /// As it came, or as it was kept.
     Received {
@@ -28,7 +29,6 @@ pub enum Any {
 }
 
 /// A resource that is published.
-#[derive(Debug)]
 pub struct PublishedContent {
     pub(super) resource: Resource,
     /// Boxed, because of many it is never written.
@@ -66,6 +66,15 @@ impl Any {
         match self {
             Self::Received { value, .. } => value,
             Self::Published(content) => content.written.get_or_init(|| Box::new(write(&content.resource))),
+        }
+    }
+}
+
+impl fmt::Debug for Any {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Received { type_url, value } => write!(f, "Received({type_url}, {} bytes)", value.len()),
+            Self::Published(content) => f.debug_tuple("Published").field(&content.resource).finish(),
         }
     }
 }

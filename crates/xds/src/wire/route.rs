@@ -1,7 +1,7 @@
 //! Route rules and gateways.
 
 use super::{DecodeError, bad, host, ip_in, ip_out, list, needed, origin_in, origin_out};
-use super::{duration_in, duration_out, small, within};
+use super::{duration_in, duration_out, small, tls, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::filter::FilterConfig;
@@ -180,6 +180,7 @@ pub(crate) fn gateway_out(gateway: &Gateway) -> p::Gateway {
         protocol: listener_protocol_out(listener.protocol),
         host: listener.host.as_ref().map(host_match_out),
         address: listener.address.map(ip_out).unwrap_or_default(),
+        tls: listener.tls.as_deref().map(tls::listener_out).unwrap_or_default(),
     };
     p::Gateway {
         namespace: gateway.namespace.to_string(),
@@ -221,6 +222,7 @@ pub(crate) fn gateway_in(gateway: p::Gateway) -> Result<Gateway, DecodeError> {
                 true => None,
                 false => Some(ip_in("address", &listener.address)?),
             },
+            tls: tls::listener_in(&listener.tls)?,
         })
     };
     Ok(Gateway {

@@ -60,6 +60,7 @@ pub(super) fn edge_resources(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> 
         protocol: ListenerProtocol::Http,
         host: None,
         address: None,
+        tls: None,
     };
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
     let mut resources = vec![

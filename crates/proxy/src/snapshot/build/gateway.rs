@@ -48,7 +48,8 @@ pub(super) fn build(
             let asked = reserved
                 .entry(address)
                 .or_insert_with(|| ports.reserve(address).map_err(|error| error.to_string().into()));
-            match asked {
+            let not_yet = Err("TLS is not served yet".into());
+            match if listener.tls.is_some() { &not_yet } else { &*asked } {
                 Ok(()) => entry.add(gateway, listener, held),
                 Err(why) => entry.closed.push(ClosedListener {
                     namespace: gateway.namespace.clone(),

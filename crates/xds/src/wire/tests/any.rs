@@ -9,6 +9,10 @@ use model::filter::{
 };
 use model::l4_route::{L4Match, L4Rule};
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, InboundPort, ListenerProtocol};
+use model::listener_tls::{
+    CaBundle, CertificateRef, ClientMode, ClientValidation, KeyPair, ListenerTls, SecretString, TlsMode,
+    TlsVersion, TlsVersions,
+};
 use model::mtls::{InboundMtls, MtlsMode};
 use model::names::Names;
 use model::probe::{
@@ -390,6 +394,49 @@ fn inbound_mtls() -> impl Strategy<Value = InboundMtls> {
     (mode(), btree_map(any::<u16>(), mode(), 0..3)).prop_map(|(mode, ports)| InboundMtls { mode, ports })
 }
 
+fn listener_tls() -> impl Strategy<Value = ListenerTls> {
+    let mode = prop_oneof![Just(TlsMode::Terminate), Just(TlsMode::Passthrough)];
+    let certificate = prop_oneof![
+        (text(), text()).prop_map(|(namespace, name)| CertificateRef::Secret { namespace, name }),
+        (text(), text()).prop_map(|(certificate, key)| CertificateRef::Files { certificate, key }),
+    ];
+    let client_mode = prop_oneof![
+        Just(ClientMode::Required),
+        Just(ClientMode::Optional),
+        Just(ClientMode::InsecureFallback)
+    ];
+    let authority = prop_oneof![text().prop_map(CaBundle::Inline), text().prop_map(CaBundle::File)];
+    let texts = || vec(text(), 0..2);
+    let client = (client_mode, vec(authority, 0..2), texts(), texts(), texts()).prop_map(
+        |(mode, authorities, subject_alt_names, certificate_hashes, public_key_hashes)| ClientValidation {
+            mode,
+            authorities,
+            subject_alt_names,
+            certificate_hashes,
+            public_key_hashes,
+        },
+    );
+    let version = || prop_oneof![Just(TlsVersion::V1_2), Just(TlsVersion::V1_3)];
+    (mode, vec(certificate, 0..3), of(client), version(), version(), texts()).prop_map(
+        |(mode, certificates, client, min, max, cipher_suites)| ListenerTls {
+            mode,
+            certificates,
+            client,
+            versions: TlsVersions { min, max },
+            cipher_suites,
+        },
+    )
+}
+
+fn key_pair() -> impl Strategy<Value = KeyPair> {
+    (text(), text(), text(), text()).prop_map(|(namespace, name, certificate, key)| KeyPair {
+        namespace,
+        name,
+        certificate,
+        key: SecretString::new(key.to_string()),
+    })
+}
+
 fn gateway() -> impl Strategy<Value = Gateway> {
     let protocol = prop_oneof![
         Just(ListenerProtocol::Http),
@@ -398,8 +445,16 @@ fn gateway() -> impl Strategy<Value = Gateway> {
         Just(ListenerProtocol::Tcp),
         Just(ListenerProtocol::Udp),
     ];
-    let listener = (text(), any::<u16>(), protocol, of(host_match()), of(any::<IpAddr>())).prop_map(
-        |(name, port, protocol, host, address)| GatewayListener { name, port, protocol, host, address },
+    let tls = of(listener_tls().prop_map(Arc::new));
+    let listener = (text(), any::<u16>(), protocol, of(host_match()), of(any::<IpAddr>()), tls).prop_map(
+        |(name, port, protocol, host, address, tls)| GatewayListener {
+            name,
+            port,
+            protocol,
+            host,
+            address,
+            tls,
+        },
     );
     (text(), text(), vec(listener, 0..3)).prop_map(|(namespace, name, listeners)| Gateway {
         namespace,
@@ -459,6 +514,7 @@ pub(crate) fn resource() -> impl Strategy<Value = Resource> {
         inbound().prop_map(Resource::Inbound),
         policy().prop_map(Resource::Policy),
         gateway().prop_map(Resource::Gateway),
+        key_pair().prop_map(Resource::KeyPair),
         vec((host(), any::<u16>()), 0..3).prop_map(|hosts| Resource::Exports(Exports { hosts })),
         cluster().prop_map(Resource::Cluster),
     ]
