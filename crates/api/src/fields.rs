@@ -1,6 +1,10 @@
 //! Fields that several kinds have.
 
+pub mod connection_pool;
 pub mod pattern;
 pub mod port;
 pub mod selector;
+pub mod server_tls;
+pub mod string_match;
 pub mod target_ref;
+pub(crate) mod visibility;

@@ -9,7 +9,7 @@ use crate::validation::ValidationReport;
 /// What is known of an accepted field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IgnoredField {
-    /// Its path without indices, for example `spec.ports[].nodePort`.
+    /// How its path without indices ends, for example `spec.ports[].nodePort`: some are at several places of a kind.
     pub(crate) path: &'static str,
     /// What it may say without a word, because that holds anyway; Kubernetes fills some of these in.
     pub(crate) holds_anyway: &'static [&'static str],
@@ -39,7 +39,7 @@ pub(crate) fn report(
 ) {
     for path in paths.iter().filter(|path| path.starts_with("spec.")) {
         let Some(found) = node.find(path) else { continue };
-        let known = known.iter().find(|known| *known.path == without_indices(path));
+        let known = known.iter().find(|known| without_indices(path).ends_with(known.path));
         let said = text(found);
         let holds = known.is_some_and(|known| known.holds_anyway.contains(&said.as_str()));
         if !said.is_empty() && !holds {

@@ -6,14 +6,19 @@
 pub mod authorization_policy;
 pub mod backend;
 pub mod cluster;
+pub mod destination_rule;
 pub mod gateway;
 pub mod global_service;
 pub mod http_route;
+pub mod istio_gateway;
 pub mod mesh_settings;
 pub mod namespace;
 pub mod peer_authentication;
+pub mod proxy_config;
 pub mod service;
+pub mod sidecar;
 pub mod traffic_policy;
+pub mod virtual_service;
 pub mod workload_group;
 
 use crate::decode::UnsupportedField;
@@ -22,6 +27,7 @@ use crate::ignored::IgnoredField;
 use crate::meta::{self, Meta, NameSyntax};
 use crate::node::Node;
 use crate::validation::ValidationReport;
+use model::id::written_kind;
 use serde::de::DeserializeOwned;
 
 /// Makes of one row for each kind the content by kind, the list of all, and how a document of each is read.
@@ -72,6 +78,11 @@ kinds! {
     GlobalService(global_service::GlobalServiceSpec),
     Backend(backend::BackendSpec),
     TrafficPolicy(traffic_policy::TrafficPolicySpec),
+    VirtualService(virtual_service::VirtualServiceSpec),
+    DestinationRule(destination_rule::DestinationRuleSpec),
+    IstioGateway(istio_gateway::IstioGatewaySpec),
+    Sidecar(sidecar::SidecarSpec),
+    ProxyConfig(proxy_config::ProxyConfigSpec),
 }
 
 /// What to use instead of a known kind that is not read: `(group, kind, advice)`.
@@ -81,30 +92,12 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
         "EnvoyFilter",
         "use HTTPRoute filters; a route, header or timeout needs no EnvoyFilter here",
     ),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "VirtualService",
-        "use HTTPRoute for matches by path, header, query and method, weights, redirects, rewrites, header edits, \
-         timeouts and retries; faults, mirrors, CORS, TCP and TLS routes have no replacement yet",
-    ),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "DestinationRule",
-        "use one Service per version and HTTPRoute backendRefs with weights for subsets, and TrafficPolicy for loadBalancer",
-    ),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "Gateway",
-        "use Gateway of gateway.networking.k8s.io/v1 with gatewayClassName leno",
-    ),
     (ISTIO_NETWORKING_GROUP, "ServiceEntry", "use Backend of leno.dev/v1alpha1 for fixed addresses"),
     (
         ISTIO_NETWORKING_GROUP,
         "WorkloadEntry",
         "use WorkloadGroup: workloads register themselves when they join",
     ),
-    (ISTIO_NETWORKING_GROUP, "Sidecar", "leave it out: proxies fetch on demand only what they use"),
-    (ISTIO_NETWORKING_GROUP, "ProxyConfig", "use the options of leno proxy"),
     (
         ISTIO_SECURITY_GROUP,
         "RequestAuthentication",
@@ -139,7 +132,8 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
 /// How a kind is called, and where its objects live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectKind {
-    /// For example `HTTPRoute`; no two kinds have the same.
+    /// For example `HTTPRoute`; no two kinds have the same. Of two that documents call alike, the Gateway API's has
+    /// the bare name, and the other one its group behind it ([`model::id::written_kind`]).
     pub kind: &'static str,
     /// For example `httproutes`, as in paths.
     pub plural: &'static str,
@@ -215,6 +209,11 @@ fn read_as<T: KindSpec>(
 }
 
 impl ObjectKind {
+    /// As in `kind` of a document: without a group behind it.
+    pub fn written(&self) -> &'static str {
+        written_kind(self.kind)
+    }
+
     /// `v1` or `GROUP/VERSION`, with the preferred version.
     pub fn api_version(&self) -> String {
         let version = self.versions.first().copied().unwrap_or("v1");
@@ -227,9 +226,14 @@ pub fn split_api_version(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
 }
 
-/// The kind with this name, for example `HTTPRoute` (kind names are unique among those read).
+/// The kind with this name in an [`model::ObjectRef`], for example `HTTPRoute`.
 pub fn by_kind(name: &str) -> Option<&'static ObjectKind> {
     ALL.iter().find(|k| k.kind == name)
+}
+
+/// The kind of a document, for example (`networking.istio.io`, `Gateway`).
+pub fn by_written(group: &str, written: &str) -> Option<&'static ObjectKind> {
+    ALL.iter().find(|k| k.group == group && k.written() == written)
 }
 
 /// The kind at this path, for example (`gateway.networking.k8s.io`, `httproutes`).
@@ -237,10 +241,15 @@ pub fn by_plural(group: &str, plural: &str) -> Option<&'static ObjectKind> {
     ALL.iter().find(|k| k.group == group && k.plural == plural)
 }
 
-/// The kind that a person means: kind, plural, singular or short name, in any case.
+/// The kind that a person means: kind, plural, singular or short name, in any case, with its group behind it where
+/// there is a dot. Without a group the first in the table is meant, as `gateways` means those of the Gateway API.
 pub fn by_any(text: &str) -> Option<&'static ObjectKind> {
-    ALL.iter().find(|k| {
-        [k.kind, k.plural, k.singular].iter().chain(k.short).any(|name| name.eq_ignore_ascii_case(text))
+    let (name, group) = text.split_once('.').map_or((text, None), |(name, group)| (name, Some(group)));
+    ALL.iter().filter(|k| group.is_none_or(|group| k.group == group)).find(|k| {
+        [k.written(), k.plural, k.singular]
+            .iter()
+            .chain(k.short)
+            .any(|known| known.eq_ignore_ascii_case(name))
     })
 }
 
@@ -254,4 +263,4 @@ pub const ISTIO_SECURITY_GROUP: &str = "security.istio.io";
 pub const LENO_GROUP: &str = "leno.dev";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

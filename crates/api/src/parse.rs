@@ -222,10 +222,15 @@ fn reference(node: &Node) -> ObjectRef {
     let meta = node.get("metadata");
     let namespace = text(meta.and_then(|meta| meta.get("namespace")));
     let name = text(meta.and_then(|meta| meta.get("name")));
-    match kinds::by_kind(&kind) {
-        Some(ObjectKind { namespaced: false, .. }) => ObjectRef::new(&kind, "", &name),
-        Some(_) if namespace.is_empty() => ObjectRef::new(&kind, DEFAULT_NAMESPACE, &name),
-        _ => ObjectRef::new(&kind, &namespace, &name),
+    let version = text(node.get("apiVersion"));
+    let known = kinds::by_written(kinds::split_api_version(&version).0, &kind);
+    match known.or_else(|| kinds::by_kind(&kind)) {
+        Some(ObjectKind { kind, namespaced: false, .. }) => ObjectRef::new(kind, "", &name),
+        Some(ObjectKind { kind, .. }) if namespace.is_empty() => {
+            ObjectRef::new(kind, DEFAULT_NAMESPACE, &name)
+        }
+        Some(ObjectKind { kind, .. }) => ObjectRef::new(kind, &namespace, &name),
+        None => ObjectRef::new(&kind, &namespace, &name),
     }
 }
 
@@ -310,7 +315,7 @@ fn find_kind(node: &Node) -> Result<&'static ObjectKind, Problem> {
         let fix = "nothing needs to be done; to be told no more, keep it elsewhere".to_owned();
         return Err(problem(Code::Foreign, kind_line, cause, fix));
     }
-    let Some(kind) = kinds::by_kind(name) else {
+    let Some(kind) = kinds::by_written(group, name).or_else(|| kinds::by_kind(name)) else {
         let fix = match nearest_kind(name) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("kinds that are read: {}", kind_names().join(", ")),
@@ -331,7 +336,7 @@ fn find_kind(node: &Node) -> Result<&'static ObjectKind, Problem> {
 }
 
 fn kind_names() -> Vec<&'static str> {
-    kinds::ALL.iter().map(|kind| kind.kind).collect()
+    kinds::ALL.iter().map(ObjectKind::written).collect()
 }
 
 fn nearest_kind(name: &str) -> Option<&'static str> {
@@ -350,4 +355,4 @@ fn is_foreign(group: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

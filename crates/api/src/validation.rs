@@ -2,6 +2,7 @@
 //! between fields, which the types cannot say. Each kind has its own rules in `kinds`.
 
 use crate::decode::Problem;
+use crate::duration;
 use crate::node::Node;
 use crate::syntax;
 use model::Code;
@@ -154,6 +155,15 @@ impl<'a> ValidationReport<'a> {
     pub(crate) fn port(&mut self, path: &str, port: u16) {
         if port == 0 {
             self.bad(path, "cannot be 0", "write a port from 1 to 65535");
+        }
+    }
+
+    /// A duration as Istio writes it, of at least a millisecond.
+    pub(crate) fn go_duration(&mut self, path: &str, text: Option<&str>) {
+        let is_good = |text: &str| duration::parse_go(text).is_some_and(|value| value.as_millis() > 0);
+        if let Some(text) = text.filter(|text| !is_good(text)) {
+            let fix = "write a duration of at least 1ms, such as 1.5s, 500ms or 1m";
+            self.bad(path, &format!("cannot be `{text}`"), fix);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::backup::StatePlane;
 use crate::store::Store;
+use model::id::written_kind;
 use model::{Finding, ObjectRef};
 use serde_json::Value;
 use std::future::Future;
@@ -15,7 +16,7 @@ pub struct ServedKind {
     pub group: &'static str,
     /// For example `v1`.
     pub version: &'static str,
-    /// For example `HTTPRoute`.
+    /// For example `HTTPRoute`, as in [`ObjectRef`].
     pub kind: &'static str,
     /// As in paths, for example `httproutes`.
     pub plural: &'static str,
@@ -33,6 +34,11 @@ pub enum KindScope {
 }
 
 impl ServedKind {
+    /// As in `kind` of a document.
+    pub fn written(&self) -> &'static str {
+        written_kind(self.kind)
+    }
+
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {

@@ -54,7 +54,7 @@ pub(crate) fn read(body: &str, kinds: &[ServedKind]) -> Result<Batch, ApiError> 
 fn target(value: &Value, kinds: &[ServedKind]) -> Result<ObjectTarget, ApiError> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (version, name) = (text("/apiVersion"), text("/kind"));
-    let kind = kinds.iter().find(|kind| kind.kind == name && kind.api_version() == version).copied();
+    let kind = kinds.iter().find(|kind| kind.written() == name && kind.api_version() == version).copied();
     let kind = kind.ok_or_else(|| ApiError::NotFound(format!("kind {name} of {version}")))?;
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let has_place = !name.is_empty() && (kind.scope == KindScope::Cluster) == namespace.is_empty();

@@ -57,7 +57,7 @@ pub(crate) fn item(item: Item) -> Value {
 pub(crate) fn list(kind: &ServedKind, items: Vec<Item>) -> Value {
     let newest = items.iter().map(|item| item.revision).max().unwrap_or(0);
     json!({
-        "kind": format!("{}List", kind.kind),
+        "kind": format!("{}List", kind.written()),
         "apiVersion": kind.api_version(),
         "metadata": { "resourceVersion": newest.to_string() },
         "items": items.into_iter().map(item).collect::<Vec<_>>(),
@@ -93,9 +93,9 @@ pub(crate) fn resources(kinds: &[ServedKind], group: &str, version: &str) -> Val
     let resource = |kind: &ServedKind| {
         json!({
             "name": kind.plural,
-            "singularName": kind.kind.to_ascii_lowercase(),
+            "singularName": kind.written().to_ascii_lowercase(),
             "namespaced": kind.scope == KindScope::Namespaced,
-            "kind": kind.kind,
+            "kind": kind.written(),
             "verbs": ["get", "list", "create", "update", "delete"],
         })
     };

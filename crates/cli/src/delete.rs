@@ -85,7 +85,7 @@ fn reference(doomed: &Doomed) -> Value {
     if doomed.kind.namespaced {
         metadata["namespace"] = doomed.namespace.as_str().into();
     }
-    json!({ "apiVersion": doomed.kind.api_version(), "kind": doomed.kind.kind, "metadata": metadata })
+    json!({ "apiVersion": doomed.kind.api_version(), "kind": doomed.kind.written(), "metadata": metadata })
 }
 
 fn doomed(args: &Delete, console: &mut Console) -> Result<Vec<Doomed>, Failure> {

@@ -34,9 +34,8 @@ fn pair(word: &str) -> Result<ObjectSelector, Failure> {
 
 /// The kind that a person means. `httproutes.gateway.networking.k8s.io`, as printed by `-o name`, works too.
 fn find_kind(text: &str) -> Result<&'static ObjectKind, Failure> {
-    let (short, group) = text.split_once('.').map_or((text, None), |(short, group)| (short, Some(group)));
-    let found = kinds::by_any(short).filter(|kind| group.is_none_or(|group| kind.group == group));
-    found.ok_or_else(|| {
+    kinds::by_any(text).ok_or_else(|| {
+        let short = text.split_once('.').map_or(text, |(short, _)| short);
         let known: Vec<&str> = kinds::ALL.iter().flat_map(|kind| [kind.plural, kind.singular]).collect();
         let hint = match api::suggest::nearest(short, &known) {
             Some(near) => format!("did you mean {near}?"),
@@ -49,9 +48,13 @@ fn find_kind(text: &str) -> Result<&'static ObjectKind, Failure> {
     })
 }
 
-/// The kinds that there are, for help texts.
+/// The kinds that there are, for help texts; one that is not meant by its plural alone with its group behind it.
 pub(crate) fn kinds_help() -> String {
-    let row = |kind: &ObjectKind| format!("  {:<22} {:<5} {}", kind.plural, kind.short.join(","), kind.doc);
+    let row = |kind: &ObjectKind| {
+        let is_meant = kinds::by_any(kind.plural).is_some_and(|meant| meant.kind == kind.kind);
+        let name = if is_meant { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) };
+        format!("  {name:<22} {:<5} {}", kind.short.join(","), kind.doc)
+    };
     let rows: Vec<String> = kinds::ALL.iter().map(row).collect();
     format!("Kinds:\n{}", rows.join("\n"))
 }

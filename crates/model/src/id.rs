@@ -151,12 +151,18 @@ pub struct Locality {
 /// An object that a user wrote, in the words of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectRef {
-    /// For example `HTTPRoute`.
+    /// For example `HTTPRoute`; see [`written_kind`].
     pub kind: Arc<str>,
     /// Empty for cluster-scoped kinds.
     pub namespace: Arc<str>,
     /// `metadata.name`.
     pub name: Arc<str>,
+}
+
+/// A kind as documents write it. Kinds of two groups may have one name; then that of one of them has its group behind
+/// it, as Kubernetes writes kinds with groups (`Gateway.networking.istio.io`), so that a kind means one thing.
+pub fn written_kind(kind: &str) -> &str {
+    kind.split_once('.').map_or(kind, |(written, _)| written)
 }
 
 impl ObjectRef {

@@ -23,6 +23,7 @@ mod policy_review;
 mod service;
 mod service_namespace;
 mod traffic_policy;
+mod unlowered;
 mod workload_group;
 mod workload_host;
 
@@ -235,4 +236,5 @@ units! {
     AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;
     PolicyReview, policy_review: policy_review::PolicyReviewUnit;
     MeshSettings, mesh_settings: mesh_settings::MeshSettingsUnit;
+    Unlowered, unlowered: unlowered::UnloweredUnit;
 }

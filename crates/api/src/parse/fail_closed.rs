@@ -9,6 +9,7 @@ use crate::meta::{DEFAULT_NAMESPACE, Meta};
 use crate::node::Node;
 use crate::object::Object;
 use crate::syntax::{is_label, is_subdomain};
+use model::id::written_kind;
 use model::{ObjectRef, Origin};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
 /// for a whole namespace: the one that the text names, else the default.
 pub(super) fn of_text(text: &str, origin: &Origin) -> Option<Object> {
     let is_named = |kind: &&ObjectKind| {
-        text.contains(kind.group) && values(text, "kind").any(|named| named == kind.kind)
+        text.contains(kind.group) && values(text, "kind").any(|named| named == kind.written())
     };
     let mut named = kinds::ALL.iter().filter(is_named);
     let (kind, spec) = named.find_map(|kind| Some((kind, kinds::fail_closed(kind, None)?)))?;
@@ -67,7 +68,7 @@ pub(super) fn of_text(text: &str, origin: &Origin) -> Option<Object> {
 pub(super) fn value(object: &Object) -> Value {
     let ObjectRef { kind, namespace, name } = &object.object;
     json!({
-        "apiVersion": object.api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace},
+        "apiVersion": object.api_version, "kind": written_kind(kind), "metadata": {"name": name, "namespace": namespace},
     })
 }
 

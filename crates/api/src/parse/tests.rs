@@ -178,7 +178,7 @@ fn every_document_of_the_corpus_parses_or_gives_a_finding() {
 
 /// Configurations by others, beside the repository. Where the check runs they must be there; a user's clone may
 /// lack them.
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     if root.is_dir() {
         return Some(root);

@@ -22,6 +22,11 @@ fn kinds_have_many_names() {
     check("svc a b", &["/api/v1/namespaces/n/services/a", "/api/v1/namespaces/n/services/b"]);
     check("svc/a ns/b", &["/api/v1/namespaces/n/services/a", "/api/v1/namespaces/b"]);
     check("meshsettings", &["/apis/leno.dev/v1alpha1/meshsettings"]);
+    let gateways = "/apis/gateway.networking.k8s.io/v1/namespaces/n/gateways";
+    check("gateway/a", &[&format!("{gateways}/a")]);
+    for word in ["gateways.networking.istio.io", "gateway.networking.istio.io", "gw"] {
+        check(word, &["/apis/networking.istio.io/v1/namespaces/n/gateways"]);
+    }
 }
 
 #[test]
@@ -39,6 +44,7 @@ fn names_are_printed_as_kubectl_does() {
     let of = |word: &str| display(parse(&[word.to_owned()]).unwrap()[0].kind, "x");
     assert_eq!(of("svc"), "service/x");
     assert_eq!(of("hr"), "httproute.gateway.networking.k8s.io/x");
+    assert_eq!(of("gw"), "gateway.networking.istio.io/x");
 }
 
 #[test]
@@ -46,4 +52,5 @@ fn help_has_a_line_for_each_kind() {
     let help = kinds_help();
     assert_eq!(help.lines().count(), 1 + kinds::ALL.len());
     assert!(help.contains("\n  services               svc   A name and ports for"), "{help}");
+    assert!(help.contains("\n  gateways.networking.istio.io gw    "), "{help}");
 }

@@ -1,6 +1,8 @@
 //! Whatever happens in whatever order: the outcome is that of the final state, and nobody concerned is
 //! forgotten on the way.
 
+mod istio;
+
 use super::*;
 use model::trust::TrustBundle;
 use proptest::prelude::*;
@@ -10,8 +12,11 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 14;
+const DOCUMENTS: u8 = 17;
 const SORTS: u8 = DOCUMENTS + 5;
+const WORKLOADS: u8 = DOCUMENTS;
+const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
+const TRUST: u8 = DOCUMENTS + 2;
 const SLOTS: u8 = 3;
 const VARIANTS: u8 = 6;
 
@@ -201,6 +206,9 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         10 => backend(slot, content),
         11 => traffic(slot, content),
         12 => peer_authentication(slot, content),
+        13 => istio::virtual_service(slot, content),
+        14 => istio::destination_rule(slot, content),
+        15 => istio::beside(slot, content),
         _ => beside(slot, content),
     }
 }
@@ -210,7 +218,8 @@ fn every_kind_is_among_the_documents() {
     let all = (0..DOCUMENTS).flat_map(|sort| (0..SLOTS).map(move |slot| document(sort, slot, 1)));
     let all: String = all.collect();
     for kind in api::kinds::ALL {
-        assert!(all.contains(&format!("kind: {}\n", kind.kind)), "{} is never changed here", kind.kind);
+        let start = format!("apiVersion: {}\nkind: {}\n", kind.api_version(), kind.written());
+        assert!(all.contains(&start), "{} is never changed here", kind.kind);
     }
 }
 
@@ -230,7 +239,7 @@ fn change((sort, slot, variant): Step) -> WorldChange {
     let (gone, content) = (variant == 0, variant.max(1));
     let document = match sort {
         0..DOCUMENTS => document(sort, slot, content),
-        14 | 15 => {
+        WORKLOADS | MORE_WORKLOADS => {
             let (uid, namespace) = (format!("w{slot}{}", content % 2), pick(&["a", "a", "b"], slot));
             let state = if content > 3 { EndpointState::Draining } else { EndpointState::Ready };
             return match gone {
@@ -238,7 +247,7 @@ fn change((sort, slot, variant): Step) -> WorldChange {
                 false => WorldChange::Workload(workload(&uid, namespace, &format!("g{slot}"), state)),
             };
         }
-        16 => {
+        TRUST => {
             let domain = TrustDomain::parse("leno.test").unwrap();
             let bundle = TrustBundle { trust_domain: domain, roots: vec![vec![content]] };
             return WorldChange::Trust(if gone { Vec::new() } else { vec![bundle] });

@@ -1,0 +1,117 @@
+//! Istio `DestinationRule`: how a host's endpoints are used, and which of them are a subset by their labels.
+//!
+//! What it says of the use of endpoints is in `destination_rule/policy.rs`.
+
+mod policy;
+
+pub use policy::{
+    ClientTlsMode, ClientTlsSpec, DestinationBalancerSpec, DestinationHashSpec, DestinationPolicySpec,
+    PortNumberSpec, PortPolicySpec, SimpleBalancerSpec,
+};
+
+use super::{ISTIO_NETWORKING_GROUP, KindSpec, ObjectKind};
+use crate::decode::{Unsupported, UnsupportedField};
+use crate::fields::visibility;
+use crate::ignored::IgnoredField;
+use crate::meta::Meta;
+use crate::syntax;
+use crate::validation::ValidationReport;
+use model::Code;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashSet};
+
+/// `DestinationRule` `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationRuleSpec {
+    /// Of a service; a name of one label is a Service of the rule's namespace.
+    pub host: String,
+    /// For all of it.
+    #[serde(default)]
+    pub traffic_policy: Option<Box<DestinationPolicySpec>>,
+    /// Parts of it.
+    #[serde(default)]
+    pub subsets: Vec<SubsetSpec>,
+    /// For whose calls; absent: everybody's.
+    #[serde(default)]
+    pub export_to: Vec<String>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub workload_selector: Option<Unsupported>,
+    /// Line of `spec`.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+/// `subsets[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubsetSpec {
+    /// Unique in the rule.
+    pub name: String,
+    /// All must be on the workload; empty: all workloads are in it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Before that of the rule, by field.
+    #[serde(default)]
+    pub traffic_policy: Option<Box<DestinationPolicySpec>>,
+    /// Line in the file.
+    #[serde(rename = "$line", default)]
+    pub line: u32,
+}
+
+const SUBSETS_MAX: usize = 64;
+
+impl KindSpec for DestinationRuleSpec {
+    const KIND: ObjectKind = ObjectKind {
+        kind: "DestinationRule",
+        plural: "destinationrules",
+        singular: "destinationrule",
+        short: &["dr"],
+        group: ISTIO_NETWORKING_GROUP,
+        versions: &["v1", "v1beta1", "v1alpha3"],
+        namespaced: true,
+        doc: "Subsets of a service, and how its endpoints are used (Istio)",
+        columns: &[("HOST", "spec.host"), ("SUBSETS", "spec.subsets[].name")],
+    };
+    const IGNORED: &'static [IgnoredField] = policy::IGNORED;
+    const UNSUPPORTED: &'static [UnsupportedField] = policy::UNSUPPORTED;
+
+    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+        if !visibility::is_istio_host(&self.host) {
+            let fix =
+                "write the host of a service, for example `reviews` or `reviews.shop.svc.cluster.local`";
+            report.bad("spec.host", &format!("cannot be `{}`", self.host), fix);
+        }
+        visibility::check_export_to(&self.export_to, "spec.exportTo", report);
+        if let Some(policy) = &self.traffic_policy {
+            policy.check("spec.trafficPolicy", report);
+        }
+        report.at_most("spec.subsets", self.subsets.len(), SUBSETS_MAX);
+        let mut names = HashSet::new();
+        for (index, subset) in self.subsets.iter().enumerate() {
+            let at = format!("spec.subsets[{index}]");
+            let name = format!("{at}.name");
+            // As Istio has it: a part of a cluster's name.
+            if subset.name.is_empty() {
+                report.refuse(Code::MissingField, &name, "is empty", "name the subset");
+            } else if !syntax::is_label(&subset.name.to_ascii_lowercase()) {
+                let fix = "use at most 63 letters, digits and `-`";
+                report.bad(&name, &format!("cannot be `{}`", subset.name), fix);
+            }
+            if !names.insert(&subset.name) {
+                report.bad(&name, &format!("`{}` occurs twice", subset.name), "use another name");
+            }
+            report.labels(&format!("{at}.labels"), &subset.labels);
+            if let Some(policy) = &subset.traffic_policy {
+                policy.check(&format!("{at}.trafficPolicy"), report);
+            }
+        }
+        if self.traffic_policy.is_none() && self.subsets.is_empty() {
+            report.no_effect("spec", "says nothing of its host", "add `trafficPolicy` or `subsets`");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
