@@ -6,6 +6,7 @@
 
 use crate::address::{MeshPrefix, PORT_SSH};
 use crate::authz::Cidr;
+use crate::port_list::{self, PortListError, SKIP_INBOUND_PORTS, SKIP_OUTBOUND_PORTS};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,7 +16,13 @@ use std::str::FromStr;
 const ENTRIES_MAX: usize = 256;
 
 /// What annotations of Istio's begin with.
-pub const ANNOTATION_PREFIX: &str = "traffic.sidecar.istio.io/";
+const ANNOTATION_PREFIX: &str = "traffic.sidecar.istio.io/";
+
+/// Whether an annotation of a workload is about capture.
+pub fn is_about_capture(annotation: &str) -> bool {
+    annotation.starts_with(ANNOTATION_PREFIX)
+        || [SKIP_INBOUND_PORTS, SKIP_OUTBOUND_PORTS].contains(&annotation)
+}
 
 /// What is captured. The default: everything, but for SSH inbound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +73,9 @@ pub enum ScopeError {
     /// A list is too long.
     #[error("a list of {0} entries; at most {ENTRIES_MAX} are taken")]
     TooMany(usize),
+    /// A list of Linkerd's.
+    #[error(transparent)]
+    Ports(#[from] PortListError),
     /// An annotation has a value without a reading.
     #[error("{name}: {cause}")]
     Annotation {
@@ -262,7 +272,7 @@ impl CaptureScope {
         Ok(scope)
     }
 
-    /// Takes in annotations of a workload with Istio's names; others are none of ours.
+    /// Takes in annotations of a workload with Istio's or Linkerd's names; others are none of ours.
     ///
     /// # Errors
     /// The first one without a reading; nothing of the others is lost, but the scope should not be used.
@@ -271,8 +281,19 @@ impl CaptureScope {
         annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), ScopeError> {
         for (name, value) in annotations {
-            let Some(what) = name.strip_prefix(ANNOTATION_PREFIX) else { continue };
-            self.annotate_one(what, value)
+            let annotated = match name {
+                SKIP_INBOUND_PORTS => port_list::parse(value)
+                    .map(|mut ports| self.exclude_inbound_ports.append(&mut ports))
+                    .map_err(ScopeError::from),
+                SKIP_OUTBOUND_PORTS => port_list::parse(value)
+                    .map(|mut ports| self.exclude_outbound_ports.append(&mut ports))
+                    .map_err(ScopeError::from),
+                _ => match name.strip_prefix(ANNOTATION_PREFIX) {
+                    Some(what) => self.annotate_one(what, value),
+                    None => Ok(()),
+                },
+            };
+            annotated
                 .map_err(|cause| ScopeError::Annotation { name: name.to_owned(), cause: Box::new(cause) })?;
         }
         Ok(())

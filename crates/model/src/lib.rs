@@ -22,6 +22,7 @@ pub mod mtls;
 pub mod names;
 pub mod observed;
 pub mod origin;
+pub mod port_list;
 pub mod probe;
 pub mod reason;
 pub mod resource;

@@ -7,6 +7,7 @@ pub(crate) mod downstream;
 pub(crate) mod eastwest;
 pub(crate) mod exchange;
 pub(crate) mod filters;
+pub(crate) mod first_speaker;
 pub(crate) mod http;
 pub(crate) mod inbound;
 pub(crate) mod policy;
@@ -15,7 +16,7 @@ pub(crate) mod tcp;
 mod tests;
 
 use crate::accept::original_destination;
-use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, detect};
+use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
 use crate::lookup::{Found, Unavailable};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
@@ -147,16 +148,12 @@ async fn serve_service(
     };
     let side = DownstreamSide::Application { host: entry.service.host.clone(), port };
     let downstream = Downstream::new(worker, address, side, None, drain);
-    let wait = match target.protocol {
+    let served = match target.protocol {
         Protocol::Tcp => return tcp::serve(downstream, stream, &target).await,
-        Protocol::Http1 | Protocol::Http2 => FIRST_BYTES_TIMEOUT,
-        Protocol::Undeclared => SNIFF_TIMEOUT,
+        Protocol::Http1 | Protocol::Http2 => detect(stream, FIRST_BYTES_TIMEOUT).await.ok(),
+        Protocol::Undeclared => tcp::serve_unless_http(&downstream, stream, &target).await,
     };
-    let Ok((detected, stream)) = detect(stream, wait).await else { return };
-    let is_unknown = matches!(detected, Detected::Opaque | Detected::Silent);
-    if is_unknown && target.protocol == Protocol::Undeclared {
-        return tcp::serve(downstream, stream, &target).await;
-    }
+    let Some((detected, stream)) = served else { return };
     // The local application can hurt only itself.
     let options = ServerOptions {
         budget: Some(downstream.budget(SHARED_HELD_BYTES_MAX)),

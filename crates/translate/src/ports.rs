@@ -1,14 +1,41 @@
-//! What a port of a service speaks: Kubernetes' rules for `appProtocol`, Istio's for names and known ports.
+//! What a port of a service speaks: Kubernetes' rules for `appProtocol`, Istio's for names, Linkerd's for opaque ports.
 
 use api::fields::port::{ServicePortSpec, TargetPort};
+use model::port_list;
 use model::service::{Protocol, ServicePort};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Where servers speak first: one that waits for the client's first bytes to tell what it speaks would make
-/// both wait. Istio takes the same ones for TCP unless they say otherwise: SMTP, DNS, MySQL, MongoDB.
-const SERVER_FIRST: &[u16] = &[25, 53, 3306, 27017];
+/// Ports of a Service that are opaque.
+pub(crate) enum OpaquePorts {
+    /// Those that are known for it, where nothing declares them.
+    Default,
+    /// These, whatever they are declared as, and no others by number alone.
+    Listed(BTreeSet<u16>),
+}
+
+impl OpaquePorts {
+    /// What annotations say.
+    pub(crate) fn annotated(annotations: &BTreeMap<String, String>) -> Self {
+        let listed = annotations.get(port_list::OPAQUE_PORTS).and_then(|list| port_list::parse(list).ok());
+        listed.map_or(Self::Default, Self::Listed)
+    }
+
+    /// What a declared or undeclared port speaks.
+    fn protocol(&self, port: u16, declared: Option<Protocol>) -> Protocol {
+        let is_opaque = match self {
+            Self::Default => declared.is_none() && port_list::OPAQUE_DEFAULT.contains(&port),
+            Self::Listed(ports) => ports.contains(&port),
+        };
+        if is_opaque { Protocol::Tcp } else { declared.unwrap_or(Protocol::Undeclared) }
+    }
+}
 
 /// `None` for what the mesh does not carry. `local`: the port of the local service behind a global one.
-pub(crate) fn service_port(port: &ServicePortSpec, local: Option<&ServicePort>) -> Option<ServicePort> {
+pub(crate) fn service_port(
+    port: &ServicePortSpec,
+    local: Option<&ServicePort>,
+    opaque: &OpaquePorts,
+) -> Option<ServicePort> {
     if !port.is_tcp() {
         return None;
     }
@@ -21,12 +48,11 @@ pub(crate) fn service_port(port: &ServicePortSpec, local: Option<&ServicePort>) 
         .unwrap_or(port.port);
     // An `appProtocol` that is not known is another implementation's hint and says nothing here.
     let declared = port.app_protocol.as_deref().and_then(protocol_of_hint).or_else(|| protocol_of_name(name));
-    let known = || SERVER_FIRST.contains(&port.port).then_some(Protocol::Tcp);
-    let protocol = declared.or(local.map(|local| local.protocol)).or_else(known);
+    let declared = declared.or(local.map(|local| local.protocol));
     Some(ServicePort {
         port: port.port,
         target_port,
-        protocol: protocol.unwrap_or(Protocol::Undeclared),
+        protocol: opaque.protocol(port.port, declared),
         name: name.into(),
     })
 }

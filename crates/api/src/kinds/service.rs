@@ -7,6 +7,7 @@ use crate::ignored::{self, IgnoredField};
 use crate::meta::{Meta, NameSyntax};
 use crate::validation::ValidationReport;
 use model::Code;
+use model::port_list::{self, OPAQUE_PORTS};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
@@ -107,7 +108,11 @@ impl KindSpec for ServiceSpec {
     // It is a label of a DNS name.
     const NAME_SYNTAX: NameSyntax = NameSyntax::Label;
 
-    fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
+    fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
+        if let Some(Err(error)) = meta.annotations.get(OPAQUE_PORTS).map(|list| port_list::parse(list)) {
+            let cause = format!("has `{OPAQUE_PORTS}`, which has no reading: {error}");
+            report.bad("metadata.annotations", &cause, "list ports of the Service, as in `3306,8000-8010`");
+        }
         if self.service_type == Some(ServiceType::ExternalName) {
             let fix = "describe the destination as a Backend (leno.dev/v1alpha1) with its addresses instead";
             report.unsupported("spec.type", "type ExternalName", fix);

@@ -11,7 +11,8 @@ use crate::decode::Ignored;
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
 use crate::validation::ValidationReport;
-use model::capture_scope::{ANNOTATION_PREFIX, CaptureScope, ScopeError};
+use model::capture_scope::{CaptureScope, ScopeError, is_about_capture};
+use model::port_list::OPAQUE_PORTS;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -85,7 +86,7 @@ impl KindSpec for WorkloadGroupSpec {
 pub struct GroupMetadata {
     /// What services and policies select by.
     pub labels: BTreeMap<String, String>,
-    /// Those of Istio's about capture reach the hosts (`capture_scope`); others are ignored, with a warning.
+    /// Those of Istio's and Linkerd's about capture reach the hosts (`capture_scope`); others are ignored, with a warning.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -93,13 +94,18 @@ impl GroupMetadata {
     /// The annotations about capture.
     pub fn capture(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        all.filter(|(name, _)| name.starts_with(ANNOTATION_PREFIX))
+        all.filter(|(name, _)| is_about_capture(name))
     }
 
     fn check_annotations(&self, report: &mut ValidationReport<'_>) {
         let path = "spec.metadata.annotations";
         for (name, value) in &self.annotations {
-            if !name.starts_with(ANNOTATION_PREFIX) {
+            if name == OPAQUE_PORTS {
+                let cause = "has no effect here: callers look at the Service";
+                report.entry_without_effect(path, name, cause, "write it as an annotation of the Service");
+                continue;
+            }
+            if !is_about_capture(name) {
                 report.entry_without_effect(
                     path,
                     name,

@@ -180,3 +180,19 @@ fn mesh_only_addresses_are_captured_unless_they_are_excluded() {
     assert!(!takes("10.0.0.0/8", "", "fd4c:656e:6f00::f001:203"), "the /48 of another mesh");
     assert!(!takes("10.0.0.0/8", "", "192.0.2.1"));
 }
+
+#[test]
+fn linkerds_annotations_leave_ports_alone() {
+    let mut scope = CaptureScope::default();
+    let asked = [
+        ("config.linkerd.io/skip-inbound-ports", "4222,7000-7002"),
+        ("config.linkerd.io/skip-outbound-ports", "25"),
+        ("config.linkerd.io/proxy-cpu-limit", "none of ours"),
+    ];
+    scope.annotate(asked).unwrap();
+    assert!([4222, 7000, 7001, 7002].iter().all(|port| !scope.takes_inbound(*port)));
+    assert!(scope.takes_inbound(7003));
+    assert_eq!(scope.exclude_outbound_ports, [25].into());
+    let told = scope.annotate([("config.linkerd.io/skip-inbound-ports", "all")]).unwrap_err().to_string();
+    assert!(told.starts_with("config.linkerd.io/skip-inbound-ports: `all` is neither a port"), "{told}");
+}

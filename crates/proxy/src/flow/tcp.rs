@@ -1,9 +1,11 @@
 //! The life of an opaque connection that leaves an application: to a service through the mesh, or straight
 //! to where it was going when that is outside the mesh.
 
+use crate::detect::{Detected, Sniffer};
 use crate::failure::Failure;
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
+use crate::flow::first_speaker::{FirstSpeaker, first_speaker};
 use crate::observe::{Direction, Security, TcpRecord};
 use crate::peer::Peer;
 use crate::upstream::attempts::Begun;
@@ -16,6 +18,7 @@ use decide::authz::{Denial, DryRun};
 use model::{Hostname, Reason};
 use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -60,6 +63,12 @@ impl TcpConnection {
     /// Tells that it never came to be, or was refused.
     pub(crate) fn refused(&self, reason: Reason) {
         self.downstream.worker.recorder.tcp(&self.record(Some(reason), 0, 0));
+    }
+
+    /// The same, with the policies that denied it.
+    pub(crate) fn denied(mut self, failure: Failure) {
+        self.denial = failure.denial;
+        self.refused(failure.reason);
     }
 
     /// Carries bytes both ways until the end, or until `cut` says why not any longer, and tells of it.
@@ -166,6 +175,35 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl ChunkIo, 
             connection.refused(reason);
         }
     }
+}
+
+/// Opaque bytes to a service of which nobody says what it speaks. A client that turns out to speak HTTP before the server
+/// has said anything is given back: its requests are for others to serve.
+pub(crate) async fn serve_unless_http<I: ChunkIo>(
+    downstream: &Rc<Downstream>,
+    stream: I,
+    target: &Target,
+) -> Option<(Detected, Prefixed<I>)> {
+    let mut connection = TcpConnection::begin(downstream, Direction::Outbound);
+    connection.attempts.set_service(&target.entry);
+    let mut down = Sniffer::new(stream);
+    let opening = async {
+        let OpenTunnel { io, peer, active } = downstream.worker.upstream.open(target, &connection).await?;
+        Ok((io, (peer, active)))
+    };
+    match first_speaker(&mut down, opening, pin!(pending()), TCP_IDLE_MAX).await {
+        FirstSpeaker::Http(detected) => return Some((detected, down.into_io())),
+        FirstSpeaker::Opaque(up, (peer, active)) => {
+            connection.peer = peer;
+            connection.carry(down.into_io(), up, pending()).await;
+            drop(active);
+        }
+        FirstSpeaker::Nobody(failure) => {
+            connection.attempts.forget_endpoint();
+            connection.refused(failure.reason);
+        }
+    }
+    None
 }
 
 /// To an address outside the mesh, as it is.

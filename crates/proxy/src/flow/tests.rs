@@ -25,4 +25,5 @@ mod sizes;
 mod streams;
 mod threads;
 mod tunnel;
+mod undeclared;
 mod upstream;

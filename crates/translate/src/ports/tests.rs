@@ -1,4 +1,4 @@
-use super::service_port;
+use super::{OpaquePorts, service_port};
 use api::fields::port::{PortProtocol, ServicePortSpec, TargetPort};
 use model::service::Protocol::{self, Http1, Http2, Tcp, Undeclared};
 
@@ -8,7 +8,8 @@ fn port(name: &str, hint: &str, number: u16) -> ServicePortSpec {
 }
 
 fn check(name: &str, hint: &str, number: u16, expected: Protocol) {
-    let found = service_port(&port(name, hint, number), None).map(|port| port.protocol);
+    let found = service_port(&port(name, hint, number), None, &OpaquePorts::Default);
+    let found = found.map(|port| port.protocol);
     assert_eq!(found, Some(expected), "name `{name}`, appProtocol `{hint}`, port {number}");
 }
 
@@ -82,7 +83,26 @@ fn where_servers_speak_first_nobody_waits_for_the_client() {
         check("http", "", number, Http1);
         check("", "kubernetes.io/h2c", number, Http2);
     }
-    check("", "", 5432, Undeclared);
+    for number in [587, 4444, 5432, 6379, 9300, 11211] {
+        check("", "", number, Tcp);
+        check("http", "", number, Http1);
+    }
+}
+
+#[test]
+fn an_annotation_lists_what_is_opaque_instead() {
+    let annotations = [("config.linkerd.io/opaque-ports".to_owned(), "80,9000-9001".to_owned())].into();
+    let opaque = OpaquePorts::annotated(&annotations);
+    for (name, number, expected) in [
+        ("http", 80, Tcp),
+        ("", 9001, Tcp),
+        ("", 9002, Undeclared),
+        ("", 3306, Undeclared),
+        ("mysql", 3306, Tcp),
+    ] {
+        let found = service_port(&port(name, "", number), None, &opaque).map(|port| port.protocol);
+        assert_eq!(found, Some(expected), "{name} {number}");
+    }
 }
 
 #[test]
@@ -90,16 +110,21 @@ fn a_global_port_takes_from_the_local_one_what_it_does_not_say() {
     let local = service_port(
         &ServicePortSpec { target_port: Some(TargetPort::Number(8080)), ..port("http", "", 80) },
         None,
+        &OpaquePorts::Default,
     );
     let global = |name: &str, hint: &str| {
-        let found = service_port(&port(name, hint, 80), local.as_ref());
+        let found = service_port(&port(name, hint, 80), local.as_ref(), &OpaquePorts::Default);
         found.map(|port| (port.target_port, port.protocol))
     };
     assert_eq!(global("", ""), Some((8080, Http1)));
     assert_eq!(global("", "mycompany.com/x"), Some((8080, Http1)));
     assert_eq!(global("grpc", ""), Some((8080, Http2)));
     assert_eq!(
-        service_port(&ServicePortSpec { protocol: Some(PortProtocol::Udp), ..port("http", "", 80) }, None),
+        service_port(
+            &ServicePortSpec { protocol: Some(PortProtocol::Udp), ..port("http", "", 80) },
+            None,
+            &OpaquePorts::Default
+        ),
         None
     );
 }

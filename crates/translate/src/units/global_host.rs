@@ -3,7 +3,7 @@
 use super::global_service::{global_service, hosts, winner};
 use super::host::{CompiledHost, endpoints_touch, entry_touches, slices, union};
 use super::{Unit, WorldReader};
-use crate::ports::service_port;
+use crate::ports::{OpaquePorts, service_port};
 use crate::slices::Slices;
 use api::{Object, Spec};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
@@ -33,7 +33,8 @@ impl Unit for GlobalHostUnit {
         let local: Vec<ServicePort> = union(services.iter().flat_map(|entry| &entry.service.ports));
         let ports = if !spec.ports.is_empty() {
             let of_local = |port: u16| local.iter().find(|local| local.port == port);
-            spec.ports.iter().filter_map(|port| service_port(port, of_local(port.port))).collect()
+            let opaque = OpaquePorts::annotated(&object.meta.annotations);
+            spec.ports.iter().filter_map(|port| service_port(port, of_local(port.port), &opaque)).collect()
         } else if !local.is_empty() {
             local
         } else {

@@ -5,7 +5,7 @@ use super::host::{CompiledHost, endpoints_touch, entry_touches, find_host, servi
 use super::inbound::hosts_of;
 use super::workload_group::{CompiledGroup, groups_selected};
 use super::{Topic, Unit, WorldReader};
-use crate::ports::service_port;
+use crate::ports::{OpaquePorts, service_port};
 use crate::slices::Slices;
 use crate::world::inputs::{JoinedWorkload, LocalCluster, Pair};
 use api::kinds::service::ServiceSpec;
@@ -32,7 +32,8 @@ impl Unit for ServiceUnit {
     /// `None` without a TCP port.
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<CompiledHost> {
         let (object, spec) = own(key, read)?;
-        let ports = spec.ports.iter().filter_map(|port| service_port(port, None)).collect();
+        let opaque = OpaquePorts::annotated(&object.meta.annotations);
+        let ports = spec.ports.iter().filter_map(|port| service_port(port, None, &opaque)).collect();
         let mut entry = CompiledHost::new(object, &service_host(key)?, ports)?;
         entry.groups = groups_selected(&key.0, &spec.selector, read);
         Some(entry)

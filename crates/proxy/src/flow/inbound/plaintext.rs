@@ -2,9 +2,9 @@
 //! (PERMISSIVE, DISABLE), it is served like any other: same filters, policies and records, and nobody has an identity.
 //! All others are refused.
 
-use super::local::{relay_opaque, serve_detected};
+use super::local::{relay_opaque, serve_detected, serve_unless_http};
 use crate::accept::original_destination;
-use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, SNIFF_TIMEOUT, detect};
+use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
 use crate::flow::EDGE_STREAMS_MAX;
 use crate::flow::arrival::{InboundTarget, arrive_in_plaintext};
 use crate::flow::downstream::{Downstream, DownstreamSide};
@@ -61,16 +61,16 @@ pub(crate) async fn serve(
         let side = DownstreamSide::plaintext(target.clone(), address);
         Downstream::new(&worker, address, side, None, drain.clone())
     };
-    let is_declared = target.local.protocol != Protocol::Undeclared;
-    if target.local.protocol == Protocol::Tcp {
-        return relay_opaque(&to(&target), &target, stream, None).await;
-    }
-    let wait = if is_declared { FIRST_BYTES_TIMEOUT } else { SNIFF_TIMEOUT };
-    let Ok((detected, stream)) = detect(stream, wait).await else { return };
-    if is_declared && detected == Detected::Silent {
+    let served = match target.local.protocol {
+        Protocol::Http1 | Protocol::Http2 => detect(stream, FIRST_BYTES_TIMEOUT).await.ok(),
+        Protocol::Tcp => return relay_opaque(&to(&target), &target, stream, None).await,
+        Protocol::Undeclared => serve_unless_http(&to(&target), &target, stream).await,
+    };
+    let Some((detected, stream)) = served else { return };
+    if detected == Detected::Silent {
         return worker.recorder.refused(address, Reason::HeaderTimeout);
     }
-    if !is_declared && detected == Detected::Http2 {
+    if target.local.protocol == Protocol::Undeclared && detected == Detected::Http2 {
         // Where nothing is declared, the application is expected to speak what its caller does.
         target.app_protocol = AppProtocol::Http2;
     }

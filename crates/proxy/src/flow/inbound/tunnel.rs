@@ -1,9 +1,8 @@
 //! CONNECT at the callee: opaque bytes to a port of the application. Bytes for a port on which HTTP is detected
 //! are parsed and authorised as HTTP, or policy would be bypassed.
 
-use super::local::{carry, filters, serve_detected};
+use super::local::{carry, filters, serve_detected, serve_unless_http};
 use super::{dry_run_connect, may_connect};
-use crate::detect::{SNIFF_TIMEOUT, detect};
 use crate::failure::{Failure, ReplyTo};
 use crate::flow::arrival::{InboundTarget, arrive};
 use crate::flow::downstream::Downstream;
@@ -85,10 +84,10 @@ fn needs_http(policy: &Arc<Policy>) -> bool {
 
 /// HTTP in a tunnel; what turns out to be none is judged as opaque.
 async fn serve_inside(downstream: Rc<Downstream>, target: InboundTarget, tunnel: Tunnel) {
-    let Ok((detected, io)) = detect(tunnel, SNIFF_TIMEOUT).await else { return };
+    let inner = downstream.inside(target.clone());
+    let Some((detected, io)) = serve_unless_http(&inner, &target, tunnel).await else { return };
     // One connection of an application; its own proxy has looked at none of it.
     let budget = downstream.budget(HELD_BYTES_MAX);
     let options = ServerOptions { budget: Some(budget), ..downstream.waits() };
-    let inner = downstream.inside(target.clone());
     serve_detected(&inner, &target, detected, io, &options).await;
 }

@@ -64,8 +64,9 @@ fn a_route_on_a_tcp_port_is_told_that_it_has_no_effect() {
     check(tcp, global, &["each port of parent GlobalService/db.default"]);
     check(tcp, &format!("{service}, port: 5432"), &["port 5432 of parent Service/db.default"]);
     check("{name: http, port: 5432}", service, &[]);
-    // An undeclared one may turn out to be HTTP.
-    check("{port: 5432}", global, &[]);
+    // An undeclared one may turn out to be HTTP, but one of a database's own number does not.
+    check("{port: 5433}", global, &[]);
+    check("{port: 5432}", global, &["each port of parent GlobalService/db.default"]);
     let both = "{name: tcp, port: 5432}, {name: http, port: 80}";
     check(both, service, &[]);
     check(both, &format!("{service}, port: 80"), &[]);
