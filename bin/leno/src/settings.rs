@@ -160,6 +160,19 @@ impl Given<'_> {
         }
     }
 
+    /// Whether Kubernetes has set it, because there is a Service of such a name (`leno-control`) in the namespace.
+    fn is_service_link(&self, variable: &str) -> bool {
+        let names = self.variables.iter().filter_map(|name| name.to_str());
+        names.filter_map(|name| name.strip_suffix(SERVICE_HOST)).any(|service| {
+            variable.strip_prefix(service).is_some_and(|end| match end {
+                "_PORT" => true,
+                _ => SERVICE_ENDS
+                    .iter()
+                    .any(|known| if known.ends_with('_') { end.starts_with(known) } else { end == *known }),
+            })
+        })
+    }
+
     /// A variable that was misspelt would be ignored without a word.
     fn check_variables(&self, command: &Command) -> Result<(), SettingsError> {
         let known = |variable: &str| {
@@ -169,6 +182,7 @@ impl Given<'_> {
         for variable in self.variables.iter().filter_map(|name| name.to_str()) {
             if let Some(rest) = variable.strip_prefix(&self.prefix)
                 && !known(variable)
+                && !self.is_service_link(variable)
             {
                 return Err(SettingsError::UnknownVariable {
                     variable: variable.into(),
@@ -180,6 +194,11 @@ impl Given<'_> {
         Ok(())
     }
 }
+
+/// Ends of the names that Kubernetes gives the variables about a Service (`enableServiceLinks` of a Pod). The first is
+/// there for each Service.
+const SERVICE_HOST: &str = "_SERVICE_HOST";
+const SERVICE_ENDS: [&str; 4] = [SERVICE_HOST, "_SERVICE_PORT", "_SERVICE_PORT_", "_PORT_"];
 
 fn value_behind(argument: Option<&OsString>, at: usize) -> Option<&OsStr> {
     // What is before it is ASCII. A name of a file that is no text can be given as a word of its own.

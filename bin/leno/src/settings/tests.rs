@@ -56,6 +56,13 @@ fn a_variable_counts_before_the_file() {
     check(WEST, "listen: 10.0.0.1:1\n", &["LENO_CONTROL_LISTEN", "PATH"], "|[::]:15012|");
     check(WEST, "", &["LENO_CONTROL_LISTNE"], "LENO_CONTROL_LISTNE: `leno control` has no option --listne");
     check(WEST, "", &["LENO_MANAGER_LISTNE", "LENO_SERVER"], "west|");
+    // Kubernetes sets these for a Service `leno-control`, and no others.
+    let links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_XDS", "PORT", "PORT_15012_TCP_ADDR"];
+    let links = links.map(|end| format!("LENO_CONTROL_{end}"));
+    let links: Vec<&str> = links.iter().map(String::as_str).collect();
+    check(WEST, "", &links, "west|");
+    check(WEST, "", &["LENO_CONTROL_PORT"], "LENO_CONTROL_PORT: `leno control` has no option --port");
+    check(WEST, "", &["LENO_CONTROL_SERVICE_HOST", "LENO_CONTROL_LISTNE"], "no option --listne");
 }
 
 #[test]
