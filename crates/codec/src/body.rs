@@ -17,6 +17,7 @@ use crate::error::BoxError;
 use crate::http1;
 use crate::http2::recv::RecvBody;
 use crate::reply::ResetCode;
+use crate::stream::Tunnel;
 
 /// A body of a request or a response.
 pub struct Body {
@@ -32,6 +33,8 @@ enum Kind {
     Http1(http1::recv::Http1Body),
     H2(RecvBody),
     Other(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
+    /// No bytes of a body, but of what comes behind it.
+    Tunnel(Box<Tunnel>),
 }
 
 /// Sees a body pass.
@@ -97,6 +100,22 @@ impl Body {
         Body { kind: Kind::Other(Box::pin(body)), watch: None, budget: None }
     }
 
+    /// Of an answer that changed the protocol: no body, but bytes both ways behind it.
+    pub(crate) fn tunnel(tunnel: Tunnel) -> Self {
+        Body { kind: Kind::Tunnel(Box::new(tunnel)), watch: None, budget: None }
+    }
+
+    /// What comes behind an answer that changed the protocol, once. Nothing is left of the body then.
+    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match std::mem::replace(&mut self.kind, Kind::Empty) {
+            Kind::Tunnel(tunnel) => Some(*tunnel),
+            kind => {
+                self.kind = kind;
+                None
+            }
+        }
+    }
+
     pub(crate) fn http1(body: http1::recv::Http1Body) -> Self {
         Body { kind: Kind::Http1(body), watch: None, budget: None }
     }
@@ -142,7 +161,7 @@ impl Body {
     /// Whether nothing more will come.
     pub fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Tunnel(_) => true,
             Kind::Full(_) => false,
             Kind::Http1(body) => body.is_end_stream(),
             Kind::H2(body) => body.is_end_stream(),
@@ -248,7 +267,7 @@ impl Body {
 
     fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Tunnel(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
@@ -297,7 +316,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Tunnel(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Http1(body) => body.size_hint(),
             Kind::H2(body) => body.size_hint(),
@@ -346,6 +365,7 @@ impl fmt::Debug for Body {
             Kind::Http1(_) => "http1",
             Kind::H2(_) => "http2",
             Kind::Other(_) => "boxed",
+            Kind::Tunnel(_) => "tunnel",
         };
         write!(f, "Body({kind})")
     }

@@ -10,6 +10,7 @@
 pub mod body; // one body for both versions
 mod budget; // what a connection makes us hold
 mod interim; // 1xx
+mod upgrade; // to another protocol
 mod error; // why serving or sending failed
 pub mod headers; // hop-by-hop and protected names
 mod options; // limits with names
@@ -39,3 +40,4 @@ pub use options::{
 pub use reply::{Reply, ResetCode, TunnelRun};
 pub use sniff::{HTTP2_PREFACE, Sniff, sniff};
 pub use stream::{BoxIo, Io, Prefixed, Tunnel};
+pub use upgrade::{NoProtocol, Upgrade};

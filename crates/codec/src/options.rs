@@ -104,6 +104,9 @@ pub struct ServerOptions {
     pub max_frame_bytes: u32,
     /// [`SEND_BUFFER_BYTES_MAX`].
     pub max_send_buffer_bytes: usize,
+    /// Whether requests may ask for another protocol ([`crate::Upgrade`]). If not, HTTP/1 ignores that and HTTP/2 does
+    /// not offer it.
+    pub takes_upgrades: bool,
     /// What a connection may make us hold; HTTP/2 only. `None`: [`HELD_BYTES_MAX`], and nobody is told when it runs
     /// out.
     pub budget: Option<Rc<Budget>>,
@@ -129,6 +132,7 @@ impl Default for ServerOptions {
             connection_window: CONNECTION_WINDOW_BYTES,
             max_frame_bytes: FRAME_BYTES_MAX,
             max_send_buffer_bytes: SEND_BUFFER_BYTES_MAX,
+            takes_upgrades: false,
             budget: None,
             floods: FloodLimits::default(),
             resets: ResetLimits::default(),

@@ -2,6 +2,7 @@
 
 use crate::address::MeshPrefix;
 use crate::authz::Cidr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What every proxy of the mesh does alike. The default is what holds without a `MeshSettings` object.
@@ -63,6 +64,10 @@ pub struct HttpConnections {
     pub idle_timeout: Duration,
     /// How long a request may be under way without a byte passing in either direction.
     pub stream_idle_timeout: Duration,
+    /// Protocols that a request may be upgraded to, in lower case (Envoy's `upgrade_configs`).
+    pub upgrade_types: Vec<Arc<str>>,
+    /// How long an upgraded stream may be open without a byte passing in either direction.
+    pub upgrade_idle_timeout: Duration,
 }
 
 impl HttpConnections {
@@ -71,12 +76,25 @@ impl HttpConnections {
     pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(620);
     /// Envoy's default.
     pub const STREAM_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
+    /// As of opaque connections; what was upgraded is one (Envoy's default of `tcp_proxy.idle_timeout`).
+    pub const UPGRADE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
+    /// On wherever nothing says otherwise, as in Istio.
+    pub const WEBSOCKET: &str = "websocket";
+    /// Entries of `upgrade_types`; more: refused where they are configured.
+    pub const UPGRADE_TYPES_MAX: usize = 16;
     /// Entries of `x-forwarded-for` that may be believed; more: refused where it is configured.
     pub const XFF_TRUSTED_HOPS_MAX: u32 = 32;
     /// Blocks of addresses; more: refused where they are configured. The largest CDNs publish about 200.
     pub const XFF_TRUSTED_CIDRS_MAX: usize = 512;
-    /// Longest that either time-out may be. None may be zero: everything has a limit.
+    /// Longest that any time-out may be. None may be zero: everything has a limit.
     pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+}
+
+impl HttpConnections {
+    /// Whether a request may be upgraded to `protocol`.
+    pub fn upgrades_to(&self, protocol: &str) -> bool {
+        self.upgrade_types.iter().any(|known| known.eq_ignore_ascii_case(protocol))
+    }
 }
 
 impl Default for HttpConnections {
@@ -86,6 +104,8 @@ impl Default for HttpConnections {
             xff_trusted_cidrs: Vec::new(),
             idle_timeout: Self::IDLE_TIMEOUT_DEFAULT,
             stream_idle_timeout: Self::STREAM_IDLE_TIMEOUT_DEFAULT,
+            upgrade_types: vec![Self::WEBSOCKET.into()],
+            upgrade_idle_timeout: Self::UPGRADE_IDLE_TIMEOUT_DEFAULT,
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod inbound;
 pub(crate) mod policy;
 pub(crate) mod tcp;
+mod upgrade;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@ mod edit;
 mod hygiene;
 mod id;
 mod sent;
+mod upgrade;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,14 @@ pub(crate) use edit::{local_response, unescape};
 pub(crate) use hygiene::{strip, strip_trailers};
 pub(crate) use id::{RequestIds, X_REQUEST_ID};
 pub(crate) use sent::{Outgoing, SpareLists};
+pub(crate) use upgrade::{HEADER_METHOD, HEADER_STATUS};
 
 use hygiene::{CameFrom, count_stripped, strip_received};
 use sent::SentFields;
 
 use crate::failure::ResponseFormat;
 use bytes::Bytes;
-use codec::Body;
+use codec::{Body, Upgrade};
 use decide::Headers;
 use decide::forwarded::{self, EntryPoint, Forwarded, Scheme};
 use decide::path::Path;
@@ -62,6 +64,16 @@ pub(crate) struct Head {
     sent: Option<SentFields>,
     /// Who called, by the word of trusted proxies in front (`decide::forwarded`).
     pub(crate) client: Option<IpAddr>,
+    /// The protocol that it is to be upgraded to.
+    pub(crate) upgrade: Option<Box<Upgrade>>,
+}
+
+impl Head {
+    /// What the application is expected to speak where nothing is declared: what its caller does, except that upgrades
+    /// are of HTTP/1.1 wherever nobody says otherwise.
+    pub(crate) fn spoken(&self) -> Version {
+        if self.upgrade.is_some() { Version::HTTP_11 } else { self.version }
+    }
 }
 
 /// `host[:port]` in canonical form.
@@ -138,26 +150,30 @@ pub(crate) fn receive(
         {
             return Err(Reason::ExpectationFailed);
         }
-        if wants_websocket(&headers) {
-            return Err(Reason::UpgradeFailed);
+    }
+    let (version, mut method) = (parts.version, parts.method);
+    let mut upgrade = None;
+    if stripped > 0 || !parts.extensions.is_empty() {
+        upgrade = upgrade::choose(parts.extensions.get(), version, &headers, &settings.http)?;
+    }
+    if upgrade.is_some() {
+        // What follows is no body, whatever it says.
+        headers.remove(header::CONTENT_LENGTH);
+        if from == CameFrom::Mesh {
+            method = upgrade::method(&headers).unwrap_or(method);
         }
+    }
+    if stripped > 0 {
         strip_received(&mut headers, from, stripped);
     }
-    let Target { target, readings, is_redirected } = find_target(&parts.method, &parts.uri, settings.path)?;
+    let Target { target, readings, is_redirected } = find_target(&method, &parts.uri, settings.path)?;
     if let Some(edge) = edge {
         edge.set_forwarded(&mut headers, believed);
     }
-    let (version, method) = (parts.version, parts.method);
+    let sent = None;
     let head =
-        Head { version, method, authority, target, readings, is_redirected, headers, sent: None, client };
+        Head { version, method, authority, target, readings, is_redirected, headers, sent, client, upgrade };
     Ok((head, body))
-}
-
-/// Whether the caller can do nothing with an answer but 101. Other upgrades (`h2c` above all) may be ignored
-/// (RFC 9110 section 7.8).
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// One value for routing, policy, log and upstream, and whether `host` has it already. For HTTP/1 the request

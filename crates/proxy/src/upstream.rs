@@ -1,6 +1,6 @@
 //! The way out of one worker: to some endpoint of a service, or to the local application. It knows nothing of who
 //! asks and tells what it does to an [`AttemptLog`]. The loop is `attempts`; what is done at one endpoint is `send`
-//! (a request) or `tunnel` (opaque bytes); connections are kept in `http1_pool` and `http2_pool`, made by `connect`.
+//! (a request), `upgrade` (one for another protocol) or `tunnel` (opaque bytes); connections are kept in `http1_pool` and `http2_pool`, made by `connect`.
 
 pub(crate) mod application;
 pub(crate) mod attempt_error;
@@ -12,8 +12,12 @@ pub(crate) mod reauthenticate;
 pub(crate) mod retry_state;
 pub(crate) mod send;
 pub(crate) mod tunnel;
+mod upgrade;
 
 pub(crate) use attempts::AttemptLog;
+
+#[cfg(test)]
+pub(crate) use upgrade::websocket_accept;
 
 use crate::request::SpareLists;
 use crate::snapshot::HostEntry;

@@ -128,7 +128,6 @@ pub(crate) fn check(path: &str, ports: &[ServicePortSpec], report: &mut Validati
             }
             None => {}
         }
-        app_protocol(port, &format!("{at}.appProtocol"), report);
         if let Some(transport @ (PortProtocol::Udp | PortProtocol::Sctp)) = port.protocol {
             let name = format!("{transport:?}").to_ascii_uppercase();
             let cause = format!("is {name}, which is not supported yet, so the port has no effect");
@@ -158,16 +157,5 @@ pub(crate) fn check(path: &str, ports: &[ServicePortSpec], report: &mut Validati
                 "remove one of the two",
             );
         }
-    }
-}
-
-/// What a port declares and the proxy does not do.
-fn app_protocol(port: &ServicePortSpec, at: &str, report: &mut ValidationReport<'_>) {
-    let declared = port.app_protocol.as_deref().unwrap_or_default();
-    if declared.eq_ignore_ascii_case("kubernetes.io/ws") {
-        let cause =
-            "is kubernetes.io/ws, but WebSocket upgrades are not forwarded yet: they are answered with 403";
-        let fix = "write `tcp`, which carries WebSocket as it is, without routes and retries";
-        report.no_effect(at, cause, fix);
     }
 }

@@ -203,6 +203,10 @@ fn what_holds_anyway_or_says_nothing_is_not_told() {
             "pathNormalization: {normalization: NONE, pathWithEscapedSlashesAction: REJECT_REQUEST}\nhttpConnectionManager: {xffNumTrustedHops: 0, idleTimeout: 1h, streamIdleTimeout: 5m}",
         ),
         ("MeshSettings", "httpConnectionManager: {xffNumTrustedHops: 1}"),
+        (
+            "MeshSettings",
+            "httpConnectionManager: {upgradeIdleTimeout: 2h, upgradeConfigs: [{upgradeType: SPDY/3.1, enabled: true}]}",
+        ),
         ("MeshSettings", "httpConnectionManager: {xffTrustedCidrs: [10.0.0.0/8]}"),
         ("Cluster", "type: Hosts\nnetwork: n\nregion: r\nzone: z\ngateways: [10.0.0.1]"),
         ("Backend", "type: Static\naddresses: [{host: 10.0.0.1, port: 80}]\nprotocol: http"),

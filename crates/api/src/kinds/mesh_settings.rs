@@ -1,5 +1,9 @@
 //! Leno `MeshSettings`: what holds for the whole mesh.
 
+mod upgrades;
+
+pub use upgrades::{UpgradeConfig, upgrade_types};
+
 use super::{KindSpec, LENO_GROUP, ObjectKind};
 use crate::duration;
 use crate::meta::{Meta, ROOT_NAMESPACE};
@@ -134,6 +138,10 @@ pub struct HttpConnectionManagerSettings {
     pub idle_timeout: Option<String>,
     /// A duration from 1 s to 24 h; absent: 300 s.
     pub stream_idle_timeout: Option<String>,
+    /// Protocols that a request may be upgraded to, beside `websocket`, which is on where no entry names it.
+    pub upgrade_configs: Vec<UpgradeConfig>,
+    /// A duration from 1 s to 24 h; absent: 1 h.
+    pub upgrade_idle_timeout: Option<String>,
 }
 
 /// Mutual TLS.
@@ -199,9 +207,12 @@ fn http_connection_manager(http: &HttpConnectionManagerSettings, report: &mut Va
             report.bad(&path, &format!("cannot be `{block}`"), "write a.b.c.d/n or an address");
         }
     }
-    for (field, text) in
-        [("idleTimeout", &http.idle_timeout), ("streamIdleTimeout", &http.stream_idle_timeout)]
-    {
+    upgrades::check(&http.upgrade_configs, &format!("{AT}.upgradeConfigs"), report);
+    for (field, text) in [
+        ("idleTimeout", &http.idle_timeout),
+        ("streamIdleTimeout", &http.stream_idle_timeout),
+        ("upgradeIdleTimeout", &http.upgrade_idle_timeout),
+    ] {
         let range = Duration::from_secs(1)..=HttpConnections::TIMEOUT_MAX;
         if let Some(text) = text
             && duration::parse(text).is_none_or(|time| !range.contains(&time))

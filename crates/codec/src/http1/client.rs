@@ -11,14 +11,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use http::header::UPGRADE;
 use http::{Method, Request, Response, StatusCode};
 
 use super::parse::{Framing, HeadFault, HeadLimits, ResponseHead, parse_response};
 use super::spare;
 use super::write::{Persistence, put_request};
 use crate::options::{HEADERS_MAX, READ_BYTES_MAX};
-use crate::{Body, InterimSink, Io, SendError, SendErrorKind, Tunnel, Violation};
+use crate::{Body, InterimSink, Io, SendError, SendErrorKind, Tunnel, Upgrade, Violation};
 use line::{ClientLine, ClientStage, Upload};
 use upload::{UploadFault, poll_upload};
 
@@ -45,7 +44,8 @@ pub async fn connect<I: Io>(io: I) -> Result<(Http1Sender, impl Future<Output = 
 
 impl Http1Sender {
     /// Sends one request at once; the future waits for the head of its response. The target is written in origin
-    /// form, `host` is filled in from the target if it is missing.
+    /// form, `host` is filled in from the target if it is missing, and [`Upgrade`] is asked for where the request has
+    /// it. A response that changes the protocol (101, or 2xx to CONNECT) has a tunnel for its body.
     ///
     /// Dropping the future closes the connection, for HTTP/1 cannot take a request back.
     ///
@@ -81,7 +81,7 @@ impl Http1Sender {
         let asked = Outstanding {
             is_head: parts.method == Method::HEAD,
             is_connect: parts.method == Method::CONNECT,
-            may_change: parts.method == Method::CONNECT || parts.headers.contains_key(UPGRADE),
+            may_change: parts.method == Method::CONNECT || parts.extensions.get::<Upgrade>().is_some(),
         };
         let mut state = line.0.borrow_mut();
         let (encoder, persistence) = put_request(&parts, &body, &mut state.wire.output);
@@ -120,18 +120,6 @@ impl Http1Sender {
     /// `NotSent` if the connection ended.
     pub async fn ready(&mut self) -> Result<(), SendError> {
         std::future::poll_fn(|cx| self.poll_ready(cx)).await
-    }
-
-    /// After a response with status 101 (or 2xx to CONNECT): the bytes behind it.
-    ///
-    /// # Errors
-    /// `Protocol` if the connection did not change its protocol.
-    #[allow(clippy::unused_async, reason = "the interface is that of a client whose connection is elsewhere")]
-    pub async fn into_tunnel(self) -> Result<Tunnel, SendError> {
-        let mut state = self.line.0.borrow_mut();
-        let taken = if state.stage == ClientStage::Tunnel { state.wire.take() } else { None };
-        let (early, io) = taken.ok_or_else(|| protocol("connection did not change its protocol"))?;
-        Ok(Tunnel::io(early, io))
     }
 }
 
@@ -245,23 +233,33 @@ impl Sending<'_> {
         if changes && !may_change {
             return Err(protocol("change of protocol that nobody asked for"));
         }
-        let upload = self.upload.take();
-        {
-            let mut state = self.line.0.borrow_mut();
-            if changes {
-                state.stage = ClientStage::Tunnel;
-            }
-            if upload.is_some() {
-                state.upload = upload;
-            }
-            if changes || state.upload.is_some() {
-                state.wake_watcher();
-            }
+        if changes {
+            return self.change(head);
         }
-        let is_bodiless =
-            changes || is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let upload = self.upload.take();
+        if upload.is_some() {
+            let mut state = self.line.0.borrow_mut();
+            state.upload = upload;
+            state.wake_watcher();
+        }
+        let is_bodiless = is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let framing = if is_bodiless { Framing::Empty } else { head.framing };
         Ok(self.line.response(head, framing))
+    }
+
+    /// What comes behind this response is no message any more, and the connection is whose it is.
+    #[cold]
+    fn change(&mut self, head: ResponseHead) -> Result<Response<Body>, SendError> {
+        if self.upload.is_some() {
+            return Err(protocol("change of protocol in the middle of a request"));
+        }
+        let mut state = self.line.0.borrow_mut();
+        state.stage = ClientStage::Tunnel;
+        state.wake_watcher();
+        let (early, io) = state.wire.take().ok_or_else(|| protocol("connection closed"))?;
+        drop(state);
+        let response = self.line.response(head, Framing::Empty);
+        Ok(response.map(|_| Body::tunnel(Tunnel::io(early, io))))
     }
 }
 

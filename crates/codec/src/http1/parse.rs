@@ -72,6 +72,8 @@ pub(super) struct RequestHead {
     pub(super) expects_continue: bool,
     /// Whether `te` says that it takes trailers.
     pub(super) takes_trailers: bool,
+    /// Whether there is an `upgrade`.
+    pub(super) has_upgrade: bool,
 }
 
 /// The head of a response.
@@ -101,6 +103,7 @@ struct Facts {
     keeps_alive: bool,
     expects_continue: bool,
     takes_trailers: bool,
+    has_upgrade: bool,
 }
 
 /// Takes a field, by name and value, into account.
@@ -133,7 +136,7 @@ pub(super) fn parse_request(
     };
     let keeps_alive = !facts.closes && (!is_old || facts.keeps_alive);
     let expects_continue = facts.expects_continue && !is_old;
-    let takes_trailers = facts.takes_trailers;
+    let Facts { takes_trailers, has_upgrade, .. } = facts;
     Ok(Some(RequestHead {
         method,
         target,
@@ -143,6 +146,7 @@ pub(super) fn parse_request(
         keeps_alive,
         expects_continue,
         takes_trailers,
+        has_upgrade,
     }))
 }
 
@@ -372,6 +376,7 @@ impl Facts {
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
             }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.has_upgrade = true,
             10 if name.eq_ignore_ascii_case(b"connection") => self.note_connection(value),
             14 if is_framing_name(name, b"content-length")? => self.note_length(value)?,
             17 if is_framing_name(name, b"transfer-encoding")? => self.note_coding(value)?,

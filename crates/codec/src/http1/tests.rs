@@ -404,10 +404,11 @@ fn an_upgraded_client_connection_hands_its_bytes_over() {
         let (mut sender, driver) = connect(scripted(answer)).await.unwrap();
         spawn_local(driver);
         let mut request = get("/");
-        request.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert("upgrade", HeaderValue::from_static("foo"));
-        assert_eq!(sender.send(request).await.unwrap().status(), 101);
-        let mut tunnel = sender.into_tunnel().await.unwrap();
+        request.extensions_mut().insert(crate::Upgrade::try_from("foo").unwrap());
+        let mut response = sender.send(request).await.unwrap();
+        assert_eq!(response.status(), 101);
+        assert!(sender.is_closed());
+        let mut tunnel = response.body_mut().take_tunnel().unwrap();
         let mut hello = [0; 5];
         tunnel.read_exact(&mut hello).await.unwrap();
         assert_eq!(&hello, b"hello");

@@ -10,7 +10,7 @@ use super::date;
 use super::output::Output;
 use super::parse::ReasonPhrase;
 use super::rules::{has_member, parse_length};
-use crate::Body;
+use crate::{Body, Upgrade};
 
 const LINE_END: &[u8] = b"\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -224,6 +224,10 @@ pub(super) fn put_request(
             _ => {}
         }
         put_field(name, value, buffer);
+    }
+    if let Some(upgrade) = parts.extensions.get::<Upgrade>() {
+        buffer.extend_from_slice(b"connection: upgrade\r\n");
+        put_field(&header::UPGRADE, upgrade.protocols(), buffer);
     }
     match kind {
         Kind::Sized(length) if !has_length => put_length(length, buffer),

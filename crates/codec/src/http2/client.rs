@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::header::HOST;
 use http::uri::Scheme;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::Notify;
 
 use super::connection::{Multiplexer, RequestTarget, SharedMultiplexer};
@@ -22,7 +22,7 @@ use super::recv::{RecvBody, Unread};
 use super::stream::{ConnectionLoss, Purpose, StreamError};
 use super::transport::{Ending, Transport};
 use super::tunnel::StreamIo;
-use crate::{Body, BoxError, ClientOptions, InterimSink, Io, SendError, SendErrorKind, Tunnel};
+use crate::{Body, BoxError, ClientOptions, InterimSink, Io, SendError, SendErrorKind, Tunnel, Upgrade};
 
 /// How long the last words to a peer may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -180,8 +180,12 @@ impl Http2Sender {
         interims: &dyn InterimSink,
     ) -> Result<Response<Body>, SendError> {
         self.room().await?;
+        let changes = request.extensions().get::<Upgrade>().is_some();
         let mut body = self.start(request)?;
         let head = std::future::poll_fn(|cx| body.poll_head(cx, interims)).await.map_err(send_error)?;
+        if changes && head.status().is_success() {
+            return changed(head, body);
+        }
         body.end_if_drained();
         Ok(head.map(|()| Body::h2(body)))
     }
@@ -192,6 +196,10 @@ impl Http2Sender {
             |request, cause: &'static str| Err(SendError::not_sent(request, BoxError::from(cause)));
         if self.is_closed() {
             return not_sent(request, "connection is closed or closing");
+        }
+        let changes = request.extensions().get::<Upgrade>().is_some();
+        if changes && !self.takes_upgrades() {
+            return not_sent(request, "server does not offer extended CONNECT");
         }
         let host = request.headers_mut().remove(HOST);
         let authority = match (&host, request.uri().authority()) {
@@ -204,23 +212,29 @@ impl Http2Sender {
             }
             return not_sent(request, "request without a good host");
         };
+        let protocol =
+            request.extensions().get::<Upgrade>().and_then(|upgrade| upgrade.protocols().to_str().ok());
         let purpose = match *request.method() {
             Method::CONNECT => Purpose::Tunnel,
+            _ if protocol.is_some() => Purpose::Tunnel,
             Method::HEAD => Purpose::HeadRequest,
             _ => Purpose::Request,
         };
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let target = RequestTarget {
-            method: request.method().as_str(),
+            method: protocol.map_or(request.method(), |_| &Method::CONNECT).as_str(),
             authority,
-            resource: (purpose != Purpose::Tunnel).then_some((self.shared.scheme.as_str(), path)),
+            protocol,
+            resource: (purpose != Purpose::Tunnel || protocol.is_some())
+                .then_some((self.shared.scheme.as_str(), path)),
         };
-        let is_last = request.body().is_end_stream();
+        // What is said in a tunnel comes later.
+        let is_last = protocol.is_none() && request.body().is_end_stream();
         let opened = self.shared.connection.borrow_mut().open(purpose, target, request.headers(), is_last);
         match opened {
             Some(key) => {
                 let stream = StreamHandle::of_opened(&self.shared.connection, key);
-                if !is_last {
+                if !is_last && purpose != Purpose::Tunnel {
                     self.send_body(&stream, request.into_body());
                 }
                 Ok(RecvBody::new(stream, Unread::IsReset))
@@ -252,7 +266,8 @@ impl Http2Sender {
         if !crate::http1::is_host(authority.as_bytes()) {
             return Err(not_sent("tunnel to no good authority"));
         }
-        let target = RequestTarget { method: Method::CONNECT.as_str(), authority, resource: None };
+        let target =
+            RequestTarget { method: Method::CONNECT.as_str(), authority, protocol: None, resource: None };
         let opened = self.shared.connection.borrow_mut().open(Purpose::Tunnel, target, &headers, false);
         let key = opened.ok_or_else(|| not_sent("connection is closed or closing"))?;
         let stream = StreamHandle::of_opened(&self.shared.connection, key);
@@ -308,6 +323,11 @@ impl Http2Sender {
         }
     }
 
+    /// Whether the peer takes requests with an [`Upgrade`]; known when it has [`Http2Sender::settled`].
+    pub fn takes_upgrades(&self) -> bool {
+        self.shared.connection.borrow().takes_protocol()
+    }
+
     /// Streams that the peer allows at once.
     pub fn max_streams(&self) -> usize {
         self.shared.connection.borrow().max_streams()
@@ -317,6 +337,16 @@ impl Http2Sender {
     pub fn is_closed(&self) -> bool {
         self.shared.connection.borrow().is_closed()
     }
+}
+
+/// The answer to an upgrade that was accepted, as HTTP/1 says it.
+#[cold]
+fn changed(head: Response<()>, body: RecvBody) -> Result<Response<Body>, SendError> {
+    let stream = body.into_stream();
+    let stream = stream.ok_or_else(|| SendError::new(SendErrorKind::Closed, "stream is gone"))?;
+    let mut response = head.map(|()| Body::tunnel(Tunnel::stream(StreamIo::new(stream))));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    Ok(response)
 }
 
 /// What the peer made of a stream that failed.

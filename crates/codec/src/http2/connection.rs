@@ -100,6 +100,8 @@ struct ConnectionBounds {
     streams_max: usize,
     stream_window: u32,
     frame_bytes_max: usize,
+    /// Whether clients may send extended CONNECT.
+    takes_protocol: bool,
     errors_max: usize,
     taken_back_max: usize,
 }
@@ -160,6 +162,7 @@ impl Multiplexer {
             streams_max: usize::try_from(options.max_concurrent_streams).unwrap_or(usize::MAX),
             stream_window: options.stream_window,
             frame_bytes_max: frame_bytes_max(options.max_frame_bytes),
+            takes_protocol: options.takes_upgrades,
             errors_max: options.resets.errors,
             taken_back_max: options.resets.pending_accept,
         };
@@ -184,6 +187,7 @@ impl Multiplexer {
             streams_max: 0,
             stream_window: options.stream_window,
             frame_bytes_max: frame_bytes_max(options.max_frame_bytes),
+            takes_protocol: false,
             errors_max: options.resets.errors,
             taken_back_max: 0,
         };
@@ -250,6 +254,7 @@ impl Multiplexer {
             frame_bytes_max: u32::try_from(self.bounds.frame_bytes_max).unwrap_or(u32::MAX),
             header_bytes_max: u32::try_from(self.bounds.header_bytes_max).unwrap_or(u32::MAX),
             streams_max,
+            takes_protocol: self.bounds.takes_protocol,
         };
         self.outbox.put(|out| settings.write(out));
         if let Some(more) = connection_window.checked_sub(FIRST_WINDOW_BYTES).filter(|more| *more > 0) {
@@ -347,6 +352,11 @@ impl Multiplexer {
     /// Streams that we may open at once.
     pub(super) fn max_streams(&self) -> usize {
         self.max_streams
+    }
+
+    /// Whether the peer takes extended CONNECT, as far as is known.
+    pub(super) fn takes_protocol(&self) -> bool {
+        self.peer.takes_protocol
     }
 
     /// Whether the peer's SETTINGS came.

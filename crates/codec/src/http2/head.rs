@@ -10,6 +10,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::hpack::{FieldName, FieldValue, HeaderField};
+use crate::Upgrade;
 use crate::http1::is_host_and_port;
 
 /// What a block is.
@@ -48,6 +49,9 @@ pub(super) struct FieldList {
     authority: Option<Bytes>,
     path: Option<Bytes>,
     status: Option<Bytes>,
+    protocol: Option<Bytes>,
+    /// Whether that was offered.
+    pub(super) takes_protocol: bool,
     headers: HeaderMap,
     count: usize,
     count_max: usize,
@@ -66,6 +70,8 @@ impl FieldList {
             authority: None,
             path: None,
             status: None,
+            protocol: None,
+            takes_protocol: false,
             headers: HeaderMap::new(),
             count: 0,
             count_max,
@@ -92,7 +98,9 @@ impl FieldList {
             (FieldName::Status, FieldValue::Raw(value)) => {
                 self.add_pseudo(BlockKind::Response, value, Slot::Status)
             }
-            // Nobody offered extended CONNECT.
+            (FieldName::Protocol, FieldValue::Raw(value)) if self.takes_protocol => {
+                self.add_pseudo(BlockKind::Request, value, Slot::Protocol);
+            }
             _ => self.is_malformed = true,
         }
     }
@@ -116,6 +124,7 @@ impl FieldList {
             Slot::Authority => &mut self.authority,
             Slot::Path => &mut self.path,
             Slot::Status => &mut self.status,
+            Slot::Protocol => &mut self.protocol,
         };
         self.is_malformed |= self.kind != of || self.count > 0 || place.is_some();
         *place = Some(value);
@@ -130,7 +139,8 @@ impl FieldList {
         }
         let method = self.method.take().ok_or(MalformedHead)?;
         let method = Method::from_bytes(&method).map_err(|_| MalformedHead)?;
-        let path = self.target_path(&method)?;
+        let upgrade = self.upgrade(&method)?;
+        let path = self.target_path(&method, upgrade.is_some())?;
         let authority = self.authority.take().map(Authority::from_maybe_shared);
         let authority = authority.transpose().map_err(|_| MalformedHead)?;
         // Crumbs of cookies count: a table of the peer makes thousands of fields out of as many bytes.
@@ -151,15 +161,35 @@ impl FieldList {
         };
         *request.method_mut() = method;
         *request.version_mut() = Version::HTTP_2;
+        if let Some(upgrade) = upgrade {
+            *request.method_mut() = Method::GET;
+            request.extensions_mut().insert(upgrade);
+        }
         self.headers.insert(HOST, host);
         join_cookies(&mut self.headers);
         *request.headers_mut() = self.headers;
         Ok(request)
     }
 
-    /// The path, which all but CONNECT have, with a scheme.
-    fn target_path(&mut self, method: &Method) -> Result<Option<PathAndQuery>, RequestFault> {
-        let (path, scheme) = match (self.path.take(), self.scheme.take(), *method == Method::CONNECT) {
+    /// What extended CONNECT asks for.
+    fn upgrade(&mut self, method: &Method) -> Result<Option<Upgrade>, RequestFault> {
+        match self.protocol.take() {
+            None => Ok(None),
+            Some(protocol) if *method == Method::CONNECT => {
+                Ok(Some(Upgrade::of_pseudo_field(protocol).ok_or(MalformedHead)?))
+            }
+            Some(_) => Err(RequestFault::Malformed),
+        }
+    }
+
+    /// The path, which all but plain CONNECT have, with a scheme.
+    fn target_path(
+        &mut self,
+        method: &Method,
+        is_extended: bool,
+    ) -> Result<Option<PathAndQuery>, RequestFault> {
+        let is_plain_connect = *method == Method::CONNECT && !is_extended;
+        let (path, scheme) = match (self.path.take(), self.scheme.take(), is_plain_connect) {
             (None, None, true) => return Ok(None),
             (Some(path), Some(scheme), false) => (path, scheme),
             _ => return Err(RequestFault::Malformed),
@@ -226,6 +256,7 @@ enum Slot {
     Authority,
     Path,
     Status,
+    Protocol,
 }
 
 /// Whether the field is one of a connection, which HTTP/2 does not have.
@@ -258,6 +289,11 @@ fn join_cookies(headers: &mut HeaderMap) {
         cookie.set_sensitive(headers.get_all(COOKIE).iter().any(HeaderValue::is_sensitive));
         headers.insert(COOKIE, cookie);
     }
+}
+
+/// Whether what comes behind the head of a request, in both directions, is no body but bytes.
+pub(super) fn is_tunnel(request: &Request<()>) -> bool {
+    *request.method() == Method::CONNECT || request.extensions().get::<Upgrade>().is_some()
 }
 
 /// The declared length of a body; `Err`: it is none.

@@ -14,6 +14,7 @@ use super::connection::{Arrival, Multiplexer, SharedMultiplexer};
 use super::flood::Rate;
 use super::frame::ErrorCode;
 use super::handle::{EndOnDrop, StreamHandle};
+use super::head::is_tunnel;
 use super::pump::{Bounds, Pump, send_now};
 use super::recv::{RecvBody, Unread};
 use super::stream::ConnectionLoss;
@@ -290,7 +291,7 @@ async fn handle<S, F>(
     F: Future<Output = Reply>,
 {
     let is_head = request.method() == Method::HEAD;
-    let is_tunnel = request.method() == Method::CONNECT;
+    let is_tunnel = is_tunnel(&request);
     let body = if is_tunnel {
         Body::empty()
     } else {

@@ -14,6 +14,8 @@ const MAX_CONCURRENT_STREAMS: u16 = 3;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_SIZE: u16 = 5;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
+/// RFC 8441 section 3.
+const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 
 /// What the peer wants, as far as it matters to us.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub(super) struct PeerSettings {
     pub(super) table_bytes_max: Option<u32>,
     /// Streams that we may open at once; `None`: as many as we like, or nothing was said.
     pub(super) streams_max: Option<u32>,
+    /// Whether extended CONNECT may be sent.
+    pub(super) takes_protocol: bool,
 }
 
 impl PeerSettings {
@@ -36,6 +40,7 @@ impl PeerSettings {
             frame_bytes_max: FRAME_BYTES_MIN,
             table_bytes_max: None,
             streams_max: None,
+            takes_protocol: false,
         }
     }
 
@@ -50,7 +55,7 @@ impl PeerSettings {
             let value = u32::from_be_bytes([*a, *b, *c, *d]);
             match u16::from_be_bytes([*high, *low]) {
                 HEADER_TABLE_SIZE => self.table_bytes_max = Some(value),
-                ENABLE_PUSH if value > 1 => return Err(ErrorCode::PROTOCOL_ERROR),
+                ENABLE_PUSH | ENABLE_CONNECT_PROTOCOL if value > 1 => return Err(ErrorCode::PROTOCOL_ERROR),
                 MAX_CONCURRENT_STREAMS => self.streams_max = Some(value),
                 INITIAL_WINDOW_SIZE if value > WINDOW_BYTES_MAX => {
                     return Err(ErrorCode::FLOW_CONTROL_ERROR);
@@ -63,6 +68,11 @@ impl PeerSettings {
                     }
                     self.frame_bytes_max = bytes;
                 }
+                // Once said it stays so (RFC 8441 section 3).
+                ENABLE_CONNECT_PROTOCOL if value == 0 && self.takes_protocol => {
+                    return Err(ErrorCode::PROTOCOL_ERROR);
+                }
+                ENABLE_CONNECT_PROTOCOL => self.takes_protocol = value == 1,
                 // Whoever sends more than the peer takes finds out by its answer.
                 _ => {}
             }
@@ -79,6 +89,8 @@ pub(super) struct OwnSettings {
     pub(super) header_bytes_max: u32,
     /// Streams that the peer may open; `None`: it is a server, which opens none.
     pub(super) streams_max: Option<u32>,
+    /// Whether the peer may send extended CONNECT.
+    pub(super) takes_protocol: bool,
 }
 
 impl OwnSettings {
@@ -93,12 +105,15 @@ impl OwnSettings {
             (MAX_FRAME_SIZE, self.frame_bytes_max),
             (MAX_HEADER_LIST_SIZE, self.header_bytes_max),
         ];
-        let mut payload = [0; 4 * SETTING_BYTES];
-        for (at, (name, value)) in payload.chunks_exact_mut(SETTING_BYTES).zip(settings) {
+        let connect = self.takes_protocol.then_some((ENABLE_CONNECT_PROTOCOL, 1));
+        let mut payload = [0; 5 * SETTING_BYTES];
+        let places = payload.chunks_exact_mut(SETTING_BYTES);
+        for (at, (name, value)) in places.zip(settings.into_iter().chain(connect)) {
             at[..2].copy_from_slice(&name.to_be_bytes());
             at[2..].copy_from_slice(&value.to_be_bytes());
         }
-        frame::put(out, frame::SETTINGS, 0, 0, &payload);
+        let len = if connect.is_some() { payload.len() } else { payload.len() - SETTING_BYTES };
+        frame::put(out, frame::SETTINGS, 0, 0, payload.get(..len).unwrap_or_default());
     }
 }
 

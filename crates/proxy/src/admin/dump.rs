@@ -100,6 +100,8 @@ fn settings(settings: &MeshSettings) -> Value {
             .map(|block| format!("{}/{}", block.address, block.prefix)).collect::<Vec<_>>(),
         "idle_timeout_ms": settings.http.idle_timeout.as_millis() as u64,
         "stream_idle_timeout_ms": settings.http.stream_idle_timeout.as_millis() as u64,
+        "upgrade_types": settings.http.upgrade_types,
+        "upgrade_idle_timeout_ms": settings.http.upgrade_idle_timeout.as_millis() as u64,
         "ipv6_prefix": settings.ipv6_prefix.to_string(),
     })
 }

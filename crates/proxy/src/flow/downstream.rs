@@ -233,6 +233,7 @@ impl Downstream {
             idle_timeout: http.idle_timeout,
             stall_timeout: http.stream_idle_timeout,
             write_timeout: http.stream_idle_timeout,
+            takes_upgrades: true,
             ..ServerOptions::default()
         }
     }

@@ -16,10 +16,10 @@ use crate::upstream::AttemptLog;
 use crate::upstream::attempts::{Begun, Deadline};
 use crate::upstream::http1_pool::Lease;
 use crate::upstream::send::UpstreamAnswer;
-use codec::{Body, BodyEnd, InterimSink, Interims, Reply, Watch};
+use codec::{Body, BodyEnd, InterimSink, Interims, Reply, Upgrade, Watch};
 use decide::authz::{Denial, DryRun};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use model::route::RouteRule;
 use model::{Hostname, Reason};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -97,6 +97,11 @@ impl Watch for Received {
     fn end(&self, _end: BodyEnd) {}
 }
 
+/// The version in which a request asks for an upgrade.
+pub(crate) fn asks_upgrade(request: &Request<Body>) -> Option<Version> {
+    request.extensions().get::<Upgrade>().map(|_| request.version())
+}
+
 impl Exchange {
     /// A request whose head has arrived.
     pub(crate) fn begin(
@@ -172,6 +177,9 @@ impl Exchange {
             line.authority = Some(head.authority.value().clone());
             line.request_id = head.headers.get(crate::request::X_REQUEST_ID).cloned();
             line.client = head.client;
+            if head.upgrade.is_some() {
+                line.method = head.method.clone();
+            }
         }
     }
 
@@ -261,6 +269,24 @@ impl Exchange {
                 other
             }
         }
+    }
+
+    /// Where it came in.
+    pub(crate) fn downstream(&self) -> &Downstream {
+        &self.downstream
+    }
+
+    /// What was answered with something that is no response with an end.
+    pub(crate) fn set_status(&self, status: StatusCode) {
+        self.status.set(status.as_u16());
+    }
+
+    /// Records it as a stream that was upgraded, which has ended after so many bytes from the caller and to it.
+    pub(crate) fn carried(&self, received: u64, sent: u64) {
+        self.sent.set(sent);
+        let carried = Received { bytes: Cell::new(received), ..Received::default() };
+        self.facts.borrow_mut().received = Some(Rc::new(carried));
+        self.record();
     }
 
     /// Follows the response to its end, and tells then.

@@ -4,9 +4,10 @@
 
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::downstream::{Downstream, DownstreamSide};
-use crate::flow::exchange::{Exchange, Unfinished};
+use crate::flow::exchange::{self, Exchange, Unfinished};
 use crate::flow::fetch_entry;
 use crate::flow::filters::Filters;
+use crate::flow::upgrade;
 use crate::request::{self, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
@@ -26,10 +27,14 @@ use std::sync::Arc;
 /// Answers one request.
 pub(crate) async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Interims) -> Reply {
     let exchange = Exchange::begin(&downstream, &request, interims);
+    let asks_upgrade = exchange::asks_upgrade(&request);
     let _unfinished = Unfinished(&exchange);
     let story = pin!(follow(&downstream, &exchange, request));
     match guard(story).await {
-        Ok(response) => Reply::Response(exchange.watch(response)),
+        Ok(response) => match asks_upgrade {
+            Some(version) => upgrade::reply(&exchange, version, response, ReplyTo::Application),
+            None => Reply::Response(exchange.watch(response)),
+        },
         Err(failure) => {
             let mut reply = exchange.fail(&failure, ReplyTo::Application);
             if let Reply::Response(response) = &mut reply
@@ -73,7 +78,7 @@ async fn follow(
         return Ok(reply);
     }
     let target =
-        choose_backend(downstream, &snapshot, &entered, route.rule).await?.spoken_to_in(head.version);
+        choose_backend(downstream, &snapshot, &entered, route.rule).await?.spoken_to_in(head.spoken());
     let body = watched(body, downstream, exchange, &snapshot, head.version);
     let rule = route.rule.map(|rule| &**rule);
     let answer = worker.upstream.send(&target, rule, &mut head, body, &**exchange).await?;

@@ -9,9 +9,10 @@ use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::arrival::{InboundTarget, arrive_by_header, may_arrive};
 use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
 use crate::flow::eastwest::{self, ForwardRequest};
-use crate::flow::exchange::{Exchange, Unfinished};
+use crate::flow::exchange::{self, Exchange, Unfinished};
 use crate::flow::filters::Filters;
 use crate::flow::policy;
+use crate::flow::upgrade;
 use crate::mesh_tls::Accepted;
 use crate::peer::Peer;
 use crate::request;
@@ -55,6 +56,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         max_concurrent_streams: STREAMS_MAX,
         connection_window: SHARED_CONNECTION_WINDOW_BYTES,
         max_send_buffer_bytes: SHARED_SEND_BUFFER_BYTES_MAX,
+        takes_upgrades: true,
         // Whoever reads from the caller's proxy is judged there.
         budget: Some(downstream.budget(SHARED_HELD_BYTES_MAX)),
         // Many callers share it.
@@ -104,6 +106,7 @@ pub(super) async fn serve_request(
     interims: Interims,
 ) -> Reply {
     let exchange = Exchange::begin(downstream, &request, interims);
+    let asks_upgrade = exchange::asks_upgrade(&request);
     let _unfinished = Unfinished(&exchange);
     let to = match downstream.side {
         DownstreamSide::Tunnel { .. } | DownstreamSide::Plaintext { .. } => ReplyTo::Application,
@@ -111,7 +114,10 @@ pub(super) async fn serve_request(
     };
     let story = pin!(follow(downstream, &exchange, request));
     match guard(story).await {
-        Ok(response) => Reply::Response(exchange.watch(response)),
+        Ok(response) => match asks_upgrade {
+            Some(version) => upgrade::reply(&exchange, version, response, to),
+            None => Reply::Response(exchange.watch(response)),
+        },
         Err(failure) => exchange.fail(&failure, to),
     }
 }

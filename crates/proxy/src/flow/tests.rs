@@ -26,4 +26,5 @@ mod streams;
 mod threads;
 mod tunnel;
 mod undeclared;
+mod upgrade;
 mod upstream;

@@ -3,7 +3,7 @@
 //! again.
 
 use super::Head;
-use codec::Body;
+use codec::{Body, Upgrade};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
@@ -64,9 +64,9 @@ impl Drop for SentFields {
 impl Head {
     /// Makes it ready to be sent, as often as it takes.
     pub(crate) fn outgoing(&mut self, lists: &Rc<SpareLists>) -> Outgoing<'_> {
-        let Self { method, target, headers, sent, .. } = self;
+        let Self { method, target, headers, sent, upgrade, .. } = self;
         let sent = sent.insert(SentFields::of(headers, lists));
-        Outgoing { method, target, headers: Cell::from_mut(headers), sent }
+        Outgoing { method, target, headers: Cell::from_mut(headers), sent, upgrade: upgrade.as_deref() }
     }
 }
 
@@ -78,6 +78,8 @@ pub(crate) struct Outgoing<'a> {
     /// Empty once it was sent: a head has a `host` at least.
     headers: &'a Cell<HeaderMap>,
     sent: &'a SentFields,
+    /// What it is to be upgraded to.
+    pub(crate) upgrade: Option<&'a Upgrade>,
 }
 
 impl Outgoing<'_> {
@@ -92,6 +94,9 @@ impl Outgoing<'_> {
         *request.uri_mut() = Uri::from(self.target.clone());
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
+        if let Some(upgrade) = self.upgrade {
+            request.extensions_mut().insert(upgrade.clone());
+        }
         request
     }
 }

@@ -7,13 +7,14 @@ use super::connect::Age;
 use super::http1_pool::Lease;
 use super::http2_pool::Leased;
 use super::retry_state::{Repeat, RetryState};
+use super::upgrade::{self, Http1Handshake, Http2Handshake};
 use super::{Target, Upstream};
 use crate::body::Replay;
 use crate::failure;
 use crate::peer::Peer;
 use crate::request::{HEADER_DESTINATION, Head, Outgoing};
 use crate::snapshot::{Active, Retries};
-use codec::{Body, InterimSink, SendError, SendErrorKind};
+use codec::{Body, InterimSink, SendError, SendErrorKind, Upgrade};
 use decide::filter::RequestHead;
 use decide::listener::AppProtocol;
 use futures_util::TryFutureExt;
@@ -126,8 +127,6 @@ impl Upstream {
             outcome => outcome,
         };
         match outcome {
-            // We never ask for another protocol.
-            Ok(response) if response.status().is_informational() => Err(Reason::UpstreamProtocol.into()),
             Ok(response) => Ok(UpstreamAnswer { lease: Some(lease), ..UpstreamAnswer::new(response) }),
             Err(error) => {
                 let error = attempt_error(&error, lease.age, Alive::No);
@@ -165,18 +164,76 @@ impl Upstream {
             request
         };
         let response = send_on(&leased, request(), interims).await?;
-        let told = failure::told(response.headers());
-        match told {
-            // A denial is the final word of a policy, for the caller as well: an answer, and no failure that could be
-            // mended elsewhere.
-            None | Some(Reason::DeniedUpstream) => Ok(UpstreamAnswer {
-                peer: leased.connection.peer.clone(),
-                told,
-                ..UpstreamAnswer::new(response)
-            }),
-            // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
-            Some(reason) => Err(AttemptError { reason, verdict: EndpointVerdict::Neutral }),
+        told_by_proxy(&leased, response)
+    }
+
+    /// Asks an application for another protocol.
+    async fn upgrade(
+        &self,
+        to: ApplicationAddress,
+        speaks: AppProtocol,
+        asked: &Upgrade,
+        mut request: Request<Body>,
+        interims: &dyn InterimSink,
+    ) -> Result<UpstreamAnswer, AttemptError> {
+        match speaks {
+            AppProtocol::Http1 => {
+                let handshake = Http1Handshake::begin(asked, &mut request, &self.dice);
+                let mut answer = self.send_http1(to, || request, interims).await?;
+                handshake.check(&mut answer.response)?;
+                Ok(answer)
+            }
+            AppProtocol::Http2 => {
+                let leased = self.http2.lease_plain(to).await?;
+                let handshake = Http2Handshake::with_application(asked, &request);
+                Ok(UpstreamAnswer::new(upgrade_on(&leased, handshake, request, interims).await?))
+            }
         }
+    }
+
+    /// Asks another proxy for it.
+    async fn upgrade_mesh(
+        &self,
+        target: &Target,
+        endpoint: &Endpoint,
+        asked: &Upgrade,
+        mut request: Request<Body>,
+        interims: &dyn InterimSink,
+    ) -> Result<UpstreamAnswer, AttemptError> {
+        let leased = self.lease_mesh(target, endpoint).await?;
+        request.headers_mut().insert(HEADER_DESTINATION, destination(target, endpoint));
+        upgrade::tell_method(&mut request);
+        let handshake = Http2Handshake::with_proxy(asked);
+        let mut response = upgrade_on(&leased, handshake, request, interims).await?;
+        upgrade::hear_status(&mut response);
+        told_by_proxy(&leased, response)
+    }
+}
+
+/// On a stream of its own, where the peer takes upgrades.
+async fn upgrade_on(
+    leased: &Leased,
+    handshake: Http2Handshake<'_>,
+    request: Request<Body>,
+    interims: &dyn InterimSink,
+) -> Result<Response<Body>, AttemptError> {
+    upgrade::wait_for_offer(&leased.connection.sender).await?;
+    let mut response = send_on(leased, request, interims).await?;
+    handshake.complete(&mut response);
+    Ok(response)
+}
+
+/// What came from another proxy: an answer of its application, or of its own.
+fn told_by_proxy(leased: &Leased, response: Response<Body>) -> Result<UpstreamAnswer, AttemptError> {
+    let told = failure::told(response.headers());
+    match told {
+        // A denial is the final word of a policy, for the caller as well: an answer, and no failure that could be
+        // mended elsewhere.
+        None | Some(Reason::DeniedUpstream) => {
+            Ok(UpstreamAnswer { peer: leased.connection.peer.clone(), told, ..UpstreamAnswer::new(response) })
+        }
+        // The callee's proxy tells what it saw itself, so that we judge as if we had seen it.
+        Some(reason) => Err(AttemptError { reason, verdict: EndpointVerdict::Neutral }),
     }
 }
 
@@ -194,6 +251,29 @@ impl Sending<'_> {
     fn endpoint(&self, index: usize) -> Option<&Endpoint> {
         self.target.entry.endpoints.get(index)
     }
+
+    /// Rare and large: it is no part of each request's future.
+    async fn upgrade(
+        &self,
+        endpoint: &Endpoint,
+        asked: &Upgrade,
+        request: Request<Body>,
+    ) -> Result<UpstreamAnswer, AttemptError> {
+        let (upstream, target) = (self.upstream, self.target);
+        let speaks = match target.protocol {
+            Protocol::Http2 => AppProtocol::Http2,
+            _ => AppProtocol::Http1,
+        };
+        match target.reach(endpoint) {
+            Reach::Plain => {
+                upstream.upgrade(target.address(endpoint).into(), speaks, asked, request, self.interims).await
+            }
+            Reach::Native | Reach::Gateway => {
+                upstream.upgrade_mesh(target, endpoint, asked, request, self.interims).await
+            }
+            Reach::Hbone => Err(Reason::ConnectFailed.into()),
+        }
+    }
 }
 
 impl Repeatable for Sending<'_> {
@@ -203,6 +283,9 @@ impl Repeatable for Sending<'_> {
         let Some(endpoint) = self.endpoint(index) else { return Err(Reason::NoEndpoint.into()) };
         let request = || self.head.request(self.body.next());
         let (upstream, target) = (self.upstream, self.target);
+        if let Some(asked) = self.head.upgrade {
+            return Box::pin(self.upgrade(endpoint, asked, request())).await;
+        }
         match target.reach(endpoint) {
             Reach::Plain if target.protocol == Protocol::Http2 => {
                 upstream.send_http2(target.address(endpoint).into(), request, self.interims).await
@@ -255,9 +338,14 @@ impl Repeatable for Delivery<'_> {
 
     async fn attempt(&self, _index: usize) -> Result<UpstreamAnswer, AttemptError> {
         let request = || self.head.request(self.body.next());
-        match self.to.protocol {
-            AppProtocol::Http1 => self.upstream.send_http1(self.to.address, request, self.interims).await,
-            AppProtocol::Http2 => self.upstream.send_http2(self.to.address, request, self.interims).await,
+        let LocalApplication { address, protocol, .. } = self.to;
+        if let Some(asked) = self.head.upgrade {
+            let asking = self.upstream.upgrade(address, protocol, asked, request(), self.interims);
+            return Box::pin(asking).await;
+        }
+        match protocol {
+            AppProtocol::Http1 => self.upstream.send_http1(address, request, self.interims).await,
+            AppProtocol::Http2 => self.upstream.send_http2(address, request, self.interims).await,
         }
     }
 

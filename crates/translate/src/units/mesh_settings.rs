@@ -1,7 +1,9 @@
 //! One `MeshSettings` object, and which of several is in force.
 
 use super::{Unit, WorldReader};
-use api::kinds::mesh_settings::{EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting};
+use api::kinds::mesh_settings::{
+    EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting, upgrade_types,
+};
 use api::{Object, Spec, duration};
 use model::address::MeshPrefix;
 use model::authz::Cidr;
@@ -107,6 +109,11 @@ fn settings(spec: &MeshSettingsSpec) -> MeshSettings {
             stream_idle_timeout: time(
                 &http.stream_idle_timeout,
                 HttpConnections::STREAM_IDLE_TIMEOUT_DEFAULT,
+            ),
+            upgrade_types: upgrade_types(&http.upgrade_configs).into_iter().map(Arc::from).collect(),
+            upgrade_idle_timeout: time(
+                &http.upgrade_idle_timeout,
+                HttpConnections::UPGRADE_IDLE_TIMEOUT_DEFAULT,
             ),
         },
         ipv6_prefix: spec.dns.ipv6_prefix.as_deref().and_then(MeshPrefix::parse).unwrap_or_default(),

@@ -61,6 +61,17 @@ pub struct HttpConnectionManager {
     pub idle_timeout: ::core::option::Option<Duration>,
     #[prost(message, optional, tag = "4")]
     pub stream_idle_timeout: ::core::option::Option<Duration>,
+    /// Absent: the default.
+    #[prost(message, optional, tag = "80")]
+    pub upgrade_types: ::core::option::Option<UpgradeTypes>,
+    /// Absent: the default.
+    #[prost(message, optional, tag = "81")]
+    pub upgrade_idle_timeout: ::core::option::Option<Duration>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpgradeTypes {
+    #[prost(string, repeated, tag = "1")]
+    pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MeshSettings {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use model::MeshSettings;
 use model::address::MeshPrefix;
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
@@ -17,6 +18,10 @@ pub(crate) fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
             xff_trusted_cidrs: settings.http.xff_trusted_cidrs.iter().map(cidr_out).collect(),
             idle_timeout: Some(duration_out(settings.http.idle_timeout)),
             stream_idle_timeout: Some(duration_out(settings.http.stream_idle_timeout)),
+            upgrade_types: Some(p::UpgradeTypes {
+                types: settings.http.upgrade_types.iter().map(|known| known.to_string()).collect(),
+            }),
+            upgrade_idle_timeout: Some(duration_out(settings.http.upgrade_idle_timeout)),
         }),
         ipv6_prefix: match settings.ipv6_prefix {
             MeshPrefix::DEFAULT => Bytes::new(),
@@ -87,7 +92,20 @@ fn http_in(http: &p::HttpConnectionManager) -> Result<HttpConnections, DecodeErr
         xff_trusted_cidrs: list("xff_trusted_cidrs", &http.xff_trusted_cidrs, cidr_in)?,
         idle_timeout: timeout_in("idle_timeout", &http.idle_timeout)?,
         stream_idle_timeout: timeout_in("stream_idle_timeout", &http.stream_idle_timeout)?,
+        upgrade_types: upgrade_types_in(http.upgrade_types.as_ref())?,
+        upgrade_idle_timeout: match &http.upgrade_idle_timeout {
+            None => HttpConnections::UPGRADE_IDLE_TIMEOUT_DEFAULT,
+            set => timeout_in("upgrade_idle_timeout", set)?,
+        },
     })
+}
+
+fn upgrade_types_in(types: Option<&p::UpgradeTypes>) -> Result<Vec<Arc<str>>, DecodeError> {
+    let Some(p::UpgradeTypes { types }) = types else { return Ok(HttpConnections::default().upgrade_types) };
+    match types.len() > HttpConnections::UPGRADE_TYPES_MAX {
+        true => Err(bad("upgrade_types", format!("{} entries", types.len()))),
+        false => Ok(types.iter().map(|known| known.as_str().into()).collect()),
+    }
 }
 
 /// A time-out of zero would end everything at once, one without end nothing ever.

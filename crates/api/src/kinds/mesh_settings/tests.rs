@@ -26,8 +26,34 @@ fn settings_out_of_range_are_refused_with_the_field() {
     {
         check(&format!("dns: {{ipv6Prefix: '{prefix}'}}"), "spec.dns.ipv6Prefix");
     }
+    for protocol in ["", "a b", "a,b", "a/b/c"] {
+        let configs = format!("upgradeConfigs: [{{upgradeType: '{protocol}'}}]");
+        http(&configs, "upgradeConfigs[0].upgradeType");
+    }
+    http("upgradeConfigs: [{upgradeType: connect}]", "upgradeConfigs[0]");
+    http("upgradeConfigs: [{upgradeType: h2c}]", "upgradeConfigs[0]");
+    let twice = "upgradeConfigs: [{upgradeType: a}, {upgradeType: A}]";
+    http(twice, "upgradeConfigs[1]");
+    let many = "{upgradeType: websocket}, ".repeat(16);
+    http(&format!("upgradeConfigs: [{many}]"), "upgradeConfigs");
     for time in ["0s", "500ms", "25h", "620", "1 h"] {
         http(&format!("idleTimeout: '{time}'"), "idleTimeout");
         http(&format!("streamIdleTimeout: '{time}'"), "streamIdleTimeout");
+        http(&format!("upgradeIdleTimeout: '{time}'"), "upgradeIdleTimeout");
     }
+}
+
+#[test]
+fn websocket_is_on_unless_an_entry_says_otherwise() {
+    let check = |configs: &[(&str, Option<bool>)], expected: &[&str]| {
+        let config = |(upgrade_type, enabled): &(&str, _)| super::UpgradeConfig {
+            upgrade_type: (*upgrade_type).to_owned(),
+            enabled: *enabled,
+        };
+        assert_eq!(super::upgrade_types(&configs.iter().map(config).collect::<Vec<_>>()), expected);
+    };
+    check(&[], &["websocket"]);
+    check(&[("SPDY/3.1", None)], &["websocket", "spdy/3.1"]);
+    check(&[("WebSocket", Some(true)), ("tcp", Some(false))], &["websocket"]);
+    check(&[("WebSocket", Some(false))], &[]);
 }

@@ -12,7 +12,8 @@ const FAULTS: &str = r#"
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: a}, ports: [{port: 80, targetPort: http}]}}
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: a}, ports: [{port: "80"}]}}
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: a}, ports: [{port: 80, targetPort: "8080"}]}}
-{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: a}, ports: [{port: 80, appProtocol: kubernetes.io/ws}]}}
+{apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {httpConnectionManager: {upgradeConfigs: [{upgradeType: h2c}]}}}
+{apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {httpConnectionManager: {upgradeConfigs: [{upgradeType: CONNECT}]}}}
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: a}, sessionAffinity: ClientIP, ports: [{port: 80, nodePort: 30000}]}}
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: 1}, ports: [{port: 80}]}}
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {type: NodePort, selector: {app: a}, ports: [{port: 80}]}}

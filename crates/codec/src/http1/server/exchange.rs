@@ -26,6 +26,7 @@ pub(super) struct ServerConnection {
     stage: ServerStage,
     asked: Asked,
     is_draining: bool,
+    takes_upgrades: bool,
     /// Requests handed out.
     served: u64,
 }
@@ -59,7 +60,15 @@ impl ServerConnection {
             keeps_alive: true,
             takes_trailers: false,
         };
-        ServerConnection { line, limits, stage: ServerStage::Request, asked, is_draining: false, served: 0 }
+        ServerConnection {
+            line,
+            limits,
+            stage: ServerStage::Request,
+            asked,
+            is_draining: false,
+            takes_upgrades: options.takes_upgrades,
+            served: 0,
+        }
     }
 
     /// Whether responses say that they are the last.
@@ -162,6 +171,9 @@ impl ServerConnection {
         *request.uri_mut() = head.target;
         *request.version_mut() = head.version;
         *request.headers_mut() = head.headers;
+        if head.has_upgrade && self.takes_upgrades {
+            crate::upgrade::note(&mut request);
+        }
         self.stage = ServerStage::Service;
         match admit(request) {
             Ok(request) => Some(request),

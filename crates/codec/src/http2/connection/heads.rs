@@ -3,10 +3,10 @@
 //! Every block is decoded, whatever becomes of it: the table must stay in step.
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::super::frame::{self, ErrorCode, RST_STREAM};
-use super::super::head::{BlockKind, FieldList, RequestFault, declared_length};
+use super::super::head::{BlockKind, FieldList, RequestFault, declared_length, is_tunnel};
 use super::super::hpack::HeaderList;
 use super::super::stream::{Purpose, RecvState, Stream, StreamError};
 use super::super::streams::{Known, StreamKey};
@@ -58,6 +58,7 @@ impl Multiplexer {
             _ => BlockKind::Trailers,
         };
         let mut fields = FieldList::new(kind, self.bounds.headers_max);
+        fields.takes_protocol = self.bounds.takes_protocol;
         let is_large = self.decode(block, &mut fields)?;
         let block = WholeBlock { fields, is_last, is_large };
         match (addressee, kind) {
@@ -127,7 +128,7 @@ impl Multiplexer {
                 return self.note_error().map(|()| None);
             }
         };
-        let is_tunnel = request.method() == Method::CONNECT;
+        let is_tunnel = is_tunnel(&request);
         let length = if is_tunnel { Ok(None) } else { declared_length(request.headers()) };
         let length = match length {
             Ok(length) if !is_last || length.is_none_or(|length| length == 0) => length,

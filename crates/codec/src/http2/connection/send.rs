@@ -17,7 +17,9 @@ use crate::Flood;
 pub(in super::super) struct RequestTarget<'a> {
     pub(in super::super) method: &'a str,
     pub(in super::super) authority: &'a str,
-    /// Scheme and path, which CONNECT has not.
+    /// Of extended CONNECT.
+    pub(in super::super) protocol: Option<&'a str>,
+    /// Scheme and path, which plain CONNECT has not.
     pub(in super::super) resource: Option<(&'a str, &'a str)>,
 }
 
@@ -38,6 +40,9 @@ impl Multiplexer {
         self.floods.note_opened();
         self.put_block(id, is_last, |encoder, out| {
             encoder.field(out, b":method", target.method.as_bytes(), false);
+            if let Some(protocol) = target.protocol {
+                encoder.field(out, b":protocol", protocol.as_bytes(), false);
+            }
             if let Some((scheme, path)) = target.resource {
                 encoder.field(out, b":scheme", scheme.as_bytes(), false);
                 encoder.field(out, b":authority", target.authority.as_bytes(), false);

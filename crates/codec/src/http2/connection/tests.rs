@@ -50,7 +50,7 @@ fn hear(connection: &mut Multiplexer, bytes: &[u8], step: usize) -> Result<Reque
 }
 
 const TARGET: RequestTarget<'_> =
-    RequestTarget { method: "POST", authority: "shop:80", resource: Some(("http", "/x?y")) };
+    RequestTarget { method: "POST", authority: "shop:80", protocol: None, resource: Some(("http", "/x?y")) };
 
 fn fields(names: &[(&'static str, &str)]) -> HeaderMap {
     let field = |(name, value): &(&'static str, &str)| {

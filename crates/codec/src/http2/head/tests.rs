@@ -177,3 +177,33 @@ fn request_fields() -> Vec<u8> {
     let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
     fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
 }
+
+#[test]
+fn extended_connect_becomes_the_get_that_it_is_in_http_1() {
+    let head = |method: &str, protocol: &str| {
+        [literal(":method", method), literal(":protocol", protocol), raw_authority(), vec![0x84, 0x86]]
+            .concat()
+    };
+    let read = |block: &[u8], takes_protocol| {
+        let mut fields = FieldList::new(BlockKind::Request, 100);
+        fields.takes_protocol = takes_protocol;
+        HpackDecoder::new(64 * 1024).decode_borrowed(block, |field| fields.add(field)).unwrap();
+        fields.into_request()
+    };
+    let request = read(&head("CONNECT", "websocket"), true).unwrap();
+    assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/"));
+    assert_eq!(request.extensions().get(), Some(&Upgrade::try_from("websocket").unwrap()));
+    assert!(is_tunnel(&request));
+    for (method, protocol, takes_protocol) in [
+        ("CONNECT", "websocket", false),
+        ("GET", "websocket", true),
+        ("CONNECT", "web, socket", true),
+        ("CONNECT", "", true),
+    ] {
+        let refused = read(&head(method, protocol), takes_protocol);
+        assert_eq!(refused.map(drop), Err(RequestFault::Malformed), "{method} {protocol}");
+    }
+    // Without scheme and path.
+    let bare = [literal(":method", "CONNECT"), literal(":protocol", "websocket"), raw_authority()].concat();
+    assert_eq!(read(&bare, true).map(drop), Err(RequestFault::Malformed));
+}

@@ -29,6 +29,8 @@ fn what_must_not_be_is_refused() {
         (setting(4, 1 << 31), ErrorCode::FLOW_CONTROL_ERROR),
         (setting(5, 16_383), ErrorCode::PROTOCOL_ERROR),
         (setting(5, 1 << 24), ErrorCode::PROTOCOL_ERROR),
+        (setting(8, 2), ErrorCode::PROTOCOL_ERROR),
+        ([setting(8, 1), setting(8, 0)].concat(), ErrorCode::PROTOCOL_ERROR),
         (vec![0; 7], ErrorCode::FRAME_SIZE_ERROR),
     ] {
         assert_eq!(read(&payload).unwrap_err(), code, "{payload:?}");
@@ -43,6 +45,7 @@ fn ours_are_read_as_they_are_meant() {
         frame_bytes_max: 64 * 1024,
         header_bytes_max: 1000,
         streams_max: Some(9),
+        takes_protocol: true,
     };
     let mut out = BytesMut::new();
     ours.write(&mut out);
@@ -51,4 +54,9 @@ fn ours_are_read_as_they_are_meant() {
         (settings.stream_window, settings.frame_bytes_max, settings.streams_max),
         (256 * 1024, 64 * 1024, Some(9))
     );
+    assert!(settings.takes_protocol);
+    out.clear();
+    OwnSettings { takes_protocol: false, ..ours }.write(&mut out);
+    assert!(!read(&out[frame::FRAME_HEAD_BYTES..]).unwrap().takes_protocol);
+    assert!(!out.ends_with(&[0; 6]), "nothing that was not meant: {out:?}");
 }

@@ -239,6 +239,9 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
             "crates/proxy/src/request/tests.rs",
             "websocket_is_refused_with_a_reason_and_other_upgrades_are_ignored",
         ),
+        Reason::UpgradeIgnored => {
+            ("crates/proxy/src/flow/tests/upgrade.rs", "a_success_of_another_kind_opens_no_tunnel")
+        }
         Reason::RequestBodyTimeout => (LIMITS, "a_caller_who_stops_in_the_middle_of_a_body_gets_408"),
         Reason::UpstreamProtocol => (ANSWERS, "an_http2_answer_shorter_than_its_length_is_no_answer"),
         Reason::ResponseReset => (ANSWERS, "an_answer_that_breaks_off_after_its_start_is_seen_to_be_broken"),

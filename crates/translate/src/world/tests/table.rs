@@ -591,7 +591,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
     assert_eq!(keys(&world(SHOP)), ["names"]);
     assert_eq!(keys(&settings_of("{httpConnectionManager: {idleTimeout: 620s}}")), ["names"]);
     let mut world = settings_of(
-        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {idleTimeout: 1h, streamIdleTimeout: 90s}, dns: {ipv6Prefix: 'fd12:3456:789a::/48'}}",
+        "{pathNormalization: {normalization: MERGE_SLASHES, pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD}, httpConnectionManager: {idleTimeout: 1h, streamIdleTimeout: 90s, upgradeIdleTimeout: 2h, upgradeConfigs: [{upgradeType: SPDY/3.1}]}, dns: {ipv6Prefix: 'fd12:3456:789a::/48'}}",
     );
     assert_eq!(keys(&world), ["names", "settings"]);
     let expected = MeshSettings {
@@ -604,6 +604,8 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
             xff_trusted_cidrs: Vec::new(),
             idle_timeout: Duration::from_secs(3600),
             stream_idle_timeout: Duration::from_secs(90),
+            upgrade_types: vec!["websocket".into(), "spdy/3.1".into()],
+            upgrade_idle_timeout: Duration::from_secs(7200),
         },
         ipv6_prefix: model::address::MeshPrefix::parse("fd12:3456:789a::/48").unwrap(),
     };

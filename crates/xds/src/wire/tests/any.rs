@@ -257,14 +257,26 @@ fn settings() -> impl Strategy<Value = MeshSettings> {
     let path = (normalization, escaped_slashes)
         .prop_map(|(normalization, escaped_slashes)| PathNormalization { normalization, escaped_slashes });
     let timeout = || (1..86_400_000_u64).prop_map(Duration::from_millis);
-    let http = (any::<u32>(), vec(cidr(), 0..3), timeout(), timeout()).prop_map(
-        |(xff_num_trusted_hops, xff_trusted_cidrs, idle_timeout, stream_idle_timeout)| HttpConnections {
-            xff_num_trusted_hops,
-            xff_trusted_cidrs,
-            idle_timeout,
-            stream_idle_timeout,
-        },
-    );
+    let http = (any::<u32>(), vec(cidr(), 0..3), timeout(), timeout(), vec(text(), 0..3), timeout())
+        .prop_map(
+            |(
+                hops,
+                xff_trusted_cidrs,
+                idle_timeout,
+                stream_idle_timeout,
+                upgrade_types,
+                upgrade_idle_timeout,
+            )| {
+                HttpConnections {
+                    xff_num_trusted_hops: hops,
+                    xff_trusted_cidrs,
+                    idle_timeout,
+                    stream_idle_timeout,
+                    upgrade_types,
+                    upgrade_idle_timeout,
+                }
+            },
+        );
     let ipv6_prefix = any::<[u8; 5]>().prop_map(|id| {
         let mut octets = [0; 16];
         octets[0] = 0xfd;

@@ -1,0 +1,90 @@
+//! The answer to a request that asked for another protocol: bytes both ways until their end, which is the end of the
+//! request, or an ordinary response. Read `upstream::upgrade` for how the other side was asked.
+
+use crate::failure::ReplyTo;
+use crate::flow::exchange::Exchange;
+use crate::request::HEADER_STATUS;
+use codec::relay::{End, Moved, relay};
+use codec::{Body, Reply, Tunnel, Upgrade};
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::{HeaderValue, Response, StatusCode, Version};
+use model::Reason;
+use std::rc::Rc;
+
+/// What stands between proxies for a success that opens no tunnel ([`HEADER_STATUS`]).
+const NO_TUNNEL: StatusCode = StatusCode::NOT_IMPLEMENTED;
+
+/// The reply to a request that asked for an upgrade in `version`.
+#[cold]
+pub(super) fn reply(
+    exchange: &Rc<Exchange>,
+    version: Version,
+    mut response: Response<Body>,
+    to: ReplyTo,
+) -> Reply {
+    if let Some(tunnel) = response.body_mut().take_tunnel() {
+        return open(exchange, response, tunnel);
+    }
+    // In HTTP/2 any success opens the tunnel; in HTTP/1 it means that nobody heeded the question.
+    if version != Version::HTTP_2 || !response.status().is_success() {
+        return Reply::Response(exchange.watch(response));
+    }
+    match to {
+        ReplyTo::Application => exchange.fail(&Reason::UpgradeIgnored.into(), to),
+        ReplyTo::Proxy => {
+            let mut response = exchange.watch(response);
+            if let Ok(status) = HeaderValue::from_str(response.status().as_str()) {
+                response.headers_mut().insert(HEADER_STATUS, status);
+            }
+            *response.status_mut() = NO_TUNNEL;
+            Reply::Response(response)
+        }
+    }
+}
+
+fn open(exchange: &Rc<Exchange>, response: Response<Body>, up: Tunnel) -> Reply {
+    let (parts, _) = response.into_parts();
+    let mut headers = parts.headers;
+    // Nothing of what follows is a body.
+    headers.remove(CONTENT_LENGTH);
+    if let Some(upgrade) = parts.extensions.get::<Upgrade>() {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrade.protocols().clone());
+    }
+    exchange.set_status(StatusCode::SWITCHING_PROTOCOLS);
+    let upgraded = Upgraded {
+        exchange: Rc::clone(exchange),
+        moved: Moved::default(),
+        reason: Some(Reason::DownstreamReset),
+    };
+    Reply::Tunnel { headers, run: Box::new(move |down| Box::pin(upgraded.carry(down, up))) }
+}
+
+/// An upgraded stream. It is recorded when it ends, also when its connection takes it along.
+struct Upgraded {
+    exchange: Rc<Exchange>,
+    moved: Moved,
+    /// Why it ended; as long as nobody knows better, what carries it went away.
+    reason: Option<Reason>,
+}
+
+impl Upgraded {
+    async fn carry(mut self, down: Tunnel, up: Tunnel) {
+        let idle = self.exchange.downstream().worker.snapshot().settings.http.upgrade_idle_timeout;
+        self.reason = match relay(down, up, idle, &self.moved).await {
+            End::DownstreamClosed | End::UpstreamClosed => None,
+            End::Idle => Some(Reason::StreamIdle),
+            End::DownstreamFailed => Some(Reason::DownstreamReset),
+            End::UpstreamFailed => Some(Reason::ResponseReset),
+        };
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        if let Some(reason) = self.reason {
+            self.exchange.failed(reason);
+        }
+        self.exchange.carried(self.moved.to_upstream.get(), self.moved.to_downstream.get());
+    }
+}
