@@ -10,7 +10,7 @@ use crate::host;
 use crate::path::{self, Path};
 use crate::plan::{self, Refusal, Scope};
 use crate::request::first_value;
-use crate::{Headers, RequestView};
+use crate::{Dice, Headers, RequestView};
 use model::header::untouched;
 use model::route::RouteRule;
 use model::settings::PathNormalization;
@@ -114,7 +114,7 @@ pub fn explain(scope: &Scope<'_>, request: &RequestView<'_>, how: PathNormalizat
         Err(refusal) => return refused(Some(read), Some(entry), refusal.reason()),
     };
     let mut head = Described::new(request);
-    let outcome = route.on_request(&mut head);
+    let outcome = route.on_request(&mut head, &mut Certain).map(|filtered| filtered.verdict);
     let reply = match &outcome {
         Ok(Outcome::Reply(reply)) => Some(reply.clone()),
         _ => None,
@@ -183,6 +183,15 @@ impl Judgement {
     }
 }
 
+/// Dice by which only what happens to every request happens.
+struct Certain;
+
+impl Dice for Certain {
+    fn next_u64(&mut self) -> u64 {
+        u64::MAX
+    }
+}
+
 /// A request that nobody sends, for the filters to change.
 struct Described<'a> {
     of: RequestView<'a>,
@@ -226,10 +235,6 @@ impl<'a> Described<'a> {
 impl RequestHead for Described<'_> {
     fn view(&self) -> RequestView<'_> {
         RequestView { host: &self.host, path: &self.path, ..self.of }
-    }
-
-    fn is_https(&self) -> bool {
-        first_value(self.of.headers, "x-forwarded-proto").is_some_and(|scheme| scheme == b"https")
     }
 
     fn set_host(&mut self, host: &str) -> Result<(), Reason> {

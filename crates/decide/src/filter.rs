@@ -4,18 +4,26 @@
 //! on a described one. A filter is its configuration in `model::filter`, a file here and a row of [`of`]; what users
 //! write for it is in the kind's file of `api`, and its unit in `translate` makes the one of the other.
 
+mod cors;
 mod direct_response;
 mod echo_request_id;
+mod fault;
 mod headers;
+mod mirror;
+mod patterns;
 mod redirect;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
-use crate::RequestView;
+use crate::{Dice, RequestView};
 use model::Reason;
-use model::filter::FilterConfig;
+use model::filter::{FilterConfig, Fraction, Mirror};
 use std::sync::Arc;
+use std::time::Duration;
+
+pub use mirror::mirrored_authority;
+pub use patterns::Patterns;
 
 /// One filter, by its configuration.
 pub trait Filter {
@@ -23,12 +31,40 @@ pub trait Filter {
     ///
     /// # Errors
     /// Why the request ends here.
-    fn on_request(&self, _at: &Matched, _request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
+    fn on_request<'f>(
+        &'f self,
+        _request: &mut dyn RequestHead,
+        _run: &mut FilterRun<'_, 'f>,
+    ) -> Result<Verdict, Reason> {
         Ok(Verdict::Continue)
     }
 
     /// Changes the response to pass back. `request` is as it was sent.
-    fn on_response(&self, _request: &RequestView<'_>, _response: &mut dyn HeaderEdits) {}
+    fn on_response(&self, _request: &RequestView<'_>, _patterns: &Patterns, _response: &mut dyn HeaderEdits) {
+    }
+
+    /// Changes an answer that a filter gave, before it goes back.
+    fn on_local_reply(&self, _request: &RequestView<'_>, _patterns: &Patterns, _reply: &mut dyn HeaderEdits) {
+    }
+}
+
+/// A run of filters over one request: what they may know, and what they ask for beside their edits.
+pub struct FilterRun<'r, 'f> {
+    /// How the request came here.
+    pub at: Matched<'r>,
+    /// For shares.
+    pub dice: &'r mut dyn Dice,
+    /// What they ask for.
+    pub asked: Asked<'f>,
+}
+
+/// What filters ask for beside their edits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked<'f> {
+    /// To wait so long, before anything else.
+    pub delay: Option<Duration>,
+    /// Copies of the request, as it is sent to the backend.
+    pub mirrors: Vec<&'f Mirror>,
 }
 
 /// The behaviour of a filter: the table.
@@ -40,6 +76,9 @@ pub fn of(config: &FilterConfig) -> &dyn Filter {
         FilterConfig::Rewrite(rewrite) => rewrite,
         FilterConfig::DirectResponse(response) => response,
         FilterConfig::EchoRequestId(echo) => echo,
+        FilterConfig::Mirror(mirror) => mirror,
+        FilterConfig::Cors(cors) => &**cors,
+        FilterConfig::Fault(fault) => &**fault,
     }
 }
 
@@ -47,13 +86,16 @@ pub fn of(config: &FilterConfig) -> &dyn Filter {
 ///
 /// # Errors
 /// As [`Filter::on_request`].
-pub fn on_request(
-    filters: &[FilterConfig],
-    at: &Matched,
+pub fn on_request<'f>(
+    filters: &'f [FilterConfig],
     request: &mut dyn RequestHead,
+    run: &mut FilterRun<'_, 'f>,
 ) -> Result<Verdict, Reason> {
     for config in filters {
-        if let Verdict::Reply(reply) = of(config).on_request(at, request)? {
+        if let Verdict::Reply(mut reply) = of(config).on_request(request, run)? {
+            for config in filters {
+                of(config).on_local_reply(&request.view(), run.at.patterns, &mut reply);
+            }
             return Ok(Verdict::Reply(reply));
         }
     }
@@ -61,21 +103,34 @@ pub fn on_request(
 }
 
 /// Runs filters on a response, in their order.
-pub fn on_response(filters: &[FilterConfig], request: &RequestView<'_>, response: &mut dyn HeaderEdits) {
+pub fn on_response(
+    filters: &[FilterConfig],
+    request: &RequestView<'_>,
+    patterns: &Patterns,
+    response: &mut dyn HeaderEdits,
+) {
     for config in filters {
-        of(config).on_response(request, response);
+        of(config).on_response(request, patterns, response);
     }
 }
 
+/// Whether this request is one of the share.
+fn is_among(share: Fraction, dice: &mut dyn Dice) -> bool {
+    let of = share.denominator.max(1);
+    share.numerator >= of || (share.numerator > 0 && dice.below(of.into()) < share.numerator.into())
+}
+
 /// How a request came to its rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matched {
+#[derive(Clone, Copy, Debug)]
+pub struct Matched<'t> {
     /// Bytes of the path that the matched prefix covers ([`crate::route::Match`]).
     pub prefix_len: usize,
     /// Port of the listener or service.
     pub port: u16,
     /// The caller called by https, before any filter has edited what says so.
     pub is_https: bool,
+    /// The regular expressions of the rule's filters.
+    pub patterns: &'t Patterns,
 }
 
 /// What becomes of the request.
@@ -96,12 +151,29 @@ pub struct LocalReply {
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Body; empty: none.
     pub body: Arc<str>,
+    /// What the access log says of it; `None`: nothing is amiss.
+    pub reason: Option<Reason>,
+}
+
+impl HeaderEdits for LocalReply {
+    fn set(&mut self, name: &str, value: &str) {
+        self.remove(name);
+        self.add(name, value);
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.headers.push((name.into(), value.into()));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+    }
 }
 
 impl LocalReply {
     /// A redirection (RFC 9110 section 15.4).
     pub fn redirect(status: u16, location: String) -> Self {
-        Self { status, headers: vec![("location".into(), location.into())], body: "".into() }
+        Self { status, headers: vec![("location".into(), location.into())], ..Self::default() }
     }
 
     /// Where it sends the caller, if it does.
@@ -125,8 +197,6 @@ pub trait HeaderEdits {
 pub trait RequestHead {
     /// As decisions see it.
     fn view(&self) -> RequestView<'_>;
-    /// The scheme by which the caller called is https.
-    fn is_https(&self) -> bool;
     /// Names another authority, in the `host` field too.
     ///
     /// # Errors

@@ -78,6 +78,8 @@ impl L4Table {
                         let (list, name): (&mut QuickMap<Hostname, Vec<Filed>>, _) = match name {
                             HostMatch::Exact(name) => (&mut by_name, name),
                             HostMatch::Suffix(name) => (&mut by_suffix, name),
+                            // Nothing makes one: wildcards of server names are whole labels, so it matches none.
+                            HostMatch::Ending(_) => continue,
                         };
                         list.entry(name.clone()).or_default().push(filed);
                     }

@@ -243,7 +243,11 @@ pub(crate) fn host_rank(pattern: Option<&HostMatch>, host: &str) -> Option<(u8, 
         Some(HostMatch::Suffix(suffix)) => {
             let below =
                 host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
-            below.then_some((1, suffix.as_str().len()))
+            // With the dot before it, as what an ending has before its first dot.
+            below.then_some((1, suffix.as_str().len() + 1))
+        }
+        Some(HostMatch::Ending(ending)) => {
+            (host.len() > ending.len() && host.ends_with(&**ending)).then_some((1, ending.len()))
         }
     }
 }

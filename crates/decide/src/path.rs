@@ -92,10 +92,24 @@ pub(crate) fn is_within(forwarded: &str, prefix: &str) -> Result<bool, Reason> {
     })
 }
 
-/// How many bytes of `forwarded` the first `prefix_len` bytes of its literal reading stand for; a prefix ends
-/// at the border of a segment.
+/// Whether every reading of a path that is forwarded begins with `prefix`, as a user wrote it.
+///
+/// # Errors
+/// [`Reason::BadPath`] when there are too many.
+pub(crate) fn begins_with(forwarded: &str, prefix: &str) -> Result<bool, Reason> {
+    let prefix = pattern(prefix);
+    let readings = readings::of(forwarded)?;
+    Ok(forwarded.starts_with(&*prefix) && readings.iter().all(|reading| reading.starts_with(&*prefix)))
+}
+
+/// How many bytes of `forwarded` the first `prefix_len` bytes of its literal reading stand for. A prefix that ends
+/// within a segment stands for itself; where it is spelled otherwise, for the whole segment.
 pub(crate) fn prefix_in(forwarded: &str, literal: &str, prefix_len: usize) -> usize {
     let covered = literal.get(..prefix_len).unwrap_or(literal);
+    let ends_segment = matches!(literal.as_bytes().get(prefix_len), None | Some(b'/'));
+    if !ends_segment && forwarded.starts_with(covered) {
+        return prefix_len;
+    }
     let segments = covered.bytes().filter(|byte| *byte == b'/').count();
     forwarded.match_indices('/').nth(segments).map_or(forwarded.len(), |(at, _)| at)
 }

@@ -1,10 +1,11 @@
 //! What becomes of a request where it comes in: authorization, rule, filters, where to. The proxy carries it out,
 //! [`crate::explain`] and the command line show it.
 
-use crate::RequestView;
 use crate::authz::{self, Decision, Denial, DryRun, Facts};
-use crate::filter::{self, HeaderEdits, Matched, RequestHead, Verdict};
-use crate::route::{Match, Table};
+use crate::filter::{self, Asked, FilterRun, HeaderEdits, Matched, Patterns, RequestHead, Verdict};
+use crate::route::{Match, SourceWorkload, Table};
+use crate::{Dice, RequestView};
+use model::filter::FilterConfig;
 use model::route::{RouteBackend, RouteRule};
 use model::{Hostname, Policy, Reason};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Scope<'a> {
     pub called: Option<&'a Hostname>,
     /// Port of the service or listener.
     pub port: u16,
+    /// The workload whose proxy this is.
+    pub source: SourceWorkload<'a>,
     /// What is asked here before anything else. A call of a local application is judged by its callee.
     pub policies: &'a [Arc<Policy>],
     /// What is known of the connection; `facts.http` is replaced.
@@ -60,7 +63,7 @@ impl Refusal {
 pub struct Route<'a> {
     /// The rule that matched. A service without any rule is its own backend.
     pub rule: Option<&'a Arc<RouteRule>>,
-    at: Matched,
+    at: Matched<'a>,
 }
 
 /// Plans a request, whose path is as [`crate::path::read`] has it.
@@ -90,15 +93,25 @@ pub fn admit(policies: &[Arc<Policy>], facts: &Facts<'_>) -> (Option<DryRun>, Re
 /// The rule to follow. With rules, one must match.
 fn route<'a>(scope: &Scope<'a>, request: &RequestView<'_>) -> Result<Route<'a>, Reason> {
     let Scope { table, port, .. } = *scope;
-    match table.find(port, request)? {
-        Some(Match { rule, prefix_len }) => {
-            Ok(Route { rule: Some(rule), at: Matched { prefix_len, port, is_https: false } })
+    match table.find(port, &scope.source, request)? {
+        Some(Match { rule, prefix_len, patterns }) => {
+            Ok(Route { rule: Some(rule), at: Matched { prefix_len, port, is_https: false, patterns } })
         }
         None if scope.called.is_some() && !table.has_rules(port) => {
-            Ok(Route { rule: None, at: Matched { prefix_len: 0, port, is_https: false } })
+            let at = Matched { prefix_len: 0, port, is_https: false, patterns: Patterns::NONE };
+            Ok(Route { rule: None, at })
         }
         None => Err(Reason::NoRoute),
     }
+}
+
+/// What a rule's filters make of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filtered<'a> {
+    /// Whether it goes on.
+    pub verdict: Verdict,
+    /// What they ask for beside their edits, whatever the verdict.
+    pub asked: Asked<'a>,
 }
 
 impl<'a> Route<'a> {
@@ -106,20 +119,55 @@ impl<'a> Route<'a> {
     ///
     /// # Errors
     /// Why it ends here.
-    pub fn on_request(&self, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
-        match self.rule {
-            Some(rule) if !rule.filters.is_empty() => {
-                let at = Matched { is_https: request.is_https(), ..self.at };
-                filter::on_request(&rule.filters, &at, request)
-            }
-            _ => Ok(Verdict::Continue),
-        }
+    pub fn on_request(
+        &self,
+        request: &mut dyn RequestHead,
+        dice: &mut dyn Dice,
+    ) -> Result<Filtered<'a>, Reason> {
+        self.run(self.rule.map_or(&[], |rule| &rule.filters), request, dice)
     }
 
-    /// Runs the rule's filters on the response. `request` is as it was sent.
-    pub fn on_response(&self, request: &dyn RequestHead, response: &mut dyn HeaderEdits) {
-        if let Some(rule) = self.rule.filter(|rule| !rule.filters.is_empty()) {
-            filter::on_response(&rule.filters, &request.view(), response);
+    /// Runs the filters of the backend that was picked, after those of the rule.
+    ///
+    /// # Errors
+    /// Why it ends here.
+    pub fn on_request_to(
+        &self,
+        backend: &'a RouteBackend,
+        request: &mut dyn RequestHead,
+        dice: &mut dyn Dice,
+    ) -> Result<Filtered<'a>, Reason> {
+        self.run(&backend.filters, request, dice)
+    }
+
+    fn run(
+        &self,
+        filters: &'a [FilterConfig],
+        request: &mut dyn RequestHead,
+        dice: &mut dyn Dice,
+    ) -> Result<Filtered<'a>, Reason> {
+        if filters.is_empty() {
+            return Ok(Filtered { verdict: Verdict::Continue, asked: Asked::default() });
+        }
+        let at = Matched { is_https: request.view().is_https(), ..self.at };
+        let mut run = FilterRun { at, dice, asked: Asked::default() };
+        let verdict = filter::on_request(filters, request, &mut run)?;
+        Ok(Filtered { verdict, asked: run.asked })
+    }
+
+    /// Runs the filters of the backend on the response, then those of the rule. `request` is as it was sent.
+    pub fn on_response(
+        &self,
+        backend: Option<&RouteBackend>,
+        request: &dyn RequestHead,
+        response: &mut dyn HeaderEdits,
+    ) {
+        let of_rule = self.rule.map_or(&[][..], |rule| &rule.filters);
+        let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
+        for filters in [of_backend, of_rule] {
+            if !filters.is_empty() {
+                filter::on_response(filters, &request.view(), self.at.patterns, response);
+            }
         }
     }
 

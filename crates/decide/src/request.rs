@@ -51,6 +51,15 @@ pub struct RequestView<'a> {
 }
 
 impl<'a> RequestView<'a> {
+    /// The caller called by https. At the edge what says so is only there when it is believed.
+    pub fn is_https(&self) -> bool {
+        let mut scheme = None;
+        self.headers.visit("x-forwarded-proto", &mut |value| {
+            scheme.get_or_insert(value == b"https");
+        });
+        scheme.unwrap_or(false)
+    }
+
     /// The literal reading of the path.
     pub fn literal(&self) -> &'a str {
         self.readings.first().map_or(self.path, String::as_str)

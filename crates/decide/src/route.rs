@@ -1,23 +1,28 @@
-//! Which rule a request follows: Gateway API's precedence, compiled so that a lookup costs a few hashes.
+//! Which rule a request follows: Gateway API's precedence, or Istio's, compiled so that a lookup costs a few hashes.
 //!
-//! Order: the rule's host (exact, longest wildcard, none); then the path (exact, regex with the longer text
-//! first, longest prefix); then a method, more headers, more query parameters; then the older route, its
-//! `namespace/name`, the rule's and the match's place. Where a rule loses on a later condition the next in
-//! this order is asked. Read `compile` for how tables are made, `group` for how they are asked, `conditions` for what is
-//! compared.
+//! Order: the rule's host (exact, longest wildcard, none); then Gateway API's rules by the path (exact, regex with the
+//! longer text first, longest prefix), a method, more headers, more query parameters, the older route, its
+//! `namespace/name`, the rule's and the match's place; then Istio's as they were written. Where a rule loses on a later
+//! condition the next in this order is asked. Read `compile` for how tables are made, `group` and `paths` for how they
+//! are asked, `conditions` for what is compared.
 
+mod candidate;
 mod compile;
 mod conditions;
 mod group;
+mod paths;
 #[cfg(test)]
 mod tests;
 
+use crate::filter::Patterns;
 use crate::hash::QuickMap;
 use crate::{RequestView, host, path};
+use candidate::RouteQuery;
 use group::Group;
 use model::id::HOSTNAME_BYTES_MAX;
 use model::route::{Parent, RouteRule};
 use model::{Hostname, Reason};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The rules of one parent (a service or a gateway's listener), compiled. Made by [`Table::compile`].
@@ -26,7 +31,28 @@ pub struct Table {
     rules: Box<[Arc<RouteRule>]>,
     by_host: QuickMap<Hostname, Group>,
     by_suffix: QuickMap<Hostname, Group>,
+    by_ending: Option<Box<HostEndings>>,
     any_host: Group,
+    /// Of the rules whose filters have some, by their index.
+    patterns: QuickMap<u32, Patterns>,
+}
+
+/// Rules of hosts of which only the last characters are known.
+#[derive(Clone, Debug)]
+struct HostEndings {
+    /// Which lengths there are.
+    lengths: Box<[usize]>,
+    groups: QuickMap<Arc<str>, Group>,
+}
+
+/// The workload whose proxy follows the rules; at a gateway that is the gateway's. The default has no labels and no
+/// namespace, and no rule that asks for some is followed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SourceWorkload<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its labels.
+    pub labels: &'a [(Arc<str>, Arc<str>)],
 }
 
 /// The rule that a request follows.
@@ -36,19 +62,27 @@ pub struct Match<'t> {
     pub rule: &'t Arc<RouteRule>,
     /// How many bytes of the forwarded path the matched prefix covers; all of them for an exact or regex match.
     pub prefix_len: usize,
+    /// The regular expressions of its filters.
+    pub patterns: &'t Patterns,
 }
 
 impl Table {
-    /// The rule for `request` on service port `port`. Rules of a service count when their parent names this
-    /// port or 0; rules of a gateway count on every port, the listener having been chosen before.
+    /// The rule for `request` on service port `port`, by the proxy of `source`. Rules of a service count when their
+    /// parent names this port or 0; rules of a gateway count on every port, the listener having been chosen before.
     ///
     /// # Errors
     /// [`Reason::AmbiguousPath`] when the readings of the path lead to different rules.
-    pub fn find(&self, port: u16, request: &RequestView<'_>) -> Result<Option<Match<'_>>, Reason> {
-        let found = self.find_as(port, request, request.literal());
+    pub fn find(
+        &self,
+        port: u16,
+        source: &SourceWorkload<'_>,
+        request: &RequestView<'_>,
+    ) -> Result<Option<Match<'_>>, Reason> {
+        let asked = RouteQuery { port, source, request };
+        let found = self.find_as(&asked, request.literal());
         let rule = |found: &Option<Match<'_>>| found.map(|matched| Arc::as_ptr(matched.rule));
         for other in request.others() {
-            if rule(&self.find_as(port, request, other)) != rule(&found) {
+            if rule(&self.find_as(&asked, other)) != rule(&found) {
                 return Err(Reason::AmbiguousPath);
             }
         }
@@ -61,16 +95,12 @@ impl Table {
         }))
     }
 
-    fn find_as(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<Match<'_>> {
-        self.find_by_host(port, request, path).or_else(|| self.find_in(&self.any_host, port, request, path))
-    }
-
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// All rules, in the order in which they were given.
+    /// All rules, in the order in which they were given; where some count as they were written, in that order.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<RouteRule>> {
         self.rules.iter()
     }
@@ -81,32 +111,60 @@ impl Table {
         self.rules.iter().any(applies)
     }
 
-    fn find_by_host(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<Match<'_>> {
-        if self.by_host.is_empty() && self.by_suffix.is_empty() {
-            return None;
+    fn find_as(&self, asked: &RouteQuery<'_>, path: &str) -> Option<Match<'_>> {
+        match self.find_by_host(asked, path) {
+            ControlFlow::Break(found) => found,
+            ControlFlow::Continue(()) => self.find_in(&self.any_host, asked, path),
         }
-        let host = host::canonical(request.host);
-        if host.len() > HOSTNAME_BYTES_MAX {
-            return None; // no rule can name it, and looking up each of its suffixes would cost
-        }
-        let exact = self.by_host.get(&*host);
-        if let Some(found) = exact.and_then(|group| self.find_in(group, port, request, path)) {
-            return Some(found);
-        }
-        let mut rest = &*host;
-        while let Some((label, tail)) = rest.split_once('.') {
-            let suffix =
-                if label.is_empty() && rest.len() == host.len() { None } else { self.by_suffix.get(tail) };
-            if let Some(found) = suffix.and_then(|group| self.find_in(group, port, request, path)) {
-                return Some(found);
-            }
-            rest = tail;
-        }
-        None
     }
 
-    fn find_in(&self, group: &Group, port: u16, request: &RequestView<'_>, path: &str) -> Option<Match<'_>> {
-        let (rule, prefix_len) = group.find(port, request, path)?;
-        Some(Match { rule: self.rules.get(rule)?, prefix_len })
+    /// By exact host, then by the longest wildcard. `Continue`: the rules for any host are asked.
+    fn find_by_host(&self, asked: &RouteQuery<'_>, path: &str) -> ControlFlow<Option<Match<'_>>> {
+        if self.by_host.is_empty() && self.by_suffix.is_empty() && self.by_ending.is_none() {
+            return ControlFlow::Continue(());
+        }
+        let host = host::canonical(asked.request.host);
+        if host.len() > HOSTNAME_BYTES_MAX {
+            return ControlFlow::Continue(()); // no rule can name it, and looking up each of its suffixes would cost
+        }
+        if let Some(group) = self.by_host.get(&*host) {
+            self.ask(group, asked, path)?;
+        }
+        let dots = host.bytes().enumerate().filter(|(at, byte)| *byte == b'.' && *at > 0);
+        let suffixes = dots.filter_map(|(dot, _)| Some((dot, self.by_suffix.get(&host[dot + 1..])?)));
+        let Some(endings) = self.by_ending.as_deref() else {
+            for (_, group) in suffixes {
+                self.ask(group, asked, path)?;
+            }
+            return ControlFlow::Continue(());
+        };
+        let mut all: Vec<(usize, &Group)> = suffixes.chain(endings.of(&host)).collect();
+        all.sort_by_key(|(begins, _)| *begins);
+        for (_, group) in all {
+            self.ask(group, asked, path)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn ask(&self, group: &Group, asked: &RouteQuery<'_>, path: &str) -> ControlFlow<Option<Match<'_>>> {
+        match self.find_in(group, asked, path) {
+            None if !group.is_final() => ControlFlow::Continue(()),
+            found => ControlFlow::Break(found),
+        }
+    }
+
+    fn find_in(&self, group: &Group, asked: &RouteQuery<'_>, path: &str) -> Option<Match<'_>> {
+        let (index, prefix_len) = group.find(path, asked)?;
+        let rule = self.rules.get(index as usize)?;
+        let patterns = if self.patterns.is_empty() { None } else { self.patterns.get(&index) };
+        Some(Match { rule, prefix_len, patterns: patterns.unwrap_or(Patterns::NONE) })
+    }
+}
+
+impl HostEndings {
+    /// The rules of those that `host` ends with, and where they begin in it.
+    fn of<'t>(&'t self, host: &'t str) -> impl Iterator<Item = (usize, &'t Group)> {
+        let begins = self.lengths.iter().filter_map(|len| host.len().checked_sub(*len)).filter(|at| *at > 0);
+        begins.filter_map(|at| Some((at, self.groups.get(host.get(at..)?)?)))
     }
 }

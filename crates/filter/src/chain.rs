@@ -106,10 +106,6 @@ impl RequestHead for HeadersOnly<'_> {
         self.0.view()
     }
 
-    fn is_https(&self) -> bool {
-        self.0.is_https()
-    }
-
     fn set_host(&mut self, _: &str) -> Result<(), Reason> {
         Err(Reason::Internal)
     }

@@ -1,11 +1,27 @@
 //! Names of things: hosts, identities, places, objects.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// A DNS host name in canonical form: lower case, no trailing dot, never empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Hostname(Arc<str>);
+
+impl TryFrom<String> for Hostname {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("not a host name: {text:?}"))
+    }
+}
+
+impl From<Hostname> for String {
+    fn from(host: Hostname) -> Self {
+        host.as_str().to_owned()
+    }
+}
 
 /// Longest host name accepted, in bytes (RFC 1035 section 2.3.4).
 pub const HOSTNAME_BYTES_MAX: usize = 253;

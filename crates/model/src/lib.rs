@@ -23,6 +23,7 @@ pub mod names;
 pub mod observed;
 pub mod origin;
 pub mod port_list;
+pub mod pattern;
 pub mod probe;
 pub mod reason;
 pub mod resource;

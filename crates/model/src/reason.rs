@@ -126,6 +126,8 @@ reasons! {
     StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long, or no byte of an upgraded stream passed; it must read on or open fewer at a time, or send something now and then (`upgradeIdleTimeout`).";
     AmbiguousPath: "path_is_ambiguous" 400 3 "DPE" Downstream Never "Applications read this path in different ways (`;`, `//`, or an encoded `/`, `;`, `?`, `#` or `%`), and a rule or policy treats them differently; let it treat them alike, or set pathNormalization.";
     FilterFailed: "filter_failed" 500 13 "" Configuration Never "A filter that must not be passed by could not tell; look at the service that it asks.";
+    FaultInjected: "fault_filter_abort" 503 14 "FI" Configuration Never "The rule's fault filter failed this request on purpose; take the fault out of the route.";
+    DelayInjected: "fault_filter_delay" 0 4 "DI" Configuration Never "The rule's fault filter made this request wait on purpose; take the fault out of the route.";
     MtlsDisabled: "mutual_tls_disabled" 503 14 "NR" Policy Safe "A PeerAuthentication says DISABLE for this port, which takes plaintext alone; across networks there is none: say PERMISSIVE there.";
     UpgradeIgnored: "upgrade_ignored" 502 14 "UPE" Upstream Never "The callee answered a caller of HTTP/2, who asked for another protocol, as if it had not; look at its path and protocol.";
 }

@@ -13,7 +13,7 @@ use decide::explain::{Explanation, Judgement, Verdict, explain, judge};
 use decide::filter::LocalReply;
 use decide::forwarded::EntryPoint;
 use decide::plan::Scope;
-use decide::route::Table;
+use decide::route::{SourceWorkload, Table};
 use decide::{RequestView, forwarded, host, listener};
 use http::{StatusCode, Uri};
 use model::listener::{Gateway, Inbound};
@@ -102,7 +102,8 @@ pub(super) async fn run(args: &Request, console: &mut Console) -> Outcome {
     // From outside nobody has an identity; at the callee it is the gateway's, whose address nobody knows here.
     let outside = Facts { peer: None, peer_ip: args.ip, remote_ip, port: entrance.port, http: None };
     let Entrance { table, called, port, policies } = &entrance;
-    let scope = Scope { table, called: called.as_ref(), port: *port, policies, facts: outside };
+    let source = SourceWorkload::default();
+    let scope = Scope { table, called: called.as_ref(), port: *port, source, policies, facts: outside };
     let way = explain(&scope, &view, settings.path);
     let (peer, peer_ip) = match &args.gateway {
         Some(gateway) => (identity(&world, gateway).ok(), None),

@@ -6,7 +6,7 @@ use crate::RequestView;
 use crate::authz::{Facts, RemoteIp};
 use crate::filter::LocalReply;
 use crate::plan::Scope;
-use crate::route::Table;
+use crate::route::{SourceWorkload, Table};
 use model::authz::{Action, Policy, Rule};
 use model::filter::{FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, Rewrite};
 use model::route::{Parent, RouteBackend, RouteRule};
@@ -20,20 +20,12 @@ fn origin(kind: &str, name: &str) -> Origin {
 
 fn table(weights: &[u32]) -> Table {
     let host = Hostname::parse("web.mesh.internal").unwrap();
-    let backend = |weight: &u32| RouteBackend { host: Some(host.clone()), port: 80, weight: *weight };
+    let backend = |weight: &u32| RouteBackend::new(Some(host.clone()), 80, *weight);
+    let parent = Parent::Service { host: host.clone(), port: 0 };
     Table::compile([Arc::new(RouteRule {
-        parent: Parent::Service { host: host.clone(), port: 0 },
-        origin: origin("HTTPRoute", "web"),
         index: 2,
-        created_s: 0,
-        consumer: None,
-        hosts: Vec::new(),
-        matches: Vec::new(),
-        filters: Vec::new(),
         backends: weights.iter().map(backend).collect(),
-        request_timeout: None,
-        backend_timeout: None,
-        retry: None,
+        ..RouteRule::new(parent, origin("HTTPRoute", "web"))
     })])
 }
 
@@ -46,7 +38,11 @@ fn at_gateway(
     policies: &[Arc<Policy>],
 ) -> Explanation {
     let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port, http: None };
-    explain(&Scope { table, called: None, port, policies, facts }, request, how)
+    explain(
+        &Scope { table, called: None, port, source: SourceWorkload::default(), policies, facts },
+        request,
+        how,
+    )
 }
 
 /// Route name, shares in percent and refusal for a request to `path`.
@@ -74,7 +70,14 @@ fn a_service_without_rules_is_its_own_backend() {
         RequestView { method: "GET", host: "web", path: "/", readings: &[], query: None, headers: &() };
     let facts = Facts { peer: None, peer_ip: None, remote_ip: RemoteIp::Peer, port: 80, http: None };
     let told = explain(
-        &Scope { table: &Table::default(), called: Some(&host), port: 80, policies: &[], facts },
+        &Scope {
+            table: &Table::default(),
+            called: Some(&host),
+            port: 80,
+            source: SourceWorkload::default(),
+            policies: &[],
+            facts,
+        },
         &request,
         PathNormalization::default(),
     );
@@ -112,9 +115,7 @@ fn judged(filters: Vec<FilterConfig>, action: Action, rule: Rule) -> Verdict {
     edited.filters = filters;
     edited.matches = vec![model::route::RouteMatch {
         path: model::route::PathMatch::Prefix("/a".into()),
-        method: None,
-        headers: Vec::new(),
-        query: Vec::new(),
+        ..Default::default()
     }];
     let headers = vec![("x-who".to_owned(), "me".to_owned())];
     let request = RequestView {
@@ -239,7 +240,7 @@ fn a_rules_redirect_is_told_as_the_proxy_answers_it() {
     let mut away = (**table(&[]).rules().next().unwrap()).clone();
     let (hostname, path) = (Some("new.example".into()), None);
     away.filters =
-        vec![FilterConfig::Redirect(Redirect { scheme: None, hostname, port: None, path, status: 301 })];
+        vec![FilterConfig::Redirect(Redirect { hostname, path, status: 301, ..Redirect::default() })];
     let table = Table::compile([Arc::new(away)]);
     for (scheme, location) in [("http", "http://new.example:8080/a?q"), ("https", "https://new.example/a?q")]
     {

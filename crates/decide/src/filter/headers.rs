@@ -1,19 +1,23 @@
 //! Header edits (Gateway API `HTTPHeaderFilter`): set, add, remove, in this order.
 
-use super::{Filter, HeaderEdits, Matched, RequestHead, Verdict};
+use super::{Filter, FilterRun, HeaderEdits, Patterns, RequestHead, Verdict};
 use crate::RequestView;
 use model::Reason;
 use model::filter::{HeaderEdit, RequestHeaders, ResponseHeaders};
 
 impl Filter for RequestHeaders {
-    fn on_request(&self, _at: &Matched, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
+    fn on_request<'f>(
+        &'f self,
+        request: &mut dyn RequestHead,
+        _run: &mut FilterRun<'_, 'f>,
+    ) -> Result<Verdict, Reason> {
         apply(&self.0, request.headers());
         Ok(Verdict::Continue)
     }
 }
 
 impl Filter for ResponseHeaders {
-    fn on_response(&self, _request: &RequestView<'_>, response: &mut dyn HeaderEdits) {
+    fn on_response(&self, _request: &RequestView<'_>, _patterns: &Patterns, response: &mut dyn HeaderEdits) {
         apply(&self.0, response);
     }
 }

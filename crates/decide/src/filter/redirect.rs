@@ -1,42 +1,77 @@
-//! Redirects (Gateway API `HTTPRequestRedirectFilter`).
+//! Redirects (Gateway API `HTTPRequestRedirectFilter`, Istio's `HTTPRedirect`).
 
 use super::rewrite::rewrite_path;
-use super::{Filter, LocalReply, Matched, RequestHead, Verdict};
+use super::{Filter, FilterRun, LocalReply, Matched, RequestHead, Verdict};
 use crate::{RequestView, host};
 use model::Reason;
-use model::filter::Redirect;
+use model::filter::{DerivedPort, Redirect};
 
 impl Filter for Redirect {
-    fn on_request(&self, at: &Matched, request: &mut dyn RequestHead) -> Result<Verdict, Reason> {
-        let location = location(self, at, &request.view());
+    fn on_request<'f>(
+        &'f self,
+        request: &mut dyn RequestHead,
+        run: &mut FilterRun<'_, 'f>,
+    ) -> Result<Verdict, Reason> {
+        let location = location(self, &run.at, &request.view())?;
         Ok(Verdict::Reply(LocalReply::redirect(self.status, location)))
     }
 }
 
-/// The port is the redirect's own; else the usual one of the redirect's scheme; else the listener's, or the usual one
-/// of the caller's scheme where TLS ends at a proxy in front. The usual port of the scheme is left out.
-pub(crate) fn location(redirect: &Redirect, at: &Matched, request: &RequestView<'_>) -> String {
-    let (came_by, came_to) = if at.is_https { ("https", 443) } else { ("http", at.port) };
+/// The usual port of the scheme is left out.
+///
+/// # Errors
+/// As [`rewrite_path`].
+pub(crate) fn location(
+    redirect: &Redirect,
+    at: &Matched<'_>,
+    request: &RequestView<'_>,
+) -> Result<String, Reason> {
+    let came_by = if at.is_https { "https" } else { "http" };
     let scheme = redirect.scheme.as_deref().unwrap_or(came_by);
-    let usual = match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    };
-    let of_scheme = if redirect.scheme.is_some() { usual } else { None };
-    let port = redirect.port.or(of_scheme).unwrap_or(came_to);
-    let host = redirect.hostname.as_deref().unwrap_or(host::split_port(request.host).0);
+    let (own_host, own_port) = host::split_port(request.host);
+    let host = redirect.hostname.as_deref().unwrap_or(own_host);
     let mut location = format!("{scheme}://{host}");
-    if usual != Some(port) {
+    if let Some(port) = port(redirect, at, own_port)
+        && usual(scheme) != Some(port)
+    {
         location.push_str(&format!(":{port}"));
     }
-    match &redirect.path {
-        Some(path) => location.push_str(&rewrite_path(path, request.path, at.prefix_len)),
-        None => location.push_str(request.path),
-    }
-    if let Some(query) = request.query {
+    let path = match &redirect.path {
+        Some(path) => rewrite_path(path, at, request.path)?,
+        None => request.path.to_owned(),
+    };
+    location.push_str(&path);
+    // A path that brings its own query says all of it.
+    if let Some(query) = request.query.filter(|_| !path.contains('?')) {
         location.push('?');
         location.push_str(query);
     }
-    location
+    Ok(location)
+}
+
+/// The redirect's own; else as it says. `None`: none is named.
+fn port(redirect: &Redirect, at: &Matched<'_>, named: Option<u16>) -> Option<u16> {
+    // TLS may end at a proxy in front, whose port we do not know.
+    let came_to = if at.is_https { 443 } else { at.port };
+    redirect.port.or(match redirect.derived_port {
+        DerivedPort::SchemeOrListener => redirect.scheme.as_deref().and_then(usual).or(Some(came_to)),
+        DerivedPort::Listener => Some(came_to),
+        DerivedPort::Authority => {
+            let came_by = if at.is_https { "https" } else { "http" };
+            let stays = redirect.hostname.is_none()
+                && redirect
+                    .scheme
+                    .as_deref()
+                    .is_none_or(|scheme| scheme == came_by || named != usual(came_by));
+            named.filter(|_| stays)
+        }
+    })
+}
+
+fn usual(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
 }

@@ -1,10 +1,15 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! What filters make of requests, as data.
 
-use super::Matched;
 use super::redirect::location;
 use super::rewrite::rewrite_path;
+use super::{Matched, Patterns};
 use crate::RequestView;
 use model::filter::{PathRewrite, Redirect};
+
+fn at(prefix_len: usize, port: u16) -> Matched<'static> {
+    Matched { prefix_len, port, is_https: false, patterns: Patterns::NONE }
+}
 
 #[test]
 fn prefixes_are_replaced_as_gateway_api_says() {
@@ -20,25 +25,26 @@ fn prefixes_are_replaced_as_gateway_api_says() {
         ("/foo", "/foo", "/", "/"),
         ("/bar", "", "/xyz", "/xyz/bar"),
     ] {
-        let rewritten = rewrite_path(&PathRewrite::Prefix(replacement.into()), path, prefix.len());
+        let rewritten =
+            rewrite_path(&PathRewrite::Prefix(replacement.into()), &at(prefix.len(), 80), path).unwrap();
         assert_eq!(rewritten, expected, "{path}: {prefix} to {replacement}");
     }
-    assert_eq!(rewrite_path(&PathRewrite::Full("/x".into()), "/foo", 4), "/x");
+    assert_eq!(rewrite_path(&PathRewrite::Full("/x".into()), &at(4, 80), "/foo"), Ok("/x".into()));
 }
 
 #[test]
 fn a_location_has_a_port_only_where_needed() {
     let to = |scheme: Option<&str>, port, path| Redirect {
         scheme: scheme.map(Into::into),
-        hostname: None,
         port,
         path,
         status: 302,
+        ..Redirect::default()
     };
     let check = |redirect: &Redirect, port, expected: &str| {
         let (method, host, path, query) = ("GET", "a.com:8080", "/x/y", Some("q=1"));
         let request = RequestView { method, host, path, readings: &[], query, headers: &() };
-        assert_eq!(location(redirect, &Matched { prefix_len: 2, port, is_https: false }, &request), expected);
+        assert_eq!(location(redirect, &at(2, port), &request).unwrap(), expected);
     };
     check(&to(None, None, None), 8080, "http://a.com:8080/x/y?q=1");
     check(&to(None, None, None), 80, "http://a.com/x/y?q=1");

@@ -127,10 +127,8 @@ fn a_rule_of_a_service_is_for_its_port_or_for_all() {
 
 #[test]
 fn a_backend_is_chosen_by_weight_and_what_leads_nowhere_is_refused() {
-    let backend = |name: Option<&str>, weight| RouteBackend {
-        host: name.map(|name| Hostname::parse(name).unwrap()),
-        port: 5432,
-        weight,
+    let backend = |name: Option<&str>, weight| {
+        RouteBackend::new(name.map(|name| Hostname::parse(name).unwrap()), 5432, weight)
     };
     let mut dice = Pcg::new(7);
     let mut count = |backends: Vec<RouteBackend>, wanted: Result<&str, Reason>| {

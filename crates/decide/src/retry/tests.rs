@@ -29,7 +29,8 @@ fn check(policy: Option<&RetryPolicy>, method: &str, number: u32, outcome: Outco
 }
 
 fn policy(attempts: u32, codes: &[u16]) -> RetryPolicy {
-    RetryPolicy { attempts, codes: codes.to_vec(), backoff: Duration::from_millis(100) }
+    let backoff = Duration::from_millis(100);
+    RetryPolicy { attempts, codes: codes.to_vec(), backoff, ..RetryPolicy::default() }
 }
 
 /// What is final by itself is never decided otherwise, and what a policy names is not final.

@@ -3,27 +3,28 @@
 //! What is only needed for that order is gone afterwards: a gateway may have ten thousand rules. Read `group` for what
 //! stays.
 
-use super::Table;
+use super::candidate::{Candidate, FiledMatch};
 use super::conditions::Conditions;
-use super::group::{Candidate, FiledMatch, Group};
+use super::group::Group;
+use super::{HostEndings, Table};
+use crate::filter::Patterns;
 use crate::hash::QuickMap;
-use model::Hostname;
-use model::route::{HostMatch, Parent, PathMatch, RouteMatch, RouteRule};
+use model::route::{HostMatch, Parent, Precedence, RouteMatch, RouteRule};
 use std::cmp::Reverse;
+use std::hash::Hash;
 use std::sync::Arc;
 
 impl Table {
     /// Compiles rules. A match with a regular expression that does not compile never matches. Hosts are
     /// read for rules of gateways only.
     pub fn compile(rules: impl IntoIterator<Item = Arc<RouteRule>>) -> Self {
-        let rules: Box<[Arc<RouteRule>]> = rules.into_iter().collect();
-        let every = [RouteMatch {
-            path: PathMatch::Prefix("".into()),
-            method: None,
-            headers: Vec::new(),
-            query: Vec::new(),
-        }];
+        let mut rules: Box<[Arc<RouteRule>]> = rules.into_iter().collect();
+        if rules.iter().any(|rule| rule.precedence == Precedence::Written) {
+            rules.sort_by(|a, b| written(a).cmp(&written(b)));
+        }
+        let every = [RouteMatch::default()];
         let (mut by_host, mut by_suffix, mut any_host) = (Vec::new(), Vec::new(), Vec::new());
+        let mut by_ending = Vec::new();
         for (rule, index) in rules.iter().zip(0..) {
             let matches = if rule.matches.is_empty() { &every[..] } else { &rule.matches[..] };
             let (hosts, port) = match rule.parent {
@@ -36,6 +37,7 @@ impl Table {
                     match host {
                         HostMatch::Exact(name) => by_host.push((name, filed.clone())),
                         HostMatch::Suffix(name) => by_suffix.push((name, filed.clone())),
+                        HostMatch::Ending(text) => by_ending.push((text, filed.clone())),
                     }
                 }
                 if hosts.is_empty() {
@@ -44,15 +46,32 @@ impl Table {
             }
         }
         let (by_host, by_suffix) = (groups(by_host), groups(by_suffix));
+        let by_ending = (!by_ending.is_empty()).then(|| Box::new(HostEndings::new(groups(by_ending))));
         let any_host = Group::compile(any_host);
-        Self { by_host, by_suffix, any_host, rules }
+        let patterns = rules.iter().zip(0..).filter_map(|(rule, index)| Some((index, Patterns::of(rule)?)));
+        Self { patterns: patterns.collect(), by_host, by_suffix, by_ending, any_host, rules }
     }
 }
 
-fn groups(mut filed: Vec<(&Hostname, FiledMatch<'_>)>) -> QuickMap<Hostname, Group> {
+/// The order of rules of which the first one counts: routes by age and name, as where what is more specific counts.
+fn written(rule: &RouteRule) -> (u64, &str, &str, u32) {
+    let object = &rule.origin.object;
+    (rule.created_s, &object.namespace, &object.name, rule.index)
+}
+
+impl HostEndings {
+    fn new(groups: QuickMap<Arc<str>, Group>) -> Self {
+        let mut lengths: Vec<usize> = groups.keys().map(|ending| ending.len()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        Self { lengths: lengths.into(), groups }
+    }
+}
+
+fn groups<K: Clone + Ord + Hash>(mut filed: Vec<(&K, FiledMatch<'_>)>) -> QuickMap<K, Group> {
     filed.sort_by_key(|(host, _)| *host);
     let of_hosts = filed.chunk_by(|(a, _), (b, _)| a == b);
-    let groups: Vec<(Hostname, Group)> = of_hosts
+    let groups: Vec<(K, Group)> = of_hosts
         .filter_map(|of_host| {
             let (host, _) = of_host.first()?;
             Some(((*host).clone(), Group::compile(of_host.iter().map(|(_, filed)| filed.clone()).collect())))
@@ -76,7 +95,12 @@ impl<'r> FiledMatch<'r> {
             rule.index,
             place,
         );
-        let candidate = Candidate { rule: index, port, conditions: conditions.map(Arc::new) };
-        Self { path: &matched.path, candidate, order }
+        let candidate = Candidate {
+            rule: index,
+            port,
+            place: u16::try_from(place).unwrap_or(u16::MAX),
+            conditions: conditions.map(Arc::new),
+        };
+        Self { path: &matched.path, candidate, precedence: rule.precedence, order }
     }
 }

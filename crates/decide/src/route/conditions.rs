@@ -1,20 +1,30 @@
 //! What a match demands beside host and path.
 
-use crate::RequestView;
-use model::route::{Pattern, RouteMatch, StringMatch, ValueMatch};
-use regex::{Regex, RegexBuilder};
+use super::SourceWorkload;
+use crate::expression::whole;
+use crate::{RequestView, host};
+use model::route::{ExtraConditions, RouteMatch, SourceMatch, StringMatch, ValueMatch};
+use regex::Regex;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Largest compiled regular expression, in bytes; one that needs more matches nothing.
-pub(crate) const REGEX_BYTES_MAX: usize = 256 * 1024;
 
 /// Method, headers and query parameters of one match.
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
-    method: Option<Arc<str>>,
+    method: Option<Value>,
     headers: Box<[Wanted]>,
     query: Box<[Wanted]>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few rules ask for.
+#[derive(Clone, Debug)]
+struct Extra {
+    without_headers: Box<[Wanted]>,
+    scheme: Option<Value>,
+    authority: Option<Value>,
+    port: Option<u16>,
+    source: Option<SourceMatch>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,6 +36,8 @@ struct Wanted {
 #[derive(Clone, Debug)]
 enum Value {
     Exact(Arc<str>),
+    Prefix(Arc<str>),
+    Present,
     Regex(Regex),
     /// Its regular expression did not compile.
     Nothing,
@@ -34,12 +46,13 @@ enum Value {
 impl Conditions {
     /// `None`: nothing is demanded.
     pub(super) fn compile(matched: &RouteMatch) -> Option<Self> {
-        let RouteMatch { method, headers, query, .. } = matched;
-        let demands = method.is_some() || !headers.is_empty() || !query.is_empty();
+        let RouteMatch { method, headers, query, extra, path: _ } = matched;
+        let demands = method.is_some() || !headers.is_empty() || !query.is_empty() || extra.is_some();
         demands.then(|| Self {
-            method: method.clone(),
-            headers: compile_values(headers),
-            query: compile_values(query),
+            method: method.as_ref().map(Value::compile),
+            headers: compile_first(headers),
+            query: compile_first(query),
+            extra: extra.as_deref().map(Extra::compile).map(Box::new),
         })
     }
 
@@ -51,38 +64,64 @@ impl Conditions {
         self.query.len()
     }
 
-    pub(super) fn hold(&self, request: &RequestView<'_>) -> bool {
-        self.method.as_deref().is_none_or(|method| method == request.method)
+    pub(super) fn hold(&self, port: u16, source: &SourceWorkload<'_>, request: &RequestView<'_>) -> bool {
+        self.method.as_ref().is_none_or(|method| method.is_match(request.method.as_bytes()))
             && self.headers.iter().all(|wanted| wanted.header_holds(request))
             && self.query.iter().all(|wanted| wanted.query_holds(request))
+            && self.extra.as_ref().is_none_or(|extra| extra.holds(port, source, request))
     }
 }
 
-/// The first of several conditions on one name counts (Gateway API).
-fn compile_values(values: &[ValueMatch]) -> Box<[Wanted]> {
-    let mut wanted: Vec<Wanted> = Vec::with_capacity(values.len());
-    for ValueMatch { name, value } in values {
-        if wanted.iter().any(|earlier| earlier.name == *name) {
-            continue;
+impl Extra {
+    fn compile(extra: &ExtraConditions) -> Self {
+        let ExtraConditions { without_headers, scheme, authority, port, source } = extra;
+        Self {
+            // Each of them counts, also several on one name.
+            without_headers: without_headers.iter().map(Wanted::compile).collect(),
+            scheme: scheme.as_ref().map(Value::compile),
+            authority: authority.as_ref().map(Value::compile),
+            port: *port,
+            source: source.clone(),
         }
-        let value = match value {
-            StringMatch::Exact(text) => Value::Exact(Arc::clone(text)),
-            StringMatch::Regex(pattern) => compile_regex(pattern).map_or(Value::Nothing, Value::Regex),
-        };
-        wanted.push(Wanted { name: Arc::clone(name), value });
+    }
+
+    fn holds(&self, port: u16, source: &SourceWorkload<'_>, request: &RequestView<'_>) -> bool {
+        let scheme = if request.is_https() { "https" } else { "http" };
+        self.port.is_none_or(|own| own == port)
+            && self.scheme.as_ref().is_none_or(|wanted| wanted.is_match(scheme.as_bytes()))
+            && self.authority.as_ref().is_none_or(|wanted| authority_holds(wanted, request.host))
+            && self.source.as_ref().is_none_or(|wanted| source_holds(wanted, source))
+            && !self.without_headers.iter().any(|wanted| wanted.header_holds(request))
+    }
+}
+
+/// A port that the caller names may be named by the condition or not.
+fn authority_holds(wanted: &Value, authority: &str) -> bool {
+    wanted.is_match(host::with_port(authority).as_bytes())
+        || wanted.is_match(host::canonical(authority).as_bytes())
+}
+
+fn source_holds(wanted: &SourceMatch, source: &SourceWorkload<'_>) -> bool {
+    wanted.namespace.as_deref().is_none_or(|namespace| namespace == source.namespace)
+        && wanted.labels.iter().all(|label| source.labels.contains(label))
+}
+
+/// The first of several conditions on one name counts (Gateway API).
+fn compile_first(values: &[ValueMatch]) -> Box<[Wanted]> {
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(values.len());
+    for value in values {
+        if !wanted.iter().any(|earlier| earlier.name == value.name) {
+            wanted.push(Wanted::compile(value));
+        }
     }
     wanted.into()
 }
 
-/// Compiles an expression that must match the whole text; `None` when it is invalid or too large.
-pub(super) fn compile_regex(pattern: &Pattern) -> Option<Regex> {
-    let build = |text: &str| RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().ok();
-    // Alone first: `a)(b` must not become valid by our brackets.
-    build(&pattern.0)?;
-    build(&format!("^(?:{})$", pattern.0))
-}
-
 impl Wanted {
+    fn compile(ValueMatch { name, value }: &ValueMatch) -> Self {
+        Self { name: Arc::clone(name), value: Value::compile(value) }
+    }
+
     /// Several lines of one header count as one value joined by commas (RFC 9110 section 5.3).
     fn header_holds(&self, request: &RequestView<'_>) -> bool {
         let mut lines = 0;
@@ -115,9 +154,20 @@ impl Wanted {
 }
 
 impl Value {
+    fn compile(value: &StringMatch) -> Self {
+        match value {
+            StringMatch::Exact(text) => Self::Exact(Arc::clone(text)),
+            StringMatch::Prefix(text) => Self::Prefix(Arc::clone(text)),
+            StringMatch::Present => Self::Present,
+            StringMatch::Regex(pattern) => whole(pattern).map_or(Self::Nothing, Self::Regex),
+        }
+    }
+
     fn is_match(&self, value: &[u8]) -> bool {
         match self {
             Self::Exact(text) => text.as_bytes() == value,
+            Self::Prefix(text) => value.starts_with(text.as_bytes()),
+            Self::Present => true,
             Self::Regex(regex) => std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value)),
             Self::Nothing => false,
         }

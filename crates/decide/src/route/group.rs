@@ -1,15 +1,12 @@
-//! The candidates of one host, by path: found in a few steps, held in a few bytes.
+//! The candidates of one host, by path: found in a few steps, held in a few bytes. Of how paths are looked up:
+//! `paths`.
 
-use super::conditions::{Conditions, compile_regex};
-use crate::hash::QuickMap;
-use crate::{RequestView, path};
-use model::route::PathMatch;
+use super::candidate::{Candidate, Candidates, FiledMatch, RouteQuery, first};
+use super::paths::{PathTable, TextPaths, spelled};
+use crate::expression::whole;
+use model::route::{PathMatch, Precedence};
 use regex::Regex;
 use std::cmp::Reverse;
-use std::sync::Arc;
-
-/// So many paths are looked through; more are hashed.
-const LISTED_PATHS_MAX: usize = 8;
 
 /// Candidates of one host, by path.
 #[derive(Clone, Debug, Default)]
@@ -20,146 +17,113 @@ pub(super) struct Group {
     /// Length of the longest path of `prefix`: no longer part of a path is looked up, so that a long path
     /// of many segments costs nothing.
     prefix_len_max: usize,
+    /// Paths that only Istio's routes have.
+    text: Option<Box<TextPaths>>,
+    /// The rules of which the first one counts; asked when no other matches.
+    written: Option<Box<Group>>,
 }
 
-/// A match on its way into a group.
-#[derive(Clone)]
-pub(super) struct FiledMatch<'r> {
-    pub(super) path: &'r PathMatch,
-    pub(super) candidate: Candidate,
-    /// Smaller goes first among candidates of one path.
-    pub(super) order: Order<'r>,
-}
-
-/// Gateway API's precedence below the path: a method, more headers, more query parameters, the older route, its
-/// namespace and name, the rule's and the match's place.
-type Order<'r> = (Reverse<bool>, Reverse<usize>, Reverse<usize>, u64, &'r str, &'r str, u32, usize);
-
-/// What is followed if its conditions hold.
-#[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    /// Index into the table's rules.
-    pub(super) rule: u32,
-    /// Service port; 0: any.
-    pub(super) port: u16,
-    /// `None`: they hold always.
-    pub(super) conditions: Option<Arc<Conditions>>,
-}
-
-/// Of one path, the first one whose conditions hold is followed.
-type Candidates = Box<[Candidate]>;
-
-/// Candidates by path. Most hosts have a few, and a map of one path has room for four.
-#[derive(Clone, Debug)]
-enum PathTable {
-    List(Box<[(Arc<str>, Candidates)]>),
-    Map(Box<QuickMap<Arc<str>, Candidates>>),
-}
-
-impl Candidate {
-    fn holds(&self, port: u16, request: &RequestView<'_>) -> bool {
-        (self.port == 0 || self.port == port)
-            && self.conditions.as_ref().is_none_or(|conditions| conditions.hold(request))
-    }
-}
+/// The rule's index, and how many bytes of the path the match covers.
+type Found = (u32, usize);
 
 impl Group {
-    pub(super) fn compile(mut filed: Vec<FiledMatch<'_>>) -> Self {
-        // Sorting below keeps this order among equals.
-        filed.sort_by(|a, b| a.order.cmp(&b.order));
-        let (mut exact, mut regex, mut prefix) = (Vec::new(), Vec::new(), Vec::new());
+    pub(super) fn compile(filed: Vec<FiledMatch<'_>>) -> Self {
+        let (mut written, mut specific): (Vec<_>, Vec<_>) =
+            filed.into_iter().partition(|filed| filed.precedence == Precedence::Written);
+        // Sorting by path, later, keeps this order among equals.
+        specific.sort_by(|a, b| a.order.cmp(&b.order));
+        let mut group = Self::of(specific);
+        group.regex.sort_by_key(|(regex, _)| Reverse(regex.as_str().len()));
+        if !written.is_empty() {
+            written.sort_by_key(|filed| filed.candidate.written_at());
+            group.written = Some(Box::new(Self::of(written)));
+        }
+        group
+    }
+
+    fn of(filed: Vec<FiledMatch<'_>>) -> Self {
+        let (mut exact, mut regex, mut prefix, mut text) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for FiledMatch { path, candidate, .. } in filed {
             match path {
-                PathMatch::Exact(text) => exact.push((spelled(text, text), candidate)),
-                PathMatch::Prefix(text) => {
-                    prefix.push((spelled(text.trim_end_matches('/'), text), candidate));
+                PathMatch::Exact(path) => exact.push((spelled(path, path), candidate)),
+                PathMatch::Prefix(path) => {
+                    prefix.push((spelled(path.trim_end_matches('/'), path), candidate));
                 }
                 PathMatch::Regex(pattern) => {
-                    regex.extend(compile_regex(pattern).map(|regex| (regex, candidate)));
+                    regex.extend(whole(pattern).map(|regex| (regex, candidate)));
                 }
+                PathMatch::StringPrefix(_)
+                | PathMatch::ExactIgnoreCase(_)
+                | PathMatch::StringPrefixIgnoreCase(_) => text.push((path, candidate)),
             }
         }
-        regex.sort_by_key(|(regex, _)| Reverse(regex.as_str().len()));
         let prefix_len_max = prefix.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
         Self {
             exact: PathTable::new(exact),
             regex: regex.into(),
             prefix: PathTable::new(prefix),
             prefix_len_max,
+            text: (!text.is_empty()).then(|| Box::new(TextPaths::compile(text))),
+            written: None,
         }
     }
 
-    /// The rule's index and the length of the prefix of `path` that it matched.
-    pub(super) fn find(&self, port: u16, request: &RequestView<'_>, path: &str) -> Option<(usize, usize)> {
-        let first = |candidates: &Candidates| candidates.iter().find(|c| c.holds(port, request)).map(index);
-        if let Some(rule) = self.exact.get(path).and_then(first) {
-            return Some((rule, path.len()));
-        }
-        let regex = self.regex.iter().find(|(regex, c)| regex.is_match(path) && c.holds(port, request));
-        if let Some((_, candidate)) = regex {
-            return Some((index(candidate), path.len()));
-        }
-        if self.prefix.is_empty() {
-            return None;
-        }
-        let mut len = path.len();
-        loop {
-            if len <= self.prefix_len_max
-                && let Some(rule) = self.prefix.get(&path[..len]).and_then(first)
-            {
-                return Some((rule, len));
-            }
-            if len == 0 {
-                return None;
-            }
-            len = path[..len].rfind('/').unwrap_or(0);
-        }
-    }
-}
-
-fn index(candidate: &Candidate) -> usize {
-    candidate.rule as usize
-}
-
-/// A path of a rule as the paths of requests are spelled; the rule's own text where that is the same.
-fn spelled(text: &str, own: &Arc<str>) -> Arc<str> {
-    let spelled = path::pattern(text);
-    if *spelled == **own { Arc::clone(own) } else { spelled.into() }
-}
-
-impl Default for PathTable {
-    fn default() -> Self {
-        Self::List(Box::default())
-    }
-}
-
-impl PathTable {
-    fn new(mut filed: Vec<(Arc<str>, Candidate)>) -> Self {
-        filed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let of_paths = filed.chunk_by(|(a, _), (b, _)| a == b);
-        let of_paths: Vec<(Arc<str>, Candidates)> = of_paths
-            .filter_map(|of_path| {
-                let (path, _) = of_path.first()?;
-                Some((Arc::clone(path), of_path.iter().map(|(_, candidate)| candidate.clone()).collect()))
-            })
-            .collect();
-        match of_paths.len() {
-            0..=LISTED_PATHS_MAX => Self::List(of_paths.into()),
-            _ => Self::Map(Box::new(of_paths.into_iter().collect())),
-        }
+    /// Whether a request that matches no rule here is answered so, and no other host's rules are asked.
+    pub(super) fn is_final(&self) -> bool {
+        self.written.is_some()
     }
 
-    fn get(&self, path: &str) -> Option<&Candidates> {
-        match self {
-            Self::List(list) => list.iter().find(|(own, _)| **own == *path).map(|(_, found)| found),
-            Self::Map(map) => map.get(path),
-        }
+    /// The rule for a request with this reading of its path.
+    pub(super) fn find(&self, path: &str, asked: &RouteQuery<'_>) -> Option<Found> {
+        let found = self
+            .find_specific(path, asked)
+            .or_else(|| self.written.as_ref().and_then(|written| written.find_written(path, asked)));
+        found.map(|(candidate, len)| (candidate.rule, len))
     }
 
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::List(list) => list.is_empty(),
-            Self::Map(map) => map.is_empty(),
+    /// Exact, regex, longest prefix.
+    fn find_specific<'g>(&'g self, path: &'g str, asked: &RouteQuery<'_>) -> Option<(&'g Candidate, usize)> {
+        let whole = |candidate| (candidate, path.len());
+        if let Some(found) = self.exact.get(path).and_then(|candidates| first(candidates, asked)) {
+            return Some(whole(found));
         }
+        if let Some(found) = self.text.as_ref().and_then(|text| first(text.exact(path)?, asked)) {
+            return Some(whole(found));
+        }
+        if let Some((_, found)) =
+            self.regex.iter().find(|(regex, one)| regex.is_match(path) && one.holds(asked))
+        {
+            return Some(whole(found));
+        }
+        let holding = |(candidates, len)| Some((first(candidates, asked)?, len));
+        let found = self.prefixes(path).find_map(holding);
+        let Some(text) = &self.text else { return found };
+        let longer = |one: &(&Candidate, usize)| found.is_none_or(|(_, len)| one.1 > len);
+        let longest = text.prefixes(path).filter_map(holding).max_by_key(|(_, len)| *len);
+        longest.filter(longer).or(found)
+    }
+
+    /// The first one that was written, of those that match.
+    fn find_written<'g>(&'g self, path: &'g str, asked: &RouteQuery<'_>) -> Option<(&'g Candidate, usize)> {
+        let whole = |candidates| (candidates, path.len());
+        let text = self.text.as_deref();
+        let exact = self.exact.get(path).into_iter().chain(text.and_then(|text| text.exact(path))).map(whole);
+        let prefixes = self.prefixes(path).chain(text.into_iter().flat_map(|text| text.prefixes(path)));
+        let holding = |(candidates, len)| Some((first(candidates, asked)?, len));
+        let best = exact.chain(prefixes).filter_map(holding).min_by_key(|(one, _)| one.written_at());
+        // They are in order: none behind one that is found already need be asked.
+        let is_earlier =
+            |one: &Candidate| best.is_none_or(|(other, _)| one.written_at() < other.written_at());
+        let mut earlier = self.regex.iter().take_while(|(_, one)| is_earlier(one));
+        let regex = earlier.find(|(regex, one)| regex.is_match(path) && one.holds(asked));
+        regex.map(|(_, one)| (one, path.len())).or(best)
+    }
+
+    /// The candidates of each prefix by whole segments, the longest first.
+    fn prefixes<'g>(&'g self, path: &'g str) -> impl Iterator<Item = (&'g Candidates, usize)> {
+        let shorter = |len: &usize| (*len > 0).then(|| path[..*len].rfind('/').unwrap_or(0));
+        let first = (!self.prefix.is_empty()).then_some(path.len());
+        let lengths = std::iter::successors(first, shorter).filter(|len| *len <= self.prefix_len_max);
+        lengths.filter_map(|len| Some((self.prefix.get(&path[..len])?, len)))
     }
 }

@@ -6,8 +6,7 @@ use model::route::RouteBackend;
 
 /// How often each backend is picked in 10,000 throws, at least and at most.
 fn check(weights: &[u32], expected: &[(u32, u32)]) {
-    let backends: Vec<_> =
-        weights.iter().map(|weight| RouteBackend { host: None, port: 80, weight: *weight }).collect();
+    let backends: Vec<_> = weights.iter().map(|weight| RouteBackend::new(None, 80, *weight)).collect();
     let mut dice = Pcg::new(11);
     let mut counts = vec![0; weights.len()];
     for _ in 0..10_000 {

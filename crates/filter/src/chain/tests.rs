@@ -76,9 +76,6 @@ impl RequestHead for Seen {
     fn view(&self) -> RequestView<'_> {
         RequestView { method: "GET", host: "a", path: "/", readings: &[], query: None, headers: &() }
     }
-    fn is_https(&self) -> bool {
-        false
-    }
     fn set_host(&mut self, _: &str) -> Result<(), Reason> {
         Ok(())
     }

@@ -39,19 +39,10 @@ fn joined() -> Joined {
     let parent = Parent::Service { host: crate::testing::host("a.mesh"), port: 80 };
     let secret =
         HeaderEdit { set: vec![("authorization".into(), "Basic c2VjcmV0".into())], ..HeaderEdit::default() };
+    let origin = Origin { object: ObjectRef::new("HTTPRoute", "ns", "r"), file: "r.yaml".into(), line: 3 };
     let rule = RouteRule {
-        parent: parent.clone(),
-        origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", "r"), file: "r.yaml".into(), line: 3 },
-        index: 0,
-        created_s: 0,
-        consumer: None,
-        hosts: Vec::new(),
-        matches: Vec::new(),
         filters: vec![FilterConfig::RequestHeaders(RequestHeaders(secret))],
-        backends: Vec::new(),
-        request_timeout: None,
-        backend_timeout: None,
-        retry: None,
+        ..RouteRule::new(parent.clone(), origin)
     };
     let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
     let inbound = Inbound {

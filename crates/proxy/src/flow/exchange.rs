@@ -47,6 +47,7 @@ pub(crate) struct Exchange {
     attempts: AttemptFacts,
     is_answered: Cell<bool>,
     is_recorded: Cell<bool>,
+    is_delayed: Cell<bool>,
     facts: RefCell<Gathered>,
 }
 
@@ -134,6 +135,7 @@ impl Exchange {
             attempts: AttemptFacts::default(),
             is_answered: Cell::new(false),
             is_recorded: Cell::new(false),
+            is_delayed: Cell::new(false),
             facts: RefCell::new(Gathered { line, ..Gathered::default() }),
         })
     }
@@ -249,6 +251,11 @@ impl Exchange {
         self.clock
     }
 
+    /// A fault filter makes it wait.
+    pub(crate) fn delayed(&self) {
+        self.is_delayed.set(true);
+    }
+
     /// It failed for this reason; the reply is ours.
     pub(crate) fn failed(&self, reason: Reason) {
         self.reason.set(Some(reason));
@@ -348,6 +355,7 @@ impl Exchange {
             grpc_status: self.grpc_status.get(),
             reason: self.reason.get(),
             limited: self.attempts.limited(),
+            is_delayed: self.is_delayed.get(),
             denial: facts.denial.as_deref(),
             dry_run: facts.dry_run.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),

@@ -14,15 +14,17 @@ use crate::upstream::Target;
 use codec::{Body, Interims, Reply};
 use decide::authz::{Facts, RemoteIp};
 use decide::filter::{RequestHead, Verdict};
-use decide::plan::{self, Plan, Scope};
+use decide::plan::{self, Filtered, Plan, Scope};
+use decide::route::SourceWorkload;
 use decide::{Dice, listener, split};
 use filter::Stage;
 use http::{HeaderValue, Request, Response, Version, header};
 use model::Reason;
-use model::route::RouteRule;
+use model::route::{RouteBackend, RouteRule};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::time::sleep;
 
 /// Answers one request.
 pub(crate) async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Interims) -> Reply {
@@ -67,26 +69,52 @@ async fn follow(
     if let Some(reply) = filters.on_request(Stage::Authentication, &mut head).await? {
         return Ok(reply);
     }
-    let Plan { dry_run, route } = plan::plan(&entered.scope(&snapshot, filters.facts)?, &head.view());
+    let scope = entered.scope(&snapshot, source(downstream, &snapshot), filters.facts)?;
+    let Plan { dry_run, route } = plan::plan(&scope, &head.view());
     exchange.set_dry_run(dry_run);
     let route = route?;
     exchange.follows(route.rule);
-    if let Verdict::Reply(reply) = route.on_request(&mut head)? {
-        return Ok(request::local_response(&reply));
+    let filtered = route.on_request(&mut head, &mut *worker.dice.borrow_mut())?;
+    if let Some(reply) = carry_out(filtered, exchange).await {
+        return Ok(reply);
     }
     if let Some(reply) = filters.on_request(Stage::BeforeUpstream, &mut head).await? {
         return Ok(reply);
     }
-    let target =
-        choose_backend(downstream, &snapshot, &entered, route.rule).await?.spoken_to_in(head.spoken());
+    let (target, backend) = choose_backend(downstream, &snapshot, &entered, route.rule).await?;
+    let target = target.spoken_to_in(head.spoken());
+    if let Some(backend) = backend.filter(|backend| !backend.filters.is_empty()) {
+        let filtered = route.on_request_to(backend, &mut head, &mut *worker.dice.borrow_mut())?;
+        if let Some(reply) = carry_out(filtered, exchange).await {
+            return Ok(reply);
+        }
+    }
     let body = watched(body, downstream, exchange, &snapshot, head.version);
     let rule = route.rule.map(|rule| &**rule);
     let answer = worker.upstream.send(&target, rule, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     filters.on_response(&head, response.headers_mut()).await?;
-    route.on_response(&head, &mut Fields(response.headers_mut()));
+    route.on_response(backend, &head, &mut Fields(response.headers_mut()));
     Ok(response)
+}
+
+/// Waits and answers as a rule's filters say.
+async fn carry_out(filtered: Filtered<'_>, exchange: &Rc<Exchange>) -> Option<Response<Body>> {
+    if let Some(delay) = filtered.asked.delay {
+        exchange.delayed();
+        // Rare and large: it is no part of each request's future.
+        Box::pin(sleep(delay)).await;
+    }
+    match filtered.verdict {
+        Verdict::Continue => None,
+        Verdict::Reply(reply) => {
+            if let Some(reason) = reply.reason {
+                exchange.failed(reason);
+            }
+            Some(request::local_response(&reply))
+        }
+    }
 }
 
 /// The caller's body, counted; at the edge given up when it stops.
@@ -142,17 +170,22 @@ impl RouteScope {
 
     /// What there is to decide by. A call of the local application is judged by its callee, so its own proxy asks no
     /// policies.
-    fn scope<'a>(&'a self, snapshot: &'a Snapshot, facts: Facts<'a>) -> Result<Scope<'a>, Reason> {
+    fn scope<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        source: SourceWorkload<'a>,
+        facts: Facts<'a>,
+    ) -> Result<Scope<'a>, Reason> {
         match self {
             Self::Service { entry, port } => {
                 let (table, called) = (&entry.rules, Some(&entry.service.host));
-                Ok(Scope { table, called, port: *port, policies: &[], facts })
+                Ok(Scope { table, called, port: *port, source, policies: &[], facts })
             }
             Self::Listener { index, port } => {
                 let gateway = snapshot.gateway.as_ref().ok_or(Reason::NoRoute)?;
                 let table = gateway.rules.get(*index).ok_or(Reason::NoRoute)?;
                 let policies = gateway.policies.get(*index).map_or(&[][..], |policies| policies);
-                Ok(Scope { table, called: None, port: *port, policies, facts })
+                Ok(Scope { table, called: None, port: *port, source, policies, facts })
             }
         }
     }
@@ -160,23 +193,24 @@ impl RouteScope {
 
 /// The service and port that the request goes to: by weight among the rule's backends, else the service
 /// that was called.
-async fn choose_backend(
+async fn choose_backend<'r>(
     downstream: &Downstream,
     snapshot: &Snapshot,
     scope: &RouteScope,
-    rule: Option<&Arc<RouteRule>>,
-) -> Result<Target, Reason> {
+    rule: Option<&'r Arc<RouteRule>>,
+) -> Result<(Target, Option<&'r RouteBackend>), Reason> {
     let Some(rule) = rule else {
-        return match scope {
-            RouteScope::Service { entry, port } => Target::new(entry, *port).ok_or(Reason::NoRoute),
-            RouteScope::Listener { .. } => Err(Reason::NoRoute),
+        let target = match scope {
+            RouteScope::Service { entry, port } => Target::new(entry, *port),
+            RouteScope::Listener { .. } => None,
         };
+        return Ok((target.ok_or(Reason::NoRoute)?, None));
     };
     let picked = split::pick(&rule.backends, &mut *downstream.worker.dice.borrow_mut() as &mut dyn Dice);
     let backend = picked.and_then(|index| rule.backends.get(index)).ok_or(Reason::NoBackend)?;
     let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
     let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
-    Target::new(&entry, backend.port).ok_or(Reason::NoBackend)
+    Ok((Target::new(&entry, backend.port).ok_or(Reason::NoBackend)?, Some(backend)))
 }
 
 /// Whether what its connection came in for has gone from the configuration, so that all further requests on it
@@ -196,6 +230,12 @@ fn is_stranded(downstream: &Downstream) -> bool {
         | DownstreamSide::Tunnel { .. }
         | DownstreamSide::Plaintext { .. } => false,
     }
+}
+
+/// Whose proxy this is, as rules ask for it.
+fn source<'a>(downstream: &'a Downstream, snapshot: &'a Snapshot) -> SourceWorkload<'a> {
+    let labels = snapshot.inbound.as_ref().map_or(&[][..], |inbound| &inbound.labels);
+    SourceWorkload { namespace: &downstream.worker.shared.me.namespace, labels }
 }
 
 /// What is known of a caller by its connection: its address is that of whoever connected, whatever its headers say of

@@ -20,6 +20,7 @@ mod plaintext;
 mod policy;
 mod reasons;
 mod retries;
+mod rules;
 mod silence;
 mod sizes;
 mod streams;

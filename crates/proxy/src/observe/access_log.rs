@@ -2,7 +2,7 @@
 //!
 //! Workers format and hand over; a thread writes (`daemon::lines`): traffic never waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
 
-use super::labels::flags;
+use super::labels::{flags, request_flags};
 use super::record::{Direction, RequestRecord, TcpRecord};
 use daemon::lines::{self, Finished, Lines, Sink};
 use decide::authz::{Decision, Denial, DryRun};
@@ -72,7 +72,7 @@ impl AccessLog {
                 protocol: Some(version(record.version)),
                 authority: Some(cut(record.authority, VALUE_BYTES_MAX)),
                 response_code: record.status,
-                response_flags: flags(record.reason, record.limited),
+                response_flags: request_flags(record),
                 response_code_details: details(record),
                 grpc_status: record.grpc_status,
                 duration: record.duration.as_millis() as u64,

@@ -61,7 +61,7 @@ impl<'a> SeriesKey<'a> {
             workload: record.peer.and_then(|peer| peer.workload.as_deref()),
             peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
-            flag: flags(record.reason, record.limited),
+            flag: request_flags(record),
             http: Some(HttpKey {
                 protocol: record.protocol,
                 status: record.status,
@@ -145,6 +145,36 @@ pub(super) fn flags(reason: Option<Reason>, limited: Option<Reason>) -> &'static
         ("UPE", Some("UO")) => "UPE,UO",
         // Nothing else is repeated.
         (_, Some(_)) => flag,
+    }
+}
+
+/// The same of a request, which a fault filter may have delayed.
+pub(super) fn request_flags(record: &RequestRecord<'_>) -> &'static str {
+    let flags = flags(record.reason, record.limited);
+    if !record.is_delayed {
+        return flags;
+    }
+    // In Envoy's order.
+    match flags {
+        "-" => "DI",
+        "FI" => "DI,FI",
+        "UH" => "UH,DI",
+        "UT" => "UT,DI",
+        "UF" => "UF,DI",
+        "UC" => "UC,DI",
+        "UO" => "UO,DI",
+        "NR" => "NR,DI",
+        "NC" => "DI,NC",
+        "DC" => "DI,DC",
+        "UPE" => "DI,UPE",
+        "DPE" => "DI,DPE",
+        "UF,URX" => "UF,DI,URX",
+        "UC,URX" => "UC,DI,URX",
+        "UT,URX" => "UT,DI,URX",
+        "UF,UO" => "UF,UO,DI",
+        "UC,UO" => "UC,UO,DI",
+        "UT,UO" => "UT,UO,DI",
+        other => other,
     }
 }
 

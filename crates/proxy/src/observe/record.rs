@@ -73,6 +73,8 @@ pub struct RequestRecord<'a> {
     pub reason: Option<Reason>,
     /// What kept it from a further attempt.
     pub limited: Option<Reason>,
+    /// A fault filter made it wait.
+    pub is_delayed: bool,
     /// Which policies denied it.
     pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.

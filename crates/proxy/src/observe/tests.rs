@@ -45,6 +45,7 @@ fn request<'a>() -> RequestRecord<'a> {
         grpc_status: None,
         reason: None,
         limited: None,
+        is_delayed: false,
         denial: None,
         dry_run: None,
         started: UNIX_EPOCH + Duration::from_millis(1_795_342_272_345),

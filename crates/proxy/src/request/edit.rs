@@ -1,6 +1,6 @@
 //! The canonical request and responses as `decide::filter` edits them.
 
-use super::{Authority, Fields, Head, X_FORWARDED_PROTO, with_path};
+use super::{Authority, Fields, Head, with_path};
 use bytes::Bytes;
 use codec::Body;
 use decide::filter::{HeaderEdits, LocalReply, RequestHead};
@@ -59,11 +59,6 @@ impl RequestHead for Head {
             query: self.target.query(),
             headers: self,
         }
-    }
-
-    /// At the edge the header is only there when it is believed.
-    fn is_https(&self) -> bool {
-        self.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https")
     }
 
     fn set_host(&mut self, host: &str) -> Result<(), Reason> {

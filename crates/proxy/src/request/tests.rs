@@ -10,7 +10,7 @@ use crate::failure::ResponseFormat;
 use codec::Body;
 use decide::RequestView;
 use decide::filter::RequestHead;
-use decide::filter::on_response;
+use decide::filter::{Patterns, on_response};
 use decide::forwarded::{EntryPoint, Scheme};
 use http::{Request, Version};
 use model::MeshSettings;
@@ -77,7 +77,7 @@ fn applications_are_told_by_which_scheme_a_caller_came() {
         let received = receive(request.body(Body::empty()).unwrap(), Some(edge), &MeshSettings::default());
         let head = received.unwrap().0;
         assert_eq!(head.headers["x-forwarded-proto"], scheme.as_str());
-        assert_eq!(head.is_https(), scheme == Scheme::Https);
+        assert_eq!(head.view().is_https(), scheme == Scheme::Https);
     }
 }
 
@@ -198,7 +198,12 @@ fn a_route_edits_exactly_the_headers_that_users_are_told_it_edits() {
         let set = vec![(name.into(), "edited".into())];
         let asked = nothing_asked();
         let edit = ResponseHeaders(HeaderEdit { set, ..HeaderEdit::default() });
-        on_response(&[FilterConfig::ResponseHeaders(edit)], &asked, &mut Fields(&mut headers));
+        on_response(
+            &[FilterConfig::ResponseHeaders(edit)],
+            &asked,
+            Patterns::NONE,
+            &mut Fields(&mut headers),
+        );
         assert_eq!(headers.is_empty(), model::header::untouched(name).is_some(), "{name}");
         // What a proxy takes out, or writes itself, is not there to be edited.
         let is_stripped = is_stripped(&HeaderName::try_from(name).unwrap(), CameFrom::Mesh);
@@ -214,7 +219,12 @@ fn a_route_edits_no_header_that_only_proxies_may_set() {
     let set = names.map(|name| (name.into(), "1".into())).to_vec();
     let asked = nothing_asked();
     let edit = HeaderEdit { set, ..HeaderEdit::default() };
-    on_response(&[FilterConfig::ResponseHeaders(ResponseHeaders(edit))], &asked, &mut Fields(&mut headers));
+    on_response(
+        &[FilterConfig::ResponseHeaders(ResponseHeaders(edit))],
+        &asked,
+        Patterns::NONE,
+        &mut Fields(&mut headers),
+    );
     assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-fine"]);
 }
 

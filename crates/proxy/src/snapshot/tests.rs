@@ -36,20 +36,8 @@ fn uids(entry: &HostEntry) -> Vec<&str> {
 fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
     let key =
         ResourceKey::Rule { parent: parent.clone(), namespace: "ns".into(), route: name.into(), index: 0 };
-    let rule = RouteRule {
-        parent,
-        origin: Origin { object: ObjectRef::new("HTTPRoute", "ns", name), file: "".into(), line: 0 },
-        index: 0,
-        created_s: 0,
-        consumer: None,
-        hosts: Vec::new(),
-        matches: Vec::new(),
-        filters: Vec::new(),
-        backends: Vec::new(),
-        request_timeout: None,
-        backend_timeout: None,
-        retry: None,
-    };
+    let origin = Origin { object: ObjectRef::new("HTTPRoute", "ns", name), file: "".into(), line: 0 };
+    let rule = RouteRule::new(parent, origin);
     (key, Resource::Rule(rule.into()))
 }
 

@@ -201,7 +201,7 @@ pub struct GatewayParent {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HostMatch {
-    #[prost(oneof = "host_match::Match", tags = "1, 2")]
+    #[prost(oneof = "host_match::Match", tags = "1, 2, 20")]
     pub r#match: ::core::option::Option<host_match::Match>,
 }
 /// Nested message and enum types in `HostMatch`.
@@ -212,11 +212,13 @@ pub mod host_match {
         Exact(::prost::alloc::string::String),
         #[prost(string, tag = "2")]
         Suffix(::prost::alloc::string::String),
+        #[prost(string, tag = "20")]
+        Ending(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PathMatch {
-    #[prost(oneof = "path_match::Match", tags = "1, 2, 3")]
+    #[prost(oneof = "path_match::Match", tags = "1, 2, 3, 20, 21, 22")]
     pub r#match: ::core::option::Option<path_match::Match>,
 }
 /// Nested message and enum types in `PathMatch`.
@@ -229,13 +231,19 @@ pub mod path_match {
         Prefix(::prost::alloc::string::String),
         #[prost(string, tag = "3")]
         Regex(::prost::alloc::string::String),
+        #[prost(string, tag = "20")]
+        StringPrefix(::prost::alloc::string::String),
+        #[prost(string, tag = "21")]
+        ExactIgnoreCase(::prost::alloc::string::String),
+        #[prost(string, tag = "22")]
+        StringPrefixIgnoreCase(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValueMatch {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    #[prost(oneof = "value_match::Match", tags = "2, 3")]
+    #[prost(oneof = "value_match::Match", tags = "2, 3, 20, 21")]
     pub r#match: ::core::option::Option<value_match::Match>,
 }
 /// Nested message and enum types in `ValueMatch`.
@@ -246,18 +254,49 @@ pub mod value_match {
         Exact(::prost::alloc::string::String),
         #[prost(string, tag = "3")]
         Regex(::prost::alloc::string::String),
+        #[prost(string, tag = "20")]
+        Prefix(::prost::alloc::string::String),
+        #[prost(message, tag = "21")]
+        Present(super::Present),
     }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SourceMatch {
+    #[prost(string, optional, tag = "1")]
+    pub namespace: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "2")]
+    pub labels: ::prost::alloc::vec::Vec<KeyValue>,
+}
+/// Names of the values in it are empty.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExtraConditions {
+    #[prost(message, repeated, tag = "1")]
+    pub without_headers: ::prost::alloc::vec::Vec<ValueMatch>,
+    #[prost(message, optional, tag = "2")]
+    pub scheme: ::core::option::Option<ValueMatch>,
+    #[prost(message, optional, tag = "3")]
+    pub authority: ::core::option::Option<ValueMatch>,
+    #[prost(uint32, optional, tag = "4")]
+    pub port: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "5")]
+    pub source: ::core::option::Option<SourceMatch>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteMatch {
     #[prost(message, optional, tag = "1")]
     pub path: ::core::option::Option<PathMatch>,
+    /// Exactly this one.
     #[prost(string, optional, tag = "2")]
     pub method: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "3")]
     pub headers: ::prost::alloc::vec::Vec<ValueMatch>,
     #[prost(message, repeated, tag = "4")]
     pub query: ::prost::alloc::vec::Vec<ValueMatch>,
+    /// Instead of `method`, where it is not exactly one. Its name is empty.
+    #[prost(message, optional, tag = "20")]
+    pub method_match: ::core::option::Option<ValueMatch>,
+    #[prost(message, optional, tag = "21")]
+    pub extra: ::core::option::Option<ExtraConditions>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RouteBackend {
@@ -267,6 +306,15 @@ pub struct RouteBackend {
     pub port: u32,
     #[prost(uint32, tag = "3")]
     pub weight: u32,
+    /// As those of the rule.
+    #[prost(string, repeated, tag = "20")]
+    pub filters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// By the names of Envoy's `retry_on` and `retry_grpc_on`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryConditions {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetryPolicy {
@@ -276,6 +324,11 @@ pub struct RetryPolicy {
     pub codes: ::prost::alloc::vec::Vec<u32>,
     #[prost(message, optional, tag = "3")]
     pub backoff: ::core::option::Option<Duration>,
+    #[prost(message, optional, tag = "20")]
+    pub conditions: ::core::option::Option<RetryConditions>,
+    /// Absent: those that were not tried yet.
+    #[prost(enumeration = "RetryHosts", optional, tag = "21")]
+    pub hosts: ::core::option::Option<i32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteRule {
@@ -300,6 +353,11 @@ pub struct RouteRule {
     pub backend_timeout: ::core::option::Option<Duration>,
     #[prost(message, optional, tag = "12")]
     pub retry: ::core::option::Option<RetryPolicy>,
+    #[prost(string, optional, tag = "20")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// Absent: precedence is by what is more specific. A proxy that does not know it yet refuses the rule.
+    #[prost(message, optional, tag = "21")]
+    pub in_written_order: ::core::option::Option<Present>,
     /// Namespace of the callers that it is for; absent: for all.
     #[prost(string, optional, tag = "40")]
     pub consumer: ::core::option::Option<::prost::alloc::string::String>,
@@ -827,6 +885,35 @@ impl EndpointState {
             "ENDPOINT_STATE_READY" => Some(Self::Ready),
             "ENDPOINT_STATE_DRAINING" => Some(Self::Draining),
             "ENDPOINT_STATE_UNREADY" => Some(Self::Unready),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RetryHosts {
+    Unspecified = 0,
+    Any = 1,
+    NextPriority = 2,
+}
+impl RetryHosts {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RETRY_HOSTS_UNSPECIFIED",
+            Self::Any => "RETRY_HOSTS_ANY",
+            Self::NextPriority => "RETRY_HOSTS_NEXT_PRIORITY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RETRY_HOSTS_UNSPECIFIED" => Some(Self::Unspecified),
+            "RETRY_HOSTS_ANY" => Some(Self::Any),
+            "RETRY_HOSTS_NEXT_PRIORITY" => Some(Self::NextPriority),
             _ => None,
         }
     }

@@ -1,14 +1,14 @@
 //! Route rules and gateways.
 
 use super::{DecodeError, bad, host, ip_in, ip_out, list, needed, origin_in, origin_out};
-use super::{duration_in, duration_out, small, tls, within};
+use super::{duration_in, duration_out, pairs_in, pairs_out, small, tls, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::filter::FilterConfig;
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::route::{
-    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
-    ValueMatch,
+    ExtraConditions, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition, RetryHosts,
+    RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
 };
 
 pub(crate) fn rule_out(rule: &RouteRule) -> p::RouteRule {
@@ -34,11 +34,12 @@ pub(crate) fn rule_out(rule: &RouteRule) -> p::RouteRule {
         backends: rule.backends.iter().map(backend_out).collect(),
         request_timeout: rule.request_timeout.map(duration_out),
         backend_timeout: rule.backend_timeout.map(duration_out),
-        retry: rule.retry.as_ref().map(|retry| p::RetryPolicy {
-            attempts: retry.attempts,
-            codes: retry.codes.iter().map(|code| (*code).into()).collect(),
-            backoff: Some(duration_out(retry.backoff)),
-        }),
+        retry: rule.retry.as_deref().map(retry_out),
+        name: rule.name.as_ref().map(|name| name.to_string()),
+        in_written_order: match rule.precedence {
+            Precedence::Specific => None,
+            Precedence::Written => Some(p::Present {}),
+        },
     }
 }
 
@@ -61,6 +62,11 @@ pub(crate) fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
         parent,
         origin: origin_in(&rule.origin)?,
         index: rule.index,
+        name: rule.name.as_deref().map(Into::into),
+        precedence: match rule.in_written_order {
+            None => Precedence::Specific,
+            Some(p::Present {}) => Precedence::Written,
+        },
         created_s: rule.created_s,
         consumer: rule.consumer.as_deref().map(Into::into),
         hosts: list("hosts", &rule.hosts, host_match_in)?,
@@ -73,11 +79,39 @@ pub(crate) fn rule_in(rule: p::RouteRule) -> Result<RouteRule, DecodeError> {
     })
 }
 
+fn retry_out(retry: &RetryPolicy) -> p::RetryPolicy {
+    let names = |conditions: &Vec<RetryCondition>| p::RetryConditions {
+        names: conditions.iter().map(|condition| condition.name().to_owned()).collect(),
+    };
+    p::RetryPolicy {
+        attempts: retry.attempts,
+        codes: retry.codes.iter().map(|code| (*code).into()).collect(),
+        backoff: Some(duration_out(retry.backoff)),
+        conditions: retry.conditions.as_ref().map(names),
+        hosts: match retry.hosts {
+            RetryHosts::NotTried => None,
+            RetryHosts::Any => Some(p::RetryHosts::Any.into()),
+            RetryHosts::NextPriority => Some(p::RetryHosts::NextPriority.into()),
+        },
+    }
+}
+
 fn retry_in(retry: &p::RetryPolicy) -> Result<RetryPolicy, DecodeError> {
+    let condition = |name: &String| {
+        RetryCondition::by_name(name).ok_or_else(|| bad("", format!("not a condition: {name:?}")))
+    };
+    let conditions = |conditions: &p::RetryConditions| list("conditions", &conditions.names, condition);
     Ok(RetryPolicy {
         attempts: retry.attempts,
         codes: list("codes", &retry.codes, |code| small("", *code))?,
         backoff: duration_in("backoff", needed("backoff", &retry.backoff)?)?,
+        conditions: retry.conditions.as_ref().map(conditions).transpose()?,
+        hosts: match retry.hosts.map(p::RetryHosts::try_from) {
+            None => RetryHosts::NotTried,
+            Some(Ok(p::RetryHosts::Any)) => RetryHosts::Any,
+            Some(Ok(p::RetryHosts::NextPriority)) => RetryHosts::NextPriority,
+            Some(_) => return Err(bad("hosts", "of an unknown kind")),
+        },
     })
 }
 
@@ -86,6 +120,7 @@ pub(super) fn host_match_out(host: &HostMatch) -> p::HostMatch {
     let matching = match host {
         HostMatch::Exact(host) => Match::Exact(host.to_string()),
         HostMatch::Suffix(host) => Match::Suffix(host.to_string()),
+        HostMatch::Ending(text) => Match::Ending(text.to_string()),
     };
     p::HostMatch { r#match: Some(matching) }
 }
@@ -95,6 +130,7 @@ pub(super) fn host_match_in(matching: &p::HostMatch) -> Result<HostMatch, Decode
     Ok(match needed("match", &matching.r#match)? {
         Match::Exact(text) => HostMatch::Exact(host("exact", text)?),
         Match::Suffix(text) => HostMatch::Suffix(host("suffix", text)?),
+        Match::Ending(text) => HostMatch::Ending(text.as_str().into()),
     })
 }
 
@@ -104,12 +140,22 @@ fn match_out(matching: &RouteMatch) -> p::RouteMatch {
         PathMatch::Exact(path) => Match::Exact(path.to_string()),
         PathMatch::Prefix(path) => Match::Prefix(path.to_string()),
         PathMatch::Regex(pattern) => Match::Regex(pattern.0.to_string()),
+        PathMatch::StringPrefix(path) => Match::StringPrefix(path.to_string()),
+        PathMatch::ExactIgnoreCase(path) => Match::ExactIgnoreCase(path.to_string()),
+        PathMatch::StringPrefixIgnoreCase(path) => Match::StringPrefixIgnoreCase(path.to_string()),
+    };
+    let (method, method_match) = match &matching.method {
+        None => (None, None),
+        Some(StringMatch::Exact(method)) => (Some(method.to_string()), None),
+        Some(other) => (None, Some(unnamed_out(other))),
     };
     p::RouteMatch {
         path: Some(p::PathMatch { r#match: Some(path) }),
-        method: matching.method.as_ref().map(|method| method.to_string()),
+        method,
         headers: matching.headers.iter().map(value_out).collect(),
         query: matching.query.iter().map(value_out).collect(),
+        method_match,
+        extra: matching.extra.as_deref().map(extra_out),
     }
 }
 
@@ -119,31 +165,87 @@ fn match_in(matching: &p::RouteMatch) -> Result<RouteMatch, DecodeError> {
         Match::Exact(path) => PathMatch::Exact(path.as_str().into()),
         Match::Prefix(path) => PathMatch::Prefix(path.as_str().into()),
         Match::Regex(text) => PathMatch::Regex(Pattern(text.as_str().into())),
+        Match::StringPrefix(path) => PathMatch::StringPrefix(path.as_str().into()),
+        Match::ExactIgnoreCase(path) => PathMatch::ExactIgnoreCase(path.as_str().into()),
+        Match::StringPrefixIgnoreCase(path) => PathMatch::StringPrefixIgnoreCase(path.as_str().into()),
+    };
+    let method = match (&matching.method, &matching.method_match) {
+        (None, None) => None,
+        (Some(method), None) => Some(StringMatch::Exact(method.as_str().into())),
+        (None, Some(method)) => Some(within("method_match", string_in(method))?),
+        (Some(_), Some(_)) => return Err(bad("method_match", "stands beside `method`")),
     };
     Ok(RouteMatch {
         path,
-        method: matching.method.as_deref().map(Into::into),
+        method,
         headers: list("headers", &matching.headers, value_in)?,
         query: list("query", &matching.query, value_in)?,
+        extra: matching
+            .extra
+            .as_ref()
+            .map(|extra| within("extra", extra_in(extra)).map(Box::new))
+            .transpose()?,
+    })
+}
+
+fn extra_out(extra: &ExtraConditions) -> p::ExtraConditions {
+    let source = |source: &SourceMatch| p::SourceMatch {
+        namespace: source.namespace.as_ref().map(|namespace| namespace.to_string()),
+        labels: pairs_out(&source.labels),
+    };
+    p::ExtraConditions {
+        without_headers: extra.without_headers.iter().map(value_out).collect(),
+        scheme: extra.scheme.as_ref().map(unnamed_out),
+        authority: extra.authority.as_ref().map(unnamed_out),
+        port: extra.port.map(Into::into),
+        source: extra.source.as_ref().map(source),
+    }
+}
+
+fn extra_in(extra: &p::ExtraConditions) -> Result<ExtraConditions, DecodeError> {
+    let string = |field, value: &Option<p::ValueMatch>| {
+        value.as_ref().map(|value| within(field, string_in(value))).transpose()
+    };
+    let source = |source: &p::SourceMatch| SourceMatch {
+        namespace: source.namespace.as_deref().map(Into::into),
+        labels: pairs_in(&source.labels),
+    };
+    Ok(ExtraConditions {
+        without_headers: list("without_headers", &extra.without_headers, value_in)?,
+        scheme: string("scheme", &extra.scheme)?,
+        authority: string("authority", &extra.authority)?,
+        port: extra.port.map(|port| small("port", port)).transpose()?,
+        source: extra.source.as_ref().map(source),
+    })
+}
+
+fn unnamed_out(value: &StringMatch) -> p::ValueMatch {
+    use p::value_match::Match;
+    let matching = match value {
+        StringMatch::Exact(text) => Match::Exact(text.to_string()),
+        StringMatch::Regex(pattern) => Match::Regex(pattern.0.to_string()),
+        StringMatch::Prefix(text) => Match::Prefix(text.to_string()),
+        StringMatch::Present => Match::Present(p::Present {}),
+    };
+    p::ValueMatch { name: String::new(), r#match: Some(matching) }
+}
+
+fn string_in(value: &p::ValueMatch) -> Result<StringMatch, DecodeError> {
+    use p::value_match::Match;
+    Ok(match needed("match", &value.r#match)? {
+        Match::Exact(text) => StringMatch::Exact(text.as_str().into()),
+        Match::Regex(text) => StringMatch::Regex(Pattern(text.as_str().into())),
+        Match::Prefix(text) => StringMatch::Prefix(text.as_str().into()),
+        Match::Present(p::Present {}) => StringMatch::Present,
     })
 }
 
 fn value_out(value: &ValueMatch) -> p::ValueMatch {
-    use p::value_match::Match;
-    let matching = match &value.value {
-        StringMatch::Exact(text) => Match::Exact(text.to_string()),
-        StringMatch::Regex(pattern) => Match::Regex(pattern.0.to_string()),
-    };
-    p::ValueMatch { name: value.name.to_string(), r#match: Some(matching) }
+    p::ValueMatch { name: value.name.to_string(), ..unnamed_out(&value.value) }
 }
 
 fn value_in(value: &p::ValueMatch) -> Result<ValueMatch, DecodeError> {
-    use p::value_match::Match;
-    let matching = match needed("match", &value.r#match)? {
-        Match::Exact(text) => StringMatch::Exact(text.as_str().into()),
-        Match::Regex(text) => StringMatch::Regex(Pattern(text.as_str().into())),
-    };
-    Ok(ValueMatch { name: value.name.as_str().into(), value: matching })
+    Ok(ValueMatch { name: value.name.as_str().into(), value: string_in(value)? })
 }
 
 /// JSON, so that a filter's configuration has one form and needs nothing here.
@@ -162,6 +264,7 @@ pub(super) fn backend_out(backend: &RouteBackend) -> p::RouteBackend {
         host: backend.host.as_ref().map(Hostname::to_string),
         port: backend.port.into(),
         weight: backend.weight,
+        filters: backend.filters.iter().map(filter_out).collect(),
     }
 }
 
@@ -170,6 +273,7 @@ pub(super) fn backend_in(backend: &p::RouteBackend) -> Result<RouteBackend, Deco
         host: backend.host.as_deref().map(|text| host("host", text)).transpose()?,
         port: small("port", backend.port)?,
         weight: backend.weight,
+        filters: list("filters", &backend.filters, |filter| filter_in(filter))?.into(),
     })
 }
 

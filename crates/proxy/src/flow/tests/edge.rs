@@ -26,25 +26,13 @@ fn parent() -> Parent {
 }
 
 pub(super) fn rule(index: u32, prefix: &str) -> RouteRule {
-    let matches = RouteMatch {
-        path: PathMatch::Prefix(prefix.into()),
-        method: None,
-        headers: Vec::new(),
-        query: Vec::new(),
-    };
+    let matches = RouteMatch { path: PathMatch::Prefix(prefix.into()), ..RouteMatch::default() };
+    let origin = Origin { object: ObjectRef::new("HTTPRoute", "default", "shop"), file: "".into(), line: 0 };
     RouteRule {
-        parent: parent(),
-        origin: Origin { object: ObjectRef::new("HTTPRoute", "default", "shop"), file: "".into(), line: 0 },
         index,
-        created_s: 0,
-        consumer: None,
-        hosts: Vec::new(),
         matches: vec![matches],
-        filters: Vec::new(),
-        backends: vec![RouteBackend { host: Some(host(super::bed::SERVICE)), port: 80, weight: 1 }],
-        request_timeout: None,
-        backend_timeout: None,
-        retry: None,
+        backends: vec![RouteBackend::new(Some(host(super::bed::SERVICE)), 80, 1)],
+        ..RouteRule::new(parent(), origin)
     }
 }
 
@@ -120,7 +108,7 @@ fn rules_redirect_rewrite_and_edit() {
         let mut moved = rule(0, "/old");
         let path = Some(PathRewrite::Prefix("/new".into()));
         moved.backends.clear();
-        let to = Redirect { scheme: None, hostname: None, port: None, path: path.clone(), status: 301 };
+        let to = Redirect { path: path.clone(), status: 301, ..Redirect::default() };
         moved.filters = vec![FilterConfig::Redirect(to)];
         let mut edited = rule(1, "/api");
         let set = |name: &str| HeaderEdit { set: vec![(name.into(), "yes".into())], ..HeaderEdit::default() };
@@ -197,8 +185,12 @@ fn a_rule_retries_on_its_codes_and_gives_up_in_time() {
             Response::builder().status(status).body(Body::empty()).unwrap()
         });
         let mut again = rule(0, "");
-        again.retry =
-            Some(Box::new(RetryPolicy { attempts: 3, codes: vec![503], backoff: Duration::from_millis(1) }));
+        again.retry = Some(Box::new(RetryPolicy {
+            attempts: 3,
+            codes: vec![503],
+            backoff: Duration::from_millis(1),
+            ..RetryPolicy::default()
+        }));
         let proxy = edge(vec![again], &[application.address]);
         let mut caller = proxy.enter().await;
         assert_eq!(caller.get("/").await.status(), 200);
@@ -349,7 +341,7 @@ fn a_caller_is_told_of_by_trusted_proxies_only() {
                 Response::new(Body::full(text))
             });
             let mut moved = rule(1, "/old");
-            let to = Redirect { scheme: None, hostname: None, port: None, path: None, status: 301 };
+            let to = Redirect { status: 301, ..Redirect::default() };
             moved.filters = vec![FilterConfig::Redirect(to)];
             let proxy = edge(vec![rule(0, ""), moved], &[application.address]);
             let mut settings = MeshSettings::default();

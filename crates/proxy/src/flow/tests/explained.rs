@@ -75,6 +75,7 @@ fn filter(dice: &mut Pcg) -> FilterConfig {
             port: sometimes(dice).then_some(8443),
             path: sometimes(dice).then(|| path(dice)),
             status: 302,
+            ..Redirect::default()
         }),
         1 => FilterConfig::DirectResponse(DirectResponse { status: 410, body: "gone".into() }),
         2 => FilterConfig::EchoRequestId(EchoRequestId {}),
@@ -95,11 +96,11 @@ fn random_rule(index: u32, dice: &mut Pcg) -> RouteRule {
     let header = ValueMatch { name: "x-a".into(), value: StringMatch::Exact("1".into()) };
     let matches = RouteMatch {
         path,
-        method: sometimes(dice).then(|| (*one(&["GET", "POST"], dice)).into()),
+        method: sometimes(dice).then(|| StringMatch::Exact((*one(&["GET", "POST"], dice)).into())),
         headers: if sometimes(dice) { vec![header] } else { Vec::new() },
-        query: Vec::new(),
+        ..RouteMatch::default()
     };
-    let known = || RouteBackend { host: Some(host(SERVICE)), port: 80, weight: 1 };
+    let known = || RouteBackend::new(Some(host(SERVICE)), 80, 1);
     let backends = match dice.below(8) {
         0 => Vec::new(),
         1 => vec![RouteBackend { weight: 0, ..known() }],
@@ -254,7 +255,14 @@ fn what_is_explained_is_what_the_gateway_does() {
                 };
                 let peer_ip = Some("192.0.2.7".parse().unwrap());
                 let facts = Facts { peer: None, peer_ip, remote_ip: RemoteIp::Peer, port: 80, http: None };
-                let scope = Scope { table: &table, called: None, port: 80, policies: &policies, facts };
+                let scope = Scope {
+                    table: &table,
+                    called: None,
+                    port: 80,
+                    source: Default::default(),
+                    policies: &policies,
+                    facts,
+                };
                 let explanation = explain(&scope, &asked, how);
                 let what = format!("{number}: {method} {target} {headers:?} {explanation:?}");
                 assert_eq!(done(&response), told(&explanation, &asked), "{what}");

@@ -155,7 +155,12 @@ fn a_reset_ends_the_wait_before_a_retry() {
     story(async {
         let application = Silent::new(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
         let mut again = rule(0, "");
-        again.retry = Some(Box::new(RetryPolicy { attempts: 3, codes: vec![503], backoff: SOON * 10 }));
+        again.retry = Some(Box::new(RetryPolicy {
+            attempts: 3,
+            codes: vec![503],
+            backoff: SOON * 10,
+            ..RetryPolicy::default()
+        }));
         let proxy = edge(vec![again], &[application.address]);
         let (caller, serving) = enters(&proxy, GET).await;
         application.heard.await.unwrap();

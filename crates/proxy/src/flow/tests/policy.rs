@@ -180,7 +180,7 @@ fn a_gateway_judges_what_was_asked_for_and_not_what_a_rule_makes_of_it() {
         rewritten.filters = vec![FilterConfig::Rewrite(Rewrite { hostname: None, path })];
         let mut moved = rule(1, "/moved");
         moved.backends.clear();
-        let to_there = Redirect { scheme: None, hostname: None, port: None, path: None, status: 302 };
+        let to_there = Redirect { status: 302, ..Redirect::default() };
         moved.filters = vec![FilterConfig::Redirect(to_there)];
         let proxy = edge(vec![rewritten, moved], &[application.address]);
         let mut caller = proxy.enter().await;

@@ -99,7 +99,12 @@ fn what_is_said_of_upstreams() {
         assert_eq!(logged(&edge(vec![timed], &[backend]), "/", "").await, "response_timeout");
 
         let mut once = rule(0, "");
-        once.retry = Some(Box::new(RetryPolicy { attempts: 0, codes: Vec::new(), backoff: Duration::ZERO }));
+        once.retry = Some(Box::new(RetryPolicy {
+            attempts: 0,
+            codes: Vec::new(),
+            backoff: Duration::ZERO,
+            ..RetryPolicy::default()
+        }));
         let refuses = edge(vec![once], &[]);
         refuses.apply(vec![service(Protocol::Http2), endpoints(vec![plain(refusing())])]);
         assert_eq!(logged(&refuses, "/", "").await, "upstream_refused_stream");
@@ -263,6 +268,9 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         }
         Reason::Denied => (POLICY, "what_comes_in_at_a_gateway_is_judged_by_its_policies"),
         Reason::Plaintext | Reason::NoPeerCertificate => (WIRE, REFUSALS),
+        Reason::FaultInjected | Reason::DelayInjected => {
+            ("crates/proxy/src/flow/tests/rules.rs", "faults_are_injected_and_told_by_their_flags")
+        }
         Reason::MtlsDisabled => (
             "crates/proxy/src/flow/tests/plaintext.rs",
             "each_mode_serves_whom_its_name_says_and_tells_the_others_why_not",

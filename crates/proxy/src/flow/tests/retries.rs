@@ -88,7 +88,12 @@ fn an_answer_that_is_asked_for_once_more_says_when_that_was_the_last_time() {
             Response::builder().status(503).body(Body::full("busy")).unwrap()
         });
         let mut again = rule(0, "");
-        again.retry = Some(Box::new(RetryPolicy { attempts: 1, codes: vec![503], backoff: Duration::ZERO }));
+        again.retry = Some(Box::new(RetryPolicy {
+            attempts: 1,
+            codes: vec![503],
+            backoff: Duration::ZERO,
+            ..RetryPolicy::default()
+        }));
         let proxy = edge(vec![again], &[shop.address]);
         let response = proxy.enter().await.send(get("/")).await;
         assert_eq!((response.status().as_u16(), response.body().as_str()), (503, "busy"));

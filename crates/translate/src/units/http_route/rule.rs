@@ -38,12 +38,11 @@ pub(super) fn compile(
         let limit = |text: Option<&String>| {
             text.and_then(|text| duration::parse(text)).filter(|limit| !limit.is_zero())
         };
+        let parent = Parent::Gateway { namespace: "".into(), name: "".into(), listener: "".into() };
         RouteRule {
-            parent: Parent::Gateway { namespace: "".into(), name: "".into(), listener: "".into() },
-            origin: object.at(rule.line),
             index,
+            name: rule.name.as_deref().map(Into::into),
             created_s: object.meta.created,
-            consumer: None,
             hosts: hosts.clone(),
             matches: rule.matches.iter().map(route_match).collect(),
             filters: rule.filters.iter().filter_map(filter).collect(),
@@ -55,6 +54,7 @@ pub(super) fn compile(
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
             retry: rule.retry.as_deref().map(retry).map(Box::new),
+            ..RouteRule::new(parent, object.at(rule.line))
         }
     });
     compiled.collect()
@@ -77,9 +77,10 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
     };
     RouteMatch {
         path,
-        method: one.method.map(|method| method.as_str().into()),
+        method: one.method.map(|method| StringMatch::Exact(method.as_str().into())),
         headers: conditions(&one.headers, |name| name.to_ascii_lowercase().into()),
         query: conditions(&one.query_params, |name| name.into()),
+        extra: None,
     }
 }
 
@@ -97,6 +98,7 @@ fn filter(filter: &HttpRouteFilter) -> Option<FilterConfig> {
             port: redirect.port,
             path: redirect.path.as_ref().map(path_rewrite),
             status: redirect.status_code.unwrap_or(STATUS_REDIRECT_DEFAULT),
+            ..Redirect::default()
         }));
     }
     filter.url_rewrite.as_ref().map(|rewrite| {
@@ -135,6 +137,7 @@ fn retry(retry: &HttpRouteRetry) -> RetryPolicy {
         attempts: retry.attempts.unwrap_or(RetryPolicy::ATTEMPTS_DEFAULT),
         codes: retry.codes.clone(),
         backoff: retry.backoff.as_deref().and_then(duration::parse).unwrap_or(RetryPolicy::BACKOFF_DEFAULT),
+        ..RetryPolicy::default()
     }
 }
 
@@ -146,10 +149,10 @@ fn route_backend(
 ) -> RouteBackend {
     let weight = backend.weight.unwrap_or(1);
     match resolve(backend, object, read) {
-        Ok((host, port)) => RouteBackend { host: Some(host), port, weight },
+        Ok((host, port)) => RouteBackend::new(Some(host), port, weight),
         Err(UnusableBackend { code, cause, fix, missing }) => {
             findings.push((Finding::new(code, &object.at(backend.line), cause, fix), missing));
-            RouteBackend { host: None, port: backend.port.unwrap_or(0), weight }
+            RouteBackend::new(None, backend.port.unwrap_or(0), weight)
         }
     }
 }

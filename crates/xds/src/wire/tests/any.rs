@@ -4,7 +4,8 @@ use model::address::MeshPrefix;
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::filter::{
-    DirectResponse, EchoRequestId, FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders,
+    AbortStatus, Cors, DerivedPort, DirectResponse, EchoRequestId, FaultAbort, FaultDelay, FaultInjection,
+    FilterConfig, Fraction, HeaderEdit, Mirror, OriginMatch, PathRewrite, Redirect, RequestHeaders,
     ResponseHeaders, Rewrite,
 };
 use model::l4_route::{L4Match, L4Rule};
@@ -19,8 +20,8 @@ use model::probe::{
     GrpcProbe, HttpGetProbe, ProbeAction, ProbeHeader, ProbeScheme, ReadinessProbe, TcpSocketProbe,
 };
 use model::route::{
-    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
-    ValueMatch,
+    ExtraConditions, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition, RetryHosts,
+    RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
 };
 use model::service::{
     Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
@@ -123,15 +124,24 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
 }
 
 fn host_match() -> impl Strategy<Value = HostMatch> {
-    prop_oneof![host().prop_map(HostMatch::Exact), host().prop_map(HostMatch::Suffix)]
+    prop_oneof![
+        host().prop_map(HostMatch::Exact),
+        host().prop_map(HostMatch::Suffix),
+        text().prop_map(HostMatch::Ending)
+    ]
+}
+
+fn string_match() -> impl Strategy<Value = StringMatch> {
+    prop_oneof![
+        text().prop_map(StringMatch::Exact),
+        text().prop_map(StringMatch::Prefix),
+        text().prop_map(|text| StringMatch::Regex(Pattern(text))),
+        Just(StringMatch::Present),
+    ]
 }
 
 fn value_match() -> impl Strategy<Value = ValueMatch> {
-    let value = prop_oneof![
-        text().prop_map(StringMatch::Exact),
-        text().prop_map(|text| StringMatch::Regex(Pattern(text))),
-    ];
-    (text(), value).prop_map(|(name, value)| ValueMatch { name, value })
+    (text(), string_match()).prop_map(|(name, value)| ValueMatch { name, value })
 }
 
 fn route_match() -> impl Strategy<Value = RouteMatch> {
@@ -139,18 +149,92 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
         text().prop_map(PathMatch::Exact),
         text().prop_map(PathMatch::Prefix),
         text().prop_map(|text| PathMatch::Regex(Pattern(text))),
+        text().prop_map(PathMatch::StringPrefix),
+        text().prop_map(PathMatch::ExactIgnoreCase),
+        text().prop_map(PathMatch::StringPrefixIgnoreCase),
     ];
-    (path, of(text()), vec(value_match(), 0..3), vec(value_match(), 0..3))
-        .prop_map(|(path, method, headers, query)| RouteMatch { path, method, headers, query })
+    let values = || vec(value_match(), 0..3);
+    let source = (of(text()), pairs()).prop_map(|(namespace, labels)| SourceMatch { namespace, labels });
+    let extra = (values(), of(string_match()), of(string_match()), of(any::<u16>()), of(source)).prop_map(
+        |(without_headers, scheme, authority, port, source)| {
+            Box::new(ExtraConditions { without_headers, scheme, authority, port, source })
+        },
+    );
+    (path, of(string_match()), values(), values(), of(extra))
+        .prop_map(|(path, method, headers, query, extra)| RouteMatch { path, method, headers, query, extra })
+}
+
+fn fraction() -> impl Strategy<Value = Fraction> {
+    (any::<u32>(), any::<u32>()).prop_map(|(numerator, denominator)| Fraction { numerator, denominator })
+}
+
+fn mirror() -> impl Strategy<Value = Mirror> {
+    (host(), any::<u16>(), fraction(), text()).prop_map(|(host, port, share, host_suffix)| Mirror {
+        host,
+        port,
+        share,
+        host_suffix,
+    })
+}
+
+fn cors() -> impl Strategy<Value = Cors> {
+    let origin = prop_oneof![
+        Just(OriginMatch::Any),
+        text().prop_map(OriginMatch::Exact),
+        text().prop_map(OriginMatch::Prefix),
+        text().prop_map(|text| OriginMatch::Regex(Pattern(text))),
+        (text(), text()).prop_map(|(before, after)| OriginMatch::Wildcard { before, after }),
+    ];
+    let texts = || vec(text(), 0..3);
+    (vec(origin, 0..3), texts(), texts(), texts(), any::<bool>(), of(any::<u32>())).prop_map(
+        |(allow_origins, allow_methods, allow_headers, expose_headers, allow_credentials, max_age_s)| Cors {
+            allow_origins,
+            allow_methods,
+            allow_headers,
+            expose_headers,
+            allow_credentials,
+            max_age_s,
+            ..Cors::default()
+        },
+    )
+}
+
+fn fault() -> impl Strategy<Value = FaultInjection> {
+    let delay = (duration(), fraction()).prop_map(|(fixed, share)| FaultDelay { fixed, share });
+    let with = prop_oneof![any::<u16>().prop_map(AbortStatus::Http), any::<u8>().prop_map(AbortStatus::Grpc)];
+    let abort = (with, fraction()).prop_map(|(with, share)| FaultAbort { with, share });
+    (of(delay), of(abort)).prop_map(|(delay, abort)| FaultInjection { delay, abort })
 }
 
 fn filter() -> impl Strategy<Value = FilterConfig> {
     let edit = || {
         (pairs(), pairs(), vec(text(), 0..3)).prop_map(|(set, add, remove)| HeaderEdit { set, add, remove })
     };
-    let path = || prop_oneof![text().prop_map(PathRewrite::Full), text().prop_map(PathRewrite::Prefix)];
-    let redirect = (of(text()), of(text()), of(any::<u16>()), of(path()), any::<u16>())
-        .prop_map(|(scheme, hostname, port, path, status)| Redirect { scheme, hostname, port, path, status });
+    let path = || {
+        prop_oneof![
+            text().prop_map(PathRewrite::Full),
+            text().prop_map(PathRewrite::Prefix),
+            text().prop_map(PathRewrite::StringPrefix),
+            (text(), text()).prop_map(|(pattern, substitution)| {
+                PathRewrite::Regex { pattern: Pattern(pattern), substitution }
+            }),
+        ]
+    };
+    let derived = prop_oneof![
+        Just(DerivedPort::SchemeOrListener),
+        Just(DerivedPort::Listener),
+        Just(DerivedPort::Authority)
+    ];
+    let redirect = (of(text()), of(text()), of(any::<u16>()), derived, of(path()), any::<u16>()).prop_map(
+        |(scheme, hostname, port, derived_port, path, status)| Redirect {
+            scheme,
+            hostname,
+            port,
+            derived_port,
+            path,
+            status,
+        },
+    );
     prop_oneof![
         edit().prop_map(RequestHeaders).prop_map(FilterConfig::RequestHeaders),
         edit().prop_map(ResponseHeaders).prop_map(FilterConfig::ResponseHeaders),
@@ -160,6 +244,9 @@ fn filter() -> impl Strategy<Value = FilterConfig> {
         (any::<u16>(), text())
             .prop_map(|(status, body)| FilterConfig::DirectResponse(DirectResponse { status, body })),
         Just(FilterConfig::EchoRequestId(EchoRequestId {})),
+        mirror().prop_map(FilterConfig::Mirror),
+        cors().prop_map(|cors| FilterConfig::Cors(Box::new(cors))),
+        fault().prop_map(|fault| FilterConfig::Fault(Box::new(fault))),
     ]
 }
 
@@ -179,10 +266,8 @@ fn parent() -> impl Strategy<Value = Parent> {
 }
 
 fn backend() -> impl Strategy<Value = RouteBackend> {
-    (of(host()), any::<u16>(), any::<u32>()).prop_map(|(host, port, weight)| RouteBackend {
-        host,
-        port,
-        weight,
+    (of(host()), any::<u16>(), any::<u32>(), vec(filter(), 0..2)).prop_map(|(host, port, weight, filters)| {
+        RouteBackend { host, port, weight, filters: filters.into() }
     })
 }
 
@@ -199,18 +284,31 @@ fn l4_rule() -> impl Strategy<Value = L4Rule> {
 }
 
 fn rule() -> impl Strategy<Value = RouteRule> {
-    let retry = (any::<u32>(), vec(any::<u16>(), 0..3), duration())
-        .prop_map(|(attempts, codes, backoff)| RetryPolicy { attempts, codes, backoff });
-    let first = (parent(), origin(), any::<u32>(), any::<u64>(), vec(host_match(), 0..3));
+    let condition = (0..RetryCondition::ALL.len()).prop_map(|index| RetryCondition::ALL[index].1);
+    let hosts =
+        prop_oneof![Just(RetryHosts::NotTried), Just(RetryHosts::Any), Just(RetryHosts::NextPriority)];
+    let retry = (any::<u32>(), vec(any::<u16>(), 0..3), duration(), of(vec(condition, 0..3)), hosts)
+        .prop_map(|(attempts, codes, backoff, conditions, hosts)| RetryPolicy {
+            attempts,
+            codes,
+            backoff,
+            conditions,
+            hosts,
+        });
+    let precedence = prop_oneof![Just(Precedence::Specific), Just(Precedence::Written)];
+    let named = (any::<u32>(), of(text()), precedence);
+    let first = (parent(), origin(), named, any::<u64>(), vec(host_match(), 0..3));
     let second = (vec(route_match(), 0..3), vec(filter(), 0..3), vec(backend(), 0..3));
     let third = (of(duration()), of(duration()), of(retry), of(text()));
     (first, second, third).prop_map(|(first, (matches, filters, backends), third)| {
-        let (parent, origin, index, created_s, hosts) = first;
+        let (parent, origin, (index, name, precedence), created_s, hosts) = first;
         let (request_timeout, backend_timeout, retry, consumer) = third;
         RouteRule {
             parent,
             origin,
             index,
+            name,
+            precedence,
             created_s,
             consumer,
             hosts,
