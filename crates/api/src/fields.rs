@@ -1,6 +1,7 @@
 //! Fields that several kinds have.
 
 pub mod connection_pool;
+pub mod client_tls;
 pub mod pattern;
 pub mod port;
 pub mod selector;

@@ -5,8 +5,10 @@
 
 pub mod authorization_policy;
 pub mod backend;
+pub mod backend_tls_policy;
 pub mod cluster;
 pub mod destination_rule;
+pub mod config_map;
 pub mod gateway;
 pub mod global_service;
 pub mod http_route;
@@ -24,7 +26,7 @@ pub mod workload_group;
 use crate::decode::UnsupportedField;
 use crate::document::{self, FieldAdvice};
 use crate::ignored::IgnoredField;
-use crate::meta::{self, Meta, NameSyntax};
+use crate::meta::{self, Meta, NameSyntax, RawMeta};
 use crate::node::Node;
 use crate::validation::ValidationReport;
 use model::id::written_kind;
@@ -83,6 +85,8 @@ kinds! {
     IstioGateway(istio_gateway::IstioGatewaySpec),
     Sidecar(sidecar::SidecarSpec),
     ProxyConfig(proxy_config::ProxyConfigSpec),
+    BackendTlsPolicy(backend_tls_policy::BackendTlsPolicySpec),
+    ConfigMap(config_map::ConfigMapSpec),
 }
 
 /// What to use instead of a known kind that is not read: `(group, kind, advice)`.
@@ -120,11 +124,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     (GATEWAY_GROUP, "TCPRoute", "leave it out: TCP goes to the Service of the port, without a route"),
     (GATEWAY_GROUP, "UDPRoute", "leave it out: the mesh carries TCP only"),
     (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
-    (
-        GATEWAY_GROUP,
-        "BackendTLSPolicy",
-        "nothing replaces it: connections to backends outside the mesh are plaintext",
-    ),
     (GATEWAY_GROUP, "ReferenceGrant", "keep a route and its backends in one namespace"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];
@@ -170,6 +169,22 @@ pub(crate) trait KindSpec: DeserializeOwned {
         None
     }
 
+    /// Reads a document. Its content is `spec`, but of kinds that have none.
+    fn read(document: &Node, report: &mut ValidationReport<'_>) -> Option<KindFields<Self>> {
+        let advice = FieldAdvice { ignored: Self::IGNORED, unsupported: Self::UNSUPPORTED };
+        Some(match Self::absent() {
+            Some(absent) => {
+                let fields = document::read::<Option<Self>>(document, advice, report)?;
+                let (api_version, metadata) = (fields.api_version, fields.metadata);
+                KindFields { api_version, metadata, spec: fields.spec.unwrap_or(absent) }
+            }
+            None => {
+                let fields = document::read::<Self>(document, advice, report)?;
+                KindFields { api_version: fields.api_version, metadata: fields.metadata, spec: fields.spec }
+            }
+        })
+    }
+
     /// Tells what is wrong, and what has no effect.
     fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>);
 
@@ -178,6 +193,13 @@ pub(crate) trait KindSpec: DeserializeOwned {
     fn fail_closed(_document: Option<&Node>) -> Option<Self> {
         None
     }
+}
+
+/// A document's fields.
+pub(crate) struct KindFields<T> {
+    pub(crate) api_version: String,
+    pub(crate) metadata: RawMeta,
+    pub(crate) spec: T,
 }
 
 /// An object's content, read and checked.
@@ -192,17 +214,7 @@ fn read_as<T: KindSpec>(
     report: &mut ValidationReport<'_>,
     kind: fn(T) -> Spec,
 ) -> Option<ObjectContent> {
-    let advice = FieldAdvice { ignored: T::IGNORED, unsupported: T::UNSUPPORTED };
-    let (api_version, metadata, spec) = match T::absent() {
-        Some(absent) => {
-            let fields = document::read::<Option<T>>(document, advice, report)?;
-            (fields.api_version, fields.metadata, fields.spec.unwrap_or(absent))
-        }
-        None => {
-            let fields = document::read::<T>(document, advice, report)?;
-            (fields.api_version, fields.metadata, fields.spec)
-        }
-    };
+    let KindFields { api_version, metadata, spec } = T::read(document, report)?;
     let meta = meta::check(metadata, T::NAME_SYNTAX, T::KIND.namespaced, report);
     spec.check(&meta, report);
     Some(ObjectContent { api_version, meta, spec: kind(spec) })

@@ -57,7 +57,9 @@ impl SendError {
 
     /// What the transport said when it broke, if it did (`Closed`): TLS tells here why the peer refused us.
     pub fn transport(&self) -> Option<&io::Error> {
-        self.cause.as_ref()?.downcast_ref::<Arc<io::Error>>().map(|broken| &**broken)
+        let cause = self.cause.as_ref()?;
+        let shared = cause.downcast_ref::<Arc<io::Error>>().map(|broken| &**broken);
+        shared.or_else(|| cause.downcast_ref())
     }
 
     pub(crate) fn not_sent(request: Request<Body>, cause: impl Into<BoxError>) -> Self {

@@ -5,13 +5,26 @@
 mod tests;
 
 use model::Origin;
+use model::backend_tls::BackendTls;
 use model::traffic::{AttachedPolicy, LoadBalancer};
+use std::collections::BTreeMap;
 
 /// What holds, each field with where it comes from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effective {
     /// How an endpoint is chosen; `None`: nobody says, the default holds.
     pub load_balancer: Option<Field<LoadBalancer>>,
+    /// TLS to endpoints that are not of the mesh; `None`: plaintext.
+    pub tls: Option<Field<BackendTls>>,
+    /// The same for single ports.
+    pub port_tls: BTreeMap<u16, Field<BackendTls>>,
+}
+
+impl Effective {
+    /// TLS to a port of the service: what is said of the port counts before what is said of all.
+    pub fn tls_at(&self, port: u16) -> Option<&Field<BackendTls>> {
+        self.port_tls.get(&port).or(self.tls.as_ref())
+    }
 }
 
 /// A value and who says so.
@@ -34,6 +47,11 @@ pub fn merge<'a>(policies: impl IntoIterator<Item = &'a AttachedPolicy>) -> Effe
     let mut effective = Effective::default();
     for policy in sorted {
         overwrite(&mut effective.load_balancer, &policy.policy.load_balancer, &policy.origin);
+        overwrite(&mut effective.tls, &policy.policy.tls, &policy.origin);
+        for (port, tls) in &policy.policy.port_tls {
+            let field = Field { value: tls.clone(), origin: policy.origin.clone() };
+            effective.port_tls.insert(*port, field);
+        }
     }
     effective
 }

@@ -1,9 +1,10 @@
 //! Layer 3. Identity: SVIDs, trust bundles, the TLS verifier and resolver, rotation.
 //!
-//! Invariants kept here: TLS 1.3 only, no tickets, no resumption, no early data; a root vouches for its own
+//! Invariants kept here: in the mesh TLS 1.3 only, no tickets, no resumption, no early data; a root vouches for its own
 //! trust domain and no other; keys are made in memory and cannot be read out. Nothing here signs
 //! certificates (that is `ca`), dials, or decides what an identity may do. Read `verify` next.
 
+mod backend; // servers outside the mesh
 mod config;
 mod expect;
 pub mod freshness;
@@ -17,6 +18,7 @@ mod svid;
 mod verify;
 mod watch;
 
+pub use backend::{BackendTlsError, backend_client_config};
 pub use config::{Clients, Identity, client_config_for, server_name};
 pub use expect::Expect;
 pub use key::{Key, KeyError};

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod authz;
+pub mod backend_tls;
 pub mod backoff;
 pub mod bind;
 pub mod capture_scope;

@@ -130,4 +130,5 @@ reasons! {
     DelayInjected: "fault_filter_delay" 0 4 "DI" Configuration Never "The rule's fault filter made this request wait on purpose; take the fault out of the route.";
     MtlsDisabled: "mutual_tls_disabled" 503 14 "NR" Policy Safe "A PeerAuthentication says DISABLE for this port, which takes plaintext alone; across networks there is none: say PERMISSIVE there.";
     UpgradeIgnored: "upgrade_ignored" 502 14 "UPE" Upstream Never "The callee answered a caller of HTTP/2, who asked for another protocol, as if it had not; look at its path and protocol.";
+    BackendTlsUnusable: "backend_tls_unusable" 503 14 "UF" Configuration Never "The TLS that a policy asks for to this service cannot be used, as where its authorities or its certificate cannot be read, and nothing is sent without it; the proxy's log and the findings say why.";
 }

@@ -83,6 +83,9 @@ impl Subscription {
     }
 }
 
+/// The kind whose name a key leaves out.
+const TRAFFIC_POLICY: &str = "TrafficPolicy";
+
 /// The name of one resource. Its text form is the resource name on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKey {
@@ -117,10 +120,13 @@ pub enum ResourceKey {
         /// Which rule.
         index: u32,
     },
-    /// `traffic-policy/HOST/NAMESPACE/NAME`: a policy that is attached to a service.
+    /// `traffic-policy/HOST/NAMESPACE/NAME`, and `/KIND` behind it if that is another than `TrafficPolicy`: a policy
+    /// that is attached to a service.
     TrafficPolicy {
         /// The service.
         host: Hostname,
+        /// Kind of the policy.
+        kind: Arc<str>,
         /// Namespace of the policy.
         namespace: Arc<str>,
         /// Name of the policy.
@@ -166,8 +172,11 @@ impl fmt::Display for ResourceKey {
             Self::L4Rule { parent, route: ObjectRef { kind, namespace, name }, index } => {
                 write!(f, "l4-rule/{}/{kind}/{namespace}/{name}/{index}", ParentName(parent))
             }
-            Self::TrafficPolicy { host, namespace, name } => {
+            Self::TrafficPolicy { host, kind, namespace, name } if **kind == *TRAFFIC_POLICY => {
                 write!(f, "traffic-policy/{host}/{namespace}/{name}")
+            }
+            Self::TrafficPolicy { host, kind, namespace, name } => {
+                write!(f, "traffic-policy/{host}/{namespace}/{name}/{kind}")
             }
             Self::Address(ip) => write!(f, "address/{ip}"),
             Self::Inbound(namespace, group) => write!(f, "inbound/{namespace}/{group}"),
@@ -221,9 +230,14 @@ impl ResourceKey {
             ["trust", domain] => Self::Trust(arc(domain)),
             ["service", host] => Self::Service(Hostname::parse(host)?),
             ["slice", host, index] => Self::Slice(Hostname::parse(host)?, index.parse().ok()?),
-            ["traffic-policy", host, ns, name] => {
-                let (host, namespace, name) = (Hostname::parse(host)?, arc(ns), arc(name));
-                Self::TrafficPolicy { host, namespace, name }
+            ["traffic-policy", host, ns, name, rest @ ..] => {
+                let kind = match rest {
+                    [] => TRAFFIC_POLICY,
+                    [kind] => kind,
+                    _ => return None,
+                };
+                let (host, kind) = (Hostname::parse(host)?, arc(kind));
+                Self::TrafficPolicy { host, kind, namespace: arc(ns), name: arc(name) }
             }
             ["address", ip] => Self::Address(ip.parse().ok()?),
             ["inbound", ns, group] => Self::Inbound(arc(ns), arc(group)),

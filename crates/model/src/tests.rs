@@ -61,14 +61,17 @@ fn subscriptions_and_keys_survive_their_text_form() {
     let gateway = Parent::Gateway { namespace: "default".into(), name: "edge".into(), listener: "".into() };
     let rule =
         |parent| ResourceKey::Rule { parent, namespace: "default".into(), route: "r".into(), index: 3 };
+    let traffic_policy = |kind: &str| ResourceKey::TrafficPolicy {
+        host: host("a.mesh"),
+        kind: kind.into(),
+        namespace: "n".into(),
+        name: "p".into(),
+    };
     let keys = [
         ResourceKey::Names,
         ResourceKey::Settings,
-        ResourceKey::TrafficPolicy {
-            host: Hostname::parse("a.mesh").unwrap(),
-            namespace: "n".into(),
-            name: "p".into(),
-        },
+        traffic_policy("TrafficPolicy"),
+        traffic_policy("BackendTLSPolicy"),
         ResourceKey::Trust("leno.demo".into()),
         ResourceKey::Service(host("a.mesh.internal")),
         ResourceKey::Slice(host("a.mesh.internal"), 7),

@@ -1,8 +1,10 @@
 //! How the endpoints of a service are used, in the words of Istio's `DestinationRule` and of Envoy. Policies say it
 //! by field, `decide::attach` merges what several of them say.
 
+use crate::backend_tls::BackendTls;
 use crate::origin::Origin;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What one policy says; `None`: nothing of this.
@@ -11,6 +13,12 @@ use std::sync::Arc;
 pub struct TrafficPolicy {
     /// How an endpoint is chosen among those of the best priority.
     pub load_balancer: Option<LoadBalancer>,
+    /// TLS to endpoints that are not of the mesh. Left out where nothing is said, for proxies that do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<BackendTls>,
+    /// The same for single ports of the service, which counts before what is said for all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub port_tls: BTreeMap<u16, BackendTls>,
 }
 
 /// `loadBalancer` of a `DestinationRule`.

@@ -28,6 +28,7 @@ mod peer; // who is at the other end
 mod proven; // what it has proved since
 mod flow; // the stories of requests and connections
 mod request; // the canonical request
+mod backend_tls;
 mod body; // bodies with memory
 mod upstream; // choose, connect, send, once more
 mod failure; // reason -> reply

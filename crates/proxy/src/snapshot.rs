@@ -20,6 +20,7 @@ pub use ports::Ports;
 pub use retries::Retries;
 pub use store::SnapshotStore;
 
+use crate::backend_tls::HostTls;
 use decide::attach::Effective;
 use decide::balance::{Priorities, ProxyLocality};
 use decide::hash::QuickMap;
@@ -113,6 +114,8 @@ pub struct HostEntry {
     pub traffic: Effective,
     /// What is remembered of each endpoint across snapshots; same order and length as `endpoints`.
     pub states: EndpointStates,
+    /// TLS to those that are not of the mesh; `None`: plaintext.
+    pub(crate) tls: Option<Arc<HostTls>>,
     /// What it had lately of requests and retries, across snapshots.
     pub retries: Arc<Retries>,
     /// How many requests were balanced in turn, across snapshots.

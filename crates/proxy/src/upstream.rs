@@ -19,6 +19,7 @@ pub(crate) use attempts::AttemptLog;
 #[cfg(test)]
 pub(crate) use upgrade::websocket_accept;
 
+use crate::backend_tls::BackendTlsClient;
 use crate::request::SpareLists;
 use crate::snapshot::HostEntry;
 use crate::uptime::Uptime;
@@ -105,6 +106,35 @@ impl Upstream {
     }
 }
 
+/// Where an application is spoken to without a proxy in between, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Where.
+    pub(crate) address: ApplicationAddress,
+    /// `None`: in plaintext.
+    pub(crate) tls: Option<&'a Arc<BackendTlsClient>>,
+}
+
+impl Place<'_> {
+    /// What connections to it are pooled by.
+    fn key(self) -> PlaceKey {
+        PlaceKey { address: self.address.called, tls: self.tls.map(|tls| tls.id) }
+    }
+}
+
+impl<A: Into<ApplicationAddress>> From<A> for Place<'_> {
+    fn from(address: A) -> Self {
+        Self { address: address.into(), tls: None }
+    }
+}
+
+/// What connections to a [`Place`] are pooled by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlaceKey {
+    address: SocketAddr,
+    tls: Option<u64>,
+}
+
 /// A port of a service.
 pub(crate) struct Target {
     /// The service and its endpoints.
@@ -115,6 +145,8 @@ pub(crate) struct Target {
     pub(crate) target_port: u16,
     /// What the application speaks.
     pub(crate) protocol: Protocol,
+    /// TLS to endpoints that are not of the mesh; `None`: plaintext.
+    tls: Option<Arc<BackendTlsClient>>,
 }
 
 impl Target {
@@ -126,13 +158,19 @@ impl Target {
             None if is_workload_host(&entry.service.host) => (port, Protocol::Undeclared),
             None => return None,
         };
-        Some(Self { entry: Arc::clone(entry), port, target_port, protocol })
+        let tls = entry.tls.as_ref().and_then(|tls| tls.at(port)).cloned();
+        Some(Self { entry: Arc::clone(entry), port, target_port, protocol, tls })
     }
 
     /// Where the application is at `endpoint`, which is of this network.
     fn address(&self, endpoint: &Endpoint) -> SocketAddr {
         let port = if endpoint.port == 0 { self.target_port } else { endpoint.port };
         SocketAddr::new(endpoint.address, port)
+    }
+
+    /// The application at `endpoint`, spoken to without a proxy in between.
+    fn place(&self, endpoint: &Endpoint) -> Place<'_> {
+        Place { address: self.address(endpoint).into(), tls: self.tls.as_ref() }
     }
 
     /// How the application is reached at `endpoint`: in plaintext where that takes nothing else.

@@ -5,6 +5,7 @@
 //! [`resource`] depend on their arguments alone. Read `world`, `units`, then `resources`.
 
 mod addresses;
+mod backend_tls;
 mod names;
 mod ports;
 mod probe;

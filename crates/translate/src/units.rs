@@ -6,8 +6,10 @@
 mod compile;
 mod read;
 
+mod attached;
 mod authorization_policy;
 mod backend;
+mod backend_tls_policy;
 mod gateway;
 mod global_host;
 mod global_service;
@@ -27,6 +29,7 @@ mod unlowered;
 mod workload_group;
 mod workload_host;
 
+pub(crate) use attached::on_host;
 pub(crate) use authorization_policy::{on_gateway, on_group};
 pub(crate) use compile::Recompiled;
 pub(crate) use gateway::{edge_gateway, first_east_west, is_east_west};
@@ -34,7 +37,6 @@ pub(crate) use http_route::subscription;
 pub(crate) use inbound::{exported_hosts, exports, inbound};
 pub(crate) use mesh_settings::settings_in_force;
 pub(crate) use read::WorldReader;
-pub(crate) use traffic_policy::on_host;
 pub use workload_group::CompiledGroup;
 pub(crate) use workload_group::identity;
 pub(crate) use workload_host::{workload_endpoints, workload_service};
@@ -100,7 +102,7 @@ pub(crate) enum Topic {
     Under(Subscription),
     /// HTTPRoutes with rules that lead to a host.
     LeadingTo(Hostname),
-    /// TrafficPolicies that are attached to a host.
+    /// Policies that are attached to a host.
     AttachedTo(Hostname),
 }
 
@@ -231,6 +233,7 @@ units! {
     GlobalHost, global_host: global_host::GlobalHostUnit;
     GlobalEndpoints, global_endpoints: global_host::GlobalEndpointsUnit;
     TrafficPolicy, traffic_policy: traffic_policy::TrafficPolicyUnit;
+    BackendTlsPolicy, backend_tls_policy: backend_tls_policy::BackendTlsPolicyUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
     Gateway, gateway: gateway::GatewayUnit;
     AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;

@@ -1,8 +1,11 @@
 //! Leno `TrafficPolicy`: how the endpoints of what it is attached to are used.
 
 use super::{KindSpec, LENO_GROUP, ObjectKind};
+use crate::decode;
+use crate::fields::client_tls::{self, TlsOriginationSpec};
 use crate::fields::target_ref::PolicyTarget;
 use crate::meta::Meta;
+use crate::node::Node;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -17,6 +20,9 @@ pub struct TrafficPolicySpec {
     pub target_refs: Vec<PolicyTarget>,
     /// What is said of the endpoints.
     pub backend: Option<BackendTraffic>,
+    /// It stands for one that was refused and speaks of TLS: nothing may be sent to its targets.
+    #[serde(skip)]
+    pub is_unreadable: bool,
     /// Line of `spec`.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -28,6 +34,8 @@ pub struct TrafficPolicySpec {
 pub struct BackendTraffic {
     /// As in Istio's `DestinationRule`; absent: least request.
     pub load_balancer: Option<LoadBalancerSpec>,
+    /// To endpoints that are not of the mesh, as in Istio's `DestinationRule`; absent: plaintext.
+    pub tls: Option<TlsOriginationSpec>,
 }
 
 /// `loadBalancer`: exactly one of its fields.
@@ -85,6 +93,14 @@ impl KindSpec for TrafficPolicySpec {
         columns: &[("TARGETS", "spec.targetRefs[].name")],
     };
 
+    /// Without it what is meant for TLS would go in plaintext.
+    fn fail_closed(document: Option<&Node>) -> Option<Self> {
+        let spec = document?.get("spec")?;
+        spec.get("backend")?.get("tls")?;
+        let target_refs = spec.get("targetRefs").and_then(decode::whole).unwrap_or_default();
+        Some(Self { target_refs, is_unreadable: true, ..Self::default() })
+    }
+
     fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
         if self.target_refs.is_empty() {
             let fix = "name a Service, GlobalService or Backend of the policy's namespace";
@@ -95,9 +111,16 @@ impl KindSpec for TrafficPolicySpec {
             one_target(target, &format!("spec.targetRefs[{index}]"), meta, report);
         }
         let load_balancer = self.backend.as_ref().and_then(|backend| backend.load_balancer.as_ref());
-        match load_balancer {
-            Some(load_balancer) => one_load_balancer(load_balancer, "spec.backend.loadBalancer", report),
-            None => report.no_effect("spec", "says nothing of its targets", "add `backend.loadBalancer`"),
+        let tls = self.backend.as_ref().and_then(|backend| backend.tls.as_ref());
+        if let Some(load_balancer) = load_balancer {
+            one_load_balancer(load_balancer, "spec.backend.loadBalancer", report);
+        }
+        if let Some(tls) = tls {
+            client_tls::check(tls, "spec.backend.tls", report);
+        }
+        if load_balancer.is_none() && tls.is_none() {
+            let fix = "add `backend.loadBalancer` or `backend.tls`";
+            report.no_effect("spec", "says nothing of its targets", fix);
         }
     }
 }

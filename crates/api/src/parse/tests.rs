@@ -82,7 +82,7 @@ fn each_code_with_its_line() {
     line("apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\n".into(), Code::Replaced, 2);
     let kind =
         |version: &str, kind: &str, code| line(format!("apiVersion: {version}\nkind: {kind}\n"), code, 2);
-    kind("v1", "ConfigMap", Code::Foreign);
+    kind("v1", "Pod", Code::Foreign);
     kind("apps/v1", "Deployment", Code::Foreign);
     kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", Code::Foreign);
     kind("gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy", Code::Foreign);
@@ -241,7 +241,7 @@ fn a_document_for_others_takes_no_other_along() {
 
 #[test]
 fn lists_are_read_as_what_is_in_them() {
-    for kind in ["List", "ServiceList", "ConfigMapList"] {
+    for kind in ["List", "ServiceList", "PodList"] {
         let text = format!(
             "apiVersion: v1\nkind: {kind}\nmetadata: {{resourceVersion: '7'}}\nitems:\n- {}",
             SERVICE_TEXT.trim_end().replace('\n', "\n  ")

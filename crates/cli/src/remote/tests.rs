@@ -164,7 +164,7 @@ async fn https_shows_a_certificate_and_believes_its_authority_alone() {
     );
     let call = async |line: &str| {
         let remote = server(&format!("--server https://{address} {line}")).remote().unwrap();
-        let serving = async {
+        let serving = Box::pin(async {
             match acceptor.accept(listener.accept().await.unwrap().0).await {
                 Ok(stream) => {
                     let shown = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
@@ -173,7 +173,7 @@ async fn https_shows_a_certificate_and_believes_its_authority_alone() {
                 }
                 Err(_) => None,
             }
-        };
+        });
         tokio::join!(remote.get("/leno/v1/status"), serving)
     };
     let (got, shown) = call(&format!("--certificate-authority {good} {own}")).await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 fn policy(name: &str, level: AttachLevel, created_s: u64, says: bool) -> AttachedPolicy {
     let object = ObjectRef::new("TrafficPolicy", "default", name);
     let load_balancer = says.then_some(LoadBalancer::Simple(SimpleLoadBalancer::LeastRequest));
-    let policy = Arc::new(TrafficPolicy { load_balancer });
+    let policy = Arc::new(TrafficPolicy { load_balancer, ..TrafficPolicy::default() });
     AttachedPolicy { level, origin: Origin { object, file: "".into(), line: 0 }, created_s, policy }
 }
 

@@ -4,6 +4,7 @@
 mod addresses;
 mod answers;
 mod authority;
+mod backend_tls;
 mod balancing;
 mod bed;
 mod edge;

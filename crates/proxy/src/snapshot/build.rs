@@ -10,6 +10,7 @@ use super::change::SnapshotChange;
 use super::endpoint::{EndpointStates, HealthMemory};
 use super::ports::Ports;
 use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
+use crate::backend_tls::HostTls;
 use decide::hash::{Quick, QuickMap};
 use decide::l4_route::L4Table;
 use decide::route::Table;
@@ -347,6 +348,13 @@ impl Builder {
         let traffic = attach::merge(parts.policies.values());
         let how = traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
         let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);
+        let tls = match &old {
+            // Files are read and connections begun anew only where something else is said.
+            Some(old) if old.traffic.tls == traffic.tls && old.traffic.port_tls == traffic.port_tls => {
+                old.tls.clone()
+            }
+            _ => HostTls::new(&service, &traffic),
+        };
         let states = EndpointStates::new(&self.health, endpoints.iter().map(|endpoint| &endpoint.uid));
         let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));
         let retries = old.as_ref().map_or_else(Arc::<Retries>::default, |old| Arc::clone(&old.retries));
@@ -369,6 +377,7 @@ impl Builder {
             endpoints,
             priorities,
             traffic,
+            tls,
             states,
             retries,
             turns,

@@ -1,9 +1,10 @@
-//! Making connections: TCP alone, HTTP/2 to an application, HTTP/2 in TLS with the expected identity to a proxy, and
+//! Making connections: TCP alone, TLS and HTTP/2 to an application, HTTP/2 in TLS with the expected identity to a proxy, and
 //! across networks TLS once more inside a tunnel through the gateway. It keeps none of them: see the
 //! pools.
 
 use super::application::{ApplicationAddress, FoundApplications};
 use crate::accept::{Mark, PeerKind, dial};
+use crate::backend_tls::{BackendTlsClient, TlsPayload};
 use crate::failure;
 use crate::mesh_tls::{Connected, HANDSHAKE_TIMEOUT, MeshTls};
 use crate::peer::Peer;
@@ -12,6 +13,7 @@ use crate::request::HEADER_WORKLOAD;
 use codec::http2::Http2Sender;
 use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind};
 use daemon::Tasks;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue};
 use model::{Hostname, Reason, SpiffeId};
 use std::io;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// For a TCP connection to be made. Longer: the endpoint is ejected and another is tried.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -170,18 +174,52 @@ impl Connector {
         dialed.map_err(|error| connect_reason(&error))
     }
 
-    /// HTTP/2 without TLS, to an application.
+    /// TLS to an application, on a connection that was just made.
     ///
     /// # Errors
-    /// As [`Connector::dial_proxy`].
-    pub(crate) async fn open_plain(&self, to: ApplicationAddress) -> Result<Rc<Http2Connection>, Reason> {
+    /// [`Reason::BackendTlsUnusable`], [`Reason::TlsFailed`], [`Reason::ConnectTimeout`].
+    pub(crate) async fn begin_tls(
+        &self,
+        tcp: TcpStream,
+        tls: &BackendTlsClient,
+        inside: TlsPayload,
+    ) -> Result<TlsStream<TcpStream>, Reason> {
+        let (name, config) = tls.handshake(inside).ok_or(Reason::BackendTlsUnusable)?;
+        match timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(config).connect(name, tcp)).await {
+            Ok(shaken) => shaken.map_err(|error| {
+                tracing::debug!(%error, ?tls, "TLS with a backend");
+                Reason::TlsFailed
+            }),
+            Err(_) => Err(Reason::ConnectTimeout),
+        }
+    }
+
+    /// HTTP/2 to an application, without TLS of the mesh.
+    ///
+    /// # Errors
+    /// As [`Connector::dial_proxy`] and [`Connector::begin_tls`].
+    pub(crate) async fn open_plain(
+        &self,
+        to: ApplicationAddress,
+        tls: Option<&Arc<BackendTlsClient>>,
+    ) -> Result<Rc<Http2Connection>, Reason> {
         let tcp = self.dial_application(to).await?;
-        let (sender, driving) = start(tcp, &ClientOptions::default()).await?;
-        self.tasks.spawn_local("http2 upstream", driving);
+        let sender = match tls {
+            None => self.drive(start(tcp, &ClientOptions::default()).await?),
+            Some(tls) => {
+                let options = ClientOptions { scheme: Scheme::HTTPS, ..ClientOptions::default() };
+                self.drive(start(self.begin_tls(tcp, tls, TlsPayload::Http2).await?, &options).await?)
+            }
+        };
         let connection = Http2Connection { sender, peer: None, meeting: None, expires: None, retires: None };
         // An application that is busy elsewhere may be late with its SETTINGS; then we guess.
         let _ = timeout(SETTINGS_WAIT_MAX, connection.sender.settled()).await;
         Ok(Rc::new(connection))
+    }
+
+    fn drive(&self, (sender, driving): (Http2Sender, impl Future<Output = ()> + 'static)) -> Http2Sender {
+        self.tasks.spawn_local("http2 upstream", driving);
+        sender
     }
 
     /// The mesh transport, to the proxy at `address`, which must be one of `expected`.

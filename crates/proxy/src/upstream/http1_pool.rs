@@ -1,30 +1,30 @@
-//! HTTP/1.1 connections of one worker, by address: the way to plain backends and to the local application.
+//! HTTP/1.1 connections of one worker, by where they go: the way to plain backends and to the local application.
 //!
 //! A connection is leased for one exchange and comes back only when both directions ended cleanly; the most
 //! recently used one is leased first, so that the others may grow old and be closed.
 
-use crate::upstream::application::ApplicationAddress;
+use crate::backend_tls::TlsPayload;
 use crate::upstream::connect::{Age, Connector};
+use crate::upstream::{Place, PlaceKey};
 use codec::http1::Http1Sender;
-use codec::{Body, InterimSink, SendError};
+use codec::{Body, InterimSink, Io, SendError};
 use decide::hash::QuickMap;
 use http::{Request, Response};
 use model::Reason;
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Idle connections kept for one address; more are closed.
-const IDLE_PER_ADDRESS_MAX: usize = 1024;
+/// Idle connections kept for one place; more are closed.
+const IDLE_PER_PLACE_MAX: usize = 1024;
 /// Idle timeout. Below the keep-alive timeout of common servers (nginx: 75 s), so that fewer
 /// requests meet a connection that is being closed.
 const IDLE_MAX: Duration = Duration::from_secs(55);
 
 /// All idle connections of a worker.
 pub(crate) struct Http1Pool {
-    idle: RefCell<QuickMap<SocketAddr, Vec<Idle>>>,
+    idle: RefCell<QuickMap<PlaceKey, Vec<Idle>>>,
     /// How many there are.
     idle_count: Cell<usize>,
     idle_max: usize,
@@ -39,7 +39,7 @@ struct Idle {
 /// A connection for one exchange.
 pub(crate) struct Lease {
     pool: Rc<Http1Pool>,
-    address: SocketAddr,
+    place: PlaceKey,
     sender: Http1Sender,
     /// Where it came from.
     pub(crate) age: Age,
@@ -55,9 +55,10 @@ impl Http1Pool {
     ///
     /// # Errors
     /// [`Reason::ConnectFailed`], [`Reason::ConnectTimeout`].
-    pub(crate) async fn lease(self: &Rc<Self>, to: ApplicationAddress) -> Result<Lease, Reason> {
-        match self.find_idle(to.called) {
-            Some(sender) => Ok(Lease { pool: Rc::clone(self), address: to.called, sender, age: Age::Reused }),
+    pub(crate) async fn lease(self: &Rc<Self>, to: Place<'_>) -> Result<Lease, Reason> {
+        let place = to.key();
+        match self.find_idle(place) {
+            Some(sender) => Ok(Lease { pool: Rc::clone(self), place, sender, age: Age::Reused }),
             None => self.open(to).await,
         }
     }
@@ -66,16 +67,30 @@ impl Http1Pool {
     ///
     /// # Errors
     /// As [`Http1Pool::lease`].
-    pub(crate) async fn open(self: &Rc<Self>, to: ApplicationAddress) -> Result<Lease, Reason> {
-        let stream = self.connector.dial_application(to).await?;
-        let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
-        self.connector.tasks().spawn_local("http1 upstream", connection);
-        Ok(Lease { pool: Rc::clone(self), address: to.called, sender, age: Age::Fresh })
+    pub(crate) async fn open(self: &Rc<Self>, to: Place<'_>) -> Result<Lease, Reason> {
+        let stream = self.connector.dial_application(to.address).await?;
+        let sender = match to.tls {
+            None => self.start(stream).await?,
+            // Once for each connection; every request that may need one would hold room for it.
+            Some(tls) => {
+                let starting = async {
+                    self.start(self.connector.begin_tls(stream, tls, TlsPayload::Http1).await?).await
+                };
+                Box::pin(starting).await?
+            }
+        };
+        Ok(Lease { pool: Rc::clone(self), place: to.key(), sender, age: Age::Fresh })
     }
 
-    fn find_idle(&self, address: SocketAddr) -> Option<Http1Sender> {
+    async fn start(&self, stream: impl Io) -> Result<Http1Sender, Reason> {
+        let (sender, connection) = codec::http1::connect(stream).await.map_err(|_| Reason::ConnectFailed)?;
+        self.connector.tasks().spawn_local("http1 upstream", connection);
+        Ok(sender)
+    }
+
+    fn find_idle(&self, place: PlaceKey) -> Option<Http1Sender> {
         let mut idle = self.idle.borrow_mut();
-        let connections = idle.get_mut(&address)?;
+        let connections = idle.get_mut(&place)?;
         for at in (0..connections.len()).rev() {
             if connections[at].sender.is_closed() {
                 connections.remove(at);
@@ -100,9 +115,9 @@ impl Http1Pool {
         self.idle_count.set(count);
     }
 
-    /// Closes what is idle to `address`: a connection that was as old had died.
-    pub(crate) fn forget(&self, address: SocketAddr) {
-        let gone = self.idle.borrow_mut().remove(&address).map_or(0, |gone| gone.len());
+    /// Closes what is idle to `place`: a connection that was as old had died.
+    pub(crate) fn forget(&self, place: Place<'_>) {
+        let gone = self.idle.borrow_mut().remove(&place.key()).map_or(0, |gone| gone.len());
         self.idle_count.update(|count| count - gone);
     }
 
@@ -132,8 +147,8 @@ impl Lease {
             return;
         }
         let mut idle = self.pool.idle.borrow_mut();
-        let connections = idle.entry(self.address).or_default();
-        if connections.len() < IDLE_PER_ADDRESS_MAX && self.pool.idle_count.get() < self.pool.idle_max {
+        let connections = idle.entry(self.place).or_default();
+        if connections.len() < IDLE_PER_PLACE_MAX && self.pool.idle_count.get() < self.pool.idle_max {
             self.pool.idle_count.update(|count| count + 1);
             connections.push(Idle { sender: self.sender, since: Instant::now() });
         }

@@ -2,11 +2,11 @@
 //! TLS to the local application or a plain backend. One per key, and further ones where the other end's limit of
 //! streams is in use; whoever comes while one is being made waits for the same.
 
-use crate::upstream::application::ApplicationAddress;
 use crate::upstream::connect::{
     Age, CONNECT_TIMEOUT, Connector, Http2Connection, Meeting, MeshPath, Through,
 };
 use crate::upstream::reauthenticate::SpentConnections;
+use crate::upstream::{Place, PlaceKey};
 use decide::hash::QuickMap;
 use model::service::{Endpoint, Reach};
 use model::{Hostname, Reason, SpiffeId};
@@ -39,7 +39,7 @@ enum PoolKey<'a> {
     /// of a few lanes may end at another workload.
     Through { uid: Cow<'a, str>, port: u16, lane: u32 },
     /// An application that wants HTTP/2.
-    Plain(SocketAddr),
+    Plain(PlaceKey),
 }
 
 impl PoolKey<'_> {
@@ -138,14 +138,14 @@ impl Http2Pool {
     ///
     /// # Errors
     /// As [`Http2Pool::lease`].
-    pub(crate) async fn lease_plain(self: &Rc<Self>, to: ApplicationAddress) -> Result<Leased, Reason> {
-        let key = PoolKey::Plain(to.called);
+    pub(crate) async fn lease_plain(self: &Rc<Self>, to: Place<'_>) -> Result<Leased, Reason> {
+        let key = PoolKey::Plain(to.key());
         if let Some(leased) = self.find_ready(&key, None) {
             return Ok(leased);
         }
         let open = || {
-            let connector = Rc::clone(&self.connector);
-            async move { connector.open_plain(to).await }
+            let (connector, tls) = (Rc::clone(&self.connector), to.tls.cloned());
+            async move { connector.open_plain(to.address, tls.as_ref()).await }
         };
         Box::pin(self.wait_or_open(key, None, open)).await
     }

@@ -8,7 +8,7 @@ use super::http1_pool::Lease;
 use super::http2_pool::Leased;
 use super::retry_state::{Repeat, RetryState};
 use super::upgrade::{self, Http1Handshake, Http2Handshake};
-use super::{Target, Upstream};
+use super::{Place, Target, Upstream};
 use crate::body::Replay;
 use crate::failure;
 use crate::peer::Peer;
@@ -108,11 +108,11 @@ impl Upstream {
         }
     }
 
-    /// Over HTTP/1.1 without TLS. The request is made when there is a connection for it; one of which nothing was
+    /// Over HTTP/1.1. The request is made when there is a connection for it; one of which nothing was
     /// written goes on over a new connection.
     async fn send_http1(
         &self,
-        to: ApplicationAddress,
+        to: Place<'_>,
         request: impl FnOnce() -> Request<Body>,
         interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
@@ -132,17 +132,17 @@ impl Upstream {
                 let error = attempt_error(&error, lease.age, Alive::No);
                 if error.verdict == EndpointVerdict::StaleConnection {
                     // Connections as old as this one will have ended too.
-                    self.http1.forget(to.called);
+                    self.http1.forget(to);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Over HTTP/2 without TLS, for applications that want it.
+    /// Over HTTP/2, for applications that want it.
     async fn send_http2(
         &self,
-        to: ApplicationAddress,
+        to: Place<'_>,
         request: impl FnOnce() -> Request<Body>,
         interims: &dyn InterimSink,
     ) -> Result<UpstreamAnswer, AttemptError> {
@@ -170,7 +170,7 @@ impl Upstream {
     /// Asks an application for another protocol.
     async fn upgrade(
         &self,
-        to: ApplicationAddress,
+        to: Place<'_>,
         speaks: AppProtocol,
         asked: &Upgrade,
         mut request: Request<Body>,
@@ -266,7 +266,7 @@ impl Sending<'_> {
         };
         match target.reach(endpoint) {
             Reach::Plain => {
-                upstream.upgrade(target.address(endpoint).into(), speaks, asked, request, self.interims).await
+                upstream.upgrade(target.place(endpoint), speaks, asked, request, self.interims).await
             }
             Reach::Native | Reach::Gateway => {
                 upstream.upgrade_mesh(target, endpoint, asked, request, self.interims).await
@@ -288,11 +288,9 @@ impl Repeatable for Sending<'_> {
         }
         match target.reach(endpoint) {
             Reach::Plain if target.protocol == Protocol::Http2 => {
-                upstream.send_http2(target.address(endpoint).into(), request, self.interims).await
+                upstream.send_http2(target.place(endpoint), request, self.interims).await
             }
-            Reach::Plain => {
-                upstream.send_http1(target.address(endpoint).into(), request, self.interims).await
-            }
+            Reach::Plain => upstream.send_http1(target.place(endpoint), request, self.interims).await,
             Reach::Native | Reach::Gateway => {
                 upstream.send_mesh(target, endpoint, request, self.interims).await
             }
@@ -340,12 +338,12 @@ impl Repeatable for Delivery<'_> {
         let request = || self.head.request(self.body.next());
         let LocalApplication { address, protocol, .. } = self.to;
         if let Some(asked) = self.head.upgrade {
-            let asking = self.upstream.upgrade(address, protocol, asked, request(), self.interims);
+            let asking = self.upstream.upgrade(address.into(), protocol, asked, request(), self.interims);
             return Box::pin(asking).await;
         }
         match protocol {
-            AppProtocol::Http1 => self.upstream.send_http1(address, request, self.interims).await,
-            AppProtocol::Http2 => self.upstream.send_http2(address, request, self.interims).await,
+            AppProtocol::Http1 => self.upstream.send_http1(address.into(), request, self.interims).await,
+            AppProtocol::Http2 => self.upstream.send_http2(address.into(), request, self.interims).await,
         }
     }
 

@@ -5,11 +5,12 @@ use super::attempt_error::{AttemptError, EndpointVerdict};
 use super::attempts::{self, AttemptLog, Attempted, Repeatable, Timeouts};
 use super::connect::Age;
 use super::retry_state::{CONNECT, Repeat, RetryState};
-use super::{Target, Upstream};
+use super::{Place, Target, Upstream};
+use crate::backend_tls::TlsPayload;
 use crate::failure;
 use crate::peer::Peer;
 use crate::snapshot::{Active, HostEntry};
-use codec::{BoxChunkIo, SendError, SendErrorKind};
+use codec::{BoxChunkIo, BoxIo, SendError, SendErrorKind};
 use http::HeaderMap;
 use model::Reason;
 use model::address::PORT_MESH;
@@ -51,6 +52,19 @@ impl Upstream {
         Ok(OpenTunnel { io, peer, active })
     }
 
+    /// TCP, or TLS, to an application.
+    async fn dial_place(&self, to: Place<'_>) -> Result<BoxChunkIo, Reason> {
+        let tcp = self.dial(to.address).await?;
+        match to.tls {
+            None => Ok(Box::new(tcp)),
+            Some(tls) => {
+                let beginning = Box::pin(self.connector.begin_tls(tcp, tls, TlsPayload::Opaque));
+                let tls: BoxIo = Box::new(beginning.await?);
+                Ok(Box::new(tls))
+            }
+        }
+    }
+
     /// TCP to the mesh port of one of the workloads of `cluster`, or of the one with that `uid`, for bytes that only
     /// they can read.
     ///
@@ -88,7 +102,7 @@ impl Repeatable for Opening<'_> {
         let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
         let address = target.address(endpoint);
         let authority = match target.reach(endpoint) {
-            Reach::Plain => return Ok((Box::new(upstream.dial(address).await?), None)),
+            Reach::Plain => return Ok((upstream.dial_place(target.place(endpoint)).await?, None)),
             Reach::Hbone => return Err(Reason::ConnectFailed.into()),
             Reach::Native => address.to_string(),
             Reach::Gateway => format!("{}:{}", target.entry.service.host, target.port),

@@ -1,26 +1,19 @@
 //! One `TrafficPolicy`: to which hosts it is attached, and what it says there. What holds where several are attached is
 //! said by `decide::attach`, at the proxies.
 
-use super::host::{backend_host, endpoints_touch, find_host, service_host};
+use super::attached::{Attachment, attachment_touches, effective};
+use super::host::{backend_host, service_host};
 use super::missing::about_missing;
-use super::{Topic, Unit, UnitKey, WorldReader};
+use super::{Topic, Unit, WorldReader};
+use crate::backend_tls::of_client_tls;
 use crate::world::inputs::Pair;
 use api::fields::target_ref::PolicyTarget;
 use api::kinds::traffic_policy::TrafficPolicySpec;
 use api::{Object, Spec};
-use decide::attach;
+use model::backend_tls::BackendTls;
 use model::traffic::{AttachLevel, AttachedPolicy, TrafficPolicy};
-use model::{Code, Finding, Hostname, ObjectRef, ResourceKey, Subscription};
+use model::{Code, Finding, Hostname, ObjectRef, Subscription};
 use std::sync::Arc;
-
-/// What a `TrafficPolicy` is compiled to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Attachment {
-    /// To these, sorted.
-    pub(crate) hosts: Vec<Hostname>,
-    /// What it says.
-    pub(crate) attached: AttachedPolicy,
-}
 
 pub(crate) struct TrafficPolicyUnit;
 
@@ -37,23 +30,18 @@ impl Unit for TrafficPolicyUnit {
 
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Attachment> {
         let (object, spec) = own(key, read)?;
-        let mut hosts: Vec<Hostname> =
-            spec.target_refs.iter().flat_map(|target| hosts(&key.0, target, read)).collect();
-        hosts.sort_unstable();
-        hosts.dedup();
-        let backend = spec.backend.as_ref();
-        let load_balancer = backend.and_then(|backend| backend.load_balancer.as_ref()?.chosen());
+        let hosts = spec.target_refs.iter().flat_map(|target| hosts(&key.0, target, read));
         let attached = AttachedPolicy {
             level: AttachLevel::Backend,
             origin: object.at(spec.line),
             created_s: object.meta.created,
-            policy: Arc::new(TrafficPolicy { load_balancer }),
+            policy: Arc::new(policy(spec)),
         };
-        Some(Attachment { hosts, attached })
+        Some(Attachment::new(hosts.map(|host| (host, attached.clone())).collect()))
     }
 
     fn topics(_key: &Pair, attachment: &Attachment) -> Vec<Topic> {
-        attachment.hosts.iter().cloned().map(Topic::AttachedTo).collect()
+        attachment.topics()
     }
 
     fn touches(
@@ -62,9 +50,7 @@ impl Unit for TrafficPolicyUnit {
         new: Option<&Attachment>,
         read: &WorldReader<'_>,
     ) -> Vec<Subscription> {
-        let hosts = [old, new].into_iter().flatten().flat_map(|attachment| &attachment.hosts);
-        let is_exported = |host| find_host(host, read).is_some_and(|entry| entry.exported);
-        hosts.flat_map(|host| endpoints_touch(host, is_exported(host), read)).collect()
+        attachment_touches(old, new, read)
     }
 
     fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
@@ -94,16 +80,17 @@ fn hosts(namespace: &Arc<str>, target: &PolicyTarget, read: &WorldReader<'_>) ->
     }
 }
 
-/// The policies that are attached to a host, as resources.
-pub(crate) fn on_host<'w>(host: &Hostname, read: &WorldReader<'w>) -> Vec<(ResourceKey, &'w AttachedPolicy)> {
-    let mut attached = Vec::new();
-    for member in read.members(Topic::AttachedTo(host.clone())) {
-        let UnitKey::TrafficPolicy(pair) = member else { continue };
-        let (namespace, name) = pair.clone();
-        let key = ResourceKey::TrafficPolicy { host: host.clone(), namespace, name };
-        attached.extend(read.traffic_policy(pair).map(|policy| (key, &policy.attached)));
+/// What it says.
+fn policy(spec: &TrafficPolicySpec) -> TrafficPolicy {
+    let backend = spec.backend.as_ref();
+    TrafficPolicy {
+        load_balancer: backend.and_then(|backend| backend.load_balancer.as_ref()?.chosen()),
+        tls: match spec.is_unreadable {
+            true => Some(BackendTls::Unusable("the TrafficPolicy was refused".into())),
+            false => backend.and_then(|backend| of_client_tls(backend.tls.as_ref()?)),
+        },
+        ..TrafficPolicy::default()
     }
-    attached
 }
 
 fn missing_targets(
@@ -125,13 +112,22 @@ fn missing_targets(
 fn outvoted(key: &Pair, object: &Object, spec: &TrafficPolicySpec, read: &WorldReader<'_>) -> Vec<Finding> {
     let Some(own) = read.traffic_policy(key) else { return Vec::new() };
     let mut findings = Vec::new();
-    for host in &own.hosts {
-        let effective = attach::merge(on_host(host, read).into_iter().map(|(_, attached)| attached));
-        let counts = effective.load_balancer.filter(|_| own.attached.policy.load_balancer.is_some());
-        if let Some(field) = counts.filter(|field| field.origin.object != own.attached.origin.object) {
+    for host in own.hosts() {
+        let effective = effective(host, read);
+        let said = own.on(host).map(|attached| &attached.policy);
+        let load_balancer = effective.load_balancer.as_ref().map(|field| &field.origin);
+        let tls = effective.tls.as_ref().map(|field| &field.origin);
+        let fields = [
+            ("loadBalancer", load_balancer, said.is_some_and(|said| said.load_balancer.is_some())),
+            ("tls", tls, said.is_some_and(|said| said.tls.is_some())),
+        ];
+        for (field, counts, is_said) in fields {
+            let Some(counts) = counts.filter(|counts| is_said && counts.object != object.object) else {
+                continue;
+            };
             let cause = format!(
-                "loadBalancer has no effect on {host}: {} says it too, and is older or first by name",
-                field.origin.object
+                "{field} has no effect on {host}: {} says it too, and is older or first by name",
+                counts.object
             );
             let fix = "remove it from one of the two";
             findings.push(Finding::new(Code::Outvoted, &object.at(spec.line), cause, fix));

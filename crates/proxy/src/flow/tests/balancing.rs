@@ -12,10 +12,15 @@ use model::{ObjectRef, Origin, Resource, ResourceKey};
 
 fn attach(proxy: &Proxy, load_balancer: LoadBalancer) {
     let origin = Origin { object: ObjectRef::new("TrafficPolicy", "default", "p"), file: "".into(), line: 0 };
-    let key =
-        ResourceKey::TrafficPolicy { host: host(SERVICE), namespace: "default".into(), name: "p".into() };
-    let policy = TrafficPolicy { load_balancer: Some(load_balancer) }.into();
-    let attached = AttachedPolicy { level: AttachLevel::Backend, origin, created_s: 0, policy };
+    let key = ResourceKey::TrafficPolicy {
+        host: host(SERVICE),
+        kind: "TrafficPolicy".into(),
+        namespace: "default".into(),
+        name: "p".into(),
+    };
+    let policy = TrafficPolicy { load_balancer: Some(load_balancer), ..TrafficPolicy::default() };
+    let attached =
+        AttachedPolicy { level: AttachLevel::Backend, origin, created_s: 0, policy: policy.into() };
     proxy.apply(vec![(key, Resource::TrafficPolicy(attached))]);
 }
 

@@ -223,6 +223,10 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         Reason::ConnectFailed => (MESH, "a_refused_stream_is_sent_elsewhere_whatever_the_method"),
         Reason::NotExported => (MESH, "what_is_not_exported_is_refused"),
         Reason::TlsFailed => (MESH, "an_impostor_behind_the_gateway_is_not_believed"),
+        Reason::BackendTlsUnusable => (
+            "crates/proxy/src/flow/tests/backend_tls.rs",
+            "nothing_is_sent_where_the_tls_that_is_asked_for_cannot_be_used",
+        ),
         Reason::PeerUntrusted | Reason::PeerHandshake => {
             (MESH, "strangers_are_refused_and_counted_by_reason")
         }

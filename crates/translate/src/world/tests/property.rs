@@ -2,6 +2,7 @@
 //! forgotten on the way.
 
 mod istio;
+mod outside;
 
 use super::*;
 use model::trust::TrustBundle;
@@ -12,7 +13,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 17;
+const DOCUMENTS: u8 = 18;
 const SORTS: u8 = DOCUMENTS + 5;
 const WORKLOADS: u8 = DOCUMENTS;
 const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
@@ -209,6 +210,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         13 => istio::virtual_service(slot, content),
         14 => istio::destination_rule(slot, content),
         15 => istio::beside(slot, content),
+        16 => outside::backend_tls(slot, content),
         _ => beside(slot, content),
     }
 }

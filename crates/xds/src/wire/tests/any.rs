@@ -2,6 +2,7 @@
 
 use model::address::MeshPrefix;
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
+use model::backend_tls::{Authorities, BackendTls, CertificateFiles, SubjectAltName, TlsOrigination};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::filter::{
     AbortStatus, Cors, DerivedPort, DirectResponse, EchoRequestId, FaultAbort, FaultDelay, FaultInjection,
@@ -589,15 +590,38 @@ fn cluster() -> impl Strategy<Value = RemoteCluster> {
     )
 }
 
+fn backend_tls() -> impl Strategy<Value = BackendTls> {
+    let authorities = prop_oneof![
+        Just(Authorities::System),
+        Just(Authorities::Unchecked),
+        text().prop_map(Authorities::Pem),
+        text().prop_map(Authorities::File),
+    ];
+    let name = prop_oneof![text().prop_map(SubjectAltName::Hostname), text().prop_map(SubjectAltName::Uri)];
+    let files =
+        (text(), text()).prop_map(|(certificate, private_key)| CertificateFiles { certificate, private_key });
+    let tls = (of(text()), vec(name, 0..3), authorities, of(files)).prop_map(
+        |(server_name, subject_alt_names, authorities, client_certificate)| {
+            let tls = TlsOrigination { server_name, subject_alt_names, authorities, client_certificate };
+            BackendTls::Originate(Box::new(tls))
+        },
+    );
+    prop_oneof![Just(BackendTls::Disable), text().prop_map(BackendTls::Unusable), tls]
+}
+
 fn attached() -> impl Strategy<Value = AttachedPolicy> {
     let level = prop_oneof![Just(AttachLevel::Gateway), Just(AttachLevel::Rule), Just(AttachLevel::Backend)];
     let hash =
         text().prop_map(|http_header_name| LoadBalancer::ConsistentHash(ConsistentHash { http_header_name }));
     let turns = Just(LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin));
     let load_balancer = of(prop_oneof![Just(LoadBalancer::default()), turns, hash]);
-    (level, origin(), any::<u64>(), load_balancer).prop_map(|(level, origin, created_s, load_balancer)| {
-        AttachedPolicy { level, origin, created_s, policy: TrafficPolicy { load_balancer }.into() }
-    })
+    let says = (load_balancer, of(backend_tls()), btree_map(any::<u16>(), backend_tls(), 0..3));
+    (level, origin(), any::<u64>(), says).prop_map(
+        |(level, origin, created_s, (load_balancer, tls, port_tls))| {
+            let policy = TrafficPolicy { load_balancer, tls, port_tls }.into();
+            AttachedPolicy { level, origin, created_s, policy }
+        },
+    )
 }
 
 pub(crate) fn resource() -> impl Strategy<Value = Resource> {
