@@ -17,6 +17,7 @@ mod group_mtls;
 pub(crate) mod host;
 mod http_route;
 pub(crate) mod inbound;
+mod istio;
 mod mesh_settings;
 mod missing;
 mod local_cluster;
@@ -44,6 +45,7 @@ pub(crate) use workload_host::{workload_endpoints, workload_service};
 use crate::world::graph::Graph;
 use crate::world::inputs::{Inputs, Pair};
 use api::Object;
+use istio::HostPattern;
 use model::{Finding, Hostname, ObjectRef, Subscription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,6 +106,14 @@ pub(crate) enum Topic {
     LeadingTo(Hostname),
     /// Policies that are attached to a host.
     AttachedTo(Hostname),
+    /// DestinationRules that name hosts so.
+    DestinationRules(HostPattern),
+    /// VirtualServices that name hosts of the mesh so.
+    VirtualHost(HostPattern),
+    /// VirtualServices that send to a subset.
+    NamingSubset(Hostname),
+    /// Subsets of a host.
+    SubsetOf(Hostname),
 }
 
 /// What can change and be read, and who reads.
@@ -232,6 +242,10 @@ units! {
     GlobalService, global_service: global_service::GlobalServiceUnit;
     GlobalHost, global_host: global_host::GlobalHostUnit;
     GlobalEndpoints, global_endpoints: global_host::GlobalEndpointsUnit;
+    VirtualClaims, virtual_claims: istio::claims::VirtualClaimsUnit;
+    DestinationRule, destination_rule: istio::destination_rule::DestinationRuleUnit;
+    Subset, subset: istio::subset::SubsetUnit;
+    SubsetEndpoints, subset_endpoints: istio::subset::SubsetEndpointsUnit;
     TrafficPolicy, traffic_policy: traffic_policy::TrafficPolicyUnit;
     BackendTlsPolicy, backend_tls_policy: backend_tls_policy::BackendTlsPolicyUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;

@@ -14,7 +14,6 @@ use crate::decode::{Unsupported, UnsupportedField};
 use crate::fields::visibility;
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
-use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
 use serde::Deserialize;
@@ -84,6 +83,10 @@ impl KindSpec for DestinationRuleSpec {
             report.bad("spec.host", &format!("cannot be `{}`", self.host), fix);
         }
         visibility::check_export_to(&self.export_to, "spec.exportTo", report);
+        if self.export_to.iter().any(|to| !matches!(to.as_str(), "*" | "~")) {
+            let cause = "has no effect: a rule counts for all callers of its host";
+            report.no_effect("spec.exportTo", cause, "remove it");
+        }
         if let Some(policy) = &self.traffic_policy {
             policy.check("spec.trafficPolicy", report);
         }
@@ -92,12 +95,9 @@ impl KindSpec for DestinationRuleSpec {
         for (index, subset) in self.subsets.iter().enumerate() {
             let at = format!("spec.subsets[{index}]");
             let name = format!("{at}.name");
-            // As Istio has it: a part of a cluster's name.
-            if subset.name.is_empty() {
-                report.refuse(Code::MissingField, &name, "is empty", "name the subset");
-            } else if !syntax::is_label(&subset.name.to_ascii_lowercase()) {
-                let fix = "use at most 63 letters, digits and `-`";
-                report.bad(&name, &format!("cannot be `{}`", subset.name), fix);
+            match subset.name.as_str() {
+                "" => report.refuse(Code::MissingField, &name, "is empty", "name the subset"),
+                text => report.label(&name, text),
             }
             if !names.insert(&subset.name) {
                 report.bad(&name, &format!("`{}` occurs twice", subset.name), "use another name");

@@ -1,7 +1,8 @@
 //! What is attached to hosts, of whatever kind: policies that say how their endpoints are used. What holds where there
 //! are several is said by `decide::attach`, at the proxies.
 
-use super::host::{endpoints_touch, find_host};
+use super::host::{endpoints_touch, find_host, subset_parts};
+use super::istio::host_rules::attached_to;
 use super::{Topic, UnitKey, WorldReader};
 use decide::attach;
 use model::traffic::AttachedPolicy;
@@ -44,22 +45,25 @@ pub(super) fn attachment_touches(
     hosts.flat_map(|host| endpoints_touch(host, is_exported(host), read)).collect()
 }
 
-/// The policies that are attached to a host, as resources.
+/// The policies that are attached to a host, as resources; of a subset those of its host too.
 pub(crate) fn on_host<'w>(host: &Hostname, read: &WorldReader<'w>) -> Vec<(ResourceKey, &'w AttachedPolicy)> {
     let mut attached = Vec::new();
-    for member in read.members(Topic::AttachedTo(host.clone())) {
+    let of = subset_parts(host).map_or_else(|| host.clone(), |(_, of)| of);
+    for member in read.members(Topic::AttachedTo(of.clone())) {
         let attachment = match member {
             UnitKey::TrafficPolicy(pair) => read.traffic_policy(pair),
             UnitKey::BackendTlsPolicy(pair) => read.backend_tls_policy(pair),
             _ => None,
         };
-        attached.extend(attachment.and_then(|attachment| attachment.on(host)).map(|policy| {
-            let by = &policy.origin.object;
-            let (kind, namespace, name) = (by.kind.clone(), by.namespace.clone(), by.name.clone());
-            (ResourceKey::TrafficPolicy { host: host.clone(), kind, namespace, name }, policy)
-        }));
+        attached.extend(attachment.and_then(|attachment| attachment.on(&of)));
     }
-    attached
+    attached.extend(attached_to(host, read));
+    let key = |policy: &AttachedPolicy| {
+        let by = &policy.origin.object;
+        let (kind, namespace, name) = (by.kind.clone(), by.namespace.clone(), by.name.clone());
+        ResourceKey::TrafficPolicy { host: host.clone(), kind, namespace, name }
+    };
+    attached.into_iter().map(|policy| (key(policy), policy)).collect()
 }
 
 /// What holds of a host.

@@ -44,6 +44,7 @@ impl CompiledHost {
 
 const SERVICE_SUFFIX: &str = ".svc.cluster.local";
 const BACKEND_SUFFIX: &str = ".backend.leno";
+const SUBSET_SUFFIX: &str = ".subset.leno";
 
 /// `SERVICE.NAMESPACE.svc.cluster.local`.
 pub(crate) fn service_host((namespace, name): &Pair) -> Option<Hostname> {
@@ -53,6 +54,22 @@ pub(crate) fn service_host((namespace, name): &Pair) -> Option<Hostname> {
 /// `BACKEND.NAMESPACE.backend.leno`.
 pub(crate) fn backend_host((namespace, name): &Pair) -> Option<Hostname> {
     Hostname::parse(&format!("{name}.{namespace}{BACKEND_SUFFIX}"))
+}
+
+/// `SUBSET.HOST.subset.leno`: some of the endpoints of a host, as a host of its own.
+pub(crate) fn subset_host(subset: &str, host: &Hostname) -> Option<Hostname> {
+    Hostname::parse(&format!("{subset}.{host}{SUBSET_SUFFIX}"))
+}
+
+/// Whether a host is a subset of another one.
+fn is_subset(host: &Hostname) -> bool {
+    host.as_str().ends_with(SUBSET_SUFFIX)
+}
+
+/// The name of a subset, and the host that it is one of; `None`: it is no subset.
+pub(crate) fn subset_parts(host: &Hostname) -> Option<(&str, Hostname)> {
+    let (subset, of) = host.as_str().strip_suffix(SUBSET_SUFFIX)?.split_once('.')?;
+    Some((subset, Hostname::parse(of)?))
 }
 
 /// The service or backend of a host whose suffix says that it is one.
@@ -66,6 +83,9 @@ pub(crate) fn find_host<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&
     if let Some(pair) = owner(host, SERVICE_SUFFIX) {
         return read.service(&pair);
     }
+    if is_subset(host) {
+        return read.subset(host);
+    }
     match owner(host, BACKEND_SUFFIX) {
         Some(pair) => read.backend(&pair),
         None => read.global_host(host),
@@ -76,6 +96,9 @@ pub(crate) fn find_host<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&
 pub(crate) fn find_slices<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w Slices> {
     if let Some(pair) = owner(host, SERVICE_SUFFIX) {
         return read.service_endpoints(&pair);
+    }
+    if is_subset(host) {
+        return read.subset_endpoints(host);
     }
     match owner(host, BACKEND_SUFFIX) {
         Some(pair) => read.backend_endpoints(&pair),
@@ -114,6 +137,11 @@ pub(super) fn endpoints_touch(
     read: &WorldReader<'_>,
 ) -> Vec<Subscription> {
     let mut touched = vec![Subscription::Host(host.clone())];
+    for subset in read.members(Topic::SubsetOf(host.clone())) {
+        if let UnitKey::Subset(subset) = subset {
+            touched.extend(endpoints_touch(subset, false, read));
+        }
+    }
     for route in read.members(Topic::LeadingTo(host.clone())) {
         let UnitKey::HttpRoute(pair) = route else { continue };
         let route = read.http_route(pair);

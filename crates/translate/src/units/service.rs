@@ -139,17 +139,7 @@ impl Unit for ServiceEndpointsUnit {
     }
 
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Slices> {
-        let entry = read.service(key)?;
-        let place = read.local_cluster(&())?;
-        let mut profiles = Interner::default();
-        let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
-        let endpoints = groups.flat_map(|(pair, group)| {
-            let ports = entry.service.ports.iter().map(|port| port.target_port);
-            let plaintext = plaintext_ports(pair, ports, read);
-            let endpoint = |workload| native(workload, group, place, &plaintext, &mut profiles);
-            read.workloads_of(pair).map(endpoint).collect::<Vec<_>>()
-        });
-        slices(endpoints)
+        group_endpoints(read.service(key)?, read)
     }
 
     fn touches(
@@ -160,6 +150,20 @@ impl Unit for ServiceEndpointsUnit {
     ) -> Vec<Subscription> {
         service_host(key).map_or_else(Vec::new, |host| endpoints_touch(&host, false, read))
     }
+}
+
+/// The workloads of the groups of a host.
+pub(super) fn group_endpoints(entry: &CompiledHost, read: &WorldReader<'_>) -> Option<Slices> {
+    let place = read.local_cluster(&())?;
+    let mut profiles = Interner::default();
+    let groups = entry.groups.iter().filter_map(|pair| Some((pair, read.workload_group(pair)?)));
+    let endpoints = groups.flat_map(|(pair, group)| {
+        let ports = entry.service.ports.iter().map(|port| port.target_port);
+        let plaintext = plaintext_ports(pair, ports, read);
+        let endpoint = |workload| native(workload, group, place, &plaintext, &mut profiles);
+        read.workloads_of(pair).map(endpoint).collect::<Vec<_>>()
+    });
+    slices(endpoints)
 }
 
 pub(super) fn native(

@@ -40,11 +40,6 @@ fn advice(object: &Object) -> Option<(u32, &'static str)> {
             "use HTTPRoute for matches by path, header, query and method, weights, redirects, rewrites, header \
              edits, timeouts and retries",
         )),
-        Spec::DestinationRule(spec) => Some((
-            spec.line,
-            "use one Service per version and HTTPRoute backendRefs with weights for subsets, and TrafficPolicy for \
-             loadBalancer",
-        )),
         Spec::IstioGateway(spec) => {
             Some((spec.line, "use Gateway of gateway.networking.k8s.io/v1 with gatewayClassName leno"))
         }

@@ -5,6 +5,7 @@ use model::{Locality, Resource, ResourceKey, TrustDomain};
 
 mod backend_tls;
 mod conflicts;
+mod istio;
 mod mtls;
 mod policies;
 mod ports;

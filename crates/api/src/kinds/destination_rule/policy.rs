@@ -40,7 +40,7 @@ pub struct DestinationPolicySpec {
 pub struct PortPolicySpec {
     /// Which.
     pub port: Option<PortNumberSpec>,
-    /// How an endpoint is chosen.
+    /// Told.
     pub load_balancer: Option<DestinationBalancerSpec>,
     /// Told.
     pub connection_pool: Option<ConnectionPoolSpec>,
@@ -294,6 +294,10 @@ impl DestinationPolicySpec {
                 report.bad(&format!("{at}.port.number"), &format!("{number} occurs twice"), "merge the two");
             }
             balancer(settings.load_balancer.as_ref(), &format!("{at}.loadBalancer"), report);
+            if settings.load_balancer.is_some() {
+                let fix = "write it into `trafficPolicy`, for all ports";
+                report.ignored(&format!("{at}.loadBalancer"), fix);
+            }
             tls(settings.tls.as_ref(), &format!("{at}.tls"), report);
         }
     }

@@ -73,6 +73,8 @@ const FIELDS: &str = include_str!("istio_fields.txt");
 const PLACES: &[(&str, &str, &str)] = &[
     ("POLICY", "DestinationRule", "spec.trafficPolicy"),
     ("POLICY", "DestinationRule", "spec.subsets[].trafficPolicy"),
+    ("EACH", "DestinationRule", "spec.trafficPolicy.portLevelSettings[]"),
+    ("EACH", "DestinationRule", "spec.subsets[].trafficPolicy.portLevelSettings[]"),
     ("PORT", "DestinationRule", "spec.trafficPolicy"),
     ("PORT", "DestinationRule", "spec.trafficPolicy.portLevelSettings[]"),
     ("PORT", "DestinationRule", "spec.subsets[].trafficPolicy"),

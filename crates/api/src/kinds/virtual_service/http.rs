@@ -306,7 +306,7 @@ impl DestinationSpec {
             report.port(&format!("{at}.port.number"), port.number);
         }
         if let Some(subset) = self.subset.as_deref().filter(|subset| !subset.is_empty())
-            && !syntax::is_label(&subset.to_ascii_lowercase())
+            && !syntax::is_label(subset)
         {
             let fix = "write the name of a subset of a DestinationRule";
             report.bad(&format!("{at}.subset"), &format!("cannot be `{subset}`"), fix);

@@ -280,6 +280,7 @@ fn contents(world: &World) -> Contents {
     let hosts = hosts.chain(
         ["x.mesh.internal", "y.mesh.internal", "z.example.com", "b0.a.backend.leno"].map(String::from),
     );
+    let hosts = hosts.chain(istio::SUBSETS.map(String::from));
     let mut subscriptions = vec![Subscription::Mesh, Subscription::Exports, Subscription::Clusters];
     subscriptions.extend(hosts.map(|host| Subscription::Host(Hostname::parse(&host).unwrap())));
     subscriptions.extend(world.addresses().into_values().map(Subscription::Address));

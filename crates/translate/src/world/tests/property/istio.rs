@@ -2,6 +2,10 @@
 
 use super::pick;
 
+/// Hosts that subsets become.
+pub(super) const SUBSETS: [&str; 2] =
+    ["v1.s0.a.svc.cluster.local.subset.leno", "v2.x.mesh.internal.subset.leno"];
+
 pub(super) fn virtual_service(slot: u8, variant: u8) -> String {
     let namespace = pick(&["a", "a", "b"], slot);
     let hosts = pick(

@@ -1,0 +1,13 @@
+//! Istio's networking kinds: what their objects are compiled to.
+//!
+//! `name` says which hosts are meant. A `DestinationRule` is compiled in `destination_rule`; `host_rules` says which of
+//! them count for a host, and `subset` what a subset selects. Which hosts and subsets a `VirtualService` names is in
+//! `claims`.
+
+pub(super) mod claims;
+pub(super) mod destination_rule;
+pub(super) mod host_rules;
+mod name;
+pub(super) mod subset;
+
+pub(crate) use name::HostPattern;
