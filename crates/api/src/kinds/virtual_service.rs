@@ -12,7 +12,7 @@ pub use http::{
     PercentSpec, PreflightSpec, RedirectPortSpec, RedirectSpec, RegexRewriteSpec, RetrySpec, RewriteSpec,
     VirtualHttpMatch, VirtualHttpRoute, is_authority,
 };
-pub use l4::{L4MatchSpec, TcpRouteSpec, TlsMatchSpec, TlsRouteSpec, WeightedDestinationSpec};
+pub use l4::{L4MatchSpec, TlsMatchSpec, VirtualTcpRoute, VirtualTlsRoute, WeightedDestinationSpec};
 
 use super::{ISTIO_NETWORKING_GROUP, KindSpec, ObjectKind};
 use crate::decode::UnsupportedField;
@@ -39,9 +39,9 @@ pub struct VirtualServiceSpec {
     /// The first that matches is followed.
     pub http: Vec<VirtualHttpRoute>,
     /// By server name, for TLS that is passed on.
-    pub tls: Vec<TlsRouteSpec>,
+    pub tls: Vec<VirtualTlsRoute>,
     /// For opaque connections.
-    pub tcp: Vec<TcpRouteSpec>,
+    pub tcp: Vec<VirtualTcpRoute>,
     /// For whose calls; absent: everybody's.
     pub export_to: Vec<String>,
     /// Line of `spec`.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// `tcp[]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct TcpRouteSpec {
+pub struct VirtualTcpRoute {
     /// Any must match; empty: all connections.
     #[serde(rename = "match")]
     pub matches: Vec<L4MatchSpec>,
@@ -26,7 +26,7 @@ pub struct TcpRouteSpec {
 /// `tls[]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct TlsRouteSpec {
+pub struct VirtualTlsRoute {
     /// Any must match.
     #[serde(rename = "match")]
     pub matches: Vec<TlsMatchSpec>,
@@ -96,7 +96,7 @@ pub struct WeightedDestinationSpec {
 const MATCHES_MAX: usize = 64;
 const DESTINATIONS_MAX: usize = 16;
 
-impl TcpRouteSpec {
+impl VirtualTcpRoute {
     pub(super) fn check(&self, at: &str, report: &mut ValidationReport<'_>) {
         report.at_most(&format!("{at}.match"), self.matches.len(), MATCHES_MAX);
         for (index, one) in self.matches.iter().enumerate() {
@@ -112,7 +112,7 @@ impl TcpRouteSpec {
     }
 }
 
-impl TlsRouteSpec {
+impl VirtualTlsRoute {
     pub(super) fn check(&self, hosts: &[String], at: &str, report: &mut ValidationReport<'_>) {
         if self.matches.is_empty() {
             report.refuse(Code::MissingField, &format!("{at}.match"), "is empty", "add `sniHosts`");
