@@ -17,6 +17,7 @@ pub mod mesh_settings;
 pub mod namespace;
 pub mod peer_authentication;
 pub mod proxy_config;
+pub mod secret;
 pub mod service;
 pub mod sidecar;
 pub mod traffic_policy;
@@ -87,6 +88,7 @@ kinds! {
     ProxyConfig(proxy_config::ProxyConfigSpec),
     BackendTlsPolicy(backend_tls_policy::BackendTlsPolicySpec),
     ConfigMap(config_map::ConfigMapSpec),
+    Secret(secret::SecretSpec),
 }
 
 /// What to use instead of a known kind that is not read: `(group, kind, advice)`.
@@ -218,6 +220,12 @@ fn read_as<T: KindSpec>(
     let meta = meta::check(metadata, T::NAME_SYNTAX, T::KIND.namespaced, report);
     spec.check(&meta, report);
     Some(ObjectContent { api_version, meta, spec: kind(spec) })
+}
+
+/// The text that is kept of a document instead of its own; `None`: its own, because nothing in it is secret.
+pub(crate) fn text_kept(kind: &ObjectKind, document: &Node) -> Option<String> {
+    (*kind == <secret::SecretSpec as KindSpec>::KIND)
+        .then(|| secret::redacted(document).to_json().to_string())
 }
 
 impl ObjectKind {

@@ -67,6 +67,9 @@ enum OnRefusal {
     Closed,
 }
 
+/// How the kinds begin whose documents are not shown.
+const SECRET: &str = "Secret";
+
 #[derive(Default)]
 struct FileParser {
     on_refusal: OnRefusal,
@@ -100,7 +103,11 @@ impl FileParser {
             }
             match read(document) {
                 Ok(node) => self.node(&node, file, document.text),
-                Err(problem) => {
+                Err(mut problem) => {
+                    if document.text.contains(SECRET) {
+                        // What the YAML library says may be a part of the text.
+                        problem.cause = "the document is no YAML that can be read".to_owned();
+                    }
                     self.problems(&nowhere, vec![problem]);
                     self.unread(document, &nowhere);
                 }
@@ -234,6 +241,25 @@ fn reference(node: &Node) -> ObjectRef {
     }
 }
 
+/// Whether there is a Secret among the documents of `text`, or may be one where it is no YAML: what must neither be kept
+/// on a disk nor be shown line by line.
+pub fn holds_secret(text: &str) -> bool {
+    let is_secret =
+        |node: &Node| node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.starts_with(SECRET));
+    let holds = |document: RawDocument<'_>| {
+        let text = document.text;
+        text.contains(SECRET)
+            && match read(document) {
+                Err(_) => true,
+                Ok(node) => match node.get("items").map(|items| &items.value) {
+                    Some(NodeValue::Sequence(items)) => is_secret(&node) || items.iter().any(is_secret),
+                    _ => is_secret(&node),
+                },
+            }
+    };
+    text.contains(SECRET) && scan::documents(text).into_iter().any(holds)
+}
+
 /// The whole of an object as JSON, unknown server-set fields included (for Kubernetes-shaped answers); when it was
 /// created is what it says itself, unless another age was given to it.
 pub fn value(object: &Object) -> Value {
@@ -277,7 +303,7 @@ fn object(
         meta: Meta { namespace: name.namespace.clone(), ..meta },
         object: name,
         spec,
-        text: text.into(),
+        text: kinds::text_kept(kind, node).map_or_else(|| text.into(), String::into),
         warnings: warnings.into_iter().map(|warning| warning.at(&origin)).collect(),
         origin,
     };

@@ -96,6 +96,8 @@ pub(crate) fn describe(finding: &Finding, source: Option<&str>, colour: Paint) -
         let _ = write!(text, " ({}:{})", origin.file, origin.line);
     }
     let _ = write!(text, ": {}; {}", finding.cause, finding.fix);
+    // No line of a file with a key is shown.
+    let source = source.filter(|text| !api::parse::holds_secret(text));
     let line = source.zip(origin.line.checked_sub(1)).and_then(|(s, at)| s.lines().nth(at as usize));
     if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
         let number = origin.line.to_string();

@@ -234,6 +234,17 @@ pub fn gateway_listener(gateway: &Gateway, at: SocketAddr, authority: &str) -> O
     ranked.max().map(|(_, std::cmp::Reverse(index))| index)
 }
 
+/// Index of the gateway's listener for a connection in TLS that came in `at` this place and asked for this server name, in
+/// lower case: the most specific, as for a request. Who asks for none gets a listener for all names, or none.
+pub fn tls_listener(gateway: &Gateway, at: SocketAddr, server_name: Option<&str>) -> Option<usize> {
+    let host = server_name.map(host::canonical).unwrap_or_default();
+    let speaks = gateway.listeners.iter().enumerate().filter(|(_, listener)| listener.tls.is_some());
+    let ranked = speaks.filter(|(_, listener)| listener.place() == at).filter_map(|(index, listener)| {
+        Some((host_rank(listener.host.as_ref(), &host)?, std::cmp::Reverse(index)))
+    });
+    ranked.max().map(|(_, std::cmp::Reverse(index))| index)
+}
+
 /// How specifically a host match meets a canonical host: exact, then the longest suffix, then none at all.
 /// `None`: it does not.
 pub(crate) fn host_rank(pattern: Option<&HostMatch>, host: &str) -> Option<(u8, usize)> {

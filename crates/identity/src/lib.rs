@@ -5,6 +5,7 @@
 //! certificates (that is `ca`), dials, or decides what an identity may do. Read `verify` next.
 
 mod backend; // servers outside the mesh
+mod certificate_names;
 mod config;
 mod expect;
 pub mod freshness;
@@ -19,6 +20,7 @@ mod verify;
 mod watch;
 
 pub use backend::{BackendTlsError, backend_client_config};
+pub use certificate_names::{CertificateNames, certificate_names};
 pub use config::{Clients, Identity, client_config_for, server_name};
 pub use expect::Expect;
 pub use key::{Key, KeyError};

@@ -106,7 +106,7 @@ reasons! {
     HeaderTimeout: "request_header_timeout" 408 4 "" Downstream Never "The caller did not finish its headers in time.";
     BudgetExhausted: "connection_budget_exhausted" 0 8 "DPE" Downstream Never "The connection used up its budget of frames, resets or bytes held; read responses, or open fewer at a time.";
     Plaintext: "plaintext_refused" 0 16 "NONE" Policy Never "Plaintext reached a workload that accepts mutual TLS only; call it through the mesh.";
-    NoPeerCertificate: "peer_without_certificate" 0 16 "NONE" Policy Never "The caller showed no certificate; it must join the mesh.";
+    NoPeerCertificate: "peer_without_certificate" 0 16 "NONE" Policy Never "The caller showed no certificate: a workload must join the mesh, a client of a gateway must have one of an authority that the listener trusts.";
     PeerUntrusted: "peer_certificate_untrusted" 0 16 "NONE" Policy Never "The caller's certificate does not chain to a trusted root.";
     PeerExpired: "peer_certificate_expired" 0 16 "NONE" Policy Never "The caller's certificate has expired; check its renewal.";
     PeerWrongDomain: "peer_trust_domain_unknown" 0 16 "NONE" Policy Never "The caller belongs to a trust domain that is not trusted here.";
@@ -131,4 +131,7 @@ reasons! {
     MtlsDisabled: "mutual_tls_disabled" 503 14 "NR" Policy Safe "A PeerAuthentication says DISABLE for this port, which takes plaintext alone; across networks there is none: say PERMISSIVE there.";
     UpgradeIgnored: "upgrade_ignored" 502 14 "UPE" Upstream Never "The callee answered a caller of HTTP/2, who asked for another protocol, as if it had not; look at its path and protocol.";
     BackendTlsUnusable: "backend_tls_unusable" 503 14 "UF" Configuration Never "The TLS that a policy asks for to this service cannot be used, as where its authorities or its certificate cannot be read, and nothing is sent without it; the proxy's log and the findings say why.";
+    Misdirected: "misdirected_request" 421 2 "NR" Downstream Never "The request came on a connection in TLS that was made for another listener's host; the caller must open one for this host, as browsers do when they see this.";
+    ServerNameUnknown: "server_name_unknown" 0 16 "NR" Configuration Never "No listener in TLS at this port has the server name (SNI) that the caller asked for; add a listener, or correct its hostname.";
+    NoServerCertificate: "server_certificate_missing" 0 14 "NC" Configuration Never "The listener has no certificate that can be used; the finding about its Secret, or the log line about its files, says why.";
 }

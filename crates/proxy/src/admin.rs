@@ -90,7 +90,7 @@ impl Admin {
                 AdminReply::text(200, clusters::render(&joined.store.snapshot(), now_ms))
             }),
             "/listeners" => self.with_joined(|joined| AdminReply::text(200, listeners(joined))),
-            "/certs" => json(&dump::certificates(&self.identity, self.clock.wall())),
+            "/certs" => json(&self.certificates()),
             "/stats/prometheus" | "/metrics" => self.metrics(),
             "/server_info" => json(&self.server_info()),
             _ => AdminReply::not_found(),
@@ -156,6 +156,18 @@ impl Admin {
             "uptime_current_epoch": format!("{}s", self.started.elapsed().as_secs()),
             "node": node,
         })
+    }
+
+    /// The local certificate, the roots believed in, and what a gateway's listeners show.
+    fn certificates(&self) -> serde_json::Value {
+        let now = self.clock.wall();
+        let mut all = dump::certificates(&self.identity, now);
+        let shown =
+            self.joined.get().map(|joined| dump::shown_certificates(joined.store.certificates(), now));
+        if let Some(shown) = shown.filter(|shown| shown != &serde_json::json!([])) {
+            all["listener_certificates"] = shown;
+        }
+        all
     }
 
     fn with_joined(&self, answer: impl FnOnce(&Joined) -> AdminReply) -> AdminReply {

@@ -1,9 +1,10 @@
 //! What happens to a connection and its requests, one file for each story: `http` (from an application or at
-//! the edge), `tcp` (opaque bytes), `inbound` (at the callee), `eastwest` (between networks).
+//! the edge), `edge` (TLS at the edge), `tcp` (opaque bytes), `inbound` (at the callee), `eastwest` (between networks).
 
 pub(crate) mod arrival;
 pub(crate) mod attempt_facts;
 pub(crate) mod downstream;
+pub(crate) mod edge;
 pub(crate) mod eastwest;
 pub(crate) mod exchange;
 pub(crate) mod filters;
@@ -176,15 +177,27 @@ pub(crate) async fn gateway(
     let Some(_permit) = worker.limits.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
+    let snapshot = worker.snapshot();
+    if let Some(gateway) = snapshot.gateway.as_ref().filter(|gateway| gateway.speaks_tls(at)) {
+        let gateway = Arc::clone(gateway);
+        // Apart, because it is much larger, and others need not have room for it.
+        return Box::pin(edge::secured(worker, gateway, stream, address, at, drain)).await;
+    }
+    drop(snapshot);
     let downstream = Downstream::new(&worker, address, DownstreamSide::edge(at, address), None, drain);
     if let Ok((detected, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
-        let options = ServerOptions {
-            max_concurrent_streams: EDGE_STREAMS_MAX,
-            budget: Some(downstream.budget(HELD_BYTES_MAX)),
-            ..downstream.waits()
-        };
-        serve_http(&downstream, &options, detected, stream).await;
+        serve_edge(&downstream, detected, stream).await;
     }
+}
+
+/// Serves a caller from outside, who may not make us hold much.
+async fn serve_edge(downstream: &Rc<Downstream>, detected: Detected, stream: impl Io) {
+    let options = ServerOptions {
+        max_concurrent_streams: EDGE_STREAMS_MAX,
+        budget: Some(downstream.budget(HELD_BYTES_MAX)),
+        ..downstream.waits()
+    };
+    serve_http(downstream, &options, detected, stream).await;
 }
 
 async fn serve_http(

@@ -21,6 +21,7 @@ pub use retries::Retries;
 pub use store::SnapshotStore;
 
 use crate::backend_tls::HostTls;
+use crate::edge_tls::listener::{ListenerId, TlsListener};
 use decide::attach::Effective;
 use decide::balance::{Priorities, ProxyLocality};
 use decide::hash::QuickMap;
@@ -147,6 +148,8 @@ pub struct GatewayEntry {
     pub l4_rules: Vec<L4Table>,
     /// The policies on what comes in by each of `gateway.listeners`, in their order.
     pub policies: Vec<Arc<[Arc<Policy>]>>,
+    /// How each of them speaks TLS, in their order; `None`: not at all.
+    pub(crate) tls: Vec<Option<Arc<TlsListener>>>,
     /// Namespace and name of the gateway that each of them is of, in their order.
     owners: Vec<(Arc<str>, Arc<str>)>,
     /// What is configured too and cannot be opened. What such a gateway listened on before is among the
@@ -167,9 +170,39 @@ pub struct ClosedListener {
     pub address: SocketAddr,
     /// Why it does not.
     pub why: Arc<str>,
+    /// Whether it may do so later by itself.
+    pub(crate) hindrance: Hindrance,
+}
+
+/// What keeps a listener from being opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    /// Its place, which may become free.
+    Place,
+    /// What it is to speak: that stays so until its configuration is another.
+    Settings,
 }
 
 impl GatewayEntry {
+    /// Whether connections that come in at this place begin with TLS.
+    pub(crate) fn speaks_tls(&self, at: SocketAddr) -> bool {
+        self.gateway.listeners.iter().any(|listener| listener.tls.is_some() && listener.place() == at)
+    }
+
+    /// How the listener of this index speaks TLS.
+    pub(crate) fn tls(&self, index: usize) -> Option<&Arc<TlsListener>> {
+        self.tls.get(index)?.as_ref()
+    }
+
+    /// The listener with this name.
+    pub(crate) fn find(&self, id: &ListenerId) -> Option<usize> {
+        let named = self.gateway.listeners.iter().zip(&self.owners);
+        let mut named = named.enumerate().filter(|(_, (listener, _))| listener.name == id.name);
+        let found =
+            named.find(|(_, (_, (namespace, name)))| *namespace == id.namespace && *name == id.gateway);
+        found.map(|(index, _)| index)
+    }
+
     /// Each listener with its rules and policies.
     pub fn listeners(&self) -> impl Iterator<Item = (&GatewayListener, &Table, &[Arc<Policy>])> {
         let rules = self.gateway.listeners.iter().zip(&self.rules);

@@ -3,10 +3,11 @@
 use crate::names::names;
 use crate::units::host::{find_host, find_slices};
 use crate::units::{
-    Topic, UnitKey, WorldReader, edge_gateway, exported_hosts, exports, inbound, is_east_west, on_gateway,
-    on_group, on_host, settings_in_force, subscription, workload_endpoints, workload_service,
+    Topic, UnitKey, WorldReader, edge_gateway, exported_hosts, exports, inbound, is_east_west, key_pairs,
+    on_gateway, on_group, on_host, settings_in_force, subscription, workload_endpoints, workload_service,
 };
 use crate::world::World;
+use model::listener_tls::KeyPair;
 use model::route::RouteRule;
 use model::service::{EndpointSlice, Service};
 use model::workload_host::is_workload_host;
@@ -64,6 +65,10 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
             let pair = (namespace.clone(), name.clone());
             if edge_gateway(&pair, read).is_some() {
                 keys.insert(ResourceKey::Gateway(namespace.clone(), name.clone()));
+                let named = key_pairs(&pair, read).iter();
+                keys.extend(
+                    named.map(|pair| ResourceKey::KeyPair(pair.namespace.clone(), pair.name.clone())),
+                );
                 rule_members(subscription, read, &mut keys);
             }
             keys.extend(on_gateway(&pair, read));
@@ -110,6 +115,12 @@ fn find_rule<'w>(key: &ResourceKey, read: &WorldReader<'w>) -> Option<&'w Arc<Ro
     read.http_route(&(namespace.clone(), route.clone()))?.find(parent, *index)
 }
 
+/// Found by any gateway that names it: who asks has been told of the key by one.
+fn find_key_pair<'w>(namespace: &str, name: &str, read: &WorldReader<'w>) -> Option<&'w KeyPair> {
+    let mut all = read.outputs().gateway.keys().flat_map(|gateway| key_pairs(gateway, read));
+    all.find(|pair| *pair.namespace == *namespace && *pair.name == *name)
+}
+
 /// The content of a key; `None` when there is no such resource.
 pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
     let read = &world.read();
@@ -153,8 +164,9 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
         ResourceKey::Gateway(namespace, name) => {
             Resource::Gateway(edge_gateway(&(namespace.clone(), name.clone()), read)?.clone())
         }
-        // No listener names one yet.
-        ResourceKey::KeyPair(..) => return None,
+        ResourceKey::KeyPair(namespace, name) => {
+            Resource::KeyPair(find_key_pair(namespace, name, read)?.clone())
+        }
         ResourceKey::Exports => Resource::Exports(exports(read)),
         ResourceKey::Cluster(name) => Resource::Cluster(world.inputs().remotes.get(name)?.clone()),
     })

@@ -34,6 +34,7 @@ mod secrets; // 7: no private key anywhere
 mod status; // 10: who runs what
 mod settings; // options from files and from the environment
 mod state; // what a control plane keeps
+mod tls_gateways; // certificates of users, as docs/tls-gateways.md says
 mod usage; // exit codes for wrong usage and for help
 mod vault; // Vault as the issuer
 mod wire; // 6: nothing in plaintext, nobody without an identity

@@ -1,5 +1,8 @@
-//! Gateway API `Gateway` (v1, v1beta1). HTTP listeners work; what does not yet gives a finding.
+//! Gateway API `Gateway` (v1, v1beta1). HTTP and HTTPS listeners work; what does not yet gives a finding.
 
+pub mod tls;
+
+use self::tls::{GatewayTlsSpec, ListenerTlsSpec};
 use super::{GATEWAY_GROUP, KindSpec, ObjectKind};
 use crate::decode::{Ignored, Unsupported, UnsupportedField};
 use crate::fields::selector::LabelSelector;
@@ -39,9 +42,9 @@ pub struct GatewaySpec {
     /// Not supported yet.
     #[serde(default)]
     pub default_scope: Option<Unsupported>,
-    /// Not supported yet.
+    /// What callers must show in TLS.
     #[serde(default)]
-    pub tls: Option<Unsupported>,
+    pub tls: Option<GatewayTlsSpec>,
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -66,8 +69,8 @@ impl KindSpec for GatewaySpec {
         },
         UnsupportedField { path: "selector.matchExpressions", fix: "say the same with `matchLabels`" },
         UnsupportedField {
-            path: "spec.tls",
-            fix: "remove it; no client certificates are asked for at the edge yet",
+            path: "spec.tls.backend",
+            fix: "remove it; no certificate is shown to backends yet",
         },
     ];
 
@@ -92,6 +95,12 @@ impl KindSpec for GatewaySpec {
                 &cause,
                 "remove it: the mesh transport is on all addresses",
             );
+        }
+        if let Some(tls) = &self.tls {
+            tls.check(report);
+        }
+        if !east_west {
+            tls::check_ports(&self.listeners, report);
         }
         let (mut names, mut places) = (HashSet::new(), HashSet::new());
         for (index, listener) in self.listeners.iter().enumerate() {
@@ -131,11 +140,11 @@ pub struct Listener {
     pub hostname: Option<String>,
     /// 1 to 65535.
     pub port: u16,
-    /// `HTTP`; others are not supported yet.
+    /// `HTTP` or `HTTPS`; others are not supported yet.
     pub protocol: String,
-    /// Not supported yet, except on the listeners of an east-west gateway, where it is ignored.
+    /// Of protocols HTTPS and TLS.
     #[serde(default)]
-    pub tls: Option<Ignored>,
+    pub tls: Option<ListenerTlsSpec>,
     /// Which routes may attach.
     #[serde(default)]
     pub allowed_routes: Option<AllowedRoutes>,
@@ -196,6 +205,9 @@ fn no_effect_between_networks(listener: &Listener, at: &str, report: &mut Valida
             "remove it: all hosts that are exported are reached",
         );
     }
+    if listener.tls.is_some() {
+        report.no_effect(&format!("{at}.tls"), CAUSE, "remove it: the mesh's own mutual TLS is spoken there");
+    }
     if listener.allowed_routes.is_some() {
         report.no_effect(&format!("{at}.allowedRoutes"), CAUSE, "remove it: the gateway takes no routes");
     }
@@ -216,8 +228,9 @@ fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
             report.bad(&format!("{at}.tls"), "does not belong to protocol HTTP", "remove it");
         }
         "HTTP" => {}
-        "HTTPS" | "TLS" => {
-            let fix = "end TLS in front of the gateway, and write protocol HTTP without `tls`";
+        "HTTPS" => tls::check(listener, at, report),
+        "TLS" => {
+            let fix = "end TLS with protocol HTTPS if callers speak HTTP";
             report.unsupported(&path, &format!("protocol {}", listener.protocol), fix);
         }
         other => {

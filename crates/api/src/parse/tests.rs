@@ -233,7 +233,7 @@ fn causes_are_in_the_writers_words() {
 
 #[test]
 fn a_document_for_others_takes_no_other_along() {
-    let text = format!("{}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n", SERVICE_TEXT);
+    let text = format!("{}---\napiVersion: v1\nkind: Pod\nmetadata: {{name: s}}\n", SERVICE_TEXT);
     let (objects, findings) = documents(&text, "f.yaml");
     assert_eq!((objects.len(), findings.len()), (1, 1));
     assert_eq!(findings[0].code.level(), model::Severity::Warning);

@@ -9,7 +9,7 @@ use crate::source::applied;
 use crate::source::id::SourceId;
 use crate::source::objects::SourceObject;
 use crate::strict::Witness;
-use api::Object;
+use api::{Object, Spec};
 use apiserver::backend::{ApiError, Applies, ChangeIntent, Changed, ObjectTarget, ServedKind};
 use model::{Code, Finding, ObjectRef, Severity};
 use std::collections::BTreeSet;
@@ -98,6 +98,7 @@ fn check(
 ) -> Result<CheckedChange, Vec<ApiError>> {
     let WantedChange { mut put, gone, mut findings, intent } = wanted;
     let mut refused = contradictions(&put, &gone);
+    refused.extend(put.iter().filter_map(unstorable));
     for object in &mut put {
         // What files say may be tried out here, too.
         if let (Err(read_only), true) = (check_writable(plane, &object.object), intent != ChangeIntent::Try) {
@@ -156,6 +157,15 @@ fn shut_out(plane: &mut Plane, put: &[Arc<Object>], gone: &[ObjectRef], now: Sys
     let before = witness.modes(world);
     let after = world.try_out(changes, |world: &mut World| witness.modes(world));
     witness.refusals(&before, &after)
+}
+
+/// What the API keeps it writes to a disk, where no key must be (`docs/decisions/0007`).
+fn unstorable(object: &Object) -> Option<ApiError> {
+    let Spec::Secret(_) = &object.spec else { return None };
+    let cause = "a Secret is not taken over the API, which writes to a disk what it keeps";
+    let fix = "put it into a file of the control plane's directory that its owner alone may read, or have the gateway \
+               read files: options of `tls`";
+    Some(ApiError::Invalid(vec![Finding::new(Code::Unsupported, &object.at(0), cause, fix)]))
 }
 
 /// Objects that are named twice: whatever was meant, something else might be done.

@@ -245,3 +245,14 @@ async fn what_is_stored_comes_into_force_though_the_caller_hung_up() {
         assert!(begun.elapsed() < Duration::from_secs(30), "not in force within 30 s");
     }
 }
+
+#[tokio::test]
+async fn a_secret_is_never_taken_over_the_api() {
+    let bed = Bed::new();
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/tls\n\
+                  stringData: {tls.crt: c, tls.key: k}\n";
+    for intent in [ChangeIntent::Make, ChangeIntent::Try, ChangeIntent::Force] {
+        assert_eq!(bed.change_with(&[secret], &[], intent).await.unwrap_err(), ["LENO0103"]);
+    }
+    assert_eq!(bed.state().await, " 0");
+}

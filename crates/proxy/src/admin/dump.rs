@@ -1,11 +1,13 @@
 //! JSON of the configuration in force and of the certificates. Written by hand, field by field: what is not
 //! named here is not shown.
 
+use crate::edge_tls::certificates::ListenerCertificates;
 use crate::snapshot::{HostEntry, LocalNode, Snapshot};
 use decide::route::Table;
 use identity::Identity;
 use model::filter::FilterConfig;
 use model::hex::hex;
+use model::listener_tls::{CertificateRef, ListenerTls};
 use model::probe::{ProbeAction, ReadinessProbe};
 use model::route::RouteRule;
 use model::service::Endpoint;
@@ -50,6 +52,7 @@ pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
                 "port": listener.port,
                 "address": listener.address.map(|ip| ip.to_string()),
                 "host": listener.host.as_ref().map(|host| format!("{host:?}")),
+                "tls": listener.tls.as_deref().map(listener_tls),
                 "rules": rules(table),
                 "policies": policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
@@ -69,6 +72,41 @@ pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
             "roots": bundle.roots.len(),
         })).collect::<Vec<_>>(),
     })
+}
+
+/// What is spoken, and what is shown by name. No certificate, and never a key.
+fn listener_tls(tls: &ListenerTls) -> Value {
+    let named = |certificate: &CertificateRef| match certificate {
+        CertificateRef::Secret { namespace, name } => json!({ "secret": format!("{namespace}/{name}") }),
+        CertificateRef::Files { certificate, key } => {
+            json!({ "certificate_file": &**certificate, "key_file": &**key })
+        }
+    };
+    json!({
+        "mode": format!("{:?}", tls.mode),
+        "certificates": tls.certificates.iter().map(named).collect::<Vec<_>>(),
+        "client_certificates": tls.client.as_ref().map(|client| format!("{:?}", client.mode)),
+        "min_version": format!("{:?}", tls.versions.min),
+        "max_version": format!("{:?}", tls.versions.max),
+        "cipher_suites": tls.cipher_suites.iter().map(|suite| suite.to_string()).collect::<Vec<_>>(),
+    })
+}
+
+/// `/certs`: what listeners in TLS show.
+pub(super) fn shown_certificates(certificates: &ListenerCertificates, now: SystemTime) -> Value {
+    let shown = certificates.pairs().into_iter().map(|(name, slot)| {
+        let current = slot.current();
+        json!({
+            "name": name,
+            "sha256": current.as_ref().map(|shown| shown.sha256.clone()),
+            "dns_names": current.as_ref().map(|shown| shown.names.clone()),
+            "expiration_time": current.as_ref().map(|shown| rfc3339_ms(shown.not_after)),
+            "seconds_until_expiration": current.as_ref()
+                .map(|shown| shown.not_after.duration_since(now).unwrap_or_default().as_secs()),
+            "fault": slot.fault().map(|why| why.to_string()),
+        })
+    });
+    json!(shown.collect::<Vec<_>>())
 }
 
 /// What headers, queries and arguments hold may be secret.

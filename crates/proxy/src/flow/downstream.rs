@@ -1,6 +1,7 @@
 //! A connection that came in, and all that is known of it before anything on it is read. One for all stories: what
 //! they do differently with it is theirs.
 
+use crate::edge_tls::facts::EdgeTls;
 use crate::flow::arrival::InboundTarget;
 use crate::limits::{UpstreamShare, Whose};
 use crate::observe::Direction;
@@ -15,7 +16,7 @@ use decide::listener::PeerCluster;
 use http::HeaderValue;
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::observed::MUTUAL_TLS_PORTS_MAX;
-use model::{Hostname, Reason};
+use model::{Hostname, Reason, SpiffeId};
 use std::cell::RefCell;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -46,6 +47,15 @@ pub(crate) struct TlsFacts {
     pub(crate) peer: Option<Rc<Peer>>,
     /// How long it is let in; `None`: likewise.
     pub(crate) validity: Option<PeerValidity>,
+    /// With a caller from outside: all of it.
+    pub(crate) edge: Option<Rc<EdgeTls>>,
+}
+
+impl TlsFacts {
+    /// With a caller from outside.
+    pub(crate) fn edge(facts: Rc<EdgeTls>) -> Self {
+        Self { peer: None, validity: None, edge: Some(facts) }
+    }
 }
 
 /// Where a connection came in.
@@ -174,6 +184,18 @@ impl Downstream {
     /// Who proved to be at the other end.
     pub(crate) fn peer(&self) -> Option<&Rc<Peer>> {
         self.tls.as_ref()?.peer.as_ref()
+    }
+
+    /// What TLS with a caller from outside has shown.
+    pub(crate) fn edge_tls(&self) -> Option<&EdgeTls> {
+        self.tls.as_ref()?.edge.as_deref()
+    }
+
+    /// Whom policies take the caller for: who proved to be at the other end, in the mesh or by a client certificate that an
+    /// authority of the gateway's listener vouches for.
+    pub(crate) fn principal(&self) -> Option<&SpiffeId> {
+        let by_client = || self.edge_tls()?.client.as_ref()?.principal.as_ref();
+        self.peer().map(|peer| &peer.id).or_else(by_client)
     }
 
     /// Who vouches for the peer. Of whoever proved nothing, nobody in this cluster does.

@@ -367,6 +367,7 @@ impl Exchange {
             upstream: self.attempts.address(),
             route: facts.rule.as_ref().map(|rule| &rule.origin.object),
             request_id: text(line.and_then(|line| line.request_id.as_ref())),
+            tls: self.downstream.edge_tls(),
             attempts: self.attempts.count(),
         });
     }

@@ -151,7 +151,12 @@ async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Res
         DownstreamSide::Edge { at, .. } => {
             let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
             let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
-            Ok(RouteScope::Listener { index: found.ok_or(Reason::NoRoute)?, port: at.port() })
+            let index = found.ok_or(Reason::NoRoute)?;
+            match downstream.edge_tls() {
+                // Browsers send to a connection what its certificate is good for, and another listener has (GEP-3567).
+                Some(tls) if gateway.find(&tls.listener) != Some(index) => Err(Reason::Misdirected),
+                _ => Ok(RouteScope::Listener { index, port: at.port() }),
+            }
         }
         // Handled by `inbound` and `tcp`.
         DownstreamSide::Passthrough
@@ -242,6 +247,6 @@ fn source<'a>(downstream: &'a Downstream, snapshot: &'a Snapshot) -> SourceWorkl
 /// others (Istio's `ipBlocks`). Who called is told by proxies in front that are trusted.
 fn facts<'a>(downstream: &'a Downstream, entered: &RouteScope, head: &Head) -> Facts<'a> {
     let remote_ip = head.client.map_or(RemoteIp::Peer, RemoteIp::Client);
-    let peer = downstream.peer().map(|peer| &peer.id);
+    let peer = downstream.principal();
     Facts { peer, peer_ip: Some(downstream.address.ip()), remote_ip, port: entered.port(), http: None }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
         Err(reason) => return worker.recorder.refused(address, reason),
     };
     drop(handshake);
-    let tls = TlsFacts { peer: Some(Peer::of(&proof)), validity: Some(validity) };
+    let tls = TlsFacts { peer: Some(Peer::of(&proof)), validity: Some(validity), edge: None };
     let side = DownstreamSide::Mesh { cluster: peer_cluster(&worker, &proof) };
     let downstream = Downstream::new(&worker, address, side, Some(tls), drain);
     let service = |request, interims| serve(Rc::clone(&downstream), request, interims);

@@ -124,6 +124,7 @@ impl TcpConnection {
             bytes_sent: sent,
             downstream: Some(self.downstream.address),
             upstream: self.attempts.address(),
+            tls: self.downstream.edge_tls(),
             attempts: self.attempts.count(),
         }
     }

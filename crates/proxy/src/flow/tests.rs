@@ -8,6 +8,7 @@ mod backend_tls;
 mod balancing;
 mod bed;
 mod edge;
+mod edge_tls;
 mod expiry;
 mod explained;
 mod filters;

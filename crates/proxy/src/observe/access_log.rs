@@ -4,6 +4,8 @@
 
 use super::labels::{flags, request_flags};
 use super::record::{Direction, RequestRecord, TcpRecord};
+use crate::edge_tls::client_certificate::ClientValidity;
+use crate::edge_tls::facts::EdgeTls;
 use daemon::lines::{self, Finished, Lines, Sink};
 use decide::authz::{Decision, Denial, DryRun};
 use model::time::Rfc3339Ms;
@@ -91,6 +93,10 @@ impl AccessLog {
                 shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
                 shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
                 shadow_engine_result: record.dry_run.and_then(shadow_result),
+                requested_server_name: record.tls.and_then(server_name),
+                downstream_tls_version: record.tls.and_then(|tls| tls.version),
+                downstream_tls_cipher: record.tls.and_then(|tls| tls.cipher),
+                downstream_peer_subject: record.tls.and_then(client_subject),
                 attempts: record.attempts,
             },
             buffer,
@@ -128,6 +134,10 @@ impl AccessLog {
                 shadow_policies: record.dry_run.map(shadow_policies).unwrap_or_default(),
                 shadow_allow_policies: record.dry_run.map(shadow_allow_policies).unwrap_or_default(),
                 shadow_engine_result: record.dry_run.and_then(shadow_result),
+                requested_server_name: record.tls.and_then(server_name),
+                downstream_tls_version: record.tls.and_then(|tls| tls.version),
+                downstream_tls_cipher: record.tls.and_then(|tls| tls.cipher),
+                downstream_peer_subject: record.tls.and_then(client_subject),
                 attempts: record.attempts,
             },
             buffer,
@@ -187,7 +197,26 @@ struct Line<'a> {
     /// What would be if dry runs were enforced; the words are those of Envoy's RBAC filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow_engine_result: Option<&'static str>,
+    /// Of TLS with a caller from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_server_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downstream_tls_version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downstream_tls_cipher: Option<&'static str>,
+    /// Of a client certificate that is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downstream_peer_subject: Option<&'a str>,
     attempts: u32,
+}
+
+fn server_name(tls: &EdgeTls) -> Option<&str> {
+    tls.server_name.as_deref().map(|name| cut(name, VALUE_BYTES_MAX))
+}
+
+fn client_subject(tls: &EdgeTls) -> Option<&str> {
+    let client = tls.client.as_ref().filter(|client| client.validity == ClientValidity::Valid)?;
+    Some(cut(&client.names.subject, VALUE_BYTES_MAX))
 }
 
 /// Written as it is shown, without a string of its own.

@@ -40,6 +40,8 @@ pub struct Observe {
     dry_run_matches: Mutex<BTreeMap<(String, &'static str), u64>>,
     // Denials by policy.
     denied: Mutex<BTreeMap<String, u64>>,
+    // Handshakes with callers from outside, by version and cipher suite.
+    handshakes: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     pub(super) refused: Vec<AtomicU64>,
     pub(super) inbound: InboundCounts,
     pub(super) certificate: Mutex<Certificate>,
@@ -63,6 +65,7 @@ impl Observe {
             recorders: AtomicUsize::new(0),
             dry_run_matches: Mutex::default(),
             denied: Mutex::default(),
+            handshakes: Mutex::default(),
             refused: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             certificate: Mutex::default(),
             renewals: AtomicU64::new(0),
@@ -143,6 +146,18 @@ impl Observe {
             }
             *dry_run_matches.entry(key).or_default() += 1;
         }
+    }
+
+    /// Handshakes with callers from outside: version, cipher suite, count.
+    pub(super) fn handshakes(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        handshakes.iter().map(|((version, cipher), count)| (*version, *cipher, *count)).collect()
+    }
+
+    /// Both are words of ours, of which there are few.
+    pub(super) fn count_handshake(&self, version: &'static str, cipher: &'static str) {
+        let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        *handshakes.entry((version, cipher)).or_default() += 1;
     }
 
     /// Denials of requests and connections: policy, count.

@@ -1,5 +1,6 @@
 //! The facts of one exchange, as `flow` hands them over. Borrowed: nothing is copied unless it is new.
 
+use crate::edge_tls::facts::EdgeTls;
 use crate::peer::Peer;
 use decide::authz::{Denial, DryRun};
 use model::service::Service;
@@ -95,6 +96,8 @@ pub struct RequestRecord<'a> {
     pub route: Option<&'a ObjectRef>,
     /// `x-request-id`; empty: none.
     pub request_id: &'a str,
+    /// What TLS with a caller from outside has shown; `None`: there was none.
+    pub(crate) tls: Option<&'a EdgeTls>,
     /// Attempts made upstream, from 0.
     pub attempts: u32,
 }
@@ -134,6 +137,8 @@ pub struct TcpRecord<'a> {
     pub downstream: Option<SocketAddr>,
     /// Which endpoint was connected, or tried last.
     pub upstream: Option<SocketAddr>,
+    /// As for requests.
+    pub(crate) tls: Option<&'a EdgeTls>,
     /// Attempts made upstream, from 0.
     pub attempts: u32,
 }

@@ -5,6 +5,7 @@ use super::labels::{OwnedKey, SeriesKey};
 use super::metrics::{Observe, SERIES_MAX};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Series, add};
+use crate::edge_tls::facts::{EdgeTls, TlsRefusal};
 use decide::authz::{Denial, DryRun};
 use decide::hash::{BuildQuick, QuickMap};
 use model::{Reason, SpiffeId};
@@ -103,6 +104,33 @@ impl Recorder {
             let row = reason.row();
             let source = cause.source().map(tracing::field::display);
             tracing::warn!(%peer, reason = row.code, %cause, source, advice = row.advice, "cut a connection");
+        }
+    }
+
+    /// Counts a handshake with a caller from outside that succeeded.
+    pub(crate) fn tls_handshake(&self, tls: &EdgeTls) {
+        self.observe.count_handshake(tls.version.unwrap_or_default(), tls.cipher.unwrap_or_default());
+    }
+
+    /// Counts and logs a caller from outside whose TLS came to nothing.
+    pub(crate) fn tls_refused(&self, peer: SocketAddr, refusal: &TlsRefusal) {
+        if self.count_refusal(refusal.reason) {
+            let row = refusal.reason.row();
+            let source = refusal.source().map(|cause| tracing::field::display(cause.to_string()));
+            let deeper = refusal
+                .source()
+                .and_then(Error::source)
+                .map(|cause| tracing::field::display(cause.to_string()));
+            tracing::warn!(
+                %peer,
+                reason = row.code,
+                requested_server_name = refusal.server_name,
+                cause = %refusal,
+                source,
+                deeper,
+                advice = row.advice,
+                "refused a connection in TLS"
+            );
         }
     }
 

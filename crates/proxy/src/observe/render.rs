@@ -85,6 +85,17 @@ impl Observe {
             put_label(&mut labels, "policy", &policy);
             let _ = writeln!(text, "leno_policy_denied_total{{{labels}}} {count}");
         }
+        let handshakes = self.handshakes();
+        if !handshakes.is_empty() {
+            let help = "Handshakes in TLS with callers from outside, by version and cipher suite.";
+            head(&mut text, "leno_tls_handshakes_total", "counter", help);
+        }
+        for (version, cipher, count) in handshakes {
+            let mut labels = String::new();
+            put_label(&mut labels, "version", version);
+            put_label(&mut labels, "cipher", cipher);
+            let _ = writeln!(text, "leno_tls_handshakes_total{{{labels}}} {count}");
+        }
         self.own_state(&mut text, epoch, hosts);
         text
     }

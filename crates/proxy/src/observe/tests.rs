@@ -56,6 +56,7 @@ fn request<'a>() -> RequestRecord<'a> {
         upstream: None,
         route: None,
         request_id: "",
+        tls: None,
         attempts: 1,
     }
 }
@@ -78,6 +79,7 @@ fn tcp<'a>() -> TcpRecord<'a> {
         bytes_sent: 20,
         downstream: None,
         upstream: None,
+        tls: None,
         attempts: 1,
     }
 }

@@ -11,6 +11,7 @@ use super::endpoint::{EndpointStates, HealthMemory};
 use super::ports::Ports;
 use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
 use crate::backend_tls::HostTls;
+use crate::edge_tls::certificates::ListenerCertificates;
 use decide::hash::{Quick, QuickMap};
 use decide::l4_route::L4Table;
 use decide::route::Table;
@@ -72,12 +73,18 @@ pub(super) struct Builder {
     health: Arc<HealthMemory>,
     profiles: Interner<EndpointProfile>,
     ports: Box<dyn Ports>,
+    certificates: Arc<ListenerCertificates>,
 }
 
 impl Builder {
-    pub(super) fn new(me: &LocalNode, ports: Box<dyn Ports>) -> Self {
+    pub(super) fn new(
+        me: &LocalNode,
+        ports: Box<dyn Ports>,
+        certificates: Arc<ListenerCertificates>,
+    ) -> Self {
         Self {
             ports,
+            certificates,
             me: me.clone(),
             parts: HashMap::new(),
             gateways: BTreeMap::new(),
@@ -210,8 +217,8 @@ impl Builder {
                 touched.gateway = true;
             }
             Resource::Exports(exports) => next.exports = Some(Arc::new(exports)),
-            // Served with the listeners that name it.
-            Resource::KeyPair(_) => {}
+            // Listeners that name it show it from now on.
+            Resource::KeyPair(pair) => self.certificates.put(pair),
             // Between planes only; a proxy has no use for it.
             Resource::Cluster(_) => {}
         }
@@ -309,7 +316,8 @@ impl Builder {
             }
             ResourceKey::Gateway(..) => touched.gateway |= self.gateways.remove(&key).is_some(),
             ResourceKey::Exports => next.exports = None,
-            ResourceKey::KeyPair(..) | ResourceKey::Cluster(_) => {}
+            ResourceKey::KeyPair(namespace, name) => self.certificates.remove(&namespace, &name),
+            ResourceKey::Cluster(_) => {}
         }
     }
 
@@ -402,6 +410,7 @@ impl Builder {
             rules: &self.gateway_rules,
             l4_rules: &self.gateway_l4_rules,
             policies: &self.gateway_policies,
+            certificates: &self.certificates,
         };
         gateway::build(&held, &mut *self.ports, now.gateway.as_deref())
     }

@@ -4,6 +4,7 @@ use super::build::Builder;
 use super::change::SnapshotChange;
 use super::ports::{Ports, Unasked};
 use super::{LocalNode, Snapshot};
+use crate::edge_tls::certificates::ListenerCertificates;
 use arc_swap::ArcSwap;
 use model::{Resource, ResourceKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,8 @@ pub struct SnapshotStore {
     moved: tokio::sync::watch::Sender<u64>,
     // Only the control thread takes it, for the time of one build; it makes `apply` a shared-reference call.
     builder: Mutex<Builder>,
+    /// What listeners in TLS name.
+    certificates: Arc<ListenerCertificates>,
 }
 
 impl SnapshotStore {
@@ -26,14 +29,21 @@ impl SnapshotStore {
 
     /// As [`SnapshotStore::new`], for a gateway: `ports` is asked before a listener is put in force.
     pub fn with_ports(me: &LocalNode, ports: impl Ports + 'static) -> Arc<Self> {
-        let builder = Builder::new(me, Box::new(ports));
+        let certificates = Arc::<ListenerCertificates>::default();
+        let builder = Builder::new(me, Box::new(ports), Arc::clone(&certificates));
         let empty = builder.empty();
         Arc::new(Self {
             current: ArcSwap::from_pointee(empty),
             epoch: AtomicU64::new(0),
             moved: tokio::sync::watch::Sender::new(0),
             builder: Mutex::new(builder),
+            certificates,
         })
+    }
+
+    /// The certificates of listeners in TLS, which change without a new snapshot.
+    pub(crate) fn certificates(&self) -> &Arc<ListenerCertificates> {
+        &self.certificates
     }
 
     /// The snapshot in force.

@@ -373,7 +373,9 @@ impl StreamClient {
             let key = ResourceKey::Gateway(listener.namespace.clone(), listener.gateway.clone());
             (key.to_string(), format!("cannot listen on {}: {}", listener.address, listener.why))
         });
-        let is_new = self.session.complain(unmet.collect());
+        let certificates = self.parts.store.certificates().faults();
+        let faulty = certificates.into_iter().map(|(name, why)| (name, format!("cannot be used: {why}")));
+        let is_new = self.session.complain(unmet.chain(faulty).collect());
         self.closed = closed;
         is_new
     }

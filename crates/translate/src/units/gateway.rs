@@ -1,11 +1,13 @@
 //! One `Gateway`, whichever class it is of.
 
+use super::gateway_tls::{self, GatewayTls};
 use super::host::host_match;
 use super::{Unit, WorldReader};
 use crate::world::inputs::Pair;
 use api::kinds::gateway::{BIND_ADDRESS, CLASS, EAST_WEST_CLASS};
 use api::{Object, Spec};
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
+use model::listener_tls::KeyPair;
 use model::{Code, Finding, ObjectRef, Subscription};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 pub(crate) struct CompiledGateway {
     class: Arc<str>,
     gateway: Gateway,
+    key_pairs: Vec<KeyPair>,
 }
 
 pub(crate) struct GatewayUnit;
@@ -33,17 +36,21 @@ impl Unit for GatewayUnit {
         let object = read.own_object(&ObjectRef::new("Gateway", namespace, name))?;
         let Spec::Gateway(spec) = &object.spec else { return None };
         let address = object.meta.annotations.get(BIND_ADDRESS).and_then(|text| text.parse().ok());
-        let listeners = spec.listeners.iter().map(|listener| GatewayListener {
+        let GatewayTls { listeners: tls, key_pairs, .. } = gateway_tls::resolve(object, spec, read);
+        let listeners = spec.listeners.iter().zip(tls).map(|(listener, tls)| GatewayListener {
             name: listener.name.as_str().into(),
             port: listener.port,
-            protocol: ListenerProtocol::Http,
+            protocol: match listener.protocol.as_str() {
+                "HTTPS" => ListenerProtocol::Https,
+                _ => ListenerProtocol::Http,
+            },
             host: listener.hostname.as_deref().and_then(host_match),
             address,
-            tls: None,
+            tls,
         });
         let gateway =
             Gateway { namespace: namespace.clone(), name: name.clone(), listeners: listeners.collect() };
-        Some(CompiledGateway { class: spec.gateway_class_name.as_str().into(), gateway })
+        Some(CompiledGateway { class: spec.gateway_class_name.as_str().into(), gateway, key_pairs })
     }
 
     /// Its class decides what its proxies see: exports too.
@@ -63,7 +70,10 @@ impl Unit for GatewayUnit {
         };
         let Spec::Gateway(spec) = &object.spec else { return Vec::new() };
         let class = spec.gateway_class_name.as_str();
-        if class == CLASS || class == EAST_WEST_CLASS {
+        if class == CLASS {
+            return gateway_tls::resolve(object, spec, read).findings;
+        }
+        if class == EAST_WEST_CLASS {
             return Vec::new();
         }
         let cause =
@@ -83,6 +93,11 @@ impl Unit for GatewayUnit {
 /// A gateway for callers from outside.
 pub(crate) fn edge_gateway<'w>(key: &Pair, read: &WorldReader<'w>) -> Option<&'w Gateway> {
     read.gateway(key).filter(|entry| *entry.class == *CLASS).map(|entry| &entry.gateway)
+}
+
+/// The key pairs that the listeners of a gateway for callers from outside name.
+pub(crate) fn key_pairs<'w>(key: &Pair, read: &WorldReader<'w>) -> &'w [KeyPair] {
+    read.gateway(key).filter(|entry| *entry.class == *CLASS).map_or(&[], |entry| &entry.key_pairs)
 }
 
 /// Whether a gateway is one between networks.

@@ -6,6 +6,7 @@ use model::{Locality, Resource, ResourceKey, TrustDomain};
 mod backend_tls;
 mod conflicts;
 mod istio;
+mod gateway_tls;
 mod mtls;
 mod policies;
 mod ports;

@@ -6,9 +6,9 @@
 //! changed at the same time, so that nothing is taken away before what replaces it is there. A directory that is
 //! gone, or empty and not the one that was read before, keeps all. `scan` reads, `watch` says when.
 
-use crate::source::directory::scan::{self, DirectoryIdentity, FoundFile, Scan, Writer, unread};
+use crate::source::directory::scan::{self, DirectoryIdentity, FoundFile, Readers, Scan, Writer, unread};
 use crate::source::objects::SourceState;
-use api::Object;
+use api::{Object, Spec};
 use apiserver::store::KEY_BYTES_MAX;
 use apiserver::{Change, Row, Table};
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
@@ -73,6 +73,7 @@ struct File {
     findings: Vec<Finding>,
     good: LastGood,
     place: FilePlace,
+    readers: Readers,
 }
 
 /// Tells contents apart: what a file says is held in its objects.
@@ -195,7 +196,9 @@ impl Directory {
         };
         for row in stored {
             let path = PathBuf::from(&row.key);
-            if path.starts_with(root) {
+            // An earlier version may have stored one.
+            let is_kept = !api::parse::holds_secret(&String::from_utf8_lossy(&row.value));
+            if path.starts_with(root) && is_kept {
                 directory.files.insert(path, File::restore(row));
             } else {
                 directory.rows.push(Change::Delete(Table::Files, row.key.clone()));
@@ -322,12 +325,14 @@ impl Directory {
             _ => self.files.entry(path.into()).or_default(),
         };
         let content = match found {
-            FoundFile::Read { content, .. }
-                if file.content == Some(ContentHash::of(&content)) && !content.is_empty() =>
+            FoundFile::Read { content, readers, .. }
+                if file.content == Some(ContentHash::of(&content))
+                    && !content.is_empty()
+                    && file.readers == readers =>
             {
                 return Reading::Same;
             }
-            FoundFile::Read { content, modified, writer } => {
+            FoundFile::Read { content, modified, writer, readers } => {
                 // A change in the future was told by a clock that is not ours, and says nothing.
                 let age = wall.duration_since(modified).unwrap_or(STILL);
                 if !is_whole(path, signs, writer, age, file.good) {
@@ -337,6 +342,7 @@ impl Directory {
                     }
                     return Reading::Same;
                 }
+                file.readers = readers;
                 content
             }
             FoundFile::Unreadable(cause) => {
@@ -351,8 +357,12 @@ impl Directory {
         file.read(path, content, |content| {
             let key = path.to_string_lossy().into_owned();
             // A longer one cannot be stored; such a file is only not remembered over a restart.
-            if key.len() <= KEY_BYTES_MAX {
-                rows.push(Change::Put(Table::Files, key, content));
+            match content {
+                Some(content) if key.len() <= KEY_BYTES_MAX => {
+                    rows.push(Change::Put(Table::Files, key, content));
+                }
+                Some(_) => {}
+                None => rows.push(Change::Delete(Table::Files, key)),
             }
         })
     }
@@ -398,11 +408,12 @@ impl File {
         };
         let objects = objects.into_iter().map(Arc::new).collect();
         let content = Some(ContentHash::of(&row.value));
-        Self { content, objects, findings, good: LastGood::Known, place: FilePlace::There }
+        let readers = Readers::default();
+        Self { content, objects, findings, good: LastGood::Known, place: FilePlace::There, readers }
     }
 
-    /// Takes in new content; `keep` is called with what is good.
-    fn read(&mut self, path: &Path, content: Vec<u8>, keep: impl FnOnce(Vec<u8>)) -> Reading {
+    /// Takes in new content; `keep` is called with what is good, or without it where it must be on no other disk.
+    fn read(&mut self, path: &Path, content: Vec<u8>, keep: impl FnOnce(Option<Vec<u8>>)) -> Reading {
         self.content = Some(ContentHash::of(&content));
         let Ok(text) = std::str::from_utf8(&content) else {
             return self.refuse(vec![broken(path, "the file is not UTF-8", "save it as UTF-8")]);
@@ -411,21 +422,24 @@ impl File {
             let fix = "write them again, or delete the file to take them out";
             return self.refuse(vec![broken(path, "the file is empty; its last objects stay in force", fix)]);
         }
-        let (objects, findings) = api::parse::documents(text, &path.to_string_lossy());
+        let name = path.to_string_lossy();
+        let (mut objects, mut findings) = api::parse::documents(text, &name);
+        findings.extend(exposed(&objects, self.readers));
         let is_broken = is_broken(&findings);
         if is_broken && self.good == LastGood::Known {
             return self.refuse(findings);
         }
-        // Without a last good state the readable part is better than nothing, and what denies must not be
-        // missing: a policy that is refused denies everything.
-        let (objects, findings) = match is_broken {
-            true => api::parse::documents_fail_closed(text, &path.to_string_lossy()),
-            false => (objects, findings),
-        };
+        if is_broken {
+            // Without a last good state the readable part is better than nothing, and what denies must not be
+            // missing: a policy that is refused denies everything.
+            (objects, findings) = api::parse::documents_fail_closed(text, &name);
+            findings.extend(exposed(&objects, self.readers));
+        }
+        let objects = objects.into_iter().filter(|object| !is_exposed(object, self.readers)).collect();
         let objects = known(objects, &self.objects);
         if !is_broken {
             self.good = LastGood::Known;
-            keep(content);
+            keep((!api::parse::holds_secret(text)).then(|| content.clone()));
         }
         let same = self.objects == objects && self.findings == findings;
         self.objects = objects;
@@ -439,6 +453,18 @@ impl File {
         self.findings = findings;
         if same { Reading::Same } else { Reading::Changed }
     }
+}
+
+/// Whether others than its owner can read a Secret: then it is not taken.
+fn is_exposed(object: &Object, readers: Readers) -> bool {
+    readers == Readers::Others && matches!(object.spec, Spec::Secret(_))
+}
+
+fn exposed(objects: &[Object], readers: Readers) -> Vec<Finding> {
+    let exposed = objects.iter().filter(|object| is_exposed(object, readers));
+    let cause = "others than its owner can read the file, so the Secret in it is not taken";
+    let fix = "run `chmod 600` on it, and take a new key if others may have read this one";
+    exposed.map(|object| Finding::new(Code::Unread, &object.origin, cause, fix)).collect()
 }
 
 /// Objects as read, shared with `before` where they did not change.

@@ -56,11 +56,23 @@ pub enum FoundFile {
         modified: SystemTime,
         /// Whether somebody has it open for writing.
         writer: Writer,
+        /// Who may read it.
+        readers: Readers,
     },
     /// It is there and cannot be read.
     Unreadable(String),
     /// It is there and was not read, because there are too many.
     Surplus,
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner, and nobody else.
+    OwnerAlone,
+    /// Its group too, or all.
+    #[default]
+    Others,
 }
 
 /// Whether somebody has a file open for writing.
@@ -298,7 +310,8 @@ fn load(real: &Path, left: u64) -> io::Result<FoundFile> {
     let after = file.metadata()?;
     let stamp = |of: &std::fs::Metadata| (of.len(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec());
     let writer = if stamp(&before) == stamp(&after) { writer } else { Writer::Open };
-    Ok(FoundFile::Read { content, modified: after.modified()?, writer })
+    let readers = if after.mode() & 0o077 == 0 { Readers::OwnerAlone } else { Readers::Others };
+    Ok(FoundFile::Read { content, modified: after.modified()?, writer, readers })
 }
 
 /// Names the signal of a lease (`fcntl` of Linux, everywhere the same; missing in `libc`).

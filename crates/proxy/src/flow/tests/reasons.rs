@@ -200,6 +200,7 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
     const ANSWERS: &str = "crates/proxy/src/flow/tests/answers.rs";
     const RETRIES: &str = "crates/proxy/src/flow/tests/retries.rs";
     const POLICY: &str = "crates/proxy/src/flow/tests/policy.rs";
+    const EDGE_TLS: &str = "crates/proxy/src/flow/tests/edge_tls.rs";
     const IDENTITY: &str = "crates/identity/src/tests.rs";
     const WIRE: &str = "bin/leno/tests/it/wire.rs";
     const REFUSALS: &str = "t06_without_a_good_certificate_nobody_gets_in_and_the_refusal_says_why";
@@ -279,6 +280,11 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
             "crates/proxy/src/flow/tests/plaintext.rs",
             "each_mode_serves_whom_its_name_says_and_tells_the_others_why_not",
         ),
+        Reason::Misdirected => (EDGE_TLS, "a_request_for_another_listeners_host_is_misdirected"),
+        Reason::ServerNameUnknown => (EDGE_TLS, "the_server_name_chooses_listener_and_certificate"),
+        Reason::NoServerCertificate => {
+            (EDGE_TLS, "without_a_certificate_nobody_is_served_and_a_new_one_heals_it")
+        }
         Reason::PeerNotYetValid => (IDENTITY, "a_leaf_from_the_future_is_refused"),
         Reason::PeerExpired => (IDENTITY, "an_expired_leaf_is_refused_as_such"),
         Reason::PeerWrongDomain => (IDENTITY, "a_trust_domain_without_a_bundle_is_refused_as_such"),

@@ -1,11 +1,14 @@
 //! The gateways held, as one, with what of their listeners can be opened.
 
 use super::{L4Rules, Rules};
+use crate::edge_tls::certificates::ListenerCertificates;
+use crate::edge_tls::listener::{ListenerId, TlsListener};
 use crate::snapshot::ports::{Ports, place};
-use crate::snapshot::{ClosedListener, GatewayEntry};
+use crate::snapshot::{ClosedListener, GatewayEntry, Hindrance};
 use decide::l4_route::L4Table;
 use decide::route::Table;
 use model::listener::{Gateway, GatewayListener};
+use model::listener_tls::CaBundle;
 use model::route::{Parent, RouteRule};
 use model::{Policy, ResourceKey};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,6 +21,7 @@ pub(super) struct GatewayInputs<'a> {
     pub(super) rules: &'a Rules,
     pub(super) l4_rules: &'a L4Rules,
     pub(super) policies: &'a BTreeMap<ResourceKey, Arc<Policy>>,
+    pub(super) certificates: &'a ListenerCertificates,
 }
 
 /// All gateways held, as one: a proxy outside a mesh (`leno gateway`) may serve several. A listener that cannot be
@@ -29,6 +33,7 @@ pub(super) fn build(
 ) -> Option<Arc<GatewayEntry>> {
     let Some(first) = held.gateways.values().next() else {
         ports.keep_only(&HashSet::new());
+        held.certificates.keep_only(&HashSet::new(), &HashSet::new());
         return None;
     };
     let merged =
@@ -38,6 +43,7 @@ pub(super) fn build(
         rules: Vec::new(),
         l4_rules: Vec::new(),
         policies: Vec::new(),
+        tls: Vec::new(),
         owners: Vec::new(),
         closed: Vec::new(),
     };
@@ -48,15 +54,21 @@ pub(super) fn build(
             let asked = reserved
                 .entry(address)
                 .or_insert_with(|| ports.reserve(address).map_err(|error| error.to_string().into()));
-            let not_yet = Err("TLS is not served yet".into());
-            match if listener.tls.is_some() { &not_yet } else { &*asked } {
-                Ok(()) => entry.add(gateway, listener, held),
-                Err(why) => entry.closed.push(ClosedListener {
+            let opened = match &*asked {
+                Ok(()) => {
+                    speak(gateway, listener, held, now).map_err(|why| (why.into(), Hindrance::Settings))
+                }
+                Err(why) => Err((Arc::clone(why), Hindrance::Place)),
+            };
+            match opened {
+                Ok(tls) => entry.add(gateway, listener, tls, held),
+                Err((why, hindrance)) => entry.closed.push(ClosedListener {
                     namespace: gateway.namespace.clone(),
                     gateway: gateway.name.clone(),
                     name: listener.name.clone(),
                     address,
-                    why: Arc::clone(why),
+                    why,
+                    hindrance,
                 }),
             }
         }
@@ -64,22 +76,70 @@ pub(super) fn build(
     for gateway in held.gateways.values().filter(|gateway| entry.is_blocked(gateway)).collect::<Vec<_>>() {
         for listener in now.iter().flat_map(|now| now.of(gateway)) {
             let is_served = entry.gateway.listeners.iter().any(|wanted| place(wanted) == place(listener));
-            if entry.is_moving(gateway, listener) && !is_served {
-                entry.add(gateway, listener, held);
+            if entry.is_moving(gateway, listener)
+                && !is_served
+                && let Ok(tls) = speak(gateway, listener, held, now)
+            {
+                entry.add(gateway, listener, tls, held);
             }
         }
     }
     ports.keep_only(&entry.places());
+    forget_certificates(held);
     Some(Arc::new(entry))
 }
 
 /// Whether some listener that could not be opened can be opened now.
 pub(super) fn can_open(entry: &GatewayEntry, ports: &mut dyn Ports) -> bool {
-    entry.closed.iter().any(|closed| ports.reserve(closed.address).is_ok())
+    let mut may_open = entry.closed.iter().filter(|closed| closed.hindrance == Hindrance::Place);
+    may_open.any(|closed| ports.reserve(closed.address).is_ok())
+}
+
+/// How a listener speaks TLS. One that is as before stays the same, with the sessions that callers may resume.
+fn speak(
+    gateway: &Gateway,
+    listener: &GatewayListener,
+    held: &GatewayInputs<'_>,
+    now: Option<&GatewayEntry>,
+) -> Result<Option<Arc<TlsListener>>, String> {
+    let Some(tls) = &listener.tls else { return Ok(None) };
+    let id = ListenerId {
+        namespace: gateway.namespace.clone(),
+        gateway: gateway.name.clone(),
+        name: listener.name.clone(),
+    };
+    let before = now.and_then(|now| {
+        let index = now.find(&id)?;
+        let is_same = now.gateway.listeners.get(index)?.protocol == listener.protocol;
+        now.tls(index).filter(|before| is_same && before.tls == *tls)
+    });
+    match before {
+        Some(before) => Ok(Some(Arc::clone(before))),
+        None => TlsListener::compile(id, listener, tls, held.certificates).map(|made| Some(Arc::new(made))),
+    }
+}
+
+/// Forgets the certificates and authorities that no listener names.
+fn forget_certificates(held: &GatewayInputs<'_>) {
+    let listeners = held.gateways.values().flat_map(|gateway| &gateway.listeners);
+    let all: Vec<_> = listeners.filter_map(|listener| listener.tls.as_deref()).collect();
+    let pairs = all.iter().flat_map(|tls| &tls.certificates).collect();
+    let bundles = all.iter().filter_map(|tls| tls.client.as_ref()).flat_map(|client| &client.authorities);
+    let files = bundles.filter_map(|bundle| match bundle {
+        CaBundle::File(path) => Some(path),
+        CaBundle::Inline(_) => None,
+    });
+    held.certificates.keep_only(&pairs, &files.collect());
 }
 
 impl GatewayEntry {
-    fn add(&mut self, gateway: &Gateway, listener: &GatewayListener, held: &GatewayInputs<'_>) {
+    fn add(
+        &mut self,
+        gateway: &Gateway,
+        listener: &GatewayListener,
+        tls: Option<Arc<TlsListener>>,
+        held: &GatewayInputs<'_>,
+    ) {
         let is_here = |parent: &Parent| {
             matches!(parent, Parent::Gateway { namespace, name, listener: section }
                 if *namespace == gateway.namespace && *name == gateway.name
@@ -94,6 +154,7 @@ impl GatewayEntry {
         let of_connections = held.l4_rules.values().filter(|rule| is_here(&rule.parent));
         self.l4_rules.push(L4Table::compile(of_connections.cloned()));
         self.policies.push(held.policies.iter().filter(is_on).map(|(_, policy)| policy.clone()).collect());
+        self.tls.push(tls);
         self.gateway.listeners.push(listener.clone());
         self.owners.push((gateway.namespace.clone(), gateway.name.clone()));
     }

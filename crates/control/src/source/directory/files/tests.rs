@@ -433,3 +433,64 @@ fn files_that_cannot_be_seen_are_not_gone() {
     bed.directory.take(scan, &Signs::default(), bed.now);
     assert_eq!(bed.state(), "sub");
 }
+
+/// A Secret with a key that occurs nowhere else.
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/tls\n\
+                      stringData: {tls.crt: c, tls.key: THE-KEY-ITSELF}\n";
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_secret_is_taken_from_a_file_of_its_owner_alone_and_written_nowhere() {
+    let mut bed = Bed::new(|root| {
+        fs::write(root.join("secret.yaml"), SECRET).unwrap();
+        set_mode(&root.join("secret.yaml"), 0o600);
+        fs::write(root.join("open.yaml"), service("open", 80)).unwrap();
+    });
+    assert_eq!(bed.state(), "open s");
+    let stored = |directory: &mut Directory| {
+        let rows = directory.state().rows;
+        let put = rows.iter().filter_map(|row| match row {
+            Change::Put(_, key, content) => Some((key.clone(), String::from_utf8(content.clone()).unwrap())),
+            Change::Delete(..) => None,
+        });
+        put.collect::<Vec<_>>()
+    };
+    let rows = stored(&mut bed.directory);
+    assert!(
+        rows.iter().all(|(key, text)| key.ends_with("open.yaml") && !text.contains("THE-KEY")),
+        "{rows:?}"
+    );
+    let shown = format!("{:?}", bed.directory);
+    assert!(!shown.contains("THE-KEY"), "{shown}");
+    // Who opens it to others keeps what was good, and is told.
+    set_mode(&bed.root.join("secret.yaml"), 0o640);
+    assert_eq!(bed.now(), "open s !1");
+    let told = bed.directory.findings().next().unwrap().to_string();
+    assert!(told.contains("chmod 600") && !told.contains("THE-KEY"), "{told}");
+    set_mode(&bed.root.join("secret.yaml"), 0o600);
+    assert_eq!(bed.now(), "open s");
+}
+
+#[test]
+fn a_secret_in_an_open_file_is_not_taken_and_all_beside_it_is() {
+    let bed = Bed::new(|root| {
+        fs::write(root.join("all.yaml"), format!("{SECRET}---\n{}", service("beside", 80))).unwrap();
+        set_mode(&root.join("all.yaml"), 0o644);
+    });
+    assert_eq!(bed.state(), "beside !1");
+}
+
+#[test]
+fn a_secret_that_an_earlier_version_stored_is_taken_out_of_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("secret.yaml").to_string_lossy().into_owned();
+    let row = Row { key: key.clone(), value: SECRET.as_bytes().to_vec(), revision: 1 };
+    let mut bed = Bed::open(dir.path(), &[row]);
+    assert_eq!(bed.state(), "");
+    let rows = bed.directory.state().rows;
+    assert!(matches!(&rows[..], [Change::Delete(_, gone)] if *gone == key), "{rows:?}");
+}

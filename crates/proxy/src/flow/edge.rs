@@ -1,0 +1,55 @@
+//! The life of a connection in TLS from outside: handshake, then the story of what is said inside it; or, where TLS ends
+//! at the backend, of the bytes as they are.
+
+use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
+use crate::edge_tls::facts::TlsRefusal;
+use crate::edge_tls::handshake::{self, Secured};
+use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
+use crate::flow::serve_edge;
+use crate::snapshot::GatewayEntry;
+use crate::worker::Worker;
+use codec::Io;
+use daemon::Drain;
+use model::Reason;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A connection to a listener that speaks TLS.
+pub(super) async fn secured(
+    worker: Rc<Worker>,
+    gateway: Arc<GatewayEntry>,
+    stream: impl Io,
+    address: SocketAddr,
+    at: SocketAddr,
+    drain: Drain,
+) {
+    let Some(permit) = worker.limits.handshakes.take(address.ip()) else {
+        return worker.recorder.refused(address, Reason::TooManyConnections);
+    };
+    let secured = handshake::accept(&gateway, at, stream).await;
+    drop(permit);
+    drop(gateway);
+    let side = DownstreamSide::edge(at, address);
+    match secured {
+        Ok(Secured::Here { tls, facts, is_http2 }) => {
+            worker.recorder.tls_handshake(&facts);
+            let downstream = Downstream::new(&worker, address, side, Some(TlsFacts::edge(facts)), drain);
+            if is_http2 {
+                return serve_edge(&downstream, Detected::Http2, tls).await;
+            }
+            if let Ok((detected, stream)) = detect(tls, FIRST_BYTES_TIMEOUT).await {
+                serve_edge(&downstream, detected, stream).await;
+            }
+        }
+        // No listener of this kind is made yet.
+        Ok(Secured::There { io, facts }) => {
+            drop(io);
+            let name = facts.server_name.clone();
+            worker
+                .recorder
+                .tls_refused(address, &TlsRefusal::new(Reason::NoRoute, name, "no route takes it"));
+        }
+        Err(refusal) => worker.recorder.tls_refused(address, &refusal),
+    }
+}
