@@ -1,7 +1,8 @@
 //! Whether a failed attempt is followed by another.
 //!
 //! The rule above all: once bytes of a request that is not idempotent may have reached an application, it is
-//! never sent again, whatever a policy says. All that goes again is within the service's budget (`budget`), except
+//! never sent again, whatever a policy says, but for a call of gRPC that its callee answered before any message with a
+//! status which the rule names (gRFC A6: it has not begun). All that goes again is within the service's budget (`budget`), except
 //! what no application works on and what has somewhere better to go: refusing that would lose it for nothing. Who
 //! calls this asks `balance` for an endpoint not tried yet.
 
@@ -12,7 +13,7 @@ use crate::Dice;
 use crate::retry_budget::Budget;
 use model::Reason;
 use model::reason::Retry;
-use model::route::RetryPolicy;
+use model::route::{RetryCondition, RetryPolicy};
 use std::time::Duration;
 
 /// Longest wait before any further attempt.
@@ -49,6 +50,8 @@ pub enum Outcome {
     Failed(Reason),
     /// With a response of this status, of which nothing was passed on yet.
     Status(u16),
+    /// With a response without any message, of this status of gRPC.
+    Grpc(u16),
 }
 
 /// An attempt that has ended.
@@ -91,8 +94,50 @@ pub fn decide(attempt: &Attempt<'_>, dice: &mut dyn Dice) -> Next {
 pub fn is_final(policy: Option<&RetryPolicy>, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Failed(_) => false,
-        Outcome::Status(status) => !policy.is_some_and(|policy| policy.codes.contains(&status)),
+        Outcome::Status(status) => !policy.is_some_and(|policy| names_status(policy, status)),
+        Outcome::Grpc(status) => !policy.is_some_and(|policy| names_grpc_status(policy, status)),
     }
+}
+
+/// Whether a policy cares for the statuses of gRPC.
+pub fn asks_grpc_status(policy: &RetryPolicy) -> bool {
+    let mut conditions = policy.conditions.iter().flatten();
+    conditions.any(|condition| grpc_status(*condition).is_some())
+}
+
+fn names_status(policy: &RetryPolicy, status: u16) -> bool {
+    let is_code = || policy.codes.contains(&status);
+    let Some(conditions) = &policy.conditions else { return is_code() };
+    conditions.iter().any(|condition| match condition {
+        RetryCondition::ServerError => (500..=599).contains(&status),
+        RetryCondition::GatewayError => matches!(status, 502..=504),
+        RetryCondition::Retriable4xx => status == 409,
+        RetryCondition::RetriableStatusCodes => is_code(),
+        _ => false,
+    })
+}
+
+fn names_grpc_status(policy: &RetryPolicy, status: u16) -> bool {
+    policy.conditions.iter().flatten().any(|condition| grpc_status(*condition) == Some(status))
+}
+
+/// The status of gRPC that a condition is about.
+fn grpc_status(condition: RetryCondition) -> Option<u16> {
+    match condition {
+        RetryCondition::GrpcCancelled => Some(1),
+        RetryCondition::GrpcDeadlineExceeded => Some(4),
+        RetryCondition::GrpcResourceExhausted => Some(8),
+        RetryCondition::GrpcInternal => Some(13),
+        RetryCondition::GrpcUnavailable => Some(14),
+        _ => None,
+    }
+}
+
+/// Whether a policy lets go again what ended without a response and may have arrived, as Envoy's does.
+fn names_resets(policy: &RetryPolicy) -> bool {
+    use RetryCondition::{GatewayError, Reset, ServerError};
+    let Some(conditions) = &policy.conditions else { return true };
+    conditions.iter().any(|condition| matches!(condition, Reset | ServerError | GatewayError))
 }
 
 /// Whether it may be repeated at all.
@@ -102,12 +147,13 @@ fn may_repeat(attempt: &Attempt<'_>) -> bool {
         Outcome::Failed(Reason::UpstreamOverflow) => attempt.ahead == Ahead::Fresh,
         Outcome::Failed(reason) => match reason.row().retry {
             Retry::Safe => true,
-            Retry::IfIdempotent => is_idempotent(attempt.method),
-            Retry::IfConfigured => is_idempotent(attempt.method) && attempt.policy.is_some(),
+            Retry::IfIdempotent => is_idempotent(attempt.method) && attempt.policy.is_none_or(names_resets),
+            Retry::IfConfigured => is_idempotent(attempt.method) && attempt.policy.is_some_and(names_resets),
             Retry::Never => false,
         },
         // A status proves that the application has seen the request.
         Outcome::Status(_) => is_idempotent(attempt.method) && !is_final(attempt.policy, attempt.outcome),
+        Outcome::Grpc(_) => !is_final(attempt.policy, attempt.outcome),
     }
 }
 

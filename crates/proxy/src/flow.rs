@@ -11,6 +11,7 @@ pub(crate) mod filters;
 pub(crate) mod first_speaker;
 pub(crate) mod http;
 pub(crate) mod inbound;
+mod mirror;
 pub(crate) mod policy;
 pub(crate) mod tcp;
 mod upgrade;

@@ -4,8 +4,11 @@
 //! No share is fixed: who has little gets more while anything is free, who has much must leave as much free as he
 //! has (times a factor). So one caller may use nearly all, and any number of greedy ones leave some to the next.
 
+mod mirrors;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use mirrors::{MirrorPlace, Mirrors};
 
 use crate::accept::Mark;
 use decide::hash::QuickMap;

@@ -18,6 +18,7 @@ mod tests;
 pub use access_log::AccessLog;
 pub use inbound::{OpenPlaintext, WorkerInbound};
 pub use labels::Own;
+pub(crate) use metrics::MirrorOutcome;
 pub use metrics::Observe;
 pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
 pub use recorder::Recorder;

@@ -69,6 +69,22 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// The same for a copy of the request, which asks for no upgrade.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            version: self.version,
+            method: self.method.clone(),
+            authority: self.authority.clone(),
+            target: self.target.clone(),
+            readings: self.readings.clone(),
+            is_redirected: self.is_redirected,
+            headers: self.headers.clone(),
+            sent: None,
+            client: self.client,
+            upgrade: None,
+        }
+    }
+
     /// What the application is expected to speak where nothing is declared: what its caller does, except that upgrades
     /// are of HTTP/1.1 wherever nobody says otherwise.
     pub(crate) fn spoken(&self) -> Version {

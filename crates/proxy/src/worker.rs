@@ -3,7 +3,7 @@
 //! itself, `flow` next.
 
 use crate::accept::Mark;
-use crate::limits::{Capacity, ConnectionLimits};
+use crate::limits::{Capacity, ConnectionLimits, Mirrors};
 use crate::mesh_tls::MeshTls;
 use crate::observe::Recorder;
 use crate::request::RequestIds;
@@ -39,6 +39,8 @@ pub(crate) struct Worker {
     pub(crate) request_ids: RequestIds,
     /// How many connections there may be, and whose.
     pub(crate) limits: ConnectionLimits,
+    /// Copies of requests.
+    pub(crate) mirrors: Mirrors,
     /// Since when it runs.
     pub(crate) uptime: Uptime,
     snapshot: RefCell<WorkerSnapshot>,
@@ -62,6 +64,7 @@ impl Worker {
             tls,
             request_ids: RequestIds::default(),
             limits: ConnectionLimits::new(capacity),
+            mirrors: Mirrors::default(),
             uptime,
             snapshot: RefCell::new(WorkerSnapshot::new(shared.store.snapshot())),
             shared,

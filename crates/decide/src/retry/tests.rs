@@ -1,12 +1,12 @@
 //! Whether there is another attempt.
 
-use super::{Ahead, Attempt, BACKOFF_MAX, Next, Outcome, decide, is_final};
+use super::{Ahead, Attempt, BACKOFF_MAX, Next, Outcome, asks_grpc_status, decide, is_final};
 use crate::dice::Pcg;
 use crate::retry_budget::Budget;
 use Outcome::{Failed, Status};
 use model::Reason;
 use model::reason::Retry;
-use model::route::RetryPolicy;
+use model::route::{RetryCondition, RetryPolicy};
 use std::time::Duration;
 
 fn attempt<'a>(
@@ -97,6 +97,45 @@ fn a_policy_sets_number_and_codes() {
     check(Some(&policy), "GET", 1, Status(500), false);
     check(Some(&policy), "POST", 3, Failed(Reason::Refused), true);
     check(None, "GET", 1, Status(503), false);
+}
+
+#[test]
+fn envoys_conditions_name_what_is_repeated() {
+    use Outcome::Grpc;
+    let on = |names: &str| {
+        let conditions = names.split(',').map(|name| RetryCondition::by_name(name).unwrap()).collect();
+        RetryPolicy { conditions: Some(conditions), ..policy(2, &[418]) }
+    };
+    for (names, outcome, expected) in [
+        ("5xx", Status(500), true),
+        ("5xx", Status(404), false),
+        ("5xx", Failed(Reason::UpstreamReset), true),
+        ("5xx", Failed(Reason::AttemptTimeout), true),
+        ("gateway-error", Status(500), false),
+        ("gateway-error", Status(504), true),
+        ("retriable-4xx", Status(409), true),
+        ("retriable-4xx", Status(404), false),
+        ("retriable-status-codes", Status(418), true),
+        ("connect-failure", Status(418), false),
+        ("connect-failure", Failed(Reason::ConnectFailed), true),
+        ("connect-failure,refused-stream", Failed(Reason::UpstreamReset), false),
+        ("reset", Failed(Reason::UpstreamReset), true),
+        // What reached nobody goes again whatever is named.
+        ("retriable-4xx", Failed(Reason::Refused), true),
+        ("unavailable", Grpc(14), true),
+        ("unavailable,cancelled", Grpc(1), true),
+        ("unavailable", Grpc(13), false),
+        ("internal", Grpc(13), true),
+        ("deadline-exceeded", Grpc(4), true),
+        ("resource-exhausted", Grpc(8), true),
+        ("5xx", Grpc(14), false),
+    ] {
+        check(Some(&on(names)), "GET", 1, outcome, expected);
+        let is_post = matches!(outcome, Grpc(_) | Failed(Reason::ConnectFailed | Reason::Refused));
+        check(Some(&on(names)), "POST", 1, outcome, expected && is_post);
+    }
+    assert!(asks_grpc_status(&on("5xx,unavailable")) && !asks_grpc_status(&on("5xx,reset")));
+    check(None, "GET", 1, Grpc(14), false);
 }
 
 #[test]

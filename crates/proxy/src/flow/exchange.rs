@@ -48,6 +48,7 @@ pub(crate) struct Exchange {
     is_answered: Cell<bool>,
     is_recorded: Cell<bool>,
     is_delayed: Cell<bool>,
+    mirrors: Cell<u32>,
     facts: RefCell<Gathered>,
 }
 
@@ -136,6 +137,7 @@ impl Exchange {
             is_answered: Cell::new(false),
             is_recorded: Cell::new(false),
             is_delayed: Cell::new(false),
+            mirrors: Cell::new(0),
             facts: RefCell::new(Gathered { line, ..Gathered::default() }),
         })
     }
@@ -256,6 +258,11 @@ impl Exchange {
         self.is_delayed.set(true);
     }
 
+    /// So many copies of it were made.
+    pub(crate) fn mirrored(&self, copies: u32) {
+        self.mirrors.set(copies);
+    }
+
     /// It failed for this reason; the reply is ours.
     pub(crate) fn failed(&self, reason: Reason) {
         self.reason.set(Some(reason));
@@ -356,6 +363,7 @@ impl Exchange {
             reason: self.reason.get(),
             limited: self.attempts.limited(),
             is_delayed: self.is_delayed.get(),
+            mirrors: self.mirrors.get(),
             denial: facts.denial.as_deref(),
             dry_run: facts.dry_run.as_deref(),
             started: line.map_or(SystemTime::UNIX_EPOCH, |line| line.started),

@@ -7,6 +7,7 @@ use crate::flow::downstream::{Downstream, DownstreamSide};
 use crate::flow::exchange::{self, Exchange, Unfinished};
 use crate::flow::fetch_entry;
 use crate::flow::filters::Filters;
+use crate::flow::mirror;
 use crate::flow::upgrade;
 use crate::request::{self, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
@@ -20,7 +21,9 @@ use decide::{Dice, listener, split};
 use filter::Stage;
 use http::{HeaderValue, Request, Response, Version, header};
 use model::Reason;
+use model::filter::Mirror;
 use model::route::{RouteBackend, RouteRule};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,9 +78,10 @@ async fn follow(
     let route = route?;
     exchange.follows(route.rule);
     let filtered = route.on_request(&mut head, &mut *worker.dice.borrow_mut())?;
-    if let Some(reply) = carry_out(filtered, exchange).await {
-        return Ok(reply);
-    }
+    let mut mirrors = match carry_out(filtered, exchange).await {
+        ControlFlow::Continue(mirrors) => mirrors,
+        ControlFlow::Break(reply) => return Ok(reply),
+    };
     if let Some(reply) = filters.on_request(Stage::BeforeUpstream, &mut head).await? {
         return Ok(reply);
     }
@@ -85,10 +89,18 @@ async fn follow(
     let target = target.spoken_to_in(head.spoken());
     if let Some(backend) = backend.filter(|backend| !backend.filters.is_empty()) {
         let filtered = route.on_request_to(backend, &mut head, &mut *worker.dice.borrow_mut())?;
-        if let Some(reply) = carry_out(filtered, exchange).await {
-            return Ok(reply);
+        match carry_out(filtered, exchange).await {
+            ControlFlow::Continue(more) => mirrors.extend(more),
+            ControlFlow::Break(reply) => return Ok(reply),
         }
     }
+    let body = if mirrors.is_empty() {
+        body
+    } else {
+        let (body, copies) = mirror::begin(worker, &mirrors, &head, body);
+        exchange.mirrored(copies);
+        body
+    };
     let body = watched(body, downstream, exchange, &snapshot, head.version);
     let rule = route.rule.map(|rule| &**rule);
     let answer = worker.upstream.send(&target, rule, &mut head, body, &**exchange).await?;
@@ -99,20 +111,23 @@ async fn follow(
     Ok(response)
 }
 
-/// Waits and answers as a rule's filters say.
-async fn carry_out(filtered: Filtered<'_>, exchange: &Rc<Exchange>) -> Option<Response<Body>> {
+/// Waits and answers as a rule's filters say. Where it goes on: which copies they ask for.
+async fn carry_out<'r>(
+    filtered: Filtered<'r>,
+    exchange: &Rc<Exchange>,
+) -> ControlFlow<Response<Body>, Vec<&'r Mirror>> {
     if let Some(delay) = filtered.asked.delay {
         exchange.delayed();
         // Rare and large: it is no part of each request's future.
         Box::pin(sleep(delay)).await;
     }
     match filtered.verdict {
-        Verdict::Continue => None,
+        Verdict::Continue => ControlFlow::Continue(filtered.asked.mirrors),
         Verdict::Reply(reply) => {
             if let Some(reason) = reply.reason {
                 exchange.failed(reason);
             }
-            Some(request::local_response(&reply))
+            ControlFlow::Break(request::local_response(&reply))
         }
     }
 }

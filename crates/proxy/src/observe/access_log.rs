@@ -98,6 +98,7 @@ impl AccessLog {
                 downstream_tls_cipher: record.tls.and_then(|tls| tls.cipher),
                 downstream_peer_subject: record.tls.and_then(client_subject),
                 attempts: record.attempts,
+                mirrors: record.mirrors,
             },
             buffer,
         );
@@ -139,6 +140,7 @@ impl AccessLog {
                 downstream_tls_cipher: record.tls.and_then(|tls| tls.cipher),
                 downstream_peer_subject: record.tls.and_then(client_subject),
                 attempts: record.attempts,
+                mirrors: 0,
             },
             buffer,
         );
@@ -208,6 +210,14 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     downstream_peer_subject: Option<&'a str>,
     attempts: u32,
+    /// Copies of the request that were made.
+    #[serde(skip_serializing_if = "is_zero")]
+    mirrors: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn server_name(tls: &EdgeTls) -> Option<&str> {

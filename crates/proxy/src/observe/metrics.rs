@@ -25,6 +25,22 @@ const DENYING_MAX: usize = 1000;
 /// The series of each recorder, by its number.
 type OfRecorders = Vec<(usize, Arc<Series>)>;
 
+/// How the copy of a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MirrorOutcome {
+    /// It was sent, and answered somehow.
+    Answered,
+    /// It was sent, or should have been, and nothing came of it.
+    Failed,
+    /// There was no room for it, or its request broke off or was too long.
+    Dropped,
+}
+
+impl MirrorOutcome {
+    pub(super) const ALL: [(Self, &str); 3] =
+        [(Self::Answered, "answered"), (Self::Failed, "failed"), (Self::Dropped, "dropped")];
+}
+
 /// All that is recorded in this process. Shared by all threads.
 pub struct Observe {
     pub(super) clock: Arc<dyn Clock>,
@@ -43,6 +59,8 @@ pub struct Observe {
     // Handshakes with callers from outside, by version and cipher suite.
     handshakes: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     pub(super) refused: Vec<AtomicU64>,
+    // In the order of `MirrorOutcome::ALL`.
+    pub(super) mirrored: [AtomicU64; MirrorOutcome::ALL.len()],
     pub(super) inbound: InboundCounts,
     pub(super) certificate: Mutex<Certificate>,
     pub(super) renewals: AtomicU64,
@@ -67,6 +85,7 @@ impl Observe {
             denied: Mutex::default(),
             handshakes: Mutex::default(),
             refused: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            mirrored: Default::default(),
             certificate: Mutex::default(),
             renewals: AtomicU64::new(0),
             renewal_refused: AtomicU64::new(0),

@@ -76,6 +76,8 @@ pub struct RequestRecord<'a> {
     pub limited: Option<Reason>,
     /// A fault filter made it wait.
     pub is_delayed: bool,
+    /// How many copies of it were made.
+    pub mirrors: u32,
     /// Which policies denied it.
     pub denial: Option<&'a Denial>,
     /// What policies that are not enforced say of it.

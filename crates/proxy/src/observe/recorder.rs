@@ -2,7 +2,7 @@
 
 use super::inbound::WorkerInbound;
 use super::labels::{OwnedKey, SeriesKey};
-use super::metrics::{Observe, SERIES_MAX};
+use super::metrics::{MirrorOutcome, Observe, SERIES_MAX};
 use super::record::{RequestRecord, TcpRecord};
 use super::series::{Series, add};
 use crate::edge_tls::facts::{EdgeTls, TlsRefusal};
@@ -131,6 +131,14 @@ impl Recorder {
                 advice = row.advice,
                 "refused a connection in TLS"
             );
+        }
+    }
+
+    /// Counts a copy of a request.
+    pub(crate) fn mirrored(&self, outcome: MirrorOutcome) {
+        let counts = MirrorOutcome::ALL.iter().zip(&self.observe.mirrored);
+        for (_, count) in counts.filter(|((own, _), _)| *own == outcome) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Prometheus text of everything recorded.
 
 use super::labels::put_label;
-use super::metrics::Observe;
+use super::metrics::{MirrorOutcome, Observe};
 use super::series::{BOUNDS, Certificate, Http, Series, SeriesHistogram, Tcp};
 use crate::probe::ProbeCounts;
 use daemon::logging;
@@ -61,6 +61,18 @@ impl Observe {
         for (reason, count) in self.refusals() {
             let _ =
                 writeln!(text, "leno_refused_connections_total{{reason=\"{}\"}} {count}", reason.row().code);
+        }
+        let mirrored: Vec<_> = MirrorOutcome::ALL
+            .iter()
+            .zip(&self.mirrored)
+            .map(|((_, name), count)| (name, count.load(Ordering::Relaxed)))
+            .collect();
+        if mirrored.iter().any(|(_, count)| *count > 0) {
+            let what = "Copies of requests that routes ask for, by what became of them.";
+            head(&mut text, "leno_mirrored_requests_total", "counter", what);
+            for (outcome, count) in mirrored {
+                let _ = writeln!(text, "leno_mirrored_requests_total{{outcome=\"{outcome}\"}} {count}");
+            }
         }
         head(
             &mut text,

@@ -46,6 +46,7 @@ fn request<'a>() -> RequestRecord<'a> {
         reason: None,
         limited: None,
         is_delayed: false,
+        mirrors: 0,
         denial: None,
         dry_run: None,
         started: UNIX_EPOCH + Duration::from_millis(1_795_342_272_345),

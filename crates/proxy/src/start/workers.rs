@@ -132,5 +132,6 @@ async fn serve(worker: &Rc<Worker>, listeners: listeners::Listeners, phases: &Ph
     if !drained.aborted.is_empty() {
         tracing::warn!(connections = drained.aborted.len(), "cut off at the drain's deadline");
     }
+    worker.mirrors.tasks.drain(GOODBYE_MAX).await;
     worker.upstream.close(GOODBYE_MAX).await;
 }

@@ -5,7 +5,7 @@
 use super::attempt_error::{AttemptError, EndpointVerdict};
 use super::retry_state::{Repeat, RetryState};
 use crate::snapshot::{Active, HostEntry};
-use decide::retry::{Next, Outcome};
+use decide::retry::{self, Next, Outcome};
 use model::Reason;
 use model::route::RouteRule;
 use std::net::SocketAddr;
@@ -39,6 +39,11 @@ pub(crate) trait Repeatable {
     /// The status that came of it; 200 for a tunnel that stands.
     fn status(_done: &Self::Done) -> u16 {
         200
+    }
+
+    /// The status of gRPC, where it ends without a message.
+    fn grpc_status(_done: &Self::Done) -> Option<u16> {
+        None
     }
 
     /// Whether it may be repeated, as far as it lies with it.
@@ -112,7 +117,7 @@ pub(super) async fn run<R: Repeatable>(
             let outcome = within(&deadline, pin!(what.attempt(index))).await;
             retries.record(index, &outcome);
             let verdict = match &outcome {
-                Ok(done) => Outcome::Status(R::status(done)),
+                Ok(done) => ended(what, done),
                 Err(error) => Outcome::Failed(error.reason),
             };
             let next = retries.next(index, what.repeat(), verdict, &outcome);
@@ -136,6 +141,12 @@ pub(super) async fn run<R: Repeatable>(
             sleep(after).await;
         }
     }
+}
+
+fn ended<R: Repeatable>(what: &R, done: &R::Done) -> Outcome {
+    let asks_grpc = what.repeat().policy.is_some_and(retry::asks_grpc_status);
+    let grpc = if asks_grpc { R::grpc_status(done) } else { None };
+    grpc.map_or_else(|| Outcome::Status(R::status(done)), Outcome::Grpc)
 }
 
 /// Not longer than until `deadline`. The attempt is some kilobytes of state, so it stays where it is pinned.

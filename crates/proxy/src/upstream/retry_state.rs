@@ -7,7 +7,7 @@ use crate::snapshot::{Active, EndpointHealth, HostEntry, Retries};
 use decide::balance::{self, EndpointQuery};
 use decide::retry::{self, Ahead, Attempt, Next, Outcome};
 use model::Reason;
-use model::route::RetryPolicy;
+use model::route::{RetryHosts, RetryPolicy};
 use model::service::Endpoint;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ impl<'a> RetryState<'a> {
         let next = retry::decide(&attempt, &mut *self.upstream.dice.borrow_mut());
         let Next::Again { after } = next else { return next };
         self.budget.repeated(now_ms);
-        self.again(index, is_replaced, outcome);
+        self.again(index, is_replaced, repeat.policy.map(|policy| policy.hosts).unwrap_or_default(), outcome);
         Next::Again { after: if is_replaced { Duration::ZERO } else { after } }
     }
 
@@ -205,13 +205,28 @@ impl<'a> RetryState<'a> {
         if all.any(is_fresh) { Ahead::Fresh } else { Ahead::Failed }
     }
 
-    fn again<T>(&mut self, index: usize, is_replaced: bool, outcome: &Result<T, AttemptError>) {
+    fn again<T>(
+        &mut self,
+        index: usize,
+        is_replaced: bool,
+        hosts: RetryHosts,
+        outcome: &Result<T, AttemptError>,
+    ) {
         if is_replaced {
             self.has_replaced = true;
             self.same = Some(index);
         } else {
-            self.tried.push(index);
             self.number += 1;
+            match (hosts, self.entry) {
+                (RetryHosts::Any, _) => {}
+                (RetryHosts::NextPriority, Some(entry)) => {
+                    let mut levels = entry.priorities.levels();
+                    let level = levels.find(|level| level.iter().any(|other| *other as usize == index));
+                    self.tried.extend(level.into_iter().flatten().map(|other| *other as usize));
+                    self.tried.push(index);
+                }
+                (RetryHosts::NotTried, _) | (RetryHosts::NextPriority, None) => self.tried.push(index),
+            }
         }
         if let Err(error) = outcome {
             self.last = Some(error.reason);

@@ -312,6 +312,10 @@ impl Repeatable for Sending<'_> {
         answer.response.status().as_u16()
     }
 
+    fn grpc_status(answer: &UpstreamAnswer) -> Option<u16> {
+        answer.response.headers().get("grpc-status")?.to_str().ok()?.parse().ok()
+    }
+
     fn retire(&self) {
         self.body.retire();
     }

@@ -1,15 +1,19 @@
 //! What a rule's filters do to whole requests, beside what `edge` tells.
 
-use super::bed::{Application, fresh_ip, story};
+use super::bed::{Application, endpoints, fresh_ip, plain, service, story, wait_until};
 use super::edge::{edge, rule};
+use crate::testing::host;
 use codec::Body;
-use http::Request;
-use model::Reason;
+use http::{Request, Response};
 use model::filter::{
-    AbortStatus, Cors, FaultAbort, FaultDelay, FaultInjection, FilterConfig, Fraction, HeaderEdit,
-    OriginMatch, RequestHeaders, ResponseHeaders, Rewrite,
+    AbortStatus, Cors, FaultAbort, FaultDelay, FaultInjection, FilterConfig, Fraction, HeaderEdit, Mirror,
+    OriginMatch, PathRewrite, RequestHeaders, ResponseHeaders, Rewrite,
 };
 use model::route::RouteBackend;
+use model::service::{Protocol, Service};
+use model::{Reason, Resource, ResourceKey};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 const NONE: Fraction = Fraction { numerator: 0, denominator: 1 };
@@ -76,10 +80,7 @@ fn a_backends_filters_are_run_for_what_goes_there_alone() {
             FilterConfig::RequestHeaders(RequestHeaders(set("x-to", "this"))),
             FilterConfig::ResponseHeaders(ResponseHeaders(set("x-answered", "backend"))),
             FilterConfig::ResponseHeaders(ResponseHeaders(set("x-from", "backend"))),
-            FilterConfig::Rewrite(Rewrite {
-                hostname: None,
-                path: Some(model::filter::PathRewrite::Full("/there".into())),
-            }),
+            FilterConfig::Rewrite(Rewrite { hostname: None, path: Some(PathRewrite::Full("/there".into())) }),
         ]
         .into();
         let mut elsewhere = split.clone();
@@ -130,5 +131,98 @@ fn a_preflight_is_answered_and_a_page_may_read_what_it_asked_for() {
         let response = caller.send(real.body(Body::empty()).unwrap()).await;
         assert_eq!(response.headers()["access-control-allow-credentials"], "true");
         assert_eq!(response.headers()["x-asked"], "GET /a");
+    });
+}
+
+/// What an application was asked, as one line.
+fn noting(seen: &Rc<RefCell<Vec<String>>>) -> Application {
+    let seen = Rc::clone(seen);
+    Application::start(fresh_ip(), move |request| {
+        let host = request.headers()["host"].to_str().unwrap().to_owned();
+        let length = request.headers().get("content-length").map_or("-", |value| value.to_str().unwrap());
+        seen.borrow_mut().push(format!("{} {} {host} {length}", request.method(), request.uri().path()));
+        Response::builder().status(503).body(Body::full("copied")).unwrap()
+    })
+}
+
+fn mirrored(proxy: &super::bed::Proxy, outcome: &str, count: usize) -> bool {
+    let text = proxy.worker.shared.observe.render(0, 0);
+    text.contains(&format!("leno_mirrored_requests_total{{outcome=\"{outcome}\"}} {count}\n"))
+}
+
+#[test]
+fn copies_go_to_their_service_and_their_answers_to_nobody() {
+    story(async {
+        let seen = Rc::<RefCell<Vec<String>>>::default();
+        let copies = noting(&seen);
+        let main = Application::named(fresh_ip(), "shop");
+        let mut copied = rule(0, "/");
+        copied.backends[0].host = Some(host("main.mesh.internal"));
+        let to = host(super::bed::SERVICE);
+        let mirror = |share, host_suffix: &str| {
+            FilterConfig::Mirror(Mirror {
+                host: to.clone(),
+                port: 80,
+                share,
+                host_suffix: host_suffix.into(),
+            })
+        };
+        let rewrite = Rewrite { hostname: None, path: Some(PathRewrite::Full("/new".into())) };
+        copied.filters = vec![
+            mirror(Fraction::ALL, "-shadow"),
+            FilterConfig::Rewrite(rewrite),
+            mirror(Fraction::ALL, ""),
+            mirror(NONE, ""),
+        ];
+        let proxy = edge(vec![copied], &[copies.address]);
+        let (key, Resource::Service(known)) = service(Protocol::Http1) else { panic!("no service") };
+        let ResourceKey::Service(_) = key else { panic!("no service") };
+        let other = host("main.mesh.internal");
+        let known = Service { host: other.clone(), address: None, ..known };
+        let (_, Resource::Slice(slice)) = endpoints(vec![plain(main.address)]) else { panic!("no slice") };
+        let slice = model::service::EndpointSlice { host: other.clone(), ..slice };
+        proxy.apply(vec![
+            (ResourceKey::Service(other.clone()), Resource::Service(known)),
+            (ResourceKey::Slice(other, 0), Resource::Slice(slice)),
+        ]);
+        let mut caller = proxy.enter().await;
+        let request = Request::post("/a").header("host", "shop.example:81").header("content-length", "5");
+        let response = caller.send(request.body(Body::full("hello")).unwrap()).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-asked"]),
+            (200, &"POST /new".parse().unwrap())
+        );
+        wait_until("both copies are answered", || mirrored(&proxy, "answered", 2)).await;
+        let mut seen = seen.borrow().clone();
+        seen.sort();
+        assert_eq!(seen, ["POST /new shop.example-shadow:81 5", "POST /new shop.example:81 5"]);
+        assert_eq!(proxy.logged()[0]["mirrors"], 2);
+    });
+}
+
+#[test]
+fn a_copy_that_nobody_answers_or_that_is_too_long_harms_nothing() {
+    story(async {
+        let main = Application::named(fresh_ip(), "shop");
+        let mut copied = rule(0, "/");
+        let gone = host("gone.mesh.internal");
+        copied.filters = vec![FilterConfig::Mirror(Mirror {
+            host: gone,
+            port: 80,
+            share: Fraction::ALL,
+            host_suffix: "".into(),
+        })];
+        let proxy = edge(vec![copied], &[main.address]);
+        let mut caller = proxy.enter().await;
+        assert_eq!(caller.get("/").await.status(), 200);
+        wait_until("the copy failed", || mirrored(&proxy, "failed", 1)).await;
+        let long =
+            Request::post("/").header("host", "a").body(Body::full(vec![b'x'; (1 << 20) + 1])).unwrap();
+        assert_eq!(caller.send(long).await.status(), 200);
+        wait_until("the long one is not copied", || mirrored(&proxy, "dropped", 1)).await;
+        // Who answered before all of it was sent closes the connection.
+        let mut caller = proxy.enter().await;
+        assert_eq!(caller.get("/").await.status(), 200);
+        wait_until("the next one is", || mirrored(&proxy, "failed", 2)).await;
     });
 }
