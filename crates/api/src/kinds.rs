@@ -19,9 +19,11 @@ pub mod peer_authentication;
 pub mod proxy_config;
 pub mod secret;
 pub mod service;
+pub mod service_entry;
 pub mod sidecar;
 pub mod traffic_policy;
 pub mod virtual_service;
+pub mod workload_entry;
 pub mod workload_group;
 
 use crate::decode::UnsupportedField;
@@ -89,6 +91,8 @@ kinds! {
     BackendTlsPolicy(backend_tls_policy::BackendTlsPolicySpec),
     ConfigMap(config_map::ConfigMapSpec),
     Secret(secret::SecretSpec),
+    ServiceEntry(service_entry::ServiceEntrySpec),
+    WorkloadEntry(workload_entry::WorkloadEntrySpec),
 }
 
 /// What to use instead of a known kind that is not read: `(group, kind, advice)`.
@@ -97,12 +101,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
         ISTIO_NETWORKING_GROUP,
         "EnvoyFilter",
         "use HTTPRoute filters; a route, header or timeout needs no EnvoyFilter here",
-    ),
-    (ISTIO_NETWORKING_GROUP, "ServiceEntry", "use Backend of leno.dev/v1alpha1 for fixed addresses"),
-    (
-        ISTIO_NETWORKING_GROUP,
-        "WorkloadEntry",
-        "use WorkloadGroup: workloads register themselves when they join",
     ),
     (
         ISTIO_SECURITY_GROUP,

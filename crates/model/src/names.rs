@@ -1,5 +1,6 @@
 //! Which names the mesh answers for: one small resource that every proxy has.
 
+use crate::external::{AddressClaim, NameClaim};
 use crate::id::Hostname;
 use std::sync::Arc;
 
@@ -15,6 +16,11 @@ pub struct Names {
     /// Empty non-terminals (RFC 4592, section 2.2.2): names in these zones that have no records and have hosts
     /// below them. Sorted.
     pub non_terminals: Vec<Hostname>,
+    /// Addresses outside the mesh-only range that mean a service.
+    pub addresses: Vec<AddressClaim>,
+    /// Names that clients say in TLS or HTTP and that mean a service, wherever they connect to: those that are exact
+    /// first, then longer ones before shorter.
+    pub claims: Vec<NameClaim>,
 }
 
 /// Who answers for a name.
@@ -78,6 +84,7 @@ mod tests {
             shared_suffixes: vec!["svc.cluster.local".into()],
             hosts: vec![host("shop.example.com")],
             non_terminals: vec![host("default.svc.cluster.local"), host("svc.cluster.local")],
+            ..Names::default()
         };
         let check = |name: &str, zone: Zone, exists: bool, below: bool| {
             assert_eq!(

@@ -134,4 +134,6 @@ reasons! {
     Misdirected: "misdirected_request" 421 2 "NR" Downstream Never "The request came on a connection in TLS that was made for another listener's host; the caller must open one for this host, as browsers do when they see this.";
     ServerNameUnknown: "server_name_unknown" 0 16 "NR" Configuration Never "No listener in TLS at this port has the server name (SNI) that the caller asked for; add a listener, or correct its hostname.";
     NoServerCertificate: "server_certificate_missing" 0 14 "NC" Configuration Never "The listener has no certificate that can be used; the finding about its Secret, or the log line about its files, says why.";
+    MetadataBlocked: "metadata_address_blocked" 403 7 "UAEX" Policy Never "The address is that of a cloud's metadata service, which tells secrets of the host; if the application must call it, name it in egress.allowedMetadata of MeshSettings.";
+    EgressDenied: "egress_denied" 502 14 "UH" Policy Never "Nobody described this destination, and MeshSettings let applications call only what is described (outbound); describe it by a ServiceEntry.";
 }

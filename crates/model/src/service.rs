@@ -1,5 +1,6 @@
 //! Services and where their endpoints are.
 
+use crate::external::ExternalService;
 use crate::id::{Hostname, Locality, SpiffeId};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
@@ -48,6 +49,8 @@ pub struct Service {
     pub global: bool,
     /// Preferred clusters when the local one has no healthy endpoint, best first; empty: any, by locality.
     pub failover_order: Vec<Arc<str>>,
+    /// What somebody described by hand; `None`: it is a `Service`, `GlobalService` or the like.
+    pub external: Option<Box<ExternalService>>,
 }
 
 /// How the wire to an endpoint is secured and framed.

@@ -14,6 +14,29 @@ pub struct MeshSettings {
     pub http: HttpConnections,
     /// Where mesh-only addresses of IPv6 lie.
     pub ipv6_prefix: MeshPrefix,
+    /// What applications may call outside the mesh.
+    pub egress: Egress,
+}
+
+/// `outbound` and `egress`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// Destinations that nobody described.
+    pub mode: EgressMode,
+    /// Addresses of metadata services that may be called all the same.
+    pub allowed_metadata: Vec<Cidr>,
+}
+
+/// Istio's `outboundTrafficPolicy.mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EgressMode {
+    /// They are called as the application does.
+    #[default]
+    AllowAny,
+    /// They are refused.
+    RegistryOnly,
+    /// They are called at an address of the name that the application says, and refused where it says none.
+    AllowAnyDynamicDns,
 }
 
 /// `pathNormalization`.

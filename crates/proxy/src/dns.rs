@@ -5,8 +5,10 @@
 //! name server that was asked ([`forward`]). Search domains and `ndots` are the client's business. Never cached
 //! here. Read [`sockets`] for how queries come in.
 
+mod addresses;
 mod answer;
 mod asked;
+mod cache;
 mod captured;
 mod exchange;
 mod forward;
@@ -16,6 +18,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cache::NameCache;
 pub(crate) use captured::Captured;
 pub use forward::Forwarder;
 pub(crate) use route::{IsReached, has_route};
@@ -25,7 +28,7 @@ use crate::lookup::{Found, Lookup, Unavailable};
 use crate::snapshot::{Snapshot, SnapshotStore};
 use answer::{MeshAddresses, Question, Verdict};
 use model::names::Zone;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -143,7 +146,20 @@ impl Dns {
     }
 
     fn addresses(&self, snapshot: &Snapshot, question: &Question) -> MeshAddresses {
-        let v4 = snapshot.host(question.host.as_str()).and_then(|entry| entry.service.address);
+        let entry = snapshot.host(question.host.as_str());
+        let external = entry.and_then(|entry| entry.service.external.as_deref());
+        // Addresses that somebody gave it are told as they are: it has no mesh-only one.
+        if let Some(external) = external.filter(|external| !external.addresses.is_empty()) {
+            let mut told = MeshAddresses::default();
+            for address in external.told_addresses() {
+                match address {
+                    IpAddr::V4(v4) => told.v4 = Some(v4),
+                    IpAddr::V6(v6) => told.v6 = Some(v6),
+                }
+            }
+            return told;
+        }
+        let v4 = entry.and_then(|entry| entry.service.address);
         let v6 = v4.filter(|_| question.wants_ipv6()).map(|v4| snapshot.settings.ipv6_prefix.address(v4));
         MeshAddresses {
             v4: v4.filter(|v4| self.captured.takes((*v4).into())),

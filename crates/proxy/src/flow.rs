@@ -6,6 +6,7 @@ pub(crate) mod attempt_facts;
 pub(crate) mod downstream;
 pub(crate) mod edge;
 pub(crate) mod eastwest;
+pub(crate) mod egress;
 pub(crate) mod exchange;
 pub(crate) mod filters;
 pub(crate) mod first_speaker;
@@ -47,6 +48,10 @@ pub(crate) const EDGE_STREAMS_MAX: u32 = 100;
 /// For the control plane to say whether an address is a workload's, when it is called for the first time.
 const WORKLOAD_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// For the names of a service's endpoints to be answered for, when it is called for the first time. Longer: it is called at
+/// those that were.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The host in the snapshot, or from the control plane.
 ///
 /// # Errors
@@ -56,15 +61,44 @@ pub(crate) async fn fetch_entry(
     snapshot: &Snapshot,
     host: &Hostname,
 ) -> Result<Arc<HostEntry>, Reason> {
-    if let Some(entry) = snapshot.host(host.as_str()) {
-        worker.shared.lookup.touch(entry);
-        return Ok(Arc::clone(entry));
+    // What waits is rare and large: it is no part of each request's future.
+    match snapshot.host(host.as_str()) {
+        Some(entry) if !entry.is_awaited => {
+            worker.shared.lookup.touch(entry);
+            Ok(Arc::clone(entry))
+        }
+        _ => Box::pin(wait_for_entry(worker, host)).await,
     }
+}
+
+async fn wait_for_entry(worker: &Worker, host: &Hostname) -> Result<Arc<HostEntry>, Reason> {
     match worker.shared.lookup.host(host).await {
-        Ok(Found::Present(found)) => found.host(host.as_str()).cloned().ok_or(Reason::UnknownHost),
+        Ok(Found::Present(found)) => {
+            let entry = found.host(host.as_str()).cloned().ok_or(Reason::UnknownHost)?;
+            Ok(with_addresses(worker, entry).await)
+        }
         Ok(Found::Absent) => Err(Reason::UnknownHost),
         Err(unavailable) => Err(unavailable_reason(unavailable)),
     }
+}
+
+/// The entry once its names were answered for, which only the first to call it wait for.
+async fn with_addresses(worker: &Worker, entry: Arc<HostEntry>) -> Arc<HostEntry> {
+    if !entry.is_awaited {
+        return entry;
+    }
+    let mut latest = Arc::clone(&entry);
+    let waiting = async {
+        let mut changes = worker.shared.store.changes();
+        while let Some(now) = worker.shared.store.snapshot().host(entry.service.host.as_str()) {
+            latest = Arc::clone(now);
+            if !now.is_awaited || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = timeout(NAMES_TIMEOUT, waiting).await;
+    latest
 }
 
 fn unavailable_reason(unavailable: Unavailable) -> Reason {
@@ -86,20 +120,29 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
         return;
     };
     match classify_outbound(&worker, original).await {
-        Ok(None) => {
+        Ok(Called::LeftAlone) => {
             let downstream = Downstream::new(&worker, address, DownstreamSide::Passthrough, None, drain);
-            tcp::pass_through(downstream, stream, original).await;
+            tcp::pass_through(downstream, stream, &[original], None).await;
         }
-        Ok(Some((entry, port))) => serve_service(&worker, stream, address, &entry, port, drain).await,
+        Ok(Called::Outside) => egress::serve(&worker, stream, address, original, drain).await,
+        Ok(Called::Service(entry, port)) => {
+            serve_service(&worker, stream, address, &entry, port, drain).await;
+        }
         Err(reason) => worker.recorder.refused(address, reason),
     }
 }
 
-/// The service that a captured connection goes to; `None`: somewhere outside the mesh.
-async fn classify_outbound(
-    worker: &Worker,
-    original: SocketAddr,
-) -> Result<Option<(Arc<HostEntry>, u16)>, Reason> {
+/// What a captured connection goes to.
+enum Called {
+    /// A port of a service.
+    Service(Arc<HostEntry>, u16),
+    /// Somewhere that is nobody's business.
+    LeftAlone,
+    /// Somewhere outside the mesh.
+    Outside,
+}
+
+async fn classify_outbound(worker: &Worker, original: SocketAddr) -> Result<Called, Reason> {
     let snapshot = worker.snapshot();
     let judged = |snapshot: &Snapshot| {
         let by_address = |ip| snapshot.by_address(ip).cloned();
@@ -115,10 +158,17 @@ async fn classify_outbound(
     }
     match outbound {
         Outbound::Service { host, port } => {
-            Ok(Some((fetch_entry(worker, &worker.snapshot(), &host).await?, port)))
+            Ok(Called::Service(fetch_entry(worker, &worker.snapshot(), &host).await?, port))
         }
-        Outbound::Passthrough => Ok(called_workload(worker, original).await),
-        Outbound::LeftAlone => Ok(None),
+        Outbound::Passthrough => {
+            if let Some(host) = decide::egress::by_address(&snapshot.names, original) {
+                let entry = fetch_entry(worker, &snapshot, host).await?;
+                return Ok(Called::Service(entry, original.port()));
+            }
+            let workload = called_workload(worker, original).await;
+            Ok(workload.map_or(Called::Outside, |(entry, port)| Called::Service(entry, port)))
+        }
+        Outbound::LeftAlone => Ok(Called::LeftAlone),
         Outbound::Refuse(reason) => Err(reason),
         Outbound::Unknown(_) => Err(Reason::UnknownAddress),
     }

@@ -25,6 +25,7 @@ mod accept; // sockets in and out
 mod detect; // first bytes -> protocol
 mod mesh_tls; // TLS of the mesh
 mod edge_tls; // TLS with callers from outside
+mod names; // endpoints by name
 mod peer; // who is at the other end
 mod proven; // what it has proved since
 mod flow; // the stories of requests and connections

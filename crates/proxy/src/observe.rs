@@ -20,6 +20,6 @@ pub use inbound::{OpenPlaintext, WorkerInbound};
 pub use labels::Own;
 pub(crate) use metrics::MirrorOutcome;
 pub use metrics::Observe;
-pub use record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
+pub use record::{Direction, OutsideCluster, RequestProtocol, RequestRecord, Security, TcpRecord};
 pub use recorder::Recorder;
 pub(crate) use render::{application, outside_validity};

@@ -1,6 +1,7 @@
 //! What all threads of one proxy share: nothing here locks while a request is served. Built by `start`, held by
 //! every worker.
 
+use crate::dns::NameCache;
 use crate::listening::Listening;
 use crate::lookup::Lookup;
 use crate::observe::Observe;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub store: Arc<SnapshotStore>,
     /// Asks for what the configuration does not have.
     pub lookup: Lookup,
+    /// Addresses of names outside the mesh that applications say.
+    pub name_cache: NameCache,
     /// Certificates and trust; without an SVID in `leno gateway`.
     pub identity: Identity,
     /// What the other ends of connections have proved.

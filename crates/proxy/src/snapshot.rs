@@ -9,6 +9,7 @@ mod build;
 mod change;
 mod endpoint;
 mod ports;
+mod resolved;
 mod retries;
 mod store;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 pub use change::SnapshotChange;
 pub use endpoint::{Active, EndpointHealth, EndpointStates, HealthMemory};
 pub use ports::Ports;
+pub use resolved::ResolvedName;
 pub use retries::Retries;
 pub use store::SnapshotStore;
 
@@ -63,6 +65,7 @@ pub struct Snapshot {
     pub trust: Arc<[TrustBundle]>,
     hosts: QuickMap<Hostname, Arc<HostEntry>>,
     by_address: HashMap<Ipv4Addr, Hostname>,
+    resolved: Arc<resolved::Resolved>,
     absent_hosts: HashSet<Hostname>,
     absent_addresses: HashSet<Ipv4Addr>,
 }
@@ -115,6 +118,10 @@ pub struct HostEntry {
     pub traffic: Effective,
     /// What is remembered of each endpoint across snapshots; same order and length as `endpoints`.
     pub states: EndpointStates,
+    /// Of addresses of endpoints that have one of the other family beside them.
+    pub(crate) alternates: QuickMap<IpAddr, IpAddr>,
+    /// Some endpoint's name was not answered for yet.
+    pub(crate) is_awaited: bool,
     /// TLS to those that are not of the mesh; `None`: plaintext.
     pub(crate) tls: Option<Arc<HostTls>>,
     /// What it had lately of requests and retries, across snapshots.

@@ -32,7 +32,7 @@ use model::Reason;
 use model::service::{Endpoint, Protocol, Reach};
 use model::workload_host::is_workload_host;
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,25 +106,35 @@ impl Upstream {
     }
 }
 
-/// Where an application is spoken to without a proxy in between, and how.
+/// Where an application is spoken to without a proxy in between. Held by each request, so it is small.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// Where.
     pub(crate) address: ApplicationAddress,
-    /// `None`: in plaintext.
-    pub(crate) tls: Option<&'a Arc<BackendTlsClient>>,
+    /// The service that says how; `None`: in plaintext.
+    target: Option<&'a Target>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// `None`: in plaintext.
+    pub(crate) fn tls(self) -> Option<&'a Arc<BackendTlsClient>> {
+        self.target?.tls.as_ref()
+    }
+
+    /// An address of the other family, where it has a name that has both.
+    pub(crate) fn other(self) -> Option<IpAddr> {
+        self.target?.entry.alternates.get(&self.address.called.ip()).copied()
+    }
+
     /// What connections to it are pooled by.
     fn key(self) -> PlaceKey {
-        PlaceKey { address: self.address.called, tls: self.tls.map(|tls| tls.id) }
+        PlaceKey { address: self.address.called, tls: self.tls().map(|tls| tls.id) }
     }
 }
 
 impl<A: Into<ApplicationAddress>> From<A> for Place<'_> {
     fn from(address: A) -> Self {
-        Self { address: address.into(), tls: None }
+        Self { address: address.into(), target: None }
     }
 }
 
@@ -170,7 +180,7 @@ impl Target {
 
     /// The application at `endpoint`, spoken to without a proxy in between.
     fn place(&self, endpoint: &Endpoint) -> Place<'_> {
-        Place { address: self.address(endpoint).into(), tls: self.tls.as_ref() }
+        Place { address: self.address(endpoint).into(), target: Some(self) }
     }
 
     /// How the application is reached at `endpoint`: in plaintext where that takes nothing else.

@@ -7,6 +7,7 @@
 mod addresses;
 mod backend_tls;
 mod names;
+mod outside;
 mod ports;
 mod probe;
 pub mod resources;

@@ -1,6 +1,7 @@
 //! The names that the mesh answers for, and which zones of them it owns.
 
-use crate::units::WorldReader;
+use crate::units::host::CompiledHost;
+use crate::units::{WorldReader, claims};
 use model::Hostname;
 use model::names::Names;
 use std::collections::BTreeSet;
@@ -16,8 +17,9 @@ const MESH_SUFFIX: &str = "mesh.internal";
 /// The names that the mesh answers for.
 pub(crate) fn names(read: &WorldReader<'_>) -> Names {
     let units = read.outputs();
+    let described = units.entry_host.iter().filter(|(_, entry)| is_answered(entry)).map(|(host, _)| host);
     let global: BTreeSet<&Hostname> =
-        units.global_service.values().flat_map(|claims| &claims.hosts).collect();
+        units.global_service.values().flat_map(|claims| &claims.hosts).chain(described).collect();
     let mut owned: BTreeSet<Arc<str>> =
         units.mesh_settings.values().flat_map(|entry| entry.suffixes.iter().cloned()).collect();
     if global.iter().any(|host| host.is_within(MESH_SUFFIX)) {
@@ -42,7 +44,16 @@ pub(crate) fn names(read: &WorldReader<'_>) -> Names {
         non_terminals.extend(parent);
     }
     let non_terminals = non_terminals.into_iter().filter(|name| !global.contains(name)).collect();
-    Names { suffixes: owned, shared_suffixes, hosts, non_terminals }
+    let (addresses, claims) = claims(read);
+    Names { suffixes: owned, shared_suffixes, hosts, non_terminals, addresses, claims }
+}
+
+/// Whether the mesh answers for the name of a service that somebody described: with a mesh-only address, or with the ones
+/// that it has.
+fn is_answered(entry: &CompiledHost) -> bool {
+    let Some(external) = &entry.service.external else { return false };
+    let has_own = external.told_addresses().next().is_some();
+    has_own || entry.has_mesh_address()
 }
 
 /// The names above `host`, down from its parent up to `suffix`.

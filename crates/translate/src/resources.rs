@@ -50,8 +50,7 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
             }
         }
         Subscription::Address(address) => {
-            let owner =
-                world.inputs().addresses.host(*address).filter(|host| find_host(host, read).is_some());
+            let owner = world.inputs().addresses.host(*address).filter(|host| is_addressed(host, read));
             keys.extend(owner.map(|_| ResourceKey::Address(*address)));
         }
         Subscription::Inbound { namespace, group } => {
@@ -84,6 +83,11 @@ pub fn members(subscription: &Subscription, world: &World) -> Vec<ResourceKey> {
         }
     }
     keys.into_iter().collect()
+}
+
+/// Whether a mesh-only address stands for the host now.
+fn is_addressed(host: &Hostname, read: &WorldReader<'_>) -> bool {
+    find_host(host, read).is_some_and(|entry| entry.has_mesh_address())
 }
 
 /// A service, its slices and the policies that are attached to it.
@@ -132,8 +136,9 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             Resource::Service(workload_service(host, read)?)
         }
         ResourceKey::Service(host) => {
-            let service = find_host(host, read)?.service.clone();
-            Resource::Service(Service { address: read.address(host), ..service })
+            let entry = find_host(host, read)?;
+            let address = read.address(host).filter(|_| entry.has_mesh_address());
+            Resource::Service(Service { address, ..entry.service.clone() })
         }
         ResourceKey::Slice(host, index) => {
             let endpoints = match is_workload_host(host) {
@@ -150,8 +155,7 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             Resource::TrafficPolicy(attached.clone())
         }
         ResourceKey::Address(address) => {
-            let host =
-                world.inputs().addresses.host(*address).filter(|host| find_host(host, read).is_some())?;
+            let host = world.inputs().addresses.host(*address).filter(|host| is_addressed(host, read))?;
             Resource::Address(*address, host.clone())
         }
         ResourceKey::Inbound(namespace, group) => {

@@ -10,6 +10,8 @@ mod attached;
 mod authorization_policy;
 mod backend;
 mod backend_tls_policy;
+mod entry_claims;
+mod entry_host;
 mod gateway;
 mod gateway_tls;
 mod global_host;
@@ -25,15 +27,18 @@ mod local_cluster;
 mod peer_authentication;
 mod policy_review;
 mod service;
+mod service_entry;
 mod service_namespace;
 mod traffic_policy;
 mod unlowered;
+mod workload_entry;
 mod workload_group;
 mod workload_host;
 
 pub(crate) use attached::on_host;
 pub(crate) use authorization_policy::{on_gateway, on_group};
 pub(crate) use compile::Recompiled;
+pub(crate) use entry_claims::claims;
 pub(crate) use gateway::{edge_gateway, first_east_west, is_east_west, key_pairs};
 pub(crate) use http_route::subscription;
 pub(crate) use inbound::{exported_hosts, exports, inbound};
@@ -91,7 +96,7 @@ pub(crate) trait Unit {
 /// Under what units are found, other than by key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Topic {
-    /// Groups of a namespace with a label.
+    /// Groups and WorkloadEntries of a namespace with a label.
     Labelled(Arc<str>, Arc<str>, Arc<str>),
     /// PeerAuthentications of a namespace that select nothing, or this label before others.
     PeerAuthentications(Arc<str>, Option<(Arc<str>, Arc<str>)>),
@@ -101,6 +106,8 @@ pub(crate) enum Topic {
     OnService(Pair),
     /// GlobalServices that want a host.
     Claiming(Hostname),
+    /// ServiceEntries that want a host.
+    Entry(Hostname),
     /// HTTPRoutes with rules that a subscription carries.
     Under(Subscription),
     /// HTTPRoutes with rules that lead to a host.
@@ -233,6 +240,7 @@ macro_rules! units {
 units! {
     LocalCluster, local_cluster: local_cluster::LocalClusterUnit;
     WorkloadGroup, workload_group: workload_group::WorkloadGroupUnit;
+    WorkloadEntry, workload_entry: workload_entry::WorkloadEntryUnit;
     PeerAuthentication, peer_authentication: peer_authentication::PeerAuthenticationUnit;
     GroupMtls, group_mtls: group_mtls::GroupMtlsUnit;
     ServiceNamespace, service_namespace: service_namespace::ServiceNamespaceUnit;
@@ -243,6 +251,9 @@ units! {
     GlobalService, global_service: global_service::GlobalServiceUnit;
     GlobalHost, global_host: global_host::GlobalHostUnit;
     GlobalEndpoints, global_endpoints: global_host::GlobalEndpointsUnit;
+    ServiceEntry, service_entry: service_entry::ServiceEntryUnit;
+    EntryHost, entry_host: entry_host::EntryHostUnit;
+    EntryEndpoints, entry_endpoints: entry_host::EntryEndpointsUnit;
     VirtualClaims, virtual_claims: istio::claims::VirtualClaimsUnit;
     DestinationRule, destination_rule: istio::destination_rule::DestinationRuleUnit;
     Subset, subset: istio::subset::SubsetUnit;

@@ -4,6 +4,7 @@
 //! proxy never acts on half a policy. The error names the field.
 
 mod any;
+mod external;
 mod federation;
 mod l4_route;
 mod observed;
@@ -234,6 +235,8 @@ fn names_out(names: &Names) -> p::Names {
         hosts: names.hosts.iter().map(Hostname::to_string).collect(),
         shared_suffixes: strings(&names.shared_suffixes),
         non_terminals: names.non_terminals.iter().map(Hostname::to_string).collect(),
+        addresses: names.addresses.iter().map(external::address_claim_out).collect(),
+        claims: names.claims.iter().map(external::name_claim_out).collect(),
     }
 }
 
@@ -243,6 +246,8 @@ fn names_in(names: p::Names) -> Result<Names, DecodeError> {
         shared_suffixes: arcs(names.shared_suffixes),
         hosts: list("hosts", &names.hosts, |text| host("", text))?,
         non_terminals: list("non_terminals", &names.non_terminals, |text| host("", text))?,
+        addresses: list("addresses", &names.addresses, external::address_claim_in)?,
+        claims: list("claims", &names.claims, external::name_claim_in)?,
     })
 }
 

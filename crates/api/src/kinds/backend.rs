@@ -49,18 +49,15 @@ impl KindSpec for BackendSpec {
         for (index, address) in self.addresses.iter().enumerate() {
             let path = format!("spec.addresses[{index}]");
             let at = format!("{path}.host");
-            if address.ip().is_none() && syntax::is_host(&address.host, false) {
-                let what = format!("the host name `{}`", address.host);
-                report.unsupported(&at, &what, "write its IP addresses, each as an entry of `addresses`");
-            } else if address.ip().is_none() {
-                report.bad(
-                    &at,
-                    &format!("cannot be `{}`", address.host),
-                    "write an IP address, or localhost",
-                );
+            if address.ip().is_none() && !syntax::is_host(&address.host, false) {
+                let cause = format!("cannot be `{}`", address.host);
+                report.bad(&at, &cause, "write an IP address or a host name");
             }
             report.port(&format!("{path}.port"), address.port);
-            if !seen.insert((address.ip(), address.port)) {
+            if !seen.insert((
+                address.ip().map_or_else(|| address.host.clone(), |ip| ip.to_string()),
+                address.port,
+            )) {
                 report.bad(&path, "occurs twice", "remove one of the two");
             }
         }
@@ -83,7 +80,7 @@ pub enum BackendType {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendAddress {
-    /// An IP address, or `localhost`.
+    /// An IP address, or a host name, which proxies resolve.
     pub host: String,
     /// 1 to 65535.
     pub port: u16,
@@ -94,7 +91,7 @@ pub struct BackendAddress {
 
 impl BackendAddress {
     /// The address that the host stands for. `localhost` needs no name server (RFC 6761 section 6.3); other names
-    /// are not resolved yet.
+    /// are resolved by the proxies.
     pub fn ip(&self) -> Option<IpAddr> {
         match self.host.as_str() {
             "localhost" => Some(Ipv4Addr::LOCALHOST.into()),

@@ -25,6 +25,8 @@ pub struct MeshSettingsSpec {
     pub mtls: Option<MeshMtlsMode>,
     /// What happens to destinations that the mesh does not know; absent: `AllowAny`.
     pub outbound: Option<OutboundMode>,
+    /// What holds of destinations outside the mesh in any case.
+    pub egress: EgressSettings,
     /// Names that the mesh answers for.
     pub dns: DnsSettings,
     /// What is recorded.
@@ -64,12 +66,13 @@ impl KindSpec for MeshSettingsSpec {
             );
             report.unsupported("spec.mtls", "Permissive", fix);
         }
-        if self.outbound == Some(OutboundMode::RegistryOnly) {
-            report.unsupported(
-                "spec.outbound",
-                "RegistryOnly",
-                "write `AllowAny`; nothing refuses unknown destinations yet",
-            );
+        let allowed = self.egress.allowed_metadata.len();
+        report.at_most("spec.egress.allowedMetadata", allowed, ALLOWED_METADATA_MAX);
+        for (index, block) in self.egress.allowed_metadata.iter().enumerate() {
+            if Cidr::parse(block).is_none() {
+                let path = format!("spec.egress.allowedMetadata[{index}]");
+                report.bad(&path, &format!("cannot be `{block}`"), "write an IP address, or a block of them");
+            }
         }
         if self.telemetry.access_log.is_some() {
             let fix = "remove it; each proxy writes one if it was started with --access-log";
@@ -158,8 +161,20 @@ pub enum MeshMtlsMode {
 pub enum OutboundMode {
     /// Passed through.
     AllowAny,
-    /// Refused; not supported yet.
+    /// Refused, unless a ServiceEntry describes them.
     RegistryOnly,
+    /// Called at an address of the name that the application says in TLS or HTTP; refused where it says none.
+    AllowAnyDynamicDns,
+}
+
+const ALLOWED_METADATA_MAX: usize = 64;
+
+/// `egress`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EgressSettings {
+    /// Addresses of metadata services of clouds, as 169.254.169.254, that applications may call. Others may not be called.
+    pub allowed_metadata: Vec<String>,
 }
 
 /// `dns`.

@@ -1,6 +1,6 @@
 //! Leno `TrafficPolicy`: how the endpoints of what it is attached to are used.
 
-use super::{KindSpec, LENO_GROUP, ObjectKind};
+use super::{ISTIO_NETWORKING_GROUP, KindSpec, LENO_GROUP, ObjectKind};
 use crate::decode;
 use crate::fields::client_tls::{self, TlsOriginationSpec};
 use crate::fields::target_ref::PolicyTarget;
@@ -77,7 +77,12 @@ pub struct ConsistentHashSpec {
 }
 
 /// Group and kind of what it can be attached to.
-const TARGETS: [(&str, &str); 3] = [("", "Service"), (LENO_GROUP, "GlobalService"), (LENO_GROUP, "Backend")];
+const TARGETS: [(&str, &str); 4] = [
+    ("", "Service"),
+    (LENO_GROUP, "GlobalService"),
+    (LENO_GROUP, "Backend"),
+    (ISTIO_NETWORKING_GROUP, "ServiceEntry"),
+];
 const TARGETS_MAX: usize = 16;
 
 impl KindSpec for TrafficPolicySpec {

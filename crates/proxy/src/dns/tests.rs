@@ -69,6 +69,7 @@ async fn bench_before(
         shared_suffixes: vec!["svc.cluster.local".into()],
         hosts: Vec::new(),
         non_terminals: vec![host("shop.svc.cluster.local"), host("svc.cluster.local")],
+        ..Names::default()
     };
     let names = (ResourceKey::Names, Resource::Names(names));
     store.apply(SnapshotChange { upserts: vec![names], ..SnapshotChange::default() });

@@ -6,8 +6,9 @@ use crate::failure::Failure;
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
 use crate::flow::first_speaker::{FirstSpeaker, first_speaker};
-use crate::observe::{Direction, Security, TcpRecord};
+use crate::observe::{Direction, OutsideCluster, Security, TcpRecord};
 use crate::peer::Peer;
+use crate::snapshot::HostEntry;
 use crate::upstream::attempts::Begun;
 use crate::upstream::tunnel::OpenTunnel;
 use crate::upstream::{AttemptLog, Target};
@@ -20,6 +21,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Idle timeout of a relayed connection (Envoy's default).
@@ -33,6 +35,8 @@ pub(crate) struct TcpConnection {
     clock: Instant,
     /// The destination by name, where there is no entry.
     pub(crate) host: Option<Hostname>,
+    /// It goes to no service.
+    outside: Option<OutsideCluster>,
     /// Who is at the other side.
     pub(crate) peer: Option<Rc<Peer>>,
     /// What was tried to reach the other side.
@@ -53,6 +57,7 @@ impl TcpConnection {
             started: clock.wall(),
             clock: clock.now(),
             host: None,
+            outside: None,
             peer: if direction == Direction::Inbound { downstream.peer().cloned() } else { None },
             attempts: AttemptFacts::default(),
             denial: None,
@@ -102,6 +107,7 @@ impl TcpConnection {
         TcpRecord {
             direction: self.direction,
             host: self.host.as_ref().or(service.map(|service| &service.host)),
+            outside: self.outside,
             service,
             peer: self.peer.as_deref(),
             // The endpoint is at the peer's side, except where the peer is who calls.
@@ -207,12 +213,33 @@ pub(crate) async fn serve_unless_http<I: ChunkIo>(
     None
 }
 
-/// To an address outside the mesh, as it is.
-pub(crate) async fn pass_through(downstream: Rc<Downstream>, stream: impl ChunkIo, to: SocketAddr) {
-    let connection = TcpConnection::begin(&downstream, Direction::Outbound);
-    connection.attempts.began_at(to);
-    match downstream.worker.upstream.dial(to).await {
-        Ok(upstream) => connection.carry(stream, upstream, pending()).await,
-        Err(reason) => connection.refused(reason),
+/// To one of these addresses outside the mesh, as it is: the first that answers. `entry` is what described them.
+pub(crate) async fn pass_through(
+    downstream: Rc<Downstream>,
+    stream: impl ChunkIo,
+    to: &[SocketAddr],
+    entry: Option<&Arc<HostEntry>>,
+) {
+    let mut connection = TcpConnection::begin(&downstream, Direction::Outbound);
+    match entry {
+        Some(entry) => connection.attempts.set_service(entry),
+        None => connection.outside = Some(OutsideCluster::Passthrough),
     }
+    let mut last = Reason::NoEndpoint;
+    for address in to {
+        connection.attempts.began_at(*address);
+        match downstream.worker.upstream.dial(*address).await {
+            Ok(upstream) => return connection.carry(stream, upstream, pending()).await,
+            Err(reason) => last = reason,
+        }
+    }
+    connection.refused(last);
+}
+
+/// Tells of a connection to `to` that may not leave.
+pub(crate) fn hold_back(downstream: &Rc<Downstream>, to: SocketAddr, reason: Reason) {
+    let mut connection = TcpConnection::begin(downstream, Direction::Outbound);
+    connection.outside = Some(OutsideCluster::BlackHole);
+    connection.attempts.began_at(to);
+    connection.refused(reason);
 }

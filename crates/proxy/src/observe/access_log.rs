@@ -3,7 +3,7 @@
 //! Workers format and hand over; a thread writes (`daemon::lines`): traffic never waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
 
 use super::labels::{flags, request_flags};
-use super::record::{Direction, RequestRecord, TcpRecord};
+use super::record::{Direction, OutsideCluster, RequestRecord, TcpRecord};
 use crate::edge_tls::client_certificate::ClientValidity;
 use crate::edge_tls::facts::EdgeTls;
 use daemon::lines::{self, Finished, Lines, Sink};
@@ -124,7 +124,8 @@ impl AccessLog {
                 bytes_sent: record.bytes_sent,
                 downstream_remote_address: record.downstream.map(Shown),
                 upstream_host: record.upstream.map(Shown),
-                upstream_cluster: record.host.map(model::Hostname::as_str),
+                upstream_cluster: (record.outside.map(OutsideCluster::as_str))
+                    .or_else(|| record.host.map(model::Hostname::as_str)),
                 route_name: None,
                 request_id: None,
                 source_principal: source,

@@ -4,7 +4,7 @@
 //! lookup; `app` and `version` would. A certificate that was issued to no registration (a plane's) has only the
 //! service account for a name. What is not known is `unknown`, as in Istio.
 
-use super::record::{Direction, RequestProtocol, RequestRecord, Security, TcpRecord};
+use super::record::{Direction, OutsideCluster, RequestProtocol, RequestRecord, Security, TcpRecord};
 use model::service::Service;
 use model::workload_host::is_workload_host;
 use model::{Hostname, Reason, SpiffeId};
@@ -73,7 +73,7 @@ impl<'a> SeriesKey<'a> {
     pub(super) fn of_tcp(record: &TcpRecord<'a>) -> Self {
         Self {
             direction: record.direction,
-            host: service_host(record.host),
+            host: record.outside.map(OutsideCluster::as_str).or_else(|| service_host(record.host)),
             service: record.service.map(name_and_namespace),
             peer: record.peer.map(|peer| &peer.id),
             workload: record.peer.and_then(|peer| peer.workload.as_deref()),

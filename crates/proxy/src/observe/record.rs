@@ -104,6 +104,25 @@ pub struct RequestRecord<'a> {
     pub attempts: u32,
 }
 
+/// What became of a connection to an address that nobody described, in the words that Istio has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutsideCluster {
+    /// It was passed through.
+    Passthrough,
+    /// It was refused.
+    BlackHole,
+}
+
+impl OutsideCluster {
+    /// As it stands in metrics and in the access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passthrough => "PassthroughCluster",
+            Self::BlackHole => "BlackHoleCluster",
+        }
+    }
+}
+
 /// One opaque connection, when it has ended.
 #[derive(Clone, Debug)]
 pub struct TcpRecord<'a> {
@@ -111,6 +130,8 @@ pub struct TcpRecord<'a> {
     pub direction: Direction,
     /// The destination by name, as far as known.
     pub host: Option<&'a Hostname>,
+    /// It went to no service.
+    pub outside: Option<OutsideCluster>,
     /// The same with all that is known of it.
     pub service: Option<&'a Service>,
     /// Identity of the other side.

@@ -66,6 +66,7 @@ fn tcp<'a>() -> TcpRecord<'a> {
     TcpRecord {
         direction: Direction::Inbound,
         host: None,
+        outside: None,
         service: None,
         peer: None,
         peer_cluster: None,

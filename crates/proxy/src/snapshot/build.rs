@@ -9,7 +9,7 @@ mod held;
 use super::change::SnapshotChange;
 use super::endpoint::{EndpointStates, HealthMemory};
 use super::ports::Ports;
-use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot};
+use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot, resolved};
 use crate::backend_tls::HostTls;
 use crate::edge_tls::certificates::ListenerCertificates;
 use decide::hash::{Quick, QuickMap};
@@ -112,6 +112,7 @@ impl Builder {
             trust: Arc::from([]),
             hosts: QuickMap::default(),
             by_address: HashMap::new(),
+            resolved: Arc::default(),
             absent_hosts: HashSet::new(),
             absent_addresses: HashSet::new(),
         }
@@ -126,6 +127,7 @@ impl Builder {
         for (key, resource) in change.upserts {
             self.upsert(&mut next, key, resource, &mut touched);
         }
+        touched.hosts.extend(resolved::take(&mut next, change.resolved));
         for host in &touched.hosts {
             self.build_host(&mut next, host);
         }
@@ -171,6 +173,11 @@ impl Builder {
                     next.trust.iter().filter(|b| b.trust_domain != bundle.trust_domain).cloned().collect();
                 trust.push(bundle);
                 next.trust = trust.into();
+            }
+            Resource::Service(service) if !self.sees(&service) => {
+                // As if it did not exist.
+                self.remove(next, key, touched);
+                next.absent_hosts.insert(service.host);
             }
             Resource::Service(service) => {
                 let host = service.host.clone();
@@ -222,6 +229,10 @@ impl Builder {
             // Between planes only; a proxy has no use for it.
             Resource::Cluster(_) => {}
         }
+    }
+
+    fn sees(&self, service: &Service) -> bool {
+        service.external.as_ref().is_none_or(|external| external.is_visible_in(&self.me.namespace))
     }
 
     fn upsert_rule(&mut self, key: ResourceKey, rule: Arc<RouteRule>, touched: &mut Touched) {
@@ -346,10 +357,14 @@ impl Builder {
             return;
         };
         let is_rebuilt = parts.slices.values().any(|slice| matches!(slice, Slice::New(_)));
-        let endpoints = match &old {
-            Some(old) if !is_rebuilt && !parts.slices.is_empty() => old.endpoints.clone(),
+        let mut endpoints = match &old {
+            Some(old) if !is_rebuilt && !parts.slices.is_empty() => {
+                old.endpoints.iter().take(built(&parts.slices)).cloned().collect()
+            }
             _ => take_endpoints(&mut parts.slices),
         };
+        let named = resolved::endpoints(&service, &next.resolved, &self.me.place);
+        endpoints.extend(named.endpoints);
         let rules = Table::compile(parts.rules.values().cloned());
         let l4_rules = (!parts.l4_rules.is_empty())
             .then(|| Box::new(L4Table::compile(parts.l4_rules.values().cloned())));
@@ -385,6 +400,8 @@ impl Builder {
             endpoints,
             priorities,
             traffic,
+            alternates: named.alternates,
+            is_awaited: named.is_awaited,
             tls,
             states,
             retries,
@@ -451,9 +468,15 @@ fn copy(now: &Snapshot) -> Snapshot {
         trust: Arc::clone(&now.trust),
         hosts: now.hosts.clone(),
         by_address: now.by_address.clone(),
+        resolved: Arc::clone(&now.resolved),
         absent_hosts: now.absent_hosts.clone(),
         absent_addresses: now.absent_addresses.clone(),
     }
+}
+
+/// How many endpoints the slices of a built entry are.
+fn built(slices: &BTreeMap<u32, Slice>) -> usize {
+    slices.values().map(|slice| if let Slice::Built(count) = slice { *count } else { 0 }).sum()
 }
 
 /// Moves all slices into one list and remembers their lengths.

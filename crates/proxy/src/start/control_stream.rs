@@ -331,7 +331,7 @@ impl StreamClient {
             upserts: update.upserts,
             removed: update.removed,
             absent: update.absent,
-            forgotten: Vec::new(),
+            ..SnapshotChange::default()
         };
         let snapshot = self.parts.store.apply(change);
         let more = self.parts.on_demand.answer_waiters(&snapshot);

@@ -10,6 +10,7 @@ use super::{Seams, StartError, admin, name_server, rotate, workers};
 use crate::accept::Mark;
 use crate::admin::Admin;
 use crate::dns::{self, Captured};
+use crate::names::NameResolution;
 use crate::options::Options;
 use crate::probe::{Asker, ExecProbes};
 use crate::shared::Shared;
@@ -187,6 +188,13 @@ impl Bootstrap {
         tasks.spawn_local("certificate files", Arc::clone(shared.store.certificates()).watch());
         tasks.spawn_local("probes", Arc::clone(&shared.probing).run(asker(&shared)));
         admin::set_joined(&admin, &shared);
+        let resolution = NameResolution::new(
+            Arc::clone(&shared.store),
+            Arc::clone(shared.name_cache.forwarder()),
+            dns::has_route,
+            Pcg::new(dice.next_u64()),
+        );
+        tasks.spawn_local("names", resolution.run());
         name_server::start(&shared, &tasks, captured, nameservers, dns);
         let workers = workers::start(&shared, dice.next_u64()).await?;
         let outcome = tokio::select! {

@@ -2,6 +2,7 @@
 
 use super::reserved::Reserved;
 use super::{Seams, StartError};
+use crate::dns::{self, Forwarder, NameCache};
 use crate::listening::Listening;
 use crate::lookup::{Lookup, LookupQuery};
 use crate::observe::{AccessLog, Observe};
@@ -65,11 +66,13 @@ impl Unjoined {
         let listening = Listening::new(self.options.worker_count(), is_listening);
         let listening = if self.is_alone() { listening.outside_a_mesh() } else { listening };
         let Self { options, seams, observe, probing, identity, drain, .. } = self;
+        let forwarder = Arc::new(Forwarder::new(seams.nameservers));
         let shared = Shared {
             options,
             me,
             store,
             lookup,
+            name_cache: NameCache::new(forwarder, dns::has_route),
             identity,
             proven: Arc::default(),
             observe,

@@ -17,7 +17,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue};
 use model::{Hostname, Reason, SpiffeId};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +174,22 @@ impl Connector {
         dialed.map_err(|error| connect_reason(&error))
     }
 
+    /// TCP to an application; where it has an address of the other family too, to whichever answers first (RFC 8305).
+    ///
+    /// # Errors
+    /// As [`Connector::dial_proxy`].
+    pub(crate) async fn dial_either(
+        &self,
+        to: ApplicationAddress,
+        other: Option<IpAddr>,
+    ) -> Result<TcpStream, Reason> {
+        let Some(other) = other else { return self.dial_application(to).await };
+        let both = [to.called, SocketAddr::new(other, to.called.port())];
+        let connect = |address| dial(address, PeerKind::Anyone, self.mark, CONNECT_TIMEOUT);
+        let dialed = Box::pin(codec::dial::connect_first(&both, connect)).await;
+        dialed.map_err(|error| connect_reason(&error))
+    }
+
     /// TLS to an application, on a connection that was just made.
     ///
     /// # Errors
@@ -201,9 +217,10 @@ impl Connector {
     pub(crate) async fn open_plain(
         &self,
         to: ApplicationAddress,
+        other: Option<IpAddr>,
         tls: Option<&Arc<BackendTlsClient>>,
     ) -> Result<Rc<Http2Connection>, Reason> {
-        let tcp = self.dial_application(to).await?;
+        let tcp = self.dial_either(to, other).await?;
         let sender = match tls {
             None => self.drive(start(tcp, &ClientOptions::default()).await?),
             Some(tls) => {

@@ -59,25 +59,19 @@ impl Http1Pool {
         let place = to.key();
         match self.find_idle(place) {
             Some(sender) => Ok(Lease { pool: Rc::clone(self), place, sender, age: Age::Reused }),
-            None => self.open(to).await,
+            None => Box::pin(self.open(to)).await,
         }
     }
 
-    /// A new connection to an application, whatever is idle.
+    /// A new connection to an application, whatever is idle. Rare and large: it is no part of each request's future.
     ///
     /// # Errors
     /// As [`Http1Pool::lease`].
     pub(crate) async fn open(self: &Rc<Self>, to: Place<'_>) -> Result<Lease, Reason> {
-        let stream = self.connector.dial_application(to.address).await?;
-        let sender = match to.tls {
+        let stream = self.connector.dial_either(to.address, to.other()).await?;
+        let sender = match to.tls() {
             None => self.start(stream).await?,
-            // Once for each connection; every request that may need one would hold room for it.
-            Some(tls) => {
-                let starting = async {
-                    self.start(self.connector.begin_tls(stream, tls, TlsPayload::Http1).await?).await
-                };
-                Box::pin(starting).await?
-            }
+            Some(tls) => self.start(self.connector.begin_tls(stream, tls, TlsPayload::Http1).await?).await?,
         };
         Ok(Lease { pool: Rc::clone(self), place: to.key(), sender, age: Age::Fresh })
     }

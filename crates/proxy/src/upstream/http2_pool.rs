@@ -144,8 +144,9 @@ impl Http2Pool {
             return Ok(leased);
         }
         let open = || {
-            let (connector, tls) = (Rc::clone(&self.connector), to.tls.cloned());
-            async move { connector.open_plain(to.address, tls.as_ref()).await }
+            let (connector, tls) = (Rc::clone(&self.connector), to.tls().cloned());
+            let (address, other) = (to.address, to.other());
+            async move { connector.open_plain(address, other, tls.as_ref()).await }
         };
         Box::pin(self.wait_or_open(key, None, open)).await
     }

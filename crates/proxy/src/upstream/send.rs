@@ -121,7 +121,7 @@ impl Upstream {
             Err(SendError { kind: SendErrorKind::NotSent, request: Some(request), .. })
                 if lease.age == Age::Reused =>
             {
-                lease = self.http1.open(to).await?;
+                lease = Box::pin(self.http1.open(to)).await?;
                 lease.send(*request, interims).await
             }
             outcome => outcome,

@@ -54,8 +54,8 @@ impl Upstream {
 
     /// TCP, or TLS, to an application.
     async fn dial_place(&self, to: Place<'_>) -> Result<BoxChunkIo, Reason> {
-        let tcp = self.dial(to.address).await?;
-        match to.tls {
+        let tcp = self.connector.dial_either(to.address, to.other()).await?;
+        match to.tls() {
             None => Ok(Box::new(tcp)),
             Some(tls) => {
                 let beginning = Box::pin(self.connector.begin_tls(tcp, tls, TlsPayload::Opaque));

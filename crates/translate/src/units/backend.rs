@@ -1,15 +1,16 @@
-//! One `Backend`: plaintext to fixed addresses. Only routes lead to it: nobody looks it up by name.
+//! One `Backend`: fixed addresses, or names that proxies resolve. Only routes lead to it: nobody looks it up by name.
 
 use super::host::{CompiledHost, backend_host, endpoints_touch, entry_touches, slices};
 use super::{Unit, WorldReader};
+use crate::outside::{plain, plain_profile, resolvers};
 use crate::ports::protocol_of_name;
 use crate::slices::Slices;
 use crate::world::inputs::Pair;
-use api::kinds::backend::BackendSpec;
+use api::kinds::backend::{BackendAddress, BackendSpec};
 use api::{Object, Spec};
-use model::service::{Endpoint, EndpointProfile, EndpointState, Protocol, Reach, ServicePort};
-use model::{ObjectRef, Subscription};
-use std::net::SocketAddr;
+use model::external::{ExternalService, NamedEndpoint, Resolution};
+use model::service::{Protocol, ServicePort};
+use model::{Hostname, Locality, ObjectRef, Subscription};
 use std::sync::Arc;
 
 pub(crate) struct BackendUnit;
@@ -30,7 +31,9 @@ impl Unit for BackendUnit {
         let first = spec.addresses.first()?;
         let protocol = spec.protocol.as_deref().and_then(protocol_of_name).unwrap_or(Protocol::Http1);
         let port = ServicePort { port: first.port, target_port: first.port, protocol, name: "".into() };
-        CompiledHost::new(object, &backend_host(key)?, vec![port])
+        let mut entry = CompiledHost::new(object, &backend_host(key)?, vec![port])?;
+        entry.service.external = by_name(object, spec).map(Box::new);
+        Some(entry)
     }
 
     fn touches(
@@ -51,6 +54,22 @@ fn own<'w>((namespace, name): &Pair, read: &WorldReader<'w>) -> Option<(&'w Obje
     }
 }
 
+/// Endpoints that are called by name; `None`: there are none.
+fn by_name(object: &Object, spec: &BackendSpec) -> Option<ExternalService> {
+    let named = |address: &BackendAddress| {
+        let host = Hostname::parse(&address.host).filter(|_| address.ip().is_none())?;
+        Some(NamedEndpoint { host, port: address.port, weight: 1, locality: Locality::default() })
+    };
+    let names: Vec<NamedEndpoint> = spec.addresses.iter().filter_map(named).collect();
+    let (resolution, resolvers) = (Resolution::Dns, resolvers(object));
+    (!names.is_empty()).then(|| ExternalService {
+        resolution,
+        names,
+        resolvers,
+        ..ExternalService::default()
+    })
+}
+
 /// The addresses of a `Backend`.
 pub(crate) struct BackendEndpointsUnit;
 
@@ -66,26 +85,11 @@ impl Unit for BackendEndpointsUnit {
         let host = &read.backend(key)?.service.host;
         let (_, spec) = own(key, read)?;
         let place = read.local_cluster(&())?;
-        let profile = Arc::new(EndpointProfile {
-            reach: Reach::Plain,
-            cluster: place.cluster.clone(),
-            locality: place.locality.clone(),
-            identities: Vec::new(),
-            gateway_identity: None,
-            plaintext_ports: Vec::new(),
-        });
-        let endpoints = spec.addresses.iter().filter_map(|address| {
-            let ip = address.ip()?;
-            Some(Endpoint {
-                uid: format!("{host}/{}", SocketAddr::new(ip, address.port)).into(),
-                address: ip,
-                port: address.port,
-                weight: 1,
-                state: EndpointState::Ready,
-                profile: Arc::clone(&profile),
-            })
-        });
-        slices(endpoints)
+        let profile = plain_profile(None, place);
+        let endpoint = |address: &BackendAddress| {
+            Some(plain(host, address.ip()?, address.port, 1, Arc::clone(&profile)))
+        };
+        slices(spec.addresses.iter().filter_map(endpoint))
     }
 
     fn touches(

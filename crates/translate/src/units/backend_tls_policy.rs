@@ -2,7 +2,7 @@
 //! cannot be known, nothing is sent to them.
 
 use super::attached::{Attachment, attachment_touches, effective};
-use super::host::{backend_host, service_host};
+use super::host::{CompiledHost, backend_host, service_host};
 use super::missing::about_missing;
 use super::{Topic, Unit, WorldReader};
 use crate::world::inputs::Pair;
@@ -98,16 +98,25 @@ fn targeted(
     let found = match &*target.kind {
         "Service" => read.service(&pair).zip(service_host(&pair)),
         "Backend" => read.backend(&pair).zip(backend_host(&pair)),
+        "ServiceEntry" => {
+            let hosts = read.service_entry(&pair).into_iter().flat_map(|claims| &claims.hosts);
+            let entries = hosts.filter_map(|host| read.entry_host(host).zip(Some(host.clone())));
+            return entries.filter_map(|(entry, host)| at_section(entry, host, target)).collect();
+        }
         _ => None,
     };
-    let Some((entry, host)) = found else { return Vec::new() };
-    match &target.section_name {
-        None => vec![(host, None)],
-        Some(section) => {
-            let port = entry.service.ports.iter().find(|port| *port.name == **section);
-            port.map(|port| (host, Some(port.port))).into_iter().collect()
-        }
-    }
+    found.and_then(|(entry, host)| at_section(entry, host, target)).into_iter().collect()
+}
+
+/// The port that is meant alone; `None`: there is none of that name.
+fn at_section(
+    entry: &CompiledHost,
+    host: Hostname,
+    target: &BackendTlsTarget,
+) -> Option<(Hostname, Option<u16>)> {
+    let Some(section) = &target.section_name else { return Some((host, None)) };
+    let port = entry.service.ports.iter().find(|port| *port.name == **section)?;
+    Some((host, Some(port.port)))
 }
 
 fn tls(namespace: &Arc<str>, validation: &BackendTlsValidation, read: &WorldReader<'_>) -> BackendTls {

@@ -4,6 +4,7 @@ use super::{Topic, UnitKey, WorldReader};
 use crate::slices::Slices;
 use crate::world::inputs::Pair;
 use api::Object;
+use model::external::Resolution;
 use model::route::HostMatch;
 use model::service::{Endpoint, Service, ServicePort};
 use model::{Hostname, ObjectRef, Subscription};
@@ -31,15 +32,46 @@ impl CompiledHost {
             ports,
             global: false,
             failover_order: Vec::new(),
+            external: None,
         };
         (!service.ports.is_empty()).then(|| Self { service, groups: Vec::new(), exported: false })
     }
 
+    /// Whether a mesh-only address stands for it. None does where the application's own destination counts, or where the
+    /// service has addresses of its own.
+    pub(crate) fn has_mesh_address(&self) -> bool {
+        self.service.external.as_ref().is_none_or(|external| {
+            external.resolution != Resolution::None
+                && external.addresses.is_empty()
+                && wildcard(&self.service.host).is_none()
+        })
+    }
+
     /// The object that it comes from, unless that is a `Backend`.
     pub(super) fn owner(&self) -> ObjectRef {
-        let kind = if self.service.global { "GlobalService" } else { "Service" };
+        let kind = match (self.service.global, &self.service.external) {
+            (true, _) => "GlobalService",
+            (false, Some(_)) => "ServiceEntry",
+            (false, None) => "Service",
+        };
         ObjectRef::new(kind, &self.service.namespace, &self.service.name)
     }
+}
+
+/// What stands before the rest of a wildcard in the name of its service: no host name has it.
+const WILDCARD: &str = "_wildcard.";
+
+/// The service of a host, or of a wildcard as `*.example.com`.
+pub(crate) fn described_host(text: &str) -> Option<Hostname> {
+    match text.strip_prefix("*.") {
+        Some(below) => Hostname::parse(&format!("{WILDCARD}{below}")),
+        None => Hostname::parse(text),
+    }
+}
+
+/// What lies below the wildcard that a host stands for; `None`: for none.
+pub(crate) fn wildcard(host: &Hostname) -> Option<&str> {
+    host.as_str().strip_prefix(WILDCARD)
 }
 
 const SERVICE_SUFFIX: &str = ".svc.cluster.local";
@@ -81,28 +113,32 @@ fn owner(host: &Hostname, suffix: &str) -> Option<Pair> {
 /// The entry of a host.
 pub(crate) fn find_host<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w CompiledHost> {
     if let Some(pair) = owner(host, SERVICE_SUFFIX) {
-        return read.service(&pair);
+        return read.service(&pair).or_else(|| read.entry_host(host));
     }
     if is_subset(host) {
         return read.subset(host);
     }
     match owner(host, BACKEND_SUFFIX) {
         Some(pair) => read.backend(&pair),
-        None => read.global_host(host),
+        None => read.global_host(host).or_else(|| read.entry_host(host)),
     }
 }
 
 /// The endpoints of a host, if it has any.
 pub(crate) fn find_slices<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w Slices> {
     if let Some(pair) = owner(host, SERVICE_SUFFIX) {
-        return read.service_endpoints(&pair);
+        return match read.service(&pair) {
+            Some(_) => read.service_endpoints(&pair),
+            None => read.entry_endpoints(host),
+        };
     }
     if is_subset(host) {
         return read.subset_endpoints(host);
     }
     match owner(host, BACKEND_SUFFIX) {
         Some(pair) => read.backend_endpoints(&pair),
-        None => read.global_endpoints(host),
+        None if read.global_host(host).is_some() => read.global_endpoints(host),
+        None => read.entry_endpoints(host),
     }
 }
 

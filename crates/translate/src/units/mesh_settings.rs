@@ -2,12 +2,14 @@
 
 use super::{Unit, WorldReader};
 use api::kinds::mesh_settings::{
-    EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting, upgrade_types,
+    EscapedSlashesSetting, MeshSettingsSpec, NormalizationSetting, OutboundMode, upgrade_types,
 };
 use api::{Object, Spec, duration};
 use model::address::MeshPrefix;
 use model::authz::Cidr;
-use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
+use model::settings::{
+    Egress, EgressMode, EscapedSlashesAction, HttpConnections, Normalization, PathNormalization,
+};
 use model::{Code, Finding, MeshSettings, ObjectRef, Subscription};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +119,14 @@ fn settings(spec: &MeshSettingsSpec) -> MeshSettings {
             ),
         },
         ipv6_prefix: spec.dns.ipv6_prefix.as_deref().and_then(MeshPrefix::parse).unwrap_or_default(),
+        egress: Egress {
+            mode: match spec.outbound {
+                None | Some(OutboundMode::AllowAny) => EgressMode::AllowAny,
+                Some(OutboundMode::RegistryOnly) => EgressMode::RegistryOnly,
+                Some(OutboundMode::AllowAnyDynamicDns) => EgressMode::AllowAnyDynamicDns,
+            },
+            allowed_metadata: spec.egress.allowed_metadata.iter().filter_map(|b| Cidr::parse(b)).collect(),
+        },
     }
 }
 

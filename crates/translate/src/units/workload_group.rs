@@ -83,7 +83,7 @@ impl Unit for WorkloadGroupUnit {
     }
 }
 
-fn labelled(namespace: &Arc<str>, key: &str, value: &str) -> Topic {
+pub(super) fn labelled(namespace: &Arc<str>, key: &str, value: &str) -> Topic {
     Topic::Labelled(namespace.clone(), key.into(), value.into())
 }
 

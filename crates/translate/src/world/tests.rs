@@ -7,6 +7,7 @@ mod backend_tls;
 mod conflicts;
 mod istio;
 mod gateway_tls;
+mod external;
 mod mtls;
 mod policies;
 mod ports;

@@ -33,7 +33,7 @@ pub struct Duration {
     #[prost(uint32, tag = "2")]
     pub nanos: u32,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Names {
     #[prost(string, repeated, tag = "1")]
     pub suffixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -43,6 +43,28 @@ pub struct Names {
     pub shared_suffixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "4")]
     pub non_terminals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "60")]
+    pub addresses: ::prost::alloc::vec::Vec<AddressClaim>,
+    #[prost(message, repeated, tag = "61")]
+    pub claims: ::prost::alloc::vec::Vec<NameClaim>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddressClaim {
+    #[prost(message, optional, tag = "1")]
+    pub block: ::core::option::Option<Cidr>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NameClaim {
+    #[prost(message, optional, tag = "1")]
+    pub name: ::core::option::Option<HostMatch>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PathNormalization {
@@ -82,6 +104,16 @@ pub struct MeshSettings {
     /// The 16 bytes of its first address; empty: the default.
     #[prost(bytes = "bytes", tag = "3")]
     pub ipv6_prefix: ::prost::bytes::Bytes,
+    /// Absent: the default.
+    #[prost(message, optional, tag = "60")]
+    pub egress: ::core::option::Option<Egress>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Egress {
+    #[prost(enumeration = "EgressMode", tag = "1")]
+    pub mode: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub allowed_metadata: ::prost::alloc::vec::Vec<Cidr>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Address {
@@ -117,6 +149,43 @@ pub struct Service {
     pub global: bool,
     #[prost(string, repeated, tag = "7")]
     pub failover_order: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A proxy that does not know it yet refuses the service.
+    #[prost(message, optional, tag = "60")]
+    pub external: ::core::option::Option<ExternalService>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamedEndpoint {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    #[prost(uint32, tag = "3")]
+    pub weight: u32,
+    #[prost(string, tag = "4")]
+    pub region: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub zone: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SocketAddress {
+    /// 4 or 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub ip: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExternalService {
+    #[prost(enumeration = "Resolution", tag = "1")]
+    pub resolution: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<NamedEndpoint>,
+    #[prost(message, repeated, tag = "3")]
+    pub resolvers: ::prost::alloc::vec::Vec<SocketAddress>,
+    #[prost(message, repeated, tag = "4")]
+    pub addresses: ::prost::alloc::vec::Vec<Cidr>,
+    #[prost(string, repeated, tag = "5")]
+    pub visible_in: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What endpoints have in common. Numbers named *_index point into EndpointSlice.texts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -788,6 +857,38 @@ impl EscapedSlashesAction {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum EgressMode {
+    Unspecified = 0,
+    AllowAny = 1,
+    RegistryOnly = 2,
+    AllowAnyDynamicDns = 3,
+}
+impl EgressMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EGRESS_MODE_UNSPECIFIED",
+            Self::AllowAny => "EGRESS_MODE_ALLOW_ANY",
+            Self::RegistryOnly => "EGRESS_MODE_REGISTRY_ONLY",
+            Self::AllowAnyDynamicDns => "EGRESS_MODE_ALLOW_ANY_DYNAMIC_DNS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EGRESS_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "EGRESS_MODE_ALLOW_ANY" => Some(Self::AllowAny),
+            "EGRESS_MODE_REGISTRY_ONLY" => Some(Self::RegistryOnly),
+            "EGRESS_MODE_ALLOW_ANY_DYNAMIC_DNS" => Some(Self::AllowAnyDynamicDns),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Protocol {
     Unspecified = 0,
     Http1 = 1,
@@ -817,6 +918,44 @@ impl Protocol {
             "PROTOCOL_HTTP2" => Some(Self::Http2),
             "PROTOCOL_TCP" => Some(Self::Tcp),
             "PROTOCOL_UNDECLARED" => Some(Self::Undeclared),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Resolution {
+    Unspecified = 0,
+    Static = 1,
+    Dns = 2,
+    DnsRoundRobin = 3,
+    None = 4,
+    DynamicDns = 5,
+}
+impl Resolution {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOLUTION_UNSPECIFIED",
+            Self::Static => "RESOLUTION_STATIC",
+            Self::Dns => "RESOLUTION_DNS",
+            Self::DnsRoundRobin => "RESOLUTION_DNS_ROUND_ROBIN",
+            Self::None => "RESOLUTION_NONE",
+            Self::DynamicDns => "RESOLUTION_DYNAMIC_DNS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOLUTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOLUTION_STATIC" => Some(Self::Static),
+            "RESOLUTION_DNS" => Some(Self::Dns),
+            "RESOLUTION_DNS_ROUND_ROBIN" => Some(Self::DnsRoundRobin),
+            "RESOLUTION_NONE" => Some(Self::None),
+            "RESOLUTION_DYNAMIC_DNS" => Some(Self::DynamicDns),
             _ => None,
         }
     }

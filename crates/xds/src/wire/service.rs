@@ -1,5 +1,6 @@
 //! Services, ports, inbound sides, exports.
 
+use super::external::{external_in, external_out};
 use super::probe::{probe_in, probe_out};
 use super::{DecodeError, arcs, bad, host, list, pairs_in, pairs_out, small, strings, within};
 use crate::proto::leno::mesh::v1 as p;
@@ -20,6 +21,7 @@ pub(crate) fn service_out(service: &Service) -> p::Service {
         ports: service.ports.iter().map(port_out).collect(),
         global: service.global,
         failover_order: strings(&service.failover_order),
+        external: service.external.as_deref().map(external_out),
     }
 }
 
@@ -32,6 +34,10 @@ pub(crate) fn service_in(service: p::Service) -> Result<Service, DecodeError> {
         ports: list("ports", &service.ports, port_in)?,
         global: service.global,
         failover_order: arcs(service.failover_order),
+        external: match service.external {
+            Some(external) => Some(Box::new(within("external", external_in(external))?)),
+            None => None,
+        },
     })
 }
 

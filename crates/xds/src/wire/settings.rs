@@ -6,7 +6,9 @@ use crate::proto::leno::mesh::v1 as p;
 use bytes::Bytes;
 use model::MeshSettings;
 use model::address::MeshPrefix;
-use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
+use model::settings::{
+    Egress, EgressMode, EscapedSlashesAction, HttpConnections, Normalization, PathNormalization,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub(crate) fn settings_out(settings: &MeshSettings) -> p::MeshSettings {
             MeshPrefix::DEFAULT => Bytes::new(),
             set => Bytes::copy_from_slice(&set.first().octets()),
         },
+        // Proxies that do not know it need it only where something else than the default holds.
+        egress: (settings.egress != Egress::default()).then(|| egress_out(&settings.egress)),
     }
 }
 
@@ -37,7 +41,33 @@ pub(crate) fn settings_in(settings: p::MeshSettings) -> Result<MeshSettings, Dec
         path: within("path", path_in(path))?,
         http: within("http", http_in(http))?,
         ipv6_prefix: prefix_in(&settings.ipv6_prefix)?,
+        egress: match &settings.egress {
+            Some(egress) => within("egress", egress_in(egress))?,
+            None => Egress::default(),
+        },
     })
+}
+
+fn egress_out(egress: &Egress) -> p::Egress {
+    let mode = match egress.mode {
+        EgressMode::AllowAny => p::EgressMode::AllowAny,
+        EgressMode::RegistryOnly => p::EgressMode::RegistryOnly,
+        EgressMode::AllowAnyDynamicDns => p::EgressMode::AllowAnyDynamicDns,
+    };
+    let allowed_metadata = egress.allowed_metadata.iter().map(cidr_out).collect();
+    p::Egress { mode: mode.into(), allowed_metadata }
+}
+
+fn egress_in(egress: &p::Egress) -> Result<Egress, DecodeError> {
+    let mode = match p::EgressMode::try_from(egress.mode) {
+        Ok(p::EgressMode::AllowAny) => EgressMode::AllowAny,
+        Ok(p::EgressMode::RegistryOnly) => EgressMode::RegistryOnly,
+        Ok(p::EgressMode::AllowAnyDynamicDns) => EgressMode::AllowAnyDynamicDns,
+        Ok(p::EgressMode::Unspecified) | Err(_) => {
+            return Err(bad("mode", format!("unknown value {}", egress.mode)));
+        }
+    };
+    Ok(Egress { mode, allowed_metadata: list("allowed_metadata", &egress.allowed_metadata, cidr_in)? })
 }
 
 fn prefix_in(bytes: &Bytes) -> Result<MeshPrefix, DecodeError> {

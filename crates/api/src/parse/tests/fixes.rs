@@ -46,7 +46,8 @@ const FAULTS: &str = r#"
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p}, spec: {selector: {matchLabels: {a: b}}, portLevelMtls: {8080: {mode: DISABEL}}}}
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p}, spec: {mtls: {mode: strict}}}
 {apiVersion: networking.istio.io/v1, kind: WorkloadGroup, metadata: {name: w}, spec: {metadata: {labels: {app: a}, annotations: {a: b}}, probe: {}, template: {serviceAccount: a, locality: a/b/c, weight: 0, network: n}}}
-{apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {mtls: Permissive, outbound: RegistryOnly, telemetry: {accessLog: true}}}
+{apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {mtls: Permissive}}
+{apiVersion: leno.dev/v1alpha1, kind: MeshSettings, metadata: {name: default}, spec: {telemetry: {accessLog: true}}}
 {apiVersion: leno.dev/v1alpha1, kind: Cluster, metadata: {name: west}, spec: {type: Kubernetes}}
 {apiVersion: leno.dev/v1alpha1, kind: Backend, metadata: {name: b}, spec: {type: Static, addresses: [{host: db.example.com, port: 80}]}}
 {apiVersion: leno.dev/v1alpha1, kind: Backend, metadata: {name: b}, spec: {type: Static, adresses: [{host: 10.0.0.1, port: 80}], addresses: [{host: 10.0.0.1, port: 80}]}}

@@ -1,6 +1,7 @@
 //! Proxies, applications and callers for the stories.
 
 use crate::accept::{Mark, PeerKind, dial, listen};
+use crate::dns::{Forwarder, NameCache};
 use crate::flow::inbound::plaintext;
 use crate::flow::{self, inbound};
 use crate::listening::Listening;
@@ -83,6 +84,12 @@ impl Write for Sink {
 
 impl daemon::lines::Sink for Sink {}
 
+/// What a proxy takes from outside itself.
+struct Surroundings {
+    clock: Arc<dyn Clock>,
+    name_servers: Vec<SocketAddr>,
+}
+
 /// A proxy with one worker and no listeners yet.
 pub(super) struct Proxy {
     pub(super) worker: Rc<Worker>,
@@ -118,8 +125,31 @@ impl Proxy {
         Self::by_clock(Arc::new(System), options, filters, ip, cluster, identity, resources)
     }
 
+    /// A gateway or sidecar that asks this name server for names outside the mesh.
+    pub(super) fn asking(name_server: SocketAddr, resources: Vec<(ResourceKey, Resource)>) -> Self {
+        let surroundings = Surroundings { clock: Arc::new(System), name_servers: vec![name_server] };
+        let options = Options { no_capture: true, ..Options::default() };
+        let identity = Identity::new(Vec::new());
+        Self::amid(surroundings, options, Chains::default(), fresh_ip(), "west", identity, resources)
+    }
+
     pub(super) fn by_clock(
         clock: Arc<dyn Clock>,
+        options: Options,
+        filters: Chains,
+        ip: IpAddr,
+        cluster: &str,
+        identity: Identity,
+        resources: Vec<(ResourceKey, Resource)>,
+    ) -> Self {
+        // Nobody answers there.
+        let name_servers = vec![SocketAddr::from(([127, 0, 0, 1], 1))];
+        let surroundings = Surroundings { clock, name_servers };
+        Self::amid(surroundings, options, filters, ip, cluster, identity, resources)
+    }
+
+    fn amid(
+        Surroundings { clock, name_servers }: Surroundings,
         options: Options,
         filters: Chains,
         ip: IpAddr,
@@ -143,6 +173,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             options,
             lookup: Lookup::new(Arc::clone(&store)).0,
+            name_cache: NameCache::new(Arc::new(Forwarder::new(name_servers)), |_| true),
             me,
             store,
             observe: Observe::new(Arc::clone(&clock), Some(access_log)),
@@ -304,7 +335,11 @@ impl Application {
         ip: IpAddr,
         answer: impl Fn(Request<Body>) -> Response<Body> + Clone + 'static,
     ) -> Self {
-        let listener = listen(SocketAddr::new(ip, 0)).unwrap();
+        Self::start_at(SocketAddr::new(ip, 0), answer)
+    }
+
+    fn start_at(at: SocketAddr, answer: impl Fn(Request<Body>) -> Response<Body> + Clone + 'static) -> Self {
+        let listener = listen(at).unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Rc::new(Cell::new(0));
         let counter = Rc::clone(&connections);
@@ -328,7 +363,12 @@ impl Application {
 
     /// Says its name, and what it was asked in a header.
     pub(super) fn named(ip: IpAddr, name: &'static str) -> Self {
-        Self::start(ip, move |request| {
+        Self::named_at(SocketAddr::new(ip, 0), name)
+    }
+
+    /// The same at a port.
+    pub(super) fn named_at(at: SocketAddr, name: &'static str) -> Self {
+        Self::start_at(at, move |request| {
             let asked = format!("{} {}", request.method(), request.uri());
             let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
             Response::builder()
@@ -372,6 +412,7 @@ pub(super) fn service(protocol: Protocol) -> (ResourceKey, Resource) {
         ports: vec![ServicePort { port: 80, target_port: 8080, protocol, name: "".into() }],
         global: true,
         failover_order: Vec::new(),
+        external: None,
     };
     (ResourceKey::Service(host(SERVICE)), Resource::Service(service))
 }

@@ -224,6 +224,10 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         Reason::ConnectFailed => (MESH, "a_refused_stream_is_sent_elsewhere_whatever_the_method"),
         Reason::NotExported => (MESH, "what_is_not_exported_is_refused"),
         Reason::TlsFailed => (MESH, "an_impostor_behind_the_gateway_is_not_believed"),
+        Reason::MetadataBlocked | Reason::EgressDenied => (
+            "crates/proxy/src/flow/tests/egress.rs",
+            "what_may_leave_is_what_is_described_and_proved_by_name",
+        ),
         Reason::BackendTlsUnusable => (
             "crates/proxy/src/flow/tests/backend_tls.rs",
             "nothing_is_sent_where_the_tls_that_is_asked_for_cannot_be_used",

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 18;
+const DOCUMENTS: u8 = 20;
 const SORTS: u8 = DOCUMENTS + 5;
 const WORKLOADS: u8 = DOCUMENTS;
 const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
@@ -211,6 +211,8 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         14 => istio::destination_rule(slot, content),
         15 => istio::beside(slot, content),
         16 => outside::backend_tls(slot, content),
+        17 => outside::entry(slot, content),
+        18 => outside::secret(slot, content),
         _ => beside(slot, content),
     }
 }
@@ -278,7 +280,8 @@ type Contents = BTreeMap<Subscription, Vec<(ResourceKey, Resource)>>;
 fn contents(world: &World) -> Contents {
     let hosts = ["s0.a", "s1.a", "s2.b"].map(|name| format!("{name}.svc.cluster.local")).into_iter();
     let hosts = hosts.chain(
-        ["x.mesh.internal", "y.mesh.internal", "z.example.com", "b0.a.backend.leno"].map(String::from),
+        ["x.mesh.internal", "y.mesh.internal", "z.example.com", "e.example.net", "b0.a.backend.leno"]
+            .map(String::from),
     );
     let hosts = hosts.chain(istio::SUBSETS.map(String::from));
     let mut subscriptions = vec![Subscription::Mesh, Subscription::Exports, Subscription::Clusters];

@@ -608,6 +608,7 @@ fn settings_go_to_every_proxy_once_they_differ_from_the_default() {
             upgrade_idle_timeout: Duration::from_secs(7200),
         },
         ipv6_prefix: model::address::MeshPrefix::parse("fd12:3456:789a::/48").unwrap(),
+        egress: model::settings::Egress::default(),
     };
     assert_eq!(get("settings", &world), Resource::Settings(expected));
     let touched = world.apply(WorldChange::ObjectGone(ObjectRef::new("MeshSettings", "", "default")));

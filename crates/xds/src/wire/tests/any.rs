@@ -1,5 +1,7 @@
 //! Random resources of every kind.
 
+mod external;
+
 use model::address::MeshPrefix;
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::backend_tls::{Authorities, BackendTls, CertificateFiles, SubjectAltName, TlsOrigination};
@@ -82,8 +84,10 @@ fn port() -> impl Strategy<Value = ServicePort> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    (host(), text(), text(), of(any::<Ipv4Addr>()), vec(port(), 0..3), any::<bool>(), vec(text(), 0..3))
-        .prop_map(|(host, namespace, name, address, ports, global, failover_order)| Service {
+    let address = of(any::<Ipv4Addr>());
+    let beside = (any::<bool>(), vec(text(), 0..3), of(external::service()));
+    (host(), text(), text(), address, vec(port(), 0..3), beside).prop_map(
+        |(host, namespace, name, address, ports, (global, failover_order, external))| Service {
             host,
             namespace,
             name,
@@ -91,7 +95,9 @@ fn service() -> impl Strategy<Value = Service> {
             ports,
             global,
             failover_order,
-        })
+            external: external.map(Box::new),
+        },
+    )
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
@@ -382,7 +388,12 @@ fn settings() -> impl Strategy<Value = MeshSettings> {
         octets[1..6].copy_from_slice(&id);
         MeshPrefix::of(octets.into()).unwrap()
     });
-    (path, http, ipv6_prefix).prop_map(|(path, http, ipv6_prefix)| MeshSettings { path, http, ipv6_prefix })
+    (path, http, ipv6_prefix, external::egress()).prop_map(|(path, http, ipv6_prefix, egress)| MeshSettings {
+        path,
+        http,
+        ipv6_prefix,
+        egress,
+    })
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -625,14 +636,16 @@ fn attached() -> impl Strategy<Value = AttachedPolicy> {
 }
 
 pub(crate) fn resource() -> impl Strategy<Value = Resource> {
-    let names = (vec(text(), 0..3), vec(text(), 0..3), vec(host(), 0..3), vec(host(), 0..3)).prop_map(
-        |(suffixes, shared_suffixes, hosts, non_terminals)| Names {
+    let claims = (vec(external::address_claim(), 0..3), vec(external::name_claim(), 0..3));
+    let names = (vec(text(), 0..3), vec(text(), 0..3), vec(host(), 0..3), vec(host(), 0..3), claims)
+        .prop_map(|(suffixes, shared_suffixes, hosts, non_terminals, (addresses, claims))| Names {
             suffixes,
             shared_suffixes,
             hosts,
             non_terminals,
-        },
-    );
+            addresses,
+            claims,
+        });
     let trust = vec(vec(any::<u8>(), 0..20), 0..3)
         .prop_map(|roots| TrustBundle { trust_domain: TrustDomain::parse("a.b").unwrap(), roots });
     prop_oneof![

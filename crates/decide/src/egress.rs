@@ -1,0 +1,90 @@
+//! What an application may call outside the mesh, and which described service it means where it called some address: by
+//! that address, or by the name that it says in TLS or HTTP.
+
+use crate::listener::host_rank;
+use model::external::NameClaim;
+use model::names::Names;
+use model::settings::Egress;
+use model::{Hostname, Reason};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Where clouds tell a host its own secrets: AWS, Google, Azure, Oracle and others; AWS for containers; Alibaba.
+const METADATA_V4: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(169, 254, 170, 23),
+    Ipv4Addr::new(100, 100, 100, 200),
+];
+/// AWS, and AWS for containers; Google.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+/// Whether an address is that of a cloud's metadata service.
+pub fn is_metadata(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => METADATA_V6.contains(&v6),
+    }
+}
+
+/// Whether an address outside the mesh may be called, whatever else is said.
+///
+/// # Errors
+/// [`Reason::MetadataBlocked`].
+pub fn may_call(ip: IpAddr, egress: &Egress) -> Result<(), Reason> {
+    let ip = ip.to_canonical();
+    match is_metadata(ip) && !egress.allowed_metadata.iter().any(|block| block.contains(ip)) {
+        true => Err(Reason::MetadataBlocked),
+        false => Ok(()),
+    }
+}
+
+/// Whether an address may be the answer for a name that an application chose: one of the world outside. With others a
+/// name server that the name's owner runs would lead the proxy to what only the proxy's host reaches (DNS rebinding).
+pub fn is_of_the_world(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            // 100.64.0.0/10 is shared within a provider (RFC 6598), 0.0.0.0/8 means this host.
+            let is_shared = first == 100 && (64..128).contains(&second);
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast())
+                && !(is_shared || first == 0 || first >= 240)
+        }
+        IpAddr::V6(v6) => {
+            let first = v6.segments()[0];
+            // fc00::/7, fe80::/10, ff00::/8, and 64:ff9b::/96 which leads to IPv4.
+            !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast())
+                && first & 0xfe00 != 0xfc00
+                && first & 0xffc0 != 0xfe80
+                && v6.segments()[..6] != [0x64, 0xff9b, 0, 0, 0, 0]
+        }
+    }
+}
+
+/// The described service that an address means.
+pub fn by_address(names: &Names, called: SocketAddr) -> Option<&Hostname> {
+    let ip = called.ip().to_canonical();
+    let claims = names.addresses.iter();
+    let mut claims = claims.filter(|claim| claim.block.contains(ip) && claim.ports.contains(&called.port()));
+    claims.next().map(|claim| &claim.host)
+}
+
+/// Whether some described service may be meant at a port by the name that a client says.
+pub fn is_named_at(names: &Names, port: u16) -> bool {
+    names.claims.iter().any(|claim| claim.ports.contains(&port))
+}
+
+/// The described service that a name means at a port.
+pub fn by_name<'n>(names: &'n Names, name: &str, port: u16) -> Option<&'n NameClaim> {
+    // The order of the claims is that of how exact they are.
+    names
+        .claims
+        .iter()
+        .find(|claim| claim.ports.contains(&port) && host_rank(Some(&claim.name), name).is_some())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use super::*;
+use model::authz::Cidr;
+use model::external::AddressClaim;
+use model::route::HostMatch;
+
+fn host(text: &str) -> Hostname {
+    Hostname::parse(text).unwrap()
+}
+
+#[test]
+fn metadata_services_are_closed_unless_they_are_named() {
+    let check = |ip: &str, allowed: &[&str], expected: Result<(), Reason>| {
+        let allowed_metadata = allowed.iter().map(|block| Cidr::parse(block).unwrap()).collect();
+        let egress = Egress { allowed_metadata, ..Egress::default() };
+        assert_eq!(may_call(ip.parse().unwrap(), &egress), expected, "{ip} {allowed:?}");
+    };
+    for ip in
+        ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200", "fd20:ce::254"]
+    {
+        check(ip, &[], Err(Reason::MetadataBlocked));
+    }
+    check("169.254.169.254", &["169.254.169.254"], Ok(()));
+    check("169.254.170.2", &["169.254.169.254"], Err(Reason::MetadataBlocked));
+    check("fd00:ec2::254", &["fd00:ec2::/32"], Ok(()));
+    check("192.0.2.1", &[], Ok(()));
+    check("169.254.1.1", &[], Ok(()));
+}
+
+#[test]
+fn a_name_leads_to_the_world_alone() {
+    let check = |ip: &str, expected: bool| assert_eq!(is_of_the_world(ip.parse().unwrap()), expected, "{ip}");
+    for ip in ["93.184.216.34", "2606:2800::1", "100.63.0.1", "172.32.0.1", "100.128.0.1"] {
+        check(ip, true);
+    }
+    for ip in [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+    ] {
+        check(ip, false);
+    }
+}
+
+#[test]
+fn addresses_and_names_mean_a_service_at_its_ports() {
+    let names = Names {
+        addresses: vec![AddressClaim {
+            block: Cidr::parse("192.0.2.0/24").unwrap(),
+            ports: vec![443],
+            host: host("by-address.example"),
+        }],
+        claims: vec![
+            NameClaim {
+                name: HostMatch::Exact(host("a.example.com")),
+                ports: vec![80],
+                host: host("a.example.com"),
+            },
+            NameClaim {
+                name: HostMatch::Suffix(host("example.com")),
+                ports: vec![443],
+                host: host("_wildcard.example.com"),
+            },
+        ],
+        ..Names::default()
+    };
+    let at = |text: &str| by_address(&names, text.parse().unwrap()).map(Hostname::as_str);
+    assert_eq!(at("192.0.2.7:443"), Some("by-address.example"));
+    assert_eq!(at("[::ffff:192.0.2.7]:443"), Some("by-address.example"));
+    assert_eq!((at("192.0.2.7:80"), at("192.0.3.7:443")), (None, None));
+    let named = |name: &str, port| by_name(&names, name, port).map(|claim| claim.host.as_str());
+    assert_eq!(named("a.example.com", 80), Some("a.example.com"));
+    assert_eq!(named("a.example.com", 443), Some("_wildcard.example.com"));
+    assert_eq!(named("b.a.example.com", 443), Some("_wildcard.example.com"));
+    for (name, port) in
+        [("example.com", 443), ("aexample.com", 443), ("b.example.com", 80), ("a.example.com.evil", 443)]
+    {
+        assert_eq!(named(name, port), None, "{name}");
+    }
+    assert!(is_named_at(&names, 443) && !is_named_at(&names, 8443));
+}

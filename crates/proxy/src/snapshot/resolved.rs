@@ -1,0 +1,127 @@
+//! Endpoints by name, as they become endpoints by address: what is known of names, and what an entry makes of it.
+
+use super::{HostEntry, Snapshot};
+use decide::hash::QuickMap;
+use model::Hostname;
+use model::external::{NamedEndpoint, Resolution};
+use model::service::{Endpoint, EndpointProfile, EndpointState, Reach, Service};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// A name, and who is asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ResolvedName {
+    /// The name.
+    pub host: Hostname,
+    /// Name servers; empty: those of this proxy's host.
+    pub resolvers: Vec<SocketAddr>,
+}
+
+/// What is known of all names. One that is not here was not answered for yet.
+pub(super) type Resolved = HashMap<ResolvedName, Arc<[IpAddr]>>;
+
+/// What a service's names come to.
+#[derive(Debug, Default)]
+pub(super) struct NamedEndpoints {
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Of addresses that have one of the other family beside them.
+    pub(super) alternates: QuickMap<IpAddr, IpAddr>,
+    /// Some name was not answered for yet.
+    pub(super) is_awaited: bool,
+}
+
+/// The names that a service has.
+pub(super) fn names(service: &Service) -> impl Iterator<Item = (&NamedEndpoint, ResolvedName)> {
+    let external = service.external.iter();
+    external.flat_map(|external| {
+        external.names.iter().map(|named| {
+            (named, ResolvedName { host: named.host.clone(), resolvers: external.resolvers.clone() })
+        })
+    })
+}
+
+/// Takes addresses of names; the hosts that have these names are to be built anew.
+pub(super) fn take(next: &mut Snapshot, answers: Vec<(ResolvedName, Vec<IpAddr>)>) -> Vec<Hostname> {
+    if answers.is_empty() {
+        return Vec::new();
+    }
+    let has_one = |entry: &&Arc<HostEntry>| {
+        names(&entry.service).any(|(_, name)| answers.iter().any(|(answered, _)| *answered == name))
+    };
+    let concerned = next.hosts.values().filter(has_one).map(|entry| entry.service.host.clone()).collect();
+    let mut resolved = (*next.resolved).clone();
+    resolved.extend(answers.into_iter().map(|(name, addresses)| (name, addresses.into())));
+    let wanted = next.wanted_names();
+    resolved.retain(|name, _| wanted.contains(name));
+    next.resolved = Arc::new(resolved);
+    concerned
+}
+
+/// The endpoints that a service's names are now, in a proxy of this cluster.
+pub(super) fn endpoints(
+    service: &Service,
+    resolved: &Resolved,
+    me: &decide::balance::ProxyLocality,
+) -> NamedEndpoints {
+    let mut made = NamedEndpoints::default();
+    let is_one = service.external.as_ref().is_some_and(|e| e.resolution == Resolution::DnsRoundRobin);
+    for (named, name) in names(service) {
+        let Some(addresses) = resolved.get(&name) else {
+            made.is_awaited = true;
+            continue;
+        };
+        let locality = match named.locality.region.is_empty() {
+            true => me.locality.clone(),
+            false => named.locality.clone(),
+        };
+        let profile = Arc::new(EndpointProfile {
+            reach: Reach::Plain,
+            cluster: me.cluster.clone(),
+            locality,
+            identities: Vec::new(),
+            gateway_identity: None,
+            plaintext_ports: Vec::new(),
+        });
+        let pairs = pair(addresses);
+        for (address, other) in pairs.into_iter().take(if is_one { 1 } else { usize::MAX }) {
+            made.alternates.extend(other.map(|other| (address, other)));
+            made.endpoints.push(Endpoint {
+                uid: format!("{}/{}/{}", service.host, named.host, SocketAddr::new(address, named.port))
+                    .into(),
+                profile: Arc::clone(&profile),
+                address,
+                port: named.port,
+                weight: named.weight.max(1),
+                state: EndpointState::Ready,
+            });
+        }
+    }
+    made
+}
+
+/// Addresses of IPv6 each with one of IPv4 that is tried soon after it (RFC 8305); what is left over of either stands alone.
+fn pair(addresses: &[IpAddr]) -> Vec<(IpAddr, Option<IpAddr>)> {
+    let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = addresses.iter().partition(|ip| ip.is_ipv6());
+    let mut second = v4.iter().copied();
+    let mut pairs: Vec<_> = v6.iter().map(|first| (*first, second.next())).collect();
+    pairs.extend(second.map(|alone| (alone, None)));
+    pairs
+}
+
+impl Snapshot {
+    /// All names that endpoints have.
+    pub(crate) fn wanted_names(&self) -> HashSet<ResolvedName> {
+        self.hosts().flat_map(|entry| names(&entry.service)).map(|(_, name)| name).collect()
+    }
+
+    /// Whether it was answered for.
+    pub(crate) fn is_resolved(&self, name: &ResolvedName) -> bool {
+        self.resolved.contains_key(name)
+    }
+
+    /// The addresses of a name, as far as they are known.
+    pub(crate) fn addresses_of(&self, name: &ResolvedName) -> &[IpAddr] {
+        self.resolved.get(name).map_or(&[], |addresses| addresses)
+    }
+}

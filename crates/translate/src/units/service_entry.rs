@@ -1,0 +1,102 @@
+//! One `ServiceEntry`: which hosts it wants. What a host is then is said by `entry_host`.
+
+use super::global_service::winner;
+use super::host::{described_host, wildcard};
+use super::{Topic, Unit, UnitKey, WorldReader};
+use crate::world::inputs::Pair;
+use api::kinds::service_entry::ServiceEntrySpec;
+use api::{Object, Spec};
+use model::{Code, Finding, Hostname, ObjectRef, Subscription};
+
+/// What a `ServiceEntry` wants.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EntryClaims {
+    /// When it was created: the eldest gets a host.
+    created: u64,
+    pub(crate) hosts: Vec<Hostname>,
+}
+
+pub(crate) struct ServiceEntryUnit;
+
+impl Unit for ServiceEntryUnit {
+    type Key = Pair;
+    type Output = EntryClaims;
+
+    fn keys(object: &Object) -> Vec<Pair> {
+        match &object.spec {
+            Spec::ServiceEntry(_) => vec![(object.meta.namespace.clone(), object.meta.name.clone())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<EntryClaims> {
+        let (object, spec) = service_entry(key, read)?;
+        Some(EntryClaims { created: object.meta.created, hosts: entry_hosts(spec) })
+    }
+
+    fn topics(_key: &Pair, claims: &EntryClaims) -> Vec<Topic> {
+        claims.hosts.iter().cloned().map(Topic::Entry).collect()
+    }
+
+    /// A name exists as soon as somebody wants it.
+    fn touches(
+        _key: &Pair,
+        _old: Option<&EntryClaims>,
+        _new: Option<&EntryClaims>,
+        _read: &WorldReader<'_>,
+    ) -> Vec<Subscription> {
+        vec![Subscription::Mesh]
+    }
+
+    fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
+        let Some((object, spec)) = service_entry(key, read) else { return Vec::new() };
+        let mut findings = Vec::new();
+        for host in entry_hosts(spec) {
+            let other = match (winner(&host, read), entry_winner(&host, read)) {
+                (Some((namespace, name)), _) => Some(ObjectRef::new("GlobalService", namespace, name)),
+                (None, Some(winner)) if winner != key => {
+                    Some(ObjectRef::new("ServiceEntry", &winner.0, &winner.1))
+                }
+                _ => None,
+            };
+            if let Some(other) = other {
+                let cause = format!("host {} already belongs to {other}", shown(&host));
+                let fix = "use another host, or put the ports of both into one";
+                findings.push(Finding::new(Code::HostConflict, &object.at(spec.line), cause, fix));
+            }
+        }
+        findings
+    }
+}
+
+/// The object, for a unit that it makes.
+pub(super) fn service_entry<'w>(
+    (namespace, name): &Pair,
+    read: &WorldReader<'w>,
+) -> Option<(&'w Object, &'w ServiceEntrySpec)> {
+    let object = read.own_object(&ObjectRef::new("ServiceEntry", namespace, name))?;
+    match &object.spec {
+        Spec::ServiceEntry(spec) => Some((object, spec)),
+        _ => None,
+    }
+}
+
+/// The hosts of its services, one for each of `hosts`.
+pub(super) fn entry_hosts(spec: &ServiceEntrySpec) -> Vec<Hostname> {
+    spec.hosts.iter().filter_map(|host| described_host(host)).collect()
+}
+
+/// As somebody wrote it.
+fn shown(host: &Hostname) -> String {
+    wildcard(host).map_or_else(|| host.to_string(), |below| format!("*.{below}"))
+}
+
+/// The `ServiceEntry` that has a host: the eldest, then the first by namespace and name.
+pub(super) fn entry_winner<'w>(host: &Hostname, read: &WorldReader<'w>) -> Option<&'w Pair> {
+    let claiming = read.members(Topic::Entry(host.clone())).into_iter();
+    let pairs = claiming.filter_map(|member| match member {
+        UnitKey::ServiceEntry(pair) => Some(pair),
+        _ => None,
+    });
+    pairs.min_by_key(|pair| (read.service_entry(pair).map(|claims| claims.created), *pair))
+}
