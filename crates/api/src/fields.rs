@@ -1,7 +1,10 @@
 //! Fields that several kinds have.
 
+pub mod backend_ref;
 pub mod connection_pool;
 pub mod client_tls;
+pub mod l4_rules;
+pub mod parent_ref;
 pub mod pattern;
 pub mod port;
 pub mod selector;

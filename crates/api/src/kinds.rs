@@ -18,9 +18,11 @@ pub mod namespace;
 pub mod peer_authentication;
 pub mod proxy_config;
 pub mod secret;
+pub mod reference_grant;
 pub mod service;
 pub mod service_entry;
 pub mod sidecar;
+pub mod tcp_route;
 pub mod traffic_policy;
 pub mod virtual_service;
 pub mod workload_entry;
@@ -75,6 +77,8 @@ kinds! {
     Service(service::ServiceSpec),
     Gateway(gateway::GatewaySpec),
     HttpRoute(http_route::HttpRouteSpec),
+    TcpRoute(tcp_route::TcpRouteSpec),
+    ReferenceGrant(reference_grant::ReferenceGrantSpec),
     WorkloadGroup(workload_group::WorkloadGroupSpec),
     AuthorizationPolicy(authorization_policy::AuthorizationPolicySpec),
     PeerAuthentication(peer_authentication::PeerAuthenticationSpec),
@@ -121,10 +125,8 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
     (GATEWAY_GROUP, "TLSRoute", "nothing replaces it: routes by server name are not read yet"),
-    (GATEWAY_GROUP, "TCPRoute", "leave it out: TCP goes to the Service of the port, without a route"),
     (GATEWAY_GROUP, "UDPRoute", "leave it out: the mesh carries TCP only"),
     (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
-    (GATEWAY_GROUP, "ReferenceGrant", "keep a route and its backends in one namespace"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];
 

@@ -31,17 +31,6 @@ pub struct ConnectionView<'a> {
     pub source: Option<IpAddr>,
 }
 
-/// Where a connection goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct L4Route<'t> {
-    /// By this rule.
-    pub rule: &'t Arc<L4Rule>,
-    /// To this service,
-    pub host: &'t Hostname,
-    /// and this port of it.
-    pub port: u16,
-}
-
 /// The rules of one parent (a service or a gateway's listener), compiled.
 #[derive(Clone, Debug, Default)]
 pub struct L4Table {
@@ -94,20 +83,6 @@ impl L4Table {
         table.by_suffix = by_suffix.into_iter().map(|(name, filed)| (name, sorted(filed))).collect();
         table.any_name = sorted(any_name);
         Self { rules, ..table }
-    }
-
-    /// The rule for a connection and, by weight, its backend.
-    ///
-    /// # Errors
-    /// [`Reason::NoRoute`] when no rule takes it; [`Reason::NoBackend`] when the rule leads nowhere, or the share of a
-    /// reference that could not be resolved was hit.
-    pub fn choose(
-        &self,
-        connection: &ConnectionView<'_>,
-        dice: &mut dyn Dice,
-    ) -> Result<L4Route<'_>, Reason> {
-        let rule = self.find(connection).ok_or(Reason::NoRoute)?;
-        backend(rule, dice)
     }
 
     /// The rule for a connection. Rules of a service count when their parent names its port or 0; rules of a gateway on
@@ -173,12 +148,14 @@ impl L4Table {
     }
 }
 
-/// The backend of a rule, by weight.
-fn backend<'t>(rule: &'t Arc<L4Rule>, dice: &mut dyn Dice) -> Result<L4Route<'t>, Reason> {
+/// Where a connection goes by this rule: a service and its port, by weight.
+///
+/// # Errors
+/// [`Reason::NoBackend`] when the rule leads nowhere, or the share of a reference that could not be resolved was hit.
+pub fn choose_backend<'r>(rule: &'r L4Rule, dice: &mut dyn Dice) -> Result<(&'r Hostname, u16), Reason> {
     let picked = split::pick(&rule.backends, dice).and_then(|index| rule.backends.get(index));
     let backend = picked.ok_or(Reason::NoBackend)?;
-    let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
-    Ok(L4Route { rule, host, port: backend.port })
+    Ok((backend.host.as_ref().ok_or(Reason::NoBackend)?, backend.port))
 }
 
 /// Once for each block of addresses.

@@ -9,6 +9,7 @@
 pub mod attach;
 pub mod authz;
 pub mod balance;
+pub mod consumer;
 pub mod dice;
 pub mod egress;
 pub mod explain;

@@ -203,6 +203,12 @@ async fn serve_service(
     let downstream = Downstream::new(worker, address, side, None, drain);
     let served = match target.protocol {
         Protocol::Tcp => return tcp::serve(downstream, stream, &target).await,
+        // Who writes rules for connections, and none for requests, has declared it.
+        Protocol::Undeclared
+            if entry.l4_rules_at(port).is_some() && !entry.rules.at(port).has_rules(port) =>
+        {
+            return tcp::serve(downstream, stream, &target).await;
+        }
         Protocol::Http1 | Protocol::Http2 => detect(stream, FIRST_BYTES_TIMEOUT).await.ok(),
         Protocol::Undeclared => tcp::serve_unless_http(&downstream, stream, &target).await,
     };
@@ -220,7 +226,7 @@ async fn serve_service(
 /// A connection from outside to a gateway's listener.
 pub(crate) async fn gateway(
     worker: Rc<Worker>,
-    stream: impl Io,
+    stream: impl ChunkIo,
     address: SocketAddr,
     at: SocketAddr,
     drain: Drain,
@@ -236,6 +242,10 @@ pub(crate) async fn gateway(
     }
     drop(snapshot);
     let downstream = Downstream::new(&worker, address, DownstreamSide::edge(at, address), None, drain);
+    let is_opaque = worker.snapshot().gateway.as_ref().is_some_and(|gateway| gateway.tcp_rules(at).is_some());
+    if is_opaque {
+        return tcp::at_gateway(downstream, stream, at).await;
+    }
     if let Ok((detected, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
         serve_edge(&downstream, detected, stream).await;
     }

@@ -26,10 +26,11 @@ use crate::backend_tls::HostTls;
 use crate::edge_tls::listener::{ListenerId, TlsListener};
 use decide::attach::Effective;
 use decide::balance::{Priorities, ProxyLocality};
+use decide::consumer::ServiceRules;
 use decide::hash::QuickMap;
 use decide::l4_route::L4Table;
 use decide::route::Table;
-use model::listener::{Exports, Gateway, GatewayListener, Inbound};
+use model::listener::{Exports, Gateway, GatewayListener, Inbound, ListenerProtocol};
 use model::names::Names;
 use model::service::{Endpoint, Service};
 use model::trust::TrustBundle;
@@ -107,9 +108,9 @@ pub struct HostEntry {
     /// The service.
     pub service: Service,
     /// Rules whose parent is this service.
-    pub rules: Table,
+    pub rules: ServiceRules<Table>,
     /// The same for connections; `None`: there are none.
-    pub l4_rules: Option<Box<L4Table>>,
+    pub l4_rules: Option<Box<ServiceRules<L4Table>>>,
     /// All endpoints, concatenated over slices in order of their index.
     pub endpoints: Vec<Endpoint>,
     /// The Ready ones by priority, as indexes into `endpoints`.
@@ -130,6 +131,13 @@ pub struct HostEntry {
     pub(crate) turns: Arc<AtomicU64>,
     /// When it was last used, for `Lookup::touch`.
     pub(crate) used: Arc<LastUse>,
+}
+
+impl HostEntry {
+    /// The rules for connections to this port of it; `None`: they go to the service itself.
+    pub fn l4_rules_at(&self, port: u16) -> Option<&L4Table> {
+        self.l4_rules.as_ref().map(|rules| rules.at(port)).filter(|table| table.has_rules(port))
+    }
 }
 
 /// The minute in which something was last used, as the control thread counts them.
@@ -208,6 +216,23 @@ impl GatewayEntry {
         let found =
             named.find(|(_, (_, (namespace, name)))| *namespace == id.namespace && *name == id.gateway);
         found.map(|(index, _)| index)
+    }
+
+    /// The listener for opaque bytes there.
+    fn tcp_listener(&self, at: SocketAddr) -> Option<usize> {
+        let is_there =
+            |known: &GatewayListener| known.protocol == ListenerProtocol::Tcp && known.place() == at;
+        self.gateway.listeners.iter().position(is_there)
+    }
+
+    /// The rules of the listener for opaque bytes there; `None`: what comes in there is something else.
+    pub fn tcp_rules(&self, at: SocketAddr) -> Option<&L4Table> {
+        self.l4_rules.get(self.tcp_listener(at)?)
+    }
+
+    /// The policies on it.
+    pub fn tcp_policies(&self, at: SocketAddr) -> &[Arc<Policy>] {
+        self.tcp_listener(at).and_then(|index| self.policies.get(index)).map_or(&[], |policies| policies)
     }
 
     /// Each listener with its rules and policies.

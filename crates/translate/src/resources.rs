@@ -3,8 +3,9 @@
 use crate::names::names;
 use crate::units::host::{find_host, find_slices};
 use crate::units::{
-    Topic, UnitKey, WorldReader, edge_gateway, exported_hosts, exports, inbound, is_east_west, key_pairs,
-    on_gateway, on_group, on_host, settings_in_force, subscription, workload_endpoints, workload_service,
+    Topic, WorldReader, edge_gateway, exported_hosts, exports, find_l4_rule, inbound, is_east_west,
+    key_pairs, on_gateway, on_group, on_host, rules_of, settings_in_force, subscription, workload_endpoints,
+    workload_service,
 };
 use crate::world::World;
 use model::listener_tls::KeyPair;
@@ -103,13 +104,11 @@ fn host_members(host: &Hostname, read: &WorldReader<'_>, keys: &mut BTreeSet<Res
 /// The rules of a parent, and the services that they lead to (rules of these are not followed).
 fn rule_members(parent: &Subscription, read: &WorldReader<'_>, keys: &mut BTreeSet<ResourceKey>) {
     for route in read.members(Topic::Under(parent.clone())) {
-        let UnitKey::HttpRoute(route) = route else { continue };
-        let rules = read.http_route(route).into_iter().flat_map(|route| &route.rules);
-        for rule in rules.filter(|rule| subscription(&rule.parent) == *parent) {
+        for rule in rules_of(route, read).iter().filter(|rule| subscription(rule.parent) == *parent) {
             for host in rule.backends.iter().filter_map(|backend| backend.host.as_ref()) {
                 host_members(host, read, keys);
             }
-            keys.insert(ResourceKey::of_rule(rule));
+            keys.insert(rule.key);
         }
     }
 }
@@ -148,8 +147,9 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
         ResourceKey::Rule { .. } => Resource::Rule(Arc::clone(find_rule(key, read)?)),
-        // No kind of route that has them is read yet.
-        ResourceKey::L4Rule { .. } => return None,
+        ResourceKey::L4Rule { parent, route, index } => {
+            Resource::L4Rule(Arc::clone(find_l4_rule(parent, route, *index, read)?))
+        }
         ResourceKey::TrafficPolicy { host, .. } => {
             let (_, attached) = on_host(host, read).into_iter().find(|(known, _)| known == key)?;
             Resource::TrafficPolicy(attached.clone())

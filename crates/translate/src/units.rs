@@ -9,6 +9,7 @@ mod read;
 mod attached;
 mod authorization_policy;
 mod backend;
+mod backend_ref;
 mod backend_tls_policy;
 mod entry_claims;
 mod entry_host;
@@ -21,14 +22,19 @@ pub(crate) mod host;
 mod http_route;
 pub(crate) mod inbound;
 mod istio;
+mod l4_route;
+mod local_cluster;
 mod mesh_settings;
 mod missing;
-mod local_cluster;
+mod parent;
 mod peer_authentication;
 mod policy_review;
+mod reference_grant;
+mod rules;
 mod service;
 mod service_entry;
 mod service_namespace;
+mod tcp_route;
 mod traffic_policy;
 mod unlowered;
 mod workload_entry;
@@ -40,10 +46,10 @@ pub(crate) use authorization_policy::{on_gateway, on_group};
 pub(crate) use compile::Recompiled;
 pub(crate) use entry_claims::claims;
 pub(crate) use gateway::{edge_gateway, first_east_west, is_east_west, key_pairs};
-pub(crate) use http_route::subscription;
 pub(crate) use inbound::{exported_hosts, exports, inbound};
 pub(crate) use mesh_settings::settings_in_force;
 pub(crate) use read::WorldReader;
+pub(crate) use rules::{find_l4_rule, rules_of, subscription};
 pub use workload_group::CompiledGroup;
 pub(crate) use workload_group::identity;
 pub(crate) use workload_host::{workload_endpoints, workload_service};
@@ -108,9 +114,9 @@ pub(crate) enum Topic {
     Claiming(Hostname),
     /// ServiceEntries that want a host.
     Entry(Hostname),
-    /// HTTPRoutes with rules that a subscription carries.
+    /// Routes with rules that a subscription carries.
     Under(Subscription),
-    /// HTTPRoutes with rules that lead to a host.
+    /// Routes with rules that lead to a host.
     LeadingTo(Hostname),
     /// Policies that are attached to a host.
     AttachedTo(Hostname),
@@ -261,6 +267,7 @@ units! {
     TrafficPolicy, traffic_policy: traffic_policy::TrafficPolicyUnit;
     BackendTlsPolicy, backend_tls_policy: backend_tls_policy::BackendTlsPolicyUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
+    TcpRoute, tcp_route: tcp_route::TcpRouteUnit;
     Gateway, gateway: gateway::GatewayUnit;
     AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;
     PolicyReview, policy_review: policy_review::PolicyReviewUnit;

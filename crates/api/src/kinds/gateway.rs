@@ -1,4 +1,4 @@
-//! Gateway API `Gateway` (v1, v1beta1). HTTP and HTTPS listeners work; what does not yet gives a finding.
+//! Gateway API `Gateway` (v1, v1beta1). HTTP, HTTPS and TCP listeners work; what does not yet gives a finding.
 
 pub mod tls;
 
@@ -21,6 +21,9 @@ pub const CLASS: &str = "leno";
 pub const EAST_WEST_CLASS: &str = "leno-east-west";
 /// Annotation: the address that all listeners bind, instead of all.
 pub const BIND_ADDRESS: &str = "leno.dev/bind-address";
+
+/// Kinds of routes that listeners may name in `allowedRoutes.kinds`.
+const ROUTE_KINDS: &[&str] = &["HTTPRoute", "TCPRoute"];
 
 /// `Gateway` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -99,10 +102,7 @@ impl KindSpec for GatewaySpec {
         if let Some(tls) = &self.tls {
             tls.check(report);
         }
-        if !east_west {
-            tls::check_ports(&self.listeners, report);
-        }
-        let (mut names, mut places) = (HashSet::new(), HashSet::new());
+        let mut names = HashSet::new();
         for (index, listener) in self.listeners.iter().enumerate() {
             let at = format!("spec.listeners[{index}]");
             if !names.insert(listener.name.as_str()) {
@@ -112,12 +112,9 @@ impl KindSpec for GatewaySpec {
                     "use another name",
                 );
             }
-            if !places.insert((listener.port, listener.hostname.as_deref())) {
-                report.bad(
-                    &at,
-                    "has the port and hostname of another listener",
-                    "use another port or hostname",
-                );
+            let mut before = self.listeners.iter().take(index);
+            if let Some(why) = before.find_map(|other| listener.conflict(other)) {
+                report.bad(&at, why, "use another port or hostname");
             }
             if east_west {
                 no_effect_between_networks(listener, &at, report);
@@ -140,7 +137,7 @@ pub struct Listener {
     pub hostname: Option<String>,
     /// 1 to 65535.
     pub port: u16,
-    /// `HTTP` or `HTTPS`; others are not supported yet.
+    /// `HTTP`, `HTTPS` or `TCP`; others are not supported yet.
     pub protocol: String,
     /// Of protocols HTTPS and TLS.
     #[serde(default)]
@@ -151,6 +148,23 @@ pub struct Listener {
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl Listener {
+    /// Why it cannot stand beside another one; `None`: it can. Listeners of a port are told apart by hostname, if what
+    /// they speak says one; TCP and UDP are ports of their own.
+    pub fn conflict(&self, other: &Self) -> Option<&'static str> {
+        let is_udp = |listener: &Self| listener.protocol == "UDP";
+        let (a, b) = (&*self.protocol, &*other.protocol);
+        if self.port != other.port || is_udp(self) != is_udp(other) {
+            return None;
+        }
+        if a != b && !matches!((a, b), ("HTTPS", "TLS") | ("TLS", "HTTPS")) {
+            return Some("has the port of another listener with another protocol");
+        }
+        let is_same = matches!(a, "TCP" | "UDP") || self.hostname == other.hostname;
+        is_same.then_some("has the port and hostname of another listener")
+    }
 }
 
 /// `allowedRoutes`.
@@ -227,14 +241,23 @@ fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
         "HTTP" if listener.tls.is_some() => {
             report.bad(&format!("{at}.tls"), "does not belong to protocol HTTP", "remove it");
         }
+        "TCP" if listener.tls.is_some() => {
+            report.bad(&format!("{at}.tls"), "does not belong to protocol TCP", "remove it");
+        }
         "HTTP" => {}
+        "TCP" => {
+            if listener.hostname.is_some() {
+                let fix = "remove it: opaque bytes name no host";
+                report.no_effect(&format!("{at}.hostname"), "has no effect on a TCP listener", fix);
+            }
+        }
         "HTTPS" => tls::check(listener, at, report),
         "TLS" => {
             let fix = "end TLS with protocol HTTPS if callers speak HTTP";
             report.unsupported(&path, &format!("protocol {}", listener.protocol), fix);
         }
         other => {
-            let fix = "write `HTTP` if callers speak it; this gateway cannot serve others";
+            let fix = "write `HTTP` if callers speak it, or `TCP` for opaque bytes";
             report.unsupported(&path, &format!("protocol {other}"), fix);
         }
     }
@@ -259,12 +282,13 @@ fn one_listener(listener: &Listener, at: &str, report: &mut ValidationReport<'_>
     let Some(allowed) = &listener.allowed_routes else { return };
     for (index, kind) in allowed.kinds.iter().enumerate() {
         let path = format!("{at}.allowedRoutes.kinds[{index}]");
-        if kind.kind != "HTTPRoute" {
-            let fix = "name the kind HTTPRoute, the only one that is served";
+        if !ROUTE_KINDS.contains(&&*kind.kind) {
+            let fix = format!("name one of those that are served: {}", ROUTE_KINDS.join(", "));
             report.unsupported(&path, &format!("kind {}", kind.kind), fix);
         } else if let Some(group) = kind.group.as_deref().filter(|group| *group != GATEWAY_GROUP) {
-            let fix = format!("write `{GATEWAY_GROUP}`");
-            report.unsupported(&format!("{path}.group"), &format!("kind HTTPRoute of group `{group}`"), fix);
+            let (what, fix) =
+                (format!("kind {} of group `{group}`", kind.kind), format!("write `{GATEWAY_GROUP}`"));
+            report.unsupported(&format!("{path}.group"), &what, fix);
         }
     }
     if let Some(namespaces) = &allowed.namespaces {

@@ -10,13 +10,14 @@ pub use filters::{
 };
 pub use matches::{HttpMethod, HttpPathMatch, HttpRouteMatch, HttpValueMatch, PathMatchType, ValueMatchType};
 
-use super::{GATEWAY_GROUP, KindSpec, LENO_GROUP, ObjectKind};
+use super::{GATEWAY_GROUP, KindSpec, ObjectKind};
 use crate::decode::Unsupported;
 use crate::duration;
+use crate::fields::backend_ref::{self, BackendTarget};
+use crate::fields::parent_ref::{self, ParentRef};
 use crate::meta::Meta;
 use crate::syntax;
 use crate::validation::ValidationReport;
-use model::Code;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -52,10 +53,7 @@ impl KindSpec for HttpRouteSpec {
     };
 
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
-        report.at_most("spec.parentRefs", self.parent_refs.len(), PARENTS_MAX);
-        for (index, parent) in self.parent_refs.iter().enumerate() {
-            parent_ref(parent, &format!("spec.parentRefs[{index}]"), report);
-        }
+        parent_ref::check(&self.parent_refs, report);
         report.at_most("spec.hostnames", self.hostnames.len(), HOSTNAMES_MAX);
         for (index, host) in self.hostnames.iter().enumerate() {
             if !syntax::is_host(host, true) {
@@ -67,10 +65,9 @@ impl KindSpec for HttpRouteSpec {
                 );
             }
         }
-        let is_gateway = |parent: &ParentRef| parent.kind.as_deref().unwrap_or("Gateway") == "Gateway";
         if !self.hostnames.is_empty()
             && !self.parent_refs.is_empty()
-            && !self.parent_refs.iter().any(is_gateway)
+            && !self.parent_refs.iter().any(ParentRef::is_gateway)
         {
             // GAMMA: a service's route takes what goes to the service, by whatever name it was called.
             report.no_effect("spec.hostnames", "has no effect on a route of services", "remove it");
@@ -93,32 +90,6 @@ impl KindSpec for HttpRouteSpec {
             one_rule(rule, &at, report);
         }
     }
-}
-
-/// What a route is attached to.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentRef {
-    /// Absent: `gateway.networking.k8s.io`; empty: core.
-    #[serde(default)]
-    pub group: Option<Box<str>>,
-    /// Absent: `Gateway`.
-    #[serde(default)]
-    pub kind: Option<Box<str>>,
-    /// Absent: the route's.
-    #[serde(default)]
-    pub namespace: Option<Box<str>>,
-    /// Name of the parent.
-    pub name: Box<str>,
-    /// Listener of a gateway.
-    #[serde(default)]
-    pub section_name: Option<Box<str>>,
-    /// Port of a service, or of a gateway's listeners.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// Line in the file.
-    #[serde(rename = "$line", default)]
-    pub line: u32,
 }
 
 /// One rule.
@@ -154,7 +125,7 @@ pub struct HttpBackendRef {
     /// Absent: `Service`.
     #[serde(default)]
     pub kind: Option<Box<str>>,
-    /// Absent: the route's; another one is refused until ReferenceGrant is read.
+    /// Absent: the route's; another one needs a ReferenceGrant there.
     #[serde(default)]
     pub namespace: Option<Box<str>>,
     /// Name.
@@ -171,6 +142,21 @@ pub struct HttpBackendRef {
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+impl HttpBackendRef {
+    /// What it names.
+    pub fn target(&self) -> BackendTarget<'_> {
+        BackendTarget {
+            group: self.group.as_deref().unwrap_or_default(),
+            kind: self.kind.as_deref().unwrap_or("Service"),
+            namespace: self.namespace.as_deref(),
+            name: &self.name,
+            port: self.port,
+            weight: self.weight.unwrap_or(1),
+            line: self.line,
+        }
+    }
 }
 
 /// `timeouts`, GEP-2257 durations; `0s` switches one off.
@@ -201,45 +187,11 @@ pub struct HttpRouteRetry {
     pub line: u32,
 }
 
-const PARENTS_MAX: usize = 32;
 const HOSTNAMES_MAX: usize = 16;
 const RULES_MAX: usize = 16;
 const MATCHES_MAX: usize = 64;
 const MATCHES_OF_ROUTE_MAX: usize = 128;
-const BACKENDS_MAX: usize = 16;
-const WEIGHT_MAX: u32 = 1_000_000;
 const RETRY_ATTEMPTS_MAX: u32 = 25;
-
-fn parent_ref(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
-    report.subdomain(&format!("{at}.name"), &parent.name);
-    if let Some(namespace) = &parent.namespace {
-        report.label(&format!("{at}.namespace"), namespace);
-    }
-    if let Some(port) = parent.port {
-        report.port(&format!("{at}.port"), port);
-    }
-    let group = parent.group.as_deref().unwrap_or(GATEWAY_GROUP);
-    let kind = parent.kind.as_deref().unwrap_or("Gateway");
-    match (group, kind) {
-        (GATEWAY_GROUP, "Gateway") => {}
-        ("", "Service") | (LENO_GROUP, "GlobalService") => {
-            if parent.section_name.is_some() {
-                let fix = "remove it, and write `port` to choose one port";
-                report.unsupported(&format!("{at}.sectionName"), &format!("sectionName of a {kind}"), fix);
-            }
-        }
-        (_, "Service") => {
-            report.bad(&format!("{at}.group"), "is not that of Service", "write `group: \"\"`");
-        }
-        (_, "GlobalService") => {
-            report.bad(&format!("{at}.group"), "is not that of GlobalService", "write `group: leno.dev`");
-        }
-        _ => {
-            let fix = "name a Gateway, a Service or a GlobalService";
-            report.unsupported(&format!("{at}.kind"), &format!("parent kind {kind} of group `{group}`"), fix);
-        }
-    }
-}
 
 fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
     report.at_most(&format!("{at}.matches"), rule.matches.len(), MATCHES_MAX);
@@ -247,10 +199,7 @@ fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
         matches::check(one, &format!("{at}.matches[{index}]"), report);
     }
     filters::check(rule, at, report);
-    report.at_most(&format!("{at}.backendRefs"), rule.backend_refs.len(), BACKENDS_MAX);
-    for (index, backend) in rule.backend_refs.iter().enumerate() {
-        backend_ref(backend, &format!("{at}.backendRefs[{index}]"), report);
-    }
+    backend_ref::check(rule.backend_refs.iter().map(HttpBackendRef::target), at, report);
     if let Some(limits) = &rule.timeouts {
         timeouts(limits, &format!("{at}.timeouts"), report);
     }
@@ -263,32 +212,6 @@ fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
             let cause = "has no effect: the rule's methods are not repeated once a request may have arrived";
             report.no_effect(&format!("{at}.retry.codes"), cause, "remove it");
         }
-    }
-}
-
-fn backend_ref(backend: &HttpBackendRef, at: &str, report: &mut ValidationReport<'_>) {
-    report.subdomain(&format!("{at}.name"), &backend.name);
-    if let Some(namespace) = &backend.namespace {
-        report.label(&format!("{at}.namespace"), namespace);
-    }
-    if let Some(port) = backend.port {
-        report.port(&format!("{at}.port"), port);
-    }
-    if backend.weight.is_some_and(|weight| weight > WEIGHT_MAX) {
-        report.bad(&format!("{at}.weight"), &format!("is more than {WEIGHT_MAX}"), "use smaller weights");
-    }
-    let kind = backend.kind.as_deref().unwrap_or("Service");
-    match (backend.group.as_deref().unwrap_or_default(), kind) {
-        ("", "Service") if backend.port.is_none() => {
-            report.refuse(
-                Code::MissingField,
-                &format!("{at}.port"),
-                "is missing",
-                "add the port of the service",
-            );
-        }
-        // An unknown kind is answered with 500 by the specification: `translate` says so.
-        _ => {}
     }
 }
 

@@ -9,6 +9,7 @@ use crate::status::PlaneStatus;
 use crate::{analyze, load, naming, show};
 use anyhow::Context;
 use decide::authz::{Facts, RemoteIp};
+use decide::consumer::ServiceRules;
 use decide::explain::{Explanation, Judgement, Verdict, explain, judge};
 use decide::filter::LocalReply;
 use decide::forwarded::EntryPoint;
@@ -191,7 +192,11 @@ fn enter(args: &Request, world: &World, authority: &str) -> Result<Entrance, Fai
         let is_own = |rule: &RouteRule| {
             !args.plaintext && matches!(&rule.parent, Parent::Service { host, .. } if *host == called)
         };
-        let table = Table::compile(rules(&resources).filter(|rule| is_own(rule)));
+        // Of whoever is not named, nobody knows the namespace.
+        let namespace =
+            args.from.as_ref().map_or("", |name| name.split_once('/').map_or("default", |(ns, _)| ns));
+        let known = ServiceRules::<Table>::compile(rules(&resources).filter(|rule| is_own(rule)), namespace);
+        let table = known.at(port).clone();
         return Ok(Entrance { table, called: Some(called), port, policies: Vec::new() });
     };
     let (namespace, name) = name.split_once('/').unwrap_or(("default", name));

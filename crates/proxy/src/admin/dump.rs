@@ -3,10 +3,12 @@
 
 use crate::edge_tls::certificates::ListenerCertificates;
 use crate::snapshot::{HostEntry, LocalNode, Snapshot};
+use decide::l4_route::L4Table;
 use decide::route::Table;
 use identity::Identity;
 use model::filter::FilterConfig;
 use model::hex::hex;
+use model::l4_route::L4Rule;
 use model::listener_tls::{CertificateRef, ListenerTls};
 use model::probe::{ProbeAction, ReadinessProbe};
 use model::route::RouteRule;
@@ -47,13 +49,15 @@ pub(super) fn config(me: &LocalNode, snapshot: &Snapshot) -> Value {
         })),
         "gateway": snapshot.gateway.as_ref().map(|gateway| json!({
             "name": format!("{}/{}", gateway.gateway.namespace, gateway.gateway.name),
-            "listeners": gateway.listeners().map(|(listener, table, policies)| json!({
+            "listeners": gateway.listeners().zip(&gateway.l4_rules).map(|((listener, table, policies), l4)| json!({
                 "name": &*listener.name,
                 "port": listener.port,
                 "address": listener.address.map(|ip| ip.to_string()),
                 "host": listener.host.as_ref().map(|host| format!("{host:?}")),
                 "tls": listener.tls.as_deref().map(listener_tls),
+                "protocol": format!("{:?}", listener.protocol),
                 "rules": rules(table),
+                "l4_rules": l4_rules(l4),
                 "policies": policies.iter().map(|entry| policy(entry)).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "closed": gateway.closed.iter().map(|closed| json!({
@@ -203,7 +207,8 @@ fn host(entry: &HostEntry) -> Value {
             "protocol": format!("{:?}", port.protocol),
             "name": &*port.name,
         })).collect::<Vec<_>>(),
-        "rules": rules(&entry.rules),
+        "rules": entry.rules.tables().flat_map(rules).collect::<Vec<_>>(),
+        "l4_rules": entry.l4_rules.iter().flat_map(|rules| rules.tables()).flat_map(l4_rules).collect::<Vec<_>>(),
         "endpoints": entry.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
     })
 }
@@ -241,6 +246,25 @@ fn rules(table: &Table) -> Vec<Value> {
             "request_timeout_ms": rule.request_timeout.map(|t| t.as_millis() as u64),
             "backend_timeout_ms": rule.backend_timeout.map(|t| t.as_millis() as u64),
             "retry": rule.retry.as_ref().map(|retry| format!("{retry:?}")),
+        })
+    };
+    table.rules().map(rule).collect()
+}
+
+fn l4_rules(table: &L4Table) -> Vec<Value> {
+    let rule = |rule: &Arc<L4Rule>| {
+        json!({
+            "route": rule.origin.object.to_string(),
+            "file": &*rule.origin.file,
+            "line": rule.origin.line,
+            "index": rule.index,
+            "consumer": rule.consumer.as_deref(),
+            "matches": rule.matches.iter().map(|m| format!("{m:?}")).collect::<Vec<_>>(),
+            "backends": rule.backends.iter().map(|backend| json!({
+                "host": backend.host.as_ref().map(Hostname::as_str),
+                "port": backend.port,
+                "weight": backend.weight,
+            })).collect::<Vec<_>>(),
         })
     };
     table.rules().map(rule).collect()

@@ -198,7 +198,7 @@ impl RouteScope {
     ) -> Result<Scope<'a>, Reason> {
         match self {
             Self::Service { entry, port } => {
-                let (table, called) = (&entry.rules, Some(&entry.service.host));
+                let (table, called) = (entry.rules.at(*port), Some(&entry.service.host));
                 Ok(Scope { table, called, port: *port, source, policies: &[], facts })
             }
             Self::Listener { index, port } => {

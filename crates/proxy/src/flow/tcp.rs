@@ -1,22 +1,27 @@
-//! The life of an opaque connection that leaves an application: to a service through the mesh, or straight
-//! to where it was going when that is outside the mesh.
+//! The life of an opaque connection that leaves an application or enters at the edge: to a service through the mesh, where
+//! a rule for connections leads, or straight to where it was going when that is outside the mesh.
 
 use crate::detect::{Detected, Sniffer};
 use crate::failure::Failure;
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
 use crate::flow::first_speaker::{FirstSpeaker, first_speaker};
+use crate::flow::{fetch_entry, policy};
+use crate::limits::UpstreamPermit;
 use crate::observe::{Direction, OutsideCluster, Security, TcpRecord};
 use crate::peer::Peer;
-use crate::snapshot::HostEntry;
+use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::attempts::Begun;
 use crate::upstream::tunnel::OpenTunnel;
 use crate::upstream::{AttemptLog, Target};
 use bytes::BytesMut;
 use codec::relay::{End, Moved, relay};
 use codec::{ChunkIo, Prefixed};
-use decide::authz::{Denial, DryRun};
-use model::{Hostname, Reason};
+use decide::authz::{Denial, DryRun, Facts, RemoteIp, dry_run};
+use decide::l4_route::{ConnectionView, L4Table, choose_backend};
+use model::l4_route::L4Rule;
+use model::{Hostname, Policy, Reason};
+use std::cell::OnceCell;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -39,6 +44,8 @@ pub(crate) struct TcpConnection {
     outside: Option<OutsideCluster>,
     /// Who is at the other side.
     pub(crate) peer: Option<Rc<Peer>>,
+    /// By which rule it goes, if by any.
+    pub(crate) rule: OnceCell<Arc<L4Rule>>,
     /// What was tried to reach the other side.
     pub(crate) attempts: AttemptFacts,
     /// Which policies denied it.
@@ -59,6 +66,7 @@ impl TcpConnection {
             host: None,
             outside: None,
             peer: if direction == Direction::Inbound { downstream.peer().cloned() } else { None },
+            rule: OnceCell::new(),
             attempts: AttemptFacts::default(),
             denial: None,
             dry_run: None,
@@ -131,6 +139,7 @@ impl TcpConnection {
             downstream: Some(self.downstream.address),
             upstream: self.attempts.address(),
             tls: self.downstream.edge_tls(),
+            route: self.rule.get().map(|rule| &rule.origin.object),
             attempts: self.attempts.count(),
         }
     }
@@ -162,10 +171,104 @@ impl Drop for Carried {
     }
 }
 
-/// Opaque bytes to a service.
-pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl ChunkIo, target: &Target) {
-    let mut connection = TcpConnection::begin(&downstream, Direction::Outbound);
-    connection.attempts.set_service(&target.entry);
+/// Opaque bytes to a service, or where its rules lead.
+pub(crate) async fn serve(downstream: Rc<Downstream>, stream: impl ChunkIo, target: &Target) {
+    let connection = TcpConnection::begin(&downstream, Direction::Outbound);
+    match lead(&downstream, &connection, target).await {
+        Ok(led) => send(&downstream, stream, connection, led.as_ref().unwrap_or(target), pending()).await,
+        Err(reason) => connection.refused(reason),
+    }
+}
+
+/// From outside, at a gateway's listener for opaque bytes.
+pub(crate) async fn at_gateway(downstream: Rc<Downstream>, stream: impl ChunkIo, at: SocketAddr) {
+    let mut connection = TcpConnection::begin(&downstream, Direction::Gateway);
+    match enter(&downstream, &mut connection, at).await {
+        Ok((target, permit)) => {
+            let may = |snapshot: &Snapshot| policy::check(policies(snapshot, at), &facts(&downstream, at));
+            let is_judged = !policies(&downstream.worker.snapshot(), at).is_empty();
+            let worker = Rc::clone(&downstream.worker);
+            let cut =
+                async { if is_judged { policy::until_denied(&worker, may).await } else { pending().await } };
+            send(&downstream, stream, connection, &target, cut).await;
+            drop(permit);
+        }
+        Err(failure) => {
+            connection.denial.clone_from(&failure.denial);
+            connection.refused(failure.reason);
+        }
+    }
+}
+
+async fn enter(
+    downstream: &Rc<Downstream>,
+    connection: &mut TcpConnection,
+    at: SocketAddr,
+) -> Result<(Target, UpstreamPermit), Failure> {
+    let snapshot = downstream.worker.snapshot();
+    let facts = facts(downstream, at);
+    connection.dry_run = dry_run(policies(&snapshot, at), &facts);
+    policy::check(policies(&snapshot, at), &facts)?;
+    let table = snapshot.gateway.as_ref().and_then(|gateway| gateway.tcp_rules(at)).ok_or(Reason::NoRoute)?;
+    let source = Some(downstream.address.ip());
+    let called = ConnectionView { port: at.port(), source, ..ConnectionView::default() };
+    let target = by_rule(downstream, connection, table, &called).await?;
+    let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
+    Ok((target, permit))
+}
+
+/// The policies on what comes in there.
+fn policies(snapshot: &Snapshot, at: SocketAddr) -> &[Arc<Policy>] {
+    snapshot.gateway.as_ref().map_or(&[], |gateway| gateway.tcp_policies(at))
+}
+
+/// From outside nobody proves who they are.
+fn facts(downstream: &Downstream, at: SocketAddr) -> Facts<'_> {
+    let peer_ip = Some(downstream.address.ip());
+    let peer = downstream.peer().map(|peer| &peer.id);
+    Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port: at.port(), http: None }
+}
+
+/// Where the rules of the service that is called lead; `None`: it has none, and is meant itself.
+async fn lead(
+    downstream: &Downstream,
+    connection: &TcpConnection,
+    target: &Target,
+) -> Result<Option<Target>, Reason> {
+    let Some(table) = target.entry.l4_rules_at(target.port) else {
+        connection.attempts.set_service(&target.entry);
+        return Ok(None);
+    };
+    let called = ConnectionView { port: target.port, ..ConnectionView::default() };
+    let led = by_rule(downstream, connection, table, &called).await;
+    // What the rule leads to counts as the service, as it does for requests.
+    connection.attempts.set_service(led.as_ref().map_or(&target.entry, |led| &led.entry));
+    led.map(Some)
+}
+
+/// Where a connection goes by these rules, which is noted.
+async fn by_rule(
+    downstream: &Downstream,
+    connection: &TcpConnection,
+    table: &L4Table,
+    called: &ConnectionView<'_>,
+) -> Result<Target, Reason> {
+    let worker = &downstream.worker;
+    let rule = table.find(called).ok_or(Reason::NoRoute)?;
+    connection.rule.get_or_init(|| Arc::clone(rule));
+    let (host, port) = choose_backend(rule, &mut *worker.dice.borrow_mut())?;
+    let entry = fetch_entry(worker, &worker.snapshot(), host).await?;
+    Target::new(&entry, port).ok_or(Reason::NoBackend)
+}
+
+/// Opens a tunnel and carries the bytes, until the end or until `cut` says why not any longer.
+async fn send(
+    downstream: &Downstream,
+    mut stream: impl ChunkIo,
+    mut connection: TcpConnection,
+    target: &Target,
+    cut: impl Future<Output = Failure>,
+) {
     let mut ahead = BytesMut::new();
     let opened = tokio::select! {
         opened = downstream.worker.upstream.open(target, &connection) => opened,
@@ -174,7 +277,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, mut stream: impl ChunkIo, 
     match opened {
         Ok(OpenTunnel { io, peer, active }) => {
             connection.peer = peer;
-            connection.carry(Prefixed::new(ahead.freeze(), stream), io, pending()).await;
+            connection.carry(Prefixed::new(ahead.freeze(), stream), io, cut).await;
             drop(active);
         }
         Err(reason) => {
@@ -192,10 +295,12 @@ pub(crate) async fn serve_unless_http<I: ChunkIo>(
     target: &Target,
 ) -> Option<(Detected, Prefixed<I>)> {
     let mut connection = TcpConnection::begin(downstream, Direction::Outbound);
-    connection.attempts.set_service(&target.entry);
     let mut down = Sniffer::new(stream);
     let opening = async {
-        let OpenTunnel { io, peer, active } = downstream.worker.upstream.open(target, &connection).await?;
+        let led = lead(downstream, &connection, target).await?;
+        let upstream = &downstream.worker.upstream;
+        let OpenTunnel { io, peer, active } =
+            upstream.open(led.as_ref().unwrap_or(target), &connection).await?;
         Ok((io, (peer, active)))
     };
     match first_speaker(&mut down, opening, pin!(pending()), TCP_IDLE_MAX).await {

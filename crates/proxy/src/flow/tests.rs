@@ -14,6 +14,7 @@ mod expiry;
 mod explained;
 mod filters;
 mod gone;
+mod l4_rules;
 mod limits;
 mod long;
 mod mesh;

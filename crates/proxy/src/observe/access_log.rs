@@ -126,7 +126,7 @@ impl AccessLog {
                 upstream_host: record.upstream.map(Shown),
                 upstream_cluster: (record.outside.map(OutsideCluster::as_str))
                     .or_else(|| record.host.map(model::Hostname::as_str)),
-                route_name: None,
+                route_name: record.route.map(|route| Shown(Named(route))),
                 request_id: None,
                 source_principal: source,
                 destination_principal: destination,

@@ -162,6 +162,8 @@ pub struct TcpRecord<'a> {
     pub upstream: Option<SocketAddr>,
     /// As for requests.
     pub(crate) tls: Option<&'a EdgeTls>,
+    /// Route object, logged as `namespace/name`.
+    pub route: Option<&'a ObjectRef>,
     /// Attempts made upstream, from 0.
     pub attempts: u32,
 }

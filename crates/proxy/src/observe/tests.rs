@@ -82,6 +82,7 @@ fn tcp<'a>() -> TcpRecord<'a> {
         downstream: None,
         upstream: None,
         tls: None,
+        route: None,
         attempts: 1,
     }
 }

@@ -12,9 +12,8 @@ use super::ports::Ports;
 use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot, resolved};
 use crate::backend_tls::HostTls;
 use crate::edge_tls::certificates::ListenerCertificates;
+use decide::consumer::ServiceRules;
 use decide::hash::{Quick, QuickMap};
-use decide::l4_route::L4Table;
-use decide::route::Table;
 use decide::{attach, balance};
 use model::interner::Interner;
 use model::l4_route::L4Rule;
@@ -365,9 +364,10 @@ impl Builder {
         };
         let named = resolved::endpoints(&service, &next.resolved, &self.me.place);
         endpoints.extend(named.endpoints);
-        let rules = Table::compile(parts.rules.values().cloned());
+        let own = &*self.me.namespace;
+        let rules = ServiceRules::compile(parts.rules.values().cloned(), own);
         let l4_rules = (!parts.l4_rules.is_empty())
-            .then(|| Box::new(L4Table::compile(parts.l4_rules.values().cloned())));
+            .then(|| Box::new(ServiceRules::compile(parts.l4_rules.values().cloned(), own)));
         let traffic = attach::merge(parts.policies.values());
         let how = traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
         let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);

@@ -195,12 +195,14 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
     let counts: Vec<usize> =
         snapshot.gateway.as_ref().unwrap().listeners().map(|(_, table, _)| table.rules().count()).collect();
     assert_eq!(counts, [1, 2]);
-    assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
-    assert!(snapshot.host("b.mesh").unwrap().rules.is_empty());
+    assert_eq!(snapshot.host("a.mesh").unwrap().rules.at(80).rules().count(), 1);
+    assert!(snapshot.host("b.mesh").unwrap().rules.at(80).is_empty());
     let of_connections: Vec<usize> =
         snapshot.gateway.as_ref().unwrap().l4_rules.iter().map(|table| table.rules().count()).collect();
     assert_eq!(of_connections, [0, 1]);
-    assert!(snapshot.host("a.mesh").unwrap().l4_rules.as_ref().is_some_and(|table| table.has_rules(80)));
+    assert!(
+        snapshot.host("a.mesh").unwrap().l4_rules.as_ref().is_some_and(|rules| rules.at(80).has_rules(80))
+    );
     assert!(snapshot.host("b.mesh").unwrap().l4_rules.is_none());
     let again = apply(&SnapshotStore::new(&me()), store.resources());
     assert!(again.host("a.mesh").unwrap().l4_rules.is_some());
@@ -224,7 +226,7 @@ fn what_is_held_can_be_listed_and_put_in_force_again() {
     let other = SnapshotStore::new(&me());
     let snapshot = apply(&other, store.resources());
     assert_eq!(uids(snapshot.host("a.mesh").unwrap()), ["a1", "a2", "m"]);
-    assert_eq!(snapshot.host("a.mesh").unwrap().rules.rules().count(), 1);
+    assert_eq!(snapshot.host("a.mesh").unwrap().rules.at(80).rules().count(), 1);
     assert_eq!(snapshot.host("b.mesh").unwrap().service, store.snapshot().host("b.mesh").unwrap().service);
 }
 

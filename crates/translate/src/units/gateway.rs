@@ -40,10 +40,7 @@ impl Unit for GatewayUnit {
         let listeners = spec.listeners.iter().zip(tls).map(|(listener, tls)| GatewayListener {
             name: listener.name.as_str().into(),
             port: listener.port,
-            protocol: match listener.protocol.as_str() {
-                "HTTPS" => ListenerProtocol::Https,
-                _ => ListenerProtocol::Http,
-            },
+            protocol: protocol(&listener.protocol),
             host: listener.hostname.as_deref().and_then(host_match),
             address,
             tls,
@@ -87,6 +84,17 @@ impl Unit for GatewayUnit {
             ),
         };
         vec![Finding::new(code, &object.at(spec.line), cause, fix)]
+    }
+}
+
+/// What the document says; a checked one says nothing else.
+fn protocol(text: &str) -> ListenerProtocol {
+    match text {
+        "HTTPS" => ListenerProtocol::Https,
+        "TLS" => ListenerProtocol::Tls,
+        "TCP" => ListenerProtocol::Tcp,
+        "UDP" => ListenerProtocol::Udp,
+        _ => ListenerProtocol::Http,
     }
 }
 

@@ -196,7 +196,7 @@ fn missing_services(object: &Object, spec: &GlobalServiceSpec, read: &WorldReade
     for backend in &spec.backends {
         let Some(service) = backend_service(object, backend) else {
             let cause = format!(
-                "service {} is in another namespace, which no ReferenceGrant can allow yet",
+                "service {} is in another namespace, which only a GlobalService of leno-system may name",
                 backend.service.name
             );
             let fix = "put the GlobalService into the service's namespace";

@@ -1,5 +1,6 @@
 //! What is known of one host name of the mesh, whichever kind of object it comes from.
 
+use super::rules::rules_of;
 use super::{Topic, UnitKey, WorldReader};
 use crate::slices::Slices;
 use crate::world::inputs::Pair;
@@ -179,9 +180,7 @@ pub(super) fn endpoints_touch(
         }
     }
     for route in read.members(Topic::LeadingTo(host.clone())) {
-        let UnitKey::HttpRoute(pair) = route else { continue };
-        let route = read.http_route(pair);
-        touched.extend(route.into_iter().flat_map(|route| route.parents_leading_to(host)));
+        touched.extend(rules_of(route, read).parents_leading_to(host));
     }
     if is_exported {
         touched.push(Subscription::Exports);

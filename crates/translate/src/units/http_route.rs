@@ -1,17 +1,19 @@
 //! One `HTTPRoute`: a rule resource for each of its rules under each of its parents.
 
-mod parent;
 mod rule;
 
 use super::host::find_host;
-use super::missing::about_missing;
+use super::missing::{self, RouteFindings};
+use super::parent::{self, RouteParent, RouteParents, RouteType};
+use super::rules::subscription;
 use super::{Topic, Unit, WorldReader};
 use crate::world::inputs::Pair;
-use api::kinds::http_route::{HttpRouteSpec, ParentRef};
+use api::fields::parent_ref::ParentRef;
+use api::kinds::http_route::HttpRouteSpec;
 use api::{Object, Spec};
 use model::route::{Parent, RouteRule};
 use model::service::Protocol;
-use model::{Code, Finding, Hostname, ObjectRef, Subscription};
+use model::{Code, Finding, ObjectRef, Subscription};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,8 +23,6 @@ pub(crate) struct CompiledRoute {
     /// Sorted by parent and index. Lists, because most routes have one or two of each, and a map's first node is for
     /// eleven.
     pub(crate) rules: Box<[Arc<RouteRule>]>,
-    /// What is wrong, and the missing object if that is what is wrong: a better name for it depends on
-    /// which objects exist, so one is looked for when somebody asks.
     findings: Box<[(Finding, Option<ObjectRef>)]>,
 }
 
@@ -31,23 +31,6 @@ impl CompiledRoute {
     pub(crate) fn find(&self, parent: &Parent, index: u32) -> Option<&Arc<RouteRule>> {
         let own = |rule: &Arc<RouteRule>| (&rule.parent, rule.index).cmp(&(parent, index));
         self.rules.get(self.rules.binary_search_by(own).ok()?)
-    }
-
-    /// The subscriptions with a rule that leads to a host.
-    pub(super) fn parents_leading_to(&self, host: &Hostname) -> impl Iterator<Item = Subscription> {
-        let leads =
-            |rule: &RouteRule| rule.backends.iter().any(|backend| backend.host.as_ref() == Some(host));
-        self.rules.iter().filter(move |rule| leads(rule)).map(|rule| subscription(&rule.parent))
-    }
-}
-
-/// Which subscription carries rules of this parent.
-pub(crate) fn subscription(parent: &Parent) -> Subscription {
-    match parent {
-        Parent::Service { host, .. } => Subscription::Host(host.clone()),
-        Parent::Gateway { namespace, name, .. } => {
-            Subscription::Gateway { namespace: namespace.clone(), name: name.clone() }
-        }
     }
 }
 
@@ -66,14 +49,22 @@ impl Unit for HttpRouteUnit {
 
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<CompiledRoute> {
         let (object, spec) = own(key, read)?;
-        let mut findings = Vec::new();
-        let parents = parent::compile(object, spec, read, &mut findings);
+        let mut findings = RouteFindings::new();
+        let attaching = RouteParents {
+            object,
+            kind: RouteType::Http,
+            parent_refs: &spec.parent_refs,
+            hostnames: &spec.hostnames,
+            line: spec.line,
+        };
+        let parents = parent::compile(&attaching, read, &mut findings);
         let rules = rule::compile(object, spec, read, &mut findings);
         let mut all = Vec::with_capacity(parents.len() * rules.len());
         for parent in &parents {
             for rule in &rules {
-                let mut rule = RouteRule { parent: parent.clone(), ..rule.clone() };
-                if matches!(parent, Parent::Service { .. }) {
+                let RouteParent { parent, consumer } = parent.clone();
+                let mut rule = RouteRule { parent, consumer, ..rule.clone() };
+                if matches!(rule.parent, Parent::Service { .. }) {
                     // GAMMA: host names of the route do not count in the mesh.
                     rule.hosts.clear();
                 }
@@ -106,14 +97,9 @@ impl Unit for HttpRouteUnit {
 
     fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some((object, spec)) = own(key, read) else { return Vec::new() };
-        let complete = |(finding, missing): &(Finding, Option<ObjectRef>)| match missing {
-            Some(missing) => {
-                let (cause, fix) = about_missing(missing, finding.cause.clone(), read);
-                Finding { cause, fix, ..finding.clone() }
-            }
-            None => finding.clone(),
-        };
-        let known = read.http_route(key).into_iter().flat_map(|route| &route.findings).map(complete);
+        let known =
+            read.http_route(key).map_or_else(Vec::new, |route| missing::complete(&route.findings, read));
+        let known = known.into_iter();
         known.chain(parents_on_tcp(object, spec, read)).collect()
     }
 }
@@ -130,8 +116,8 @@ fn own<'w>((namespace, name): &Pair, read: &WorldReader<'w>) -> Option<(&'w Obje
 fn parents_on_tcp(route: &Object, spec: &HttpRouteSpec, read: &WorldReader<'_>) -> Vec<Finding> {
     let on_tcp = |reference: &&ParentRef| {
         let hosts = match read.object(&parent::target(reference, route)) {
-            Some(parent) if parent.meta.namespace == route.meta.namespace => parent::hosts(parent, read),
-            _ => Vec::new(),
+            Some(parent) => parent::hosts(parent, read),
+            None => Vec::new(),
         };
         let entry = hosts.first().and_then(|host| find_host(host, read));
         let ports = entry.iter().flat_map(|entry| &entry.service.ports);

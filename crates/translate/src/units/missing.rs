@@ -1,7 +1,23 @@
 //! What to say of a reference to an object that is not there.
 
 use super::WorldReader;
-use model::ObjectRef;
+use model::{Finding, ObjectRef};
+
+/// What is wrong with a route, and the missing object if that is what is wrong: a better name for it depends on which
+/// objects exist, so one is looked for when somebody asks.
+pub(super) type RouteFindings = Vec<(Finding, Option<ObjectRef>)>;
+
+/// The findings with what is known now of what is missing.
+pub(super) fn complete(findings: &[(Finding, Option<ObjectRef>)], read: &WorldReader<'_>) -> Vec<Finding> {
+    let complete = |(finding, missing): &(Finding, Option<ObjectRef>)| match missing {
+        Some(missing) => {
+            let (cause, fix) = about_missing(missing, finding.cause.clone(), read);
+            Finding { cause, fix, ..finding.clone() }
+        }
+        None => finding.clone(),
+    };
+    findings.iter().map(complete).collect()
+}
 
 /// Cause and fix: it may be written, and refused.
 pub(super) fn about_missing(target: &ObjectRef, cause: String, read: &WorldReader<'_>) -> (String, String) {

@@ -12,6 +12,7 @@ mod mtls;
 mod policies;
 mod ports;
 mod property;
+mod routes;
 mod scale;
 mod table;
 mod workload_host;

@@ -297,18 +297,3 @@ fn suites(value: &str, path: &str, report: &mut ValidationReport<'_>) {
         }
     }
 }
-
-/// Listeners at one port either all begin with TLS or none: which it is, only the port tells.
-pub(super) fn check_ports(listeners: &[Listener], report: &mut ValidationReport<'_>) {
-    let speaks_tls = |listener: &Listener| matches!(&*listener.protocol, "HTTPS" | "TLS");
-    for (index, listener) in listeners.iter().enumerate() {
-        let mut before = listeners.iter().take(index).filter(|other| other.port == listener.port);
-        if let Some(other) = before.find(|other| speaks_tls(other) != speaks_tls(listener)) {
-            let cause = format!(
-                "has port {} with protocol {}, and listener `{}` has it with {}",
-                listener.port, listener.protocol, other.name, other.protocol
-            );
-            report.bad(&format!("spec.listeners[{index}]"), &cause, "use another port");
-        }
-    }
-}

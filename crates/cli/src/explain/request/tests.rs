@@ -102,6 +102,28 @@ fn a_request_is_followed_from_its_path_to_its_policy() {
     );
 }
 
+#[test]
+fn callers_of_a_namespace_with_a_route_of_its_own_follow_that_one() {
+    let consumer = "
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: client, namespace: other}
+spec: {metadata: {labels: {app: client}}, template: {serviceAccount: client}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: own, namespace: other}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web, namespace: default}]
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {port: 81}}]}]
+";
+    let files = format!("{FILES}{consumer}");
+    let line = |from: &str| format!("--to http://web.default.svc.cluster.local/ --from {from}");
+    assert!(explained_in(&files, &line("other/client")).1.contains("HTTPRoute/own.other"));
+    assert!(explained_in(&files, &line("default/client")).1.contains("HTTPRoute/web.default"));
+}
+
 /// Principals have the mesh's own trust domain in front.
 #[test]
 fn the_trust_domain_is_that_of_the_settings() {

@@ -1,23 +1,19 @@
 //! The rules of an `HTTPRoute`, independent of their parents.
 
-use crate::units::WorldReader;
-use crate::units::global_service::hosts_won;
 use crate::units::host::host_match;
-use api::kinds::LENO_GROUP;
+use crate::units::missing::RouteFindings;
+use crate::units::{WorldReader, backend_ref};
 use api::kinds::http_route::{
-    HttpBackendRef, HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter,
-    HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteSpec, HttpValueMatch, PathMatchType,
-    ValueMatchType,
+    HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter, HttpRouteMatch,
+    HttpRouteRetry, HttpRouteRule, HttpRouteSpec, HttpValueMatch, PathMatchType, ValueMatchType,
 };
-use api::{Object, Spec, duration};
+use api::{Object, duration};
 use model::filter::{
     FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
 };
 use model::route::{
-    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
-    ValueMatch,
+    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteMatch, RouteRule, StringMatch, ValueMatch,
 };
-use model::{Code, Finding, Hostname, ObjectRef};
 use std::sync::Arc;
 
 const STATUS_REDIRECT_DEFAULT: u16 = 302;
@@ -27,7 +23,7 @@ pub(super) fn compile(
     object: &Object,
     spec: &HttpRouteSpec,
     read: &WorldReader<'_>,
-    findings: &mut Vec<(Finding, Option<ObjectRef>)>,
+    findings: &mut RouteFindings,
 ) -> Vec<RouteRule> {
     let hosts: Vec<HostMatch> = spec.hostnames.iter().filter_map(|host| host_match(host)).collect();
     // Without rules a route still takes its requests, and answers them with 500.
@@ -49,7 +45,7 @@ pub(super) fn compile(
             backends: rule
                 .backend_refs
                 .iter()
-                .map(|backend| route_backend(backend, object, read, findings))
+                .map(|backend| backend_ref::compile(&backend.target(), object, read, findings))
                 .collect(),
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
@@ -139,92 +135,4 @@ fn retry(retry: &HttpRouteRetry) -> RetryPolicy {
         backoff: retry.backoff.as_deref().and_then(duration::parse).unwrap_or(RetryPolicy::BACKOFF_DEFAULT),
         ..RetryPolicy::default()
     }
-}
-
-fn route_backend(
-    backend: &HttpBackendRef,
-    object: &Object,
-    read: &WorldReader<'_>,
-    findings: &mut Vec<(Finding, Option<ObjectRef>)>,
-) -> RouteBackend {
-    let weight = backend.weight.unwrap_or(1);
-    match resolve(backend, object, read) {
-        Ok((host, port)) => RouteBackend::new(Some(host), port, weight),
-        Err(UnusableBackend { code, cause, fix, missing }) => {
-            findings.push((Finding::new(code, &object.at(backend.line), cause, fix), missing));
-            RouteBackend::new(None, backend.port.unwrap_or(0), weight)
-        }
-    }
-}
-
-/// Why a backend cannot be used.
-struct UnusableBackend {
-    code: Code,
-    cause: String,
-    fix: String,
-    missing: Option<ObjectRef>,
-}
-
-fn resolve(
-    backend: &HttpBackendRef,
-    object: &Object,
-    read: &WorldReader<'_>,
-) -> Result<(Hostname, u16), UnusableBackend> {
-    let own = &*object.meta.namespace;
-    let namespace = backend.namespace.as_deref().unwrap_or(own);
-    let (group, kind) =
-        (backend.group.as_deref().unwrap_or_default(), backend.kind.as_deref().unwrap_or("Service"));
-    let target = ObjectRef::new(kind, namespace, &backend.name);
-    let refuse = |code, cause: String, fix: String| UnusableBackend { code, cause, fix, missing: None };
-    if !matches!((group, kind), ("", "Service") | (LENO_GROUP, "GlobalService" | "Backend")) {
-        let cause = format!("backend kind {kind} of group `{group}` is not known");
-        let fix = "use Service, or GlobalService or Backend of group leno.dev".to_owned();
-        return Err(refuse(Code::ReferenceNotFound, cause, fix));
-    }
-    if namespace != own {
-        let cause =
-            format!("backend {target} is in another namespace, which no ReferenceGrant can allow yet");
-        return Err(refuse(
-            Code::ReferenceNotFound,
-            cause,
-            "put the route into the backend's namespace".to_owned(),
-        ));
-    }
-    let Some(found) = read.object(&target) else {
-        let cause = format!("backend {target} does not exist");
-        return Err(UnusableBackend {
-            missing: Some(target),
-            ..refuse(Code::ReferenceNotFound, cause, String::new())
-        });
-    };
-    let pair = (found.meta.namespace.clone(), found.meta.name.clone());
-    let known = match &found.spec {
-        Spec::Service(_) => read.service(&pair),
-        Spec::Backend(_) => read.backend(&pair),
-        _ => hosts_won(&pair, read).first().and_then(|host| read.global_host(host)),
-    };
-    let Some(service) = known.map(|known| &known.service) else {
-        let cause = format!("backend {target} has no port that the mesh carries");
-        return Err(refuse(
-            Code::ReferenceNotFound,
-            cause,
-            "give it a TCP port, or wait for a cluster that has it".to_owned(),
-        ));
-    };
-    let port = match backend.port {
-        Some(port) if service.ports.iter().any(|known| known.port == port) => port,
-        Some(port) => {
-            let ports: Vec<String> = service.ports.iter().map(|known| known.port.to_string()).collect();
-            let cause = format!("backend {target} has no port {port}");
-            return Err(refuse(Code::PortNotFound, cause, format!("its ports: {}", ports.join(", "))));
-        }
-        None => match service.ports.as_slice() {
-            [only] => only.port,
-            _ => {
-                let cause = format!("backend {target} has several ports, and none is named");
-                return Err(refuse(Code::PortNotFound, cause, "add `port`".to_owned()));
-            }
-        },
-    };
-    Ok((service.host.clone(), port))
 }

@@ -1,0 +1,245 @@
+//! The parents of a route, whichever kind it is of: which of those that it names take it.
+
+use super::WorldReader;
+use super::global_service::hosts_won;
+use super::host::{find_host, service_host};
+use super::missing::RouteFindings;
+use super::workload_group::selects;
+use api::fields::parent_ref::ParentRef;
+use api::kinds::gateway::{CLASS, FromNamespaces, GatewaySpec, Listener};
+use api::kinds::{GATEWAY_GROUP, LENO_GROUP};
+use api::{Object, Spec};
+use model::route::Parent;
+use model::{Code, Finding, Hostname, ObjectRef};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A route as its parents see it.
+#[derive(Clone, Copy)]
+pub(super) struct RouteParents<'a> {
+    pub(super) object: &'a Object,
+    pub(super) kind: RouteType,
+    pub(super) parent_refs: &'a [ParentRef],
+    /// Empty: all.
+    pub(super) hostnames: &'a [String],
+    /// Line of `spec`.
+    pub(super) line: u32,
+}
+
+/// What a listener looks at to tell whether a route is for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteType {
+    Http,
+    Tcp,
+}
+
+impl RouteType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "HTTPRoute",
+            Self::Tcp => "TCPRoute",
+        }
+    }
+
+    /// Whether what comes in by this protocol can be routed so (Gateway API, "Supported Kinds").
+    fn fits(self, protocol: &str) -> bool {
+        match self {
+            Self::Http => matches!(protocol, "HTTP" | "HTTPS"),
+            Self::Tcp => matches!(protocol, "TCP" | "TLS"),
+        }
+    }
+}
+
+/// A parent that takes the route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RouteParent {
+    pub(super) parent: Parent,
+    /// The route is not of the service's namespace: it is for callers of its own (GAMMA).
+    pub(super) consumer: Option<Arc<str>>,
+}
+
+/// All parents that take the route.
+pub(super) fn compile(
+    route: &RouteParents<'_>,
+    read: &WorldReader<'_>,
+    findings: &mut RouteFindings,
+) -> BTreeSet<RouteParent> {
+    if route.parent_refs.is_empty() {
+        let (cause, fix) =
+            ("the route has no parentRefs, so it has no effect", "name a Gateway or a service in parentRefs");
+        let origin = route.object.at(route.line);
+        findings.push((Finding::new(Code::ParentNotFound, &origin, cause, fix), None));
+    }
+    let mut parents = BTreeSet::new();
+    for reference in route.parent_refs {
+        match find_parents(reference, route, read) {
+            Ok(found) => parents.extend(found),
+            Err(finding) => {
+                let missing = target(reference, route.object);
+                let missing = read.object(&missing).is_none().then_some(missing);
+                findings.push((*finding, missing));
+            }
+        }
+    }
+    parents
+}
+
+/// The object that a parentRef names.
+pub(super) fn target(reference: &ParentRef, route: &Object) -> ObjectRef {
+    let namespace = reference.namespace.as_deref().unwrap_or(&route.meta.namespace);
+    ObjectRef::new(reference.kind.as_deref().unwrap_or("Gateway"), namespace, &reference.name)
+}
+
+/// The hosts of a `Service` or a `GlobalService`.
+pub(super) fn hosts(parent: &Object, read: &WorldReader<'_>) -> Vec<Hostname> {
+    let pair = (parent.meta.namespace.clone(), parent.meta.name.clone());
+    match &parent.spec {
+        Spec::Service(_) => service_host(&pair).into_iter().collect(),
+        Spec::GlobalService(_) => hosts_won(&pair, read),
+        _ => Vec::new(),
+    }
+}
+
+fn find_parents(
+    reference: &ParentRef,
+    route: &RouteParents<'_>,
+    read: &WorldReader<'_>,
+) -> Result<Vec<RouteParent>, Box<Finding>> {
+    let target = target(reference, route.object);
+    let origin = route.object.at(reference.line);
+    let finding = |code, cause: String, fix: &str| Box::new(Finding::new(code, &origin, cause, fix));
+    let Some(parent) = read.object(&target) else {
+        return Err(finding(Code::ParentNotFound, format!("parent {target} does not exist"), ""));
+    };
+    match (reference.group.as_deref().unwrap_or(GATEWAY_GROUP), &parent.spec) {
+        (GATEWAY_GROUP, Spec::Gateway(gateway)) => gateway_parents(reference, route, (parent, gateway), read)
+            .map_err(|(cause, fix)| finding(Code::ParentNotFound, cause, fix)),
+        ("", Spec::Service(_)) | (LENO_GROUP, Spec::GlobalService(_)) => {
+            service_parents(reference, route, parent, read)
+                .map_err(|(cause, fix)| finding(Code::PortNotFound, cause, fix))
+        }
+        (group, _) => {
+            let cause = format!("parent {target} is not of group `{group}`");
+            Err(finding(Code::ParentNotFound, cause, "correct `group`"))
+        }
+    }
+}
+
+/// Cause and fix.
+type CauseAndFix = (String, &'static str);
+
+/// Every host of the service. A route of its namespace is the producer's, and for all callers.
+fn service_parents(
+    reference: &ParentRef,
+    route: &RouteParents<'_>,
+    object: &Object,
+    read: &WorldReader<'_>,
+) -> Result<Vec<RouteParent>, CauseAndFix> {
+    let hosts = hosts(object, read);
+    let port = reference.port.unwrap_or(0);
+    let known = |host| {
+        find_host(host, read).is_none_or(|entry| entry.service.ports.iter().any(|known| known.port == port))
+    };
+    if port != 0 && !hosts.iter().any(known) {
+        let cause = format!("parent {} has no port {port}", object.object);
+        return Err((cause, "name a port of the service, or none for all"));
+    }
+    let own = &route.object.meta.namespace;
+    let consumer = (object.meta.namespace != *own).then(|| own.clone());
+    let parent = |host| RouteParent { parent: Parent::Service { host, port }, consumer: consumer.clone() };
+    Ok(hosts.into_iter().map(parent).collect())
+}
+
+/// The listeners that take the route; one parent for all of them if they are all there are.
+fn gateway_parents(
+    reference: &ParentRef,
+    route: &RouteParents<'_>,
+    (object, gateway): (&Object, &GatewaySpec),
+    read: &WorldReader<'_>,
+) -> Result<Vec<RouteParent>, CauseAndFix> {
+    if gateway.gateway_class_name != CLASS {
+        let cause = format!(
+            "{} has the class {}, which takes no routes here",
+            object.object, gateway.gateway_class_name
+        );
+        return Err((cause, "use a Gateway with gatewayClassName leno"));
+    }
+    let named = |listener: &&Listener| {
+        reference.section_name.as_deref().is_none_or(|name| name == listener.name)
+            && reference.port.is_none_or(|port| port == listener.port)
+    };
+    let named: Vec<&Listener> = gateway.listeners.iter().filter(named).collect();
+    if named.is_empty() {
+        let cause = format!("{} has no such listener", object.object);
+        return Err((cause, "correct sectionName or port"));
+    }
+    let fitting: Vec<&Listener> =
+        named.into_iter().filter(|listener| takes_kind(listener, route.kind)).collect();
+    if fitting.is_empty() {
+        let cause = format!("no listener of {} takes a {}", object.object, route.kind.name());
+        return Err((cause, "name a listener of a protocol and allowedRoutes.kinds that fit"));
+    }
+    let allowed: Vec<&Listener> =
+        fitting.into_iter().filter(|listener| admits(listener, object, route.object, read)).collect();
+    if allowed.is_empty() {
+        let cause =
+            format!("{} does not allow routes from namespace {}", object.object, route.object.meta.namespace);
+        return Err((cause, "set allowedRoutes.namespaces.from on its listener"));
+    }
+    let meets = |listener: &&&Listener| {
+        let host = listener.hostname.as_deref();
+        route.hostnames.is_empty()
+            || host.is_none_or(|host| route.hostnames.iter().any(|name| overlap(host, name)))
+    };
+    if allowed.iter().filter(meets).count() == 0 {
+        let cause = format!("no hostname of the route fits a listener of {}", object.object);
+        return Err((cause, "correct hostnames"));
+    }
+    let parent = |listener: &str| {
+        let (namespace, name) = (object.meta.namespace.clone(), object.meta.name.clone());
+        let parent = Parent::Gateway { namespace, name, listener: listener.into() };
+        RouteParent { parent, consumer: None }
+    };
+    if allowed.len() == gateway.listeners.len() && route.kind == RouteType::Http {
+        return Ok(vec![parent("")]);
+    }
+    Ok(allowed.iter().map(|listener| parent(&listener.name)).collect())
+}
+
+/// Whether two host names, each perhaps with a wildcard, have a name in common.
+fn overlap(a: &str, b: &str) -> bool {
+    let below = |name: &str, suffix: &str| {
+        name.strip_suffix(suffix).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    };
+    match (a.strip_prefix("*."), b.strip_prefix("*.")) {
+        (None, None) => a == b,
+        (Some(suffix), None) => below(b, suffix),
+        (None, Some(suffix)) => below(a, suffix),
+        (Some(x), Some(y)) => x == y || below(x, y) || below(y, x),
+    }
+}
+
+/// Whether a listener takes routes of this kind: its protocol first, then what it allows of that.
+fn takes_kind(listener: &Listener, kind: RouteType) -> bool {
+    let kinds = listener.allowed_routes.as_ref().map_or(&[][..], |allowed| &allowed.kinds);
+    kind.fits(&listener.protocol)
+        && (kinds.is_empty() || kinds.iter().any(|allowed| allowed.kind == kind.name()))
+}
+
+fn admits(listener: &Listener, gateway: &Object, route: &Object, read: &WorldReader<'_>) -> bool {
+    let Some(allowed) = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref())
+    else {
+        return gateway.meta.namespace == route.meta.namespace;
+    };
+    match allowed.from.unwrap_or(FromNamespaces::Same) {
+        FromNamespaces::All => true,
+        FromNamespaces::Same => gateway.meta.namespace == route.meta.namespace,
+        FromNamespaces::Selector => {
+            let object = read.object(&ObjectRef::new("Namespace", "", &route.meta.namespace));
+            let selector = allowed.selector.as_ref();
+            object
+                .zip(selector)
+                .is_some_and(|(object, selector)| selects(&selector.match_labels, &object.meta.labels))
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Documents of Gateway API's kinds beside `HTTPRoute` and `Gateway`.
+
+use super::pick;
+
+/// Some in the namespace of what they refer to, some not.
+pub(super) fn tcp_route(slot: u8, variant: u8) -> String {
+    let namespace = pick(&["a", "default"], variant);
+    let parent = pick(
+        &[
+            "{name: gw0, namespace: a}",
+            "{group: '', kind: Service, name: s1, namespace: a}",
+            "{group: leno.dev, kind: GlobalService, name: gs0, namespace: a, port: 80}",
+        ],
+        variant + slot,
+    );
+    let backend = pick(
+        &["{name: s0, namespace: a, port: 80}", "{name: s1, port: 80}, {name: s0, port: 81, weight: 0}"],
+        variant / 2,
+    );
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: TCPRoute\nmetadata: {{name: r{slot}, namespace: {namespace}}}\nspec: {{parentRefs: [{parent}], rules: [{{backendRefs: [{backend}]}}]}}\n"
+    )
+}
+
+pub(super) fn reference_grant(slot: u8, variant: u8) -> String {
+    let name = pick(&["", ", name: s0"], variant / 2);
+    let kind = pick(&["TCPRoute", "HTTPRoute"], variant);
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {{name: g{slot}, namespace: a}}\nspec: {{from: [{{group: gateway.networking.k8s.io, kind: {kind}, namespace: default}}], to: [{{group: '', kind: Service{name}}}]}}\n"
+    )
+}

@@ -1,0 +1,164 @@
+//! Routes and what they are attached to: kinds for connections, references across namespaces, consumers.
+
+use super::*;
+use model::Code;
+use model::l4_route::L4Rule;
+
+const EDGE: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: leno
+  listeners:
+  - {name: web, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+  - {name: db, port: 5432, protocol: TCP, allowedRoutes: {namespaces: {from: All}}}
+  - {name: own, port: 5433, protocol: TCP}
+  - {name: closed, port: 5434, protocol: TCP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}
+---
+apiVersion: leno.dev/v1alpha1
+kind: Backend
+metadata: {name: db}
+spec: {type: Static, protocol: tcp, addresses: [{host: 10.0.0.1, port: 5432}]}
+";
+
+fn edge() -> Subscription {
+    Subscription::Gateway { namespace: "default".into(), name: "edge".into() }
+}
+
+/// The keys of the rules under a subscription.
+fn rules(subscription: &Subscription, world: &World) -> Vec<String> {
+    let keys = members(subscription, world).into_iter().map(|key| key.to_string());
+    keys.filter(|key| key.starts_with("rule/") || key.starts_with("l4-rule/")).collect()
+}
+
+fn l4_rule(key: &str, world: &World) -> L4Rule {
+    match resource(&ResourceKey::parse(key).unwrap(), world) {
+        Some(Resource::L4Rule(rule)) => L4Rule::clone(&rule),
+        other => panic!("{key}: {other:?}"),
+    }
+}
+
+fn route(kind: &str, namespace: &str, parents: &str, backends: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: r, namespace: {namespace}}}\nspec:\n  parentRefs: [{parents}]\n  rules: [{{backendRefs: [{backends}]}}]\n"
+    )
+}
+
+fn told(world: &mut World, code: Code) -> Vec<String> {
+    let findings = world.findings().into_iter();
+    findings.filter(|finding| finding.code == code).map(|finding| finding.cause).collect()
+}
+
+#[test]
+fn a_tcp_route_hangs_on_the_tcp_listeners_that_take_it() {
+    const TO: &str = "{group: leno.dev, kind: Backend, name: db, weight: 3}";
+    let check = |namespace: &str, parent: &str, expected: &[&str]| {
+        let mut world = world(EDGE);
+        add(&mut world, &route("TCPRoute", namespace, parent, TO));
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|listener| format!("l4-rule/g:default:edge:{listener}/TCPRoute/{namespace}/r/0"))
+            .collect();
+        assert_eq!(rules(&edge(), &world), expected, "{namespace} {parent}");
+        assert_eq!(
+            told(&mut world, Code::ParentNotFound).len(),
+            usize::from(expected.is_empty()),
+            "{parent}"
+        );
+    };
+    check("default", "{name: edge}", &["db", "own"]);
+    check("default", "{name: edge, sectionName: own}", &["own"]);
+    check("default", "{name: edge, port: 5432}", &["db"]);
+    check("default", "{name: edge, port: 5432, sectionName: own}", &[]);
+    check("default", "{name: edge, sectionName: web}", &[]);
+    check("default", "{name: edge, sectionName: closed}", &[]);
+    check("other", "{name: edge, namespace: default}", &["db"]);
+    let mut world = world(EDGE);
+    add(&mut world, &route("TCPRoute", "default", "{name: edge, sectionName: db}", TO));
+    let rule = l4_rule("l4-rule/g:default:edge:db/TCPRoute/default/r/0", &world);
+    let backend = &rule.backends[0];
+    let host = backend.host.as_ref().map(Hostname::as_str);
+    assert_eq!((host, backend.port, backend.weight), (Some("db.default.backend.leno"), 5432, 3));
+    assert!(members(&edge(), &world).iter().any(|key| key.to_string() == "service/db.default.backend.leno"));
+    let gone = world.apply(WorldChange::ObjectGone(ObjectRef::new("TCPRoute", "default", "r")));
+    assert!(gone.contains(&edge()) && rules(&edge(), &world).is_empty());
+}
+
+#[test]
+fn an_http_route_hangs_on_no_tcp_listener() {
+    let mut world = world(EDGE);
+    add(
+        &mut world,
+        &route("HTTPRoute", "default", "{name: edge}", "{group: leno.dev, kind: Backend, name: db}"),
+    );
+    assert_eq!(rules(&edge(), &world), ["rule/g:default:edge:web/default/r/0"]);
+}
+
+#[test]
+fn a_reference_into_another_namespace_needs_a_grant_there() {
+    const GRANT: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {name: g}\nspec:\n  from: [{group: gateway.networking.k8s.io, kind: KIND, namespace: web}]\n  to: [{group: leno.dev, kind: Backend}]\n";
+    for kind in ["TCPRoute", "HTTPRoute"] {
+        let mut world = world(EDGE);
+        let to = "{group: leno.dev, kind: Backend, name: db, namespace: default, port: 5432}";
+        add(&mut world, &route(kind, "web", "{name: edge, namespace: default}", to));
+        let backend = |world: &World| {
+            let key = rules(&edge(), world).remove(0);
+            match resource(&ResourceKey::parse(&key).unwrap(), world).unwrap() {
+                Resource::L4Rule(rule) => rule.backends[0].clone(),
+                Resource::Rule(rule) => rule.backends[0].clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((backend(&world).host, backend(&world).weight), (None, 1), "{kind}");
+        let cause =
+            "no ReferenceGrant of namespace default allows Backend/db.default to be referred to from here";
+        assert_eq!(told(&mut world, Code::RefNotPermitted), [cause]);
+        add(&mut world, &GRANT.replace("KIND", "GRPCRoute"));
+        assert_eq!(backend(&world).host, None);
+        let document = GRANT.replace("KIND", kind);
+        let (mut objects, _) = api::parse::documents(&document, "f.yaml");
+        let touched = world.apply(WorldChange::Object(Arc::new(objects.remove(0))));
+        assert!(touched.contains(&edge()));
+        assert_eq!(backend(&world).host, Hostname::parse("db.default.backend.leno"), "{kind}");
+        assert!(told(&mut world, Code::RefNotPermitted).is_empty());
+        world.apply(WorldChange::ObjectGone(ObjectRef::new("ReferenceGrant", "default", "g")));
+        assert_eq!(backend(&world).host, None);
+    }
+}
+
+#[test]
+fn a_route_of_another_namespace_than_the_services_is_for_callers_of_its_own() {
+    const SHOP: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {ports: [{name: http, port: 80}, {name: tcp-db, port: 5432}]}\n";
+    for (kind, port) in [("HTTPRoute", 80), ("TCPRoute", 5432)] {
+        let mut world = world(SHOP);
+        let shop = Subscription::Host(Hostname::parse("shop.default.svc.cluster.local").unwrap());
+        let parent = format!("{{group: '', kind: Service, name: shop, namespace: default, port: {port}}}");
+        let to = format!("{{name: shop, namespace: default, port: {port}}}");
+        add(&mut world, &route(kind, "default", &parent, &to));
+        add(&mut world, &route(kind, "web", &parent, &to));
+        let consumers: Vec<_> = rules(&shop, &world)
+            .iter()
+            .map(|key| match resource(&ResourceKey::parse(key).unwrap(), &world).unwrap() {
+                Resource::L4Rule(rule) => rule.consumer.clone(),
+                Resource::Rule(rule) => rule.consumer.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(consumers, [None, Some("web".into())], "{kind}");
+    }
+}
+
+#[test]
+fn a_tcp_route_has_no_effect_on_an_http_port() {
+    const SHOP: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {ports: [{name: http, port: 80}, {name: tcp-db, port: 5432}]}\n";
+    let check = |port: &str, expected: usize| {
+        let mut world = world(SHOP);
+        let parent = format!("{{group: '', kind: Service, name: shop{port}}}");
+        add(&mut world, &route("TCPRoute", "default", &parent, "{name: shop, port: 5432}"));
+        assert_eq!(told(&mut world, Code::Ignored).len(), expected, "{port}");
+    };
+    check(", port: 80", 1);
+    check(", port: 5432", 0);
+    check("", 0);
+}
