@@ -18,6 +18,8 @@ pub struct ExternalService {
     pub resolvers: Vec<SocketAddr>,
     /// Addresses that mean it; with some it has no mesh-only one.
     pub addresses: Vec<Cidr>,
+    /// One must stand in the certificates of its endpoints, where TLS is originated and no policy says another.
+    pub subject_alt_names: Vec<Arc<str>>,
     /// Namespaces whose workloads see it; empty: all.
     pub visible_in: Vec<Arc<str>>,
 }

@@ -4,7 +4,7 @@
 
 use decide::attach::Effective;
 use identity::backend_client_config;
-use model::backend_tls::{BackendTls, TlsOrigination};
+use model::backend_tls::{BackendTls, SubjectAltName, TlsOrigination};
 use model::service::Service;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -78,6 +78,12 @@ impl HostTls {
         Some(Arc::new(Self { all, ports: ports.collect() }))
     }
 
+    /// Whether policies say the same of a service as they did.
+    pub(crate) fn is_same(old: &Service, old_says: &Effective, new: &Service, says: &Effective) -> bool {
+        let names = |service: &Service| service.external.as_ref().map(|e| e.subject_alt_names.clone());
+        old_says.tls == says.tls && old_says.port_tls == says.port_tls && names(old) == names(new)
+    }
+
     /// TLS to this port of the service; `None`: plaintext.
     pub(crate) fn at(&self, port: u16) -> Option<&Arc<BackendTlsClient>> {
         match self.ports.iter().find(|(known, _)| *known == port) {
@@ -103,7 +109,15 @@ fn client(service: &Service, tls: &BackendTls) -> Option<BackendTlsClient> {
 fn ready(service: &Service, tls: &TlsOrigination) -> Result<Ready, String> {
     let name = tls.server_name.as_deref().unwrap_or(service.host.as_str());
     let name = ServerName::try_from(name.to_owned()).map_err(|error| format!("`{name}`: {error}"))?;
-    let config = backend_client_config(tls).map_err(|error| match error.source() {
+    let described = service.external.iter().flat_map(|external| &external.subject_alt_names);
+    let config = match tls.subject_alt_names.is_empty() {
+        true => backend_client_config(&TlsOrigination {
+            subject_alt_names: described.map(|name| SubjectAltName::of(name)).collect(),
+            ..tls.clone()
+        }),
+        false => backend_client_config(tls),
+    };
+    let config = config.map_err(|error| match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     })?;

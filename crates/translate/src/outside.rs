@@ -3,7 +3,7 @@
 use crate::world::inputs::LocalCluster;
 use api::Object;
 use model::service::{Endpoint, EndpointProfile, EndpointState, Reach};
-use model::{Hostname, Locality};
+use model::{Code, Finding, Hostname, Locality};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -42,12 +42,23 @@ pub(crate) fn plain(
     Endpoint { uid, address, port, weight, state: EndpointState::Ready, profile }
 }
 
-/// The name servers that an annotation of the object names. What cannot be read is left out.
-pub(crate) fn resolvers(object: &Object) -> Vec<SocketAddr> {
-    let text = object.meta.annotations.get(RESOLVERS).map(String::as_str).unwrap_or_default();
+/// The name servers that an annotation of the object names.
+///
+/// # Errors
+/// What of it is no address.
+pub(crate) fn resolvers(object: &Object) -> Result<Vec<SocketAddr>, String> {
+    let Some(text) = object.meta.annotations.get(RESOLVERS) else { return Ok(Vec::new()) };
     let one = |text: &str| {
         let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
-        text.parse().or(bare).ok()
+        text.parse().or(bare).map_err(|_| text.to_owned())
     };
-    text.split(',').map(str::trim).filter_map(one).collect()
+    text.split(',').map(str::trim).map(one).collect()
+}
+
+/// That it cannot be read.
+pub(crate) fn unreadable_resolvers(object: &Object) -> Option<Finding> {
+    let bad = resolvers(object).err()?;
+    let cause = format!("annotation `{RESOLVERS}` names `{bad}`, which is no address, so it has no effect");
+    let fix = "write IP or IP:PORT, with commas between several";
+    Some(Finding::new(Code::BadValue, &object.at(0), cause, fix))
 }

@@ -254,6 +254,14 @@ fn endpoints(spec: &ServiceEntrySpec, report: &mut ValidationReport<'_>) {
     for (index, endpoint) in spec.endpoints.iter().enumerate() {
         let at = format!("spec.endpoints[{index}]");
         workload_entry::check(endpoint, &at, report);
+        if !endpoint.labels.is_empty() {
+            let cause = "have no effect: no subset is made of endpoints that are written here";
+            report.no_effect(
+                &format!("{at}.labels"),
+                cause,
+                "describe each version by a ServiceEntry of its own",
+            );
+        }
         match &endpoint.address {
             None if !by_name => {
                 report.refuse(

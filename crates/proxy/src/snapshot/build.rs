@@ -373,9 +373,7 @@ impl Builder {
         let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);
         let tls = match &old {
             // Files are read and connections begun anew only where something else is said.
-            Some(old) if old.traffic.tls == traffic.tls && old.traffic.port_tls == traffic.port_tls => {
-                old.tls.clone()
-            }
+            Some(old) if HostTls::is_same(&old.service, &old.traffic, &service, &traffic) => old.tls.clone(),
             _ => HostTls::new(&service, &traffic),
         };
         let states = EndpointStates::new(&self.health, endpoints.iter().map(|endpoint| &endpoint.uid));

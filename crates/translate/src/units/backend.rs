@@ -2,7 +2,7 @@
 
 use super::host::{CompiledHost, backend_host, endpoints_touch, entry_touches, slices};
 use super::{Unit, WorldReader};
-use crate::outside::{plain, plain_profile, resolvers};
+use crate::outside::{plain, plain_profile, resolvers, unreadable_resolvers};
 use crate::ports::protocol_of_name;
 use crate::slices::Slices;
 use crate::world::inputs::Pair;
@@ -10,7 +10,7 @@ use api::kinds::backend::{BackendAddress, BackendSpec};
 use api::{Object, Spec};
 use model::external::{ExternalService, NamedEndpoint, Resolution};
 use model::service::{Protocol, ServicePort};
-use model::{Hostname, Locality, ObjectRef, Subscription};
+use model::{Finding, Hostname, Locality, ObjectRef, Subscription};
 use std::sync::Arc;
 
 pub(crate) struct BackendUnit;
@@ -44,6 +44,10 @@ impl Unit for BackendUnit {
     ) -> Vec<Subscription> {
         entry_touches(old, new, read)
     }
+
+    fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
+        own(key, read).and_then(|(object, _)| unreadable_resolvers(object)).into_iter().collect()
+    }
 }
 
 fn own<'w>((namespace, name): &Pair, read: &WorldReader<'w>) -> Option<(&'w Object, &'w BackendSpec)> {
@@ -61,7 +65,7 @@ fn by_name(object: &Object, spec: &BackendSpec) -> Option<ExternalService> {
         Some(NamedEndpoint { host, port: address.port, weight: 1, locality: Locality::default() })
     };
     let names: Vec<NamedEndpoint> = spec.addresses.iter().filter_map(named).collect();
-    let (resolution, resolvers) = (Resolution::Dns, resolvers(object));
+    let (resolution, resolvers) = (Resolution::Dns, resolvers(object).unwrap_or_default());
     (!names.is_empty()).then(|| ExternalService {
         resolution,
         names,

@@ -117,8 +117,9 @@ fn external(
     ExternalService {
         resolution,
         names,
-        resolvers: resolvers(object),
+        resolvers: resolvers(object).unwrap_or_default(),
         addresses: spec.addresses.iter().filter_map(|address| Cidr::parse(address)).collect(),
+        subject_alt_names: spec.subject_alt_names.iter().map(|name| name.as_str().into()).collect(),
         visible_in: visible_in(object, spec),
     }
 }

@@ -3,6 +3,7 @@
 use super::global_service::winner;
 use super::host::{described_host, wildcard};
 use super::{Topic, Unit, UnitKey, WorldReader};
+use crate::outside::unreadable_resolvers;
 use crate::world::inputs::Pair;
 use api::kinds::service_entry::ServiceEntrySpec;
 use api::{Object, Spec};
@@ -50,7 +51,8 @@ impl Unit for ServiceEntryUnit {
 
     fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
         let Some((object, spec)) = service_entry(key, read) else { return Vec::new() };
-        let mut findings = Vec::new();
+        let mut findings: Vec<Finding> = unreadable_resolvers(object).into_iter().collect();
+        findings.extend(ports_without_effect(object, spec));
         for host in entry_hosts(spec) {
             let other = match (winner(&host, read), entry_winner(&host, read)) {
                 (Some((namespace, name)), _) => Some(ObjectRef::new("GlobalService", namespace, name)),
@@ -67,6 +69,24 @@ impl Unit for ServiceEntryUnit {
         }
         findings
     }
+}
+
+/// Ports of endpoints that differ: in a service of several ports an endpoint has none of its own.
+fn ports_without_effect(object: &Object, spec: &ServiceEntrySpec) -> Option<Finding> {
+    let differs = |name: &String| {
+        let mut own = spec.endpoints.iter().map(|endpoint| endpoint.ports.get(name));
+        let first = own.next();
+        own.any(|other| Some(other) != first)
+    };
+    let has_several = spec.ports.len() > 1;
+    let port = spec.ports.iter().find(|port| has_several && differs(&port.name))?;
+    let cause = format!(
+        "endpoints have different `ports` named `{}`, which has no effect in a service of several ports: all are called at {}",
+        port.name,
+        port.target_port.unwrap_or(port.number)
+    );
+    let fix = "give all endpoints the same port, or describe each port by a ServiceEntry of its own";
+    Some(Finding::new(Code::Ignored, &object.at(port.line), cause, fix))
 }
 
 /// The object, for a unit that it makes.

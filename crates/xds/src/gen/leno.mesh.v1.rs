@@ -186,6 +186,8 @@ pub struct ExternalService {
     pub addresses: ::prost::alloc::vec::Vec<Cidr>,
     #[prost(string, repeated, tag = "5")]
     pub visible_in: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "6")]
+    pub subject_alt_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What endpoints have in common. Numbers named *_index point into EndpointSlice.texts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -23,6 +23,7 @@ pub(super) fn external_out(external: &ExternalService) -> p::ExternalService {
         resolvers: external.resolvers.iter().map(socket_out).collect(),
         addresses: external.addresses.iter().map(cidr_out).collect(),
         visible_in: strings(&external.visible_in),
+        subject_alt_names: strings(&external.subject_alt_names),
     }
 }
 
@@ -43,6 +44,7 @@ pub(super) fn external_in(external: p::ExternalService) -> Result<ExternalServic
         resolvers: list("resolvers", &external.resolvers, socket_in)?,
         addresses: list("addresses", &external.addresses, cidr_in)?,
         visible_in: arcs(external.visible_in),
+        subject_alt_names: arcs(external.subject_alt_names),
     })
 }
 

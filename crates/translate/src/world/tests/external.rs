@@ -151,3 +151,23 @@ fn a_backend_may_be_a_name() {
     let external = service.external.unwrap();
     assert_eq!((external.names[0].host.as_str(), external.names[0].port), ("api.example.com", 8080));
 }
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let check = |spec: &str, annotation: &str, expected: &str| {
+        let document = entry("e", spec).replace("namespace: a}", &format!("namespace: a{annotation}}}"));
+        let told: Vec<String> = world(&document).findings().iter().map(ToString::to_string).collect();
+        assert_eq!(told.is_empty(), expected.is_empty(), "{told:?}");
+        assert!(told.iter().all(|one| one.contains(expected)), "{told:?}");
+    };
+    let two = |first: &str, second: &str| {
+        format!(
+            "{{hosts: [a.b], resolution: STATIC, ports: [{{number: 80, name: http}}, {{number: 443, name: tls}}], endpoints: [{{address: 192.0.2.1, ports: {first}}}, {{address: 192.0.2.2, ports: {second}}}]}}"
+        )
+    };
+    check(&two("{http: 8080}", "{http: 8080}"), "", "");
+    check(&two("{http: 8080}", "{http: 8081}"), "", "endpoints have different `ports` named `http`");
+    let dns = "{hosts: [a.b], resolution: DNS, ports: [{number: 80, name: http}]}";
+    check(dns, ", annotations: {leno.dev/resolvers: 192.0.2.53}", "");
+    check(dns, ", annotations: {leno.dev/resolvers: '192.0.2.53, dns'}", "names `dns`, which is no address");
+}

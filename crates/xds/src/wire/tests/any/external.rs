@@ -28,14 +28,15 @@ pub(super) fn service() -> impl Strategy<Value = ExternalService> {
     let name = (host(), any::<u16>(), any::<u32>(), locality())
         .prop_map(|(host, port, weight, locality)| NamedEndpoint { host, port, weight, locality });
     let resolver = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
-    let where_to = (vec(resolver, 0..3), vec(block(), 0..3), vec(text(), 0..3));
+    let where_to = (vec(resolver, 0..3), vec(block(), 0..3), vec(text(), 0..3), vec(text(), 0..3));
     (resolution, vec(name, 0..3), where_to).prop_map(
-        |(resolution, names, (resolvers, addresses, visible_in))| ExternalService {
+        |(resolution, names, (resolvers, addresses, visible_in, subject_alt_names))| ExternalService {
             resolution,
             names,
             resolvers,
             addresses,
             visible_in,
+            subject_alt_names,
         },
     )
 }
