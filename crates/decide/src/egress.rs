@@ -4,7 +4,7 @@
 use crate::listener::host_rank;
 use model::external::NameClaim;
 use model::names::Names;
-use model::settings::Egress;
+use model::settings::{Egress, EgressMode};
 use model::{Hostname, Reason};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -84,6 +84,27 @@ pub fn by_name<'n>(names: &'n Names, name: &str, port: u16) -> Option<&'n NameCl
         .claims
         .iter()
         .find(|claim| claim.ports.contains(&port) && host_rank(Some(&claim.name), name).is_some())
+}
+
+/// Whether a request to a described service may say this authority, at a port: where only what is described may be called,
+/// one host must not stand for another behind the same addresses.
+///
+/// # Errors
+/// [`Reason::EgressDenied`].
+pub fn may_say(names: &Names, egress: &Egress, authority: &str, port: u16) -> Result<(), Reason> {
+    if egress.mode != EgressMode::RegistryOnly {
+        return Ok(());
+    }
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => host,
+        _ => authority,
+    };
+    let is_described = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(ip) => by_address(names, SocketAddr::new(ip, port)).is_some(),
+        Err(_) => by_name(names, host, port).is_some(),
+    };
+    if is_described { Ok(()) } else { Err(Reason::EgressDenied) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! TLS to servers that are not of the mesh: a name or a URI in a certificate that some authority has signed. It knows no
-//! service and dials nowhere. TLS 1.2 is spoken where the server has no later one.
+//! service, reads no file and dials nowhere. TLS 1.2 is spoken where the server has no later one.
 
 use crate::provider::provider;
-use model::backend_tls::{Authorities, CertificateFiles, SubjectAltName, TlsOrigination};
+use model::backend_tls::SubjectAltName;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -10,45 +10,42 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::{fs, io};
-
-/// Longest file of certificates or keys that is read, in bytes.
-const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Permissions that a key file must not give: to anybody but its owner and its group.
-const OTHERS: u32 = 0o007;
 
 /// Why what is meant cannot be done.
 #[derive(Debug, thiserror::Error)]
-pub enum BackendTlsError {
-    /// A file.
-    #[error("read {path}")]
-    Read {
-        /// Which.
-        path: String,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// What is in a file, or in the configuration.
-    #[error("{place}: {told}")]
-    Content {
-        /// Where.
-        place: String,
-        /// What is wrong.
-        told: String,
-    },
+#[error("{place}: {told}")]
+pub struct BackendTlsError {
+    /// Where.
+    place: String,
+    /// What is wrong.
+    told: String,
 }
 
-/// For connections to one service: without ALPN, which its user adds. Reads files, so call it rarely.
+/// Whom a client believes.
+#[derive(Clone, Copy, Debug)]
+pub enum BelievedAuthorities<'a> {
+    /// Those that the host trusts.
+    System,
+    /// These, in PEM.
+    Pem(&'a [u8]),
+    /// Anybody: neither signer nor name is checked.
+    Anybody,
+}
+
+/// For connections to one service: without ALPN, which its user adds. One of `names` must stand in the server's
+/// certificate; without any the server name. `own` is the certificate that is shown and its key, in PEM.
 ///
 /// # Errors
 /// There is nobody to believe, or nothing to show: such a connection must not be made.
-pub fn backend_client_config(tls: &TlsOrigination) -> Result<ClientConfig, BackendTlsError> {
+pub fn backend_client_config(
+    authorities: BelievedAuthorities<'_>,
+    names: &[SubjectAltName],
+    own: Option<(&[u8], &[u8])>,
+) -> Result<ClientConfig, BackendTlsError> {
     let verifier = BackendVerifier {
-        authorities: roots(&tls.authorities)?,
-        names: tls.subject_alt_names.clone(),
+        authorities: roots(authorities)?,
+        names: names.to_vec(),
         algorithms: provider().signature_verification_algorithms,
     };
     let builder = ClientConfig::builder_with_provider(provider())
@@ -56,11 +53,14 @@ pub fn backend_client_config(tls: &TlsOrigination) -> Result<ClientConfig, Backe
         .map_err(|error| content("TLS", error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let mut config = match &tls.client_certificate {
+    let mut config = match own {
         None => builder.with_no_client_auth(),
-        Some(files) => {
-            let (chain, key) = client_certificate(files)?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| content(&files.certificate, error))?
+        Some((chain, key)) => {
+            let chain = certificates("the client certificate", chain)?;
+            let key = PrivateKeyDer::from_pem_slice(key)
+                .map_err(|_| content("the private key", "none in PEM (PKCS#8, PKCS#1 or SEC1)"))?;
+            let built = builder.with_client_auth_cert(chain, key);
+            built.map_err(|error| content("the client certificate", error))?
         }
     };
     // A resumed session would not be verified again.
@@ -69,12 +69,11 @@ pub fn backend_client_config(tls: &TlsOrigination) -> Result<ClientConfig, Backe
 }
 
 /// `None`: anybody is believed.
-fn roots(authorities: &Authorities) -> Result<Option<RootCertStore>, BackendTlsError> {
+fn roots(authorities: BelievedAuthorities<'_>) -> Result<Option<RootCertStore>, BackendTlsError> {
     let (place, certificates) = match authorities {
-        Authorities::Unchecked => return Ok(None),
-        Authorities::System => ("the host's certificate authorities", system_roots()?),
-        Authorities::Pem(text) => ("the CA bundle", certificates("the CA bundle", text.as_bytes())?),
-        Authorities::File(path) => (&**path, certificates(path, &read(path, 0)?)?),
+        BelievedAuthorities::Anybody => return Ok(None),
+        BelievedAuthorities::System => ("the host's certificate authorities", system_roots()?),
+        BelievedAuthorities::Pem(text) => ("the CA bundle", certificates("the CA bundle", text)?),
     };
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates);
@@ -93,15 +92,6 @@ fn system_roots() -> Result<Vec<CertificateDer<'static>>, BackendTlsError> {
     }
 }
 
-fn client_certificate(
-    files: &CertificateFiles,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), BackendTlsError> {
-    let chain = certificates(&files.certificate, &read(&files.certificate, 0)?)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.private_key, OTHERS)?)
-        .map_err(|_| content(&files.private_key, "no private key in PEM (PKCS#8, PKCS#1 or SEC1)"))?;
-    Ok((chain, key))
-}
-
 fn certificates(place: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BackendTlsError> {
     match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -110,21 +100,8 @@ fn certificates(place: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     }
 }
 
-/// A regular file that is not too long and gives nobody the `forbidden` permissions.
-fn read(path: &str, forbidden: u32) -> Result<Vec<u8>, BackendTlsError> {
-    let failed = |cause| BackendTlsError::Read { path: path.to_owned(), cause };
-    let about = fs::metadata(path).map_err(failed)?;
-    if !about.is_file() || about.len() > PEM_BYTES_MAX {
-        return Err(content(path, format!("no regular file of at most {PEM_BYTES_MAX} bytes")));
-    }
-    if about.mode() & forbidden != 0 {
-        return Err(content(path, "others than its owner and its group may read it: chmod o-rwx"));
-    }
-    fs::read(path).map_err(failed)
-}
-
 fn content(place: &str, told: impl ToString) -> BackendTlsError {
-    BackendTlsError::Content { place: place.to_owned(), told: told.to_string() }
+    BackendTlsError { place: place.to_owned(), told: told.to_string() }
 }
 
 #[derive(Debug)]

@@ -19,7 +19,7 @@ mod svid;
 mod verify;
 mod watch;
 
-pub use backend::{BackendTlsError, backend_client_config};
+pub use backend::{BackendTlsError, BelievedAuthorities, backend_client_config};
 pub use certificate_names::{CertificateNames, certificate_names};
 pub use config::{Clients, Identity, client_config_for, server_name};
 pub use expect::Expect;

@@ -2,16 +2,25 @@
 //! certificates and keys read. What cannot be made ready lets no connection through. Handshakes are begun by
 //! `upstream::connect`, and `mesh_tls` has nothing to do with it.
 
+use crate::watched_files::{self, FileStamp};
 use decide::attach::Effective;
-use identity::backend_client_config;
-use model::backend_tls::{BackendTls, SubjectAltName, TlsOrigination};
+use identity::{BelievedAuthorities, backend_client_config};
+use model::Hostname;
+use model::backend_tls::{Authorities, BackendTls, SubjectAltName, TlsOrigination};
 use model::service::Service;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Files are looked at for a change at most this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Permissions that a key file must not give: to anybody but its owner and its group.
+const OTHERS: u32 = 0o007;
 
 /// What is spoken inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +33,23 @@ pub(crate) enum TlsPayload {
     Opaque,
 }
 
-/// TLS of one service, ready for handshakes.
+/// TLS of one service.
 pub(crate) struct BackendTlsClient {
     /// Connections are pooled by it: one that was made otherwise is not used for this.
-    pub(crate) id: u64,
-    ready: Option<Ready>,
+    pub(crate) id: NonZeroU32,
+    /// Host of the service.
+    host: Hostname,
+    /// `None`: what is meant cannot be done, whatever the files are.
+    tls: Option<TlsOrigination>,
+    // Taken once for each connection that is made.
+    made: Mutex<Made>,
+}
+
+/// What was made of it, of files as they were.
+struct Made {
+    ready: Option<Arc<Ready>>,
+    stamps: Vec<Option<FileStamp>>,
+    looked: Instant,
 }
 
 struct Ready {
@@ -40,16 +61,43 @@ struct Ready {
 
 impl fmt::Debug for BackendTlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.ready.as_ref().map(|ready| &ready.name);
-        f.debug_struct("BackendTlsClient").field("id", &self.id).field("name", &name).finish_non_exhaustive()
+        f.debug_struct("BackendTlsClient")
+            .field("id", &self.id)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
     }
 }
 
 impl BackendTlsClient {
-    /// Whom to ask for, and how; `None`: no connection may be made.
-    pub(crate) fn handshake(&self, inside: TlsPayload) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
-        let ready = self.ready.as_ref()?;
-        let config = match inside {
+    fn new(host: &Hostname, tls: Result<TlsOrigination, Arc<str>>) -> Self {
+        static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+        if let Err(why) = &tls {
+            told_unusable(host, why);
+        }
+        let tls = tls.ok();
+        let stamps = tls.as_ref().map(stamps).unwrap_or_default();
+        let ready = tls.as_ref().and_then(|tls| make_ready(host, tls));
+        let made = Mutex::new(Made { ready, stamps, looked: Instant::now() });
+        // After four thousand million of them some come again, long after their connections have ended.
+        let id = NonZeroU32::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU32::MAX);
+        Self { id, host: host.clone(), tls, made }
+    }
+
+    /// Whom to ask for, and how; `None`: no connection may be made. Files that are others than before are read again; if
+    /// they cannot be used, what was made of the last ones stays.
+    pub(crate) fn handshake(&self, payload: TlsPayload) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
+        let tls = self.tls.as_ref()?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.stamps.is_empty() && made.looked.elapsed() >= LOOK_EVERY {
+            made.looked = Instant::now();
+            let now = stamps(tls);
+            if now != made.stamps {
+                made.stamps = now;
+                made.ready = make_ready(&self.host, tls).or_else(|| made.ready.take());
+            }
+        }
+        let ready = made.ready.as_ref()?;
+        let config = match payload {
             TlsPayload::Http1 => &ready.http1,
             TlsPayload::Http2 => &ready.http2,
             TlsPayload::Opaque => &ready.opaque,
@@ -94,37 +142,82 @@ impl HostTls {
 }
 
 fn client(service: &Service, tls: &BackendTls) -> Option<BackendTlsClient> {
-    static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-    let ready = match tls {
+    let tls = match tls {
         BackendTls::Disable => return None,
-        BackendTls::Unusable(why) => Err(why.to_string()),
-        BackendTls::Originate(tls) => ready(service, tls),
+        BackendTls::Unusable(why) => Err(Arc::clone(why)),
+        BackendTls::Originate(tls) => Ok(with_described_names(service, tls)),
     };
-    let ready = ready.inspect_err(|why| {
-        tracing::warn!(host = %service.host, why, "nothing is sent to this service: its TLS cannot be used");
-    });
-    Some(BackendTlsClient { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), ready: ready.ok() })
+    Some(BackendTlsClient::new(&service.host, tls))
 }
 
-fn ready(service: &Service, tls: &TlsOrigination) -> Result<Ready, String> {
-    let name = tls.server_name.as_deref().unwrap_or(service.host.as_str());
-    let name = ServerName::try_from(name.to_owned()).map_err(|error| format!("`{name}`: {error}"))?;
-    let described = service.external.iter().flat_map(|external| &external.subject_alt_names);
-    let config = match tls.subject_alt_names.is_empty() {
-        true => backend_client_config(&TlsOrigination {
-            subject_alt_names: described.map(|name| SubjectAltName::of(name)).collect(),
-            ..tls.clone()
-        }),
-        false => backend_client_config(tls),
+/// Where a policy names nobody, whoever described the service may have.
+fn with_described_names(service: &Service, tls: &TlsOrigination) -> TlsOrigination {
+    let mut tls = tls.clone();
+    if tls.subject_alt_names.is_empty() {
+        let described = service.external.iter().flat_map(|external| &external.subject_alt_names);
+        tls.subject_alt_names = described.map(|name| SubjectAltName::of(name)).collect();
+    }
+    tls
+}
+
+fn told_unusable(host: &Hostname, why: &str) {
+    tracing::warn!(%host, why, "nothing is sent to this service: its TLS cannot be used");
+}
+
+/// The files that it is made of.
+fn files(tls: &TlsOrigination) -> impl Iterator<Item = &str> {
+    let authorities = match &tls.authorities {
+        Authorities::File(path) => Some(&**path),
+        Authorities::System | Authorities::Pem(_) | Authorities::Unchecked => None,
     };
-    let config = config.map_err(|error| match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    })?;
+    let own = tls.client_certificate.iter().flat_map(|own| [&*own.certificate, &*own.private_key]);
+    authorities.into_iter().chain(own)
+}
+
+fn stamps(tls: &TlsOrigination) -> Vec<Option<FileStamp>> {
+    files(tls).map(watched_files::stamp).collect()
+}
+
+fn make_ready(host: &Hostname, tls: &TlsOrigination) -> Option<Arc<Ready>> {
+    ready(host, tls).inspect_err(|why| told_unusable(host, why)).ok().map(Arc::new)
+}
+
+fn ready(host: &Hostname, tls: &TlsOrigination) -> Result<Ready, String> {
+    let name = tls.server_name.as_deref().unwrap_or(host.as_str());
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| format!("`{name}`: {error}"))?;
+    let read = |path: &str| watched_files::read(path).map_err(|error| format!("read {path}: {error}"));
+    let file;
+    let authorities = match &tls.authorities {
+        Authorities::System => BelievedAuthorities::System,
+        Authorities::Unchecked => BelievedAuthorities::Anybody,
+        Authorities::Pem(text) => BelievedAuthorities::Pem(text.as_bytes()),
+        Authorities::File(path) => {
+            file = read(path)?;
+            BelievedAuthorities::Pem(&file)
+        }
+    };
+    let own = match &tls.client_certificate {
+        None => None,
+        Some(files) => {
+            is_private(&files.private_key)?;
+            Some((read(&files.certificate)?, read(&files.private_key)?))
+        }
+    };
+    let own = own.as_ref().map(|(chain, key)| (&***chain, &***key));
+    let config = backend_client_config(authorities, &tls.subject_alt_names, own);
+    let config = config.map_err(|error| error.to_string())?;
     let with = |protocols: &[&[u8]]| {
         let mut config = config.clone();
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     };
     Ok(Ready { name, http1: with(&[b"http/1.1"]), http2: with(&[b"h2"]), opaque: with(&[]) })
+}
+
+fn is_private(key: &str) -> Result<(), String> {
+    let about = std::fs::metadata(key).map_err(|error| format!("read {key}: {error}"))?;
+    match about.mode() & OTHERS {
+        0 => Ok(()),
+        _ => Err(format!("{key}: others than its owner and its group may read it: chmod o-rwx")),
+    }
 }

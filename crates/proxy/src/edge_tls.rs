@@ -13,7 +13,6 @@ pub(crate) mod client_verifier;
 pub(crate) mod facts;
 pub(crate) mod handshake;
 pub(crate) mod listener;
-mod watched_files;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -30,7 +30,8 @@ mod peer; // who is at the other end
 mod proven; // what it has proved since
 mod flow; // the stories of requests and connections
 mod request; // the canonical request
-mod backend_tls;
+mod watched_files; // certificates that others replace
+mod backend_tls; // TLS with backends outside the mesh
 mod body; // bodies with memory
 mod upstream; // choose, connect, send, once more
 mod failure; // reason -> reply

@@ -33,6 +33,7 @@ use model::service::{Endpoint, Protocol, Reach};
 use model::workload_host::is_workload_host;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +143,7 @@ impl<A: Into<ApplicationAddress>> From<A> for Place<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PlaceKey {
     address: SocketAddr,
-    tls: Option<u64>,
+    tls: Option<NonZeroU32>,
 }
 
 /// A port of a service.

@@ -55,9 +55,8 @@ fn a_name_leads_to_the_world_alone() {
     }
 }
 
-#[test]
-fn addresses_and_names_mean_a_service_at_its_ports() {
-    let names = Names {
+fn names() -> Names {
+    Names {
         addresses: vec![AddressClaim {
             block: Cidr::parse("192.0.2.0/24").unwrap(),
             ports: vec![443],
@@ -76,7 +75,29 @@ fn addresses_and_names_mean_a_service_at_its_ports() {
             },
         ],
         ..Names::default()
+    }
+}
+
+#[test]
+fn a_request_says_a_described_host_where_only_these_may_be_called() {
+    let check = |mode: EgressMode, authority: &str, port: u16, expected: Result<(), Reason>| {
+        let egress = Egress { mode, ..Egress::default() };
+        assert_eq!(may_say(&names(), &egress, authority, port), expected, "{authority} {port}");
     };
+    let denied = Err(Reason::EgressDenied);
+    check(EgressMode::RegistryOnly, "a.example.com", 80, Ok(()));
+    check(EgressMode::RegistryOnly, "a.example.com:80", 80, Ok(()));
+    check(EgressMode::RegistryOnly, "x.example.com", 443, Ok(()));
+    check(EgressMode::RegistryOnly, "192.0.2.7:443", 443, Ok(()));
+    check(EgressMode::RegistryOnly, "evil.test", 80, denied);
+    check(EgressMode::RegistryOnly, "evil.test:80", 80, denied);
+    check(EgressMode::RegistryOnly, "[2001:db8::1]:80", 80, denied);
+    check(EgressMode::AllowAny, "evil.test", 80, Ok(()));
+}
+
+#[test]
+fn addresses_and_names_mean_a_service_at_its_ports() {
+    let names = names();
     let at = |text: &str| by_address(&names, text.parse().unwrap()).map(Hostname::as_str);
     assert_eq!(at("192.0.2.7:443"), Some("by-address.example"));
     assert_eq!(at("[::ffff:192.0.2.7]:443"), Some("by-address.example"));

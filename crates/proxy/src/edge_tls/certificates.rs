@@ -5,7 +5,7 @@
 //! nothing is closed or built anew for a new certificate.
 
 use super::certificate::{CertificatePemError, ServerCertificate, certificates};
-use super::watched_files::{self, FileStamp};
+use crate::watched_files::{self, FileStamp};
 use arc_swap::ArcSwapOption;
 use model::listener_tls::{CertificateRef, KeyPair};
 use rustls::server::WebPkiClientVerifier;

@@ -17,7 +17,7 @@ use decide::authz::{Facts, RemoteIp};
 use decide::filter::{RequestHead, Verdict};
 use decide::plan::{self, Filtered, Plan, Scope};
 use decide::route::SourceWorkload;
-use decide::{Dice, listener, split};
+use decide::{Dice, egress, listener, split};
 use filter::Stage;
 use http::{HeaderValue, Request, Response, Version, header};
 use model::Reason;
@@ -161,6 +161,10 @@ async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Res
     match &downstream.side {
         DownstreamSide::Application { host, port } => {
             let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
+            if entry.service.external.is_some() {
+                let egress = &snapshot.settings.egress;
+                egress::may_say(&snapshot.names, egress, head.authority.as_str(), *port)?;
+            }
             Ok(RouteScope::Service { entry, port: *port })
         }
         DownstreamSide::Edge { at, .. } => {

@@ -192,6 +192,32 @@ fn a_certificate_of_files_is_shown_where_the_server_asks_for_one() {
 }
 
 #[test]
+fn a_certificate_that_is_replaced_is_shown_without_a_change_of_configuration() {
+    story(async {
+        let (authority, clients) = (TestAuthority::root("one"), TestAuthority::root("clients"));
+        let at = server(&authority, vec![dns(NAME)], Some(&clients));
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let write = |by: &TestAuthority| {
+            let (chain, key) = certificate(by, vec![dns("me")]);
+            std::fs::write(path("cert"), pem("CERTIFICATE", &chain[0])).unwrap();
+            std::fs::write(path("key"), key.serialize_pem()).unwrap();
+            std::fs::set_permissions(path("key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        write(&authority);
+        let files = CertificateFiles { certificate: path("cert").into(), private_key: path("key").into() };
+        let proxy = gateway(at, Protocol::Http1);
+        attach(&proxy, originate(|tls| tls.client_certificate = Some(files), &authority));
+        let mut caller = proxy.enter().await;
+        assert_eq!(caller.get("/").await.status(), 503, "the server believes others");
+        write(&clients);
+        while caller.get("/").await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
 fn nothing_is_sent_where_the_tls_that_is_asked_for_cannot_be_used() {
     story(async {
         let authority = TestAuthority::root("one");

@@ -7,13 +7,13 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 /// Largest file of a certificate, a key or authorities, in bytes; a larger one is refused.
-pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Tells whether a file is still the one that was read: device, inode, length, and when it last changed.
-pub(super) type FileStamp = (u64, u64, u64, i64, i64, i64, i64);
+pub(crate) type FileStamp = (u64, u64, u64, i64, i64, i64, i64);
 
 /// What a path leads to now; `None`: nothing that can be looked at.
-pub(super) fn stamp(path: &str) -> Option<FileStamp> {
+pub(crate) fn stamp(path: &str) -> Option<FileStamp> {
     let found = fs::metadata(path).ok()?;
     Some((
         found.dev(),
@@ -27,7 +27,7 @@ pub(super) fn stamp(path: &str) -> Option<FileStamp> {
 }
 
 /// The whole of a regular file, wiped when it is let go. Never waits for a writer, as a pipe would.
-pub(super) fn read(path: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read(path: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
