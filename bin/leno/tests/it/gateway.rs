@@ -8,7 +8,12 @@ use std::process::{Child, Command, Stdio};
 
 /// A backend that answers every request with its own name and the request's head.
 pub(crate) fn backend(name: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    backend_at(SocketAddr::from(([127, 0, 0, 1], 0)), name)
+}
+
+/// The same at an address.
+pub(crate) fn backend_at(at: SocketAddr, name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind(at).expect("bound");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
         for mut socket in listener.incoming().map_while(Result::ok) {
@@ -39,10 +44,10 @@ pub(crate) fn free_address() -> String {
     listener.local_addr().expect("bound").to_string()
 }
 
-struct Gateway(Child);
+pub(crate) struct Gateway(Child);
 
 impl Gateway {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut leno = Command::new(LENO);
         leno.args(["gateway", "--admin-port", "0"])
             .args(arguments)

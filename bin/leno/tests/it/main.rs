@@ -9,6 +9,7 @@ mod bare; // a host without the demo
 mod demo; // a running lab
 mod hosts; // bare hosts, driven by a script
 mod keys; // finds private keys in bytes
+mod outside;
 mod pcap; // reads captures
 mod resolver; // name servers on a captured host
 mod rogue; // a member that keeps its key
