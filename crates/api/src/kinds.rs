@@ -24,6 +24,7 @@ pub mod service_entry;
 pub mod sidecar;
 pub mod tcp_route;
 pub mod traffic_policy;
+pub mod udp_route;
 pub mod virtual_service;
 pub mod workload_entry;
 pub mod workload_group;
@@ -78,6 +79,7 @@ kinds! {
     Gateway(gateway::GatewaySpec),
     HttpRoute(http_route::HttpRouteSpec),
     TcpRoute(tcp_route::TcpRouteSpec),
+    UdpRoute(udp_route::UdpRouteSpec),
     ReferenceGrant(reference_grant::ReferenceGrantSpec),
     WorkloadGroup(workload_group::WorkloadGroupSpec),
     AuthorizationPolicy(authorization_policy::AuthorizationPolicySpec),
@@ -125,7 +127,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
     (GATEWAY_GROUP, "TLSRoute", "nothing replaces it: routes by server name are not read yet"),
-    (GATEWAY_GROUP, "UDPRoute", "leave it out: the mesh carries TCP only"),
     (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];

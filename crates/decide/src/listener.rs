@@ -6,7 +6,7 @@ mod tests;
 
 use crate::host;
 use model::address::{MeshPrefix, PORT_SSH, is_mesh_only, is_proxy_port};
-use model::listener::{Gateway, Inbound};
+use model::listener::{Gateway, Inbound, ListenerProtocol};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
 use model::service::Protocol;
@@ -227,7 +227,11 @@ pub fn application_places(called: IpAddr, last: Option<IpAddr>) -> impl Iterator
 pub fn gateway_listener(gateway: &Gateway, at: SocketAddr, authority: &str) -> Option<usize> {
     let is_named = gateway.listeners.iter().any(|listener| listener.host.is_some());
     let host = if is_named { host::canonical(authority) } else { authority.into() };
-    let fits = gateway.listeners.iter().enumerate().filter(|(_, listener)| listener.place() == at);
+    let fits = gateway
+        .listeners
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| listener.place() == at && listener.protocol != ListenerProtocol::Udp);
     let ranked = fits.filter_map(|(index, listener)| {
         Some((host_rank(listener.host.as_ref(), &host)?, std::cmp::Reverse(index)))
     });

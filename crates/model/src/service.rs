@@ -17,6 +17,8 @@ pub enum Protocol {
     Tcp,
     /// Not declared: sniffed on the client's side.
     Undeclared,
+    /// Datagrams, of a `Backend`: routes of gateways alone lead there.
+    Udp,
 }
 
 /// One port of a service.

@@ -12,7 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Connections that the kernel holds for us before we accept them; more are dropped and tried again by the
 /// caller's kernel.
@@ -206,6 +206,46 @@ pub(crate) async fn dial(
     prepare(&SockRef::from(&socket), peer_kind)?;
     let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
     tokio::time::timeout(timeout, socket.connect(to)).await?
+}
+
+/// Opens the sockets of this worker for datagrams to `address`, as [`listen_all`].
+pub(crate) fn listen_datagrams(address: SocketAddr) -> io::Result<Vec<UdpSocket>> {
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
+    let second = address.ip().is_unspecified().then(|| bind_datagrams(v6));
+    let first = match address.ip().is_unspecified() {
+        true => bind_datagrams((Ipv4Addr::UNSPECIFIED, address.port()).into())?,
+        false => bind_datagrams(address)?,
+    };
+    match second {
+        None => Ok(vec![first]),
+        Some(Ok(second)) => Ok(vec![first, second]),
+        Some(Err(cause)) if is_without_ipv6(&cause) => Ok(vec![first]),
+        Some(Err(cause)) => Err(cause),
+    }
+}
+
+fn bind_datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Workers share it: the kernel gives each caller's datagrams to the same one.
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// A socket of its own for datagrams to and from `to`.
+pub(crate) async fn connect_datagrams(to: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if mark == Mark::Captured {
+        socket.set_mark(SOCKET_MARK)?;
+    }
+    let socket = UdpSocket::from_std(socket.into())?;
+    socket.connect(to).await?;
+    Ok(socket)
 }
 
 /// Where a captured connection wanted to go; `None`: it was not captured but came to us directly.

@@ -15,6 +15,7 @@ pub(crate) mod inbound;
 mod mirror;
 pub(crate) mod policy;
 pub(crate) mod tcp;
+pub(crate) mod udp;
 mod upgrade;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod tests;
 use crate::accept::original_destination;
 use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
 use crate::lookup::{Found, Unavailable};
+use crate::observe::L4Transport;
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
@@ -202,6 +204,7 @@ async fn serve_service(
     let side = DownstreamSide::Application { host: entry.service.host.clone(), port };
     let downstream = Downstream::new(worker, address, side, None, drain);
     let served = match target.protocol {
+        Protocol::Udp => return downstream.refused(Reason::NoRoute),
         Protocol::Tcp => return tcp::serve(downstream, stream, &target).await,
         // Who writes rules for connections, and none for requests, has declared it.
         Protocol::Undeclared
@@ -242,7 +245,11 @@ pub(crate) async fn gateway(
     }
     drop(snapshot);
     let downstream = Downstream::new(&worker, address, DownstreamSide::edge(at, address), None, drain);
-    let is_opaque = worker.snapshot().gateway.as_ref().is_some_and(|gateway| gateway.tcp_rules(at).is_some());
+    let is_opaque = worker
+        .snapshot()
+        .gateway
+        .as_ref()
+        .is_some_and(|gateway| gateway.l4_listener(L4Transport::Tcp, at).is_some());
     if is_opaque {
         return tcp::at_gateway(downstream, stream, at).await;
     }

@@ -3,8 +3,27 @@
 
 use daemon::Gate;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where a gateway's listener listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ListenPlace {
+    /// For connections.
+    Tcp(SocketAddr),
+    /// For datagrams.
+    Udp(SocketAddr),
+}
+
+impl fmt::Display for ListenPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Udp(address) => write!(f, "{address}/udp"),
+        }
+    }
+}
 
 /// Opens a gate when all is open that should be.
 pub(crate) struct Listening {
@@ -20,11 +39,11 @@ struct State {
     /// Workers that have opened what they listen on from their start.
     started: usize,
     /// What the gateway in force listens on; `None`: no configuration yet.
-    wanted: Option<HashSet<SocketAddr>>,
+    wanted: Option<HashSet<ListenPlace>>,
     /// Something else is configured that cannot be opened.
     is_blocked: bool,
     /// How many workers have opened it.
-    open: HashMap<SocketAddr, usize>,
+    open: HashMap<ListenPlace, usize>,
     has_been_ready: bool,
 }
 
@@ -48,14 +67,14 @@ impl Listening {
     }
 
     /// The gateway in force listens on `wanted`. `is_blocked`: more is configured, and cannot be opened.
-    pub(crate) fn want(&self, wanted: HashSet<SocketAddr>, is_blocked: bool) {
+    pub(crate) fn want(&self, wanted: HashSet<ListenPlace>, is_blocked: bool) {
         let mut state = self.lock();
         (state.wanted, state.is_blocked) = (Some(wanted), is_blocked);
         self.report(&mut state);
     }
 
     /// One worker listens there.
-    pub(crate) fn opened(&self, address: SocketAddr) {
+    pub(crate) fn opened(&self, address: ListenPlace) {
         let mut state = self.lock();
         let open = state.open.entry(address).or_default();
         *open += 1;
@@ -66,7 +85,7 @@ impl Listening {
     }
 
     /// One worker does not listen there any more.
-    pub(crate) fn closed(&self, address: SocketAddr) {
+    pub(crate) fn closed(&self, address: ListenPlace) {
         let mut state = self.lock();
         if let Some(open) = state.open.get_mut(&address) {
             *open = open.saturating_sub(1);

@@ -20,6 +20,8 @@ pub use inbound::{OpenPlaintext, WorkerInbound};
 pub use labels::Own;
 pub(crate) use metrics::MirrorOutcome;
 pub use metrics::Observe;
-pub use record::{Direction, OutsideCluster, RequestProtocol, RequestRecord, Security, TcpRecord};
+pub use record::{
+    Direction, L4Transport, OutsideCluster, RequestProtocol, RequestRecord, Security, TcpRecord,
+};
 pub use recorder::Recorder;
 pub(crate) use render::{application, outside_validity};

@@ -24,6 +24,7 @@ pub use store::SnapshotStore;
 
 use crate::backend_tls::HostTls;
 use crate::edge_tls::listener::{ListenerId, TlsListener};
+use crate::observe::L4Transport;
 use decide::attach::Effective;
 use decide::balance::{Priorities, ProxyLocality};
 use decide::consumer::ServiceRules;
@@ -218,21 +219,19 @@ impl GatewayEntry {
         found.map(|(index, _)| index)
     }
 
-    /// The listener for opaque bytes there.
-    fn tcp_listener(&self, at: SocketAddr) -> Option<usize> {
-        let is_there =
-            |known: &GatewayListener| known.protocol == ListenerProtocol::Tcp && known.place() == at;
-        self.gateway.listeners.iter().position(is_there)
-    }
-
-    /// The rules of the listener for opaque bytes there; `None`: what comes in there is something else.
-    pub fn tcp_rules(&self, at: SocketAddr) -> Option<&L4Table> {
-        self.l4_rules.get(self.tcp_listener(at)?)
-    }
-
-    /// The policies on it.
-    pub fn tcp_policies(&self, at: SocketAddr) -> &[Arc<Policy>] {
-        self.tcp_listener(at).and_then(|index| self.policies.get(index)).map_or(&[], |policies| policies)
+    /// Rules and policies of the listener for opaque bytes there; `None`: what comes in there is something else.
+    pub(crate) fn l4_listener(
+        &self,
+        transport: L4Transport,
+        at: SocketAddr,
+    ) -> Option<(&L4Table, &[Arc<Policy>])> {
+        let protocol = match transport {
+            L4Transport::Tcp => ListenerProtocol::Tcp,
+            L4Transport::Udp => ListenerProtocol::Udp,
+        };
+        let is_there = |known: &GatewayListener| known.protocol == protocol && known.place() == at;
+        let index = self.gateway.listeners.iter().position(is_there)?;
+        Some((self.l4_rules.get(index)?, self.policies.get(index)?))
     }
 
     /// Each listener with its rules and policies.

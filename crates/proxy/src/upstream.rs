@@ -6,6 +6,7 @@ pub(crate) mod application;
 pub(crate) mod attempt_error;
 pub(crate) mod attempts;
 pub(crate) mod connect;
+pub(crate) mod datagrams;
 pub(crate) mod http1_pool;
 pub(crate) mod http2_pool;
 pub(crate) mod reauthenticate;

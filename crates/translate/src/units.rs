@@ -36,6 +36,7 @@ mod service_entry;
 mod service_namespace;
 mod tcp_route;
 mod traffic_policy;
+mod udp_route;
 mod unlowered;
 mod workload_entry;
 mod workload_group;
@@ -268,6 +269,7 @@ units! {
     BackendTlsPolicy, backend_tls_policy: backend_tls_policy::BackendTlsPolicyUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
     TcpRoute, tcp_route: tcp_route::TcpRouteUnit;
+    UdpRoute, udp_route: udp_route::UdpRouteUnit;
     Gateway, gateway: gateway::GatewayUnit;
     AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;
     PolicyReview, policy_review: policy_review::PolicyReviewUnit;

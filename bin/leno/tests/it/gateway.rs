@@ -275,3 +275,66 @@ fn bad_arguments_and_bad_files_are_refused_with_the_place() {
     let output = Command::new(LENO).args(["gateway", "--from", "nonsense"]).output().expect("leno runs");
     assert_eq!(output.status.code(), Some(64), "{}", text(&output));
 }
+
+#[test]
+fn datagrams_and_opaque_bytes_come_back_through_listeners_of_their_own() {
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let (udp_backend, tcp_backend) = (udp.local_addr().expect("bound"), tcp.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = udp.recv_from(&mut buffer) {
+            let _ = udp.send_to(&buffer[..length], from);
+        }
+    });
+    std::thread::spawn(move || {
+        for mut socket in tcp.incoming().map_while(Result::ok) {
+            let mut heard = Vec::new();
+            let _ = socket.read_to_end(&mut heard).and_then(|_| socket.write_all(&heard));
+        }
+    });
+    // Both at one port: TCP's and UDP's are not the same.
+    let at = free_address();
+    let port = at.rsplit_once(':').expect("a port").1;
+    let backend = |name: &str, protocol: &str, to: SocketAddr| {
+        format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: Backend\nmetadata: {{name: {name}}}\nspec:\n  type: Static\n  \
+             protocol: {protocol}\n  addresses: [{{host: {}, port: {}}}]\n---\n",
+            to.ip(),
+            to.port()
+        )
+    };
+    let route = |kind: &str, listener: &str, backend: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: echo}}\nspec:\n  \
+             parentRefs: [{{name: g, sectionName: {listener}}}]\n  rules:\n  \
+             - backendRefs: [{{group: leno.dev, kind: Backend, name: {backend}}}]\n---\n"
+        )
+    };
+    let documents = format!(
+        "{}{}{}{}apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata:\n  name: g\n  annotations:\n    \
+         leno.dev/bind-address: 127.0.0.1\nspec:\n  gatewayClassName: leno\n  listeners:\n  \
+         - {{name: bytes, protocol: TCP, port: {port}}}\n  - {{name: datagrams, protocol: UDP, port: {port}}}\n",
+        backend("tcp", "tcp", tcp_backend),
+        backend("udp", "udp", udp_backend),
+        route("TCPRoute", "bytes", "tcp"),
+        route("UDPRoute", "datagrams", "udp"),
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("gateway.yaml"), documents).expect("written");
+    let _gateway = Gateway::start(&["-f", directory.path().to_str().expect("UTF-8"), "--workers", "2"]);
+    wait_until("bytes come back", || {
+        let Ok(mut socket) = std::net::TcpStream::connect(&at) else { return false };
+        let mut heard = Vec::new();
+        let asked = socket.write_all(b"bytes").and_then(|()| socket.shutdown(std::net::Shutdown::Write));
+        asked.and_then(|()| socket.read_to_end(&mut heard)).is_ok() && heard == b"bytes"
+    });
+    let caller = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    caller.connect(&at).expect("connected");
+    caller.set_read_timeout(Some(std::time::Duration::from_millis(100))).expect("set");
+    let mut buffer = [0; 2048];
+    wait_until("datagrams come back", || {
+        let asked = caller.send(b"datagram").is_ok();
+        asked && caller.recv(&mut buffer).is_ok_and(|length| buffer[..length] == *b"datagram")
+    });
+}

@@ -18,7 +18,7 @@ pub struct BackendSpec {
     pub backend_type: BackendType,
     /// At least one.
     pub addresses: Vec<BackendAddress>,
-    /// What it speaks: `http` (default), `http2`, `grpc` or `tcp`.
+    /// What it speaks: `http` (default), `http2`, `grpc`, `tcp` or `udp`.
     #[serde(default)]
     pub protocol: Option<String>,
     /// Line of `spec`.
@@ -62,9 +62,13 @@ impl KindSpec for BackendSpec {
             }
         }
         if let Some(protocol) = &self.protocol
-            && !matches!(protocol.as_str(), "http" | "http2" | "grpc" | "tcp")
+            && !matches!(protocol.as_str(), "http" | "http2" | "grpc" | "tcp" | "udp")
         {
-            report.bad("spec.protocol", &format!("cannot be `{protocol}`"), "write http, http2, grpc or tcp");
+            report.bad(
+                "spec.protocol",
+                &format!("cannot be `{protocol}`"),
+                "write http, http2, grpc, tcp or udp",
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Gateway API `Gateway` (v1, v1beta1). HTTP, HTTPS and TCP listeners work; what does not yet gives a finding.
+//! Gateway API `Gateway` (v1, v1beta1). HTTP, HTTPS, TCP and UDP listeners work; what does not yet gives a finding.
 
 pub mod tls;
 
@@ -23,7 +23,7 @@ pub const EAST_WEST_CLASS: &str = "leno-east-west";
 pub const BIND_ADDRESS: &str = "leno.dev/bind-address";
 
 /// Kinds of routes that listeners may name in `allowedRoutes.kinds`.
-const ROUTE_KINDS: &[&str] = &["HTTPRoute", "TCPRoute"];
+const ROUTE_KINDS: &[&str] = &["HTTPRoute", "TCPRoute", "UDPRoute"];
 
 /// `Gateway` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -137,7 +137,7 @@ pub struct Listener {
     pub hostname: Option<String>,
     /// 1 to 65535.
     pub port: u16,
-    /// `HTTP`, `HTTPS` or `TCP`; others are not supported yet.
+    /// `HTTP`, `HTTPS`, `TCP` or `UDP`; others are not supported yet.
     pub protocol: String,
     /// Of protocols HTTPS and TLS.
     #[serde(default)]
@@ -241,14 +241,14 @@ fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
         "HTTP" if listener.tls.is_some() => {
             report.bad(&format!("{at}.tls"), "does not belong to protocol HTTP", "remove it");
         }
-        "TCP" if listener.tls.is_some() => {
-            report.bad(&format!("{at}.tls"), "does not belong to protocol TCP", "remove it");
+        protocol @ ("TCP" | "UDP") if listener.tls.is_some() => {
+            report.bad(&format!("{at}.tls"), &format!("does not belong to protocol {protocol}"), "remove it");
         }
         "HTTP" => {}
-        "TCP" => {
+        protocol @ ("TCP" | "UDP") => {
             if listener.hostname.is_some() {
-                let fix = "remove it: opaque bytes name no host";
-                report.no_effect(&format!("{at}.hostname"), "has no effect on a TCP listener", fix);
+                let cause = format!("has no effect on a {protocol} listener");
+                report.no_effect(&format!("{at}.hostname"), &cause, "remove it: opaque bytes name no host");
             }
         }
         "HTTPS" => tls::check(listener, at, report),
@@ -257,7 +257,7 @@ fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
             report.unsupported(&path, &format!("protocol {}", listener.protocol), fix);
         }
         other => {
-            let fix = "write `HTTP` if callers speak it, or `TCP` for opaque bytes";
+            let fix = "write `HTTP` if callers speak it, `TCP` for opaque bytes, `UDP` for datagrams";
             report.unsupported(&path, &format!("protocol {other}"), fix);
         }
     }

@@ -8,7 +8,7 @@ use crate::flow::downstream::Downstream;
 use crate::flow::first_speaker::{FirstSpeaker, first_speaker};
 use crate::flow::{fetch_entry, policy};
 use crate::limits::UpstreamPermit;
-use crate::observe::{Direction, OutsideCluster, Security, TcpRecord};
+use crate::observe::{Direction, L4Transport, OutsideCluster, Security, TcpRecord};
 use crate::peer::Peer;
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::attempts::Begun;
@@ -20,7 +20,7 @@ use codec::{ChunkIo, Prefixed};
 use decide::authz::{Denial, DryRun, Facts, RemoteIp, dry_run};
 use decide::l4_route::{ConnectionView, L4Table, choose_backend};
 use model::l4_route::L4Rule;
-use model::{Hostname, Policy, Reason};
+use model::{Hostname, Reason};
 use std::cell::OnceCell;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -36,6 +36,8 @@ pub(crate) const TCP_IDLE_MAX: Duration = Duration::from_secs(3600);
 pub(crate) struct TcpConnection {
     downstream: Rc<Downstream>,
     direction: Direction,
+    /// What carries it.
+    pub(crate) transport: L4Transport,
     started: SystemTime,
     clock: Instant,
     /// The destination by name, where there is no entry.
@@ -61,6 +63,7 @@ impl TcpConnection {
         Self {
             downstream: Rc::clone(downstream),
             direction,
+            transport: L4Transport::Tcp,
             started: clock.wall(),
             clock: clock.now(),
             host: None,
@@ -114,6 +117,7 @@ impl TcpConnection {
         let service = self.attempts.service();
         TcpRecord {
             direction: self.direction,
+            transport: self.transport,
             host: self.host.as_ref().or(service.map(|service| &service.host)),
             outside: self.outside,
             service,
@@ -183,43 +187,55 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, stream: impl ChunkIo, targ
 /// From outside, at a gateway's listener for opaque bytes.
 pub(crate) async fn at_gateway(downstream: Rc<Downstream>, stream: impl ChunkIo, at: SocketAddr) {
     let mut connection = TcpConnection::begin(&downstream, Direction::Gateway);
-    match enter(&downstream, &mut connection, at).await {
+    match connection.enter(at).await {
         Ok((target, permit)) => {
-            let may = |snapshot: &Snapshot| policy::check(policies(snapshot, at), &facts(&downstream, at));
-            let is_judged = !policies(&downstream.worker.snapshot(), at).is_empty();
-            let worker = Rc::clone(&downstream.worker);
-            let cut =
-                async { if is_judged { policy::until_denied(&worker, may).await } else { pending().await } };
+            let cut = until_denied(&downstream, L4Transport::Tcp, at);
             send(&downstream, stream, connection, &target, cut).await;
             drop(permit);
         }
-        Err(failure) => {
-            connection.denial.clone_from(&failure.denial);
-            connection.refused(failure.reason);
-        }
+        Err(failure) => connection.denied(failure),
     }
 }
 
-async fn enter(
-    downstream: &Rc<Downstream>,
-    connection: &mut TcpConnection,
-    at: SocketAddr,
-) -> Result<(Target, UpstreamPermit), Failure> {
-    let snapshot = downstream.worker.snapshot();
-    let facts = facts(downstream, at);
-    connection.dry_run = dry_run(policies(&snapshot, at), &facts);
-    policy::check(policies(&snapshot, at), &facts)?;
-    let table = snapshot.gateway.as_ref().and_then(|gateway| gateway.tcp_rules(at)).ok_or(Reason::NoRoute)?;
-    let source = Some(downstream.address.ip());
-    let called = ConnectionView { port: at.port(), source, ..ConnectionView::default() };
-    let target = by_rule(downstream, connection, table, &called).await?;
-    let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
-    Ok((target, permit))
+impl TcpConnection {
+    /// Where it goes that came in at this place of a gateway, if the gateway's policies let it in.
+    ///
+    /// # Errors
+    /// Why it goes nowhere.
+    pub(crate) async fn enter(&mut self, at: SocketAddr) -> Result<(Target, UpstreamPermit), Failure> {
+        let downstream = Rc::clone(&self.downstream);
+        let snapshot = downstream.worker.snapshot();
+        let listener = snapshot.gateway.as_ref().and_then(|gateway| gateway.l4_listener(self.transport, at));
+        let (table, policies) = listener.ok_or(Reason::NoRoute)?;
+        let facts = facts(&downstream, at);
+        self.dry_run = dry_run(policies, &facts);
+        policy::check(policies, &facts)?;
+        let source = Some(downstream.address.ip());
+        let called = ConnectionView { port: at.port(), source, ..ConnectionView::default() };
+        let target = by_rule(&downstream, self, table, &called).await?;
+        let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
+        Ok((target, permit))
+    }
+
+    /// Tells that it stands.
+    pub(crate) fn opened(&self) {
+        self.downstream.worker.recorder.tcp_opened(&self.record(None, 0, 0));
+    }
+
+    /// Tells how it ended.
+    pub(crate) fn ended(&self, reason: Option<Reason>, moved: &Moved) {
+        let record = self.record(reason, moved.to_upstream.get(), moved.to_downstream.get());
+        self.downstream.worker.recorder.tcp(&record);
+    }
 }
 
-/// The policies on what comes in there.
-fn policies(snapshot: &Snapshot, at: SocketAddr) -> &[Arc<Policy>] {
-    snapshot.gateway.as_ref().map_or(&[], |gateway| gateway.tcp_policies(at))
+/// Waits until the policies there no longer let it in.
+pub(crate) async fn until_denied(downstream: &Downstream, transport: L4Transport, at: SocketAddr) -> Failure {
+    let may = |snapshot: &Snapshot| {
+        let listener = snapshot.gateway.as_ref().and_then(|gateway| gateway.l4_listener(transport, at));
+        policy::check(listener.map_or(&[], |(_, policies)| policies), &facts(downstream, at))
+    };
+    policy::until_denied(&downstream.worker, may).await
 }
 
 /// From outside nobody proves who they are.

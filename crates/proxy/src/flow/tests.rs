@@ -7,6 +7,7 @@ mod authority;
 mod backend_tls;
 mod balancing;
 mod bed;
+mod datagrams;
 mod edge;
 mod edge_tls;
 mod egress;

@@ -1,13 +1,13 @@
-use super::Listening;
+use super::{ListenPlace, Listening};
 use daemon::Readiness;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-fn address(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
+fn address(port: u16) -> ListenPlace {
+    ListenPlace::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-fn ports<const N: usize>(ports: [u16; N]) -> HashSet<SocketAddr> {
+fn ports<const N: usize>(ports: [u16; N]) -> HashSet<ListenPlace> {
     ports.map(address).into()
 }
 

@@ -3,7 +3,7 @@
 //! Workers format and hand over; a thread writes (`daemon::lines`): traffic never waits for a disk. Every value is escaped by the JSON writer; long ones are cut.
 
 use super::labels::{flags, request_flags};
-use super::record::{Direction, OutsideCluster, RequestRecord, TcpRecord};
+use super::record::{Direction, L4Transport, OutsideCluster, RequestRecord, TcpRecord};
 use crate::edge_tls::client_certificate::ClientValidity;
 use crate::edge_tls::facts::EdgeTls;
 use daemon::lines::{self, Finished, Lines, Sink};
@@ -113,7 +113,7 @@ impl AccessLog {
                 direction: direction(record.direction),
                 method: None,
                 path: None,
-                protocol: None,
+                protocol: (record.transport == L4Transport::Udp).then_some("UDP"),
                 authority: None,
                 response_code: 0,
                 response_flags: flags(record.reason, record.limited),

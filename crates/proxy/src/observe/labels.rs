@@ -4,7 +4,9 @@
 //! lookup; `app` and `version` would. A certificate that was issued to no registration (a plane's) has only the
 //! service account for a name. What is not known is `unknown`, as in Istio.
 
-use super::record::{Direction, OutsideCluster, RequestProtocol, RequestRecord, Security, TcpRecord};
+use super::record::{
+    Direction, L4Transport, OutsideCluster, RequestProtocol, RequestRecord, Security, TcpRecord,
+};
 use model::service::Service;
 use model::workload_host::is_workload_host;
 use model::{Hostname, Reason, SpiffeId};
@@ -39,6 +41,8 @@ pub(super) struct SeriesKey<'a> {
     pub(super) peer_cluster: Option<&'a str>,
     pub(super) security: Security,
     pub(super) flag: &'static str,
+    /// Of an opaque connection: what carries it.
+    pub(super) transport: L4Transport,
     /// `None`: an opaque connection.
     pub(super) http: Option<HttpKey>,
 }
@@ -62,6 +66,7 @@ impl<'a> SeriesKey<'a> {
             peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
             flag: request_flags(record),
+            transport: L4Transport::Tcp,
             http: Some(HttpKey {
                 protocol: record.protocol,
                 status: record.status,
@@ -80,6 +85,7 @@ impl<'a> SeriesKey<'a> {
             peer_cluster: record.peer_cluster.or_else(|| record.peer?.cluster.as_deref()),
             security: record.security,
             flag: flags(record.reason, record.limited),
+            transport: record.transport,
             http: None,
         }
     }
@@ -94,6 +100,7 @@ impl<'a> SeriesKey<'a> {
             peer_cluster: self.peer_cluster.map(Into::into),
             security: self.security,
             flag: self.flag,
+            transport: self.transport,
             http: self.http,
         }
     }
@@ -109,6 +116,7 @@ pub(super) struct OwnedKey {
     peer_cluster: Option<Box<str>>,
     security: Security,
     flag: &'static str,
+    transport: L4Transport,
     http: Option<HttpKey>,
 }
 
@@ -123,6 +131,7 @@ impl OwnedKey {
             peer_cluster: self.peer_cluster.as_deref(),
             security: self.security,
             flag: self.flag,
+            transport: self.transport,
             http: self.http,
         }
     }
@@ -226,7 +235,7 @@ pub(super) fn render(key: &SeriesKey<'_>, own: &Own) -> String {
             let grpc = http.grpc_status.map(itoa).unwrap_or_default();
             put("grpc_response_status", &grpc);
         }
-        None => put("request_protocol", "tcp"),
+        None => put("request_protocol", if key.transport == L4Transport::Udp { "udp" } else { "tcp" }),
     }
     put("response_flags", key.flag);
     put(

@@ -123,11 +123,23 @@ impl OutsideCluster {
     }
 }
 
-/// One opaque connection, when it has ended.
+/// What carries opaque bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum L4Transport {
+    /// A connection.
+    #[default]
+    Tcp,
+    /// A session of datagrams.
+    Udp,
+}
+
+/// One opaque connection, or session of datagrams, when it has ended.
 #[derive(Clone, Debug)]
 pub struct TcpRecord<'a> {
     /// Which side.
     pub direction: Direction,
+    /// What carries it.
+    pub transport: L4Transport,
     /// The destination by name, as far as known.
     pub host: Option<&'a Hostname>,
     /// It went to no service.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use super::*;
+
 use crate::peer::Peer;
 use crate::testing::{host, id};
 use daemon::clock::System;
@@ -65,6 +66,7 @@ fn request<'a>() -> RequestRecord<'a> {
 fn tcp<'a>() -> TcpRecord<'a> {
     TcpRecord {
         direction: Direction::Inbound,
+        transport: super::L4Transport::Tcp,
         host: None,
         outside: None,
         service: None,

@@ -1,9 +1,9 @@
 //! A proxy outside of a mesh, and its first configuration.
 
 use super::StartError;
+use crate::listening::ListenPlace;
 use crate::snapshot::ClosedListener;
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 /// The first configuration of a proxy outside of a mesh must be one that it can serve: whoever started it looks on,
@@ -22,7 +22,7 @@ impl Alone {
     }
 
     /// What can be listened on of the configuration, and what cannot.
-    pub(super) fn set_listening(&mut self, open: &HashSet<SocketAddr>, closed: &[ClosedListener]) {
+    pub(super) fn set_listening(&mut self, open: &HashSet<ListenPlace>, closed: &[ClosedListener]) {
         let Some(refused) = self.refused.take() else { return };
         let error = match closed.first() {
             Some(listener) => StartError::Listen(listener.clone()),

@@ -363,7 +363,7 @@ impl StreamClient {
                 listener.address
             );
         }
-        let places = gateway.map(GatewayEntry::places).unwrap_or_default();
+        let places = gateway.map(GatewayEntry::listen_places).unwrap_or_default();
         self.reopen_at = (!closed.is_empty()).then(|| Instant::now() + REOPEN_EVERY);
         if let Some(alone) = &mut self.parts.alone {
             alone.set_listening(&places, &closed);

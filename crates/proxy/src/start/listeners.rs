@@ -1,9 +1,10 @@
 //! Which sockets a worker listens on: capture and mesh ports from its start, a gateway's as configuration
 //! changes.
 
-use crate::accept::{PeerKind, accept, inherit, listen_all, listen_everywhere};
+use crate::accept::{PeerKind, accept, inherit, listen_all, listen_datagrams, listen_everywhere};
 use crate::flow;
 use crate::flow::inbound::{self, plaintext};
+use crate::listening::ListenPlace;
 use crate::worker::Worker;
 use daemon::{Drain, DrainTrigger, Tasks};
 use model::address::{PORT_INBOUND, PORT_MESH, PORT_OUTBOUND};
@@ -112,7 +113,7 @@ struct Gateway {
     accepting: Tasks,
     connections: Tasks,
     /// Started when the listener is gone, or when the proxy stops.
-    open: HashMap<SocketAddr, DrainTrigger>,
+    open: HashMap<ListenPlace, DrainTrigger>,
     /// The last error that was logged.
     told: Option<String>,
 }
@@ -129,14 +130,14 @@ impl Gateway {
     /// is not in the configuration (`snapshot::ports`); should it happen all the same, nothing is closed.
     fn follow(&mut self) -> Followed {
         let snapshot = self.worker.snapshot();
-        let wanted = snapshot.gateway.as_ref().map(|gateway| gateway.places()).unwrap_or_default();
+        let wanted = snapshot.gateway.as_ref().map(|gateway| gateway.listen_places()).unwrap_or_default();
         let mut failed = None;
         for address in &wanted {
             if self.open.contains_key(address) {
                 continue;
             }
-            match self.bind(*address) {
-                Ok(listeners) => self.start(*address, listeners),
+            match self.open(*address) {
+                Ok(()) => {}
                 Err(error) => failed = Some(format!("listen on {address}: {error}")),
             }
         }
@@ -160,6 +161,33 @@ impl Gateway {
         Followed::Whole
     }
 
+    fn open(&mut self, place: ListenPlace) -> io::Result<()> {
+        match place {
+            ListenPlace::Tcp(address) => {
+                let listeners = self.bind(address)?;
+                self.start(address, listeners);
+            }
+            ListenPlace::Udp(address) => {
+                let sockets = listen_datagrams(address)?;
+                let stop = self.opened(place);
+                for socket in sockets {
+                    let (worker, sessions) = (Rc::clone(&self.worker), self.connections.clone());
+                    let serving = flow::udp::serve(worker, socket, address, sessions, stop.clone());
+                    self.accepting.spawn_local("receive gateway", serving);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a place is open. What is returned starts when it is no longer.
+    fn opened(&mut self, place: ListenPlace) -> Drain {
+        let (trigger, stop) = Drain::new();
+        self.open.insert(place, trigger);
+        self.worker.shared.listening.opened(place);
+        stop
+    }
+
     fn bind(&self, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
         let inherited = &self.worker.shared.options.inherit_listener;
         match inherited.iter().find(|handed| handed.port == address.port()) {
@@ -169,9 +197,7 @@ impl Gateway {
     }
 
     fn start(&mut self, address: SocketAddr, listeners: Vec<TcpListener>) {
-        let (trigger, stop) = Drain::new();
-        self.open.insert(address, trigger);
-        self.worker.shared.listening.opened(address);
+        let stop = self.opened(ListenPlace::Tcp(address));
         for listener in listeners {
             let (worker, connections, stop) =
                 (Rc::clone(&self.worker), self.connections.clone(), stop.clone());

@@ -3,7 +3,7 @@
 //! pools.
 
 use super::application::{ApplicationAddress, FoundApplications};
-use crate::accept::{Mark, PeerKind, dial};
+use crate::accept::{Mark, PeerKind, connect_datagrams, dial};
 use crate::backend_tls::{BackendTlsClient, TlsPayload};
 use crate::failure;
 use crate::mesh_tls::{Connected, HANDSHAKE_TIMEOUT, MeshTls};
@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -188,6 +188,15 @@ impl Connector {
         let connect = |address| dial(address, PeerKind::Anyone, self.mark, CONNECT_TIMEOUT);
         let dialed = Box::pin(codec::dial::connect_first(&both, connect)).await;
         dialed.map_err(|error| connect_reason(&error))
+    }
+
+    /// A socket that exchanges datagrams with an application.
+    ///
+    /// # Errors
+    /// [`Reason::ConnectFailed`].
+    pub(crate) async fn datagrams(&self, to: SocketAddr) -> Result<UdpSocket, Reason> {
+        let socket = connect_datagrams(to, self.mark).await;
+        socket.map_err(|error| connect_reason(&error))
     }
 
     /// TLS to an application, on a connection that was just made.

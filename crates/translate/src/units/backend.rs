@@ -29,7 +29,10 @@ impl Unit for BackendUnit {
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<CompiledHost> {
         let (object, spec) = own(key, read)?;
         let first = spec.addresses.first()?;
-        let protocol = spec.protocol.as_deref().and_then(protocol_of_name).unwrap_or(Protocol::Http1);
+        let protocol = match spec.protocol.as_deref() {
+            Some("udp") => Protocol::Udp,
+            declared => declared.and_then(protocol_of_name).unwrap_or(Protocol::Http1),
+        };
         let port = ServicePort { port: first.port, target_port: first.port, protocol, name: "".into() };
         let mut entry = CompiledHost::new(object, &backend_host(key)?, vec![port])?;
         entry.service.external = by_name(object, spec).map(Box::new);

@@ -8,7 +8,7 @@ use api::fields::backend_ref::BackendTarget;
 use api::kinds::LENO_GROUP;
 use api::{Object, Spec};
 use model::route::RouteBackend;
-use model::service::Service;
+use model::service::{Protocol, Service, ServicePort};
 use model::{Code, Finding, Hostname, ObjectRef};
 
 /// The destination of a backend. One that cannot be used is told, and has no host: its share of requests is answered with
@@ -64,7 +64,7 @@ fn resolve(
         let fix = "give it a TCP port, or wait for a cluster that has it";
         return Err(refuse(Code::ReferenceNotFound, cause, fix));
     };
-    let port = choose_port(backend.port, service, &target)
+    let port = choose_port(backend.port, service, route, &target)
         .map_err(|(cause, fix)| refuse(Code::PortNotFound, cause, &fix))?;
     Ok((service.host.clone(), port))
 }
@@ -80,15 +80,31 @@ fn service_of<'w>(object: &Object, read: &WorldReader<'w>) -> Option<&'w Service
     known.map(|known| &known.service)
 }
 
-/// The port that is named, or the only one; otherwise cause and fix.
-fn choose_port(named: Option<u16>, service: &Service, target: &ObjectRef) -> Result<u16, (String, String)> {
-    match (named, service.ports.as_slice()) {
-        (Some(port), ports) if ports.iter().any(|known| known.port == port) => Ok(port),
+/// The port that is named, or the only one, of those that the route is for; otherwise cause and fix.
+fn choose_port(
+    named: Option<u16>,
+    service: &Service,
+    route: &Object,
+    target: &ObjectRef,
+) -> Result<u16, (String, String)> {
+    let is_udp = matches!(route.spec, Spec::UdpRoute(_));
+    let fits = |known: &&ServicePort| (known.protocol == Protocol::Udp) == is_udp;
+    let ports: Vec<u16> = service.ports.iter().filter(fits).map(|known| known.port).collect();
+    let transport = if is_udp { "UDP" } else { "TCP" };
+    match (named, ports.as_slice()) {
+        (_, []) => {
+            let fix = match is_udp {
+                true => "name a Backend with `protocol: udp`; Services have no UDP ports here yet",
+                false => "name one that speaks TCP",
+            };
+            Err((format!("backend {target} has no {transport} port"), fix.to_owned()))
+        }
+        (Some(port), ports) if ports.contains(&port) => Ok(port),
         (Some(port), ports) => {
-            let ports: Vec<String> = ports.iter().map(|known| known.port.to_string()).collect();
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
             Err((format!("backend {target} has no port {port}"), format!("its ports: {}", ports.join(", "))))
         }
-        (None, [only]) => Ok(only.port),
+        (None, [only]) => Ok(*only),
         (None, _) => {
             Err((format!("backend {target} has several ports, and none is named"), "add `port`".to_owned()))
         }

@@ -31,6 +31,7 @@ pub(super) struct RouteParents<'a> {
 pub(super) enum RouteType {
     Http,
     Tcp,
+    Udp,
 }
 
 impl RouteType {
@@ -38,6 +39,7 @@ impl RouteType {
         match self {
             Self::Http => "HTTPRoute",
             Self::Tcp => "TCPRoute",
+            Self::Udp => "UDPRoute",
         }
     }
 
@@ -46,6 +48,7 @@ impl RouteType {
         match self {
             Self::Http => matches!(protocol, "HTTP" | "HTTPS"),
             Self::Tcp => matches!(protocol, "TCP" | "TLS"),
+            Self::Udp => protocol == "UDP",
         }
     }
 }
@@ -114,6 +117,11 @@ fn find_parents(
     match (reference.group.as_deref().unwrap_or(GATEWAY_GROUP), &parent.spec) {
         (GATEWAY_GROUP, Spec::Gateway(gateway)) => gateway_parents(reference, route, (parent, gateway), read)
             .map_err(|(cause, fix)| finding(Code::ParentNotFound, cause, fix)),
+        ("", Spec::Service(_)) | (LENO_GROUP, Spec::GlobalService(_)) if route.kind == RouteType::Udp => {
+            let cause =
+                format!("parent {target} takes no UDPRoute: between workloads the mesh carries TCP alone");
+            Err(finding(Code::Unsupported, cause, "name a Gateway with a UDP listener"))
+        }
         ("", Spec::Service(_)) | (LENO_GROUP, Spec::GlobalService(_)) => {
             service_parents(reference, route, parent, read)
                 .map_err(|(cause, fix)| finding(Code::PortNotFound, cause, fix))

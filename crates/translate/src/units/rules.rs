@@ -37,6 +37,9 @@ pub(crate) fn rules_of<'w>(unit: &UnitKey, read: &WorldReader<'w>) -> RulesOf<'w
         UnitKey::TcpRoute(route) => {
             read.tcp_route(route).map_or(none, |route| RulesOf { connections: &route.rules, ..none })
         }
+        UnitKey::UdpRoute(route) => {
+            read.udp_route(route).map_or(none, |route| RulesOf { connections: &route.rules, ..none })
+        }
         _ => none,
     }
 }
@@ -51,6 +54,7 @@ pub(crate) fn find_l4_rule<'w>(
     let pair: Pair = (route.namespace.clone(), route.name.clone());
     let unit = match &*route.kind {
         "TCPRoute" => UnitKey::TcpRoute(pair),
+        "UDPRoute" => UnitKey::UdpRoute(pair),
         _ => return None,
     };
     let rules = rules_of(&unit, read).connections;

@@ -124,6 +124,7 @@ fn word(protocol: Protocol) -> &'static str {
         Protocol::Http2 => "HTTP/2",
         Protocol::Tcp => "TCP",
         Protocol::Undeclared => "undeclared",
+        Protocol::Udp => "UDP",
     }
 }
 

@@ -897,6 +897,8 @@ pub enum Protocol {
     Http2 = 2,
     Tcp = 3,
     Undeclared = 4,
+    /// A proxy that does not know it yet refuses the service, which is none that it could use.
+    Udp = 5,
 }
 impl Protocol {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -910,6 +912,7 @@ impl Protocol {
             Self::Http2 => "PROTOCOL_HTTP2",
             Self::Tcp => "PROTOCOL_TCP",
             Self::Undeclared => "PROTOCOL_UNDECLARED",
+            Self::Udp => "PROTOCOL_UDP",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -920,6 +923,7 @@ impl Protocol {
             "PROTOCOL_HTTP2" => Some(Self::Http2),
             "PROTOCOL_TCP" => Some(Self::Tcp),
             "PROTOCOL_UNDECLARED" => Some(Self::Undeclared),
+            "PROTOCOL_UDP" => Some(Self::Udp),
             _ => None,
         }
     }

@@ -65,6 +65,7 @@ fn protocol_out(protocol: Protocol) -> i32 {
         Protocol::Http2 => p::Protocol::Http2,
         Protocol::Tcp => p::Protocol::Tcp,
         Protocol::Undeclared => p::Protocol::Undeclared,
+        Protocol::Udp => p::Protocol::Udp,
     }
     .into()
 }
@@ -75,6 +76,7 @@ fn protocol_in(protocol: i32) -> Result<Protocol, DecodeError> {
         Ok(p::Protocol::Http2) => Protocol::Http2,
         Ok(p::Protocol::Tcp) => Protocol::Tcp,
         Ok(p::Protocol::Undeclared) => Protocol::Undeclared,
+        Ok(p::Protocol::Udp) => Protocol::Udp,
         Ok(p::Protocol::Unspecified) | Err(_) => {
             return Err(bad("protocol", format!("unknown value {protocol}")));
         }

@@ -63,7 +63,7 @@ pub(crate) async fn serve(
     };
     let served = match target.local.protocol {
         Protocol::Http1 | Protocol::Http2 => detect(stream, FIRST_BYTES_TIMEOUT).await.ok(),
-        Protocol::Tcp => return relay_opaque(&to(&target), &target, stream, None).await,
+        Protocol::Tcp | Protocol::Udp => return relay_opaque(&to(&target), &target, stream, None).await,
         Protocol::Undeclared => serve_unless_http(&to(&target), &target, stream).await,
     };
     let Some((detected, stream)) = served else { return };

@@ -67,7 +67,7 @@ fn is_http(downstream: &Downstream, snapshot: &Snapshot, target: &InboundTarget)
     match target.local.protocol {
         Protocol::Http1 | Protocol::Http2 => true,
         Protocol::Undeclared => !filters(downstream).is_empty() || snapshot.policies.iter().any(needs_http),
-        Protocol::Tcp => false,
+        Protocol::Tcp | Protocol::Udp => false,
     }
 }
 

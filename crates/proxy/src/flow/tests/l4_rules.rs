@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 const OTHER: &str = "other.mesh.internal";
 
-fn rule(parent: Parent, backends: &[(Option<&str>, u32)]) -> L4Rule {
+pub(super) fn rule(parent: Parent, backends: &[(Option<&str>, u32)]) -> L4Rule {
     let backend = |(name, weight): &(Option<&str>, u32)| RouteBackend::new(name.map(host), 80, *weight);
     L4Rule {
         parent,

@@ -3,11 +3,12 @@
 use super::{L4Rules, Rules};
 use crate::edge_tls::certificates::ListenerCertificates;
 use crate::edge_tls::listener::{ListenerId, TlsListener};
+use crate::listening::ListenPlace;
 use crate::snapshot::ports::{Ports, place};
 use crate::snapshot::{ClosedListener, GatewayEntry, Hindrance};
 use decide::l4_route::L4Table;
 use decide::route::Table;
-use model::listener::{Gateway, GatewayListener};
+use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::listener_tls::CaBundle;
 use model::route::{Parent, RouteRule};
 use model::{Policy, ResourceKey};
@@ -51,14 +52,11 @@ pub(super) fn build(
     for gateway in held.gateways.values() {
         for listener in &gateway.listeners {
             let address = place(listener);
-            let asked = reserved
-                .entry(address)
-                .or_insert_with(|| ports.reserve(address).map_err(|error| error.to_string().into()));
-            let opened = match &*asked {
+            let opened = match reserve(listener, ports, &mut reserved) {
                 Ok(()) => {
                     speak(gateway, listener, held, now).map_err(|why| (why.into(), Hindrance::Settings))
                 }
-                Err(why) => Err((Arc::clone(why), Hindrance::Place)),
+                Err(why) => Err((why, Hindrance::Place)),
             };
             match opened {
                 Ok(tls) => entry.add(gateway, listener, tls, held),
@@ -87,6 +85,23 @@ pub(super) fn build(
     ports.keep_only(&entry.places());
     forget_certificates(held);
     Some(Arc::new(entry))
+}
+
+/// Makes sure that a listener can be opened. The ports of datagrams are others: their sockets are opened by the workers
+/// alone, and one that cannot be opened is tried again by them.
+fn reserve(
+    listener: &GatewayListener,
+    ports: &mut dyn Ports,
+    reserved: &mut HashMap<SocketAddr, Result<(), Arc<str>>>,
+) -> Result<(), Arc<str>> {
+    if listener.protocol == ListenerProtocol::Udp {
+        return Ok(());
+    }
+    let address = place(listener);
+    let asked = reserved
+        .entry(address)
+        .or_insert_with(|| ports.reserve(address).map_err(|error| error.to_string().into()));
+    asked.clone()
 }
 
 /// Whether some listener that could not be opened can be opened now.
@@ -184,8 +199,20 @@ impl GatewayEntry {
         })
     }
 
-    /// Where it listens.
+    /// Where it listens for connections.
     pub(crate) fn places(&self) -> HashSet<SocketAddr> {
-        self.gateway.listeners.iter().map(place).collect()
+        self.all(|protocol| protocol != ListenerProtocol::Udp)
+    }
+
+    /// Where it listens, for datagrams too.
+    pub(crate) fn listen_places(&self) -> HashSet<ListenPlace> {
+        let datagrams = self.all(|protocol| protocol == ListenerProtocol::Udp);
+        let connections = self.places().into_iter().map(ListenPlace::Tcp);
+        connections.chain(datagrams.into_iter().map(ListenPlace::Udp)).collect()
+    }
+
+    fn all(&self, is_meant: impl Fn(ListenerProtocol) -> bool) -> HashSet<SocketAddr> {
+        let listeners = self.gateway.listeners.iter();
+        listeners.filter(|listener| is_meant(listener.protocol)).map(place).collect()
     }
 }

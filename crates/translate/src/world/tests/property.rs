@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 22;
+const DOCUMENTS: u8 = 23;
 const SORTS: u8 = DOCUMENTS + 5;
 const WORKLOADS: u8 = DOCUMENTS;
 const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
@@ -89,7 +89,7 @@ fn gateway(slot: u8, variant: u8) -> String {
     let class = pick(&["leno", "leno-east-west", "leno"], variant);
     let allowed = pick(&["Same", "All", "Selector, selector: {matchLabels: {team: red}}"], variant / 2);
     let name = pick(&["gw0", "gw1", "g0"], slot);
-    let protocol = pick(&["HTTP", "TCP"], variant);
+    let protocol = pick(&["HTTP", "TCP", "UDP"], variant);
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: a}}\nspec: {{gatewayClassName: {class}, listeners: [{{name: one, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {allowed}}}}}}}, {{name: two, port: 81, protocol: {protocol}}}]}}\n"
     )
@@ -217,6 +217,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         18 => outside::secret(slot, content),
         19 => gateway_api::tcp_route(slot, content),
         20 => gateway_api::reference_grant(slot, content),
+        21 => gateway_api::udp_route(slot, content),
         _ => beside(slot, content),
     }
 }

@@ -86,6 +86,50 @@ fn a_tcp_route_hangs_on_the_tcp_listeners_that_take_it() {
 }
 
 #[test]
+fn a_udp_route_hangs_on_udp_listeners_and_leads_to_backends_of_datagrams() {
+    const DNS: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: leno
+  listeners:
+  - {name: tcp, port: 53, protocol: TCP}
+  - {name: udp, port: 53, protocol: UDP}
+---
+apiVersion: leno.dev/v1alpha1
+kind: Backend
+metadata: {name: dns}
+spec: {type: Static, protocol: udp, addresses: [{host: 10.0.0.1, port: 53}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+";
+    let check = |kind: &str, parent: &str, backend: &str, expected: &[(&str, bool)]| {
+        let mut world = world(DNS);
+        add(&mut world, &route(kind, "default", parent, backend));
+        let found: Vec<_> = rules(&edge(), &world)
+            .iter()
+            .map(|key| (key.clone(), l4_rule(key, &world).backends[0].host.is_some()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(listener, leads)| {
+                (format!("l4-rule/g:default:edge:{listener}/{kind}/default/r/0"), *leads)
+            })
+            .collect();
+        assert_eq!(found, expected, "{kind} {parent} {backend}");
+    };
+    const BACKEND: &str = "{group: leno.dev, kind: Backend, name: dns}";
+    check("UDPRoute", "{name: edge}", BACKEND, &[("udp", true)]);
+    check("UDPRoute", "{name: edge}", "{name: web, port: 80}", &[("udp", false)]);
+    check("TCPRoute", "{name: edge}", BACKEND, &[("tcp", false)]);
+    check("UDPRoute", "{group: '', kind: Service, name: web}", BACKEND, &[]);
+}
+
+#[test]
 fn an_http_route_hangs_on_no_tcp_listener() {
     let mut world = world(EDGE);
     add(

@@ -29,3 +29,10 @@ pub(super) fn reference_grant(slot: u8, variant: u8) -> String {
         "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {{name: g{slot}, namespace: a}}\nspec: {{from: [{{group: gateway.networking.k8s.io, kind: {kind}, namespace: default}}], to: [{{group: '', kind: Service{name}}}]}}\n"
     )
 }
+
+pub(super) fn udp_route(slot: u8, variant: u8) -> String {
+    let backend = pick(&["b0", "b1"], variant);
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {{name: r{slot}, namespace: a}}\nspec: {{parentRefs: [{{name: gw0}}], rules: [{{backendRefs: [{{group: leno.dev, kind: Backend, name: {backend}}}]}}]}}\n"
+    )
+}
