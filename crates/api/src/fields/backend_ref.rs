@@ -79,7 +79,8 @@ pub(crate) fn check<'a>(
     }
 }
 
-fn one(backend: &BackendTarget<'_>, at: &str, report: &mut ValidationReport<'_>) {
+/// Checks one of them.
+pub(crate) fn one(backend: &BackendTarget<'_>, at: &str, report: &mut ValidationReport<'_>) {
     report.subdomain(&format!("{at}.name"), backend.name);
     if let Some(namespace) = backend.namespace {
         report.label(&format!("{at}.namespace"), namespace);

@@ -1,14 +1,18 @@
 //! Gateway API `HTTPRoute` (v1, v1beta1), with the experimental `retry` and `timeouts`: what it may say, and the
 //! rules of the CRD (its CEL rules) that matter without Kubernetes.
 
+mod cors;
 mod filters;
 mod matches;
+mod mirror;
 
+pub use cors::HttpCorsFilter;
 pub use filters::{
     HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter,
     HttpRouteFilter, HttpRouteFilterType, HttpUrlRewriteFilter,
 };
 pub use matches::{HttpMethod, HttpPathMatch, HttpRouteMatch, HttpValueMatch, PathMatchType, ValueMatchType};
+pub use mirror::{HttpFraction, HttpRequestMirrorFilter};
 
 use super::{GATEWAY_GROUP, KindSpec, ObjectKind};
 use crate::decode::Unsupported;
@@ -136,9 +140,9 @@ pub struct HttpBackendRef {
     /// Share; absent: 1.
     #[serde(default)]
     pub weight: Option<u32>,
-    /// Not supported yet.
+    /// For requests that go here.
     #[serde(default)]
-    pub filters: Option<Unsupported>,
+    pub filters: Box<[HttpRouteFilter]>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -198,7 +202,7 @@ fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
     for (index, one) in rule.matches.iter().enumerate() {
         matches::check(one, &format!("{at}.matches[{index}]"), report);
     }
-    filters::check(rule, at, report);
+    filters::check_rule(rule, at, report);
     backend_ref::check(rule.backend_refs.iter().map(HttpBackendRef::target), at, report);
     if let Some(limits) = &rule.timeouts {
         timeouts(limits, &format!("{at}.timeouts"), report);

@@ -1,5 +1,6 @@
 //! One `HTTPRoute`: a rule resource for each of its rules under each of its parents.
 
+pub(super) mod filters;
 mod rule;
 
 use super::host::find_host;

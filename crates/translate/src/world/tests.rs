@@ -3,6 +3,7 @@ use super::*;
 use crate::resources::{ProxyKey, members, resource, visible};
 use model::{Locality, Resource, ResourceKey, TrustDomain};
 
+mod http_filters;
 mod backend_tls;
 mod conflicts;
 mod istio;

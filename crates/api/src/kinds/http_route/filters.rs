@@ -1,7 +1,9 @@
 //! The filters of an `HTTPRoute` rule.
 
 use super::HttpRouteRule;
+use super::cors::{self, HttpCorsFilter};
 use super::matches::{HttpRouteMatch, PathMatchType, path_fault};
+use super::mirror::{self, HttpRequestMirrorFilter};
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -28,12 +30,12 @@ pub struct HttpRouteFilter {
     /// For `URLRewrite`.
     #[serde(default)]
     pub url_rewrite: Option<HttpUrlRewriteFilter>,
-    /// Not supported yet.
+    /// For `RequestMirror`.
     #[serde(default)]
-    pub request_mirror: Option<IgnoredAny>,
-    /// Not supported yet.
+    pub request_mirror: Option<Box<HttpRequestMirrorFilter>>,
+    /// For `CORS`.
     #[serde(default)]
-    pub cors: Option<IgnoredAny>,
+    pub cors: Option<Box<HttpCorsFilter>>,
     /// Not supported yet.
     #[serde(default)]
     pub external_auth: Option<IgnoredAny>,
@@ -147,19 +149,34 @@ const FILTERS_MAX: usize = 16;
 const HEADERS_MAX: usize = 16;
 const HEADER_VALUE_BYTES_MAX: usize = 4096;
 
-pub(crate) fn check(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
-    report.at_most(&format!("{at}.filters"), rule.filters.len(), FILTERS_MAX);
-    let has = |wanted| rule.filters.iter().any(|filter| filter.filter_type == wanted);
-    if has(HttpRouteFilterType::RequestRedirect) && has(HttpRouteFilterType::UrlRewrite) {
-        report.bad(&format!("{at}.filters"), "has both RequestRedirect and URLRewrite", "use one of them");
-    }
-    if has(HttpRouteFilterType::RequestRedirect) && !rule.backend_refs.is_empty() {
+/// Checks the filters of a rule and of its backends.
+pub(super) fn check_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
+    check(&rule.filters, &rule.matches, at, report);
+    let redirects = |filter: &HttpRouteFilter| filter.filter_type == HttpRouteFilterType::RequestRedirect;
+    if rule.filters.iter().any(redirects) && !rule.backend_refs.is_empty() {
         let fix = "remove backendRefs or the redirect";
         report.bad(&format!("{at}.backendRefs"), "cannot stand beside a RequestRedirect", fix);
     }
-    for (index, filter) in rule.filters.iter().enumerate() {
+    for (index, backend) in rule.backend_refs.iter().enumerate() {
+        check(&backend.filters, &rule.matches, &format!("{at}.backendRefs[{index}]"), report);
+    }
+}
+
+/// Checks one list of filters, for requests that meet `matches`.
+fn check(
+    filters: &[HttpRouteFilter],
+    matches: &[HttpRouteMatch],
+    at: &str,
+    report: &mut ValidationReport<'_>,
+) {
+    report.at_most(&format!("{at}.filters"), filters.len(), FILTERS_MAX);
+    let has = |wanted| filters.iter().any(|filter| filter.filter_type == wanted);
+    if has(HttpRouteFilterType::RequestRedirect) && has(HttpRouteFilterType::UrlRewrite) {
+        report.bad(&format!("{at}.filters"), "has both RequestRedirect and URLRewrite", "use one of them");
+    }
+    for (index, filter) in filters.iter().enumerate() {
         let path = format!("{at}.filters[{index}]");
-        let repeats = rule.filters[..index].iter().any(|before| before.filter_type == filter.filter_type);
+        let repeats = filters[..index].iter().any(|before| before.filter_type == filter.filter_type);
         if repeats && filter.filter_type != HttpRouteFilterType::RequestMirror {
             report.bad(&format!("{path}.type"), "occurs twice", "merge the two filters");
         }
@@ -167,11 +184,16 @@ pub(crate) fn check(rule: &HttpRouteRule, at: &str, report: &mut ValidationRepor
         if has(HttpRouteFilterType::RequestRedirect) && edits.contains(&filter.filter_type) {
             report.no_effect(&path, "has no effect beside a RequestRedirect", "remove one of the two");
         }
-        one_filter(filter, &path, rule, report);
+        one_filter(filter, &path, matches, report);
     }
 }
 
-fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: &mut ValidationReport<'_>) {
+fn one_filter(
+    filter: &HttpRouteFilter,
+    at: &str,
+    matches: &[HttpRouteMatch],
+    report: &mut ValidationReport<'_>,
+) {
     let fields = [
         (
             HttpRouteFilterType::RequestHeaderModifier,
@@ -185,6 +207,8 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
         ),
         (HttpRouteFilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
         (HttpRouteFilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
+        (HttpRouteFilterType::RequestMirror, "requestMirror", filter.request_mirror.is_some()),
+        (HttpRouteFilterType::Cors, "cors", filter.cors.is_some()),
     ];
     for (filter_type, field, is_set) in fields {
         let wanted = filter.filter_type == filter_type;
@@ -200,12 +224,12 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
             let fix = "use an AuthorizationPolicy; without a check in its place everybody passes";
             report.unsupported(at, "the filter ExternalAuth", fix);
         }
-        HttpRouteFilterType::RequestMirror
-        | HttpRouteFilterType::Cors
-        | HttpRouteFilterType::ExtensionRef => {
+        HttpRouteFilterType::ExtensionRef => {
             report.unsupported(at, "this filter", "remove it");
         }
-        HttpRouteFilterType::RequestHeaderModifier
+        HttpRouteFilterType::RequestMirror
+        | HttpRouteFilterType::Cors
+        | HttpRouteFilterType::RequestHeaderModifier
         | HttpRouteFilterType::ResponseHeaderModifier
         | HttpRouteFilterType::RequestRedirect
         | HttpRouteFilterType::UrlRewrite => {}
@@ -217,12 +241,18 @@ fn one_filter(filter: &HttpRouteFilter, at: &str, rule: &HttpRouteRule, report: 
         headers(edit, EditedMessage::Response, &format!("{at}.responseHeaderModifier"), report);
     }
     if let Some(redirect) = &filter.request_redirect {
-        one_redirect(redirect, &format!("{at}.requestRedirect"), rule, report);
+        one_redirect(redirect, &format!("{at}.requestRedirect"), matches, report);
     }
     if let Some(rewrite) = &filter.url_rewrite {
         let at = format!("{at}.urlRewrite");
         host(rewrite.hostname.as_deref(), &at, report);
-        modifier(rewrite.path.as_ref(), &at, rule, report);
+        modifier(rewrite.path.as_ref(), &at, matches, report);
+    }
+    if let Some(copies) = &filter.request_mirror {
+        mirror::check(copies, &format!("{at}.requestMirror"), report);
+    }
+    if let Some(pages) = &filter.cors {
+        cors::check(pages, &format!("{at}.cors"), report);
     }
 }
 
@@ -281,7 +311,7 @@ fn name(header: &str, message: EditedMessage, at: &str, report: &mut ValidationR
 fn one_redirect(
     redirect: &HttpRequestRedirectFilter,
     at: &str,
-    rule: &HttpRouteRule,
+    matches: &[HttpRouteMatch],
     report: &mut ValidationReport<'_>,
 ) {
     if let Some(scheme) = redirect.scheme.as_deref()
@@ -302,7 +332,7 @@ fn one_redirect(
         );
     }
     host(redirect.hostname.as_deref(), at, report);
-    modifier(redirect.path.as_ref(), at, rule, report);
+    modifier(redirect.path.as_ref(), at, matches, report);
 }
 
 fn host(hostname: Option<&str>, at: &str, report: &mut ValidationReport<'_>) {
@@ -320,7 +350,7 @@ fn host(hostname: Option<&str>, at: &str, report: &mut ValidationReport<'_>) {
 fn modifier(
     path: Option<&HttpPathModifier>,
     at: &str,
-    rule: &HttpRouteRule,
+    matches: &[HttpRouteMatch],
     report: &mut ValidationReport<'_>,
 ) {
     let Some(path) = path else { return };
@@ -354,7 +384,7 @@ fn modifier(
                 .as_ref()
                 .is_none_or(|path| matches!(path.match_type, None | Some(PathMatchType::PathPrefix)))
         };
-        if !rule.matches.iter().all(prefix) {
+        if !matches.iter().all(prefix) {
             report.bad(&at, "replaces a prefix, but a match of the rule has none", "match by PathPrefix");
         }
     }

@@ -30,7 +30,27 @@ fn fields_of_a_route_are_checked() {
     bad("backendRefs:\n  - name: s", 7, "missing");
     bad("backendRefs:\n  - name: s\n    port: 80\n    weight: 1000001", 9, "more than");
     bad("filters:\n  - type: URLRewrite", 7, "missing");
-    bad("filters:\n  - type: RequestMirror", 7, "not supported");
+    bad("filters:\n  - type: RequestMirror", 7, "missing");
+    bad("filters:\n  - type: ExtensionRef", 7, "not supported");
+    let mirror = |rest: &str| {
+        format!(
+            "filters:\n  - type: RequestMirror\n    requestMirror: {{backendRef: {{name: s, port: 80}}, {rest}}}"
+        )
+    };
+    bad(&mirror("percent: 101"), 8, "cannot be 101");
+    bad(&mirror("fraction: {numerator: 3, denominator: 2}"), 8, "cannot be 3 of 2");
+    bad(&mirror("percent: 1, fraction: {numerator: 1}"), 8, "beside `percent`");
+    let cors = |field: &str| format!("filters:\n  - type: CORS\n    cors: {{{field}}}");
+    bad(&cors("allowOrigins: [a.com]"), 8, "cannot be `a.com`");
+    bad(&cors("allowOrigins: ['*', 'https://a.com']"), 8, "beside others");
+    bad(&cors("allowMethods: [get]"), 8, "cannot be `get`");
+    bad(&cors("allowHeaders: ['a b']"), 8, "cannot be `a b`");
+    bad(&cors("maxAge: 0"), 8, "cannot be 0");
+    bad(
+        "backendRefs:\n  - name: s\n    port: 80\n    filters:\n    - type: RequestRedirect\n      requestRedirect: {port: 1}\n    - type: URLRewrite\n      urlRewrite: {hostname: a.com}",
+        9,
+        "has both",
+    );
     bad(
         "filters:\n  - type: RequestHeaderModifier\n    requestHeaderModifier:\n      set:\n        - name: x-leno-a\n          value: b",
         10,

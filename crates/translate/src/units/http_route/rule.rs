@@ -1,22 +1,19 @@
 //! The rules of an `HTTPRoute`, independent of their parents.
 
+use super::filters;
 use crate::units::host::host_match;
 use crate::units::missing::RouteFindings;
 use crate::units::{WorldReader, backend_ref};
 use api::kinds::http_route::{
-    HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter, HttpRouteMatch,
-    HttpRouteRetry, HttpRouteRule, HttpRouteSpec, HttpValueMatch, PathMatchType, ValueMatchType,
+    HttpBackendRef, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteSpec, HttpValueMatch,
+    PathMatchType, ValueMatchType,
 };
 use api::{Object, duration};
-use model::filter::{
-    FilterConfig, HeaderEdit, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
-};
 use model::route::{
-    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteMatch, RouteRule, StringMatch, ValueMatch,
+    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
+    ValueMatch,
 };
 use std::sync::Arc;
-
-const STATUS_REDIRECT_DEFAULT: u16 = 302;
 
 /// All rules, under a parent that the caller replaces.
 pub(super) fn compile(
@@ -41,11 +38,11 @@ pub(super) fn compile(
             created_s: object.meta.created,
             hosts: hosts.clone(),
             matches: rule.matches.iter().map(route_match).collect(),
-            filters: rule.filters.iter().filter_map(filter).collect(),
+            filters: filters::compile(&rule.filters, object, read, findings),
             backends: rule
                 .backend_refs
                 .iter()
-                .map(|backend| backend_ref::compile(&backend.target(), object, read, findings))
+                .map(|backend| route_backend(backend, object, read, findings))
                 .collect(),
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
@@ -54,6 +51,16 @@ pub(super) fn compile(
         }
     });
     compiled.collect()
+}
+
+fn route_backend(
+    backend: &HttpBackendRef,
+    object: &Object,
+    read: &WorldReader<'_>,
+    findings: &mut RouteFindings,
+) -> RouteBackend {
+    let filters = filters::compile(&backend.filters, object, read, findings).into();
+    RouteBackend { filters, ..backend_ref::compile(&backend.target(), object, read, findings) }
 }
 
 fn route_match(one: &HttpRouteMatch) -> RouteMatch {
@@ -77,54 +84,6 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
         headers: conditions(&one.headers, |name| name.to_ascii_lowercase().into()),
         query: conditions(&one.query_params, |name| name.into()),
         extra: None,
-    }
-}
-
-fn filter(filter: &HttpRouteFilter) -> Option<FilterConfig> {
-    if let Some(edit) = &filter.request_header_modifier {
-        return Some(FilterConfig::RequestHeaders(RequestHeaders(header_edit(edit))));
-    }
-    if let Some(edit) = &filter.response_header_modifier {
-        return Some(FilterConfig::ResponseHeaders(ResponseHeaders(header_edit(edit))));
-    }
-    if let Some(redirect) = &filter.request_redirect {
-        return Some(FilterConfig::Redirect(Redirect {
-            scheme: redirect.scheme.as_deref().map(Arc::from),
-            hostname: redirect.hostname.as_deref().map(Arc::from),
-            port: redirect.port,
-            path: redirect.path.as_ref().map(path_rewrite),
-            status: redirect.status_code.unwrap_or(STATUS_REDIRECT_DEFAULT),
-            ..Redirect::default()
-        }));
-    }
-    filter.url_rewrite.as_ref().map(|rewrite| {
-        FilterConfig::Rewrite(Rewrite {
-            hostname: rewrite.hostname.as_deref().map(Arc::from),
-            path: rewrite.path.as_ref().map(path_rewrite),
-        })
-    })
-}
-
-fn header_edit(edit: &HttpHeaderFilter) -> HeaderEdit {
-    let lower = |name: &str| Arc::<str>::from(name.to_ascii_lowercase());
-    let pairs = |headers: &[HttpHeader]| {
-        headers.iter().map(|header| (lower(&header.name), header.value.as_str().into())).collect()
-    };
-    HeaderEdit {
-        set: pairs(&edit.set),
-        add: pairs(&edit.add),
-        remove: edit.remove.iter().map(|name| lower(name)).collect(),
-    }
-}
-
-fn path_rewrite(path: &HttpPathModifier) -> PathRewrite {
-    match path.modifier_type {
-        HttpPathModifierType::ReplaceFullPath => {
-            PathRewrite::Full(path.replace_full_path.as_deref().unwrap_or("/").into())
-        }
-        HttpPathModifierType::ReplacePrefixMatch => {
-            PathRewrite::Prefix(path.replace_prefix_match.as_deref().unwrap_or_default().into())
-        }
     }
 }
 
