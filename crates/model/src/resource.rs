@@ -99,14 +99,13 @@ pub enum ResourceKey {
     Service(Hostname),
     /// `slice/HOST/INDEX`.
     Slice(Hostname, u32),
-    /// `rule/PARENT/NAMESPACE/ROUTE/INDEX`, PARENT being `s:HOST:PORT` or `g:NAMESPACE:NAME:LISTENER`.
+    /// `rule/PARENT/NAMESPACE/ROUTE/INDEX`, PARENT being `s:HOST:PORT` or `g:NAMESPACE:NAME:LISTENER`. Of another kind
+    /// of route than `HTTPRoute`: `rule/PARENT/KIND/NAMESPACE/ROUTE/INDEX`.
     Rule {
         /// What it hangs on.
         parent: Parent,
-        /// Namespace of the route.
-        namespace: Arc<str>,
-        /// Name of the route.
-        route: Arc<str>,
+        /// The route.
+        route: ObjectRef,
         /// Which rule.
         index: u32,
     },
@@ -166,9 +165,10 @@ impl fmt::Display for ResourceKey {
             Self::Trust(domain) => write!(f, "trust/{domain}"),
             Self::Service(host) => write!(f, "service/{host}"),
             Self::Slice(host, index) => write!(f, "slice/{host}/{index}"),
-            Self::Rule { parent, namespace, route, index } => {
-                write!(f, "rule/{}/{namespace}/{route}/{index}", ParentName(parent))
-            }
+            Self::Rule { parent, route: ObjectRef { kind, namespace, name }, index } => match &**kind {
+                "HTTPRoute" => write!(f, "rule/{}/{namespace}/{name}/{index}", ParentName(parent)),
+                _ => write!(f, "rule/{}/{kind}/{namespace}/{name}/{index}", ParentName(parent)),
+            },
             Self::L4Rule { parent, route: ObjectRef { kind, namespace, name }, index } => {
                 write!(f, "l4-rule/{}/{kind}/{namespace}/{name}/{index}", ParentName(parent))
             }
@@ -250,10 +250,16 @@ impl ResourceKey {
             ["gateway", ns, name] => Self::Gateway(arc(ns), arc(name)),
             ["key-pair", ns, name] => Self::KeyPair(arc(ns), arc(name)),
             ["cluster", name] => Self::Cluster(arc(name)),
-            ["rule", parent, ns, route, index] => {
-                let parent = ParentName::parse(parent)?;
-                Self::Rule { parent, namespace: arc(ns), route: arc(route), index: index.parse().ok()? }
-            }
+            ["rule", parent, ns, name, index] => Self::Rule {
+                parent: ParentName::parse(parent)?,
+                route: ObjectRef::new("HTTPRoute", ns, name),
+                index: index.parse().ok()?,
+            },
+            ["rule", parent, kind, ns, name, index] => Self::Rule {
+                parent: ParentName::parse(parent)?,
+                route: ObjectRef::new(kind, ns, name),
+                index: index.parse().ok()?,
+            },
             ["l4-rule", parent, kind, ns, name, index] => Self::L4Rule {
                 parent: ParentName::parse(parent)?,
                 route: ObjectRef::new(kind, ns, name),
@@ -265,13 +271,7 @@ impl ResourceKey {
 
     /// The key of a rule.
     pub fn of_rule(rule: &RouteRule) -> Self {
-        let route = &rule.origin.object;
-        Self::Rule {
-            parent: rule.parent.clone(),
-            namespace: route.namespace.clone(),
-            route: route.name.clone(),
-            index: rule.index,
-        }
+        Self::Rule { parent: rule.parent.clone(), route: rule.origin.object.clone(), index: rule.index }
     }
 
     /// The key of a rule for connections.

@@ -96,6 +96,18 @@ impl RouteRule {
     }
 }
 
+impl RouteRule {
+    /// Hosts that requests go to, as themselves or as copies.
+    pub fn led_to(&self) -> impl Iterator<Item = &Hostname> {
+        let hosts = self.backends.iter().filter_map(|backend| backend.host.as_ref());
+        let filters = self.filters.iter().chain(self.backends.iter().flat_map(|backend| &backend.filters));
+        hosts.chain(filters.filter_map(|filter| match filter {
+            FilterConfig::Mirror(mirror) => Some(&mirror.host),
+            _ => None,
+        }))
+    }
+}
+
 /// How a host name is matched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostMatch {

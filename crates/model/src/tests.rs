@@ -59,8 +59,11 @@ fn subscriptions_and_keys_survive_their_text_form() {
     }
     let service = Parent::Service { host: host("a.mesh.internal"), port: 80 };
     let gateway = Parent::Gateway { namespace: "default".into(), name: "edge".into(), listener: "".into() };
-    let rule =
-        |parent| ResourceKey::Rule { parent, namespace: "default".into(), route: "r".into(), index: 3 };
+    let rule = |parent| ResourceKey::Rule {
+        parent,
+        route: crate::ObjectRef::new("HTTPRoute", "default", "r"),
+        index: 3,
+    };
     let traffic_policy = |kind: &str| ResourceKey::TrafficPolicy {
         host: host("a.mesh"),
         kind: kind.into(),

@@ -16,7 +16,7 @@ mod slices;
 mod units;
 pub mod world;
 
-pub use resources::{ProxyKey, members, resource, visible};
+pub use resources::{ProxyKey, gateways, members, resource, visible};
 pub use units::CompiledGroup;
 pub use world::inputs::{JoinedWorkload, LocalCluster};
 pub use world::{Touched, World, WorldChange};

@@ -3,13 +3,13 @@
 use crate::names::names;
 use crate::units::host::{find_host, find_slices};
 use crate::units::{
-    Topic, WorldReader, edge_gateway, exported_hosts, exports, find_l4_rule, inbound, is_east_west,
-    key_pairs, on_gateway, on_group, on_host, rules_of, settings_in_force, subscription, workload_endpoints,
-    workload_service,
+    Topic, WorldReader, edge_gateway, exported_hosts, exports, find_l4_rule, find_rule, inbound,
+    is_east_west, key_pairs, on_gateway, on_group, on_host, rules_of, settings_in_force, subscription,
+    workload_endpoints, workload_service,
 };
 use crate::world::World;
+use crate::world::inputs::Pair;
 use model::listener_tls::KeyPair;
-use model::route::RouteRule;
 use model::service::{EndpointSlice, Service};
 use model::workload_host::is_workload_host;
 use model::{Hostname, MeshSettings, Resource, ResourceKey, Subscription};
@@ -103,19 +103,15 @@ fn host_members(host: &Hostname, read: &WorldReader<'_>, keys: &mut BTreeSet<Res
 
 /// The rules of a parent, and the services that they lead to (rules of these are not followed).
 fn rule_members(parent: &Subscription, read: &WorldReader<'_>, keys: &mut BTreeSet<ResourceKey>) {
-    for route in read.members(Topic::Under(parent.clone())) {
+    let routes = read.members(Topic::Under(parent.clone())).into_iter();
+    for route in routes.chain(read.members(Topic::UnderVirtual(parent.clone()))) {
         for rule in rules_of(route, read).iter().filter(|rule| subscription(rule.parent) == *parent) {
-            for host in rule.backends.iter().filter_map(|backend| backend.host.as_ref()) {
+            for host in &rule.hosts {
                 host_members(host, read, keys);
             }
             keys.insert(rule.key);
         }
     }
-}
-
-fn find_rule<'w>(key: &ResourceKey, read: &WorldReader<'w>) -> Option<&'w Arc<RouteRule>> {
-    let ResourceKey::Rule { parent, namespace, route, index } = key else { return None };
-    read.http_route(&(namespace.clone(), route.clone()))?.find(parent, *index)
 }
 
 /// Found by any gateway that names it: who asks has been told of the key by one.
@@ -146,7 +142,9 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
             };
             Resource::Slice(EndpointSlice { host: host.clone(), index: *index, endpoints })
         }
-        ResourceKey::Rule { .. } => Resource::Rule(Arc::clone(find_rule(key, read)?)),
+        ResourceKey::Rule { parent, route, index } => {
+            Resource::Rule(Arc::clone(find_rule(parent, route, *index, read)?))
+        }
         ResourceKey::L4Rule { parent, route, index } => {
             Resource::L4Rule(Arc::clone(find_l4_rule(parent, route, *index, read)?))
         }
@@ -174,6 +172,14 @@ pub fn resource(key: &ResourceKey, world: &World) -> Option<Resource> {
         ResourceKey::Exports => Resource::Exports(exports(read)),
         ResourceKey::Cluster(name) => Resource::Cluster(world.inputs().remotes.get(name)?.clone()),
     })
+}
+
+/// All gateways: what a proxy sees that is a gateway and nothing else.
+pub fn gateways(world: &World) -> Vec<Subscription> {
+    let read = world.read();
+    let subscription =
+        |(namespace, name): &Pair| Subscription::Gateway { namespace: namespace.clone(), name: name.clone() };
+    read.outputs().gateway.keys().map(subscription).collect()
 }
 
 /// What a proxy sees without asking. It changes only with the `Gateway` of the proxy's name.

@@ -37,7 +37,6 @@ mod service_namespace;
 mod tcp_route;
 mod traffic_policy;
 mod udp_route;
-mod unlowered;
 mod workload_entry;
 mod workload_group;
 mod workload_host;
@@ -50,7 +49,7 @@ pub(crate) use gateway::{edge_gateway, first_east_west, is_east_west, key_pairs}
 pub(crate) use inbound::{exported_hosts, exports, inbound};
 pub(crate) use mesh_settings::settings_in_force;
 pub(crate) use read::WorldReader;
-pub(crate) use rules::{find_l4_rule, rules_of, subscription};
+pub(crate) use rules::{find_l4_rule, find_rule, rules_of, subscription};
 pub use workload_group::CompiledGroup;
 pub(crate) use workload_group::identity;
 pub(crate) use workload_host::{workload_endpoints, workload_service};
@@ -129,6 +128,10 @@ pub(crate) enum Topic {
     NamingSubset(Hostname),
     /// Subsets of a host.
     SubsetOf(Hostname),
+    /// Groups, and gateways, whose proxies serve an Istio Gateway.
+    ServersOf(Pair),
+    /// VirtualServices with rules that a subscription carries. Not among those under it, which they ask themselves.
+    UnderVirtual(Subscription),
 }
 
 /// What can change and be read, and who reads.
@@ -270,9 +273,11 @@ units! {
     HttpRoute, http_route: http_route::HttpRouteUnit;
     TcpRoute, tcp_route: tcp_route::TcpRouteUnit;
     UdpRoute, udp_route: udp_route::UdpRouteUnit;
+    IstioGateway, istio_gateway: istio::gateway::IstioGatewayUnit;
+    IstioServers, istio_servers: istio::servers::IstioServersUnit;
     Gateway, gateway: gateway::GatewayUnit;
+    VirtualService, virtual_service: istio::virtual_service::VirtualServiceUnit;
     AuthorizationPolicy, authorization_policy: authorization_policy::AuthorizationPolicyUnit;
     PolicyReview, policy_review: policy_review::PolicyReviewUnit;
     MeshSettings, mesh_settings: mesh_settings::MeshSettingsUnit;
-    Unlowered, unlowered: unlowered::UnloweredUnit;
 }

@@ -124,7 +124,11 @@ fn certificate(
                 report.refuse(Code::MissingField, &field(name), "is missing in mode MUTUAL", fix);
             }
             Some(_) if mode == TlsOriginationMode::Simple => {
-                report.bad(&field(name), "is not shown in mode SIMPLE", "write `mode: MUTUAL`, or remove it");
+                report.bad(
+                    &field(name),
+                    "is not shown in mode SIMPLE",
+                    "remove it; it is shown in mode MUTUAL",
+                );
             }
             Some(path) => absolute(path, &field(name), report),
             None => {}

@@ -5,8 +5,8 @@
 mod policy;
 
 pub use policy::{
-    ClientTlsMode, ClientTlsSpec, DestinationBalancerSpec, DestinationHashSpec, DestinationPolicySpec,
-    PortNumberSpec, PortPolicySpec, SimpleBalancerSpec,
+    DestinationBalancerSpec, DestinationHashSpec, DestinationPolicySpec, PortNumberSpec, PortPolicySpec,
+    SimpleBalancerSpec,
 };
 
 use super::{ISTIO_NETWORKING_GROUP, KindSpec, ObjectKind};
@@ -14,6 +14,7 @@ use crate::decode::{Unsupported, UnsupportedField};
 use crate::fields::visibility;
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
+use crate::node::{Node, NodeValue};
 use crate::validation::ValidationReport;
 use model::Code;
 use serde::Deserialize;
@@ -37,6 +38,9 @@ pub struct DestinationRuleSpec {
     /// Not supported yet.
     #[serde(default)]
     pub workload_selector: Option<Unsupported>,
+    /// It stands for one that was refused and speaks of TLS: nothing may be sent to its host in plaintext.
+    #[serde(skip)]
+    pub is_unreadable: bool,
     /// Line of `spec`.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -76,6 +80,13 @@ impl KindSpec for DestinationRuleSpec {
     const IGNORED: &'static [IgnoredField] = policy::IGNORED;
     const UNSUPPORTED: &'static [UnsupportedField] = policy::UNSUPPORTED;
 
+    /// Without it what is meant for TLS would go in plaintext.
+    fn fail_closed(document: Option<&Node>) -> Option<Self> {
+        let spec = document?.get("spec")?;
+        let host = spec.get("host").and_then(Node::as_str)?.to_owned();
+        speaks_of_tls(spec).then(|| Self { host, is_unreadable: true, ..Self::default() })
+    }
+
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
         if !visibility::is_istio_host(&self.host) {
             let fix =
@@ -110,6 +121,15 @@ impl KindSpec for DestinationRuleSpec {
         if self.traffic_policy.is_none() && self.subsets.is_empty() {
             report.no_effect("spec", "says nothing of its host", "add `trafficPolicy` or `subsets`");
         }
+    }
+}
+
+/// Whether a policy in it has `tls`.
+fn speaks_of_tls(node: &Node) -> bool {
+    match &node.value {
+        NodeValue::Mapping(entries) => entries.iter().any(|(key, node)| key == "tls" || speaks_of_tls(node)),
+        NodeValue::Sequence(items) => items.iter().any(speaks_of_tls),
+        _ => false,
     }
 }
 

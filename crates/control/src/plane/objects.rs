@@ -6,7 +6,7 @@ use crate::source::objects::SourceObject;
 use crate::source::status::{self, ObjectStatus};
 use api::Object;
 use apiserver::{Change as Row, Table};
-use model::{Finding, ObjectRef, Subscription};
+use model::{Finding, ObjectRef};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use translate::WorldChange;
@@ -70,11 +70,7 @@ impl Plane {
     /// What is in force has changed: what is wrong now, with the sources and as a whole.
     fn judge_objects(&mut self, source_findings: Vec<Finding>) {
         self.source_findings = source_findings;
-        let subscription = |object: &Arc<Object>| Subscription::Gateway {
-            namespace: object.object.namespace.clone(),
-            name: object.object.name.clone(),
-        };
-        self.gateways = self.world.objects_of("Gateway").map(subscription).collect();
+        self.gateways = translate::gateways(&self.world);
         self.world.set_refused(&self.source_findings);
         self.store_addresses();
         self.find_what_is_wrong();

@@ -44,7 +44,7 @@ fn joined() -> Joined {
         filters: vec![FilterConfig::RequestHeaders(RequestHeaders(secret))],
         ..RouteRule::new(parent.clone(), origin)
     };
-    let key = ResourceKey::Rule { parent, namespace: "ns".into(), route: "r".into(), index: 0 };
+    let key = ResourceKey::Rule { parent, route: ObjectRef::new("HTTPRoute", "ns", "r"), index: 0 };
     let inbound = Inbound {
         namespace: "ns".into(),
         group: "g".into(),

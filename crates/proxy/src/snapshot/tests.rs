@@ -34,8 +34,11 @@ fn uids(entry: &HostEntry) -> Vec<&str> {
 }
 
 fn rule(name: &str, parent: Parent) -> (ResourceKey, Resource) {
-    let key =
-        ResourceKey::Rule { parent: parent.clone(), namespace: "ns".into(), route: name.into(), index: 0 };
+    let key = ResourceKey::Rule {
+        parent: parent.clone(),
+        route: ObjectRef::new("HTTPRoute", "ns", name),
+        index: 0,
+    };
     let origin = Origin { object: ObjectRef::new("HTTPRoute", "ns", name), file: "".into(), line: 0 };
     let rule = RouteRule::new(parent, origin);
     (key, Resource::Rule(rule.into()))

@@ -27,13 +27,18 @@ impl Unit for GatewayUnit {
 
     fn keys(object: &Object) -> Vec<Pair> {
         match &object.spec {
-            Spec::Gateway(_) => vec![(object.meta.namespace.clone(), object.meta.name.clone())],
+            // The last two may come to be the name of what Istio's Gateways ask for.
+            Spec::Gateway(_) | Spec::IstioGateway(_) | Spec::WorkloadGroup(_) => {
+                vec![(object.meta.namespace.clone(), object.meta.name.clone())]
+            }
             _ => Vec::new(),
         }
     }
 
     fn compile((namespace, name): &Pair, read: &WorldReader<'_>) -> Option<CompiledGateway> {
-        let object = read.own_object(&ObjectRef::new("Gateway", namespace, name))?;
+        let Some(object) = read.own_object(&ObjectRef::new("Gateway", namespace, name)) else {
+            return of_istio(namespace, name, read);
+        };
         let Spec::Gateway(spec) = &object.spec else { return None };
         let address = object.meta.annotations.get(BIND_ADDRESS).and_then(|text| text.parse().ok());
         let GatewayTls { listeners: tls, key_pairs, .. } = gateway_tls::resolve(object, spec, read);
@@ -96,6 +101,14 @@ fn protocol(text: &str) -> ListenerProtocol {
         "UDP" => ListenerProtocol::Udp,
         _ => ListenerProtocol::Http,
     }
+}
+
+/// What Istio's Gateways ask of the proxies of this name.
+fn of_istio(namespace: &Arc<str>, name: &Arc<str>, read: &WorldReader<'_>) -> Option<CompiledGateway> {
+    let servers = read.istio_servers(&(namespace.clone(), name.clone()))?;
+    let listeners = servers.listeners().cloned().collect();
+    let gateway = Gateway { namespace: namespace.clone(), name: name.clone(), listeners };
+    Some(CompiledGateway { class: CLASS.into(), gateway, key_pairs: Vec::new() })
 }
 
 /// A gateway for callers from outside.

@@ -27,14 +27,6 @@ pub(crate) struct CompiledRoute {
     findings: Box<[(Finding, Option<ObjectRef>)]>,
 }
 
-impl CompiledRoute {
-    /// The rule under a parent with this index.
-    pub(crate) fn find(&self, parent: &Parent, index: u32) -> Option<&Arc<RouteRule>> {
-        let own = |rule: &Arc<RouteRule>| (&rule.parent, rule.index).cmp(&(parent, index));
-        self.rules.get(self.rules.binary_search_by(own).ok()?)
-    }
-}
-
 pub(crate) struct HttpRouteUnit;
 
 impl Unit for HttpRouteUnit {

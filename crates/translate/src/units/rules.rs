@@ -1,10 +1,10 @@
 //! The rules that routes of all kinds have, for those who look them up and do not care which kind it is. A new kind of
-//! route is a row in [`rules_of`], and one in [`find_l4_rule`] if it has rules for connections.
+//! route is a row in [`rules_of`] and one in [`unit`].
 
 use super::{UnitKey, WorldReader};
 use crate::world::inputs::Pair;
 use model::l4_route::L4Rule;
-use model::route::{Parent, RouteBackend, RouteRule};
+use model::route::{Parent, RouteRule};
 use model::{Hostname, ObjectRef, ResourceKey, Subscription};
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub(crate) struct AnyRule<'w> {
     pub(crate) key: ResourceKey,
     /// What it hangs on.
     pub(crate) parent: &'w Parent,
-    /// Where it leads.
-    pub(crate) backends: &'w [RouteBackend],
+    /// Hosts that it leads to, copies of requests too.
+    pub(crate) hosts: Vec<&'w Hostname>,
 }
 
 /// The rules of a route, none of any other unit.
@@ -40,8 +40,35 @@ pub(crate) fn rules_of<'w>(unit: &UnitKey, read: &WorldReader<'w>) -> RulesOf<'w
         UnitKey::UdpRoute(route) => {
             read.udp_route(route).map_or(none, |route| RulesOf { connections: &route.rules, ..none })
         }
+        UnitKey::VirtualService(route) => read
+            .virtual_service(route)
+            .map_or(none, |route| RulesOf { requests: &route.rules, connections: &route.l4_rules }),
         _ => none,
     }
+}
+
+/// The unit of a route.
+fn unit(route: &ObjectRef) -> Option<UnitKey> {
+    let pair: Pair = (route.namespace.clone(), route.name.clone());
+    Some(match &*route.kind {
+        "HTTPRoute" => UnitKey::HttpRoute(pair),
+        "TCPRoute" => UnitKey::TcpRoute(pair),
+        "UDPRoute" => UnitKey::UdpRoute(pair),
+        "VirtualService" => UnitKey::VirtualService(pair),
+        _ => return None,
+    })
+}
+
+/// The rule for requests of this name. They are sorted by what is asked for.
+pub(crate) fn find_rule<'w>(
+    parent: &Parent,
+    route: &ObjectRef,
+    index: u32,
+    read: &WorldReader<'w>,
+) -> Option<&'w Arc<RouteRule>> {
+    let rules = rules_of(&unit(route)?, read).requests;
+    let found = rules.binary_search_by(|rule| (&rule.parent, rule.index).cmp(&(parent, index)));
+    rules.get(found.ok()?)
 }
 
 /// The rule for connections of this name.
@@ -51,14 +78,9 @@ pub(crate) fn find_l4_rule<'w>(
     index: u32,
     read: &WorldReader<'w>,
 ) -> Option<&'w Arc<L4Rule>> {
-    let pair: Pair = (route.namespace.clone(), route.name.clone());
-    let unit = match &*route.kind {
-        "TCPRoute" => UnitKey::TcpRoute(pair),
-        "UDPRoute" => UnitKey::UdpRoute(pair),
-        _ => return None,
-    };
-    let rules = rules_of(&unit, read).connections;
-    rules.iter().find(|rule| rule.parent == *parent && rule.index == index)
+    let rules = rules_of(&unit(route)?, read).connections;
+    let found = rules.binary_search_by(|rule| (&rule.parent, rule.index).cmp(&(parent, index)));
+    rules.get(found.ok()?)
 }
 
 impl<'w> RulesOf<'w> {
@@ -67,19 +89,18 @@ impl<'w> RulesOf<'w> {
         let requests = self.requests.iter().map(|rule| AnyRule {
             key: ResourceKey::of_rule(rule),
             parent: &rule.parent,
-            backends: &rule.backends,
+            hosts: rule.led_to().collect(),
         });
         requests.chain(self.connections.iter().map(|rule| AnyRule {
             key: ResourceKey::of_l4_rule(rule),
             parent: &rule.parent,
-            backends: &rule.backends,
+            hosts: rule.backends.iter().filter_map(|backend| backend.host.as_ref()).collect(),
         }))
     }
 
     /// The subscriptions with a rule that leads to a host.
     pub(crate) fn parents_leading_to(self, host: &Hostname) -> impl Iterator<Item = Subscription> {
-        let leads =
-            move |rule: &AnyRule<'_>| rule.backends.iter().any(|backend| backend.host.as_ref() == Some(host));
+        let leads = move |rule: &AnyRule<'_>| rule.hosts.contains(&host);
         self.iter().filter(leads).map(|rule| subscription(rule.parent))
     }
 }

@@ -6,6 +6,7 @@ use model::{Locality, Resource, ResourceKey, TrustDomain};
 mod http_filters;
 mod backend_tls;
 mod conflicts;
+mod corpus;
 mod istio;
 mod gateway_tls;
 mod external;

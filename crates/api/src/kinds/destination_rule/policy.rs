@@ -1,6 +1,7 @@
 //! Istio's `TrafficPolicy`, of a `DestinationRule`, of one of its subsets and of a port.
 
 use crate::decode::{Ignored, Unsupported, UnsupportedField};
+use crate::fields::client_tls::{self, TlsOriginationSpec};
 use crate::fields::connection_pool::ConnectionPoolSpec;
 use crate::ignored::IgnoredField;
 use crate::syntax;
@@ -19,8 +20,8 @@ pub struct DestinationPolicySpec {
     pub connection_pool: Option<ConnectionPoolSpec>,
     /// Told.
     pub outlier_detection: Option<OutlierDetectionSpec>,
-    /// How connections to the host are secured.
-    pub tls: Option<ClientTlsSpec>,
+    /// To endpoints that are not of the mesh.
+    pub tls: Option<TlsOriginationSpec>,
     /// For single ports, instead of the above.
     pub port_level_settings: Vec<PortPolicySpec>,
     /// Not supported yet.
@@ -46,8 +47,8 @@ pub struct PortPolicySpec {
     pub connection_pool: Option<ConnectionPoolSpec>,
     /// Told.
     pub outlier_detection: Option<OutlierDetectionSpec>,
-    /// How connections to the host are secured.
-    pub tls: Option<ClientTlsSpec>,
+    /// To endpoints that are not of the mesh.
+    pub tls: Option<TlsOriginationSpec>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
@@ -216,37 +217,6 @@ pub struct RetryBudgetSpec {
     pub min_retry_concurrency: Option<Ignored>,
 }
 
-/// `tls`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[expect(missing_docs, reason = "the names are Istio's")]
-pub struct ClientTlsSpec {
-    pub mode: Option<ClientTlsMode>,
-    pub client_certificate: Option<Ignored>,
-    pub private_key: Option<Ignored>,
-    pub ca_certificates: Option<Ignored>,
-    pub credential_name: Option<Ignored>,
-    pub subject_alt_names: Option<Ignored>,
-    pub sni: Option<Ignored>,
-    pub insecure_skip_verify: Option<Ignored>,
-    pub ca_crl: Option<Ignored>,
-}
-
-/// `tls.mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ClientTlsMode {
-    /// Plaintext.
-    Disable,
-    /// TLS.
-    Simple,
-    /// TLS with a certificate of the caller's.
-    Mutual,
-    /// The mesh's own mutual TLS.
-    IstioMutual,
-}
-
-const FIX_TLS: &str = "remove it: between proxies there is mutual TLS with the mesh's own identities";
 const FIX_OUTLIER: &str = "remove it: endpoints that fail are ejected by the defaults";
 const FIX_HASH: &str = "use `httpHeaderName`; until then the default LEAST_REQUEST balances";
 const FIX_POOL: &str = "remove it: the limits of the proxy hold";
@@ -254,7 +224,6 @@ const FIX_LOCALITY: &str = "remove it: endpoints of the own zone come first, the
 
 /// By how paths end.
 pub(super) const IGNORED: &[IgnoredField] = &[
-    IgnoredField::new("tls.insecureSkipVerify", &["false"], FIX_TLS),
     IgnoredField::new("localityLbSetting.enabled", &["true"], FIX_LOCALITY),
     IgnoredField::new("zoneAwareLbSetting.enabled", &["true"], FIX_LOCALITY),
     IgnoredField::new("http.h2UpgradePolicy", &["DEFAULT", "UPGRADE"], FIX_POOL),
@@ -282,7 +251,9 @@ const PORT_SETTINGS_MAX: usize = 100;
 impl DestinationPolicySpec {
     pub(super) fn check(&self, at: &str, report: &mut ValidationReport<'_>) {
         balancer(self.load_balancer.as_ref(), &format!("{at}.loadBalancer"), report);
-        tls(self.tls.as_ref(), &format!("{at}.tls"), report);
+        if let Some(tls) = &self.tls {
+            client_tls::check(tls, &format!("{at}.tls"), report);
+        }
         let at = format!("{at}.portLevelSettings");
         report.at_most(&at, self.port_level_settings.len(), PORT_SETTINGS_MAX);
         let mut ports = HashSet::new();
@@ -298,7 +269,9 @@ impl DestinationPolicySpec {
                 let fix = "write it into `trafficPolicy`, for all ports";
                 report.ignored(&format!("{at}.loadBalancer"), fix);
             }
-            tls(settings.tls.as_ref(), &format!("{at}.tls"), report);
+            if let Some(tls) = &settings.tls {
+                client_tls::check(tls, &format!("{at}.tls"), report);
+            }
         }
     }
 }
@@ -320,21 +293,4 @@ fn balancer(balancer: Option<&DestinationBalancerSpec>, at: &str, report: &mut V
     };
     let cause = format!("is {told}, which is not supported yet, so the default LEAST_REQUEST balances");
     report.no_effect(&format!("{at}.simple"), &cause, "write `LEAST_REQUEST`");
-}
-
-fn tls(tls: Option<&ClientTlsSpec>, at: &str, report: &mut ValidationReport<'_>) {
-    let at = format!("{at}.mode");
-    match tls.and_then(|tls| tls.mode) {
-        None | Some(ClientTlsMode::IstioMutual) => {}
-        Some(ClientTlsMode::Disable) => {
-            let cause = "is DISABLE, which has no effect between proxies: they speak mutual TLS";
-            let fix = "remove it; for a port that takes plaintext alone say so in a PeerAuthentication";
-            report.no_effect(&at, cause, fix);
-        }
-        Some(mode @ (ClientTlsMode::Simple | ClientTlsMode::Mutual)) => {
-            let name = format!("mode {}", if mode == ClientTlsMode::Simple { "SIMPLE" } else { "MUTUAL" });
-            let fix = "call the destination by its TLS port, and let the application speak TLS";
-            report.unsupported(&at, &name, fix);
-        }
-    }
 }

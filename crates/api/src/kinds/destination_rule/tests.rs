@@ -54,8 +54,8 @@ fn what_cannot_be_meant_is_refused() {
         "LENO0004: `spec.subsets[0].labels` has",
     );
     check(
-        "{host: a, trafficPolicy: {tls: {mode: SIMPLE}}}",
-        "LENO0103: `spec.trafficPolicy.tls.mode`: mode SIMPLE",
+        "{host: a, trafficPolicy: {tls: {mode: MUTUAL}}}",
+        "LENO0005: `spec.trafficPolicy.tls.clientCertificate` is missing in mode MUTUAL",
     );
     let settings = "{port: {number: 80}, loadBalancer: {simple: ROUND_ROBIN}}";
     check(
@@ -63,4 +63,23 @@ fn what_cannot_be_meant_is_refused() {
         "LENO0004: `spec.trafficPolicy.portLevelSettings[1].port.number` 80 occurs twice",
     );
     check("{host: a}", "LENO0109: `spec` says nothing of its host");
+}
+
+#[test]
+fn one_that_is_refused_and_speaks_of_tls_lets_nothing_out_in_plaintext() {
+    let read = |spec: &str| {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d, namespace: n}}\nspec: {spec}\n"
+        );
+        let (objects, findings) = crate::parse::documents_fail_closed(&text, "f");
+        assert!(!findings.is_empty(), "{spec}");
+        objects.into_iter().next().map(|object| match object.spec {
+            Spec::DestinationRule(spec) => (spec.host.clone(), spec.is_unreadable),
+            other => unreachable!("{other:?}"),
+        })
+    };
+    let closed = Some(("a".to_owned(), true));
+    assert_eq!(read("{host: a, trafficPolicy: {tls: {mode: SIMPEL}}}"), closed);
+    assert_eq!(read("{host: a, subsets: [{nam: v1, trafficPolicy: {tls: {mode: SIMPLE}}}]}"), closed);
+    assert_eq!(read("{host: a, trafficPolicy: {x: 1}}"), None);
 }

@@ -60,6 +60,11 @@ const BESIDE: &[(&str, &str, &str)] = &[
         "spec.subsets[].trafficPolicy.portLevelSettings[].port.number",
         "80",
     ),
+    ("spec.trafficPolicy.tls.", "spec.trafficPolicy.tls.mode", "SIMPLE"),
+    ("spec.trafficPolicy.tls.clientCertificate", "spec.trafficPolicy.tls.privateKey", "/k"),
+    ("spec.trafficPolicy.tls.clientCertificate", "spec.trafficPolicy.tls.mode", "MUTUAL"),
+    ("spec.trafficPolicy.tls.privateKey", "spec.trafficPolicy.tls.clientCertificate", "/c"),
+    ("spec.trafficPolicy.tls.privateKey", "spec.trafficPolicy.tls.mode", "MUTUAL"),
     ("spec.servers[].tls.", "spec.servers[].port.protocol", "HTTPS"),
     ("spec.servers[].tls.", "spec.servers[].tls.mode", "SIMPLE"),
     ("spec.servers[].tls.", "spec.servers[].tls.serverCertificate", "/c"),
@@ -164,10 +169,18 @@ fn put(spec: &mut Value, path: &str, value: Value) {
 fn document(row: &Row) -> String {
     let (_, base) = BASES.iter().find(|(kind, _)| *kind == row.kind).unwrap();
     let mut spec: Value = serde_saphyr::from_str(base).unwrap();
-    for (prefix, path, value) in BESIDE {
-        let is_own = *prefix != "spec.host" || row.kind == "DestinationRule";
-        if row.path.starts_with(prefix) && *path != row.path && is_own && is_of(row.kind, path) {
-            put(&mut spec, path, serde_saphyr::from_str(value).unwrap());
+    let places = PLACES.iter().filter(|(word, ..)| *word == "PORT").map(|(.., place)| *place);
+    let tls = places.flat_map(|place| {
+        let at = move |path: &str| path.replacen("spec.trafficPolicy", place, 1);
+        let own = BESIDE.iter().filter(|(prefix, ..)| prefix.starts_with("spec.trafficPolicy.tls."));
+        own.map(move |(prefix, path, value)| (at(prefix), at(path), *value))
+    });
+    let others = BESIDE.iter().filter(|(prefix, ..)| !prefix.starts_with("spec.trafficPolicy.tls."));
+    let others = others.map(|(prefix, path, value)| ((*prefix).to_owned(), (*path).to_owned(), *value));
+    for (prefix, path, value) in others.chain(tls) {
+        let is_own = prefix != "spec.host" || row.kind == "DestinationRule";
+        if row.path.starts_with(&prefix) && path != row.path && is_own && is_of(row.kind, &path) {
+            put(&mut spec, &path, serde_saphyr::from_str(value).unwrap());
         }
     }
     put(&mut spec, &row.path, row.value.clone());

@@ -59,8 +59,7 @@ pub(super) fn edge_resources(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> 
     for rule in rules {
         let key = ResourceKey::Rule {
             parent: parent(),
-            namespace: "default".into(),
-            route: "shop".into(),
+            route: model::ObjectRef::new("HTTPRoute", "default", "shop"),
             index: rule.index,
         };
         resources.push((key, Resource::Rule(rule.into())));

@@ -3,15 +3,19 @@
 
 use super::host_rules::{CompiledDestinationRule, SubsetRule, rules_on};
 use super::name::{Audience, HostPattern};
+use crate::backend_tls::of_client_tls;
 use crate::units::attached::effective;
 use crate::units::host::{endpoints_touch, find_host};
 use crate::units::workload_group::selects;
 use crate::units::{Topic, Unit, WorldReader};
 use crate::world::inputs::Pair;
+use api::fields::client_tls::{TlsOriginationMode, TlsOriginationSpec};
 use api::kinds::destination_rule::{DestinationPolicySpec, DestinationRuleSpec};
 use api::{Object, ROOT_NAMESPACE, Spec};
+use model::backend_tls::BackendTls;
 use model::traffic::{AttachLevel, AttachedPolicy, TrafficPolicy};
 use model::{Code, Finding, Hostname, ObjectRef, Subscription};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) struct DestinationRuleUnit;
@@ -33,7 +37,13 @@ impl Unit for DestinationRuleUnit {
             level: AttachLevel::Backend,
             origin: object.at(line),
             created_s: object.meta.created,
-            policy: Arc::new(traffic_policy(policies)),
+            policy: Arc::new(match spec.is_unreadable {
+                true => TrafficPolicy {
+                    tls: Some(BackendTls::Unusable("the DestinationRule was refused".into())),
+                    ..TrafficPolicy::default()
+                },
+                false => traffic_policy(policies),
+            }),
         };
         let of_host = spec.traffic_policy.as_deref();
         let subsets = spec.subsets.iter().map(|subset| SubsetRule {
@@ -76,6 +86,7 @@ impl Unit for DestinationRuleUnit {
         findings.extend(known.iter().filter_map(|host| without_effect(key, object, spec, host, read)));
         if let [host] = known[..] {
             findings.extend(empty_subsets(object, spec, host, rule, read));
+            findings.extend(tls_in_mesh(object, spec, host, read));
         }
         findings
     }
@@ -94,8 +105,21 @@ fn own<'w>(
 
 /// What the first of these says, by field.
 fn traffic_policy(policies: [Option<&DestinationPolicySpec>; 2]) -> TrafficPolicy {
-    let load_balancer = policies.iter().flatten().find_map(|policy| policy.load_balancer.as_ref()?.chosen());
-    TrafficPolicy { load_balancer, ..TrafficPolicy::default() }
+    let said = || policies.iter().flatten();
+    let is_said = said().any(|policy| policy.tls.is_some());
+    let mut port_tls = BTreeMap::new();
+    // What is said for a port is all that holds there: without `tls` there is none.
+    let of_ports = said().rev().flat_map(|policy| &policy.port_level_settings);
+    for settings in of_ports {
+        let tls = settings.tls.as_ref().map_or(is_said.then_some(BackendTls::Disable), of_client_tls);
+        let port = settings.port.map(|port| port.number).unwrap_or_default();
+        port_tls.extend(tls.map(|tls| (port, tls)));
+    }
+    TrafficPolicy {
+        load_balancer: said().find_map(|policy| policy.load_balancer.as_ref()?.chosen()),
+        tls: said().find_map(|policy| of_client_tls(policy.tls.as_ref()?)),
+        port_tls,
+    }
 }
 
 fn unknown_host(object: &Object, spec: &DestinationRuleSpec, rule: &CompiledDestinationRule) -> Finding {
@@ -178,4 +202,29 @@ fn empty_subsets(
         Finding::new(Code::NoWorkloads, &object.at(line), cause, fix)
     };
     rule.subsets.iter().filter(is_empty).map(finding).collect()
+}
+
+/// `tls` for a host whose endpoints are workloads of the mesh: these are reached by its own mutual TLS.
+fn tls_in_mesh(
+    object: &Object,
+    spec: &DestinationRuleSpec,
+    host: &Hostname,
+    read: &WorldReader<'_>,
+) -> Vec<Finding> {
+    if find_host(host, read).is_none_or(|entry| entry.groups.is_empty()) {
+        return Vec::new();
+    }
+    let policies = spec.traffic_policy.iter().chain(spec.subsets.iter().flat_map(|one| &one.traffic_policy));
+    let tls = policies.flat_map(|policy| {
+        policy.tls.iter().chain(policy.port_level_settings.iter().flat_map(|settings| &settings.tls))
+    });
+    let of_others = tls.filter(|tls| tls.mode.is_some_and(|mode| mode != TlsOriginationMode::IstioMutual));
+    let finding = |tls: &TlsOriginationSpec| {
+        let cause = format!(
+            "`tls` has no effect on the workloads of {host} in the mesh: they are reached by mutual TLS"
+        );
+        let fix = "write mode ISTIO_MUTUAL, or say in a PeerAuthentication that a port takes plaintext alone";
+        Finding::new(Code::Ignored, &object.at(tls.line), cause, fix)
+    };
+    of_others.map(finding).collect()
 }

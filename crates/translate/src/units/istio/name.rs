@@ -3,6 +3,7 @@
 use crate::units::host::service_host;
 use crate::units::{UnitKind, WorldReader};
 use model::Hostname;
+use model::route::HostMatch;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,31 @@ impl HostPattern {
         match self.ending() {
             Some(ending) => host.as_str().len() > ending.len() && host.as_str().ends_with(ending),
             None => *self.0 == *host.as_str(),
+        }
+    }
+
+    /// For a rule or listener of a gateway; `None`: all hosts.
+    pub(super) fn host_match(&self) -> Option<HostMatch> {
+        match self.ending() {
+            None => Hostname::parse(&self.0).map(HostMatch::Exact),
+            Some("") => None,
+            Some(ending) => match ending.strip_prefix('.') {
+                Some(suffix) => Hostname::parse(suffix).map(HostMatch::Suffix),
+                None => Some(HostMatch::Ending(ending.into())),
+            },
+        }
+    }
+
+    /// What both mean: the narrower one; `None`: nothing.
+    pub(super) fn common(&self, other: &Self) -> Option<Self> {
+        let covers = |wide: &Self, narrow: &Self| match wide.ending() {
+            Some(ending) => narrow.0.trim_start_matches('*').ends_with(ending),
+            None => wide == narrow,
+        };
+        match () {
+            () if covers(self, other) => Some(other.clone()),
+            () if covers(other, self) => Some(self.clone()),
+            () => None,
         }
     }
 
@@ -97,5 +123,12 @@ impl Audience {
 
     pub(super) fn is_nobody(&self) -> bool {
         matches!(self, Self::Namespaces(namespaces) if namespaces.is_empty())
+    }
+
+    pub(super) fn has(&self, namespace: &Arc<str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespaces(namespaces) => namespaces.contains(namespace),
+        }
     }
 }
