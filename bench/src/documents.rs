@@ -6,10 +6,13 @@ use std::net::SocketAddr;
 /// A Backend may have 1,024.
 const ENDPOINTS_PER_BACKEND: usize = 1000;
 
-/// A Gateway named `g` that listens there.
+/// How the Gateway is called.
+pub(crate) const GATEWAY: &str = "g";
+
+/// A Gateway that listens there.
 pub(crate) fn gateway(from: SocketAddr) -> String {
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata:\n  name: g\n  annotations:\n    \
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata:\n  name: {GATEWAY}\n  annotations:\n    \
          leno.dev/bind-address: {}\nspec:\n  gatewayClassName: leno\n  listeners:\n  \
          - {{name: http, protocol: HTTP, port: {}}}\n",
         from.ip(),
@@ -40,7 +43,7 @@ fn route_to(name: &str, n: usize, backends: usize) -> String {
         .collect::<String>();
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:\n  name: {name}\nspec:\n  parentRefs:\n  \
-         - name: g\n  hostnames:\n  - host-{n}.example.com\n  rules:\n  - matches:\n    - path:\n        \
+         - name: {GATEWAY}\n  hostnames:\n  - host-{n}.example.com\n  rules:\n  - matches:\n    - path:\n        \
          type: PathPrefix\n        value: /route-{n}\n    backendRefs:\n{references}"
     )
 }

@@ -35,6 +35,7 @@ mod http2_load; // the generator for HTTP/2
 mod http2_app; // and what answers it
 
 mod documents; // of a gateway
+mod received; // by a proxy
 mod folder; // raw numbers and logs
 mod limits; // of what is counted
 mod measured; // before it is a report

@@ -23,6 +23,8 @@ use crate::report::ScenarioReport;
 use crate::staged::{APP, HTTP_PORT, Staged, Traffic};
 use crate::{callgrind, documents, strace};
 
+use super::route_in_proxy;
+
 /// Requests before anything is counted: connections open, buffers have their size.
 const WARM_UP: usize = 200;
 /// Requests that are counted, where each takes a fraction of a millisecond, and where each takes some.
@@ -275,6 +277,12 @@ fn memory(folder: &Folder) -> Result<Vec<Count>> {
             name: "memory.route",
             about: "heap of an HTTPRoute at a gateway, bytes",
             value: route,
+            tolerance: HEAP,
+        },
+        Count {
+            name: "memory.route_in_proxy",
+            about: "heap of an HTTPRoute at a gateway whose control plane is elsewhere, bytes",
+            value: route_in_proxy::held(PLAIN, FEW, MANY - FEW)?,
             tolerance: HEAP,
         },
         Count {

@@ -13,10 +13,11 @@ use model::{Hostname, Locality, Resource, ResourceKey, SpiffeId, Subscription, T
 use proxy::snapshot::{LocalNode, SnapshotChange, SnapshotStore};
 use serde_json::json;
 use translate::{JoinedWorkload, LocalCluster, World, WorldChange};
-use xds::wire::{self, Any};
+use xds::wire::Any;
 
 use crate::gates::Figure;
 use crate::options::Options;
+use crate::received::{self, read};
 use crate::report::ScenarioReport;
 use crate::statistics::median;
 use crate::{allocations, process};
@@ -185,17 +186,7 @@ fn sent(world: &World, services: usize) -> Result<Vec<(ResourceKey, Any)>> {
 
 /// What a service is sent as.
 fn slices(world: &World, service: usize) -> Result<Vec<(ResourceKey, Any)>> {
-    let keys = translate::members(&Subscription::Host(host(service)?), world).into_iter();
-    let sent = keys.filter_map(|key| {
-        let published = wire::encode(&key, &translate::resource(&key, world)?);
-        let type_url = published.any.type_url().to_owned();
-        Some((key, Any::Received { type_url, value: published.any.value().clone() }))
-    });
-    Ok(sent.collect())
-}
-
-fn read(sent: &[(ResourceKey, Any)]) -> Result<Vec<(ResourceKey, Resource)>> {
-    sent.iter().map(|(key, any)| Ok((key.clone(), wire::decode(any)?))).collect()
+    Ok(received::sent(world, &Subscription::Host(host(service)?)))
 }
 
 fn node() -> LocalNode {
