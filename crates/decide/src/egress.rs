@@ -2,32 +2,16 @@
 //! that address, or by the name that it says in TLS or HTTP.
 
 use crate::listener::host_rank;
+use model::address::METADATA;
 use model::external::NameClaim;
 use model::names::Names;
 use model::settings::{Egress, EgressMode};
 use model::{Hostname, Reason};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-/// Where clouds tell a host its own secrets: AWS, Google, Azure, Oracle and others; AWS for containers; Alibaba.
-const METADATA_V4: [Ipv4Addr; 4] = [
-    Ipv4Addr::new(169, 254, 169, 254),
-    Ipv4Addr::new(169, 254, 170, 2),
-    Ipv4Addr::new(169, 254, 170, 23),
-    Ipv4Addr::new(100, 100, 100, 200),
-];
-/// AWS, and AWS for containers; Google.
-const METADATA_V6: [Ipv6Addr; 3] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
+use std::net::{IpAddr, SocketAddr};
 
 /// Whether an address is that of a cloud's metadata service.
 pub fn is_metadata(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => METADATA_V6.contains(&v6),
-    }
+    METADATA.contains(&ip.to_canonical())
 }
 
 /// Whether an address outside the mesh may be called, whatever else is said.

@@ -21,6 +21,18 @@ pub const PORT_CONTROL_METRICS: u16 = 15014;
 pub const PORT_DNS: u16 = 15053;
 /// Metrics of the proxy.
 pub const PORT_METRICS: u16 = 15090;
+/// Where clouds tell a host its own secrets: AWS, Google, Azure, Oracle and others; AWS for containers; Azure's
+/// WireServer; Alibaba. Then AWS, AWS for containers, and Google in IPv6.
+pub const METADATA: [IpAddr; 8] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
 /// `SO_MARK` of the proxy's own sockets, so that capture leaves them alone.
 pub const SOCKET_MARK: u32 = 1337;
 

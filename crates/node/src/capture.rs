@@ -6,7 +6,7 @@
 //! [`model::capture_scope`].
 
 use crate::nft::{self, NftError};
-use model::address::{PORT_DNS, PORT_INBOUND, PORT_OUTBOUND, SOCKET_MARK};
+use model::address::{METADATA, PORT_DNS, PORT_INBOUND, PORT_OUTBOUND, SOCKET_MARK};
 use model::capture_scope::{AddressBlock, CaptureScope, Included};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -23,11 +23,10 @@ const PORT_NAME_SERVER: u16 = 53;
 /// The usual priority of destination NAT, where readers of `nft list ruleset` expect it.
 const PRIORITY: i32 = -100;
 
-/// Destinations that are never captured, whatever the scope: this host, its link, and the metadata of clouds, which is for
-/// this host alone and must not be asked for by others through the mesh.
+/// Destinations that are never captured, whatever the scope: this host and its link.
 const LEFT_V4: &str = "127.0.0.0/8, 169.254.0.0/16";
-/// The same of IPv6; the last one is the metadata service of AWS.
-const LEFT_V6: &str = "::1, fe80::/10, fd00:ec2::254";
+/// The same of IPv6.
+const LEFT_V6: &str = "::1, fe80::/10";
 
 /// Connections that were open before capture go on as they are, whichever side speaks first, the one among them on which
 /// this was typed: the kernel takes their next packet for a new connection's.
@@ -65,11 +64,12 @@ fn outbound(scope: &CaptureScope) -> Vec<String> {
             ["udp", "tcp"].map(|over| format!("{over} dport {PORT_NAME_SERVER} redirect to :{PORT_DNS}")),
         );
     }
-    rules.push(format!("ip daddr {{ {LEFT_V4} }} return"));
-    rules.push(format!("ip6 daddr {{ {LEFT_V6} }} return"));
     rules.extend(set(&scope.exclude_outbound_ports).map(|ports| format!("tcp dport {ports} return")));
     rules.extend(of_families(&scope.exclude_outbound_ip_ranges).map(|range| format!("{range} return")));
     let redirect = format!("redirect to :{PORT_OUTBOUND}");
+    rules.extend(metadata().map(|addresses| format!("{addresses} meta skuid != 0 meta l4proto tcp {redirect}")));
+    rules.push(format!("ip daddr {{ {LEFT_V4} }} return"));
+    rules.push(format!("ip6 daddr {{ {LEFT_V6} }} return"));
     rules.extend(set(&scope.outbound_ports).map(|ports| format!("tcp dport {ports} {redirect}")));
     match &scope.outbound_ip_ranges {
         Included::All => rules.push(format!("meta l4proto tcp {redirect}")),
@@ -79,6 +79,14 @@ fn outbound(scope: &CaptureScope) -> Vec<String> {
         }
     }
     rules
+}
+
+/// The metadata services of clouds. The proxy judges what applications want of them; the agents of the host, which are
+/// root's, go there as before.
+fn metadata() -> impl Iterator<Item = String> {
+    let of = |is_v4: bool| set(METADATA.iter().filter(|ip| ip.is_ipv4() == is_v4));
+    let (v4, v6) = (of(true), of(false));
+    v4.map(|set| format!("ip daddr {set}")).into_iter().chain(v6.map(|set| format!("ip6 daddr {set}")))
 }
 
 /// What connections from other hosts meet.

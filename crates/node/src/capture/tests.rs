@@ -22,8 +22,12 @@ fn the_proxys_own_sockets_come_first_and_dns_before_loopback() {
             "tcp flags & (fin|syn|rst|ack) != syn return",
             "udp dport 53 redirect to :15053",
             "tcp dport 53 redirect to :15053",
+            "ip daddr { 169.254.169.254, 169.254.170.2, 169.254.170.23, 168.63.129.16, 100.100.100.200 } \
+             meta skuid != 0 meta l4proto tcp redirect to :15001",
+            "ip6 daddr { fd00:ec2::254, fd00:ec2::23, fd20:ce::254 } \
+             meta skuid != 0 meta l4proto tcp redirect to :15001",
             "ip daddr { 127.0.0.0/8, 169.254.0.0/16 } return",
-            "ip6 daddr { ::1, fe80::/10, fd00:ec2::254 } return",
+            "ip6 daddr { ::1, fe80::/10 } return",
             "meta l4proto tcp redirect to :15001",
         ]
     );
@@ -69,10 +73,14 @@ fn what_is_left_alone_comes_before_what_is_captured() {
             "tcp flags & (fin|syn|rst|ack) != syn return",
             "meta skuid { 0, 113 } return",
             "meta skgid { 1338 } return",
-            "ip daddr { 127.0.0.0/8, 169.254.0.0/16 } return",
-            "ip6 daddr { ::1, fe80::/10, fd00:ec2::254 } return",
             "tcp dport { 53, 5432 } return",
             "ip daddr { 10.9.0.0/16 } return",
+            "ip daddr { 169.254.169.254, 169.254.170.2, 169.254.170.23, 168.63.129.16, 100.100.100.200 } \
+             meta skuid != 0 meta l4proto tcp redirect to :15001",
+            "ip6 daddr { fd00:ec2::254, fd00:ec2::23, fd20:ce::254 } \
+             meta skuid != 0 meta l4proto tcp redirect to :15001",
+            "ip daddr { 127.0.0.0/8, 169.254.0.0/16 } return",
+            "ip6 daddr { ::1, fe80::/10 } return",
             "tcp dport { 6379 } redirect to :15001",
             "ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :15001",
             "ip6 daddr { fd00::/8 } meta l4proto tcp redirect to :15001",
@@ -103,7 +111,7 @@ fn nothing_but_the_mesh_is_captured_where_nothing_is_included() {
         ..CaptureScope::default()
     };
     let mut captured = chain(&scope, "output");
-    captured.retain(|rule| rule.contains("15001"));
+    captured.retain(|rule| rule.contains("15001") && !rule.contains("skuid"));
     assert_eq!(
         captured,
         [
