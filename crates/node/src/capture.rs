@@ -67,7 +67,9 @@ fn outbound(scope: &CaptureScope) -> Vec<String> {
     rules.extend(set(&scope.exclude_outbound_ports).map(|ports| format!("tcp dport {ports} return")));
     rules.extend(of_families(&scope.exclude_outbound_ip_ranges).map(|range| format!("{range} return")));
     let redirect = format!("redirect to :{PORT_OUTBOUND}");
-    rules.extend(metadata().map(|addresses| format!("{addresses} meta skuid != 0 meta l4proto tcp {redirect}")));
+    rules.extend(
+        metadata().map(|addresses| format!("{addresses} meta skuid != 0 meta l4proto tcp {redirect}")),
+    );
     rules.push(format!("ip daddr {{ {LEFT_V4} }} return"));
     rules.push(format!("ip6 daddr {{ {LEFT_V6} }} return"));
     rules.extend(set(&scope.outbound_ports).map(|ports| format!("tcp dport {ports} {redirect}")));

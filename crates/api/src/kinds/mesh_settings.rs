@@ -5,8 +5,10 @@ mod upgrades;
 pub use upgrades::{UpgradeConfig, upgrade_types};
 
 use super::{KindSpec, LENO_GROUP, ObjectKind};
+use crate::decode;
 use crate::duration;
 use crate::meta::{Meta, ROOT_NAMESPACE};
+use crate::node::Node;
 use crate::validation::ValidationReport;
 use model::TrustDomain;
 use model::address::MeshPrefix;
@@ -52,6 +54,13 @@ impl KindSpec for MeshSettingsSpec {
         doc: "What holds for the whole mesh",
         columns: &[],
     };
+
+    /// Without it everything could be called.
+    fn fail_closed(document: Option<&Node>) -> Option<Self> {
+        let outbound = document?.get("spec")?.get("outbound")?;
+        let outbound = decode::whole(outbound).unwrap_or(OutboundMode::RegistryOnly);
+        Some(Self { outbound: Some(outbound), ..Self::default() })
+    }
 
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
         if let Some(domain) = &self.trust_domain

@@ -1,3 +1,4 @@
+use super::OutboundMode;
 use crate::parse::documents;
 
 #[test]
@@ -56,4 +57,26 @@ fn websocket_is_on_unless_an_entry_says_otherwise() {
     check(&[("SPDY/3.1", None)], &["websocket", "spdy/3.1"]);
     check(&[("WebSocket", Some(true)), ("tcp", Some(false))], &["websocket"]);
     check(&[("WebSocket", Some(false))], &[]);
+}
+
+#[test]
+fn what_may_leave_stays_closed_where_the_rest_is_refused() {
+    for (outbound, expected) in [
+        ("outbound: RegistryOnly", Some(OutboundMode::RegistryOnly)),
+        ("outbound: RegistryOnyl", Some(OutboundMode::RegistryOnly)),
+        ("outbound: AllowAny", Some(OutboundMode::AllowAny)),
+        ("trustDomain: example.com", None),
+    ] {
+        let text = format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: MeshSettings\nmetadata: {{name: default}}\n\
+             spec: {{{outbound}, dns: [nothing]}}\n"
+        );
+        let (objects, findings) = crate::parse::documents_fail_closed(&text, "f");
+        assert!(!findings.is_empty(), "{text}");
+        let stands_in = objects.first().map(|object| match &object.spec {
+            crate::kinds::Spec::MeshSettings(spec) => spec.outbound,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(stands_in.flatten(), expected, "{text}");
+    }
 }
