@@ -23,6 +23,7 @@ pub mod service;
 pub mod service_entry;
 pub mod sidecar;
 pub mod tcp_route;
+pub mod tls_route;
 pub mod traffic_policy;
 pub mod udp_route;
 pub mod virtual_service;
@@ -80,6 +81,7 @@ kinds! {
     HttpRoute(http_route::HttpRouteSpec),
     TcpRoute(tcp_route::TcpRouteSpec),
     UdpRoute(udp_route::UdpRouteSpec),
+    TlsRoute(tls_route::TlsRouteSpec),
     ReferenceGrant(reference_grant::ReferenceGrantSpec),
     WorkloadGroup(workload_group::WorkloadGroupSpec),
     AuthorizationPolicy(authorization_policy::AuthorizationPolicySpec),
@@ -126,7 +128,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
-    (GATEWAY_GROUP, "TLSRoute", "nothing replaces it: routes by server name are not read yet"),
     (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];

@@ -249,7 +249,7 @@ pub(crate) async fn gateway(
         .snapshot()
         .gateway
         .as_ref()
-        .is_some_and(|gateway| gateway.l4_listener(L4Transport::Tcp, at).is_some());
+        .is_some_and(|gateway| gateway.l4_listener(L4Transport::Tcp, at, None).is_some());
     if is_opaque {
         return tcp::at_gateway(downstream, stream, at).await;
     }

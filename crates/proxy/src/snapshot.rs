@@ -219,18 +219,29 @@ impl GatewayEntry {
         found.map(|(index, _)| index)
     }
 
-    /// Rules and policies of the listener for opaque bytes there; `None`: what comes in there is something else.
+    /// Whether a listener speaks HTTP inside of TLS.
+    pub(crate) fn is_http(&self, id: &ListenerId) -> bool {
+        let listener = self.find(id).and_then(|index| self.gateway.listeners.get(index));
+        listener.is_some_and(|listener| listener.protocol.is_http())
+    }
+
+    /// Rules and policies of the listener for opaque bytes there, in TLS of the one that was chosen by server name;
+    /// `None`: what comes in there is something else.
     pub(crate) fn l4_listener(
         &self,
         transport: L4Transport,
         at: SocketAddr,
+        tls: Option<&ListenerId>,
     ) -> Option<(&L4Table, &[Arc<Policy>])> {
         let protocol = match transport {
             L4Transport::Tcp => ListenerProtocol::Tcp,
             L4Transport::Udp => ListenerProtocol::Udp,
         };
         let is_there = |known: &GatewayListener| known.protocol == protocol && known.place() == at;
-        let index = self.gateway.listeners.iter().position(is_there)?;
+        let index = match tls {
+            Some(id) => self.find(id),
+            None => self.gateway.listeners.iter().position(is_there),
+        }?;
         Some((self.l4_rules.get(index)?, self.policies.get(index)?))
     }
 

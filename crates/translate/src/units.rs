@@ -35,6 +35,7 @@ mod service;
 mod service_entry;
 mod service_namespace;
 mod tcp_route;
+mod tls_route;
 mod traffic_policy;
 mod udp_route;
 mod workload_entry;
@@ -273,6 +274,7 @@ units! {
     HttpRoute, http_route: http_route::HttpRouteUnit;
     TcpRoute, tcp_route: tcp_route::TcpRouteUnit;
     UdpRoute, udp_route: udp_route::UdpRouteUnit;
+    TlsRoute, tls_route: tls_route::TlsRouteUnit;
     IstioGateway, istio_gateway: istio::gateway::IstioGatewayUnit;
     IstioServers, istio_servers: istio::servers::IstioServersUnit;
     Gateway, gateway: gateway::GatewayUnit;

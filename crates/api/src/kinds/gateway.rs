@@ -1,4 +1,4 @@
-//! Gateway API `Gateway` (v1, v1beta1). HTTP, HTTPS, TCP and UDP listeners work; what does not yet gives a finding.
+//! Gateway API `Gateway` (v1, v1beta1). What does not work yet gives a finding.
 
 pub mod tls;
 
@@ -23,7 +23,7 @@ pub const EAST_WEST_CLASS: &str = "leno-east-west";
 pub const BIND_ADDRESS: &str = "leno.dev/bind-address";
 
 /// Kinds of routes that listeners may name in `allowedRoutes.kinds`.
-const ROUTE_KINDS: &[&str] = &["HTTPRoute", "TCPRoute", "UDPRoute"];
+const ROUTE_KINDS: &[&str] = &["HTTPRoute", "TCPRoute", "TLSRoute", "UDPRoute"];
 
 /// `Gateway` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -137,7 +137,7 @@ pub struct Listener {
     pub hostname: Option<String>,
     /// 1 to 65535.
     pub port: u16,
-    /// `HTTP`, `HTTPS`, `TCP` or `UDP`; others are not supported yet.
+    /// `HTTP`, `HTTPS`, `TLS`, `TCP` or `UDP`.
     pub protocol: String,
     /// Of protocols HTTPS and TLS.
     #[serde(default)]
@@ -245,16 +245,12 @@ fn outward(listener: &Listener, at: &str, report: &mut ValidationReport<'_>) {
             report.bad(&format!("{at}.tls"), &format!("does not belong to protocol {protocol}"), "remove it");
         }
         "HTTP" => {}
+        "HTTPS" | "TLS" => tls::check(listener, at, report),
         protocol @ ("TCP" | "UDP") => {
             if listener.hostname.is_some() {
                 let cause = format!("has no effect on a {protocol} listener");
                 report.no_effect(&format!("{at}.hostname"), &cause, "remove it: opaque bytes name no host");
             }
-        }
-        "HTTPS" => tls::check(listener, at, report),
-        "TLS" => {
-            let fix = "end TLS with protocol HTTPS if callers speak HTTP";
-            report.unsupported(&path, &format!("protocol {}", listener.protocol), fix);
         }
         other => {
             let fix = "write `HTTP` if callers speak it, `TCP` for opaque bytes, `UDP` for datagrams";

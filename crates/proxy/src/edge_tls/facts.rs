@@ -34,7 +34,7 @@ pub(crate) struct TlsRefusal {
 }
 
 impl TlsRefusal {
-    pub(crate) fn new(reason: Reason, server_name: Option<String>, what: &'static str) -> Self {
+    pub(super) fn new(reason: Reason, server_name: Option<String>, what: &'static str) -> Self {
         Self { reason, server_name, what, cause: None }
     }
 

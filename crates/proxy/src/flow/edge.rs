@@ -2,13 +2,12 @@
 //! at the backend, of the bytes as they are.
 
 use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
-use crate::edge_tls::facts::TlsRefusal;
 use crate::edge_tls::handshake::{self, Secured};
 use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
-use crate::flow::serve_edge;
+use crate::flow::{serve_edge, tcp};
 use crate::snapshot::GatewayEntry;
 use crate::worker::Worker;
-use codec::Io;
+use codec::{BoxIo, ChunkIo};
 use daemon::Drain;
 use model::Reason;
 use std::net::SocketAddr;
@@ -19,7 +18,7 @@ use std::sync::Arc;
 pub(super) async fn secured(
     worker: Rc<Worker>,
     gateway: Arc<GatewayEntry>,
-    stream: impl Io,
+    stream: impl ChunkIo,
     address: SocketAddr,
     at: SocketAddr,
     drain: Drain,
@@ -29,12 +28,17 @@ pub(super) async fn secured(
     };
     let secured = handshake::accept(&gateway, at, stream).await;
     drop(permit);
-    drop(gateway);
     let side = DownstreamSide::edge(at, address);
     match secured {
         Ok(Secured::Here { tls, facts, is_http2 }) => {
             worker.recorder.tls_handshake(&facts);
+            let is_http = gateway.is_http(&facts.listener);
+            drop(gateway);
             let downstream = Downstream::new(&worker, address, side, Some(TlsFacts::edge(facts)), drain);
+            if !is_http {
+                let opaque: BoxIo = tls;
+                return tcp::at_gateway(downstream, opaque, at).await;
+            }
             if is_http2 {
                 return serve_edge(&downstream, Detected::Http2, tls).await;
             }
@@ -42,13 +46,9 @@ pub(super) async fn secured(
                 serve_edge(&downstream, detected, stream).await;
             }
         }
-        // No listener of this kind is made yet.
         Ok(Secured::There { io, facts }) => {
-            drop(io);
-            let name = facts.server_name.clone();
-            worker
-                .recorder
-                .tls_refused(address, &TlsRefusal::new(Reason::NoRoute, name, "no route takes it"));
+            let downstream = Downstream::new(&worker, address, side, Some(TlsFacts::edge(facts)), drain);
+            tcp::at_gateway(downstream, io, at).await;
         }
         Err(refusal) => worker.recorder.tls_refused(address, &refusal),
     }

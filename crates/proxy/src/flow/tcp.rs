@@ -205,13 +205,17 @@ impl TcpConnection {
     pub(crate) async fn enter(&mut self, at: SocketAddr) -> Result<(Target, UpstreamPermit), Failure> {
         let downstream = Rc::clone(&self.downstream);
         let snapshot = downstream.worker.snapshot();
-        let listener = snapshot.gateway.as_ref().and_then(|gateway| gateway.l4_listener(self.transport, at));
+        let tls = downstream.edge_tls();
+        let id = tls.map(|tls| &tls.listener);
+        let gateway = snapshot.gateway.as_ref();
+        let listener = gateway.and_then(|gateway| gateway.l4_listener(self.transport, at, id));
         let (table, policies) = listener.ok_or(Reason::NoRoute)?;
         let facts = facts(&downstream, at);
         self.dry_run = dry_run(policies, &facts);
         policy::check(policies, &facts)?;
         let source = Some(downstream.address.ip());
-        let called = ConnectionView { port: at.port(), source, ..ConnectionView::default() };
+        let server_name = tls.and_then(|tls| tls.server_name.as_deref());
+        let called = ConnectionView { port: at.port(), source, server_name, ..ConnectionView::default() };
         let target = by_rule(&downstream, self, table, &called).await?;
         let permit = downstream.share.take().ok_or(Reason::TooManyConnections)?;
         Ok((target, permit))
@@ -231,17 +235,19 @@ impl TcpConnection {
 
 /// Waits until the policies there no longer let it in.
 pub(crate) async fn until_denied(downstream: &Downstream, transport: L4Transport, at: SocketAddr) -> Failure {
+    let id = downstream.edge_tls().map(|tls| &tls.listener);
     let may = |snapshot: &Snapshot| {
-        let listener = snapshot.gateway.as_ref().and_then(|gateway| gateway.l4_listener(transport, at));
+        let gateway = snapshot.gateway.as_ref();
+        let listener = gateway.and_then(|gateway| gateway.l4_listener(transport, at, id));
         policy::check(listener.map_or(&[], |(_, policies)| policies), &facts(downstream, at))
     };
     policy::until_denied(&downstream.worker, may).await
 }
 
-/// From outside nobody proves who they are.
+/// From outside nobody proves who they are, but by a client certificate.
 fn facts(downstream: &Downstream, at: SocketAddr) -> Facts<'_> {
     let peer_ip = Some(downstream.address.ip());
-    let peer = downstream.peer().map(|peer| &peer.id);
+    let peer = downstream.principal();
     Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port: at.port(), http: None }
 }
 

@@ -5,6 +5,7 @@
 
 use super::WorldReader;
 use super::missing::about_missing;
+use super::reference_grant::{is_granted, not_granted};
 use api::kinds::gateway::GatewaySpec;
 use api::kinds::gateway::tls::{
     CertificateReference, FrontendValidation, FrontendValidationMode, ListenerTlsSpec, option,
@@ -150,12 +151,12 @@ impl<'w> Resolver<'_, 'w> {
     fn object(&mut self, kind: &str, reference: &CertificateReference) -> Option<ObjectRef> {
         let own = &self.gateway.meta.namespace;
         let namespace = reference.namespace.as_deref().unwrap_or(own);
-        if *namespace != **own {
-            let cause = format!("leads to namespace `{namespace}`, which does not permit that");
-            self.tell(Code::Unsupported, reference, &cause, "put a copy beside the gateway");
+        let object = ObjectRef::new(kind, namespace, &reference.name);
+        if !is_granted(self.gateway, "", &object, self.read) {
+            self.found.findings.push(not_granted(self.gateway, reference.line, "", &object));
             return None;
         }
-        Some(ObjectRef::new(kind, namespace, &reference.name))
+        Some(object)
     }
 
     fn secret(&mut self, object: &ObjectRef, reference: &CertificateReference) -> Option<&'w SecretSpec> {

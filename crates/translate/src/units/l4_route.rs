@@ -1,5 +1,6 @@
 //! What routes for connections and datagrams are compiled to, whichever kind they are of.
 
+use super::host::host_match;
 use super::missing::RouteFindings;
 use super::parent::{RouteParents, RouteType};
 use super::rules::subscription;
@@ -7,7 +8,7 @@ use super::{Topic, WorldReader, backend_ref, missing, parent};
 use api::Object;
 use api::fields::l4_rules::L4RouteRule;
 use api::fields::parent_ref::ParentRef;
-use model::l4_route::L4Rule;
+use model::l4_route::{L4Match, L4Rule};
 use model::route::RouteBackend;
 use model::{Finding, Subscription};
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ pub(super) struct L4RouteParts<'a> {
     pub(super) object: &'a Object,
     pub(super) kind: RouteType,
     pub(super) parent_refs: &'a [ParentRef],
+    /// Server names; empty: all, and connections without one.
+    pub(super) hostnames: &'a [String],
     pub(super) rules: &'a [L4RouteRule],
     /// Line of `spec`.
     pub(super) line: u32,
@@ -33,9 +36,12 @@ pub(super) struct L4RouteParts<'a> {
 
 impl CompiledL4Route {
     pub(super) fn new(route: &L4RouteParts<'_>, read: &WorldReader<'_>) -> Self {
-        let L4RouteParts { object, kind, parent_refs, rules, line } = *route;
+        let L4RouteParts { object, kind, parent_refs, hostnames, rules, line } = *route;
         let mut findings = RouteFindings::new();
-        let attaching = RouteParents { object, kind, parent_refs, hostnames: &[], line };
+        let attaching = RouteParents { object, kind, parent_refs, hostnames, line };
+        let server_names: Vec<_> = hostnames.iter().filter_map(|name| host_match(name)).collect();
+        let named = L4Match { server_names, ..L4Match::default() };
+        let matches = if hostnames.is_empty() { Vec::new() } else { vec![named] };
         let parents = parent::compile(&attaching, read, &mut findings);
         let mut all = Vec::with_capacity(parents.len() * rules.len());
         for (rule, index) in rules.iter().zip(0..) {
@@ -51,7 +57,7 @@ impl CompiledL4Route {
                     index,
                     created_s: object.meta.created,
                     consumer: parent.consumer.clone(),
-                    matches: Vec::new(),
+                    matches: matches.clone(),
                     backends: backends.clone(),
                 }));
             }

@@ -32,6 +32,7 @@ pub(super) enum RouteType {
     Http,
     Tcp,
     Udp,
+    Tls,
 }
 
 impl RouteType {
@@ -40,6 +41,7 @@ impl RouteType {
             Self::Http => "HTTPRoute",
             Self::Tcp => "TCPRoute",
             Self::Udp => "UDPRoute",
+            Self::Tls => "TLSRoute",
         }
     }
 
@@ -49,6 +51,7 @@ impl RouteType {
             Self::Http => matches!(protocol, "HTTP" | "HTTPS"),
             Self::Tcp => matches!(protocol, "TCP" | "TLS"),
             Self::Udp => protocol == "UDP",
+            Self::Tls => protocol == "TLS",
         }
     }
 }

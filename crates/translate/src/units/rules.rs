@@ -43,6 +43,9 @@ pub(crate) fn rules_of<'w>(unit: &UnitKey, read: &WorldReader<'w>) -> RulesOf<'w
         UnitKey::VirtualService(route) => read
             .virtual_service(route)
             .map_or(none, |route| RulesOf { requests: &route.rules, connections: &route.l4_rules }),
+        UnitKey::TlsRoute(route) => {
+            read.tls_route(route).map_or(none, |route| RulesOf { connections: &route.rules, ..none })
+        }
         _ => none,
     }
 }
@@ -54,6 +57,7 @@ fn unit(route: &ObjectRef) -> Option<UnitKey> {
         "HTTPRoute" => UnitKey::HttpRoute(pair),
         "TCPRoute" => UnitKey::TcpRoute(pair),
         "UDPRoute" => UnitKey::UdpRoute(pair),
+        "TLSRoute" => UnitKey::TlsRoute(pair),
         "VirtualService" => UnitKey::VirtualService(pair),
         _ => return None,
     })

@@ -30,6 +30,7 @@ impl Unit for TcpRouteUnit {
             object,
             kind: RouteType::Tcp,
             parent_refs: &spec.parent_refs,
+            hostnames: &[],
             rules: &spec.rules,
             line: spec.line,
         };

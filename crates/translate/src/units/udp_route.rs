@@ -27,6 +27,7 @@ impl Unit for UdpRouteUnit {
             object,
             kind: RouteType::Udp,
             parent_refs: &spec.parent_refs,
+            hostnames: &[],
             rules: &spec.rules,
             line: spec.line,
         };

@@ -7,17 +7,19 @@ use crate::testing::host;
 use http::{Request, StatusCode};
 use identity::Identity;
 use model::authz::{Action, Glob, Policy, Rule, Source};
+use model::l4_route::{L4Match, L4Rule};
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::listener_tls::{
-    CaBundle, CertificateRef, ClientMode, ClientValidation, ListenerTls, TlsVersion, TlsVersions,
+    CaBundle, CertificateRef, ClientMode, ClientValidation, ListenerTls, TlsMode, TlsVersion, TlsVersions,
 };
-use model::route::HostMatch;
+use model::route::{HostMatch, Parent, RouteBackend};
 use model::service::Protocol;
 use model::{ObjectRef, Origin, Resource, ResourceKey};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
@@ -376,5 +378,105 @@ fn a_request_for_another_listeners_host_is_misdirected() {
         assert_eq!(lines[1]["response_code_details"], "misdirected_request", "{}", lines[1]);
         // On a connection of its own it is served.
         assert_eq!(Caller::new(&authority).status(&proxy, "two.shop.example", "two.shop.example").await, 200);
+    });
+}
+
+/// A rule of a TLSRoute under this listener, for these server names, to the service.
+fn l4_rule(listener: &str, names: &[&str]) -> (ResourceKey, Resource) {
+    let names = names.iter().map(|name| HostMatch::Exact(host(name))).collect();
+    let rule = L4Rule {
+        parent: Parent::Gateway {
+            namespace: "default".into(),
+            name: "edge".into(),
+            listener: listener.into(),
+        },
+        origin: Origin { object: ObjectRef::new("TLSRoute", "default", listener), file: "".into(), line: 0 },
+        index: 0,
+        created_s: 0,
+        consumer: None,
+        matches: vec![L4Match { server_names: names, ..L4Match::default() }],
+        backends: vec![RouteBackend::new(Some(host(super::bed::SERVICE)), 80, 1)],
+    };
+    (ResourceKey::of_l4_rule(&rule), Resource::L4Rule(rule.into()))
+}
+
+fn tls_listener(name: &str, tls: ListenerTls) -> GatewayListener {
+    let host = Some(HostMatch::Exact(host(&format!("{name}.example"))));
+    GatewayListener { protocol: ListenerProtocol::Tls, ..listener(name, host, tls) }
+}
+
+/// A server that ends TLS itself and says back what it hears.
+fn tls_echo(pair: &PemPair) -> SocketAddr {
+    let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(identity::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = crate::accept::listen(SocketAddr::new(fresh_ip(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::task::spawn_local(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let (mut read, mut write) = tokio::io::split(stream);
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    address
+}
+
+async fn echoes(stream: &mut Stream) -> bool {
+    let mut heard = [0; 5];
+    stream.write_all(b"hello").await.unwrap();
+    timeout(SOON, stream.read_exact(&mut heard)).await.unwrap().is_ok_and(|_| heard == *b"hello")
+}
+
+#[test]
+fn tls_ends_at_the_listener_or_at_the_backend_side_by_side_at_one_port() {
+    story(async {
+        let authority = EdgeAuthority::new("web");
+        let (ours, theirs) =
+            (authority.server(&["ends.example", "web.example"]), authority.server(&["passes.example"]));
+        let pass = ListenerTls { mode: TlsMode::Passthrough, ..ListenerTls::default() };
+        let web = Some(HostMatch::Exact(host("web.example")));
+        let listeners = vec![
+            tls_listener("ends", terminate(&["s"])),
+            tls_listener("passes", pass.clone()),
+            tls_listener("nowhere", pass),
+            listener("web", web, terminate(&["s"])),
+        ];
+        let proxy = edge(listeners, &[("s", &ours)]);
+        proxy.apply(vec![
+            l4_rule("ends", &["ends.example"]),
+            l4_rule("passes", &["passes.example"]),
+            endpoints(vec![plain(Application::echo(fresh_ip()))]),
+        ]);
+        let caller = Caller::new(&authority);
+        let mut ended = caller.connect(&proxy, "ends.example").await.unwrap();
+        assert_eq!((shown(&ended), echoes(&mut ended).await), (der(&ours), true));
+        proxy.apply(vec![endpoints(vec![plain(tls_echo(&theirs))])]);
+        let mut passed = caller.connect(&proxy, "passes.example").await.unwrap();
+        assert_eq!((shown(&passed), echoes(&mut passed).await), (der(&theirs), true));
+        // A listener without a route has nowhere to send them.
+        assert!(caller.connect(&proxy, "nowhere.example").await.is_err());
+        // What was decrypted goes on as it is.
+        assert!(echoes(&mut ended).await);
+        drop((ended, passed));
+        let told = |proxy: &Proxy| proxy.worker.shared.observe.render(0, 0);
+        wait_until("they have ended", || told(&proxy).contains("istio_tcp_connections_closed_total")).await;
+        let lines = proxy.logged();
+        let line = |name: &str| lines.iter().find(|line| line["requested_server_name"] == name).cloned();
+        let passed = line("passes.example").unwrap_or_default();
+        assert_eq!(
+            (&passed["route_name"], &passed["downstream_tls_version"]),
+            (&"default/passes".into(), &().into())
+        );
+        assert_eq!(line("nowhere.example").unwrap_or_default()["response_flags"], "NR");
     });
 }
