@@ -11,6 +11,7 @@ use crate::path::{self, Path};
 use crate::plan::{self, Refusal, Scope};
 use crate::request::first_value;
 use crate::{Dice, Headers, RequestView};
+use model::filter::FilterConfig;
 use model::header::untouched;
 use model::route::RouteRule;
 use model::settings::PathNormalization;
@@ -31,8 +32,10 @@ pub struct Explanation {
     pub rule: Option<(Origin, u32)>,
     /// Where the request goes, with shares that add up to 1. Empty when it goes nowhere.
     pub backends: Vec<Share>,
-    /// What the backends get, after the rule's edits; `None`: nothing is sent.
+    /// What the backends get, after the rule's edits, and after its own where there is one only; `None`: nothing is sent.
     pub sent: Option<Sent>,
+    /// The rule's mirrors and faults, which are for a share of its requests.
+    pub by_share: Vec<FilterConfig>,
     /// What its caller gets without a backend: by a rule's filter, or for the encoded slashes of its path.
     pub reply: Option<LocalReply>,
     /// How it ends before any backend is asked; `None`: it is forwarded (or answered by a filter).
@@ -48,6 +51,8 @@ pub struct Share {
     pub port: u16,
     /// From 0 to 1.
     pub share: f64,
+    /// It has filters of its own for what goes there.
+    pub has_filters: bool,
 }
 
 /// A request as it leaves for a backend.
@@ -114,7 +119,11 @@ pub fn explain(scope: &Scope<'_>, request: &RequestView<'_>, how: PathNormalizat
         Err(refusal) => return refused(Some(read), Some(entry), refusal.reason()),
     };
     let mut head = Described::new(request);
-    let outcome = route.on_request(&mut head, &mut Certain).map(|filtered| filtered.verdict);
+    let mut outcome = route.on_request(&mut head, &mut Certain).map(|filtered| filtered.verdict);
+    let mut weighted = route.backends().unwrap_or_default().iter().filter(|backend| backend.weight > 0);
+    if let (Ok(Outcome::Continue), Some(only), None) = (&outcome, weighted.next(), weighted.next()) {
+        outcome = route.on_request_to(only, &mut head, &mut Certain).map(|filtered| filtered.verdict);
+    }
     let reply = match &outcome {
         Ok(Outcome::Reply(reply)) => Some(reply.clone()),
         _ => None,
@@ -122,7 +131,9 @@ pub fn explain(scope: &Scope<'_>, request: &RequestView<'_>, how: PathNormalizat
     // A service without any rule is its own backend.
     let backends = match (route.rule, scope.called) {
         (Some(rule), _) => shares(rule),
-        (None, Some(host)) => vec![Share { host: Some(host.clone()), port: scope.port, share: 1.0 }],
+        (None, Some(host)) => {
+            vec![Share { host: Some(host.clone()), port: scope.port, share: 1.0, has_filters: false }]
+        }
         (None, None) => Vec::new(),
     };
     let no_backend = (backends.is_empty() && reply.is_none()).then_some(Reason::NoBackend);
@@ -135,6 +146,7 @@ pub fn explain(scope: &Scope<'_>, request: &RequestView<'_>, how: PathNormalizat
         backends,
         refusal,
         sent,
+        by_share: route.rule.map_or_else(Vec::new, |rule| by_share(rule)),
         path: Some(read.forwarded.into_owned()),
         readings: read.readings,
     }
@@ -298,11 +310,33 @@ fn shares(rule: &RouteRule) -> Vec<Share> {
     let total: u64 = rule.backends.iter().map(|b| u64::from(b.weight)).sum();
     let weighted = rule.backends.iter().filter(|backend| backend.weight > 0);
     let share = |weight: u32| f64::from(weight) / total as f64;
-    weighted.map(|b| Share { host: b.host.clone(), port: b.port, share: share(b.weight) }).collect()
+    let shares = weighted.map(|b| Share {
+        host: b.host.clone(),
+        port: b.port,
+        share: share(b.weight),
+        has_filters: !b.filters.is_empty(),
+    });
+    shares.collect()
+}
+
+fn by_share(rule: &RouteRule) -> Vec<FilterConfig> {
+    let is_one = |filter: &&FilterConfig| matches!(filter, FilterConfig::Mirror(_) | FilterConfig::Fault(_));
+    rule.filters.iter().filter(is_one).cloned().collect()
 }
 
 fn refused(read: Option<Path<'_>>, entry: Option<Judgement>, reason: Reason) -> Explanation {
     let (path, readings) = read.map(|read| (read.forwarded.into_owned(), read.readings)).unzip();
     let (rule, backends, readings) = (None, Vec::new(), readings.unwrap_or_default());
-    Explanation { path, readings, entry, rule, backends, sent: None, reply: None, refusal: Some(reason) }
+    let by_share = Vec::new();
+    Explanation {
+        path,
+        readings,
+        entry,
+        rule,
+        backends,
+        sent: None,
+        by_share,
+        reply: None,
+        refusal: Some(reason),
+    }
 }

@@ -17,6 +17,7 @@ use decide::plan::Scope;
 use decide::route::{SourceWorkload, Table};
 use decide::{RequestView, forwarded, host, listener};
 use http::{StatusCode, Uri};
+use model::filter::{AbortStatus, FilterConfig, Fraction};
 use model::listener::{Gateway, Inbound};
 use model::mtls::{ModeOrigin, MtlsMode, TransportSecurity};
 use model::route::{Parent, RouteRule};
@@ -333,7 +334,15 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
     }
     for backend in &way.backends {
         let host = backend.host.as_ref().map_or("a reference to nothing (500)", Hostname::as_str);
-        let _ = writeln!(text, "backend   {:.0} % to {host}:{}", backend.share * 100.0, backend.port);
+        let own = match (backend.has_filters, backend.share < 1.0) {
+            (true, true) => ", with filters of its own, which are not shown here",
+            (true, false) => ", with filters of its own",
+            (false, _) => "",
+        };
+        let _ = writeln!(text, "backend   {:.0} % to {host}:{}{own}", backend.share * 100.0, backend.port);
+    }
+    for filter in &way.by_share {
+        describe_share(filter, &mut text);
     }
     if let Some(reply) = &way.reply {
         let _ = writeln!(text, "ends      {}", answer(reply, ""));
@@ -346,6 +355,32 @@ fn describe_way(gateway: Option<&str>, asked: &RequestView<'_>, way: &Explanatio
         let _ = writeln!(text, "ends      {} {}: {}", row.status, row.code, row.advice);
     }
     text
+}
+
+/// What becomes of a share of the rule's requests.
+fn describe_share(filter: &FilterConfig, text: &mut String) {
+    let percent = |share: &Fraction| {
+        format!("{:.4} %", 100.0 * f64::from(share.numerator) / f64::from(share.denominator.max(1)))
+    };
+    match filter {
+        FilterConfig::Mirror(mirror) => {
+            let _ = writeln!(text, "copies    {} to {}:{}", percent(&mirror.share), mirror.host, mirror.port);
+        }
+        FilterConfig::Fault(fault) => {
+            if let Some(delay) = &fault.delay {
+                let _ = writeln!(text, "fault     {} wait {:?}", percent(&delay.share), delay.fixed);
+            }
+            if let Some(abort) = &fault.abort {
+                let (kind, status) = match abort.with {
+                    AbortStatus::Http(status) => ("HTTP", status),
+                    AbortStatus::Grpc(status) => ("gRPC", u16::from(status)),
+                };
+                let _ =
+                    writeln!(text, "fault     {} fail with {kind} status {status}", percent(&abort.share));
+            }
+        }
+        _ => {}
+    }
 }
 
 /// An answer that no backend gives.
