@@ -41,6 +41,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("spec.http[].fault.abort.percentage", "spec.http[].fault.abort.httpStatus", "500"),
     ("spec.http[].rewrite.uriRegexRewrite.", "spec.http[].rewrite.uriRegexRewrite.match", "a"),
     ("spec.http[].rewrite.uriRegexRewrite.", "spec.http[].rewrite.uriRegexRewrite.rewrite", "b"),
+    ("spec.http[].retries.", "spec.http[].retries.attempts", "3"),
     ("spec.http[].mirror.", "spec.http[].mirror.host", "b"),
     ("spec.http[].mirrorPerc", "spec.http[].mirror.host", "b"),
     ("spec.http[].mirror_percent", "spec.http[].mirror.host", "b"),

@@ -78,6 +78,15 @@ fn a_route_leads_one_way() {
 }
 
 #[test]
+fn retries_that_cannot_be_are_told() {
+    let of = |retries: &str| format!("{{hosts: [a], http: [{{{LEADS}, retries: {{{retries}}}}}]}}");
+    check(&of("attempts: 2, retryOn: 'gateway-error, 503,reset'"), "");
+    check(&of("retryOn: 5xx"), "LENO0109: `spec.http[0].retries` names no `attempts`");
+    check(&of("attempts: 2, retryOn: 5xxx"), "LENO0109: `spec.http[0].retries.retryOn` names `5xxx`");
+    check(&of("attempts: 99"), "LENO0004: `spec.http[0].retries.attempts` cannot be 99");
+}
+
+#[test]
 fn what_is_delegated_can_be_merged() {
     check(&format!("{{http: [{{{LEADS}, match: [{{uri: {{prefix: /a}}}}]}}]}}"), "");
     check(

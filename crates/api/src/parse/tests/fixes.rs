@@ -66,7 +66,7 @@ fn every_fix_that_can_be_followed_mends_what_was_found() {
 fn every_fix_of_the_corpus_that_can_be_followed_mends_what_was_found() {
     let Some(root) = corpus() else { return };
     let mut followed = 0;
-    for folder in ["gateway-conformance", "istio-authz", "istio-samples", "istio-analyze"] {
+    for folder in ["gateway-conformance", "istio-authz", "istio-samples", "istio-analyze", "istio-gateway"] {
         for path in yaml_files(&root.join(folder)) {
             let text = std::fs::read_to_string(&path).unwrap().replace("{GATEWAY_CLASS_NAME}", "leno");
             followed +=

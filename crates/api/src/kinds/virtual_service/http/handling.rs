@@ -6,6 +6,7 @@ use crate::fields::string_match::StringMatchSpec;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
+use model::route::RetryCondition;
 use serde::Deserialize;
 
 /// `retries`.
@@ -185,6 +186,24 @@ impl RetrySpec {
         }
         report.go_duration(&format!("{at}.perTryTimeout"), self.per_try_timeout.as_deref());
         report.go_duration(&format!("{at}.backoff"), self.backoff.as_deref());
+        if self.attempts.is_none() {
+            let fix = "add `attempts`: without it there is no further attempt, as in Istio";
+            report.no_effect(at, "names no `attempts`, so that nothing is tried again", fix);
+        }
+        let words = self.retry_on.as_deref().unwrap_or_default().split(',').map(str::trim);
+        let is_unknown = |word: &&str| {
+            let is_code = word.parse::<u16>().is_ok_and(|code| (100..600).contains(&code));
+            !word.is_empty() && !is_code && RetryCondition::by_name(word).is_none()
+        };
+        for word in words.filter(is_unknown) {
+            let names: Vec<&str> = RetryCondition::ALL.iter().map(|(name, _)| *name).collect();
+            let cause = format!("names `{word}`, which is not known, and has no effect");
+            report.no_effect(
+                &format!("{at}.retryOn"),
+                &cause,
+                format!("use {} or statuses", names.join(", ")),
+            );
+        }
         if self.attempts == Some(0) && (self.retry_on.is_some() || self.per_try_timeout.is_some()) {
             report.no_effect(at, "has no effect with 0 attempts", "keep `attempts: 0` alone");
         }
