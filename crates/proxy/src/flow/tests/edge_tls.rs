@@ -468,8 +468,14 @@ fn tls_ends_at_the_listener_or_at_the_backend_side_by_side_at_one_port() {
         // What was decrypted goes on as it is.
         assert!(echoes(&mut ended).await);
         drop((ended, passed));
-        let told = |proxy: &Proxy| proxy.worker.shared.observe.render(0, 0);
-        wait_until("they have ended", || told(&proxy).contains("istio_tcp_connections_closed_total")).await;
+        // The one that went nowhere too.
+        let closed = || -> u64 {
+            let metrics = proxy.worker.shared.observe.render(0, 0);
+            let closed =
+                metrics.lines().filter(|line| line.starts_with("istio_tcp_connections_closed_total"));
+            closed.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+        };
+        wait_until("all have ended", || closed() == 3).await;
         let lines = proxy.logged();
         let line = |name: &str| lines.iter().find(|line| line["requested_server_name"] == name).cloned();
         let passed = line("passes.example").unwrap_or_default();
