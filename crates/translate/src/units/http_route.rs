@@ -72,8 +72,7 @@ impl Unit for HttpRouteUnit {
         let mut topics = BTreeSet::new();
         for rule in &route.rules {
             topics.insert(Topic::Under(subscription(&rule.parent)));
-            let hosts = rule.backends.iter().filter_map(|backend| backend.host.clone());
-            topics.extend(hosts.map(Topic::LeadingTo));
+            topics.extend(rule.led_to().cloned().map(Topic::LeadingTo));
         }
         topics.into_iter().collect()
     }
