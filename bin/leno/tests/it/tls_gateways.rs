@@ -16,10 +16,11 @@ const GATEWAY: &str = "leno gateway -f conf &";
 /// Commands of the page, each with what it prints. A here-document belongs to its command.
 fn commands() -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
-    let (mut is_block, mut is_document) = (false, false);
+    let (mut is_block, mut is_shown, mut is_document) = (false, false, false);
     for line in PAGE.lines() {
-        if line.starts_with("```") {
-            is_block = !is_block;
+        if let Some(language) = line.strip_prefix("```") {
+            // What has a language is shown, and not run.
+            (is_block, is_shown) = (!is_block && !is_shown && language.is_empty(), language == "yaml");
             continue;
         }
         match (line.strip_prefix("$ "), commands.last_mut()) {

@@ -73,7 +73,8 @@ fn every_fix_of_the_corpus_that_can_be_followed_mends_what_was_found() {
                 crate::scan::documents(&text).iter().map(|document| follow(document.text)).sum::<usize>();
         }
     }
-    assert!(followed > 50, "only {followed} fixes were followed");
+    // The more is read, the fewer there are; none would mean that nothing is followed.
+    assert!(followed > 30, "only {followed} fixes were followed");
 }
 
 /// Follows each fix of the one document in `text`, and looks again. How many could be followed.
