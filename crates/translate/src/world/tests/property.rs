@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 23;
+const DOCUMENTS: u8 = 24;
 const SORTS: u8 = DOCUMENTS + 5;
 const WORKLOADS: u8 = DOCUMENTS;
 const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
@@ -218,6 +218,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         19 => gateway_api::tcp_route(slot, content),
         20 => gateway_api::reference_grant(slot, content),
         21 => gateway_api::udp_route(slot, content),
+        22 => gateway_api::tls_route(slot, content),
         _ => beside(slot, content),
     }
 }

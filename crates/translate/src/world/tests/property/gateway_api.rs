@@ -36,3 +36,11 @@ pub(super) fn udp_route(slot: u8, variant: u8) -> String {
         "apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {{name: r{slot}, namespace: a}}\nspec: {{parentRefs: [{{name: gw0}}], rules: [{{backendRefs: [{{group: leno.dev, kind: Backend, name: {backend}}}]}}]}}\n"
     )
 }
+
+pub(super) fn tls_route(slot: u8, variant: u8) -> String {
+    let backend = pick(&["{name: s0, port: 80}", "{name: s1, port: 80}, {name: s0, port: 81}"], variant);
+    let host = pick(&["a.example.com", "*.example.com"], variant / 2);
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {{name: tls{slot}, namespace: a}}\nspec: {{hostnames: ['{host}'], parentRefs: [{{name: gw{slot}}}], rules: [{{backendRefs: [{backend}]}}]}}\n"
+    )
+}
