@@ -90,8 +90,16 @@ fn gateway(slot: u8, variant: u8) -> String {
     let allowed = pick(&["Same", "All", "Selector, selector: {matchLabels: {team: red}}"], variant / 2);
     let name = pick(&["gw0", "gw1", "g0"], slot);
     let protocol = pick(&["HTTP", "TCP", "UDP"], variant);
+    let tls = pick(
+        &[
+            "protocol: HTTPS, tls: {certificateRefs: [{name: s0}]}",
+            "protocol: TLS, tls: {mode: Passthrough}",
+            "protocol: TLS, tls: {certificateRefs: [{name: s1}, {name: s0, namespace: b}]}",
+        ],
+        variant,
+    );
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: a}}\nspec: {{gatewayClassName: {class}, listeners: [{{name: one, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {allowed}}}}}}}, {{name: two, port: 81, protocol: {protocol}}}]}}\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: a}}\nspec: {{gatewayClassName: {class}, listeners: [{{name: one, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {allowed}}}}}}}, {{name: two, port: 81, protocol: {protocol}}}, {{name: three, port: 443, {tls}}}]}}\n"
     )
 }
 

@@ -49,6 +49,6 @@ pub(super) fn entry(slot: u8, variant: u8) -> String {
 
 pub(super) fn secret(slot: u8, variant: u8) -> String {
     format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: s{slot}, namespace: a}}\ntype: kubernetes.io/tls\nstringData: {{tls.crt: c{variant}, tls.key: k}}\n"
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: s{slot}, namespace: a}}\ntype: kubernetes.io/tls\nstringData: {{tls.crt: '-----BEGIN CERTIFICATE-----{variant}', tls.key: '-----BEGIN PRIVATE KEY-----'}}\n"
     )
 }
