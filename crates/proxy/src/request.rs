@@ -16,7 +16,7 @@ pub(crate) use edit::{local_response, unescape};
 pub(crate) use hygiene::{strip, strip_trailers};
 pub(crate) use id::{RequestIds, X_REQUEST_ID};
 pub(crate) use sent::{Outgoing, SpareLists};
-pub(crate) use upgrade::{HEADER_METHOD, HEADER_STATUS};
+pub(crate) use upgrade::{HEADER_METHOD, HEADER_STATUS, NO_TUNNEL, hear_method};
 
 use hygiene::{CameFrom, count_stripped, strip_received};
 use sent::SentFields;
@@ -167,7 +167,7 @@ pub(crate) fn receive(
             return Err(Reason::ExpectationFailed);
         }
     }
-    let (version, mut method) = (parts.version, parts.method);
+    let (version, method) = (parts.version, parts.method);
     let mut upgrade = None;
     if stripped > 0 || !parts.extensions.is_empty() {
         upgrade = upgrade::choose(parts.extensions.get(), version, &headers, &settings.http)?;
@@ -175,9 +175,6 @@ pub(crate) fn receive(
     if upgrade.is_some() {
         // What follows is no body, whatever it says.
         headers.remove(header::CONTENT_LENGTH);
-        if from == CameFrom::Mesh {
-            method = upgrade::method(&headers).unwrap_or(method);
-        }
     }
     if stripped > 0 {
         strip_received(&mut headers, from, stripped);

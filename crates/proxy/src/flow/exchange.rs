@@ -11,7 +11,7 @@ use crate::limits::UpstreamPermit;
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::peer::Peer;
 use crate::request::{Head, strip_trailers};
-use crate::snapshot::Active;
+use crate::snapshot::{Active, Snapshot};
 use crate::upstream::AttemptLog;
 use crate::upstream::attempts::{Begun, Deadline};
 use crate::upstream::http1_pool::Lease;
@@ -65,7 +65,11 @@ struct Gathered {
     lease: Option<Lease>,
     permit: Option<UpstreamPermit>,
     line: Option<Box<LogEntry>>,
+    may_stay: Option<Rc<MayStay>>,
 }
+
+/// Whether what was let in once would be let in by this configuration too.
+pub(crate) type MayStay = dyn Fn(&Downstream, &Snapshot) -> Result<(), Failure>;
 
 /// What only the access log wants; kept when there is one.
 struct LogEntry {
@@ -268,14 +272,33 @@ impl Exchange {
         self.reason.set(Some(reason));
     }
 
-    /// The reply to a failure; logged at its end like any other.
-    pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo) -> Reply {
+    /// The same, with the policies that denied it.
+    pub(crate) fn fails(&self, failure: &Failure) {
         self.failed(failure.reason);
-        // Nobody reads to its end what was answered to it, if anything was: that connection is not used again.
-        self.facts.borrow_mut().lease = None;
         if failure.denial.is_some() {
             self.facts.borrow_mut().denial.clone_from(&failure.denial);
         }
+    }
+
+    /// Once upgraded, it is to stay for as long as this allows it.
+    #[cold]
+    pub(crate) fn stays_while(
+        &self,
+        may_stay: impl Fn(&Downstream, &Snapshot) -> Result<(), Failure> + 'static,
+    ) {
+        self.facts.borrow_mut().may_stay = Some(Rc::new(may_stay));
+    }
+
+    /// What was said in [`Self::stays_while`].
+    pub(crate) fn may_stay(&self) -> Option<Rc<MayStay>> {
+        self.facts.borrow().may_stay.clone()
+    }
+
+    /// The reply to a failure; logged at its end like any other.
+    pub(crate) fn fail(self: &Rc<Self>, failure: &Failure, to: ReplyTo) -> Reply {
+        self.fails(failure);
+        // Nobody reads to its end what was answered to it, if anything was: that connection is not used again.
+        self.facts.borrow_mut().lease = None;
         match failure.reply(to, self.response_format) {
             Reply::Response(response) => Reply::Response(self.watch(response)),
             other => {

@@ -8,6 +8,7 @@ use crate::flow::exchange::{self, Exchange, Unfinished};
 use crate::flow::fetch_entry;
 use crate::flow::filters::Filters;
 use crate::flow::mirror;
+use crate::flow::policy;
 use crate::flow::upgrade;
 use crate::request::{self, Fields, Head};
 use crate::snapshot::{HostEntry, Snapshot};
@@ -20,9 +21,10 @@ use decide::route::SourceWorkload;
 use decide::{Dice, egress, listener, split};
 use filter::Stage;
 use http::{HeaderValue, Request, Response, Version, header};
-use model::Reason;
 use model::filter::Mirror;
 use model::route::{RouteBackend, RouteRule};
+use model::{Policy, Reason};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
@@ -77,6 +79,9 @@ async fn follow(
     exchange.set_dry_run(dry_run);
     let route = route?;
     exchange.follows(route.rule);
+    if head.upgrade.is_some() {
+        keep(exchange, &head);
+    }
     let filtered = route.on_request(&mut head, &mut *worker.dice.borrow_mut())?;
     let mut mirrors = match carry_out(filtered, exchange).await {
         ControlFlow::Continue(mirrors) => mirrors,
@@ -167,16 +172,7 @@ async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Res
             }
             Ok(RouteScope::Service { entry, port: *port })
         }
-        DownstreamSide::Edge { at, .. } => {
-            let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
-            let found = listener::gateway_listener(&gateway.gateway, *at, head.authority.as_str());
-            let index = found.ok_or(Reason::NoRoute)?;
-            match downstream.edge_tls() {
-                // Browsers send to a connection what its certificate is good for, and another listener has (GEP-3567).
-                Some(tls) if gateway.find(&tls.listener) != Some(index) => Err(Reason::Misdirected),
-                _ => Ok(RouteScope::Listener { index, port: at.port() }),
-            }
-        }
+        DownstreamSide::Edge { at, .. } => enter_at_listener(downstream, snapshot, *at, head),
         // Handled by `inbound` and `tcp`.
         DownstreamSide::Passthrough
         | DownstreamSide::Mesh { .. }
@@ -185,7 +181,44 @@ async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Res
     }
 }
 
+fn enter_at_listener(
+    downstream: &Downstream,
+    snapshot: &Snapshot,
+    at: SocketAddr,
+    head: &Head,
+) -> Result<RouteScope, Reason> {
+    let gateway = snapshot.gateway.as_ref().ok_or(Reason::NotSynced)?;
+    let found = listener::gateway_listener(&gateway.gateway, at, head.authority.as_str());
+    let index = found.ok_or(Reason::NoRoute)?;
+    match downstream.edge_tls() {
+        // Browsers send to a connection what its certificate is good for, and another listener has (GEP-3567).
+        Some(tls) if gateway.find(&tls.listener) != Some(index) => Err(Reason::Misdirected),
+        _ => Ok(RouteScope::Listener { index, port: at.port() }),
+    }
+}
+
+/// Has an upgraded stream asked for again, as the request that was judged.
+#[cold]
+fn keep(exchange: &Exchange, head: &Head) {
+    let asked = head.copy();
+    exchange.stays_while(move |downstream, snapshot| may_stay(downstream, snapshot, &asked));
+}
+
+/// Whether policies at the edge still let in what was asked for there. A listener that has gone ends no stream: its
+/// connections are drained.
+fn may_stay(downstream: &Downstream, snapshot: &Snapshot, asked: &Head) -> Result<(), Failure> {
+    let DownstreamSide::Edge { at, .. } = &downstream.side else { return Ok(()) };
+    let Ok(entered) = enter_at_listener(downstream, snapshot, *at, asked) else { return Ok(()) };
+    policy::check_request(entered.policies(snapshot), facts(downstream, &entered, asked), asked)
+}
+
 impl RouteScope {
+    /// What is asked at the edge.
+    fn policies<'a>(&self, snapshot: &'a Snapshot) -> &'a [Arc<Policy>] {
+        let (Self::Listener { index, .. }, Some(gateway)) = (self, &snapshot.gateway) else { return &[] };
+        gateway.policies.get(*index).map_or(&[], |policies| policies)
+    }
+
     fn port(&self) -> u16 {
         match self {
             Self::Service { port, .. } | Self::Listener { port, .. } => *port,
@@ -208,7 +241,7 @@ impl RouteScope {
             Self::Listener { index, port } => {
                 let gateway = snapshot.gateway.as_ref().ok_or(Reason::NoRoute)?;
                 let table = gateway.rules.get(*index).ok_or(Reason::NoRoute)?;
-                let policies = gateway.policies.get(*index).map_or(&[][..], |policies| policies);
+                let policies = self.policies(snapshot);
                 Ok(Scope { table, called: None, port: *port, source, policies, facts })
             }
         }

@@ -15,7 +15,7 @@ use crate::flow::policy;
 use crate::flow::upgrade;
 use crate::mesh_tls::Accepted;
 use crate::peer::Peer;
-use crate::request;
+use crate::request::{self, Head};
 use crate::snapshot::Snapshot;
 use crate::upstream::connect::STREAMS_MAX;
 use crate::upstream::send::LocalApplication;
@@ -126,7 +126,7 @@ pub(super) async fn serve_request(
 async fn follow(
     downstream: &Downstream,
     exchange: &Rc<Exchange>,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response<Body>, Failure> {
     let worker = &downstream.worker;
     let snapshot = worker.snapshot();
@@ -138,6 +138,7 @@ async fn follow(
         _ => {
             let target = arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster())?;
             downstream.count_first(&target);
+            request::hear_method(&mut request);
             Cow::Owned(target)
         }
     };
@@ -154,14 +155,15 @@ async fn follow(
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
     }
-    // Only proxies are believed; whoever else is was asked above (`Head::client`).
-    let remote_ip = if is_entry { RemoteIp::Peer } else { RemoteIp::Told(&snapshot.settings.http) };
-    let facts = Facts { remote_ip, ..facts(downstream, &target) };
+    let facts = request_facts(downstream, &snapshot, &target);
     let filters = Filters::of(downstream, &snapshot, facts);
     if let Some(reply) = filters.on_request(Stage::Authentication, &mut head).await? {
         return Ok(reply);
     }
     policy::may_request(&snapshot.policies, facts, &head, exchange)?;
+    if head.upgrade.is_some() {
+        exchange.stays_while(may_stay(InboundTarget::clone(&target), head.copy()));
+    }
     if let Some(reply) = filters.on_request(Stage::BeforeUpstream, &mut head).await? {
         return Ok(reply);
     }
@@ -193,6 +195,28 @@ fn facts<'a>(downstream: &'a Downstream, target: &InboundTarget) -> Facts<'a> {
     let peer_ip = is_here.then(|| downstream.address.ip());
     let (peer, port) = (downstream.peer().map(|peer| &peer.id), target.local.port);
     Facts { peer, peer_ip, remote_ip: RemoteIp::Peer, port, http: None }
+}
+
+/// The same for a request. Only proxies are believed; whoever else is was asked (`Head::client`).
+fn request_facts<'a>(
+    downstream: &'a Downstream,
+    snapshot: &'a Snapshot,
+    target: &InboundTarget,
+) -> Facts<'a> {
+    let is_entry = matches!(downstream.side, DownstreamSide::Plaintext { .. });
+    let remote_ip = if is_entry { RemoteIp::Peer } else { RemoteIp::Told(&snapshot.settings.http) };
+    Facts { remote_ip, ..facts(downstream, target) }
+}
+
+/// What an upgraded stream is asked for again: that request, as it was judged.
+fn may_stay(
+    target: InboundTarget,
+    asked: Head,
+) -> impl Fn(&Downstream, &Snapshot) -> Result<(), Failure> + 'static {
+    move |downstream, snapshot| {
+        may_arrive(snapshot, &target, downstream.transport())?;
+        policy::check_request(&snapshot.policies, request_facts(downstream, snapshot, &target), &asked)
+    }
 }
 
 /// Whether opaque bytes may pass: no condition on HTTP can hold for them.

@@ -6,6 +6,7 @@ use crate::flow::exchange::Exchange;
 use crate::request::Head;
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
+use decide::RequestView;
 use decide::authz::{Facts, RemoteIp};
 use decide::filter::RequestHead;
 use decide::plan;
@@ -26,12 +27,22 @@ pub(crate) fn may_request(
     if policies.is_empty() {
         return Ok(());
     }
-    let view = head.view();
-    let remote_ip = head.client.map_or(facts.remote_ip, RemoteIp::Client);
-    let facts = Facts { remote_ip, http: Some(&view), ..facts };
-    let (dry_run, admission) = plan::admit(policies, &facts);
+    let (dry_run, admission) = plan::admit(policies, &of_request(facts, head, &head.view()));
     exchange.set_dry_run(dry_run);
     Ok(admission?)
+}
+
+/// Whether a request that went on may still; nothing is noted.
+///
+/// # Errors
+/// As [`may_request`].
+pub(crate) fn check_request(policies: &[Arc<Policy>], facts: Facts<'_>, head: &Head) -> Result<(), Failure> {
+    check(policies, &of_request(facts, head, &head.view()))
+}
+
+fn of_request<'a>(facts: Facts<'a>, head: &Head, view: &'a RequestView<'a>) -> Facts<'a> {
+    let remote_ip = head.client.map_or(facts.remote_ip, RemoteIp::Client);
+    Facts { remote_ip, http: Some(view), ..facts }
 }
 
 /// Whether this may go on; nothing is noted.

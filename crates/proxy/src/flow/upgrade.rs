@@ -1,18 +1,17 @@
 //! The answer to a request that asked for another protocol: bytes both ways until their end, which is the end of the
 //! request, or an ordinary response. Read `upstream::upgrade` for how the other side was asked.
 
-use crate::failure::ReplyTo;
+use crate::failure::{Failure, ReplyTo};
 use crate::flow::exchange::Exchange;
-use crate::request::HEADER_STATUS;
+use crate::flow::policy;
+use crate::request::{HEADER_STATUS, NO_TUNNEL};
 use codec::relay::{End, Moved, relay};
 use codec::{Body, Reply, Tunnel, Upgrade};
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use model::Reason;
+use std::future::pending;
 use std::rc::Rc;
-
-/// What stands between proxies for a success that opens no tunnel ([`HEADER_STATUS`]).
-const NO_TUNNEL: StatusCode = StatusCode::NOT_IMPLEMENTED;
 
 /// The reply to a request that asked for an upgrade in `version`.
 #[cold]
@@ -55,7 +54,7 @@ fn open(exchange: &Rc<Exchange>, response: Response<Body>, up: Tunnel) -> Reply 
     let upgraded = Upgraded {
         exchange: Rc::clone(exchange),
         moved: Moved::default(),
-        reason: Some(Reason::DownstreamReset),
+        failure: Some(Reason::DownstreamReset.into()),
     };
     Reply::Tunnel { headers, run: Box::new(move |down| Box::pin(upgraded.carry(down, up))) }
 }
@@ -65,25 +64,42 @@ struct Upgraded {
     exchange: Rc<Exchange>,
     moved: Moved,
     /// Why it ended; as long as nobody knows better, what carries it went away.
-    reason: Option<Reason>,
+    failure: Option<Failure>,
 }
 
 impl Upgraded {
     async fn carry(mut self, down: Tunnel, up: Tunnel) {
         let idle = self.exchange.downstream().worker.snapshot().settings.http.upgrade_idle_timeout;
-        self.reason = match relay(down, up, idle, &self.moved).await {
-            End::DownstreamClosed | End::UpstreamClosed => None,
-            End::Idle => Some(Reason::StreamIdle),
-            End::DownstreamFailed => Some(Reason::DownstreamReset),
-            End::UpstreamFailed => Some(Reason::ResponseReset),
+        let reason = tokio::select! {
+            end = relay(down, up, idle, &self.moved) => match end {
+                End::DownstreamClosed | End::UpstreamClosed => None,
+                End::Idle => Some(Reason::StreamIdle),
+                End::DownstreamFailed => Some(Reason::DownstreamReset),
+                End::UpstreamFailed => Some(Reason::ResponseReset),
+            },
+            failure = until_cut(&self.exchange) => {
+                self.failure = Some(failure);
+                return;
+            }
         };
+        self.failure = reason.map(Failure::from);
+    }
+}
+
+/// Until a configuration comes into force under which it would not be let in, or its caller itself is refused.
+async fn until_cut(exchange: &Exchange) -> Failure {
+    let downstream = exchange.downstream();
+    let Some(may) = exchange.may_stay() else { return pending().await };
+    tokio::select! {
+        failure = policy::until_denied(&downstream.worker, |snapshot| may(downstream, snapshot)) => failure,
+        reason = downstream.until_refused() => reason.into(),
     }
 }
 
 impl Drop for Upgraded {
     fn drop(&mut self) {
-        if let Some(reason) = self.reason {
-            self.exchange.failed(reason);
+        if let Some(failure) = &self.failure {
+            self.exchange.fails(failure);
         }
         self.exchange.carried(self.moved.to_upstream.get(), self.moved.to_downstream.get());
     }

@@ -1,8 +1,8 @@
 //! To which protocol a request is upgraded, if it may be: policies and rules are asked as for any request before that.
 
-use codec::Upgrade;
+use codec::{Body, Upgrade};
 use http::header::{self, HeaderMap, HeaderName};
-use http::{Method, Version};
+use http::{Method, Request, StatusCode, Version};
 use model::Reason;
 use model::settings::HttpConnections;
 
@@ -13,6 +13,9 @@ pub(crate) const HEADER_METHOD: HeaderName = HeaderName::from_static("x-leno-met
 /// Protected response header of the mesh transport: the status of an application that answered an upgrade with a
 /// success of another kind, which would open the tunnel there.
 pub(crate) const HEADER_STATUS: HeaderName = HeaderName::from_static("x-leno-status");
+
+/// What stands between proxies for a success that opens no tunnel ([`HEADER_STATUS`]).
+pub(crate) const NO_TUNNEL: StatusCode = StatusCode::NOT_IMPLEMENTED;
 
 /// The first of the protocols asked for that may be upgraded to; `None`: it is an ordinary request.
 ///
@@ -41,7 +44,39 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
     values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// The method of an upgrade as another proxy says it.
-pub(super) fn method(headers: &HeaderMap) -> Option<Method> {
-    Method::from_bytes(headers.get(HEADER_METHOD)?.as_bytes()).ok()
+/// Hears from another proxy what the method of an upgrade was. Nobody else is to be asked for it, and a success of
+/// CONNECT would open a tunnel that is no upgrade.
+pub(crate) fn hear_method(request: &mut Request<Body>) {
+    if request.extensions().get::<Upgrade>().is_none() {
+        return;
+    }
+    let told = request.headers().get(HEADER_METHOD).and_then(|told| Method::from_bytes(told.as_bytes()).ok());
+    if let Some(method) = told.filter(|method| *method != Method::CONNECT) {
+        *request.method_mut() = method;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hear_method;
+    use codec::{Body, Upgrade};
+    use http::Request;
+
+    #[test]
+    fn any_method_but_connect_is_heard_of_an_upgrade() {
+        for (upgrade, told, heard) in [
+            (Some("tcp"), "POST", "POST"),
+            (Some("tcp"), "CONNECT", "GET"),
+            (Some("tcp"), "no token", "GET"),
+            (None, "POST", "GET"),
+        ] {
+            let request = Request::get("/").header("x-leno-method", told);
+            let mut request = request.body(Body::empty()).unwrap();
+            if let Some(upgrade) = upgrade {
+                request.extensions_mut().insert(Upgrade::try_from(upgrade).unwrap());
+            }
+            hear_method(&mut request);
+            assert_eq!(request.method(), heard, "{upgrade:?} {told}");
+        }
+    }
 }

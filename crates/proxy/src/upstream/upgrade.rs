@@ -1,7 +1,7 @@
 //! A request for another protocol on its way out, and whether the answer is the one that was asked for. Where one
 //! side's handshake of WebSocket has what the other's has not (RFC 8441 section 5), it is made up here.
 
-use crate::request::{HEADER_METHOD, HEADER_STATUS};
+use crate::request::{HEADER_METHOD, HEADER_STATUS, NO_TUNNEL};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -120,10 +120,14 @@ pub(super) fn tell_method(request: &mut Request<Body>) {
     }
 }
 
-/// Hears from another proxy what the application's status was.
+/// Hears from another proxy what the application's status was: a success that opened no tunnel, and nothing else.
 pub(super) fn hear_status(response: &mut Response<Body>) {
+    if response.status() != NO_TUNNEL {
+        return;
+    }
     let told = response.headers().get(HEADER_STATUS);
-    if let Some(status) = told.and_then(|status| StatusCode::from_bytes(status.as_bytes()).ok()) {
+    let told = told.and_then(|status| StatusCode::from_bytes(status.as_bytes()).ok());
+    if let Some(status) = told.filter(StatusCode::is_success) {
         *response.status_mut() = status;
     }
 }
@@ -154,12 +158,31 @@ fn header_value(text: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use super::accept;
-    use http::HeaderValue;
+    use super::{accept, hear_status};
+    use codec::Body;
+    use http::{HeaderValue, Response};
 
     #[test]
     fn a_key_is_answered_as_rfc_6455_says() {
         let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn only_a_success_is_heard_in_place_of_no_tunnel() {
+        for (own, told, heard) in [
+            (501, "200", 200),
+            (501, "204", 204),
+            (501, "101", 501),
+            (501, "302", 501),
+            (501, "999", 501),
+            (200, "204", 200),
+            (403, "200", 403),
+        ] {
+            let response = Response::builder().status(own).header("x-leno-status", told);
+            let mut response = response.body(Body::empty()).unwrap();
+            hear_status(&mut response);
+            assert_eq!(response.status(), heard, "{own} {told}");
+        }
     }
 }

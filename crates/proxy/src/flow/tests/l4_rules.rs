@@ -1,6 +1,7 @@
 //! Rules for connections: at a gateway's listener for opaque bytes, and at a service that is called.
 
 use super::bed::{Application, Proxy, SERVICE, SOON, endpoints, fresh_ip, plain, service, story};
+use super::policy::{on, policy};
 use crate::testing::host;
 use identity::Identity;
 use model::authz::{Action, Cidr, Policy, Rule, Source};
@@ -189,6 +190,22 @@ fn a_policy_on_the_gateway_is_asked_of_opaque_bytes_too() {
         assert_eq!(heard(proxy.enter_raw()).await, "");
         let line = proxy.logged().remove(0);
         assert_eq!((&line["policy"], &line["response_flags"]), (&"default/shut".into(), &"RBAC".into()));
+    });
+}
+
+/// Also where there was none before.
+#[test]
+fn a_policy_that_comes_later_ends_what_came_in_at_a_tcp_listener() {
+    story(async {
+        let echo = Application::echo(fresh_ip());
+        let proxy = gateway(edge(vec![rule(at_listener(), &[(Some(SERVICE), 1)])], echo, echo));
+        let mut caller = proxy.enter_raw();
+        caller.write_all(b"hello").await.unwrap();
+        caller.read_exact(&mut [0; 5]).await.unwrap();
+        proxy.apply(vec![on("edge", policy(Action::Deny, vec![Rule::default()]))]);
+        assert_eq!(heard(caller).await, "");
+        let line = proxy.logged().remove(0);
+        assert_eq!((&line["policy"], &line["response_flags"]), (&"default/p".into(), &"RBAC".into()));
     });
 }
 

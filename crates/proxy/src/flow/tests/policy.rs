@@ -14,13 +14,13 @@ use model::service::Protocol;
 use model::{MeshSettings, ObjectRef, Origin, Resource, ResourceKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn policy(action: Action, rules: Vec<Rule>) -> Policy {
+pub(super) fn policy(action: Action, rules: Vec<Rule>) -> Policy {
     let object = ObjectRef::new("AuthorizationPolicy", "default", "p");
     Policy { origin: Origin { object, file: "".into(), line: 0 }, action, rules, dry_run: false }
 }
 
 /// On what comes in at this gateway.
-fn on(gateway: &str, policy: Policy) -> (ResourceKey, Resource) {
+pub(super) fn on(gateway: &str, policy: Policy) -> (ResourceKey, Resource) {
     let name = policy.origin.object.name.clone();
     let gateway = ("default".into(), gateway.into());
     (ResourceKey::GatewayPolicy { gateway, namespace: "default".into(), name }, Resource::Policy(policy))

@@ -1,18 +1,21 @@
 //! Other protocols: from callers of either version to applications of either version, at the edge and through the mesh.
 
-use super::bed::{Authority, Proxy, SERVICE, endpoints, fresh_ip, plain, service, story, wait_until};
+use super::bed::{Authority, Proxy, SERVICE, SOON, endpoints, fresh_ip, plain, service, story, wait_until};
 use super::edge::{edge_resources, rule};
 use super::mesh::{Cluster, client, deny_client};
+use super::policy::{on, policy};
 use crate::accept::listen;
 use codec::{Body, ClientOptions, Reply, ServerOptions, Upgrade, http1, http2};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use identity::Identity;
+use model::authz::{Action, Glob, Operation, Policy, Rule};
 use model::service::Protocol;
 use model::{MeshSettings, Resource, ResourceKey};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -358,6 +361,26 @@ fn the_mesh_keeps_method_and_status() {
     });
 }
 
+/// Only another proxy is to be asked for the method, and it opens no tunnel of another kind.
+#[test]
+fn what_only_proxies_say_is_not_taken_from_applications() {
+    story(async {
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let port = application(ip, 1).port();
+        let east = Cluster::start(&authority, "east", ip, port, Protocol::Http1);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        for told in ["CONNECT", "POST"] {
+            let mut raw = proxy.call_tcp();
+            let asked = handshake("/echo", "websocket");
+            let asked = asked.replace("\r\n\r\n", &format!("\r\nx-leno-method: {told}\r\n\r\n"));
+            raw.write_all(asked.as_bytes()).await.unwrap();
+            let head = head(&mut raw).await;
+            assert!(head.contains("\r\nx-asked: 1 GET /echo websocket key\r\n"), "{head}");
+        }
+    });
+}
+
 /// A proof is the application's, or of HTTP/2, where there is none; never ours for it.
 #[test]
 fn a_proof_that_the_application_does_not_give_is_not_made_up() {
@@ -397,5 +420,46 @@ fn policies_are_asked_as_for_any_request() {
         assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
         assert_eq!(proxy.logged()[0]["response_code_details"], "upstream_rbac_access_denied");
         assert!(SERVICE.starts_with("shop"));
+    });
+}
+
+/// Opens an echo, has a policy come into force, and waits for the end.
+async fn ends_when_denied(mut caller: DuplexStream, judge: &Proxy, deny: (ResourceKey, Resource)) {
+    caller.write_all(handshake("/echo", "websocket").as_bytes()).await.unwrap();
+    assert!(head(&mut caller).await.contains(" 101 "));
+    caller.write_all(b"hello").await.unwrap();
+    caller.read_exact(&mut [0; 5]).await.unwrap();
+    let (key, Resource::Policy(policy)) = deny else { panic!("no policy") };
+    let elsewhere = Rule {
+        to: vec![Operation { paths: vec![Glob::parse("/other")], ..Operation::default() }],
+        ..Rule::default()
+    };
+    let other = Policy { rules: vec![elsewhere], ..policy.clone() };
+    judge.apply(vec![(key.clone(), Resource::Policy(other))]);
+    caller.write_all(b"hello").await.unwrap();
+    caller.read_exact(&mut [0; 5]).await.unwrap();
+    judge.apply(vec![(key, Resource::Policy(policy))]);
+    let ended = timeout(SOON, caller.read(&mut [0; 5])).await.expect("it ends");
+    assert_eq!(ended.unwrap_or(0), 0);
+    wait_until("it is recorded", || requests(judge, 101) == 1).await;
+    let line = &judge.logged()[0];
+    assert_eq!((&line["policy"], &line["response_flags"]), (&"default/p".into(), &"RBAC".into()), "{line}");
+    check_line(line, (10, 10));
+}
+
+#[test]
+fn a_policy_that_comes_later_ends_an_upgraded_stream() {
+    story(async {
+        let deny = || policy(Action::Deny, vec![Rule::default()]);
+        let proxy = edge(application(fresh_ip(), 1), Protocol::Http1);
+        ends_when_denied(proxy.enter_raw(), &proxy, on("edge", deny())).await;
+
+        let authority = Authority::new();
+        let ip = fresh_ip();
+        let port = application(ip, 1).port();
+        let east = Cluster::start(&authority, "east", ip, port, Protocol::Http1);
+        let proxy = client(&authority, Protocol::Http1, vec![east.endpoint("east")]);
+        let key = ResourceKey::Policy("default".into(), "p".into());
+        ends_when_denied(proxy.call_tcp(), &east.workload, (key, Resource::Policy(deny()))).await;
     });
 }
