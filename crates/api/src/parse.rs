@@ -241,23 +241,24 @@ fn reference(node: &Node) -> ObjectRef {
     }
 }
 
-/// Whether there is a Secret among the documents of `text`, or may be one where it is no YAML: what must neither be kept
-/// on a disk nor be shown line by line.
+/// Whether there is a Secret among the documents of `text`, in lists too, or may be one where it is no YAML: what must
+/// neither be kept on a disk nor be shown line by line.
 pub fn holds_secret(text: &str) -> bool {
-    let is_secret =
-        |node: &Node| node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.starts_with(SECRET));
+    // With a backslash letters are written as numbers.
+    let may_name_it = |text: &str| text.contains(SECRET) || text.contains('\\');
     let holds = |document: RawDocument<'_>| {
-        let text = document.text;
-        text.contains(SECRET)
-            && match read(document) {
-                Err(_) => true,
-                Ok(node) => match node.get("items").map(|items| &items.value) {
-                    Some(NodeValue::Sequence(items)) => is_secret(&node) || items.iter().any(is_secret),
-                    _ => is_secret(&node),
-                },
-            }
+        may_name_it(document.text) && read(document).map_or(true, |node| is_secret_or_holds_one(&node))
     };
-    text.contains(SECRET) && scan::documents(text).into_iter().any(holds)
+    may_name_it(text) && scan::documents(text).into_iter().any(holds)
+}
+
+fn is_secret_or_holds_one(node: &Node) -> bool {
+    let is_secret = node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.starts_with(SECRET));
+    is_secret
+        || match node.get("items").map(|items| &items.value) {
+            Some(NodeValue::Sequence(items)) => items.iter().any(is_secret_or_holds_one),
+            _ => false,
+        }
 }
 
 /// The whole of an object as JSON, unknown server-set fields included (for Kubernetes-shaped answers); when it was

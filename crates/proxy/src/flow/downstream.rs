@@ -16,6 +16,7 @@ use decide::listener::PeerCluster;
 use http::HeaderValue;
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::observed::MUTUAL_TLS_PORTS_MAX;
+use model::trust::TrustBundle;
 use model::{Hostname, Reason, SpiffeId};
 use std::cell::RefCell;
 use std::future::pending;
@@ -192,9 +193,14 @@ impl Downstream {
     }
 
     /// Whom policies take the caller for: who proved to be at the other end, in the mesh or by a client certificate that an
-    /// authority of the gateway's listener vouches for.
+    /// authority of the gateway's listener vouches for. Of the mesh's own trust domains such an authority vouches for nobody.
     pub(crate) fn principal(&self) -> Option<&SpiffeId> {
-        let by_client = || self.edge_tls()?.client.as_ref()?.principal.as_ref();
+        let by_client = || {
+            let principal = self.edge_tls()?.client.as_ref()?.principal.as_ref()?;
+            let snapshot = self.worker.snapshot();
+            let is_ours = |bundle: &TrustBundle| bundle.trust_domain == principal.trust_domain;
+            (!snapshot.trust.iter().any(is_ours)).then_some(principal)
+        };
         self.peer().map(|peer| &peer.id).or_else(by_client)
     }
 

@@ -61,4 +61,9 @@ fn a_file_that_only_names_a_secret_holds_none() {
     assert!(holds_secret("{\"kind\": \"List\", \"items\": [{\"kind\": \"Secret\"}]}"));
     assert!(holds_secret("kind: Secret\n  broken: ["));
     assert!(!holds_secret("broken: ["));
+    assert!(holds_secret("{kind: List, items: [{kind: List, items: [{kind: Secret}]}]}"));
+    for spelt in ["kind: \"\\x53ecret\"", "{\"kind\": \"\\u0053ecret\"}", "kind: \"Sec\\\n  ret\""] {
+        assert!(holds_secret(spelt), "{spelt}");
+    }
+    assert!(!holds_secret("kind: ConfigMap\ndata: {pattern: \"a\\\\d\"}"));
 }

@@ -14,6 +14,7 @@ use model::listener_tls::{
 };
 use model::route::{HostMatch, Parent, RouteBackend};
 use model::service::Protocol;
+use model::trust::TrustBundle;
 use model::{ObjectRef, Origin, Resource, ResourceKey};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -339,6 +340,12 @@ fn policies_know_whom_a_valid_client_certificate_names() {
             let caller = Caller { shows, ..Caller::new(&web) };
             assert_eq!(caller.status(&proxy, "a.example", "a.example").await, expected);
         }
+        // The mesh's own identities are proved to the mesh's own roots alone.
+        let trust_domain = model::TrustDomain::parse("other.example").unwrap();
+        let ours = TrustBundle { trust_domain: trust_domain.clone(), roots: Vec::new() };
+        proxy.apply(vec![(ResourceKey::Trust(trust_domain.as_str().into()), Resource::Trust(ours))]);
+        let caller = Caller { shows: Some(&known), ..Caller::new(&web) };
+        assert_eq!(caller.status(&proxy, "a.example", "a.example").await, 403);
     });
 }
 

@@ -9,7 +9,7 @@ use decide::listener::PeerCluster;
 use std::rc::Rc;
 
 /// Bytes of the future that serves one request.
-const REQUEST_BYTES_MAX: usize = 3 * 1024;
+const REQUEST_BYTES_MAX: usize = 3 * 1024 + 256;
 /// The same at the callee.
 const INBOUND_BYTES_MAX: usize = 3 * 1024 + 512;
 
