@@ -67,7 +67,7 @@ packages-demo:
 	@.ci/packages nftables curl
 
 packages-test:
-	@.ci/packages nftables curl iproute2 util-linux python3
+	@.ci/packages nftables curl iproute2 util-linux python3 openssl
 
 # What the package depends on, and what looks at its units and pages.
 packages-package:
