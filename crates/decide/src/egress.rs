@@ -26,6 +26,14 @@ pub fn may_call(ip: IpAddr, egress: &Egress) -> Result<(), Reason> {
     }
 }
 
+/// Whether an address may be the answer for a name that somebody described. What a metadata service or the proxy's own
+/// host has is open to no name server, unless it is allowed; private addresses are what such names are for.
+pub fn may_stand_for_name(ip: IpAddr, egress: &Egress) -> bool {
+    let ip = ip.to_canonical();
+    let is_closed = is_metadata(ip) || ip.is_loopback() || ip.is_unspecified();
+    !is_closed || egress.allowed_metadata.iter().any(|block| block.contains(ip))
+}
+
 /// Whether an address may be the answer for a name that an application chose: one of the world outside. With others a
 /// name server that the name's owner runs would lead the proxy to what only the proxy's host reaches (DNS rebinding).
 pub fn is_of_the_world(ip: IpAddr) -> bool {

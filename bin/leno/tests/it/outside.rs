@@ -50,7 +50,12 @@ fn a_backend_by_name_is_followed_when_its_address_changes() {
     let (from, directory) = (free_address(), tempfile::tempdir().expect("a directory"));
     let port = from.rsplit_once(':').expect("a port").1;
     let documents = format!(
-        r#"apiVersion: gateway.networking.k8s.io/v1
+        r#"apiVersion: leno.dev/v1alpha1
+kind: MeshSettings
+metadata: {{name: default}}
+spec: {{egress: {{allowedMetadata: [127.0.0.0/8]}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {{name: gateway, annotations: {{leno.dev/bind-address: 127.0.0.1}}}}
 spec: {{gatewayClassName: leno, listeners: [{{name: http, port: {port}, protocol: HTTP}}]}}

@@ -27,6 +27,23 @@ fn metadata_services_are_closed_unless_they_are_named() {
 }
 
 #[test]
+fn a_described_name_leads_neither_to_the_host_nor_to_its_metadata() {
+    let check = |ip: &str, allowed: &[&str], expected: bool| {
+        let allowed_metadata = allowed.iter().map(|block| Cidr::parse(block).unwrap()).collect();
+        let egress = Egress { allowed_metadata, ..Egress::default() };
+        assert_eq!(may_stand_for_name(ip.parse().unwrap(), &egress), expected, "{ip} {allowed:?}");
+    };
+    for ip in ["169.254.169.254", "fd00:ec2::254", "127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"] {
+        check(ip, &[], false);
+    }
+    for ip in ["10.0.0.1", "192.168.1.1", "fd00::1", "93.184.216.34"] {
+        check(ip, &[], true);
+    }
+    check("127.0.0.1", &["127.0.0.0/8"], true);
+    check("169.254.169.254", &["127.0.0.0/8"], false);
+}
+
+#[test]
 fn a_name_leads_to_the_world_alone() {
     let check = |ip: &str, expected: bool| assert_eq!(is_of_the_world(ip.parse().unwrap()), expected, "{ip}");
     for ip in ["93.184.216.34", "2606:2800::1", "100.63.0.1", "172.32.0.1", "100.128.0.1"] {

@@ -98,7 +98,7 @@ async fn find_service(
 /// Which addresses a name may lead to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Worlds {
-    /// Any but those of metadata services.
+    /// Any but those of metadata services and of this host.
     All,
     /// Those of the world outside.
     OutsideAlone,
@@ -114,7 +114,7 @@ async fn addresses(
     let found = worker.shared.name_cache.addresses(name).await.ok_or(Reason::NoEndpoint)?;
     let may_be_called = |ip: &&IpAddr| {
         let is_of_these = worlds == Worlds::All || egress::is_of_the_world(**ip);
-        is_of_these && egress::may_call(**ip, &snapshot.settings.egress).is_ok()
+        is_of_these && egress::may_stand_for_name(**ip, &snapshot.settings.egress)
     };
     let to: Vec<SocketAddr> =
         found.iter().filter(may_be_called).map(|ip| SocketAddr::new(*ip, port)).collect();

@@ -21,7 +21,7 @@ use model::listener::Gateway;
 use model::route::{Parent, RouteRule};
 use model::service::{Endpoint, EndpointProfile, Service};
 use model::traffic::AttachedPolicy;
-use model::{Hostname, Policy, Resource, ResourceKey, Subscription};
+use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, Subscription};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -166,7 +166,7 @@ impl Builder {
     fn upsert(&mut self, next: &mut Snapshot, key: ResourceKey, resource: Resource, touched: &mut Touched) {
         match resource {
             Resource::Names(names) => next.names = Arc::new(names),
-            Resource::Settings(settings) => next.settings = Arc::new(settings),
+            Resource::Settings(settings) => touched.hosts.extend(resolved::take_settings(next, settings)),
             Resource::Trust(bundle) => {
                 let mut trust: Vec<_> =
                     next.trust.iter().filter(|b| b.trust_domain != bundle.trust_domain).cloned().collect();
@@ -263,7 +263,9 @@ impl Builder {
     fn remove(&mut self, next: &mut Snapshot, key: ResourceKey, touched: &mut Touched) {
         match key {
             ResourceKey::Names => next.names = Arc::default(),
-            ResourceKey::Settings => next.settings = Arc::default(),
+            ResourceKey::Settings => {
+                touched.hosts.extend(resolved::take_settings(next, MeshSettings::default()));
+            }
             ResourceKey::Trust(domain) => {
                 next.trust =
                     next.trust.iter().filter(|b| b.trust_domain.as_str() != &*domain).cloned().collect();
@@ -362,7 +364,7 @@ impl Builder {
             }
             _ => take_endpoints(&mut parts.slices),
         };
-        let named = resolved::endpoints(&service, &next.resolved, &self.me.place);
+        let named = resolved::endpoints(&service, &next.resolved, &self.me.place, &next.settings.egress);
         endpoints.extend(named.endpoints);
         let own = &*self.me.namespace;
         let rules = ServiceRules::compile(parts.rules.values().cloned(), own);

@@ -1,10 +1,12 @@
 //! Endpoints by name, as they become endpoints by address: what is known of names, and what an entry makes of it.
 
 use super::{HostEntry, Snapshot};
+use decide::egress;
 use decide::hash::QuickMap;
-use model::Hostname;
 use model::external::{NamedEndpoint, Resolution};
 use model::service::{Endpoint, EndpointProfile, EndpointState, Reach, Service};
+use model::settings::Egress;
+use model::{Hostname, MeshSettings};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -58,11 +60,21 @@ pub(super) fn take(next: &mut Snapshot, answers: Vec<(ResolvedName, Vec<IpAddr>)
     concerned
 }
 
-/// The endpoints that a service's names are now, in a proxy of this cluster.
+/// Takes settings, which say what addresses names may have; the hosts that have names are to be built anew.
+pub(super) fn take_settings(next: &mut Snapshot, settings: MeshSettings) -> Vec<Hostname> {
+    let is_same = next.settings.egress == settings.egress;
+    next.settings = Arc::new(settings);
+    let concerned = next.hosts().filter(|entry| !is_same && names(&entry.service).next().is_some());
+    concerned.map(|entry| entry.service.host.clone()).collect()
+}
+
+/// The endpoints that a service's names are now, in a proxy of this cluster. Whoever runs a name's server chooses its
+/// addresses: those that lead back to this host are none (DNS rebinding).
 pub(super) fn endpoints(
     service: &Service,
     resolved: &Resolved,
     me: &decide::balance::ProxyLocality,
+    egress: &Egress,
 ) -> NamedEndpoints {
     let mut made = NamedEndpoints::default();
     let is_one = service.external.as_ref().is_some_and(|e| e.resolution == Resolution::DnsRoundRobin);
@@ -83,7 +95,8 @@ pub(super) fn endpoints(
             gateway_identity: None,
             plaintext_ports: Vec::new(),
         });
-        let pairs = pair(addresses);
+        let allowed = addresses.iter().copied().filter(|ip| egress::may_stand_for_name(*ip, egress));
+        let pairs = pair(allowed);
         for (address, other) in pairs.into_iter().take(if is_one { 1 } else { usize::MAX }) {
             made.alternates.extend(other.map(|other| (address, other)));
             made.endpoints.push(Endpoint {
@@ -101,8 +114,8 @@ pub(super) fn endpoints(
 }
 
 /// Addresses of IPv6 each with one of IPv4 that is tried soon after it (RFC 8305); what is left over of either stands alone.
-fn pair(addresses: &[IpAddr]) -> Vec<(IpAddr, Option<IpAddr>)> {
-    let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = addresses.iter().partition(|ip| ip.is_ipv6());
+fn pair(addresses: impl Iterator<Item = IpAddr>) -> Vec<(IpAddr, Option<IpAddr>)> {
+    let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = addresses.partition(|ip| ip.is_ipv6());
     let mut second = v4.iter().copied();
     let mut pairs: Vec<_> = v6.iter().map(|first| (*first, second.next())).collect();
     pairs.extend(second.map(|alone| (alone, None)));

@@ -4,6 +4,7 @@
 use super::attached::{Attachment, attachment_touches, effective};
 use super::host::{CompiledHost, backend_host, service_host};
 use super::missing::about_missing;
+use super::service_entry::entries_won;
 use super::{Topic, Unit, WorldReader};
 use crate::world::inputs::Pair;
 use api::kinds::backend_tls_policy::{
@@ -99,9 +100,8 @@ fn targeted(
         "Service" => read.service(&pair).zip(service_host(&pair)),
         "Backend" => read.backend(&pair).zip(backend_host(&pair)),
         "ServiceEntry" => {
-            let hosts = read.service_entry(&pair).into_iter().flat_map(|claims| &claims.hosts);
-            let entries = hosts.filter_map(|host| read.entry_host(host).zip(Some(host.clone())));
-            return entries.filter_map(|(entry, host)| at_section(entry, host, target)).collect();
+            let hosts = entries_won(&pair, read).into_iter();
+            return hosts.filter_map(|host| at_section(read.entry_host(&host)?, host, target)).collect();
         }
         _ => None,
     };

@@ -48,9 +48,10 @@ impl CompiledHost {
         })
     }
 
-    /// The object that it comes from, unless that is a `Backend`.
+    /// The object that it comes from.
     pub(super) fn owner(&self) -> ObjectRef {
         let kind = match (self.service.global, &self.service.external) {
+            _ if self.service.host.as_str().ends_with(BACKEND_SUFFIX) => "Backend",
             (true, _) => "GlobalService",
             (false, Some(_)) => "ServiceEntry",
             (false, None) => "Service",

@@ -29,8 +29,17 @@ pub(super) fn about_missing(target: &ObjectRef, cause: String, read: &WorldReade
             let fix = format!("correct that object ({}:{})", origin.file, origin.line);
             (format!("{target} was refused, so it is not in force"), fix)
         }
+        None if may_lose_hosts(target) && read.object(target).is_some() => {
+            let cause = format!("{target} has none of the hosts that it names: they belong to others");
+            (cause, "name what has the host, or give that object a host of its own".to_owned())
+        }
         None => (cause, nearest(target, read)),
     }
+}
+
+/// Whether objects of this kind name hosts, of which each belongs to one.
+fn may_lose_hosts(target: &ObjectRef) -> bool {
+    matches!(&*target.kind, "ServiceEntry" | "GlobalService")
 }
 
 /// The object of this kind and namespace with the nearest name.

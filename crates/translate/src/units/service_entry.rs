@@ -1,7 +1,7 @@
 //! One `ServiceEntry`: which hosts it wants. What a host is then is said by `entry_host`.
 
 use super::global_service::winner;
-use super::host::{described_host, wildcard};
+use super::host::{described_host, find_host, wildcard};
 use super::{Topic, Unit, UnitKey, WorldReader};
 use crate::outside::unreadable_resolvers;
 use crate::world::inputs::Pair;
@@ -54,14 +54,9 @@ impl Unit for ServiceEntryUnit {
         let mut findings: Vec<Finding> = unreadable_resolvers(object).into_iter().collect();
         findings.extend(ports_without_effect(object, spec));
         for host in entry_hosts(spec) {
-            let other = match (winner(&host, read), entry_winner(&host, read)) {
-                (Some((namespace, name)), _) => Some(ObjectRef::new("GlobalService", namespace, name)),
-                (None, Some(winner)) if winner != key => {
-                    Some(ObjectRef::new("ServiceEntry", &winner.0, &winner.1))
-                }
-                _ => None,
-            };
-            if let Some(other) = other {
+            let entry = entry_winner(&host, read).filter(|winner| *winner != key);
+            let entry = entry.map(|(namespace, name)| ObjectRef::new("ServiceEntry", namespace, name));
+            if let Some(other) = precedent(&host, read).or(entry) {
                 let cause = format!("host {} already belongs to {other}", shown(&host));
                 let fix = "use another host, or put the ports of both into one";
                 findings.push(Finding::new(Code::HostConflict, &object.at(spec.line), cause, fix));
@@ -119,4 +114,21 @@ pub(super) fn entry_winner<'w>(host: &Hostname, read: &WorldReader<'w>) -> Optio
         _ => None,
     });
     pairs.min_by_key(|pair| (read.service_entry(pair).map(|claims| claims.created), *pair))
+}
+
+/// The hosts that a `ServiceEntry` has: those that it won from other entries and that nothing else is called.
+pub(super) fn entries_won(key: &Pair, read: &WorldReader<'_>) -> Vec<Hostname> {
+    let wanted = read.service_entry(key).into_iter().flat_map(|claims| &claims.hosts);
+    let is_won = |host: &&Hostname| entry_winner(host, read) == Some(key) && precedent(host, read).is_none();
+    wanted.filter(is_won).cloned().collect()
+}
+
+/// What has a host whichever `ServiceEntry` describes it: a `Service`, a `GlobalService`, a `Backend`.
+fn precedent(host: &Hostname, read: &WorldReader<'_>) -> Option<ObjectRef> {
+    if let Some((namespace, name)) = winner(host, read) {
+        return Some(ObjectRef::new("GlobalService", namespace, name));
+    }
+    let found = find_host(host, read)?;
+    let is_of_entry = read.entry_host(host).is_some_and(|entry| std::ptr::eq(entry, found));
+    (!is_of_entry).then(|| found.owner())
 }

@@ -74,7 +74,7 @@ fn hosts(namespace: &Arc<str>, target: &PolicyTarget, read: &WorldReader<'_>) ->
     let pair = (namespace.clone(), Arc::from(&*target.name));
     match &*target.kind {
         "Service" => read.service(&pair).and_then(|_| service_host(&pair)).into_iter().collect(),
-        "ServiceEntry" => read.service_entry(&pair).map(|claims| claims.hosts.clone()).unwrap_or_default(),
+        "ServiceEntry" => super::service_entry::entries_won(&pair, read),
         "Backend" => read.backend(&pair).and_then(|_| backend_host(&pair)).into_iter().collect(),
         "GlobalService" => super::global_service::hosts_won(&pair, read),
         _ => Vec::new(),

@@ -19,12 +19,14 @@ use decide::balance::ProxyLocality;
 use filter::Chains;
 use http::{Request, Response};
 use identity::Identity;
+use model::authz::Cidr;
 use model::listener::{Exports, Inbound, InboundPort};
 use model::mtls::{InboundMtls, MtlsMode};
 use model::service::{
     Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
 };
-use model::{Locality, Resource, ResourceKey};
+use model::settings::{Egress, EgressMode};
+use model::{Locality, MeshSettings, Resource, ResourceKey};
 use std::cell::Cell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -66,6 +68,13 @@ pub(super) fn fresh_ip() -> IpAddr {
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     IpAddr::V4(Ipv4Addr::new(127, 1 + (process % 250) as u8, 1 + (process / 250 % 250) as u8, next as u8))
+}
+
+/// What may leave, where applications outside the mesh are on the loopback as well, and names lead there.
+pub(super) fn egress_to_loopback(mode: EgressMode) -> (ResourceKey, Resource) {
+    let allowed_metadata = vec![Cidr::parse("127.0.0.0/8").unwrap(), Cidr::parse("::1").unwrap()];
+    let egress = Egress { mode, allowed_metadata };
+    (ResourceKey::Settings, Resource::Settings(MeshSettings { egress, ..MeshSettings::default() }))
 }
 
 #[derive(Clone, Default)]

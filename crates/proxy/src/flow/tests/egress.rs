@@ -1,6 +1,6 @@
 //! What may leave: addresses and names, described or not, and names that are lied about.
 
-use super::bed::{Application, Proxy, fresh_ip, story};
+use super::bed::{Application, Proxy, egress_to_loopback, fresh_ip, story};
 use super::name_server::NameServer;
 use crate::flow::egress;
 use crate::testing::host;
@@ -8,8 +8,8 @@ use model::external::{ExternalService, NameClaim, Resolution};
 use model::names::Names;
 use model::route::HostMatch;
 use model::service::{Protocol, Service, ServicePort};
-use model::settings::{Egress, EgressMode};
-use model::{MeshSettings, Resource, ResourceKey};
+use model::settings::EgressMode;
+use model::{Resource, ResourceKey};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,10 +38,9 @@ fn sidecar(names: &NameServer, mode: EgressMode, port: u16) -> Proxy {
         };
         (ResourceKey::Service(host(name)), Resource::Service(service))
     };
-    let settings = MeshSettings { egress: Egress { mode, ..Egress::default() }, ..MeshSettings::default() };
     let resources = vec![
         (ResourceKey::Names, Resource::Names(described)),
-        (ResourceKey::Settings, Resource::Settings(settings)),
+        egress_to_loopback(mode),
         service("known.example"),
         service("_wildcard.wild.example"),
     ];

@@ -1,6 +1,6 @@
 //! Endpoints by name: found by a name server, and followed when their addresses change.
 
-use super::bed::{Application, Proxy, SERVICE, fresh_ip, story, wait_until};
+use super::bed::{Application, Proxy, SERVICE, egress_to_loopback, fresh_ip, story, wait_until};
 use super::edge::{edge_resources, rule};
 use super::name_server::NameServer;
 use crate::names::NameResolution;
@@ -8,7 +8,8 @@ use crate::testing::host;
 use decide::dice::Pcg;
 use model::external::{ExternalService, NamedEndpoint, Resolution};
 use model::service::{Protocol, Service, ServicePort};
-use model::{Locality, Resource, ResourceKey};
+use model::settings::EgressMode;
+use model::{Locality, MeshSettings, Resource, ResourceKey};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ fn service(resolution: Resolution, port: u16) -> (ResourceKey, Resource) {
 fn gateway(names: &NameServer, resolution: Resolution, port: u16) -> Proxy {
     let mut resources = edge_resources(vec![rule(0, "")], &[]);
     resources.retain(|(key, _)| !matches!(key, ResourceKey::Slice(..)));
-    resources.push(service(resolution, port));
+    resources.extend([service(resolution, port), egress_to_loopback(EgressMode::AllowAny)]);
     let proxy = Proxy::asking(names.address, resources);
     let shared = &proxy.worker.shared;
     let forwarder = Arc::clone(shared.name_cache.forwarder());
@@ -123,5 +124,29 @@ fn a_name_without_addresses_is_an_endpoint_that_is_not_there() {
         assert_eq!(proxy.enter().await.get("/").await.status(), 503);
         wait_until("it was answered for", || !proxy.entry().is_awaited).await;
         assert_eq!(proxy.logged()[0]["response_code_details"], "no_healthy_upstream");
+    });
+}
+
+#[test]
+fn a_name_leads_neither_to_this_host_nor_to_its_metadata() {
+    story(async {
+        let names = NameServer::start().await;
+        let read = |text: &str| text.parse::<IpAddr>().unwrap();
+        let ([here, _], port) = applications(["one", "two"]);
+        let private = read("10.1.2.3");
+        names.set(NAME, &[read("169.254.169.254"), here, read("::1"), private, read("0.0.0.0")]);
+        let proxy = gateway(&names, Resolution::Dns, port);
+        let addresses = |proxy: &Proxy| {
+            proxy.entry().endpoints.iter().map(|endpoint| endpoint.address).collect::<Vec<_>>()
+        };
+        wait_until("it was answered for", || !proxy.entry().is_awaited).await;
+        assert_eq!(
+            addresses(&proxy),
+            [read("::1"), private],
+            "the control run; the other stands beside the first"
+        );
+        // What may be called changes, and what is known of the name does not.
+        proxy.apply(vec![(ResourceKey::Settings, Resource::Settings(MeshSettings::default()))]);
+        assert_eq!(addresses(&proxy), [private]);
     });
 }

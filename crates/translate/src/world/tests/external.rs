@@ -171,3 +171,38 @@ fn what_has_no_effect_is_told() {
     check(dns, ", annotations: {leno.dev/resolvers: 192.0.2.53}", "");
     check(dns, ", annotations: {leno.dev/resolvers: '192.0.2.53, dns'}", "names `dns`, which is no address");
 }
+
+#[test]
+fn policies_of_an_entry_say_nothing_of_hosts_that_others_have() {
+    let first =
+        entry("first", "{hosts: [api.example.com], ports: [{number: 443, name: tls}], resolution: DNS}");
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: prod}\nspec: {selector: {app: web}, ports: [{port: 443}]}\n---\n";
+    let second = |hosts: &str| {
+        entry(
+            "second",
+            &format!("{{hosts: [{hosts}], ports: [{{number: 443, name: tls}}], resolution: DNS}}"),
+        )
+    };
+    let policies = "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: p, namespace: a}\nspec: {targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: second}], validation: {hostname: evil.example, wellKnownCACertificates: System}}\n---\napiVersion: leno.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: p, namespace: a}\nspec: {targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: second}], backend: {loadBalancer: {simple: ROUND_ROBIN}}}\n";
+    let attached = |world: &World, host: &str| {
+        let keys = members(&Subscription::Host(model::Hostname::parse(host).unwrap()), world);
+        keys.iter().filter(|key| matches!(key, ResourceKey::TrafficPolicy { .. })).count()
+    };
+    let lost = "api.example.com, web.prod.svc.cluster.local";
+    let mut partly =
+        world(&[&first, service, &second(&format!("{lost}, own.example.com")), policies].concat());
+    assert_eq!(attached(&partly, "own.example.com"), 2);
+    assert_eq!(attached(&partly, "api.example.com"), 0);
+    assert_eq!(attached(&partly, "web.prod.svc.cluster.local"), 0);
+    let told = |world: &mut World, code: Code| {
+        let findings = world.findings().into_iter().filter(|finding| finding.code == code);
+        findings.map(|finding| finding.to_string()).collect::<Vec<_>>()
+    };
+    let conflicts = told(&mut partly, Code::HostConflict);
+    assert_eq!(conflicts.len(), 2, "{conflicts:?}");
+    assert!(conflicts.iter().any(|one| one.contains("already belongs to Service/web.prod")), "{conflicts:?}");
+    let mut wholly = world(&[&first, service, &second(lost), policies].concat());
+    let missing = told(&mut wholly, Code::ReferenceNotFound);
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert!(missing.iter().all(|one| one.contains("they belong to others")), "{missing:?}");
+}
