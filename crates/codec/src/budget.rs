@@ -1,7 +1,7 @@
 //! What one HTTP/2 connection makes us hold, charged before it is held.
 //!
-//! Charged are heads beyond the ordinary, bodies kept for a further attempt, and responses that their caller does
-//! not read. When there is no room, the response that has waited longest is given up; what still does not fit is
+//! Charged are heads beyond the ordinary, bodies kept for a further attempt, and responses and tunnels that their
+//! caller does not read. When there is no room, the response that has waited longest is given up; what still does not fit is
 //! refused. What a stream costs by being open is not charged: the number of streams bounds that.
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) mod recv; // a stream as a body
 pub(crate) mod tunnel; // and as bytes
 mod handle; // who holds a stream
 mod pump; // a body onto its stream
+mod stall; // whose reader is slow
 
 mod connection; // frames in, frames out
 mod transport; // its socket

@@ -3,20 +3,16 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
-use tokio::time::{Instant, Sleep};
 
 use super::connection::TURN_BYTES;
 use super::frame::ErrorCode;
 use super::handle::StreamHandle;
-use crate::budget::{Pause, Wait};
-use crate::options::{CONNECTION_STALL_GRACE, STALL_BYTES_MIN, STALL_GRACE, STALLED_BYTES};
-use crate::{Body, BodyEnd, BodyError, Budget};
+use super::stall::{Bounds, Lost, Stall};
+use crate::{Body, BodyEnd, BodyError};
 
 /// Bytes of a piece that is sent without a look at what comes behind it.
 const SMALL_PIECE_BYTES: usize = 1024;
@@ -36,38 +32,6 @@ pub(super) struct Pump {
     stall: Option<Stall>,
     /// Bytes that were sent since it was polled.
     sent: usize,
-}
-
-/// How long a pump waits for its reader, and at whose cost.
-pub(super) struct Bounds {
-    pub(super) stall_timeout: Duration,
-    /// Charged while it waits; `None`: nobody's.
-    pub(super) budget: Option<Rc<Budget>>,
-}
-
-/// How long bytes have been waiting for a window, or for the socket.
-struct Stall {
-    /// May fire too early, never too late: it is moved when it fires, and by a stall that could not wait for that.
-    timer: Pin<Box<Sleep>>,
-    /// `None`: nothing waits.
-    since: Option<Instant>,
-    /// Bytes that found room since then.
-    moved: usize,
-    /// The connection's progress when it was looked at last, and since when there is no other.
-    turn: (u64, Instant),
-    /// Charged, once the stall is more than a moment.
-    wait: Option<Wait>,
-    /// Noted before, while it is the connection that stands still.
-    pause: Option<Pause>,
-}
-
-/// Why a reader is not waited for any longer.
-#[derive(Clone, Copy)]
-enum Lost {
-    /// It read nothing for the stall timeout.
-    Idle,
-    /// Others need the room.
-    Shed,
 }
 
 /// Sends a body that is in hand at once, if there is room for all of it. Returns whether it did.
@@ -122,39 +86,11 @@ impl Pump {
         code
     }
 
-    /// Ready when the peer's window has been shut, or has trickled, for too long, or when others need the room.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
-        let (timeout, stream) = (self.bounds.stall_timeout, &self.stream);
-        let grace = STALL_GRACE.min(timeout);
-        let stall = self.stall.get_or_insert_with(|| Stall::new(grace));
-        let mut since = stall.begin(grace, stream);
-        loop {
-            if stall.wait.as_ref().is_some_and(|wait| wait.poll_shed(cx).is_ready()) {
-                return Poll::Ready(Lost::Shed);
-            }
-            ready!(stall.timer.as_mut().poll(cx));
-            let now = Instant::now();
-            if now >= since + timeout {
-                // Not the window but the socket: the connection has its own deadline for that. So it is with what
-                // has nothing in hand.
-                if !stream.connection().outlet().is_blocked() && !self.piece.is_empty() {
-                    return Poll::Ready(Lost::Idle);
-                }
-                since = now;
-                stall.since = Some(now);
-            }
-            if let (Some(budget), None) = (&self.bounds.budget, &stall.wait)
-                && now >= since + STALL_GRACE
-            {
-                let piece_len = if self.piece.is_empty() { 0 } else { self.piece_len };
-                let bytes = STALLED_BYTES + self.body.unread() + 2 * piece_len;
-                stall.charge(budget, bytes, stream, now);
-            }
-            let is_settled = stall.wait.is_some() || self.bounds.budget.is_none();
-            let again =
-                if is_settled { since + timeout } else { (since + STALL_GRACE).max(now + STALL_GRACE / 2) };
-            stall.timer.as_mut().reset(again.min(since + timeout));
-        }
+        let stall = self.stall.get_or_insert_with(|| Stall::new(&self.bounds));
+        let piece_len = if self.piece.is_empty() { 0 } else { self.piece_len };
+        let (body, is_timed) = (&mut self.body, !self.piece.is_empty());
+        stall.poll_lost(cx, &self.stream, &self.bounds, is_timed, || body.unread() + 2 * piece_len)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Option<ErrorCode>> {
@@ -281,64 +217,8 @@ impl Pump {
     /// `len` bytes found room: enough of them end a stall, and so does the end of the piece.
     fn note(&mut self, len: usize) {
         if let Some(stall) = &mut self.stall {
-            stall.moved += len;
-            if self.piece.is_empty() || stall.moved >= STALL_BYTES_MIN {
-                stall.end();
-            }
+            stall.note(len, self.piece.is_empty());
         }
-    }
-}
-
-impl Stall {
-    fn new(grace: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(grace));
-        Stall { timer, since: None, moved: 0, turn: (0, Instant::now()), wait: None, pause: None }
-    }
-
-    /// Since when bytes wait: since now, if none did.
-    fn begin(&mut self, grace: Duration, stream: &StreamHandle) -> Instant {
-        if let Some(since) = self.since {
-            return since;
-        }
-        let now = Instant::now();
-        (self.since, self.moved, self.turn) = (Some(now), 0, (stream.connection().outbox().turn(), now));
-        // It may be set for the end of an earlier stall, minutes from now.
-        if self.timer.deadline() > now + grace {
-            self.timer.as_mut().reset(now + grace);
-        }
-        now
-    }
-
-    /// Nothing waits any more.
-    fn end(&mut self) {
-        (self.since, self.wait, self.pause) = (None, None, None);
-    }
-
-    /// Charges a response of `bytes` that has waited for more than a moment, or notes it.
-    fn charge(&mut self, budget: &Rc<Budget>, bytes: usize, stream: &StreamHandle, now: Instant) {
-        if !self.is_of_stream(stream, now) {
-            self.pause = self.pause.take().or_else(|| budget.pause(bytes));
-            if self.pause.is_some() {
-                return;
-            }
-        }
-        self.pause = None;
-        self.wait = Some(budget.wait(bytes));
-    }
-
-    /// Whether the stream waits for its own window. If it waits for the connection, it has only its turn to wait for,
-    /// unless nothing of the connection moves.
-    fn is_of_stream(&mut self, stream: &StreamHandle, now: Instant) -> bool {
-        let mut connection = stream.connection();
-        let is_blocked = connection.outlet().is_blocked();
-        let outbox = connection.outbox();
-        if outbox.room() > 0 && !is_blocked {
-            return true;
-        }
-        if self.turn.0 != outbox.turn() {
-            self.turn = (outbox.turn(), now);
-        }
-        now.duration_since(self.turn.1) >= CONNECTION_STALL_GRACE
     }
 }
 

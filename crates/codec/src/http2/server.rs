@@ -15,8 +15,9 @@ use super::flood::Rate;
 use super::frame::ErrorCode;
 use super::handle::{EndOnDrop, StreamHandle};
 use super::head::is_tunnel;
-use super::pump::{Bounds, Pump, send_now};
+use super::pump::{Pump, send_now};
 use super::recv::{RecvBody, Unread};
+use super::stall::Bounds;
 use super::stream::ConnectionLoss;
 use super::transport::{Ending, Transport};
 use super::tunnel::StreamIo;
@@ -278,6 +279,12 @@ struct StreamLimits<'a> {
     budget: &'a Rc<Budget>,
 }
 
+impl StreamLimits<'_> {
+    fn bounds(&self) -> Bounds {
+        Bounds { stall_timeout: self.stall_timeout, budget: Some(Rc::clone(self.budget)) }
+    }
+}
+
 /// One stream from its request to the last byte of its answer. So long its head is charged: who sends it on keeps it
 /// in a buffer.
 async fn handle<S, F>(
@@ -309,7 +316,7 @@ async fn handle<S, F>(
     match reply {
         None => {}
         Some(Reply::Response(response)) => send(response, is_head, stream, limits).await,
-        Some(Reply::Tunnel { headers, run }) if is_tunnel => run_tunnel(headers, run, stream).await,
+        Some(Reply::Tunnel { headers, run }) if is_tunnel => run_tunnel(headers, run, stream, limits).await,
         Some(Reply::Tunnel { .. }) => stream.connection().reset(stream.key(), ErrorCode::INTERNAL_ERROR),
         Some(Reply::Reset(code)) => stream.connection().reset(stream.key(), code.into()),
     }
@@ -322,13 +329,12 @@ async fn send(response: Response<Body>, is_head: bool, stream: StreamHandle, lim
     stream.connection().respond(stream.key(), parts.status, &parts.headers, is_bodiless);
     drop(parts);
     if !is_bodiless && !send_now(&stream, &mut body) {
-        let bounds = Bounds { stall_timeout: limits.stall_timeout, budget: Some(Rc::clone(limits.budget)) };
-        Pump::new(stream, body, bounds).await;
+        Pump::new(stream, body, limits.bounds()).await;
     }
 }
 
-async fn run_tunnel(mut headers: HeaderMap, run: TunnelRun, stream: StreamHandle) {
+async fn run_tunnel(mut headers: HeaderMap, run: TunnelRun, stream: StreamHandle, limits: StreamLimits<'_>) {
     crate::headers::strip_hop_by_hop(&mut headers);
     stream.connection().respond(stream.key(), StatusCode::OK, &headers, false);
-    run(Tunnel::stream(StreamIo::new(stream))).await;
+    run(Tunnel::stream(StreamIo::bounded(stream, limits.bounds()))).await;
 }

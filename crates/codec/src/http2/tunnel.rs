@@ -9,7 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::TURN_BYTES;
+use super::frame::ErrorCode;
 use super::handle::StreamHandle;
+use super::stall::{Bounds, Stall};
 use super::stream::{RecvState, StreamError};
 use crate::chunks::{ChunkIo, Chunks};
 
@@ -19,11 +21,25 @@ pub(crate) struct StreamIo {
     /// Received and not yet read; its window is given back as it is read.
     unread: Bytes,
     sent_end: bool,
+    /// What is charged for it while the peer does not read; `None`: nothing.
+    stalling: Option<Box<Stalling>>,
+}
+
+struct Stalling {
+    bounds: Bounds,
+    /// From the first time on that bytes wait.
+    stall: Option<Stall>,
 }
 
 impl StreamIo {
     pub(super) fn new(stream: StreamHandle) -> Self {
-        StreamIo { stream, unread: Bytes::new(), sent_end: false }
+        StreamIo { stream, unread: Bytes::new(), sent_end: false, stalling: None }
+    }
+
+    /// One that is charged for while the peer does not read, and reset when others need the room. It may be silent, or
+    /// not read, for as long as whoever uses it likes.
+    pub(super) fn bounded(stream: StreamHandle, bounds: Bounds) -> Self {
+        StreamIo { stalling: Some(Box::new(Stalling { bounds, stall: None })), ..StreamIo::new(stream) }
     }
 
     /// How the stream broke off.
@@ -56,9 +72,29 @@ impl StreamIo {
         if self.sent_end {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let wanted = wanted.min(TURN_BYTES);
-        let room = ready!(self.stream.connection().poll_room(self.stream.key(), cx, wanted));
-        Poll::Ready(room.map_err(|()| self.error()))
+        let room = self.stream.connection().poll_room(self.stream.key(), cx, wanted.min(TURN_BYTES));
+        match room {
+            Poll::Ready(Ok(room)) => {
+                if let Some(stall) = self.stalling.as_mut().and_then(|stalling| stalling.stall.as_mut()) {
+                    stall.note(room, room == wanted);
+                }
+                Poll::Ready(Ok(room))
+            }
+            Poll::Ready(Err(())) => Poll::Ready(Err(self.error())),
+            Poll::Pending => {
+                ready!(self.poll_shed(cx, wanted));
+                self.stream.connection().reset(self.stream.key(), ErrorCode::ENHANCE_YOUR_CALM);
+                Poll::Ready(Err(self.error()))
+            }
+        }
+    }
+
+    /// Ready when others need the room that so many bytes take which wait.
+    fn poll_shed(&mut self, cx: &mut Context<'_>, held: usize) -> Poll<()> {
+        let Some(stalling) = &mut self.stalling else { return Poll::Pending };
+        let Stalling { bounds, stall } = &mut **stalling;
+        let stall = stall.get_or_insert_with(|| Stall::new(bounds));
+        stall.poll_lost(cx, &self.stream, bounds, false, || held).map(|_| ())
     }
 }
 

@@ -160,6 +160,36 @@ fn of_many_unread_responses_the_latest_stay_and_for_as_long_as_they_may() {
     });
 }
 
+/// A tunnel is charged as a response is, and may go unread for longer if there is room.
+#[test]
+fn of_many_unread_tunnels_the_latest_stay() {
+    run(async {
+        let (mut near, far) = duplex(1 << 20);
+        let _ended = serving(far, std::future::pending(), |_| async {
+            let run: crate::TunnelRun = Box::new(|mut tunnel| {
+                Box::pin(async move {
+                    let _ = tunnel.write_all(&[b'x'; 40_000]).await;
+                    std::future::pending::<()>().await;
+                })
+            });
+            Reply::Tunnel { headers: HeaderMap::new(), run }
+        });
+        let head = [&[0x02, 7][..], b"CONNECT", &[0x41, 3], b"a:1"].concat();
+        let connect = |n: u32| frame(1, 0x4, 2 * n + 1, &head);
+        let requests: Vec<u8> = (0..40).flat_map(connect).collect();
+        let wide = frame(8, 0, 0, &[0x3f, 0, 0, 0]);
+        let hello = [&HTTP2_PREFACE[..], &frame(4, 0, 0, &SMALL_WINDOW), &wide, &requests].concat();
+        near.write_all(&hello).await.unwrap();
+        let (heads, resets) = outcome(&mut near, Duration::from_secs(10)).await;
+        assert_eq!(heads.len(), 40);
+        let shed = 40 - HELD_BYTES_MAX / (STALLED_BYTES + 40_000 - 16 * 1024);
+        let expected: Vec<_> = (0..shed as u8).map(|n| (2 * n + 1, CALM_DOWN)).collect();
+        assert_eq!(resets, expected);
+        let (_, resets) = outcome(&mut near, Duration::from_secs(600)).await;
+        assert_eq!(resets, []);
+    });
+}
+
 /// Each stall has its own moment, however long the one before it might have gone on.
 #[test]
 fn a_later_stall_is_charged_as_soon_as_the_first() {
