@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod global_service;
 pub mod http_route;
 pub mod istio_gateway;
+pub mod listener_set;
 pub mod mesh_settings;
 pub mod namespace;
 pub mod peer_authentication;
@@ -83,6 +84,7 @@ kinds! {
     UdpRoute(udp_route::UdpRouteSpec),
     TlsRoute(tls_route::TlsRouteSpec),
     ReferenceGrant(reference_grant::ReferenceGrantSpec),
+    ListenerSet(listener_set::ListenerSetSpec),
     WorkloadGroup(workload_group::WorkloadGroupSpec),
     AuthorizationPolicy(authorization_policy::AuthorizationPolicySpec),
     PeerAuthentication(peer_authentication::PeerAuthenticationSpec),
@@ -128,7 +130,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
     (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
-    (GATEWAY_GROUP, "ListenerSet", "put the listeners into the Gateway"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];
 

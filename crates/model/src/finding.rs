@@ -81,6 +81,7 @@ codes! {
     StrictRefused: "LENO0119" Error "The change would make a port STRICT that callers in plaintext used within the last 24 hours; they would be refused from then on. `leno mtls plan` names them all. Put a proxy beside each, or let capture take what those that have one send; or make the change all the same with --force.";
     StrictBreaks: "LENO0120" Warning "A port is STRICT, and refuses callers in plaintext that it let in before. Put a proxy beside each, or let capture take what those that have one send; until then say PERMISSIVE for the port.";
     RefNotPermitted: "LENO0130" Error "A reference leads into another namespace, and no ReferenceGrant there allows it. Requests to it get a 500, connections are refused. Write a ReferenceGrant into that namespace, `from` the kind and namespace of the object that refers, `to` the kind that it refers to.";
+    ListenerConflict: "LENO0131" Warning "A listener of a ListenerSet has the port, and the hostname or another protocol, of one that comes before it: the Gateway's own listeners come first, then the older ListenerSet, then the first by namespace and name. The listener is left out, the others of the set are used.";
     RouteConflict: "LENO0140" Warning "Several objects say where the calls of one host go: a route of the Gateway API counts before a VirtualService, and of VirtualServices the older one, then the first by namespace and name. Or a route that is delegated to can never be reached, because its match is no part of the one that delegates. They are not merged.";
 }
 

@@ -91,7 +91,20 @@ impl ListenerProtocol {
     }
 }
 
+/// Stands between the parts of the name of a listener that comes from a `ListenerSet`; no name of a user has it.
+const OF_SET: char = '~';
+
+/// The name, among all listeners of its gateway, of one that comes from a `ListenerSet`.
+pub fn listener_of_set(namespace: &str, set: &str, listener: &str) -> String {
+    format!("{namespace}{OF_SET}{set}{OF_SET}{listener}")
+}
+
 impl GatewayListener {
+    /// Whether the gateway itself lists it. A route that names the gateway and no listener is for those alone.
+    pub fn is_gateways_own(&self) -> bool {
+        !self.name.contains(OF_SET)
+    }
+
     /// Where it listens. On all addresses unless one is given; the unspecified one, of either family, stands for those
     /// of both.
     pub fn place(&self) -> SocketAddr {

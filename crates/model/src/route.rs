@@ -19,7 +19,8 @@ pub enum Parent {
         /// Service port, or 0 for all.
         port: u16,
     },
-    /// Traffic entering through a `Gateway`. `listener` empty: every HTTP listener of it.
+    /// Traffic entering through a `Gateway`. `listener` empty: every HTTP listener that it
+    /// lists itself.
     Gateway {
         /// Namespace of the gateway.
         namespace: Arc<str>,

@@ -23,6 +23,7 @@ mod http_route;
 pub(crate) mod inbound;
 mod istio;
 mod l4_route;
+mod listener_set;
 mod local_cluster;
 mod mesh_settings;
 mod missing;
@@ -271,6 +272,7 @@ units! {
     SubsetEndpoints, subset_endpoints: istio::subset::SubsetEndpointsUnit;
     TrafficPolicy, traffic_policy: traffic_policy::TrafficPolicyUnit;
     BackendTlsPolicy, backend_tls_policy: backend_tls_policy::BackendTlsPolicyUnit;
+    ListenerSet, listener_set: listener_set::ListenerSetUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
     TcpRoute, tcp_route: tcp_route::TcpRouteUnit;
     UdpRoute, udp_route: udp_route::UdpRouteUnit;

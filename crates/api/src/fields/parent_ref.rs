@@ -60,7 +60,7 @@ fn one(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
     let group = parent.group.as_deref().unwrap_or(GATEWAY_GROUP);
     let kind = parent.kind.as_deref().unwrap_or("Gateway");
     match (group, kind) {
-        (GATEWAY_GROUP, "Gateway") => {}
+        (GATEWAY_GROUP, "Gateway" | "ListenerSet") => {}
         ("", "Service") | (LENO_GROUP, "GlobalService") => {
             if parent.section_name.is_some() {
                 let fix = "remove it, and write `port` to choose one port";
@@ -74,7 +74,7 @@ fn one(parent: &ParentRef, at: &str, report: &mut ValidationReport<'_>) {
             report.bad(&format!("{at}.group"), "is not that of GlobalService", "write `group: leno.dev`");
         }
         _ => {
-            let fix = "name a Gateway, a Service or a GlobalService";
+            let fix = "name a Gateway, a ListenerSet, a Service or a GlobalService";
             report.unsupported(&format!("{at}.kind"), &format!("parent kind {kind} of group `{group}`"), fix);
         }
     }

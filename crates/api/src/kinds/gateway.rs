@@ -39,9 +39,9 @@ pub struct GatewaySpec {
     /// Ignored, with a warning.
     #[serde(default)]
     pub infrastructure: Option<Ignored>,
-    /// Not supported yet.
+    /// Which ListenerSets may add to the listeners; absent: none.
     #[serde(default)]
-    pub allowed_listeners: Option<Unsupported>,
+    pub allowed_listeners: Option<AllowedListeners>,
     /// Not supported yet.
     #[serde(default)]
     pub default_scope: Option<Unsupported>,
@@ -78,12 +78,7 @@ impl KindSpec for GatewaySpec {
     ];
 
     fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
-        const LISTENERS_MAX: usize = 64;
         report.subdomain("spec.gatewayClassName", &self.gateway_class_name);
-        if self.listeners.is_empty() {
-            report.refuse(Code::MissingField, "spec.listeners", "is empty", "add a listener");
-        }
-        report.at_most("spec.listeners", self.listeners.len(), LISTENERS_MAX);
         if let Some(address) = meta.annotations.get(BIND_ADDRESS)
             && address.parse::<IpAddr>().is_err()
         {
@@ -102,28 +97,84 @@ impl KindSpec for GatewaySpec {
         if let Some(tls) = &self.tls {
             tls.check(report);
         }
-        let mut names = HashSet::new();
+        if let Some(namespaces) =
+            self.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref())
+        {
+            let selects = namespaces.from == Some(FromListenerNamespaces::Selector);
+            selector(selects, namespaces.selector.as_ref(), "spec.allowedListeners.namespaces", report);
+        }
+        if !east_west {
+            return check_listeners(&self.listeners, report);
+        }
+        places(&self.listeners, report);
         for (index, listener) in self.listeners.iter().enumerate() {
             let at = format!("spec.listeners[{index}]");
-            if !names.insert(listener.name.as_str()) {
-                report.bad(
-                    &format!("{at}.name"),
-                    &format!("`{}` occurs twice", listener.name),
-                    "use another name",
-                );
-            }
-            let mut before = self.listeners.iter().take(index);
-            if let Some(why) = before.find_map(|other| listener.conflict(other)) {
-                report.bad(&at, why, "use another port or hostname");
-            }
-            if east_west {
-                no_effect_between_networks(listener, &at, report);
-            } else {
-                outward(listener, &at, report);
-            }
+            no_effect_between_networks(listener, &at, report);
             one_listener(listener, &at, report);
         }
     }
+}
+
+/// Checks listeners for callers from outside.
+pub(super) fn check_listeners(listeners: &[Listener], report: &mut ValidationReport<'_>) {
+    places(listeners, report);
+    for (index, listener) in listeners.iter().enumerate() {
+        let at = format!("spec.listeners[{index}]");
+        outward(listener, &at, report);
+        one_listener(listener, &at, report);
+    }
+}
+
+/// Each has a name of its own, and stands beside the others.
+fn places(listeners: &[Listener], report: &mut ValidationReport<'_>) {
+    const LISTENERS_MAX: usize = 64;
+    if listeners.is_empty() {
+        report.refuse(Code::MissingField, "spec.listeners", "is empty", "add a listener");
+    }
+    report.at_most("spec.listeners", listeners.len(), LISTENERS_MAX);
+    let mut names = HashSet::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        let at = format!("spec.listeners[{index}]");
+        if !names.insert(listener.name.as_str()) {
+            let cause = format!("`{}` occurs twice", listener.name);
+            report.bad(&format!("{at}.name"), &cause, "use another name");
+        }
+        let mut before = listeners.iter().take(index);
+        if let Some(why) = before.find_map(|other| listener.conflict(other)) {
+            report.bad(&at, why, "use another port or hostname");
+        }
+    }
+}
+
+/// `allowedListeners`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AllowedListeners {
+    /// Absent: none.
+    pub namespaces: Option<ListenerNamespaces>,
+}
+
+/// `allowedListeners.namespaces`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerNamespaces {
+    /// Absent: `None`.
+    pub from: Option<FromListenerNamespaces>,
+    /// With `Selector`: labels of namespaces.
+    pub selector: Option<LabelSelector>,
+}
+
+/// Where ListenerSets may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum FromListenerNamespaces {
+    /// Any namespace.
+    All,
+    /// Namespaces with the labels.
+    Selector,
+    /// The gateway's own.
+    Same,
+    /// Nowhere.
+    None,
 }
 
 /// One listener.
@@ -289,9 +340,12 @@ fn one_listener(listener: &Listener, at: &str, report: &mut ValidationReport<'_>
     }
     if let Some(namespaces) = &allowed.namespaces {
         let selects = namespaces.from == Some(FromNamespaces::Selector);
-        if selects != namespaces.selector.is_some() {
-            let path = format!("{at}.allowedRoutes.namespaces");
-            report.bad(&path, "needs `selector` with `from: Selector`, and only then", "set both or neither");
-        }
+        selector(selects, namespaces.selector.as_ref(), &format!("{at}.allowedRoutes.namespaces"), report);
+    }
+}
+
+fn selector(selects: bool, selector: Option<&LabelSelector>, at: &str, report: &mut ValidationReport<'_>) {
+    if selects != selector.is_some() {
+        report.bad(at, "needs `selector` with `from: Selector`, and only then", "set both or neither");
     }
 }

@@ -2,13 +2,15 @@
 
 use super::gateway_tls::{self, GatewayTls};
 use super::host::host_match;
+use super::listener_set::{SetListener, listeners_of_sets};
 use super::{Unit, WorldReader};
 use crate::world::inputs::Pair;
-use api::kinds::gateway::{BIND_ADDRESS, CLASS, EAST_WEST_CLASS};
+use api::kinds::gateway::{BIND_ADDRESS, CLASS, EAST_WEST_CLASS, GatewaySpec, Listener};
 use api::{Object, Spec};
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
-use model::listener_tls::KeyPair;
+use model::listener_tls::{KeyPair, ListenerTls};
 use model::{Code, Finding, ObjectRef, Subscription};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A gateway and what serves it.
@@ -41,17 +43,17 @@ impl Unit for GatewayUnit {
         };
         let Spec::Gateway(spec) = &object.spec else { return None };
         let address = object.meta.annotations.get(BIND_ADDRESS).and_then(|text| text.parse().ok());
-        let GatewayTls { listeners: tls, key_pairs, .. } = gateway_tls::resolve(object, spec, read);
-        let listeners = spec.listeners.iter().zip(tls).map(|(listener, tls)| GatewayListener {
-            name: listener.name.as_str().into(),
-            port: listener.port,
-            protocol: protocol(&listener.protocol),
-            host: listener.hostname.as_deref().and_then(host_match),
-            address,
-            tls,
-        });
-        let gateway =
-            Gateway { namespace: namespace.clone(), name: name.clone(), listeners: listeners.collect() };
+        let GatewayTls { listeners: tls, mut key_pairs, .. } = gateway_tls::resolve(object, spec, read);
+        let own = spec.listeners.iter().zip(tls);
+        let own = own
+            .map(|(listener, tls)| gateway_listener(listener.name.as_str().into(), listener, address, tls));
+        let mut listeners: Vec<GatewayListener> = own.collect();
+        for SetListener { set, listener, name } in listeners_of_sets(object, spec, read).0 {
+            let GatewayTls { listeners: tls, key_pairs: more, .. } = set_tls(set, listener, spec, read);
+            key_pairs.extend(more.into_iter().filter(|pair| !key_pairs.contains(pair)).collect::<Vec<_>>());
+            listeners.push(gateway_listener(name, listener, address, tls.into_iter().next().flatten()));
+        }
+        let gateway = Gateway { namespace: namespace.clone(), name: name.clone(), listeners };
         Some(CompiledGateway { class: spec.gateway_class_name.as_str().into(), gateway, key_pairs })
     }
 
@@ -73,7 +75,9 @@ impl Unit for GatewayUnit {
         let Spec::Gateway(spec) = &object.spec else { return Vec::new() };
         let class = spec.gateway_class_name.as_str();
         if class == CLASS {
-            return gateway_tls::resolve(object, spec, read).findings;
+            let sets = listeners_of_sets(object, spec, read).0.into_iter();
+            let of_sets = sets.flat_map(|taken| set_tls(taken.set, taken.listener, spec, read).findings);
+            return gateway_tls::resolve(object, spec, read).findings.into_iter().chain(of_sets).collect();
         }
         if class == EAST_WEST_CLASS {
             return Vec::new();
@@ -90,6 +94,29 @@ impl Unit for GatewayUnit {
         };
         vec![Finding::new(code, &object.at(spec.line), cause, fix)]
     }
+}
+
+fn gateway_listener(
+    name: Arc<str>,
+    listener: &Listener,
+    address: Option<IpAddr>,
+    tls: Option<Arc<ListenerTls>>,
+) -> GatewayListener {
+    GatewayListener {
+        name,
+        port: listener.port,
+        protocol: protocol(&listener.protocol),
+        host: listener.hostname.as_deref().and_then(host_match),
+        address,
+        tls,
+    }
+}
+
+/// TLS of a listener of a set: its certificates are the set's to name, what callers must show is the gateway's to say.
+fn set_tls(set: &Object, listener: &Listener, spec: &GatewaySpec, read: &WorldReader<'_>) -> GatewayTls {
+    let alone =
+        GatewaySpec { listeners: vec![listener.clone()], tls: spec.tls.clone(), ..GatewaySpec::default() };
+    gateway_tls::resolve(set, &alone, read)
 }
 
 /// What the document says; a checked one says nothing else.

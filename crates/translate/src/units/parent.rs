@@ -1,12 +1,13 @@
 //! The parents of a route, whichever kind it is of: which of those that it names take it.
 
-use super::WorldReader;
 use super::global_service::hosts_won;
 use super::host::{find_host, service_host};
 use super::missing::RouteFindings;
-use super::workload_group::selects;
+use super::workload_group::selects_namespace;
+use super::{WorldReader, listener_set};
 use api::fields::parent_ref::ParentRef;
 use api::kinds::gateway::{CLASS, FromNamespaces, GatewaySpec, Listener};
+use api::kinds::listener_set::ListenerSetSpec;
 use api::kinds::{GATEWAY_GROUP, LENO_GROUP};
 use api::{Object, Spec};
 use model::route::Parent;
@@ -120,6 +121,8 @@ fn find_parents(
     match (reference.group.as_deref().unwrap_or(GATEWAY_GROUP), &parent.spec) {
         (GATEWAY_GROUP, Spec::Gateway(gateway)) => gateway_parents(reference, route, (parent, gateway), read)
             .map_err(|(cause, fix)| finding(Code::ParentNotFound, cause, fix)),
+        (GATEWAY_GROUP, Spec::ListenerSet(set)) => set_parents(reference, route, (parent, set), read)
+            .map_err(|(cause, fix)| finding(Code::ParentNotFound, cause, fix)),
         ("", Spec::Service(_)) | (LENO_GROUP, Spec::GlobalService(_)) if route.kind == RouteType::Udp => {
             let cause =
                 format!("parent {target} takes no UDPRoute: between workloads the mesh carries TCP alone");
@@ -161,7 +164,17 @@ fn service_parents(
     Ok(hosts.into_iter().map(parent).collect())
 }
 
-/// The listeners that take the route; one parent for all of them if they are all there are.
+/// Listeners that a route may name together.
+struct NamedListeners<'a> {
+    /// What lists them: a `Gateway` or a `ListenerSet`.
+    owner: &'a Object,
+    /// The gateway that has them.
+    gateway: &'a Object,
+    /// Each with its name among all of the gateway.
+    listeners: Vec<(Arc<str>, &'a Listener)>,
+}
+
+/// Those that the gateway lists itself; one parent for all of them if all take the route.
 fn gateway_parents(
     reference: &ParentRef,
     route: &RouteParents<'_>,
@@ -175,46 +188,79 @@ fn gateway_parents(
         );
         return Err((cause, "use a Gateway with gatewayClassName leno"));
     }
-    let named = |listener: &&Listener| {
+    let listeners =
+        gateway.listeners.iter().map(|listener| (listener.name.as_str().into(), listener)).collect();
+    let named = NamedListeners { owner: object, gateway: object, listeners };
+    let parents = listener_parents(reference, route, &named, read)?;
+    if parents.len() == gateway.listeners.len() && route.kind == RouteType::Http {
+        let (namespace, name) = (object.meta.namespace.clone(), object.meta.name.clone());
+        let parent = Parent::Gateway { namespace, name, listener: "".into() };
+        return Ok(vec![RouteParent { parent, consumer: None }]);
+    }
+    Ok(parents)
+}
+
+/// Those of a set that its gateway has taken up.
+fn set_parents(
+    reference: &ParentRef,
+    route: &RouteParents<'_>,
+    (object, set): (&Object, &ListenerSetSpec),
+    read: &WorldReader<'_>,
+) -> Result<Vec<RouteParent>, CauseAndFix> {
+    let gateway = read.object(&listener_set::target(object, set));
+    let gateway = gateway.and_then(|gateway| match &gateway.spec {
+        Spec::Gateway(spec) => Some((&**gateway, &**spec)),
+        _ => None,
+    });
+    let taken =
+        gateway.map(|(gateway, spec)| (gateway, listener_set::listeners_of_sets(gateway, spec, read).0));
+    let Some((gateway, taken)) = taken else {
+        return Err((format!("the Gateway of {} does not exist", object.object), "correct its parentRef"));
+    };
+    let of_set = taken.into_iter().filter(|taken| taken.set.object == object.object);
+    let listeners = of_set.map(|taken| (taken.name, taken.listener)).collect();
+    listener_parents(reference, route, &NamedListeners { owner: object, gateway, listeners }, read)
+}
+
+/// The listeners that take the route.
+fn listener_parents(
+    reference: &ParentRef,
+    route: &RouteParents<'_>,
+    all: &NamedListeners<'_>,
+    read: &WorldReader<'_>,
+) -> Result<Vec<RouteParent>, CauseAndFix> {
+    let owner = &all.owner.object;
+    let mut left = all.listeners.clone();
+    left.retain(|(_, listener)| {
         reference.section_name.as_deref().is_none_or(|name| name == listener.name)
             && reference.port.is_none_or(|port| port == listener.port)
-    };
-    let named: Vec<&Listener> = gateway.listeners.iter().filter(named).collect();
-    if named.is_empty() {
-        let cause = format!("{} has no such listener", object.object);
-        return Err((cause, "correct sectionName or port"));
+    });
+    if left.is_empty() {
+        return Err((format!("{owner} has no such listener"), "correct sectionName or port"));
     }
-    let fitting: Vec<&Listener> =
-        named.into_iter().filter(|listener| takes_kind(listener, route.kind)).collect();
-    if fitting.is_empty() {
-        let cause = format!("no listener of {} takes a {}", object.object, route.kind.name());
+    left.retain(|(_, listener)| takes_kind(listener, route.kind));
+    if left.is_empty() {
+        let cause = format!("no listener of {owner} takes a {}", route.kind.name());
         return Err((cause, "name a listener of a protocol and allowedRoutes.kinds that fit"));
     }
-    let allowed: Vec<&Listener> =
-        fitting.into_iter().filter(|listener| admits(listener, object, route.object, read)).collect();
-    if allowed.is_empty() {
-        let cause =
-            format!("{} does not allow routes from namespace {}", object.object, route.object.meta.namespace);
+    left.retain(|(_, listener)| admits(listener, all.owner, route.object, read));
+    if left.is_empty() {
+        let cause = format!("{owner} does not allow routes from namespace {}", route.object.meta.namespace);
         return Err((cause, "set allowedRoutes.namespaces.from on its listener"));
     }
-    let meets = |listener: &&&Listener| {
+    let meets = |(_, listener): &(Arc<str>, &Listener)| {
         let host = listener.hostname.as_deref();
         route.hostnames.is_empty()
             || host.is_none_or(|host| route.hostnames.iter().any(|name| overlap(host, name)))
     };
-    if allowed.iter().filter(meets).count() == 0 {
-        let cause = format!("no hostname of the route fits a listener of {}", object.object);
-        return Err((cause, "correct hostnames"));
+    if !left.iter().any(meets) {
+        return Err((format!("no hostname of the route fits a listener of {owner}"), "correct hostnames"));
     }
-    let parent = |listener: &str| {
-        let (namespace, name) = (object.meta.namespace.clone(), object.meta.name.clone());
-        let parent = Parent::Gateway { namespace, name, listener: listener.into() };
-        RouteParent { parent, consumer: None }
+    let parent = |(listener, _)| {
+        let (namespace, name) = (all.gateway.meta.namespace.clone(), all.gateway.meta.name.clone());
+        RouteParent { parent: Parent::Gateway { namespace, name, listener }, consumer: None }
     };
-    if allowed.len() == gateway.listeners.len() && route.kind == RouteType::Http {
-        return Ok(vec![parent("")]);
-    }
-    Ok(allowed.iter().map(|listener| parent(&listener.name)).collect())
+    Ok(left.into_iter().map(parent).collect())
 }
 
 /// Whether two host names, each perhaps with a wildcard, have a name in common.
@@ -237,20 +283,15 @@ fn takes_kind(listener: &Listener, kind: RouteType) -> bool {
         && (kinds.is_empty() || kinds.iter().any(|allowed| allowed.kind == kind.name()))
 }
 
-fn admits(listener: &Listener, gateway: &Object, route: &Object, read: &WorldReader<'_>) -> bool {
+/// `owner` lists it: the gateway, or a ListenerSet.
+fn admits(listener: &Listener, owner: &Object, route: &Object, read: &WorldReader<'_>) -> bool {
     let Some(allowed) = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref())
     else {
-        return gateway.meta.namespace == route.meta.namespace;
+        return owner.meta.namespace == route.meta.namespace;
     };
     match allowed.from.unwrap_or(FromNamespaces::Same) {
         FromNamespaces::All => true,
-        FromNamespaces::Same => gateway.meta.namespace == route.meta.namespace,
-        FromNamespaces::Selector => {
-            let object = read.object(&ObjectRef::new("Namespace", "", &route.meta.namespace));
-            let selector = allowed.selector.as_ref();
-            object
-                .zip(selector)
-                .is_some_and(|(object, selector)| selects(&selector.match_labels, &object.meta.labels))
-        }
+        FromNamespaces::Same => owner.meta.namespace == route.meta.namespace,
+        FromNamespaces::Selector => selects_namespace(allowed.selector.as_ref(), &route.meta.namespace, read),
     }
 }

@@ -100,6 +100,16 @@ impl<'w> WorldReader<'w> {
             .collect()
     }
 
+    /// The namespaces with objects of a kind.
+    pub(crate) fn namespaces(&self, kind: &str) -> Vec<Arc<str>> {
+        self.note(|| Fact::Names(kind.into(), None));
+        let objects = self.inputs.objects_from(ObjectRef::new(kind, "", ""));
+        let of_kind = objects.map(|object| &object.object).take_while(|object| *object.kind == *kind);
+        let mut namespaces: Vec<Arc<str>> = of_kind.map(|object| object.namespace.clone()).collect();
+        namespaces.dedup();
+        namespaces
+    }
+
     /// Where an object is written that was refused.
     pub(crate) fn refused(&self, object: &ObjectRef) -> Option<&'w Origin> {
         self.note(|| Fact::Refused(object.clone()));

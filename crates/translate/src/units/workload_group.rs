@@ -3,6 +3,7 @@
 use super::{Topic, Unit, UnitKey, WorldReader};
 use crate::probe::readiness_probe;
 use crate::world::inputs::Pair;
+use api::fields::selector::LabelSelector;
 use api::{Object, Spec};
 use model::probe::ReadinessProbe;
 use model::{Locality, ObjectRef, SpiffeId, Subscription};
@@ -108,6 +109,17 @@ pub(crate) fn groups_selected(
 /// Whether all of `selector` is in `labels`.
 pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// Whether a namespace has the labels that are asked for.
+pub(super) fn selects_namespace(
+    selector: Option<&LabelSelector>,
+    namespace: &str,
+    read: &WorldReader<'_>,
+) -> bool {
+    let object = read.object(&ObjectRef::new("Namespace", "", namespace));
+    let found = object.zip(selector);
+    found.is_some_and(|(object, selector)| selects(&selector.match_labels, &object.meta.labels))
 }
 
 /// The identity that a group's workloads have.

@@ -158,7 +158,7 @@ impl GatewayEntry {
         let is_here = |parent: &Parent| {
             matches!(parent, Parent::Gateway { namespace, name, listener: section }
                 if *namespace == gateway.namespace && *name == gateway.name
-                    && (section.is_empty() || *section == listener.name))
+                    && (section.is_empty() && listener.is_gateways_own() || *section == listener.name))
         };
         let hangs_here = |rule: &&Arc<RouteRule>| is_here(&rule.parent);
         let is_on = |(key, _): &(&ResourceKey, &Arc<Policy>)| {

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 24;
+const DOCUMENTS: u8 = 25;
 const SORTS: u8 = DOCUMENTS + 5;
 const WORKLOADS: u8 = DOCUMENTS;
 const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
@@ -67,6 +67,7 @@ fn route(slot: u8, variant: u8) -> String {
             "{group: '', kind: Service, name: s1, port: 80}",
             "{group: leno.dev, kind: GlobalService, name: gs0}",
             "{name: gw1, sectionName: one}, {name: gw0}",
+            "{kind: ListenerSet, name: l0}",
         ],
         variant + slot,
     );
@@ -90,6 +91,7 @@ fn gateway(slot: u8, variant: u8) -> String {
     let allowed = pick(&["Same", "All", "Selector, selector: {matchLabels: {team: red}}"], variant / 2);
     let name = pick(&["gw0", "gw1", "g0"], slot);
     let protocol = pick(&["HTTP", "TCP", "UDP"], variant);
+    let sets = pick(&["Same", "All", "None"], variant);
     let tls = pick(
         &[
             "protocol: HTTPS, tls: {certificateRefs: [{name: s0}]}",
@@ -99,7 +101,7 @@ fn gateway(slot: u8, variant: u8) -> String {
         variant,
     );
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: a}}\nspec: {{gatewayClassName: {class}, listeners: [{{name: one, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {allowed}}}}}}}, {{name: two, port: 81, protocol: {protocol}}}, {{name: three, port: 443, {tls}}}]}}\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: a}}\nspec: {{gatewayClassName: {class}, allowedListeners: {{namespaces: {{from: {sets}}}}}, listeners: [{{name: one, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {allowed}}}}}}}, {{name: two, port: 81, protocol: {protocol}}}, {{name: three, port: 443, {tls}}}]}}\n"
     )
 }
 
@@ -227,6 +229,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         20 => gateway_api::reference_grant(slot, content),
         21 => gateway_api::udp_route(slot, content),
         22 => gateway_api::tls_route(slot, content),
+        23 => gateway_api::listener_set(slot, content),
         _ => beside(slot, content),
     }
 }

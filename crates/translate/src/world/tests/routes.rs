@@ -130,6 +130,63 @@ spec: {ports: [{port: 80}]}
 }
 
 #[test]
+fn listeners_of_sets_come_behind_the_gateways_own_and_routes_hang_on_them_by_the_set() {
+    const EDGE: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: leno
+  allowedListeners: {namespaces: {from: FROM}}
+  listeners: [{name: web, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: late, namespace: shop, creationTimestamp: '2021-01-01T00:00:00Z'}
+spec: {parentRef: {name: edge, namespace: default}, listeners: [{name: web, port: 81, protocol: HTTP}, {name: db, port: 80, protocol: TCP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: old, namespace: shop, creationTimestamp: '2020-01-01T00:00:00Z'}
+spec:
+  parentRef: {name: edge, namespace: default}
+  listeners:
+  - {name: web, port: 81, protocol: HTTP}
+  - {name: more, port: 80, protocol: HTTP, hostname: a.example}
+";
+    let names = |world: &World| match resource(&ResourceKey::Gateway("default".into(), "edge".into()), world)
+    {
+        Some(Resource::Gateway(gateway)) => {
+            gateway.listeners.iter().map(|listener| listener.name.to_string()).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    let mut world = world(&EDGE.replace("FROM", "All"));
+    assert_eq!(names(&world), ["web", "shop~old~web", "shop~old~more"]);
+    let conflicts = told(&mut world, Code::ListenerConflict);
+    let left_out = |text: &str| conflicts.iter().any(|cause| cause.contains(text));
+    assert!(
+        conflicts.len() == 2 && left_out("`db` has the port") && left_out("`web` has the port"),
+        "{conflicts:?}"
+    );
+    // A route of the set's namespace, which the gateway's own listeners do not take.
+    let to = "{name: x, port: 80}";
+    add(&mut world, &route("HTTPRoute", "shop", "{kind: ListenerSet, name: old}", to));
+    let found = rules(&edge(), &world);
+    let expected = ["more", "web"].map(|name| format!("rule/g:default:edge:shop~old~{name}/shop/r/0"));
+    assert_eq!(found, expected);
+    add(&mut world, &route("HTTPRoute", "shop", "{kind: ListenerSet, name: old, sectionName: more}", to));
+    assert_eq!(rules(&edge(), &world), expected[..1]);
+    // The gateway alone means its own listeners.
+    add(&mut world, &route("HTTPRoute", "default", "{name: edge}", to));
+    assert!(rules(&edge(), &world).contains(&"rule/g:default:edge:/default/r/0".to_owned()));
+    // Whoever writes the gateway says who may add to it.
+    add(&mut world, &EDGE.replace("FROM", "Same"));
+    assert_eq!(names(&world), ["web"]);
+    assert_eq!(told(&mut world, Code::ParentNotFound).len(), 3);
+}
+
+#[test]
 fn an_http_route_hangs_on_no_tcp_listener() {
     let mut world = world(EDGE);
     add(

@@ -37,6 +37,15 @@ pub(super) fn udp_route(slot: u8, variant: u8) -> String {
     )
 }
 
+pub(super) fn listener_set(slot: u8, variant: u8) -> String {
+    let gateway = pick(&["gw0", "gw1"], variant);
+    let namespace = pick(&["a", "default"], slot);
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {{name: l{slot}, namespace: {namespace}}}\nspec: {{parentRef: {{name: {gateway}, namespace: a}}, listeners: [{{name: more, port: 8{}, protocol: HTTP}}]}}\n",
+        variant % 4
+    )
+}
+
 pub(super) fn tls_route(slot: u8, variant: u8) -> String {
     let backend = pick(&["{name: s0, port: 80}", "{name: s1, port: 80}, {name: s0, port: 81}"], variant);
     let host = pick(&["a.example.com", "*.example.com"], variant / 2);
