@@ -3,6 +3,7 @@ use super::*;
 use std::path::{Path, PathBuf};
 
 mod fixes;
+mod papers;
 
 fn check(text: &str, expected: &[&str]) {
     let (_, findings) = documents(text, "f.yaml");
