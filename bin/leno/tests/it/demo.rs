@@ -288,11 +288,27 @@ pub(crate) fn assert_no_failure(lines: &[LoadLine]) {
     assert!(!lines.is_empty(), "the load sent nothing");
 }
 
-/// How often the cluster that answered as `service` changed from one request to the next, in the order in
-/// which they started.
+/// How often the cluster that answers as `service` changed. Requests overlap, and of two that do nobody can
+/// say which was decided first: a change counts between a request and one that started after it had ended.
 pub(crate) fn changes(lines: &[LoadLine], service: &str) -> usize {
-    let clusters: Vec<_> = lines.iter().filter_map(|line| line.cluster_of(service)).collect();
-    clusters.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    let mut ends: Vec<_> = lines
+        .iter()
+        .filter_map(|line| {
+            // `at_ms` is rounded down: the end is at most this.
+            let end = line.at_ms as f64 + 1.0 + line.took_ms;
+            Some((end, line.at_ms as f64, line.cluster_of(service)?))
+        })
+        .collect();
+    ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let Some(&(mut ended, _, mut cluster)) = ends.first() else { return 0 };
+    let mut changes = 0;
+    for (end, start, answered) in ends {
+        if answered != cluster && start >= ended {
+            (ended, cluster) = (end, answered);
+            changes += 1;
+        }
+    }
+    changes
 }
 
 /// Looks until it holds, at most [`DEADLINE`]; prints how long it took.
