@@ -136,4 +136,5 @@ reasons! {
     NoServerCertificate: "server_certificate_missing" 0 14 "NC" Configuration Never "The listener has no certificate that can be used; the finding about its Secret, or the log line about its files, says why.";
     MetadataBlocked: "metadata_address_blocked" 403 7 "UAEX" Policy Never "The address is that of a cloud's metadata service, which tells secrets of the host; if the application must call it, name it in egress.allowedMetadata of MeshSettings.";
     EgressDenied: "egress_denied" 502 14 "UH" Policy Never "Nobody described this destination, and MeshSettings let applications call only what is described (outbound); describe it by a ServiceEntry.";
+    GrpcTimeout: "grpc_timeout" 504 4 "UT" Upstream Never "The time passed that the caller gave its call by `grpc-timeout`; it must ask for more, or the callee be faster.";
 }

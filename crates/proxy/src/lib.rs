@@ -33,5 +33,6 @@ mod request; // the canonical request
 mod watched_files; // certificates that others replace
 mod backend_tls; // TLS with backends outside the mesh
 mod body; // bodies with memory
+mod grpc; // how long a call may take
 mod upstream; // choose, connect, send, once more
 mod failure; // reason -> reply

@@ -7,6 +7,7 @@ use crate::body::{StallTimeout, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
+use crate::grpc::GrpcCall;
 use crate::limits::UpstreamPermit;
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::peer::Peer;
@@ -250,6 +251,19 @@ impl Exchange {
         }
         self.failed(Reason::RequestBodyTimeout);
         true
+    }
+
+    /// What there is to know of it where it is gRPC.
+    ///
+    /// # Errors
+    /// [`Reason::GrpcTimeout`]: its time is over.
+    pub(crate) fn grpc_call(&self, headers: &HeaderMap) -> Result<Option<GrpcCall>, Reason> {
+        match self.response_format {
+            ResponseFormat::Http => Ok(None),
+            ResponseFormat::Grpc => {
+                GrpcCall::read(headers, || self.downstream.worker.shared.clock.now() - self.clock).map(Some)
+            }
+        }
     }
 
     /// When its head had arrived.

@@ -104,7 +104,7 @@ impl Calls<'_> {
         let target = target.spoken_to_in(head.version);
         // Held until the answer is read.
         let call = SideCall { share: &self.downstream.share, permit: Cell::new(None) };
-        let mut answer = worker.upstream.send(&target, None, &mut head, body, &call).await?;
+        let mut answer = worker.upstream.send(&target, None, None, &mut head, body, &call).await?;
         let body = std::mem::take(answer.response.body_mut()).collect(ANSWER_BYTES_MAX).await;
         let Ok(body) = body else { return Err(Reason::UpstreamProtocol) };
         if let Some(lease) = answer.lease {

@@ -108,7 +108,8 @@ async fn follow(
     };
     let body = watched(body, downstream, exchange, &snapshot, head.version);
     let rule = route.rule.map(|rule| &**rule);
-    let answer = worker.upstream.send(&target, rule, &mut head, body, &**exchange).await?;
+    let grpc = exchange.grpc_call(&head.headers)?;
+    let answer = worker.upstream.send(&target, rule, grpc, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     filters.on_response(&head, response.headers_mut()).await?;

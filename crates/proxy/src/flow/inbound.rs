@@ -173,6 +173,7 @@ async fn follow(
         protocol: target.app_protocol,
         budget: &worker.shared.deliveries,
         begun_ms: worker.uptime.ms_at(exchange.begun()),
+        grpc: exchange.grpc_call(&head.headers)?,
     };
     let mut body = exchange.counting(body);
     if is_entry {

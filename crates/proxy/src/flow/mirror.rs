@@ -111,7 +111,7 @@ impl Copy {
         let entry = fetch_entry(worker, &snapshot, &self.host).await?;
         let target = Target::new(&entry, self.port).ok_or(Reason::NoBackend)?;
         let target = target.spoken_to_in(self.head.spoken());
-        let mut answer = worker.upstream.send(&target, None, &mut self.head, body, &Untold).await?;
+        let mut answer = worker.upstream.send(&target, None, None, &mut self.head, body, &Untold).await?;
         let body = std::mem::take(answer.response.body_mut());
         if body.collect(ANSWER_BYTES_MAX).await.is_ok()
             && let Some(lease) = answer.lease

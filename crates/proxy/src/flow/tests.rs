@@ -15,6 +15,7 @@ mod expiry;
 mod explained;
 mod filters;
 mod gone;
+mod grpc;
 mod l4_rules;
 mod limits;
 mod long;

@@ -5,6 +5,7 @@
 use super::attempt_error::{AttemptError, EndpointVerdict};
 use super::retry_state::{Repeat, RetryState};
 use crate::snapshot::{Active, HostEntry};
+use decide::grpc::{self, Limit};
 use decide::retry::{self, Next, Outcome};
 use model::Reason;
 use model::route::RouteRule;
@@ -25,8 +26,8 @@ pub(crate) trait Repeatable {
     /// What comes of it.
     type Done;
 
-    /// One attempt at endpoint `index`.
-    async fn attempt(&self, index: usize) -> Result<Self::Done, AttemptError>;
+    /// One attempt at endpoint `index`, which somebody has limited to `until`.
+    async fn attempt(&self, index: usize, until: Option<Instant>) -> Result<Self::Done, AttemptError>;
 
     /// Where that is.
     fn address(&self, index: usize) -> Option<SocketAddr>;
@@ -114,7 +115,8 @@ pub(super) async fn run<R: Repeatable>(
         let deadline = timeouts.next();
         // An answer that nobody will read holds a connection, and some room in this future: it goes before the wait.
         let after = {
-            let outcome = within(&deadline, pin!(what.attempt(index))).await;
+            let until = deadline.as_ref().filter(|deadline| deadline.is_set).map(|deadline| deadline.until);
+            let outcome = within(&deadline, pin!(what.attempt(index, until))).await;
             retries.record(index, &outcome);
             let verdict = match &outcome {
                 Ok(done) => ended(what, done),
@@ -135,7 +137,7 @@ pub(super) async fn run<R: Repeatable>(
         };
         drop(active);
         if timeouts.total.is_some_and(|total| Instant::now() + after >= total) {
-            return Err(Reason::RequestTimeout);
+            return Err(timeouts.reason());
         }
         if !after.is_zero() {
             sleep(after).await;
@@ -159,29 +161,45 @@ async fn within<T>(
     timeout_at(until, attempt).await.unwrap_or_else(late)
 }
 
-/// The rule's timeouts, as points in time.
+/// The timeouts of rule and caller, as points in time.
 pub(super) struct Timeouts {
     total: Option<Instant>,
-    has_total: bool,
+    /// What `total` is called, where somebody has set it.
+    set_by: Option<Reason>,
     each: Option<Duration>,
 }
 
 impl Timeouts {
     /// Attempts have their own.
-    pub(super) const NONE: Self = Self { total: None, has_total: false, each: None };
+    pub(super) const NONE: Self = Self { total: None, set_by: None, each: None };
 
-    /// Those of `rule`, from now on.
-    pub(super) fn new(rule: Option<&RouteRule>) -> Self {
+    /// Those of `rule`, from now on, where its caller gives it `asked`.
+    pub(super) fn new(rule: Option<&RouteRule>, asked: Option<Duration>) -> Self {
         // Zero disables a timeout (Gateway API, `HTTPRouteTimeouts`).
         let given = |timeout: Option<Duration>| {
             timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| timeout.min(TIMEOUT_MAX))
         };
-        let total = rule.and_then(|rule| given(rule.request_timeout));
+        let limit = grpc::limit(rule.and_then(|rule| given(rule.request_timeout)), given(asked));
         Self {
-            total: Some(Instant::now() + total.unwrap_or(RESPONSE_WAIT_MAX)),
-            has_total: total.is_some(),
+            total: Some(Instant::now() + limit.map_or(RESPONSE_WAIT_MAX, |limit| limit.after)),
+            set_by: limit.map(|limit| limit.reason),
             each: rule.and_then(|rule| given(rule.backend_timeout)),
         }
+    }
+
+    /// That of the caller alone.
+    pub(super) fn asked(asked: Option<Duration>) -> Self {
+        match grpc::limit(None, asked) {
+            Some(Limit { after, reason }) => {
+                let total = Some(Instant::now() + after.min(TIMEOUT_MAX));
+                Self { total, set_by: Some(reason), each: None }
+            }
+            None => Self::NONE,
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        self.set_by.unwrap_or(Reason::RequestTimeout)
     }
 
     /// When the attempt that starts now must be over, with the last byte of its response.
@@ -191,7 +209,7 @@ impl Timeouts {
             Some(each) if each < total => {
                 Deadline { until: each, reason: Reason::AttemptTimeout, is_set: true }
             }
-            _ => Deadline { until: total, reason: Reason::RequestTimeout, is_set: self.has_total },
+            _ => Deadline { until: total, reason: self.reason(), is_set: self.set_by.is_some() },
         })
     }
 }
@@ -202,6 +220,6 @@ pub(crate) struct Deadline {
     pub(crate) until: Instant,
     /// What it is called then.
     pub(crate) reason: Reason,
-    /// Whether a route sets it. The other one, [`RESPONSE_WAIT_MAX`], is for the head alone.
+    /// Whether a route or the caller sets it. The other one, [`RESPONSE_WAIT_MAX`], is for the head alone.
     is_set: bool,
 }

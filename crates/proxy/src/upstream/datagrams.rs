@@ -10,6 +10,7 @@ use model::Reason;
 use model::service::Reach;
 use std::net::SocketAddr;
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 
 impl Upstream {
     /// A socket to any endpoint.
@@ -38,7 +39,7 @@ struct Opening<'a> {
 impl Repeatable for Opening<'_> {
     type Done = UdpSocket;
 
-    async fn attempt(&self, index: usize) -> Result<UdpSocket, AttemptError> {
+    async fn attempt(&self, index: usize, _until: Option<Instant>) -> Result<UdpSocket, AttemptError> {
         let Some(endpoint) = self.target.entry.endpoints.get(index) else {
             return Err(Reason::NoEndpoint.into());
         };

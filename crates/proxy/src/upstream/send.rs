@@ -11,6 +11,7 @@ use super::upgrade::{self, Http1Handshake, Http2Handshake};
 use super::{Place, Target, Upstream};
 use crate::body::Replay;
 use crate::failure;
+use crate::grpc::GrpcCall;
 use crate::peer::Peer;
 use crate::request::{HEADER_DESTINATION, Head, Outgoing};
 use crate::snapshot::{Active, Retries};
@@ -24,6 +25,7 @@ use model::route::{RetryPolicy, RouteRule};
 use model::service::{Endpoint, Protocol, Reach};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use tokio::time::Instant;
 
 /// An answer of which nothing was passed on yet.
 pub(crate) struct UpstreamAnswer {
@@ -59,6 +61,8 @@ pub(crate) struct LocalApplication<'a> {
     pub(crate) budget: &'a Retries,
     /// When the request began, by the worker's `Uptime`.
     pub(crate) begun_ms: u64,
+    /// What is asked is gRPC.
+    pub(crate) grpc: Option<GrpcCall>,
 }
 
 impl Upstream {
@@ -71,6 +75,7 @@ impl Upstream {
         &'a self,
         target: &'a Target,
         rule: Option<&'a RouteRule>,
+        grpc: Option<GrpcCall>,
         head: &'a mut Head,
         body: Body,
         log: &'a (impl AttemptLog + InterimSink),
@@ -79,9 +84,9 @@ impl Upstream {
         let hash = target.entry.priorities.hash(&head.view());
         let head = head.outgoing(&self.lists);
         let sending =
-            Sending { upstream: self, target, policy, head, body: Replay::new(body), interims: log };
+            Sending { upstream: self, target, policy, grpc, head, body: Replay::new(body), interims: log };
         let mut retries = RetryState::begin(self, &target.entry).with_hash(hash);
-        let timeouts = Timeouts::new(rule);
+        let timeouts = Timeouts::new(rule, grpc.and_then(|call| call.left));
         async move {
             let sent = attempts::run(&sending, &mut retries, &timeouts, log).await;
             finish(sent, &sending.body, log)
@@ -102,8 +107,9 @@ impl Upstream {
         let head = head.outgoing(&self.lists);
         let delivery = Delivery { upstream: self, to, head, body: Replay::new(body), interims: log };
         let mut retries = RetryState::at(self, to.budget, to.begun_ms);
+        let timeouts = Timeouts::asked(to.grpc.and_then(|call| call.left));
         async move {
-            let delivered = attempts::run(&delivery, &mut retries, &Timeouts::NONE, log).await;
+            let delivered = attempts::run(&delivery, &mut retries, &timeouts, log).await;
             finish(delivered, &delivery.body, log)
         }
     }
@@ -242,6 +248,7 @@ struct Sending<'a> {
     upstream: &'a Upstream,
     target: &'a Target,
     policy: Option<&'a RetryPolicy>,
+    grpc: Option<GrpcCall>,
     head: Outgoing<'a>,
     body: Replay,
     interims: &'a dyn InterimSink,
@@ -279,9 +286,9 @@ impl Sending<'_> {
 impl Repeatable for Sending<'_> {
     type Done = UpstreamAnswer;
 
-    async fn attempt(&self, index: usize) -> Result<UpstreamAnswer, AttemptError> {
+    async fn attempt(&self, index: usize, until: Option<Instant>) -> Result<UpstreamAnswer, AttemptError> {
         let Some(endpoint) = self.endpoint(index) else { return Err(Reason::NoEndpoint.into()) };
-        let request = || self.head.request(self.body.next());
+        let request = || GrpcCall::timed(self.grpc, until, self.head.request(self.body.next()));
         let (upstream, target) = (self.upstream, self.target);
         if let Some(asked) = self.head.upgrade {
             return Box::pin(self.upgrade(endpoint, asked, request())).await;
@@ -338,9 +345,9 @@ struct Delivery<'a> {
 impl Repeatable for Delivery<'_> {
     type Done = UpstreamAnswer;
 
-    async fn attempt(&self, _index: usize) -> Result<UpstreamAnswer, AttemptError> {
-        let request = || self.head.request(self.body.next());
-        let LocalApplication { address, protocol, .. } = self.to;
+    async fn attempt(&self, _index: usize, until: Option<Instant>) -> Result<UpstreamAnswer, AttemptError> {
+        let LocalApplication { address, protocol, grpc, .. } = self.to;
+        let request = || GrpcCall::timed(grpc, until, self.head.request(self.body.next()));
         if let Some(asked) = self.head.upgrade {
             let asking = self.upstream.upgrade(address.into(), protocol, asked, request(), self.interims);
             return Box::pin(asking).await;

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// For the callee's proxy to answer a CONNECT; it connects to its application first. Longer: another endpoint.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,7 +97,7 @@ struct Opening<'a> {
 impl Repeatable for Opening<'_> {
     type Done = (BoxChunkIo, Option<Rc<Peer>>);
 
-    async fn attempt(&self, index: usize) -> Result<Self::Done, AttemptError> {
+    async fn attempt(&self, index: usize, _until: Option<Instant>) -> Result<Self::Done, AttemptError> {
         let Self { upstream, target } = *self;
         let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
         let address = target.address(endpoint);
@@ -134,7 +134,7 @@ struct Dialing<'a> {
 impl Repeatable for Dialing<'_> {
     type Done = TcpStream;
 
-    async fn attempt(&self, index: usize) -> Result<TcpStream, AttemptError> {
+    async fn attempt(&self, index: usize, _until: Option<Instant>) -> Result<TcpStream, AttemptError> {
         let address = self.address(index).ok_or(Reason::NoEndpoint)?;
         Ok(self.upstream.connector.dial_proxy(address).await?)
     }

@@ -289,6 +289,10 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         Reason::NoServerCertificate => {
             (EDGE_TLS, "without_a_certificate_nobody_is_served_and_a_new_one_heals_it")
         }
+        Reason::GrpcTimeout => (
+            "crates/proxy/src/flow/tests/grpc.rs",
+            "a_call_ends_when_the_time_is_over_that_its_caller_gave_it",
+        ),
         Reason::PeerNotYetValid => (IDENTITY, "a_leaf_from_the_future_is_refused"),
         Reason::PeerExpired => (IDENTITY, "an_expired_leaf_is_refused_as_such"),
         Reason::PeerWrongDomain => (IDENTITY, "a_trust_domain_without_a_bundle_is_refused_as_such"),
