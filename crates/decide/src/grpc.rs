@@ -1,6 +1,7 @@
 //! gRPC's own statuses beside those of HTTP (gRPC, "HTTP to gRPC Status Code Mapping"; `google.rpc.Code`), and the
 //! time that its calls have (gRPC, "gRPC over HTTP2").
 
+pub mod web;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ mod tests;
 
 use codec::{Body, Reply, ResetCode};
 use decide::authz::Denial;
+use decide::grpc::web::WebForm;
 use decide::plan::Refusal;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use model::Reason;
@@ -90,6 +91,13 @@ pub(crate) enum ResponseFormat {
     Http,
     /// gRPC: errors are trailers-only responses with status 200.
     Grpc,
+    /// gRPC-Web: the same, and all that comes from a backend of gRPC is translated.
+    GrpcWeb {
+        /// How its request is written.
+        asked: WebForm,
+        /// How its answer is to be.
+        answer: WebForm,
+    },
 }
 
 impl Failure {
@@ -106,7 +114,13 @@ impl Failure {
         };
         let mut response = match response_format {
             ResponseFormat::Http => self.plain(status),
-            ResponseFormat::Grpc => self.grpc(row.grpc),
+            ResponseFormat::Grpc => self.grpc(row.grpc, HeaderValue::from_static("application/grpc")),
+            ResponseFormat::GrpcWeb { answer: WebForm::Binary, .. } => {
+                self.grpc(row.grpc, HeaderValue::from_static("application/grpc-web+proto"))
+            }
+            ResponseFormat::GrpcWeb { answer: WebForm::Text, .. } => {
+                self.grpc(row.grpc, HeaderValue::from_static("application/grpc-web-text+proto"))
+            }
         };
         if to == ReplyTo::Proxy {
             response.headers_mut().insert(HEADER_FAILURE, HeaderValue::from_static(row.code));
@@ -130,10 +144,10 @@ impl Failure {
         response
     }
 
-    fn grpc(&self, code: u8) -> Response<Body> {
+    fn grpc(&self, code: u8, content_type: HeaderValue) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert("grpc-status", HeaderValue::from(u16::from(code)));
         headers.insert("grpc-message", HeaderValue::from_static(self.reason.row().code));
         response

@@ -1,5 +1,7 @@
 //! Calls of gRPC, as far as a proxy has to know of them.
 
+pub(crate) mod web;
+
 use codec::Body;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Request};

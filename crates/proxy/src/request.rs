@@ -268,10 +268,14 @@ impl Headers for Head {
     }
 }
 
-/// gRPC or not, by `content-type`.
+/// gRPC, in which form, or not, by `content-type`.
 pub(crate) fn response_format(headers: &HeaderMap) -> ResponseFormat {
     match headers.get(header::CONTENT_TYPE) {
         Some(value) if decide::is_grpc(value.as_bytes()) => ResponseFormat::Grpc,
-        _ => ResponseFormat::Http,
+        Some(value) => decide::grpc::web::form(value.as_bytes()).map_or(ResponseFormat::Http, |form| {
+            let accept = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+            ResponseFormat::GrpcWeb { asked: form, answer: decide::grpc::web::form_of_answer(accept, form) }
+        }),
+        None => ResponseFormat::Http,
     }
 }

@@ -41,3 +41,27 @@ pub(crate) fn configured(suffix: &str) -> Arc<SnapshotStore> {
     store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
     store
 }
+
+/// A body of pieces in hand.
+pub(crate) struct Pieces(std::collections::VecDeque<http_body::Frame<bytes::Bytes>>);
+
+impl Pieces {
+    pub(crate) fn new(pieces: &[&str], trailers: Option<http::HeaderMap>) -> Self {
+        let data = pieces
+            .iter()
+            .map(|piece| http_body::Frame::data(bytes::Bytes::copy_from_slice(piece.as_bytes())));
+        Self(data.chain(trailers.map(http_body::Frame::trailers)).collect())
+    }
+}
+
+impl http_body::Body for Pieces {
+    type Data = bytes::Bytes;
+    type Error = codec::BodyError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, codec::BodyError>>> {
+        std::task::Poll::Ready(self.get_mut().0.pop_front().map(Ok))
+    }
+}

@@ -3,11 +3,13 @@
 //! It is the watch of the response body, so it learns of the end wherever the response goes. When the caller
 //! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit record.
 
+mod calls;
+
 use crate::body::{StallTimeout, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
-use crate::grpc::GrpcCall;
+use crate::grpc::web;
 use crate::limits::UpstreamPermit;
 use crate::observe::{Direction, RequestProtocol, RequestRecord, Security};
 use crate::peer::Peer;
@@ -19,6 +21,7 @@ use crate::upstream::http1_pool::Lease;
 use crate::upstream::send::UpstreamAnswer;
 use codec::{Body, BodyEnd, InterimSink, Interims, Reply, Upgrade, Watch};
 use decide::authz::{Denial, DryRun};
+use decide::grpc::web::WebForm;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use model::route::RouteRule;
@@ -28,11 +31,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-
-/// Largest status that gRPC defines (UNAUTHENTICATED).
-const GRPC_STATUS_MAX: u16 = 16;
-/// What any other counts as.
-const GRPC_UNKNOWN: u16 = 2;
 
 /// One request of one caller.
 pub(crate) struct Exchange {
@@ -50,6 +48,8 @@ pub(crate) struct Exchange {
     is_recorded: Cell<bool>,
     is_delayed: Cell<bool>,
     mirrors: Cell<u32>,
+    /// The body of the answer is to be translated to gRPC-Web in this form.
+    translated: Cell<Option<WebForm>>,
     facts: RefCell<Gathered>,
 }
 
@@ -143,6 +143,7 @@ impl Exchange {
             is_recorded: Cell::new(false),
             is_delayed: Cell::new(false),
             mirrors: Cell::new(0),
+            translated: Cell::new(None),
             facts: RefCell::new(Gathered { line, ..Gathered::default() }),
         })
     }
@@ -253,19 +254,6 @@ impl Exchange {
         true
     }
 
-    /// What there is to know of it where it is gRPC.
-    ///
-    /// # Errors
-    /// [`Reason::GrpcTimeout`]: its time is over.
-    pub(crate) fn grpc_call(&self, headers: &HeaderMap) -> Result<Option<GrpcCall>, Reason> {
-        match self.response_format {
-            ResponseFormat::Http => Ok(None),
-            ResponseFormat::Grpc => {
-                GrpcCall::read(headers, || self.downstream.worker.shared.clock.now() - self.clock).map(Some)
-            }
-        }
-    }
-
     /// When its head had arrived.
     pub(crate) fn begun(&self) -> Instant {
         self.clock
@@ -344,20 +332,12 @@ impl Exchange {
     pub(crate) fn watch(self: &Rc<Self>, mut response: Response<Body>) -> Response<Body> {
         self.status.set(response.status().as_u16());
         self.note_grpc_status(response.headers());
-        let body = std::mem::take(response.body_mut());
-        *response.body_mut() = body.watched(Rc::clone(self) as Rc<dyn Watch>);
+        let body = std::mem::take(response.body_mut()).watched(Rc::clone(self) as Rc<dyn Watch>);
+        *response.body_mut() = match self.translated.get() {
+            None => body,
+            Some(form) => web::body(body, form),
+        };
         response
-    }
-
-    /// In the header of a response without a body, else in its trailers.
-    fn note_grpc_status(&self, fields: &HeaderMap) {
-        if self.response_format != ResponseFormat::Grpc {
-            return;
-        }
-        if let Some(status) = fields.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok()) {
-            // What the protocol does not know is UNKNOWN; a callee must not make up labels.
-            self.grpc_status.set(Some(if status > GRPC_STATUS_MAX { GRPC_UNKNOWN } else { status }));
-        }
     }
 
     /// Records now: there is no response whose end would do it.
@@ -388,7 +368,7 @@ impl Exchange {
                 (None, false) => Security::Unknown,
             },
             protocol: match self.response_format {
-                ResponseFormat::Grpc => RequestProtocol::Grpc,
+                ResponseFormat::Grpc | ResponseFormat::GrpcWeb { .. } => RequestProtocol::Grpc,
                 ResponseFormat::Http => RequestProtocol::Http,
             },
             version: line.map_or(Version::HTTP_11, |line| line.version),

@@ -23,6 +23,7 @@ use filter::Stage;
 use http::{HeaderValue, Request, Response, Version, header};
 use model::filter::Mirror;
 use model::route::{RouteBackend, RouteRule};
+use model::service::Protocol;
 use model::{Policy, Reason};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -107,11 +108,13 @@ async fn follow(
         body
     };
     let body = watched(body, downstream, exchange, &snapshot, head.version);
+    let body = exchange.translate(&mut head, body, target.protocol == Protocol::Http2);
     let rule = route.rule.map(|rule| &**rule);
     let grpc = exchange.grpc_call(&head.headers)?;
     let answer = worker.upstream.send(&target, rule, grpc, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
+    exchange.translate_answer(&mut response);
     filters.on_response(&head, response.headers_mut()).await?;
     route.on_response(backend, &head, &mut Fields(response.headers_mut()));
     Ok(response)

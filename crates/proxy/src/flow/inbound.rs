@@ -26,7 +26,7 @@ use codec::{
 };
 use daemon::Drain;
 use decide::authz::{DryRun, Facts, RemoteIp, dry_run};
-use decide::listener::{self, Destination, PeerCluster};
+use decide::listener::{self, AppProtocol, Destination, PeerCluster};
 use filter::Stage;
 use http::{Method, Request, Response};
 use model::Reason;
@@ -179,9 +179,12 @@ async fn follow(
     if is_entry {
         body = exchange.with_stall_timeout(body, head.version, snapshot.settings.http.stream_idle_timeout);
     }
+    let speaks_http2 = application.protocol == AppProtocol::Http2;
+    let body = exchange.translate(&mut head, body, speaks_http2);
     let answer = worker.upstream.deliver(application, &mut head, body, &**exchange).await?;
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
+    exchange.translate_answer(&mut response);
     filters.on_response(&head, response.headers_mut()).await?;
     Ok(response)
 }

@@ -169,11 +169,13 @@ fn what_keeps_a_connection_goes_and_all_else_that_is_to_go() {
 
 #[test]
 fn grpc_is_told_from_its_cousins() {
+    use decide::grpc::web::WebForm::{Binary, Text};
     for (content_type, expected) in [
         ("application/grpc", ResponseFormat::Grpc),
         ("application/grpc+proto", ResponseFormat::Grpc),
         ("application/grpc;x=y", ResponseFormat::Grpc),
-        ("application/grpc-web", ResponseFormat::Http),
+        ("application/grpc-web", ResponseFormat::GrpcWeb { asked: Binary, answer: Binary }),
+        ("application/grpc-web-text+proto", ResponseFormat::GrpcWeb { asked: Text, answer: Text }),
         ("text/plain", ResponseFormat::Http),
     ] {
         let mut headers = http::HeaderMap::new();
