@@ -137,4 +137,5 @@ reasons! {
     MetadataBlocked: "metadata_address_blocked" 403 7 "UAEX" Policy Never "The address is that of a cloud's metadata service, which tells secrets of the host; if the application must call it, name it in egress.allowedMetadata of MeshSettings.";
     EgressDenied: "egress_denied" 502 14 "UH" Policy Never "Nobody described this destination, and MeshSettings let applications call only what is described (outbound); describe it by a ServiceEntry.";
     GrpcTimeout: "grpc_timeout" 504 4 "UT" Upstream Never "The time passed that the caller gave its call by `grpc-timeout`; it must ask for more, or the callee be faster.";
+    TlsOutdated: "tls_requirements_changed" 421 2 "NR" Downstream Never "What the caller showed in its handshake is not what the listener asks for now: its certificate has expired or nobody vouches for it any more, or another version of TLS is wanted; the caller must open a new connection.";
 }

@@ -205,6 +205,18 @@ impl GatewayEntry {
         self.gateway.listeners.iter().any(|listener| listener.tls.is_some() && listener.place() == at)
     }
 
+    /// Whether the listeners of two of them speak the same TLS, so that nobody who is connected is asked for more.
+    pub(crate) fn speak_alike(before: Option<&Arc<Self>>, next: Option<&Arc<Self>>) -> bool {
+        let (Some(before), Some(next)) = (before, next) else { return true };
+        let is_same = |(a, b): (&Option<Arc<TlsListener>>, &Option<Arc<TlsListener>>)| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        Arc::ptr_eq(before, next)
+            || before.tls.len() == next.tls.len() && before.tls.iter().zip(&next.tls).all(is_same)
+    }
+
     /// How the listener of this index speaks TLS.
     pub(crate) fn tls(&self, index: usize) -> Option<&Arc<TlsListener>> {
         self.tls.get(index)?.as_ref()

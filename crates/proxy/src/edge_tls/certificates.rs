@@ -13,8 +13,10 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{DistinguishedName, RootCertStore};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -101,7 +103,13 @@ impl CaRoots {
 
 /// Everything that listeners name. One for a proxy.
 #[derive(Default)]
-pub(crate) struct ListenerCertificates(Mutex<Known>);
+pub(crate) struct ListenerCertificates {
+    known: Mutex<Known>,
+    /// How often authorities in files have changed.
+    authorities: AtomicU64,
+    /// Counts what may end connections that are open.
+    asked: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -212,9 +220,31 @@ impl ListenerCertificates {
                 slot.set(&Named(named), of_files(certificate, key));
             }
         }
-        for (path, slot) in known.bundles.iter().filter(|(path, _)| changed.contains(*path)) {
+        let mut bundles = known.bundles.iter().filter(|(path, _)| changed.contains(*path)).peekable();
+        let is_about_callers = bundles.peek().is_some();
+        for (path, slot) in bundles {
             slot.set(path, of_bundle(path));
         }
+        drop(known);
+        if is_about_callers {
+            self.authorities.fetch_add(1, Ordering::Relaxed);
+            self.tell_asked();
+        }
+    }
+
+    /// How often authorities in files have changed, for who remembers what they said.
+    pub(crate) fn authorities_changed(&self) -> u64 {
+        self.authorities.load(Ordering::Relaxed)
+    }
+
+    /// Listeners ask for something else of callers, from now on.
+    pub(crate) fn tell_asked(&self) {
+        self.asked.send_modify(|count| *count += 1);
+    }
+
+    /// Tells when listeners have come to ask for something else of callers, though not always what.
+    pub(crate) fn asked(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
     }
 
     /// Looks at the files again and again; never ends.
@@ -233,7 +263,7 @@ impl ListenerCertificates {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

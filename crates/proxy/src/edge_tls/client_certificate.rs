@@ -4,6 +4,7 @@ use identity::{CertificateNames, certificate_names};
 use model::SpiffeId;
 use model::hex::hex;
 use rustls::pki_types::CertificateDer;
+use std::time::SystemTime;
 
 /// What a caller showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct ClientCertificate {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// Whether an authority of the listener vouches for it. If not, it proves nothing.
     pub(crate) validity: ClientValidity,
+    /// When the leaf ends.
+    pub(crate) not_after: SystemTime,
     /// SHA-256 of the leaf, hex.
     pub(crate) sha256: String,
     /// What it calls its holder.
@@ -42,9 +45,15 @@ impl ClientCertificate {
         Some(Self {
             chain: chain.iter().map(|certificate| certificate.clone().into_owned()).collect(),
             validity,
+            not_after: identity::not_after(leaf)?,
             sha256: hex(digest.as_ref()),
             names,
             principal,
         })
+    }
+
+    /// Whether it no longer proves what it proved; one that never did has nothing to lose.
+    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
+        self.validity == ClientValidity::Valid && now > self.not_after
     }
 }

@@ -63,6 +63,16 @@ impl ClientVerifier {
         if matches!(judged, Some(Ok(()))) { ClientValidity::Valid } else { ClientValidity::Unproven }
     }
 
+    /// Whether everybody must show a valid one.
+    pub(crate) fn is_mandatory(&self) -> bool {
+        self.asked.mode == ClientMode::Required
+    }
+
+    /// Whether one that is not valid is let in too.
+    pub(crate) fn takes_anybody(&self) -> bool {
+        self.asked.mode == ClientMode::InsecureFallback
+    }
+
     fn judge(
         &self,
         leaf: &CertificateDer<'_>,
@@ -121,7 +131,7 @@ impl ClientVerifier {
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.asked.mode == ClientMode::Required
+        self.is_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -137,7 +147,7 @@ impl ClientCertVerifier for ClientVerifier {
         match self.judge(leaf, rest, now) {
             Ok(()) => Ok(ClientCertVerified::assertion()),
             // It proves nothing, and is not taken for a proof: see `validity`.
-            Err(_) if self.asked.mode == ClientMode::InsecureFallback => Ok(ClientCertVerified::assertion()),
+            Err(_) if self.takes_anybody() => Ok(ClientCertVerified::assertion()),
             Err(why) => Err(why),
         }
     }

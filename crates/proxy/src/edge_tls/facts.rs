@@ -1,9 +1,12 @@
 //! What a handshake with a caller from outside has shown, or why there was none.
 
 use super::client_certificate::ClientCertificate;
-use super::listener::ListenerId;
+use super::listener::{ListenerId, TlsListener};
 use model::Reason;
+use std::cell::RefCell;
 use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 
 /// What TLS with a caller from outside has shown.
 #[derive(Debug)]
@@ -18,6 +21,30 @@ pub(crate) struct EdgeTls {
     pub(crate) cipher: Option<&'static str>,
     /// What the caller showed.
     pub(crate) client: Option<ClientCertificate>,
+    /// By what that was last found to be enough.
+    pub(crate) found_good: FoundGood,
+}
+
+/// By what a connection was last found good, so that it is not judged anew before that changes.
+#[derive(Default)]
+pub(crate) struct FoundGood(RefCell<Option<(Arc<TlsListener>, u64)>>);
+
+impl FoundGood {
+    /// Whether it was by this listener, when authorities in files had changed so often.
+    pub(super) fn is_by(&self, listener: &Arc<TlsListener>, authorities: u64) -> bool {
+        let found = self.0.borrow();
+        found.as_ref().is_some_and(|(by, at)| *at == authorities && Arc::ptr_eq(by, listener))
+    }
+
+    pub(super) fn set(&self, listener: &Arc<TlsListener>, authorities: u64) {
+        *self.0.borrow_mut() = Some((Arc::clone(listener), authorities));
+    }
+}
+
+impl fmt::Debug for FoundGood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.borrow().is_some() { "FoundGood" } else { "FoundGood(never)" })
+    }
 }
 
 /// Why a connection is not served.

@@ -3,7 +3,7 @@
 use super::certificates::GoodSlot;
 use super::client_certificate::ClientCertificate;
 use super::client_hello::{self, BegunHandshake, HelloError};
-use super::facts::{EdgeTls, TlsRefusal};
+use super::facts::{EdgeTls, FoundGood, TlsRefusal};
 use super::listener::{TlsEnd, TlsListener, iana};
 use crate::snapshot::GatewayEntry;
 use codec::{Io, Prefixed};
@@ -82,8 +82,14 @@ pub(crate) async fn accept<I: Io>(
 
 async fn finish<I: Io>(listener: &TlsListener, hello: BegunHandshake<I>) -> Result<Secured<I>, TlsRefusal> {
     let server_name = hello.server_name.clone();
-    let mut facts =
-        EdgeTls { listener: listener.id.clone(), server_name, version: None, cipher: None, client: None };
+    let mut facts = EdgeTls {
+        listener: listener.id.clone(),
+        server_name,
+        version: None,
+        cipher: None,
+        client: None,
+        found_good: FoundGood::default(),
+    };
     let TlsEnd::Here { config, client, shown } = &listener.end else {
         return Ok(Secured::There { io: hello.into_passed(), facts: Rc::new(facts) });
     };

@@ -9,6 +9,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair as Key, 
 use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// An authority outside the mesh.
 pub(crate) struct EdgeAuthority(TestAuthority);
@@ -35,19 +36,28 @@ impl EdgeAuthority {
 
     /// For these DNS names.
     pub(crate) fn server(&self, names: &[&str]) -> PemPair {
-        self.leaf(names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect())
+        let names = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+        self.leaf(names.collect(), None)
     }
 
     /// Of somebody with these URI names.
     pub(crate) fn client(&self, uris: &[&str]) -> PemPair {
-        self.leaf(uris.iter().map(|uri| fixtures::pki::uri(uri)).collect())
+        self.leaf(uris.iter().map(|uri| fixtures::pki::uri(uri)).collect(), None)
     }
 
-    fn leaf(&self, names: Vec<SanType>) -> PemPair {
+    /// The same for so long from now on.
+    pub(crate) fn client_for(&self, life: Duration, uris: &[&str]) -> PemPair {
+        self.leaf(uris.iter().map(|uri| fixtures::pki::uri(uri)).collect(), Some(life))
+    }
+
+    fn leaf(&self, names: Vec<SanType>, life: Option<Duration>) -> PemPair {
         let key = Key::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "some, body");
         params.subject_alt_names = names;
+        if let Some(life) = life {
+            params.not_after = (SystemTime::now() + life).into();
+        }
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let leaf = params.signed_by(&key, &self.0.issuer).unwrap();

@@ -8,11 +8,14 @@ use crate::observe::Direction;
 use crate::peer::Peer;
 use crate::proven::PeerValidity;
 use crate::request::Edge;
+use crate::snapshot::Snapshot;
 use crate::worker::Worker;
 use codec::{Budget, ServeError, ServerOptions};
 use daemon::Drain;
 use decide::forwarded::{EntryPoint, Scheme};
 use decide::listener::PeerCluster;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::HeaderValue;
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::observed::MUTUAL_TLS_PORTS_MAX;
@@ -22,7 +25,11 @@ use std::cell::RefCell;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use tokio::time::sleep_until;
+use std::time::Duration;
+use tokio::time::{sleep, sleep_until};
+
+/// How often the end of a client certificate is looked at, at least.
+const EXPIRY_LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Who is at the other end of a connection that came in, and by which way.
 pub(crate) struct Downstream {
@@ -230,26 +237,86 @@ impl Downstream {
         Some(Edge { at, peer: self.address.ip(), forwarded_for, scheme: self.scheme() })
     }
 
-    fn validity(&self) -> Option<&PeerValidity> {
-        self.tls.as_ref()?.validity.as_ref()
-    }
-
     /// Waits until it is to be said goodbye to: what it came in by stops, or its certificate expires.
     pub(crate) async fn drain_requested(&self) {
-        let Some(validity) = self.validity() else { return self.drain.started().await };
+        let Some(tls) = &self.tls else { return self.drain.started().await };
         tokio::select! {
             () = self.drain.started() => {}
-            () = sleep_until(validity.expires()) => {}
+            () = async {
+                match &tls.validity {
+                    Some(validity) => sleep_until(validity.expires()).await,
+                    None => drop(self.until_outdated().await),
+                }
+            } => {}
+        }
+    }
+
+    /// Whether what it came in by is still what is asked for there.
+    ///
+    /// # Errors
+    /// [`Reason::TlsOutdated`]
+    pub(crate) fn stands(&self, snapshot: &Snapshot) -> Result<(), Reason> {
+        let (DownstreamSide::Edge { at, .. }, Some(gateway)) = (&self.side, &snapshot.gateway) else {
+            return Ok(());
+        };
+        let stands = match self.edge_tls() {
+            Some(tls) => {
+                let shared = &self.worker.shared;
+                tls.stands(gateway, *at, shared.store.certificates(), shared.clock.wall())
+            }
+            None => !gateway.speaks_tls(*at),
+        };
+        if stands { Ok(()) } else { Err(Reason::TlsOutdated) }
+    }
+
+    /// Waits until it no longer stands, of a connection in TLS from outside.
+    async fn until_outdated(&self) -> Reason {
+        // In a set of its own it is polled when it was woken, and not with each request on the connection.
+        let mut alone = FuturesUnordered::from_iter([self.watch_standing()]);
+        match alone.next().await {
+            Some(reason) => reason,
+            None => pending().await,
+        }
+    }
+
+    async fn watch_standing(&self) -> Reason {
+        let shared = &self.worker.shared;
+        let Some(tls) = self.edge_tls() else { return pending().await };
+        let mut asked = shared.store.certificates().asked();
+        loop {
+            asked.borrow_and_update();
+            if let Err(reason) = self.stands(&self.worker.snapshot()) {
+                return reason;
+            }
+            let until = tls.client.as_ref().map(|client| client.not_after);
+            let left = until.map(|until| until.duration_since(shared.clock.wall()).unwrap_or_default());
+            // Looked at again, because the clock of the wall may be set.
+            let left = left.map(|left| left.saturating_add(Duration::from_millis(1)).min(EXPIRY_LOOK_EVERY));
+            tokio::select! {
+                changed = asked.changed() => {
+                    if changed.is_err() {
+                        return pending().await;
+                    }
+                }
+                () = async {
+                    match left {
+                        Some(left) => sleep(left).await,
+                        None => pending().await,
+                    }
+                } => {}
+            }
         }
     }
 
     /// Waits until nothing of it may go on, and tells why. When its certificate expires, it takes no new streams; those
     /// that are open (tunnels, long responses) go on for as long as the peer proves itself anew, and an hour more, but
-    /// no longer than it is trusted. Then they are cut, and the connection counts as refused.
+    /// no longer than it is trusted. Then they are cut, and the connection counts as refused. From outside: when its
+    /// listener asks for something else than it has shown, or its certificate expires.
     pub(crate) async fn until_refused(&self) -> Reason {
-        match self.validity() {
-            Some(validity) => self.worker.tls.until_refused(validity).await,
-            None => pending().await,
+        match &self.tls {
+            Some(TlsFacts { validity: Some(validity), .. }) => self.worker.tls.until_refused(validity).await,
+            Some(TlsFacts { edge: Some(_), .. }) => self.until_outdated().await,
+            _ => pending().await,
         }
     }
 

@@ -13,6 +13,12 @@ use model::Reason;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long requests may go on that are under way when their connection no longer shows what its listener asks for. New
+/// ones get 421 from the first moment on, and upgraded streams end at once.
+const OUTDATED_GRACE: Duration = Duration::from_secs(60);
 
 /// A connection to a listener that speaks TLS.
 pub(super) async fn secured(
@@ -39,11 +45,17 @@ pub(super) async fn secured(
                 let opaque: BoxIo = tls;
                 return tcp::at_gateway(downstream, opaque, at).await;
             }
-            if is_http2 {
-                return serve_edge(&downstream, Detected::Http2, tls).await;
-            }
-            if let Ok((detected, stream)) = detect(tls, FIRST_BYTES_TIMEOUT).await {
-                serve_edge(&downstream, detected, stream).await;
+            let served = async {
+                if is_http2 {
+                    return serve_edge(&downstream, Detected::Http2, tls).await;
+                }
+                if let Ok((detected, stream)) = detect(tls, FIRST_BYTES_TIMEOUT).await {
+                    serve_edge(&downstream, detected, stream).await;
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                reason = outlived(&downstream) => downstream.refused(reason),
             }
         }
         Ok(Secured::There { io, facts }) => {
@@ -52,4 +64,11 @@ pub(super) async fn secured(
         }
         Err(refusal) => worker.recorder.tls_refused(address, &refusal),
     }
+}
+
+/// Waits until even what was under way has had its time.
+async fn outlived(downstream: &Downstream) -> Reason {
+    let reason = downstream.until_refused().await;
+    sleep(OUTDATED_GRACE).await;
+    reason
 }

@@ -196,9 +196,13 @@ fn enter_at_listener(
     let index = found.ok_or(Reason::NoRoute)?;
     match downstream.edge_tls() {
         // Browsers send to a connection what its certificate is good for, and another listener has (GEP-3567).
-        Some(tls) if gateway.find(&tls.listener) != Some(index) => Err(Reason::Misdirected),
-        _ => Ok(RouteScope::Listener { index, port: at.port() }),
+        Some(tls) if gateway.find(&tls.listener) != Some(index) => return Err(Reason::Misdirected),
+        Some(_) => downstream.stands(snapshot)?,
+        // Plaintext, from before the listener spoke TLS.
+        None if gateway.tls(index).is_some() => return Err(Reason::TlsOutdated),
+        None => {}
     }
+    Ok(RouteScope::Listener { index, port: at.port() })
 }
 
 /// Has an upgraded stream asked for again, as the request that was judged.
@@ -212,6 +216,7 @@ fn keep(exchange: &Exchange, head: &Head) {
 /// connections are drained.
 fn may_stay(downstream: &Downstream, snapshot: &Snapshot, asked: &Head) -> Result<(), Failure> {
     let DownstreamSide::Edge { at, .. } = &downstream.side else { return Ok(()) };
+    downstream.stands(snapshot)?;
     let Ok(entered) = enter_at_listener(downstream, snapshot, *at, asked) else { return Ok(()) };
     policy::check_request(entered.policies(snapshot), facts(downstream, &entered, asked), asked)
 }
@@ -285,6 +290,7 @@ fn is_stranded(downstream: &Downstream) -> bool {
         DownstreamSide::Edge { at, .. } => {
             let gateway = snapshot.gateway.as_ref().map(|gateway| &gateway.gateway);
             !gateway.is_some_and(|known| known.listeners.iter().any(|listener| listener.place() == *at))
+                || downstream.stands(&snapshot).is_err()
         }
         DownstreamSide::Passthrough
         | DownstreamSide::Mesh { .. }

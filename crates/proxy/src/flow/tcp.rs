@@ -189,7 +189,12 @@ pub(crate) async fn at_gateway(downstream: Rc<Downstream>, stream: impl ChunkIo,
     let mut connection = TcpConnection::begin(&downstream, Direction::Gateway);
     match connection.enter(at).await {
         Ok((target, permit)) => {
-            let cut = until_denied(&downstream, L4Transport::Tcp, at);
+            let cut = async {
+                tokio::select! {
+                    failure = until_denied(&downstream, L4Transport::Tcp, at) => failure,
+                    reason = downstream.until_refused() => reason.into(),
+                }
+            };
             send(&downstream, stream, connection, &target, cut).await;
             drop(permit);
         }
@@ -237,6 +242,7 @@ impl TcpConnection {
 pub(crate) async fn until_denied(downstream: &Downstream, transport: L4Transport, at: SocketAddr) -> Failure {
     let id = downstream.edge_tls().map(|tls| &tls.listener);
     let may = |snapshot: &Snapshot| {
+        downstream.stands(snapshot)?;
         let gateway = snapshot.gateway.as_ref();
         let listener = gateway.and_then(|gateway| gateway.l4_listener(transport, at, id));
         policy::check(listener.map_or(&[], |(_, policies)| policies), &facts(downstream, at))

@@ -9,6 +9,7 @@ mod balancing;
 mod bed;
 mod datagrams;
 mod edge;
+mod edge_standing;
 mod edge_tls;
 mod egress;
 mod expiry;

@@ -3,7 +3,7 @@
 use super::build::Builder;
 use super::change::SnapshotChange;
 use super::ports::{Ports, Unasked};
-use super::{LocalNode, Snapshot};
+use super::{GatewayEntry, LocalNode, Snapshot};
 use crate::edge_tls::certificates::ListenerCertificates;
 use arc_swap::ArcSwap;
 use model::{Resource, ResourceKey};
@@ -78,10 +78,13 @@ impl SnapshotStore {
     fn swap(&self, next: Snapshot) -> Arc<Snapshot> {
         let next = Arc::new(next);
         let epoch = next.epoch;
-        self.current.store(Arc::clone(&next));
+        let before = self.current.swap(Arc::clone(&next));
         // After the pointer, so that who sees the new epoch finds at least this snapshot.
         self.epoch.store(epoch, Ordering::Release);
         self.moved.send_replace(epoch);
+        if !GatewayEntry::speak_alike(before.gateway.as_ref(), next.gateway.as_ref()) {
+            self.certificates.tell_asked();
+        }
         next
     }
 

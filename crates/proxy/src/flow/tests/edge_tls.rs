@@ -3,7 +3,10 @@
 use super::bed::{Application, Proxy, SOON, endpoints, fresh_ip, plain, service, story, wait_until};
 use super::edge::rule;
 use crate::edge_tls::tests::{EdgeAuthority, PemPair};
+use crate::options::Options;
 use crate::testing::host;
+use daemon::clock::Clock;
+use filter::Chains;
 use http::{Request, StatusCode};
 use identity::Identity;
 use model::authz::{Action, Glob, Policy, Rule, Source};
@@ -27,13 +30,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-type Stream = TlsStream<DuplexStream>;
+pub(super) type Stream = TlsStream<DuplexStream>;
 
 fn secret(name: &str) -> CertificateRef {
     CertificateRef::Secret { namespace: "default".into(), name: name.into() }
 }
 
-fn listener(name: &str, host: Option<HostMatch>, tls: ListenerTls) -> GatewayListener {
+pub(super) fn listener(name: &str, host: Option<HostMatch>, tls: ListenerTls) -> GatewayListener {
     GatewayListener {
         name: name.into(),
         port: 80,
@@ -44,44 +47,59 @@ fn listener(name: &str, host: Option<HostMatch>, tls: ListenerTls) -> GatewayLis
     }
 }
 
-fn terminate(certificates: &[&str]) -> ListenerTls {
+pub(super) fn terminate(certificates: &[&str]) -> ListenerTls {
     let certificates = certificates.iter().map(|name| secret(name)).collect();
     ListenerTls { certificates, ..ListenerTls::default() }
 }
 
 /// A gateway with these listeners, Secrets and one rule to an application called `shop`.
 fn edge(listeners: Vec<GatewayListener>, secrets: &[(&str, &PemPair)]) -> Proxy {
-    let application = Application::named(fresh_ip(), "shop");
+    edge_by(Arc::new(daemon::clock::System), listeners, secrets)
+}
+
+/// The listeners of the gateway.
+pub(super) fn gateway(listeners: Vec<GatewayListener>) -> (ResourceKey, Resource) {
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners };
+    (ResourceKey::Gateway("default".into(), "edge".into()), Resource::Gateway(gateway))
+}
+
+/// The same by this clock.
+pub(super) fn edge_by(
+    clock: Arc<dyn Clock>,
+    listeners: Vec<GatewayListener>,
+    secrets: &[(&str, &PemPair)],
+) -> Proxy {
+    let application = Application::named(fresh_ip(), "shop");
     let rule = rule(0, "");
     let mut resources = vec![
-        (ResourceKey::Gateway("default".into(), "edge".into()), Resource::Gateway(gateway)),
+        gateway(listeners),
         service(Protocol::Http1),
         endpoints(vec![plain(application.address)]),
         (ResourceKey::of_rule(&rule), Resource::Rule(rule.into())),
     ];
     resources.extend(secrets.iter().map(|(name, pair)| key_pair(name, pair)));
-    Proxy::new("west", Identity::new(Vec::new()), resources)
+    let (options, nobody) = (Options::default(), Identity::new(Vec::new()));
+    Proxy::by_clock(clock, options, Chains::default(), fresh_ip(), "west", nobody, resources)
 }
 
-fn key_pair(name: &str, pair: &PemPair) -> (ResourceKey, Resource) {
+pub(super) fn key_pair(name: &str, pair: &PemPair) -> (ResourceKey, Resource) {
     (ResourceKey::KeyPair("default".into(), name.into()), Resource::KeyPair(pair.secret(name)))
 }
 
 /// Who trusts this authority, and may show a certificate.
-struct Caller<'a> {
-    authority: &'a EdgeAuthority,
-    shows: Option<&'a PemPair>,
-    alpn: &'a [&'a [u8]],
-    versions: &'static [&'static SupportedProtocolVersion],
+pub(super) struct Caller<'a> {
+    pub(super) authority: &'a EdgeAuthority,
+    pub(super) shows: Option<&'a PemPair>,
+    pub(super) alpn: &'a [&'a [u8]],
+    pub(super) versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl<'a> Caller<'a> {
-    fn new(authority: &'a EdgeAuthority) -> Self {
+    pub(super) fn new(authority: &'a EdgeAuthority) -> Self {
         Self { authority, shows: None, alpn: &[], versions: rustls::ALL_VERSIONS }
     }
 
-    async fn connect(&self, proxy: &Proxy, server_name: &str) -> io::Result<Stream> {
+    pub(super) async fn connect(&self, proxy: &Proxy, server_name: &str) -> io::Result<Stream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.authority.root())).unwrap();
         let builder = ClientConfig::builder_with_provider(identity::provider())
@@ -112,7 +130,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-async fn ask(stream: &mut Stream, host: &str) -> Option<u16> {
+pub(super) async fn ask(stream: &mut Stream, host: &str) -> Option<u16> {
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await.ok()?;
     let mut heard = vec![0; 4096];
     let count = timeout(SOON, stream.read(&mut heard)).await.unwrap().ok()?;
@@ -389,7 +407,7 @@ fn a_request_for_another_listeners_host_is_misdirected() {
 }
 
 /// A rule of a TLSRoute under this listener, for these server names, to the service.
-fn l4_rule(listener: &str, names: &[&str]) -> (ResourceKey, Resource) {
+pub(super) fn l4_rule(listener: &str, names: &[&str]) -> (ResourceKey, Resource) {
     let names = names.iter().map(|name| HostMatch::Exact(host(name))).collect();
     let rule = L4Rule {
         parent: Parent::Gateway {
@@ -407,7 +425,7 @@ fn l4_rule(listener: &str, names: &[&str]) -> (ResourceKey, Resource) {
     (ResourceKey::of_l4_rule(&rule), Resource::L4Rule(rule.into()))
 }
 
-fn tls_listener(name: &str, tls: ListenerTls) -> GatewayListener {
+pub(super) fn tls_listener(name: &str, tls: ListenerTls) -> GatewayListener {
     let host = Some(HostMatch::Exact(host(&format!("{name}.example"))));
     GatewayListener { protocol: ListenerProtocol::Tls, ..listener(name, host, tls) }
 }
@@ -438,7 +456,7 @@ fn tls_echo(pair: &PemPair) -> SocketAddr {
     address
 }
 
-async fn echoes(stream: &mut Stream) -> bool {
+pub(super) async fn echoes(stream: &mut Stream) -> bool {
     let mut heard = [0; 5];
     stream.write_all(b"hello").await.unwrap();
     timeout(SOON, stream.read_exact(&mut heard)).await.unwrap().is_ok_and(|_| heard == *b"hello")

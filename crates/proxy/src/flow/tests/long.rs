@@ -34,11 +34,11 @@ const SHORT: Duration = Duration::from_secs(600);
 
 /// The time of everybody in a story, timers included.
 #[derive(Clone, Default)]
-struct Hours(Arc<AtomicU64>);
+pub(super) struct Hours(Arc<AtomicU64>);
 
 impl Hours {
     /// Lets time pass while nobody does anything.
-    async fn pass(&self, time: Duration) {
+    pub(super) async fn pass(&self, time: Duration) {
         self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
         tokio::time::pause();
         tokio::time::advance(time).await;

@@ -200,6 +200,7 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
     const ANSWERS: &str = "crates/proxy/src/flow/tests/answers.rs";
     const RETRIES: &str = "crates/proxy/src/flow/tests/retries.rs";
     const POLICY: &str = "crates/proxy/src/flow/tests/policy.rs";
+    const EDGE_STANDING: &str = "crates/proxy/src/flow/tests/edge_standing.rs";
     const EDGE_TLS: &str = "crates/proxy/src/flow/tests/edge_tls.rs";
     const IDENTITY: &str = "crates/identity/src/tests.rs";
     const WIRE: &str = "bin/leno/tests/it/wire.rs";
@@ -285,6 +286,7 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
             "each_mode_serves_whom_its_name_says_and_tells_the_others_why_not",
         ),
         Reason::Misdirected => (EDGE_TLS, "a_request_for_another_listeners_host_is_misdirected"),
+        Reason::TlsOutdated => (EDGE_STANDING, "plaintext_is_not_served_where_tls_is_spoken_by_now"),
         Reason::ServerNameUnknown => (EDGE_TLS, "the_server_name_chooses_listener_and_certificate"),
         Reason::NoServerCertificate => {
             (EDGE_TLS, "without_a_certificate_nobody_is_served_and_a_new_one_heals_it")
