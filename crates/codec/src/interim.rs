@@ -1,5 +1,6 @@
 //! Interim responses (1xx, RFC 9110 section 15.2): whom a client tells of those that come, and where a service may
-//! write them. `100` and `101` never pass: the server itself invites a body, and nobody changes the protocol so.
+//! write them. `101` never passes, for nobody changes the protocol so; `100` is said by who wants the body
+//! ([`Interims::invite`]).
 
 use std::fmt;
 
@@ -53,6 +54,18 @@ impl Interims {
             Place::Nowhere => {}
             Place::Http1(line) => line.send(&head),
             Place::Http2(stream) => stream.send(&head),
+        }
+    }
+}
+
+impl Interims {
+    /// Says that the client may send its body (`100 Continue`), for a request that expects that. In HTTP/1 the server
+    /// says so itself where somebody reads the body and none of it has come.
+    pub fn invite(&self) {
+        if let Place::Http2(stream) = &self.0 {
+            let mut head = Response::new(());
+            *head.status_mut() = StatusCode::CONTINUE;
+            stream.send(&head);
         }
     }
 }

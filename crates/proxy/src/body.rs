@@ -1,11 +1,13 @@
-//! Bodies with memory: a request body that can be sent again, one that must keep coming (`stall_timeout`), and a
-//! response body with a deadline. Each costs a box, so they are used only where there is a body to replay or a
-//! timeout to keep.
+//! Bodies with memory: a request body that can be sent again, one that must keep coming (`stall_timeout`), one that
+//! waits until it is wanted (`expectation`), and a response body with a deadline. Each costs a box, so they are used
+//! only where there is a body to replay, a timeout to keep, or a word to wait for.
 
+mod expectation;
 mod stall_timeout;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use expectation::{Expectation, Expecting};
 pub(crate) use stall_timeout::StallTimeout;
 
 use bytes::{Bytes, BytesMut};

@@ -66,10 +66,12 @@ pub(crate) struct Head {
     pub(crate) client: Option<IpAddr>,
     /// The protocol that it is to be upgraded to.
     pub(crate) upgrade: Option<Box<Upgrade>>,
+    /// Its body comes once somebody has asked for it.
+    pub(crate) expects_continue: bool,
 }
 
 impl Head {
-    /// The same for a copy of the request, which asks for no upgrade.
+    /// The same for a copy of the request, which asks for no upgrade, and whose body is here.
     pub(crate) fn copy(&self) -> Self {
         Self {
             version: self.version,
@@ -82,6 +84,7 @@ impl Head {
             sent: None,
             client: self.client,
             upgrade: None,
+            expects_continue: false,
         }
     }
 
@@ -160,12 +163,9 @@ pub(crate) fn receive(
     let client = believed.as_ref().map(|believed| believed.client);
     let from = if edge.is_some() { CameFrom::Outside } else { CameFrom::Mesh };
     let stripped = count_stripped(&headers, from);
+    let mut expects_continue = false;
     if stripped > 0 {
-        // RFC 9110 section 10.1.1; the codec answers `100-continue` itself.
-        if headers.get_all(header::EXPECT).iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-        {
-            return Err(Reason::ExpectationFailed);
-        }
+        expects_continue = expects(&headers)?;
     }
     let (version, method) = (parts.version, parts.method);
     let mut upgrade = None;
@@ -176,6 +176,9 @@ pub(crate) fn receive(
         // What follows is no body, whatever it says.
         headers.remove(header::CONTENT_LENGTH);
     }
+    // Who has sent all of its body waits for nothing.
+    let is_here = upgrade.is_some() || body.is_end_stream() || body.full_len().is_some();
+    expects_continue &= version >= Version::HTTP_11 && !is_here;
     if stripped > 0 {
         strip_received(&mut headers, from, stripped);
     }
@@ -184,9 +187,31 @@ pub(crate) fn receive(
         edge.set_forwarded(&mut headers, believed);
     }
     let sent = None;
-    let head =
-        Head { version, method, authority, target, readings, is_redirected, headers, sent, client, upgrade };
+    let head = Head {
+        version,
+        method,
+        authority,
+        target,
+        readings,
+        is_redirected,
+        headers,
+        sent,
+        client,
+        upgrade,
+        expects_continue,
+    };
     Ok((head, body))
+}
+
+/// Whether the caller waits for a word before it sends its body (RFC 9110 section 10.1.1).
+///
+/// # Errors
+/// [`Reason::ExpectationFailed`]: it expects something else.
+fn expects(headers: &HeaderMap) -> Result<bool, Reason> {
+    let mut expected = headers.get_all(header::EXPECT).iter().peekable();
+    let is_any = expected.peek().is_some();
+    let is_known = expected.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if is_known { Ok(is_any) } else { Err(Reason::ExpectationFailed) }
 }
 
 /// One value for routing, policy, log and upstream, and whether `host` has it already. For HTTP/1 the request

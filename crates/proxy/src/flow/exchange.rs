@@ -4,8 +4,9 @@
 //! goes away earlier, only a drop shows it; [`Unfinished`] turns that into the same explicit record.
 
 mod calls;
+mod expectations;
 
-use crate::body::{StallTimeout, Timed};
+use crate::body::{Expectation, StallTimeout, Timed};
 use crate::failure::{Failure, ReplyTo, ResponseFormat};
 use crate::flow::attempt_facts::AttemptFacts;
 use crate::flow::downstream::Downstream;
@@ -67,6 +68,7 @@ struct Gathered {
     permit: Option<UpstreamPermit>,
     line: Option<Box<LogEntry>>,
     may_stay: Option<Rc<MayStay>>,
+    expectation: Option<Rc<Expectation>>,
 }
 
 /// Whether what was let in once would be let in by this configuration too.
@@ -228,6 +230,9 @@ impl Exchange {
             facts.peer = answer.peer;
             facts.lease = answer.lease;
             facts.active = answer.active;
+            if let Some(expectation) = &facts.expectation {
+                expectation.answered();
+            }
         }
         if let Some(reason) = answer.told {
             self.failed(reason);
@@ -346,6 +351,9 @@ impl Exchange {
             return;
         }
         let facts = std::mem::take(&mut *self.facts.borrow_mut());
+        if let Some(expectation) = &facts.expectation {
+            expectation.ended();
+        }
         let service = self.attempts.service();
         let line = facts.line.as_ref();
         let target = line.and_then(|line| line.target.as_ref());
@@ -420,6 +428,9 @@ impl AttemptLog for Exchange {
 /// Whatever an upstream says before its response is passed on; no attempt is over by it.
 impl InterimSink for Exchange {
     fn interim(&self, mut head: Response<()>) {
+        if head.status() == StatusCode::CONTINUE {
+            return self.is_invited();
+        }
         crate::request::strip(head.headers_mut());
         self.interims.send(head);
     }

@@ -20,7 +20,7 @@ use decide::plan::{self, Filtered, Plan, Scope};
 use decide::route::SourceWorkload;
 use decide::{Dice, egress, listener, split};
 use filter::Stage;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, header};
 use model::filter::Mirror;
 use model::route::{RouteBackend, RouteRule};
 use model::service::Protocol;
@@ -107,7 +107,7 @@ async fn follow(
         exchange.mirrored(copies);
         body
     };
-    let body = watched(body, downstream, exchange, &snapshot, head.version);
+    let body = watched(body, downstream, exchange, &snapshot, &head);
     let body = exchange.translate(&mut head, body, target.protocol == Protocol::Http2);
     let rule = route.rule.map(|rule| &**rule);
     let grpc = exchange.grpc_call(&head.headers)?;
@@ -141,21 +141,19 @@ async fn carry_out<'r>(
     }
 }
 
-/// The caller's body, counted; at the edge given up when it stops.
+/// The caller's body, counted; at the edge given up when it stops; not before it is wanted where its sender waits.
 fn watched(
     body: Body,
     downstream: &Downstream,
     exchange: &Rc<Exchange>,
     snapshot: &Snapshot,
-    version: Version,
+    head: &Head,
 ) -> Body {
-    let body = exchange.counting(body);
-    match downstream.side {
-        DownstreamSide::Edge { .. } => {
-            exchange.with_stall_timeout(body, version, snapshot.settings.http.stream_idle_timeout)
-        }
-        _ => body,
+    let mut body = exchange.counting(body);
+    if let DownstreamSide::Edge { .. } = downstream.side {
+        body = exchange.with_stall_timeout(body, head.version, snapshot.settings.http.stream_idle_timeout);
     }
+    exchange.when_wanted(head, body)
 }
 
 /// Where a request comes in: this says which rules apply to it.

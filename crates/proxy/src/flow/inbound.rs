@@ -179,6 +179,7 @@ async fn follow(
     if is_entry {
         body = exchange.with_stall_timeout(body, head.version, snapshot.settings.http.stream_idle_timeout);
     }
+    let body = exchange.when_wanted(&head, body);
     let speaks_http2 = application.protocol == AppProtocol::Http2;
     let body = exchange.translate(&mut head, body, speaks_http2);
     let answer = worker.upstream.deliver(application, &mut head, body, &**exchange).await?;

@@ -12,6 +12,7 @@ mod edge;
 mod edge_standing;
 mod edge_tls;
 mod egress;
+mod expectation;
 mod expiry;
 mod explained;
 mod filters;

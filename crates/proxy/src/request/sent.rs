@@ -4,7 +4,7 @@
 
 use super::Head;
 use codec::{Body, Upgrade};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{EXPECT, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
 use std::cell::{Cell, RefCell};
@@ -64,9 +64,11 @@ impl Drop for SentFields {
 impl Head {
     /// Makes it ready to be sent, as often as it takes.
     pub(crate) fn outgoing(&mut self, lists: &Rc<SpareLists>) -> Outgoing<'_> {
-        let Self { method, target, headers, sent, upgrade, .. } = self;
+        let Self { method, target, headers, sent, upgrade, expects_continue, .. } = self;
         let sent = sent.insert(SentFields::of(headers, lists));
-        Outgoing { method, target, headers: Cell::from_mut(headers), sent, upgrade: upgrade.as_deref() }
+        let upgrade = upgrade.as_deref();
+        let expects_continue = *expects_continue;
+        Outgoing { method, target, headers: Cell::from_mut(headers), sent, upgrade, expects_continue }
     }
 }
 
@@ -80,6 +82,7 @@ pub(crate) struct Outgoing<'a> {
     sent: &'a SentFields,
     /// What it is to be upgraded to.
     pub(crate) upgrade: Option<&'a Upgrade>,
+    expects_continue: bool,
 }
 
 impl Outgoing<'_> {
@@ -88,6 +91,9 @@ impl Outgoing<'_> {
         let mut headers = self.headers.take();
         if headers.is_empty() {
             headers = self.sent.fields.iter().cloned().collect();
+        }
+        if self.expects_continue {
+            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
