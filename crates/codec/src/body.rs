@@ -101,7 +101,7 @@ impl Body {
     }
 
     /// Of an answer that changed the protocol: no body, but bytes both ways behind it.
-    pub(crate) fn tunnel(tunnel: Tunnel) -> Self {
+    pub fn tunnel(tunnel: Tunnel) -> Self {
         Body { kind: Kind::Tunnel(Box::new(tunnel)), watch: None, budget: None }
     }
 

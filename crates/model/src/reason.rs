@@ -120,7 +120,7 @@ reasons! {
     ExpectationFailed: "expectation_unknown" 417 3 "DPE" Downstream Never "The caller's expect header asks for something else than 100-continue.";
     RequestBodyTimeout: "request_body_timeout" 408 4 "SI" Downstream Never "The caller stopped in the middle of its request's body.";
     DeniedUpstream: "upstream_rbac_access_denied" 403 7 "RBAC" Policy Never "An AuthorizationPolicy of the callee, or of the gateway before it, denies this; the access log of that proxy names it in the line with the same request_id.";
-    UpgradeFailed: "upgrade_failed" 403 7 "" Configuration Never "The protocol that the caller asks for is not among `upgradeConfigs` of MeshSettings, it asks for it in a way that has no meaning, or the upstream takes no upgrades over HTTP/2; allow the protocol, or declare the service's port as `http`.";
+    UpgradeFailed: "upgrade_failed" 403 7 "" Configuration Never "The protocol that the caller asks for is not among `upgradeConfigs` of MeshSettings, it asks for it in a way that has no meaning, or the upstream takes no upgrades over HTTP/2; the same of a CONNECT, which gateways and callers' proxies alone take; allow the protocol, or declare the service's port as `http`.";
     Internal: "internal_error" 500 13 "" Proxy Never "A defect in Leno; please report it.";
     PeerNotYetValid: "peer_certificate_not_yet_valid" 0 16 "NONE" Policy Never "The caller's certificate is not valid yet by this host's clock; check the clocks of both hosts (NTP).";
     StreamIdle: "stream_idle_timeout" 0 4 "SI" Downstream Never "The caller did not read its response for too long, or no byte of an upgraded stream passed; it must read on or open fewer at a time, or send something now and then (`upgradeIdleTimeout`).";

@@ -103,6 +103,8 @@ impl HttpConnections {
     pub const UPGRADE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
     /// On wherever nothing says otherwise, as in Istio.
     pub const WEBSOCKET: &str = "websocket";
+    /// Stands for the method CONNECT among `upgrade_types`, as in Envoy.
+    pub const CONNECT: &str = "connect";
     /// Entries of `upgrade_types`; more: refused where they are configured.
     pub const UPGRADE_TYPES_MAX: usize = 16;
     /// Entries of `x-forwarded-for` that may be believed; more: refused where it is configured.

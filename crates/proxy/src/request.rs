@@ -64,7 +64,7 @@ pub(crate) struct Head {
     sent: Option<SentFields>,
     /// Who called, by the word of trusted proxies in front (`decide::forwarded`).
     pub(crate) client: Option<IpAddr>,
-    /// The protocol that it is to be upgraded to.
+    /// The protocol that it is to be upgraded to; CONNECT is one.
     pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Its body comes once somebody has asked for it.
     pub(crate) expects_continue: bool,
@@ -172,6 +172,9 @@ pub(crate) fn receive(
     if stripped > 0 || !parts.extensions.is_empty() {
         upgrade = upgrade::choose(parts.extensions.get(), version, &headers, &settings.http)?;
     }
+    if method == Method::CONNECT {
+        upgrade = upgrade::connect(&settings.http)?;
+    }
     if upgrade.is_some() {
         // What follows is no body, whatever it says.
         headers.remove(header::CONTENT_LENGTH);
@@ -250,7 +253,11 @@ struct Target {
 }
 
 fn find_target(method: &Method, uri: &Uri, how: PathNormalization) -> Result<Target, Reason> {
-    let Some(given) = uri.path_and_query() else { return Err(Reason::BadPath) };
+    let Some(given) = uri.path_and_query() else {
+        // Of CONNECT, which names no path: rules and policies are asked as for the first one of its host.
+        let target = PathAndQuery::from_static("/");
+        return Ok(Target { target, readings: Vec::new(), is_redirected: false });
+    };
     if given.path() == "*" && method != Method::OPTIONS {
         return Err(Reason::BadPath);
     }

@@ -106,9 +106,23 @@ impl Watch for Received {
     fn end(&self, _end: BodyEnd) {}
 }
 
-/// The version in which a request asks for an upgrade.
-pub(crate) fn asks_upgrade(request: &Request<Body>) -> Option<Version> {
-    request.extensions().get::<Upgrade>().map(|_| request.version())
+/// What a success means to who has asked for an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SuccessMeans {
+    /// An ordinary answer: nobody has heeded the question.
+    Answer,
+    /// That the tunnel is open.
+    Tunnel,
+}
+
+/// Whether a request asks for an upgrade.
+pub(crate) fn asks_upgrade(request: &Request<Body>) -> Option<SuccessMeans> {
+    if request.method() == Method::CONNECT {
+        return Some(SuccessMeans::Tunnel);
+    }
+    let is_http2 = request.version() == Version::HTTP_2;
+    let means = if is_http2 { SuccessMeans::Tunnel } else { SuccessMeans::Answer };
+    request.extensions().get::<Upgrade>().map(|_| means)
 }
 
 impl Exchange {

@@ -20,7 +20,7 @@ use decide::plan::{self, Filtered, Plan, Scope};
 use decide::route::SourceWorkload;
 use decide::{Dice, egress, listener, split};
 use filter::Stage;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use model::filter::Mirror;
 use model::route::{RouteBackend, RouteRule};
 use model::service::Protocol;
@@ -40,7 +40,7 @@ pub(crate) async fn serve(downstream: Rc<Downstream>, request: Request<Body>, in
     let story = pin!(follow(&downstream, &exchange, request));
     match guard(story).await {
         Ok(response) => match asks_upgrade {
-            Some(version) => upgrade::reply(&exchange, version, response, ReplyTo::Application),
+            Some(success) => upgrade::reply(&exchange, success, response, ReplyTo::Application),
             None => Reply::Response(exchange.watch(response)),
         },
         Err(failure) => {
@@ -111,7 +111,12 @@ async fn follow(
     let body = exchange.translate(&mut head, body, target.protocol == Protocol::Http2);
     let rule = route.rule.map(|rule| &**rule);
     let grpc = exchange.grpc_call(&head.headers)?;
-    let answer = worker.upstream.send(&target, rule, grpc, &mut head, body, &**exchange).await?;
+    let answer = if head.method == Method::CONNECT {
+        // Rare and large: it is no part of each request's future.
+        Box::pin(worker.upstream.connect(&target, &**exchange)).await?
+    } else {
+        worker.upstream.send(&target, rule, grpc, &mut head, body, &**exchange).await?
+    };
     let mut response = exchange.pass_on(answer);
     request::strip(response.headers_mut());
     exchange.translate_answer(&mut response);

@@ -115,7 +115,7 @@ pub(super) async fn serve_request(
     let story = pin!(follow(downstream, &exchange, request));
     match guard(story).await {
         Ok(response) => match asks_upgrade {
-            Some(version) => upgrade::reply(&exchange, version, response, to),
+            Some(success) => upgrade::reply(&exchange, success, response, to),
             None => Reply::Response(exchange.watch(response)),
         },
         Err(failure) => exchange.fail(&failure, to),
@@ -148,6 +148,10 @@ async fn follow(
     let edge = downstream.edge();
     let is_entry = edge.is_some();
     let (mut head, body) = request::receive(request, edge, &snapshot.settings)?;
+    if head.method == Method::CONNECT {
+        // It was carried to an application as bytes where it came in.
+        return Err(Reason::UpgradeFailed.into());
+    }
     if is_entry {
         worker.request_ids.ensure(&mut head.headers, || worker.random());
     }

@@ -2,30 +2,29 @@
 //! request, or an ordinary response. Read `upstream::upgrade` for how the other side was asked.
 
 use crate::failure::{Failure, ReplyTo};
-use crate::flow::exchange::Exchange;
+use crate::flow::exchange::{Exchange, SuccessMeans};
 use crate::flow::policy;
 use crate::request::{HEADER_STATUS, NO_TUNNEL};
 use codec::relay::{End, Moved, relay};
 use codec::{Body, Reply, Tunnel, Upgrade};
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderValue, Response};
 use model::Reason;
 use std::future::pending;
 use std::rc::Rc;
 
-/// The reply to a request that asked for an upgrade in `version`.
+/// The reply to a request that asked for an upgrade.
 #[cold]
 pub(super) fn reply(
     exchange: &Rc<Exchange>,
-    version: Version,
+    success: SuccessMeans,
     mut response: Response<Body>,
     to: ReplyTo,
 ) -> Reply {
     if let Some(tunnel) = response.body_mut().take_tunnel() {
         return open(exchange, response, tunnel);
     }
-    // In HTTP/2 any success opens the tunnel; in HTTP/1 it means that nobody heeded the question.
-    if version != Version::HTTP_2 || !response.status().is_success() {
+    if success == SuccessMeans::Answer || !response.status().is_success() {
         return Reply::Response(exchange.watch(response));
     }
     match to {
@@ -50,7 +49,7 @@ fn open(exchange: &Rc<Exchange>, response: Response<Body>, up: Tunnel) -> Reply 
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, upgrade.protocols().clone());
     }
-    exchange.set_status(StatusCode::SWITCHING_PROTOCOLS);
+    exchange.set_status(parts.status);
     let upgraded = Upgraded {
         exchange: Rc::clone(exchange),
         moved: Moved::default(),

@@ -38,6 +38,18 @@ pub(super) fn choose(
     }
 }
 
+/// CONNECT, as the upgrade that it is wherever it is allowed.
+///
+/// # Errors
+/// [`Reason::UpgradeFailed`]: it is not.
+#[cold]
+pub(super) fn connect(settings: &HttpConnections) -> Result<Option<Box<Upgrade>>, Reason> {
+    if !settings.upgrades_to(HttpConnections::CONNECT) {
+        return Err(Reason::UpgradeFailed);
+    }
+    Ok(Upgrade::try_from(HttpConnections::CONNECT).ok().map(Box::new))
+}
+
 /// Whether the caller can do nothing with an answer but 101.
 fn wants_websocket(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());

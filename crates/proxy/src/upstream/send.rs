@@ -45,7 +45,7 @@ pub(crate) struct UpstreamAnswer {
 }
 
 impl UpstreamAnswer {
-    fn new(response: Response<Body>) -> Self {
+    pub(super) fn new(response: Response<Body>) -> Self {
         Self { response, peer: None, lease: None, told: None, active: None, deadline: None }
     }
 }

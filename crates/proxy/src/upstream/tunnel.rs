@@ -5,13 +5,15 @@ use super::attempt_error::{AttemptError, EndpointVerdict};
 use super::attempts::{self, AttemptLog, Attempted, Repeatable, Timeouts};
 use super::connect::Age;
 use super::retry_state::{CONNECT, Repeat, RetryState};
+use super::send::UpstreamAnswer;
 use super::{Place, Target, Upstream};
 use crate::backend_tls::TlsPayload;
 use crate::failure;
 use crate::peer::Peer;
 use crate::snapshot::{Active, HostEntry};
-use codec::{BoxChunkIo, BoxIo, SendError, SendErrorKind};
-use http::HeaderMap;
+use bytes::Bytes;
+use codec::{Body, BoxChunkIo, BoxIo, SendError, SendErrorKind, Tunnel};
+use http::{HeaderMap, Response};
 use model::Reason;
 use model::address::PORT_MESH;
 use model::service::Reach;
@@ -45,8 +47,30 @@ impl Upstream {
         target: &Target,
         log: &impl AttemptLog,
     ) -> Result<OpenTunnel<BoxChunkIo>, Reason> {
-        let mut retries = RetryState::begin(self, &target.entry);
-        let opening = Opening { upstream: self, target };
+        self.open_for(Opening { upstream: self, target, is_exclusive: false }, log).await
+    }
+
+    /// Answers a CONNECT: bytes to any endpoint of `target`, as what a connection for opaque bytes would carry.
+    ///
+    /// # Errors
+    /// The last attempt's.
+    pub(crate) async fn connect(
+        &self,
+        target: &Target,
+        log: &impl AttemptLog,
+    ) -> Result<UpstreamAnswer, Reason> {
+        let opening = Opening { upstream: self, target, is_exclusive: true };
+        let OpenTunnel { io, peer, active } = self.open_for(opening, log).await?;
+        let response = Response::new(Body::tunnel(Tunnel::io(Bytes::new(), Box::new(io))));
+        Ok(UpstreamAnswer { peer, active, ..UpstreamAnswer::new(response) })
+    }
+
+    async fn open_for(
+        &self,
+        opening: Opening<'_>,
+        log: &impl AttemptLog,
+    ) -> Result<OpenTunnel<BoxChunkIo>, Reason> {
+        let mut retries = RetryState::begin(self, &opening.target.entry);
         let opened = attempts::run(&opening, &mut retries, &Timeouts::NONE, log).await?;
         let Attempted { done: (io, peer), active, .. } = opened;
         Ok(OpenTunnel { io, peer, active })
@@ -92,13 +116,15 @@ impl Upstream {
 struct Opening<'a> {
     upstream: &'a Upstream,
     target: &'a Target,
+    /// It is beside others on its caller's connection, so that a connection of its own is counted.
+    is_exclusive: bool,
 }
 
 impl Repeatable for Opening<'_> {
     type Done = (BoxChunkIo, Option<Rc<Peer>>);
 
     async fn attempt(&self, index: usize, _until: Option<Instant>) -> Result<Self::Done, AttemptError> {
-        let Self { upstream, target } = *self;
+        let Self { upstream, target, .. } = *self;
         let Some(endpoint) = target.entry.endpoints.get(index) else { return Err(Reason::NoEndpoint.into()) };
         let address = target.address(endpoint);
         let authority = match target.reach(endpoint) {
@@ -118,6 +144,11 @@ impl Repeatable for Opening<'_> {
 
     fn address(&self, index: usize) -> Option<SocketAddr> {
         self.target.entry.endpoints.get(index).map(|endpoint| self.target.address(endpoint))
+    }
+
+    fn is_exclusive(&self, index: usize) -> bool {
+        let endpoint = self.target.entry.endpoints.get(index);
+        self.is_exclusive && endpoint.is_some_and(|endpoint| *self.target.reach(endpoint) == Reach::Plain)
     }
 
     fn repeat(&self) -> Repeat<'_> {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UpgradeConfig {
-    /// A name as in the header field `upgrade`, such as `websocket` or `SPDY/3.1`; case does not matter.
+    /// A name as in the header field `upgrade`, such as `websocket` or `SPDY/3.1`, or `CONNECT` for that method; case
+    /// does not matter.
     pub upgrade_type: String,
     /// Absent: true.
     pub enabled: Option<bool>,
@@ -36,9 +37,6 @@ pub(super) fn check(configs: &[UpgradeConfig], at: &str, report: &mut Validation
         let written = &config.upgrade_type;
         if !is_protocol(written) {
             report.bad(&path, &format!("cannot be `{written}`"), "write a name such as `websocket`");
-        } else if config.names("connect") {
-            let fix = "remove it; declare the service's port as TCP, which carries CONNECT as it is";
-            report.unsupported(&entry, "CONNECT", fix);
         } else if config.names("h2c") {
             let fix = "remove it; a client that knows HTTP/2 begins with it, on the same port";
             report.unsupported(&entry, "h2c", fix);
