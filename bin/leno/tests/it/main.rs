@@ -18,6 +18,7 @@ mod traces; // what a demo leaves behind
 mod api; // who may call a control plane
 mod authz; // 9: authorization, live
 mod entry; // 1: from outside to both clusters
+mod examples;
 mod failover; // 3 and 4: to the other cluster and back
 mod gateway; // leno gateway, without a mesh
 mod issuers; // planes outside of the demo

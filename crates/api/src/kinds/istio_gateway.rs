@@ -3,7 +3,7 @@
 
 use super::{ISTIO_NETWORKING_GROUP, KindSpec, ObjectKind};
 use crate::decode::{Ignored, Unsupported, UnsupportedField};
-use crate::fields::server_tls::{ServerTlsMode, ServerTlsSpec};
+use crate::fields::server_tls::ServerTlsSpec;
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
 use crate::syntax;
@@ -112,21 +112,18 @@ impl KindSpec for IstioGatewaySpec {
         doc: "Where callers from outside come in (Istio)",
         columns: &[("PORTS", "spec.servers[].port.number"), ("SELECTOR", "spec.selector")],
     };
-    const IGNORED: &'static [IgnoredField] = &[
-        IgnoredField::new("port.targetPort", &[], "remove it: it says nothing in Istio either"),
-        IgnoredField::new("tls.insecureSkipVerify", &["false"], "remove it"),
-        IgnoredField::new(
-            "tls.cipherSuites",
-            &[],
-            "remove it: the suites are those of TLS 1.2 and 1.3 that are safe",
-        ),
-        IgnoredField::new("tls.caCrl", &[], "use short-lived certificates; no revocation lists are read"),
-        IgnoredField::new("tls.subjectAltNames", &[], "check callers by an AuthorizationPolicy"),
+    const IGNORED: &'static [IgnoredField] =
+        &[IgnoredField::new("port.targetPort", &[], "remove it: it says nothing in Istio either")];
+    const UNSUPPORTED: &'static [UnsupportedField] = &[
+        UnsupportedField {
+            path: ".defaultEndpoint",
+            fix: "remove it, and write a VirtualService with a route",
+        },
+        UnsupportedField {
+            path: "tls.caCrl",
+            fix: "remove it, and use short-lived certificates; no revocation lists are read",
+        },
     ];
-    const UNSUPPORTED: &'static [UnsupportedField] = &[UnsupportedField {
-        path: ".defaultEndpoint",
-        fix: "remove it, and write a VirtualService with a route",
-    }];
 
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
         report.labels("spec.selector", &self.selector);
@@ -180,8 +177,7 @@ fn one_server(server: &ServerSpec, at: &str, report: &mut ValidationReport<'_>) 
 /// Whether TLS fits the protocol.
 fn protocol(server: &ServerSpec, at: &str, report: &mut ValidationReport<'_>) {
     let path = format!("{at}.port.protocol");
-    let mode = server.tls.as_ref().and_then(|tls| tls.mode);
-    let ends = server.tls.as_ref().filter(|tls| tls.https_redirect != Some(true) || tls.mode.is_some());
+    let ends = server.tls.as_ref().filter(|tls| tls.is_about_tls());
     match server.port.server_protocol() {
         None => {
             let fix = "write HTTP, HTTPS, GRPC, HTTP2, TCP or TLS";
@@ -197,34 +193,7 @@ fn protocol(server: &ServerSpec, at: &str, report: &mut ValidationReport<'_>) {
         Some(_) => {}
     }
     if let Some(tls) = &server.tls {
-        one_tls(tls, mode, &format!("{at}.tls"), report);
-    }
-}
-
-fn one_tls(tls: &ServerTlsSpec, mode: Option<ServerTlsMode>, at: &str, report: &mut ValidationReport<'_>) {
-    let has_secret = tls.credential_name.as_deref().is_some_and(|name| !name.is_empty());
-    let ways = [has_secret, !tls.credential_names.is_empty(), !tls.tls_certificates.is_empty()];
-    if ways.iter().filter(|way| **way).count() > 1 {
-        let cause = "sets more than one of `credentialName`, `credentialNames` and `tlsCertificates`";
-        report.bad(at, cause, "keep one of them");
-    }
-    let has_files = tls.server_certificate.is_some() && tls.private_key.is_some();
-    let ends =
-        matches!(mode, Some(ServerTlsMode::Simple | ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual));
-    if ends && !has_files && !ways.contains(&true) {
-        let fix = "add `credentialName`, or `serverCertificate` and `privateKey`";
-        report.refuse(Code::MissingField, at, "names no certificate", fix);
-    }
-    match mode {
-        Some(ServerTlsMode::AutoPassthrough) => {
-            let fix = "use a Gateway of class leno-east-west";
-            report.unsupported(&format!("{at}.mode"), "mode AUTO_PASSTHROUGH", fix);
-        }
-        Some(ServerTlsMode::IstioMutual) => {
-            let fix = "let workloads call each other; a gateway's listeners are for callers outside the mesh";
-            report.unsupported(&format!("{at}.mode"), "mode ISTIO_MUTUAL", fix);
-        }
-        _ => {}
+        tls.check(&format!("{at}.tls"), report);
     }
 }
 

@@ -135,7 +135,7 @@ fn of_istio(namespace: &Arc<str>, name: &Arc<str>, read: &WorldReader<'_>) -> Op
     let servers = read.istio_servers(&(namespace.clone(), name.clone()))?;
     let listeners = servers.listeners().cloned().collect();
     let gateway = Gateway { namespace: namespace.clone(), name: name.clone(), listeners };
-    Some(CompiledGateway { class: CLASS.into(), gateway, key_pairs: Vec::new() })
+    Some(CompiledGateway { class: CLASS.into(), gateway, key_pairs: servers.key_pairs().to_vec() })
 }
 
 /// A gateway for callers from outside.

@@ -19,9 +19,9 @@ use model::{Code, Finding, ObjectRef};
 use std::sync::Arc;
 
 /// Begins every certificate in PEM (RFC 7468).
-const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+pub(super) const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 /// Ends the first line of every private key in PEM that is not encrypted.
-const KEY_BEGIN: &str = "PRIVATE KEY-----";
+pub(super) const KEY_BEGIN: &str = "PRIVATE KEY-----";
 
 /// What a gateway's references lead to.
 #[derive(Default)]

@@ -9,6 +9,7 @@ pub(super) mod destination_rule;
 pub(super) mod gateway;
 pub(super) mod host_rules;
 mod name;
+mod server_tls;
 pub(super) mod servers;
 pub(super) mod subset;
 pub(super) mod virtual_service;

@@ -67,7 +67,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("spec.trafficPolicy.tls.privateKey", "spec.trafficPolicy.tls.clientCertificate", "/c"),
     ("spec.trafficPolicy.tls.privateKey", "spec.trafficPolicy.tls.mode", "MUTUAL"),
     ("spec.servers[].tls.", "spec.servers[].port.protocol", "HTTPS"),
-    ("spec.servers[].tls.", "spec.servers[].tls.mode", "SIMPLE"),
+    ("spec.servers[].tls.", "spec.servers[].tls.mode", "OPTIONAL_MUTUAL"),
     ("spec.servers[].tls.", "spec.servers[].tls.serverCertificate", "/c"),
     ("spec.servers[].tls.", "spec.servers[].tls.privateKey", "/k"),
 ];

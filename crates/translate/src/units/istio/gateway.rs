@@ -3,10 +3,11 @@
 use super::name::HostPattern;
 use crate::units::{Unit, WorldReader};
 use crate::world::inputs::Pair;
+use api::fields::server_tls::{ServerTlsMode, ServerTlsSpec};
 use api::kinds::istio_gateway::{IstioGatewaySpec, ServerProtocol, ServerSpec, server_host};
 use api::{Object, Spec};
 use model::listener::{GatewayListener, ListenerProtocol};
-use model::{Code, Finding, ObjectRef, Subscription};
+use model::{ObjectRef, Subscription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,6 +32,10 @@ pub(crate) struct ServerListener {
     pub(super) from: ServerScope,
     /// Requests are sent to HTTPS.
     pub(super) redirects: bool,
+    /// What is said of TLS, whose certificates depend on where the proxies are; `None`: plaintext.
+    pub(super) tls: Option<Arc<ServerTlsSpec>>,
+    /// Line of the server in its file.
+    pub(super) line: u32,
 }
 
 /// The namespaces whose `VirtualService`s a server is for.
@@ -78,19 +83,6 @@ impl Unit for IstioGatewayUnit {
     ) -> Vec<Subscription> {
         Vec::new()
     }
-
-    fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
-        let Some((object, spec)) = own(key, read) else { return Vec::new() };
-        let told = spec.servers.iter().filter(|server| protocol(server).is_none()).map(|server| {
-            let cause = format!(
-                "the server on port {} ends or passes on TLS, which is not supported yet, so it is not opened",
-                server.port.number
-            );
-            let fix = "use a Gateway of gateway.networking.k8s.io with `tls`, or write protocol HTTP";
-            Finding::new(Code::Ignored, &object.at(server.line), cause, fix)
-        });
-        told.collect()
-    }
 }
 
 pub(super) fn own<'w>(
@@ -104,18 +96,27 @@ pub(super) fn own<'w>(
     }
 }
 
+fn passes_on(tls: &ServerTlsSpec) -> bool {
+    matches!(tls.effective_mode(), ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough)
+}
+
 /// `None`: it cannot be served.
 fn protocol(server: &ServerSpec) -> Option<ListenerProtocol> {
     match server.port.server_protocol()? {
         ServerProtocol::Http => Some(ListenerProtocol::Http),
         ServerProtocol::Tcp => Some(ListenerProtocol::Tcp),
-        ServerProtocol::Https | ServerProtocol::Tls => None,
+        ServerProtocol::Https if server.tls.as_ref().is_some_and(|tls| !passes_on(tls)) => {
+            Some(ListenerProtocol::Https)
+        }
+        ServerProtocol::Https | ServerProtocol::Tls => server.tls.as_ref().map(|_| ListenerProtocol::Tls),
     }
 }
 
 fn listeners(gateway: &Pair, server: &ServerSpec, index: usize) -> Vec<ServerListener> {
     let Some(protocol) = protocol(server) else { return Vec::new() };
     let (namespace, name) = gateway;
+    let in_tls = matches!(protocol, ListenerProtocol::Https | ListenerProtocol::Tls);
+    let tls = server.tls.as_deref().filter(|_| in_tls).map(|tls| Arc::new(tls.clone()));
     let mut listeners = Vec::new();
     for (text, place) in server.hosts.iter().zip(0..) {
         let (scope, host) = server_host(text);
@@ -125,7 +126,7 @@ fn listeners(gateway: &Pair, server: &ServerSpec, index: usize) -> Vec<ServerLis
                 name: format!("{namespace}.{name}.{index}.{place}").into(),
                 port: server.port.number,
                 protocol,
-                host: host.host_match().filter(|_| protocol.is_http()),
+                host: host.host_match().filter(|_| protocol.is_http() || protocol == ListenerProtocol::Tls),
                 address: server.bind.as_deref().and_then(|bind| bind.parse().ok()),
                 tls: None,
             },
@@ -136,7 +137,10 @@ fn listeners(gateway: &Pair, server: &ServerSpec, index: usize) -> Vec<ServerLis
                 Some(".") => ServerScope::Only(namespace.clone()),
                 Some(other) => ServerScope::Only(other.into()),
             },
-            redirects: server.tls.as_ref().is_some_and(|tls| tls.https_redirect == Some(true)),
+            // In TLS, requests are where they are sent to.
+            redirects: !in_tls && server.tls.as_ref().is_some_and(|tls| tls.https_redirect == Some(true)),
+            tls: tls.clone(),
+            line: server.line,
         });
     }
     listeners

@@ -119,7 +119,7 @@ fn rule(
     read: &WorldReader<'_>,
     findings: &mut RouteFindings,
 ) -> Option<RouteRule> {
-    if place.protocol == PlaceProtocol::Tcp {
+    if !matches!(place.protocol, PlaceProtocol::Http | PlaceProtocol::Either) {
         return None;
     }
     let matches = matches::compile(&route.spec, &object.meta.namespace, place)?;

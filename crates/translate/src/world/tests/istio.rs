@@ -1,5 +1,6 @@
 //! What Istio's networking kinds come out as.
 
+mod server_tls;
 mod virtual_service;
 
 use super::*;

@@ -57,7 +57,7 @@ fn routes<'a>(
 ) -> Vec<L4Route<'a>> {
     let namespace = &object.meta.namespace;
     let mut routes = Vec::new();
-    for route in &spec.tls {
+    for route in spec.tls.iter().filter(|_| place.protocol != PlaceProtocol::Decrypted) {
         let matches = route.matches.iter().map(|one| {
             let caller = Caller::of_tls(one);
             place
@@ -70,7 +70,7 @@ fn routes<'a>(
         let matches = (!matches.is_empty()).then_some(matches);
         routes.push(L4Route { line: route.line, matches, destinations: &route.route });
     }
-    for route in &spec.tcp {
+    for route in spec.tcp.iter().filter(|_| place.protocol != PlaceProtocol::Tls) {
         let matches = route.matches.iter().map(|one| {
             let caller = Caller::of_tcp(one);
             place

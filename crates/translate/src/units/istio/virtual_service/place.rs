@@ -12,6 +12,7 @@ use crate::world::inputs::Pair;
 use api::Object;
 use api::kinds::virtual_service::{MESH, VirtualServiceSpec};
 use model::listener::ListenerProtocol;
+use model::listener_tls::TlsMode;
 use model::route::{HostMatch, Parent};
 use model::service::Protocol;
 use model::{Code, Finding, Hostname, ObjectRef, Subscription};
@@ -45,6 +46,10 @@ pub(super) struct Place {
 pub(super) enum PlaceProtocol {
     Http,
     Tcp,
+    /// TLS that is passed on, at a gateway: routes by server name alone count.
+    Tls,
+    /// Opaque bytes at a gateway, whose TLS has ended there if there was any: routes by server name do not count.
+    Decrypted,
     /// The first bytes tell.
     Either,
 }
@@ -211,9 +216,10 @@ fn gateway_places(
                 port: shared.listener.port,
                 gateway: GatewayName::Gateway(gateway.clone()),
                 is_named_for_all,
-                protocol: match shared.listener.protocol {
-                    ListenerProtocol::Http | ListenerProtocol::Https => PlaceProtocol::Http,
-                    _ => PlaceProtocol::Tcp,
+                protocol: match (shared.listener.protocol, shared.listener.tls.as_ref().map(|tls| tls.mode)) {
+                    (ListenerProtocol::Http | ListenerProtocol::Https, _) => PlaceProtocol::Http,
+                    (_, Some(TlsMode::Passthrough)) => PlaceProtocol::Tls,
+                    _ => PlaceProtocol::Decrypted,
                 },
                 consumer: None,
                 hosts,
