@@ -88,6 +88,17 @@ pub(super) fn fields_in(head: FrameHead, payload: &[u8]) -> Result<std::ops::Ran
     if start > end { Err(BadPadding) } else { Ok(start..end) }
 }
 
+/// Whether the stream of HEADERS or PRIORITY depends on itself, which nothing can (RFC 7540 section 5.3.1).
+pub(super) fn depends_on_itself(head: FrameHead, payload: &[u8]) -> bool {
+    let start = match head.kind {
+        PRIORITY => 0,
+        HEADERS if head.has(HAS_PRIORITY) => usize::from(head.has(PADDED)),
+        _ => return false,
+    };
+    let on = payload.get(start..).and_then(<[u8]>::first_chunk::<4>);
+    on.is_some_and(|on| u32::from_be_bytes(*on) & (u32::MAX >> 1) == head.stream)
+}
+
 /// Writes a frame of control, whose payload is short.
 pub(super) fn put(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.reserve(FRAME_HEAD_BYTES + payload.len());

@@ -130,6 +130,11 @@ impl FieldList {
         *place = Some(value);
     }
 
+    /// Whether it has what only a request has.
+    pub(super) fn is_request(&self) -> bool {
+        self.method.is_some()
+    }
+
     /// A request in its canonical form: one authority, in `host`; the target in origin form except for CONNECT; one
     /// `cookie` field.
     pub(super) fn into_request(mut self) -> Result<Request<()>, RequestFault> {

@@ -429,20 +429,21 @@ fn rapid_reset_is_cut() {
 /// Requests of which each makes us reset it, in the ways of CVE-2025-8671.
 #[test]
 fn made_you_reset_is_cut() {
-    let provoking = [frame(8, 0, 1, &[0x7f, 0xff, 0xff, 0xff]), frame(2, 0, 1, &[0, 0, 0, 1, 0])];
+    let provoking = [frame(8, 0, 1, &[0x7f, 0xff, 0xff, 0xff]), frame(2, 0, 1, &[0, 0, 0, 0, 0])];
     for mut last in provoking {
         let mut frames = Vec::new();
         for stream in (1u32..4_000).step_by(2) {
             frames.extend(frame(1, 0x5, stream, &GET));
             last[5..9].copy_from_slice(&stream.to_be_bytes());
-            if last[3] == 2 {
-                last[9..13].copy_from_slice(&stream.to_be_bytes());
-            }
             frames.extend(&last);
         }
         let expected = if last[3] == 2 { Flood::Priorities } else { Flood::StreamErrors };
         check_flood(frames, expected);
     }
+    // What depends on itself would be reset in HTTP/2 of old, and ends the connection.
+    let itself = [frame(1, 0x5, 1, &GET), frame(2, 0, 1, &[0, 0, 0, 1, 0])].concat();
+    let (ended, _) = run(flood(itself));
+    assert!(matches!(ended, Err(ServeError::Protocol(_))), "{ended:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::super::hpack::HeaderList;
 use super::super::stream::{Purpose, RecvState, Stream, StreamError};
 use super::super::streams::{Known, StreamKey};
 use super::receive::{Arrival, HEAD_ABUSE_FACTOR};
-use super::{Farewell, Fatal, Multiplexer};
+use super::{Farewell, Fatal, Multiplexer, PeerRole};
 use crate::Flood;
 
 /// Heads of interim responses that one request may have.
@@ -26,9 +26,9 @@ enum Addressee {
     /// A request that nobody has seen yet.
     New,
     Open(StreamKey),
-    /// We reset it a moment ago, or somebody else has broken it off.
+    /// We reset it a moment ago.
     Nobody,
-    /// It has ended.
+    /// It has ended, or the peer itself has broken it off.
     Closed,
 }
 
@@ -45,6 +45,7 @@ impl Multiplexer {
     /// A whole block on a stream; `is_last`: nothing comes behind it.
     pub(super) fn block(&mut self, id: u32, is_last: bool, block: &[u8]) -> Result<Option<Arrival>, Fatal> {
         let addressee = match self.streams.find(id) {
+            Known::Open(key) if self.is_reset_by_peer(key) => Addressee::Closed,
             Known::Open(key) if self.is_broken_off(key) => Addressee::Nobody,
             Known::Open(key) => Addressee::Open(key),
             Known::Reset => Addressee::Nobody,
@@ -54,6 +55,7 @@ impl Multiplexer {
         };
         let kind = match &addressee {
             Addressee::New => BlockKind::Request,
+            Addressee::Closed if self.peer_is == PeerRole::Client => BlockKind::Request,
             Addressee::Open(key) if self.awaits_head(*key) => BlockKind::Response,
             _ => BlockKind::Trailers,
         };
@@ -66,6 +68,10 @@ impl Multiplexer {
             (Addressee::Open(key), BlockKind::Response) => self.responded(key, block)?,
             (Addressee::Open(key), _) => self.trailed(key, block)?,
             (Addressee::Nobody, _) => {}
+            // Trailers may have been on their way; a request has a number that is larger than all before it.
+            (Addressee::Closed, _) if block.fields.is_request() => {
+                return Err(Fatal::Violation(ErrorCode::PROTOCOL_ERROR, "request on a stream that is over"));
+            }
             (Addressee::Closed, _) => self.reset_unknown(id)?,
         }
         Ok(None)
@@ -89,6 +95,11 @@ impl Multiplexer {
 
     fn awaits_head(&self, key: StreamKey) -> bool {
         self.streams.get(key).is_some_and(|stream| stream.recv == RecvState::AwaitingHead)
+    }
+
+    fn is_reset_by_peer(&self, key: StreamKey) -> bool {
+        let error = self.streams.get(key).and_then(|stream| stream.error.as_ref());
+        matches!(error, Some(StreamError::Reset(_)))
     }
 
     fn is_broken_off(&self, key: StreamKey) -> bool {

@@ -101,7 +101,7 @@ impl Multiplexer {
             }
             let is_read = matches!(
                 head.kind,
-                HEADERS | RST_STREAM | SETTINGS | PING | GOAWAY | WINDOW_UPDATE | CONTINUATION
+                HEADERS | PRIORITY | RST_STREAM | SETTINGS | PING | GOAWAY | WINDOW_UPDATE | CONTINUATION
             );
             if !is_read {
                 (self.incoming.skip, self.incoming.head) = (head.len, None);
@@ -202,6 +202,10 @@ impl Multiplexer {
     /// A frame that is there as a whole.
     fn frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Arrival>, Fatal> {
         match head.kind {
+            HEADERS | PRIORITY if frame::depends_on_itself(head, payload) => {
+                return violation(ErrorCode::PROTOCOL_ERROR, "stream that depends on itself");
+            }
+            PRIORITY => {}
             HEADERS => return self.headers(head, payload),
             CONTINUATION => return self.continuation(head, payload),
             RST_STREAM => self.rst_stream(head, payload)?,
@@ -268,8 +272,10 @@ impl Multiplexer {
         is_last: bool,
     ) -> Result<bool, Fatal> {
         let Some(stream) = self.streams.get_mut(key) else { return Ok(false) };
-        if stream.error.is_some() {
-            return Ok(false);
+        match &stream.error {
+            Some(StreamError::Reset(_)) => return self.reset_unknown(key.id).map(|()| false),
+            Some(_) => return Ok(false),
+            None => {}
         }
         let fault = match stream.recv {
             RecvState::AwaitingHead => Some((ErrorCode::PROTOCOL_ERROR, "data before the head")),

@@ -205,6 +205,28 @@ fn what_breaks_the_protocol_ends_the_connection() {
         ("push", frame(frame::PUSH_PROMISE, 4, 1, &[0, 0, 0, 2])),
         ("priority without a stream", frame(frame::PRIORITY, 0, 0, &[0; 5])),
         ("priority of a wrong size", frame(frame::PRIORITY, 0, 1, &[0; 6])),
+        ("priority below itself", frame(frame::PRIORITY, 0, 3, &[0x80, 0, 0, 3, 0])),
+        (
+            "head below itself",
+            frame(frame::HEADERS, 5 | frame::HAS_PRIORITY, 1, &[&[0, 0, 0, 1, 0][..], &GET].concat()),
+        ),
+        (
+            "padded head below itself",
+            frame(
+                frame::HEADERS,
+                5 | frame::HAS_PRIORITY | frame::PADDED,
+                1,
+                &[&[0, 0, 0, 0, 1, 0][..], &GET].concat(),
+            ),
+        ),
+        (
+            "request with a smaller number",
+            [frame(frame::HEADERS, 5, 5, &GET), frame(frame::HEADERS, 5, 3, &GET)].concat(),
+        ),
+        (
+            "request behind a reset of its own",
+            [post(), frame(frame::RST_STREAM, 0, 1, &[0; 4]), frame(frame::HEADERS, 5, 1, &GET)].concat(),
+        ),
         ("reset of an idle stream", frame(frame::RST_STREAM, 0, 1, &[0; 4])),
         ("reset of a wrong size", [post(), frame(frame::RST_STREAM, 0, 1, &[0; 5])].concat()),
         ("settings on a stream", frame(frame::SETTINGS, 0, 1, &[])),
@@ -250,6 +272,11 @@ fn what_breaks_a_rule_of_a_stream_ends_only_that() {
         ("less than declared", [post(&three), data(frame::END_STREAM, b"ab")].concat()),
         ("nothing of what was declared", [post(&three), data(frame::END_STREAM, b"")].concat()),
         ("data behind the end", [post(&[]), data(frame::END_STREAM, b""), data(0, b"x")].concat()),
+        ("data behind a reset", [post(&[]), frame(frame::RST_STREAM, 0, 1, &[0; 4]), data(0, b"x")].concat()),
+        (
+            "trailers behind a reset",
+            [post(&[]), frame(frame::RST_STREAM, 0, 1, &[0; 4]), frame(frame::HEADERS, 5, 1, &[])].concat(),
+        ),
         ("trailers without an end", [post(&[]), frame(frame::HEADERS, frame::END_HEADERS, 1, &[])].concat()),
         ("less than declared, with trailers", [post(&three), frame(frame::HEADERS, 5, 1, &[])].concat()),
         ("more than the window", [post(&[]), data(0, &[0; 60_000]).repeat(5)].concat()),
