@@ -2,7 +2,8 @@
 //! certificates and keys read. What cannot be made ready lets no connection through. Handshakes are begun by
 //! `upstream::connect`, and `mesh_tls` has nothing to do with it.
 
-use crate::watched_files::{self, FileStamp};
+use crate::watched_files::{self, FileWatch, FilesInUse};
+use arc_swap::ArcSwapOption;
 use decide::attach::Effective;
 use identity::{BelievedAuthorities, backend_client_config};
 use model::Hostname;
@@ -13,12 +14,9 @@ use rustls::pki_types::ServerName;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-/// Files are looked at for a change at most this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Permissions that a key file must not give: to anybody but its owner and its group.
 const OTHERS: u32 = 0o007;
 
@@ -39,17 +37,16 @@ pub(crate) struct BackendTlsClient {
     pub(crate) id: NonZeroU32,
     /// Host of the service.
     host: Hostname,
-    /// `None`: what is meant cannot be done, whatever the files are.
-    tls: Option<TlsOrigination>,
-    // Taken once for each connection that is made.
-    made: Mutex<Made>,
+    /// Or why no connection may be made, whatever the files are.
+    tls: Result<Arc<Originated>, Arc<str>>,
 }
 
-/// What was made of it, of files as they were.
-struct Made {
-    ready: Option<Arc<Ready>>,
-    stamps: Vec<Option<FileStamp>>,
-    looked: Instant,
+/// TLS that can be meant, and what was made of it.
+struct Originated {
+    host: Hostname,
+    tls: TlsOrigination,
+    /// Of the last files that could be used; `None`: there were none.
+    ready: ArcSwapOption<Ready>,
 }
 
 struct Ready {
@@ -68,35 +65,45 @@ impl fmt::Debug for BackendTlsClient {
     }
 }
 
-impl BackendTlsClient {
-    fn new(host: &Hostname, tls: Result<TlsOrigination, Arc<str>>) -> Self {
-        static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-        if let Err(why) = &tls {
-            told_unusable(host, why);
-        }
-        let tls = tls.ok();
-        let stamps = tls.as_ref().map(stamps).unwrap_or_default();
-        let ready = tls.as_ref().and_then(|tls| make_ready(host, tls));
-        let made = Mutex::new(Made { ready, stamps, looked: Instant::now() });
-        // After four thousand million of them some come again, long after their connections have ended.
-        let id = NonZeroU32::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU32::MAX);
-        Self { id, host: host.clone(), tls, made }
+impl FilesInUse for Originated {
+    fn paths(&self) -> Vec<&str> {
+        let authorities = match &self.tls.authorities {
+            Authorities::File(path) => Some(&**path),
+            Authorities::System | Authorities::Pem(_) | Authorities::Unchecked => None,
+        };
+        let own = self.tls.client_certificate.iter().flat_map(|own| [&*own.certificate, &*own.private_key]);
+        authorities.into_iter().chain(own).collect()
     }
 
-    /// Whom to ask for, and how; `None`: no connection may be made. Files that are others than before are read again; if
-    /// they cannot be used, what was made of the last ones stays.
-    pub(crate) fn handshake(&self, payload: TlsPayload) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
-        let tls = self.tls.as_ref()?;
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if !made.stamps.is_empty() && made.looked.elapsed() >= LOOK_EVERY {
-            made.looked = Instant::now();
-            let now = stamps(tls);
-            if now != made.stamps {
-                made.stamps = now;
-                made.ready = make_ready(&self.host, tls).or_else(|| made.ready.take());
+    fn read(&self) {
+        match ready(&self.host, &self.tls) {
+            Ok(ready) => self.ready.store(Some(Arc::new(ready))),
+            Err(why) if self.ready.load().is_some() => {
+                tracing::warn!(host = %self.host, why, "new files for TLS to this service cannot be used; the last ones stay");
             }
+            Err(why) => told_unusable(&self.host, &why),
         }
-        let ready = made.ready.as_ref()?;
+    }
+}
+
+impl BackendTlsClient {
+    fn new(host: &Hostname, tls: Result<TlsOrigination, Arc<str>>, files: &FileWatch) -> Self {
+        static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+        let tls =
+            tls.map(|tls| Arc::new(Originated { host: host.clone(), tls, ready: ArcSwapOption::empty() }));
+        match &tls {
+            Ok(originated) => files.add(originated),
+            Err(why) => told_unusable(host, why),
+        }
+        // After four thousand million of them some come again, long after their connections have ended.
+        let id = NonZeroU32::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU32::MAX);
+        Self { id, host: host.clone(), tls }
+    }
+
+    /// Whom to ask for, and how; `None`: no connection may be made. Never waits for a file.
+    pub(crate) fn handshake(&self, payload: TlsPayload) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
+        let ready = self.tls.as_ref().ok()?.ready.load();
+        let ready = ready.as_ref()?;
         let config = match payload {
             TlsPayload::Http1 => &ready.http1,
             TlsPayload::Http2 => &ready.http2,
@@ -116,11 +123,11 @@ pub(crate) struct HostTls {
 
 impl HostTls {
     /// What policies say of a service; `None`: nothing.
-    pub(crate) fn new(service: &Service, says: &Effective) -> Option<Arc<Self>> {
+    pub(crate) fn new(service: &Service, says: &Effective, files: &FileWatch) -> Option<Arc<Self>> {
         if says.tls.is_none() && says.port_tls.is_empty() {
             return None;
         }
-        let client = |tls: &BackendTls| client(service, tls).map(Arc::new);
+        let client = |tls: &BackendTls| client(service, tls, files).map(Arc::new);
         let ports = says.port_tls.iter().map(|(port, field)| (*port, client(&field.value)));
         let all = says.tls.as_ref().and_then(|field| client(&field.value));
         Some(Arc::new(Self { all, ports: ports.collect() }))
@@ -141,13 +148,13 @@ impl HostTls {
     }
 }
 
-fn client(service: &Service, tls: &BackendTls) -> Option<BackendTlsClient> {
+fn client(service: &Service, tls: &BackendTls, files: &FileWatch) -> Option<BackendTlsClient> {
     let tls = match tls {
         BackendTls::Disable => return None,
         BackendTls::Unusable(why) => Err(Arc::clone(why)),
         BackendTls::Originate(tls) => Ok(with_described_names(service, tls)),
     };
-    Some(BackendTlsClient::new(&service.host, tls))
+    Some(BackendTlsClient::new(&service.host, tls, files))
 }
 
 /// Where a policy names nobody, whoever described the service may have.
@@ -162,24 +169,6 @@ fn with_described_names(service: &Service, tls: &TlsOrigination) -> TlsOriginati
 
 fn told_unusable(host: &Hostname, why: &str) {
     tracing::warn!(%host, why, "nothing is sent to this service: its TLS cannot be used");
-}
-
-/// The files that it is made of.
-fn files(tls: &TlsOrigination) -> impl Iterator<Item = &str> {
-    let authorities = match &tls.authorities {
-        Authorities::File(path) => Some(&**path),
-        Authorities::System | Authorities::Pem(_) | Authorities::Unchecked => None,
-    };
-    let own = tls.client_certificate.iter().flat_map(|own| [&*own.certificate, &*own.private_key]);
-    authorities.into_iter().chain(own)
-}
-
-fn stamps(tls: &TlsOrigination) -> Vec<Option<FileStamp>> {
-    files(tls).map(watched_files::stamp).collect()
-}
-
-fn make_ready(host: &Hostname, tls: &TlsOrigination) -> Option<Arc<Ready>> {
-    ready(host, tls).inspect_err(|why| told_unusable(host, why)).ok().map(Arc::new)
 }
 
 fn ready(host: &Hostname, tls: &TlsOrigination) -> Result<Ready, String> {

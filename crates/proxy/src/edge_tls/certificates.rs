@@ -5,7 +5,7 @@
 //! nothing is closed or built anew for a new certificate.
 
 use super::certificate::{CertificatePemError, ServerCertificate, certificates};
-use crate::watched_files::{self, FileStamp};
+use crate::watched_files::{self, FileWatch, FilesInUse};
 use arc_swap::ArcSwapOption;
 use model::listener_tls::{CertificateRef, KeyPair};
 use rustls::server::WebPkiClientVerifier;
@@ -15,11 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// How often files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One thing that listeners name: what is in force of it.
 pub(crate) struct GoodSlot<T> {
@@ -102,59 +98,113 @@ impl CaRoots {
 }
 
 /// Everything that listeners name. One for a proxy.
-#[derive(Default)]
 pub(crate) struct ListenerCertificates {
     known: Mutex<Known>,
-    /// How often authorities in files have changed.
-    authorities: AtomicU64,
-    /// Counts what may end connections that are open.
-    asked: watch::Sender<u64>,
+    files: Arc<FileWatch>,
+    asked: Arc<AskedOfCallers>,
 }
 
 #[derive(Default)]
 struct Known {
-    pairs: BTreeMap<CertificateRef, Arc<GoodSlot<ServerCertificate>>>,
-    bundles: BTreeMap<Arc<str>, Arc<GoodSlot<CaRoots>>>,
+    pairs: BTreeMap<CertificateRef, Arc<PairInUse>>,
+    bundles: BTreeMap<Arc<str>, Arc<BundleInUse>>,
     /// Of Secrets, as they came.
     secrets: HashMap<(Arc<str>, Arc<str>), KeyPair>,
-    /// What the files were when they were read.
-    stamps: HashMap<Arc<str>, Option<FileStamp>>,
+}
+
+struct PairInUse {
+    named: CertificateRef,
+    slot: Arc<GoodSlot<ServerCertificate>>,
+}
+
+struct BundleInUse {
+    path: Arc<str>,
+    slot: Arc<GoodSlot<CaRoots>>,
+    asked: Arc<AskedOfCallers>,
+}
+
+/// What may end connections that are open.
+#[derive(Default)]
+struct AskedOfCallers {
+    /// How often authorities in files have changed.
+    authorities: AtomicU64,
+    /// Counts that, and what listeners have come to ask for.
+    changes: watch::Sender<u64>,
+}
+
+impl FilesInUse for PairInUse {
+    fn paths(&self) -> Vec<&str> {
+        match &self.named {
+            CertificateRef::Files { certificate, key } => vec![certificate, key],
+            CertificateRef::Secret { .. } => Vec::new(),
+        }
+    }
+
+    fn read(&self) {
+        if let CertificateRef::Files { certificate, key } = &self.named {
+            self.slot.set(&Named(&self.named), of_files(certificate, key));
+        }
+    }
+}
+
+impl FilesInUse for BundleInUse {
+    fn paths(&self) -> Vec<&str> {
+        vec![&self.path]
+    }
+
+    fn read(&self) {
+        self.slot.set(&self.path, of_bundle(&self.path));
+        self.asked.authorities.fetch_add(1, Ordering::Relaxed);
+        self.asked.tell();
+    }
+}
+
+impl AskedOfCallers {
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
 }
 
 impl ListenerCertificates {
+    /// Of none yet; `files` looks at those that listeners will name.
+    pub(crate) fn new(files: Arc<FileWatch>) -> Self {
+        Self { known: Mutex::default(), files, asked: Arc::default() }
+    }
+
     /// The slot of what a listener names.
     pub(crate) fn pair(&self, named: &CertificateRef) -> Arc<GoodSlot<ServerCertificate>> {
         let mut known = self.lock();
-        if let Some(slot) = known.pairs.get(named) {
-            return Arc::clone(slot);
+        if let Some(pair) = known.pairs.get(named) {
+            return Arc::clone(&pair.slot);
         }
-        let slot = Arc::default();
-        known.pairs.insert(named.clone(), Arc::clone(&slot));
+        let pair = Arc::new(PairInUse { named: named.clone(), slot: Arc::default() });
+        known.pairs.insert(named.clone(), Arc::clone(&pair));
         match named {
             CertificateRef::Secret { namespace, name } => {
-                if let Some(pair) = known.secrets.get(&(namespace.clone(), name.clone())) {
-                    slot.set(&Named(named), of_secret(pair));
+                if let Some(found) = known.secrets.get(&(namespace.clone(), name.clone())) {
+                    pair.slot.set(&Named(named), of_secret(found));
                 }
             }
-            CertificateRef::Files { certificate, key } => {
-                known.note([certificate, key]);
-                slot.set(&Named(named), of_files(certificate, key));
+            CertificateRef::Files { .. } => {
+                drop(known);
+                self.files.add(&pair);
             }
         }
-        slot
+        Arc::clone(&pair.slot)
     }
 
     /// The slot of a file of authorities.
     pub(crate) fn bundle(&self, path: &Arc<str>) -> Arc<GoodSlot<CaRoots>> {
         let mut known = self.lock();
-        if let Some(slot) = known.bundles.get(path) {
-            return Arc::clone(slot);
+        if let Some(bundle) = known.bundles.get(path) {
+            return Arc::clone(&bundle.slot);
         }
-        let slot = Arc::default();
-        known.bundles.insert(Arc::clone(path), Arc::clone(&slot));
-        known.note([path]);
-        slot.set(path, of_bundle(path));
-        slot
+        let asked = Arc::clone(&self.asked);
+        let bundle = Arc::new(BundleInUse { path: Arc::clone(path), slot: Arc::default(), asked });
+        known.bundles.insert(Arc::clone(path), Arc::clone(&bundle));
+        drop(known);
+        self.files.add(&bundle);
+        Arc::clone(&bundle.slot)
     }
 
     /// Takes over the pair of a Secret.
@@ -162,8 +212,8 @@ impl ListenerCertificates {
         let mut known = self.lock();
         let (namespace, name) = (pair.namespace.clone(), pair.name.clone());
         let named = CertificateRef::Secret { namespace: namespace.clone(), name: name.clone() };
-        if let Some(slot) = known.pairs.get(&named) {
-            slot.set(&Named(&named), of_secret(&pair));
+        if let Some(used) = known.pairs.get(&named) {
+            used.slot.set(&Named(&named), of_secret(&pair));
         }
         known.secrets.insert((namespace, name), pair);
     }
@@ -172,10 +222,10 @@ impl ListenerCertificates {
     pub(crate) fn remove(&self, namespace: &Arc<str>, name: &Arc<str>) {
         let mut known = self.lock();
         let (namespace, name) = (namespace.clone(), name.clone());
-        if let Some(slot) =
+        if let Some(used) =
             known.pairs.get(&CertificateRef::Secret { namespace: namespace.clone(), name: name.clone() })
         {
-            slot.clear();
+            used.slot.clear();
         }
         known.secrets.remove(&(namespace, name));
     }
@@ -185,98 +235,43 @@ impl ListenerCertificates {
         let mut known = self.lock();
         known.pairs.retain(|named, _| pairs.contains(named));
         known.bundles.retain(|path, _| bundles.contains(path));
-        let Known { pairs, bundles, stamps, .. } = &mut *known;
-        stamps.retain(|path, _| bundles.contains_key(path) || pairs.keys().any(|named| is_of(named, path)));
     }
 
     /// What cannot be put in force, by name.
     pub(crate) fn faults(&self) -> Vec<(String, Arc<str>)> {
         let known = self.lock();
-        let pairs =
-            known.pairs.iter().filter_map(|(named, slot)| Some((Named(named).to_string(), slot.fault()?)));
-        let bundles = known.bundles.iter().filter_map(|(path, slot)| Some((path.to_string(), slot.fault()?)));
+        let pairs = known
+            .pairs
+            .iter()
+            .filter_map(|(named, used)| Some((Named(named).to_string(), used.slot.fault()?)));
+        let bundles =
+            known.bundles.iter().filter_map(|(path, used)| Some((path.to_string(), used.slot.fault()?)));
         pairs.chain(bundles).collect()
     }
 
     /// All pairs, for who tells of them.
     pub(crate) fn pairs(&self) -> Vec<(String, Arc<GoodSlot<ServerCertificate>>)> {
         let known = self.lock();
-        known.pairs.iter().map(|(named, slot)| (Named(named).to_string(), Arc::clone(slot))).collect()
-    }
-
-    /// Reads files again that have changed. May wait for a disk.
-    pub(crate) fn look(&self) {
-        let mut known = self.lock();
-        let paths: Vec<Arc<str>> = known.stamps.keys().cloned().collect();
-        let changed: HashSet<Arc<str>> = paths.into_iter().filter(|path| known.has_changed(path)).collect();
-        if changed.is_empty() {
-            return;
-        }
-        known.note(&changed);
-        for (named, slot) in &known.pairs {
-            if let CertificateRef::Files { certificate, key } = named
-                && (changed.contains(certificate) || changed.contains(key))
-            {
-                slot.set(&Named(named), of_files(certificate, key));
-            }
-        }
-        let mut bundles = known.bundles.iter().filter(|(path, _)| changed.contains(*path)).peekable();
-        let is_about_callers = bundles.peek().is_some();
-        for (path, slot) in bundles {
-            slot.set(path, of_bundle(path));
-        }
-        drop(known);
-        if is_about_callers {
-            self.authorities.fetch_add(1, Ordering::Relaxed);
-            self.tell_asked();
-        }
+        known.pairs.iter().map(|(named, used)| (Named(named).to_string(), Arc::clone(&used.slot))).collect()
     }
 
     /// How often authorities in files have changed, for who remembers what they said.
     pub(crate) fn authorities_changed(&self) -> u64 {
-        self.authorities.load(Ordering::Relaxed)
+        self.asked.authorities.load(Ordering::Relaxed)
     }
 
     /// Listeners ask for something else of callers, from now on.
     pub(crate) fn tell_asked(&self) {
-        self.asked.send_modify(|count| *count += 1);
+        self.asked.tell();
     }
 
     /// Tells when listeners have come to ask for something else of callers, though not always what.
     pub(crate) fn asked(&self) -> watch::Receiver<u64> {
-        self.asked.subscribe()
-    }
-
-    /// Looks at the files again and again; never ends.
-    pub(crate) async fn watch(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            if self.lock().stamps.is_empty() {
-                continue;
-            }
-            let own = Arc::clone(&self);
-            // A thread of its own: a slow disk must delay nothing.
-            if tokio::task::spawn_blocking(move || own.look()).await.is_err() {
-                return;
-            }
-        }
+        self.asked.changes.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    /// Before it is read, so that what changes meanwhile is read again.
-    fn note<'p>(&mut self, paths: impl IntoIterator<Item = &'p Arc<str>>) {
-        for path in paths {
-            self.stamps.insert(Arc::clone(path), watched_files::stamp(path));
-        }
-    }
-
-    fn has_changed(&self, path: &Arc<str>) -> bool {
-        self.stamps.get(path).is_some_and(|stamp| *stamp != watched_files::stamp(path))
     }
 }
 
@@ -290,11 +285,6 @@ impl fmt::Display for Named<'_> {
             CertificateRef::Files { certificate, .. } => f.write_str(certificate),
         }
     }
-}
-
-/// Whether a pair is read from this file.
-fn is_of(named: &CertificateRef, path: &Arc<str>) -> bool {
-    matches!(named, CertificateRef::Files { certificate, key } if path == certificate || path == key)
 }
 
 fn of_secret(pair: &KeyPair) -> Result<ServerCertificate, String> {

@@ -3,6 +3,7 @@
 
 use super::certificate::{CertificatePemError, ServerCertificate};
 use super::certificates::{CaRoots, ListenerCertificates};
+use crate::watched_files::FileWatch;
 use fixtures::pki::TestAuthority;
 use model::listener_tls::{CertificateRef, KeyPair, SecretString};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair as Key, SanType};
@@ -139,7 +140,7 @@ fn what_is_no_pair_is_refused_by_name_and_never_shown() {
 fn a_broken_secret_leaves_the_last_good_one() {
     let authority = EdgeAuthority::new("ca");
     let (old, new) = (authority.server(&["a.example"]), authority.server(&["a.example"]));
-    let certificates = ListenerCertificates::default();
+    let certificates = ListenerCertificates::new(Arc::default());
     let slot = certificates.pair(&secret("s"));
     assert!(slot.current().is_none(), "nothing yet");
     certificates.put(old.secret("s"));
@@ -170,29 +171,30 @@ fn files_are_read_again_when_they_change() {
         certificate: path("tls.crt").as_str().into(),
         key: path("tls.key").as_str().into(),
     };
-    let certificates = ListenerCertificates::default();
+    let watch = Arc::<FileWatch>::default();
+    let certificates = ListenerCertificates::new(Arc::clone(&watch));
     let slot = certificates.pair(&files);
     assert!(slot.fault().unwrap().contains("No such file"), "{:?}", slot.fault());
     put("tls.crt", &old.certificate);
     put("tls.key", &old.key);
-    certificates.look();
+    watch.look();
     let first = slot.current().unwrap().sha256.clone();
     // Half of the new pair is no pair: the old one stays.
     put("tls.crt", &new.certificate);
-    certificates.look();
+    watch.look();
     assert_eq!(slot.current().unwrap().sha256, first);
     assert!(slot.fault().is_some());
     put("tls.key", &new.key);
-    certificates.look();
+    watch.look();
     assert_ne!(slot.current().unwrap().sha256, first);
     assert_eq!(slot.fault(), None);
     fs::remove_file(path("tls.key")).unwrap();
-    certificates.look();
+    watch.look();
     assert!(slot.current().is_some() && slot.fault().is_some());
     let bundle = certificates.bundle(&path("ca.crt").as_str().into());
     assert!(bundle.current().is_none());
     put("ca.crt", &authority.pem());
-    certificates.look();
+    watch.look();
     assert!(bundle.current().is_some());
     certificates.keep_only(&HashSet::new(), &HashSet::new());
     assert_eq!(certificates.pairs().len(), 0);

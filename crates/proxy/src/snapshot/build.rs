@@ -12,6 +12,7 @@ use super::ports::Ports;
 use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot, resolved};
 use crate::backend_tls::HostTls;
 use crate::edge_tls::certificates::ListenerCertificates;
+use crate::watched_files::FileWatch;
 use decide::consumer::ServiceRules;
 use decide::hash::{Quick, QuickMap};
 use decide::{attach, balance};
@@ -73,6 +74,7 @@ pub(super) struct Builder {
     profiles: Interner<EndpointProfile>,
     ports: Box<dyn Ports>,
     certificates: Arc<ListenerCertificates>,
+    files: Arc<FileWatch>,
 }
 
 impl Builder {
@@ -80,10 +82,12 @@ impl Builder {
         me: &LocalNode,
         ports: Box<dyn Ports>,
         certificates: Arc<ListenerCertificates>,
+        files: Arc<FileWatch>,
     ) -> Self {
         Self {
             ports,
             certificates,
+            files,
             me: me.clone(),
             parts: HashMap::new(),
             gateways: BTreeMap::new(),
@@ -376,7 +380,7 @@ impl Builder {
         let tls = match &old {
             // Files are read and connections begun anew only where something else is said.
             Some(old) if HostTls::is_same(&old.service, &old.traffic, &service, &traffic) => old.tls.clone(),
-            _ => HostTls::new(&service, &traffic),
+            _ => HostTls::new(&service, &traffic, &self.files),
         };
         let states = EndpointStates::new(&self.health, endpoints.iter().map(|endpoint| &endpoint.uid));
         let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));

@@ -5,6 +5,7 @@ use super::change::SnapshotChange;
 use super::ports::{Ports, Unasked};
 use super::{GatewayEntry, LocalNode, Snapshot};
 use crate::edge_tls::certificates::ListenerCertificates;
+use crate::watched_files::FileWatch;
 use arc_swap::ArcSwap;
 use model::{Resource, ResourceKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,8 @@ pub struct SnapshotStore {
     builder: Mutex<Builder>,
     /// What listeners in TLS name.
     certificates: Arc<ListenerCertificates>,
+    /// Files of certificates, keys and authorities.
+    files: Arc<FileWatch>,
 }
 
 impl SnapshotStore {
@@ -29,8 +32,9 @@ impl SnapshotStore {
 
     /// As [`SnapshotStore::new`], for a gateway: `ports` is asked before a listener is put in force.
     pub fn with_ports(me: &LocalNode, ports: impl Ports + 'static) -> Arc<Self> {
-        let certificates = Arc::<ListenerCertificates>::default();
-        let builder = Builder::new(me, Box::new(ports), Arc::clone(&certificates));
+        let files = Arc::<FileWatch>::default();
+        let certificates = Arc::new(ListenerCertificates::new(Arc::clone(&files)));
+        let builder = Builder::new(me, Box::new(ports), Arc::clone(&certificates), Arc::clone(&files));
         let empty = builder.empty();
         Arc::new(Self {
             current: ArcSwap::from_pointee(empty),
@@ -38,12 +42,18 @@ impl SnapshotStore {
             moved: tokio::sync::watch::Sender::new(0),
             builder: Mutex::new(builder),
             certificates,
+            files,
         })
     }
 
     /// The certificates of listeners in TLS, which change without a new snapshot.
     pub(crate) fn certificates(&self) -> &Arc<ListenerCertificates> {
         &self.certificates
+    }
+
+    /// The files that the configuration names, which are watched.
+    pub(crate) fn files(&self) -> &Arc<FileWatch> {
+        &self.files
     }
 
     /// The snapshot in force.

@@ -185,7 +185,7 @@ impl Bootstrap {
         let dice_of_stream = Pcg::new(dice.next_u64());
         let parts = StreamParts::new(&shared, queries, gates.configured, capture, alone, dice_of_stream);
         tasks.spawn_local("control stream", StreamClient::new(parts).run(open));
-        tasks.spawn_local("certificate files", Arc::clone(shared.store.certificates()).watch());
+        tasks.spawn_local("certificate files", Arc::clone(shared.store.files()).watch());
         tasks.spawn_local("probes", Arc::clone(&shared.probing).run(asker(&shared)));
         admin::set_joined(&admin, &shared);
         let resolution = NameResolution::new(

@@ -210,6 +210,7 @@ fn a_certificate_that_is_replaced_is_shown_without_a_change_of_configuration() {
         attach(&proxy, originate(|tls| tls.client_certificate = Some(files), &authority));
         let mut caller = proxy.enter().await;
         assert_eq!(caller.get("/").await.status(), 503, "the server believes others");
+        tokio::task::spawn_local(Arc::clone(proxy.worker.shared.store.files()).watch());
         write(&clients);
         while caller.get("/").await.status() != 200 {
             tokio::task::yield_now().await;

@@ -248,7 +248,7 @@ fn an_authority_that_is_taken_out_of_a_file_lets_nobody_stay() {
         };
         let (mut stays, mut goes) = (connect(&known).await, connect(&stranger).await);
         put(staff.pem());
-        proxy.worker.shared.store.certificates().look();
+        proxy.worker.shared.store.files().look();
         assert!(is_over(&mut goes).await);
         assert_eq!(ask(&mut stays, NAME).await, Some(200));
     });

@@ -21,7 +21,7 @@ use model::trust::TrustBundle;
 use model::{ObjectRef, Origin, Resource, ResourceKey};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, NamedGroup, RootCertStore, SupportedProtocolVersion};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,17 +92,21 @@ pub(super) struct Caller<'a> {
     pub(super) shows: Option<&'a PemPair>,
     pub(super) alpn: &'a [&'a [u8]],
     pub(super) versions: &'static [&'static SupportedProtocolVersion],
+    /// The one way to exchange keys that it knows; `None`: all.
+    pub(super) group: Option<NamedGroup>,
 }
 
 impl<'a> Caller<'a> {
     pub(super) fn new(authority: &'a EdgeAuthority) -> Self {
-        Self { authority, shows: None, alpn: &[], versions: rustls::ALL_VERSIONS }
+        Self { authority, shows: None, alpn: &[], versions: rustls::ALL_VERSIONS, group: None }
     }
 
     pub(super) async fn connect(&self, proxy: &Proxy, server_name: &str) -> io::Result<Stream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.authority.root())).unwrap();
-        let builder = ClientConfig::builder_with_provider(identity::provider())
+        let mut provider = (*identity::provider()).clone();
+        provider.kx_groups.retain(|known| self.group.is_none_or(|group| known.name() == group));
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(self.versions)
             .unwrap()
             .with_root_certificates(roots);
@@ -266,6 +270,25 @@ fn versions_and_cipher_suites_are_those_of_the_listener() {
         let cipher = |at: usize| lines[at]["downstream_tls_cipher"].as_str().unwrap();
         assert_eq!(lines[1]["downstream_tls_version"], "TLSv1.2");
         assert_eq!(cipher(2), "ECDHE-ECDSA-AES256-GCM-SHA384");
+    });
+}
+
+#[test]
+fn keys_are_exchanged_against_quantum_computers_where_the_caller_can() {
+    story(async {
+        let authority = EdgeAuthority::new("web");
+        let pair = authority.server(&["a.example"]);
+        let proxy = edge(vec![listener("a", None, terminate(&["s"]))], &[("s", &pair)]);
+        for (group, agreed) in [
+            (None, NamedGroup::X25519MLKEM768),
+            (Some(NamedGroup::X25519), NamedGroup::X25519),
+            (Some(NamedGroup::secp256r1), NamedGroup::secp256r1),
+        ] {
+            let caller = Caller { group, ..Caller::new(&authority) };
+            let mut stream = caller.connect(&proxy, "a.example").await.unwrap();
+            assert_eq!(stream.get_ref().1.negotiated_key_exchange_group().unwrap().name(), agreed);
+            assert_eq!(ask(&mut stream, "a.example").await, Some(200));
+        }
     });
 }
 
