@@ -43,7 +43,8 @@ pub trait Filter {
     fn on_response(&self, _request: &RequestView<'_>, _patterns: &Patterns, _response: &mut dyn HeaderEdits) {
     }
 
-    /// Changes an answer that a filter gave, before it goes back.
+    /// Changes an answer that a filter gave, before it goes back. What the rule is there to answer, by a redirect or a
+    /// direct response, is a response, and [`Filter::on_response`] changes it.
     fn on_local_reply(&self, _request: &RequestView<'_>, _patterns: &Patterns, _reply: &mut dyn HeaderEdits) {
     }
 }
@@ -93,8 +94,14 @@ pub fn on_request<'f>(
 ) -> Result<Verdict, Reason> {
     for config in filters {
         if let Verdict::Reply(mut reply) = of(config).on_request(request, run)? {
-            for config in filters {
-                of(config).on_local_reply(&request.view(), run.at.patterns, &mut reply);
+            let (view, patterns) = (request.view(), run.at.patterns);
+            match config {
+                FilterConfig::Redirect(_) | FilterConfig::DirectResponse(_) => {
+                    on_response(filters, &view, patterns, &mut reply);
+                }
+                _ => {
+                    filters.iter().for_each(|other| of(other).on_local_reply(&view, patterns, &mut reply));
+                }
             }
             return Ok(Verdict::Reply(reply));
         }

@@ -10,7 +10,8 @@ pub enum HeaderClass {
     HopByHop,
     /// Proxies tell each other by it who called.
     Protected,
-    /// It says who called and for what: believed from inside, from outside only of proxies that are trusted.
+    /// It says who called, and for what, or what proxies are to do: believed from inside, from outside only of proxies
+    /// that are trusted.
     Forwarded,
 }
 
@@ -66,7 +67,9 @@ fn classify_x(name: &[u8]) -> HeaderClass {
         return HeaderClass::Protected;
     }
     let claims: [&[u8]; 3] = [b"x-real-ip", b"x-original-url", b"x-rewrite-url"];
-    if starts(b"x-forwarded-") || claims.iter().any(|claim| is_alias(name, claim)) {
+    // By these an Envoy behind us is told by its own how often and how long it is to try.
+    let is_steering = starts(b"x-envoy-");
+    if starts(b"x-forwarded-") || is_steering || claims.iter().any(|claim| is_alias(name, claim)) {
         return HeaderClass::Forwarded;
     }
     HeaderClass::EndToEnd

@@ -90,7 +90,7 @@ const NO_EFFECT: &[(&str, &str, &str, &str)] = &[
     (
         "HTTPRoute",
         ROUTE,
-        "- filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}, {type: RequestRedirect, requestRedirect: {port: 1}}]",
+        "- filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}, {type: RequestRedirect, requestRedirect: {port: 1}}]",
         "spec.rules[0].filters[0]",
     ),
     ("WorkloadGroup", "template: {}", "metadata: {annotations: {a: b}}", "spec.metadata.annotations[a]"),

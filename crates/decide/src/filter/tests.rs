@@ -8,8 +8,8 @@ use super::{is_among, on_request};
 use crate::RequestView;
 use crate::dice::Pcg;
 use model::filter::{
-    Cors, DerivedPort, FilterConfig, Fraction, OriginMatch, PathRewrite, Redirect, Rewrite,
-    UnmatchedPreflights,
+    AbortStatus, Cors, DerivedPort, DirectResponse, FaultAbort, FaultInjection, FilterConfig, Fraction,
+    HeaderEdit, OriginMatch, PathRewrite, Redirect, ResponseHeaders, Rewrite, UnmatchedPreflights,
 };
 use model::route::{Parent, Pattern, RouteRule};
 use model::{Hostname, ObjectRef, Origin, Reason};
@@ -62,8 +62,12 @@ fn a_location_has_a_port_only_where_needed() {
 
 /// The filters that are run, and what they answer: status, then headers that are asked for.
 fn answered(filter: FilterConfig, method: &str, headers: &[(&str, &str)]) -> Option<LocalReply> {
+    answered_by(vec![filter], method, headers)
+}
+
+/// The same of several.
+fn answered_by(filters: Vec<FilterConfig>, method: &str, headers: &[(&str, &str)]) -> Option<LocalReply> {
     let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let filters = [filter];
     let host = Hostname::parse("h").unwrap();
     let rule = RouteRule {
         filters: filters.to_vec(),
@@ -83,6 +87,26 @@ fn answered(filter: FilterConfig, method: &str, headers: &[(&str, &str)]) -> Opt
         Verdict::Reply(reply) => Some(reply),
         Verdict::Continue => None,
     }
+}
+
+/// A rule's own answer is a response to it; what fails on purpose, or tells a browser something, is not.
+#[test]
+fn responses_are_edited_where_the_rule_answers_by_itself() {
+    let edit = HeaderEdit { set: vec![("x-a".into(), "b".into())], ..HeaderEdit::default() };
+    let is_edited = |filter: FilterConfig| {
+        let filters = vec![FilterConfig::ResponseHeaders(ResponseHeaders(edit.clone())), filter];
+        let page = [("origin", "https://a.com"), ("access-control-request-method", "GET")];
+        let reply = answered_by(filters, "OPTIONS", &page).unwrap();
+        reply.headers.iter().any(|(name, value)| (&**name, &**value) == ("x-a", "b"))
+    };
+    let abort = FaultAbort { with: AbortStatus::Http(503), share: Fraction::ALL };
+    assert!(is_edited(FilterConfig::DirectResponse(DirectResponse { status: 200, body: "".into() })));
+    assert!(is_edited(FilterConfig::Redirect(Redirect { status: 302, ..Redirect::default() })));
+    assert!(!is_edited(FilterConfig::Fault(Box::new(FaultInjection { abort: Some(abort), delay: None }))));
+    assert!(!is_edited(FilterConfig::Cors(Box::new(Cors {
+        allow_origins: vec![OriginMatch::Any],
+        ..Cors::default()
+    }))));
 }
 
 /// A request that nothing edits.

@@ -36,6 +36,6 @@ fn each_header_is_something_to_a_proxy_in_all_spellings_that_applications_confus
     check("te upgrade expect transfer-encoding", HeaderClass::HopByHop);
     check("x-leno-a x_leno.a x-forwarded_client-cert", HeaderClass::Protected);
     check("forwarded x-forwarded-for x.forwarded_anything x_real_ip x-original-url", HeaderClass::Forwarded);
-    check("x-forwarded-client-certs x-forwarded-", HeaderClass::Forwarded);
+    check("x-forwarded-client-certs x-forwarded- x-envoy-retry-on x_envoy-internal", HeaderClass::Forwarded);
     check("x x-leno x-real-ip2 x-request-id host accept content-length", HeaderClass::EndToEnd);
 }

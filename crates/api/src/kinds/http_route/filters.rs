@@ -180,8 +180,8 @@ fn check(
         if repeats && filter.filter_type != HttpRouteFilterType::RequestMirror {
             report.bad(&format!("{path}.type"), "occurs twice", "merge the two filters");
         }
-        let edits = [HttpRouteFilterType::RequestHeaderModifier, HttpRouteFilterType::ResponseHeaderModifier];
-        if has(HttpRouteFilterType::RequestRedirect) && edits.contains(&filter.filter_type) {
+        let edits_request = filter.filter_type == HttpRouteFilterType::RequestHeaderModifier;
+        if edits_request && has(HttpRouteFilterType::RequestRedirect) {
             report.no_effect(&path, "has no effect beside a RequestRedirect", "remove one of the two");
         }
         one_filter(filter, &path, matches, report);

@@ -63,6 +63,12 @@ fn a_route_leads_one_way() {
         &of(&format!("{LEADS}, mirrorPercentage: {{value: 101}}, mirror: {{host: b}}")),
         "LENO0004: `spec.http[0].mirrorPercentage` cannot be 101",
     );
+    for answer in ["redirect: {uri: /b}", "directResponse: {status: 200}"] {
+        check(
+            &of(&format!("{answer}, headers: {{request: {{set: {{a: b}}}}}}")),
+            "LENO0109: `spec.http[0].headers.request` has no effect: the route answers by itself",
+        );
+    }
     check(
         &of(&format!("{LEADS}, headers: {{request: {{set: {{a: '%X%'}}}}}}")),
         "LENO0004: `spec.http[0].headers.request.set[a]` has a variable",

@@ -152,6 +152,10 @@ impl VirtualHttpRoute {
         }
         if let Some(headers) = &self.headers {
             headers.check(&format!("{at}.headers"), report);
+            if headers.request.is_some() && (self.redirect.is_some() || self.direct_response.is_some()) {
+                let cause = "has no effect: the route answers by itself";
+                report.no_effect(&format!("{at}.headers.request"), cause, "remove it");
+            }
         }
     }
 }

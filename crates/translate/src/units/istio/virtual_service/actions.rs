@@ -59,6 +59,12 @@ pub(super) fn to_https() -> FilterConfig {
     FilterConfig::Redirect(Redirect { scheme: Some("https".into()), status: 301, ..Redirect::default() })
 }
 
+/// Whether what the route says of headers counts behind what its destinations say, as Envoy does it: then it is said
+/// at each of them.
+fn has_edits_of_backends(spec: &VirtualHttpRoute) -> bool {
+    spec.route.iter().any(|one| one.headers.is_some())
+}
+
 fn backends(
     route: &MergedRoute<'_>,
     place: &Place,
@@ -66,12 +72,18 @@ fn backends(
     findings: &mut RouteFindings,
 ) -> Vec<RouteBackend> {
     let is_alone = route.spec.route.len() == 1;
+    let rule_edits = match has_edits_of_backends(&route.spec) {
+        true => route.spec.headers.as_deref().map(headers).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    let rule_edits = rule_edits.iter().filter(|filter| !matches!(filter, FilterConfig::Rewrite(_)));
     let mut backends = Vec::new();
     for one in &route.spec.route {
         let found = destination::find(&one.destination, route.named_by(), place, read, findings);
         let (host, port) = found.map_or((None, 0), |(host, port)| (Some(host), port));
         let weight = if is_alone { 1 } else { one.weight.unwrap_or(0) };
-        let filters = one.headers.as_deref().map(headers).unwrap_or_default();
+        let mut filters = one.headers.as_deref().map(headers).unwrap_or_default();
+        filters.extend(rule_edits.clone().cloned());
         backends.push(RouteBackend { host, port, weight, filters: filters.into() });
     }
     backends
@@ -85,20 +97,25 @@ fn filters(
     findings: &mut RouteFindings,
 ) -> Vec<FilterConfig> {
     let spec = &*route.spec;
+    let is_of_response = |filter: &FilterConfig| matches!(filter, FilterConfig::ResponseHeaders(_));
+    let rule_edits = spec.headers.as_deref().map(headers).unwrap_or_default().into_iter();
     let mut filters = Vec::new();
     filters.extend(spec.cors_policy.as_deref().map(|policy| FilterConfig::Cors(Box::new(cors(policy)))));
     filters.extend(spec.fault.as_deref().map(|spec| FilterConfig::Fault(Box::new(fault(spec)))));
     if let Some(spec) = spec.redirect.as_deref() {
+        filters.extend(rule_edits.filter(is_of_response));
         filters.push(FilterConfig::Redirect(redirect(spec)));
         return filters;
     }
-    filters.extend(spec.headers.as_deref().map(headers).unwrap_or_default());
     if let Some(answer) = spec.direct_response.as_deref() {
         let body = answer.body.as_ref().and_then(|body| body.string.as_deref()).unwrap_or_default();
+        filters.extend(rule_edits.filter(is_of_response));
         filters
             .push(FilterConfig::DirectResponse(DirectResponse { status: answer.status, body: body.into() }));
         return filters;
     }
+    let own_host = |filter: &FilterConfig| matches!(filter, FilterConfig::Rewrite(_));
+    filters.extend(rule_edits.filter(|filter| own_host(filter) || !has_edits_of_backends(spec)));
     filters.extend(spec.rewrite.as_deref().map(|spec| FilterConfig::Rewrite(rewrite(spec))));
     filters.extend(mirrors(route, place, read, findings));
     filters

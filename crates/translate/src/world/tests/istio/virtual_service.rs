@@ -125,6 +125,24 @@ const WAYS: &[(&str, &str)] = &[
         "route: [{destination: {host: reviews}, headers: {request: {add: {x-a: b}}}}]",
         "filters: [RequestHeaders(RequestHeaders(HeaderEdit { set: [], add: [(\"x-a\", \"b\")]",
     ),
+    (
+        "headers: {response: {set: {x-a: b}}, request: {set: {host: c}}}, redirect: {uri: /b}",
+        "filters: [ResponseHeaders(ResponseHeaders(HeaderEdit { set: [(\"x-a\", \"b\")], add: [], remove: [] })), Redirect",
+    ),
+    (
+        "headers: {response: {set: {x-a: b}}}, directResponse: {status: 200}",
+        "filters: [ResponseHeaders(ResponseHeaders(HeaderEdit { set: [(\"x-a\", \"b\")], add: [], remove: [] })), Direct",
+    ),
+    // What a destination says of headers comes first, as in Envoy.
+    (
+        "headers: {request: {set: {x-a: b, host: c}}}, route: [{destination: {host: reviews}, headers: {request: {remove: [x-a]}}}]",
+        "filters: [RequestHeaders(RequestHeaders(HeaderEdit { set: [], add: [], remove: [\"x-a\"] })), \
+         RequestHeaders(RequestHeaders(HeaderEdit { set: [(\"x-a\", \"b\")], add: [], remove: [] }))]",
+    ),
+    (
+        "headers: {request: {set: {x-a: b, host: c}}}, route: [{destination: {host: reviews}, headers: {request: {remove: [x-a]}}}]",
+        "filters: [Rewrite(Rewrite { hostname: Some(\"c\"), path: None })], backends",
+    ),
     ("route: [{destination: {host: gone}}]", "host: Some(Hostname(\"gone.shop.svc.cluster.local\"))"),
 ];
 
