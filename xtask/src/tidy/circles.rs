@@ -15,7 +15,8 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Untidy>> {
     let mut found = Vec::new();
     let mut crates: Vec<_> = fs::read_dir(root.join("crates"))?.collect::<Result<Vec<_>, _>>()?;
     crates.sort_by_key(fs::DirEntry::path);
-    let folders = crates.iter().map(fs::DirEntry::path).chain([root.join("bench"), root.join("xtask")]);
+    let folders =
+        crates.iter().map(fs::DirEntry::path).chain(["bench", "envoy", "xtask"].map(|name| root.join(name)));
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let circles = circles(&edges(&folder.join("src"))?);
