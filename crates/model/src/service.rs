@@ -51,8 +51,18 @@ pub struct Service {
     pub global: bool,
     /// Preferred clusters when the local one has no healthy endpoint, best first; empty: any, by locality.
     pub failover_order: Vec<Arc<str>>,
+    /// Its name resolves to the addresses of its workloads (Kubernetes `clusterIP: None`); `None`: to `address`.
+    pub headless: Option<Headless>,
     /// What somebody described by hand; `None`: it is a `Service`, `GlobalService` or the like.
     pub external: Option<Box<ExternalService>>,
+}
+
+/// How the name of a headless service is answered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headless {
+    /// With workloads that are not ready, too: peers of a cluster find one another before they are (Kubernetes
+    /// `publishNotReadyAddresses`).
+    pub publishes_unready: bool,
 }
 
 /// How the wire to an endpoint is secured and framed.

@@ -12,6 +12,7 @@ mod cache;
 mod captured;
 mod exchange;
 mod forward;
+mod headless;
 mod resolver;
 mod route;
 mod sockets;
@@ -25,8 +26,9 @@ pub(crate) use route::{IsReached, has_route};
 pub use sockets::{Sockets, bind, serve};
 
 use crate::lookup::{Found, Lookup, Unavailable};
-use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::snapshot::{HostEntry, Snapshot, SnapshotStore};
 use answer::{MeshAddresses, Question, Verdict};
+use model::Hostname;
 use model::names::Zone;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -95,7 +97,7 @@ impl Dns {
     }
 
     /// Answers a query if nobody needs to be asked.
-    fn answer_now(&self, query: &[u8]) -> Now {
+    fn answer_now(&self, query: &[u8], transport: Transport) -> Now {
         let snapshot = self.store.snapshot();
         match answer::classify(query, &snapshot) {
             Verdict::Drop => Now::Answered(None),
@@ -103,7 +105,7 @@ impl Dns {
             Verdict::Mesh(question, zone) => match snapshot.host(question.host.as_str()) {
                 Some(entry) => {
                     self.lookup.touch(entry);
-                    Now::Answered(question.found(self.addresses(&snapshot, &question)))
+                    Now::Answered(question.found(self.addresses(&snapshot, entry, &question), transport))
                 }
                 None => Now::Wait(Verdict::Mesh(question, zone)),
             },
@@ -129,51 +131,56 @@ impl Dns {
             }
             Verdict::Forward(question) => self.answer_outside(&question, query, transport, asked).await,
             Verdict::Mesh(question, zone) => match (self.find(&question).await, zone) {
-                (Ok(Found::Present(snapshot)), _) => question.found(self.addresses(&snapshot, &question)),
-                (Ok(Found::Absent), Zone::Owned) => match self.is_apex(&question) {
-                    true => question.found(MeshAddresses::default()),
+                (Ok(Some(addresses)), _) => question.found(addresses, transport),
+                (Ok(None), Zone::Owned) => match self.is_apex(&question) {
+                    true => question.found(MeshAddresses::NONE, transport),
                     false => question.nxdomain(),
                 },
                 (Err(unavailable), Zone::Owned) => {
                     tracing::debug!(host = %question.host, %unavailable, "a name could not be looked up");
                     question.servfail()
                 }
-                (Ok(Found::Absent) | Err(_), Zone::Shared | Zone::Outside) => {
+                (Ok(None) | Err(_), Zone::Shared | Zone::Outside) => {
                     self.answer_outside(&question, query, transport, asked).await
                 }
             },
         }
     }
 
-    fn addresses(&self, snapshot: &Snapshot, question: &Question) -> MeshAddresses {
-        let entry = snapshot.host(question.host.as_str());
-        let external = entry.and_then(|entry| entry.service.external.as_deref());
+    fn addresses(&self, snapshot: &Snapshot, entry: &HostEntry, question: &Question) -> MeshAddresses {
+        if let Some(headless) = entry.service.headless {
+            return MeshAddresses::of_workloads(headless::addresses(&entry.endpoints, headless));
+        }
         // Addresses that somebody gave it are told as they are: it has no mesh-only one.
+        let external = entry.service.external.as_deref();
         if let Some(external) = external.filter(|external| !external.addresses.is_empty()) {
-            let mut told = MeshAddresses::default();
-            for address in external.told_addresses() {
-                match address {
-                    IpAddr::V4(v4) => told.v4 = Some(v4),
-                    IpAddr::V6(v6) => told.v6 = Some(v6),
-                }
-            }
-            return told;
+            return MeshAddresses::of_service(external.told_addresses().collect());
         }
-        let v4 = entry.and_then(|entry| entry.service.address);
+        let v4 = entry.service.address;
         let v6 = v4.filter(|_| question.wants_ipv6()).map(|v4| snapshot.settings.ipv6_prefix.address(v4));
-        MeshAddresses {
-            v4: v4.filter(|v4| self.captured.takes((*v4).into())),
-            v6: v6.filter(|v6| self.captured.takes((*v6).into()) && (self.is_reached)(*v6)),
-        }
+        let v4 = v4.map(IpAddr::V4);
+        let v6 = v6.filter(|v6| (self.is_reached)(*v6)).map(IpAddr::V6);
+        let told = v4.into_iter().chain(v6).filter(|address| self.captured.takes(*address));
+        MeshAddresses::of_service(told.collect())
     }
 
     fn is_apex(&self, question: &Question) -> bool {
         self.store.snapshot().names.is_apex(question.host.as_str())
     }
 
-    async fn find(&self, question: &Question) -> Result<Found, Unavailable> {
+    /// The addresses of a host of the mesh, or of one workload of a headless service; `None`: it is neither.
+    async fn find(&self, question: &Question) -> Result<Option<MeshAddresses>, Unavailable> {
         let _permit = self.looked_up.try_acquire().map_err(|_| Unavailable::TooMany)?;
-        self.lookup.host(&question.host).await
+        let found = self.lookup.host(&question.host).await?;
+        if let Some((snapshot, entry)) = entry(&found, &question.host) {
+            return Ok(Some(self.addresses(snapshot, entry, question)));
+        }
+        let Some((workload, service)) = headless::workload_of(&question.host) else { return Ok(None) };
+        let found = self.lookup.host(&service).await?;
+        let entry = entry(&found, &service).map(|(_, entry)| entry);
+        let addresses =
+            entry.and_then(|entry| headless::address(&entry.endpoints, entry.service.headless?, workload));
+        Ok(addresses.map(|address| MeshAddresses::of_workloads(vec![address])))
     }
 
     async fn answer_outside(
@@ -186,7 +193,7 @@ impl Dns {
         let Some(reply) = self.ask_outside(query, transport, asked).await else { return question.servfail() };
         // Others do not know that names of the mesh lie below it (RFC 8020).
         if answer::is_nxdomain(&reply) && self.store.snapshot().names.has_below(question.host.as_str()) {
-            return question.found(MeshAddresses::default());
+            return question.found(MeshAddresses::NONE, transport);
         }
         Some(reply)
     }
@@ -211,5 +218,12 @@ impl Dns {
             Transport::Tcp => &self.forwarded_tcp,
         };
         permits.try_acquire().ok()
+    }
+}
+
+fn entry<'f>(found: &'f Found, host: &Hostname) -> Option<(&'f Snapshot, &'f HostEntry)> {
+    match found {
+        Found::Present(snapshot) => Some((snapshot, snapshot.host(host.as_str())?)),
+        Found::Absent => None,
     }
 }

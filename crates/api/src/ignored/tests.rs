@@ -30,7 +30,6 @@ const NO_EFFECT: &[(&str, &str, &str, &str)] = &[
     ("Service", SERVICE, "type: LoadBalancer", "spec.type"),
     ("Service", SERVICE, "clusterIP: 10.0.0.1", "spec.clusterIP"),
     ("Service", SERVICE, "clusterIPs: [10.0.0.1]", "spec.clusterIPs"),
-    ("Service", SERVICE, "clusterIP: None", "spec.clusterIP"),
     ("Service", SERVICE, "externalIPs: [10.0.0.1]", "spec.externalIPs"),
     ("Service", SERVICE, "loadBalancerIP: 10.0.0.1", "spec.loadBalancerIP"),
     ("Service", SERVICE, "loadBalancerClass: a.b/c", "spec.loadBalancerClass"),

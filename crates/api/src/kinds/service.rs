@@ -8,10 +8,13 @@ use crate::meta::{Meta, NameSyntax};
 use crate::validation::ValidationReport;
 use model::Code;
 use model::port_list::{self, OPAQUE_PORTS};
+use model::service::Headless;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
+/// What `clusterIP` says of a service whose name resolves to its workloads' own addresses.
+const HEADLESS: &str = "None";
 const FIX_ADDRESS: &str = "remove it: the mesh gives each service an address of its own";
 
 /// `Service` `spec`.
@@ -27,10 +30,10 @@ pub struct ServiceSpec {
     pub service_type: Option<ServiceType>,
     /// Belongs to type `ExternalName`, which is refused.
     pub external_name: Option<IgnoredAny>,
-    /// Ignored, with a warning: the mesh has its own addresses.
+    /// `None`: headless. Other values are ignored, with a warning: the mesh has its own addresses.
     #[serde(rename = "clusterIP")]
-    pub cluster_ip: Option<Ignored>,
-    /// Ignored, with a warning.
+    pub cluster_ip: Option<String>,
+    /// Ignored: what counts is `clusterIP`.
     #[serde(rename = "clusterIPs")]
     pub cluster_ips: Option<Ignored>,
     /// Ignored, with a warning.
@@ -47,8 +50,8 @@ pub struct ServiceSpec {
     pub allocate_load_balancer_node_ports: Option<Ignored>,
     /// Ignored, with a warning.
     pub health_check_node_port: Option<Ignored>,
-    /// Ignored, with a warning.
-    pub publish_not_ready_addresses: Option<Ignored>,
+    /// Of a headless service: its name resolves to workloads that are not ready, too. Of others ignored, with a warning.
+    pub publish_not_ready_addresses: bool,
     /// Ignored, with a warning.
     pub session_affinity: Option<Ignored>,
     /// Ignored, with a warning.
@@ -68,6 +71,14 @@ pub struct ServiceSpec {
     pub line: u32,
 }
 
+impl ServiceSpec {
+    /// How its name is answered for, if that is by the addresses of its workloads.
+    pub fn headless(&self) -> Option<Headless> {
+        let is_headless = self.cluster_ip.as_deref() == Some(HEADLESS);
+        is_headless.then_some(Headless { publishes_unready: self.publish_not_ready_addresses })
+    }
+}
+
 impl KindSpec for ServiceSpec {
     const KIND: ObjectKind = ObjectKind {
         kind: "Service",
@@ -81,8 +92,7 @@ impl KindSpec for ServiceSpec {
         columns: &[("PORTS", "spec.ports[].port"), ("SELECTOR", "spec.selector")],
     };
     const IGNORED: &'static [IgnoredField] = &[
-        IgnoredField::new("spec.clusterIP", &[], FIX_ADDRESS),
-        IgnoredField::new("spec.clusterIPs", &[], FIX_ADDRESS),
+        IgnoredField::new("spec.clusterIPs", &[HEADLESS], FIX_ADDRESS),
         IgnoredField::new("spec.ipFamilies", &["IPv4"], FIX_ADDRESS),
         IgnoredField::new("spec.ipFamilyPolicy", &["SingleStack"], FIX_ADDRESS),
         IgnoredField::new("spec.externalIPs", &[], port::FIX_OUTSIDE),
@@ -93,11 +103,6 @@ impl KindSpec for ServiceSpec {
         IgnoredField::new("spec.healthCheckNodePort", &[], port::FIX_OUTSIDE),
         IgnoredField::new("spec.externalTrafficPolicy", &["Cluster"], port::FIX_OUTSIDE),
         port::NODE_PORT,
-        IgnoredField::new(
-            "spec.publishNotReadyAddresses",
-            &["false"],
-            "remove it: workloads are told when they are ready",
-        ),
         IgnoredField::new(
             "spec.sessionAffinity",
             &["None"],
@@ -119,6 +124,15 @@ impl KindSpec for ServiceSpec {
             return;
         }
         report.labels("spec.selector", &self.selector);
+        if self.headless().is_none() {
+            if self.cluster_ip.as_ref().is_some_and(|address| !address.is_empty()) {
+                report.ignored("spec.clusterIP", FIX_ADDRESS);
+            }
+            if self.publish_not_ready_addresses {
+                let fix = "remove it: workloads are told when they are ready; a headless service may have it";
+                report.ignored("spec.publishNotReadyAddresses", fix);
+            }
+        }
         match self.service_type {
             Some(ServiceType::NodePort | ServiceType::LoadBalancer) => {
                 report.ignored("spec.type", "write `ClusterIP`, and a Gateway for callers from outside");

@@ -199,6 +199,7 @@ fn host(entry: &HostEntry) -> Value {
         "host": service.host.as_str(),
         "object": format!("{}/{}", service.namespace, service.name),
         "address": service.address.map(|ip| ip.to_string()),
+        "headless": service.headless.is_some(),
         "global": service.global,
         "failover_order": service.failover_order.iter().map(|c| c.to_string()).collect::<Vec<_>>(),
         "ports": service.ports.iter().map(|port| json!({

@@ -1,19 +1,27 @@
 //! From a query's bytes to what is done with it, and from a finding to an answer's bytes. No I/O.
 
+use super::Transport;
 use crate::snapshot::Snapshot;
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use model::Hostname;
 use model::names::Zone;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// How long a mesh-only address may be cached. They are stable, but a service may go.
 const TTL_S: u32 = 30;
+/// How long addresses of workloads may be cached: they come and go (as CoreDNS has it).
+const WORKLOAD_TTL_S: u32 = 5;
 /// How long an absence may be cached: the service may be created in a moment.
 const ABSENT_TTL_S: u32 = 2;
 /// Largest datagram that we take, told in EDNS (the value of the 2020 DNS flag day).
 const UDP_PAYLOAD_BYTES: u16 = 1232;
+/// Largest datagram that every client takes (RFC 1035, section 4.2.1).
+const UDP_BYTES_MIN: u16 = 512;
+/// A record with an address, its name a pointer to the question's.
+const A_BYTES: usize = 16;
+const AAAA_BYTES: usize = 28;
 /// A message is at least its header.
 const HEADER_BYTES: usize = 12;
 
@@ -38,11 +46,27 @@ pub(super) struct Question {
     query: Message,
 }
 
-/// What a host of the mesh has of what was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a host of the mesh resolves to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MeshAddresses {
-    pub(super) v4: Option<Ipv4Addr>,
-    pub(super) v6: Option<Ipv6Addr>,
+    /// Of both families.
+    all: Vec<IpAddr>,
+    are_workloads: bool,
+}
+
+impl MeshAddresses {
+    /// It exists, and has none.
+    pub(super) const NONE: Self = Self { all: Vec::new(), are_workloads: false };
+
+    /// Addresses that stand for the service.
+    pub(super) fn of_service(all: Vec<IpAddr>) -> Self {
+        Self { all, are_workloads: false }
+    }
+
+    /// Addresses of its workloads themselves.
+    pub(super) fn of_workloads(all: Vec<IpAddr>) -> Self {
+        Self { all, are_workloads: true }
+    }
 }
 
 /// Looks at a query.
@@ -77,7 +101,9 @@ pub(super) fn classify(bytes: &[u8], snapshot: &Snapshot) -> Verdict {
         Zone::Outside => Verdict::Forward(question),
         Zone::Owned if !is_mesh_class || question.is_transfer() => reply(question.refused()),
         Zone::Shared if !is_mesh_class || question.is_transfer() => Verdict::Forward(question),
-        _ if snapshot.names.is_non_terminal(text) => reply(question.found(MeshAddresses::default())),
+        _ if snapshot.names.is_non_terminal(text) => {
+            reply(question.found(MeshAddresses::NONE, Transport::Udp))
+        }
         // Not a host name (`*.mesh.internal`), but below a suffix all the same: not for others to see.
         Zone::Owned if !is_host_name => reply(question.nxdomain()),
         Zone::Shared if !is_host_name => Verdict::Forward(question),
@@ -107,21 +133,44 @@ impl Question {
             .any(|query| matches!(query.query_type(), RecordType::AAAA | RecordType::ANY))
     }
 
-    /// The host exists: its addresses of the family that was asked for, else NODATA.
-    pub(super) fn found(&self, addresses: MeshAddresses) -> Option<Vec<u8>> {
+    /// The host exists: its addresses of the family that was asked for, else NODATA. Those that have no room in an answer
+    /// over `transport` are left out, and it says so (RFC 2181, section 9).
+    pub(super) fn found(&self, mut addresses: MeshAddresses, transport: Transport) -> Option<Vec<u8>> {
         let mut reply = self.reply(ResponseCode::NoError);
         let question = self.query.queries.first()?;
-        let v4 = addresses.v4.map(|ip| RData::A(A(ip)));
-        let v6 = addresses.v6.map(|ip| RData::AAAA(AAAA(ip)));
         let is_wanted = |data: &RData| [data.record_type(), RecordType::ANY].contains(&question.query_type());
-        for data in v4.into_iter().chain(v6).filter(is_wanted) {
+        let mut room = self.bytes_max(transport).saturating_sub(reply.to_vec().ok()?.len());
+        let ttl_s = if addresses.are_workloads { WORKLOAD_TTL_S } else { TTL_S };
+        if addresses.are_workloads {
+            // Who takes the first one is spread over all: ids are random.
+            let first = usize::from(self.query.metadata.id) % addresses.all.len().max(1);
+            addresses.all.rotate_left(first);
+        }
+        for data in addresses.all.into_iter().map(rdata).filter(is_wanted) {
+            let bytes = if matches!(data, RData::A(_)) { A_BYTES } else { AAAA_BYTES };
+            let Some(left) = room.checked_sub(bytes) else {
+                reply.metadata.truncation = true;
+                break;
+            };
+            room = left;
             // The name as the client spelled it: some check the case (RFC 9619 and draft-vixie-dnsext-dns0x20).
-            reply.add_answer(Record::from_rdata(question.name().clone(), TTL_S, data));
+            reply.add_answer(Record::from_rdata(question.name().clone(), ttl_s, data));
         }
         if reply.answers.is_empty() {
             self.add_authority(&mut reply);
         }
         reply.to_vec().ok()
+    }
+
+    /// Largest answer that the client takes.
+    fn bytes_max(&self, transport: Transport) -> usize {
+        match transport {
+            Transport::Tcp => u16::MAX.into(),
+            Transport::Udp => {
+                let announced = self.query.edns.as_ref().map_or(0, |edns| edns.max_payload());
+                announced.clamp(UDP_BYTES_MIN, UDP_PAYLOAD_BYTES).into()
+            }
+        }
     }
 
     /// There is no such host.
@@ -163,6 +212,13 @@ impl Question {
         let zone = question.name().base_name();
         let soa = SOA::new(Name::root(), Name::root(), 1, 3600, 600, 86_400, ABSENT_TTL_S);
         reply.add_authority(Record::from_rdata(zone, ABSENT_TTL_S, RData::SOA(soa)));
+    }
+}
+
+fn rdata(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(v4) => RData::A(A(v4)),
+        IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
     }
 }
 

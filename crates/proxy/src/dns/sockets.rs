@@ -72,7 +72,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, dns: &Arc<Dns>) {
             }
         };
         let Some(query) = buffer.get(..length) else { continue };
-        match dns.answer_now(query) {
+        match dns.answer_now(query, Transport::Udp) {
             Now::Answered(None) => {}
             Now::Answered(Some(reply)) => {
                 let _ = socket.send_to(&reply, from).await;
@@ -118,7 +118,7 @@ async fn serve_connection(mut stream: TcpStream, dns: &Dns) -> io::Result<()> {
     let asked = original_destination(&stream);
     loop {
         let query = tokio::time::timeout(TCP_IDLE, read_query(&mut stream)).await??;
-        let reply = match (dns.answer_now(&query), asked) {
+        let reply = match (dns.answer_now(&query, Transport::Tcp), asked) {
             (Now::Answered(reply), _) => reply,
             (Now::Wait(Verdict::Forward(question)), Some(server)) if question.is_transfer() => {
                 return transfer(&mut stream, &query, server, dns).await;

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod headless;
+
 use super::*;
 use crate::lookup::LookupQuery;
 use crate::lookup::on_demand::{OnDemand, StreamState};
@@ -56,6 +58,17 @@ async fn name_server_sockets() -> (UdpSocket, TcpListener) {
     }
 }
 
+/// The same with further resources.
+async fn bench_with(upserts: Vec<(ResourceKey, Resource)>) -> Bench {
+    let (udp, tcp) = name_server_sockets().await;
+    let outside = udp.local_addr().unwrap();
+    let store = configured("mesh.internal");
+    store.apply(SnapshotChange { upserts, ..SnapshotChange::default() });
+    let mut bench = bench_over(store, StreamState::Open, outside, captured_but(""), |_| true).await;
+    bench.tasks.spawn(name_server(udp, tcp));
+    bench
+}
+
 /// The same before any name server.
 async fn bench_before(
     stream: StreamState,
@@ -63,7 +76,17 @@ async fn bench_before(
     captured: Arc<Captured>,
     is_reached: IsReached,
 ) -> Bench {
-    let store = configured("mesh.internal");
+    bench_over(configured("mesh.internal"), stream, outside, captured, is_reached).await
+}
+
+/// The same over this store.
+async fn bench_over(
+    store: Arc<SnapshotStore>,
+    stream: StreamState,
+    outside: SocketAddr,
+    captured: Arc<Captured>,
+    is_reached: IsReached,
+) -> Bench {
     let names = Names {
         suffixes: vec!["mesh.internal".into()],
         shared_suffixes: vec!["svc.cluster.local".into()],

@@ -132,6 +132,7 @@ fn backend(authorities: &str, files: &FileWatch) -> Arc<HostTls> {
         ports: Vec::new(),
         global: false,
         failover_order: Vec::new(),
+        headless: None,
         external: None,
     };
     HostTls::new(&service, &merge([&attached]), files).unwrap()

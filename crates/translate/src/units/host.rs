@@ -33,14 +33,18 @@ impl CompiledHost {
             ports,
             global: false,
             failover_order: Vec::new(),
+            headless: None,
             external: None,
         };
         (!service.ports.is_empty()).then(|| Self { service, groups: Vec::new(), exported: false })
     }
 
     /// Whether a mesh-only address stands for it. None does where the application's own destination counts, or where the
-    /// service has addresses of its own.
+    /// service has addresses of its own, or of its workloads.
     pub(crate) fn has_mesh_address(&self) -> bool {
+        if self.service.headless.is_some() {
+            return false;
+        }
         self.service.external.as_ref().is_none_or(|external| {
             external.resolution != Resolution::None
                 && external.addresses.is_empty()

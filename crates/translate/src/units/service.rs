@@ -35,6 +35,7 @@ impl Unit for ServiceUnit {
         let opaque = OpaquePorts::annotated(&object.meta.annotations);
         let ports = spec.ports.iter().filter_map(|port| service_port(port, None, &opaque)).collect();
         let mut entry = CompiledHost::new(object, &service_host(key)?, ports)?;
+        entry.service.headless = spec.headless();
         entry.groups = groups_selected(&key.0, &spec.selector, read);
         Some(entry)
     }
@@ -44,7 +45,7 @@ impl Unit for ServiceUnit {
     }
 
     fn addressed(entry: &CompiledHost) -> Option<&Hostname> {
-        Some(&entry.service.host)
+        entry.has_mesh_address().then_some(&entry.service.host)
     }
 
     fn touches(

@@ -43,6 +43,7 @@ pub(crate) fn workload_service(host: &Hostname, read: &WorldReader<'_>) -> Optio
         ports: ports.collect(),
         global: false,
         failover_order: Vec::new(),
+        headless: None,
         external: None,
     })
 }

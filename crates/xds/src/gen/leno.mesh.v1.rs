@@ -149,9 +149,16 @@ pub struct Service {
     pub global: bool,
     #[prost(string, repeated, tag = "7")]
     pub failover_order: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "8")]
+    pub headless: ::core::option::Option<Headless>,
     /// A proxy that does not know it yet refuses the service.
     #[prost(message, optional, tag = "60")]
     pub external: ::core::option::Option<ExternalService>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Headless {
+    #[prost(bool, tag = "1")]
+    pub publishes_unready: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NamedEndpoint {

@@ -7,7 +7,7 @@ use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
 use model::listener::{Exports, Inbound, InboundPort};
 use model::mtls::{InboundMtls, MtlsMode};
-use model::service::{Protocol, Service, ServicePort};
+use model::service::{Headless, Protocol, Service, ServicePort};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ pub(crate) fn service_out(service: &Service) -> p::Service {
         ports: service.ports.iter().map(port_out).collect(),
         global: service.global,
         failover_order: strings(&service.failover_order),
+        headless: service
+            .headless
+            .map(|headless| p::Headless { publishes_unready: headless.publishes_unready }),
         external: service.external.as_deref().map(external_out),
     }
 }
@@ -34,6 +37,7 @@ pub(crate) fn service_in(service: p::Service) -> Result<Service, DecodeError> {
         ports: list("ports", &service.ports, port_in)?,
         global: service.global,
         failover_order: arcs(service.failover_order),
+        headless: service.headless.map(|headless| Headless { publishes_unready: headless.publishes_unready }),
         external: match service.external {
             Some(external) => Some(Box::new(within("external", external_in(external))?)),
             None => None,

@@ -421,6 +421,7 @@ pub(super) fn service(protocol: Protocol) -> (ResourceKey, Resource) {
         ports: vec![ServicePort { port: 80, target_port: 8080, protocol, name: "".into() }],
         global: true,
         failover_order: Vec::new(),
+        headless: None,
         external: None,
     };
     (ResourceKey::Service(host(SERVICE)), Resource::Service(service))

@@ -34,6 +34,7 @@ fn sidecar(names: &NameServer, mode: EgressMode, port: u16) -> Proxy {
             ports: vec![ServicePort { port, target_port: port, protocol: Protocol::Tcp, name: "tls".into() }],
             global: false,
             failover_order: Vec::new(),
+            headless: None,
             external: Some(Box::new(external)),
         };
         (ResourceKey::Service(host(name)), Resource::Service(service))

@@ -49,6 +49,7 @@ fn other(address: SocketAddr) -> [(ResourceKey, Resource); 2] {
         global: false,
         external: None,
         failover_order: Vec::new(),
+        headless: None,
     };
     let slice = EndpointSlice { host: host(OTHER), index: 0, endpoints: [plain(address)].into() };
     [

@@ -27,6 +27,7 @@ fn service(resolution: Resolution, port: u16) -> (ResourceKey, Resource) {
         ports: vec![ServicePort { port: 80, target_port: 80, protocol: Protocol::Http1, name: "".into() }],
         global: false,
         failover_order: Vec::new(),
+        headless: None,
         external: Some(Box::new(external)),
     };
     (ResourceKey::Service(host(SERVICE)), Resource::Service(service))

@@ -16,6 +16,7 @@ fn service_of(host: &Hostname) -> Service {
         ports: Vec::new(),
         global: false,
         failover_order: Vec::new(),
+        headless: None,
         external: None,
     }
 }

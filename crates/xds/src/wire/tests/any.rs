@@ -27,7 +27,7 @@ use model::route::{
     RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
 };
 use model::service::{
-    Endpoint, EndpointProfile, EndpointSlice, EndpointState, Protocol, Reach, Service, ServicePort,
+    Endpoint, EndpointProfile, EndpointSlice, EndpointState, Headless, Protocol, Reach, Service, ServicePort,
 };
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use model::traffic::{
@@ -85,9 +85,10 @@ fn port() -> impl Strategy<Value = ServicePort> {
 
 fn service() -> impl Strategy<Value = Service> {
     let address = of(any::<Ipv4Addr>());
-    let beside = (any::<bool>(), vec(text(), 0..3), of(external::service()));
+    let headless = of(any::<bool>().prop_map(|publishes_unready| Headless { publishes_unready }));
+    let beside = (any::<bool>(), vec(text(), 0..3), headless, of(external::service()));
     (host(), text(), text(), address, vec(port(), 0..3), beside).prop_map(
-        |(host, namespace, name, address, ports, (global, failover_order, external))| Service {
+        |(host, namespace, name, address, ports, (global, failover_order, headless, external))| Service {
             host,
             namespace,
             name,
@@ -95,6 +96,7 @@ fn service() -> impl Strategy<Value = Service> {
             ports,
             global,
             failover_order,
+            headless,
             external: external.map(Box::new),
         },
     )
