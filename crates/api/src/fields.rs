@@ -3,6 +3,7 @@
 pub mod backend_ref;
 pub mod connection_pool;
 pub mod client_tls;
+pub mod client_traffic;
 pub mod l4_rules;
 pub mod parent_ref;
 pub mod pattern;

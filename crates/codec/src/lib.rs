@@ -14,6 +14,7 @@ mod upgrade; // to another protocol
 mod error; // why serving or sending failed
 pub mod headers; // hop-by-hop and protected names
 mod options; // limits with names
+mod proxy_protocol; // by whom a connection was made
 mod reply; // what a service answers
 pub mod sniff; // first bytes -> protocol
 pub mod stream; // erased io, prefixed io, tunnels
@@ -36,6 +37,10 @@ pub use options::{
     ClientOptions, FloodLimits, HELD_BYTES_MAX, KeepaliveOptions, ResetLimits,
     SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX, SHARED_SEND_BUFFER_BYTES_MAX, STREAM_IDLE_TIMEOUT,
     ServerOptions, WRITE_TIMEOUT,
+};
+pub use proxy_protocol::{
+    PROXY_HEADER_BYTES_MAX, ProxiedAddresses, ProxyHeaderRead, ProxyVersion, read_proxy_header,
+    write_proxy_header,
 };
 pub use reply::{Reply, ResetCode, TunnelRun};
 pub use sniff::{HTTP2_PREFACE, Sniff, sniff};

@@ -5,12 +5,18 @@
 mod tests;
 
 use crate::Headers;
+use model::Reason;
+use model::authz::Cidr;
+use model::client_traffic::{ClientAddressHeader, ClientIpDetection};
 use model::settings::HttpConnections;
 use std::net::{IpAddr, SocketAddr};
 
 /// Longest `x-forwarded-for` that is kept, in bytes, without the address that is added to it; a longer one is
 /// overwritten. The most hops that may be trusted need 1,300.
 pub const FORWARDED_FOR_BYTES_MAX: usize = 2048;
+/// By which a gateway tells whom it takes for the caller, where proxies stand in front of it (Envoy; it leaves private
+/// addresses out).
+pub const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
 /// Longest address that a gateway adds to it, with what separates it.
 const ADDRESS_BYTES_MAX: usize = 48;
 
@@ -62,10 +68,58 @@ pub fn believe(
     peer: IpAddr,
     headers: &dyn Headers,
 ) -> Option<Forwarded> {
-    let trust = match (Trust::of(settings)?, at) {
-        (Trust::Hops(_), EntryPoint::Workload) => return None,
-        (trust, _) => trust,
-    };
+    match (Trust::of(settings)?, at) {
+        (Trust::Hops(_), EntryPoint::Workload) => None,
+        (trust, _) => believe_list(trust, peer, headers),
+    }
+}
+
+/// The same by what is said of the callers of one listener, which then counts alone.
+///
+/// # Errors
+/// [`Reason::ClientAddressUnknown`]: who is trusted to say who called did not say it, and must.
+pub fn detect(
+    detection: &ClientIpDetection,
+    peer: IpAddr,
+    headers: &dyn Headers,
+) -> Result<Option<Forwarded>, Reason> {
+    match detection {
+        ClientIpDetection::TrustedHops(hops) => Ok(believe_list(Trust::Hops(*hops), peer, headers)),
+        ClientIpDetection::TrustedCidrs(blocks) => Ok(believe_list(Trust::Cidrs(blocks), peer, headers)),
+        ClientIpDetection::CustomHeader(header) => believe_header(header, peer, headers),
+    }
+}
+
+/// By a header that has the caller's address, and nothing else, and stands once.
+fn believe_header(
+    header: &ClientAddressHeader,
+    peer: IpAddr,
+    headers: &dyn Headers,
+) -> Result<Option<Forwarded>, Reason> {
+    let peer = peer.to_canonical();
+    if !Trust::Cidrs(&header.trusted_cidrs).covers(peer) {
+        return Ok(None);
+    }
+    match only_address(&header.name, headers) {
+        Some(client) => {
+            let forwarded_for = client.to_string().into_bytes();
+            Ok(Some(Forwarded { client, forwarded_for, scheme: scheme(headers) }))
+        }
+        None if header.fail_closed => Err(Reason::ClientAddressUnknown),
+        None => Ok(None),
+    }
+}
+
+fn only_address(name: &str, headers: &dyn Headers) -> Option<IpAddr> {
+    let (mut found, mut count) = (None, 0);
+    headers.visit(name, &mut |value| {
+        found = address(value.trim_ascii());
+        count += 1;
+    });
+    found.filter(|_| count == 1)
+}
+
+fn believe_list(trust: Trust<'_>, peer: IpAddr, headers: &dyn Headers) -> Option<Forwarded> {
     let peer = peer.to_canonical();
     if !trust.covers(peer) {
         return None;
@@ -80,8 +134,11 @@ pub fn believe(
 }
 
 /// The original caller of a request that came from `peer` within the mesh: as the gateway that let it in decided,
-/// whose word comes last in `x-forwarded-for`. Without any, the peer.
+/// which says so by [`EXTERNAL_ADDRESS`], or comes last in `x-forwarded-for`. Without any, the peer.
 pub fn original(settings: &HttpConnections, peer: Option<IpAddr>, headers: &dyn Headers) -> Option<IpAddr> {
+    if let Some(decided) = only_address(EXTERNAL_ADDRESS, headers) {
+        return Some(decided);
+    }
     let came = came(headers, FORWARDED_FOR_BYTES_MAX + ADDRESS_BYTES_MAX);
     let mut parts = came.rsplitn(2, |byte| *byte == b',');
     let (last, before) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -97,8 +154,8 @@ pub fn original(settings: &HttpConnections, peer: Option<IpAddr>, headers: &dyn 
 enum Trust<'a> {
     /// This many, whatever their addresses.
     Hops(u32),
-    /// Those whose addresses are in the list of these settings.
-    Cidrs(&'a HttpConnections),
+    /// Those whose addresses are in this list.
+    Cidrs(&'a [Cidr]),
 }
 
 impl<'a> Trust<'a> {
@@ -107,14 +164,14 @@ impl<'a> Trust<'a> {
         match (&settings.xff_trusted_cidrs[..], settings.xff_num_trusted_hops) {
             ([], 0) => None,
             ([], hops) => Some(Self::Hops(hops)),
-            (_, _) => Some(Self::Cidrs(settings)),
+            (blocks, _) => Some(Self::Cidrs(blocks)),
         }
     }
 
     fn covers(self, ip: IpAddr) -> bool {
         match self {
             Self::Hops(_) => true,
-            Self::Cidrs(settings) => settings.xff_trusted_cidrs.iter().any(|block| block.contains(ip)),
+            Self::Cidrs(blocks) => blocks.iter().any(|block| block.contains(ip)),
         }
     }
 

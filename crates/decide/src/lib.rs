@@ -9,6 +9,8 @@
 pub mod attach;
 pub mod authz;
 pub mod balance;
+pub mod client_cert;
+pub mod client_traffic;
 pub mod consumer;
 pub mod dice;
 pub mod egress;

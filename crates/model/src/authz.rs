@@ -1,6 +1,7 @@
 //! Authorization policies: Istio's `AuthorizationPolicy`, parsed and checked.
 
 use crate::origin::Origin;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -162,8 +163,9 @@ impl Glob {
     }
 }
 
-/// An address block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An address block; as text `a.b.c.d/n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Cidr {
     /// First address.
     pub address: IpAddr,
@@ -196,5 +198,19 @@ impl Cidr {
             }
             _ => false,
         }
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(Cidr { address, prefix }: Cidr) -> Self {
+        format!("{address}/{prefix}")
+    }
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("no address block: {text:?}"))
     }
 }

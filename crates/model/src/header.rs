@@ -77,7 +77,7 @@ fn classify_x(name: &[u8]) -> HeaderClass {
 
 /// Whether `name` is `known`, where `_` and `.` stand for `-` too: applications that speak CGI take the three
 /// characters for one.
-fn is_alias(name: &[u8], known: &[u8]) -> bool {
+pub fn is_alias(name: &[u8], known: &[u8]) -> bool {
     let same = |(a, b): (&u8, &u8)| a == b || (*b == b'-' && matches!(a, b'_' | b'.'));
     name.len() == known.len() && name.iter().zip(known).all(same)
 }

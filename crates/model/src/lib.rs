@@ -9,6 +9,7 @@ pub mod backend_tls;
 pub mod backoff;
 pub mod bind;
 pub mod capture_scope;
+pub mod client_traffic;
 pub mod external;
 pub mod federation;
 pub mod filter;

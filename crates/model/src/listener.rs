@@ -1,5 +1,6 @@
 //! What a proxy accepts: a workload's own ports, a gateway's listeners, an east-west gateway's exports.
 
+use crate::client_traffic::ClientTraffic;
 use crate::id::Hostname;
 use crate::listener_tls::ListenerTls;
 use crate::mtls::InboundMtls;
@@ -66,6 +67,8 @@ pub struct GatewayListener {
     pub address: Option<std::net::IpAddr>,
     /// What is done with TLS; `None`: none is spoken.
     pub tls: Option<Arc<ListenerTls>>,
+    /// What is said of those who call it; `None`: nothing.
+    pub client: Option<Arc<ClientTraffic>>,
 }
 
 /// What callers speak at a listener (Gateway API, `ProtocolType`).

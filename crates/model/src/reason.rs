@@ -138,4 +138,8 @@ reasons! {
     EgressDenied: "egress_denied" 502 14 "UH" Policy Never "Nobody described this destination, and MeshSettings let applications call only what is described (outbound); describe it by a ServiceEntry.";
     GrpcTimeout: "grpc_timeout" 504 4 "UT" Upstream Never "The time passed that the caller gave its call by `grpc-timeout`; it must ask for more, or the callee be faster.";
     TlsOutdated: "tls_requirements_changed" 421 2 "NR" Downstream Never "What the caller showed in its handshake is not what the listener asks for now: its certificate has expired or nobody vouches for it any more, or another version of TLS is wanted; the caller must open a new connection.";
+    ProxyHeaderInvalid: "proxy_protocol_header_invalid" 0 3 "DPE" Downstream Never "The listener wants a header of the PROXY protocol in front of each connection (`proxyProtocol` of a TrafficPolicy), and none came, or a broken one, or not within 10 s; let the load balancer send it, or make it `optional`.";
+    ProxyHeaderUntrusted: "proxy_protocol_peer_untrusted" 0 7 "NONE" Policy Never "The connection comes from an address that is not among `proxyProtocol.trustedCIDRs` of the TrafficPolicy, and says, or must say, for whom it stands; add the load balancer's address there.";
+    ClientAddressUnknown: "original_ip_detection_failed" 403 7 "" Policy Never "The proxy in front did not say who called, in the header that `clientIPDetection.customHeader` of the TrafficPolicy names, and it says `failClosed`.";
+    UnexpectedUnderscore: "unexpected_underscore" 400 3 "DPE" Downstream Never "The name of a header has a `_`, which `headers.withUnderscoresAction` of a TrafficPolicy refuses.";
 }

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod inbound;
 mod mirror;
 pub(crate) mod policy;
+mod proxied;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 mod upgrade;
@@ -24,11 +25,14 @@ use crate::accept::original_destination;
 use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
 use crate::lookup::{Found, Unavailable};
 use crate::observe::L4Transport;
+use crate::request::CallerTerms;
 use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
+use bytes::Bytes;
 use codec::{
-    ChunkIo, FloodLimits, HELD_BYTES_MAX, Io, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError, ServerOptions,
+    ChunkIo, FloodLimits, HELD_BYTES_MAX, Io, Prefixed, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError,
+    ServerOptions,
 };
 use daemon::Drain;
 use decide::listener::{self, Outbound};
@@ -234,17 +238,38 @@ pub(crate) async fn gateway(
     at: SocketAddr,
     drain: Drain,
 ) {
-    let Some(_permit) = worker.limits.callers.take(address.ip()) else {
+    let Some(mut permit) = worker.limits.callers.take(address.ip()) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
+    let snapshot = worker.snapshot();
+    let proxied = snapshot.gateway.as_ref().and_then(|gateway| gateway.proxy_protocol(at).cloned());
+    let (stream, address) = match proxied {
+        None => (Prefixed::new(Bytes::new(), stream), address),
+        // Rare and large: others need not have room for it.
+        Some(settings) => match Box::pin(proxied::accept(stream, address, &settings)).await {
+            Ok((stream, caller)) => (stream, caller),
+            Err(None) => return,
+            Err(Some(reason)) => return worker.recorder.refused(address, reason),
+        },
+    };
+    // Whoever it stands for is the caller, for limits too.
+    if permit.is_of_other(address.ip()) {
+        let Some(of_caller) = worker.limits.callers.take(address.ip()) else {
+            return worker.recorder.refused(address, Reason::TooManyConnections);
+        };
+        permit = of_caller;
+    }
+    let _permit = permit;
     let snapshot = worker.snapshot();
     if let Some(gateway) = snapshot.gateway.as_ref().filter(|gateway| gateway.speaks_tls(at)) {
         let gateway = Arc::clone(gateway);
         // Apart, because it is much larger, and others need not have room for it.
         return Box::pin(edge::secured(worker, gateway, stream, address, at, drain)).await;
     }
+    let said = snapshot.gateway.as_ref().and_then(|gateway| gateway.client_traffic(at, None).cloned());
     drop(snapshot);
-    let downstream = Downstream::new(&worker, address, DownstreamSide::edge(at, address), None, drain);
+    let side = DownstreamSide::edge(at, address).edge_by(said.map(|said| CallerTerms::new(said, None)));
+    let downstream = Downstream::new(&worker, address, side, None, drain);
     let is_opaque = worker
         .snapshot()
         .gateway

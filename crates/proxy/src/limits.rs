@@ -199,6 +199,13 @@ impl SharedLimit {
     }
 }
 
+impl SharedPermit {
+    /// Whether it was taken for another address.
+    pub(crate) fn is_of_other(&self, address: IpAddr) -> bool {
+        self.address != source(address)
+    }
+}
+
 impl Drop for SharedPermit {
     fn drop(&mut self) {
         let mut sources = self.sources.borrow_mut();

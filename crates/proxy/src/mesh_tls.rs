@@ -7,6 +7,7 @@ use daemon::clock::Clock;
 use decide::reauthentication::OpenStreams;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use identity::{Clients, Expect, Identity};
+use model::hex::hex;
 use model::trust::Proof;
 use model::{Reason, SpiffeId};
 use rustls::ServerConfig;
@@ -33,6 +34,8 @@ pub(crate) struct Accepted<I> {
     pub(crate) proof: Proof,
     /// How long it is let in.
     pub(crate) validity: PeerValidity,
+    /// SHA-256 of its certificate, hex.
+    pub(crate) sha256: String,
 }
 
 /// A callee who proved an identity.
@@ -80,9 +83,10 @@ impl MeshTls {
         let tls = shaken.map_err(|_| Reason::PeerHandshake)?.map_err(|error| identity::refusal(&error))?;
         let certificates = tls.get_ref().1.peer_certificates().ok_or(Reason::NoPeerCertificate)?;
         let (proof, validity) = self.judge(certificates).ok_or(Reason::PeerUntrusted)?;
+        let sha256 = certificates.first().map(|leaf| sha256(leaf)).unwrap_or_default();
         // It has ended its handshake, so it has accepted ours.
         validity.was_shown(own_expires);
-        Ok(Accepted { validity, proof, tls })
+        Ok(Accepted { validity, proof, tls, sha256 })
     }
 
     /// Shakes hands with a callee, who must prove to be one of `expected`.
@@ -154,4 +158,9 @@ impl MeshTls {
         // More than any certificate lives; keeps the addition within what an instant can hold.
         Instant::now() + left.min(CERTIFICATE_LIFE_MAX)
     }
+}
+
+/// Of a certificate (DER), as hex.
+fn sha256(certificate: &[u8]) -> String {
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate).as_ref())
 }

@@ -4,18 +4,22 @@
 //! Order: validate, take out hop-by-hop and protected headers, normalise host and path; later the flow
 //! decides, adds ours, and `upstream` serialises. Read `flow::http` next.
 
+mod client_cert;
 mod edit;
 mod hygiene;
 mod id;
 mod sent;
+mod terms;
 mod upgrade;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client_cert::{X_FORWARDED_CLIENT_CERT, client_cert_of_peer, take_client_cert};
 pub(crate) use edit::{local_response, unescape};
 pub(crate) use hygiene::{strip, strip_trailers};
 pub(crate) use id::{RequestIds, X_REQUEST_ID};
 pub(crate) use sent::{Outgoing, SpareLists};
+pub(crate) use terms::CallerTerms;
 pub(crate) use upgrade::{HEADER_METHOD, HEADER_STATUS, NO_TUNNEL, hear_method};
 
 use hygiene::{CameFrom, count_stripped, strip_received};
@@ -134,11 +138,17 @@ pub(crate) struct Edge<'a> {
     pub(crate) forwarded_for: &'a HeaderValue,
     /// By which its connection came.
     pub(crate) scheme: Scheme,
+    /// What is said of who calls there; `None`: nothing but what `MeshSettings` say.
+    pub(crate) terms: Option<&'a CallerTerms>,
 }
 
 impl Edge<'_> {
     /// Sets the headers that tell applications about the caller.
     fn set_forwarded(&self, headers: &mut HeaderMap, believed: Option<Forwarded>) {
+        let client = believed.as_ref().map(|believed| believed.client);
+        if client.is_some() || self.terms.is_some_and(CallerTerms::detects) {
+            terms::tell_client(headers, client.unwrap_or(self.peer));
+        }
         let scheme = believed.as_ref().and_then(|believed| believed.scheme).unwrap_or(self.scheme);
         let kept = believed.and_then(|b| HeaderValue::from_maybe_shared(Bytes::from(b.forwarded_for)).ok());
         headers.insert(X_FORWARDED_FOR, kept.unwrap_or_else(|| self.forwarded_for.clone()));
@@ -158,8 +168,16 @@ pub(crate) fn receive(
     if !is_in_host {
         headers.insert(header::HOST, authority.value().clone());
     }
-    let believed =
-        edge.as_ref().and_then(|e| forwarded::believe(&settings.http, e.at, e.peer, &Fields(&headers)));
+    let believed = match &edge {
+        None => None,
+        Some(Edge { terms: Some(terms), peer, at, .. }) => {
+            terms.enter(&mut headers)?;
+            terms.believe(*at, *peer, &mut headers, settings)?
+        }
+        Some(edge) => forwarded::believe(&settings.http, edge.at, edge.peer, &Fields(&headers)),
+    };
+    let client_cert = edge.as_ref().and_then(|edge| edge.terms?.client_cert(&mut headers));
+    let told = believed.as_ref().map(|_| terms::told_host_and_port(&headers)).unwrap_or_default();
     let client = believed.as_ref().map(|believed| believed.client);
     let from = if edge.is_some() { CameFrom::Outside } else { CameFrom::Mesh };
     let stripped = count_stripped(&headers, from);
@@ -188,6 +206,12 @@ pub(crate) fn receive(
     let Target { target, readings, is_redirected } = find_target(&method, &parts.uri, settings.path)?;
     if let Some(edge) = edge {
         edge.set_forwarded(&mut headers, believed);
+    }
+    for (name, value) in told {
+        headers.insert(name, value);
+    }
+    if let Some(value) = client_cert {
+        headers.insert(X_FORWARDED_CLIENT_CERT, value);
     }
     let sent = None;
     let head = Head {

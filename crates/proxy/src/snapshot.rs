@@ -31,6 +31,7 @@ use decide::consumer::ServiceRules;
 use decide::hash::QuickMap;
 use decide::l4_route::L4Table;
 use decide::route::Table;
+use model::client_traffic::{ClientTraffic, ProxyProtocolIn};
 use model::listener::{Exports, Gateway, GatewayListener, Inbound, ListenerProtocol};
 use model::names::Names;
 use model::service::{Endpoint, Service};
@@ -215,6 +216,29 @@ impl GatewayEntry {
         };
         Arc::ptr_eq(before, next)
             || before.tls.len() == next.tls.len() && before.tls.iter().zip(&next.tls).all(is_same)
+    }
+
+    /// How connections that come in at this place begin, if not with what is to be served.
+    pub(crate) fn proxy_protocol(&self, at: SocketAddr) -> Option<&ProxyProtocolIn> {
+        let mut there = self.gateway.listeners.iter().filter(|listener| {
+            listener.client.is_some() && listener.protocol != ListenerProtocol::Udp && listener.place() == at
+        });
+        there.find_map(|listener| listener.client.as_ref()?.proxy_protocol.as_ref())
+    }
+
+    /// What is said of who calls there; in TLS, of who calls the listener that was chosen by server name.
+    pub(crate) fn client_traffic(
+        &self,
+        at: SocketAddr,
+        tls: Option<&ListenerId>,
+    ) -> Option<&Arc<ClientTraffic>> {
+        match tls {
+            Some(id) => self.gateway.listeners.get(self.find(id)?)?.client.as_ref(),
+            None => {
+                let there = |listener: &&GatewayListener| listener.tls.is_none() && listener.place() == at;
+                self.gateway.listeners.iter().filter(there).find_map(|listener| listener.client.as_ref())
+            }
+        }
     }
 
     /// How the listener of this index speaks TLS.

@@ -11,6 +11,7 @@ mod authorization_policy;
 mod backend;
 mod backend_ref;
 mod backend_tls_policy;
+mod client_traffic;
 mod entry_claims;
 mod entry_host;
 mod gateway;
@@ -122,6 +123,8 @@ pub(crate) enum Topic {
     LeadingTo(Hostname),
     /// Policies that are attached to a host.
     AttachedTo(Hostname),
+    /// Policies about those who call a gateway.
+    ClientsOf(Pair),
     /// DestinationRules that name hosts so.
     DestinationRules(HostPattern),
     /// VirtualServices that name hosts of the mesh so.
@@ -272,6 +275,7 @@ units! {
     SubsetEndpoints, subset_endpoints: istio::subset::SubsetEndpointsUnit;
     TrafficPolicy, traffic_policy: traffic_policy::TrafficPolicyUnit;
     BackendTlsPolicy, backend_tls_policy: backend_tls_policy::BackendTlsPolicyUnit;
+    ClientTraffic, client_traffic: client_traffic::ClientTrafficUnit;
     ListenerSet, listener_set: listener_set::ListenerSetUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
     TcpRoute, tcp_route: tcp_route::TcpRouteUnit;

@@ -23,6 +23,9 @@ pub struct PolicyTarget {
     /// Only the policy's own.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// A listener of a Gateway; absent: all of it.
+    #[serde(default)]
+    pub section_name: Option<String>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
@@ -56,6 +59,10 @@ fn one_target(target: &PolicyTarget, at: &str, meta: &Meta, report: &mut Validat
         let fix = "name a Gateway, or select workloads with `selector`; without a target the policy is for the \
                    whole namespace";
         report.unsupported(&format!("{at}.kind"), &format!("target kind {}", target.kind), fix);
+    }
+    if target.section_name.is_some() {
+        let fix = "name the Gateway alone: the policy is for all of its listeners then";
+        report.unsupported(&format!("{at}.sectionName"), "a listener as a target", fix);
     }
     if target.group.as_deref().is_some_and(|group| group != GROUP) {
         let fix = format!("write `{GROUP}`");

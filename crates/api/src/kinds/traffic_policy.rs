@@ -3,6 +3,7 @@
 use super::{ISTIO_NETWORKING_GROUP, KindSpec, LENO_GROUP, ObjectKind};
 use crate::decode;
 use crate::fields::client_tls::{self, TlsOriginationSpec};
+use crate::fields::client_traffic::{self, ClientTrafficSpec};
 use crate::fields::target_ref::PolicyTarget;
 use crate::meta::Meta;
 use crate::node::Node;
@@ -16,8 +17,10 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrafficPolicySpec {
-    /// At least one Service, GlobalService or Backend of the policy's namespace.
+    /// At least one Service, GlobalService or Backend of the policy's namespace for `backend`, a Gateway for `client`.
     pub target_refs: Vec<PolicyTarget>,
+    /// What is said of who calls a Gateway.
+    pub client: Option<ClientTrafficSpec>,
     /// What is said of the endpoints.
     pub backend: Option<BackendTraffic>,
     /// It stands for one that was refused and speaks of TLS: nothing may be sent to its targets.
@@ -76,13 +79,17 @@ pub struct ConsistentHashSpec {
     pub line: u32,
 }
 
+/// Group of what `client` is about.
+const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 /// Group and kind of what it can be attached to.
-const TARGETS: [(&str, &str); 4] = [
+const TARGETS: [(&str, &str); 5] = [
+    (GATEWAY_GROUP, GATEWAY),
     ("", "Service"),
     (LENO_GROUP, "GlobalService"),
     (LENO_GROUP, "Backend"),
     (ISTIO_NETWORKING_GROUP, "ServiceEntry"),
 ];
+const GATEWAY: &str = "Gateway";
 const TARGETS_MAX: usize = 16;
 
 impl KindSpec for TrafficPolicySpec {
@@ -94,7 +101,7 @@ impl KindSpec for TrafficPolicySpec {
         group: LENO_GROUP,
         versions: &["v1alpha1"],
         namespaced: true,
-        doc: "How the endpoints of a Service, GlobalService or Backend are used",
+        doc: "How the endpoints of a Service, GlobalService or Backend are used, and how who calls a Gateway is treated",
         columns: &[("TARGETS", "spec.targetRefs[].name")],
     };
 
@@ -108,7 +115,7 @@ impl KindSpec for TrafficPolicySpec {
 
     fn check(&self, meta: &Meta, report: &mut ValidationReport<'_>) {
         if self.target_refs.is_empty() {
-            let fix = "name a Service, GlobalService or Backend of the policy's namespace";
+            let fix = "name a Service, GlobalService, Backend or Gateway of the policy's namespace";
             report.refuse(Code::MissingField, "spec.targetRefs", "is empty", fix);
         }
         report.at_most("spec.targetRefs", self.target_refs.len(), TARGETS_MAX);
@@ -123,10 +130,44 @@ impl KindSpec for TrafficPolicySpec {
         if let Some(tls) = tls {
             client_tls::check(tls, "spec.backend.tls", report);
         }
-        if load_balancer.is_none() && tls.is_none() {
-            let fix = "add `backend.loadBalancer` or `backend.tls`";
+        if let Some(client) = &self.client {
+            client_traffic::check(client, "spec.client", report);
+        }
+        if load_balancer.is_none() && tls.is_none() && self.client.is_none() {
+            let fix = "add `backend.loadBalancer` or `backend.tls`, or of a Gateway `client`";
             report.no_effect("spec", "says nothing of its targets", fix);
         }
+        self.check_sections(report);
+    }
+}
+
+impl TrafficPolicySpec {
+    /// `client` is about Gateways, `backend` about all else.
+    fn check_sections(&self, report: &mut ValidationReport<'_>) {
+        let is_gateway = |target: &&PolicyTarget| target.kind == GATEWAY;
+        let gateways = self.target_refs.iter().filter(is_gateway).count();
+        if self.client.is_some() && gateways == 0 {
+            report.no_effect("spec.client", "is about Gateways, and none is a target", "name the Gateway");
+        }
+        if self.backend.is_some() && gateways > 0 && gateways == self.target_refs.len() {
+            let fix = "name the Service, GlobalService or Backend";
+            report.no_effect("spec.backend", "is about services, and none is a target", fix);
+        }
+        if self.client.is_none() && gateways > 0 {
+            let index = self.target_refs.iter().position(|target| target.kind == GATEWAY).unwrap_or_default();
+            let at = format!("spec.targetRefs[{index}]");
+            report.no_effect(&at, "is a Gateway, of which `client` alone says something", "add `client`");
+        }
+    }
+
+    /// The Gateways and listeners that `client` is about.
+    pub fn gateways(&self) -> impl Iterator<Item = &PolicyTarget> {
+        self.target_refs.iter().filter(|target| target.kind == GATEWAY && self.client.is_some())
+    }
+
+    /// What `backend` is about.
+    pub fn services(&self) -> impl Iterator<Item = &PolicyTarget> {
+        self.target_refs.iter().filter(|target| target.kind != GATEWAY)
     }
 }
 
@@ -147,7 +188,7 @@ fn one_load_balancer(load_balancer: &LoadBalancerSpec, at: &str, report: &mut Va
 fn one_target(target: &PolicyTarget, at: &str, meta: &Meta, report: &mut ValidationReport<'_>) {
     match TARGETS.iter().find(|(_, kind)| *kind == target.kind) {
         None => {
-            let fix = "name a Service, GlobalService or Backend";
+            let fix = "name a Service, GlobalService or Backend, or a Gateway for `client`";
             report.unsupported(&format!("{at}.kind"), &format!("target kind {}", target.kind), fix);
         }
         Some((group, _)) if target.group.as_deref().unwrap_or_default() != *group => {
@@ -155,6 +196,11 @@ fn one_target(target: &PolicyTarget, at: &str, meta: &Meta, report: &mut Validat
             report.bad(&format!("{at}.group"), &format!("is not that of {}", target.kind), fix);
         }
         Some(_) => {}
+    }
+    if target.section_name.is_some() && target.kind != GATEWAY {
+        let what = format!("sectionName of a {}", target.kind);
+        let fix = "name it alone: the policy is for all of its ports then";
+        report.unsupported(&format!("{at}.sectionName"), &what, fix);
     }
     let is_other = |namespace: &str| !namespace.is_empty() && namespace != &*meta.namespace;
     if target.namespace.as_deref().is_some_and(is_other) {

@@ -165,3 +165,21 @@ fn who_is_behind_a_gateway_finds_the_caller_that_the_gateway_found() {
     }
     assert_eq!(original(&hops(1), None, &Vec::new()), None);
 }
+
+/// What a gateway has decided is heard behind it, whatever stands in the list.
+#[test]
+fn the_gateways_word_counts_within_the_mesh() {
+    let headers = |lines: &[(&str, &str)]| -> Vec<(String, String)> {
+        lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let ask = |lines: &[(&str, &str)]| {
+        let found = original(&HttpConnections::default(), PEER.parse().ok(), &headers(lines));
+        found.map(|ip| ip.to_string()).unwrap_or_default()
+    };
+    let list = ("x-forwarded-for", "6.6.6.6, 192.0.2.7");
+    assert_eq!(ask(&[list]), "192.0.2.7");
+    assert_eq!(ask(&[list, ("x-envoy-external-address", "203.0.113.9")]), "203.0.113.9");
+    assert_eq!(ask(&[list, ("x-envoy-external-address", "nobody")]), "192.0.2.7");
+    let twice = ("x-envoy-external-address", "1.1.1.1");
+    assert_eq!(ask(&[list, twice, twice]), "192.0.2.7");
+}

@@ -189,6 +189,7 @@ fn the_most_specific_listener_takes_the_request() {
         host,
         address: None,
         tls: None,
+        client: None,
     };
     let listeners = vec![
         listener(80, None),

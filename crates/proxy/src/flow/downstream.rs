@@ -7,16 +7,18 @@ use crate::limits::{UpstreamShare, Whose};
 use crate::observe::Direction;
 use crate::peer::Peer;
 use crate::proven::PeerValidity;
-use crate::request::Edge;
+use crate::request::{CallerTerms, Edge, take_client_cert};
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
+use bytes::Bytes;
 use codec::{Budget, ServeError, ServerOptions};
 use daemon::Drain;
+use decide::client_cert::{Forwarding, joined};
 use decide::forwarded::{EntryPoint, Scheme};
 use decide::listener::PeerCluster;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::observed::MUTUAL_TLS_PORTS_MAX;
 use model::trust::TrustBundle;
@@ -57,12 +59,14 @@ pub(crate) struct TlsFacts {
     pub(crate) validity: Option<PeerValidity>,
     /// With a caller from outside: all of it.
     pub(crate) edge: Option<Rc<EdgeTls>>,
+    /// What applications are told of a peer of the mesh (`x-forwarded-client-cert`); `None`: nothing.
+    pub(crate) client_cert: Option<HeaderValue>,
 }
 
 impl TlsFacts {
     /// With a caller from outside.
     pub(crate) fn edge(facts: Rc<EdgeTls>) -> Self {
-        Self { peer: None, validity: None, edge: Some(facts) }
+        Self { peer: None, validity: None, edge: Some(facts), client_cert: None }
     }
 }
 
@@ -83,6 +87,8 @@ pub(crate) enum DownstreamSide {
         at: SocketAddr,
         /// The caller's address as text, made once.
         forwarded_for: HeaderValue,
+        /// What is said of who calls there; `None`: nothing.
+        terms: Option<Box<CallerTerms>>,
     },
     /// From another proxy, at the mesh port.
     Mesh {
@@ -108,7 +114,15 @@ pub(crate) enum DownstreamSide {
 impl DownstreamSide {
     /// At a gateway's listener, from `address`.
     pub(crate) fn edge(at: SocketAddr, address: SocketAddr) -> Self {
-        Self::Edge { at, forwarded_for: forwarded_for(address) }
+        Self::Edge { at, forwarded_for: forwarded_for(address), terms: None }
+    }
+
+    /// The same, with what is said of who calls there.
+    pub(crate) fn edge_by(self, said: Option<Box<CallerTerms>>) -> Self {
+        match self {
+            Self::Edge { at, forwarded_for, .. } => Self::Edge { at, forwarded_for, terms: said },
+            other => other,
+        }
     }
 
     /// Past the mesh, from `address`.
@@ -229,12 +243,49 @@ impl Downstream {
 
     /// What is done to the headers of its requests; `None`: they come from inside.
     pub(crate) fn edge(&self) -> Option<Edge<'_>> {
-        let (at, forwarded_for) = match &self.side {
-            DownstreamSide::Edge { forwarded_for, .. } => (EntryPoint::Gateway, forwarded_for),
-            DownstreamSide::Plaintext { forwarded_for, .. } => (EntryPoint::Workload, forwarded_for),
+        let (at, forwarded_for, terms) = match &self.side {
+            DownstreamSide::Edge { forwarded_for, terms, .. } => {
+                (EntryPoint::Gateway, forwarded_for, terms.as_deref())
+            }
+            DownstreamSide::Plaintext { forwarded_for, .. } => (EntryPoint::Workload, forwarded_for, None),
             _ => return None,
         };
-        Some(Edge { at, peer: self.address.ip(), forwarded_for, scheme: self.scheme() })
+        Some(Edge { at, peer: self.address.ip(), forwarded_for, scheme: self.scheme(), terms })
+    }
+
+    /// What is said of who calls the listener that it came in at.
+    pub(crate) fn terms(&self) -> Option<&CallerTerms> {
+        match &self.side {
+            DownstreamSide::Edge { terms, .. } => terms.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Sees to it that a request has an `x-request-id`, unless something else is said of its listener.
+    pub(crate) fn name_request(&self, headers: &mut HeaderMap) {
+        let worker = &self.worker;
+        match self.terms().and_then(|terms| terms.settings.request_id) {
+            None => worker.request_ids.ensure(headers, || worker.random()),
+            Some(action) => worker.request_ids.apply(action, headers, || worker.random()),
+        }
+    }
+
+    /// What the application is told of a caller of the mesh. Another proxy's word stands before ours; in a tunnel it would
+    /// be the word of an application.
+    pub(crate) fn forwarded_client_cert(&self, headers: &mut HeaderMap) -> Option<HeaderValue> {
+        let own = self.tls.as_ref()?.client_cert.as_ref()?;
+        match self.side {
+            DownstreamSide::Mesh { .. } => match take_client_cert(headers) {
+                None => Some(own.clone()),
+                Some(came) => {
+                    let both = Forwarding { keeps: true, adds: true };
+                    let value = joined(both, Some(came.as_bytes()), Some(own.as_bytes()))?;
+                    HeaderValue::from_maybe_shared(Bytes::from(value)).ok()
+                }
+            },
+            DownstreamSide::Tunnel { .. } => Some(own.clone()),
+            _ => None,
+        }
     }
 
     /// Waits until it is to be said goodbye to: what it came in by stops, or its certificate expires.

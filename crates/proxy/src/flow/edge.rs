@@ -5,6 +5,7 @@ use crate::detect::{Detected, FIRST_BYTES_TIMEOUT, detect};
 use crate::edge_tls::handshake::{self, Secured};
 use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
 use crate::flow::{serve_edge, tcp};
+use crate::request::CallerTerms;
 use crate::snapshot::GatewayEntry;
 use crate::worker::Worker;
 use codec::{BoxIo, ChunkIo};
@@ -39,7 +40,9 @@ pub(super) async fn secured(
         Ok(Secured::Here { tls, facts, is_http2 }) => {
             worker.recorder.tls_handshake(&facts);
             let is_http = gateway.is_http(&facts.listener);
+            let said = gateway.client_traffic(at, Some(&facts.listener)).cloned();
             drop(gateway);
+            let side = side.edge_by(said.map(|said| CallerTerms::new(said, facts.client.as_ref())));
             let downstream = Downstream::new(&worker, address, side, Some(TlsFacts::edge(facts)), drain);
             if !is_http {
                 let opaque: BoxIo = tls;

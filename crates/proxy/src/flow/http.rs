@@ -64,7 +64,7 @@ async fn follow(
     let worker = &downstream.worker;
     let snapshot = worker.snapshot();
     let (mut head, body) = request::receive(request, downstream.edge(), &snapshot.settings)?;
-    worker.request_ids.ensure(&mut head.headers, || worker.random());
+    downstream.name_request(&mut head.headers);
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);

@@ -15,7 +15,7 @@ use crate::flow::policy;
 use crate::flow::upgrade;
 use crate::mesh_tls::Accepted;
 use crate::peer::Peer;
-use crate::request::{self, Head};
+use crate::request::{self, Head, X_FORWARDED_CLIENT_CERT, client_cert_of_peer};
 use crate::snapshot::Snapshot;
 use crate::upstream::connect::STREAMS_MAX;
 use crate::upstream::send::LocalApplication;
@@ -43,12 +43,14 @@ pub(crate) async fn mesh(worker: Rc<Worker>, stream: TcpStream, address: SocketA
     let (Some(_permit), Some(handshake)) = (worker.limits.callers.take(address.ip()), handshake) else {
         return worker.recorder.refused(address, Reason::TooManyConnections);
     };
-    let Accepted { tls: stream, proof, validity } = match worker.tls.accept(stream).await {
+    let Accepted { tls: stream, proof, validity, sha256 } = match worker.tls.accept(stream).await {
         Ok(accepted) => accepted,
         Err(reason) => return worker.recorder.refused(address, reason),
     };
     drop(handshake);
-    let tls = TlsFacts { peer: Some(Peer::of(&proof)), validity: Some(validity), edge: None };
+    let own = worker.shared.identity.id();
+    let client_cert = client_cert_of_peer(own.as_ref(), &proof.id, &sha256);
+    let tls = TlsFacts { peer: Some(Peer::of(&proof)), validity: Some(validity), edge: None, client_cert };
     let side = DownstreamSide::Mesh { cluster: peer_cluster(&worker, &proof) };
     let downstream = Downstream::new(&worker, address, side, Some(tls), drain);
     let service = |request, interims| serve(Rc::clone(&downstream), request, interims);
@@ -147,13 +149,17 @@ async fn follow(
     }
     let edge = downstream.edge();
     let is_entry = edge.is_some();
+    let client_cert = downstream.forwarded_client_cert(request.headers_mut());
     let (mut head, body) = request::receive(request, edge, &snapshot.settings)?;
     if head.method == Method::CONNECT {
         // It was carried to an application as bytes where it came in.
         return Err(Reason::UpgradeFailed.into());
     }
     if is_entry {
-        worker.request_ids.ensure(&mut head.headers, || worker.random());
+        downstream.name_request(&mut head.headers);
+    }
+    if let Some(value) = client_cert {
+        head.headers.insert(X_FORWARDED_CLIENT_CERT, value);
     }
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {

@@ -7,6 +7,7 @@ mod authority;
 mod backend_tls;
 mod balancing;
 mod bed;
+mod client;
 mod connect;
 mod datagrams;
 mod edge;

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use model::client_traffic::RequestIdAction;
 use std::cell::RefCell;
 
 /// Longest `x-request-id` kept from outside, in bytes; longer or stranger ones are replaced.
@@ -23,15 +24,31 @@ pub(crate) struct RequestIds(RefCell<BytesMut>);
 impl RequestIds {
     /// Sees to it that there is an `x-request-id`, made from `random` where none usable came in.
     pub(crate) fn ensure(&self, headers: &mut HeaderMap, random: impl FnOnce() -> u128) {
-        let is_usable = |value: &HeaderValue| {
-            let bytes = value.as_bytes();
-            !bytes.is_empty() && bytes.len() <= REQUEST_ID_BYTES_MAX && bytes.iter().all(u8::is_ascii_graphic)
-        };
         if headers.get(X_REQUEST_ID).is_some_and(is_usable) {
             return;
         }
         if let Ok(value) = HeaderValue::from_maybe_shared(self.bytes(&uuid(random()))) {
             headers.insert(X_REQUEST_ID, value);
+        }
+    }
+
+    /// The same as is said of who calls a listener.
+    pub(crate) fn apply(
+        &self,
+        action: RequestIdAction,
+        headers: &mut HeaderMap,
+        random: impl FnOnce() -> u128,
+    ) {
+        let keeps = match action {
+            RequestIdAction::PreserveOrGenerate => true,
+            RequestIdAction::Preserve => headers.get(X_REQUEST_ID).is_some_and(is_usable),
+            RequestIdAction::Generate | RequestIdAction::Disable => false,
+        };
+        if !keeps {
+            headers.remove(X_REQUEST_ID);
+        }
+        if matches!(action, RequestIdAction::PreserveOrGenerate | RequestIdAction::Generate) {
+            self.ensure(headers, random);
         }
     }
 
@@ -43,6 +60,11 @@ impl RequestIds {
         piece.extend_from_slice(text);
         piece.split().freeze()
     }
+}
+
+fn is_usable(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    !bytes.is_empty() && bytes.len() <= REQUEST_ID_BYTES_MAX && bytes.iter().all(u8::is_ascii_graphic)
 }
 
 /// A version 4 UUID as text (RFC 9562 section 5.4).

@@ -18,7 +18,8 @@ use model::filter::{FilterConfig, HeaderEdit, ResponseHeaders};
 use std::rc::Rc;
 
 fn from_outside(forwarded_for: &HeaderValue, scheme: Scheme) -> Edge<'_> {
-    Edge { at: EntryPoint::Gateway, peer: "192.0.2.1".parse().unwrap(), forwarded_for, scheme }
+    let peer = "192.0.2.1".parse().unwrap();
+    Edge { at: EntryPoint::Gateway, peer, forwarded_for, scheme, terms: None }
 }
 
 /// `lines`: the request line's method and target, then header lines. The answer is what would be sent on.

@@ -176,6 +176,7 @@ fn rules_hang_on_their_host_or_on_the_listener_they_name() {
                 host: None,
                 address: None,
                 tls: None,
+                client: None,
             })
             .to_vec(),
     };
@@ -324,6 +325,7 @@ fn a_listener_stays_where_it_was_until_it_can_be_opened_where_it_is_wanted() {
             host: None,
             address: None,
             tls: None,
+            client: None,
         });
         let gateway = Gateway { namespace: "ns".into(), name: name.into(), listeners: listeners.collect() };
         (ResourceKey::Gateway("ns".into(), name.into()), Resource::Gateway(gateway))

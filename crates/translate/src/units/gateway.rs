@@ -1,5 +1,6 @@
 //! One `Gateway`, whichever class it is of.
 
+use super::client_traffic;
 use super::gateway_tls::{self, GatewayTls};
 use super::host::host_match;
 use super::listener_set::{SetListener, listeners_of_sets};
@@ -19,6 +20,13 @@ pub(crate) struct CompiledGateway {
     class: Arc<str>,
     gateway: Gateway,
     key_pairs: Vec<KeyPair>,
+}
+
+impl CompiledGateway {
+    /// All of them, those of sets too.
+    pub(super) fn listeners(&self) -> &[GatewayListener] {
+        &self.gateway.listeners
+    }
 }
 
 pub(crate) struct GatewayUnit;
@@ -53,6 +61,7 @@ impl Unit for GatewayUnit {
             key_pairs.extend(more.into_iter().filter(|pair| !key_pairs.contains(pair)).collect::<Vec<_>>());
             listeners.push(gateway_listener(name, listener, address, tls.into_iter().next().flatten()));
         }
+        client_traffic::apply(&(namespace.clone(), name.clone()), &mut listeners, read);
         let gateway = Gateway { namespace: namespace.clone(), name: name.clone(), listeners };
         Some(CompiledGateway { class: spec.gateway_class_name.as_str().into(), gateway, key_pairs })
     }
@@ -109,6 +118,7 @@ fn gateway_listener(
         host: listener.hostname.as_deref().and_then(host_match),
         address,
         tls,
+        client: None,
     }
 }
 

@@ -30,7 +30,7 @@ impl Unit for TrafficPolicyUnit {
 
     fn compile(key: &Pair, read: &WorldReader<'_>) -> Option<Attachment> {
         let (object, spec) = own(key, read)?;
-        let hosts = spec.target_refs.iter().flat_map(|target| hosts(&key.0, target, read));
+        let hosts = spec.services().flat_map(|target| hosts(&key.0, target, read));
         let attached = AttachedPolicy {
             level: AttachLevel::Backend,
             origin: object.at(spec.line),
@@ -101,7 +101,7 @@ fn missing_targets(
     read: &WorldReader<'_>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for target in spec.target_refs.iter().filter(|target| hosts(&key.0, target, read).is_empty()) {
+    for target in spec.services().filter(|target| hosts(&key.0, target, read).is_empty()) {
         let meant = ObjectRef::new(&target.kind, &key.0, &target.name);
         let (cause, fix) = about_missing(&meant, format!("{meant} does not exist"), read);
         findings.push(Finding::new(Code::ReferenceNotFound, &object.at(target.line), cause, fix));

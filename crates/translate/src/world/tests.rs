@@ -5,6 +5,7 @@ use model::{Locality, Resource, ResourceKey, TrustDomain};
 
 mod http_filters;
 mod backend_tls;
+mod client_traffic;
 mod conflicts;
 mod corpus;
 mod istio;

@@ -726,6 +726,9 @@ pub struct GatewayListener {
     /// A JSON object of the type ListenerTls in crates/model/src/listener_tls.rs; empty: no TLS.
     #[prost(string, tag = "70")]
     pub tls: ::prost::alloc::string::String,
+    /// A JSON object of the type ClientTraffic in crates/model/src/client_traffic.rs; empty: nothing is said.
+    #[prost(string, tag = "90")]
+    pub client: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Gateway {

@@ -4,12 +4,14 @@ use super::{DecodeError, bad, host, ip_in, ip_out, list, needed, origin_in, orig
 use super::{duration_in, duration_out, pairs_in, pairs_out, small, tls, within};
 use crate::proto::leno::mesh::v1 as p;
 use model::Hostname;
+use model::client_traffic::ClientTraffic;
 use model::filter::FilterConfig;
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::route::{
     ExtraConditions, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition, RetryHosts,
     RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
 };
+use std::sync::Arc;
 
 pub(crate) fn rule_out(rule: &RouteRule) -> p::RouteRule {
     let parent = match &rule.parent {
@@ -285,12 +287,26 @@ pub(crate) fn gateway_out(gateway: &Gateway) -> p::Gateway {
         host: listener.host.as_ref().map(host_match_out),
         address: listener.address.map(ip_out).unwrap_or_default(),
         tls: listener.tls.as_deref().map(tls::listener_out).unwrap_or_default(),
+        client: listener.client.as_deref().map(client_out).unwrap_or_default(),
     };
     p::Gateway {
         namespace: gateway.namespace.to_string(),
         name: gateway.name.to_string(),
         listeners: gateway.listeners.iter().map(listener).collect(),
     }
+}
+
+fn client_out(client: &ClientTraffic) -> String {
+    // Texts and lists only: nothing of it cannot be written. An empty text would mean that nothing is said, a brace is
+    // refused.
+    serde_json::to_string(client).unwrap_or_else(|_| "{".to_owned())
+}
+
+fn client_in(text: &str) -> Result<Option<Arc<ClientTraffic>>, DecodeError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(text).map(Some).map_err(|error| bad("client", error.to_string()))
 }
 
 fn listener_protocol_out(protocol: ListenerProtocol) -> i32 {
@@ -327,6 +343,7 @@ pub(crate) fn gateway_in(gateway: p::Gateway) -> Result<Gateway, DecodeError> {
                 false => Some(ip_in("address", &listener.address)?),
             },
             tls: tls::listener_in(&listener.tls)?,
+            client: client_in(&listener.client)?,
         })
     };
     Ok(Gateway {

@@ -75,3 +75,76 @@ fn a_policy_that_says_nothing_is_told_to_have_no_effect() {
     let said = objects[0].warnings.iter().map(ToString::to_string).collect::<String>();
     assert!(said.contains("`spec` says nothing of its targets"), "{said}");
 }
+
+#[test]
+fn what_is_said_of_callers_is_checked() {
+    let client = |what: &str| {
+        format!(
+            "{{targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: g}}], client: {what}}}"
+        )
+    };
+    let (spec, said) = read(&client(
+        "{clientIPDetection: {customHeader: {name: True-Client-IP, trustedCIDRs: [10.0.0.1]}}}",
+    ));
+    assert_eq!(said, "");
+    let detection = spec.unwrap().client.unwrap().model().client_ip_detection.unwrap();
+    let model::client_traffic::ClientIpDetection::CustomHeader(header) = detection else { unreachable!() };
+    assert_eq!((&*header.name, header.fail_closed), ("true-client-ip", false));
+    let check = |what: &str, expected: &str| {
+        let (found, said) = read(&client(what));
+        assert!(found.is_none() && said.starts_with(expected), "{what}: {said}");
+    };
+    check("{proxyProtocol: {}}", "LENO0005: `spec.client.proxyProtocol.trustedCIDRs` is empty");
+    check(
+        "{proxyProtocol: {trustedCIDRs: [x]}}",
+        "LENO0004: `spec.client.proxyProtocol.trustedCIDRs[0]` cannot be `x`",
+    );
+    check("{clientIPDetection: {}}", "LENO0005: `spec.client.clientIPDetection` says nothing");
+    let detection = |what: &str| format!("{{clientIPDetection: {{{what}}}}}");
+    check(
+        &detection("xForwardedFor: {}"),
+        "LENO0005: `spec.client.clientIPDetection.xForwardedFor` says nothing",
+    );
+    check(&detection("xForwardedFor: {numTrustedHops: 0}"), "LENO0004");
+    check(&detection("xForwardedFor: {numTrustedHops: 1, trustedCIDRs: [10.0.0.1]}"), "LENO0004");
+    check(
+        &detection("xForwardedFor: {numTrustedHops: 1}, customHeader: {name: a, trustedCIDRs: [::1]}"),
+        "LENO0004",
+    );
+    for name in ["''", "'a b'", "x-forwarded-for", "x-leno-a", "connection", "host"] {
+        let header = detection(&format!("customHeader: {{name: {name}, trustedCIDRs: ['::1']}}"));
+        check(&header, "LENO0004: `spec.client.clientIPDetection.customHeader.name` cannot be");
+    }
+    check("{headers: {withUnderscoresAction: Some}}", "LENO0004");
+    check("{timeouts: {}}", "LENO0003");
+    let other = "{targetRefs: [{kind: Service, name: a, sectionName: b}], backend: {loadBalancer: {simple: ROUND_ROBIN}}}";
+    let (found, said) = read(other);
+    assert!(found.is_none() && said.contains("sectionName of a Service is not supported"), "{said}");
+}
+
+#[test]
+fn a_section_without_a_target_that_it_is_about_is_told() {
+    let told = |spec: &str| {
+        let text = format!(
+            "apiVersion: leno.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: p}}\nspec: {spec}\n"
+        );
+        let (objects, findings) = documents(&text, "f");
+        assert_eq!(findings, [], "{spec}");
+        objects[0].warnings.iter().map(ToString::to_string).collect::<String>()
+    };
+    let gateway = "{group: gateway.networking.k8s.io, kind: Gateway, name: g}";
+    let backend = "backend: {loadBalancer: {simple: ROUND_ROBIN}}";
+    let client = "client: {headers: {requestID: Disable}}";
+    let of_gateway = told(&format!("{{targetRefs: [{gateway}], {backend}}}"));
+    assert!(of_gateway.contains("`spec.backend` is about services"), "{of_gateway}");
+    let of_service = told(&format!("{{targetRefs: [{{kind: Service, name: a}}], {client}, {backend}}}"));
+    assert!(of_service.contains("`spec.client` is about Gateways"), "{of_service}");
+    assert_eq!(
+        told(&format!("{{targetRefs: [{gateway}, {{kind: Service, name: a}}], {client}, {backend}}}")),
+        ""
+    );
+    let open = "client: {headers: {xForwardedClientCert: {mode: AlwaysForwardOnly}}}";
+    assert!(
+        told(&format!("{{targetRefs: [{gateway}], {open}}}")).contains("passes on what any caller writes")
+    );
+}

@@ -28,6 +28,7 @@ fn listening(rules: Vec<L4Rule>, endpoint: SocketAddr) -> (Proxy, SocketAddr, Ta
         host: None,
         address: None,
         tls: None,
+        client: None,
     };
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
     let mut resources = vec![

@@ -49,6 +49,7 @@ pub(super) fn edge_resources(rules: Vec<RouteRule>, backends: &[SocketAddr]) -> 
         host: None,
         address: None,
         tls: None,
+        client: None,
     };
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
     let mut resources = vec![

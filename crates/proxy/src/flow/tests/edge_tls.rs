@@ -10,6 +10,7 @@ use filter::Chains;
 use http::{Request, StatusCode};
 use identity::Identity;
 use model::authz::{Action, Glob, Policy, Rule, Source};
+use model::client_traffic::{ClientCertDetail, ClientTraffic, ForwardClientCert, ForwardClientCertMode};
 use model::l4_route::{L4Match, L4Rule};
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::listener_tls::{
@@ -44,6 +45,7 @@ pub(super) fn listener(name: &str, host: Option<HostMatch>, tls: ListenerTls) ->
         host,
         address: None,
         tls: Some(Arc::new(tls)),
+        client: None,
     }
 }
 
@@ -387,6 +389,62 @@ fn policies_know_whom_a_valid_client_certificate_names() {
         proxy.apply(vec![(ResourceKey::Trust(trust_domain.as_str().into()), Resource::Trust(ours))]);
         let caller = Caller { shows: Some(&known), ..Caller::new(&web) };
         assert_eq!(caller.status(&proxy, "a.example", "a.example").await, 403);
+    });
+}
+
+/// Each mode, for callers with a valid certificate, one that nobody vouches for, and none.
+#[test]
+fn applications_are_told_of_a_client_certificate_that_somebody_vouches_for() {
+    story(async {
+        use ForwardClientCertMode::{AppendForward, ForwardOnly, Sanitize, SanitizeSet};
+        let (web, staff, strangers) =
+            (EdgeAuthority::new("web"), EdgeAuthority::new("staff"), EdgeAuthority::new("strangers"));
+        let pair = web.server(&["a.example"]);
+        let known = staff.client(&["spiffe://other.example/ns/a/sa/known"]);
+        let forged = strangers.client(&["spiffe://other.example/ns/a/sa/known"]);
+        const CAME: &str = "Hash=00;URI=spiffe://before";
+        const OWN: &str = "Subject=\"CN=some\\, body\";URI=spiffe://other.example/ns/a/sa/known";
+        for (mode, came, own) in [
+            (Sanitize, false, false),
+            (ForwardOnly, true, false),
+            (AppendForward, true, true),
+            (SanitizeSet, false, true),
+        ] {
+            let client = Some(ClientValidation {
+                mode: ClientMode::InsecureFallback,
+                authorities: vec![CaBundle::Inline(staff.pem().as_str().into())],
+                ..ClientValidation::default()
+            });
+            let details = vec![ClientCertDetail::Subject, ClientCertDetail::Uri];
+            let forward_client_cert = Some(ForwardClientCert { mode, details });
+            let said = ClientTraffic { forward_client_cert, ..ClientTraffic::default() };
+            let mut listener = listener("a", None, ListenerTls { client, ..terminate(&["s"]) });
+            listener.client = Some(Arc::new(said));
+            let proxy = edge(vec![listener], &[("s", &pair)]);
+            let application = Application::start(fresh_ip(), |request| {
+                let told = request.headers().get("x-forwarded-client-cert");
+                let told = told.map_or(&b"none"[..], |value| value.as_bytes()).to_vec();
+                http::Response::new(codec::Body::full(told))
+            });
+            proxy.apply(vec![endpoints(vec![plain(application.address)])]);
+            for (shows, is_proven) in [(Some(&known), true), (Some(&forged), false), (None, false)] {
+                let caller = Caller { shows, ..Caller::new(&web) };
+                let mut stream = caller.connect(&proxy, "a.example").await.unwrap();
+                let asked = format!(
+                    "GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\nx-forwarded-client-cert: {CAME}\r\n\r\n"
+                );
+                stream.write_all(asked.as_bytes()).await.unwrap();
+                let mut heard = String::new();
+                let _ = timeout(SOON, stream.read_to_string(&mut heard)).await.unwrap();
+                let told = heard.lines().last().unwrap();
+                assert_eq!(told.contains(CAME), came && is_proven, "{mode:?} {is_proven}: {told}");
+                assert_eq!(told.contains(OWN), own && is_proven, "{mode:?} {is_proven}: {told}");
+                assert_eq!(told == "none", !is_proven || mode == Sanitize, "{mode:?} {is_proven}: {told}");
+                if own && is_proven {
+                    assert!(told.ends_with(OWN), "the last word is the gateway's: {told}");
+                }
+            }
+        }
     });
 }
 

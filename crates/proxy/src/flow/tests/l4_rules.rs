@@ -71,6 +71,7 @@ fn edge(rules: Vec<L4Rule>, shop: SocketAddr, second: SocketAddr) -> Vec<(Resour
         host: None,
         address: None,
         tls: None,
+        client: None,
     };
     let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
     let mut resources = vec![

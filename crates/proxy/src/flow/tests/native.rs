@@ -60,6 +60,34 @@ fn requests_share_one_connection_between_workloads() {
     });
 }
 
+/// By its own word an application is nobody.
+#[test]
+fn an_application_is_told_who_calls_and_a_caller_cannot_say_otherwise() {
+    const TEST: &str =
+        "flow::tests::native::an_application_is_told_who_calls_and_a_caller_cannot_say_otherwise";
+    in_own_network(TEST, || {
+        story(async {
+            let authority = Authority::new();
+            let application = Application::start(ip(2), |request| {
+                let told: Vec<_> = request.headers().get_all("x-forwarded-client-cert").iter().collect();
+                http::Response::new(codec::Body::full(format!("{told:?}")))
+            });
+            let (proxy, _workload) = pair(&authority, application.address.port(), Protocol::Http1);
+            let mut caller = proxy.call().await;
+            let mut forged = get("/x");
+            let value = http::HeaderValue::from_static("By=spiffe://evil;Hash=00;URI=spiffe://evil");
+            forged.headers_mut().insert("x-forwarded-client-cert", value);
+            for request in [get("/x"), forged] {
+                let told = caller.send(request).await.into_body();
+                let begin = r#"["By=spiffe://leno.demo/ns/default/sa/shop;Hash="#;
+                let end = r#";Subject=\"\";URI=spiffe://leno.demo/ns/default/sa/client"]"#;
+                assert!(told.starts_with(begin) && told.ends_with(end), "{told}");
+                assert_eq!(told.len(), begin.len() + 64 + end.len(), "{told}");
+            }
+        });
+    });
+}
+
 #[test]
 fn opaque_bytes_travel_by_address() {
     in_own_network("flow::tests::native::opaque_bytes_travel_by_address", || {

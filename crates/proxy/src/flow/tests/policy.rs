@@ -238,6 +238,7 @@ fn policies_of_one_gateway_are_not_those_of_another() {
             host: Some(host),
             address: None,
             tls: None,
+            client: None,
         };
         let other = Gateway { namespace: "default".into(), name: "other".into(), listeners: vec![listener] };
         resources.push((ResourceKey::Gateway("default".into(), "other".into()), Resource::Gateway(other)));

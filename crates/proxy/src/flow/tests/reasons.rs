@@ -202,6 +202,7 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
     const POLICY: &str = "crates/proxy/src/flow/tests/policy.rs";
     const EDGE_STANDING: &str = "crates/proxy/src/flow/tests/edge_standing.rs";
     const EDGE_TLS: &str = "crates/proxy/src/flow/tests/edge_tls.rs";
+    const CLIENT: &str = "crates/proxy/src/flow/tests/client.rs";
     const IDENTITY: &str = "crates/identity/src/tests.rs";
     const WIRE: &str = "bin/leno/tests/it/wire.rs";
     const REFUSALS: &str = "t06_without_a_good_certificate_nobody_gets_in_and_the_refusal_says_why";
@@ -288,6 +289,11 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         Reason::Misdirected => (EDGE_TLS, "a_request_for_another_listeners_host_is_misdirected"),
         Reason::TlsOutdated => (EDGE_STANDING, "plaintext_is_not_served_where_tls_is_spoken_by_now"),
         Reason::ServerNameUnknown => (EDGE_TLS, "the_server_name_chooses_listener_and_certificate"),
+        Reason::ProxyHeaderInvalid | Reason::ProxyHeaderUntrusted => {
+            (CLIENT, "a_header_of_the_proxy_protocol_is_believed_of_those_who_are_trusted")
+        }
+        Reason::ClientAddressUnknown => (CLIENT, "callers_cannot_say_to_be_somebody_else"),
+        Reason::UnexpectedUnderscore => (CLIENT, "names_with_underscores_pass_or_not_as_is_said"),
         Reason::NoServerCertificate => {
             (EDGE_TLS, "without_a_certificate_nobody_is_served_and_a_new_one_heals_it")
         }

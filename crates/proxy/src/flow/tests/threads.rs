@@ -38,6 +38,7 @@ fn a_kept_connection_is_said_goodbye_to_when_its_listener_has_moved() {
             host: None,
             address: None,
             tls: None,
+            client: None,
         };
         let gateway = Gateway { namespace: "default".into(), name: "edge".into(), listeners: vec![listener] };
         let key = ResourceKey::Gateway("default".into(), "edge".into());

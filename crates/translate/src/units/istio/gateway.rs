@@ -129,6 +129,7 @@ fn listeners(gateway: &Pair, server: &ServerSpec, index: usize) -> Vec<ServerLis
                 host: host.host_match().filter(|_| protocol.is_http() || protocol == ListenerProtocol::Tls),
                 address: server.bind.as_deref().and_then(|bind| bind.parse().ok()),
                 tls: None,
+                client: None,
             },
             host,
             from: match scope {

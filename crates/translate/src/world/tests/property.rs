@@ -190,13 +190,16 @@ fn traffic(slot: u8, variant: u8) -> String {
             "{kind: Service, name: s0}",
             "{group: leno.dev, kind: GlobalService, name: gs0}",
             "{group: leno.dev, kind: Backend, name: b0}, {kind: Service, name: s1}",
+            "{group: gateway.networking.k8s.io, kind: Gateway, name: gw0}, {kind: Service, name: s0}",
+            "{group: gateway.networking.k8s.io, kind: Gateway, name: gw1, sectionName: two}",
         ],
         variant,
     );
     let backend = pick(
         &[
             "backend: {loadBalancer: {simple: ROUND_ROBIN}}, ",
-            "backend: {loadBalancer: {consistentHash: {httpHeaderName: x}}}, ",
+            "backend: {loadBalancer: {consistentHash: {httpHeaderName: x}}}, client: {headers: {requestID: Disable}}, ",
+            "client: {proxyProtocol: {trustedCIDRs: [10.0.0.1]}}, ",
             "",
         ],
         variant / 2,

@@ -5,6 +5,10 @@ mod external;
 use model::address::MeshPrefix;
 use model::authz::{Action, Cidr, Condition, ConditionKey, Glob, Operation, Policy, Rule, Source};
 use model::backend_tls::{Authorities, BackendTls, CertificateFiles, SubjectAltName, TlsOrigination};
+use model::client_traffic::{
+    ClientAddressHeader, ClientCertDetail, ClientIpDetection, ClientTraffic, ForwardClientCert,
+    ForwardClientCertMode, ProxyProtocolIn, RequestIdAction, UnderscoresAction,
+};
 use model::federation::{Export, RemoteCluster, RemoteGateway};
 use model::filter::{
     AbortStatus, Cors, DerivedPort, DirectResponse, EchoRequestId, FaultAbort, FaultDelay, FaultInjection,
@@ -561,6 +565,37 @@ fn key_pair() -> impl Strategy<Value = KeyPair> {
     })
 }
 
+fn client_traffic() -> impl Strategy<Value = ClientTraffic> {
+    let proxy_protocol = (vec(cidr(), 0..3), any::<bool>())
+        .prop_map(|(trusted_cidrs, optional)| ProxyProtocolIn { trusted_cidrs, optional });
+    let header = (text(), vec(cidr(), 0..3), any::<bool>()).prop_map(|(name, trusted_cidrs, fail_closed)| {
+        ClientIpDetection::CustomHeader(ClientAddressHeader { name, trusted_cidrs, fail_closed })
+    });
+    let detection = prop_oneof![
+        any::<u32>().prop_map(ClientIpDetection::TrustedHops),
+        vec(cidr(), 0..3).prop_map(ClientIpDetection::TrustedCidrs),
+        header,
+    ];
+    let detail = prop_oneof![Just(ClientCertDetail::Chain), Just(ClientCertDetail::Uri)];
+    let mode =
+        prop_oneof![Just(ForwardClientCertMode::Sanitize), Just(ForwardClientCertMode::AlwaysForwardOnly)];
+    let certificate =
+        (mode, vec(detail, 0..3)).prop_map(|(mode, details)| ForwardClientCert { mode, details });
+    let underscores = prop_oneof![Just(UnderscoresAction::Allow), Just(UnderscoresAction::RejectRequest)];
+    let request_id = prop_oneof![Just(RequestIdAction::Preserve), Just(RequestIdAction::Disable)];
+    (of(proxy_protocol), of(detection), of(certificate), of(underscores), of(request_id)).prop_map(
+        |(proxy_protocol, client_ip_detection, forward_client_cert, with_underscores, request_id)| {
+            ClientTraffic {
+                proxy_protocol,
+                client_ip_detection,
+                forward_client_cert,
+                with_underscores,
+                request_id,
+            }
+        },
+    )
+}
+
 fn gateway() -> impl Strategy<Value = Gateway> {
     let protocol = prop_oneof![
         Just(ListenerProtocol::Http),
@@ -570,16 +605,17 @@ fn gateway() -> impl Strategy<Value = Gateway> {
         Just(ListenerProtocol::Udp),
     ];
     let tls = of(listener_tls().prop_map(Arc::new));
-    let listener = (text(), any::<u16>(), protocol, of(host_match()), of(any::<IpAddr>()), tls).prop_map(
-        |(name, port, protocol, host, address, tls)| GatewayListener {
+    let client = of(client_traffic().prop_map(Arc::new));
+    let listener = (text(), any::<u16>(), protocol, of(host_match()), of(any::<IpAddr>()), tls, client)
+        .prop_map(|(name, port, protocol, host, address, tls, client)| GatewayListener {
             name,
             port,
             protocol,
             host,
             address,
             tls,
-        },
-    );
+            client,
+        });
     (text(), text(), vec(listener, 0..3)).prop_map(|(namespace, name, listeners)| Gateway {
         namespace,
         name,
