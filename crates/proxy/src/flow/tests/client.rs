@@ -187,9 +187,12 @@ fn callers_cannot_say_to_be_somebody_else() {
         ] {
             let settings =
                 ClientTraffic { client_ip_detection: detection.clone(), ..ClientTraffic::default() };
-            let heard = said(&edge(&settings), &request(lines)).await;
+            let proxy = edge(&settings);
+            let heard = said(&proxy, &request(lines)).await;
             let Some((client, forwarded_for)) = expected else {
                 assert!(heard.starts_with("HTTP/1.1 403 "), "{detection:?} {lines:?}: {heard}");
+                let details = &proxy.logged()[0]["response_code_details"];
+                assert_eq!(details, Reason::ClientAddressUnknown.row().code);
                 continue;
             };
             let told = format!("{detection:?} {lines:?}: {heard}");

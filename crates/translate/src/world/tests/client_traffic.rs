@@ -33,8 +33,8 @@ fn clients(world: &World) -> Vec<Option<ClientTraffic>> {
 }
 
 fn said(world: &mut World, code: Code) -> Vec<String> {
-    let found = world.findings().iter().filter(|finding| finding.code == code);
-    found.map(|finding| finding.cause.clone()).collect()
+    let found = world.findings().into_iter().filter(|finding| finding.code == code);
+    found.map(|finding| finding.cause).collect()
 }
 
 #[test]
