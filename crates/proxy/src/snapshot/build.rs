@@ -5,17 +5,15 @@
 
 mod gateway;
 mod held;
+mod host;
 
 use super::change::SnapshotChange;
-use super::endpoint::{EndpointStates, HealthMemory};
+use super::endpoint::HealthMemory;
 use super::ports::Ports;
-use super::{GatewayEntry, HostEntry, LastUse, LocalNode, Retries, Snapshot, resolved};
-use crate::backend_tls::HostTls;
+use super::{GatewayEntry, LocalNode, Snapshot, resolved};
 use crate::edge_tls::certificates::ListenerCertificates;
 use crate::watched_files::FileWatch;
-use decide::consumer::ServiceRules;
-use decide::hash::{Quick, QuickMap};
-use decide::{attach, balance};
+use decide::hash::QuickMap;
 use model::interner::Interner;
 use model::l4_route::L4Rule;
 use model::listener::Gateway;
@@ -24,9 +22,7 @@ use model::service::{Endpoint, EndpointProfile, Service};
 use model::traffic::AttachedPolicy;
 use model::{Hostname, MeshSettings, Policy, Resource, ResourceKey, Subscription};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 /// Keys in boxes, because a map has room for twice as many as it holds.
 type Rules = BTreeMap<Box<ResourceKey>, Arc<RouteRule>>;
@@ -337,84 +333,6 @@ impl Builder {
         }
     }
 
-    /// Takes the endpoints of the built entry back into the parts, so that single slices can be replaced.
-    fn unbuild(&mut self, next: &Snapshot, host: &Hostname) {
-        let (Some(parts), Some(entry)) = (self.parts.get_mut(host), next.hosts.get(host)) else { return };
-        let mut rest = entry.endpoints.as_slice();
-        for slice in parts.slices.values_mut() {
-            if let Slice::Built(count) = *slice {
-                let (mine, after) = rest.split_at(count.min(rest.len()));
-                rest = after;
-                *slice = Slice::New(mine.to_vec());
-            }
-        }
-    }
-
-    fn build_host(&mut self, next: &mut Snapshot, host: &Hostname) {
-        let old = next.hosts.get(host).cloned();
-        let Some(parts) = self.parts.get_mut(host) else { return };
-        let Some(service) = parts.service.take().or_else(|| old.as_ref().map(|old| old.service.clone()))
-        else {
-            next.hosts.remove(host);
-            if parts.is_empty() {
-                self.parts.remove(host);
-            }
-            return;
-        };
-        let is_rebuilt = parts.slices.values().any(|slice| matches!(slice, Slice::New(_)));
-        let mut endpoints = match &old {
-            Some(old) if !is_rebuilt && !parts.slices.is_empty() => {
-                old.endpoints.iter().take(built(&parts.slices)).cloned().collect()
-            }
-            _ => take_endpoints(&mut parts.slices),
-        };
-        let named = resolved::endpoints(&service, &next.resolved, &self.me.place, &next.settings.egress);
-        endpoints.extend(named.endpoints);
-        let own = &*self.me.namespace;
-        let rules = ServiceRules::compile(parts.rules.values().cloned(), own);
-        let l4_rules = (!parts.l4_rules.is_empty())
-            .then(|| Box::new(ServiceRules::compile(parts.l4_rules.values().cloned(), own)));
-        let traffic = attach::merge(parts.policies.values());
-        let how = traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
-        let priorities = balance::prioritize(&endpoints, &self.me.place, &service.failover_order, &how);
-        let tls = match &old {
-            // Files are read and connections begun anew only where something else is said.
-            Some(old) if HostTls::is_same(&old.service, &old.traffic, &service, &traffic) => old.tls.clone(),
-            _ => HostTls::new(&service, &traffic, &self.files),
-        };
-        let states = EndpointStates::new(&self.health, endpoints.iter().map(|endpoint| &endpoint.uid));
-        let used = old.as_ref().map_or_else(Arc::<LastUse>::default, |old| Arc::clone(&old.used));
-        let retries = old.as_ref().map_or_else(Arc::<Retries>::default, |old| Arc::clone(&old.retries));
-        let turns = old.as_ref().map_or_else(|| first_turn(&self.me), |old| Arc::clone(&old.turns));
-        if let Some(ip) = service.address {
-            next.absent_addresses.remove(&ip);
-            next.by_address.insert(ip, host.clone());
-        }
-        if let Some(ip) = old.as_ref().and_then(|old| old.service.address)
-            && service.address != Some(ip)
-            // Another host may have it by now.
-            && next.by_address.get(&ip) == Some(host)
-        {
-            next.by_address.remove(&ip);
-        }
-        let entry = HostEntry {
-            service,
-            rules,
-            l4_rules,
-            endpoints,
-            priorities,
-            traffic,
-            alternates: named.alternates,
-            is_awaited: named.is_awaited,
-            tls,
-            states,
-            retries,
-            turns,
-            used,
-        };
-        next.hosts.insert(host.clone(), Arc::new(entry));
-    }
-
     /// The next snapshot when listeners that could not be opened can be opened now.
     pub(super) fn reopen(&mut self, now: &Snapshot) -> Option<Snapshot> {
         let entry = now.gateway.as_deref()?;
@@ -450,13 +368,6 @@ struct Touched {
     policies: bool,
 }
 
-/// Where this proxy begins to take turns: elsewhere than others, so that not all begin at the same endpoint.
-fn first_turn(me: &LocalNode) -> Arc<AtomicU64> {
-    let mut hasher = Quick::default();
-    me.addresses.hash(&mut hasher);
-    Arc::new(AtomicU64::new(hasher.finish()))
-}
-
 fn copy(now: &Snapshot) -> Snapshot {
     Snapshot {
         epoch: now.epoch + 1,
@@ -476,23 +387,4 @@ fn copy(now: &Snapshot) -> Snapshot {
         absent_hosts: now.absent_hosts.clone(),
         absent_addresses: now.absent_addresses.clone(),
     }
-}
-
-/// How many endpoints the slices of a built entry are.
-fn built(slices: &BTreeMap<u32, Slice>) -> usize {
-    slices.values().map(|slice| if let Slice::Built(count) = slice { *count } else { 0 }).sum()
-}
-
-/// Moves all slices into one list and remembers their lengths.
-fn take_endpoints(slices: &mut BTreeMap<u32, Slice>) -> Vec<Endpoint> {
-    let count = |slice: &Slice| if let Slice::New(endpoints) = slice { endpoints.len() } else { 0 };
-    let mut all = Vec::with_capacity(slices.values().map(count).sum());
-    for slice in slices.values_mut() {
-        if let Slice::New(endpoints) = slice {
-            let count = endpoints.len();
-            all.append(endpoints);
-            *slice = Slice::Built(count);
-        }
-    }
-    all
 }
