@@ -66,9 +66,13 @@ macro_rules! kinds {
         }
 
         /// What stands for an object of this kind that is refused ([`KindSpec::fail_closed`]).
-        pub(crate) fn fail_closed(kind: &ObjectKind, document: Option<&Node>) -> Option<Spec> {
+        pub(crate) fn fail_closed(kind: &ObjectKind, refused: RefusedDocument<'_>) -> Option<Spec> {
             $(if kind.kind == <$spec>::KIND.kind {
-                return <$spec>::fail_closed(document).map(|spec| Spec::$kind(Box::new(spec)));
+                let spec = match refused {
+                    RefusedDocument::Node(node) => <$spec>::fail_closed(Some(node)),
+                    RefusedDocument::Text(text) => <$spec>::fail_closed_by_words(text),
+                };
+                return spec.map(|spec| Spec::$kind(Box::new(spec)));
             })*
             None
         }
@@ -198,6 +202,20 @@ pub(crate) trait KindSpec: DeserializeOwned {
     fn fail_closed(_document: Option<&Node>) -> Option<Self> {
         None
     }
+
+    /// The same for text that is no YAML, by the words in it.
+    fn fail_closed_by_words(_text: &str) -> Option<Self> {
+        Self::fail_closed(None)
+    }
+}
+
+/// What is known of a document that is refused.
+#[derive(Clone, Copy)]
+pub(crate) enum RefusedDocument<'a> {
+    /// It is YAML.
+    Node(&'a Node),
+    /// It is none.
+    Text(&'a str),
 }
 
 /// A document's fields.

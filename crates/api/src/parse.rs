@@ -121,10 +121,12 @@ impl FileParser {
             return;
         }
         let origin = Origin { line: document.lines_before + 1, ..of_file.clone() };
-        let Some(object) = fail_closed::of_text(document.text, &origin) else { return };
-        if !self.seen.contains_key(&object.object) {
-            self.seen.insert(object.object.clone(), object.origin.clone());
-            self.objects.push(object);
+        for mut object in fail_closed::of_text(document.text, &origin) {
+            object.name_apart(|name| self.seen.contains_key(name));
+            if !self.seen.contains_key(&object.object) {
+                self.seen.insert(object.object.clone(), object.origin.clone());
+                self.objects.push(object);
+            }
         }
     }
 
@@ -144,7 +146,11 @@ impl FileParser {
         self.problems(&origin, problems);
         let fail_closed = || match self.on_refusal {
             OnRefusal::Absent => None,
-            OnRefusal::Closed => fail_closed::of(node, &origin, text),
+            OnRefusal::Closed => {
+                let mut stand_in = fail_closed::of(node, &origin, text)?;
+                stand_in.name_apart(|name| self.seen.contains_key(name));
+                Some(stand_in)
+            }
         };
         let Some(object) = object.or_else(fail_closed) else { return };
         match self.seen.get(&object.object) {

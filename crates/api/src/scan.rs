@@ -32,6 +32,22 @@ pub(crate) fn documents(text: &str) -> Vec<RawDocument<'_>> {
     documents
 }
 
+/// What follows `key:` wherever it stands as a word of its own outside comments, in block or flow style.
+pub(crate) fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_edge = |c: char| c.is_whitespace() || "{,\"'-".contains(c);
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(move |line| {
+        line.match_indices(key).filter_map(move |(at, _)| {
+            let after =
+                line[at + key.len()..].trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?;
+            let value = after.trim_start().trim_start_matches(['"', '\'']);
+            let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
+            let is_word = line[..at].chars().next_back().is_none_or(is_edge);
+            is_word.then(|| &value[..end.unwrap_or(value.len())])
+        })
+    })
+}
+
 fn is_marker(line: &str, marker: &str) -> bool {
     line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }

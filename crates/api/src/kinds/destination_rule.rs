@@ -15,6 +15,7 @@ use crate::fields::visibility;
 use crate::ignored::IgnoredField;
 use crate::meta::Meta;
 use crate::node::{Node, NodeValue};
+use crate::scan::values;
 use crate::validation::ValidationReport;
 use model::Code;
 use serde::Deserialize;
@@ -82,9 +83,15 @@ impl KindSpec for DestinationRuleSpec {
 
     /// Without it what is meant for TLS would go in plaintext.
     fn fail_closed(document: Option<&Node>) -> Option<Self> {
-        let spec = document?.get("spec")?;
-        let host = spec.get("host").and_then(Node::as_str)?.to_owned();
-        speaks_of_tls(spec).then(|| Self { host, is_unreadable: true, ..Self::default() })
+        let document = document?;
+        let host = document.get("spec").and_then(|spec| spec.get("host")).and_then(Node::as_str);
+        speaks_of_tls(document).then(|| Self::closed(host))
+    }
+
+    fn fail_closed_by_words(text: &str) -> Option<Self> {
+        let has_tls = values(text, "tls").next().is_some();
+        let has_mode = values(text, "mode").any(|mode| is_tls_mode(mode));
+        (has_tls || has_mode).then(|| Self::closed(values(text, "host").next()))
     }
 
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
@@ -124,13 +131,30 @@ impl KindSpec for DestinationRuleSpec {
     }
 }
 
-/// Whether a policy in it has `tls`.
+impl DestinationRuleSpec {
+    /// For one that is refused: nothing leaves in plaintext to its host, or, where that cannot be read, to any host of its
+    /// namespace that has no rule of its own.
+    fn closed(host: Option<&str>) -> Self {
+        let host =
+            host.map(|host| host.trim().to_ascii_lowercase()).filter(|host| visibility::is_istio_host(host));
+        Self { host: host.unwrap_or_else(|| "*".to_owned()), is_unreadable: true, ..Self::default() }
+    }
+}
+
+/// Whether something in it is called `tls`, or has a mode that only TLS has.
 fn speaks_of_tls(node: &Node) -> bool {
     match &node.value {
-        NodeValue::Mapping(entries) => entries.iter().any(|(key, node)| key == "tls" || speaks_of_tls(node)),
+        NodeValue::Mapping(entries) => entries.iter().any(|(key, node)| {
+            let is_mode = key.eq_ignore_ascii_case("mode") && node.as_str().is_some_and(is_tls_mode);
+            key.eq_ignore_ascii_case("tls") || is_mode || speaks_of_tls(node)
+        }),
         NodeValue::Sequence(items) => items.iter().any(speaks_of_tls),
         _ => false,
     }
+}
+
+fn is_tls_mode(text: &str) -> bool {
+    ["SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].iter().any(|mode| text.trim().eq_ignore_ascii_case(mode))
 }
 
 #[cfg(test)]

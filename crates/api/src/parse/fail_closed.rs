@@ -4,10 +4,11 @@
 //! Read next: `kinds/authorization_policy/fail_closed.rs`.
 
 use super::reference;
-use crate::kinds::{self, ObjectKind};
+use crate::kinds::{self, ObjectKind, RefusedDocument};
 use crate::meta::{DEFAULT_NAMESPACE, Meta};
 use crate::node::Node;
 use crate::object::Object;
+use crate::scan::values;
 use crate::syntax::{is_label, is_subdomain};
 use model::id::written_kind;
 use model::{ObjectRef, Origin};
@@ -17,20 +18,23 @@ use std::collections::BTreeMap;
 /// What an object is called whose name cannot be read.
 const UNREADABLE: &str = "unreadable";
 
-/// The stand-in for a refused document; `None` when its kind has none, or not even its name and namespace can
-/// be read.
+/// The stand-in for a refused document; `None` when its kind has none. Where name or namespace cannot be read either, it has
+/// a name that says so, and is of the default namespace.
 pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
-    let object = reference(node);
+    let mut object = reference(node);
     let version = node.get("apiVersion")?.as_str()?;
     let is_ours = |kind: &&ObjectKind| kind.group == kinds::split_api_version(version).0;
     let kind = kinds::by_kind(&object.kind).filter(is_ours)?;
-    if !is_subdomain(&object.name) || (kind.namespaced && !is_label(&object.namespace)) {
-        return None;
+    if !is_subdomain(&object.name) {
+        object.name = UNREADABLE.into();
+    }
+    if kind.namespaced && !is_label(&object.namespace) {
+        object.namespace = DEFAULT_NAMESPACE.into();
     }
     Some(Object {
-        spec: kinds::fail_closed(kind, Some(node))?,
+        spec: kinds::fail_closed(kind, RefusedDocument::Node(node))?,
         api_version: version.into(),
-        origin: origin.clone(),
+        origin: Origin { object: object.clone(), ..origin.clone() },
         meta: meta(&object),
         text: text.into(),
         warnings: Box::default(),
@@ -38,30 +42,45 @@ pub(super) fn of(node: &Node, origin: &Origin, text: &str) -> Option<Object> {
     })
 }
 
-/// The stand-in for text that is no YAML; `None` when nothing in it calls itself of a kind that has one. It is
+/// The stand-ins for text that is no YAML, one for each kind that something in it calls itself and that has one. They are
 /// for a whole namespace: the one that the text names, else the default.
-pub(super) fn of_text(text: &str, origin: &Origin) -> Option<Object> {
+pub(super) fn of_text(text: &str, origin: &Origin) -> Vec<Object> {
     let is_named = |kind: &&ObjectKind| {
         text.contains(kind.group) && values(text, "kind").any(|named| named == kind.written())
     };
-    let mut named = kinds::ALL.iter().filter(is_named);
-    let (kind, spec) = named.find_map(|kind| Some((kind, kinds::fail_closed(kind, None)?)))?;
     // What stands before `metadata` is of something else.
     let of_itself = text.find("metadata").map_or("", |at| &text[at..]);
     let first = |key, is_good: fn(&str) -> bool| values(of_itself, key).next().filter(|value| is_good(value));
     let name = first("name", is_subdomain).unwrap_or(UNREADABLE);
     let namespace = first("namespace", is_label).unwrap_or(DEFAULT_NAMESPACE);
-    let object = ObjectRef::new(kind.kind, namespace, name);
-    let version = kind.api_version();
-    Some(Object {
-        api_version: version.into(),
-        origin: Origin { object: object.clone(), ..origin.clone() },
-        meta: meta(&object),
-        spec,
-        text: text.into(),
-        warnings: Box::default(),
-        object,
-    })
+    let stand_in = |kind: &ObjectKind| {
+        let object = ObjectRef::new(kind.kind, namespace, name);
+        Some(Object {
+            spec: kinds::fail_closed(kind, RefusedDocument::Text(text))?,
+            api_version: kind.api_version().into(),
+            origin: Origin { object: object.clone(), ..origin.clone() },
+            meta: meta(&object),
+            text: text.into(),
+            warnings: Box::default(),
+            object,
+        })
+    };
+    kinds::ALL.iter().filter(is_named).filter_map(|kind| stand_in(kind)).collect()
+}
+
+impl Object {
+    /// Gives another name to a stand-in that has none of its own, so that it takes the place of no other.
+    pub(super) fn name_apart(&mut self, is_taken: impl Fn(&ObjectRef) -> bool) {
+        let is_nameless = &*self.object.name == UNREADABLE;
+        let mut number = 1;
+        while is_nameless && is_taken(&self.object) {
+            number += 1;
+            let ObjectRef { kind, namespace, .. } = &self.object;
+            self.object = ObjectRef::new(kind, namespace, &format!("{UNREADABLE}-{number}"));
+            self.meta.name = self.object.name.clone();
+            self.origin.object = self.object.clone();
+        }
+    }
 }
 
 /// What is known of an object whose text is no YAML.
@@ -69,22 +88,6 @@ pub(super) fn value(object: &Object) -> Value {
     let ObjectRef { kind, namespace, name } = &object.object;
     json!({
         "apiVersion": object.api_version, "kind": written_kind(kind), "metadata": {"name": name, "namespace": namespace},
-    })
-}
-
-/// What follows `key:` wherever it stands as a word of its own outside comments, in block or flow style.
-fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
-    let is_edge = |c: char| c.is_whitespace() || "{,\"'-".contains(c);
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines.flat_map(move |line| {
-        line.match_indices(key).filter_map(move |(at, _)| {
-            let after =
-                line[at + key.len()..].trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?;
-            let value = after.trim_start().trim_start_matches(['"', '\'']);
-            let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
-            let is_word = line[..at].chars().next_back().is_none_or(is_edge);
-            is_word.then(|| &value[..end.unwrap_or(value.len())])
-        })
     })
 }
 

@@ -84,11 +84,12 @@ impl HostPattern {
         if let Some(host) = self.exact() {
             return vec![host];
         }
-        let outputs = read.every(&[UnitKind::Service, UnitKind::GlobalHost]).outputs();
+        let outputs = read.every(&[UnitKind::Service, UnitKind::GlobalHost, UnitKind::EntryHost]).outputs();
         let services = outputs.service.values().map(|entry| &entry.service.host);
-        let all = services.chain(outputs.global_host.keys());
+        let all = services.chain(outputs.global_host.keys()).chain(outputs.entry_host.keys());
         let mut hosts: Vec<Hostname> = all.filter(|host| self.covers(host)).cloned().collect();
         hosts.sort_unstable();
+        hosts.dedup();
         hosts
     }
 }

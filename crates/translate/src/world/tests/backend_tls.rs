@@ -95,3 +95,37 @@ fn a_traffic_policy_says_it_in_istios_words() {
         |tls| matches!(tls, BackendTls::Originate(tls) if tls.authorities == Authorities::Unchecked),
     );
 }
+
+#[test]
+fn a_refused_rule_closes_the_hosts_that_it_means() {
+    let entry = |host: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: '{host}', namespace: a}}\nspec: {{hosts: [{host}], ports: [{{number: 80, name: http}}], resolution: DNS}}\n---\n"
+        )
+    };
+    let good = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: good, namespace: a}\nspec: {host: a.example.com, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}\n---\n";
+    let closed = |refused: &str| {
+        let mut world = world(&[entry("a.example.com"), entry("b.example.com"), good.into()].concat());
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: refused, namespace: a}}\nspec: {refused}\n"
+        );
+        let (objects, findings) = api::parse::documents_fail_closed(&text, "f");
+        assert_eq!((objects.len(), findings.is_empty()), (1, false));
+        let touched = world.apply(WorldChange::Object(Arc::new(objects[0].clone())));
+        let hosts = ["a.example.com", "b.example.com"].map(|host| {
+            let host = Hostname::parse(host).unwrap();
+            let keys = members(&Subscription::Host(host.clone()), &world);
+            let is_closed = keys.iter().any(|key| {
+                matches!(resource(key, &world), Some(Resource::TrafficPolicy(attached))
+                    if matches!(attached.policy.tls, Some(BackendTls::Unusable(_))))
+            });
+            assert!(!is_closed || touched.contains(&Subscription::Host(host)), "{refused}: {touched:?}");
+            is_closed
+        });
+        (hosts[0], hosts[1])
+    };
+    assert_eq!(closed("{host: b.example.com, x: 1, trafficPolicy: {tls: {mode: SIMPLE}}}"), (false, true));
+    // It is not known which host is meant: a rule of its own is more specific.
+    assert_eq!(closed("{hots: b.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}"), (false, true));
+    assert_eq!(closed("{host: '*.example.com', x: 1, trafficPolicy: {tls: {mode: SIMPLE}}}"), (false, true));
+}
