@@ -169,7 +169,7 @@ fn denies_no_stranger(
     policy: &Policy,
     places: &[Rc<PolicyPlace>],
 ) -> Vec<Finding> {
-    if places.is_empty() || !places.iter().all(|place| place.is_edge) {
+    if places.is_empty() || !places.iter().all(|place| place.is_anonymous) {
         return Vec::new();
     }
     let in_vain =

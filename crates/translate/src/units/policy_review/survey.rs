@@ -9,6 +9,7 @@ use crate::units::gateway::edge_gateway;
 use crate::units::inbound::{exports, inbound};
 use api::kinds::authorization_policy::AuthorizationPolicySpec;
 use model::authz::{Action, Policy};
+use model::listener::GatewayListener;
 use model::service::Protocol;
 use model::{ObjectRef, Subscription};
 use std::cell::{OnceCell, RefCell};
@@ -22,7 +23,8 @@ type Aim<'a> = (&'a Arc<str>, Option<&'a BTreeMap<String, String>>, Vec<(&'a str
 /// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
 pub(super) struct PolicyPlace {
     pub(super) object: ObjectRef,
-    pub(super) is_edge: bool,
+    /// At a gateway for callers from outside that asks nobody for a certificate: there nobody has an identity.
+    pub(super) is_anonymous: bool,
     /// The number that policies mean, and what is spoken there.
     pub(super) ports: BTreeMap<u16, Protocol>,
     /// Port of a service, and the port of the workload that it means, where they differ.
@@ -138,8 +140,9 @@ impl<'a> Survey<'a> {
             let is_shut = |(place, port): &&(Rc<PolicyPlace>, u16)| {
                 !answers(place).any(|answers| answers.opaque.contains(port))
             };
-            let is_strange =
-                |place: &&Rc<PolicyPlace>| place.is_edge && !answers(place).any(|answers| answers.strangers);
+            let is_strange = |place: &&Rc<PolicyPlace>| {
+                place.is_anonymous && !answers(place).any(|answers| answers.strangers)
+            };
             Closed {
                 opaque: terrain.opaque.iter().filter(is_shut).cloned().collect(),
                 edges: terrain.places.iter().filter(is_strange).cloned().collect(),
@@ -180,9 +183,9 @@ impl<'a> Survey<'a> {
 }
 
 fn look(target: &Subscription, read: &WorldReader<'_>) -> Option<PolicyPlace> {
-    let new = |kind: &str, namespace: &str, name: &str, is_edge: bool| PolicyPlace {
+    let new = |kind: &str, namespace: &str, name: &str, is_anonymous: bool| PolicyPlace {
         object: ObjectRef::new(kind, namespace, name),
-        is_edge,
+        is_anonymous,
         ports: BTreeMap::new(),
         aliases: Vec::new(),
         target: target.clone(),
@@ -199,7 +202,10 @@ fn look(target: &Subscription, read: &WorldReader<'_>) -> Option<PolicyPlace> {
         }
         Subscription::Gateway { namespace, name } => {
             let edge = edge_gateway(&(namespace.clone(), name.clone()), read);
-            let mut place = new("Gateway", namespace, name, edge.is_some());
+            let asks_client =
+                |listener: &GatewayListener| listener.tls.as_ref().is_some_and(|tls| tls.client.is_some());
+            let is_anonymous = edge.is_some_and(|gateway| !gateway.listeners.iter().any(asks_client));
+            let mut place = new("Gateway", namespace, name, is_anonymous);
             if let Some(gateway) = edge {
                 let ports = gateway.listeners.iter().map(|listener| (listener.port, Protocol::Http1));
                 place.ports.extend(ports);

@@ -231,6 +231,19 @@ fn a_condition_on_identity_is_told_where_nobody_has_one() {
     assert_eq!(said(&format!("{SHOP}{}{open}", policy("p", &format!("{{{from}}}"))), "p"), []);
 }
 
+#[test]
+fn callers_of_a_gateway_that_asks_for_client_certificates_may_have_an_identity() {
+    let asks = "gatewayClassName: leno, tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, group: '', name: ca}]}}}}, listeners: [{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}}]";
+    let shop =
+        SHOP.replace("gatewayClassName: leno, listeners: [{name: http, port: 80, protocol: HTTP}]", asks);
+    assert_ne!(shop, SHOP);
+    let from = "rules: [{from: [{source: {principals: [x/ns/b/sa/c]}}]}]";
+    let ca = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca, namespace: a}\ndata: {ca.crt: x}\n---\n";
+    for spec in [format!("{{{EDGE}, action: DENY, {from}}}"), format!("{{{EDGE}, {from}}}")] {
+        assert_eq!(said(&format!("{shop}{ca}{}", policy("p", &spec)), "p"), [], "{spec}");
+    }
+}
+
 /// No unit makes anything of it: it is reported and taken back all the same.
 #[test]
 fn an_object_that_is_only_read_is_told_of_while_it_is_there() {
