@@ -2,9 +2,10 @@
 //! that address, or by the name that it says in TLS or HTTP.
 
 use crate::listener::host_rank;
-use model::address::METADATA;
+use model::address::{METADATA, is_mesh_only};
 use model::external::NameClaim;
 use model::names::Names;
+use model::service::Service;
 use model::settings::{Egress, EgressMode};
 use model::{Hostname, Reason};
 use std::net::{IpAddr, SocketAddr};
@@ -26,11 +27,11 @@ pub fn may_call(ip: IpAddr, egress: &Egress) -> Result<(), Reason> {
     }
 }
 
-/// Whether an address may be the answer for a name that somebody described. What a metadata service or the proxy's own
-/// host has is open to no name server, unless it is allowed; private addresses are what such names are for.
+/// Whether an address may be the answer for a name that somebody described. What a metadata service, the proxy's own host
+/// or the mesh has is open to no name server, unless it is allowed; private addresses are what such names are for.
 pub fn may_stand_for_name(ip: IpAddr, egress: &Egress) -> bool {
     let ip = ip.to_canonical();
-    let is_closed = is_metadata(ip) || ip.is_loopback() || ip.is_unspecified();
+    let is_closed = is_metadata(ip) || is_mesh_only(ip) || ip.is_loopback() || ip.is_unspecified();
     !is_closed || egress.allowed_metadata.iter().any(|block| block.contains(ip))
 }
 
@@ -87,16 +88,38 @@ pub fn may_say(names: &Names, egress: &Egress, authority: &str, port: u16) -> Re
     if egress.mode != EgressMode::RegistryOnly {
         return Ok(());
     }
+    let is_described = match said_host(authority) {
+        SaidHost::Address(ip) => by_address(names, SocketAddr::new(ip, port)).is_some(),
+        SaidHost::Name(host) => by_name(names, host, port).is_some(),
+    };
+    if is_described { Ok(()) } else { Err(Reason::EgressDenied) }
+}
+
+/// What an authority names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidHost<'a> {
+    /// An address.
+    Address(IpAddr),
+    /// Anything else.
+    Name(&'a str),
+}
+
+/// The host of an authority, without its port.
+pub fn said_host(authority: &str) -> SaidHost<'_> {
     let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if is_port(port) => host,
         _ => authority,
     };
-    let is_described = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(ip) => by_address(names, SocketAddr::new(ip, port)).is_some(),
-        Err(_) => by_name(names, host, port).is_some(),
-    };
-    if is_described { Ok(()) } else { Err(Reason::EgressDenied) }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().map_or(SaidHost::Name(host), SaidHost::Address)
+}
+
+/// Whether clients must say a described name in TLS at this port of a service: where only what is described may be called,
+/// and somebody declared TLS there, a server that many share must not be reached by the address of one and for another.
+pub fn must_name_in_tls(service: &Service, egress: &Egress, port: u16) -> bool {
+    let begins_with_tls = || service.external.as_ref().is_some_and(|it| it.tls_ports.contains(&port));
+    egress.mode == EgressMode::RegistryOnly && begins_with_tls()
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@
 mod tests;
 
 use crate::host;
-use model::address::{MeshPrefix, PORT_SSH, is_mesh_only, is_proxy_port};
+use model::address::{PORT_SSH, is_mesh_only, is_proxy_port};
 use model::listener::{Gateway, Inbound, ListenerProtocol};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
 use model::service::Protocol;
+use model::settings::EgressMode;
 use model::trust::{Proof, Voucher};
 use model::workload_host::is_workload_host;
-use model::{Hostname, Reason, TrustDomain};
+use model::{Hostname, MeshSettings, Reason, TrustDomain};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a captured outbound connection is.
@@ -28,8 +29,8 @@ pub enum Outbound {
     /// To somewhere outside the mesh, relayed as it is; or to the address of a workload: ask the control plane.
     Passthrough,
     /// Relayed as it is, whatever has the address. It is the host's own, where nothing comes in that would be captured; or it
-    /// is SSH, which capture leaves alone at the callee, so that whoever manages a host does not lose it by a policy or
-    /// with a proxy.
+    /// is SSH where anything may leave, which capture leaves alone at the callee, so that whoever manages a host does not
+    /// lose it by a policy or with a proxy.
     LeftAlone,
     /// Must not go on.
     Refuse(Reason),
@@ -42,13 +43,13 @@ pub enum Outbound {
 pub fn outbound(
     original: SocketAddr,
     own: &[IpAddr],
-    prefix: MeshPrefix,
+    settings: &MeshSettings,
     by_address: impl Fn(Ipv4Addr) -> Option<Hostname>,
 ) -> Outbound {
     let (ip, port) = (original.ip().to_canonical(), original.port());
     let mesh_only = match ip {
         IpAddr::V4(v4) => is_mesh_only(ip).then_some(v4),
-        IpAddr::V6(v6) => prefix.embedded(v6),
+        IpAddr::V6(v6) => settings.ipv6_prefix.embedded(v6),
     };
     match mesh_only {
         Some(address) => match by_address(address) {
@@ -57,7 +58,8 @@ pub fn outbound(
         },
         // The proxy would call itself, without end.
         None if is_proxy_port(port) || port == 0 => Outbound::Refuse(Reason::NotMyDestination),
-        None if port == PORT_SSH || is_own(own, ip) => Outbound::LeftAlone,
+        None if is_own(own, ip) => Outbound::LeftAlone,
+        None if port == PORT_SSH && settings.egress.mode == EgressMode::AllowAny => Outbound::LeftAlone,
         None => Outbound::Passthrough,
     }
 }

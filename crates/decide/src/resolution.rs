@@ -30,6 +30,27 @@ pub enum NameAnswer {
     Failed,
 }
 
+/// What the order of a name's addresses says, which many name servers turn round with each answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressOrder {
+    /// Nothing: all of them are used.
+    Any,
+    /// Which one is used: the first.
+    FirstCounts,
+}
+
+/// Whether addresses are others than those that are in use, so that something must change. In another order they are the
+/// same: what is made of them is not made anew for that.
+pub fn is_other(in_use: &[IpAddr], now: &[IpAddr], order: AddressOrder) -> bool {
+    let sorted = |addresses: &[IpAddr]| {
+        let mut sorted = addresses.to_vec();
+        sorted.sort_unstable();
+        sorted
+    };
+    let is_first_other = order == AddressOrder::FirstCounts && in_use.first() != now.first();
+    is_first_other || (in_use != now && sorted(in_use) != sorted(now))
+}
+
 /// What is known of a name.
 #[derive(Clone, Debug, Default)]
 pub struct NameState {

@@ -22,12 +22,24 @@ pub struct ExternalService {
     pub subject_alt_names: Vec<Arc<str>>,
     /// Namespaces whose workloads see it; empty: all.
     pub visible_in: Vec<Arc<str>>,
+    /// Its ports where clients begin with TLS, as somebody declared.
+    pub tls_ports: Vec<u16>,
 }
 
 impl ExternalService {
     /// Whether workloads of a namespace see it.
     pub fn is_visible_in(&self, namespace: &str) -> bool {
-        self.visible_in.is_empty() || self.visible_in.iter().any(|known| **known == *namespace)
+        is_seen(&self.visible_in, namespace)
+    }
+
+    /// Whether it has no endpoints of its own: it is wherever the application calls, or where the name leads that it says.
+    pub fn is_wherever(&self) -> bool {
+        matches!(self.resolution, Resolution::None | Resolution::DynamicDns)
+    }
+
+    /// Whether an address means it.
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|block| block.contains(ip))
     }
 
     /// Its first address of each family, where that is a single one: what its name resolves to.
@@ -37,6 +49,10 @@ impl ExternalService {
         let v6 = self.addresses.iter().filter(single).find(|block| block.address.is_ipv6());
         v4.into_iter().chain(v6).map(|block| block.address)
     }
+}
+
+fn is_seen(visible_in: &[Arc<str>], namespace: &str) -> bool {
+    visible_in.is_empty() || visible_in.iter().any(|known| **known == *namespace)
 }
 
 /// `resolution` of a `ServiceEntry`.
@@ -77,6 +93,15 @@ pub struct AddressClaim {
     pub ports: Vec<u16>,
     /// The service.
     pub host: Hostname,
+    /// Namespaces whose workloads mean it by them; empty: all.
+    pub visible_in: Vec<Arc<str>>,
+}
+
+impl AddressClaim {
+    /// Whether it counts for workloads of a namespace.
+    pub fn is_visible_in(&self, namespace: &str) -> bool {
+        is_seen(&self.visible_in, namespace)
+    }
 }
 
 /// Names that mean a service, as clients say them in TLS or HTTP.
@@ -88,4 +113,13 @@ pub struct NameClaim {
     pub ports: Vec<u16>,
     /// The service.
     pub host: Hostname,
+    /// Namespaces whose workloads mean it by them; empty: all.
+    pub visible_in: Vec<Arc<str>>,
+}
+
+impl NameClaim {
+    /// Whether it counts for workloads of a namespace.
+    pub fn is_visible_in(&self, namespace: &str) -> bool {
+        is_seen(&self.visible_in, namespace)
+    }
 }

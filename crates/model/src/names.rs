@@ -35,6 +35,14 @@ pub enum Zone {
 }
 
 impl Names {
+    /// What of it is for workloads of a namespace: nobody's calls are taken by what is not exported to them.
+    #[must_use]
+    pub fn seen_in(mut self, namespace: &str) -> Self {
+        self.addresses.retain(|claim| claim.is_visible_in(namespace));
+        self.claims.retain(|claim| claim.is_visible_in(namespace));
+        self
+    }
+
     /// Who answers for `name`, which is in lower case and has no trailing dot. It need not be a valid host name.
     pub fn zone(&self, name: &str) -> Zone {
         let is_below = |suffix: &Arc<str>| is_within(name, suffix);

@@ -3,6 +3,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod attempt_facts;
+mod called;
 pub(crate) mod downstream;
 pub(crate) mod edge;
 pub(crate) mod eastwest;
@@ -30,15 +31,14 @@ use crate::snapshot::{HostEntry, Snapshot};
 use crate::upstream::Target;
 use crate::worker::Worker;
 use bytes::Bytes;
+use called::{Called, classify_outbound};
 use codec::{
     ChunkIo, FloodLimits, HELD_BYTES_MAX, Io, Prefixed, ResetLimits, SHARED_HELD_BYTES_MAX, ServeError,
     ServerOptions,
 };
 use daemon::Drain;
-use decide::listener::{self, Outbound};
 use downstream::{Downstream, DownstreamSide};
 use model::service::Protocol;
-use model::workload_host::workload_host;
 use model::{Hostname, Reason};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -50,9 +50,6 @@ use tokio::time::timeout;
 /// Streams that a caller from outside may have open on one connection: the least that RFC 9113 section 6.5.2 advises,
 /// for each costs some ten kilobytes by being open. More: `REFUSED_STREAM`.
 pub(crate) const EDGE_STREAMS_MAX: u32 = 100;
-
-/// For the control plane to say whether an address is a workload's, when it is called for the first time.
-const WORKLOAD_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// For the names of a service's endpoints to be answered for, when it is called for the first time. Longer: it is called at
 /// those that were.
@@ -125,72 +122,31 @@ pub(crate) async fn outbound(worker: Rc<Worker>, stream: TcpStream, address: Soc
         worker.recorder.refused(address, Reason::NotMyDestination);
         return;
     };
+    serve_called(worker, stream, address, original, drain).await;
+}
+
+/// The same, once it is known what the application called.
+async fn serve_called(
+    worker: Rc<Worker>,
+    stream: impl ChunkIo,
+    address: SocketAddr,
+    original: SocketAddr,
+    drain: Drain,
+) {
     match classify_outbound(&worker, original).await {
         Ok(Called::LeftAlone) => {
             let downstream = Downstream::new(&worker, address, DownstreamSide::Passthrough, None, drain);
             tcp::pass_through(downstream, stream, &[original], None).await;
         }
         Ok(Called::Outside) => egress::serve(&worker, stream, address, original, drain).await,
+        Ok(Called::Described(entry)) => {
+            egress::serve_at_address(&worker, stream, address, &entry, original, drain).await;
+        }
         Ok(Called::Service(entry, port)) => {
             serve_service(&worker, stream, address, &entry, port, drain).await;
         }
         Err(reason) => worker.recorder.refused(address, reason),
     }
-}
-
-/// What a captured connection goes to.
-enum Called {
-    /// A port of a service.
-    Service(Arc<HostEntry>, u16),
-    /// Somewhere that is nobody's business.
-    LeftAlone,
-    /// Somewhere outside the mesh.
-    Outside,
-}
-
-async fn classify_outbound(worker: &Worker, original: SocketAddr) -> Result<Called, Reason> {
-    let snapshot = worker.snapshot();
-    let judged = |snapshot: &Snapshot| {
-        let by_address = |ip| snapshot.by_address(ip).cloned();
-        listener::outbound(original, &snapshot.own, snapshot.settings.ipv6_prefix, by_address)
-    };
-    let mut outbound = judged(&snapshot);
-    if let Outbound::Unknown(ip) = outbound {
-        match worker.shared.lookup.address(ip).await {
-            Ok(Found::Present(found)) => outbound = judged(&found),
-            Ok(Found::Absent) => return Err(Reason::UnknownAddress),
-            Err(unavailable) => return Err(unavailable_reason(unavailable)),
-        }
-    }
-    match outbound {
-        Outbound::Service { host, port } => {
-            Ok(Called::Service(fetch_entry(worker, &worker.snapshot(), &host).await?, port))
-        }
-        Outbound::Passthrough => {
-            if let Some(host) = decide::egress::by_address(&snapshot.names, original) {
-                let entry = fetch_entry(worker, &snapshot, host).await?;
-                return Ok(Called::Service(entry, original.port()));
-            }
-            let workload = called_workload(worker, original).await;
-            Ok(workload.map_or(Called::Outside, |(entry, port)| Called::Service(entry, port)))
-        }
-        Outbound::LeftAlone => Ok(Called::LeftAlone),
-        Outbound::Refuse(reason) => Err(reason),
-        Outbound::Unknown(_) => Err(Reason::UnknownAddress),
-    }
-}
-
-/// The workload of the mesh that has the address which was called, as of a headless service or by who scrapes it: the
-/// call is one by mutual TLS then, with policies and metrics, to that workload alone. Where nobody can tell, as without
-/// a control stream, the call goes on as one to outside: it is for the callee to refuse plaintext.
-async fn called_workload(worker: &Worker, original: SocketAddr) -> Option<(Arc<HostEntry>, u16)> {
-    let host = workload_host(original.ip())?;
-    let snapshot = worker.snapshot();
-    if snapshot.is_host_absent(host.as_str()) {
-        return None;
-    }
-    let entry = timeout(WORKLOAD_LOOKUP_TIMEOUT, fetch_entry(worker, &snapshot, &host)).await;
-    Some((entry.ok()?.ok()?, original.port()))
 }
 
 async fn serve_service(
@@ -205,10 +161,15 @@ async fn serve_service(
         worker.recorder.refused(address, Reason::NoRoute);
         return;
     };
-    let side = DownstreamSide::Application { host: entry.service.host.clone(), port };
+    let host = entry.service.host.clone();
+    let side = DownstreamSide::Application { host, port, called: None };
     let downstream = Downstream::new(worker, address, side, None, drain);
     let served = match target.protocol {
         Protocol::Udp => return downstream.refused(Reason::NoRoute),
+        Protocol::Tcp if egress::must_name(worker, entry, port) => {
+            // Apart, because it is rare, and others need not have room for it.
+            return Box::pin(egress::serve_named(downstream, stream, &target)).await;
+        }
         Protocol::Tcp => return tcp::serve(downstream, stream, &target).await,
         // Who writes rules for connections, and none for requests, has declared it.
         Protocol::Undeclared
@@ -220,14 +181,18 @@ async fn serve_service(
         Protocol::Undeclared => tcp::serve_unless_http(&downstream, stream, &target).await,
     };
     let Some((detected, stream)) = served else { return };
-    // The local application can hurt only itself.
+    serve_own(&downstream, detected, stream).await;
+}
+
+/// Requests of the local application, which can hurt only itself.
+async fn serve_own(downstream: &Rc<Downstream>, detected: Detected, stream: impl Io) {
     let options = ServerOptions {
         budget: Some(downstream.budget(SHARED_HELD_BYTES_MAX)),
         floods: FloodLimits::shared(),
         resets: ResetLimits::shared(),
         ..downstream.waits()
     };
-    serve_http(&downstream, &options, detected, stream).await;
+    serve_http(downstream, &options, detected, stream).await;
 }
 
 /// A connection from outside to a gateway's listener.

@@ -5,7 +5,7 @@
 use crate::dns::{Forwarder, IsReached};
 use crate::snapshot::{ResolvedName, Snapshot, SnapshotChange, SnapshotStore};
 use decide::dice::Pcg;
-use decide::resolution::{NameAnswer, NameState};
+use decide::resolution::{self, NameAnswer, NameState};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -140,7 +140,8 @@ impl NameResolution {
         let wait = kept.state.judge(now.into_std(), answer, &mut self.dice);
         kept.due = Some(now + wait);
         let snapshot = self.store.snapshot();
-        if !snapshot.is_resolved(name) || snapshot.addresses_of(name) != kept.state.addresses() {
+        let (known, now) = (snapshot.addresses_of(name), kept.state.addresses());
+        if !snapshot.is_resolved(name) || resolution::is_other(known, now, snapshot.order_of(name)) {
             let resolved = vec![(name.clone(), kept.state.addresses().to_vec())];
             self.store.apply(SnapshotChange { resolved, ..SnapshotChange::default() });
         }

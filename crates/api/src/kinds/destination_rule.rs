@@ -90,7 +90,7 @@ impl KindSpec for DestinationRuleSpec {
 
     fn fail_closed_by_words(text: &str) -> Option<Self> {
         let has_tls = values(text, "tls").next().is_some();
-        let has_mode = values(text, "mode").any(|mode| is_tls_mode(mode));
+        let has_mode = values(text, "mode").any(is_tls_mode);
         (has_tls || has_mode).then(|| Self::closed(values(text, "host").next()))
     }
 

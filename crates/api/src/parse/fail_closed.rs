@@ -65,7 +65,7 @@ pub(super) fn of_text(text: &str, origin: &Origin) -> Vec<Object> {
             object,
         })
     };
-    kinds::ALL.iter().filter(is_named).filter_map(|kind| stand_in(kind)).collect()
+    kinds::ALL.iter().filter(is_named).filter_map(stand_in).collect()
 }
 
 impl Object {

@@ -1,6 +1,6 @@
 use super::*;
 use model::authz::Cidr;
-use model::external::AddressClaim;
+use model::external::{AddressClaim, ExternalService};
 use model::route::HostMatch;
 
 fn host(text: &str) -> Hostname {
@@ -38,6 +38,9 @@ fn a_described_name_leads_neither_to_the_host_nor_to_its_metadata() {
     }
     for ip in ["10.0.0.1", "192.168.1.1", "fd00::1", "93.184.216.34"] {
         check(ip, &[], true);
+    }
+    for mesh_only in ["240.0.0.1", "::ffff:240.1.2.3"] {
+        check(mesh_only, &[], false);
     }
     check("127.0.0.1", &["127.0.0.0/8"], true);
     check("169.254.169.254", &["127.0.0.0/8"], false);
@@ -78,17 +81,20 @@ fn names() -> Names {
             block: Cidr::parse("192.0.2.0/24").unwrap(),
             ports: vec![443],
             host: host("by-address.example"),
+            visible_in: Vec::new(),
         }],
         claims: vec![
             NameClaim {
                 name: HostMatch::Exact(host("a.example.com")),
                 ports: vec![80],
                 host: host("a.example.com"),
+                visible_in: Vec::new(),
             },
             NameClaim {
                 name: HostMatch::Suffix(host("example.com")),
                 ports: vec![443],
                 host: host("_wildcard.example.com"),
+                visible_in: Vec::new(),
             },
         ],
         ..Names::default()
@@ -129,4 +135,39 @@ fn addresses_and_names_mean_a_service_at_its_ports() {
         assert_eq!(named(name, port), None, "{name}");
     }
     assert!(is_named_at(&names, 443) && !is_named_at(&names, 8443));
+}
+
+#[test]
+fn a_name_in_tls_is_asked_for_where_only_what_is_described_may_be_called() {
+    let check = |mode: EgressMode, tls_ports: &[u16], port: u16, expected: bool| {
+        let external = ExternalService { tls_ports: tls_ports.to_vec(), ..ExternalService::default() };
+        let service = Service {
+            host: host("a.example.com"),
+            namespace: "a".into(),
+            name: "e".into(),
+            address: None,
+            ports: Vec::new(),
+            global: false,
+            failover_order: Vec::new(),
+            external: Some(Box::new(external)),
+        };
+        let egress = Egress { mode, ..Egress::default() };
+        assert_eq!(must_name_in_tls(&service, &egress, port), expected, "{mode:?} {tls_ports:?} {port}");
+    };
+    check(EgressMode::RegistryOnly, &[443], 443, true);
+    check(EgressMode::RegistryOnly, &[443], 5432, false);
+    check(EgressMode::AllowAny, &[443], 443, false);
+    check(EgressMode::AllowAnyDynamicDns, &[443], 443, false);
+}
+
+#[test]
+fn an_authority_is_an_address_or_a_name() {
+    let check =
+        |authority: &str, expected: SaidHost<'_>| assert_eq!(said_host(authority), expected, "{authority}");
+    check("a.example.com", SaidHost::Name("a.example.com"));
+    check("a.example.com:80", SaidHost::Name("a.example.com"));
+    check("a.example.com:", SaidHost::Name("a.example.com:"));
+    check("192.0.2.1:80", SaidHost::Address("192.0.2.1".parse().unwrap()));
+    check("[2001:db8::1]:80", SaidHost::Address("2001:db8::1".parse().unwrap()));
+    check("[2001:db8::1]", SaidHost::Address("2001:db8::1".parse().unwrap()));
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use model::SpiffeId;
+use model::address::MeshPrefix;
 use model::listener::{GatewayListener, InboundPort, ListenerProtocol};
 use model::mtls::InboundMtls;
 use std::collections::BTreeMap;
@@ -14,11 +15,14 @@ fn host(text: &str) -> Hostname {
 #[test]
 fn outbound_goes_by_the_address_that_was_called() {
     let known = |ip: Ipv4Addr| (ip == Ipv4Addr::new(240, 0, 0, 1)).then(|| host("a.mesh.internal"));
-    let prefix = MeshPrefix::parse("fd12:3456:789a::/48").unwrap();
-    let own = ["10.0.0.9".parse().unwrap(), "fd00::9".parse().unwrap()];
-    let check = |original: &str, expected| {
-        assert_eq!(outbound(original.parse().unwrap(), &own, prefix, known), expected);
+    let mut settings = MeshSettings {
+        ipv6_prefix: MeshPrefix::parse("fd12:3456:789a::/48").unwrap(),
+        ..MeshSettings::default()
     };
+    let own = ["10.0.0.9".parse().unwrap(), "fd00::9".parse().unwrap()];
+    let judged =
+        |original: &str, settings: &MeshSettings| outbound(original.parse().unwrap(), &own, settings, known);
+    let check = |original: &str, expected| assert_eq!(judged(original, &settings), expected);
     check("240.0.0.1:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
     check("[::ffff:240.0.0.1]:80", Outbound::Service { host: host("a.mesh.internal"), port: 80 });
     check("240.0.0.2:80", Outbound::Unknown([240, 0, 0, 2].into()));
@@ -38,6 +42,12 @@ fn outbound_goes_by_the_address_that_was_called() {
     check("240.0.0.1:22", Outbound::Service { host: host("a.mesh.internal"), port: 22 });
     check("10.0.0.1:15001", Outbound::Refuse(Reason::NotMyDestination));
     check("127.0.0.1:15000", Outbound::Refuse(Reason::NotMyDestination));
+    // Where not anything may leave, SSH is a destination as others are.
+    for mode in [EgressMode::RegistryOnly, EgressMode::AllowAnyDynamicDns] {
+        settings.egress.mode = mode;
+        assert_eq!(judged("10.0.0.1:22", &settings), Outbound::Passthrough);
+        assert_eq!(judged("10.0.0.9:22", &settings), Outbound::LeftAlone);
+    }
 }
 
 #[test]

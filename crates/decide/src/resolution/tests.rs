@@ -47,3 +47,24 @@ fn a_name_that_never_had_an_answer_has_no_addresses() {
     state.judge(Instant::now(), NameAnswer::Addresses(many, TTL_MIN), &mut Pcg::new(1));
     assert_eq!(state.addresses().len(), ADDRESSES_MAX);
 }
+
+#[test]
+fn another_order_is_no_change_but_where_the_first_counts() {
+    let check = |in_use: &[&str], now: &[&str], order: AddressOrder, expected: bool| {
+        let read = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        assert_eq!(is_other(&read(in_use), &read(now), order), expected, "{in_use:?} {now:?} {order:?}");
+    };
+    use AddressOrder::{Any, FirstCounts};
+    let (a, b, c) = ("192.0.2.1", "192.0.2.2", "2001:db8::1");
+    check(&[a, b, c], &[c, a, b], Any, false);
+    check(&[a, b, c], &[c, a, b], FirstCounts, true);
+    check(&[a, b, c], &[a, c, b], FirstCounts, false);
+    for order in [Any, FirstCounts] {
+        check(&[a, b], &[a, b], order, false);
+        check(&[a, b], &[a], order, true);
+        check(&[a], &[a, b], order, true);
+        check(&[a, b], &[a, c], order, true);
+        check(&[], &[a], order, true);
+        check(&[], &[], order, false);
+    }
+}

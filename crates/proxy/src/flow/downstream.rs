@@ -78,6 +78,8 @@ pub(crate) enum DownstreamSide {
         host: Hostname,
         /// Service port.
         port: u16,
+        /// Of a service without endpoints, which is wherever it is called: the address that was.
+        called: Option<SocketAddr>,
     },
     /// From the local application, to somewhere outside the mesh.
     Passthrough,

@@ -1,21 +1,26 @@
 //! The life of a connection to an address that is no service's: may it leave, and is there a service that is meant by
 //! the name which the application says? A name proves nothing of an address: where a name lets it leave, it goes to an
-//! address that the proxy's own name servers give for that name.
+//! address that the proxy's own name servers give for that name. Of requests each is judged for itself (`place`).
 
+pub(super) mod place;
 mod said;
 
 use super::downstream::{Downstream, DownstreamSide};
-use super::{fetch_entry, serve_service, tcp};
+use super::{fetch_entry, serve_own, serve_service, tcp};
+use crate::detect::{FIRST_BYTES_TIMEOUT, detect};
 use crate::snapshot::HostEntry;
+use crate::upstream::Target;
 use crate::worker::Worker;
 use codec::ChunkIo;
 use daemon::Drain;
 use decide::egress;
-use model::external::{NameClaim, Resolution};
-use model::route::HostMatch;
+use model::external::ExternalService;
+use model::service::Protocol;
 use model::settings::EgressMode;
 use model::{Hostname, Reason};
-use std::net::{IpAddr, SocketAddr};
+use place::Worlds;
+use said::{Said, SaidIn};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,12 +42,15 @@ pub(super) async fn serve(
     if is_any && !egress::is_named_at(&snapshot.names, port) {
         return tcp::pass_through(downstream, stream, &[original], None).await;
     }
-    let Ok((name, stream)) = said::read(stream).await else { return };
-    let claim = name.as_ref().and_then(|name| egress::by_name(&snapshot.names, name.as_str(), port));
-    let to = match (claim, &name, settings.mode) {
-        (Some(claim), Some(name), _) => match find_service(worker, claim, name, original).await {
+    let Ok((said, stream)) = said::read(stream).await else { return };
+    let claim = said.as_ref().and_then(|said| egress::by_name(&snapshot.names, said.name.as_str(), port));
+    let to = match (claim, &said, settings.mode) {
+        (Some(claim), Some(said), _) => match find_service(worker, &claim.host, said, original).await {
             Ok(Way::Service(entry)) => {
                 return serve_service(worker, stream, address, &entry, port, drain).await;
+            }
+            Ok(Way::Requests(entry)) => {
+                return serve_requests(worker, stream, address, &entry, original, drain).await;
             }
             Ok(Way::Addresses(to, entry)) => {
                 return tcp::pass_through(downstream, stream, &to, Some(&entry)).await;
@@ -52,8 +60,8 @@ pub(super) async fn serve(
             Err(reason) => Err(reason),
         },
         (None, _, EgressMode::AllowAny) => Ok(vec![original]),
-        (None, Some(name), EgressMode::AllowAnyDynamicDns) => {
-            addresses(worker, name, port, Worlds::OutsideAlone).await
+        (None, Some(said), EgressMode::AllowAnyDynamicDns) => {
+            place::addresses(worker, &said.name, port, Worlds::OutsideAlone).await
         }
         _ => Err(Reason::EgressDenied),
     };
@@ -67,56 +75,105 @@ pub(super) async fn serve(
 enum Way {
     /// To the endpoints of a service.
     Service(Arc<HostEntry>),
-    /// To these addresses, for a service that has no endpoints.
+    /// Each request for itself, of a service that has no endpoints.
+    Requests(Arc<HostEntry>),
+    /// To these addresses, for such a service.
     Addresses(Vec<SocketAddr>, Arc<HostEntry>),
 }
 
 async fn find_service(
     worker: &Worker,
-    claim: &NameClaim,
-    name: &Hostname,
+    host: &Hostname,
+    said: &Said,
     original: SocketAddr,
 ) -> Result<Way, Reason> {
-    let entry = fetch_entry(worker, &worker.snapshot(), &claim.host).await?;
-    let resolution = entry.service.external.as_ref().map(|external| external.resolution);
-    match resolution {
-        Some(Resolution::None | Resolution::DynamicDns) => {}
-        _ => return Ok(Way::Service(entry)),
+    let snapshot = worker.snapshot();
+    let entry = fetch_entry(worker, &snapshot, host).await?;
+    let port = original.port();
+    if said.by == SaidIn::Http && egress::must_name_in_tls(&entry.service, &snapshot.settings.egress, port) {
+        return Err(Reason::EgressDenied);
     }
-    // Whoever owns a name below a wildcard chooses its addresses; a whole name was chosen by whoever described it.
-    let worlds = match claim.name {
-        HostMatch::Exact(_) => Worlds::All,
-        HostMatch::Suffix(_) | HostMatch::Ending(_) => Worlds::OutsideAlone,
-    };
-    let mut to = addresses(worker, name, original.port(), worlds).await?;
-    if resolution == Some(Resolution::None) && to.contains(&original) {
-        to = vec![original];
+    if !entry.service.external.as_deref().is_some_and(ExternalService::is_wherever) {
+        return Ok(Way::Service(entry));
     }
+    if said.by == SaidIn::Http {
+        return Ok(Way::Requests(entry));
+    }
+    let to = place::of_name(worker, &entry, &said.name, original).await?;
     Ok(Way::Addresses(to, entry))
 }
 
-/// Which addresses a name may lead to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Worlds {
-    /// Any but those of metadata services and of this host.
-    All,
-    /// Those of the world outside.
-    OutsideAlone,
+/// To the address that was called, which means this service and is its only endpoint.
+pub(super) async fn serve_at_address(
+    worker: &Rc<Worker>,
+    stream: impl ChunkIo,
+    address: SocketAddr,
+    entry: &Arc<HostEntry>,
+    original: SocketAddr,
+    drain: Drain,
+) {
+    let snapshot = worker.snapshot();
+    let (settings, port) = (&snapshot.settings.egress, original.port());
+    let downstream = || Downstream::new(worker, address, DownstreamSide::Passthrough, None, drain.clone());
+    if let Err(reason) = egress::may_call(original.ip(), settings) {
+        return tcp::hold_back(&downstream(), original, reason);
+    }
+    let declared = entry.service.ports.iter().find(|known| known.port == port).map(|known| known.protocol);
+    if matches!(declared, Some(Protocol::Http1 | Protocol::Http2)) {
+        return serve_requests(worker, stream, address, entry, original, drain).await;
+    }
+    if !must_name(worker, entry, port) {
+        return tcp::pass_through(downstream(), stream, &[original], Some(entry)).await;
+    }
+    let Ok((said, stream)) = said::read(stream).await else { return };
+    match may_name(worker, entry, said.as_ref(), port).await {
+        Ok(()) => tcp::pass_through(downstream(), stream, &[original], Some(entry)).await,
+        Err(reason) => tcp::hold_back(&downstream(), original, reason),
+    }
 }
 
-async fn addresses(
-    worker: &Worker,
-    name: &Hostname,
-    port: u16,
-    worlds: Worlds,
-) -> Result<Vec<SocketAddr>, Reason> {
+/// Requests to a service without endpoints, each to where its host leads.
+async fn serve_requests(
+    worker: &Rc<Worker>,
+    stream: impl ChunkIo,
+    address: SocketAddr,
+    entry: &Arc<HostEntry>,
+    original: SocketAddr,
+    drain: Drain,
+) {
+    let host = entry.service.host.clone();
+    let side = DownstreamSide::Application { host, port: original.port(), called: Some(original) };
+    let downstream = Downstream::new(worker, address, side, None, drain);
+    if let Ok((detected, stream)) = detect(stream, FIRST_BYTES_TIMEOUT).await {
+        serve_own(&downstream, detected, stream).await;
+    }
+}
+
+/// Whether clients must say a described name in TLS at this port of a service.
+pub(super) fn must_name(worker: &Worker, entry: &HostEntry, port: u16) -> bool {
+    entry.service.external.is_some()
+        && egress::must_name_in_tls(&entry.service, &worker.snapshot().settings.egress, port)
+}
+
+/// To a port where they must: what says another name than that of the service is refused.
+pub(super) async fn serve_named(downstream: Rc<Downstream>, stream: impl ChunkIo, target: &Target) {
+    let Ok((said, stream)) = said::read(stream).await else { return };
+    match may_name(&downstream.worker, &target.entry, said.as_ref(), target.port).await {
+        Ok(()) => tcp::serve(downstream, stream, target).await,
+        Err(reason) => tcp::refuse(&downstream, &target.entry, reason),
+    }
+}
+
+/// Whether what is said in TLS names this service, or another host of whoever described it.
+async fn may_name(worker: &Worker, entry: &HostEntry, said: Option<&Said>, port: u16) -> Result<(), Reason> {
+    let denied = Err(Reason::EgressDenied);
+    let Some(Said { name, by: SaidIn::Tls }) = said else { return denied };
     let snapshot = worker.snapshot();
-    let found = worker.shared.name_cache.addresses(name).await.ok_or(Reason::NoEndpoint)?;
-    let may_be_called = |ip: &&IpAddr| {
-        let is_of_these = worlds == Worlds::All || egress::is_of_the_world(**ip);
-        is_of_these && egress::may_stand_for_name(**ip, &snapshot.settings.egress)
-    };
-    let to: Vec<SocketAddr> =
-        found.iter().filter(may_be_called).map(|ip| SocketAddr::new(*ip, port)).collect();
-    if to.is_empty() { Err(Reason::EgressDenied) } else { Ok(to) }
+    let Some(claim) = egress::by_name(&snapshot.names, name.as_str(), port) else { return denied };
+    if claim.host == entry.service.host {
+        return Ok(());
+    }
+    let named = &fetch_entry(worker, &snapshot, &claim.host).await?.service;
+    let owner = |service: &model::service::Service| (service.namespace.clone(), service.name.clone());
+    if owner(named) == owner(&entry.service) { Ok(()) } else { denied }
 }

@@ -4,6 +4,7 @@
 
 use crate::failure::{Failure, ReplyTo, guard};
 use crate::flow::downstream::{Downstream, DownstreamSide};
+use crate::flow::egress::place::{self, Placed};
 use crate::flow::exchange::{self, Exchange, Unfinished};
 use crate::flow::fetch_entry;
 use crate::flow::filters::Filters;
@@ -163,21 +164,27 @@ fn watched(
 
 /// Where a request comes in: this says which rules apply to it.
 enum RouteScope {
-    /// By a service's mesh-only address.
-    Service { entry: Arc<HostEntry>, port: u16 },
+    /// By a service's mesh-only address, or by what else means it; `at` has the endpoints of one without.
+    Service { entry: Arc<HostEntry>, port: u16, at: Option<Arc<HostEntry>> },
     /// By this listener of the gateway.
     Listener { index: usize, port: u16 },
 }
 
 async fn enter(downstream: &Downstream, snapshot: &Snapshot, head: &Head) -> Result<RouteScope, Reason> {
     match &downstream.side {
-        DownstreamSide::Application { host, port } => {
+        DownstreamSide::Application { host, port, called } => {
             let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
             if entry.service.external.is_some() {
                 let egress = &snapshot.settings.egress;
                 egress::may_say(&snapshot.names, egress, head.authority.as_str(), *port)?;
             }
-            Ok(RouteScope::Service { entry, port: *port })
+            let Some(called) = called else {
+                return Ok(RouteScope::Service { entry, port: *port, at: None });
+            };
+            // Rare: it is no part of each request's future.
+            let placing = place::of_request(&downstream.worker, entry, head.authority.as_str(), *called);
+            let Placed { entry, at } = Box::pin(placing).await?;
+            Ok(RouteScope::Service { entry, port: *port, at })
         }
         DownstreamSide::Edge { at, .. } => enter_at_listener(downstream, snapshot, *at, head),
         // Handled by `inbound` and `tcp`.
@@ -246,7 +253,7 @@ impl RouteScope {
         facts: Facts<'a>,
     ) -> Result<Scope<'a>, Reason> {
         match self {
-            Self::Service { entry, port } => {
+            Self::Service { entry, port, .. } => {
                 let (table, called) = (entry.rules.at(*port), Some(&entry.service.host));
                 Ok(Scope { table, called, port: *port, source, policies: &[], facts })
             }
@@ -270,7 +277,7 @@ async fn choose_backend<'r>(
 ) -> Result<(Target, Option<&'r RouteBackend>), Reason> {
     let Some(rule) = rule else {
         let target = match scope {
-            RouteScope::Service { entry, port } => Target::new(entry, *port),
+            RouteScope::Service { entry, port, at } => Target::new(at.as_ref().unwrap_or(entry), *port),
             RouteScope::Listener { .. } => None,
         };
         return Ok((target.ok_or(Reason::NoRoute)?, None));
@@ -278,7 +285,10 @@ async fn choose_backend<'r>(
     let picked = split::pick(&rule.backends, &mut *downstream.worker.dice.borrow_mut() as &mut dyn Dice);
     let backend = picked.and_then(|index| rule.backends.get(index)).ok_or(Reason::NoBackend)?;
     let host = backend.host.as_ref().ok_or(Reason::NoBackend)?;
-    let entry = fetch_entry(&downstream.worker, snapshot, host).await?;
+    let entry = match scope {
+        RouteScope::Service { at: Some(at), .. } if at.service.host == *host => Arc::clone(at),
+        _ => fetch_entry(&downstream.worker, snapshot, host).await?,
+    };
     Ok((Target::new(&entry, backend.port).ok_or(Reason::NoBackend)?, Some(backend)))
 }
 
@@ -287,7 +297,7 @@ async fn choose_backend<'r>(
 fn is_stranded(downstream: &Downstream) -> bool {
     let snapshot = downstream.worker.snapshot();
     match &downstream.side {
-        DownstreamSide::Application { host, port } => {
+        DownstreamSide::Application { host, port, .. } => {
             snapshot.host(host.as_str()).is_none_or(|entry| Target::new(entry, *port).is_none())
         }
         DownstreamSide::Edge { at, .. } => {

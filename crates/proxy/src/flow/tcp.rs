@@ -369,6 +369,13 @@ pub(crate) async fn pass_through(
     connection.refused(last);
 }
 
+/// Tells of a connection to a service that may not be made.
+pub(crate) fn refuse(downstream: &Rc<Downstream>, entry: &Arc<HostEntry>, reason: Reason) {
+    let connection = TcpConnection::begin(downstream, Direction::Outbound);
+    connection.attempts.set_service(entry);
+    connection.refused(reason);
+}
+
 /// Tells of a connection to `to` that may not leave.
 pub(crate) fn hold_back(downstream: &Rc<Downstream>, to: SocketAddr, reason: Reason) {
     let mut connection = TcpConnection::begin(downstream, Direction::Outbound);

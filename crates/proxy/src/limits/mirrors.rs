@@ -10,6 +10,7 @@ const COPIES_MAX: usize = 1024;
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// What all bodies that a worker keeps for copies may hold together, in bytes; of further requests no copies are made.
 const HELD_BYTES_MAX: usize = 16 << 20;
+
 /// The copies of a worker.
 #[derive(Default)]
 pub(crate) struct Mirrors {

@@ -165,7 +165,7 @@ impl Builder {
 
     fn upsert(&mut self, next: &mut Snapshot, key: ResourceKey, resource: Resource, touched: &mut Touched) {
         match resource {
-            Resource::Names(names) => next.names = Arc::new(names),
+            Resource::Names(names) => next.names = Arc::new(names.seen_in(&self.me.namespace)),
             Resource::Settings(settings) => touched.hosts.extend(resolved::take_settings(next, settings)),
             Resource::Trust(bundle) => {
                 let mut trust: Vec<_> =

@@ -78,6 +78,11 @@ impl EndpointStates {
         states
     }
 
+    /// Of other endpoints, remembered among the same.
+    pub(super) fn of<'a>(&self, uids: impl ExactSizeIterator<Item = &'a Arc<str>>) -> Self {
+        Self::new(&self.memory, uids)
+    }
+
     fn slots(&self) -> &[Slot] {
         self.slots.get_or_init(|| (0..self.count).map(|_| Slot::new()).collect())
     }

@@ -1,12 +1,15 @@
 //! Endpoints by name, as they become endpoints by address: what is known of names, and what an entry makes of it.
 
 use super::{HostEntry, Snapshot};
-use decide::egress;
+use decide::balance::ProxyLocality;
+use decide::consumer::ServiceRules;
 use decide::hash::QuickMap;
+use decide::resolution::AddressOrder;
+use decide::{balance, egress};
 use model::external::{NamedEndpoint, Resolution};
 use model::service::{Endpoint, EndpointProfile, EndpointState, Reach, Service};
 use model::settings::Egress;
-use model::{Hostname, MeshSettings};
+use model::{Hostname, Locality, MeshSettings};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -73,7 +76,7 @@ pub(super) fn take_settings(next: &mut Snapshot, settings: MeshSettings) -> Vec<
 pub(super) fn endpoints(
     service: &Service,
     resolved: &Resolved,
-    me: &decide::balance::ProxyLocality,
+    me: &ProxyLocality,
     egress: &Egress,
 ) -> NamedEndpoints {
     let mut made = NamedEndpoints::default();
@@ -87,14 +90,7 @@ pub(super) fn endpoints(
             true => me.locality.clone(),
             false => named.locality.clone(),
         };
-        let profile = Arc::new(EndpointProfile {
-            reach: Reach::Plain,
-            cluster: me.cluster.clone(),
-            locality,
-            identities: Vec::new(),
-            gateway_identity: None,
-            plaintext_ports: Vec::new(),
-        });
+        let profile = Arc::new(plain(me, locality));
         let allowed = addresses.iter().copied().filter(|ip| egress::may_stand_for_name(*ip, egress));
         let pairs = pair(allowed);
         for (address, other) in pairs.into_iter().take(if is_one { 1 } else { usize::MAX }) {
@@ -111,6 +107,50 @@ pub(super) fn endpoints(
         }
     }
     made
+}
+
+/// What is in plaintext, or in TLS that is none of the mesh's.
+fn plain(me: &ProxyLocality, locality: Locality) -> EndpointProfile {
+    EndpointProfile {
+        reach: Reach::Plain,
+        cluster: me.cluster.clone(),
+        locality,
+        identities: Vec::new(),
+        gateway_identity: None,
+        plaintext_ports: Vec::new(),
+    }
+}
+
+impl HostEntry {
+    /// The same service, for one request, at these addresses: it is wherever it is called. Without its rules, which were asked.
+    pub(crate) fn at_addresses(&self, addresses: &[SocketAddr], me: &ProxyLocality) -> Self {
+        let profile = Arc::new(plain(me, me.locality.clone()));
+        let endpoint = |address: &SocketAddr| Endpoint {
+            uid: format!("{}/{address}", self.service.host).into(),
+            profile: Arc::clone(&profile),
+            address: address.ip(),
+            port: address.port(),
+            weight: 1,
+            state: EndpointState::Ready,
+        };
+        let endpoints: Vec<Endpoint> = addresses.iter().map(endpoint).collect();
+        let how = self.traffic.load_balancer.as_ref().map(|field| field.value.clone()).unwrap_or_default();
+        Self {
+            service: self.service.clone(),
+            rules: ServiceRules::compile(std::iter::empty(), ""),
+            l4_rules: None,
+            priorities: balance::prioritize(&endpoints, me, &[], &how),
+            states: self.states.of(endpoints.iter().map(|endpoint| &endpoint.uid)),
+            endpoints,
+            traffic: self.traffic.clone(),
+            alternates: QuickMap::default(),
+            is_awaited: false,
+            tls: self.tls.clone(),
+            retries: Arc::clone(&self.retries),
+            turns: Arc::clone(&self.turns),
+            used: Arc::clone(&self.used),
+        }
+    }
 }
 
 /// Addresses of IPv6 each with one of IPv4 that is tried soon after it (RFC 8305); what is left over of either stands alone.
@@ -131,6 +171,16 @@ impl Snapshot {
     /// Whether it was answered for.
     pub(crate) fn is_resolved(&self, name: &ResolvedName) -> bool {
         self.resolved.contains_key(name)
+    }
+
+    /// What the order of its addresses means to the services that have the name.
+    pub(crate) fn order_of(&self, name: &ResolvedName) -> AddressOrder {
+        let takes_first = |entry: &Arc<HostEntry>| {
+            let external = entry.service.external.as_ref();
+            external.is_some_and(|external| external.resolution == Resolution::DnsRoundRobin)
+                && names(&entry.service).any(|(_, known)| known == *name)
+        };
+        if self.hosts().any(takes_first) { AddressOrder::FirstCounts } else { AddressOrder::Any }
     }
 
     /// The addresses of a name, as far as they are known.

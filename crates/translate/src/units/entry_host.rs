@@ -77,6 +77,13 @@ fn service_port(port: &EntryPortSpec, spec: &ServiceEntrySpec) -> Option<Service
     })
 }
 
+/// Whether clients begin with TLS there (Istio's `TLS` and `HTTPS`).
+fn begins_with_tls(port: &EntryPortSpec) -> bool {
+    let declared =
+        port.protocol.as_deref().unwrap_or_else(|| port.name.split('-').next().unwrap_or_default());
+    ["tls", "https"].iter().any(|protocol| declared.eq_ignore_ascii_case(protocol))
+}
+
 /// The port that all endpoints have of their own under this one's name.
 fn common_port(port: &EntryPortSpec, spec: &ServiceEntrySpec) -> Option<u16> {
     let mut own = spec.endpoints.iter().map(|endpoint| endpoint.ports.get(&port.name).copied());
@@ -121,6 +128,7 @@ fn external(
         addresses: spec.addresses.iter().filter_map(|address| Cidr::parse(address)).collect(),
         subject_alt_names: spec.subject_alt_names.iter().map(|name| name.as_str().into()).collect(),
         visible_in: visible_in(object, spec),
+        tls_ports: spec.ports.iter().filter(|port| begins_with_tls(port)).map(|port| port.number).collect(),
     }
 }
 

@@ -163,6 +163,10 @@ pub(super) fn entry_touches(
     let states = || [old, new].into_iter().flatten();
     let Some(host) = states().map(|entry| &entry.service.host).next() else { return Vec::new() };
     let mut touched = endpoints_touch(host, states().any(|entry| entry.exported), read);
+    // What a `ServiceEntry` says of the host counts as long as nothing else has it.
+    if old.is_some() != new.is_some() && read.entry_host(host).is_some() {
+        touched.push(Subscription::Mesh);
+    }
     if old.map(|entry| &entry.service) != new.map(|entry| &entry.service) {
         touched.extend(read.address(host).map(Subscription::Address));
     } else if old.map(|entry| &entry.groups) == new.map(|entry| &entry.groups) {

@@ -124,7 +124,7 @@ pub(super) fn entries_won(key: &Pair, read: &WorldReader<'_>) -> Vec<Hostname> {
 }
 
 /// What has a host whichever `ServiceEntry` describes it: a `Service`, a `GlobalService`, a `Backend`.
-fn precedent(host: &Hostname, read: &WorldReader<'_>) -> Option<ObjectRef> {
+pub(super) fn precedent(host: &Hostname, read: &WorldReader<'_>) -> Option<ObjectRef> {
     if let Some((namespace, name)) = winner(host, read) {
         return Some(ObjectRef::new("GlobalService", namespace, name));
     }

@@ -56,6 +56,8 @@ pub struct AddressClaim {
     pub ports: ::prost::alloc::vec::Vec<u32>,
     #[prost(string, tag = "3")]
     pub host: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub visible_in: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NameClaim {
@@ -65,6 +67,8 @@ pub struct NameClaim {
     pub ports: ::prost::alloc::vec::Vec<u32>,
     #[prost(string, tag = "3")]
     pub host: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub visible_in: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PathNormalization {
@@ -195,6 +199,8 @@ pub struct ExternalService {
     pub visible_in: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "6")]
     pub subject_alt_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, repeated, tag = "7")]
+    pub tls_ports: ::prost::alloc::vec::Vec<u32>,
 }
 /// What endpoints have in common. Numbers named *_index point into EndpointSlice.texts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -24,6 +24,7 @@ pub(super) fn external_out(external: &ExternalService) -> p::ExternalService {
         addresses: external.addresses.iter().map(cidr_out).collect(),
         visible_in: strings(&external.visible_in),
         subject_alt_names: strings(&external.subject_alt_names),
+        tls_ports: ports_out(&external.tls_ports),
     }
 }
 
@@ -45,6 +46,7 @@ pub(super) fn external_in(external: p::ExternalService) -> Result<ExternalServic
         addresses: list("addresses", &external.addresses, cidr_in)?,
         visible_in: arcs(external.visible_in),
         subject_alt_names: arcs(external.subject_alt_names),
+        tls_ports: ports_in(&external.tls_ports)?,
     })
 }
 
@@ -84,7 +86,7 @@ fn socket_in(address: &p::SocketAddress) -> Result<SocketAddr, DecodeError> {
 
 pub(super) fn address_claim_out(claim: &AddressClaim) -> p::AddressClaim {
     let (block, ports) = (Some(cidr_out(&claim.block)), ports_out(&claim.ports));
-    p::AddressClaim { block, ports, host: claim.host.to_string() }
+    p::AddressClaim { block, ports, host: claim.host.to_string(), visible_in: strings(&claim.visible_in) }
 }
 
 pub(super) fn address_claim_in(claim: &p::AddressClaim) -> Result<AddressClaim, DecodeError> {
@@ -92,12 +94,13 @@ pub(super) fn address_claim_in(claim: &p::AddressClaim) -> Result<AddressClaim, 
         block: within("block", cidr_in(needed("block", &claim.block)?))?,
         ports: ports_in(&claim.ports)?,
         host: host("host", &claim.host)?,
+        visible_in: arcs(claim.visible_in.clone()),
     })
 }
 
 pub(super) fn name_claim_out(claim: &NameClaim) -> p::NameClaim {
     let (name, ports) = (Some(host_match_out(&claim.name)), ports_out(&claim.ports));
-    p::NameClaim { name, ports, host: claim.host.to_string() }
+    p::NameClaim { name, ports, host: claim.host.to_string(), visible_in: strings(&claim.visible_in) }
 }
 
 pub(super) fn name_claim_in(claim: &p::NameClaim) -> Result<NameClaim, DecodeError> {
@@ -105,6 +108,7 @@ pub(super) fn name_claim_in(claim: &p::NameClaim) -> Result<NameClaim, DecodeErr
         name: within("name", host_match_in(needed("name", &claim.name)?))?,
         ports: ports_in(&claim.ports)?,
         host: host("host", &claim.host)?,
+        visible_in: arcs(claim.visible_in.clone()),
     })
 }
 

@@ -16,11 +16,28 @@ const BYTES_MAX: usize = 16 * 1024;
 const TIMEOUT: Duration = Duration::from_millis(500);
 const HANDSHAKE: u8 = 22;
 
+/// A name that was said.
+pub(super) struct Said {
+    /// The name.
+    pub(super) name: Hostname,
+    /// How.
+    pub(super) by: SaidIn,
+}
+
+/// How a name was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SaidIn {
+    /// As the server name.
+    Tls,
+    /// As the host of a request.
+    Http,
+}
+
 /// Reads until a name is said, or none will be.
 ///
 /// # Errors
 /// When reading fails.
-pub(super) async fn read<I: ChunkIo>(mut io: I) -> io::Result<(Option<Hostname>, Prefixed<I>)> {
+pub(super) async fn read<I: ChunkIo>(mut io: I) -> io::Result<(Option<Said>, Prefixed<I>)> {
     let mut seen = BytesMut::new();
     let until = Instant::now() + TIMEOUT;
     let mut name = None;
@@ -30,12 +47,12 @@ pub(super) async fn read<I: ChunkIo>(mut io: I) -> io::Result<(Option<Hostname>,
             Ok(read) => read?,
         };
         match said(&seen) {
-            Said::More => {}
-            Said::Name(said) => {
-                name = Hostname::parse(&said);
+            FirstBytes::More => {}
+            FirstBytes::Name(said, by) => {
+                name = Hostname::parse(&said).map(|name| Said { name, by });
                 break;
             }
-            Said::Nothing => break,
+            FirstBytes::Nothing => break,
         }
     }
     Ok((name, Prefixed::new(seen.freeze(), io)))
@@ -43,46 +60,48 @@ pub(super) async fn read<I: ChunkIo>(mut io: I) -> io::Result<(Option<Hostname>,
 
 /// What the first bytes say.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
-    Name(String),
+enum FirstBytes {
+    Name(String, SaidIn),
     Nothing,
     /// More of them are needed.
     More,
 }
 
-fn said(seen: &[u8]) -> Said {
+fn said(seen: &[u8]) -> FirstBytes {
     if seen.first() == Some(&HANDSHAKE) {
         return server_name(seen);
     }
     match sniff(seen) {
         Sniff::Http1 => host(seen),
-        Sniff::NeedMore => Said::More,
-        _ => Said::Nothing,
+        Sniff::NeedMore => FirstBytes::More,
+        _ => FirstBytes::Nothing,
     }
 }
 
-fn server_name(mut seen: &[u8]) -> Said {
+fn server_name(mut seen: &[u8]) -> FirstBytes {
     let mut acceptor = Acceptor::default();
     while !seen.is_empty() {
         if acceptor.read_tls(&mut seen).is_err() {
-            return Said::Nothing;
+            return FirstBytes::Nothing;
         }
         match acceptor.accept() {
             Ok(Some(accepted)) => {
                 let name = accepted.client_hello().server_name().map(str::to_owned);
-                return name.map_or(Said::Nothing, Said::Name);
+                return name.map_or(FirstBytes::Nothing, |name| FirstBytes::Name(name, SaidIn::Tls));
             }
             Ok(None) => {}
-            Err(_) => return Said::Nothing,
+            Err(_) => return FirstBytes::Nothing,
         }
     }
-    Said::More
+    FirstBytes::More
 }
 
 /// The one `host` of a head of HTTP/1; where there are two, or the target has one too, nothing is said.
-fn host(seen: &[u8]) -> Said {
-    let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") else { return Said::More };
-    let Ok(head) = std::str::from_utf8(seen.get(..end).unwrap_or_default()) else { return Said::Nothing };
+fn host(seen: &[u8]) -> FirstBytes {
+    let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") else { return FirstBytes::More };
+    let Ok(head) = std::str::from_utf8(seen.get(..end).unwrap_or_default()) else {
+        return FirstBytes::Nothing;
+    };
     let mut lines = head.split("\r\n");
     let is_origin_form =
         lines.next().is_some_and(|line| line.split(' ').nth(1).is_some_and(|t| t.starts_with('/')));
@@ -92,9 +111,10 @@ fn host(seen: &[u8]) -> Said {
     });
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_origin_form => {
-            Said::Name(host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned())
+            let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+            FirstBytes::Name(name.to_owned(), SaidIn::Http)
         }
-        _ => Said::Nothing,
+        _ => FirstBytes::Nothing,
     }
 }
 

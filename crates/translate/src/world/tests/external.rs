@@ -113,6 +113,44 @@ fn addresses_and_names_that_mean_it_are_told_to_all() {
 }
 
 #[test]
+fn what_means_it_is_told_with_who_sees_it_and_not_of_hosts_that_others_have() {
+    let spec =
+        |rest: &str| format!("{{ports: [{{number: 443, name: tls}}], addresses: [192.0.2.1], {rest}}}");
+    let mut world = world(
+        &[
+            entry("mine", &spec("hosts: [a.example.com], exportTo: [., b]")),
+            entry("all", &spec("hosts: [web.prod.svc.cluster.local]")),
+        ]
+        .concat(),
+    );
+    let told = |world: &World| {
+        let names = names_of(world);
+        let addresses =
+            names.addresses.iter().map(|claim| (claim.host.to_string(), claim.visible_in.join(" ")));
+        let by_name = names.claims.iter().map(|claim| (claim.host.to_string(), claim.visible_in.join(" ")));
+        let mut all: Vec<_> = addresses.chain(by_name).map(|(host, seen)| format!("{host} {seen}")).collect();
+        all.sort();
+        all
+    };
+    let (mine, web) = ("a.example.com a b", "web.prod.svc.cluster.local ");
+    assert_eq!(told(&world), [mine, mine, web, web]);
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: prod}\nspec: {ports: [{port: 443}]}\n";
+    let (objects, _) = api::parse::documents(service, "g.yaml");
+    let touched = world.apply(WorldChange::Object(Arc::new(objects[0].clone())));
+    assert_eq!(told(&world), [mine, mine]);
+    assert!(touched.contains(&Subscription::Mesh), "{touched:?}");
+}
+
+#[test]
+fn ports_where_clients_begin_with_tls_are_told() {
+    let world = world(&entry(
+        "e",
+        "{hosts: [a.example.com], ports: [{number: 443, name: a, protocol: HTTPS}, {number: 444, name: tls-x}, {number: 445, name: tls, protocol: TCP}, {number: 80, name: http}], resolution: DNS}",
+    ));
+    assert_eq!(found(&world, "a.example.com").unwrap().0.external.unwrap().tls_ports, [443, 444]);
+}
+
+#[test]
 fn export_to_says_who_sees_it() {
     let of = |export_to: &str| {
         let spec = format!(

@@ -28,26 +28,39 @@ pub(super) fn service() -> impl Strategy<Value = ExternalService> {
     let name = (host(), any::<u16>(), any::<u32>(), locality())
         .prop_map(|(host, port, weight, locality)| NamedEndpoint { host, port, weight, locality });
     let resolver = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
-    let where_to = (vec(resolver, 0..3), vec(block(), 0..3), vec(text(), 0..3), vec(text(), 0..3));
+    let where_to = (vec(resolver, 0..3), vec(block(), 0..3), vec(text(), 0..3), vec(text(), 0..3), ports());
     (resolution, vec(name, 0..3), where_to).prop_map(
-        |(resolution, names, (resolvers, addresses, visible_in, subject_alt_names))| ExternalService {
-            resolution,
-            names,
-            resolvers,
-            addresses,
-            visible_in,
-            subject_alt_names,
+        |(resolution, names, (resolvers, addresses, visible_in, subject_alt_names, tls_ports))| {
+            ExternalService {
+                resolution,
+                names,
+                resolvers,
+                addresses,
+                visible_in,
+                subject_alt_names,
+                tls_ports,
+            }
         },
     )
 }
 
 pub(super) fn address_claim() -> impl Strategy<Value = AddressClaim> {
-    (block(), ports(), host()).prop_map(|(block, ports, host)| AddressClaim { block, ports, host })
+    (block(), ports(), host(), vec(text(), 0..3)).prop_map(|(block, ports, host, visible_in)| AddressClaim {
+        block,
+        ports,
+        host,
+        visible_in,
+    })
 }
 
 pub(super) fn name_claim() -> impl Strategy<Value = NameClaim> {
     let name = prop_oneof![host().prop_map(HostMatch::Exact), host().prop_map(HostMatch::Suffix)];
-    (name, ports(), host()).prop_map(|(name, ports, host)| NameClaim { name, ports, host })
+    (name, ports(), host(), vec(text(), 0..3)).prop_map(|(name, ports, host, visible_in)| NameClaim {
+        name,
+        ports,
+        host,
+        visible_in,
+    })
 }
 
 pub(super) fn egress() -> impl Strategy<Value = Egress> {
