@@ -41,7 +41,7 @@ pub(crate) fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'
             let after =
                 line[at + key.len()..].trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?;
             let value = after.trim_start().trim_start_matches(['"', '\'']);
-            let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
+            let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')));
             let is_word = line[..at].chars().next_back().is_none_or(is_edge);
             is_word.then(|| &value[..end.unwrap_or(value.len())])
         })
