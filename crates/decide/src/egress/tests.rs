@@ -150,6 +150,7 @@ fn a_name_in_tls_is_asked_for_where_only_what_is_described_may_be_called() {
             global: false,
             failover_order: Vec::new(),
             external: Some(Box::new(external)),
+            headless: None,
         };
         let egress = Egress { mode, ..Egress::default() };
         assert_eq!(must_name_in_tls(&service, &egress, port), expected, "{mode:?} {tls_ports:?} {port}");

@@ -162,6 +162,7 @@ fn described(name: &str, owner: &str, port: u16, external: ExternalService) -> (
         global: false,
         failover_order: Vec::new(),
         external: Some(Box::new(external)),
+        headless: None,
     };
     (ResourceKey::Service(host(name)), Resource::Service(service))
 }
