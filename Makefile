@@ -1,5 +1,5 @@
 # Leno's everyday commands. `make demo` and `make test` work on a fresh Debian 12 with a Rust toolchain.
-.PHONY: demo test unit e2e package static vault field envoy fuzz asan bench counts tidy packages-demo packages-test packages-package packages-static packages-bench packages-counts packages-field packages-envoy packages-fuzz
+.PHONY: demo test unit e2e package static vault field envoy suites fuzz asan bench counts tidy packages-demo packages-test packages-package packages-static packages-bench packages-counts packages-field packages-envoy packages-suites packages-fuzz
 
 demo: packages-demo
 	cargo build --release --locked -p leno
@@ -36,6 +36,11 @@ vault: packages-test
 field: packages-field
 	cargo build --release --locked -p leno
 	.ci/field
+
+# Conformance suites and clients of others, against the release binary: docs/conformance.md.
+suites: packages-suites
+	cargo build --release --locked -p leno
+	.ci/suites
 
 # Random bytes, read by codec and by others: docs/http-differences.md. FUZZ_SECONDS is how long it goes on.
 FUZZ_SECONDS ?= 60
@@ -95,3 +100,8 @@ packages-envoy:
 
 packages-field:
 	@.ci/packages nftables curl util-linux python3-venv
+
+# Go builds h2spec and gRPC's own client and server, from their modules.
+packages-suites:
+	@command -v go >/dev/null || { echo "missing: Go 1.26 (https://go.dev/dl)" >&2; exit 1; }
+	@.ci/packages curl openssl util-linux nghttp2-client python3-venv postgresql mosquitto mosquitto-clients memcached
