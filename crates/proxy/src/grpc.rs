@@ -30,6 +30,7 @@ impl GrpcCall {
     }
 
     /// Tells in `request` how long it may take, if it is a call and somebody limits it.
+    #[inline]
     pub(crate) fn timed(
         call: Option<Self>,
         until: Option<Instant>,

@@ -197,9 +197,11 @@ pub(crate) fn receive(
         // What follows is no body, whatever it says.
         headers.remove(header::CONTENT_LENGTH);
     }
-    // Who has sent all of its body waits for nothing.
-    let is_here = upgrade.is_some() || body.is_end_stream() || body.full_len().is_some();
-    expects_continue &= version >= Version::HTTP_11 && !is_here;
+    if expects_continue {
+        // Who has sent all of its body waits for nothing.
+        let is_here = upgrade.is_some() || body.is_end_stream() || body.full_len().is_some();
+        expects_continue = version >= Version::HTTP_11 && !is_here;
+    }
     if stripped > 0 {
         strip_received(&mut headers, from, stripped);
     }

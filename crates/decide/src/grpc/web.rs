@@ -16,6 +16,10 @@ pub enum WebForm {
 
 /// The form of a request with this `content-type`; `None`: it is none of gRPC-Web.
 pub fn form(content_type: &[u8]) -> Option<WebForm> {
+    // Of most requests that is all that is looked at.
+    if !content_type.starts_with(WEB.as_bytes()) {
+        return None;
+    }
     let text = std::str::from_utf8(content_type).ok()?;
     parts(text).map(|(form, _)| form)
 }
