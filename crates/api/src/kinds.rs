@@ -11,6 +11,7 @@ pub mod destination_rule;
 pub mod config_map;
 pub mod gateway;
 pub mod global_service;
+pub mod grpc_route;
 pub mod http_route;
 pub mod istio_gateway;
 pub mod listener_set;
@@ -84,6 +85,7 @@ kinds! {
     Service(service::ServiceSpec),
     Gateway(gateway::GatewaySpec),
     HttpRoute(http_route::HttpRouteSpec),
+    GrpcRoute(grpc_route::GrpcRouteSpec),
     TcpRoute(tcp_route::TcpRouteSpec),
     UdpRoute(udp_route::UdpRouteSpec),
     TlsRoute(tls_route::TlsRouteSpec),
@@ -133,7 +135,6 @@ pub(crate) const REPLACED: &[(&str, &str, &str)] = &[
         "nothing replaces it: extensions are not read yet, so what they check is not checked",
     ),
     (GATEWAY_GROUP, "GatewayClass", "leave it out: the classes leno and leno-east-west are built in"),
-    (GATEWAY_GROUP, "GRPCRoute", "use HTTPRoute: a gRPC method is the path /SERVICE/METHOD"),
     ("networking.k8s.io", "Ingress", "use Gateway and HTTPRoute of gateway.networking.k8s.io/v1"),
 ];
 

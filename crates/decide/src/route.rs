@@ -4,15 +4,19 @@
 //! longer text first, longest prefix), a method, more headers, more query parameters, the older route, its
 //! `namespace/name`, the rule's and the match's place; then Istio's as they were written. Where a rule loses on a later
 //! condition the next in this order is asked. Read `compile` for how tables are made, `group` and `paths` for how they
-//! are asked, `conditions` for what is compared.
+//! are asked (`calls` of rules for gRPC), `conditions` for what is compared, `exclusive` for which routes shut out others.
 
+mod calls;
 mod candidate;
 mod compile;
 mod conditions;
+mod exclusive;
 mod group;
 mod paths;
 #[cfg(test)]
 mod tests;
+
+pub use exclusive::shut_out;
 
 use crate::filter::Patterns;
 use crate::hash::QuickMap;
@@ -33,6 +37,8 @@ pub struct Table {
     by_suffix: QuickMap<Hostname, Group>,
     by_ending: Option<Box<HostEndings>>,
     any_host: Group,
+    /// Ports of the service at which GRPCRoutes count alone; 0: all.
+    call_ports: Box<[u16]>,
     /// Of the rules whose filters have some, by their index.
     patterns: QuickMap<u32, Patterns>,
 }
@@ -78,7 +84,8 @@ impl Table {
         source: &SourceWorkload<'_>,
         request: &RequestView<'_>,
     ) -> Result<Option<Match<'_>>, Reason> {
-        let asked = RouteQuery { port, source, request };
+        let is_for_calls = self.call_ports.iter().any(|own| *own == 0 || *own == port);
+        let asked = RouteQuery { port, is_for_calls, source, request };
         let found = self.find_as(&asked, request.literal());
         let rule = |found: &Option<Match<'_>>| found.map(|matched| Arc::as_ptr(matched.rule));
         for other in request.others() {

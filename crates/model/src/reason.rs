@@ -80,7 +80,7 @@ macro_rules! reasons {
 
 reasons! {
     NoRoute: "route_not_found" 404 12 "NR" Configuration Never "No rule matches this host and path; add a route or correct its match.";
-    NoBackend: "no_backend" 500 13 "NR" Configuration Never "The rule has no valid backend; correct its backendRefs.";
+    NoBackend: "no_backend" 500 14 "NR" Configuration Never "The rule has no valid backend; correct its backendRefs.";
     UnknownHost: "cluster_not_found" 503 14 "NC" Configuration Never "The backend's service is not known here; create the Service or GlobalService.";
     NoEndpoint: "no_healthy_upstream" 503 14 "UH" Upstream Safe "The service has no ready endpoint in any cluster; check its workloads.";
     ConnectFailed: "upstream_connect_failure" 503 14 "UF" Upstream Safe "The endpoint refused or could not be reached; check that the workload listens.";

@@ -174,6 +174,32 @@ pub enum PathMatch {
     ExactIgnoreCase(Arc<str>),
     /// As `StringPrefix`, in any case of ASCII letters.
     StringPrefixIgnoreCase(Arc<str>),
+    /// A call of gRPC to one of these methods; no other request has a path of this sort.
+    Grpc(Box<GrpcMethodMatch>),
+}
+
+/// Which methods of gRPC are matched. Gateway API `GRPCMethodMatch`: one type for both parts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GrpcMethodMatch {
+    /// By name.
+    Exact {
+        /// With its package; `None`: any.
+        service: Option<Arc<str>>,
+        /// `None`: any.
+        method: Option<Arc<str>>,
+    },
+    /// By RE2-like expressions over the whole name.
+    Regex {
+        /// With its package; `None`: any.
+        service: Option<Pattern>,
+        /// `None`: any.
+        method: Option<Pattern>,
+    },
+}
+
+impl GrpcMethodMatch {
+    /// Every call.
+    pub const ANY: Self = Self::Exact { service: None, method: None };
 }
 
 impl Default for PathMatch {

@@ -19,6 +19,7 @@ mod gateway_tls;
 mod global_host;
 mod global_service;
 mod group_mtls;
+mod grpc_route;
 pub(crate) mod host;
 mod http_route;
 pub(crate) mod inbound;
@@ -32,6 +33,9 @@ mod parent;
 mod peer_authentication;
 mod policy_review;
 mod reference_grant;
+mod request_parts;
+mod request_route;
+mod route_contest;
 mod rules;
 mod service;
 mod service_entry;
@@ -119,6 +123,8 @@ pub(crate) enum Topic {
     Entry(Hostname),
     /// Routes with rules that a subscription carries.
     Under(Subscription),
+    /// GRPCRoutes with rules that a subscription carries.
+    CallsUnder(Subscription),
     /// Routes with rules that lead to a host.
     LeadingTo(Hostname),
     /// Policies that are attached to a host.
@@ -278,9 +284,11 @@ units! {
     ClientTraffic, client_traffic: client_traffic::ClientTrafficUnit;
     ListenerSet, listener_set: listener_set::ListenerSetUnit;
     HttpRoute, http_route: http_route::HttpRouteUnit;
+    GrpcRoute, grpc_route: grpc_route::GrpcRouteUnit;
     TcpRoute, tcp_route: tcp_route::TcpRouteUnit;
     UdpRoute, udp_route: udp_route::UdpRouteUnit;
     TlsRoute, tls_route: tls_route::TlsRouteUnit;
+    RouteContest, route_contest: route_contest::RouteContestUnit;
     IstioGateway, istio_gateway: istio::gateway::IstioGatewayUnit;
     IstioServers, istio_servers: istio::servers::IstioServersUnit;
     Gateway, gateway: gateway::GatewayUnit;

@@ -2,15 +2,16 @@
 
 use crate::validation::ValidationReport;
 use model::Code;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 const BACKENDS_MAX: usize = 16;
 const WEIGHT_MAX: u32 = 1_000_000;
 
-/// One destination of a route for connections or datagrams.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BackendRef {
+/// One destination of a route, with filters of type `F`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "F: Deserialize<'de>"))]
+pub struct BackendRef<F = NoFilter> {
     /// Absent or empty: core; `leno.dev` for GlobalService and Backend.
     #[serde(default)]
     pub group: Option<Box<str>>,
@@ -28,9 +29,22 @@ pub struct BackendRef {
     /// Share; absent: 1.
     #[serde(default)]
     pub weight: Option<u32>,
+    /// For requests that go here.
+    #[serde(default = "Box::default")]
+    pub filters: Box<[F]>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,
+}
+
+/// There is none: what goes here is no request, or a copy of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFilter {}
+
+impl<'de> Deserialize<'de> for NoFilter {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom("takes no filters; remove them"))
+    }
 }
 
 /// What a backend reference of any route names.
@@ -52,7 +66,22 @@ pub struct BackendTarget<'a> {
     pub line: u32,
 }
 
-impl BackendRef {
+impl<F> Default for BackendRef<F> {
+    fn default() -> Self {
+        Self {
+            group: None,
+            kind: None,
+            namespace: None,
+            name: Box::default(),
+            port: None,
+            weight: None,
+            filters: Box::default(),
+            line: 0,
+        }
+    }
+}
+
+impl<F> BackendRef<F> {
     /// What it names.
     pub fn target(&self) -> BackendTarget<'_> {
         BackendTarget {

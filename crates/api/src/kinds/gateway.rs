@@ -23,7 +23,7 @@ pub const EAST_WEST_CLASS: &str = "leno-east-west";
 pub const BIND_ADDRESS: &str = "leno.dev/bind-address";
 
 /// Kinds of routes that listeners may name in `allowedRoutes.kinds`.
-const ROUTE_KINDS: &[&str] = &["HTTPRoute", "TCPRoute", "TLSRoute", "UDPRoute"];
+const ROUTE_KINDS: &[&str] = &["HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"];
 
 /// `Gateway` `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

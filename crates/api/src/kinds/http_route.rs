@@ -4,26 +4,23 @@
 mod cors;
 mod filters;
 mod matches;
-mod mirror;
 
 pub use cors::HttpCorsFilter;
 pub use filters::{
-    HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter,
-    HttpRouteFilter, HttpRouteFilterType, HttpUrlRewriteFilter,
+    HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter, HttpRouteFilter, HttpRouteFilterType,
+    HttpUrlRewriteFilter,
 };
-pub use matches::{HttpMethod, HttpPathMatch, HttpRouteMatch, HttpValueMatch, PathMatchType, ValueMatchType};
-pub use mirror::{HttpFraction, HttpRequestMirrorFilter};
+pub use matches::{HttpMethod, HttpPathMatch, HttpRouteMatch, PathMatchType};
 
 use super::{GATEWAY_GROUP, KindSpec, ObjectKind};
 use crate::decode::Unsupported;
 use crate::duration;
-use crate::fields::backend_ref::{self, BackendTarget};
-use crate::fields::parent_ref::{self, ParentRef};
+use crate::fields::backend_ref::{self, BackendRef};
+use crate::fields::parent_ref::ParentRef;
+use crate::fields::request_rules::{self, RuleOutline};
 use crate::meta::Meta;
-use crate::syntax;
 use crate::validation::ValidationReport;
 use serde::Deserialize;
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// `HTTPRoute` `spec`.
@@ -57,41 +54,11 @@ impl KindSpec for HttpRouteSpec {
     };
 
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
-        parent_ref::check(&self.parent_refs, report);
-        report.at_most("spec.hostnames", self.hostnames.len(), HOSTNAMES_MAX);
-        for (index, host) in self.hostnames.iter().enumerate() {
-            if !syntax::is_host(host, true) {
-                let path = format!("spec.hostnames[{index}]");
-                report.bad(
-                    &path,
-                    &format!("cannot be `{host}`"),
-                    "write a lower-case name, or `*.` and a name",
-                );
-            }
-        }
-        if !self.hostnames.is_empty()
-            && !self.parent_refs.is_empty()
-            && !self.parent_refs.iter().any(ParentRef::is_gateway)
-        {
-            // GAMMA: a service's route takes what goes to the service, by whatever name it was called.
-            report.no_effect("spec.hostnames", "has no effect on a route of services", "remove it");
-        }
-        report.at_most("spec.rules", self.rules.len(), RULES_MAX);
-        let matches: usize = self.rules.iter().map(|rule| rule.matches.len()).sum();
-        if matches > MATCHES_OF_ROUTE_MAX {
-            let cause = format!("have {matches} matches together, more than {MATCHES_OF_ROUTE_MAX}");
-            report.bad("spec.rules", &cause, "split the route");
-        }
-        let mut names = HashSet::new();
+        let rules = self.rules.iter();
+        let rules = rules.map(|rule| RuleOutline { name: rule.name.as_deref(), matches: rule.matches.len() });
+        request_rules::check(&self.parent_refs, &self.hostnames, rules, report);
         for (index, rule) in self.rules.iter().enumerate() {
-            let at = format!("spec.rules[{index}]");
-            if let Some(name) = &rule.name {
-                report.subdomain(&format!("{at}.name"), name);
-                if !names.insert(name) {
-                    report.bad(&format!("{at}.name"), &format!("`{name}` occurs twice"), "use another name");
-                }
-            }
-            one_rule(rule, &at, report);
+            one_rule(rule, &format!("spec.rules[{index}]"), report);
         }
     }
 }
@@ -120,48 +87,7 @@ pub struct HttpRouteRule {
 }
 
 /// One destination.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpBackendRef {
-    /// Absent or empty: core; `leno.dev` for GlobalService and Backend.
-    #[serde(default)]
-    pub group: Option<Box<str>>,
-    /// Absent: `Service`.
-    #[serde(default)]
-    pub kind: Option<Box<str>>,
-    /// Absent: the route's; another one needs a ReferenceGrant there.
-    #[serde(default)]
-    pub namespace: Option<Box<str>>,
-    /// Name.
-    pub name: Box<str>,
-    /// Required for `Service`.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// Share; absent: 1.
-    #[serde(default)]
-    pub weight: Option<u32>,
-    /// For requests that go here.
-    #[serde(default)]
-    pub filters: Box<[HttpRouteFilter]>,
-    /// Line in the file.
-    #[serde(rename = "$line", default)]
-    pub line: u32,
-}
-
-impl HttpBackendRef {
-    /// What it names.
-    pub fn target(&self) -> BackendTarget<'_> {
-        BackendTarget {
-            group: self.group.as_deref().unwrap_or_default(),
-            kind: self.kind.as_deref().unwrap_or("Service"),
-            namespace: self.namespace.as_deref(),
-            name: &self.name,
-            port: self.port,
-            weight: self.weight.unwrap_or(1),
-            line: self.line,
-        }
-    }
-}
+pub type HttpBackendRef = BackendRef<HttpRouteFilter>;
 
 /// `timeouts`, GEP-2257 durations; `0s` switches one off.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -191,14 +117,9 @@ pub struct HttpRouteRetry {
     pub line: u32,
 }
 
-const HOSTNAMES_MAX: usize = 16;
-const RULES_MAX: usize = 16;
-const MATCHES_MAX: usize = 64;
-const MATCHES_OF_ROUTE_MAX: usize = 128;
 const RETRY_ATTEMPTS_MAX: u32 = 25;
 
 fn one_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
-    report.at_most(&format!("{at}.matches"), rule.matches.len(), MATCHES_MAX);
     for (index, one) in rule.matches.iter().enumerate() {
         matches::check(one, &format!("{at}.matches[{index}]"), report);
     }

@@ -41,6 +41,8 @@ pub(super) type Candidates = Box<[Candidate]>;
 #[derive(Clone, Copy)]
 pub(super) struct RouteQuery<'q> {
     pub(super) port: u16,
+    /// At this port GRPCRoutes count alone.
+    pub(super) is_for_calls: bool,
     pub(super) source: &'q SourceWorkload<'q>,
     pub(super) request: &'q RequestView<'q>,
 }

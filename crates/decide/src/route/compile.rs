@@ -6,7 +6,7 @@
 use super::candidate::{Candidate, FiledMatch};
 use super::conditions::Conditions;
 use super::group::Group;
-use super::{HostEndings, Table};
+use super::{HostEndings, Table, exclusive};
 use crate::filter::Patterns;
 use crate::hash::QuickMap;
 use model::route::{HostMatch, Parent, Precedence, RouteMatch, RouteRule};
@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 impl Table {
     /// Compiles rules. A match with a regular expression that does not compile never matches. Hosts are
-    /// read for rules of gateways only.
+    /// read for rules of gateways only. Rules of routes that others shut out are left out.
     pub fn compile(rules: impl IntoIterator<Item = Arc<RouteRule>>) -> Self {
-        let mut rules: Box<[Arc<RouteRule>]> = rules.into_iter().collect();
+        let mut rules = accepted(rules.into_iter().collect());
+        let call_ports = exclusive::call_ports(rules.iter().map(|rule| &**rule));
         if rules.iter().any(|rule| rule.precedence == Precedence::Written) {
             rules.sort_by(|a, b| written(a).cmp(&written(b)));
         }
@@ -49,8 +50,20 @@ impl Table {
         let by_ending = (!by_ending.is_empty()).then(|| Box::new(HostEndings::new(groups(by_ending))));
         let any_host = Group::compile(any_host);
         let patterns = rules.iter().zip(0..).filter_map(|(rule, index)| Some((index, Patterns::of(rule)?)));
-        Self { patterns: patterns.collect(), by_host, by_suffix, by_ending, any_host, rules }
+        Self { patterns: patterns.collect(), by_host, by_suffix, by_ending, any_host, call_ports, rules }
     }
+}
+
+/// Without those of gateways that are shut out.
+fn accepted(rules: Box<[Arc<RouteRule>]>) -> Box<[Arc<RouteRule>]> {
+    let of_gateways = rules.iter().map(|rule| &**rule);
+    let of_gateways = of_gateways.filter(|rule| matches!(rule.parent, Parent::Gateway { .. }));
+    let shut_out = exclusive::shut_out(of_gateways);
+    if shut_out.is_empty() {
+        return rules;
+    }
+    let is_accepted = |rule: &&Arc<RouteRule>| !shut_out.contains_key(&rule.origin.object);
+    rules.iter().filter(is_accepted).cloned().collect()
 }
 
 /// The order of rules of which the first one counts: routes by age and name, as where what is more specific counts.

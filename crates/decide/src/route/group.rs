@@ -1,6 +1,7 @@
 //! The candidates of one host, by path: found in a few steps, held in a few bytes. Of how paths are looked up:
 //! `paths`.
 
+use super::calls::{CallName, CallTable};
 use super::candidate::{Candidate, Candidates, FiledMatch, RouteQuery, first};
 use super::paths::{PathTable, TextPaths, spelled};
 use crate::expression::whole;
@@ -19,6 +20,8 @@ pub(super) struct Group {
     prefix_len_max: usize,
     /// Paths that only Istio's routes have.
     text: Option<Box<TextPaths>>,
+    /// Of GRPCRoutes.
+    calls: Option<Box<CallTable>>,
     /// The rules of which the first one counts; asked when no other matches.
     written: Option<Box<Group>>,
 }
@@ -42,7 +45,8 @@ impl Group {
     }
 
     fn of(filed: Vec<FiledMatch<'_>>) -> Self {
-        let (mut exact, mut regex, mut prefix, mut text) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut exact, mut regex, mut prefix) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut text, mut calls) = (Vec::new(), Vec::new());
         for FiledMatch { path, candidate, .. } in filed {
             match path {
                 PathMatch::Exact(path) => exact.push((spelled(path, path), candidate)),
@@ -55,6 +59,7 @@ impl Group {
                 PathMatch::StringPrefix(_)
                 | PathMatch::ExactIgnoreCase(_)
                 | PathMatch::StringPrefixIgnoreCase(_) => text.push((path, candidate)),
+                PathMatch::Grpc(method) => calls.push((&**method, candidate)),
             }
         }
         let prefix_len_max = prefix.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
@@ -64,6 +69,7 @@ impl Group {
             prefix: PathTable::new(prefix),
             prefix_len_max,
             text: (!text.is_empty()).then(|| Box::new(TextPaths::compile(text))),
+            calls: (!calls.is_empty()).then(|| Box::new(CallTable::compile(calls))),
             written: None,
         }
     }
@@ -75,10 +81,21 @@ impl Group {
 
     /// The rule for a request with this reading of its path.
     pub(super) fn find(&self, path: &str, asked: &RouteQuery<'_>) -> Option<Found> {
+        if let Some(found) = self.find_call(path, asked) {
+            return Some((found.rule, path.len()));
+        }
+        if asked.is_for_calls {
+            return None;
+        }
         let found = self
             .find_specific(path, asked)
             .or_else(|| self.written.as_ref().and_then(|written| written.find_written(path, asked)));
         found.map(|(candidate, len)| (candidate.rule, len))
+    }
+
+    fn find_call(&self, path: &str, asked: &RouteQuery<'_>) -> Option<&Candidate> {
+        let calls = self.calls.as_deref()?;
+        calls.find(&CallName::read(path, asked)?, asked)
     }
 
     /// Exact, regex, longest prefix.

@@ -44,7 +44,7 @@ impl TextPaths {
                 PathMatch::StringPrefix(path) => prefix.push((spelled(path, path), candidate)),
                 PathMatch::ExactIgnoreCase(path) => exact_lower.push((lower(path), candidate)),
                 PathMatch::StringPrefixIgnoreCase(path) => prefix_lower.push((lower(path), candidate)),
-                PathMatch::Exact(_) | PathMatch::Prefix(_) | PathMatch::Regex(_) => {}
+                PathMatch::Exact(_) | PathMatch::Prefix(_) | PathMatch::Regex(_) | PathMatch::Grpc(_) => {}
             }
         }
         Self {

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 //! Precedence as data, and the compiled table against a naive reading of the specification.
 
+mod calls;
+
 use super::{SourceWorkload, Table};
 use crate::{RequestView, listener::host_rank};
 use model::route::*;
@@ -12,7 +14,8 @@ use std::sync::Arc;
 const TO_SERVICE: &str = "service";
 
 /// A rule from a line such as `name host=*.a.com port=80 age=5 -> /exact | /prefix/* GET h:x=1 q:y=2 | ~/re.*`.
-/// Without `host=` it hangs on a service; `order=written` makes it one of Istio's. Paths ending in `/*` are prefixes, `^`
+/// Without `host=` it hangs on a service; `order=written` makes it one of Istio's, `kind=grpc` one of a GRPCRoute. Paths
+/// that begin with `=` are calls of gRPC, `=SERVICE/METHOD` with `*` for any, `=~` by expressions. Paths ending in `/*` are prefixes, `^`
 /// before one makes it a prefix of characters, `%` lets its case be ignored. Values begin with `~` for expressions, `^`
 /// for prefixes, and `*` is any. `!:x=1` is a header that must not be there.
 fn rule(index: usize, line: &str) -> Arc<RouteRule> {
@@ -21,6 +24,7 @@ fn rule(index: usize, line: &str) -> Arc<RouteRule> {
     let name = words.next().unwrap();
     let (mut hosts, mut port, mut created_s) = (Vec::new(), 0, 0);
     let mut precedence = Precedence::Specific;
+    let mut kind = "HTTPRoute";
     for word in words {
         match word.split_once('=').unwrap() {
             ("host", "any") => hosts.push(None),
@@ -28,6 +32,7 @@ fn rule(index: usize, line: &str) -> Arc<RouteRule> {
             ("port", number) => port = number.parse().unwrap(),
             ("age", age) => created_s = age.parse().unwrap(),
             ("order", "written") => precedence = Precedence::Written,
+            ("kind", "grpc") => kind = "GRPCRoute",
             other => panic!("{other:?}"),
         }
     }
@@ -36,7 +41,7 @@ fn rule(index: usize, line: &str) -> Arc<RouteRule> {
     } else {
         Parent::Gateway { namespace: "n".into(), name: "g".into(), listener: "".into() }
     };
-    let object = ObjectRef::new("HTTPRoute", "default", name);
+    let object = ObjectRef::new(kind, "default", name);
     Arc::new(RouteRule {
         index: index as u32,
         created_s,
@@ -62,6 +67,7 @@ fn path_match(text: &str) -> PathMatch {
         b'^' if rest.starts_with('%') => PathMatch::StringPrefixIgnoreCase(rest[1..].into()),
         b'^' => PathMatch::StringPrefix(rest.into()),
         b'%' => PathMatch::ExactIgnoreCase(rest.into()),
+        b'=' => PathMatch::Grpc(Box::new(calls::method_match(rest))),
         _ => match text.strip_suffix("/*") {
             Some(prefix) => PathMatch::Prefix(prefix.into()),
             None => PathMatch::Exact(text.into()),
@@ -357,6 +363,7 @@ fn path_rank(wanted: &PathMatch, path: &str) -> Option<(u8, usize, u8)> {
         }
         PathMatch::StringPrefix(p) => path.starts_with(&**p).then_some((1, p.len(), 1)),
         PathMatch::StringPrefixIgnoreCase(p) => lower(path).starts_with(&lower(p)).then_some((1, p.len(), 0)),
+        PathMatch::Grpc(_) => panic!("none in this test"),
     }
 }
 

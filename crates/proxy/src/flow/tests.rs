@@ -7,6 +7,7 @@ mod authority;
 mod backend_tls;
 mod balancing;
 mod bed;
+mod calls;
 mod client;
 mod connect;
 mod datagrams;

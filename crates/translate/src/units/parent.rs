@@ -31,15 +31,17 @@ pub(super) struct RouteParents<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteType {
     Http,
+    Grpc,
     Tcp,
     Udp,
     Tls,
 }
 
 impl RouteType {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Http => "HTTPRoute",
+            Self::Grpc => "GRPCRoute",
             Self::Tcp => "TCPRoute",
             Self::Udp => "UDPRoute",
             Self::Tls => "TLSRoute",
@@ -49,7 +51,7 @@ impl RouteType {
     /// Whether what comes in by this protocol can be routed so (Gateway API, "Supported Kinds").
     fn fits(self, protocol: &str) -> bool {
         match self {
-            Self::Http => matches!(protocol, "HTTP" | "HTTPS"),
+            Self::Http | Self::Grpc => matches!(protocol, "HTTP" | "HTTPS"),
             Self::Tcp => matches!(protocol, "TCP" | "TLS"),
             Self::Udp => protocol == "UDP",
             Self::Tls => protocol == "TLS",
@@ -192,7 +194,7 @@ fn gateway_parents(
         gateway.listeners.iter().map(|listener| (listener.name.as_str().into(), listener)).collect();
     let named = NamedListeners { owner: object, gateway: object, listeners };
     let parents = listener_parents(reference, route, &named, read)?;
-    if parents.len() == gateway.listeners.len() && route.kind == RouteType::Http {
+    if parents.len() == gateway.listeners.len() && matches!(route.kind, RouteType::Http | RouteType::Grpc) {
         let (namespace, name) = (object.meta.namespace.clone(), object.meta.name.clone());
         let parent = Parent::Gateway { namespace, name, listener: "".into() };
         return Ok(vec![RouteParent { parent, consumer: None }]);
@@ -253,7 +255,8 @@ fn listener_parents(
         route.hostnames.is_empty()
             || host.is_none_or(|host| route.hostnames.iter().any(|name| overlap(host, name)))
     };
-    if !left.iter().any(meets) {
+    left.retain(meets);
+    if left.is_empty() {
         return Err((format!("no hostname of the route fits a listener of {owner}"), "correct hostnames"));
     }
     let parent = |(listener, _)| {

@@ -34,6 +34,9 @@ pub(crate) fn rules_of<'w>(unit: &UnitKey, read: &WorldReader<'w>) -> RulesOf<'w
         UnitKey::HttpRoute(route) => {
             read.http_route(route).map_or(none, |route| RulesOf { requests: &route.rules, ..none })
         }
+        UnitKey::GrpcRoute(route) => {
+            read.grpc_route(route).map_or(none, |route| RulesOf { requests: &route.rules, ..none })
+        }
         UnitKey::TcpRoute(route) => {
             read.tcp_route(route).map_or(none, |route| RulesOf { connections: &route.rules, ..none })
         }
@@ -55,6 +58,7 @@ fn unit(route: &ObjectRef) -> Option<UnitKey> {
     let pair: Pair = (route.namespace.clone(), route.name.clone());
     Some(match &*route.kind {
         "HTTPRoute" => UnitKey::HttpRoute(pair),
+        "GRPCRoute" => UnitKey::GrpcRoute(pair),
         "TCPRoute" => UnitKey::TcpRoute(pair),
         "UDPRoute" => UnitKey::UdpRoute(pair),
         "TLSRoute" => UnitKey::TlsRoute(pair),

@@ -10,6 +10,7 @@ mod conflicts;
 mod corpus;
 mod istio;
 mod gateway_tls;
+mod grpc_routes;
 mod external;
 mod mtls;
 mod policies;

@@ -302,7 +302,7 @@ pub mod host_match {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PathMatch {
-    #[prost(oneof = "path_match::Match", tags = "1, 2, 3, 20, 21, 22")]
+    #[prost(oneof = "path_match::Match", tags = "1, 2, 3, 20, 21, 22, 23")]
     pub r#match: ::core::option::Option<path_match::Match>,
 }
 /// Nested message and enum types in `PathMatch`.
@@ -321,7 +321,21 @@ pub mod path_match {
         ExactIgnoreCase(::prost::alloc::string::String),
         #[prost(string, tag = "22")]
         StringPrefixIgnoreCase(::prost::alloc::string::String),
+        #[prost(message, tag = "23")]
+        Grpc(super::GrpcMethodMatch),
     }
+}
+/// Absent parts are any. Both are of one type.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrpcMethodMatch {
+    #[prost(string, optional, tag = "1")]
+    pub exact_service: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "2")]
+    pub exact_method: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "3")]
+    pub regex_service: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub regex_method: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValueMatch {

@@ -8,8 +8,8 @@ use model::client_traffic::ClientTraffic;
 use model::filter::FilterConfig;
 use model::listener::{Gateway, GatewayListener, ListenerProtocol};
 use model::route::{
-    ExtraConditions, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition, RetryHosts,
-    RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
+    ExtraConditions, GrpcMethodMatch, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition,
+    RetryHosts, RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
 };
 use std::sync::Arc;
 
@@ -145,6 +145,7 @@ fn match_out(matching: &RouteMatch) -> p::RouteMatch {
         PathMatch::StringPrefix(path) => Match::StringPrefix(path.to_string()),
         PathMatch::ExactIgnoreCase(path) => Match::ExactIgnoreCase(path.to_string()),
         PathMatch::StringPrefixIgnoreCase(path) => Match::StringPrefixIgnoreCase(path.to_string()),
+        PathMatch::Grpc(method) => Match::Grpc(grpc_out(method)),
     };
     let (method, method_match) = match &matching.method {
         None => (None, None),
@@ -170,6 +171,7 @@ fn match_in(matching: &p::RouteMatch) -> Result<RouteMatch, DecodeError> {
         Match::StringPrefix(path) => PathMatch::StringPrefix(path.as_str().into()),
         Match::ExactIgnoreCase(path) => PathMatch::ExactIgnoreCase(path.as_str().into()),
         Match::StringPrefixIgnoreCase(path) => PathMatch::StringPrefixIgnoreCase(path.as_str().into()),
+        Match::Grpc(method) => PathMatch::Grpc(Box::new(within("path.grpc", grpc_in(method))?)),
     };
     let method = match (&matching.method, &matching.method_match) {
         (None, None) => None,
@@ -188,6 +190,41 @@ fn match_in(matching: &p::RouteMatch) -> Result<RouteMatch, DecodeError> {
             .map(|extra| within("extra", extra_in(extra)).map(Box::new))
             .transpose()?,
     })
+}
+
+fn grpc_out(method: &GrpcMethodMatch) -> p::GrpcMethodMatch {
+    let text = |part: &Option<Arc<str>>| part.as_deref().map(str::to_owned);
+    let expression = |part: &Option<Pattern>| part.as_ref().map(|pattern| pattern.0.to_string());
+    match method {
+        GrpcMethodMatch::Exact { service, method } => p::GrpcMethodMatch {
+            exact_service: text(service),
+            exact_method: text(method),
+            ..p::GrpcMethodMatch::default()
+        },
+        GrpcMethodMatch::Regex { service, method } => p::GrpcMethodMatch {
+            regex_service: expression(service),
+            regex_method: expression(method),
+            ..p::GrpcMethodMatch::default()
+        },
+    }
+}
+
+fn grpc_in(wire: &p::GrpcMethodMatch) -> Result<GrpcMethodMatch, DecodeError> {
+    let text = |part: &Option<String>| part.as_deref().map(Arc::from);
+    let expression = |part: &Option<String>| part.as_deref().map(|text| Pattern(text.into()));
+    let has_exact = wire.exact_service.is_some() || wire.exact_method.is_some();
+    let has_regex = wire.regex_service.is_some() || wire.regex_method.is_some();
+    match (has_exact, has_regex) {
+        (true, true) => Err(bad("regex_service", "stands beside names")),
+        (_, true) => Ok(GrpcMethodMatch::Regex {
+            service: expression(&wire.regex_service),
+            method: expression(&wire.regex_method),
+        }),
+        (_, false) => Ok(GrpcMethodMatch::Exact {
+            service: text(&wire.exact_service),
+            method: text(&wire.exact_method),
+        }),
+    }
 }
 
 fn extra_out(extra: &ExtraConditions) -> p::ExtraConditions {

@@ -3,11 +3,11 @@
 use super::HttpRouteRule;
 use super::cors::{self, HttpCorsFilter};
 use super::matches::{HttpRouteMatch, PathMatchType, path_fault};
-use super::mirror::{self, HttpRequestMirrorFilter};
+use crate::fields::header_edits::{self, EditedMessage, HttpHeaderFilter};
+use crate::fields::mirror::{self, HttpRequestMirrorFilter};
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
-use model::header::{PROTECTED_PREFIX, Untouched, untouched};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -61,30 +61,6 @@ pub enum HttpRouteFilterType {
     Cors,
     ExternalAuth,
     ExtensionRef,
-}
-
-/// Changes to headers.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct HttpHeaderFilter {
-    /// Replace.
-    pub set: Vec<HttpHeader>,
-    /// Append.
-    pub add: Vec<HttpHeader>,
-    /// Delete.
-    pub remove: Vec<String>,
-    /// Line in the file.
-    #[serde(rename = "$line")]
-    pub line: u32,
-}
-
-/// A header.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct HttpHeader {
-    /// Name.
-    pub name: String,
-    /// Value.
-    pub value: String,
 }
 
 /// `requestRedirect`.
@@ -146,8 +122,6 @@ pub enum HttpPathModifierType {
 }
 
 const FILTERS_MAX: usize = 16;
-const HEADERS_MAX: usize = 16;
-const HEADER_VALUE_BYTES_MAX: usize = 4096;
 
 /// Checks the filters of a rule and of its backends.
 pub(super) fn check_rule(rule: &HttpRouteRule, at: &str, report: &mut ValidationReport<'_>) {
@@ -235,10 +209,10 @@ fn one_filter(
         | HttpRouteFilterType::UrlRewrite => {}
     }
     if let Some(edit) = &filter.request_header_modifier {
-        headers(edit, EditedMessage::Request, &format!("{at}.requestHeaderModifier"), report);
+        header_edits::check(edit, EditedMessage::Request, &format!("{at}.requestHeaderModifier"), report);
     }
     if let Some(edit) = &filter.response_header_modifier {
-        headers(edit, EditedMessage::Response, &format!("{at}.responseHeaderModifier"), report);
+        header_edits::check(edit, EditedMessage::Response, &format!("{at}.responseHeaderModifier"), report);
     }
     if let Some(redirect) = &filter.request_redirect {
         one_redirect(redirect, &format!("{at}.requestRedirect"), matches, report);
@@ -253,58 +227,6 @@ fn one_filter(
     }
     if let Some(pages) = &filter.cors {
         cors::check(pages, &format!("{at}.cors"), report);
-    }
-}
-
-/// What an edit is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum EditedMessage {
-    Request,
-    Response,
-}
-
-fn headers(edit: &HttpHeaderFilter, message: EditedMessage, at: &str, report: &mut ValidationReport<'_>) {
-    for (field, headers) in [("set", &edit.set), ("add", &edit.add)] {
-        report.at_most(&format!("{at}.{field}"), headers.len(), HEADERS_MAX);
-        for (index, header) in headers.iter().enumerate() {
-            let path = format!("{at}.{field}[{index}]");
-            name(&header.name, message, &format!("{path}.name"), report);
-            let printable = header.value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b));
-            if !printable
-                || header.value.len() > HEADER_VALUE_BYTES_MAX
-                || header.value.trim() != header.value
-            {
-                report.bad(&format!("{path}.value"), "is no header value", "write printable characters only");
-            }
-        }
-    }
-    report.at_most(&format!("{at}.remove"), edit.remove.len(), HEADERS_MAX);
-    for (index, header) in edit.remove.iter().enumerate() {
-        name(header, message, &format!("{at}.remove[{index}]"), report);
-    }
-}
-
-const FIX_HOST: &str = "use a URLRewrite filter with `hostname`";
-
-fn name(header: &str, message: EditedMessage, at: &str, report: &mut ValidationReport<'_>) {
-    if !syntax::is_token(header) {
-        let fix = match header {
-            ":authority" => FIX_HOST,
-            ":path" => "use a URLRewrite filter with `path`",
-            _ => "write a header name",
-        };
-        report.bad(at, &format!("cannot be `{header}`"), fix);
-    } else if header.to_ascii_lowercase().starts_with(PROTECTED_PREFIX) {
-        report.bad(at, "is one of the mesh's own headers", "use another name");
-    } else if let Some(why) = untouched(header) {
-        let (why, fix) = match why {
-            Untouched::Host if message == EditedMessage::Request => ("names the request's host", FIX_HOST),
-            Untouched::Host => ("is no header of a response", "remove it"),
-            Untouched::Framing => ("says where the message ends", "remove it: the proxy writes what is true"),
-            Untouched::OneHop => ("is for one hop only, and the proxy is one", "remove it"),
-            Untouched::Protected => ("is written by proxies only", "remove it, or use another name"),
-        };
-        report.no_effect(at, &format!("is `{header}`, which {why}, so the edit has no effect"), fix);
     }
 }
 

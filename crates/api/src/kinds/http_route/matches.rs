@@ -1,9 +1,8 @@
 //! The conditions of an `HTTPRoute` rule.
 
-use crate::syntax;
+use crate::fields::value_match::{self, HttpValueMatch, NameCase};
 use crate::validation::ValidationReport;
 use serde::Deserialize;
-use std::collections::HashSet;
 
 /// Conditions; all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -77,70 +76,14 @@ pub enum PathMatchType {
     RegularExpression,
 }
 
-/// A condition on a header or query parameter.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpValueMatch {
-    /// Absent: `Exact`.
-    #[serde(rename = "type", default)]
-    pub match_type: Option<ValueMatchType>,
-    /// Name.
-    pub name: String,
-    /// Value or expression.
-    pub value: String,
-}
-
-/// How a value is matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum ValueMatchType {
-    /// Equal.
-    Exact,
-    /// RE2-like, over the whole value.
-    RegularExpression,
-}
-
-const CONDITIONS_MAX: usize = 16;
 const PATH_BYTES_MAX: usize = 1024;
 
 pub(crate) fn check(one: &HttpRouteMatch, at: &str, report: &mut ValidationReport<'_>) {
     if let Some(path) = &one.path {
         path_match(path, &format!("{at}.path"), report);
     }
-    values(&one.headers, &format!("{at}.headers"), Case::Ignored, report);
-    values(&one.query_params, &format!("{at}.queryParams"), Case::Kept, report);
-}
-
-enum Case {
-    Ignored,
-    Kept,
-}
-
-fn values(conditions: &[HttpValueMatch], at: &str, case: Case, report: &mut ValidationReport<'_>) {
-    report.at_most(at, conditions.len(), CONDITIONS_MAX);
-    let mut names = HashSet::new();
-    for (index, condition) in conditions.iter().enumerate() {
-        if !syntax::is_token(&condition.name) {
-            report.bad(
-                &format!("{at}[{index}].name"),
-                &format!("cannot be `{}`", condition.name),
-                "write a token",
-            );
-        }
-        let name = match case {
-            Case::Ignored => condition.name.to_ascii_lowercase(),
-            Case::Kept => condition.name.clone(),
-        };
-        if !names.insert(name) {
-            let cause = format!("`{}` occurs twice", condition.name);
-            report.bad(&format!("{at}[{index}].name"), &cause, "put one condition on each name");
-        }
-        let path = format!("{at}[{index}].value");
-        if condition.match_type == Some(ValueMatchType::RegularExpression) {
-            report.regex(&path, &condition.value);
-        } else if condition.value.is_empty() {
-            report.bad(&path, "is empty", "write the value");
-        }
-    }
+    value_match::check(&one.headers, &format!("{at}.headers"), NameCase::Ignored, report);
+    value_match::check(&one.query_params, &format!("{at}.queryParams"), NameCase::Kept, report);
 }
 
 fn path_match(path: &HttpPathMatch, at: &str, report: &mut ValidationReport<'_>) {

@@ -126,7 +126,7 @@ fn a_response_that_outlasts_its_rules_timeout_is_cut_and_says_so() {
 }
 
 /// Answers every gRPC call with these trailers.
-fn grpc(trailers: &'static [(&'static str, &'static str)]) -> SocketAddr {
+pub(super) fn grpc(trailers: &'static [(&'static str, &'static str)]) -> SocketAddr {
     let listener = listen(SocketAddr::new(fresh_ip(), 0)).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::task::spawn_local(async move {

@@ -1,15 +1,13 @@
-//! The filters of a rule or a backend of an `HTTPRoute` or a `GRPCRoute`.
+//! The filters of a rule or a backend of an `HTTPRoute`.
 
+use crate::units::WorldReader;
 use crate::units::missing::RouteFindings;
-use crate::units::{WorldReader, backend_ref};
+use crate::units::request_parts::{header_edit, mirror};
 use api::Object;
-use api::kinds::http_route::{
-    HttpCorsFilter, HttpFraction, HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType,
-    HttpRequestMirrorFilter, HttpRouteFilter,
-};
+use api::kinds::http_route::{HttpCorsFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter};
 use model::filter::{
-    Cors, FilterConfig, Fraction, HeaderEdit, Mirror, OriginMatch, PathRewrite, Redirect, RequestHeaders,
-    ResponseHeaders, Rewrite, UnmatchedPreflights,
+    Cors, FilterConfig, OriginMatch, PathRewrite, Redirect, RequestHeaders, ResponseHeaders, Rewrite,
+    UnmatchedPreflights,
 };
 use std::sync::Arc;
 
@@ -18,7 +16,7 @@ const STATUS_REDIRECT_DEFAULT: u16 = 302;
 const MAX_AGE_DEFAULT_S: u32 = 5;
 
 /// In the order in which they are written, but those that answer browsers first: nothing may be in their way.
-pub(in crate::units) fn compile(
+pub(super) fn compile(
     filters: &[HttpRouteFilter],
     route: &Object,
     read: &WorldReader<'_>,
@@ -66,18 +64,6 @@ fn filter(
     })
 }
 
-fn header_edit(edit: &HttpHeaderFilter) -> HeaderEdit {
-    let lower = |name: &str| Arc::<str>::from(name.to_ascii_lowercase());
-    let pairs = |headers: &[HttpHeader]| {
-        headers.iter().map(|header| (lower(&header.name), header.value.as_str().into())).collect()
-    };
-    HeaderEdit {
-        set: pairs(&edit.set),
-        add: pairs(&edit.add),
-        remove: edit.remove.iter().map(|name| lower(name)).collect(),
-    }
-}
-
 fn path_rewrite(path: &HttpPathModifier) -> PathRewrite {
     match path.modifier_type {
         HttpPathModifierType::ReplaceFullPath => {
@@ -87,25 +73,6 @@ fn path_rewrite(path: &HttpPathModifier) -> PathRewrite {
             PathRewrite::Prefix(path.replace_prefix_match.as_deref().unwrap_or_default().into())
         }
     }
-}
-
-/// `None`: its backend cannot be used, which is told, and no copies are made (Gateway API).
-fn mirror(
-    copies: &HttpRequestMirrorFilter,
-    route: &Object,
-    read: &WorldReader<'_>,
-    findings: &mut RouteFindings,
-) -> Option<Mirror> {
-    let backend = backend_ref::compile(&copies.backend_ref.target(), route, read, findings);
-    let share = match (copies.percent, &copies.fraction) {
-        (Some(numerator), _) => Fraction { numerator, denominator: 100 },
-        (None, Some(fraction)) => Fraction {
-            numerator: fraction.numerator,
-            denominator: fraction.denominator.unwrap_or(HttpFraction::DENOMINATOR_DEFAULT),
-        },
-        (None, None) => Fraction::ALL,
-    };
-    Some(Mirror { host: backend.host?, port: backend.port, share, host_suffix: "".into() })
 }
 
 fn cors(pages: &HttpCorsFilter) -> Cors {

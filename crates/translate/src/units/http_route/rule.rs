@@ -1,28 +1,23 @@
 //! The rules of an `HTTPRoute`, independent of their parents.
 
 use super::filters;
-use crate::units::host::host_match;
 use crate::units::missing::RouteFindings;
-use crate::units::{WorldReader, backend_ref};
+use crate::units::parent::RouteParents;
+use crate::units::request_parts::{conditions, header_conditions};
+use crate::units::{WorldReader, backend_ref, request_route};
 use api::kinds::http_route::{
-    HttpBackendRef, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteSpec, HttpValueMatch,
-    PathMatchType, ValueMatchType,
+    HttpBackendRef, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteSpec, PathMatchType,
 };
 use api::{Object, duration};
-use model::route::{
-    HostMatch, Parent, PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch,
-    ValueMatch,
-};
-use std::sync::Arc;
+use model::route::{PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch};
 
-/// All rules, under a parent that the caller replaces.
+/// All rules, under a parent that the caller replaces, and what is wrong with them.
 pub(super) fn compile(
-    object: &Object,
+    route: &RouteParents<'_>,
     spec: &HttpRouteSpec,
     read: &WorldReader<'_>,
-    findings: &mut RouteFindings,
-) -> Vec<RouteRule> {
-    let hosts: Vec<HostMatch> = spec.hostnames.iter().filter_map(|host| host_match(host)).collect();
+) -> (Vec<RouteRule>, RouteFindings) {
+    let mut findings = RouteFindings::new();
     // Without rules a route still takes its requests, and answers them with 500.
     let default = [HttpRouteRule { line: spec.line, ..HttpRouteRule::default() }];
     let rules = if spec.rules.is_empty() { &default[..] } else { &spec.rules };
@@ -31,26 +26,21 @@ pub(super) fn compile(
         let limit = |text: Option<&String>| {
             text.and_then(|text| duration::parse(text)).filter(|limit| !limit.is_zero())
         };
-        let parent = Parent::Gateway { namespace: "".into(), name: "".into(), listener: "".into() };
+        let backends = rule.backend_refs.iter();
         RouteRule {
-            index,
-            name: rule.name.as_deref().map(Into::into),
-            created_s: object.meta.created,
-            hosts: hosts.clone(),
             matches: rule.matches.iter().map(route_match).collect(),
-            filters: filters::compile(&rule.filters, object, read, findings),
-            backends: rule
-                .backend_refs
-                .iter()
-                .map(|backend| route_backend(backend, object, read, findings))
+            filters: filters::compile(&rule.filters, route.object, read, &mut findings),
+            backends: backends
+                .map(|backend| route_backend(backend, route.object, read, &mut findings))
                 .collect(),
             request_timeout: limit(limits.and_then(|limits| limits.request.as_ref())),
             backend_timeout: limit(limits.and_then(|limits| limits.backend_request.as_ref())),
             retry: rule.retry.as_deref().map(retry).map(Box::new),
-            ..RouteRule::new(parent, object.at(rule.line))
+            ..request_route::outline(route, (index, rule.name.as_deref(), rule.line))
         }
     });
-    compiled.collect()
+    let compiled = compiled.collect();
+    (compiled, findings)
 }
 
 fn route_backend(
@@ -71,17 +61,10 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
         PathMatchType::PathPrefix => PathMatch::Prefix(value.trim_end_matches('/').into()),
         PathMatchType::RegularExpression => PathMatch::Regex(Pattern(value.into())),
     };
-    let conditions = |list: &[HttpValueMatch], name: fn(&str) -> Arc<str>| {
-        let value = |one: &HttpValueMatch| match one.match_type.unwrap_or(ValueMatchType::Exact) {
-            ValueMatchType::Exact => StringMatch::Exact(one.value.as_str().into()),
-            ValueMatchType::RegularExpression => StringMatch::Regex(Pattern(one.value.as_str().into())),
-        };
-        list.iter().map(|one| ValueMatch { name: name(&one.name), value: value(one) }).collect()
-    };
     RouteMatch {
         path,
         method: one.method.map(|method| StringMatch::Exact(method.as_str().into())),
-        headers: conditions(&one.headers, |name| name.to_ascii_lowercase().into()),
+        headers: header_conditions(&one.headers),
         query: conditions(&one.query_params, |name| name.into()),
         extra: None,
     }

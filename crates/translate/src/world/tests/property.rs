@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 type Step = (u8, u8, u8);
 
 /// The first so many are documents.
-const DOCUMENTS: u8 = 25;
+const DOCUMENTS: u8 = 26;
 const SORTS: u8 = DOCUMENTS + 5;
 const WORKLOADS: u8 = DOCUMENTS;
 const MORE_WORKLOADS: u8 = DOCUMENTS + 1;
@@ -233,6 +233,7 @@ fn document(sort: u8, slot: u8, content: u8) -> String {
         21 => gateway_api::udp_route(slot, content),
         22 => gateway_api::tls_route(slot, content),
         23 => gateway_api::listener_set(slot, content),
+        24 => gateway_api::grpc_route(slot, content),
         _ => beside(slot, content),
     }
 }

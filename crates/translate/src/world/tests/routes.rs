@@ -199,7 +199,7 @@ fn an_http_route_hangs_on_no_tcp_listener() {
 #[test]
 fn a_reference_into_another_namespace_needs_a_grant_there() {
     const GRANT: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {name: g}\nspec:\n  from: [{group: gateway.networking.k8s.io, kind: KIND, namespace: web}]\n  to: [{group: leno.dev, kind: Backend}]\n";
-    for kind in ["TCPRoute", "HTTPRoute"] {
+    for kind in ["TCPRoute", "HTTPRoute", "GRPCRoute"] {
         let mut world = world(EDGE);
         let to = "{group: leno.dev, kind: Backend, name: db, namespace: default, port: 5432}";
         add(&mut world, &route(kind, "web", "{name: edge, namespace: default}", to));
@@ -215,7 +215,7 @@ fn a_reference_into_another_namespace_needs_a_grant_there() {
         let cause =
             "no ReferenceGrant of namespace default allows Backend/db.default to be referred to from here";
         assert_eq!(told(&mut world, Code::RefNotPermitted), [cause]);
-        add(&mut world, &GRANT.replace("KIND", "GRPCRoute"));
+        add(&mut world, &GRANT.replace("KIND", "TLSRoute"));
         assert_eq!(backend(&world).host, None);
         let document = GRANT.replace("KIND", kind);
         let (mut objects, _) = api::parse::documents(&document, "f.yaml");
@@ -231,7 +231,7 @@ fn a_reference_into_another_namespace_needs_a_grant_there() {
 #[test]
 fn a_route_of_another_namespace_than_the_services_is_for_callers_of_its_own() {
     const SHOP: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {ports: [{name: http, port: 80}, {name: tcp-db, port: 5432}]}\n";
-    for (kind, port) in [("HTTPRoute", 80), ("TCPRoute", 5432)] {
+    for (kind, port) in [("HTTPRoute", 80), ("GRPCRoute", 80), ("TCPRoute", 5432)] {
         let mut world = world(SHOP);
         let shop = Subscription::Host(Hostname::parse("shop.default.svc.cluster.local").unwrap());
         let parent = format!("{{group: '', kind: Service, name: shop, namespace: default, port: {port}}}");

@@ -27,8 +27,8 @@ use model::probe::{
     GrpcProbe, HttpGetProbe, ProbeAction, ProbeHeader, ProbeScheme, ReadinessProbe, TcpSocketProbe,
 };
 use model::route::{
-    ExtraConditions, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition, RetryHosts,
-    RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
+    ExtraConditions, GrpcMethodMatch, HostMatch, Parent, PathMatch, Pattern, Precedence, RetryCondition,
+    RetryHosts, RetryPolicy, RouteBackend, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch,
 };
 use model::service::{
     Endpoint, EndpointProfile, EndpointSlice, EndpointState, Headless, Protocol, Reach, Service, ServicePort,
@@ -157,6 +157,16 @@ fn value_match() -> impl Strategy<Value = ValueMatch> {
     (text(), string_match()).prop_map(|(name, value)| ValueMatch { name, value })
 }
 
+fn grpc_method() -> impl Strategy<Value = GrpcMethodMatch> {
+    let pattern = || text().prop_map(Pattern);
+    prop_oneof![
+        (of(text()), of(text())).prop_map(|(service, method)| GrpcMethodMatch::Exact { service, method }),
+        (pattern(), of(pattern()))
+            .prop_map(|(service, method)| GrpcMethodMatch::Regex { service: Some(service), method }),
+        pattern().prop_map(|method| GrpcMethodMatch::Regex { service: None, method: Some(method) }),
+    ]
+}
+
 fn route_match() -> impl Strategy<Value = RouteMatch> {
     let path = prop_oneof![
         text().prop_map(PathMatch::Exact),
@@ -165,6 +175,7 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
         text().prop_map(PathMatch::StringPrefix),
         text().prop_map(PathMatch::ExactIgnoreCase),
         text().prop_map(PathMatch::StringPrefixIgnoreCase),
+        grpc_method().prop_map(|method| PathMatch::Grpc(Box::new(method))),
     ];
     let values = || vec(value_match(), 0..3);
     let source = (of(text()), pairs()).prop_map(|(namespace, labels)| SourceMatch { namespace, labels });

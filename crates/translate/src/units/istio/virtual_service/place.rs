@@ -144,6 +144,7 @@ fn mesh_places(
 fn of_gateway_api(unit: &UnitKey) -> Option<ObjectRef> {
     match unit {
         UnitKey::HttpRoute((namespace, name)) => Some(ObjectRef::new("HTTPRoute", namespace, name)),
+        UnitKey::GrpcRoute((namespace, name)) => Some(ObjectRef::new("GRPCRoute", namespace, name)),
         _ => None,
     }
 }

@@ -53,3 +53,18 @@ pub(super) fn tls_route(slot: u8, variant: u8) -> String {
         "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {{name: tls{slot}, namespace: a}}\nspec: {{hostnames: ['{host}'], parentRefs: [{{name: gw{slot}}}], rules: [{{backendRefs: [{backend}]}}]}}\n"
     )
 }
+
+pub(super) fn grpc_route(slot: u8, variant: u8) -> String {
+    let parent = pick(
+        &[
+            "{name: gw0, namespace: a}",
+            "{name: gw1, namespace: a, sectionName: web}",
+            "{group: '', kind: Service, name: s1, namespace: a}",
+        ],
+        variant + slot,
+    );
+    let host = pick(&["", "hostnames: ['*.example.com'], "], variant / 2);
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {{name: r{slot}, namespace: a}}\nspec: {{{host}parentRefs: [{parent}], rules: [{{matches: [{{method: {{service: s{slot}}}}}], backendRefs: [{{name: s0, port: 80}}]}}]}}\n"
+    )
+}

@@ -1,6 +1,6 @@
 //! The filter `RequestMirror` of an `HTTPRoute` or a `GRPCRoute`.
 
-use crate::fields::backend_ref::{self, BackendRef};
+use super::backend_ref::{self, BackendRef};
 use crate::validation::ValidationReport;
 use serde::Deserialize;
 
@@ -34,7 +34,7 @@ impl HttpFraction {
     pub const DENOMINATOR_DEFAULT: u32 = 100;
 }
 
-pub(super) fn check(mirror: &HttpRequestMirrorFilter, at: &str, report: &mut ValidationReport<'_>) {
+pub(crate) fn check(mirror: &HttpRequestMirrorFilter, at: &str, report: &mut ValidationReport<'_>) {
     backend_ref::one(&mirror.backend_ref.target(), &format!("{at}.backendRef"), report);
     if let Some(percent) = mirror.percent.filter(|percent| *percent > 100) {
         report.bad(&format!("{at}.percent"), &format!("cannot be {percent}"), "write a number from 0 to 100");
