@@ -5,7 +5,7 @@ use crate::keys::{Searcher, plant};
 use std::collections::{BTreeMap, HashSet};
 
 /// Everything that the run created or shows: files, admin pages, environments and arguments of processes.
-fn evidence(demo: &Demo) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn evidence(demo: &Demo) -> BTreeMap<String, Vec<u8>> {
     let mut found = demo.files();
     for host in demo.status().hosts {
         if host.processes.contains_key("proxy") {
