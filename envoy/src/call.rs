@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// The field by which backends know what belongs to which call.
 pub(crate) const CALL: &str = "user-agent";
+/// As which field of the answer those before it are told of.
+const INTERIM: &str = "(interim)";
 /// Who calls.
 const CALLER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 /// Longer than anything that a story waits for.
@@ -29,6 +31,11 @@ pub(crate) fn call(to: SocketAddr, story: &Story, wish: &str, id: &str) -> Resul
     let rule = if request.starts_with("HEAD ") { BodyRule::Never } else { BodyRule::Response };
     let mut reader = BufReader::new(&stream);
     let mut answer = message::read(&mut reader, rule)?.context("closed without an answer")?;
+    while answer.second_word().starts_with('1') && answer.second_word() != "101" {
+        let interim = (INTERIM.to_owned(), answer.second_word().to_owned());
+        answer = message::read(&mut reader, rule)?.context("closed behind an interim answer")?;
+        answer.fields.push(interim);
+    }
     if answer.second_word() == "101" {
         answer.body = converse(&stream, &mut reader)?;
     }

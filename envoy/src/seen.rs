@@ -9,6 +9,8 @@ use std::fmt;
 
 /// What stands for a value that cannot be the same twice.
 const ANY: &str = "(one of its own)";
+/// What stands for a time that is left of one.
+const LEFT: &str = "(what is left)";
 /// What stands for a value that is not there.
 pub(crate) const NOTHING: &str = "nothing";
 
@@ -78,6 +80,7 @@ fn masked<'a>(name: &str, value: &'a str) -> &'a str {
     let is_uuid = value.len() == 36 && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
     match name {
         "date" => ANY,
+        "grpc-timeout" if value.ends_with('u') => LEFT,
         "x-request-id" if is_uuid => ANY,
         _ => value,
     }

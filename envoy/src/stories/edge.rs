@@ -73,6 +73,12 @@ pub(super) const STORIES: &[Story] = &[
         ],
         ..PLAIN
     },
+    Story {
+        name: "edge/expectation",
+        calls: &["POST /\nexpect: 100-continue\n\nbody"],
+        ..PLAIN
+    },
+    Story { name: "edge/other-expectation", calls: &["POST /\nexpect: other\n\nbody"], ..PLAIN },
     Story { name: "edge/asterisk", calls: &["OPTIONS *"], ..PLAIN },
     Story { name: "edge/last-dot", calls: &["GET /\nhost: edge-last-dot.test."], ..PLAIN },
     Story {

@@ -131,6 +131,29 @@ pub(super) const STORIES: &[Story] = &[
         ..STORY
     },
     Story {
+        name: "timeout/grpc",
+        envoy: "{match: {prefix: /}, route: {cluster: one, max_stream_duration: {max_stream_duration: 0s,
+            grpc_timeout_header_max: 0s}}}",
+        gateway: "{backendRefs: [{$one}]}",
+        istio: "{route: [{destination: {$one}}]}",
+        calls: &[
+            "POST /s/m\ncontent-type: application/grpc\ngrpc-timeout: 50m\nx-answer: never",
+            "POST /s/m\ncontent-type: application/grpc\ngrpc-timeout: 1H",
+            "POST /s/m\ncontent-type: application/grpc\ngrpc-timeout: soon",
+            "GET /\ngrpc-timeout: 1H",
+        ],
+        ..STORY
+    },
+    Story {
+        name: "timeout/grpc-zero",
+        envoy: "{match: {prefix: /}, route: {cluster: one, max_stream_duration: {max_stream_duration: 0s,
+            grpc_timeout_header_max: 0s}}}",
+        gateway: "{backendRefs: [{$one}]}",
+        istio: "{route: [{destination: {$one}}]}",
+        calls: &["POST /s/m\ncontent-type: application/grpc\ngrpc-timeout: 0m"],
+        ..STORY
+    },
+    Story {
         name: "timeout/each-try",
         envoy: "{match: {prefix: /}, route: {cluster: one, timeout: 0s, retry_policy: {retry_on: 5xx, num_retries: 1,
             per_try_timeout: 0.05s, retry_back_off: {base_interval: 0.001s}}}}",

@@ -48,11 +48,13 @@ pub(crate) struct Gateway(Child);
 
 impl Gateway {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with_admin(&[&["--admin-port", "0"], arguments].concat())
+    }
+
+    /// With an admin page, where the arguments say.
+    pub(crate) fn start_with_admin(arguments: &[&str]) -> Self {
         let mut leno = Command::new(LENO);
-        leno.args(["gateway", "--admin-port", "0"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
+        leno.arg("gateway").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
         Self(leno.spawn().expect("leno runs"))
     }
 }

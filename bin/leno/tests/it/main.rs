@@ -34,6 +34,7 @@ mod planes; // 5: control and management planes die and return
 mod readme; // the README's commands and what they print
 mod routes; // 8: routes and retries, live
 mod secrets; // 7: no private key anywhere
+mod shares; // what is done to a share of requests
 mod status; // 10: who runs what
 mod settings; // options from files and from the environment
 mod state; // what a control plane keeps
