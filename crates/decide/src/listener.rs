@@ -6,7 +6,7 @@ mod tests;
 
 use crate::host;
 use model::address::{PORT_SSH, is_mesh_only, is_proxy_port};
-use model::listener::{Gateway, Inbound, ListenerProtocol};
+use model::listener::{Gateway, GatewayListener, Inbound, ListenerProtocol};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::route::HostMatch;
 use model::service::Protocol;
@@ -238,6 +238,19 @@ pub fn gateway_listener(gateway: &Gateway, at: SocketAddr, authority: &str) -> O
         Some((host_rank(listener.host.as_ref(), &host)?, std::cmp::Reverse(index)))
     });
     ranked.max().map(|(_, std::cmp::Reverse(index))| index)
+}
+
+/// The place of the gateway's listener that a workload of the mesh calls at this address of the gateway's host: it comes by the
+/// mesh's own mutual TLS, so it is one that ends none itself. What it carries is HTTP.
+pub fn mesh_entrance(gateway: &Gateway, called: SocketAddr) -> Option<SocketAddr> {
+    let is_meant = |listener: &&GatewayListener| {
+        let is_there = listener.address.is_none_or(|own| own.is_unspecified() || own == called.ip());
+        is_there
+            && listener.port == called.port()
+            && listener.tls.is_none()
+            && listener.protocol == ListenerProtocol::Http
+    };
+    gateway.listeners.iter().find(is_meant).map(GatewayListener::place)
 }
 
 /// Index of the gateway's listener for a connection in TLS that came in `at` this place and asked for this server name, in

@@ -63,12 +63,20 @@ impl TlsOriginationSpec {
 pub(crate) fn check(tls: &TlsOriginationSpec, at: &str, report: &mut ValidationReport<'_>) {
     let field = |name: &str| format!("{at}.{name}");
     let mode = tls.mode.unwrap_or(TlsOriginationMode::Disable);
-    let says_more = tls.client_certificate.is_some()
-        || tls.private_key.is_some()
-        || tls.ca_certificates.is_some()
-        || tls.sni.is_some()
-        || !tls.subject_alt_names.is_empty();
-    if matches!(mode, TlsOriginationMode::Disable | TlsOriginationMode::IstioMutual) && says_more {
+    let names_files =
+        tls.client_certificate.is_some() || tls.private_key.is_some() || tls.ca_certificates.is_some();
+    let names_server = tls.sni.is_some() || !tls.subject_alt_names.is_empty();
+    let says_too_much = match mode {
+        TlsOriginationMode::Disable => names_files || names_server,
+        // As in Istio, whose documents name the server for its own mutual TLS.
+        TlsOriginationMode::IstioMutual => names_files,
+        TlsOriginationMode::Simple | TlsOriginationMode::Mutual => false,
+    };
+    if mode == TlsOriginationMode::IstioMutual && names_server {
+        let cause = "names a server, which has no effect in mode ISTIO_MUTUAL: a workload of the mesh proves to be itself";
+        report.no_effect(at, cause, "remove `sni` and `subjectAltNames`");
+    }
+    if says_too_much {
         report.bad(
             at,
             "says how TLS is done and has a mode that does none of it",

@@ -246,3 +246,36 @@ fn kin_is_who_the_own_cluster_or_the_root_vouches_for() {
     check("other.demo", Voucher::Root, PeerCluster::Remote);
     check("other.demo", Voucher::Cluster("west".into()), PeerCluster::Remote);
 }
+
+#[test]
+fn through_the_mesh_a_listener_without_tls_of_its_own_is_called() {
+    let listener = |port, protocol, address: Option<&str>, tls: bool| GatewayListener {
+        name: "l".into(),
+        port,
+        protocol,
+        host: None,
+        address: address.map(|address| address.parse().unwrap()),
+        tls: tls.then(Default::default),
+        client: None,
+    };
+    let gateway = Gateway {
+        namespace: "default".into(),
+        name: "g".into(),
+        listeners: vec![
+            listener(80, ListenerProtocol::Http, None, false),
+            listener(81, ListenerProtocol::Http, Some("10.0.0.9"), false),
+            listener(443, ListenerProtocol::Https, None, true),
+            listener(53, ListenerProtocol::Tcp, None, false),
+        ],
+    };
+    let check = |called: &str, expected: Option<&str>| {
+        let place = mesh_entrance(&gateway, called.parse().unwrap());
+        assert_eq!(place, expected.map(|place| place.parse().unwrap()), "{called}");
+    };
+    check("10.0.0.3:80", Some("0.0.0.0:80"));
+    check("10.0.0.9:81", Some("10.0.0.9:81"));
+    check("10.0.0.3:81", None);
+    check("10.0.0.3:443", None);
+    check("10.0.0.3:53", None);
+    check("10.0.0.3:8080", None);
+}

@@ -170,6 +170,19 @@ impl Downstream {
         })
     }
 
+    /// What on it is for this listener of a gateway: by mutual TLS of the mesh, so by somebody with an identity.
+    pub(crate) fn at_listener(&self, at: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            worker: Rc::clone(&self.worker),
+            address: self.address,
+            tls: self.tls.clone(),
+            side: DownstreamSide::edge(at, self.address),
+            share: Rc::clone(&self.share),
+            drain: self.drain.clone(),
+            counted: RefCell::default(),
+        })
+    }
+
     /// Counts it as a connection in mutual TLS to this port, once, where that is of interest.
     pub(crate) fn count_first(&self, target: &InboundTarget) {
         if target.local.mode == MtlsMode::Strict {
@@ -193,6 +206,8 @@ impl Downstream {
     pub(crate) fn direction(&self) -> Direction {
         match self.side {
             DownstreamSide::Application { .. } | DownstreamSide::Passthrough => Direction::Outbound,
+            // Whoever calls a gateway through the mesh is named, as at any other callee.
+            DownstreamSide::Edge { .. } if self.peer().is_some() => Direction::Inbound,
             DownstreamSide::Edge { .. } => Direction::Gateway,
             DownstreamSide::Mesh { .. }
             | DownstreamSide::Tunnel { .. }

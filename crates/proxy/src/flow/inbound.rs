@@ -11,6 +11,7 @@ use crate::flow::downstream::{Downstream, DownstreamSide, TlsFacts};
 use crate::flow::eastwest::{self, ForwardRequest};
 use crate::flow::exchange::{self, Exchange, Unfinished};
 use crate::flow::filters::Filters;
+use crate::flow::http;
 use crate::flow::policy;
 use crate::flow::upgrade;
 use crate::mesh_tls::Accepted;
@@ -20,6 +21,7 @@ use crate::snapshot::Snapshot;
 use crate::upstream::connect::STREAMS_MAX;
 use crate::upstream::send::LocalApplication;
 use crate::worker::Worker;
+use ::http::{Method, Request, Response};
 use codec::{
     Body, FloodLimits, Interims, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
     SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
@@ -28,7 +30,6 @@ use daemon::Drain;
 use decide::authz::{DryRun, Facts, RemoteIp, dry_run};
 use decide::listener::{self, AppProtocol, Destination, PeerCluster};
 use filter::Stage;
-use http::{Method, Request, Response};
 use model::Reason;
 use model::trust::Proof;
 use std::borrow::Cow;
@@ -85,7 +86,11 @@ fn peer_cluster(worker: &Worker, proof: &Proof) -> PeerCluster {
 
 async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Interims) -> Reply {
     if request.method() != Method::CONNECT {
-        return serve_request(&downstream, request, interims).await;
+        return match at_listener(&downstream, &request) {
+            // Apart, because few proxies are gateways, and others need not have room for it.
+            Some(entered) => Box::pin(http::serve(entered, request, interims)).await,
+            None => serve_request(&downstream, request, interims).await,
+        };
     }
     let snapshot = downstream.worker.snapshot();
     let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
@@ -99,6 +104,20 @@ async fn serve(downstream: Rc<Downstream>, request: Request<Body>, interims: Int
             Failure::from(Reason::BadRequest).reply(ReplyTo::Proxy, crate::failure::ResponseFormat::Http)
         }
     }
+}
+
+/// The listener of a gateway that a request is for, which comes through the mesh, as to an egress gateway. One for another
+/// protocol is carried to the listener as to any application.
+fn at_listener(downstream: &Downstream, request: &Request<Body>) -> Option<Rc<Downstream>> {
+    let snapshot = downstream.worker.snapshot();
+    let gateway = snapshot.gateway.as_ref()?;
+    if exchange::asks_upgrade(request).is_some() {
+        return None;
+    }
+    let target = arrive_by_header(&snapshot, request.headers(), downstream.peer_cluster()).ok()?;
+    let at = listener::mesh_entrance(&gateway.gateway, target.application.called)?;
+    downstream.count_first(&target);
+    Some(downstream.at_listener(at))
 }
 
 /// Answers one request.

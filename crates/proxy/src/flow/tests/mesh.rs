@@ -1,9 +1,10 @@
 //! Client, gateway and callee, each with its own certificate.
 
 use super::bed::{
-    Application, Authority, Client, Proxy, SOON, endpoints, exports, fresh_ip, get, inbound_port, native,
-    service, story, through,
+    Application, Authority, Client, Proxy, SOON, endpoints, exports, fresh_ip, get, in_own_network,
+    inbound_port, native, service, story, through,
 };
+use super::edge::{edge_resources, rule};
 use crate::accept::{Mark, PeerKind, dial, listen};
 use crate::testing::id;
 use codec::Body;
@@ -393,4 +394,49 @@ fn a_loopback_destination_is_never_ours() {
         assert_eq!(response.status(), 503);
         assert_eq!(proxy.logged()[0]["response_code_details"], "destination_not_local");
     });
+}
+
+#[test]
+fn a_gateways_listener_is_called_through_the_mesh_by_who_has_an_identity() {
+    let name = "flow::tests::mesh::a_gateways_listener_is_called_through_the_mesh_by_who_has_an_identity";
+    in_own_network(name, || story(is_called_by_identity()));
+}
+
+async fn is_called_by_identity() {
+    let authority = Authority::new();
+    let application = Application::named(fresh_ip(), "outside");
+    let mut resources = edge_resources(vec![rule(0, "")], &[application.address]);
+    for (_, resource) in &mut resources {
+        if let Resource::Gateway(gateway) = resource {
+            gateway.listeners[0].port = 8080;
+        }
+    }
+    resources.push(inbound_port(8080, Protocol::Http1));
+    let origin = Origin {
+        object: ObjectRef::new("AuthorizationPolicy", "default", "who-may-leave"),
+        file: "".into(),
+        line: 0,
+    };
+    let source =
+        Source { principals: vec![Glob::parse("leno.demo/ns/default/sa/client")], ..Source::default() };
+    let allow = Rule { from: vec![source], to: Vec::new(), when: Vec::new() };
+    let policy = Policy { origin, action: Action::Allow, rules: vec![allow], dry_run: false };
+    let (gateway, name) = (("default".into(), "edge".into()), "who-may-leave".into());
+    let key = ResourceKey::GatewayPolicy { gateway, namespace: "default".into(), name };
+    resources.push((key, Resource::Policy(policy)));
+    let ip = "10.244.0.1".parse().unwrap();
+    let egress = Proxy::at(ip, "west", authority.identity("shop"), resources);
+    egress.serve_mesh();
+    let all = || vec![service(Protocol::Http1), endpoints(vec![native("west", egress.ip)])];
+    let client = Proxy::new("west", authority.identity("client"), all());
+    let other = Proxy::new("west", authority.identity("other"), all());
+    let answer = client.call().await.get("/a").await;
+    assert_eq!((answer.status().as_u16(), answer.body().as_str()), (200, "outside"));
+    assert_eq!(answer.headers()["x-asked"], "GET /a");
+    assert_eq!(other.call().await.get("/a").await.status(), 403);
+    let lines = egress.logged();
+    let text = |line: usize, field: &str| lines[line][field].as_str().unwrap_or("-").to_owned();
+    assert_eq!(text(0, "source_principal"), id("client").to_string(), "{lines:?}");
+    assert_eq!(text(0, "route_name"), "default/shop");
+    assert_eq!(text(1, "source_principal"), id("other").to_string());
 }

@@ -23,7 +23,8 @@ type Aim<'a> = (&'a Arc<str>, Option<&'a BTreeMap<String, String>>, Vec<(&'a str
 /// Where a policy applies: the inbound side of a group, or what comes in at a gateway.
 pub(super) struct PolicyPlace {
     pub(super) object: ObjectRef,
-    /// At a gateway for callers from outside that asks nobody for a certificate: there nobody has an identity.
+    /// At a gateway for callers from outside that asks nobody for a certificate and is no Service's: there nobody has an
+    /// identity.
     pub(super) is_anonymous: bool,
     /// The number that policies mean, and what is spoken there.
     pub(super) ports: BTreeMap<u16, Protocol>,
@@ -204,7 +205,14 @@ fn look(target: &Subscription, read: &WorldReader<'_>) -> Option<PolicyPlace> {
             let edge = edge_gateway(&(namespace.clone(), name.clone()), read);
             let asks_client =
                 |listener: &GatewayListener| listener.tls.as_ref().is_some_and(|tls| tls.client.is_some());
-            let is_anonymous = edge.is_some_and(|gateway| !gateway.listeners.iter().any(asks_client));
+            // Whoever calls it through the mesh, as an egress gateway, has one.
+            let is_called = |listener: &GatewayListener| {
+                let inbound = inbound(&(namespace.clone(), name.clone()), read);
+                inbound.is_some_and(|inbound| inbound.ports.iter().any(|port| port.port == listener.port))
+            };
+            let is_anonymous = edge.is_some_and(|gateway| {
+                !gateway.listeners.iter().any(|listener| asks_client(listener) || is_called(listener))
+            });
             let mut place = new("Gateway", namespace, name, is_anonymous);
             if let Some(gateway) = edge {
                 let ports = gateway.listeners.iter().map(|listener| (listener.port, Protocol::Http1));

@@ -1,6 +1,8 @@
 //! What Istio's networking kinds come out as.
 
 mod server_tls;
+mod bookinfo;
+mod egress_gateway;
 mod virtual_service;
 
 use super::*;
