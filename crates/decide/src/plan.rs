@@ -90,14 +90,14 @@ pub fn admit(policies: &[Arc<Policy>], facts: &Facts<'_>) -> (Option<DryRun>, Re
     (authz::dry_run(policies, facts), verdict)
 }
 
-/// The rule to follow. With rules, one must match.
+/// The rule to follow. With rules for whoever asks, one must match.
 fn route<'a>(scope: &Scope<'a>, request: &RequestView<'_>) -> Result<Route<'a>, Reason> {
     let Scope { table, port, .. } = *scope;
     match table.find(port, &scope.source, request)? {
         Some(Match { rule, prefix_len, patterns }) => {
             Ok(Route { rule: Some(rule), at: Matched { prefix_len, port, is_https: false, patterns } })
         }
-        None if scope.called.is_some() && !table.has_rules(port) => {
+        None if scope.called.is_some() && !table.has_rules_for(port, &scope.source) => {
             let at = Matched { prefix_len: 0, port, is_https: false, patterns: Patterns::NONE };
             Ok(Route { rule: None, at })
         }

@@ -114,8 +114,13 @@ impl Table {
 
     /// Whether any rule of a service applies to this port of it, so that a request which none matches is refused.
     pub fn has_rules(&self, port: u16) -> bool {
-        let applies = |rule: &Arc<RouteRule>| matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port);
-        self.rules.iter().any(applies)
+        self.rules.iter().any(|rule| is_at(rule, port))
+    }
+
+    /// Whether, of those rules, one is for the proxy of `source`. Where all are for other workloads, the service is called
+    /// as if it had none (Istio builds the routes of each proxy, and leaves those of others out).
+    pub fn has_rules_for(&self, port: u16, source: &SourceWorkload<'_>) -> bool {
+        self.rules.iter().any(|rule| is_at(rule, port) && conditions::is_for(rule, source))
     }
 
     fn find_as(&self, asked: &RouteQuery<'_>, path: &str) -> Option<Match<'_>> {
@@ -166,6 +171,11 @@ impl Table {
         let patterns = if self.patterns.is_empty() { None } else { self.patterns.get(&index) };
         Some(Match { rule, prefix_len, patterns: patterns.unwrap_or(Patterns::NONE) })
     }
+}
+
+/// Whether it is of a service, and for this port of it.
+fn is_at(rule: &RouteRule, port: u16) -> bool {
+    matches!(rule.parent, Parent::Service { port: own, .. } if own == 0 || own == port)
 }
 
 impl HostEndings {

@@ -22,6 +22,8 @@ pub const EAST_WEST_CLASS: &str = "leno-east-west";
 /// Annotation: the address that all listeners bind, instead of all.
 pub const BIND_ADDRESS: &str = "leno.dev/bind-address";
 
+/// Of filters that a listener runs before any route is chosen.
+pub(crate) const FILTERS_FIX: &str = "remove it, and let an AuthorizationPolicy of the Gateway say who may call; without either everybody passes";
 /// Kinds of routes that listeners may name in `allowedRoutes.kinds`.
 const ROUTE_KINDS: &[&str] = &["HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"];
 
@@ -70,6 +72,7 @@ impl KindSpec for GatewaySpec {
             path: "spec.addresses",
             fix: "remove it, and name the address to listen on in the annotation `leno.dev/bind-address`",
         },
+        UnsupportedField { path: "].filters", fix: FILTERS_FIX },
         UnsupportedField { path: "selector.matchExpressions", fix: "say the same with `matchLabels`" },
         UnsupportedField {
             path: "spec.tls.backend",
@@ -196,6 +199,9 @@ pub struct Listener {
     /// Which routes may attach.
     #[serde(default)]
     pub allowed_routes: Option<AllowedRoutes>,
+    /// Not supported yet (Gateway API 1.7, GEP-5224).
+    #[serde(default)]
+    pub filters: Option<Unsupported>,
     /// Line in the file.
     #[serde(rename = "$line", default)]
     pub line: u32,

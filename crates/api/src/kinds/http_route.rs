@@ -108,7 +108,7 @@ pub struct HttpRouteTimeouts {
 pub struct HttpRouteRetry {
     /// 400 to 599.
     pub codes: Vec<u16>,
-    /// Further attempts, from 1; absent: 2, as without a policy.
+    /// Further attempts; 0: none; absent: 1.
     pub attempts: Option<u32>,
     /// Smallest wait, a GEP-2257 duration.
     pub backoff: Option<String>,
@@ -184,9 +184,9 @@ fn retry(policy: &HttpRouteRetry, at: &str, report: &mut ValidationReport<'_>) {
         }
     }
     if let Some(attempts) = policy.attempts
-        && !(1..=RETRY_ATTEMPTS_MAX).contains(&attempts)
+        && attempts > RETRY_ATTEMPTS_MAX
     {
-        let fix = format!("write a number from 1 to {RETRY_ATTEMPTS_MAX}");
+        let fix = format!("write a number from 0 to {RETRY_ATTEMPTS_MAX}");
         report.bad(&format!("{at}.attempts"), &format!("cannot be {attempts}"), fix);
     }
     if let Some(text) = &policy.backoff

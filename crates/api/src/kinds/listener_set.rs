@@ -1,7 +1,8 @@
 //! Gateway API `ListenerSet` (v1): further listeners for a `Gateway`, written by others than who writes that.
 
-use super::gateway::{self, Listener};
+use super::gateway::{self, FILTERS_FIX, Listener};
 use super::{GATEWAY_GROUP, KindSpec, ObjectKind};
+use crate::decode::UnsupportedField;
 use crate::meta::Meta;
 use crate::validation::ValidationReport;
 use serde::Deserialize;
@@ -51,6 +52,9 @@ impl KindSpec for ListenerSetSpec {
         doc: "Further listeners for a Gateway",
         columns: &[("GATEWAY", "spec.parentRef.name"), ("PORTS", "spec.listeners[].port")],
     };
+
+    const UNSUPPORTED: &'static [UnsupportedField] =
+        &[UnsupportedField { path: "].filters", fix: FILTERS_FIX }];
 
     fn check(&self, _: &Meta, report: &mut ValidationReport<'_>) {
         report.subdomain("spec.parentRef.name", &self.parent_ref.name);

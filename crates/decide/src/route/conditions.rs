@@ -3,7 +3,7 @@
 use super::SourceWorkload;
 use crate::expression::whole;
 use crate::{RequestView, host};
-use model::route::{ExtraConditions, RouteMatch, SourceMatch, StringMatch, ValueMatch};
+use model::route::{ExtraConditions, RouteMatch, RouteRule, SourceMatch, StringMatch, ValueMatch};
 use regex::Regex;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -99,6 +99,15 @@ impl Extra {
 fn authority_holds(wanted: &Value, authority: &str) -> bool {
     wanted.is_match(host::with_port(authority).as_bytes())
         || wanted.is_match(host::canonical(authority).as_bytes())
+}
+
+/// Whether some match of the rule is for this workload's proxy.
+pub(super) fn is_for(rule: &RouteRule, source: &SourceWorkload<'_>) -> bool {
+    let is_for = |one: &RouteMatch| {
+        let wanted = one.extra.as_deref().and_then(|extra| extra.source.as_ref());
+        wanted.is_none_or(|wanted| source_holds(wanted, source))
+    };
+    rule.matches.is_empty() || rule.matches.iter().any(is_for)
 }
 
 fn source_holds(wanted: &SourceMatch, source: &SourceWorkload<'_>) -> bool {

@@ -316,6 +316,19 @@ fn a_rule_for_other_workloads_is_not_followed() {
 }
 
 #[test]
+fn rules_that_are_all_for_other_workloads_refuse_nothing() {
+    let is_refused = |rules: &[&str], app: &str| {
+        let labels = [("app".into(), app.into())];
+        table(rules).has_rules_for(80, &SourceWorkload { namespace: "n", labels: &labels })
+    };
+    assert!(is_refused(&["shop -> /x app=shop"], "shop"));
+    assert!(!is_refused(&["shop -> /x app=shop", "m -> /* from=m"], "cart"), "no rule is for this one");
+    assert!(is_refused(&["shop -> /x app=shop", "z -> /y"], "cart"));
+    assert!(is_refused(&["shop -> /x app=shop | /y"], "cart"));
+    assert!(!is_refused(&["shop -> /x app=shop", "z port=81 -> /y"], "cart"));
+}
+
+#[test]
 fn values_are_compared_whole() {
     check(&["r -> /* h:x=~a.*c"], "GET h/ x:abc", "r");
     check(&["r -> /* h:x=~b"], "GET h/ x:abc", "");

@@ -26,7 +26,7 @@ fn fields_of_a_route_are_checked() {
     bad("timeouts:\n  request: 1.5s", 7, "cannot be `1.5s`");
     bad("timeouts:\n  request: 1s\n  backendRequest: 2s", 8, "longer");
     bad("retry:\n  codes: [500, 302]", 7, "cannot be 302");
-    bad("retry:\n  attempts: 0", 7, "cannot be 0");
+    bad("retry:\n  attempts: 26", 7, "cannot be 26");
     bad("backendRefs:\n  - name: s", 7, "missing");
     bad("backendRefs:\n  - name: s\n    port: 80\n    weight: 1000001", 9, "more than");
     bad("filters:\n  - type: URLRewrite", 7, "missing");

@@ -22,4 +22,6 @@ fn fields_of_a_set_are_checked() {
         &format!("{{parentRef: {{name: g}}, listeners: [{one}, {{name: b, port: 80, protocol: TCP}}]}}"),
         "another protocol",
     );
+    let filters = "{name: a, port: 80, protocol: HTTP, filters: {requests: [{type: ExternalAuth}]}}";
+    check(&format!("{{parentRef: {{name: g}}, listeners: [{filters}]}}"), "not supported");
 }

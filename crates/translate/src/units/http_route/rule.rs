@@ -11,6 +11,9 @@ use api::kinds::http_route::{
 use api::{Object, duration};
 use model::route::{PathMatch, Pattern, RetryPolicy, RouteBackend, RouteMatch, RouteRule, StringMatch};
 
+/// Gateway API's, where a `retry` names no number.
+const ATTEMPTS_DEFAULT: u32 = 1;
+
 /// All rules, under a parent that the caller replaces, and what is wrong with them.
 pub(super) fn compile(
     route: &RouteParents<'_>,
@@ -72,7 +75,7 @@ fn route_match(one: &HttpRouteMatch) -> RouteMatch {
 
 fn retry(retry: &HttpRouteRetry) -> RetryPolicy {
     RetryPolicy {
-        attempts: retry.attempts.unwrap_or(RetryPolicy::ATTEMPTS_DEFAULT),
+        attempts: retry.attempts.unwrap_or(ATTEMPTS_DEFAULT),
         codes: retry.codes.clone(),
         backoff: retry.backoff.as_deref().and_then(duration::parse).unwrap_or(RetryPolicy::BACKOFF_DEFAULT),
         ..RetryPolicy::default()

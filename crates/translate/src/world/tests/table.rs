@@ -404,7 +404,7 @@ fn a_route_on_services() {
     assert!(matches!(&rule.filters[0], FilterConfig::RequestHeaders(edit) if &*edit.0.set[0].0 == "x-a"));
     assert_eq!((rule.request_timeout, rule.backend_timeout), (Some(Duration::from_secs(2)), None));
     let retry = rule.retry.unwrap();
-    assert_eq!((retry.attempts, retry.codes, retry.backoff), (2, vec![503], Duration::from_millis(10)));
+    assert_eq!((retry.attempts, retry.codes, retry.backoff), (1, vec![503], Duration::from_millis(10)));
     let backends: Vec<_> =
         rule.backends.iter().map(|b| (b.host.as_ref().map(Hostname::as_str), b.port, b.weight)).collect();
     assert_eq!(
