@@ -10,6 +10,7 @@ mod delegate;
 mod destination;
 mod matches;
 mod place;
+mod retries;
 
 use super::claims::own;
 use crate::units::missing::{self, RouteFindings};
@@ -91,7 +92,10 @@ impl Unit for VirtualServiceUnit {
     }
 
     fn findings(key: &Pair, read: &WorldReader<'_>) -> Vec<Finding> {
-        read.virtual_service(key).map_or_else(Vec::new, |own| missing::complete(&own.findings, read))
+        let Some(own) = read.virtual_service(key) else { return Vec::new() };
+        let mut findings = missing::complete(&own.findings, read);
+        findings.extend(retries::finding(&own.rules));
+        findings
     }
 }
 

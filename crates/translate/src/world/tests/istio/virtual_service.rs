@@ -385,3 +385,23 @@ fn connections_follow_the_routes_for_them() {
     assert_eq!(found, [(0, 1, 1), (1, 1, 2), (4, 0, 1)]);
     assert_eq!(said(&mut world, Code::Ignored).len(), 1);
 }
+
+#[test]
+fn retries_after_an_arrival_are_told_once_where_a_method_never_gets_them() {
+    let check = |http: &str, expected: usize| {
+        let mut world = shop(&route("own", "shop", &format!("{{hosts: [reviews], http: [{http}]}}")));
+        let told = said(&mut world, Code::Ignored);
+        let of_retries = told.iter().filter(|said| said.contains("not idempotent")).count();
+        assert_eq!(of_retries, expected, "{http}: {told:?}");
+    };
+    let retries = |on: &str| format!("retries: {{attempts: 2, retryOn: '{on}'}}");
+    for on in ["5xx", "gateway-error", "reset", "retriable-4xx", "503"] {
+        check(&format!("{{{LEADS}, {}}}", retries(on)), 1);
+    }
+    check(&format!("{{{LEADS}, {}}}", retries("connect-failure,refused-stream,unavailable")), 0);
+    check(&format!("{{{LEADS}, retries: {{attempts: 0}}}}"), 0);
+    let get = "match: [{method: {exact: GET}}]";
+    check(&format!("{{{get}, {LEADS}, {}}}", retries("5xx")), 0);
+    let post = "match: [{method: {exact: GET}}, {method: {exact: POST}}]";
+    check(&format!("{{{post}, {LEADS}, {}}}, {{{LEADS}, {}}}", retries("5xx"), retries("reset")), 1);
+}
