@@ -33,23 +33,25 @@ pub(crate) fn command(to: SocketAddr) -> Result<Vec<String>> {
     Ok([&itself, "tool", "caller", &to.to_string()].map(str::to_owned).to_vec())
 }
 
-/// Does what standard input says until it ends.
-pub(crate) fn run(to: SocketAddr) -> Result<()> {
+/// Does what standard input says until it ends: GETs of `targets` (`HOST/PATH`) in turn.
+pub(crate) fn run(to: SocketAddr, targets: &[String]) -> Result<()> {
+    let requests: Vec<String> = targets
+        .iter()
+        .map(|target| target.split_once('/').unwrap_or((target, "")))
+        .map(|(host, path)| format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
+        .collect();
+    let mut turn = requests.iter().cycle();
     let mut socket = BufReader::new(TcpStream::connect(to).with_context(|| format!("connect to {to}"))?);
     socket.get_ref().set_nodelay(true)?;
     for line in std::io::stdin().lines() {
         let requests: usize = line?.trim().parse()?;
-        for _ in 0..requests {
-            call_once(&mut socket)?;
+        for request in turn.by_ref().take(requests) {
+            socket.get_mut().write_all(request.as_bytes())?;
+            read_answer(&mut socket)?;
         }
         println!("done");
     }
     Ok(())
-}
-
-fn call_once(socket: &mut BufReader<TcpStream>) -> Result<()> {
-    socket.get_mut().write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n")?;
-    read_answer(socket)
 }
 
 /// Reads one answer, which must be a 200 with a length.

@@ -106,7 +106,12 @@ enum Tool {
     /// A gateway whose allocator counts
     CountedGateway { directory: PathBuf },
     /// Does as many requests as standard input says
-    Caller { to: SocketAddr },
+    Caller {
+        to: SocketAddr,
+        /// `HOST/PATH` of each, in turn
+        #[arg(default_value = "bench/")]
+        targets: Vec<String>,
+    },
     /// Answers over HTTP/2
     Http2App {
         #[arg(long)]
@@ -197,7 +202,7 @@ fn run_tool(tool: Tool) -> Result<()> {
         Tool::Probe { to, path } => probe::run(to, &path),
         Tool::CountedSidecar(options) => allocations::run_sidecar(options),
         Tool::CountedGateway { directory } => allocations::run_gateway(&directory),
-        Tool::Caller { to } => caller::run(to),
+        Tool::Caller { to, targets } => caller::run(to, &targets),
         Tool::Http2App { at } => http2_app::run(at),
         Tool::Subscribers { control, host, tokens } => subscribers::run(control, &host, &tokens),
         Tool::TcpSink { at } => tcp_load::sink(at),

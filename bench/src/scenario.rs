@@ -9,6 +9,7 @@ mod http2; // plain HTTP/2 and gRPC
 mod latency; // what sidecars add to it
 mod pair; // two sidecars in a chain
 mod proxies; // many of them on one control plane
+mod route_cost; // of requests, beside few and many rules
 mod route_in_proxy; // what one costs without the control plane
 mod routes; // what many of them cost
 mod start; // to the first answer

@@ -23,7 +23,7 @@ use crate::report::ScenarioReport;
 use crate::staged::{APP, HTTP_PORT, Staged, Traffic};
 use crate::{callgrind, documents, strace};
 
-use super::route_in_proxy;
+use super::{route_cost, route_in_proxy};
 
 /// Requests before anything is counted: connections open, buffers have their size.
 const WARM_UP: usize = 200;
@@ -130,7 +130,14 @@ fn plain(options: &Options, folder: &Folder) -> Result<Vec<Count>> {
         [CountedProxy::start(&allocations::gateway_command(directory.root())?, &folder.path("counted.log"))?];
     wait_for(PLAIN)?;
     let allocations = allocated(&mut counted, folder, &call)?;
+    drop(counted);
     Ok(vec![
+        Count {
+            name: "plain.routes",
+            about: "plain HTTP/1.1: instructions per request beside 10,000 rules, of those beside 10",
+            value: route_cost::growth(options, folder, PLAIN, app)?,
+            tolerance: INSTRUCTIONS,
+        },
         Count {
             name: "plain.instructions",
             about: "plain HTTP/1.1: instructions per request",
