@@ -22,6 +22,7 @@ mod examples;
 mod failover; // 3 and 4: to the other cluster and back
 mod gateway;
 mod gateway_keys; // leno gateway, without a mesh
+mod headless; // peers by their own addresses
 mod issuers; // planes outside of the demo
 mod install; // from bare hosts, as docs/install-vms.md says
 mod ipv6; // hosts of either family
