@@ -20,8 +20,8 @@ mod authz; // 9: authorization, live
 mod entry; // 1: from outside to both clusters
 mod examples;
 mod failover; // 3 and 4: to the other cluster and back
-mod gateway;
-mod gateway_keys; // leno gateway, without a mesh
+mod gateway; // leno gateway, without a mesh
+mod gateway_keys; // keys of Secrets at gateways of the mesh
 mod headless; // peers by their own addresses
 mod issuers; // planes outside of the demo
 mod install; // from bare hosts, as docs/install-vms.md says
