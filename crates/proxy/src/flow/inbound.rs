@@ -21,7 +21,7 @@ use crate::snapshot::Snapshot;
 use crate::upstream::connect::STREAMS_MAX;
 use crate::upstream::send::LocalApplication;
 use crate::worker::Worker;
-use ::http::{Method, Request, Response};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response};
 use codec::{
     Body, FloodLimits, Interims, Reply, ResetLimits, SHARED_CONNECTION_WINDOW_BYTES, SHARED_HELD_BYTES_MAX,
     SHARED_SEND_BUFFER_BYTES_MAX, ServerOptions,
@@ -177,9 +177,7 @@ async fn follow(
     if is_entry {
         downstream.name_request(&mut head.headers);
     }
-    if let Some(value) = client_cert {
-        head.headers.insert(X_FORWARDED_CLIENT_CERT, value);
-    }
+    set_client_cert(&mut head.headers, client_cert);
     exchange.set_head(&head);
     if let Some(redirect) = request::unescape(&head)? {
         return Ok(redirect);
@@ -217,6 +215,13 @@ async fn follow(
     exchange.translate_answer(&mut response);
     filters.on_response(&head, response.headers_mut()).await?;
     Ok(response)
+}
+
+/// Of its own, so that the value is no part of the story's future.
+fn set_client_cert(headers: &mut HeaderMap, client_cert: Option<HeaderValue>) {
+    if let Some(value) = client_cert {
+        headers.insert(X_FORWARDED_CLIENT_CERT, value);
+    }
 }
 
 /// What is known of a caller at a port of the application, before anything is read as HTTP.
