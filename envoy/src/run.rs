@@ -115,10 +115,11 @@ fn said(folder: &Path) -> String {
     format!("{}{}", read("envoy.words"), read("leno.words"))
 }
 
-/// What Leno does not do would not be compared.
+/// What Leno does not do would not be compared. That no POST is retried by `retryOn` is: it is a row of the differences.
 fn refuse_findings(words: &Path) -> Result<()> {
     let said = std::fs::read_to_string(words)?;
-    match said.lines().find(|line| line.contains("LENO0")) {
+    let is_compared = |line: &str| line.contains("LENO0109") && line.contains("`retryOn`");
+    match said.lines().find(|line| line.contains("LENO0") && !is_compared(line)) {
         None => Ok(()),
         Some(finding) => bail!("Leno has something to say of a story's documents: {finding}"),
     }
