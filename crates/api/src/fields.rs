@@ -1,5 +1,6 @@
 //! Fields that several kinds have.
 
+pub mod backend_pool;
 pub mod backend_ref;
 pub mod connection_pool;
 pub mod client_tls;

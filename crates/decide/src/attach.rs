@@ -6,8 +6,9 @@ mod tests;
 
 use model::Origin;
 use model::backend_tls::BackendTls;
-use model::traffic::{AttachedPolicy, LoadBalancer};
+use model::traffic::{AttachedPolicy, ConnectionPool, LoadBalancer};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What holds, each field with where it comes from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Effective {
     pub tls: Option<Field<BackendTls>>,
     /// The same for single ports.
     pub port_tls: BTreeMap<u16, Field<BackendTls>>,
+    /// Connections to endpoints that are not of the mesh; `None`: nobody says, the defaults hold.
+    pub connection_pool: Option<Field<Arc<ConnectionPool>>>,
 }
 
 impl Effective {
@@ -48,6 +51,7 @@ pub fn merge<'a>(policies: impl IntoIterator<Item = &'a AttachedPolicy>) -> Effe
     for policy in sorted {
         overwrite(&mut effective.load_balancer, &policy.policy.load_balancer, &policy.origin);
         overwrite(&mut effective.tls, &policy.policy.tls, &policy.origin);
+        overwrite(&mut effective.connection_pool, &policy.policy.connection_pool, &policy.origin);
         for (port, tls) in &policy.policy.port_tls {
             let field = Field { value: tls.clone(), origin: policy.origin.clone() };
             effective.port_tls.insert(*port, field);

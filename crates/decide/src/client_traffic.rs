@@ -65,5 +65,11 @@ pub fn merge(policies: &[ClientPolicy<'_>]) -> MergedClientTraffic {
     field!("headers.xForwardedClientCert", forward_client_cert);
     field!("headers.withUnderscoresAction", with_underscores);
     field!("headers.requestID", request_id);
+    field!("timeout.tcp.idleTimeout", tcp_idle_timeout);
+    field!("timeout.http.idleTimeout", http_idle_timeout);
+    field!("timeout.http.streamIdleTimeout", stream_idle_timeout);
+    field!("timeout.http.requestHeadersTimeout", request_headers_timeout);
+    field!("timeout.http.requestReceivedTimeout", request_received_timeout);
+    field!("timeout.http.maxConnectionDuration", max_connection_duration);
     merged
 }

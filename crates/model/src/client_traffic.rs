@@ -5,6 +5,7 @@
 use crate::authz::Cidr;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is said of a listener; `None`: the default of `MeshSettings`, or the built-in one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,18 @@ pub struct ClientTraffic {
     pub with_underscores: Option<UnderscoresAction>,
     /// What becomes of `x-request-id`.
     pub request_id: Option<RequestIdAction>,
+    /// How long an opaque connection may carry nothing.
+    pub tcp_idle_timeout: Option<Duration>,
+    /// How long a connection may be open without a request.
+    pub http_idle_timeout: Option<Duration>,
+    /// How long a request may be under way without a byte passing.
+    pub stream_idle_timeout: Option<Duration>,
+    /// From the first byte of a request's head to its last.
+    pub request_headers_timeout: Option<Duration>,
+    /// From the end of a request's head to the end of its body; `None`: no limit but that it keeps coming.
+    pub request_received_timeout: Option<Duration>,
+    /// After that a connection for HTTP takes no further request; `None`: no limit.
+    pub max_connection_duration: Option<Duration>,
 }
 
 /// `proxyProtocol`.

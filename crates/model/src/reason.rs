@@ -142,4 +142,5 @@ reasons! {
     ProxyHeaderUntrusted: "proxy_protocol_peer_untrusted" 0 7 "NONE" Policy Never "The connection comes from an address that is not among `proxyProtocol.trustedCIDRs` of the TrafficPolicy, and says, or must say, for whom it stands; add the load balancer's address there.";
     ClientAddressUnknown: "original_ip_detection_failed" 403 7 "" Policy Never "The proxy in front did not say who called, in the header that `clientIPDetection.customHeader` of the TrafficPolicy names, and it says `failClosed`.";
     UnexpectedUnderscore: "unexpected_underscore" 400 3 "DPE" Downstream Never "The name of a header has a `_`, which `headers.withUnderscoresAction` of a TrafficPolicy refuses.";
+    RequestReceivedTimeout: "request_overall_timeout" 408 4 "" Downstream Never "The caller did not send all of its request within `timeout.http.requestReceivedTimeout` of the TrafficPolicy; it must be faster, or the time longer.";
 }

@@ -5,7 +5,9 @@ use crate::backend_tls::BackendTls;
 use crate::origin::Origin;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What one policy says; `None`: nothing of this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,39 @@ pub struct TrafficPolicy {
     /// The same for single ports of the service, which counts before what is said for all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub port_tls: BTreeMap<u16, BackendTls>,
+    /// Connections to endpoints that are not of the mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_pool: Option<Arc<ConnectionPool>>,
+}
+
+/// `connectionPool`, as far as it is about single connections; `None`: the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConnectionPool {
+    /// For a TCP connection to be made.
+    pub connect_timeout: Option<Duration>,
+    /// When the kernel asks whether the other end is still there.
+    pub tcp_keepalive: Option<TcpKeepaliveProbes>,
+    /// How long an opaque connection may carry nothing.
+    pub tcp_idle_timeout: Option<Duration>,
+    /// How long a connection for HTTP is kept without a request.
+    pub http_idle_timeout: Option<Duration>,
+    /// Requests that a connection for HTTP/1.1 carries; `None`: any number.
+    pub max_requests_per_connection: Option<NonZeroU32>,
+    /// After that a connection for HTTP takes no further request.
+    pub max_connection_duration: Option<Duration>,
+}
+
+/// `tcpKeepalive`; `None`: as for every connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpKeepaliveProbes {
+    /// Unanswered ones before the connection is given up.
+    pub probes: Option<u32>,
+    /// Idle time before the first one.
+    pub time: Option<Duration>,
+    /// Between them.
+    pub interval: Option<Duration>,
 }
 
 /// `loadBalancer` of a `DestinationRule`.

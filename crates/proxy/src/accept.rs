@@ -6,6 +6,7 @@ mod tests;
 
 use daemon::repeated::Repeated;
 use model::address::SOCKET_MARK;
+use model::traffic::TcpKeepaliveProbes;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::future::Future;
 use std::io;
@@ -206,6 +207,20 @@ pub(crate) async fn dial(
     prepare(&SockRef::from(&socket), peer_kind)?;
     let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
     tokio::time::timeout(timeout, socket.connect(to)).await?
+}
+
+/// Has the kernel ask whether the other end is still there as is said; what is not said is as for every connection. How
+/// many questions may stay without an answer counts then alone, for [`USER_TIMEOUT`] would count before that.
+pub(crate) fn keep_alive(stream: &TcpStream, said: TcpKeepaliveProbes) {
+    let keepalive = TcpKeepalive::new()
+        .with_time(said.time.unwrap_or(KEEPALIVE_IDLE))
+        .with_interval(said.interval.unwrap_or(KEEPALIVE_INTERVAL))
+        .with_retries(said.probes.unwrap_or(KEEPALIVE_PROBES));
+    let socket = SockRef::from(stream);
+    let set = socket.set_tcp_keepalive(&keepalive).and_then(|()| socket.set_tcp_user_timeout(None));
+    if let Err(error) = set {
+        tracing::debug!(%error, "keepalive of a connection to a backend");
+    }
 }
 
 /// Opens the sockets of this worker for datagrams to `address`, as [`listen_all`].

@@ -1,13 +1,16 @@
-//! Bodies with memory: a request body that can be sent again, one that must keep coming (`stall_timeout`), one that
-//! waits until it is wanted (`expectation`), and a response body with a deadline. Each costs a box, so they are used
+//! Bodies with memory: a request body that can be sent again, one that must keep coming (`stall_timeout`) or
+//! come in time (`received_timeout`), one that waits until it is wanted (`expectation`), and a response body with a
+//! deadline. Each costs a box, so they are used
 //! only where there is a body to replay, a timeout to keep, or a word to wait for.
 
 mod expectation;
+mod received_timeout;
 mod stall_timeout;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use expectation::{Expectation, Expecting};
+pub(crate) use received_timeout::ReceivedTimeout;
 pub(crate) use stall_timeout::StallTimeout;
 
 use bytes::{Bytes, BytesMut};

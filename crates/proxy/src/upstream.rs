@@ -31,6 +31,7 @@ use decide::dice::Pcg;
 use http::Version;
 use model::Reason;
 use model::service::{Endpoint, Protocol, Reach};
+use model::traffic::ConnectionPool;
 use model::workload_host::is_workload_host;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -123,6 +124,11 @@ impl<'a> Place<'a> {
         self.target?.tls.as_ref()
     }
 
+    /// What is said of connections to it.
+    pub(crate) fn pool(self) -> Option<&'a Arc<ConnectionPool>> {
+        self.target?.pool()
+    }
+
     /// An address of the other family, where it has a name that has both.
     pub(crate) fn other(self) -> Option<IpAddr> {
         self.target?.entry.alternates.get(&self.address.called.ip()).copied()
@@ -172,6 +178,11 @@ impl Target {
         };
         let tls = entry.tls.as_ref().and_then(|tls| tls.at(port)).cloned();
         Some(Self { entry: Arc::clone(entry), port, target_port, protocol, tls })
+    }
+
+    /// What is said of connections to its endpoints that are not of the mesh.
+    pub(crate) fn pool(&self) -> Option<&Arc<ConnectionPool>> {
+        self.entry.traffic.connection_pool.as_ref().map(|field| &field.value)
     }
 
     /// Where the application is at `endpoint`, which is of this network.

@@ -1,6 +1,7 @@
 //! `client` of a TrafficPolicy: how who calls a Gateway is treated, with the names of Envoy Gateway's
 //! `ClientTrafficPolicy`.
 
+use crate::duration;
 use crate::syntax;
 use crate::validation::ValidationReport;
 use model::Code;
@@ -11,6 +12,7 @@ use model::client_traffic::{
 };
 use model::settings::HttpConnections;
 use serde::Deserialize;
+use std::time::Duration;
 
 const HOPS_MAX: u32 = HttpConnections::XFF_TRUSTED_HOPS_MAX;
 
@@ -25,9 +27,45 @@ pub struct ClientTrafficSpec {
     pub client_ip_detection: Option<ClientIpDetectionSpec>,
     /// What becomes of some headers.
     pub headers: Option<ClientHeadersSpec>,
+    /// How long something may take.
+    pub timeout: Option<ClientTimeoutSpec>,
     /// Line in the file.
     #[serde(rename = "$line")]
     pub line: u32,
+}
+
+/// `client.timeout`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientTimeoutSpec {
+    /// Of opaque connections.
+    pub tcp: Option<ClientTcpTimeoutSpec>,
+    /// Of HTTP.
+    pub http: Option<ClientHttpTimeoutSpec>,
+}
+
+/// `client.timeout.tcp`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientTcpTimeoutSpec {
+    /// Without a byte in either direction, from 1 s to 24 h; absent: 1 h.
+    pub idle_timeout: Option<String>,
+}
+
+/// `client.timeout.http`: each from 1 s to 24 h.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientHttpTimeoutSpec {
+    /// Of a connection without a request; absent: that of MeshSettings.
+    pub idle_timeout: Option<String>,
+    /// Of a request without a byte passing; absent: that of MeshSettings.
+    pub stream_idle_timeout: Option<String>,
+    /// From the first byte of a head to its last; absent: 10 s.
+    pub request_headers_timeout: Option<String>,
+    /// From the end of a head to the end of the body; absent: no limit.
+    pub request_received_timeout: Option<String>,
+    /// After that a connection takes no further request; absent: no limit.
+    pub max_connection_duration: Option<String>,
 }
 
 /// `client.proxyProtocol`.
@@ -166,6 +204,15 @@ pub(crate) fn check(client: &ClientTrafficSpec, at: &str, report: &mut Validatio
     if let Some(certificate) = certificate {
         check_certificate(certificate, &format!("{at}.headers.xForwardedClientCert"), report);
     }
+    for (path, text) in client.times() {
+        let range = Duration::from_secs(1)..=HttpConnections::TIMEOUT_MAX;
+        if let Some(text) = text
+            && duration::parse_go(text).is_none_or(|time| !range.contains(&time))
+        {
+            let fix = "write a duration from 1s to 24h, such as 10m20s";
+            report.bad(&format!("{at}.timeout.{path}"), &format!("cannot be `{text}`"), fix);
+        }
+    }
     if client.model() == ClientTraffic::default() && !report.is_refused() {
         report.no_effect(at, "says nothing", "say something of the callers, or remove it");
     }
@@ -246,10 +293,39 @@ fn cidrs(blocks: &[String]) -> Vec<Cidr> {
 }
 
 impl ClientTrafficSpec {
+    /// All times, each with its path in `timeout`.
+    fn times(&self) -> [(&'static str, Option<&str>); 6] {
+        let tcp = self.timeout.as_ref().and_then(|timeout| timeout.tcp.as_ref());
+        let http = self.timeout.as_ref().and_then(|timeout| timeout.http.as_ref());
+        let of_http = |get: fn(&ClientHttpTimeoutSpec) -> &Option<String>| get(http?).as_deref();
+        [
+            ("tcp.idleTimeout", tcp.and_then(|tcp| tcp.idle_timeout.as_deref())),
+            ("http.idleTimeout", of_http(|http| &http.idle_timeout)),
+            ("http.streamIdleTimeout", of_http(|http| &http.stream_idle_timeout)),
+            ("http.requestHeadersTimeout", of_http(|http| &http.request_headers_timeout)),
+            ("http.requestReceivedTimeout", of_http(|http| &http.request_received_timeout)),
+            ("http.maxConnectionDuration", of_http(|http| &http.max_connection_duration)),
+        ]
+    }
+
     /// What is meant.
     pub fn model(&self) -> ClientTraffic {
         let headers = self.headers.as_ref();
+        let [
+            tcp_idle_timeout,
+            http_idle_timeout,
+            stream_idle_timeout,
+            request_headers_timeout,
+            request_received_timeout,
+            max_connection_duration,
+        ] = self.times().map(|(_, text)| text.and_then(duration::parse_go));
         ClientTraffic {
+            tcp_idle_timeout,
+            http_idle_timeout,
+            stream_idle_timeout,
+            request_headers_timeout,
+            request_received_timeout,
+            max_connection_duration,
             proxy_protocol: self.proxy_protocol.as_ref().map(|proxy| ProxyProtocolIn {
                 trusted_cidrs: cidrs(&proxy.trusted_cidrs),
                 optional: proxy.optional.unwrap_or_default(),

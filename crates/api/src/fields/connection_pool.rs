@@ -1,5 +1,5 @@
-//! Istio's `ConnectionPoolSettings`, of a `DestinationRule` and of a `Sidecar`. Read, and told of: none of it has an
-//! effect yet.
+//! Istio's `ConnectionPoolSettings`, of a port of a `DestinationRule` and of a `Sidecar`. Read, and told of: none of it has
+//! an effect there. Where it is in force: `backend_pool`.
 
 use crate::decode::Ignored;
 use serde::Deserialize;

@@ -79,6 +79,10 @@ impl ServiceSpec {
     }
 }
 
+/// Linkerd's time-outs of a Service, each told.
+const LINKERD_TIMEOUTS: [&str; 3] =
+    ["timeout.linkerd.io/request", "timeout.linkerd.io/response", "timeout.linkerd.io/idle"];
+
 impl KindSpec for ServiceSpec {
     const KIND: ObjectKind = ObjectKind {
         kind: "Service",
@@ -117,6 +121,10 @@ impl KindSpec for ServiceSpec {
         if let Some(Err(error)) = meta.annotations.get(OPAQUE_PORTS).map(|list| port_list::parse(list)) {
             let cause = format!("has `{OPAQUE_PORTS}`, which has no reading: {error}");
             report.bad("metadata.annotations", &cause, "list ports of the Service, as in `3306,8000-8010`");
+        }
+        for key in LINKERD_TIMEOUTS.into_iter().filter(|key| meta.annotations.contains_key(*key)) {
+            let fix = "write `timeouts` into an HTTPRoute whose parent is the Service";
+            report.entry_without_effect("metadata.annotations", key, "has no effect", fix);
         }
         if self.service_type == Some(ServiceType::ExternalName) {
             let fix = "describe the destination as a Backend (leno.dev/v1alpha1) with its addresses instead";

@@ -2,6 +2,7 @@
 
 use super::{ISTIO_NETWORKING_GROUP, KindSpec, LENO_GROUP, ObjectKind};
 use crate::decode;
+use crate::fields::backend_pool::{self, BackendPoolSpec};
 use crate::fields::client_tls::{self, TlsOriginationSpec};
 use crate::fields::client_traffic::{self, ClientTrafficSpec};
 use crate::fields::target_ref::PolicyTarget;
@@ -39,6 +40,8 @@ pub struct BackendTraffic {
     pub load_balancer: Option<LoadBalancerSpec>,
     /// To endpoints that are not of the mesh, as in Istio's `DestinationRule`; absent: plaintext.
     pub tls: Option<TlsOriginationSpec>,
+    /// Connections to endpoints that are not of the mesh, as in Istio's `DestinationRule`.
+    pub connection_pool: Option<BackendPoolSpec>,
 }
 
 /// `loadBalancer`: exactly one of its fields.
@@ -130,11 +133,15 @@ impl KindSpec for TrafficPolicySpec {
         if let Some(tls) = tls {
             client_tls::check(tls, "spec.backend.tls", report);
         }
+        let pool = self.backend.as_ref().and_then(|backend| backend.connection_pool.as_ref());
+        if let Some(pool) = pool {
+            backend_pool::check(pool, "spec.backend.connectionPool", report);
+        }
         if let Some(client) = &self.client {
             client_traffic::check(client, "spec.client", report);
         }
-        if load_balancer.is_none() && tls.is_none() && self.client.is_none() {
-            let fix = "add `backend.loadBalancer` or `backend.tls`, or of a Gateway `client`";
+        if load_balancer.is_none() && tls.is_none() && pool.is_none() && self.client.is_none() {
+            let fix = "add `backend.loadBalancer`, `backend.tls` or `backend.connectionPool`, or of a Gateway `client`";
             report.no_effect("spec", "says nothing of its targets", fix);
         }
         self.check_sections(report);

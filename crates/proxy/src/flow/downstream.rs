@@ -22,13 +22,13 @@ use http::{HeaderMap, HeaderValue};
 use model::mtls::{MtlsMode, TransportSecurity};
 use model::observed::MUTUAL_TLS_PORTS_MAX;
 use model::trust::TrustBundle;
-use model::{Hostname, Reason, SpiffeId};
+use model::{Hostname, MeshSettings, Reason, SpiffeId};
 use std::cell::RefCell;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How often the end of a client certificate is looked at, at least.
 const EXPIRY_LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -46,6 +46,7 @@ pub(crate) struct Downstream {
     /// What it may have of the upstream connections.
     pub(crate) share: Rc<UpstreamShare>,
     drain: Drain,
+    began: Instant,
     /// Ports of the application that it was counted for.
     counted: RefCell<Vec<u16>>,
 }
@@ -153,7 +154,8 @@ impl Downstream {
             DownstreamSide::Mesh { .. } | DownstreamSide::Tunnel { .. } => Whose::Proxy(address.ip()),
         });
         let worker = Rc::clone(worker);
-        Rc::new(Self { worker, address, tls, side, share, drain, counted: RefCell::default() })
+        let began = Instant::now();
+        Rc::new(Self { worker, address, tls, side, share, drain, began, counted: RefCell::default() })
     }
 
     /// What a tunnel on it carries to `target`.
@@ -166,6 +168,7 @@ impl Downstream {
             side,
             share: Rc::clone(&self.share),
             drain: self.drain.clone(),
+            began: self.began,
             counted: RefCell::default(),
         })
     }
@@ -179,6 +182,7 @@ impl Downstream {
             side: DownstreamSide::edge(at, self.address),
             share: Rc::clone(&self.share),
             drain: self.drain.clone(),
+            began: self.began,
             counted: RefCell::default(),
         })
     }
@@ -307,9 +311,18 @@ impl Downstream {
 
     /// Waits until it is to be said goodbye to: what it came in by stops, or its certificate expires.
     pub(crate) async fn drain_requested(&self) {
-        let Some(tls) = &self.tls else { return self.drain.started().await };
+        let Some(tls) = &self.tls else {
+            return match self.terms() {
+                None => self.drain.started().await,
+                Some(_) => tokio::select! {
+                    () = self.drain.started() => {}
+                    () = self.outlived() => {}
+                },
+            };
+        };
         tokio::select! {
             () = self.drain.started() => {}
+            () = self.outlived() => {}
             () = async {
                 match &tls.validity {
                     Some(validity) => sleep_until(validity.expires()).await,
@@ -392,12 +405,31 @@ impl Downstream {
     pub(crate) fn waits(&self) -> ServerOptions {
         let snapshot = self.worker.snapshot();
         let http = &snapshot.settings.http;
-        ServerOptions {
+        let options = ServerOptions {
             idle_timeout: http.idle_timeout,
             stall_timeout: http.stream_idle_timeout,
             write_timeout: http.stream_idle_timeout,
             takes_upgrades: true,
             ..ServerOptions::default()
+        };
+        match self.terms() {
+            None => options,
+            Some(terms) => terms.waits(options),
+        }
+    }
+
+    /// How long a request may be under way without a byte passing.
+    pub(crate) fn stream_idle_timeout(&self, settings: &MeshSettings) -> Duration {
+        let said = self.terms().and_then(|terms| terms.settings.stream_idle_timeout);
+        said.unwrap_or(settings.http.stream_idle_timeout)
+    }
+
+    /// Waits until it has lasted as long as is said.
+    async fn outlived(&self) {
+        match self.terms().and_then(|terms| terms.settings.max_connection_duration) {
+            // Polled when it was woken alone, as above.
+            Some(time) => drop(FuturesUnordered::from_iter([sleep_until(self.began + time)]).next().await),
+            None => pending().await,
         }
     }
 

@@ -62,6 +62,8 @@ pub(super) async fn secured(
             }
         }
         Ok(Secured::There { io, facts }) => {
+            let said = gateway.client_traffic(at, Some(&facts.listener)).cloned();
+            let side = side.edge_by(said.map(|said| CallerTerms::new(said, None)));
             let downstream = Downstream::new(&worker, address, side, Some(TlsFacts::edge(facts)), drain);
             tcp::at_gateway(downstream, io, at).await;
         }

@@ -157,7 +157,11 @@ fn watched(
 ) -> Body {
     let mut body = exchange.counting(body);
     if let DownstreamSide::Edge { .. } = downstream.side {
-        body = exchange.with_stall_timeout(body, head.version, snapshot.settings.http.stream_idle_timeout);
+        let wait = downstream.stream_idle_timeout(&snapshot.settings);
+        body = exchange.with_stall_timeout(body, head.version, wait);
+        if let Some(time) = downstream.terms().and_then(|terms| terms.settings.request_received_timeout) {
+            body = exchange.with_received_timeout(body, time);
+        }
     }
     exchange.when_wanted(head, body)
 }

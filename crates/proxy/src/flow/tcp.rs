@@ -38,6 +38,8 @@ pub(crate) struct TcpConnection {
     direction: Direction,
     /// What carries it.
     pub(crate) transport: L4Transport,
+    /// How long it may carry nothing, where somebody says so.
+    idle_timeout: Option<Duration>,
     started: SystemTime,
     clock: Instant,
     /// The destination by name, where there is no entry.
@@ -64,6 +66,7 @@ impl TcpConnection {
             downstream: Rc::clone(downstream),
             direction,
             transport: L4Transport::Tcp,
+            idle_timeout: downstream.terms().and_then(|terms| terms.settings.tcp_idle_timeout),
             started: clock.wall(),
             clock: clock.now(),
             host: None,
@@ -95,11 +98,12 @@ impl TcpConnection {
         cut: impl Future<Output = Failure>,
     ) {
         self.downstream.worker.recorder.tcp_opened(&self.record(None, 0, 0));
+        let idle = self.idle_timeout.unwrap_or(TCP_IDLE_MAX);
         // As long as nobody knows better: what carries it goes away, and it with that.
         let mut carried =
             Carried { connection: self, moved: Moved::default(), reason: Some(Reason::DownstreamReset) };
         tokio::select! {
-            end = relay(down, up, TCP_IDLE_MAX, &carried.moved) => {
+            end = relay(down, up, idle, &carried.moved) => {
                 carried.reason = match end {
                     End::DownstreamClosed | End::UpstreamClosed | End::Idle => None,
                     End::DownstreamFailed => Some(Reason::DownstreamReset),
@@ -111,6 +115,15 @@ impl TcpConnection {
                 carried.connection.denial = failure.denial;
             }
         }
+    }
+
+    /// What is said of the service counts as well as what is said of its callers.
+    fn limit_idle(&mut self, target: &Target) {
+        let said = target.pool().and_then(|pool| pool.tcp_idle_timeout);
+        self.idle_timeout = match (self.idle_timeout, said) {
+            (Some(own), Some(said)) => Some(own.min(said)),
+            (own, said) => own.or(said),
+        };
     }
 
     fn record(&self, reason: Option<Reason>, received: u64, sent: u64) -> TcpRecord<'_> {
@@ -304,6 +317,7 @@ async fn send(
     };
     match opened {
         Ok(OpenTunnel { io, peer, active }) => {
+            connection.limit_idle(target);
             connection.peer = peer;
             connection.carry(Prefixed::new(ahead.freeze(), stream), io, cut).await;
             drop(active);

@@ -5,6 +5,7 @@ use super::Fields;
 use super::client_cert::{client_cert_of_caller, take_client_cert};
 use crate::edge_tls::client_certificate::{ClientCertificate, ClientValidity};
 use bytes::Bytes;
+use codec::ServerOptions;
 use decide::client_cert::{forwarding, joined};
 use decide::forwarded::{self, EXTERNAL_ADDRESS, EntryPoint, Forwarded};
 use http::HeaderMap;
@@ -43,6 +44,19 @@ impl CallerTerms {
             certificate.filter(|_| adds).and_then(|shown| client_cert_of_caller(&forward.details, shown))
         });
         Box::new(Self { settings, is_proven, client_cert })
+    }
+
+    /// The times that are said, and others as they are.
+    pub(crate) fn waits(&self, options: ServerOptions) -> ServerOptions {
+        let ClientTraffic { http_idle_timeout, stream_idle_timeout, request_headers_timeout, .. } =
+            *self.settings;
+        ServerOptions {
+            idle_timeout: http_idle_timeout.unwrap_or(options.idle_timeout),
+            stall_timeout: stream_idle_timeout.unwrap_or(options.stall_timeout),
+            write_timeout: stream_idle_timeout.unwrap_or(options.write_timeout),
+            header_timeout: request_headers_timeout.unwrap_or(options.header_timeout),
+            ..options
+        }
     }
 
     /// Whether it is said how callers are known that came through proxies.

@@ -3,7 +3,7 @@
 //! pools.
 
 use super::application::{ApplicationAddress, FoundApplications};
-use crate::accept::{Mark, PeerKind, connect_datagrams, dial};
+use crate::accept::{Mark, PeerKind, connect_datagrams, dial, keep_alive};
 use crate::backend_tls::{BackendTlsClient, TlsPayload};
 use crate::failure;
 use crate::mesh_tls::{Connected, HANDSHAKE_TIMEOUT, MeshTls};
@@ -15,6 +15,7 @@ use codec::{ClientOptions, Io, KeepaliveOptions, SendError, SendErrorKind};
 use daemon::Tasks;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue};
+use model::traffic::ConnectionPool;
 use model::{Hostname, Reason, SpiffeId};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -58,8 +59,10 @@ pub(crate) struct Http2Connection {
     pub(crate) meeting: Option<Meeting>,
     /// When the first certificate ends that it stands on. `None`: no TLS.
     expires: Option<Instant>,
-    /// From then on it takes no new streams: a certificate on it is about to expire. `None`: no TLS.
+    /// From then on it takes no new streams: a certificate on it is about to expire, or it has lasted as long as is said.
     retires: Option<Instant>,
+    /// How long it is kept without streams, where somebody says so.
+    pub(crate) idle_max: Option<Duration>,
 }
 
 /// The peer of a connection, and how it was reached.
@@ -170,7 +173,11 @@ impl Connector {
     /// # Errors
     /// As [`Connector::dial_proxy`].
     pub(crate) async fn dial_application(&self, to: ApplicationAddress) -> Result<TcpStream, Reason> {
-        let dialed = self.applications.dial(to, self.mark, CONNECT_TIMEOUT).await;
+        self.dial_within(to, CONNECT_TIMEOUT).await
+    }
+
+    async fn dial_within(&self, to: ApplicationAddress, timeout: Duration) -> Result<TcpStream, Reason> {
+        let dialed = self.applications.dial(to, self.mark, timeout).await;
         dialed.map_err(|error| connect_reason(&error))
     }
 
@@ -182,12 +189,22 @@ impl Connector {
         &self,
         to: ApplicationAddress,
         other: Option<IpAddr>,
+        pool: Option<&ConnectionPool>,
     ) -> Result<TcpStream, Reason> {
-        let Some(other) = other else { return self.dial_application(to).await };
-        let both = [to.called, SocketAddr::new(other, to.called.port())];
-        let connect = |address| dial(address, PeerKind::Anyone, self.mark, CONNECT_TIMEOUT);
-        let dialed = Box::pin(codec::dial::connect_first(&both, connect)).await;
-        dialed.map_err(|error| connect_reason(&error))
+        let timeout = pool.and_then(|pool| pool.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
+        let tcp = match other {
+            None => self.dial_within(to, timeout).await?,
+            Some(other) => {
+                let both = [to.called, SocketAddr::new(other, to.called.port())];
+                let connect = |address| dial(address, PeerKind::Anyone, self.mark, timeout);
+                let dialed = Box::pin(codec::dial::connect_first(&both, connect)).await;
+                dialed.map_err(|error| connect_reason(&error))?
+            }
+        };
+        if let Some(probes) = pool.and_then(|pool| pool.tcp_keepalive) {
+            keep_alive(&tcp, probes);
+        }
+        Ok(tcp)
     }
 
     /// A socket that exchanges datagrams with an application.
@@ -228,8 +245,9 @@ impl Connector {
         to: ApplicationAddress,
         other: Option<IpAddr>,
         tls: Option<&Arc<BackendTlsClient>>,
+        pool: Option<&ConnectionPool>,
     ) -> Result<Rc<Http2Connection>, Reason> {
-        let tcp = self.dial_either(to, other).await?;
+        let tcp = self.dial_either(to, other, pool).await?;
         let sender = match tls {
             None => self.drive(start(tcp, &ClientOptions::default()).await?),
             Some(tls) => {
@@ -237,7 +255,15 @@ impl Connector {
                 self.drive(start(self.begin_tls(tcp, tls, TlsPayload::Http2).await?, &options).await?)
             }
         };
-        let connection = Http2Connection { sender, peer: None, meeting: None, expires: None, retires: None };
+        let duration = pool.and_then(|pool| pool.max_connection_duration);
+        let connection = Http2Connection {
+            sender,
+            peer: None,
+            meeting: None,
+            expires: None,
+            retires: duration.map(|duration| Instant::now() + duration),
+            idle_max: pool.and_then(|pool| pool.http_idle_timeout),
+        };
         // An application that is busy elsewhere may be late with its SETTINGS; then we guess.
         let _ = timeout(SETTINGS_WAIT_MAX, connection.sender.settled()).await;
         Ok(Rc::new(connection))
@@ -326,7 +352,7 @@ impl Connector {
         let left = expires.saturating_duration_since(now);
         let retires = now + left - (left / 10).min(RETIRE_AHEAD_MAX);
         let (peer, expires, retires) = (Some(peer), Some(expires), Some(retires));
-        Ok(Rc::new(Http2Connection { sender, peer, meeting, expires, retires }))
+        Ok(Rc::new(Http2Connection { sender, peer, meeting, expires, retires, idle_max: None }))
     }
 }
 

@@ -11,8 +11,10 @@ use codec::{Body, InterimSink, Io, SendError};
 use decide::hash::QuickMap;
 use http::{Request, Response};
 use model::Reason;
+use model::traffic::ConnectionPool;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,6 +36,42 @@ pub(crate) struct Http1Pool {
 struct Idle {
     sender: Http1Sender,
     since: Instant,
+    life: Option<Box<ConnectionLife>>,
+}
+
+impl Idle {
+    /// Whether it must not be used any more, by what is said of it. Where nothing is, `sweep` alone looks at the time.
+    fn is_over(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.is_over() || self.since.elapsed() >= life.idle_max())
+    }
+
+    fn idle_max(&self) -> Duration {
+        self.life.as_ref().map_or(IDLE_MAX, |life| life.idle_max())
+    }
+}
+
+/// What is said of a connection, and how much of it is used up.
+struct ConnectionLife {
+    terms: Arc<ConnectionPool>,
+    opened: Instant,
+    requests: u32,
+}
+
+impl ConnectionLife {
+    fn begin(to: Place<'_>) -> Option<Box<Self>> {
+        let terms = Arc::clone(to.pool()?);
+        Some(Box::new(Self { terms, opened: Instant::now(), requests: 0 }))
+    }
+
+    fn idle_max(&self) -> Duration {
+        self.terms.http_idle_timeout.unwrap_or(IDLE_MAX)
+    }
+
+    fn is_over(&self) -> bool {
+        let has_had = self.terms.max_requests_per_connection.is_some_and(|max| self.requests >= max.get());
+        let duration = self.terms.max_connection_duration;
+        has_had || duration.is_some_and(|duration| self.opened.elapsed() >= duration)
+    }
 }
 
 /// A connection for one exchange.
@@ -41,6 +79,7 @@ pub(crate) struct Lease {
     pool: Rc<Http1Pool>,
     place: PlaceKey,
     sender: Http1Sender,
+    life: Option<Box<ConnectionLife>>,
     /// Where it came from.
     pub(crate) age: Age,
 }
@@ -58,7 +97,9 @@ impl Http1Pool {
     pub(crate) async fn lease(self: &Rc<Self>, to: Place<'_>) -> Result<Lease, Reason> {
         let place = to.key();
         match self.find_idle(place) {
-            Some(sender) => Ok(Lease { pool: Rc::clone(self), place, sender, age: Age::Reused }),
+            Some(Idle { sender, life, .. }) => {
+                Ok(Lease { pool: Rc::clone(self), place, sender, life, age: Age::Reused })
+            }
             None => Box::pin(self.open(to)).await,
         }
     }
@@ -68,12 +109,14 @@ impl Http1Pool {
     /// # Errors
     /// As [`Http1Pool::lease`].
     pub(crate) async fn open(self: &Rc<Self>, to: Place<'_>) -> Result<Lease, Reason> {
-        let stream = self.connector.dial_either(to.address, to.other()).await?;
+        let stream =
+            self.connector.dial_either(to.address, to.other(), to.pool().map(|pool| &**pool)).await?;
         let sender = match to.tls() {
             None => self.start(stream).await?,
             Some(tls) => self.start(self.connector.begin_tls(stream, tls, TlsPayload::Http1).await?).await?,
         };
-        Ok(Lease { pool: Rc::clone(self), place: to.key(), sender, age: Age::Fresh })
+        let life = ConnectionLife::begin(to);
+        Ok(Lease { pool: Rc::clone(self), place: to.key(), sender, life, age: Age::Fresh })
     }
 
     async fn start(&self, stream: impl Io) -> Result<Http1Sender, Reason> {
@@ -82,16 +125,16 @@ impl Http1Pool {
         Ok(sender)
     }
 
-    fn find_idle(&self, place: PlaceKey) -> Option<Http1Sender> {
+    fn find_idle(&self, place: PlaceKey) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&place)?;
         for at in (0..connections.len()).rev() {
-            if connections[at].sender.is_closed() {
+            if connections[at].sender.is_closed() || connections[at].is_over() {
                 connections.remove(at);
                 self.idle_count.update(|count| count - 1);
             } else if connections[at].sender.is_ready() {
                 self.idle_count.update(|count| count - 1);
-                return Some(connections.remove(at).sender);
+                return Some(connections.remove(at));
             }
             // Else it is still finishing its last exchange.
         }
@@ -102,7 +145,8 @@ impl Http1Pool {
     pub(crate) fn sweep(&self, now: Instant) {
         let mut count = 0;
         self.idle.borrow_mut().retain(|_, connections| {
-            connections.retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX);
+            connections
+                .retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < idle.idle_max());
             count += connections.len();
             !connections.is_empty()
         });
@@ -136,7 +180,13 @@ impl Lease {
     }
 
     /// Puts the connection back. Call only when the response was read to its end.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn give_back(mut self) {
+        if let Some(life) = &mut self.life {
+            life.requests = life.requests.saturating_add(1);
+            if life.is_over() {
+                return;
+            }
+        }
         if self.sender.is_closed() {
             return;
         }
@@ -144,7 +194,7 @@ impl Lease {
         let connections = idle.entry(self.place).or_default();
         if connections.len() < IDLE_PER_PLACE_MAX && self.pool.idle_count.get() < self.pool.idle_max {
             self.pool.idle_count.update(|count| count + 1);
-            connections.push(Idle { sender: self.sender, since: Instant::now() });
+            connections.push(Idle { sender: self.sender, since: Instant::now(), life: self.life });
         }
     }
 }

@@ -144,9 +144,9 @@ impl Http2Pool {
             return Ok(leased);
         }
         let open = || {
-            let (connector, tls) = (Rc::clone(&self.connector), to.tls().cloned());
+            let (connector, tls, pool) = (Rc::clone(&self.connector), to.tls().cloned(), to.pool().cloned());
             let (address, other) = (to.address, to.other());
-            async move { connector.open_plain(address, other, tls.as_ref()).await }
+            async move { connector.open_plain(address, other, tls.as_ref(), pool.as_deref()).await }
         };
         Box::pin(self.wait_or_open(key, None, open)).await
     }
@@ -317,7 +317,8 @@ impl Http2Pool {
                 Slot::Connecting(_) => true,
                 Slot::Ready { connection, used } => {
                     self.spent.keep(connection);
-                    let is_idle = connection.active() == 0 && now.duration_since(used.get()) >= IDLE_MAX;
+                    let idle_max = connection.idle_max.unwrap_or(IDLE_MAX);
+                    let is_idle = connection.active() == 0 && now.duration_since(used.get()) >= idle_max;
                     !(connection.is_spent() || is_idle)
                 }
             });

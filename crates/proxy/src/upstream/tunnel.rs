@@ -78,7 +78,7 @@ impl Upstream {
 
     /// TCP, or TLS, to an application.
     async fn dial_place(&self, to: Place<'_>) -> Result<BoxChunkIo, Reason> {
-        let tcp = self.connector.dial_either(to.address, to.other()).await?;
+        let tcp = self.connector.dial_either(to.address, to.other(), to.pool().map(|pool| &**pool)).await?;
         match to.tls() {
             None => Ok(Box::new(tcp)),
             Some(tls) => {

@@ -90,6 +90,7 @@ fn policy(spec: &TrafficPolicySpec) -> TrafficPolicy {
             true => Some(BackendTls::Unusable("the TrafficPolicy was refused".into())),
             false => backend.and_then(|backend| of_client_tls(backend.tls.as_ref()?)),
         },
+        connection_pool: backend.and_then(|backend| backend.connection_pool.as_ref()?.model()).map(Arc::new),
         ..TrafficPolicy::default()
     }
 }
@@ -118,7 +119,9 @@ fn outvoted(key: &Pair, object: &Object, spec: &TrafficPolicySpec, read: &WorldR
         let said = own.on(host).map(|attached| &attached.policy);
         let load_balancer = effective.load_balancer.as_ref().map(|field| &field.origin);
         let tls = effective.tls.as_ref().map(|field| &field.origin);
+        let pool = effective.connection_pool.as_ref().map(|field| &field.origin);
         let fields = [
+            ("connectionPool", pool, said.is_some_and(|said| said.connection_pool.is_some())),
             ("loadBalancer", load_balancer, said.is_some_and(|said| said.load_balancer.is_some())),
             ("tls", tls, said.is_some_and(|said| said.tls.is_some())),
         ];

@@ -1,6 +1,7 @@
 //! Istio's `TrafficPolicy`, of a `DestinationRule`, of one of its subsets and of a port.
 
 use crate::decode::{Ignored, Unsupported, UnsupportedField};
+use crate::fields::backend_pool::{self, BackendPoolSpec};
 use crate::fields::client_tls::{self, TlsOriginationSpec};
 use crate::fields::connection_pool::ConnectionPoolSpec;
 use crate::ignored::IgnoredField;
@@ -16,8 +17,8 @@ use std::collections::HashSet;
 pub struct DestinationPolicySpec {
     /// How an endpoint is chosen.
     pub load_balancer: Option<DestinationBalancerSpec>,
-    /// Told.
-    pub connection_pool: Option<ConnectionPoolSpec>,
+    /// Connections to endpoints that are not of the mesh.
+    pub connection_pool: Option<BackendPoolSpec>,
     /// Told.
     pub outlier_detection: Option<OutlierDetectionSpec>,
     /// To endpoints that are not of the mesh.
@@ -253,6 +254,9 @@ impl DestinationPolicySpec {
         balancer(self.load_balancer.as_ref(), &format!("{at}.loadBalancer"), report);
         if let Some(tls) = &self.tls {
             client_tls::check(tls, &format!("{at}.tls"), report);
+        }
+        if let Some(pool) = &self.connection_pool {
+            backend_pool::check(pool, &format!("{at}.connectionPool"), report);
         }
         let at = format!("{at}.portLevelSettings");
         report.at_most(&at, self.port_level_settings.len(), PORT_SETTINGS_MAX);

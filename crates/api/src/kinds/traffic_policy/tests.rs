@@ -117,6 +117,10 @@ fn what_is_said_of_callers_is_checked() {
     }
     check("{headers: {withUnderscoresAction: Some}}", "LENO0004");
     check("{timeouts: {}}", "LENO0003");
+    for time in ["0s", "25h", "soon"] {
+        let idle = format!("{{timeout: {{http: {{streamIdleTimeout: {time}}}}}}}");
+        check(&idle, "LENO0004: `spec.client.timeout.http.streamIdleTimeout` cannot be");
+    }
     let other = "{targetRefs: [{kind: Service, name: a, sectionName: b}], backend: {loadBalancer: {simple: ROUND_ROBIN}}}";
     let (found, said) = read(other);
     assert!(found.is_none() && said.contains("sectionName of a Service is not supported"), "{said}");

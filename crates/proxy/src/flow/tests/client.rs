@@ -25,7 +25,7 @@ fn blocks(text: &str) -> Vec<Cidr> {
 }
 
 /// These resources, with this said of who calls the gateway's listeners.
-fn with_clients(
+pub(super) fn with_clients(
     resources: Vec<(ResourceKey, Resource)>,
     settings: &ClientTraffic,
 ) -> Vec<(ResourceKey, Resource)> {

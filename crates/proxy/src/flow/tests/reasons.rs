@@ -292,6 +292,10 @@ fn reached_by(reason: Reason) -> (&'static str, &'static str) {
         Reason::ProxyHeaderInvalid | Reason::ProxyHeaderUntrusted => {
             (CLIENT, "a_header_of_the_proxy_protocol_is_believed_of_those_who_are_trusted")
         }
+        Reason::RequestReceivedTimeout => (
+            "crates/proxy/src/flow/tests/client_times.rs",
+            "a_request_that_does_not_come_in_time_is_answered_with_408",
+        ),
         Reason::ClientAddressUnknown => (CLIENT, "callers_cannot_say_to_be_somebody_else"),
         Reason::UnexpectedUnderscore => (CLIENT, "names_with_underscores_pass_or_not_as_is_said"),
         Reason::NoServerCertificate => {

@@ -87,6 +87,7 @@ impl Unit for DestinationRuleUnit {
         if let [host] = known[..] {
             findings.extend(empty_subsets(object, spec, host, rule, read));
             findings.extend(tls_in_mesh(object, spec, host, read));
+            findings.extend(pool_in_mesh(object, spec, host, read));
         }
         findings
     }
@@ -119,6 +120,7 @@ fn traffic_policy(policies: [Option<&DestinationPolicySpec>; 2]) -> TrafficPolic
         load_balancer: said().find_map(|policy| policy.load_balancer.as_ref()?.chosen()),
         tls: said().find_map(|policy| of_client_tls(policy.tls.as_ref()?)),
         port_tls,
+        connection_pool: said().find_map(|policy| policy.connection_pool.as_ref()?.model()).map(Arc::new),
     }
 }
 
@@ -202,6 +204,27 @@ fn empty_subsets(
         Finding::new(Code::NoWorkloads, &object.at(line), cause, fix)
     };
     rule.subsets.iter().filter(is_empty).map(finding).collect()
+}
+
+/// `connectionPool` for a host whose endpoints are workloads of the mesh: the callers of one share a connection of its
+/// own kind.
+fn pool_in_mesh(
+    object: &Object,
+    spec: &DestinationRuleSpec,
+    host: &Hostname,
+    read: &WorldReader<'_>,
+) -> Option<Finding> {
+    find_host(host, read).filter(|entry| !entry.groups.is_empty())?;
+    let policies =
+        spec.traffic_policy.iter().chain(spec.subsets.iter().filter_map(|one| one.traffic_policy.as_ref()));
+    let mut pools = policies.filter_map(|policy| policy.connection_pool.as_ref()?.model());
+    pools.next()?;
+    let cause = format!(
+        "`connectionPool` has no effect on the workloads of {host} in the mesh: their callers share connections \
+         between proxies"
+    );
+    let fix = "remove it; requests have time-outs in routes";
+    Some(Finding::new(Code::Ignored, &object.at(spec.line), cause, fix))
 }
 
 /// `tls` for a host whose endpoints are workloads of the mesh: these are reached by its own mutual TLS.

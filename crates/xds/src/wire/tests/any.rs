@@ -35,7 +35,8 @@ use model::service::{
 };
 use model::settings::{EscapedSlashesAction, HttpConnections, Normalization, PathNormalization};
 use model::traffic::{
-    AttachLevel, AttachedPolicy, ConsistentHash, LoadBalancer, SimpleLoadBalancer, TrafficPolicy,
+    AttachLevel, AttachedPolicy, ConnectionPool, ConsistentHash, LoadBalancer, SimpleLoadBalancer,
+    TcpKeepaliveProbes, TrafficPolicy,
 };
 use model::trust::TrustBundle;
 use model::{Hostname, Locality, MeshSettings, ObjectRef, Origin, Resource, SpiffeId, TrustDomain};
@@ -43,6 +44,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -602,6 +604,8 @@ fn client_traffic() -> impl Strategy<Value = ClientTraffic> {
                 forward_client_cert,
                 with_underscores,
                 request_id,
+                tcp_idle_timeout: Some(Duration::from_millis(1500)),
+                ..ClientTraffic::default()
             }
         },
     )
@@ -675,10 +679,23 @@ fn attached() -> impl Strategy<Value = AttachedPolicy> {
         text().prop_map(|http_header_name| LoadBalancer::ConsistentHash(ConsistentHash { http_header_name }));
     let turns = Just(LoadBalancer::Simple(SimpleLoadBalancer::RoundRobin));
     let load_balancer = of(prop_oneof![Just(LoadBalancer::default()), turns, hash]);
-    let says = (load_balancer, of(backend_tls()), btree_map(any::<u16>(), backend_tls(), 0..3));
+    let keepalive = (of(any::<u32>()), of(duration()), of(duration()))
+        .prop_map(|(probes, time, interval)| TcpKeepaliveProbes { probes, time, interval });
+    let pool = (of(duration()), of(keepalive), of(duration()), of(1u32..)).prop_map(
+        |(time, tcp_keepalive, http_idle_timeout, requests)| ConnectionPool {
+            connect_timeout: time,
+            tcp_keepalive,
+            tcp_idle_timeout: time,
+            http_idle_timeout,
+            max_requests_per_connection: requests.and_then(NonZeroU32::new),
+            max_connection_duration: time,
+        },
+    );
+    let pool = of(pool.prop_map(Arc::new));
+    let says = (load_balancer, of(backend_tls()), btree_map(any::<u16>(), backend_tls(), 0..3), pool);
     (level, origin(), any::<u64>(), says).prop_map(
-        |(level, origin, created_s, (load_balancer, tls, port_tls))| {
-            let policy = TrafficPolicy { load_balancer, tls, port_tls }.into();
+        |(level, origin, created_s, (load_balancer, tls, port_tls, connection_pool))| {
+            let policy = TrafficPolicy { load_balancer, tls, port_tls, connection_pool }.into();
             AttachedPolicy { level, origin, created_s, policy }
         },
     )
